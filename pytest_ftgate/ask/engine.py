@@ -1,0 +1,266 @@
+"""One asyncio loop in a background thread: all concurrency of the package is here."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+
+from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.provider import Provider, open_provider
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import (
+    Denied,
+    FtgateError,
+    LedgerError,
+    Refused,
+    ReplyError,
+    Transient,
+)
+from pytest_ftgate.plan import Call
+
+__all__ = ["Answer", "Engine", "Progress"]
+
+#: What became of one call.
+Answer = Reply | FtgateError
+
+_ATTEMPTS = 6
+#: A server that asks for more patience than this is not waited for any longer at a time.
+_LONGEST_WAIT = 60.0
+_POLL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the asking has come.
+
+    Attributes:
+        planned: calls handed in so far.
+        reused: of these, replies that the ledger had.
+        asked: replies that came in this run.
+        failed: calls that brought none.
+        seconds: since the first call was sent; 0 before that.
+    """
+
+    planned: int = 0
+    reused: int = 0
+    asked: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def to_ask(self) -> int:
+        """How many calls the ledger could not answer."""
+        return self.planned - self.reused
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The calls that share a provider, an address, a key and a model."""
+
+    waiting: deque[Call] = field(default_factory=deque)
+    provider: Provider | None = None
+    workers: set[asyncio.Task[None]] = field(default_factory=set)
+    dead: FtgateError | None = None
+
+
+class Engine:
+    """Asks calls, each once, in the order they were handed in.
+
+    Args:
+        ledger: where replies are looked for and kept.
+        environ: where credentials and addresses are read.
+        replies: ``auto``, ``fresh`` or ``recorded``.
+        concurrency: calls in flight at once for each model, or None for the provider's own.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        environ: Mapping[str, str],
+        *,
+        replies: str = "auto",
+        concurrency: int | None = None,
+    ) -> None:
+        self._ledger, self._environ = ledger, environ
+        self._mode, self._concurrency = replies, concurrency
+        self._futures: dict[str, Future[Answer]] = {}
+        self._lanes: dict[tuple[str | None, ...], _Lane] = {}
+        self._reused = self._asked = self._failed = 0
+        self._started = 0.0
+        self._random = random.Random(0)  # noqa: S311 - spreads retries, guards nothing
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
+        self._thread.start()
+
+    @property
+    def progress(self) -> Progress:
+        """How far the asking has come; may be read from any thread."""
+        seconds = time.monotonic() - self._started if self._started else 0.0
+        return Progress(len(self._futures), self._reused, self._asked, self._failed, seconds)
+
+    def submit(self, calls: Iterable[Call]) -> None:
+        """Hand in calls; those handed in before are not asked again."""
+        new = [call for call in calls if call.fingerprint not in self._futures]
+        for call in new:
+            self._futures[call.fingerprint] = Future()
+        if new:
+            asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
+
+    def wait(
+        self, calls: Sequence[Call], tick: Callable[[Progress], None] | None = None
+    ) -> dict[str, Answer]:
+        """Return what became of *calls*, by fingerprint, once all of it is known.
+
+        Args:
+            calls: handed in before, or now.
+            tick: called about twice a second while there is something to wait for.
+        """
+        self.submit(calls)
+        futures = {call.fingerprint: self._futures[call.fingerprint] for call in calls}
+        pending = [future for future in futures.values() if not future.done()]
+        while pending:
+            pending = list(wait(pending, timeout=0.5).not_done)
+            if tick:
+                tick(self.progress)
+        return {fingerprint: future.result() for fingerprint, future in futures.items()}
+
+    def close(self) -> None:
+        """Give up what was not sent, let what is in flight come home, and stop."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
+        self._ledger.close()
+
+    async def _begin(self, calls: list[Call]) -> None:
+        kept = self._kept(calls)
+        for call in calls:
+            if call.fingerprint in kept:
+                self._reused += 1
+                self._futures[call.fingerprint].set_result(kept[call.fingerprint])
+            elif self._mode == "recorded" and call.provider != "recorded":
+                self._settle(call, Refused("no reply is recorded for this call"))
+            else:
+                self._lane(call).waiting.append(call)
+        for lane in self._lanes.values():
+            self._staff(lane)
+
+    def _kept(self, calls: list[Call]) -> dict[str, Reply]:
+        wanted = [call.fingerprint for call in calls if call.provider != "recorded"]
+        return self._ledger.replies(wanted, this_run=self._mode == "fresh")
+
+    def _lane(self, call: Call) -> _Lane:
+        key = (call.provider, call.base_url, call.api_key_env, call.model, call.function)
+        return self._lanes.setdefault(key, _Lane())
+
+    def _staff(self, lane: _Lane) -> None:
+        if not lane.waiting or lane.workers:
+            return
+        task = self._loop.create_task(self._run(lane))
+        lane.workers.add(task)
+        task.add_done_callback(lane.workers.discard)
+
+    async def _run(self, lane: _Lane) -> None:
+        """Answer what waits in *lane*, opening its provider first."""
+        while lane.waiting:
+            try:
+                provider = await self._opened(lane)
+            except FtgateError as error:
+                self._give_up(lane, error)
+                return
+            count = min(self._concurrency or provider.concurrency, len(lane.waiting))
+            await asyncio.gather(*(self._work(lane, provider) for _ in range(count)))
+
+    async def _opened(self, lane: _Lane) -> Provider:
+        if lane.provider is None or not lane.provider.serves(lane.waiting[0]):
+            if lane.provider is not None:
+                await lane.provider.close()
+            opening = asyncio.to_thread(open_provider, list(lane.waiting), self._environ)
+            lane.provider = await opening
+            self._started = self._started or time.monotonic()
+        return lane.provider
+
+    async def _work(self, lane: _Lane, provider: Provider) -> None:
+        while lane.waiting and provider.serves(lane.waiting[0]):
+            call = lane.waiting.popleft()
+            answer = lane.dead or await self._answer(provider, call)
+            if isinstance(answer, Denied):
+                lane.dead = answer
+            self._settle(call, answer)
+
+    def _give_up(self, lane: _Lane, error: FtgateError) -> None:
+        while lane.waiting:
+            self._settle(lane.waiting.popleft(), error)
+
+    def _settle(self, call: Call, answer: Answer) -> None:
+        if isinstance(answer, Reply):
+            self._asked += 1
+        else:
+            self._failed += 1
+        self._futures[call.fingerprint].set_result(answer)
+
+    async def _answer(self, provider: Provider, call: Call) -> Answer:
+        try:
+            if call.provider == "recorded":
+                return await provider.ask(call)
+            if not self._ledger.claim(call.fingerprint):
+                return await self._of_other_process(provider, call)
+            # Another process may have brought it after we looked and before we claimed.
+            found = self._kept([call])
+            if found:
+                self._ledger.release(call.fingerprint)
+                return found[call.fingerprint]
+            reply = await self._asked_until_answered(provider, call)
+            # Committed before anything may use it: a kill from here on loses nothing.
+            self._ledger.keep(call.fingerprint, reply)
+        except FtgateError as error:
+            if not isinstance(error, LedgerError):
+                self._ledger.release(call.fingerprint)
+            return error
+        except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
+            self._ledger.release(call.fingerprint)
+            return ReplyError(f"{type(error).__name__}: {error}")
+        return reply
+
+    async def _of_other_process(self, provider: Provider, call: Call) -> Answer:
+        """Wait for the reply that another process is asking for; take over if it gives up."""
+        while True:
+            await asyncio.sleep(_POLL)
+            found = self._kept([call])
+            if found:
+                return found[call.fingerprint]
+            if self._ledger.claim(call.fingerprint):
+                reply = await self._asked_until_answered(provider, call)
+                self._ledger.keep(call.fingerprint, reply)
+                return reply
+
+    async def _asked_until_answered(self, provider: Provider, call: Call) -> Reply:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return await provider.ask(call)
+            except Transient as error:
+                if attempt == _ATTEMPTS - 1:
+                    raise ReplyError(f"no reply in {_ATTEMPTS} attempts; last: {error}") from error
+                await asyncio.sleep(self._pause(attempt, error.retry_after))
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def _pause(self, attempt: int, asked_for: float | None) -> float:
+        if asked_for is not None:
+            return min(asked_for, _LONGEST_WAIT)
+        return float(min(0.5 * 2**attempt, 8.0) * self._random.uniform(0.75, 1.0))
+
+    async def _end(self) -> None:
+        for lane in self._lanes.values():
+            self._give_up(lane, ReplyError("the run ended before this call was sent"))
+        working = [task for lane in self._lanes.values() for task in lane.workers]
+        await asyncio.gather(*working, return_exceptions=True)
+        for lane in self._lanes.values():
+            if lane.provider is not None:
+                await lane.provider.close()

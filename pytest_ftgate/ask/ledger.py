@@ -1,0 +1,130 @@
+"""Replies on disk, by fingerprint: nothing paid for is asked again or lost.
+
+SQLite in WAL mode: each reply is committed before anything uses it, a kill at any moment leaves
+the file whole, and two processes may share it. A claim says that a living process is asking.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import LedgerError
+
+__all__ = ["Ledger"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (
+    fingerprint TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claims (
+    fingerprint TEXT PRIMARY KEY, owner TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+# Under SQLite's own limit on variables in one statement.
+_CHUNK = 500
+
+
+class Ledger:
+    """One file of replies.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        run: the name of this run, shared by all of its processes.
+        clock: seconds since the epoch.
+
+    Raises:
+        LedgerError: the file cannot be opened, or is no ledger.
+    """
+
+    def __init__(self, path: Path, *, run: str, clock: Callable[[], float]) -> None:
+        self.path, self.run, self._clock = path, run, clock
+        self._owner = f"{socket.gethostname()} {os.getpid()}"
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ignore = path.parent / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+            self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
+            self._db.isolation_level = None
+            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+        except (OSError, sqlite3.Error) as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> LedgerError:
+        remedy = "move it away, or name another file with --ftgate-ledger"
+        return LedgerError(f"the ledger {self.path} cannot be used: {error}; {remedy}")
+
+    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[str, ...]]:
+        with self._lock:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise self._broken(error) from error
+
+    def replies(self, fingerprints: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
+        """Return the replies that are here, by fingerprint.
+
+        Args:
+            fingerprints: the calls asked for.
+            this_run: only replies that came in this run.
+        """
+        wanted, found = list(fingerprints), dict[str, Reply]()
+        for start in range(0, len(wanted), _CHUNK):
+            part = wanted[start : start + _CHUNK]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT fingerprint, body FROM replies WHERE fingerprint IN ({marks})"  # noqa: S608
+            sql += " AND run = ?" if this_run else ""
+            rows = self._execute(sql, (*part, self.run) if this_run else tuple(part))
+            found.update((fingerprint, Reply.from_json(body)) for fingerprint, body in rows)
+        return found
+
+    def keep(self, fingerprint: str, reply: Reply) -> None:
+        """Commit a reply; when this returns it survives the death of the process."""
+        sql = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)"
+        self._execute(sql, (fingerprint, self.run, self._clock(), reply.to_json()))
+        self.release(fingerprint)
+
+    def claim(self, fingerprint: str) -> bool:
+        """Say that this process asks a call; False where another living one already does."""
+        sql = "INSERT OR IGNORE INTO claims VALUES (?, ?) RETURNING 1"
+        if self._execute(sql, (fingerprint, self._owner)):
+            return True
+        rows = self._execute("SELECT owner FROM claims WHERE fingerprint = ?", (fingerprint,))
+        if not rows:
+            return self.claim(fingerprint)
+        owner = rows[0][0]
+        if owner == self._owner or not _dead(owner):
+            return owner == self._owner
+        sql = "UPDATE claims SET owner = ? WHERE fingerprint = ? AND owner = ? RETURNING 1"
+        return bool(self._execute(sql, (self._owner, fingerprint, owner)))
+
+    def release(self, fingerprint: str) -> None:
+        """Give a claim up."""
+        sql = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
+        self._execute(sql, (fingerprint, self._owner))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+
+def _dead(owner: str) -> bool:
+    """Tell whether the process that made a claim is gone; one on another host is taken to live."""
+    host, _, pid = owner.rpartition(" ")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

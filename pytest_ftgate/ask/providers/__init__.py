@@ -1,0 +1,1 @@
+"""One file a provider; each is the only importer of its SDK."""

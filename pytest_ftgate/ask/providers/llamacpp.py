@@ -1,0 +1,147 @@
+"""llama.cpp in this process: local weights, adapters chosen for each request, grammars."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import Refused, Transient, Unavailable
+from pytest_ftgate.plan import Adapter, Call
+
+__all__ = ["LlamaCpp", "open_provider"]
+
+_SLOTS = 8
+#: Tokens that one slot holds: prompt and reply together.
+_CONTEXT = 2048
+_STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
+#: Part of the message with which the engine says that a prompt is too long.
+_TOO_LONG = "exceed_context_size"
+
+
+class LlamaCpp:
+    """One loaded model, with every adapter that any of its calls needs."""
+
+    def __init__(self, calls: Sequence[Call], threads: int) -> None:
+        self._model = calls[0].model
+        self._adapters: list[Adapter] = list(
+            {c.adapter.sha256: c.adapter for c in calls if c.adapter}.values()
+        )
+        runtime: dict[str, int] = {}
+        for call in calls:
+            runtime.update(call.runtime)
+        self.concurrency = runtime.get("slots", _SLOTS)
+        self._context = runtime.get("context", _CONTEXT)
+        self._server = self._start(runtime.get("threads", threads))
+        self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ftgate-llamacpp")
+
+    def _start(self, threads: int) -> Any:
+        try:
+            import xllamacpp
+        except ImportError as error:
+            message = 'provider llamacpp needs xllamacpp: pip install "pytest-ftgate[local]"'
+            raise Unavailable(message) from error
+        params = xllamacpp.CommonParams()
+        params.model.path = self._model
+        params.n_parallel = self.concurrency
+        params.n_ctx = self._context * self.concurrency
+        params.cpuparams.n_threads = threads
+        params.verbosity = -1
+        params.port = 0
+        params.lora_adapters = [
+            xllamacpp.CommonAdapterLoraInfo(str(a.path), a.scale) for a in self._adapters
+        ]
+        try:
+            return xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise Unavailable(f"llama.cpp cannot load {self._model}: {error}") from error
+
+    def serves(self, call: Call) -> bool:
+        """Serve calls to the same weights, with no adapter or one that is loaded."""
+        loaded = call.adapter is None or call.adapter in self._adapters
+        return loaded and call.model == self._model
+
+    async def ask(self, call: Call) -> Reply:
+        """Answer one call.
+
+        Raises:
+            Refused: the request cannot be answered, such as a prompt too long for the context.
+            Transient: the engine failed.
+        """
+        loop = asyncio.get_running_loop()
+        start = time.perf_counter()
+        request = self._request(call)
+        raw = await loop.run_in_executor(self._pool, self._server.handle_chat_completions, request)
+        return self._reply(raw, time.perf_counter() - start)
+
+    def _request(self, call: Call) -> dict[str, Any]:
+        # An adapter that a request does not name is switched off for it.
+        lora = [
+            {"id": i, "scale": call.adapter.scale}
+            for i, adapter in enumerate(self._adapters)
+            if call.adapter == adapter
+        ]
+        return {
+            "messages": [{"role": role, "content": text} for role, text in call.messages],
+            "max_tokens": call.max_tokens,
+            "seed": call.repeat,
+            **call.sampling,
+            **_held_to(call.constraint),
+            "lora": lora,
+        }
+
+    def _reply(self, raw: Mapping[str, Any], seconds: float) -> Reply:
+        if "error" in raw:
+            raise self._error(raw["error"])
+        choice, usage = raw["choices"][0], raw.get("usage", {})
+        return Reply(
+            text=choice["message"].get("content") or "",
+            stop=_STOPS.get(choice.get("finish_reason"), "end"),
+            usage={
+                "input": usage.get("prompt_tokens", 0),
+                "output": usage.get("completion_tokens", 0),
+            },
+            seconds=seconds,
+        )
+
+    def _error(self, error: Mapping[str, Any]) -> Exception:
+        said = str(error.get("message", error))
+        if str(error.get("type", "")).startswith(_TOO_LONG):
+            return Refused(f"{said}; set context: above {self._context} tokens on the variant")
+        is_ours = error.get("type") == "invalid_request_error"
+        return Refused(said) if is_ours else Transient(said)
+
+    async def close(self) -> None:
+        """Let the threads end, then the model go."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._server = None
+
+
+def _held_to(constraint: Mapping[str, Any] | None) -> dict[str, Any]:
+    if constraint is None:
+        return {}
+    if "choice" in constraint:
+        labels = " | ".join(_quoted(label) for label in constraint["choice"])
+        return {"grammar": f"root ::= {labels}"}
+    return {"json_schema": constraint["json_schema"]}
+
+
+def _quoted(label: str) -> str:
+    escaped = label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> LlamaCpp:
+    """Load the model that *calls* name.
+
+    Several pytest-xdist workers share the machine's cores between their models.
+
+    Raises:
+        Unavailable: the engine is not installed, or cannot load the weights or an adapter.
+    """
+    workers = int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return LlamaCpp(calls, threads=max(1, (os.cpu_count() or 1) // workers))

@@ -1,0 +1,1 @@
+"""From a sheet to verdicts: paired statistics, four outcomes."""

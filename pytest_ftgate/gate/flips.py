@@ -1,0 +1,49 @@
+"""The cases that turned: what was expected, what was said before, what is said now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_ftgate.gate.verdict import Flip
+from pytest_ftgate.score.sheet import Column, Row
+
+__all__ = ["MOST", "flips"]
+
+#: A verdict carries no more flips than a person would read; the counts are of all.
+MOST = 40
+_LONGEST = 600
+
+
+def flips(
+    before: Column | None, after: Column, value: Callable[[Row], float | None]
+) -> tuple[Flip, ...]:
+    """Return the cases that *before* has and *after* has not, then those gained.
+
+    Args:
+        before: the side compared with; without one, every case that *after* gets wrong is told.
+        after: the variant.
+        value: what is compared of a row.
+    """
+    turned = [_flip(before, row, value) for row in after.rows.values()]
+    found = [flip for flip in turned if flip is not None]
+    return tuple(sorted(found, key=lambda flip: not flip.lost))
+
+
+def _flip(before: Column | None, row: Row, value: Callable[[Row], float | None]) -> Flip | None:
+    old = before.rows.get(row.case.id) if before else None
+    now, then = value(row), value(old) if old else 1.0
+    if now is None or then is None or now == then:
+        return None
+    expected = row.case.expected
+    broken = next((score.broken for score in row.scores if score.broken), None)
+    return Flip(
+        case=row.case.id,
+        where=row.case.where,
+        lost=now < then,
+        shown=row.case.shown[:_LONGEST],
+        expected=" | ".join(map(str, expected)) if isinstance(expected, list) else str(expected),
+        before=old.replies[0].text[:_LONGEST] if old and old.replies else "",
+        now=row.replies[0].text[:_LONGEST] if row.replies else "",
+        why=f"{broken.kind}: {broken.detail}".rstrip(": ") if broken else "",
+        skill=row.case.skill or "",
+    )

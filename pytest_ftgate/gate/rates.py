@@ -1,0 +1,180 @@
+"""The accuracy and the format gate: a floor, a drop against the baseline, one against accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pytest_ftgate.gate.drop import ALARM, UNCHANGED, drop, floor
+from pytest_ftgate.gate.flips import MOST, flips
+from pytest_ftgate.gate.side import Side, side
+from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
+from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.score.sheet import Column, Row
+from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
+
+__all__ = ["Accepted", "alarm_of", "judge_rate", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What was accepted of a variant: its cells, and how many of them the yardstick outran."""
+
+    cells: Side
+    stale: int
+
+
+def alarm_of(suite: Suite) -> float:
+    """Return the risk of a false alarm that each drop check of *suite* may take.
+
+    It depends on what the suite declares alone: not on which gates were selected, and not on
+    whether anything has been accepted yet.
+    """
+    return ALARM / max(1, sum(_drop_checks(suite, name) for name in suite.variants))
+
+
+def _drop_checks(suite: Suite, name: str) -> int:
+    compared = 1 if name == suite.baseline else 2
+    return sum(
+        1 if isinstance(gate, ForgettingGate) else compared * (gate.max_drop is not None)
+        for gate in suite.gates_of(suite.variants[name])
+    )
+
+
+def _value(kind: str) -> Callable[[Row], float | None]:
+    return (lambda row: row.correct) if kind == "accuracy" else (lambda row: row.valid)
+
+
+def judge_rate(
+    suite: Suite, gate: RateGate, column: Column, baseline: Column, accepted: Accepted | None
+) -> Verdict:
+    """Judge one variant by the accuracy or the format gate.
+
+    Args:
+        suite: the suite, for its margins and the number of its checks.
+        gate: the gate.
+        column: the variant's scores.
+        baseline: the baseline's scores; the same column where the variant is the baseline.
+        accepted: what was accepted of the variant, or None where nothing was.
+    """
+    checks = tuple(_checks(suite, gate, column, baseline, accepted))
+    turned = flips(baseline if column is not baseline else None, column, _value(gate.kind))
+    outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
+    return Verdict(
+        suite=suite.name,
+        line=gate.line,
+        gate=gate.kind,
+        variant=column.variant,
+        outcome=outcome,
+        headline=_headline(gate.kind, outcome, checks[deciding]) if checks else _NOTHING,
+        checks=checks,
+        deciding=deciding,
+        flips=turned[:MOST],
+        lost=sum(flip.lost for flip in turned),
+        gained=sum(not flip.lost for flip in turned),
+        faults_before=dict(baseline.faults),
+        faults_after=dict(column.faults),
+        notes=tuple(_notes(column, checks)),
+        next=tuple(_next(gate, outcome, checks[deciding], column)) if checks else (_ACCEPT,),
+    )
+
+
+_NOTHING = "nothing to compare with yet"
+_ACCEPT = "accept this run as the reference: pytest --ftgate --ftgate-accept"
+
+
+def _checks(
+    suite: Suite, gate: RateGate, column: Column, baseline: Column, accepted: Accepted | None
+) -> list[Check]:
+    mine, alarm = side(column, gate.kind), alarm_of(suite)
+    chance = _chance(suite) if gate.kind == "accuracy" else 0.0
+    found = [floor(mine, least=gate.min)] if gate.min is not None else []
+    if gate.max_drop is None:
+        return found
+    margin = gate.max_drop
+    if column is not baseline:
+        theirs = side(baseline, gate.kind)
+        found.append(
+            drop(theirs, mine, against=suite.baseline, margin=margin, alarm=alarm, chance=chance)
+        )
+    if accepted is not None:
+        check = drop(
+            accepted.cells, mine, against="accepted", margin=margin, alarm=alarm, chance=chance
+        )
+        found.append(replace(check, stale=accepted.stale))
+    return found
+
+
+def _chance(suite: Suite) -> float:
+    """Return the rate that guessing reaches: one label in so many."""
+    labels = [rule.value for rule in suite.reply.format if rule.kind == "choice"]
+    return 1 / len(labels[0]) if labels else 0.0
+
+
+def _headline(kind: str, outcome: Outcome, check: Check) -> str:
+    what = "accuracy" if kind == "accuracy" else "replies in the right format"
+    if check.before is None:
+        order = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}.get(outcome, "may not hold")
+        return f"{what} {percent(check.after)} {order} the floor of {percent(check.limit)}"
+    return (
+        f"{what} {percent(check.before)} → {percent(check.after)} against {check.against}, "
+        f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
+    )
+
+
+def _notes(column: Column, checks: tuple[Check, ...]) -> list[str]:
+    found = [check.note for check in checks if check.note and check.note != UNCHANGED]
+    found += [
+        f"{check.stale} accepted cases are stale: the case or how it is marked has changed"
+        for check in checks
+        if check.stale
+    ]
+    stops = [reply.stop for row in column.rows.values() for reply in row.replies]
+    for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
+        if stops.count(stop):
+            found.append(f"{stops.count(stop)} of {len(stops)} replies were {word}")
+    if any(row.missing for row in column.rows.values()):
+        first = next(row.missing[0] for row in column.rows.values() if row.missing)
+        found.append(f"no reply to {sum(map(bool, column.missing))} cases; first: {first}")
+    return found
+
+
+def _next(gate: RateGate, outcome: Outcome, check: Check, column: Column) -> list[str]:
+    if outcome is Outcome.INCONCLUSIVE:
+        return [_to_settle(check)]
+    if outcome is not Outcome.FAILED:
+        return []
+    if gate.kind == "format" and column.faults:
+        kind, count = column.faults.most_common(1)[0]
+        return [f"the commonest fault is “{kind}” ({count} replies); mend the prompt for it"]
+    return ["read the lost cases below; if the drop is intended, accept it in a reviewed change"]
+
+
+def _to_settle(check: Check) -> str:
+    if not check.informative:
+        return "declare a floor (min:), since the comparison cannot show anything"
+    parts = []
+    if check.certifiable is not None and check.before is not None:
+        parts.append(
+            f"{check.n} cases cannot rule out a drop of {points(check.limit)} points "
+            f"(they can certify {points(check.certifiable)})"
+        )
+    if check.needed is not None:
+        parts.append(f"about {check.needed:,} more cases would settle it")
+    return "; ".join(parts) or "more cases are needed"
+
+
+def measure(suite: Suite, gate: RateGate, column: Column) -> Verdict:
+    """Return what an ungated variant reaches: shown beside the others, judged by nobody."""
+    check = floor(side(column, gate.kind), least=0.0)
+    return Verdict(
+        suite=suite.name,
+        line=gate.line,
+        gate=gate.kind,
+        variant=column.variant,
+        outcome=Outcome.PASSED,
+        headline=f"{percent(check.after)}",
+        gated=False,
+        checks=(check,),
+        faults_after=dict(column.faults),
+    )

@@ -1,0 +1,160 @@
+"""What a gate decided, and the numbers it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["Check", "Flip", "Outcome", "SkillChange", "Verdict", "together"]
+
+
+class Outcome(StrEnum):
+    """The four ends of a gate; a call that could not be asked is an error and none of them."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One comparison of a gate. Rates, changes and margins are shares, 0 to 1.
+
+    Attributes:
+        against: ``floor``, the baseline's name, ``accepted`` or ``base``.
+        limit: the floor, or the margin that a drop must stay within.
+        n: cases compared; *effective* is what they are worth after repeats and groups.
+        before: the rate compared with, or None for a floor.
+        low, high: 95 % interval, of the change or, for a floor, of the rate.
+        gains, losses: cases won and lost (fractions where replies were repeated).
+        p_pass: how easily such figures come from a drop as large as the margin.
+        p_fail: how easily they come from no drop at all; it is held against *alarm*.
+        certifiable: the smallest margin that this many cases can certify 9 times in 10.
+        needed: how many cases more would settle it, where it is open and more would help.
+        informative: False where nothing could have been lost, so that it decides nothing.
+        stale: accepted cases that the yardstick has changed under, left out.
+        note: what a reader should know about this check, in a sentence.
+    """
+
+    against: str
+    outcome: Outcome
+    limit: float
+    n: int
+    after: float
+    before: float | None = None
+    effective: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    gains: float = 0.0
+    losses: float = 0.0
+    p_pass: float | None = None
+    p_fail: float | None = None
+    alarm: float = 0.01
+    certifiable: float | None = None
+    needed: int | None = None
+    informative: bool = True
+    missing: int = 0
+    stale: int = 0
+    note: str = ""
+
+    @property
+    def change(self) -> float | None:
+        """The difference, after minus before."""
+        return None if self.before is None else self.after - self.before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """A case that one side has and the other has not.
+
+    Attributes:
+        lost: True where it held before and is gone now.
+        why: how the reply's form is broken, where it is.
+    """
+
+    case: str
+    where: str
+    lost: bool
+    shown: str
+    expected: str
+    before: str
+    now: str
+    why: str = ""
+    skill: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillChange:
+    """What became of one general skill: ``lost``, ``kept`` or ``open``."""
+
+    skill: str
+    n: int
+    before: float
+    after: float
+    low: float
+    high: float
+    p_drop: float
+    state: str
+
+    @property
+    def change(self) -> float:
+        """The difference, after minus before."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one gate decided about one variant.
+
+    Attributes:
+        suite: the suite file, relative to the root directory.
+        line: the line of the gate in it.
+        gated: False for a variant that is measured beside the others and judged by nobody.
+        checks: what was compared; *deciding* is the index of the one that decided.
+        flips: lost cases first; at most a few dozen, *lost* and *gained* count all.
+        faults: how often each kind of broken form occurs, before and after.
+        notes: what else a reader must know: identity, missing replies, stale cases.
+        next: what to do, each a sentence or a command.
+    """
+
+    suite: str
+    line: int
+    gate: str
+    variant: str
+    outcome: Outcome
+    headline: str
+    gated: bool = True
+    checks: tuple[Check, ...] = ()
+    deciding: int = 0
+    skills: tuple[SkillChange, ...] = ()
+    flips: tuple[Flip, ...] = ()
+    lost: int = 0
+    gained: int = 0
+    faults_before: Mapping[str, int] = field(default_factory=dict)
+    faults_after: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    next: tuple[str, ...] = ()
+
+    @property
+    def check(self) -> Check | None:
+        """The check that decided."""
+        return self.checks[self.deciding] if self.checks else None
+
+
+def together(checks: Iterable[Check]) -> tuple[Outcome, int]:
+    """Return what several checks decide, and the index of the one that decides it.
+
+    Any failed: failed. All passed: passed. Otherwise inconclusive. Checks that could not have
+    shown anything are left aside as long as another one could.
+    """
+    ranked = list(enumerate(checks))
+    heard = [(i, c) for i, c in ranked if c.informative] or ranked
+    # A drop says more than a floor: it has a before.
+    heard.sort(key=lambda one: one[1].before is None)
+    for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):
+        for index, check in heard:
+            if check.outcome is outcome:
+                return outcome, index
+    return Outcome.PASSED, heard[0][0]

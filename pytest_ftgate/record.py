@@ -1,0 +1,149 @@
+"""One JSON document: what a run found, and what a team accepted of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from pytest_ftgate.errors import Fault, SuiteFaults
+from pytest_ftgate.gate.rates import Accepted
+from pytest_ftgate.gate.side import Cell
+from pytest_ftgate.gate.verdict import Verdict
+from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.suite.model import Case, Suite, digest
+
+__all__ = [
+    "Kept",
+    "Record",
+    "accepted_of",
+    "kept",
+    "read_record",
+    "verdict_from_json",
+    "verdict_to_json",
+    "write_record",
+]
+
+FORMAT = 1
+
+
+class Kept(NamedTuple):
+    """What is kept of one case: never the reply itself.
+
+    Attributes:
+        correct, valid: mean scores, 0 to 1, or None where there is none.
+        repeats: how many replies they rest on.
+        yardstick: a digest of the case and how it is marked.
+        rests_on: a digest of the calls and the replies.
+    """
+
+    correct: float | None
+    valid: float | None
+    repeats: int
+    yardstick: str
+    rests_on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What one run found in one suite."""
+
+    suite: str
+    at: str
+    format: int = FORMAT
+    verdicts: tuple[Verdict, ...] = ()
+    variants: Mapping[str, Mapping[str, Kept]] = field(default_factory=dict)
+
+
+# Built on first use: pydantic builds the validators of nested classes in milliseconds, not none.
+@cache
+def _records() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+@cache
+def _verdicts() -> TypeAdapter[Verdict]:
+    return TypeAdapter(Verdict)
+
+
+def verdict_to_json(verdict: Verdict) -> str:
+    """Return *verdict* as one line of JSON, the form in which it travels between processes."""
+    return _verdicts().dump_json(verdict).decode()
+
+
+def verdict_from_json(text: str) -> Verdict:
+    """Read what *verdict_to_json* wrote."""
+    return _verdicts().validate_json(text)
+
+
+def kept(column: Column) -> dict[str, Kept]:
+    """Return what is kept of each answered case of *column*."""
+    return {
+        key: Kept(
+            row.correct,
+            row.valid,
+            len(row.scores),
+            row.case.yardstick,
+            digest([row.calls, [reply.text for reply in row.replies]])[:16],
+        )
+        for key, row in column.rows.items()
+        if row.scores
+    }
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write *record*, one case a line, so that a review shows which cases changed."""
+    document = _records().dump_python(record, mode="json")
+    variants = document.pop("variants")
+    text = json.dumps(document, ensure_ascii=False, indent=1)[:-2]
+    blocks = [
+        f"  {json.dumps(name)}: {{\n"
+        + ",\n".join(f"   {json.dumps(k)}: {json.dumps(list(v))}" for k, v in cells.items())
+        + "\n  }"
+        for name, cells in variants.items()
+    ]
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(f'{text},\n "variants": {{\n' + ",\n".join(blocks) + "\n }\n}\n", "utf-8")
+    part.replace(path)
+
+
+def read_record(path: Path, name: str) -> Record | None:
+    """Return the record at *path*, or None where there is none.
+
+    Raises:
+        SuiteFaults: the file is no record, or of a later format.
+    """
+    if not path.is_file():
+        return None
+    try:
+        record = _records().validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        message = f"no accepted record ({place}: {first['msg']}); restore it or delete it"
+        raise SuiteFaults(name, [Fault(str(path.name), 0, message)]) from error
+    if record.format > FORMAT:
+        message = f"record format {record.format} is newer than this version reads; upgrade"
+        raise SuiteFaults(name, [Fault(str(path.name), 0, message)])
+    return record
+
+
+def accepted_of(record: Record | None, suite: Suite, variant: str, kind: str) -> Accepted | None:
+    """Return what was accepted of *variant* for the gate *kind*; stale cases are left out."""
+    if record is None or variant not in record.variants:
+        return None
+    cases = {case.id: case for case in suite.cases}
+    known = {key: k for key, k in record.variants[variant].items() if key in cases}
+    fresh = {key: k for key, k in known.items() if k.yardstick == cases[key].yardstick}
+    cells = {key: _cell(k, cases[key], kind) for key, k in fresh.items()}
+    return Accepted(cells, len(known) - len(fresh))
+
+
+def _cell(one: Kept, case: Case, kind: str) -> Cell:
+    value = one.correct if kind == "accuracy" else one.valid
+    return Cell(value, max(1, one.repeats), one.rests_on, case.group)

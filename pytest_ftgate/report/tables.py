@@ -1,0 +1,79 @@
+"""The rows that all reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tabulate import tabulate
+
+from pytest_ftgate.gate.verdict import Check, Outcome, SkillChange, Verdict
+from pytest_ftgate.gate.words import interval, percent, points
+
+__all__ = ["grid", "skill_rows", "verdict_rows", "word"]
+
+_WORDS = {
+    Outcome.PASSED: "passed",
+    Outcome.FAILED: "FAILED",
+    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+    Outcome.INVALID: "INVALID",
+}
+_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
+
+
+def word(verdict: Verdict) -> str:
+    """Return the outcome as it is printed; what blocks stands out without colour."""
+    return _WORDS[verdict.outcome] if verdict.gated else "not gated"
+
+
+def grid(rows: Sequence[Sequence[str]], headers: Sequence[str], right: Iterable[int] = ()) -> str:
+    """Lay out *rows* in plain columns; those in *right* are set flush right."""
+    align = ["right" if i in set(right) else "left" for i in range(len(headers))]
+    return tabulate(rows, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True)
+
+
+def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
+    """Return a row for each verdict, those that block first."""
+    ranked = sorted(verdicts, key=lambda v: (not v.gated, _ORDER.index(v.outcome)))
+    return [_verdict_row(verdict) for verdict in ranked]
+
+
+def _verdict_row(verdict: Verdict) -> list[str]:
+    head, decided = [verdict.variant, verdict.gate], verdict.check
+    if decided is None:
+        return [*head, "", "", "", "", word(verdict), ""]
+    # Where a floor decided, the drop is still what tells a reader how things were before.
+    told = next((c for c in (decided, *verdict.checks) if c.before is not None), decided)
+    if told.before is None:
+        before, change = "", _around(told.low, told.high)
+    else:
+        before = percent(told.before)
+        change = f"{points(told.after - told.before)} {interval(told.low, told.high)}"
+    return [
+        *(*head, before, percent(told.after), change),
+        *(str(told.n), word(verdict), _limit(decided)),
+    ]
+
+
+def _limit(check: Check) -> str:
+    if check.before is None:
+        return f"floor {percent(check.limit)}"
+    return f"allowed {points(-check.limit)}"
+
+
+def _around(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
+
+
+def skill_rows(changes: Iterable[SkillChange]) -> list[list[str]]:
+    """Return a row for each skill, the greatest loss first."""
+    return [
+        [
+            change.skill,
+            percent(change.before),
+            percent(change.after),
+            f"{points(change.change)} {interval(change.low, change.high)}",
+            str(change.n),
+            change.state,
+        ]
+        for change in changes
+    ]

@@ -1,0 +1,208 @@
+"""What the reader of a build sees: what got worse, by how much, how sure we are, what to do."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict
+from pytest_ftgate.gate.words import percent
+from pytest_ftgate.report.quote import quoted, visible
+from pytest_ftgate.report.tables import grid, skill_rows, verdict_rows
+
+__all__ = ["section", "summary"]
+
+_WIDTH = 80
+#: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
+_FLIPS = {0: 3, 1: 10}
+
+
+def section(verdict: Verdict, verbosity: int = 0) -> str:
+    """Return the section of one verdict that blocks."""
+    lines = [visible(verdict.headline), *_certainty(verdict.check)]
+    if verdict.skills:
+        table = grid(
+            skill_rows(verdict.skills),
+            ["skill", "before", "after", "change", "n", "verdict"],
+            right=(1, 2, 4),
+        )
+        lines += ["", *_indented(table)]
+    lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
+    lines += _faults(verdict)
+    lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
+    lines += _flips(verdict, verbosity)
+    lines += ["", *_next(verdict.next)] if verdict.next else []
+    return "\n".join(lines)
+
+
+def _certainty(check: Check | None) -> list[str]:
+    """Say how sure the verdict is, in words that need no course."""
+    if check is None or check.outcome is Outcome.PASSED:
+        return []
+    if check.before is None:
+        told = f"{check.n} cases; with 95 % confidence the true share is {_span(check)}."
+        return _wrapped(told, 0)
+    told = f"{check.n} cases: {check.losses:g} lost, {check.gains:g} gained. "
+    if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
+        told += f"Without a real drop this would be seen {_odds(check.p_fail or 0)}."
+    elif check.p_pass is not None:
+        told += (
+            f"A drop as large as the margin would look like this or better {_odds(check.p_pass)}."
+        )
+    return _wrapped(told, 0)
+
+
+def _span(check: Check) -> str:
+    return f"{(check.low or 0) * 100:.0f} to {(check.high or 0) * 100:.0f} %"
+
+
+def _odds(p: float) -> str:
+    if p < 1e-6:  # noqa: PLR2004 - beyond this nobody reads the zeros
+        return "less than once in a million runs"
+    if p > 0.1:  # noqa: PLR2004
+        return f"in {p:.0%} of runs"
+    return f"about once in {round(1 / p):,} runs"
+
+
+def _other_checks(verdict: Verdict) -> Iterator[str]:
+    for index, check in enumerate(verdict.checks):
+        if index != verdict.deciding:
+            note = f" ({check.note})" if check.note else ""
+            yield from _wrapped(f"{_against(check)}: {check.outcome}{note}")
+
+
+def _against(check: Check) -> str:
+    if check.before is None:
+        return f"against the floor of {percent(check.limit)}: {percent(check.after)}"
+    return f"against {check.against}: {percent(check.before)} → {percent(check.after)}"
+
+
+def _faults(verdict: Verdict) -> list[str]:
+    if verdict.gate != "format" or not verdict.faults_after:
+        return []
+    before = verdict.faults_before
+    told = ", ".join(
+        f"{kind} {before.get(kind, 0)} → {count}"
+        for kind, count in sorted(verdict.faults_after.items(), key=lambda one: -one[1])
+    )
+    return _wrapped(f"faults, before → now: {told}")
+
+
+def _flips(verdict: Verdict, verbosity: int) -> list[str]:
+    lost = [flip for flip in verdict.flips if flip.lost]
+    if not lost:
+        return []
+    shown = lost[: _FLIPS.get(max(0, verbosity), len(lost))]
+    compared = any(check.before is not None for check in verdict.checks)
+    head = "passed before, fails now" if compared else "wrong"
+    more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
+    lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
+    return [*lines, *chain.from_iterable(_flip(flip) for flip in _varied(shown, lost))]
+
+
+def _varied(shown: Sequence[Flip], lost: Sequence[Flip]) -> list[Flip]:
+    """Choose flips from as many skills as can be, so that three examples show three things."""
+    by_skill: dict[str, list[Flip]] = defaultdict(list)
+    for flip in lost:
+        by_skill[flip.skill].append(flip)
+    ranked = [flip for _, flip in sorted(_rounds(by_skill.values()), key=lambda one: one[0])]
+    return ranked[: len(shown)]
+
+
+def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
+    for group in groups:
+        yield from enumerate(group)
+
+
+def _flip(flip: Flip) -> Iterator[str]:
+    asked = visible(flip.shown).replace("\n", " ")
+    room = _WIDTH - 6 - len(flip.case) - 2
+    yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
+    yield from quoted("expected", flip.expected, indent=6, lines=2)
+    if flip.before:
+        yield from quoted("before", flip.before, indent=6, lines=3)
+    yield from quoted("now", flip.now, indent=6, lines=3)
+    if flip.why:
+        yield from quoted("fault", flip.why, indent=6, lines=2)
+
+
+def _next(steps: Sequence[str]) -> Iterator[str]:
+    for index, step in enumerate(steps):
+        head = "  next: " if index == 0 else "        "
+        # A command must be copied whole, so it stands alone and is not wrapped.
+        text, _, command = step.partition(": pytest ")
+        yield from textwrap.wrap(
+            text + (":" if command else ""), _WIDTH, initial_indent=head, subsequent_indent=" " * 8
+        )
+        if command:
+            yield f"        pytest {command}"
+
+
+def _wrapped(text: str, indent: int = 2) -> list[str]:
+    blank = " " * indent
+    return textwrap.wrap(text, _WIDTH, initial_indent=blank, subsequent_indent=f"{blank}  ")
+
+
+def _indented(block: str) -> list[str]:
+    return [f"  {line}".rstrip() for line in block.split("\n")]
+
+
+def summary(verdicts: Sequence[Verdict], asked: str, *, lenient: bool = False) -> list[str]:
+    """Return the lines of the closing section, the verdict first.
+
+    Args:
+        verdicts: all that were reached, judged and merely measured.
+        asked: one phrase on how many replies were used and asked.
+        lenient: inconclusive gates do not block.
+    """
+    judged = [verdict for verdict in verdicts if verdict.gated]
+    lines = [f"{_first(judged, lenient=lenient)} · {asked}"]
+    bad = [v for v in judged if v.outcome is not Outcome.PASSED]
+    if not bad and all(len(v.notes) == 0 for v in judged) and len(judged) == len(verdicts):
+        return lines
+    by_suite: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        by_suite[verdict.suite].append(verdict)
+    for suite, own in by_suite.items():
+        lines += ["", *([suite] if len(by_suite) > 1 else []), *_table(own)]
+    lines += list(
+        chain.from_iterable(_open(v) for v in judged if v.outcome is Outcome.INCONCLUSIVE)
+    )
+    return lines
+
+
+def _table(verdicts: Sequence[Verdict]) -> list[str]:
+    headers = ["variant", "gate", "before", "after", "change", "n", "verdict", ""]
+    gated = verdict_rows([v for v in verdicts if v.gated])
+    lines = _indented(grid(gated, headers, right=(2, 3, 5))) if gated else []
+    beside: dict[str, list[str]] = defaultdict(list)
+    for verdict in verdicts:
+        if not verdict.gated and verdict.check:
+            beside[verdict.variant].append(f"{verdict.gate} {verdict.headline}")
+    for variant, told in beside.items():
+        lines.append(f"  {variant}: {', '.join(told)} (not gated)")
+    return lines
+
+
+def _first(judged: Sequence[Verdict], *, lenient: bool) -> str:
+    total, counts = len(judged), [sum(v.outcome is o for v in judged) for o in Outcome]
+    _, failed, unsure, invalid = counts
+    blocked = failed or invalid or (unsure and not lenient)
+    gates = f"{total} gate{'s' * (total != 1)}"
+    if not (failed or invalid or unsure):
+        return f"PASSED  {gates}"
+    told = [
+        f"{count} {name}"
+        for count, name in ((failed, "failed"), (invalid, "invalid"), (unsure, "inconclusive"))
+        if count
+    ]
+    return f"{'BLOCKED' if blocked else 'PASSED'}  {', '.join(told)} of {gates}"
+
+
+def _open(verdict: Verdict) -> list[str]:
+    head = f"{verdict.gate}[{verdict.variant}] cannot tell: {visible(verdict.headline)}"
+    notes = [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}", 4)]
+    steps = [line for step in verdict.next for line in _wrapped(step, 4)]
+    return ["", *_wrapped(head), *notes, *steps]

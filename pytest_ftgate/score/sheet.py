@@ -1,0 +1,122 @@
+"""The sheet: the scores of a variant, case by case, ready to be paired with another's."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.plan import Ask
+from pytest_ftgate.score.content import content
+from pytest_ftgate.score.form import Broken, form
+from pytest_ftgate.suite.model import Case
+
+__all__ = ["Column", "Row", "Score", "score"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one reply is worth.
+
+    Attributes:
+        correct: 0 to 1, or None where nothing is expected.
+        broken: how its form is broken, or None where it holds.
+    """
+
+    correct: float | None
+    broken: Broken | None
+
+    @property
+    def valid(self) -> float:
+        """1 where the form holds, 0 where it is broken."""
+        return 0.0 if self.broken else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case of a column.
+
+    Attributes:
+        replies: one for each repeat that was answered.
+        scores: in the order of *replies*.
+        calls: the fingerprints of the calls, in the order of the repeats.
+        missing: why repeats brought no reply.
+    """
+
+    case: Case
+    replies: tuple[Reply, ...]
+    scores: tuple[Score, ...]
+    calls: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def correct(self) -> float | None:
+        """The mean of the repeats' content scores."""
+        return _mean([s.correct for s in self.scores if s.correct is not None])
+
+    @property
+    def valid(self) -> float | None:
+        """The share of the repeats whose form holds; None where no form is wanted."""
+        return _mean([s.valid for s in self.scores]) if self.case.format else None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One variant's scores over a set of cases, by case id."""
+
+    variant: str
+    rows: Mapping[str, Row]
+
+    @property
+    def missing(self) -> tuple[Row, ...]:
+        """The cases for which no reply came."""
+        return tuple(row for row in self.rows.values() if not row.scores)
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How often each kind of broken form occurs."""
+        scores = (score for row in self.rows.values() for score in row.scores)
+        return Counter(score.broken.kind for score in scores if score.broken)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def score(
+    variant: str,
+    asks: Iterable[Ask],
+    answers: Mapping[str, Reply | FtgateError],
+    folder: Path,
+) -> Column:
+    """Score what came back.
+
+    Args:
+        variant: whose replies they are.
+        asks: the cases and the calls that answer them.
+        answers: for each call's fingerprint the reply, or why there is none.
+        folder: where ``python`` scorers are looked for first.
+
+    Raises:
+        ScorerError: a scorer broke; it is never counted as a wrong answer.
+    """
+    by_case: dict[str, list[Ask]] = defaultdict(list)
+    for ask in asks:
+        by_case[ask.case.id].append(ask)
+    return Column(variant, {key: _row(own, answers, folder) for key, own in by_case.items()})
+
+
+def _row(asks: list[Ask], answers: Mapping[str, Reply | FtgateError], folder: Path) -> Row:
+    case = asks[0].case
+    came = [answers[ask.call.fingerprint] for ask in asks]
+    replies = tuple(answer for answer in came if isinstance(answer, Reply))
+    return Row(
+        case=case,
+        replies=replies,
+        scores=tuple(Score(content(case, r, folder), form(case, r, folder)) for r in replies),
+        calls=tuple(ask.call.fingerprint for ask in asks),
+        missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
+    )

@@ -1,0 +1,174 @@
+"""Lines the stages up for one pytest run: what to ask, in which order, and who judges what."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_ftgate.ask.engine import Engine, Progress
+from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
+from pytest_ftgate.plan import Ask, base_of, distinct, probes, skills, task
+from pytest_ftgate.score.sheet import Column, score
+from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, Suite, Variant
+
+__all__ = ["Judged", "Session"]
+
+#: With more calls than this unanswered there is nothing to judge.
+_MOST_UNANSWERED = 0.5
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One gate of one variant of one suite: what an item stands for."""
+
+    suite: Suite
+    gate: Gate
+    variant: Variant
+
+
+class Session:
+    """The state of one run: the engine, and what has been worked out once.
+
+    Args:
+        settings: what the user asked for.
+        run: a name that all processes of the run share.
+        environ: where credentials and addresses are read.
+    """
+
+    def __init__(
+        self, settings: Settings, run: str, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self.settings, self._run, self._environ = settings, run, environ
+        self._engine: Engine | None = None
+        self._asks: dict[Key, tuple[Ask, ...]] = {}
+        self._columns: dict[Key, Column] = {}
+
+    @property
+    def progress(self) -> Progress:
+        """How far the asking has come."""
+        return self._engine.progress if self._engine else Progress()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, started when it is first needed."""
+        if self._engine is None:
+            self._engine = Engine(
+                self.ledger(),
+                self._environ,
+                replies=self.settings.replies,
+                concurrency=self.settings.concurrency,
+            )
+        return self._engine
+
+    def ledger(self) -> Ledger:
+        """Open the ledger."""
+        return Ledger(self.settings.ledger, run=self._run, clock=time.time)
+
+    def close(self) -> None:
+        """Stop asking; what is in flight comes home to the ledger."""
+        if self._engine is not None:
+            self._engine.close()
+
+    # What a gate rests on -----------------------------------------------------------------
+
+    def needs(self, judged: Judged) -> tuple[Ask, ...]:
+        """Return everything that must be asked before *judged* can be judged, in order.
+
+        Raises:
+            FtgateError: the variant cannot be asked at all.
+        """
+        suite, variant, gate = judged.suite, judged.variant, judged.gate
+        needed: list[Ask] = []
+        if isinstance(gate, ForgettingGate):
+            needed += self._skills(suite, base_of(variant), gate.cases)
+            needed += self._skills(suite, variant, gate.cases)
+        else:
+            if gate.max_drop is not None:
+                needed += self.task_asks(suite, suite.variants[suite.baseline])
+            needed += self.task_asks(suite, variant)
+        if variant.tuned:
+            needed += [ask for asks in self.identity_asks(suite, variant) for ask in asks]
+        return tuple(needed)
+
+    def identity_asks(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
+        """Return the probes put to a tuned variant, to its base, and to its base again."""
+        gate = suite.gates.get("forgetting")
+        cases = gate.cases if isinstance(gate, ForgettingGate) else skill_cases(("general",))
+        base = self._skills(suite, base_of(variant), cases)
+        again = probes(base)
+        chosen = {ask.case.id for ask in again}
+        mine = self._skills(suite, variant, cases)
+        of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
+        return (*of_cases, again)
+
+    def task_asks(self, suite: Suite, variant: Variant) -> tuple[Ask, ...]:
+        """Return the suite's cases put to *variant*."""
+        key = (suite.name, variant.name, "task")
+        if key not in self._asks:
+            self._asks[key] = task(suite, variant, self._environ)
+        return self._asks[key]
+
+    def _skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
+        key = (suite.name, variant.name, "skills")
+        if key not in self._asks:
+            self._asks[key] = skills(suite, variant, cases, self._environ)
+        return self._asks[key]
+
+    # Asking -------------------------------------------------------------------------------
+
+    def begin(self, gates: Iterable[Judged]) -> None:
+        """Hand in the calls of all *gates*, in their order, so that no capacity lies idle.
+
+        A gate that cannot be planned is passed over here: its own setup will say why.
+        """
+        asks: list[Ask] = []
+        for judged in gates:
+            try:
+                asks += self.needs(judged)
+            except FtgateError:
+                continue
+        self.engine.submit(distinct(asks))
+
+    def answers(
+        self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None
+    ) -> dict[str, Reply | FtgateError]:
+        """Return what became of *asks*, once all of it is known.
+
+        Raises:
+            RepliesMissing: more than half of them brought no reply, or none ever can.
+        """
+        found = self.engine.wait(distinct(asks), tick)
+        wrong = [answer for answer in found.values() if isinstance(answer, FtgateError)]
+        hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable)]
+        if hopeless:
+            raise RepliesMissing(str(hopeless[0]))
+        if len(wrong) > _MOST_UNANSWERED * len(found):
+            told = f"{len(wrong)} of {len(found)} calls brought no reply; the first: {wrong[0]}"
+            raise RepliesMissing(told)
+        return found
+
+    # Scoring ------------------------------------------------------------------------------
+
+    def task_column(self, suite: Suite, variant: Variant) -> Column:
+        """Return the scores of *variant* on the suite's cases."""
+        return self._column(suite, variant, "task", self.task_asks(suite, variant))
+
+    def skills_column(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
+        """Return the scores of *variant* on the skills cases of *gate*."""
+        return self._column(suite, variant, "skills", self._skills(suite, variant, gate.cases))
+
+    def _column(self, suite: Suite, variant: Variant, of: str, asks: tuple[Ask, ...]) -> Column:
+        key = (suite.name, variant.name, of)
+        if key not in self._columns:
+            found = self.engine.wait(distinct(asks))
+            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
+        return self._columns[key]

@@ -1,0 +1,123 @@
+"""The options of the command line and the keys of the configuration: read here alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+__all__ = ["Settings", "add_options", "settings_key"]
+
+_REPLIES = ("auto", "fresh", "recorded")
+_INCONCLUSIVE = ("fail", "warn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user asked for.
+
+    Attributes:
+        enabled: gates are collected and judged.
+        files: the globs of suite files.
+        replies: ``auto`` reuses the ledger and asks the rest, ``fresh`` asks all, ``recorded``
+            asks nothing.
+        variants: judge these alone; empty for all.
+        inconclusive: ``fail`` blocks on a gate that cannot tell, ``warn`` only shows it.
+        concurrency: calls in flight at once for each model, or None for the provider's own.
+        ledger: the file of replies.
+    """
+
+    enabled: bool
+    files: tuple[str, ...]
+    replies: str
+    variants: tuple[str, ...]
+    inconclusive: str
+    plan: bool
+    accept: bool
+    concurrency: int | None
+    ledger: Path
+    root: Path
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Settings:
+        """Read the settings of one pytest run; the command line wins over the configuration."""
+
+        def chosen(name: str) -> str:
+            return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
+
+        concurrency = chosen("concurrency")
+        return cls(
+            enabled=bool(config.getoption("ftgate_enabled")),
+            files=tuple(config.getini("ftgate_files")),
+            replies=_one_of("replies", chosen("replies"), _REPLIES),
+            variants=tuple(config.getoption("ftgate_variant") or ()),
+            inconclusive=_one_of("inconclusive", chosen("inconclusive"), _INCONCLUSIVE),
+            plan=bool(config.getoption("ftgate_plan")),
+            accept=bool(config.getoption("ftgate_accept")),
+            concurrency=_count(concurrency),
+            ledger=config.rootpath / chosen("ledger"),
+            root=config.rootpath,
+        )
+
+
+settings_key = pytest.StashKey[Settings]()
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise pytest.UsageError(f"ftgate_{name} is {value}; write one of {', '.join(allowed)}")
+    return value
+
+
+def _count(value: str) -> int | None:
+    if value in ("", "None"):
+        return None
+    if not value.isdigit() or int(value) < 1:
+        raise pytest.UsageError(f"ftgate_concurrency is {value}; write a whole number from 1 up")
+    return int(value)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and every configuration key."""
+    group = parser.getgroup("ftgate", "quality gates for prompts and fine-tuned models")
+    add = group.addoption
+    add(
+        "--ftgate", dest="ftgate_enabled", action="store_true",
+        help="Collect *.ftgate.yaml suites and judge their gates.",
+    )  # fmt: skip
+    add(
+        "--ftgate-replies", dest="ftgate_replies", choices=_REPLIES,
+        help="Where replies come from: the ledger and the rest asked (auto, the default), "
+        "all asked (fresh), or the ledger alone (recorded).",
+    )  # fmt: skip
+    add(
+        "--ftgate-variant", dest="ftgate_variant", action="append", metavar="NAME",
+        help="Judge the gates of this variant alone; may be given several times.",
+    )  # fmt: skip
+    add(
+        "--ftgate-inconclusive", dest="ftgate_inconclusive", choices=_INCONCLUSIVE,
+        help="What a gate does that cannot tell: block the run (fail, the default) or warn.",
+    )  # fmt: skip
+    add(
+        "--ftgate-plan", dest="ftgate_plan", action="store_true",
+        help="Print what would be asked and what it could show; ask nothing.",
+    )  # fmt: skip
+    add(
+        "--ftgate-accept", dest="ftgate_accept", action="store_true",
+        help="Write what this run measured as the accepted record beside each suite.",
+    )  # fmt: skip
+    add(
+        "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
+        help="Calls in flight at once for each model.",
+    )  # fmt: skip
+    add(
+        "--ftgate-ledger", dest="ftgate_ledger", metavar="PATH",
+        help="The file that keeps replies (default: .ftgate/ledger.sqlite).",
+    )  # fmt: skip
+    ini = parser.addini
+    ini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
+    ini("ftgate_replies", "As --ftgate-replies.", default="auto")
+    ini("ftgate_inconclusive", "As --ftgate-inconclusive.", default="fail")
+    ini("ftgate_concurrency", "As --ftgate-concurrency.", default="")
+    ini("ftgate_ledger", "As --ftgate-ledger.", default=".ftgate/ledger.sqlite")

@@ -1,0 +1,1 @@
+"""What the author declared: one suite file, its cases and its prompts."""

@@ -1,0 +1,229 @@
+"""Cases from .jsonl, .csv and .yaml files, from globs, and in place."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from pytest_ftgate import skills
+from pytest_ftgate.errors import SuiteFaults, did_you_mean
+from pytest_ftgate.suite.declared import DeclaredCase
+from pytest_ftgate.suite.faults import keys_of, sentence
+from pytest_ftgate.suite.model import Case, ReplyRules, digest
+from pytest_ftgate.suite.rules import Rule
+from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.yaml import Document, Where, read_yaml
+
+__all__ = ["Row", "case_files", "in_place", "rows", "skill_cases", "to_cases"]
+
+
+class Row(NamedTuple):
+    """One case as it was written, and where."""
+
+    path: Path
+    line: int
+    value: Any
+    written: Mapping[Where, str] = {}
+
+
+def case_files(source: Source, pattern: str, line: int, what: str = "cases") -> list[Path]:
+    """Return the files that *pattern* names, a path or a glob relative to the suite."""
+    if not any(mark in pattern for mark in "*?["):
+        found = source.find(pattern, line, what)
+        return [found] if found else []
+    paths = sorted(p for p in source.path.parent.glob(pattern) if p.is_file())
+    if not paths:
+        source.say(line, f"{what}: no file matches {pattern}")
+    return paths
+
+
+def rows(source: Source, path: Path, line: int = 0) -> Iterator[Row]:
+    """Read the cases of one file; a broken line becomes a fault, the others are still read."""
+    text = source.text(path, line, "cases")
+    if text is None:
+        return
+    match path.suffix:
+        case ".jsonl":
+            yield from _jsonl(source, path, text)
+        case ".csv":
+            yield from _csv(source, path, text)
+        case ".yaml" | ".yml":
+            yield from _yaml(source, path, text)
+        case other:
+            source.say(
+                line, f"cases: {path.name}: {other or 'no'} suffix; use .jsonl, .csv or .yaml"
+            )
+
+
+def _jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        if line.startswith(("<<<<<<<", ">>>>>>>", "=======")):
+            source.say(number, "a version-control conflict marker; resolve the conflict", path)
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            source.say(number, f"not JSON: {error}", path)
+            continue
+        # The first row of a data file may describe it instead of being a case.
+        if number == 1 and isinstance(value, dict) and "about" in value:
+            continue
+        yield Row(path, number, value)
+
+
+def _csv(source: Source, path: Path, text: str) -> Iterator[Row]:
+    reader = csv.DictReader(io.StringIO(text))
+    for record in reader:
+        if None in record:
+            source.say(reader.line_num, "more cells than the header has columns", path)
+            continue
+        yield Row(path, reader.line_num, _from_cells(record))
+
+
+def _from_cells(record: Mapping[str, str | None]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for column, cell in record.items():
+        if not cell:
+            continue
+        if column.startswith("vars."):
+            value.setdefault("vars", {})[column.removeprefix("vars.")] = cell
+        elif column == "tags":
+            value["tags"] = cell.replace(",", " ").split()
+        else:
+            value[column] = cell
+    return value
+
+
+def _yaml(source: Source, path: Path, text: str) -> Iterator[Row]:
+    document = read_yaml(text, source.name(path))
+    source.faults.extend(document.faults)
+    if isinstance(document.value, list):
+        yield from in_place(path, document, ())
+    elif document.value is not None:
+        source.say(1, "a file of cases is a list of them", path)
+
+
+def in_place(path: Path, document: Document, where: Where) -> Iterator[Row]:
+    """Yield the cases that stand as a list at *where* of a YAML document."""
+    value: Any = document.value
+    for key in where:
+        value = value[key]
+    for index, case in enumerate(value):
+        at = (*where, index)
+        inner = {w[len(at) :]: t for w, t in document.written.items() if w[: len(at)] == at}
+        yield Row(path, document.line(at), case, inner)
+
+
+def to_cases(source: Source, found: Iterator[Row], reply: ReplyRules) -> tuple[Case, ...]:
+    """Validate rows and give each case its id, its scorer and its form."""
+    cases: dict[str, Case] = {}
+    for row in found:
+        case = _case(source, row, reply)
+        if case is None:
+            continue
+        if case.id in cases:
+            message = f'id "{case.id}" is taken by {cases[case.id].where}; ids must be unique'
+            source.say(row.line, message, row.path)
+            continue
+        cases[case.id] = case
+    return tuple(cases.values())
+
+
+def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
+    try:
+        declared = DeclaredCase.model_validate(row.value)
+    except ValidationError as error:
+        for one in error.errors():
+            known = keys_of(DeclaredCase)
+            text = sentence(dict(one), known, row.written.get(tuple(one["loc"])))
+            source.say(row.line, f"in a case: {text}", row.path)
+        return None
+    problem = _problem(declared, reply)
+    if problem:
+        source.say(row.line, problem, row.path)
+        return None
+    return _made(declared, f"{source.name(row.path)}:{row.line}", reply)
+
+
+def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
+    for key in case.model_fields_set:
+        if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
+            return f"{key} is not available yet; remove it"
+    if not case.input and not case.messages:
+        return 'a case needs "input" or "messages"'
+    score: Rule = case.score or reply.score
+    return _unfit(case.expected, score, case.format or reply.format)
+
+
+def _unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
+    answers = expected if isinstance(expected, list) else [expected]
+    if expected is None:
+        return None
+    if score.kind == "numeric":
+        bad = [a for a in answers if not _is_number(a)]
+        return f'expected "{bad[0]}" is not a number, but score is numeric' if bad else None
+    numbers = [a for a in answers if not isinstance(a, str)]
+    if numbers:
+        number = numbers[0]
+        return f'expected is the number {number}, but {score.kind} reads text: write "{number}"'
+    labels = [label for rule in form if rule.kind == "choice" for label in rule.value]
+    strangers = [a for a in answers if labels and score.kind == "choice" and a not in labels]
+    if strangers:
+        near = did_you_mean(strangers[0], labels) or f"; labels: {', '.join(labels)}"
+        return f'expected "{strangers[0]}" is not one of the labels of format: choice{near}'
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(str(value).replace(",", ""))
+    except ValueError:
+        return False
+    return True
+
+
+def _made(case: DeclaredCase, where: str, reply: ReplyRules) -> Case:
+    messages = tuple((m.role, m.content) for m in case.messages)
+    return Case(
+        id=case.id or digest([case.input, messages, case.vars])[:8],
+        where=where,
+        input=case.input,
+        messages=messages,
+        vars=case.vars,
+        expected=case.expected,
+        tags=case.tags,
+        group=case.group,
+        score=case.score or reply.score,
+        format=case.format or reply.format,
+        max_tokens=case.max_tokens,
+        skill=case.skill,
+        difficulty=case.difficulty,
+        language=case.language,
+    )
+
+
+@lru_cache(maxsize=8)
+def skill_cases(names: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return the cases of the bundled skills *names*, each a set or a skill.
+
+    Raises:
+        KeyError: a name is neither.
+        SuiteFaults: never for the bundled data; a test loads all of it.
+    """
+    paths = skills.files(names)
+    source = Source(root=paths[0].parent, path=paths[0])
+    reply = ReplyRules(score=Rule("contains"), max_tokens=32)
+    found = (row for path in paths for row in rows(source, path))
+    cases = to_cases(source, found, reply)
+    if source.faults:
+        raise SuiteFaults("skills", source.faults)
+    return cases

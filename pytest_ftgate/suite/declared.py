@@ -1,0 +1,171 @@
+"""The suite file as an author may write it: every key, its type and its bounds.
+
+The JSON Schema that editors read is made from these classes, so the two cannot differ.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
+
+from pytest_ftgate.suite.rules import Expected, Format, Score
+
+__all__ = ["DeclaredCase", "DeclaredSuite", "DeclaredVariant", "Message"]
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Number = Annotated[float, Field(strict=True, ge=0)]
+
+#: Keys that are part of the suite file but whose work is not built yet.
+LATER: dict[str, JsonValue] = {"later": True}
+
+
+def _later(default: Any = None) -> Any:
+    return Field(default=default, json_schema_extra=LATER)
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(_Declared):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class DeclaredCase(_Declared):
+    """One input with what is expected of the reply."""
+
+    id: str = ""
+    input: str = ""
+    messages: tuple[Message, ...] = ()
+    vars: dict[str, Any] = Field(default_factory=dict)
+    expected: Expected = None
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    score: Score = None
+    format: Format = None
+    max_tokens: Count | None = None
+    skill: str | None = None
+    difficulty: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
+    language: str | None = None
+    weight: Number | None = _later()
+    must_pass: StrictBool | None = _later()
+    must_keep: StrictBool | None = _later()
+    holdout: StrictBool | None = _later()
+
+
+class DeclaredReply(_Declared):
+    """What a reply must look like, and how it is marked."""
+
+    format: Format = ()
+    score: Score = None
+    max_tokens: Count | None = None
+
+
+class DeclaredExamples(_Declared):
+    """Worked examples shown to the model before the case."""
+
+    source: str = Field(alias="from")
+    shots: Count = 5
+    choose: Literal["first", "random", "similar", "per_label"] = "first"
+    seed: int = 0
+
+
+class DeclaredVariant(_Declared):
+    """One way of answering the cases."""
+
+    like: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    prompt: str | None = None
+    user: str | None = None
+    gated: StrictBool = True
+    # where to ask
+    base_url: str | None = None
+    base_url_env: str | None = None
+    api_key_env: str | None = None
+    # what is added
+    adapter: str | None = None
+    scale: Number = 1.0
+    base: str | None = None
+    training_data: str | None = None
+    examples: DeclaredExamples | None = None
+    response_schema: StrictBool | None = None
+    retrieve: Any = _later()
+    tools: Any = _later()
+    # how to sample
+    max_tokens: Count | None = None
+    temperature: Number | None = None
+    top_p: Share | None = None
+    seed: Annotated[int, Field(strict=True)] | None = None
+    stop: tuple[str, ...] = ()
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    thinking: Any = _later()
+    # answers that are not asked of a model
+    function: str | None = None
+    replies: str | None = None
+    # llama.cpp in process
+    slots: Count | None = None
+    threads: Count | None = None
+    context: Count | None = None
+    # money and batches
+    usd_per_1m_input: Number | None = _later()
+    usd_per_1m_output: Number | None = _later()
+    usd_per_1k: Number | None = _later()
+    price_model: str | None = _later()
+    batch: StrictBool | None = _later()
+
+
+class DeclaredRate(_Declared):
+    """The accuracy or the format gate: a floor, a margin for a drop, or both."""
+
+    min: Share | None = None
+    max_drop: Margin | None = None
+    evidence: Literal["statistics", "point"] | None = _later()
+    slices: Any = _later()
+    stop_early: StrictBool | None = _later()
+    settle: Any = _later()
+
+
+class DeclaredForgetting(_Declared):
+    """The forgetting gate: how much of its general skills a fine-tune may lose."""
+
+    skills: str | tuple[str, ...] = "general"
+    max_drop: Margin = 0.03
+    each: Margin | None = _later()
+    under: Any = _later()
+    may_lose: Any = _later()
+    weights: Any = _later()
+    margins: Any = _later()
+
+
+class DeclaredGates(_Declared):
+    """The rules of the suite, one for each kind."""
+
+    accuracy: DeclaredRate | None = None
+    format: DeclaredRate | None = None
+    forgetting: DeclaredForgetting | None = None
+    cost: Any = _later()
+    latency: Any = _later()
+    data: Any = _later()
+
+
+class DeclaredSuite(_Declared):
+    """One ``*.ftgate.yaml`` file."""
+
+    prompt: str | None = None
+    user: str = "{{ input }}"
+    cases: str | list[DeclaredCase]
+    reply: DeclaredReply = DeclaredReply()
+    variants: dict[str, DeclaredVariant]
+    baseline: str | None = None
+    gates: DeclaredGates
+    repeats: Count = 1
+    economics: Any = _later()
+    challengers: Any = _later()
+    judge: Any = _later()

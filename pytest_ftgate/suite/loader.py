@@ -1,0 +1,243 @@
+"""From a suite file to a Suite, or to every fault in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pytest_ftgate import skills
+from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
+from pytest_ftgate.suite.cases import case_files, in_place, rows, skill_cases, to_cases
+from pytest_ftgate.suite.declared import DeclaredForgetting, DeclaredRate, DeclaredSuite
+from pytest_ftgate.suite.faults import keys_of, sentence
+from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, ReplyRules, Suite
+from pytest_ftgate.suite.prompt import TemplateError, names
+from pytest_ftgate.suite.rules import Rule, read_schema
+from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.variants import resolve_variants
+from pytest_ftgate.suite.yaml import Document, Where, read_yaml
+
+__all__ = ["load"]
+
+#: The drop that a gate allows where it names neither a floor nor a drop.
+_DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
+
+
+def load(path: Path, root: Path) -> Suite:
+    """Read the suite file *path*.
+
+    Args:
+        path: a ``*.ftgate.yaml`` file.
+        root: the directory that the files it names must lie below.
+
+    Raises:
+        SuiteFaults: it cannot be used; all faults are named, each with its line and its remedy.
+    """
+    source = Source(root=root.resolve(), path=path.resolve())
+    text = source.text(source.path, 0, "suite")
+    document = read_yaml(text or "", source.name(source.path))
+    source.faults.extend(document.faults if text is not None else ())
+    declared = _declared(source, document)
+    suite = _resolved(source, document, declared) if declared else None
+    if source.faults or suite is None:
+        raise SuiteFaults(source.name(source.path), source.faults)
+    return suite
+
+
+def _declared(source: Source, document: Document) -> DeclaredSuite | None:
+    """Validate the file's keys; what is wrong is said and left out, and the rest is read on."""
+    value = document.value
+    if not isinstance(value, dict):
+        if value is not None:
+            source.say(1, "a suite is a mapping of keys to values")
+        return None
+    # Cases in place are validated with those of case files, not here.
+    shell = {**value, "cases": ""} if isinstance(value.get("cases"), list) else value
+    while True:
+        try:
+            declared = DeclaredSuite.model_validate(shell)
+        except ValidationError as error:
+            faults = error.errors()
+            source.faults.extend(_fault(document, dict(one)) for one in faults)
+            if any(one["type"] == "missing" for one in faults):
+                return None
+            for one in faults:
+                shell = _without(shell, one["loc"])
+            continue
+        _say_later(source, document, declared, ())
+        return declared
+
+
+def _fault(document: Document, error: dict[str, Any]) -> Fault:
+    where: Where = tuple(error["loc"])
+    known = keys_of(_model_at(DeclaredSuite, where[:-1]))
+    text = sentence(error, known, document.written.get(where))
+    return document.fault(where, _within(where) + text)
+
+
+def _without(value: Any, where: Where) -> Any:
+    """Return *value* less what stands at *where*, so that the rest can be validated."""
+    if not where:
+        return {}
+    key, *deeper = where
+    if isinstance(value, dict) and key in value:
+        kept = {k: v for k, v in value.items() if k != key}
+        return {**kept, key: _without(value[key], tuple(deeper))} if deeper else kept
+    return {} if isinstance(value, dict) else None
+
+
+def _within(where: Where) -> str:
+    match where:
+        case ("variants", name, _, *_):
+            return f'variant "{name}": '
+    return ""
+
+
+def _model_at(model: type[BaseModel], where: Iterable[str | int]) -> type[BaseModel]:
+    """Return the declared class that holds the keys at *where*."""
+    for key in where:
+        inner = _inner_model(model, str(key))
+        model = inner or model
+    return model
+
+
+def _inner_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(key)
+    for kind in _types_in(field.annotation) if field else ():
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _types_in(annotation: Any) -> Iterable[Any]:
+    yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _types_in(inner)
+
+
+def _say_later(source: Source, document: Document, model: BaseModel, where: Where) -> None:
+    """Refuse the keys that are part of the suite file but whose work is not built yet."""
+    for name in model.model_fields_set:
+        value, at = getattr(model, name), (*where, name)
+        if type(model).model_fields[name].json_schema_extra == {"later": True}:
+            shown = ".".join(str(key) for key in at)
+            source.faults.append(document.fault(at, f"{shown} is not available yet; remove it"))
+        elif isinstance(value, BaseModel):
+            _say_later(source, document, value, at)
+        elif isinstance(value, dict):
+            for key, one in value.items():
+                if isinstance(one, BaseModel):
+                    _say_later(source, document, one, (*at, key))
+
+
+def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Suite:
+    reply = _reply(source, document, declared)
+    cases = _cases(source, document, declared, reply)
+    variants = resolve_variants(source, document, declared, cases, reply)
+    gates = _gates(source, document, declared, cases)
+    baseline = declared.baseline or next(iter(declared.variants), "")
+    if baseline not in declared.variants:
+        near = did_you_mean(baseline, declared.variants)
+        source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
+    return Suite(
+        path=source.path,
+        name=source.name(source.path),
+        cases=cases,
+        reply=reply,
+        variants=variants,
+        baseline=baseline,
+        gates=gates,
+        repeats=declared.repeats,
+    )
+
+
+def _reply(source: Source, document: Document, declared: DeclaredSuite) -> ReplyRules:
+    rules = tuple(
+        read_schema(source, rule, document.line(("reply", "format")))
+        for rule in declared.reply.format
+    )
+    labelled = any(rule.kind == "choice" for rule in rules)
+    score = declared.reply.score or Rule("choice" if labelled else "exact")
+    return ReplyRules(format=rules, score=score, max_tokens=declared.reply.max_tokens or 1024)
+
+
+def _cases(
+    source: Source, document: Document, declared: DeclaredSuite, reply: ReplyRules
+) -> tuple[Case, ...]:
+    line = document.line(("cases",))
+    before = len(source.faults)
+    if isinstance(document.value["cases"], list):
+        found = in_place(source.path, document, ("cases",))
+    else:
+        paths = case_files(source, str(declared.cases), line)
+        found = (row for path in paths for row in rows(source, path, line))
+    cases = to_cases(source, found, reply)
+    if not cases and len(source.faults) == before:
+        source.say(line, "there are no cases")
+    _check_names(source, document, declared.user, cases)
+    return cases
+
+
+def _check_names(
+    source: Source, document: Document, template: str, cases: tuple[Case, ...]
+) -> None:
+    try:
+        wanted = names(template)
+    except TemplateError as error:
+        source.say(document.line(("user",)), f"user: not a template: {error}")
+        return
+    offered = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
+    for name in sorted(wanted - offered) if cases else ():
+        near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
+        source.say(document.line(("user",)), f'user: no case has "{name}"{near}')
+
+
+def _gates(
+    source: Source, document: Document, declared: DeclaredSuite, cases: tuple[Case, ...]
+) -> Mapping[str, Gate]:
+    gates: dict[str, Gate] = {}
+    for kind in ("accuracy", "format"):
+        rate: DeclaredRate | None = getattr(declared.gates, kind)
+        if rate is not None:
+            gates[kind] = _rate_gate(kind, rate, document)
+    if "accuracy" in gates and cases and all(case.expected is None for case in cases):
+        source.say(gates["accuracy"].line, 'accuracy: no case has "expected"')
+    if "format" in gates and cases and not any(case.format for case in cases):
+        source.say(gates["format"].line, "format: the suite declares no reply.format to hold to")
+    if declared.gates.forgetting is not None:
+        forgetting = _forgetting_gate(source, document, declared.gates.forgetting)
+        if forgetting:
+            gates["forgetting"] = forgetting
+    if not gates and not source.faults:
+        source.say(document.line(("gates",)), "gates: none declared; write accuracy: {min: 0.8}")
+    return gates
+
+
+def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGate:
+    neither = declared.min is None and declared.max_drop is None
+    return RateGate(
+        kind=kind,
+        line=document.line(("gates", kind)),
+        min=declared.min,
+        max_drop=_DEFAULT_DROP[kind] if neither else declared.max_drop,
+    )
+
+
+def _forgetting_gate(
+    source: Source, document: Document, declared: DeclaredForgetting
+) -> ForgettingGate | None:
+    line = document.line(("gates", "forgetting"))
+    wanted = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
+    try:
+        cases = skill_cases(wanted)
+    except KeyError as error:
+        known = (*skills.SETS, *skills.known())
+        near = did_you_mean(error.args[0], known) or f"; known: {', '.join(known)}"
+        source.say(
+            document.line(("gates", "forgetting", "skills")), f'no skill "{error.args[0]}"{near}'
+        )
+        return None
+    return ForgettingGate(line=line, cases=cases, max_drop=declared.max_drop)

@@ -1,0 +1,183 @@
+"""A suite as the author meant it: files read, inheritance resolved, faults ruled out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.suite.rules import Rule
+
+__all__ = [
+    "Case",
+    "Expected",
+    "ForgettingGate",
+    "Gate",
+    "RateGate",
+    "ReplyRules",
+    "Suite",
+    "Turn",
+    "Variant",
+    "digest",
+]
+
+Expected = str | int | float | list[str] | list[float] | None
+#: (role, content)
+Turn = tuple[str, str]
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of *value* in canonical JSON, as 64 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One input with what is expected of the reply.
+
+    Attributes:
+        id: stable, unique in its suite.
+        where: ``path:line`` of the case.
+        vars: further values that templates may name.
+        score: how its content is marked, where it differs from the suite's own.
+        format: the form it must have, where it differs from the suite's own.
+    """
+
+    id: str
+    where: str
+    input: str = ""
+    messages: tuple[Turn, ...] = ()
+    vars: Mapping[str, Any] = field(default_factory=dict)
+    expected: Expected = None
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    score: Rule
+    format: tuple[Rule, ...] = ()
+    max_tokens: int | None = None
+    skill: str | None = None
+    difficulty: int | None = None
+    language: str | None = None
+
+    @property
+    def yardstick(self) -> str:
+        """A digest of what is asked and how it is marked; a new one makes old scores stale."""
+        rules = [(r.kind, r.value, dict(r.options)) for r in (self.score, *self.format)]
+        return digest([self.input, self.messages, dict(self.vars), self.expected, rules])[:16]
+
+    @property
+    def shown(self) -> str:
+        """The input in the words of a person: the last thing the user says."""
+        return self.input or (self.messages[-1][1] if self.messages else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way of answering the cases; keys as in the suite file.
+
+    Attributes:
+        system: the system prompt's template, or None where there is none.
+        user: the user message's template.
+        shots: examples shown before the case.
+        constrained: the provider is asked to hold the reply to the suite's format.
+        line: the line of the suite file that begins it.
+    """
+
+    name: str
+    line: int
+    provider: str
+    model: str = ""
+    system: str | None = None
+    user: str = "{{ input }}"
+    shots: tuple[Turn, ...] = ()
+    constrained: bool = False
+    gated: bool = True
+    base_url: str | None = None
+    base_url_env: str | None = None
+    api_key_env: str | None = None
+    adapter: Path | None = None
+    scale: float = 1.0
+    base: str | None = None
+    training_data: Path | None = None
+    max_tokens: int | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    function: str | None = None
+    replies: Path | None = None
+    runtime: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether there is an untuned model under it, so that it can have forgotten something."""
+        return self.adapter is not None or self.base is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyRules:
+    """What the suite asks of every reply, unless a case says otherwise."""
+
+    format: tuple[Rule, ...] = ()
+    score: Rule
+    max_tokens: int = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateGate:
+    """The accuracy or the format gate.
+
+    Attributes:
+        kind: ``accuracy`` or ``format``.
+        min: the least share that will do, or None.
+        max_drop: the largest drop that will do, as a share, or None where none is compared.
+    """
+
+    kind: str
+    line: int
+    min: float | None = None
+    max_drop: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgettingGate:
+    """How much of its general skills a fine-tuned variant may lose, as a share."""
+
+    kind: str = "forgetting"
+    line: int
+    cases: tuple[Case, ...]
+    max_drop: float
+
+
+Gate = RateGate | ForgettingGate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """One suite file, ready to be planned.
+
+    Attributes:
+        path: the suite file.
+        name: its path relative to the root directory, with forward slashes.
+    """
+
+    path: Path
+    name: str
+    cases: tuple[Case, ...]
+    reply: ReplyRules
+    variants: Mapping[str, Variant]
+    baseline: str
+    gates: Mapping[str, Gate]
+    repeats: int = 1
+
+    @property
+    def accepted_path(self) -> Path:
+        """Where the accepted record lies: beside the suite."""
+        return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + ".accepted.json")
+
+    def gates_of(self, variant: Variant) -> tuple[Gate, ...]:
+        """Return the gates that judge *variant*; forgetting needs a base to compare with."""
+        if not variant.gated:
+            return ()
+        gates = self.gates.values()
+        return tuple(g for g in gates if variant.tuned or not isinstance(g, ForgettingGate))

@@ -1,0 +1,42 @@
+"""The JSON Schema of suite files, made from the classes that validate them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pytest_ftgate.suite.declared import DeclaredSuite
+from pytest_ftgate.suite.rules import FORMATS, SCORES
+from pytest_ftgate.suite.variants import PROVIDERS
+
+__all__ = ["suite_schema"]
+
+
+def suite_schema() -> str:
+    """Return the schema as indented JSON; ``suite.schema.json`` in this package is a copy."""
+    schema = DeclaredSuite.model_json_schema(by_alias=True)
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    schema["title"] = "pytest-ftgate suite"
+    schema["additionalProperties"] = False
+    _tell(schema["$defs"])
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+def _tell(parts: dict[str, Any]) -> None:
+    """Say what the validators of single keys check, where the type alone does not say it."""
+    one = {"oneOf": [{"enum": list(SCORES)}, _single(SCORES)]}
+    form = _single(FORMATS)
+    for part in ("DeclaredCase", "DeclaredReply"):
+        parts[part]["properties"]["score"] = one
+        parts[part]["properties"]["format"] = {"oneOf": [form, {"type": "array", "items": form}]}
+    parts["DeclaredVariant"]["properties"]["provider"] = {"enum": list(PROVIDERS)}
+
+
+def _single(kinds: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {kind: {} for kind in kinds},
+        "additionalProperties": False,
+    }

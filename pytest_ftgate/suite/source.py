@@ -1,0 +1,66 @@
+"""The files a suite names: found below the root directory, and read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_ftgate.errors import Fault
+
+__all__ = ["Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a suite lies, and the faults met while reading what it names.
+
+    Attributes:
+        root: the directory that no named file may lie outside of.
+        path: the suite file.
+        faults: grows while the suite is read, so that an author sees every fault at once.
+    """
+
+    root: Path
+    path: Path
+    faults: list[Fault] = field(default_factory=list)
+
+    def name(self, path: Path) -> str:
+        """Return *path* as the reader of a message knows it: relative to the root."""
+        if path.is_relative_to(self.root):
+            return path.relative_to(self.root).as_posix()
+        return str(path)
+
+    def say(self, line: int, message: str, path: Path | None = None) -> None:
+        """Note a fault at *line* of the suite file, or of *path*."""
+        self.faults.append(Fault(self.name(path or self.path), line, message))
+
+    def find(self, written: str, line: int, what: str, *, anywhere: bool = False) -> Path | None:
+        """Return the file that the suite calls *written*, or note why it cannot be used.
+
+        Args:
+            written: the path as it stands in the suite, relative to the suite's folder.
+            line: where it stands.
+            what: the key it is the value of.
+            anywhere: allow a file outside the root directory.
+        """
+        path = (self.path.parent / written).resolve()
+        folder = self.name(self.path.parent)
+        if not anywhere and not path.is_relative_to(self.root):
+            self.say(line, f"{what}: {written} lies outside {self.root}; move it below")
+        elif not path.is_file():
+            self.say(line, f"{what}: {written} does not exist (looked in {folder}/)")
+        else:
+            return path
+        return None
+
+    def text(self, path: Path, line: int, what: str) -> str | None:
+        """Return the content of *path*, or note why it cannot be read."""
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            self.say(
+                line, f"{what}: {self.name(path)} is not UTF-8 (byte {error.start}); save it so"
+            )
+        except OSError as error:
+            self.say(line, f"{what}: {self.name(path)} cannot be read: {error.strerror}")
+        return None
