@@ -277,11 +277,15 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
 
 def show_plan(session: pytest.Session) -> None:
     """Print what would be asked and what it could show."""
+    from pytest_ftgate.gate.certain import certain
     from pytest_ftgate.report.planned import planned
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
     gates = [item.judged for item in session.items if _is_gate(item)]
-    for line in planned(session.config.stash[session_key], gates):
+    estimates, problems = session.config.stash[session_key].estimates(gates)
+    told = [(e, [certain(j.suite, j.gate) for j in own]) for e, own in estimates]
+    reporter.section("ftgate plan")
+    for line in planned(told, problems):
         reporter.write_line(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,23 @@ from pytest_ftgate.suite.prompt import TemplateError, render
 from pytest_ftgate.suite.reference import source_file
 from pytest_ftgate.weights import find, sha256_of
 
-__all__ = ["Adapter", "Ask", "Call", "base_of", "distinct", "probes", "skills", "task"]
+__all__ = [
+    "Adapter",
+    "Ask",
+    "Call",
+    "Estimate",
+    "base_of",
+    "distinct",
+    "estimate",
+    "probes",
+    "skills",
+    "task",
+]
 
 #: The longest reply to a skills case that does not say how long it may be, in tokens.
 SKILL_TOKENS = 32
+#: A token is about so many characters of English.
+CHARACTERS = 4
 #: How many replies show whether an adapter is at work; see gate/identity.py.
 PROBES = 60
 
@@ -133,6 +146,36 @@ def _again(call: Call) -> Call:
 def distinct(asks: Iterable[Ask]) -> tuple[Call, ...]:
     """Return each call of *asks* once, in the order of its first need."""
     return tuple({ask.call.fingerprint: ask.call for ask in asks}.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one variant would ask.
+
+    Attributes:
+        calls: distinct calls that no variant before it needs.
+        kept: how many of them the ledger can answer.
+        tokens: about how many tokens the others read and write; 0 where no model is asked.
+    """
+
+    variant: str
+    calls: int
+    kept: int
+    tokens: int
+
+
+def estimate(variant: str, calls: Sequence[Call], kept: Container[str]) -> Estimate:
+    """Estimate what asking *calls* takes, less those whose fingerprints are *kept*."""
+    to_ask = [call for call in calls if call.fingerprint not in kept]
+    tokens = sum(_tokens(call) for call in to_ask)
+    return Estimate(variant=variant, calls=len(calls), kept=len(calls) - len(to_ask), tokens=tokens)
+
+
+def _tokens(call: Call) -> int:
+    if call.case is not None:
+        return 0
+    said = sum(len(text) for _, text in call.messages)
+    return said // CHARACTERS + call.max_tokens
 
 
 def _own_messages(case: Case) -> tuple[Turn, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pytest_ftgate.ask.engine import Engine, Progress
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
-from pytest_ftgate.plan import Ask, base_of, distinct, probes, skills, task
+from pytest_ftgate.plan import Ask, Estimate, base_of, distinct, estimate, probes, skills, task
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import skill_cases
@@ -51,6 +51,7 @@ class Session:
         self._engine: Engine | None = None
         self._asks: dict[Key, tuple[Ask, ...]] = {}
         self._columns: dict[Key, Column] = {}
+        self._begun: set[Key] = set()
 
     @property
     def progress(self) -> Progress:
@@ -132,6 +133,10 @@ class Session:
         """
         asks: list[Ask] = []
         for judged in gates:
+            key = (judged.suite.name, judged.variant.name, judged.gate.kind)
+            if key in self._begun:
+                continue
+            self._begun.add(key)
             try:
                 asks += self.needs(judged)
             except FtgateError:
@@ -156,6 +161,26 @@ class Session:
             raise RepliesMissing(told)
         return found
 
+    def estimates(
+        self, gates: Sequence[Judged]
+    ) -> tuple[list[tuple[Estimate, list[Judged]]], list[str]]:
+        """Return what each variant would ask, and why others cannot be; asks nothing."""
+        ledger, seen = self.ledger(), set[str]()
+        told: list[tuple[Estimate, list[Judged]]] = []
+        problems: list[str] = []
+        for suite, variant in _variants(gates):
+            mine = [j for j in gates if j.suite is suite and j.variant is variant]
+            try:
+                asks = [a for j in mine for a in self.needs(j)] or self.task_asks(suite, variant)
+            except FtgateError as error:
+                problems.append(f"{variant.name}: {error}")
+                continue
+            calls = [call for call in distinct(asks) if call.fingerprint not in seen]
+            seen.update(call.fingerprint for call in calls)
+            told.append((estimate(variant.name, calls, ledger.replies(seen)), mine))
+        ledger.close()
+        return told, problems
+
     # Scoring ------------------------------------------------------------------------------
 
     def task_column(self, suite: Suite, variant: Variant) -> Column:
@@ -172,3 +197,13 @@ class Session:
             found = self.engine.wait(distinct(asks))
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
+
+
+def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
+    """Yield the variants of the selected gates, and those that are measured beside them."""
+    suites = {judged.suite.name: judged.suite for judged in gates}
+    chosen = {(judged.suite.name, judged.variant.name) for judged in gates}
+    for suite in suites.values():
+        for variant in suite.variants.values():
+            if not variant.gated or (suite.name, variant.name) in chosen:
+                yield suite, variant
