@@ -134,8 +134,8 @@ def probes(asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
 
     The part is spread evenly over the cases that are answered in free text.
     """
-    step = max(1, len(asks) // PROBES)
-    chosen = asks[::step][:PROBES]
+    count = min(PROBES, len(asks))
+    chosen = [asks[i * len(asks) // count] for i in range(count)]
     return tuple(Ask(a.case, 1, _again(a.call)) for a in chosen)
 
 

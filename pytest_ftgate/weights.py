@@ -62,7 +62,7 @@ def find(model: str, folder: Path, cache: Path | None = None) -> Path:
         Unavailable: it is not on this machine; the message has the line that fetches it.
     """
     if model not in KNOWN:
-        path = (folder / model).expanduser()
+        path = folder / Path(model).expanduser()
         if path.is_file():
             return path
         near = did_you_mean(model, KNOWN) or f"; known models: {', '.join(KNOWN)}, or a path"

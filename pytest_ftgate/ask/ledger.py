@@ -10,6 +10,7 @@ import os
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -28,6 +29,8 @@ CREATE TABLE IF NOT EXISTS claims (
 """
 # Under SQLite's own limit on variables in one statement.
 _CHUNK = 500
+#: How often a file that others are opening is tried again, and the seconds between.
+_OPENINGS, _PAUSE = 600, 0.05
 
 
 class Ledger:
@@ -52,10 +55,28 @@ class Ledger:
             if not ignore.exists():
                 ignore.write_text("*\n")
             self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
-            self._db.isolation_level = None
-            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
         except (OSError, sqlite3.Error) as error:
             raise self._broken(error) from error
+        self._db.isolation_level = None
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._db.close()
+            raise self._broken(error) from error
+
+    def _prepare(self) -> None:
+        # Unlike all else here, turning a new file to WAL fails at once where another process is
+        # at it too, as the workers of one run are.
+        for patience in range(_OPENINGS, -1, -1):
+            try:
+                self._db.executescript(f"PRAGMA journal_mode=WAL; {_SCHEMA}")
+                self._db.execute("PRAGMA synchronous=NORMAL")
+            except sqlite3.OperationalError as error:
+                if not patience or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def _broken(self, error: Exception) -> LedgerError:
         remedy = "move it away, or name another file with --ftgate-ledger"
@@ -82,8 +103,14 @@ class Ledger:
             sql = f"SELECT fingerprint, body FROM replies WHERE fingerprint IN ({marks})"  # noqa: S608
             sql += " AND run = ?" if this_run else ""
             rows = self._execute(sql, (*part, self.run) if this_run else tuple(part))
-            found.update((fingerprint, Reply.from_json(body)) for fingerprint, body in rows)
+            found.update((fingerprint, self._read(body)) for fingerprint, body in rows)
         return found
+
+    def _read(self, body: str) -> Reply:
+        try:
+            return Reply.from_json(body)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self._broken(error) from error
 
     def keep(self, fingerprint: str, reply: Reply) -> None:
         """Commit a reply; when this returns it survives the death of the process."""

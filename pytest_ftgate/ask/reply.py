@@ -32,7 +32,8 @@ class Reply:
 
     def to_json(self) -> str:
         """Return the reply as one line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        # ASCII, since a reply cut inside an emoji holds half a surrogate pair, which no file takes.
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Reply:

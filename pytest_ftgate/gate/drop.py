@@ -1,6 +1,6 @@
-"""The two checks that gates are made of: a drop within a margin, and a floor.
+"""The check that a drop stays within a margin.
 
-Rules and error rates: docs/statistics.md. A drop passes when one as large as the margin can be
+Rules and error rates: docs/statistics.md. It passes when one as large as the margin can be
 ruled out, fails when there really is one, and is open otherwise.
 """
 
@@ -16,10 +16,9 @@ from pytest_ftgate.gate.paired import Pairs, p_drop, p_noninferior, pair, tango_
 from pytest_ftgate.gate.power import (
     cases_needed,
     certifiable_margin,
+    detectable_drop,
     fail_cases_needed,
-    floor_cases_needed,
 )
-from pytest_ftgate.gate.proportion import clopper_pearson, lower_bound, upper_bound
 from pytest_ftgate.gate.side import Cell, Side
 from pytest_ftgate.gate.verdict import Check, Outcome
 
@@ -30,7 +29,6 @@ __all__ = [
     "UNCHANGED",
     "Pairing",
     "drop",
-    "floor",
     "judged",
     "paired",
 ]
@@ -48,8 +46,10 @@ ALARM = 0.01
 MOST_MISSING = 0.05
 #: Fewer groups of related cases than this show nothing.
 FEWEST_GROUPS = 10
-_POWER = 0.9
-_CONFIDENCE = 0.95
+#: The chance with which "9 times in 10" is meant.
+POWER = 0.9
+#: Of the intervals that are printed.
+CONFIDENCE = 0.95
 #: Replies of the same model disagree on about this share of the cases where nothing is known.
 _USUAL_DISCORDANCE = 0.10
 
@@ -92,10 +92,10 @@ def drop(  # noqa: PLR0913 - the rule's parameters, each by name
         note = f"{len(known)} of {len(both)} cases can be compared"
         return Check(
             against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=len(known),
-            after=_mean(after), before=_mean(before), missing=missing, note=note,
+            after=mean_of(after), before=mean_of(before), missing=missing, note=note,
         )  # fmt: skip
     pairs = make(before, after, known)
-    check = _described(pairs, against, margin, alarm)
+    check = replace(_described(pairs, against, margin, alarm), missing=missing)
     if all(before[key].rests_on == after[key].rests_on for key in both):
         return replace(check, outcome=Outcome.PASSED, note=UNCHANGED)
     if pairs.before - margin <= chance:
@@ -106,7 +106,8 @@ def drop(  # noqa: PLR0913 - the rule's parameters, each by name
     return _settled(check, pairs)
 
 
-def _mean(side: Side) -> float:
+def mean_of(side: Side) -> float:
+    """Return the mean of the cases that brought a reply; 0 for none."""
     values = [cell.value for cell in side.values() if cell.value is not None]
     return sum(values) / len(values) if values else 0.0
 
@@ -127,7 +128,7 @@ def paired(before: Side, after: Side, keys: Sequence[str]) -> Pairs:
 
 
 def _described(pairs: Pairs, against: str, margin: float, alarm: float) -> Check:
-    low, high = tango_interval(pairs, _CONFIDENCE)
+    low, high = tango_interval(pairs, CONFIDENCE)
     return Check(
         against=against,
         outcome=judged(pairs, margin, alarm),
@@ -143,6 +144,7 @@ def _described(pairs: Pairs, against: str, margin: float, alarm: float) -> Check
         p_pass=p_noninferior(pairs, margin),
         p_fail=p_drop(pairs),
         alarm=alarm,
+        detectable=_or_none(detectable_drop, pairs.effective, _discordance(pairs), POWER, alarm),
     )
 
 
@@ -154,7 +156,8 @@ def _settled(check: Check, pairs: Pairs) -> Check:
     if pairs.groups is not None and pairs.groups < FEWEST_GROUPS:
         note = f"{pairs.groups} groups of related cases; at least {FEWEST_GROUPS} are needed"
         return replace(check, note=note)
-    return replace(check, certifiable=_certifiable(pairs), needed=_more(pairs, check))
+    least = _or_none(certifiable_margin, pairs.effective, _discordance(pairs), POWER)
+    return replace(check, certifiable=least, needed=_more(pairs, check))
 
 
 def _discordance(pairs: Pairs) -> float:
@@ -166,9 +169,10 @@ def _discordance(pairs: Pairs) -> float:
     )
 
 
-def _certifiable(pairs: Pairs) -> float | None:
+def _or_none(of: Callable[..., float], *numbers: float) -> float | None:
+    """Return None where no drop or margin is small enough for so few cases."""
     try:
-        return certifiable_margin(pairs.effective, _discordance(pairs), _POWER)
+        return of(*numbers)
     except ValueError:
         return None
 
@@ -178,10 +182,10 @@ def _more(pairs: Pairs, check: Check) -> int | None:
     discordance, seen = _discordance(pairs), -pairs.delta
     try:
         if seen >= check.limit:
-            wanted = fail_cases_needed(seen, max(discordance, seen), _POWER, check.alarm)
+            wanted = fail_cases_needed(seen, max(discordance, seen), POWER, check.alarm)
         else:
             # Half of a small drop is usually noise; planning on all of it would ask for too much.
-            wanted = cases_needed(check.limit, discordance, _POWER, drop=max(0.0, seen / 2))
+            wanted = cases_needed(check.limit, discordance, POWER, drop=max(0.0, seen / 2))
     except ValueError:
         return None
     return max(1, ceil((wanted - pairs.effective) * pairs.n / pairs.effective))
@@ -222,52 +226,3 @@ def _lopsided(before: Side, after: Side, keys: list[str]) -> bool:
     gone = [sum(side[key].value is None for key in keys) for side in (before, after)]
     table = [[count, len(keys) - count] for count in gone]
     return bool(fisher_exact(np.array(table)).pvalue < 0.01)  # noqa: PLR2004 - statistics.md 1.10
-
-
-def floor(after: Side, *, least: float) -> Check:
-    """Hold the variant's rate against a floor, by exact one-sided bounds."""
-    values = [cell.value for cell in after.values() if cell.value is not None]
-    n, right = len(values), sum(values)
-    missing = len(after) - n
-    if n < 2:  # noqa: PLR2004 - as for a drop
-        note = f"{n} of {len(after)} cases brought a reply"
-        return Check(
-            against="floor", outcome=Outcome.INCONCLUSIVE, limit=least, n=n,
-            after=_mean(after), missing=missing, note=note,
-        )  # fmt: skip
-    low, high = clopper_pearson(right, n, _CONFIDENCE)
-    check = Check(
-        against="floor",
-        outcome=_floor_outcome(right, n, missing, least),
-        limit=least,
-        n=n,
-        effective=n,
-        after=right / n,
-        low=float(low),
-        high=float(high),
-        missing=missing,
-        note=f"{missing} of {len(after)} cases brought no reply" if missing else "",
-    )
-    if check.outcome is Outcome.INCONCLUSIVE:
-        return replace(check, needed=_more_for_floor(check))
-    return check
-
-
-def _floor_outcome(right: float, n: int, missing: int, least: float) -> Outcome:
-    if missing > MOST_MISSING * (n + missing):
-        return Outcome.INCONCLUSIVE
-    # A missing reply counts against a pass and against a fail.
-    if lower_bound(right, n + missing, MISS) >= least:
-        return Outcome.PASSED
-    return (
-        Outcome.FAILED
-        if upper_bound(right + missing, n + missing, ALARM) < least
-        else (Outcome.INCONCLUSIVE)
-    )
-
-
-def _more_for_floor(check: Check) -> int | None:
-    try:
-        return max(1, floor_cases_needed(check.limit, check.after, _POWER, MISS) - check.n)
-    except ValueError:
-        return None

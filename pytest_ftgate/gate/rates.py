@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pytest_ftgate.gate.drop import ALARM, UNCHANGED, drop, floor
+from pytest_ftgate.gate.drop import ALARM, UNCHANGED, drop
 from pytest_ftgate.gate.flips import MOST, flips
+from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
 from pytest_ftgate.gate.words import percent, points

@@ -31,6 +31,7 @@ class Check:
         gains, losses: cases won and lost (fractions where replies were repeated).
         p_pass: how easily such figures come from a drop as large as the margin.
         p_fail: how easily they come from no drop at all; it is held against *alarm*.
+        detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
         needed: how many cases more would settle it, where it is open and more would help.
         informative: False where nothing could have been lost, so that it decides nothing.
@@ -52,6 +53,7 @@ class Check:
     p_pass: float | None = None
     p_fail: float | None = None
     alarm: float = 0.01
+    detectable: float | None = None
     certifiable: float | None = None
     needed: int | None = None
     informative: bool = True

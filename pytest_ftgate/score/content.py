@@ -15,7 +15,8 @@ from pytest_ftgate.suite.reference import function
 
 __all__ = ["content"]
 
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+# A sign right after a digit or a letter is a dash: "10-12".
+_NUMBER = re.compile(r"(?:(?<!\w)[-+−])?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
 #: What people and models put around a label without meaning anything by it.
 _AROUND = " \t\r\n\"'`.,;:!*"
 
@@ -83,7 +84,7 @@ def _numeric(text: str, accepted: list[Any], options: Mapping[str, Any]) -> bool
 
 
 def _number(written: object) -> float:
-    return float(str(written).replace(",", ""))
+    return float(str(written).replace(",", "").replace("−", "-"))
 
 
 _SCORERS: Mapping[str, Scorer] = {

@@ -70,11 +70,13 @@ def _check(rule: Rule, text: str, case: Case, reply: Reply, folder: Path) -> Bro
 
 
 def _json(schema: Any, text: str) -> Broken | None:
+    validator = _validator(json.dumps(schema))
     try:
-        value = json.loads(text)
-    except ValueError as error:
+        value = json.loads(text, parse_constant=_no_constant)
+        first = next(validator.iter_errors(value), None)
+    # Nested too deep, or escapes that make no text: JSON that a program cannot take.
+    except (ValueError, RecursionError) as error:
         return Broken("invalid JSON", str(error))
-    first = next(_validator(json.dumps(schema)).iter_errors(value), None)
     if first is None:
         return None
     place = "/".join(str(key) for key in first.instance_path)
@@ -85,7 +87,14 @@ def _json(schema: Any, text: str) -> Broken | None:
 def _validator(schema: str) -> Any:
     import jsonschema_rs
 
-    return jsonschema_rs.validator_for(json.loads(schema), retriever=_never_fetched)
+    try:
+        return jsonschema_rs.validator_for(json.loads(schema), retriever=_never_fetched)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise ScorerError(f"json_schema: not a schema: {str(error).splitlines()[0]}") from error
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")
 
 
 def _never_fetched(uri: str) -> Any:

@@ -23,8 +23,8 @@ def files(names: Sequence[str]) -> tuple[Path, ...]:
     Raises:
         KeyError: a name is neither.
     """
-    wanted = known() if "general" in names else tuple(names)
-    unknown = set(wanted) - set(known())
+    wanted = known() if "general" in names else tuple(dict.fromkeys(names))
+    unknown = set(names) - {*SETS, *known()}
     if unknown:
         raise KeyError(min(unknown))
     return tuple(_DATA / f"{name}.jsonl" for name in wanted)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,11 +18,14 @@ from pytest_ftgate.errors import SuiteFaults, did_you_mean
 from pytest_ftgate.suite.declared import DeclaredCase
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
-from pytest_ftgate.suite.rules import Rule
+from pytest_ftgate.suite.rules import Rule, pattern_fault, read_schema
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
 __all__ = ["Row", "case_files", "in_place", "rows", "skill_cases", "to_cases"]
+
+
+_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 
 
 class Row(NamedTuple):
@@ -66,11 +70,11 @@ def _jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        if line.startswith(("<<<<<<<", ">>>>>>>", "=======")):
+        if line.startswith(_CONFLICT):
             source.say(number, "a version-control conflict marker; resolve the conflict", path)
             continue
         try:
-            value = json.loads(line)
+            value = json.loads(line, object_pairs_hook=_once)
         except ValueError as error:
             source.say(number, f"not JSON: {error}", path)
             continue
@@ -80,13 +84,31 @@ def _jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
         yield Row(path, number, value)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ValueError(f'key "{key}" stands here twice; keep one')
+    return dict(pairs)
+
+
 def _csv(source: Source, path: Path, text: str) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(text))
-    for record in reader:
-        if None in record:
-            source.say(reader.line_num, "more cells than the header has columns", path)
-            continue
-        yield Row(path, reader.line_num, _from_cells(record))
+    # Strict, because a quote that is not closed would swallow the cases after it.
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    try:
+        for record in reader:
+            if None in record:
+                source.say(reader.line_num, "more cells than the header has columns", path)
+                continue
+            cells = [cell for cell in record.values() if cell]
+            line = reader.line_num - sum(cell.count("\n") for cell in cells)
+            if cells and cells[0].startswith(_CONFLICT):
+                source.say(line, "a version-control conflict marker; resolve the conflict", path)
+                continue
+            yield Row(path, line, _from_cells(record))
+    except csv.Error as error:
+        message = f"not CSV: {error}; is every quote closed?"
+        source.say(reader.line_num + 1, message, path)
 
 
 def _from_cells(record: Mapping[str, str | None]) -> dict[str, Any]:
@@ -151,7 +173,11 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
     if problem:
         source.say(row.line, problem, row.path)
         return None
-    return _made(declared, f"{source.name(row.path)}:{row.line}", reply)
+    # A file that a case names lies beside the file of the case.
+    beside = replace(source, path=row.path)
+    form = tuple(read_schema(beside, rule, row.line) for rule in declared.format or ())
+    where = f"{source.name(row.path)}:{row.line}"
+    return _made(declared, where, form or reply.format, reply)
 
 
 def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
@@ -166,7 +192,10 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
 
 def _unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
     answers = expected if isinstance(expected, list) else [expected]
-    if expected is None:
+    if not answers:
+        return "expected is an empty list; name an answer, or leave the key out"
+    # A function reads what it likes.
+    if expected is None or score.kind == "python":
         return None
     if score.kind == "numeric":
         bad = [a for a in answers if not _is_number(a)]
@@ -175,12 +204,19 @@ def _unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
     if numbers:
         number = numbers[0]
         return f'expected is the number {number}, but {score.kind} reads text: write "{number}"'
+    if score.kind == "regex":
+        broken = (fault for fault in map(pattern_fault, answers) if fault)
+        return next((f"expected: {fault}" for fault in broken), None)
+    return _stranger(answers, form) if score.kind == "choice" else None
+
+
+def _stranger(answers: list[str], form: tuple[Rule, ...]) -> str | None:
     labels = [label for rule in form if rule.kind == "choice" for label in rule.value]
-    strangers = [a for a in answers if labels and score.kind == "choice" and a not in labels]
-    if strangers:
-        near = did_you_mean(strangers[0], labels) or f"; labels: {', '.join(labels)}"
-        return f'expected "{strangers[0]}" is not one of the labels of format: choice{near}'
-    return None
+    strangers = [a for a in answers if labels and a not in labels]
+    if not strangers:
+        return None
+    near = did_you_mean(strangers[0], labels) or f"; labels: {', '.join(labels)}"
+    return f'expected "{strangers[0]}" is not one of the labels of format: choice{near}'
 
 
 def _is_number(value: Any) -> bool:
@@ -191,7 +227,7 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _made(case: DeclaredCase, where: str, reply: ReplyRules) -> Case:
+def _made(case: DeclaredCase, where: str, form: tuple[Rule, ...], reply: ReplyRules) -> Case:
     messages = tuple((m.role, m.content) for m in case.messages)
     return Case(
         id=case.id or digest([case.input, messages, case.vars])[:8],
@@ -203,7 +239,7 @@ def _made(case: DeclaredCase, where: str, reply: ReplyRules) -> Case:
         tags=case.tags,
         group=case.group,
         score=case.score or reply.score,
-        format=case.format or reply.format,
+        format=form,
         max_tokens=case.max_tokens,
         skill=case.skill,
         difficulty=case.difficulty,

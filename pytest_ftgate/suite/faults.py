@@ -47,7 +47,9 @@ def sentence(error: Mapping[str, Any], known: tuple[str, ...], written: str | No
         written: the value as it stands in the file, where that is known.
     """
     where: Where = error["loc"]
-    key, kind, given = str(where[-1]) if where else "", error["type"], error["input"]
+    # An item of a list is called by the list's own key.
+    key = next((part for part in reversed(where) if isinstance(part, str)), "it")
+    kind, given = error["type"], error["input"]
     match kind:
         case "extra_forbidden":
             near = did_you_mean(key, known) or f"; known: {', '.join(known)}"

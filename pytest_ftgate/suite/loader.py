@@ -14,7 +14,7 @@ from pytest_ftgate.suite.cases import case_files, in_place, rows, skill_cases, t
 from pytest_ftgate.suite.declared import DeclaredForgetting, DeclaredRate, DeclaredSuite
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, ReplyRules, Suite
-from pytest_ftgate.suite.prompt import TemplateError, names
+from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rules import Rule, read_schema
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.variants import resolve_variants
@@ -60,15 +60,28 @@ def _declared(source: Source, document: Document) -> DeclaredSuite | None:
         try:
             declared = DeclaredSuite.model_validate(shell)
         except ValidationError as error:
-            faults = error.errors()
-            source.faults.extend(_fault(document, dict(one)) for one in faults)
-            if any(one["type"] == "missing" for one in faults):
-                return None
-            for one in faults:
-                shell = _without(shell, one["loc"])
+            for where, one in _placed(document, error).items():
+                missing = one["type"] == "missing"
+                # A key that is there and counts as missing was wrong, said, and left out.
+                if not (missing and where in document.lines):
+                    source.faults.append(_fault(document, one))
+                if missing and len(where) == 1:
+                    return None
+                shell = _without(shell, where[:-1] if missing else where)
             continue
         _say_later(source, document, declared, ())
         return declared
+
+
+def _placed(document: Document, error: ValidationError) -> dict[Where, dict[str, Any]]:
+    """Return one error for each place of the file; a union of types brings one for each type."""
+    placed: dict[Where, dict[str, Any]] = {}
+    for one in error.errors():
+        where: Where = tuple(one["loc"])
+        while where and where not in document.lines and one["type"] != "missing":
+            where = where[:-1]
+        placed[where] = {**one, "loc": where}
+    return placed
 
 
 def _fault(document: Document, error: dict[str, Any]) -> Fault:
@@ -86,7 +99,7 @@ def _without(value: Any, where: Where) -> Any:
     if isinstance(value, dict) and key in value:
         kept = {k: v for k, v in value.items() if k != key}
         return {**kept, key: _without(value[key], tuple(deeper))} if deeper else kept
-    return {} if isinstance(value, dict) else None
+    return type(value)() if isinstance(value, dict | list) else None
 
 
 def _within(where: Where) -> str:
@@ -138,8 +151,12 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
     cases = _cases(source, document, declared, reply)
     variants = resolve_variants(source, document, declared, cases, reply)
     gates = _gates(source, document, declared, cases)
+    written = document.value["variants"]
+    if not written:
+        message = "variants: none declared; write current: {provider: anthropic, model: ...}"
+        source.say(document.line(("variants",)), message)
     baseline = declared.baseline or next(iter(declared.variants), "")
-    if baseline not in declared.variants:
+    if baseline and baseline not in written:
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     return Suite(
@@ -160,7 +177,10 @@ def _reply(source: Source, document: Document, declared: DeclaredSuite) -> Reply
         for rule in declared.reply.format
     )
     labelled = any(rule.kind == "choice" for rule in rules)
-    score = declared.reply.score or Rule("choice" if labelled else "exact")
+    usual = "choice" if labelled else "exact"
+    # Where the score was wrong, and said, the cases are not held to the usual one.
+    wrong = declared.reply.score is None and ("reply", "score") in document.lines
+    score = declared.reply.score or Rule("python" if wrong else usual)
     return ReplyRules(format=rules, score=score, max_tokens=declared.reply.max_tokens or 1024)
 
 
@@ -177,22 +197,8 @@ def _cases(
     cases = to_cases(source, found, reply)
     if not cases and len(source.faults) == before:
         source.say(line, "there are no cases")
-    _check_names(source, document, declared.user, cases)
+    check_user(source, document.line(("user",)), "user", declared.user, cases)
     return cases
-
-
-def _check_names(
-    source: Source, document: Document, template: str, cases: tuple[Case, ...]
-) -> None:
-    try:
-        wanted = names(template)
-    except TemplateError as error:
-        source.say(document.line(("user",)), f"user: not a template: {error}")
-        return
-    offered = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
-    for name in sorted(wanted - offered) if cases else ():
-        near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
-        source.say(document.line(("user",)), f'user: no case has "{name}"{near}')
 
 
 def _gates(
@@ -203,7 +209,8 @@ def _gates(
         rate: DeclaredRate | None = getattr(declared.gates, kind)
         if rate is not None:
             gates[kind] = _rate_gate(kind, rate, document)
-    if "accuracy" in gates and cases and all(case.expected is None for case in cases):
+    marked = any(case.expected is not None or case.score.kind == "python" for case in cases)
+    if "accuracy" in gates and cases and not marked:
         source.say(gates["accuracy"].line, 'accuracy: no case has "expected"')
     if "format" in gates and cases and not any(case.format for case in cases):
         source.say(gates["format"].line, "format: the suite declares no reply.format to hold to")
@@ -231,6 +238,10 @@ def _forgetting_gate(
 ) -> ForgettingGate | None:
     line = document.line(("gates", "forgetting"))
     wanted = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
+    if not wanted:
+        at = document.line(("gates", "forgetting", "skills"))
+        source.say(at, "skills: the list is empty; write skills: general")
+        return None
     try:
         cases = skill_cases(wanted)
     except KeyError as error:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, meta
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-__all__ = ["TemplateError", "names", "render"]
+from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.source import Source
+
+__all__ = ["TemplateError", "check_user", "names", "render"]
 
 # keep_trailing_newline is off: a prompt file ends with a newline that is no part of the prompt.
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -33,6 +37,27 @@ def render(text: str, values: Mapping[str, Any]) -> str:
     """Return *text* with *values* put in.
 
     Raises:
-        TemplateError: a name is undefined, or the sandbox forbids what the template does.
+        TemplateError: a name is undefined, or what the template does fails or is forbidden.
     """
-    return _compile(text).render(values)
+    try:
+        return _compile(text).render(values)
+    except TemplateError:
+        raise
+    # What the template itself does, such as adding text to a number.
+    except Exception as error:
+        raise TemplateRuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def check_user(
+    source: Source, line: int, what: str, template: str, cases: tuple[Case, ...]
+) -> None:
+    """Note what keeps the user message *template* from being rendered for *cases*."""
+    try:
+        wanted = names(template)
+    except TemplateError as error:
+        source.say(line, f"{what}: not a template: {error}")
+        return
+    offered = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
+    for name in sorted(wanted - offered) if cases else ():
+        near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
+        source.say(line, f'{what}: no case has "{name}"{near}')

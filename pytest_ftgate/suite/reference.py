@@ -43,6 +43,9 @@ def function(reference: str, folder: Path) -> Callable[..., Any]:
         raise Unavailable(
             f"{reference}: {error}; put {name}.py beside the suite, or install its package"
         ) from error
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise Unavailable(f"{reference}: {name} breaks while it is imported: {what}") from error
     found = getattr(module, attribute, None)
     if not callable(found):
         near = did_you_mean(attribute, dir(module))

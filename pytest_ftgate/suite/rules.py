@@ -14,7 +14,17 @@ from pydantic_core import PydanticCustomError
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.source import Source
 
-__all__ = ["FORMATS", "SCORES", "Expected", "Format", "Rule", "Score", "later", "read_schema"]
+__all__ = [
+    "FORMATS",
+    "SCORES",
+    "Expected",
+    "Format",
+    "Rule",
+    "Score",
+    "later",
+    "pattern_fault",
+    "read_schema",
+]
 
 #: score kind -> the options it takes
 SCORES: Mapping[str, frozenset[str]] = {
@@ -61,7 +71,7 @@ def _single(raw: Any, of: str, kinds: Sequence[str]) -> tuple[str, Any]:
         ((kind, value),) = raw.items()
         return str(kind), value
     msg = "{of} is one name, or one name with its value, such as {example}; known: {kinds}"
-    example = "{choice: [yes, no]}" if of == "format" else "{numeric: {tolerance: 0.01}}"
+    example = "{choice: [refund, other]}" if of == "format" else "{numeric: {tolerance: 0.01}}"
     raise PydanticCustomError(
         "rule", msg, {"of": of, "example": example, "kinds": ", ".join(kinds)}
     )
@@ -89,7 +99,20 @@ def _parse_score(raw: Any) -> Rule | None:
         raise PydanticCustomError(
             "rule", "score {kind} takes {takes}", {"kind": kind, "takes": takes}
         )
+    for name, given in options.items():
+        _check_option(name, given)
     return Rule(kind, None, options)
+
+
+def _check_option(name: str, given: Any) -> None:
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    wanted, fits = {
+        "tolerance": ("a number from 0 up", number and given >= 0),
+        "pick": ("first or last", given in ("first", "last")),
+    }.get(name, ("true or false", isinstance(given, bool)))
+    if not fits:
+        facts = {"name": name, "wanted": wanted, "given": str(given)}
+        raise PydanticCustomError("rule", "{name} must be {wanted}, not {given}", facts)
 
 
 def _reference(value: Any) -> str:
@@ -168,8 +191,16 @@ def read_schema(source: Source, rule: Rule, line: int) -> Rule:
 
 
 def _compiled(source: Source, rule: Rule, line: int) -> Rule:
-    try:
-        re.compile(rule.value)
-    except re.error as error:
-        source.say(line, f"regex: {rule.value!r} is not a pattern: {error}")
+    fault = pattern_fault(rule.value)
+    if fault:
+        source.say(line, f"regex: {fault}")
     return rule
+
+
+def pattern_fault(pattern: str) -> str | None:
+    """Say why *pattern* is no regular expression, or return None."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return f"{pattern!r} is not a pattern: {error}"
+    return None

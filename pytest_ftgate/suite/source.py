@@ -56,7 +56,7 @@ class Source:
     def text(self, path: Path, line: int, what: str) -> str | None:
         """Return the content of *path*, or note why it cannot be read."""
         try:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             self.say(
                 line, f"{what}: {self.name(path)} is not UTF-8 (byte {error.start}); save it so"

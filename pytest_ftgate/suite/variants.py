@@ -13,7 +13,7 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.cases import rows, to_cases
 from pytest_ftgate.suite.declared import DeclaredExamples, DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.model import Case, ReplyRules, Turn, Variant
-from pytest_ftgate.suite.prompt import TemplateError, names, render
+from pytest_ftgate.suite.prompt import TemplateError, check_user, names, render
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
 
@@ -78,13 +78,22 @@ class _Resolving:
 
     def variant(self) -> Variant | None:
         merged = self.merged()
-        if merged is None or not self.usable(merged):
+        if merged is None:
             return None
         prompt = merged.prompt or (
             self.declared.prompt if "prompt" not in merged.model_fields_set else None
         )
         system = self.template(prompt)
+        if not self.usable(merged):
+            return None
         self.check_labels(merged)
+        own = self.declared.variants[self.name].user
+        if own is not None:
+            what = f'variant "{self.name}": user'
+            check_user(self.source, self.line("user"), what, own, self.cases)
+        return self.made(merged, system)
+
+    def made(self, merged: DeclaredVariant, system: str | None) -> Variant:
         return Variant(
             name=self.name,
             line=self.line(),
@@ -130,16 +139,31 @@ class _Resolving:
             keys.update(
                 own if link == self.name else {k: v for k, v in own.items() if k != "gated"}
             )
+        keys = self.understood(keys)
         try:
             return DeclaredVariant.model_validate(keys)
         except ValidationError:  # pragma: no cover - each link was valid by itself
             return None
 
+    def understood(self, keys: dict[str, Any]) -> dict[str, Any]:
+        """Return *keys* less the inherited ones that only another provider understands."""
+        own, provider = self.declared.variants[self.name].model_fields_set, keys.get("provider")
+        return {
+            key: value
+            for key, value in keys.items()
+            if key in own or _ONLY.get(key, provider) == provider
+        }
+
+    def absent(self, key: str, message: str) -> None:
+        own = self.declared.variants[self.name].model_fields_set
+        # A key that is there and wrong has been said already, and left out.
+        if ("variants", self.name, key) not in self.document.lines or key in own:
+            self.say(key, message)
+
     def usable(self, merged: DeclaredVariant) -> bool:
         provider = merged.provider
         if provider is None:
-            if ("variants", self.name, "provider") not in self.document.lines:
-                self.say("", f"provider is missing; one of {', '.join(PROVIDERS)}")
+            self.absent("provider", f"provider is missing; one of {', '.join(PROVIDERS)}")
             return False
         if provider in _PROVIDERS_LATER:
             self.say("provider", f"provider {provider} is not available yet")
@@ -150,9 +174,7 @@ class _Resolving:
             return False
         absent = [key for key in PROVIDERS[provider] if not getattr(merged, key)]
         for key in absent:
-            # A key that is there and wrong has been said already.
-            if ("variants", self.name, key) not in self.document.lines:
-                self.say("", f"provider {provider} needs {key}")
+            self.absent(key, f"provider {provider} needs {key}")
         self.check_keys(merged, provider)
         return not absent
 
@@ -222,12 +244,25 @@ class _Resolving:
             pool = tuple(_sample(pool, examples))
         chosen = pool[: examples.shots]
         self.check_shots(chosen)
-        return tuple(turn for shot in chosen for turn in _as_turns(shot, user))
+        return tuple(turn for shot in chosen for turn in self.turns(shot, user))
+
+    def turns(self, shot: Case, user: str) -> tuple[Turn, ...]:
+        if shot.expected is None:
+            self.say("examples", f'example {shot.where} has no "expected", so nothing to show')
+            return ()
+        answer = shot.expected[0] if isinstance(shot.expected, list) else shot.expected
+        values = {"input": shot.input, "id": shot.id, "tags": shot.tags, **shot.vars}
+        try:
+            asked = shot.messages or (("user", render(user, values)),)
+        except TemplateError as error:
+            self.say("examples", f"example {shot.where} cannot be shown: {error}")
+            return ()
+        return (*asked, ("assistant", str(answer)))
 
     def check_shots(self, chosen: tuple[Case, ...]) -> None:
-        asked = {" ".join(case.input.lower().split()): case for case in self.cases}
+        asked = {" ".join(case.shown.lower().split()): case for case in self.cases}
         for shot in chosen:
-            twin = asked.get(" ".join(shot.input.lower().split()))
+            twin = asked.get(" ".join(shot.shown.lower().split()))
             if twin is not None:
                 self.say(
                     "examples", f"example {shot.where} is the eval case {twin.where}; remove one"
@@ -249,9 +284,3 @@ class _Resolving:
 def _sample(pool: tuple[Case, ...], examples: DeclaredExamples) -> list[Case]:
     chance = random.Random(examples.seed)  # noqa: S311 - it only has to be repeatable
     return chance.sample(pool, min(len(pool), examples.shots))
-
-
-def _as_turns(shot: Case, user: str) -> tuple[Turn, ...]:
-    answer = shot.expected[0] if isinstance(shot.expected, list) else shot.expected
-    question = render(user, {"input": shot.input, **shot.vars})
-    return ("user", question), ("assistant", str(answer))

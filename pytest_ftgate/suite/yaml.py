@@ -55,14 +55,24 @@ class _Reading:
     lines: dict[Where, int] = field(default_factory=dict)
     written: dict[Where, str] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    inside: list[Node] = field(default_factory=list)
 
     def value(self, node: Node, where: Where) -> Any:
         self.lines.setdefault(where, node.start_mark.line + 1)
-        if isinstance(node, MappingNode):
-            return self.mapping(node, where)
+        if isinstance(node, ScalarNode):
+            return self.scalar(node, where)
+        if node in self.inside:
+            self.fault(self.lines[where], f"{_named(where)}an anchor holds itself; write it out")
+            return None
+        self.inside.append(node)
+        value = self.nested(node, where)
+        self.inside.pop()
+        return value
+
+    def nested(self, node: Node, where: Where) -> Any:
         if isinstance(node, SequenceNode):
             return [self.value(child, (*where, i)) for i, child in enumerate(node.value)]
-        return self.scalar(node, where) if isinstance(node, ScalarNode) else None
+        return self.mapping(node, where) if isinstance(node, MappingNode) else None
 
     def mapping(self, node: MappingNode, where: Where) -> dict[str, Any]:
         out: dict[str, Any] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import anthropic
 from anthropic import AsyncAnthropic
+from anthropic.types import Message
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
@@ -70,6 +71,8 @@ class Messages:
             if "authentication" in str(error):
                 raise Denied(_without_key(str(error))) from error
             raise
+        if not isinstance(message, Message) or message.usage is None:
+            raise Transient(f"the body is no message: {str(message)[:80]!r}")
         return _reply(message, time.perf_counter() - start)
 
     async def close(self) -> None:
@@ -94,14 +97,17 @@ def _request(call: Call) -> dict[str, Any]:
         schema = anthropic.transform_schema(dict(call.constraint["json_schema"]))
         output["format"] = {"type": "json_schema", "schema": schema}
     turns = [{"role": role, "content": text} for role, text in call.messages if role != "system"]
+    # The model goes into the body itself: named as the argument, a deprecated one makes the SDK
+    # warn, and under -W error a warning is an exception that no call survives.
+    body = {"model": call.model, **{key: sampling[key] for key in _IN_BODY if key in sampling}}
     request: dict[str, Any] = {
-        "model": call.model,
+        "model": "",
         "max_tokens": call.max_tokens,
         "messages": turns,
         "system": system or None,
         "stop_sequences": list(sampling["stop"]) if "stop" in sampling else None,
         "output_config": output or None,
-        "extra_body": {key: sampling[key] for key in _IN_BODY if key in sampling} or None,
+        "extra_body": body,
     }
     return {key: value for key, value in request.items() if value is not None}
 

@@ -62,7 +62,8 @@ class LlamaCpp:
 
     def serves(self, call: Call) -> bool:
         """Serve calls to the same weights, with no adapter or one that is loaded."""
-        loaded = call.adapter is None or call.adapter in self._adapters
+        digests = [adapter.sha256 for adapter in self._adapters]
+        loaded = call.adapter is None or call.adapter.sha256 in digests
         return loaded and call.model == self._model
 
     async def ask(self, call: Call) -> Reply:
@@ -75,15 +76,19 @@ class LlamaCpp:
         loop = asyncio.get_running_loop()
         start = time.perf_counter()
         request = self._request(call)
-        raw = await loop.run_in_executor(self._pool, self._server.handle_chat_completions, request)
+        answer = self._server.handle_chat_completions
+        try:
+            raw = await loop.run_in_executor(self._pool, answer, request)
+        except ValueError as error:
+            # So the engine says that it cannot read a request, such as a schema that is none.
+            raise Refused(str(error)) from error
         return self._reply(raw, time.perf_counter() - start)
 
     def _request(self, call: Call) -> dict[str, Any]:
-        # An adapter that a request does not name is switched off for it.
+        # Every adapter is named: an empty list would leave all of them switched on.
         lora = [
-            {"id": i, "scale": call.adapter.scale}
+            {"id": i, "scale": adapter.scale if call.adapter == adapter else 0.0}
             for i, adapter in enumerate(self._adapters)
-            if call.adapter == adapter
         ]
         return {
             "messages": [{"role": role, "content": text} for role, text in call.messages],

@@ -40,7 +40,8 @@ class PythonFunction:
             else:
                 loop = asyncio.get_running_loop()
                 text = await loop.run_in_executor(self._pool, self._called, call.case)
-        except Exception as error:
+        # Also what is no Exception: sys.exit and pytest.fail must not end the loop awaiting this.
+        except BaseException as error:
             raise Refused(f"{self._name} raised {type(error).__name__}: {error}") from error
         if not isinstance(text, str):
             raise Denied(f"{self._name} returned {type(text).__name__}; it must return text")

@@ -1,0 +1,171 @@
+"""Calls to ask, a ledger to keep in, and a Messages API on loopback with faults on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.plan import Call
+from pytest_ftgate.suite.model import digest
+
+
+def _call(text: str = "hello", **changes) -> Call:
+    """Make a call as the plan would, with its own fingerprint for each *text* and change."""
+    asked = {
+        "provider": "python",
+        "model": "m",
+        "messages": (("user", text),),
+        "max_tokens": 16,
+        "sampling": {},
+        **changes,
+    }
+    return Call(fingerprint=digest(asked), **asked)
+
+
+@pytest.fixture(scope="session")
+def call() -> Callable[..., Call]:
+    return _call
+
+
+@pytest.fixture
+def open_ledger(tmp_path, request) -> Callable[..., Ledger]:
+    def opened(run: str = "run-1", path: Path = tmp_path / "replies.sqlite") -> Ledger:
+        ledger = Ledger(path, run=run, clock=time.time)
+        request.addfinalizer(ledger.close)
+        return ledger
+
+    return opened
+
+
+@pytest.fixture
+def ledger(open_ledger) -> Ledger:
+    return open_ledger()
+
+
+@pytest.fixture
+def soon() -> Callable[[Callable[[], bool]], None]:
+    """Wait until a condition holds, and fail where it does not come true."""
+
+    def poll(condition: Callable[[], bool], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come true in time"
+            time.sleep(0.005)
+
+    return poll
+
+
+@pytest.fixture
+def start_python(tmp_path):
+    """Start Python code in another process, talked to over its pipes."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-c", code, *arguments]
+        started.append(subprocess.Popen(command, cwd=tmp_path, **pipes))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@dataclass
+class Answer:
+    """What the loopback server gives back: bytes as they are, or a broken connection."""
+
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    reset: bool = False
+
+
+@dataclass
+class Api:
+    """A Messages API on loopback: answers what is queued, then a plain message for ever."""
+
+    url: str
+    queued: deque[Answer] = field(default_factory=deque)
+    requests: list[dict] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    def message(self, text: str | None = "ok", stop: str = "end_turn", **fields) -> None:
+        content = [] if text is None else [{"type": "text", "text": text}]
+        usage = {"input_tokens": 9, "output_tokens": 2}
+        usage |= {"cache_creation_input_tokens": 3, "cache_read_input_tokens": 4}
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "content": content}
+        message |= {"model": "served", "stop_reason": stop, "stop_sequence": None, "usage": usage}
+        self.raw(json.dumps(message | fields).encode(), **{"request-id": "req_7"})
+
+    def error(self, status: int, kind: str, code: str | None = None, **headers) -> None:
+        error = {"type": kind, "message": f"no: {kind}"}
+        error |= {"details": {"error_code": code}} if code else {}
+        body = json.dumps({"type": "error", "error": error}).encode()
+        self.raw(body, status, **{name.replace("_", "-"): value for name, value in headers.items()})
+
+    def raw(self, body: bytes, status: int = 200, **headers) -> None:
+        self.queued.append(Answer(body, status, {"content-type": "application/json"} | headers))
+
+    def reset(self) -> None:
+        self.queued.append(Answer(b"", reset=True))
+
+
+def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["content-length"]))
+            api.requests.append(json.loads(sent))
+            api.headers.append({k.lower(): v for k, v in self.headers.items()})
+            if not api.queued:
+                api.message()
+            self.give(api.queued.popleft())
+
+        def give(self, answer: Answer) -> None:
+            if answer.reset:
+                # A linger of no time makes the kernel send a reset in place of a farewell.
+                linger = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                os.close(self.connection.detach())
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in {"content-length": str(len(answer.body)), **answer.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *arguments) -> None:
+            """Be silent."""
+
+    return Handler
+
+
+@pytest.fixture
+def api():
+    api = Api(url="")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
+    api.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield api
+    server.shutdown()
+    thread.join()
+    server.server_close()

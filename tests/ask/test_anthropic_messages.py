@@ -1,0 +1,304 @@
+"""Anthropic's SDK against a Messages API on loopback, and against llama.cpp's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import warnings
+
+import anthropic
+import pytest
+
+from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.providers.anthropic_messages import open_provider
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import Denied, Refused, ReplyError, Transient, Unavailable
+
+KEY = "sk-ant-very-secret-0123456789"
+ENVIRON = {"TEAM_KEY": KEY}
+
+
+@pytest.fixture(autouse=True)
+def no_credentials_around(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def asked(call, api):
+    """Ask the loopback API once."""
+
+    def ask(text: str = "hello", **changes) -> Reply:
+        where = {"base_url": api.url, "api_key_env": "TEAM_KEY"}
+        made = call(text, **{"provider": "anthropic", "model": "claude-x", **where, **changes})
+
+        async def once() -> Reply:
+            provider = open_provider([made], ENVIRON)
+            try:
+                return await provider.ask(made)
+            finally:
+                await provider.close()
+
+        return asyncio.run(once())
+
+    return ask
+
+
+def test_a_message_becomes_a_reply(asked, api):
+    api.message("Grüße")
+    reply = asked()
+    assert (reply.text, reply.stop, reply.model) == ("Grüße", "end", "served")
+    assert reply.usage == {"input": 9, "output": 2, "cache_read": 4, "cache_write": 3}
+    assert reply.request_id == "req_7"
+    assert reply.seconds > 0
+
+
+def test_the_request_holds_what_the_call_says_and_nothing_else(asked, api):
+    turns = (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c"))
+    asked(messages=turns, max_tokens=7)
+    assert api.requests == [
+        {
+            "model": "claude-x",
+            "max_tokens": 7,
+            "system": "be brief",
+            "messages": [
+                {"role": "user", "content": "a"},
+                {"role": "assistant", "content": "b"},
+                {"role": "user", "content": "c"},
+            ],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "sent"),
+    [
+        ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
+        ({"stop": ["END"]}, {"stop_sequences": ["END"]}),
+        ({"effort": "low"}, {"output_config": {"effort": "low"}}),
+    ],
+    ids=["in-the-body", "stop", "effort"],
+)
+def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
+    asked(sampling=sampling)
+    assert sent.items() <= api.requests[0].items()
+
+
+def test_a_schema_is_sent_in_the_form_that_the_api_takes(asked, api):
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 3}}}
+    asked(constraint={"json_schema": schema}, sampling={"effort": "low"})
+    output = api.requests[0]["output_config"]
+    assert output["effort"] == "low"
+    assert output["format"]["type"] == "json_schema"
+    assert output["format"]["schema"]["additionalProperties"] is False
+    assert "maximum" not in output["format"]["schema"]["properties"]["n"]
+
+
+def test_the_key_is_read_where_the_call_says(asked, api):
+    asked()
+    assert KEY in api.headers[0]["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("end_turn", "end"),
+        ("max_tokens", "length"),
+        ("model_context_window_exceeded", "length"),
+        ("stop_sequence", "stop"),
+        ("tool_use", "tool"),
+        ("a-later-invention", "end"),
+    ],
+)
+def test_the_reason_for_stopping_is_told(asked, api, said, means):
+    api.message("x", said)
+    assert asked().stop == means
+
+
+def test_a_refusal_is_a_reply_without_text(asked, api):
+    api.message(None, "refusal", stop_details={"type": "refusal", "category": "cyber"})
+    reply = asked()
+    assert (reply.text, reply.stop) == ("", "refusal")
+
+
+def test_only_text_blocks_are_the_text(asked, api):
+    blocks = [
+        {"type": "thinking", "thinking": "hm", "signature": "s"},
+        {"type": "text", "text": "a"},
+        {"type": "a_later_invention", "text": "hidden"},
+        {"type": "text", "text": "b"},
+    ]
+    api.message(content=blocks)
+    assert asked().text == "ab"
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
+def test_trouble_that_passes_is_worth_another_call(asked, api, status):
+    api.error(status, "trouble")
+    with pytest.raises(Transient, match=str(status)):
+        asked()
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+)
+def test_the_wait_that_the_server_asks_for_is_handed_on(asked, api, header, seconds):
+    api.error(429, "rate_limit_error", retry_after=header)
+    with pytest.raises(Transient) as caught:
+        asked()
+    assert caught.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_what_every_call_will_meet_denies_the_variant(asked, api, status):
+    api.error(status, "never")
+    with pytest.raises(Denied, match=f"{status} .*never"):
+        asked()
+
+
+def test_a_spend_limit_denies_the_variant_although_its_status_is_that_of_overload(asked, api):
+    api.error(429, "rate_limit_error", code="enforced_spend_limit_reached", retry_after="1")
+    with pytest.raises(Denied, match="429"):
+        asked()
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_wrong_request_is_refused_alone(asked, api, status):
+    api.error(status, "invalid_request_error")
+    with pytest.raises(Refused, match="no: invalid_request_error") as caught:
+        asked()
+    assert not isinstance(caught.value, Denied)
+
+
+def test_a_lost_connection_is_worth_another_call(asked, api):
+    api.reset()
+    with pytest.raises(Transient, match="no connection"):
+        asked()
+
+
+def test_an_address_where_nobody_listens_is_worth_another_call(asked):
+    with pytest.raises(Transient, match="no connection"):
+        asked(base_url="http://127.0.0.1:9")
+
+
+def test_a_body_shorter_than_announced_is_worth_another_call(asked, api):
+    api.raw(b'{"id": "msg_1", "con', **{"content-length": "900", "connection": "close"})
+    with pytest.raises(Transient, match="no connection"):
+        asked()
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"id": "msg_1", "content": [{"type": "te', "application/json"),
+        (b"", "application/json"),
+        (b"{}", "application/json"),
+        (b"[]", "application/json"),
+        (b"null", "application/json"),
+        (b"<html>the proxy says hello</html>", "text/html"),
+    ],
+    ids=["cut", "empty", "no-message", "list", "null", "page"],
+)
+def test_a_body_that_is_no_message_is_worth_another_call(asked, api, body, kind):
+    api.raw(body, **{"content-type": kind})
+    with pytest.raises(Transient, match="the body is"):
+        asked()
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-5", "claude-sonnet-4-5"])
+def test_a_deprecated_model_answers_even_where_warnings_are_errors(asked, api, model):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        reply = asked(model=model)
+    assert reply.text == "ok"
+    assert api.requests[0]["model"] == model
+
+
+def test_the_sdk_still_warns_of_the_deprecated_models_named_above(api):
+    with (
+        anthropic.Anthropic(api_key="k", base_url=api.url) as client,
+        pytest.warns(DeprecationWarning, match="claude-opus-4-5"),
+    ):
+        client.messages.create(model="claude-opus-4-5", max_tokens=1, messages=[])
+
+
+def test_a_key_that_is_not_set_is_named(call):
+    made = call(provider="anthropic", model="claude-x", api_key_env="TEAM_KEY")
+    with pytest.raises(Unavailable, match="TEAM_KEY is not set; it holds the key of claude-x"):
+        open_provider([made], {"TEAM_KEY": ""})
+
+
+def test_no_credentials_at_all_deny_the_variant_with_the_remedy(asked, api):
+    with pytest.raises(Denied, match="set ANTHROPIC_API_KEY"):
+        asked(api_key_env=None)
+    assert api.requests == []
+
+
+def test_a_profile_that_is_not_there_is_unavailable_with_the_remedy(asked, monkeypatch, tmp_path):
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(Unavailable, match="set ANTHROPIC_API_KEY"):
+        asked(api_key_env=None)
+
+
+@pytest.fixture
+def engine(ledger, monkeypatch):
+    monkeypatch.setattr(Engine, "_pause", lambda self, attempt, asked_for: 0.001)
+    engine = Engine(ledger, ENVIRON)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def to_api(call, api):
+    def make(text: str):
+        where = {"base_url": api.url, "api_key_env": "TEAM_KEY"}
+        return call(text, provider="anthropic", model="claude-x", **where)
+
+    return make
+
+
+def test_a_call_gets_through_a_row_of_troubles(engine, to_api, api):
+    api.error(429, "rate_limit_error", retry_after="30")
+    api.error(529, "overloaded_error")
+    api.reset()
+    api.raw(b'{"id": "ms')
+    api.error(500, "api_error")
+    api.message("at last")
+    call = to_api("a")
+    assert engine.wait([call])[call.fingerprint].text == "at last"
+    assert len(api.requests) == 6
+
+
+def test_trouble_without_end_is_an_error_that_says_so(engine, to_api, api):
+    for _ in range(6):
+        api.error(529, "overloaded_error")
+    call = to_api("a")
+    answer = engine.wait([call])[call.fingerprint]
+    assert isinstance(answer, ReplyError)
+    assert "no reply in 6 attempts; last: 529" in str(answer)
+
+
+def test_a_spend_limit_is_met_once_and_told_to_all(ledger, to_api, api):
+    api.error(429, "rate_limit_error", code="enforced_spend_limit_reached")
+    engine = Engine(ledger, ENVIRON, concurrency=1)
+    answers = engine.wait([to_api(text) for text in "abcdef"]).values()
+    engine.close()
+    assert [type(answer) for answer in answers] == [Denied] * 6
+    assert len(api.requests) == 1
+
+
+def test_the_key_is_in_no_file_and_in_no_error(ledger, to_api, api, tmp_path):
+    api.message("fine")
+    api.error(401, "authentication_error")
+    engine = Engine(ledger, ENVIRON, concurrency=1)
+    answers = engine.wait([to_api("a"), to_api("b")]).values()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    written = b"".join(path.read_bytes() for path in files)
+    engine.close()
+    assert b"fine" in written
+    assert KEY.encode() not in written
+    assert not any(KEY in repr(answer) for answer in answers)

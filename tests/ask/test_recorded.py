@@ -1,0 +1,107 @@
+"""Replies that another tool wrote to a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.providers.recorded import open_provider
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import Refused, Unavailable
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rules import Rule
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "replies.jsonl"
+
+
+@pytest.fixture
+def recorded(call, file):
+    def make(case: str = "a"):
+        asked = Case(id=case, where="cases.jsonl:1", score=Rule("exact"))
+        return call(provider="recorded", case=asked, replies=file)
+
+    return make
+
+
+def ask(call):
+    return asyncio.run(open_provider([call], {}).ask(call))
+
+
+def test_a_case_is_answered_by_the_line_with_its_id(recorded, file):
+    file.write_text('{"id": "a", "text": "one"}\n\n{"id": "b", "text": "two"}\n')
+    assert ask(recorded("b")) == Reply(text="two")
+
+
+def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file):
+    file.write_text(
+        '{"id": "a", "text": "one", "stop": "length", "model": "m-1", "seconds": 0.5,'
+        ' "usage": {"output": 7}, "trace": "not ours"}'
+    )
+    known = Reply(text="one", stop="length", model="m-1", seconds=0.5, usage={"output": 7})
+    assert ask(recorded()) == known
+
+
+def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):
+    file.write_text('{"id": 17, "text": "one"}')
+    assert ask(recorded("17")).text == "one"
+
+
+def test_line_separators_inside_a_text_do_not_break_the_line(recorded, file):
+    file.write_text('{"id": "a", "text": "one\u2028two\x85three"}\r\n', encoding="utf-8")
+    assert ask(recorded()).text == "one\u2028two\x85three"
+
+
+def test_an_edited_file_is_read_again(recorded, file):
+    file.write_text('{"id": "a", "text": "old"}')
+    before = ask(recorded()).text
+    file.write_text('{"id": "a", "text": "new"}')
+    os.utime(file, ns=(0, 0))
+    assert (before, ask(recorded()).text) == ("old", "new")
+
+
+def test_a_case_without_a_line_is_refused_by_name(recorded, file):
+    file.write_text('{"id": "a", "text": "one"}')
+    with pytest.raises(Refused, match=r'replies\.jsonl has no reply for case "z"'):
+        ask(recorded("z"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{text}", r"replies\.jsonl:2: not JSON"),
+        ('{"id": "b"}', r"replies\.jsonl:2: a recorded reply is \{"),
+        ('["b", "two"]', r"replies\.jsonl:2: a recorded reply is \{"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(recorded, file, line, said):
+    file.write_text(f'{{"id": "a", "text": "one"}}\n{line}\n')
+    with pytest.raises(Unavailable, match=said):
+        ask(recorded())
+
+
+@pytest.mark.parametrize("mode", ["auto", "fresh", "recorded"])
+def test_recorded_replies_are_given_in_every_mode_and_never_kept(
+    recorded, file, ledger, open_ledger, mode
+):
+    file.write_text('{"id": "a", "text": "one"}')
+    call = recorded()
+    engine = Engine(ledger, {}, replies=mode)
+    answers = engine.wait([call])
+    engine.close()
+    assert answers == {call.fingerprint: Reply(text="one")}
+    assert open_ledger().replies([call.fingerprint]) == {}
+
+
+def test_a_missing_file_is_an_error_of_the_call(recorded, ledger):
+    call = recorded()
+    engine = Engine(ledger, {})
+    answer = engine.wait([call])[call.fingerprint]
+    engine.close()
+    assert "replies.jsonl" in str(answer)
+    assert not isinstance(answer, Reply)

@@ -1,0 +1,128 @@
+"""A team accepts a run, and the next run is held against it."""
+
+from __future__ import annotations
+
+import pytest
+
+DROP = "{accuracy: {max_drop: 0.05}}"
+ACCEPTED = "tickets.accepted.json"
+
+
+@pytest.fixture
+def accepted(desk):
+    """A desk whose only variant has been accepted with two wrong replies."""
+    desk.suite(DROP, current=2)
+    desk.run("--ftgate-accept")
+    return desk
+
+
+def compared(desk, gate="accuracy[current]"):
+    """Return the check of the last run that compared with what was accepted."""
+    checks = desk.verdicts()[gate]["checks"]
+    return next(check for check in checks if check["against"] == "accepted")
+
+
+def test_accepting_writes_a_record_beside_the_suite_and_says_so(desk):
+    desk.suite(DROP, current=2)
+
+    result = desk.run("--ftgate-accept")
+
+    result.stdout.fnmatch_lines([f"accepted current in {ACCEPTED}; commit it with the change"])
+    assert desk.path(ACCEPTED).is_file()
+
+
+def test_accepting_writes_beside_a_suite_in_a_folder(desk):
+    desk.suite(DROP, current=2)
+    folder = desk.pytester.mkdir("prompts")
+    for path in desk.pytester.path.glob("*.*l"):
+        path.rename(folder / path.name)
+
+    desk.run("--ftgate-accept")
+
+    assert (folder / ACCEPTED).is_file()
+
+
+def test_the_record_holds_no_reply_text(desk):
+    desk.suite("{accuracy: {min: 0.85}}", current=0)
+    desk.replies("current", wrong=2, said="zebra crossing")
+
+    desk.run("--ftgate-accept")
+
+    assert "zebra" not in desk.path(ACCEPTED).read_text("utf-8")
+
+
+def test_without_the_option_nothing_is_accepted(desk):
+    desk.suite(DROP, current=2)
+
+    desk.run()
+
+    assert not desk.path(ACCEPTED).exists()
+
+
+def test_the_next_run_is_compared_with_the_accepted_one(accepted):
+    accepted.replies("current", wrong=30)
+
+    result = accepted.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["accuracy 98 % → 70 % against accepted, −28 points, allowed −5"])
+
+
+def test_cases_lost_since_the_accepted_run_are_quoted(accepted):
+    accepted.replies("current", wrong=30)
+
+    result = accepted.run()
+
+    result.stdout.fnmatch_lines(["  passed before, fails now (3 of 28, *"])
+
+
+def test_a_changed_expectation_takes_its_case_out_of_the_comparison(accepted):
+    accepted.expected[50] = "refund"
+    accepted.write_cases()
+
+    accepted.run()
+
+    assert (compared(accepted)["n"], compared(accepted)["stale"]) == (99, 1)
+
+
+def test_a_stale_case_is_told(accepted):
+    accepted.expected[50] = "refund"
+    accepted.write_cases()
+
+    result = accepted.run()
+
+    result.stdout.fnmatch_lines(["*1 accepted case* stale*"])
+
+
+def test_an_accepted_run_that_is_repeated_passes_as_unchanged(accepted):
+    result = accepted.run()
+
+    result.assert_outcomes(passed=1)
+    assert compared(accepted)["note"].startswith("unchanged")
+
+
+def test_accepting_one_variant_keeps_what_was_accepted_of_another(desk):
+    desk.suite(DROP, current=2, short=1)
+    desk.run("--ftgate-accept")
+
+    desk.run("--ftgate-accept", "--ftgate-variant=short")
+
+    desk.run()
+    assert compared(desk)["note"].startswith("unchanged")
+
+
+def test_a_broken_record_is_a_message_with_its_remedy(accepted):
+    accepted.path(ACCEPTED).write_text("<<<<<<< HEAD\n", "utf-8")
+
+    result = accepted.run()
+
+    result.stdout.fnmatch_lines([f"*{ACCEPTED}: no accepted record *; restore it or delete it"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_broken_record_is_an_error_and_not_a_failed_gate(accepted):
+    accepted.path(ACCEPTED).write_text("<<<<<<< HEAD\n", "utf-8")
+
+    result = accepted.run()
+
+    result.assert_outcomes(errors=1)

@@ -1,0 +1,87 @@
+"""An author makes several mistakes at once and is told all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+SUITE = """\
+cases: tickets.cases.jsonl
+reply: {format: {choice: [yes, no]}}
+variants:
+  current: {provider: recorded, replies: gone.jsonl}
+  draft: {like: curent}
+gates:
+  accurracy: {min: 0.85}
+  accuracy: {min: 0.85, max_drop: 5}
+"""
+CASES = """\
+{"id": "a", "input": "one", "expected": "yes"}
+{"id": "a", "input": "two", "expected": "yes"}
+{"id": "b", "input": "three", "expectd": "yes"}
+{"id": "c", input: "four"}
+"""
+MESSAGES = [
+    '*tickets.cases.jsonl:2: id "a" is taken by tickets.cases.jsonl:1; *',
+    '*tickets.cases.jsonl:3: *unknown key "expectd"; did you mean "expected"?',
+    "*tickets.cases.jsonl:4: not JSON: *",
+    "*tickets.ftgate.yaml:2: *the bare word yes as true: write *",
+    "*tickets.ftgate.yaml:4: *gone.jsonl does not exist*",
+    '*tickets.ftgate.yaml:5: *no variant "curent"; did you mean "current"?',
+    '*tickets.ftgate.yaml:7: unknown key "accurracy"; did you mean "accuracy"?',
+    "*tickets.ftgate.yaml:8: max_drop is 5, *",
+]
+
+
+@pytest.fixture
+def broken(desk):
+    desk.path("tickets.ftgate.yaml").write_text(SUITE, "utf-8")
+    desk.path("tickets.cases.jsonl").write_text(CASES, "utf-8")
+    return desk
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_each_fault_is_told_with_its_line_and_its_remedy(broken, message):
+    result = broken.run()
+
+    result.stdout.fnmatch_lines([message])
+
+
+def test_faults_end_the_run_at_collection(broken):
+    result = broken.run()
+
+    result.assert_outcomes(errors=1)
+    assert result.ret == 2
+
+
+def test_faults_are_told_without_a_traceback(broken):
+    result = broken.run()
+
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*.py:*")
+
+
+def test_a_gate_that_no_outcome_could_pass_is_refused_with_the_numbers(desk):
+    desk.cases = 20
+    desk.suite(current=0)
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(["*max_drop: 0.05 can never be shown with 20 cases*52 cases*"])
+    assert result.ret == 2
+
+
+def test_an_empty_suite_is_a_message(desk):
+    desk.path("tickets.ftgate.yaml").write_text("", "utf-8")
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(["*tickets.ftgate.yaml: the file is empty"])
+    assert result.ret == 2
+
+
+def test_a_broken_suite_does_not_hide_another_ones_faults(broken):
+    broken.path("other.ftgate.yaml").write_text("cases: [", "utf-8")
+
+    result = broken.run()
+
+    result.stdout.fnmatch_lines(["*other.ftgate.yaml:*not YAML*", "*tickets.ftgate.yaml:8: *"])

@@ -1,0 +1,160 @@
+"""What could not be asked is an error, and never a wrong answer or a skip."""
+
+from __future__ import annotations
+
+import pytest
+
+#: Raises for every case, until a file says that it has been mended.
+BROKEN = """\
+from pathlib import Path
+
+def answer(case):
+    if not Path(__file__).with_name("mended").exists():
+        raise RuntimeError("the tunnel is down")
+    return case.expected
+"""
+SCORER = """\
+def score(case, reply):
+    raise RuntimeError("no dictionary")
+"""
+
+
+def test_a_few_missing_replies_are_told_and_the_gate_is_judged(desk):
+    desk.suite("{accuracy: {min: 0.7}}", current=0)
+    desk.replies("current", missing=3)
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*no reply to 3 cases; first: *"])
+
+
+def test_missing_replies_are_never_wrong_answers(desk):
+    desk.suite("{accuracy: {min: 0.7}}", current=0)
+    desk.replies("current", missing=3)
+
+    desk.run()
+
+    (check,) = desk.verdicts()["accuracy[current]"]["checks"]
+    assert (check["n"], check["after"], check["missing"]) == (97, 1.0, 3)
+
+
+def test_many_missing_replies_are_inconclusive(desk):
+    desk.suite("{accuracy: {min: 0.7}}", current=0)
+    desk.replies("current", missing=20)
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(["BLOCKED  1 inconclusive of 1 gate *"])
+    assert result.ret == 1
+
+
+def test_a_variant_without_most_of_its_replies_is_an_error(desk):
+    desk.suite(current=0)
+    desk.replies("current", missing=60)
+
+    result = desk.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["current: 60 of 100 calls brought no reply; the first: *"])
+
+
+@pytest.fixture
+def half_broken(desk):
+    """A desk with a variant that always raises beside one that is well."""
+    desk.replies("current", wrong=2)
+    desk.path("broken.py").write_text(BROKEN, "utf-8")
+    desk.suite_of(
+        {
+            "current": "{provider: recorded, replies: current.jsonl}",
+            "tunnel": '{provider: python, function: "broken:answer"}',
+        }
+    )
+    return desk
+
+
+def test_a_function_that_raises_is_an_error_of_its_variant_alone(half_broken):
+    result = half_broken.run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    assert result.ret == 1
+
+
+def test_the_error_says_what_was_raised(half_broken):
+    result = half_broken.run()
+
+    result.stdout.fnmatch_lines(["*broken:answer raised RuntimeError: the tunnel is down"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.fixture
+def half_gone(desk):
+    """A desk with a variant whose function is nowhere beside one that is well."""
+    desk.asking_suite(gone='{provider: python, function: "missing:answer"}')
+    return desk
+
+
+def test_a_function_that_is_nowhere_is_an_error_of_its_variant_alone(half_gone):
+    result = half_gone.run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["gone: missing:answer: *; put missing.py beside the suite, *"])
+
+
+def test_the_closing_section_does_not_call_a_run_with_errors_passed(half_gone):
+    result = half_gone.run()
+
+    result.stdout.no_fnmatch_line("PASSED *")
+
+
+def test_an_error_is_told_once(half_gone):
+    result = half_gone.run("-ra")
+
+    result.stdout.no_fnmatch_line("During handling of the above exception*")
+
+
+def test_a_run_of_errors_alone_is_not_blamed_on_the_selection(desk):
+    desk.suite(current=0)
+    desk.replies("current", missing=60)
+
+    result = desk.run()
+
+    result.stdout.no_fnmatch_line("no gate was judged; name a suite, or check -k *")
+
+
+def test_an_error_is_asked_again_in_the_next_run(half_broken):
+    half_broken.run()
+    half_broken.path("mended").touch()
+
+    result = half_broken.run()
+
+    result.assert_outcomes(passed=2)
+
+
+def test_a_scorer_that_breaks_is_an_error_and_not_a_failed_gate(desk):
+    desk.path("marks.py").write_text(SCORER, "utf-8")
+    desk.suite("{accuracy: {min: 0.7}}", current=0)
+    path = desk.path("tickets.ftgate.yaml")
+    scored = path.read_text().replace("reply: {", 'reply: {score: {python: "marks:score"}, ')
+    path.write_text(scored, "utf-8")
+
+    result = desk.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*no dictionary*"])
+
+
+@pytest.mark.parametrize(
+    ("named", "variable"), [("", "ANTHROPIC_API_KEY"), (", api_key_env: OUR_KEY", "OUR_KEY")]
+)
+def test_a_missing_key_is_an_error_that_says_what_to_set(desk, monkeypatch, named, variable):
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OUR_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(desk.pytester.path))
+    desk.suite_of({"current": f"{{provider: anthropic, model: claude-haiku-5-5{named}}}"})
+
+    # In a process of its own: the SDK must not be imported into this one.
+    result = desk.pytester.runpytest_subprocess("--ftgate")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"*set {variable}*"])

@@ -1,0 +1,87 @@
+"""A model says what it likes; none of it may act on the terminal or on the build server."""
+
+from __future__ import annotations
+
+import pytest
+
+NASTY = {
+    "escape": "\x1b[2J\x1b]0;owned\x07 all cleared",
+    "command": "::error::owned\n::set-output name=x::y",
+    "return": "nothing\r::error::owned",
+    "table": "| a | b |\n|---|---|",
+    "ticks": "```\n</details>\n```",
+    "bidi": "\u202egnillib\u202c \u2066x\u2069",
+    "separator": "one\u2028::error::owned\x85::error::owned",
+    "huge": "x" * 1_000_000,
+}
+ACTING = ("\x1b", "\x07", "\u202e", "\u202c", "\u2066", "\u2069", "\u2028", "\x85")
+
+RAISING = """\
+def answer(case):
+    raise RuntimeError("\\x1b[31mred\\n::error::owned")
+"""
+
+
+def acts(result):
+    """Return the lines of a run's output that a terminal or a build server would obey."""
+    lines = result.stdout.str().split("\n")
+    return [
+        line[:80]
+        for line in lines
+        if line.lstrip().startswith("::") or any(mark in line for mark in ACTING)
+    ]
+
+
+@pytest.mark.parametrize("words", ["", "-vv"])
+@pytest.mark.parametrize("nasty", NASTY)
+def test_no_line_of_the_output_acts(desk, nasty, words):
+    desk.suite(current=0, worse=0)
+    desk.replies("worse", wrong=30, said=NASTY[nasty])
+
+    result = desk.run("--color=no", *filter(None, [words]))
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["      │ now       *"])
+    assert acts(result) == []
+
+
+def test_a_reply_of_a_megabyte_is_cut_short(desk):
+    desk.suite(current=0, worse=0)
+    desk.replies("worse", wrong=30, said=NASTY["huge"])
+
+    result = desk.run("-vv")
+
+    result.assert_outcomes(passed=1, failed=1)
+    assert len(result.stdout.str()) < 100_000
+
+
+def test_what_a_provider_said_with_its_error_does_not_act(desk):
+    desk.asking_suite(RAISING)
+
+    result = desk.run("--color=no")
+
+    result.assert_outcomes(errors=1)
+    assert acts(result) == []
+
+
+@pytest.mark.parametrize("nasty", ["escape", "command", "bidi"])
+def test_a_case_does_not_act_either(desk, nasty):
+    desk.suite(current=0, worse=30)
+    rows = [
+        {"id": f"t{n:03}", "input": NASTY[nasty], "expected": desk.label(n)} for n in range(100)
+    ]
+    desk.write_rows("tickets.cases.jsonl", rows)
+
+    result = desk.run("--color=no")
+
+    result.assert_outcomes(passed=1, failed=1)
+    assert acts(result) == []
+
+
+def test_the_junit_file_stays_readable(desk):
+    desk.suite(current=0, worse=0)
+    desk.replies("worse", wrong=30, said=NASTY["escape"])
+
+    desk.run()
+
+    assert desk.verdicts()["accuracy[worse]"]["outcome"] == "failed"

@@ -1,0 +1,50 @@
+"""A build server reads the JUnit file."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+
+def problem(desk, kind):
+    """Return the first ``failure`` or ``error`` of the JUnit file."""
+    found = ET.parse(desk.path("junit.xml")).find(f".//{kind}")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("wrong", "outcome"), [(2, "passed"), (5, "inconclusive"), (30, "failed")])
+def test_a_verdict_is_a_property_in_json(desk, wrong, outcome):
+    desk.suite(current=2, draft=wrong)
+
+    desk.run()
+
+    assert desk.verdicts()["accuracy[draft]"]["outcome"] == outcome
+
+
+def test_the_message_of_a_failure_is_its_headline_in_one_line(desk):
+    desk.suite(current=2, draft=30)
+
+    desk.run()
+
+    message = problem(desk, "failure").get("message")
+    assert message == "accuracy 98 % → 70 % against current, −28 points, allowed −5"
+
+
+def test_the_text_of_a_failure_is_the_whole_section(desk):
+    desk.suite(current=2, draft=30)
+
+    desk.run()
+
+    assert "passed before, fails now" in (problem(desk, "failure").text or "")
+
+
+def test_a_gate_is_a_test_case_of_its_suite(desk):
+    desk.suite(current=2)
+
+    desk.run()
+
+    case = ET.parse(desk.path("junit.xml")).find(".//testcase")
+    assert case is not None
+    assert case.get("name") == "accuracy[current]"

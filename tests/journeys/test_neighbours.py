@@ -1,0 +1,54 @@
+"""Another plugin has taken the plain names; both are installed and both work."""
+
+from __future__ import annotations
+
+import pytest
+
+STUB = """\
+import pytest
+
+def pytest_addoption(parser):
+    group = parser.getgroup("ftgate")
+    for name in ("dataset", "model", "max-seq-len", "fail-on"):
+        group.addoption(f"--ftgate-{name}")
+
+@pytest.fixture
+def ftgate_lint(request):
+    return request.config.getoption("--ftgate-model")
+"""
+
+
+@pytest.fixture
+def neighbour(desk):
+    """Install a distribution whose pytest entry point is called ftgate."""
+    site = desk.pytester.mkdir("site")
+    (site / "ftgate_stub.py").write_text(STUB, "utf-8")
+    about = site / "ftgate-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ftgate\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[pytest11]\nftgate = ftgate_stub\n")
+    desk.pytester.syspathinsert(site)
+    desk.pytester.makepyfile("def test_it(ftgate_lint): assert ftgate_lint == 'm'")
+    return desk
+
+
+def test_gates_are_judged_beside_the_neighbours_tests(neighbour):
+    neighbour.suite(current=2)
+
+    result = neighbour.run("--ftgate-model=m")
+
+    result.assert_outcomes(passed=2)
+
+
+def test_every_option_of_the_neighbour_reaches_it(neighbour):
+    result = neighbour.pytester.runpytest_inprocess(
+        *("--ftgate-dataset=d", "--ftgate-model=m", "--ftgate-max-seq-len=1", "--ftgate-fail-on=x")
+    )
+
+    result.assert_outcomes(passed=1)
+
+
+def test_an_unfinished_option_of_the_neighbour_is_not_taken_for_one_of_ours(neighbour):
+    result = neighbour.pytester.runpytest_inprocess("--ftgate-mod=m")
+
+    assert result.ret == 4

@@ -1,0 +1,51 @@
+"""Before anything is spent, a user looks at what a run would ask."""
+
+from __future__ import annotations
+
+
+def row(desk, result):
+    """Return what the plan says of *current*: calls, in the ledger, to ask."""
+    line = next(line for line in result.outlines if line.startswith("  current "))
+    return tuple(line.split()[1:4])
+
+
+def test_a_plan_shows_what_would_be_asked(desk):
+    desk.asking_suite()
+
+    result = desk.run("--ftgate-plan")
+
+    result.stdout.fnmatch_lines(["  variant * calls * in ledger * to ask *"])
+    assert row(desk, result) == ("100", "0", "100")
+
+
+def test_a_plan_asks_nothing_and_judges_nothing(desk):
+    desk.asking_suite()
+
+    result = desk.run("--ftgate-plan")
+
+    assert (result.ret, desk.asked(), desk.verdicts()) == (0, [], {})
+
+
+def test_a_plan_counts_what_the_ledger_has(desk):
+    desk.asking_suite()
+    desk.run()
+
+    result = desk.run("--ftgate-plan")
+
+    assert row(desk, result) == ("100", "100", "0")
+
+
+def test_a_plan_says_what_the_gates_could_certify(desk):
+    desk.asking_suite()
+
+    result = desk.run("--ftgate-plan")
+
+    result.stdout.fnmatch_lines(["  current * accuracy −*"])
+
+
+def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk):
+    desk.asking_suite(gone='{provider: python, function: "missing:answer"}')
+
+    result = desk.run("--ftgate-plan")
+
+    result.stdout.fnmatch_lines(["  current *", "*gone: missing:answer: *"])

@@ -1,0 +1,163 @@
+"""pytest's own ways of choosing what runs work for gates."""
+
+from __future__ import annotations
+
+import pytest
+
+#: Answers slowly enough that a run can end before all has been asked.
+SLOW = """\
+import time
+from pathlib import Path
+
+def answer(case):
+    with Path(__file__).with_name("asked.txt").open("a") as stream:
+        stream.write(case.id + "\\n")
+    time.sleep(0.1)
+    return case.expected
+"""
+
+
+@pytest.fixture
+def two(desk):
+    """A desk with a good variant and one that fails, and an ordinary test."""
+    desk.suite(current=2, worse=30)
+    desk.pytester.makepyfile(test_zebra="def test_ordinary(): pass")
+    return desk
+
+
+def test_a_keyword_selects_gates(two):
+    result = two.run("-k", "current")
+
+    result.assert_outcomes(passed=1, deselected=2)
+
+
+def test_a_mark_selects_ordinary_tests_alone(two):
+    two.pytester.makepyprojecttoml('[tool.pytest]\nmarkers = ["slow"]\n')
+    two.pytester.makepyfile(
+        test_zebra="import pytest\n@pytest.mark.slow\ndef test_ordinary(): pass"
+    )
+
+    result = two.run("-m", "slow")
+
+    result.assert_outcomes(passed=1, deselected=2)
+
+
+def test_a_node_id_selects_one_gate(two):
+    result = two.run("tickets.ftgate.yaml::accuracy[worse]")
+
+    result.assert_outcomes(failed=1)
+
+
+def test_last_failed_selects_the_gates_that_failed(two):
+    two.run()
+
+    result = two.run("--lf")
+
+    result.assert_outcomes(failed=1, deselected=1)
+
+
+def test_a_verdict_is_the_same_whichever_gates_are_selected(two):
+    two.run()
+    whole = two.verdicts()["accuracy[worse]"]
+
+    two.run("-k", "worse")
+
+    assert two.verdicts()["accuracy[worse]"] == whole
+
+
+def test_exit_first_stops_at_the_first_gate_that_fails(desk):
+    desk.suite(current=30, worse=30)
+
+    result = desk.run("-x")
+
+    result.assert_outcomes(failed=1)
+
+
+def test_exit_first_cancels_calls_that_were_not_sent(desk):
+    desk.replies("bad", wrong=60)
+    desk.asking_suite(
+        SLOW,
+        bad="{provider: recorded, replies: bad.jsonl}",
+        gates="{accuracy: {min: 0.85}}",
+        first="bad",
+    )
+
+    result = desk.run("-x")
+
+    result.assert_outcomes(failed=1)
+    assert len(desk.asked()) < desk.cases
+
+
+def test_collecting_asks_nothing(desk):
+    desk.asking_suite()
+
+    result = desk.run("--collect-only", "-q")
+
+    result.stdout.fnmatch_lines(["tickets.ftgate.yaml::accuracy[[]current]"])
+    assert (result.ret, desk.asked()) == (0, [])
+
+
+def test_planning_the_setup_asks_nothing(desk):
+    desk.asking_suite()
+
+    result = desk.run("--setup-plan")
+
+    result.stdout.fnmatch_lines(["*tickets.ftgate.yaml::accuracy[[]current]*"])
+    assert desk.asked() == []
+
+
+def test_planning_the_setup_is_no_failure_to_judge(desk):
+    desk.asking_suite()
+
+    result = desk.run("--setup-plan")
+
+    result.stdout.no_fnmatch_line("no gate was judged*")
+    assert result.ret == 0
+
+
+def test_a_gate_that_was_not_selected_costs_nothing(desk):
+    desk.replies("kept", wrong=0)
+    desk.asking_suite(
+        kept="{provider: recorded, replies: kept.jsonl}", gates="{accuracy: {min: 0.85}}"
+    )
+
+    result = desk.run("-k", "kept")
+
+    result.assert_outcomes(passed=1, deselected=1)
+    assert desk.asked() == []
+
+
+def test_a_variant_can_be_chosen_by_its_name(two):
+    result = two.run("--ftgate-variant=current")
+
+    result.assert_outcomes(passed=2, deselected=1)
+
+
+def test_a_misspelt_variant_is_a_usage_error_with_the_nearest_name(two):
+    result = two.run("--ftgate-variant=curent")
+
+    result.stderr.fnmatch_lines(
+        ['ERROR: --ftgate-variant: "curent" is in no suite; did you mean "current"?']
+    )
+    assert result.ret == 4
+
+
+def test_gates_come_after_ordinary_tests(two):
+    result = two.run("-v")
+
+    result.stdout.fnmatch_lines(["test_zebra.py::test_ordinary *", "tickets.ftgate.yaml::*"])
+
+
+def test_a_run_in_which_no_gate_was_judged_is_not_green(two):
+    result = two.run("-k", "ordinary")
+
+    result.assert_outcomes(passed=1, deselected=2)
+    result.stdout.fnmatch_lines(["no gate was judged; *"])
+    assert result.ret == 5
+
+
+def test_without_the_option_no_suite_is_collected(two):
+    result = two.pytester.runpytest_inprocess()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*ftgate.yaml*")

@@ -1,0 +1,54 @@
+"""The same suite in several processes."""
+
+from __future__ import annotations
+
+import pytest
+
+PROCESSES = ("-n", "2")
+VARIANTS = {
+    "draft": '{provider: python, function: "answers:answer", user: "Say: {{ input }}"}',
+    "worse": "{provider: recorded, replies: worse.jsonl}",
+}
+
+
+@pytest.fixture
+def spread(desk):
+    desk.replies("worse", wrong=30)
+    desk.asking_suite(
+        **VARIANTS, gates="{accuracy: {min: 0.85, max_drop: 0.05}, format: {min: 0.9}}"
+    )
+    return desk
+
+
+def rows(result):
+    """Return the rows of verdicts, whichever was reached first."""
+    names = ("current ", "draft ", "worse ")
+    return sorted(line for line in result.outlines if line.strip().startswith(names))
+
+
+def test_several_processes_reach_the_verdicts_of_one(spread):
+    plain = spread.run()
+
+    result = spread.run(*PROCESSES)
+
+    assert len(rows(plain)) == 6
+    assert rows(result) == rows(plain)
+
+
+def test_no_call_is_asked_twice(spread):
+    result = spread.run(*PROCESSES)
+
+    result.assert_outcomes(passed=5, failed=1)
+    assert len(spread.asked()) == len(set(spread.asked()))
+
+
+def test_the_exit_code_is_that_of_a_plain_run(spread):
+    assert spread.run(*PROCESSES).ret == 1
+
+
+def test_accepting_writes_one_record_of_all_variants(spread):
+    result = spread.run(*PROCESSES, "--ftgate-accept")
+
+    result.stdout.fnmatch_lines(["accepted * in tickets.accepted.json; *"])
+    accepted = spread.path("tickets.accepted.json").read_text()
+    assert all(f'"{name}": {{' in accepted for name in ("current", "draft", "worse"))

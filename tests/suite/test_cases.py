@@ -1,0 +1,364 @@
+"""Cases from files, globs and in place: read whole, and refused by line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.suite.declared import DeclaredCase
+from pytest_ftgate.suite.loader import load
+
+SUITE = """\
+cases: {cases}
+{more}
+variants: {{one: {{provider: python, function: "answers:reply"}}}}
+gates: {{accuracy: {{min: 0.5}}}}
+"""
+
+
+def suite(folder, cases, more="", **files):
+    """Write a suite over *cases*, and files named with ``__`` for the dot."""
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
+    path = folder / "s.ftgate.yaml"
+    path.write_text(SUITE.format(cases=cases, more=more), encoding="utf-8")
+    return path
+
+
+def cases(folder, written, more="", **files):
+    return load(suite(folder, written, more, **files), folder).cases
+
+
+def faults(folder, written, more="", **files):
+    with pytest.raises(SuiteFaults) as caught:
+        cases(folder, written, more, **files)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def later_keys():
+    fields = DeclaredCase.model_fields.items()
+    return [name for name, f in fields if f.json_schema_extra == {"later": True}]
+
+
+SAME = {
+    "c.jsonl": '{"id": "1", "input": "a", "expected": "b", "tags": ["x", "y"], "vars": {"t": "z"}}',
+    "c.csv": 'id,input,expected,tags,vars.t\n1,a,b,"x, y",z\n',
+    "c.yaml": '- {id: "1", input: a, expected: b, tags: [x, y], vars: {t: z}}\n',
+    "c.yml": '- {id: "1", input: a, expected: b, tags: [x, y], vars: {t: z}}\n',
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_case_is_the_same_from_every_kind_of_file(tmp_path, name):
+    (case,) = cases(tmp_path, name, **{name.replace(".", "__"): SAME[name]})
+
+    assert (case.id, case.input, case.expected) == ("1", "a", "b")
+    assert (case.tags, case.vars) == (("x", "y"), {"t": "z"})
+    assert case.where.startswith(f"{name}:")
+
+
+def test_cases_may_stand_in_the_suite_itself_and_know_their_lines(tmp_path):
+    found = cases(tmp_path, "\n  - {input: a, expected: b}\n  - input: c\n    expected: d")
+
+    assert [case.where for case in found] == ["s.ftgate.yaml:2", "s.ftgate.yaml:3"]
+
+
+def test_a_glob_reads_its_files_in_the_order_of_their_names(tmp_path):
+    rows = {f"{n}__jsonl": json.dumps({"input": n, "expected": n}) for n in ("b", "a", "c")}
+
+    assert [case.input for case in cases(tmp_path, '"*.jsonl"', **rows)] == ["a", "b", "c"]
+
+
+def test_a_glob_that_matches_nothing_is_refused(tmp_path):
+    assert faults(tmp_path, '"*.jsonl"') == ["s.ftgate.yaml:1: cases: no file matches *.jsonl"]
+
+
+def test_a_case_without_an_id_has_one_that_depends_on_what_is_asked_alone(tmp_path):
+    first, _ = cases(tmp_path, "[{input: a, expected: b}, {input: c, expected: d}]")
+    _, second = cases(tmp_path, "[{input: c, expected: d}, {input: a, expected: other}]")
+
+    assert first.id == second.id
+    assert len(first.id) == 8
+
+
+def test_empty_lines_and_a_first_row_about_the_file_are_no_cases(tmp_path):
+    text = '{"about": "eval cases"}\n\n{"input": "a", "expected": "b"}\n\n'
+
+    assert [c.where for c in cases(tmp_path, "c.jsonl", c__jsonl=text)] == ["c.jsonl:3"]
+
+
+def test_a_byte_order_mark_as_excel_writes_it_is_no_part_of_the_first_column(tmp_path):
+    (case,) = cases(tmp_path, "c.csv", c__csv="\ufeffinput,expected\na,b\n")
+
+    assert case.input == "a"
+
+
+def test_a_line_separator_inside_a_text_does_not_end_the_row(tmp_path):
+    row = json.dumps({"input": "a\u2028b", "expected": "c"}, ensure_ascii=False)
+
+    assert cases(tmp_path, "c.jsonl", c__jsonl=row)[0].input == "a\u2028b"
+
+
+def test_a_csv_row_of_several_lines_has_the_line_it_begins_in(tmp_path):
+    text = 'input,expected\n"a\nb\nc",d\ne,f\n'
+
+    found = cases(tmp_path, "c.csv", c__csv=text)
+
+    assert [case.where for case in found] == ["c.csv:2", "c.csv:5"]
+
+
+# What is wrong in a file ---------------------------------------------------------------------
+
+GOOD = '{"input": "a", "expected": "b"}'
+
+
+def test_every_broken_line_is_named_by_its_number_and_the_others_are_read_on(tmp_path):
+    text = f'{GOOD}\n{{"input": "c"\nnonsense\n{{"inptu": "d"}}\n[1]\n'
+
+    assert [fault.partition(" (")[0] for fault in faults(tmp_path, "c.jsonl", c__jsonl=text)] == [
+        "c.jsonl:2: not JSON: Expecting ',' delimiter: line 1 column 14",
+        "c.jsonl:3: not JSON: Expecting value: line 1 column 1",
+        'c.jsonl:4: in a case: unknown key "inptu"; did you mean "input"?',
+        "c.jsonl:5: in a case: it must be a mapping of keys to values, not a list",
+    ]
+
+
+CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{1}\n>>>>>>> branch\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.jsonl", CONFLICT.format(GOOD, '{"input": "c", "expected": "d"}')),
+        ("c.csv", "input,expected\n" + CONFLICT.format("a,b", "a,c")),
+    ],
+)
+def test_each_conflict_marker_is_named_and_is_never_a_case(tmp_path, name, text):
+    message = "a version-control conflict marker; resolve the conflict"
+    marked = [n for n, row in enumerate(text.split("\n"), 1) if row[:3] in ("<<<", "===", ">>>")]
+    found = faults(tmp_path, name, **{name.replace(".", "__"): text})
+
+    assert [fault for fault in found if message in fault] == [
+        f"{name}:{number}: {message}" for number in marked
+    ]
+
+
+def test_a_quote_that_is_not_closed_does_not_swallow_the_cases_after_it(tmp_path):
+    text = 'input,expected\na,b\n"c,d\ne,f\n'
+
+    assert faults(tmp_path, "c.csv", c__csv=text) == [
+        "c.csv:3: not CSV: unexpected end of data; is every quote closed?"
+    ]
+
+
+def test_a_csv_row_with_too_many_cells_is_named(tmp_path):
+    assert faults(tmp_path, "c.csv", c__csv="input,expected\na,b,c\n") == [
+        "c.csv:2: more cells than the header has columns"
+    ]
+
+
+def test_a_key_that_stands_twice_in_a_json_line_is_refused(tmp_path):
+    text = '{"input": "a", "expected": "b", "expected": "c"}'
+
+    assert faults(tmp_path, "c.jsonl", c__jsonl=text) == [
+        'c.jsonl:1: not JSON: key "expected" stands here twice; keep one'
+    ]
+
+
+def test_an_id_that_is_taken_names_both_places(tmp_path):
+    rows = "\n".join(json.dumps({"id": i, "input": i, "expected": "x"}) for i in ("a", "b", "a"))
+
+    assert faults(tmp_path, "c.jsonl", c__jsonl=rows) == [
+        'c.jsonl:3: id "a" is taken by c.jsonl:1; ids must be unique'
+    ]
+
+
+def test_an_id_that_is_taken_in_another_file_of_the_glob_names_both_files(tmp_path):
+    row = '{"id": "a", "input": "q", "expected": "x"}'
+
+    assert faults(tmp_path, '"*.jsonl"', one__jsonl=row, two__jsonl=row) == [
+        'two.jsonl:1: id "a" is taken by one.jsonl:1; ids must be unique'
+    ]
+
+
+def test_a_trap_in_a_file_of_cases_has_the_line_of_that_file(tmp_path):
+    text = "- input: a\n  expected: no\n"
+
+    assert faults(tmp_path, "c.yaml", c__yaml=text) == [
+        (
+            "c.yaml:2: expected: YAML reads the bare word no as false: "
+            'write "no" for the text, or false'
+        )
+    ]
+
+
+def test_a_yaml_file_of_cases_must_be_a_list(tmp_path):
+    found = faults(tmp_path, "c.yaml", c__yaml="input: a\n")
+
+    assert found == ["c.yaml:1: a file of cases is a list of them"]
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("c.txt", ".txt"), ("data", "no")])
+def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
+    found = faults(tmp_path, name, **{name.replace(".", "__"): "a"})
+
+    assert found == [f"s.ftgate.yaml:1: cases: {name}: {suffix} suffix; use .jsonl, .csv or .yaml"]
+
+
+def test_a_file_that_is_not_utf8_says_which_byte(tmp_path):
+    (tmp_path / "c.jsonl").write_bytes(b'{"input": "caf\xe9"}')
+
+    assert faults(tmp_path, "c.jsonl") == [
+        "s.ftgate.yaml:1: cases: c.jsonl is not UTF-8 (byte 14); save it so"
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", '{"about": "nothing yet"}\n'])
+def test_a_file_without_a_case_is_refused(tmp_path, text):
+    assert faults(tmp_path, "c.jsonl", c__jsonl=text) == ["s.ftgate.yaml:1: there are no cases"]
+
+
+# What is wrong in a case ---------------------------------------------------------------------
+
+CHOICE = "reply: {format: {choice: [refund, billing]}}"
+CASE_FAULTS = [
+    ("{expected: b}", "", 'a case needs "input" or "messages"'),
+    ("{input: 5, expected: b}", "", 'in a case: input is 5, but text is wanted here: write "5"'),
+    (
+        "{input: 1.50, expected: b}",
+        "",
+        'in a case: input is 1.5, but text is wanted here: write "1.50"',
+    ),
+    ("{input: a, expected: 5}", "", 'expected is the number 5, but exact reads text: write "5"'),
+    (
+        "{input: a, expected: true}",
+        "",
+        'in a case: expected is true, but an answer is text or a number: write "true"',
+    ),
+    (
+        "{input: a, expected: refnd}",
+        CHOICE,
+        'expected "refnd" is not one of the labels of format: choice; did you mean "refund"?',
+    ),
+    (
+        "{input: a, expected: zzz}",
+        CHOICE,
+        'expected "zzz" is not one of the labels of format: choice; labels: refund, billing',
+    ),
+    (
+        "{input: a, expected: twelve}",
+        "reply: {score: numeric}",
+        'expected "twelve" is not a number, but score is numeric',
+    ),
+    (
+        "{input: a, expected: []}",
+        "",
+        "expected is an empty list; name an answer, or leave the key out",
+    ),
+    ("{input: a, expected: b, tags: x}", "", 'in a case: tags must be a list, not "x"'),
+    (
+        "{input: a, expected: b, difficulty: 9}",
+        "",
+        "in a case: difficulty is 9, but must be less than or equal to 5",
+    ),
+    (
+        "{messages: [{role: bot, content: a}], expected: b}",
+        "",
+        "in a case: role is \"bot\", but must be one of 'system', 'user' or 'assistant'",
+    ),
+    (
+        "{input: a, expected: b, score: exakt}",
+        "",
+        (
+            'in a case: unknown score "exakt"; did you mean "exact"?; known: '
+            "exact, choice, contains, regex, numeric, python"
+        ),
+    ),
+    (
+        "{input: a, expected: b, expcted: c}",
+        "",
+        'in a case: unknown key "expcted"; did you mean "expected"?',
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "more", "message"), CASE_FAULTS)
+def test_a_case_that_cannot_be_used_says_what_to_write(tmp_path, written, more, message):
+    assert faults(tmp_path, f"[{written}]", more) == [f"s.ftgate.yaml:1: {message}"]
+
+
+@pytest.mark.parametrize("written", ['{score: regex, expected: "("}', '{format: {regex: "("}}'])
+def test_a_pattern_in_a_case_that_does_not_compile_is_a_fault_and_no_crash_later(tmp_path, written):
+    row = f"[{{input: a, {written[1:]}, {{input: b, expected: c}}]"
+    (found,) = faults(tmp_path, row)
+
+    assert "'(' is not a pattern: missing )" in found
+
+
+def test_a_schema_that_a_case_names_lies_beside_the_file_of_the_case(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "t.json").write_text('{"type": "object"}')
+    row = {"input": "a", "expected": "b", "format": {"json_schema": "t.json"}}
+    (folder / "c.jsonl").write_text(json.dumps(row))
+
+    (case,) = cases(tmp_path, "data/c.jsonl")
+
+    assert case.format[0].value == {"type": "object"}
+
+
+def test_a_schema_that_a_case_names_and_that_is_not_there_has_the_line_of_the_case(tmp_path):
+    row = json.dumps({"input": "a", "expected": "b", "format": {"json_schema": "t.json"}})
+
+    assert faults(tmp_path, "c.jsonl", c__jsonl=f"\n{row}") == [
+        "c.jsonl:2: json_schema: t.json does not exist (looked in ./)"
+    ]
+
+
+@pytest.mark.parametrize("expected", ["5", "[5, x]", "text"])
+def test_what_a_python_scorer_expects_is_its_own_affair(tmp_path, expected):
+    more = 'reply: {score: {python: "marks:close"}}'
+
+    assert len(cases(tmp_path, f"[{{input: a, expected: {expected}}}]", more)) == 1
+
+
+def test_a_case_has_its_own_score_and_format_where_it_names_them(tmp_path):
+    own = "{input: a, expected: 5, score: numeric, format: {regex: a}, max_tokens: 7}"
+    first, second = cases(tmp_path, f"[{own}, {{input: b, expected: refund}}]", CHOICE)
+
+    assert (first.score.kind, first.format[0].kind, first.max_tokens) == ("numeric", "regex", 7)
+    assert (second.score.kind, second.format[0].kind) == ("choice", "choice")
+
+
+@pytest.mark.parametrize("key", later_keys())
+def test_a_key_of_a_case_that_is_not_built_yet_is_refused(tmp_path, key):
+    value = 1 if key == "weight" else "true"
+
+    assert faults(tmp_path, f"[{{input: a, expected: b, {key}: {value}}}]") == [
+        f"s.ftgate.yaml:1: {key} is not available yet; remove it"
+    ]
+
+
+def test_the_yardstick_changes_with_what_is_asked_and_how_it_is_marked(tmp_path):
+    written = [
+        "{id: x, input: a, expected: b}",
+        "{id: x, input: A, expected: b}",
+        "{id: x, input: a, expected: B}",
+        "{id: x, input: a, expected: b, vars: {t: z}}",
+        "{id: x, input: a, expected: b, score: contains}",
+        "{id: x, input: a, expected: b, format: {regex: a}}",
+    ]
+    found = {cases(tmp_path, f"[{one}]")[0].yardstick for one in written}
+
+    assert len(found) == len(written)
+
+
+def test_the_yardstick_does_not_change_with_the_name_or_the_place_of_a_case(tmp_path):
+    (first,) = cases(tmp_path, "[{id: x, input: a, expected: b}]")
+    _, second = cases(
+        tmp_path, "\n- {input: c, expected: d}\n- {id: y, input: a, expected: b, tags: [t]}"
+    )
+
+    assert first.yardstick == second.yardstick

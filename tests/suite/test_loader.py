@@ -1,0 +1,332 @@
+"""From a suite file to a Suite: what is read, what is refused, and what is never hidden."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.suite import declared
+from pytest_ftgate.suite.declared import DeclaredSuite
+from pytest_ftgate.suite.loader import load
+
+CASES = "[{input: a, expected: b}]"
+CLAUDE = "{current: {provider: anthropic, model: m}}"
+FLOOR = "{accuracy: {min: 0.5}}"
+
+
+def suite(cases=CASES, variants=CLAUDE, gates=FLOOR, more=""):
+    return f"cases: {cases}\nvariants: {variants}\ngates: {gates}\n{more}"
+
+
+def loaded(folder, text):
+    path = folder / "s.ftgate.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, folder)
+
+
+def faults(folder, text):
+    with pytest.raises(SuiteFaults) as caught:
+        loaded(folder, text)
+    return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
+
+
+# What is read --------------------------------------------------------------------------------
+
+
+def test_the_smallest_suite_has_its_defaults(tmp_path):
+    found = loaded(tmp_path, suite())
+
+    assert (found.name, found.baseline, found.repeats) == ("s.ftgate.yaml", "current", 1)
+    assert (found.reply.score.kind, found.reply.format, found.reply.max_tokens) == (
+        "exact",
+        (),
+        1024,
+    )
+    assert found.accepted_path == found.path.with_name("s.accepted.json")
+
+
+def test_labels_make_choice_the_usual_score(tmp_path):
+    found = loaded(tmp_path, suite(more="reply: {format: {choice: [a, b]}}\n"))
+
+    assert found.reply.score.kind == "choice"
+
+
+def test_the_first_variant_is_the_baseline_unless_another_is_named(tmp_path):
+    variants = "{a: {provider: anthropic, model: m}, b: {like: a}}"
+
+    assert loaded(tmp_path, suite(variants=variants)).baseline == "a"
+    assert loaded(tmp_path, suite(variants=variants, more="baseline: b\n")).baseline == "b"
+
+
+@pytest.mark.parametrize(
+    ("gates", "kind", "least", "drop"),
+    [
+        ("{accuracy: {}}", "accuracy", None, 0.03),
+        ("{accuracy: {min: 0.5}}", "accuracy", 0.5, None),
+        ("{accuracy: {max_drop: 0.1}}", "accuracy", None, 0.1),
+        ("{accuracy: {min: 0.5, max_drop: 0.1}}", "accuracy", 0.5, 0.1),
+    ],
+)
+def test_a_rate_gate_without_numbers_allows_the_usual_drop(tmp_path, gates, kind, least, drop):
+    gate = loaded(tmp_path, suite(gates=gates)).gates[kind]
+
+    assert (gate.min, gate.max_drop) == (least, drop)
+
+
+def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
+    gates = "{accuracy: {min: 0.5}, forgetting: {skills: [counting, reading], max_drop: 0.2}}"
+    gate = loaded(tmp_path, suite(gates=gates)).gates["forgetting"]
+
+    assert {case.skill for case in gate.cases} == {"counting", "reading"}
+    assert gate.max_drop == 0.2
+
+
+def test_forgetting_judges_only_what_was_tuned_and_nothing_that_is_not_gated(tmp_path):
+    variants = (
+        "{a: {provider: anthropic, model: m}, b: {like: a, model: n, base: m}, "
+        "c: {like: b, gated: false}}"
+    )
+    gates = "{accuracy: {min: 0.5}, forgetting: {skills: counting}}"
+    found = loaded(tmp_path, suite(variants=variants, gates=gates))
+    judged = {name: [g.kind for g in found.gates_of(v)] for name, v in found.variants.items()}
+
+    assert judged == {"a": ["accuracy"], "b": ["accuracy", "forgetting"], "c": []}
+
+
+def test_accuracy_needs_nothing_expected_where_a_function_marks_the_reply(tmp_path):
+    text = suite(cases="[{input: a}]", more='reply: {score: {python: "marks:close"}}\n')
+
+    assert loaded(tmp_path, text).gates["accuracy"].min == 0.5
+
+
+# Keys ----------------------------------------------------------------------------------------
+
+NEAR = [
+    (suite(more="promt: p.md\n"), '4: unknown key "promt"; did you mean "prompt"?'),
+    (suite(gates="{acuracy: {min: 0.5}}"), '3: unknown key "acuracy"; did you mean "accuracy"?'),
+    (suite(gates="{accuracy: {mn: 0.5}}"), '3: unknown key "mn"; did you mean "min"?'),
+    (
+        suite(variants="{current: {provider: anthropic, modell: m, model: m}}"),
+        '2: variant "current": unknown key "modell"; did you mean "model"?',
+    ),
+    (
+        suite(more="reply: {scor: exact}\n"),
+        '4: unknown key "scor"; did you mean "score"?',
+    ),
+    (
+        suite(more="baseline: curent\n"),
+        '4: baseline "curent" is no variant; did you mean "current"?',
+    ),
+    (
+        suite(gates="{forgetting: {skills: [counting, arithmatic]}}"),
+        '3: no skill "arithmatic"; did you mean "arithmetic"?',
+    ),
+    (
+        suite(gates="{forgetting: {skills: [general, arithmatic]}}"),
+        '3: no skill "arithmatic"; did you mean "arithmetic"?',
+    ),
+    (
+        suite(more='user: "{{ inptu }}"\n'),
+        '4: user: no case has "inptu"; did you mean "input"?',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), NEAR)
+def test_a_misspelt_name_is_met_with_the_nearest_one(tmp_path, text, message):
+    assert faults(tmp_path, text) == [message]
+
+
+def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
+    (found,) = faults(tmp_path, suite(more="zzz: 1\n"))
+
+    assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
+
+
+WRONG = [
+    (suite(cases="5"), "1: cases must be a list, not 5"),
+    (suite(cases="{a: 1}"), "1: cases must be a list, not a mapping"),
+    (suite(cases=""), "1: cases must be a list, not empty"),
+    (suite(variants="[]"), "2: variants must be a mapping of keys to values, not a list"),
+    (
+        suite(variants="{}"),
+        "2: variants: none declared; write current: {provider: anthropic, model: ...}",
+    ),
+    (suite(variants="{a: }"), "2: a must be a mapping of keys to values, not empty"),
+    (suite(gates="{}"), "3: gates: none declared; write accuracy: {min: 0.8}"),
+    (suite(gates="{accuracy: }"), "3: gates: none declared; write accuracy: {min: 0.8}"),
+    (suite(gates="{accuracy: {min: 85}}"), "3: min is 85, but must be less than or equal to 1"),
+    (suite(gates="{accuracy: {max_drop: 0}}"), "3: max_drop is 0, but must be greater than 0"),
+    (suite(gates="{accuracy: {min: high}}"), '3: min must be a number, not "high"'),
+    (suite(gates="{forgetting: {skills: 5}}"), "3: skills must be a list, not 5"),
+    (
+        suite(gates="{forgetting: {skills: []}}"),
+        "3: skills: the list is empty; write skills: general",
+    ),
+    (
+        suite(gates="{format: {min: 0.5}}"),
+        "3: format: the suite declares no reply.format to hold to",
+    ),
+    (suite(cases="[{input: a}]"), '3: accuracy: no case has "expected"'),
+    (suite(more="repeats: 0\n"), "4: repeats is 0, but must be greater than or equal to 1"),
+    (suite(more="prompt: p.md\n"), "4: prompt: p.md does not exist (looked in ./)"),
+    (
+        suite(more='reply: {format: {regex: "("}}\n'),
+        "4: regex: '(' is not a pattern: missing ), unterminated subpattern at position 0",
+    ),
+    (f"cases: {CASES}\nvariants: {CLAUDE}\n", '1: "gates" is missing'),
+    ("- a\n- b\n", "1: a suite is a mapping of keys to values"),
+    ("", " the file is empty"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG)
+def test_what_cannot_be_used_is_one_fault_and_brings_no_second_one(tmp_path, text, message):
+    assert faults(tmp_path, text) == [message]
+
+
+def test_a_misspelt_score_does_not_fault_every_case_that_fits_the_right_one(tmp_path):
+    text = suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}\n")
+    (found,) = faults(tmp_path, text)
+
+    assert found.startswith('4: unknown score "numerc"; did you mean "numeric"?')
+
+
+def test_a_user_message_that_is_no_template_has_its_line(tmp_path):
+    (found,) = faults(tmp_path, suite(more='user: "{{ input"\n'))
+
+    assert found.startswith("4: user: not a template: ")
+
+
+def test_a_trap_and_a_wrong_key_and_a_wrong_case_are_found_together(tmp_path):
+    text = suite(
+        cases="[{input: a, expcted: b}]",
+        variants="{no: {provider: anthropic, model: m}}",
+        more="promt: a\nrepeats: 1_0\n",
+    )
+
+    assert [found.split(":")[0] for found in faults(tmp_path, text)] == ["1", "2", "4", "5", "5"]
+
+
+def test_a_fault_in_the_prompt_is_said_even_where_no_variant_can_be_used(tmp_path):
+    (tmp_path / "p.md").write_text("{{ tone }}\n")
+    found = faults(tmp_path, suite(variants="{a: {provider: nobody}}", more="prompt: p.md\n"))
+
+    assert len(found) == 2
+    assert any("p.md:1: no case has" in one for one in found)
+
+
+# Files ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "more"),
+    [
+        ("cases", ""),
+        ("prompt", "prompt: ../x.md\n"),
+        ("json_schema", "reply: {format: {json_schema: ../x.md}}\n"),
+    ],
+)
+def test_a_file_outside_the_root_is_refused_even_where_it_exists(tmp_path, key, more):
+    root = tmp_path / "repo"
+    root.mkdir()
+    (tmp_path / "x.md").write_text("secret")
+    text = suite(cases="../x.md" if key == "cases" else CASES, more=more)
+
+    (found,) = faults(root, text)
+
+    assert f"{key}: ../x.md lies outside {root.resolve()}; move it below" in found
+
+
+def test_a_link_that_leads_out_of_the_root_is_refused(tmp_path):
+    root = tmp_path / "repo"
+    root.mkdir()
+    (tmp_path / "x.md").write_text("secret")
+    (root / "p.md").symlink_to(tmp_path / "x.md")
+
+    assert "lies outside" in faults(root, suite(more="prompt: p.md\n"))[0]
+
+
+def test_a_file_above_the_suite_and_below_the_root_may_be_named(tmp_path):
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "p.md").write_text("Be kind\n")
+    path = tmp_path / "prompts" / "s.ftgate.yaml"
+    path.write_text(suite(more="prompt: ../p.md\n"))
+
+    found = load(path, tmp_path)
+
+    assert found.variants["current"].system == "Be kind"
+    assert found.name == "prompts/s.ftgate.yaml"
+
+
+def test_a_suite_that_does_not_exist_is_a_fault(tmp_path):
+    with pytest.raises(SuiteFaults, match="cannot be read: No such file"):
+        load(tmp_path / "none.ftgate.yaml", tmp_path)
+
+
+# Keys that are not built yet ------------------------------------------------------------------
+
+
+def nested(model, at=()):
+    """Yield every declared class below *model* with the keys that lead to it."""
+    yield at, model
+    for name, field in model.model_fields.items():
+        for kind in inner(field.annotation):
+            step = ("current",) if kind is declared.DeclaredVariant else ()
+            if kind is not declared.DeclaredCase:
+                yield from nested(kind, (*at, name, *step))
+
+
+def inner(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for one in get_args(annotation) for kind in inner(one)]
+
+
+def value_of(field):
+    """Return a value that the key's own type allows, so that only its being late is wrong."""
+    shown = str(field.annotation)
+    for mark, value in (("bool", "true"), ("float", "0.5"), ("Literal", "point"), ("str", "x")):
+        if mark in shown:
+            return value
+    return "{}"
+
+
+LATER = [
+    ((*at, name), value_of(field))
+    for at, model in nested(DeclaredSuite)
+    for name, field in model.model_fields.items()
+    if field.json_schema_extra == {"later": True}
+]
+
+
+def written(where, value):
+    """Return a suite in which the key at *where* stands beside those that it needs."""
+    head, *deeper = where
+    if not deeper:
+        return suite(more=f"{head}: {value}\n")
+    if head == "variants":
+        return suite(
+            variants=f"{{current: {{provider: anthropic, model: m, {deeper[-1]}: {value}}}}}"
+        )
+    inside = f"{deeper[-1]}: {value}"
+    for key in reversed(deeper[:-1]):
+        inside = f"{key}: {{{inside}}}"
+    return suite(gates=f"{{{inside}}}", more="reply: {format: {choice: [b]}}\n")
+
+
+@pytest.mark.parametrize(("where", "value"), LATER, ids=[".".join(w) for w, _ in LATER])
+def test_a_key_that_is_not_built_yet_is_refused_and_not_ignored(tmp_path, where, value):
+    (found,) = faults(tmp_path, written(where, value))
+
+    assert found.endswith(f": {'.'.join(where)} is not available yet; remove it")
+
+
+def test_the_keys_that_are_not_built_yet_are_all_found_by_looking_through_the_classes():
+    names = {".".join(where) for where, _ in LATER}
+
+    assert {"economics", "variants.current.retrieve", "gates.latency"} <= names
+    assert {"gates.accuracy.stop_early", "gates.format.slices", "gates.forgetting.each"} <= names

@@ -1,0 +1,175 @@
+"""Scores and formats as an author writes them: read, or refused with what to write instead."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pytest_ftgate.suite.rules import (
+    FORMATS,
+    FORMATS_LATER,
+    SCORES,
+    SCORES_LATER,
+    Expected,
+    Format,
+    Rule,
+    Score,
+    pattern_fault,
+    read_schema,
+)
+from pytest_ftgate.suite.source import Source
+
+
+def refusal(kind, raw):
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(raw)
+    return caught.value.errors()[0]["msg"]
+
+
+def read(kind, raw):
+    return TypeAdapter(kind).validate_python(raw)
+
+
+def source(folder):
+    return Source(root=folder, path=folder / "s.ftgate.yaml")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind != "python"])
+def test_a_score_is_named_by_a_word(kind):
+    assert read(Score, kind) == Rule(kind)
+
+
+def test_a_score_may_carry_its_options():
+    raw = {"numeric": {"tolerance": 0.5, "pick": "first"}}
+
+    assert read(Score, raw) == Rule("numeric", None, raw["numeric"])
+
+
+def test_a_python_score_is_named_by_module_and_function():
+    assert read(Score, {"python": "pkg.marks:close"}) == Rule("python", "pkg.marks:close")
+
+
+SCORE_FAULTS = [
+    ("exakt", 'unknown score "exakt"; did you mean "exact"?; known: exact, '),
+    ({"exact": {"ignore": True}}, "score exact takes ignore_case"),
+    ({"choice": {"ignore_case": True}}, "score choice takes no options"),
+    ({"exact": 5}, "score exact takes ignore_case"),
+    ({"exact": {}, "regex": {}}, "score is one name, or one name with its value"),
+    (5, "score is one name, or one name with its value"),
+    ({"numeric": {"tolerance": "wide"}}, "tolerance must be a number from 0 up, not wide"),
+    ({"numeric": {"tolerance": -1}}, "tolerance must be a number from 0 up, not -1"),
+    ({"numeric": {"tolerance": True}}, "tolerance must be a number from 0 up, not True"),
+    ({"numeric": {"pick": "often"}}, "pick must be first or last, not often"),
+    ({"exact": {"ignore_case": "no"}}, "ignore_case must be true or false, not no"),
+    ({"contains": {"all": 1}}, "all must be true or false, not 1"),
+    ("python", "python needs a function, written package.module:function"),
+    ({"python": "module.function"}, "python needs a function"),
+    ({"python": "module:"}, "python needs a function"),
+    ({"python": "a:b:c"}, "python needs a function"),
+]
+
+
+@pytest.mark.parametrize(("raw", "message"), SCORE_FAULTS)
+def test_a_score_that_cannot_be_used_says_what_to_write(raw, message):
+    assert refusal(Score, raw).startswith(message)
+
+
+FORMAT_FAULTS = [
+    ({"choise": ["a"]}, 'unknown format "choise"; did you mean "choice"?; known: choice, '),
+    ("choice", "choice needs a list of labels: {choice: [a, b]}"),
+    ({"choice": []}, "choice needs a list of labels"),
+    ({"choice": "a"}, "choice needs a list of labels"),
+    ({"choice": ["a", 5]}, 'label 5 is not text; quote it: "5"'),
+    ({"choice": ["a", True]}, 'label true is not text; quote it: "true"'),
+    ({"regex": 5}, 'regex needs a pattern: {regex: "^[A-Z]+$"}'),
+    ("json_schema", "json_schema needs a schema or the path of one"),
+    ({"python": "reply"}, "python needs a function"),
+    (5, "format is one name, or one name with its value"),
+    ([{"choice": ["a"]}, "nothing"], 'unknown format "nothing"'),
+]
+
+
+@pytest.mark.parametrize(("raw", "message"), FORMAT_FAULTS)
+def test_a_format_that_cannot_be_used_says_what_to_write(raw, message):
+    assert refusal(Format, raw).startswith(message)
+
+
+def test_the_example_in_a_remedy_is_itself_no_yaml_trap():
+    assert "{choice: [refund, other]}" in refusal(Format, 5)
+
+
+def test_one_format_and_a_list_of_formats_are_read_alike():
+    one = {"regex": "^a"}
+
+    assert read(Format, one) == read(Format, [one]) == (Rule("regex", "^a"),)
+
+
+@pytest.mark.parametrize("kind", SCORES_LATER)
+def test_a_score_that_is_not_built_yet_is_refused_and_not_ignored(kind):
+    assert refusal(Score, kind) == f"score: {kind} is not available yet; remove it"
+
+
+@pytest.mark.parametrize("kind", FORMATS_LATER)
+def test_a_format_that_is_not_built_yet_is_refused_and_not_ignored(kind):
+    assert refusal(Format, {kind: 1}) == f"format: {kind} is not available yet; remove it"
+
+
+def test_no_kind_is_both_available_and_not():
+    assert not set(SCORES) & set(SCORES_LATER)
+    assert not set(FORMATS) & set(FORMATS_LATER)
+
+
+@pytest.mark.parametrize("raw", ["a", 5, 0.5, ["a", "b"], [1, 2], None])
+def test_an_answer_is_text_or_a_number_or_a_list_of_either(raw):
+    assert read(Expected, raw) == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (True, 'expected is true, but an answer is text or a number: write "true"'),
+        (["a", False], 'expected is false, but an answer is text or a number: write "false"'),
+        ({"name": "a"}, "expected with fields is not available yet; remove it"),
+        ([["a"]], "expected is text, a number, or a list of either"),
+    ],
+)
+def test_an_answer_that_is_neither_is_refused(raw, message):
+    assert refusal(Expected, raw) == message
+
+
+def test_a_schema_is_read_from_the_file_that_names_it(tmp_path):
+    (tmp_path / "ticket.json").write_text(json.dumps({"type": "object"}))
+    at = source(tmp_path)
+
+    assert read_schema(at, Rule("json_schema", "ticket.json"), 3).value == {"type": "object"}
+    assert at.faults == []
+
+
+def test_a_schema_file_that_is_not_there_is_a_fault_at_its_line(tmp_path):
+    at = source(tmp_path)
+    read_schema(at, Rule("json_schema", "ticket.json"), 3)
+
+    assert [str(fault) for fault in at.faults] == [
+        "s.ftgate.yaml:3: json_schema: ticket.json does not exist (looked in ./)"
+    ]
+
+
+def test_a_schema_file_that_is_not_json_is_a_fault_at_its_line(tmp_path):
+    (tmp_path / "ticket.json").write_text("type: object\n")
+    at = source(tmp_path)
+    read_schema(at, Rule("json_schema", "ticket.json"), 3)
+
+    assert str(at.faults[0]).startswith("s.ftgate.yaml:3: json_schema: ticket.json is not JSON: ")
+
+
+def test_a_pattern_that_does_not_compile_is_a_fault_at_its_line(tmp_path):
+    at = source(tmp_path)
+    read_schema(at, Rule("regex", "("), 3)
+
+    assert str(at.faults[0]).startswith("s.ftgate.yaml:3: regex: '(' is not a pattern: ")
+
+
+def test_a_pattern_that_compiles_has_no_fault():
+    assert pattern_fault("^(a|b)$") is None

@@ -1,0 +1,71 @@
+"""The JSON Schema that editors read: shipped as made, and of one mind with the loader."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import yaml
+
+import pytest_ftgate
+from pytest_ftgate.suite.schema import suite_schema
+
+SHIPPED = Path(pytest_ftgate.__file__).parent / "suite" / "suite.schema.json"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets" / "tickets.ftgate.yaml"
+
+MINIMAL = """\
+cases: tickets.cases.jsonl
+variants: {current: {provider: anthropic, model: claude-haiku-5-5}}
+gates: {accuracy: {min: 0.85}}
+"""
+
+
+def accepts(text):
+    return jsonschema_rs.validator_for(json.loads(suite_schema())).is_valid(yaml.safe_load(text))
+
+
+def test_the_shipped_schema_is_the_one_that_the_classes_make():
+    assert SHIPPED.read_text(encoding="utf-8") == suite_schema()
+
+
+def test_the_example_suite_validates():
+    assert accepts(EXAMPLE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "reply: {format: {choice: [a, b]}, score: choice}\n",
+        "reply: {format: [{regex: a}, {json_schema: {type: object}}]}\n",
+        "reply: {score: {numeric: {tolerance: 0.1}}}\n",
+        "repeats: 3\nbaseline: current\nprompt: tickets.md\n",
+    ],
+)
+def test_a_suite_that_the_loader_takes_validates(more):
+    assert accepts(MINIMAL + more)
+
+
+def test_cases_in_place_validate():
+    assert accepts(MINIMAL.replace("tickets.cases.jsonl", "[{input: a, expected: b, tags: [x]}]"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{MINIMAL}promt: tickets.md\n",
+        MINIMAL.replace("model:", "modell:"),
+        MINIMAL.replace("min:", "minimum:"),
+        MINIMAL.replace("accuracy:", "acuracy:"),
+        MINIMAL.replace("anthropic", "antropic"),
+        MINIMAL.replace("0.85", "85"),
+        MINIMAL.replace("gates:", "baseline:"),
+        f"{MINIMAL}reply: {{format: {{choise: [a]}}}}\n",
+        f"{MINIMAL}reply: {{score: exakt}}\n",
+        f"{MINIMAL}repeats: 0\n",
+    ],
+)
+def test_a_suite_that_the_loader_refuses_does_not_validate(text):
+    assert not accepts(text)

@@ -1,0 +1,391 @@
+"""Variants: inheritance, what each provider needs and understands, files and examples."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.suite.declared import DeclaredVariant
+from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.variants import PROVIDERS
+
+HEAD = """\
+cases: [{input: Where is it, expected: b, vars: {tone: kind}}]
+gates: {accuracy: {min: 0.5}}
+variants:
+"""
+
+
+def loaded(folder, variants, **files):
+    """Load a suite with *variants*, one a line from line 4 on; ``__`` in a file name is its dot."""
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
+    path = folder / "s.ftgate.yaml"
+    path.write_text(HEAD + "".join(f"  {one}\n" for one in variants), encoding="utf-8")
+    return load(path, folder).variants
+
+
+def faults(folder, *variants, **files):
+    with pytest.raises(SuiteFaults) as caught:
+        loaded(folder, variants, **files)
+    return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
+
+
+CLAUDE = "one: {provider: anthropic, model: m}"
+TRAIN = "\n".join(json.dumps({"input": f"q{i}", "expected": f"a{i}"}) for i in range(10))
+EXAMPLES = "{provider: anthropic, model: m, examples: {from: t.jsonl, shots: 2}}"
+
+
+# Inheritance ---------------------------------------------------------------------------------
+
+
+def test_a_variant_takes_the_keys_of_the_one_it_is_like_and_keeps_its_own(tmp_path):
+    found = loaded(
+        tmp_path,
+        [
+            "one: {provider: anthropic, model: m, temperature: 0.5, max_tokens: 9}",
+            "two: {like: one, model: n}",
+            "three: {like: two, temperature: 0}",
+        ],
+    )
+
+    assert [v.model for v in found.values()] == ["m", "n", "n"]
+    assert [v.sampling["temperature"] for v in found.values()] == [0.5, 0.5, 0]
+    assert {v.max_tokens for v in found.values()} == {9}
+
+
+def test_a_variant_may_be_like_one_that_stands_below_it(tmp_path):
+    assert loaded(tmp_path, ["two: {like: one}", CLAUDE])["two"].model == "m"
+
+
+def test_whether_it_is_gated_is_not_inherited(tmp_path):
+    found = loaded(
+        tmp_path, ["one: {provider: anthropic, model: m, gated: false}", "two: {like: one}"]
+    )
+
+    assert [v.gated for v in found.values()] == [False, True]
+
+
+def test_what_only_another_provider_understands_is_not_inherited(tmp_path):
+    local = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf, threads: 2, max_tokens: 5}"
+    found = loaded(
+        tmp_path, [local, "two: {like: one, provider: anthropic, model: m}"], a__gguf="x"
+    )
+
+    assert (found["two"].adapter, found["two"].tuned, found["two"].runtime) == (None, False, {})
+    assert found["two"].max_tokens == 5
+
+
+@pytest.mark.parametrize(
+    ("variants", "circles"),
+    [
+        (["a: {like: a}"], ['4: variant "a": like: a -> a is a circle']),
+        (
+            ["a: {like: b}", "b: {like: a}"],
+            [
+                '4: variant "a": like: a -> b -> a is a circle',
+                '5: variant "b": like: b -> a -> b is a circle',
+            ],
+        ),
+    ],
+)
+def test_a_circle_of_likes_is_drawn(tmp_path, variants, circles):
+    assert faults(tmp_path, *variants) == circles
+
+
+def test_a_like_that_names_no_variant_is_met_with_the_nearest(tmp_path):
+    assert faults(tmp_path, "current: {provider: anthropic, model: m}", "b: {like: curent}") == [
+        '5: variant "b": like: there is no variant "curent"; did you mean "current"?'
+    ]
+
+
+# Providers -----------------------------------------------------------------------------------
+
+
+def test_an_unknown_provider_is_met_with_the_nearest(tmp_path):
+    assert faults(tmp_path, "one: {provider: antropic, model: m}") == [
+        '4: variant "one": unknown provider "antropic"; did you mean "anthropic"?'
+    ]
+
+
+@pytest.mark.parametrize("written", ["{model: m}", "{provider: , model: m}"])
+def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written):
+    assert faults(tmp_path, f"one: {written}") == [
+        f'4: variant "one": provider is missing; one of {", ".join(PROVIDERS)}'
+    ]
+
+
+@pytest.mark.parametrize("provider", ["bedrock", "openai-compatible", "classical"])
+def test_a_provider_that_is_not_built_yet_is_refused(tmp_path, provider):
+    assert faults(tmp_path, f"one: {{provider: {provider}, model: m}}") == [
+        f'4: variant "one": provider {provider} is not available yet'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("provider", "key"), [(p, k) for p, keys in PROVIDERS.items() for k in keys]
+)
+@pytest.mark.parametrize("written", ["", ', {key}: ""', ", {key}: "])
+def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, written):
+    variant = f"one: {{provider: {provider}{written.format(key=key)}}}"
+
+    assert faults(tmp_path, variant) == [f'4: variant "one": provider {provider} needs {key}']
+
+
+FOREIGN = [
+    ("anthropic", "adapter", "a.gguf", "llamacpp"),
+    ("anthropic", "scale", "2.0", "llamacpp"),
+    ("anthropic", "slots", "2", "llamacpp"),
+    ("anthropic", "threads", "2", "llamacpp"),
+    ("anthropic", "context", "512", "llamacpp"),
+    ("anthropic", "function", '"a:b"', "python"),
+    ("anthropic", "replies", "a.gguf", "recorded"),
+    ("llamacpp", "base_url", "http://localhost", "anthropic"),
+    ("llamacpp", "base_url_env", "HERE", "anthropic"),
+    ("llamacpp", "api_key_env", "KEY", "anthropic"),
+    ("llamacpp", "effort", "low", "anthropic"),
+]
+
+
+@pytest.mark.parametrize(("provider", "key", "value", "only"), FOREIGN)
+def test_a_key_of_another_provider_is_refused_and_not_ignored(tmp_path, provider, key, value, only):
+    variant = f"one: {{provider: {provider}, model: m, {key}: {value}}}"
+
+    assert faults(tmp_path, variant, a__gguf="x") == [
+        f'4: variant "one": {key} means nothing to provider {provider}, only to {only}; remove it'
+    ]
+
+
+TUNED_FAULTS = [
+    (
+        "provider: anthropic, model: m, training_data: t.jsonl",
+        "training_data without an adapter or a base: what was tuned?",
+    ),
+    (
+        "provider: anthropic, model: m, base: m",
+        'base "m" is the model itself; name the tuned model',
+    ),
+    (
+        "provider: llamacpp, model: m, adapter: t.jsonl, base: n",
+        "base: with an adapter the base is the model without it; remove base",
+    ),
+    (
+        'provider: python, function: "a:b", base: m',
+        "base: provider python has no model that could be asked instead",
+    ),
+    (
+        "provider: recorded, replies: t.jsonl, base: m",
+        "base: provider recorded has no model that could be asked instead",
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "message"), TUNED_FAULTS)
+def test_a_fine_tune_that_makes_no_sense_is_refused(tmp_path, keys, message):
+    assert faults(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN) == [f'4: variant "one": {message}']
+
+
+@pytest.mark.parametrize(
+    "keys",
+    ["provider: llamacpp, model: m, adapter: t.jsonl", "provider: anthropic, model: m, base: n"],
+)
+def test_an_adapter_or_a_base_makes_a_variant_tuned(tmp_path, keys):
+    variant = f"one: {{{keys}, training_data: t.jsonl}}"
+
+    assert loaded(tmp_path, [variant], t__jsonl=TRAIN)["one"].tuned
+
+
+def test_an_adapter_may_lie_outside_the_root_for_weights_are_not_committed(tmp_path):
+    root = tmp_path / "repo"
+    root.mkdir()
+    adapter = tmp_path / "a.gguf"
+    adapter.write_text("x")
+
+    found = loaded(root, ["one: {provider: llamacpp, model: m, adapter: ../a.gguf}"])
+
+    assert found["one"].adapter == adapter.resolve()
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("replies", "one: {provider: recorded, replies: ../r.jsonl}"),
+        (
+            "training_data",
+            "one: {provider: anthropic, model: m, base: n, training_data: ../r.jsonl}",
+        ),
+    ],
+)
+def test_any_other_file_outside_the_root_is_refused(tmp_path, key, written):
+    root = tmp_path / "repo"
+    root.mkdir()
+    (tmp_path / "r.jsonl").write_text("")
+
+    assert faults(root, written) == [
+        f'4: variant "one": {key}: ../r.jsonl lies outside {root.resolve()}; move it below'
+    ]
+
+
+def test_a_file_that_does_not_exist_says_where_it_was_looked_for(tmp_path):
+    assert faults(tmp_path, "one: {provider: recorded, replies: r.jsonl}") == [
+        '4: variant "one": replies: r.jsonl does not exist (looked in ./)'
+    ]
+
+
+# Prompts -------------------------------------------------------------------------------------
+
+
+def test_the_prompt_is_the_file_less_its_last_newline(tmp_path):
+    variant = "one: {provider: anthropic, model: m, prompt: p.md}"
+
+    assert (
+        loaded(tmp_path, [variant], p__md="Say {{ input }}\n\n")["one"].system
+        == "Say {{ input }}\n"
+    )
+
+
+def test_a_prompt_with_an_undefined_name_has_the_line_of_the_prompt(tmp_path):
+    variant = "one: {provider: anthropic, model: m, prompt: p.md}"
+
+    assert faults(tmp_path, variant, p__md="Hello\nSpeak {{ toen }}\n") == [
+        'p.md:2: no case has "toen"; did you mean "tone"?'
+    ]
+
+
+def test_a_prompt_that_is_no_template_has_the_line_of_the_prompt(tmp_path):
+    variant = "one: {provider: anthropic, model: m, prompt: p.md}"
+    (found,) = faults(tmp_path, variant, p__md="Hello\n{% if %}\n")
+
+    assert found.startswith("p.md:2: not a template: ")
+
+
+def test_a_user_message_with_an_undefined_name_is_refused_at_its_line(tmp_path):
+    variant = 'one: {provider: anthropic, model: m, user: "{{ toen }}"}'
+
+    assert faults(tmp_path, variant) == [
+        '4: variant "one": user: no case has "toen"; did you mean "tone"?'
+    ]
+
+
+def test_a_user_message_that_is_no_template_is_refused_at_its_line(tmp_path):
+    (found,) = faults(tmp_path, 'one: {provider: anthropic, model: m, user: "{{ input"}')
+
+    assert found.startswith('4: variant "one": user: not a template: ')
+
+
+# Examples ------------------------------------------------------------------------------------
+
+
+def test_examples_are_shown_as_turns_before_the_case(tmp_path):
+    found = loaded(tmp_path, [f"one: {EXAMPLES}"], t__jsonl=TRAIN)
+
+    assert found["one"].shots == (
+        ("user", "q0"),
+        ("assistant", "a0"),
+        ("user", "q1"),
+        ("assistant", "a1"),
+    )
+
+
+def test_an_example_of_several_turns_keeps_them(tmp_path):
+    messages = [{"role": "user", "content": "hi"}]
+    row = json.dumps({"messages": messages, "expected": ["hello", "hey"]})
+
+    assert loaded(tmp_path, [f"one: {EXAMPLES}"], t__jsonl=row)["one"].shots == (
+        ("user", "hi"),
+        ("assistant", "hello"),
+    )
+
+
+def test_random_examples_are_the_same_for_the_same_seed_and_others_for_another(tmp_path):
+    one = "{provider: anthropic, model: m, examples: {from: t.jsonl, choose: random, seed: %d}}"
+    found = loaded(tmp_path, [f"a: {one % 1}", f"b: {one % 1}", f"c: {one % 2}"], t__jsonl=TRAIN)
+
+    assert found["a"].shots == found["b"].shots
+    assert found["a"].shots != found["c"].shots
+
+
+@pytest.mark.parametrize("asked", ["Where is it", "where  IS\\n it"])
+def test_an_example_that_is_an_eval_case_is_refused_with_both_places(tmp_path, asked):
+    row = f'{{"input": "{asked}", "expected": "b"}}'
+
+    assert faults(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
+        '4: variant "one": example t.jsonl:1 is the eval case s.ftgate.yaml:1; remove one'
+    ]
+
+
+def test_an_example_without_an_answer_is_refused_and_never_shown_as_none(tmp_path):
+    assert faults(tmp_path, f"one: {EXAMPLES}", t__jsonl='{"input": "q"}') == [
+        '4: variant "one": example t.jsonl:1 has no "expected", so nothing to show'
+    ]
+
+
+def test_an_example_that_lacks_a_name_of_the_user_message_is_a_fault_and_no_crash(tmp_path):
+    variant = f'one: {EXAMPLES[:-1]}, user: "{{{{ tone }}}}"}}'
+
+    assert faults(tmp_path, variant, t__jsonl='{"input": "q", "expected": "a"}') == [
+        "4: variant \"one\": example t.jsonl:1 cannot be shown: 'tone' is undefined"
+    ]
+
+
+@pytest.mark.parametrize("choose", ["similar", "per_label"])
+def test_a_choice_of_examples_that_is_not_built_yet_is_refused(tmp_path, choose):
+    variant = (
+        f"one: {{provider: anthropic, model: m, examples: {{from: t.jsonl, choose: {choose}}}}}"
+    )
+
+    assert faults(tmp_path, variant, t__jsonl=TRAIN) == [
+        f'4: variant "one": examples: choose: {choose} is not available yet'
+    ]
+
+
+def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):
+    assert faults(tmp_path, "one: {provider: anthropic, model: m, response_schema: true}") == [
+        '4: variant "one": response_schema needs a reply.format of choice or json_schema'
+    ]
+
+
+# Keys ----------------------------------------------------------------------------------------
+
+KEY_FAULTS = [
+    ("modle: n", 'unknown key "modle"; did you mean "model"?'),
+    ("temperature: hot", 'temperature must be a number, not "hot"'),
+    ("max_tokens: 0", "max_tokens is 0, but must be greater than or equal to 1"),
+    ("seed: 1.5", "seed must be a whole number, not 1.5"),
+    ("gated: 1", "gated must be true or false, not 1"),
+    ("stop: [1]", 'stop is 1, but text is wanted here: write "1"'),
+    ("prompt: 5", 'prompt is 5, but text is wanted here: write "5"'),
+    (
+        "effort: some",
+        "effort is \"some\", but must be one of 'low', 'medium', 'high', 'xhigh' or 'max'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("written", "message"), KEY_FAULTS)
+def test_a_key_that_is_wrong_is_one_fault(tmp_path, written, message):
+    assert faults(tmp_path, f"one: {{provider: anthropic, model: m, {written}}}") == [
+        f'4: variant "one": {message}'
+    ]
+
+
+def test_every_sampling_key_reaches_the_variant(tmp_path):
+    keys = "temperature: 0.5, top_p: 0.9, seed: 3, stop: [x], effort: low"
+    found = loaded(tmp_path, [f"one: {{provider: anthropic, model: m, {keys}}}"])
+
+    assert found["one"].sampling == {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "seed": 3,
+        "stop": ("x",),
+        "effort": "low",
+    }
+
+
+def test_every_declared_key_that_is_available_can_be_written():
+    later = {n for n, f in DeclaredVariant.model_fields.items() if f.json_schema_extra}
+
+    assert {"retrieve", "tools", "thinking", "batch"} <= later
+    assert not later & {key for keys in PROVIDERS.values() for key in keys}

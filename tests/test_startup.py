@@ -1,0 +1,71 @@
+"""What a run imports: nothing heavy for those who only have the plugin installed."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+HEAVY = ("anthropic", "sklearn", "scipy", "numpy", "xllamacpp")
+ALL = (*HEAVY, "pydantic", "jinja2", "yaml", "jsonschema_rs", "sqlite3")
+
+PROBE = """
+import sys, pytest
+code = pytest.main(sys.argv[2:])
+print("imported:", *sorted(set(sys.argv[1].split(",")) & sys.modules.keys()))
+sys.exit(code)
+"""
+SUITE = """\
+cases: tickets.cases.jsonl
+reply: {format: {choice: [billing, refund]}}
+variants:
+  current: {provider: recorded, replies: current.jsonl}
+  short: {provider: recorded, replies: short.jsonl}
+gates: {accuracy: {min: 0.8, max_drop: 0.05}}
+"""
+
+
+@pytest.fixture
+def probe(pytester, monkeypatch):
+    """Run pytest in a process of its own, and let it tell which of the named modules it has."""
+    # Other plugins of this environment may import what ours does not.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    def run(names, *args):
+        plugin = ("-p", "pytest_ftgate")
+        return pytester.run(sys.executable, "-c", PROBE, ",".join(names), *plugin, *args)
+
+    return run
+
+
+@pytest.fixture
+def suite(pytester):
+    ids = [f"c{number:02}" for number in range(60)]
+    cases = [{"id": one, "input": "Where is my money?", "expected": "refund"} for one in ids]
+    replies = [{"id": one, "text": "refund"} for one in ids]
+    late = [{"id": one, "text": "billing" if one == "c07" else "refund"} for one in ids]
+    for name, rows in (("tickets.cases", cases), ("current", late), ("short", replies)):
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        (pytester.path / f"{name}.jsonl").write_text(lines, "utf-8")
+    (pytester.path / "tickets.ftgate.yaml").write_text(SUITE, "utf-8")
+
+
+def test_a_run_without_gates_imports_nothing_heavy(pytester, probe):
+    pytester.makepyfile("def test_it(): pass")
+
+    result = probe(ALL)
+
+    result.stdout.fnmatch_lines(["*1 passed*", "imported:"])
+
+
+def test_collecting_a_suite_imports_no_statistics_and_no_sdk(suite, probe):
+    result = probe(HEAVY, "--ftgate", "--collect-only")
+
+    result.stdout.fnmatch_lines(["*2 tests collected*", "imported:"])
+
+
+def test_a_recorded_run_imports_no_sdk(suite, probe):
+    result = probe(("anthropic", "sklearn", "xllamacpp"), "--ftgate")
+
+    result.stdout.fnmatch_lines(["*2 passed*", "imported:"])
