@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,24 +13,16 @@ import pytest
 from pytest_ftgate.errors import FtgateError, SuiteFaults, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible
 from pytest_ftgate.gate.verdict import Outcome, Verdict
+from pytest_ftgate.plan import base_of
 from pytest_ftgate.progress import ticking
-from pytest_ftgate.recorder import Recorder
-from pytest_ftgate.session import Judged, Session
+from pytest_ftgate.report.quote import guarded
+from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.session import Judged, Session, session_key
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
 
-__all__ = [
-    "GateItem",
-    "SuiteFile",
-    "arrange",
-    "finish",
-    "session_key",
-    "show_plan",
-    "status",
-]
-
-session_key = pytest.StashKey[Session]()
+__all__ = ["GateItem", "SuiteFile", "arrange", "columns_of", "show_plan"]
 
 
 class _Stopped(Exception):
@@ -53,7 +46,10 @@ class SuiteFile(pytest.File):
         for variant in suite.variants.values():
             for gate in suite.gates_of(variant):
                 name = f"{gate.kind}[{variant.name}]"
-                yield GateItem.from_parent(self, name=name, judged=Judged(suite, gate, variant))
+                judged = Judged(suite, gate, variant)
+                # The id is given whole, so that pytest reads the variant as a parameter.
+                node = f"{self.nodeid}::{name}"
+                yield GateItem.from_parent(self, name=name, nodeid=node, judged=judged)
 
 
 class GateItem(pytest.Item):
@@ -63,6 +59,7 @@ class GateItem(pytest.Item):
         super().__init__(**kwargs)
         self.judged = judged
         self._notes: tuple[str, ...] = ()
+        self.add_marker("ftgate")
 
     @property
     def _session(self) -> Session:
@@ -80,17 +77,23 @@ class GateItem(pytest.Item):
         if self.config.getoption("setupplan"):
             return
         try:
-            self._ask()
+            trouble = self._prepare()
         except FtgateError as error:
-            pytest.fail(f"{self.judged.variant.name}: {error}", pytrace=False)
+            trouble = str(error)
+        if trouble:
+            pytest.fail(guarded(f"{self.judged.variant.name}: {trouble}"), pytrace=False)
 
-    def _ask(self) -> None:
+    def _prepare(self) -> str:
+        """Ask, prove and score; return what makes the variant invalid, or an empty string."""
         judged, session = self.judged, self._session
         session.begin(self._selected())
-        asks = session.needs(judged)
         with ticking(self.config) as tick:
-            found = session.answers(asks, tick)
-        self._prove(found)
+            found = session.answers(session.needs(judged), tick)
+        invalid = self._proven(found)
+        if not invalid:
+            session.accepted(judged.suite)
+            columns_of(session, judged)
+        return invalid
 
     def _selected(self) -> list[Judged]:
         """Return the gates whose calls form one plan with this one's.
@@ -101,24 +104,23 @@ class GateItem(pytest.Item):
             return [self.judged]
         return [item.judged for item in self.session.items if isinstance(item, GateItem)]
 
-    def _prove(self, found: Any) -> None:
+    def _proven(self, found: Any) -> str:
         from pytest_ftgate.gate.identity import prove, served_model
 
         suite, variant = self.judged.suite, self.judged.variant
         proofs = []
         if variant.provider == "anthropic":
-            asks = self._session.needs(self.judged)
+            asks = [ask for asks in self._session.needs(self.judged) for ask in asks]
             mine = [ask for ask in asks if ask.call.model == variant.model]
             proofs.append(served_model(variant.model, mine, found))
         if variant.tuned:
             proofs.append(prove(self._session.identity_asks(suite, variant), found))
+        self._notes = tuple(p.sentence for p in proofs if p.outcome is Outcome.INCONCLUSIVE)
         for proof in proofs:
             if proof.outcome is Outcome.INVALID:
                 self._keep(self._invalid(proof.sentence))
-                pytest.fail(
-                    f"{variant.name} is not what it claims: {proof.sentence}", pytrace=False
-                )
-        self._notes = tuple(p.sentence for p in proofs if p.outcome is Outcome.INCONCLUSIVE)
+                return f"not what it claims: {proof.sentence}"
+        return ""
 
     def _invalid(self, sentence: str) -> Verdict:
         suite, gate, variant = self.judged.suite, self.judged.gate, self.judged.variant
@@ -151,8 +153,6 @@ class GateItem(pytest.Item):
         self.user_properties.append(("ftgate", verdict_to_json(verdict)))
 
     def _keep_cells(self) -> None:
-        import json
-
         from pytest_ftgate.record import kept
 
         column = self._session.task_column(self.judged.suite, self.judged.variant)
@@ -165,7 +165,7 @@ class GateItem(pytest.Item):
 
             return section(excinfo.value.verdict, self.config.get_verbosity())
         if isinstance(excinfo.value, FtgateError):
-            return f"{self.judged.variant.name}: {excinfo.value}"
+            return guarded(f"{self.judged.variant.name}: {excinfo.value}")
         return super().repr_failure(excinfo, style)
 
     # Variants that are measured beside the judged ones ----------------------------------------
@@ -190,22 +190,29 @@ def _is_gate(item: pytest.Item) -> TypeGuard[GateItem]:
     return isinstance(item, GateItem)
 
 
+def columns_of(session: Session, judged: Judged) -> tuple[Column, Column]:
+    """Return the scores of the variant, and of what it is compared with."""
+    suite, gate, variant = judged.suite, judged.gate, judged.variant
+    if isinstance(gate, ForgettingGate):
+        mine = session.skills_column(suite, variant, gate)
+        return mine, session.skills_column(suite, base_of(variant), gate)
+    other = suite.variants[suite.baseline] if gate.max_drop is not None else variant
+    return session.task_column(suite, variant), session.task_column(suite, other)
+
+
 def _judge(session: Session, judged: Judged) -> Verdict:
     # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
     from pytest_ftgate.gate.forgetting import judge_forgetting
     from pytest_ftgate.gate.rates import judge_rate
-    from pytest_ftgate.plan import base_of
-    from pytest_ftgate.record import accepted_of, read_record
+    from pytest_ftgate.record import accepted_of
 
-    suite, gate, variant = judged.suite, judged.gate, judged.variant
+    suite, gate = judged.suite, judged.gate
+    column, other = columns_of(session, judged)
     if isinstance(gate, ForgettingGate):
-        base = session.skills_column(suite, base_of(variant), gate)
-        return judge_forgetting(suite, gate, session.skills_column(suite, variant, gate), base)
-    column = session.task_column(suite, variant)
-    other = suite.variants[suite.baseline] if gate.max_drop is not None else variant
-    record = read_record(suite.accepted_path, suite.name)
-    accepted = accepted_of(record, suite, variant.name, gate.kind)
-    return judge_rate(suite, gate, column, session.task_column(suite, other), accepted)
+        return judge_forgetting(suite, gate, column, other)
+    record = session.accepted(suite)
+    accepted = accepted_of(record, suite, judged.variant.name, gate.kind)
+    return judge_rate(suite, gate, column, other, accepted)
 
 
 def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
@@ -216,10 +223,10 @@ def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator
             continue
         try:
             with ticking(config) as tick:
-                session.answers(session.task_asks(suite, variant), tick)
+                session.answers([session.task_asks(suite, variant)], tick)
+            column = session.task_column(suite, variant)
         except FtgateError:
             continue
-        column = session.task_column(suite, variant)
         for gate in suite.gates.values():
             if isinstance(gate, RateGate):
                 yield measure(suite, gate, column)
@@ -241,38 +248,9 @@ def arrange(config: pytest.Config, settings: Settings, items: list[pytest.Item])
     known = {v.name for gate in gates for v in gate.judged.suite.variants.values()}
     for name in settings.variants if gates else ():
         if name not in {gate.judged.variant.name for gate in gates}:
-            reason = (
-                "is not gated" if name in known else f"is in no suite{did_you_mean(name, known)}"
-            )
+            stranger = f"is in no suite{did_you_mean(name, known)}"
+            reason = "is not gated" if name in known else stranger
             raise pytest.UsageError(f'--ftgate-variant: "{name}" {reason}')
-
-
-def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """Return the status of an item that could not tell, or None for every other."""
-    for key, value in report.user_properties:
-        if key == "ftgate" and '"outcome":"inconclusive"' in str(value)[:_HEAD]:
-            return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
-    return None
-
-
-#: The outcome stands near the front of a verdict's JSON, before anything a model has said.
-_HEAD = 400
-
-
-def finish(session: pytest.Session, recorder: Recorder | None) -> None:
-    """Stop the engine; tell the reporting process what was asked; write the records."""
-    own = session.config.stash[session_key]
-    own.close()
-    progress = own.progress
-    told = (progress.planned, progress.asked, progress.seconds)
-    if recorder is None:
-        session.config.workeroutput["ftgate_asking"] = list(told)  # type: ignore[attr-defined]
-        return
-    recorder.note_asking(told)
-    recorder.write()
-    looked = session.config.getoption("collectonly") or session.config.stash[settings_key].plan
-    if not recorder.judged and not looked and session.exitstatus == pytest.ExitCode.OK:
-        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def show_plan(session: pytest.Session) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from jinja2 import TemplateError
+
 from pytest_ftgate.errors import Fault, SuiteFaults, Unavailable
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
-from pytest_ftgate.suite.prompt import TemplateError, render
+from pytest_ftgate.suite.prompt import render
 from pytest_ftgate.suite.reference import source_file
 from pytest_ftgate.weights import find, sha256_of
 
 __all__ = [
+    "PROBES",
+    "SKILL_TOKENS",
     "Adapter",
     "Ask",
     "Call",
@@ -30,7 +34,7 @@ __all__ = [
 #: The longest reply to a skills case that does not say how long it may be, in tokens.
 SKILL_TOKENS = 32
 #: A token is about so many characters of English.
-CHARACTERS = 4
+_CHARACTERS = 4
 #: How many replies show whether an adapter is at work; see gate/identity.py.
 PROBES = 60
 
@@ -167,15 +171,10 @@ class Estimate:
 def estimate(variant: str, calls: Sequence[Call], kept: Container[str]) -> Estimate:
     """Estimate what asking *calls* takes, less those whose fingerprints are *kept*."""
     to_ask = [call for call in calls if call.fingerprint not in kept]
-    tokens = sum(_tokens(call) for call in to_ask)
+    by_model = [call for call in to_ask if call.case is None]
+    read = sum(len(text) for call in by_model for _, text in call.messages) // _CHARACTERS
+    tokens = read + sum(call.max_tokens for call in by_model)
     return Estimate(variant=variant, calls=len(calls), kept=len(calls) - len(to_ask), tokens=tokens)
-
-
-def _tokens(call: Call) -> int:
-    if call.case is not None:
-        return 0
-    said = sum(len(text) for _, text in call.messages)
-    return said // CHARACTERS + call.max_tokens
 
 
 def _own_messages(case: Case) -> tuple[Turn, ...]:
@@ -229,8 +228,9 @@ class _Maker:
     def _constraint(self) -> dict[str, Any] | None:
         if not self.variant.constrained:
             return None
-        rules = self.suite.reply.format
-        return next({r.kind: r.value} for r in rules if r.kind in ("choice", "json_schema"))
+        rules = {rule.kind: rule.value for rule in self.suite.reply.format}
+        kind = "json_schema" if "json_schema" in rules else "choice"
+        return {kind: rules[kind]}
 
     def prompted(self, case: Case) -> tuple[Turn, ...]:
         values = {"input": case.input, "id": case.id, "tags": case.tags, **case.vars}
@@ -248,7 +248,7 @@ class _Maker:
         self, case: Case, messages: tuple[Turn, ...], repeat: int, tokens: int | None = None
     ) -> Call:
         limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
-        asked = _as_asked(case) if self.by_case else messages
+        asked = _read_by_function(case) if self.by_case else messages
         parts = {**self.shared, "messages": asked, "max_tokens": limit, "repeat": repeat}
         return Call(
             fingerprint=digest(parts),
@@ -281,11 +281,17 @@ def _address(variant: Variant, environ: Mapping[str, str]) -> str | None:
             f'variant "{variant.name}": {name} is not set; it holds the address to ask'
         )
     written = environ[name] if name else variant.base_url
+    if not written and variant.provider == "anthropic":
+        # Its SDK would read it too; a reply from there must not pass for one from elsewhere.
+        written = environ.get("ANTHROPIC_BASE_URL")
     if not written:
         return None
-    parts = urlsplit(written)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    try:
+        parts = urlsplit(written)
+    except ValueError as error:
+        raise Unavailable(f'variant "{variant.name}": no address: {error}') from error
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
-def _as_asked(case: Case) -> list[Any]:
-    return [case.id, case.input, case.messages, dict(case.vars)]
+def _read_by_function(case: Case) -> dict[str, Any]:
+    return {k: v for k, v in asdict(case).items() if k not in ("where", "score", "format")}

@@ -34,9 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
-    from pytest_ftgate.nodes import session_key
     from pytest_ftgate.recorder import Recorder
-    from pytest_ftgate.session import Session
+    from pytest_ftgate.session import Session, session_key
 
     worker = getattr(config, "workerinput", None)
     config.stash[session_key] = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
@@ -88,7 +87,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
     """Show inconclusive as a status of its own, neither passed nor failed."""
     if config.stash[settings_key].enabled and getattr(report, "when", "") == "call":
-        from pytest_ftgate.nodes import status
+        from pytest_ftgate.recorder import status
 
         return status(report)
     return None
@@ -99,7 +98,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if not config.stash[settings_key].enabled:
         return
-    from pytest_ftgate.nodes import finish
+    from pytest_ftgate.recorder import finish
 
     finish(session, config.stash.get(recorder_key, None))
 

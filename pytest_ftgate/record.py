@@ -19,6 +19,7 @@ from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import Case, Suite, digest
 
 __all__ = [
+    "FORMAT",
     "Kept",
     "Record",
     "accepted_of",

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.progress import clock_time
-from pytest_ftgate.settings import Settings
+from pytest_ftgate.session import session_key
+from pytest_ftgate.settings import Settings, only_looks
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.verdict import Verdict
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "finish", "status"]
 
 
 class Recorder:
@@ -29,11 +32,16 @@ class Recorder:
         self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
         self._asking: list[tuple[int, int, float]] = []
         self._accepted: list[str] = []
-        self.errors = 0
+        self._errors = 0
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the verdict from the phase that reached it."""
         own = dict(report.user_properties)
+        is_gate = any(
+            PurePath(report.nodeid.partition("::")[0]).match(g) for g in self._settings.files
+        )
+        if is_gate and report.failed and "ftgate" not in own:
+            self._errors += 1
         if report.when == "teardown":
             told = report.user_properties
             self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
@@ -57,7 +65,7 @@ class Recorder:
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> None:
         """Print the closing section."""
-        if self._settings.plan or config.getoption("collectonly"):
+        if only_looks(config):
             return
         from pytest_ftgate.record import verdict_from_json
         from pytest_ftgate.report.terminal import summary
@@ -65,13 +73,14 @@ class Recorder:
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
         if not self._verdicts:
-            terminalreporter.write_line(
-                "no gate was judged; name a suite, or check -k and --ftgate-variant", red=True
-            )
+            failed = self._errors or terminalreporter.stats.get("error")
+            reason = "see the errors above" if failed else "name a suite, or check the selection"
+            terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
             return
         verdicts = [verdict_from_json(text) for text in (*self._verdicts, *self._measured)]
         lenient = self._settings.inconclusive == "warn"
-        for index, line in enumerate(summary(verdicts, self._asked(), lenient=lenient)):
+        lines = summary(verdicts, self._asked(), errors=self._errors, lenient=lenient)
+        for index, line in enumerate(lines):
             colour = {"green": line.startswith("PASSED"), "red": line.startswith("BLOCKED")}
             terminalreporter.write_line(line, **(colour if index == 0 else {}), bold=index == 0)
         for line in self._accepted:
@@ -107,6 +116,35 @@ class Recorder:
         path = self._settings.root / name
         before = read_record(path, suite)
         variants = dict(before.variants) if before else {}
+        # What models said stays out of a file that is committed.
+        verdicts = tuple(replace(verdict, flips=()) for verdict in verdicts)
         variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
         write_record(path, Record(suite=suite, at=now, verdicts=verdicts, variants=variants))
         self._accepted.append(f"accepted {', '.join(cells)} in {name}; commit it with the change")
+
+
+def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Return the status of an item that could not tell, or None for every other."""
+    told = dict(report.user_properties).get("ftgate")
+    if told is not None and json.loads(str(told))["outcome"] == "inconclusive":
+        return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    return None
+
+
+def finish(session: pytest.Session, recorder: Recorder | None) -> None:
+    """Stop the engine; tell the reporting process what was asked; write the records."""
+    own = session.config.stash[session_key]
+    own.close()
+    progress = own.progress
+    told = (progress.planned, progress.asked, progress.seconds)
+    if recorder is None:
+        session.config.workeroutput["ftgate_asking"] = list(told)  # type: ignore[attr-defined]
+        return
+    recorder.note_asking(told)
+    recorder.write()
+    if (
+        not recorder.judged
+        and not only_looks(session.config)
+        and session.exitstatus == pytest.ExitCode.OK
+    ):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

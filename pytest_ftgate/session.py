@@ -6,11 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pytest_ftgate.ask.engine import Engine, Progress
+import pytest
+
+from pytest_ftgate.ask.engine import Answer, Engine, Progress
 from pytest_ftgate.ask.ledger import Ledger
-from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
 from pytest_ftgate.plan import Ask, Estimate, base_of, distinct, estimate, probes, skills, task
 from pytest_ftgate.score.sheet import Column, score
@@ -18,12 +21,15 @@ from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, Suite, Variant
 
-__all__ = ["Judged", "Session"]
+if TYPE_CHECKING:
+    from pytest_ftgate.record import Record
+
+__all__ = ["Judged", "Session", "session_key"]
 
 #: With more calls than this unanswered there is nothing to judge.
 _MOST_UNANSWERED = 0.5
 
-Key = tuple[str, str, str]
+_Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,10 @@ class Session:
     ) -> None:
         self.settings, self._run, self._environ = settings, run, environ
         self._engine: Engine | None = None
-        self._asks: dict[Key, tuple[Ask, ...]] = {}
-        self._columns: dict[Key, Column] = {}
-        self._begun: set[Key] = set()
+        self._asks: dict[_Key, tuple[Ask, ...]] = {}
+        self._columns: dict[_Key, Column] = {}
+        self._accepted: dict[str, Record | None] = {}
+        self._begun: set[_Key] = set()
 
     @property
     def progress(self) -> Progress:
@@ -81,24 +88,22 @@ class Session:
 
     # What a gate rests on -----------------------------------------------------------------
 
-    def needs(self, judged: Judged) -> tuple[Ask, ...]:
-        """Return everything that must be asked before *judged* can be judged, in order.
+    def needs(self, judged: Judged) -> list[tuple[Ask, ...]]:
+        """Return all that must be asked before *judged* can be judged, a group for each side.
 
         Raises:
             FtgateError: the variant cannot be asked at all.
         """
         suite, variant, gate = judged.suite, judged.variant, judged.gate
-        needed: list[Ask] = []
+        needed: list[tuple[Ask, ...]] = []
         if isinstance(gate, ForgettingGate):
-            needed += self._skills(suite, base_of(variant), gate.cases)
-            needed += self._skills(suite, variant, gate.cases)
+            needed.append(self._skills(suite, base_of(variant), gate.cases))
+            needed.append(self._skills(suite, variant, gate.cases))
         else:
             if gate.max_drop is not None:
-                needed += self.task_asks(suite, suite.variants[suite.baseline])
-            needed += self.task_asks(suite, variant)
-        if variant.tuned:
-            needed += [ask for asks in self.identity_asks(suite, variant) for ask in asks]
-        return tuple(needed)
+                needed.append(self.task_asks(suite, suite.variants[suite.baseline]))
+            needed.append(self.task_asks(suite, variant))
+        return [*needed, *self.identity_asks(suite, variant)] if variant.tuned else needed
 
     def identity_asks(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
         """Return the probes put to a tuned variant, to its base, and to its base again."""
@@ -138,27 +143,22 @@ class Session:
                 continue
             self._begun.add(key)
             try:
-                asks += self.needs(judged)
+                asks += chain.from_iterable(self.needs(judged))
             except FtgateError:
                 continue
         self.engine.submit(distinct(asks))
 
     def answers(
-        self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None
-    ) -> dict[str, Reply | FtgateError]:
-        """Return what became of *asks*, once all of it is known.
+        self, groups: Sequence[Sequence[Ask]], tick: Callable[[Progress], None] | None
+    ) -> dict[str, Answer]:
+        """Return what became of the asks of all *groups*, once all of it is known.
 
         Raises:
-            RepliesMissing: more than half of them brought no reply, or none ever can.
+            RepliesMissing: more than half of one group brought no reply, or none of it can.
         """
-        found = self.engine.wait(distinct(asks), tick)
-        wrong = [answer for answer in found.values() if isinstance(answer, FtgateError)]
-        hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable)]
-        if hopeless:
-            raise RepliesMissing(str(hopeless[0]))
-        if len(wrong) > _MOST_UNANSWERED * len(found):
-            told = f"{len(wrong)} of {len(found)} calls brought no reply; the first: {wrong[0]}"
-            raise RepliesMissing(told)
+        found = self.engine.wait(distinct(chain.from_iterable(groups)), tick)
+        for asks in groups:
+            _enough([found[ask.call.fingerprint] for ask in asks])
         return found
 
     def estimates(
@@ -171,15 +171,29 @@ class Session:
         for suite, variant in _variants(gates):
             mine = [j for j in gates if j.suite is suite and j.variant is variant]
             try:
-                asks = [a for j in mine for a in self.needs(j)] or self.task_asks(suite, variant)
+                groups = [group for judged in mine for group in self.needs(judged)]
+                asks = chain.from_iterable(groups or [self.task_asks(suite, variant)])
             except FtgateError as error:
                 problems.append(f"{variant.name}: {error}")
                 continue
             calls = [call for call in distinct(asks) if call.fingerprint not in seen]
             seen.update(call.fingerprint for call in calls)
-            told.append((estimate(variant.name, calls, ledger.replies(seen)), mine))
+            kept = {*ledger.replies(seen), *(c.fingerprint for c in calls if c.replies)}
+            told.append((estimate(variant.name, calls, kept), mine))
         ledger.close()
         return told, problems
+
+    def accepted(self, suite: Suite) -> Record | None:
+        """Return the accepted record beside *suite*, or None where there is none.
+
+        Raises:
+            SuiteFaults: the file is no record.
+        """
+        if suite.name not in self._accepted:
+            from pytest_ftgate.record import read_record
+
+            self._accepted[suite.name] = read_record(suite.accepted_path, suite.name)
+        return self._accepted[suite.name]
 
     # Scoring ------------------------------------------------------------------------------
 
@@ -199,6 +213,16 @@ class Session:
         return self._columns[key]
 
 
+def _enough(answers: Sequence[Answer]) -> None:
+    wrong = [answer for answer in answers if isinstance(answer, FtgateError)]
+    hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable)]
+    if hopeless:
+        raise RepliesMissing(str(hopeless[0])) from hopeless[0]
+    if len(wrong) > _MOST_UNANSWERED * len(answers):
+        told = f"{len(wrong)} of {len(answers)} calls brought no reply; the first: {wrong[0]}"
+        raise RepliesMissing(told) from wrong[0]
+
+
 def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
     """Yield the variants of the selected gates, and those that are measured beside them."""
     suites = {judged.suite.name: judged.suite for judged in gates}
@@ -207,3 +231,6 @@ def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
         for variant in suite.variants.values():
             if not variant.gated or (suite.name, variant.name) in chosen:
                 yield suite, variant
+
+
+session_key = pytest.StashKey[Session]()

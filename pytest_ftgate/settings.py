@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-__all__ = ["Settings", "add_options", "settings_key"]
+__all__ = ["Settings", "add_options", "only_looks", "settings_key"]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
@@ -64,6 +65,12 @@ class Settings:
 settings_key = pytest.StashKey[Settings]()
 
 
+def only_looks(config: pytest.Config) -> bool:
+    """Tell whether the run was asked to judge nothing."""
+    looks = config.getoption("collectonly") or config.getoption("setupplan")
+    return bool(looks) or config.stash[settings_key].plan
+
+
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise pytest.UsageError(f"ftgate_{name} is {value}; write one of {', '.join(allowed)}")
@@ -92,14 +99,6 @@ def add_options(parser: pytest.Parser) -> None:
         "all asked (fresh), or the ledger alone (recorded).",
     )  # fmt: skip
     add(
-        "--ftgate-variant", dest="ftgate_variant", action="append", metavar="NAME",
-        help="Judge the gates of this variant alone; may be given several times.",
-    )  # fmt: skip
-    add(
-        "--ftgate-inconclusive", dest="ftgate_inconclusive", choices=_INCONCLUSIVE,
-        help="What a gate does that cannot tell: block the run (fail, the default) or warn.",
-    )  # fmt: skip
-    add(
         "--ftgate-plan", dest="ftgate_plan", action="store_true",
         help="Print what would be asked and what it could show; ask nothing.",
     )  # fmt: skip
@@ -115,6 +114,22 @@ def add_options(parser: pytest.Parser) -> None:
         "--ftgate-ledger", dest="ftgate_ledger", metavar="PATH",
         help="The file that keeps replies (default: .ftgate/ledger.sqlite).",
     )  # fmt: skip
+    _add_choices(add)
+    _add_keys(parser)
+
+
+def _add_choices(add: Callable[..., None]) -> None:
+    add(
+        "--ftgate-variant", dest="ftgate_variant", action="append", metavar="NAME",
+        help="Judge the gates of this variant alone; may be given several times.",
+    )  # fmt: skip
+    add(
+        "--ftgate-inconclusive", dest="ftgate_inconclusive", choices=_INCONCLUSIVE,
+        help="What a gate does that cannot tell: block the run (fail, the default) or warn.",
+    )  # fmt: skip
+
+
+def _add_keys(parser: pytest.Parser) -> None:
     ini = parser.addini
     ini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
     ini("ftgate_replies", "As --ftgate-replies.", default="auto")

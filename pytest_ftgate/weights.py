@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 
 from pytest_ftgate.errors import Unavailable, did_you_mean
 
-__all__ = ["KNOWN", "fetch", "find", "sha256_of"]
+__all__ = ["KNOWN", "Packed", "fetch", "find", "sha256_of"]
 
 
 @dataclass(frozen=True, slots=True)

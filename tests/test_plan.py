@@ -12,6 +12,7 @@ from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.loader import load
 
 CLAUDE = "one: {provider: anthropic, model: m}"
+UNGATED = "one: {provider: anthropic, model: m, gated: false}\n  two: {like: one}"
 LOCAL = "one: {provider: llamacpp, model: m.gguf}"
 TUNED = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf}"
 FUNCTION = 'one: {provider: python, function: "answers:reply"}'
@@ -53,7 +54,7 @@ def fingerprint(folder, variant, environ=None, **rest):
 
 PROMPT = "prompt: p.md\n"
 SHOTS = "one: {provider: anthropic, model: m, examples: {from: t.jsonl}}"
-SCHEMA = "one: {provider: anthropic, model: m, response_schema: true}"
+SCHEMA = "one: {provider: llamacpp, model: m.gguf, response_schema: true}"
 CHOICE = "reply: {format: {choice: [b, c]}}\n"
 CHANGES = {
     "the model": ((CLAUDE, {}), (CLAUDE.replace("model: m", "model: n"), {})),
@@ -77,7 +78,7 @@ CHANGES = {
     "the effort": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, effort: low}"), {})),
     "the length": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, max_tokens: 9}"), {})),
     "the suite's length": ((CLAUDE, {}), (CLAUDE, {"more": "reply: {max_tokens: 9}\n"})),
-    "whether it is constrained": ((CLAUDE, {"more": CHOICE}), (SCHEMA, {"more": CHOICE})),
+    "whether it is constrained": ((LOCAL, {"more": CHOICE}), (SCHEMA, {"more": CHOICE})),
     "the constraint": ((SCHEMA, {"more": CHOICE}), (SCHEMA, {"more": CHOICE.replace("c]", "d]")})),
     "the address": ((CLAUDE, {}), (CLAUDE.replace("m}", 'm, base_url: "http://x"}'), {})),
     "the function's name": (
@@ -115,7 +116,7 @@ def test_a_fingerprint_changes_with(tmp_path, what):
 
 SAME = {
     "the variant's name": ((CLAUDE, {}), (CLAUDE.replace("one:", "two:"), {})),
-    "whether it is gated": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, gated: false}"), {})),
+    "whether it is gated": ((CLAUDE, {}), (UNGATED, {})),
     "the slots": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, slots: 3}"), {})),
     "the threads": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, threads: 3}"), {})),
     "the place of the case": ((CLAUDE, {}), (CLAUDE, {"more": "# a comment\n\n"})),
@@ -326,7 +327,8 @@ def test_the_base_of_an_adapter_is_asked_what_an_untuned_variant_is_asked(tmp_pa
 
 
 def test_skills_are_asked_without_what_the_product_adds(tmp_path):
-    full = SHOTS.replace("}}", "}, response_schema: true, max_tokens: 900, temperature: 0.5}")
+    local = SHOTS.replace("anthropic, model: m", "llamacpp, model: m.gguf")
+    full = local.replace("}}", "}, response_schema: true, max_tokens: 900, temperature: 0.5}")
     row = '{"input": "q", "expected": "c"}'
     found = suite(tmp_path, full, more=PROMPT + CHOICE, t__jsonl=row)
     case, *_ = cases = skill_cases(("counting",))

@@ -43,7 +43,7 @@ class Progress:
 
     Attributes:
         planned: calls handed in so far.
-        reused: of these, replies that the ledger had.
+        reused: of these, replies that the ledger or a file had.
         asked: replies that came in this run.
         failed: calls that brought none.
         seconds: since the first call was sent; 0 before that.
@@ -213,10 +213,12 @@ class Engine:
             self._settle(lane.waiting.popleft(), error)
 
     def _settle(self, call: Call, answer: Answer) -> None:
-        if isinstance(answer, Reply):
-            self._asked += 1
-        else:
+        if not isinstance(answer, Reply):
             self._failed += 1
+        elif call.provider == "recorded":
+            self._reused += 1
+        else:
+            self._asked += 1
         self._futures[call.fingerprint].set_result(answer)
 
     async def _answer(self, provider: Provider, call: Call) -> Answer:

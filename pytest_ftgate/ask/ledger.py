@@ -24,9 +24,11 @@ CREATE TABLE IF NOT EXISTS replies (
     fingerprint TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS claims (
-    fingerprint TEXT PRIMARY KEY, owner TEXT NOT NULL
+    fingerprint TEXT PRIMARY KEY, owner TEXT NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
 """
+#: Seconds after which a claim is nobody's: longer than any call with all its retries takes.
+_ABANDONED = 1800.0
 # Under SQLite's own limit on variables in one statement.
 _CHUNK = 500
 #: How often a file that others are opening is tried again, and the seconds between.
@@ -120,17 +122,18 @@ class Ledger:
 
     def claim(self, fingerprint: str) -> bool:
         """Say that this process asks a call; False where another living one already does."""
-        sql = "INSERT OR IGNORE INTO claims VALUES (?, ?) RETURNING 1"
-        if self._execute(sql, (fingerprint, self._owner)):
+        now = self._clock()
+        sql = "INSERT OR IGNORE INTO claims VALUES (?, ?, ?) RETURNING 1"
+        if self._execute(sql, (fingerprint, self._owner, now)):
             return True
-        rows = self._execute("SELECT owner FROM claims WHERE fingerprint = ?", (fingerprint,))
+        rows = self._execute("SELECT owner, at FROM claims WHERE fingerprint = ?", (fingerprint,))
         if not rows:
             return self.claim(fingerprint)
-        owner = rows[0][0]
-        if owner == self._owner or not _dead(owner):
+        owner, at = rows[0]
+        if owner == self._owner or not (_dead(owner) or now - float(at) > _ABANDONED):
             return owner == self._owner
-        sql = "UPDATE claims SET owner = ? WHERE fingerprint = ? AND owner = ? RETURNING 1"
-        return bool(self._execute(sql, (self._owner, fingerprint, owner)))
+        sql = "UPDATE claims SET owner = ?, at = ? WHERE fingerprint = ? AND owner = ? RETURNING 1"
+        return bool(self._execute(sql, (self._owner, now, fingerprint, owner)))
 
     def release(self, fingerprint: str) -> None:
         """Give a claim up."""

@@ -24,12 +24,16 @@ from pytest_ftgate.gate.verdict import Check, Outcome
 
 __all__ = [
     "ALARM",
+    "CONFIDENCE",
+    "FEWEST_GROUPS",
     "MISS",
     "MOST_MISSING",
+    "POWER",
     "UNCHANGED",
     "Pairing",
     "drop",
     "judged",
+    "mean_of",
     "paired",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pytest_ftgate.gate.verdict import Flip
 from pytest_ftgate.score.sheet import Column, Row
@@ -15,7 +15,10 @@ _LONGEST = 600
 
 
 def flips(
-    before: Column | None, after: Column, value: Callable[[Row], float | None]
+    before: Column | None,
+    after: Column,
+    value: Callable[[Row], float | None],
+    then: Mapping[str, float | None] | None = None,
 ) -> tuple[Flip, ...]:
     """Return the cases that *before* has and *after* has not, then those gained.
 
@@ -23,23 +26,28 @@ def flips(
         before: the side compared with; without one, every case that *after* gets wrong is told.
         after: the variant.
         value: what is compared of a row.
+        then: the values compared with, where their replies are no longer known.
     """
-    turned = [_flip(before, row, value) for row in after.rows.values()]
+    if then is None and before is not None:
+        then = {key: value(row) for key, row in before.rows.items()}
+    turned = [_flip(before, row, value(row), then) for row in after.rows.values()]
     found = [flip for flip in turned if flip is not None]
     return tuple(sorted(found, key=lambda flip: not flip.lost))
 
 
-def _flip(before: Column | None, row: Row, value: Callable[[Row], float | None]) -> Flip | None:
+def _flip(
+    before: Column | None, row: Row, now: float | None, then: Mapping[str, float | None] | None
+) -> Flip | None:
     old = before.rows.get(row.case.id) if before else None
-    now, then = value(row), value(old) if old else 1.0
-    if now is None or then is None or now == then:
+    was = 1.0 if then is None else then.get(row.case.id)
+    if now is None or was is None or now == was:
         return None
     expected = row.case.expected
     broken = next((score.broken for score in row.scores if score.broken), None)
     return Flip(
         case=row.case.id,
         where=row.case.where,
-        lost=now < then,
+        lost=now < was,
         shown=row.case.shown[:_LONGEST],
         expected=" | ".join(map(str, expected)) if isinstance(expected, list) else str(expected),
         before=old.replies[0].text[:_LONGEST] if old and old.replies else "",

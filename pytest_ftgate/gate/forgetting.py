@@ -14,7 +14,7 @@ from pytest_ftgate.gate.rates import alarm_of
 from pytest_ftgate.gate.resample import macro_difference
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, SkillChange, Verdict
-from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.gate.words import percent, points, size
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import ForgettingGate, Suite
 
@@ -165,8 +165,8 @@ def _next(suite: Suite, variant: str, outcome: Outcome, check: Check) -> list[st
     parts = []
     if check.certifiable is not None:
         parts.append(
-            f"{check.n} skills cases cannot rule out a mean loss of {points(check.limit)} points "
-            f"(they can certify {points(check.certifiable)})"
+            f"{check.n} skills cases cannot rule out a mean loss of {size(check.limit)} points "
+            f"(they can certify {size(check.certifiable)})"
         )
     if check.needed is not None:
         parts.append(f"about {check.needed:,} more cases would settle it")

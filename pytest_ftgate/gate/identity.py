@@ -17,7 +17,7 @@ from pytest_ftgate.gate.proportion import mcnemar_midp
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan import Ask
 
-__all__ = ["Identity", "prove", "served_model"]
+__all__ = ["FEWEST", "STEADY", "Answers", "Identity", "prove", "served_model"]
 
 #: Fewer replies than this show nothing.
 FEWEST = 30

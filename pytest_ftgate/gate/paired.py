@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from pytest_ftgate.gate.proportion import Array
 
-__all__ = ["Pairs", "exact_noninferior_p", "mcnemar_midp", "p_drop"]
-__all__ += ["p_noninferior", "pair", "tango_interval", "tango_z"]
+__all__ = ["Pairs", "p_drop", "p_noninferior", "pair", "tango_interval"]
 
 _SLACK = 1e-9
 _PRIOR = 4.0

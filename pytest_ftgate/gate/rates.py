@@ -9,8 +9,8 @@ from pytest_ftgate.gate.drop import ALARM, UNCHANGED, drop
 from pytest_ftgate.gate.flips import MOST, flips
 from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.side import Side, side
-from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
-from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict, together
+from pytest_ftgate.gate.words import percent, points, size
 from pytest_ftgate.score.sheet import Column, Row
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
 
@@ -59,8 +59,8 @@ def judge_rate(
         accepted: what was accepted of the variant, or None where nothing was.
     """
     checks = tuple(_checks(suite, gate, column, baseline, accepted))
-    turned = flips(baseline if column is not baseline else None, column, _value(gate.kind))
     outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
+    turned = _turned(gate, column, baseline, accepted, checks[deciding] if checks else None)
     return Verdict(
         suite=suite.name,
         line=gate.line,
@@ -81,7 +81,21 @@ def judge_rate(
 
 
 _NOTHING = "nothing to compare with yet"
-_ACCEPT = "accept this run as the reference: pytest --ftgate --ftgate-accept"
+_ACCEPT = "nothing to compare with yet; accept this run with --ftgate-accept"
+
+
+def _turned(
+    gate: RateGate,
+    column: Column,
+    baseline: Column,
+    accepted: Accepted | None,
+    decided: Check | None,
+) -> tuple[Flip, ...]:
+    """Return the cases that turned against what decided, or else against the baseline."""
+    if accepted is not None and (column is baseline or (decided and decided.against == "accepted")):
+        then = {key: cell.value for key, cell in accepted.cells.items()}
+        return flips(None, column, _value(gate.kind), then)
+    return flips(baseline if column is not baseline else None, column, _value(gate.kind))
 
 
 def _checks(
@@ -157,8 +171,8 @@ def _to_settle(check: Check) -> str:
     parts = []
     if check.certifiable is not None and check.before is not None:
         parts.append(
-            f"{check.n} cases cannot rule out a drop of {points(check.limit)} points "
-            f"(they can certify {points(check.certifiable)})"
+            f"{check.n} cases cannot rule out a drop of {size(check.limit)} points "
+            f"(they can certify {size(check.certifiable)})"
         )
     if check.needed is not None:
         parts.append(f"about {check.needed:,} more cases would settle it")

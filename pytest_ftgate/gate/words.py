@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["interval", "percent", "points"]
+__all__ = ["interval", "percent", "points", "size"]
 
 _MINUS = "−"
 
@@ -20,6 +20,11 @@ def points(change: float) -> str:
     """Return a change of a share in points, signed: ``−47``."""
     value = round(change * 100)
     return f"+{value}" if value > 0 else (f"{_MINUS}{-value}" if value < 0 else "0")
+
+
+def size(share: float) -> str:
+    """Return the size of a drop or margin in points, without a sign: ``5``."""
+    return f"{abs(share) * 100:.0f}"
 
 
 def interval(low: float | None, high: float | None) -> str:

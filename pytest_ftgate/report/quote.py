@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator
 
-__all__ = ["quoted", "visible"]
+__all__ = ["guarded", "quoted", "visible"]
 
 
 def visible(text: str) -> str:
@@ -21,6 +21,12 @@ def _acts(character: str) -> bool:
 
 def _written(character: str) -> str:
     return " " if character == "\t" else character.encode("unicode_escape", "replace").decode()
+
+
+def guarded(text: str) -> str:
+    """Return *text* visible, each line after the first behind a bar, so that none can act."""
+    first, *others = visible(text).split("\n")
+    return "\n".join([first, *(f"│ {line}" for line in others)])
 
 
 def quoted(label: str, text: str, *, indent: int, width: int = 80, lines: int = 4) -> Iterator[str]:

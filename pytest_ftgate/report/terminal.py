@@ -142,34 +142,47 @@ def _next(steps: Sequence[str]) -> Iterator[str]:
 
 def _wrapped(text: str, indent: int = 2) -> list[str]:
     blank = " " * indent
-    return textwrap.wrap(text, _WIDTH, initial_indent=blank, subsequent_indent=f"{blank}  ")
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=blank,
+        subsequent_indent=f"{blank}  ",
+        break_on_hyphens=False,
+    )
 
 
 def _indented(block: str) -> list[str]:
     return [f"  {line}".rstrip() for line in block.split("\n")]
 
 
-def summary(verdicts: Sequence[Verdict], asked: str, *, lenient: bool = False) -> list[str]:
+def summary(
+    verdicts: Sequence[Verdict], asked: str, *, errors: int = 0, lenient: bool = False
+) -> list[str]:
     """Return the lines of the closing section, the verdict first.
 
     Args:
         verdicts: all that were reached, judged and merely measured.
         asked: one phrase on how many replies were used and asked.
+        errors: gates that reached no verdict.
         lenient: inconclusive gates do not block.
     """
     judged = [verdict for verdict in verdicts if verdict.gated]
-    lines = [f"{_first(judged, lenient=lenient)} · {asked}"]
+    lines = [f"{_first(judged, errors, lenient=lenient)} · {asked}"]
     bad = [v for v in judged if v.outcome is not Outcome.PASSED]
-    if not bad and all(len(v.notes) == 0 for v in judged) and len(judged) == len(verdicts):
-        return lines
+    good = [v for v in judged if v.outcome is Outcome.PASSED]
+    if bad or errors or len(judged) < len(verdicts):
+        lines += _tables(verdicts)
+    lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
+    return [*lines, *chain.from_iterable(_aside(v) for v in good)]
+
+
+def _tables(verdicts: Sequence[Verdict]) -> list[str]:
+    lines: list[str] = []
     by_suite: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         by_suite[verdict.suite].append(verdict)
     for suite, own in by_suite.items():
-        lines += ["", *([suite] if len(by_suite) > 1 else []), *_table(own)]
-    lines += list(
-        chain.from_iterable(_open(v) for v in judged if v.outcome is Outcome.INCONCLUSIVE)
-    )
+        lines += ["", *([f"  {suite}"] if len(by_suite) > 1 else []), *_table(own)]
     return lines
 
 
@@ -186,16 +199,31 @@ def _table(verdicts: Sequence[Verdict]) -> list[str]:
     return lines
 
 
-def _first(judged: Sequence[Verdict], *, lenient: bool) -> str:
-    total, counts = len(judged), [sum(v.outcome is o for v in judged) for o in Outcome]
-    _, failed, unsure, invalid = counts
-    blocked = failed or invalid or (unsure and not lenient)
+def _aside(verdict: Verdict) -> list[str]:
+    """Say what a reader should know about a gate that passed."""
+    head = f"{verdict.gate}[{verdict.variant}]"
+    told = (*verdict.notes, *verdict.next)
+    return [line for one in told for line in _wrapped(f"{head}: {visible(one)}")]
+
+
+def _first(judged: Sequence[Verdict], errors: int, *, lenient: bool) -> str:
+    total = len(judged) + errors
+    failed, unsure, invalid = (
+        sum(verdict.outcome is outcome for verdict in judged)
+        for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.INVALID)
+    )
+    blocked = errors or failed or invalid or (unsure and not lenient)
     gates = f"{total} gate{'s' * (total != 1)}"
-    if not (failed or invalid or unsure):
+    if not (failed or invalid or unsure or errors):
         return f"PASSED  {gates}"
     told = [
         f"{count} {name}"
-        for count, name in ((failed, "failed"), (invalid, "invalid"), (unsure, "inconclusive"))
+        for count, name in (
+            (failed, "failed"),
+            (invalid, "invalid"),
+            (errors, "could not be judged"),
+            (unsure, "inconclusive"),
+        )
         if count
     ]
     return f"{'BLOCKED' if blocked else 'PASSED'}  {', '.join(told)} of {gates}"

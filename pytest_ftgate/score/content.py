@@ -13,7 +13,7 @@ from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.reference import function
 
-__all__ = ["content"]
+__all__ = ["Scorer", "content"]
 
 # A sign right after a digit or a letter is a dash: "10-12".
 _NUMBER = re.compile(r"(?:(?<!\w)[-+−])?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")

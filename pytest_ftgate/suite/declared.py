@@ -11,7 +11,22 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
 
 from pytest_ftgate.suite.rules import Expected, Format, Score
 
-__all__ = ["DeclaredCase", "DeclaredSuite", "DeclaredVariant", "Message"]
+__all__ = [
+    "LATER",
+    "Count",
+    "DeclaredCase",
+    "DeclaredExamples",
+    "DeclaredForgetting",
+    "DeclaredGates",
+    "DeclaredRate",
+    "DeclaredReply",
+    "DeclaredSuite",
+    "DeclaredVariant",
+    "Margin",
+    "Message",
+    "Number",
+    "Share",
+]
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]

@@ -13,7 +13,15 @@ from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
 from pytest_ftgate.suite.cases import case_files, in_place, rows, skill_cases, to_cases
 from pytest_ftgate.suite.declared import DeclaredForgetting, DeclaredRate, DeclaredSuite
 from pytest_ftgate.suite.faults import keys_of, sentence
-from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, ReplyRules, Suite
+from pytest_ftgate.suite.model import (
+    Case,
+    ForgettingGate,
+    Gate,
+    RateGate,
+    ReplyRules,
+    Suite,
+    Variant,
+)
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rules import Rule, read_schema
 from pytest_ftgate.suite.source import Source
@@ -159,6 +167,7 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
     if baseline and baseline not in written:
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
+    _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
         name=source.name(source.path),
@@ -169,6 +178,21 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
         gates=gates,
         repeats=declared.repeats,
     )
+
+
+def _check_judged(
+    source: Source, document: Document, variants: Iterable[Variant], gates: Mapping[str, Gate]
+) -> None:
+    """Refuse a gate that would silently judge nobody."""
+    gated = [variant for variant in variants if variant.gated]
+    if source.faults:
+        return
+    if not gated:
+        message = "variants: all are gated: false, so nothing would be judged"
+        source.say(document.line(("variants",)), message)
+    elif "forgetting" in gates and not any(variant.tuned for variant in gated):
+        message = "forgetting: no gated variant is tuned; give one an adapter or a base"
+        source.say(gates["forgetting"].line, message)
 
 
 def _reply(source: Source, document: Document, declared: DeclaredSuite) -> ReplyRules:

@@ -13,7 +13,7 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.source import Source
 
-__all__ = ["TemplateError", "check_user", "names", "render"]
+__all__ = ["check_user", "names", "render"]
 
 # keep_trailing_newline is off: a prompt file ends with a newline that is no part of the prompt.
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)

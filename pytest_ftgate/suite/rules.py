@@ -16,7 +16,9 @@ from pytest_ftgate.suite.source import Source
 
 __all__ = [
     "FORMATS",
+    "FORMATS_LATER",
     "SCORES",
+    "SCORES_LATER",
     "Expected",
     "Format",
     "Rule",

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.cases import rows, to_cases
 from pytest_ftgate.suite.declared import DeclaredExamples, DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.model import Case, ReplyRules, Turn, Variant
-from pytest_ftgate.suite.prompt import TemplateError, check_user, names, render
+from pytest_ftgate.suite.prompt import check_user, names, render
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
 
@@ -270,10 +271,10 @@ class _Resolving:
 
     def check_labels(self, merged: DeclaredVariant) -> None:
         kinds = [rule.kind for rule in self.reply.format]
-        if merged.response_schema and not {"choice", "json_schema"} & set(kinds):
-            self.say(
-                "response_schema", "response_schema needs a reply.format of choice or json_schema"
-            )
+        known = ("json_schema",) if merged.provider == "anthropic" else ("choice", "json_schema")
+        if merged.response_schema and not set(known) & set(kinds):
+            needed = f"response_schema needs a reply.format of {' or '.join(known)}"
+            self.say("response_schema", f"{needed} with provider {merged.provider}")
 
     @staticmethod
     def picked(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -156,9 +157,16 @@ def test_the_claim_of_a_dead_process_is_taken_over_by_one(ledger, start_python):
 
 def test_a_claim_made_on_another_machine_is_respected(ledger):
     with sqlite3.connect(ledger.path) as db:
-        db.execute("INSERT INTO claims VALUES ('f', ?)", (f"elsewhere {2**22 + 1}",))
+        db.execute("INSERT INTO claims VALUES ('f', ?, ?)", (f"elsewhere {2**22 + 1}", time.time()))
     db.close()
     assert not ledger.claim("f")
+
+
+def test_a_claim_that_outlived_every_call_is_taken_over(ledger):
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("INSERT INTO claims VALUES ('f', ?, 0)", (f"elsewhere {2**22 + 1}",))
+    db.close()
+    assert ledger.claim("f")
 
 
 @pytest.mark.parametrize("give_up", ["release", "keep"])

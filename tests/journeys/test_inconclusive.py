@@ -37,7 +37,7 @@ def test_an_inconclusive_gate_names_the_cases_that_would_settle_it(unsettled):
     result.stdout.fnmatch_lines(
         [
             "  accuracy[[]draft] cannot tell: accuracy 98 % → 95 % *",
-            "*; about",
+            "*about",
             "*more cases would settle it",
         ]
     )

@@ -23,15 +23,6 @@ def test_a_verdict_is_a_property_in_json(desk, wrong, outcome):
     assert desk.verdicts()["accuracy[draft]"]["outcome"] == outcome
 
 
-def test_the_message_of_a_failure_is_its_headline_in_one_line(desk):
-    desk.suite(current=2, draft=30)
-
-    desk.run()
-
-    message = problem(desk, "failure").get("message")
-    assert message == "accuracy 98 % → 70 % against current, −28 points, allowed −5"
-
-
 def test_the_text_of_a_failure_is_the_whole_section(desk):
     desk.suite(current=2, draft=30)
 

@@ -53,7 +53,7 @@ def test_last_failed_selects_the_gates_that_failed(two):
 
     result = two.run("--lf")
 
-    result.assert_outcomes(failed=1, deselected=1)
+    result.assert_outcomes(failed=1)
 
 
 def test_a_verdict_is_the_same_whichever_gates_are_selected(two):

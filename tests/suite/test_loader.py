@@ -78,10 +78,25 @@ def test_a_rate_gate_without_numbers_allows_the_usual_drop(tmp_path, gates, kind
 
 def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
     gates = "{accuracy: {min: 0.5}, forgetting: {skills: [counting, reading], max_drop: 0.2}}"
-    gate = loaded(tmp_path, suite(gates=gates)).gates["forgetting"]
+    variants = "{a: {provider: anthropic, model: n, base: m}}"
+    gate = loaded(tmp_path, suite(variants=variants, gates=gates)).gates["forgetting"]
 
     assert {case.skill for case in gate.cases} == {"counting", "reading"}
     assert gate.max_drop == 0.2
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        ("{a: {provider: anthropic, model: m}}", "forgetting: no gated variant is tuned"),
+        ("{a: {provider: anthropic, model: m, gated: false}}", "variants: all are gated: false"),
+    ],
+)
+def test_a_gate_that_would_judge_nobody_is_refused(tmp_path, variants, message):
+    text = suite(variants=variants, gates="{forgetting: {skills: counting}}")
+
+    with pytest.raises(SuiteFaults, match=message):
+        loaded(tmp_path, text)
 
 
 def test_forgetting_judges_only_what_was_tuned_and_nothing_that_is_not_gated(tmp_path):

@@ -343,7 +343,10 @@ def test_a_choice_of_examples_that_is_not_built_yet_is_refused(tmp_path, choose)
 
 def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):
     assert faults(tmp_path, "one: {provider: anthropic, model: m, response_schema: true}") == [
-        '4: variant "one": response_schema needs a reply.format of choice or json_schema'
+        (
+            '4: variant "one": response_schema needs a reply.format of json_schema '
+            "with provider anthropic"
+        )
     ]
 
 

@@ -157,7 +157,10 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
     if call.api_key_env is not None:
         key = environ.get(call.api_key_env)
         if not key:
-            raise Unavailable(f"{call.api_key_env} is not set; it holds the key of {call.model}")
+            raise Unavailable(
+                f"the key of {call.model} is missing: set {call.api_key_env}, "
+                "or judge what is recorded with --ftgate-replies=recorded"
+            )
         options["api_key"] = key
     if call.base_url:
         options["base_url"] = call.base_url
