@@ -216,7 +216,7 @@ def _judge(session: Session, judged: Judged) -> Verdict:
 
 
 def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
-    from pytest_ftgate.gate.rates import measure
+    from pytest_ftgate.gate.rates import measure, unmeasured
 
     for variant in suite.variants.values():
         if variant.gated:
@@ -225,7 +225,8 @@ def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator
             with ticking(config) as tick:
                 session.answers([session.task_asks(suite, variant)], tick)
             column = session.task_column(suite, variant)
-        except FtgateError:
+        except FtgateError as error:
+            yield unmeasured(suite, variant, str(error))
             continue
         for gate in suite.gates.values():
             if isinstance(gate, RateGate):

@@ -12,9 +12,9 @@ from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict, together
 from pytest_ftgate.gate.words import percent, points, size
 from pytest_ftgate.score.sheet import Column, Row
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
+from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
 
-__all__ = ["Accepted", "alarm_of", "judge_rate", "measure"]
+__all__ = ["Accepted", "alarm_of", "judge_rate", "measure", "unmeasured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +192,17 @@ def measure(suite: Suite, gate: RateGate, column: Column) -> Verdict:
         gated=False,
         checks=(check,),
         faults_after=dict(column.faults),
+    )
+
+
+def unmeasured(suite: Suite, variant: Variant, reason: str) -> Verdict:
+    """Return why an ungated variant could not be measured: said, and nothing rests on it."""
+    return Verdict(
+        suite=suite.name,
+        line=variant.line,
+        gate="measured",
+        variant=variant.name,
+        outcome=Outcome.INVALID,
+        headline=f"could not be asked: {reason}",
+        gated=False,
     )

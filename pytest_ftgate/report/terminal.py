@@ -192,11 +192,11 @@ def _table(verdicts: Sequence[Verdict]) -> list[str]:
     lines = _indented(grid(gated, headers, right=(2, 3, 5))) if gated else []
     beside: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        if not verdict.gated and verdict.check:
-            beside[verdict.variant].append(f"{verdict.gate} {verdict.headline}")
-    for variant, told in beside.items():
-        lines.append(f"  {variant}: {', '.join(told)} (not gated)")
-    return lines
+        if not verdict.gated:
+            told = f"{verdict.gate} {verdict.headline}" if verdict.checks else verdict.headline
+            beside[verdict.variant].append(visible(told).replace("\n", " "))
+    rows = [f"{variant}: {', '.join(told)}" for variant, told in beside.items()]
+    return [*lines, *(line for row in rows for line in _wrapped(f"not gated: {row}"))]
 
 
 def _aside(verdict: Verdict) -> list[str]:
