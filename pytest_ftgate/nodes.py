@@ -16,7 +16,7 @@ from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.plan import base_of
 from pytest_ftgate.progress import ticking
 from pytest_ftgate.report.quote import guarded
-from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.score.sheet import Column, ready
 from pytest_ftgate.session import Judged, Session, session_key
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.loader import load
@@ -86,6 +86,8 @@ class GateItem(pytest.Item):
     def _prepare(self) -> str:
         """Ask, prove and score; return what makes the variant invalid, or an empty string."""
         judged, session = self.judged, self._session
+        # A scorer that cannot be used is better found before anything is paid for.
+        ready(judged.suite.cases, self.path.parent)
         session.begin(self._selected())
         with ticking(self.config) as tick:
             found = session.answers(session.needs(judged), tick)
@@ -108,11 +110,8 @@ class GateItem(pytest.Item):
         from pytest_ftgate.gate.identity import prove, served_model
 
         suite, variant = self.judged.suite, self.judged.variant
-        proofs = []
-        if variant.provider == "anthropic":
-            asks = [ask for asks in self._session.needs(self.judged) for ask in asks]
-            mine = [ask for ask in asks if ask.call.model == variant.model]
-            proofs.append(served_model(variant.model, mine, found))
+        # What the variant is compared with must be what it claims as well.
+        proofs = [served_model(asks, found) for asks in self._session.needs(self.judged)]
         if variant.tuned:
             proofs.append(prove(self._session.identity_asks(suite, variant), found))
         self._notes = tuple(p.sentence for p in proofs if p.outcome is Outcome.INCONCLUSIVE)
@@ -156,7 +155,7 @@ class GateItem(pytest.Item):
         from pytest_ftgate.record import kept
 
         column = self._session.task_column(self.judged.suite, self.judged.variant)
-        self.user_properties.append(("ftgate_cells", json.dumps(kept(column))))
+        self.user_properties.append(("ftgate_cells", json.dumps(kept(column, self.path.parent))))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show a verdict as its own section; everything else as pytest does."""
@@ -183,7 +182,11 @@ class GateItem(pytest.Item):
         mine = [i for i in self.session.items if _is_gate(i) and i.judged.suite.name == name]
         suite = self.judged.suite
         whole = sum(len(suite.gates_of(variant)) for variant in suite.variants.values())
-        return len(mine) == whole and mine[-1] is self and not self.session.shouldstop
+        return (
+            len(mine) == whole
+            and mine[-1] is self
+            and not (self.session.shouldstop or self.session.shouldfail)
+        )
 
 
 def _is_gate(item: pytest.Item) -> TypeGuard[GateItem]:

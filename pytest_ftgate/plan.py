@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from pytest_ftgate.errors import Fault, SuiteFaults, Unavailable
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.prompt import render
-from pytest_ftgate.suite.reference import source_file
+from pytest_ftgate.suite.reference import source_files
 from pytest_ftgate.weights import find, sha256_of
 
 __all__ = [
@@ -213,7 +213,8 @@ class _Maker:
     def _shared(self) -> dict[str, Any]:
         """Return what every fingerprint of this variant has in common."""
         function = self.variant.function
-        code = source_file(function, self.origin) if function else self.variant.replies
+        code = source_files(function, self.origin) if function else ()
+        code = (*code, self.variant.replies) if self.variant.replies else code
         return {
             "provider": self.variant.provider,
             "model": self.model_identity,
@@ -222,7 +223,7 @@ class _Maker:
             "constraint": self._constraint(),
             "base_url": self.base_url,
             "function": function,
-            "code": sha256_of(code) if code else None,
+            "code": [sha256_of(path) for path in code],
         }
 
     def _constraint(self) -> dict[str, Any] | None:

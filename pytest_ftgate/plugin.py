@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and where gates are wanted prepare to judge and to report."""
-    config.addinivalue_line("markers", "ftgate(suite, **options): judge this function's scores.")
+    config.addinivalue_line("markers", "ftgate: a gate of a suite; select gates with -m ftgate.")
     settings = Settings.of(config)
     config.stash[settings_key] = settings
     if settings.enabled:
@@ -71,6 +71,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         from pytest_ftgate.nodes import arrange
 
         arrange(config, settings, items)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Never let a marked function pass unjudged."""
+    if item.get_closest_marker("ftgate") and not hasattr(item, "judged"):
+        if not item.config.stash[settings_key].enabled:
+            pytest.skip("judged with --ftgate only")
+        pytest.fail("@pytest.mark.ftgate on functions is not available yet", pytrace=False)
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:

@@ -13,10 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.gate.rates import Accepted
-from pytest_ftgate.gate.side import Cell
+from pytest_ftgate.gate.side import Cell, cell
 from pytest_ftgate.gate.verdict import Verdict
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import Case, Suite, digest
+from pytest_ftgate.suite.reference import source_files
+from pytest_ftgate.weights import sha256_of
 
 __all__ = [
     "FORMAT",
@@ -82,15 +84,27 @@ def verdict_from_json(text: str) -> Verdict:
     return _verdicts().validate_json(text)
 
 
-def kept(column: Column) -> dict[str, Kept]:
-    """Return what is kept of each answered case of *column*."""
+def _yardstick(case: Case, folder: Path) -> str:
+    """Return a digest of a case and how it is marked, the code of python rules included."""
+    rules = [rule for rule in (case.score, *case.format) if rule.kind == "python"]
+    code = [sha256_of(file) for rule in rules for file in source_files(str(rule.value), folder)]
+    return digest([case.yardstick, code])[:16] if code else case.yardstick
+
+
+def kept(column: Column, folder: Path) -> dict[str, Kept]:
+    """Return what is kept of each answered case of *column*.
+
+    Args:
+        column: the scores of a variant.
+        folder: where python rules are looked for first.
+    """
     return {
         key: Kept(
             row.correct,
             row.valid,
             len(row.scores),
-            row.case.yardstick,
-            digest([row.calls, [reply.text for reply in row.replies]])[:16],
+            _yardstick(row.case, folder),
+            cell(row, "accuracy").rests_on,
         )
         for key, row in column.rows.items()
         if row.scores
@@ -140,7 +154,8 @@ def accepted_of(record: Record | None, suite: Suite, variant: str, kind: str) ->
         return None
     cases = {case.id: case for case in suite.cases}
     known = {key: k for key, k in record.variants[variant].items() if key in cases}
-    fresh = {key: k for key, k in known.items() if k.yardstick == cases[key].yardstick}
+    folder = suite.path.parent
+    fresh = {k: one for k, one in known.items() if one.yardstick == _yardstick(cases[k], folder)}
     cells = {key: _cell(k, cases[key], kind) for key, k in fresh.items()}
     return Accepted(cells, len(known) - len(fresh))
 

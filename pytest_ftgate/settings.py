@@ -47,6 +47,7 @@ class Settings:
         def chosen(name: str) -> str:
             return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
 
+        _need_enabled(config)
         concurrency = chosen("concurrency")
         return cls(
             enabled=bool(config.getoption("ftgate_enabled")),
@@ -69,6 +70,12 @@ def only_looks(config: pytest.Config) -> bool:
     """Tell whether the run was asked to judge nothing."""
     looks = config.getoption("collectonly") or config.getoption("setupplan")
     return bool(looks) or config.stash[settings_key].plan
+
+
+def _need_enabled(config: pytest.Config) -> None:
+    for name in ("accept", "plan", "variant"):
+        if config.getoption(f"ftgate_{name}") and not config.getoption("ftgate_enabled"):
+            raise pytest.UsageError(f"--ftgate-{name} does nothing without --ftgate; add it")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:

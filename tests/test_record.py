@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from columns import column, row, suite
+from columns import case, column, row, suite
 
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.gate.rates import judge_rate
@@ -17,7 +17,9 @@ from pytest_ftgate.record import (
 )
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.rules import Rule
 
+HERE = Path()
 GATE = RateGate(kind="accuracy", line=7, max_drop=0.05)
 
 
@@ -30,7 +32,9 @@ def test_a_verdict_survives_its_journey_as_json() -> None:
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:
     record = Record(
-        suite="s.ftgate.yaml", at="2026-11-24", variants={"new": kept(column("new", [1.0, 0.0]))}
+        suite="s.ftgate.yaml",
+        at="2026-11-24",
+        variants={"new": kept(column("new", [1.0, 0.0]), HERE)},
     )
     write_record(tmp_path / "s.accepted.json", record)
 
@@ -39,7 +43,7 @@ def test_a_record_survives_the_disk(tmp_path: Path) -> None:
 
 def test_a_record_holds_a_case_a_line_and_no_reply(tmp_path: Path) -> None:
     path = tmp_path / "s.accepted.json"
-    cells = kept(column("new", [1.0], text="late_delivery"))
+    cells = kept(column("new", [1.0], text="late_delivery"), HERE)
     write_record(path, Record(suite="s", at="now", variants={"new": cells}))
 
     (line,) = [line for line in path.read_text("utf-8").splitlines() if '"c000"' in line]
@@ -75,7 +79,7 @@ def test_a_case_whose_yardstick_changed_is_stale_and_left_out() -> None:
     now = replace(suite(GATE), cases=(cases[0], replace(cases[1], expected="other")))
 
     accepted = accepted_of(
-        Record(suite="s", at="now", variants={"new": kept(made)}), now, "new", "accuracy"
+        Record(suite="s", at="now", variants={"new": kept(made, HERE)}), now, "new", "accuracy"
     )
 
     assert set(accepted.cells) == {"c000"}
@@ -83,7 +87,20 @@ def test_a_case_whose_yardstick_changed_is_stale_and_left_out() -> None:
 
 
 def test_the_same_reply_to_the_same_call_rests_on_the_same_thing() -> None:
-    once, again = (kept(Column("new", {"a": row("a", 1.0, "refund")})) for _ in range(2))
-    other = kept(Column("new", {"a": row("a", 1.0, "Refund.")}))
+    once, again = (kept(Column("new", {"a": row("a", 1.0, "refund")}), HERE) for _ in range(2))
+    other = kept(Column("new", {"a": row("a", 1.0, "Refund.")}), HERE)
 
     assert once["a"].rests_on == again["a"].rests_on != other["a"].rests_on
+
+
+def test_an_edited_python_scorer_makes_what_was_accepted_stale(tmp_path: Path) -> None:
+    (tmp_path / "marks.py").write_text("def close(case, reply): return 1\n")
+    by_code = replace(case("a"), score=Rule("python", "marks:close"))
+    made = Column("new", {"a": replace(row("a", 1.0, "refund"), case=by_code)})
+    record = Record(suite="s", at="now", variants={"new": kept(made, tmp_path)})
+    now = replace(suite(GATE), cases=(by_code,), path=tmp_path / "s.ftgate.yaml")
+    assert accepted_of(record, now, "new", "accuracy").stale == 0
+
+    (tmp_path / "marks.py").write_text("def close(case, reply): return 0.1  # stricter\n")
+
+    assert accepted_of(record, now, "new", "accuracy").stale == 1

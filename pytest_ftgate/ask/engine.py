@@ -35,6 +35,7 @@ _ATTEMPTS = 6
 #: A server that asks for more patience than this is not waited for any longer at a time.
 _LONGEST_WAIT = 60.0
 _POLL = 0.1
+_NOT_RECORDED = "no reply is recorded for this call; ask it with --ftgate-replies=auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,12 @@ class Engine:
                 self._reused += 1
                 self._futures[call.fingerprint].set_result(kept[call.fingerprint])
             elif self._mode == "recorded" and call.provider != "recorded":
-                self._settle(call, Refused("no reply is recorded for this call"))
+                self._settle(
+                    call,
+                    Refused(
+                        "no reply is recorded for this call; ask it with --ftgate-replies=auto"
+                    ),
+                )
             else:
                 self._lane(call).waiting.append(call)
         for lane in self._lanes.values():
@@ -203,8 +209,12 @@ class Engine:
     async def _work(self, lane: _Lane, provider: Provider) -> None:
         while lane.waiting and provider.serves(lane.waiting[0]):
             call = lane.waiting.popleft()
-            answer = lane.dead or await self._answer(provider, call)
-            if isinstance(answer, Denied):
+            try:
+                answer = lane.dead or await self._answer(provider, call)
+            except FtgateError as error:
+                answer = error
+            # Without a ledger every further reply would be paid for and lost.
+            if isinstance(answer, Denied | LedgerError):
                 lane.dead = answer
             self._settle(call, answer)
 
@@ -227,14 +237,7 @@ class Engine:
                 return await provider.ask(call)
             if not self._ledger.claim(call.fingerprint):
                 return await self._of_other_process(provider, call)
-            # Another process may have brought it after we looked and before we claimed.
-            found = self._kept([call])
-            if found:
-                self._ledger.release(call.fingerprint)
-                return found[call.fingerprint]
-            reply = await self._asked_until_answered(provider, call)
-            # Committed before anything may use it: a kill from here on loses nothing.
-            self._ledger.keep(call.fingerprint, reply)
+            return await self._claimed(provider, call)
         except FtgateError as error:
             if not isinstance(error, LedgerError):
                 self._ledger.release(call.fingerprint)
@@ -242,6 +245,16 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
             self._ledger.release(call.fingerprint)
             return ReplyError(f"{type(error).__name__}: {error}")
+
+    async def _claimed(self, provider: Provider, call: Call) -> Answer:
+        # Another process may have brought it after we looked and before we claimed.
+        found = self._kept([call])
+        if found:
+            self._ledger.release(call.fingerprint)
+            return found[call.fingerprint]
+        reply = await self._asked_until_answered(provider, call)
+        # Committed before anything may use it: a kill from here on loses nothing.
+        self._ledger.keep(call.fingerprint, reply)
         return reply
 
     async def _of_other_process(self, provider: Provider, call: Call) -> Answer:
@@ -251,9 +264,7 @@ class Engine:
             if found:
                 return found[call.fingerprint]
             if self._ledger.claim(call.fingerprint):
-                reply = await self._asked_until_answered(provider, call)
-                self._ledger.keep(call.fingerprint, reply)
-                return reply
+                return await self._claimed(provider, call)
         raise ReplyError("the run ended while another process was asking this call")
 
     async def _asked_until_answered(self, provider: Provider, call: Call) -> Reply:

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS claims (
 ) WITHOUT ROWID;
 """
 #: Seconds after which a claim is nobody's: longer than any call with all its retries takes.
-_ABANDONED = 1800.0
+_ABANDONED = 7200.0
 # Under SQLite's own limit on variables in one statement.
 _CHUNK = 500
 #: How often a file that others are opening is tried again, and the seconds between.
@@ -52,10 +52,10 @@ class Ledger:
         self._owner = f"{socket.gethostname()} {os.getpid()}"
         self._lock = threading.Lock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            ignore = path.parent / ".gitignore"
-            if not ignore.exists():
-                ignore.write_text("*\n")
+            # Replies stay out of version control, but only a folder of our own may say so.
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                (path.parent / ".gitignore").write_text("*\n")
             self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise self._broken(error) from error

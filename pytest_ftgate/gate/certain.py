@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_ftgate.gate.feasible import cases_of
 from pytest_ftgate.gate.power import certifiable_margin
-from pytest_ftgate.suite.model import ForgettingGate, Gate, Suite
+from pytest_ftgate.suite.model import Gate, Suite
 
 __all__ = ["Certain", "certain"]
 
@@ -30,7 +31,7 @@ class Certain:
 
 def certain(suite: Suite, gate: Gate) -> Certain:
     """Return what *gate* could show with the cases it has."""
-    n = len(gate.cases if isinstance(gate, ForgettingGate) else suite.cases)
+    n = cases_of(suite, gate)
     told = Certain(gate=gate.kind, cases=n, margin=gate.max_drop)
     if gate.max_drop is None:
         return told

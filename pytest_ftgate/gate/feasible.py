@@ -12,7 +12,7 @@ from statistics import NormalDist
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite
 
-__all__ = ["refuse_impossible"]
+__all__ = ["cases_of", "refuse_impossible"]
 
 _MISS = 0.05
 _SQUARE = NormalDist().inv_cdf(1 - _MISS) ** 2
@@ -34,7 +34,7 @@ def refuse_impossible(suite: Suite) -> None:
 
 
 def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
-    n = _cases(suite, gate)
+    n = cases_of(suite, gate)
     if gate.max_drop is not None:
         # Without a single discordant pair the score test passes from this many cases on.
         wanted = ceil(_SQUARE * (1 - gate.max_drop) / gate.max_drop)
@@ -58,7 +58,8 @@ def _floor_problem(least: float, n: int) -> Iterable[str]:
         )
 
 
-def _cases(suite: Suite, gate: Gate) -> int:
+def cases_of(suite: Suite, gate: Gate) -> int:
+    """Return how many cases *gate* has something to say about."""
     if isinstance(gate, ForgettingGate):
         return len(gate.cases)
     if gate.kind == "format":

@@ -50,8 +50,14 @@ def _flip(
         lost=now < was,
         shown=row.case.shown[:_LONGEST],
         expected=" | ".join(map(str, expected)) if isinstance(expected, list) else str(expected),
-        before=old.replies[0].text[:_LONGEST] if old and old.replies else "",
-        now=row.replies[0].text[:_LONGEST] if row.replies else "",
+        before=_text(old) if old else "",
+        now=_text(row),
         why=f"{broken.kind}: {broken.detail}".rstrip(": ") if broken else "",
         skill=row.case.skill or "",
     )
+
+
+def _text(row: Row) -> str:
+    """Return the first reply; half a character, as a cut may leave, is written out."""
+    text = row.replies[0].text[:_LONGEST] if row.replies else ""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 
 from pytest_ftgate.gate.drop import ALARM, CONFIDENCE, MISS, MOST_MISSING, POWER, mean_of
@@ -15,9 +16,9 @@ __all__ = ["floor"]
 
 def floor(after: Side, *, least: float) -> Check:
     """Hold the variant's rate against a floor, by exact one-sided bounds."""
-    values = [cell.value for cell in after.values() if cell.value is not None]
+    values = _units(after)
     n, right = len(values), sum(values)
-    missing = len(after) - n
+    missing = sum(cell.value is None for cell in after.values())
     if n < 2:  # noqa: PLR2004 - as for a drop
         note = f"{n} of {len(after)} cases brought a reply"
         return Check(
@@ -42,17 +43,24 @@ def floor(after: Side, *, least: float) -> Check:
     return check
 
 
+def _units(side: Side) -> list[float]:
+    """Return what counts as one: a case, or the mean of a group of related ones."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for key, cell in side.items():
+        if cell.value is not None:
+            # A case without a group stands for itself.
+            groups[cell.group or f"\0{key}"].append(cell.value)
+    return [sum(values) / len(values) for values in groups.values()]
+
+
 def _floor_outcome(right: float, n: int, missing: int, least: float) -> Outcome:
     if missing > MOST_MISSING * (n + missing):
         return Outcome.INCONCLUSIVE
     # A missing reply counts against a pass and against a fail.
     if lower_bound(right, n + missing, MISS) >= least:
         return Outcome.PASSED
-    return (
-        Outcome.FAILED
-        if upper_bound(right + missing, n + missing, ALARM) < least
-        else (Outcome.INCONCLUSIVE)
-    )
+    below = upper_bound(right + missing, n + missing, ALARM) < least
+    return Outcome.FAILED if below else Outcome.INCONCLUSIVE
 
 
 def _more_for_floor(check: Check) -> int | None:

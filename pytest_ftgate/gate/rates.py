@@ -37,7 +37,8 @@ def alarm_of(suite: Suite) -> float:
 def _drop_checks(suite: Suite, name: str) -> int:
     compared = 1 if name == suite.baseline else 2
     return sum(
-        1 if isinstance(gate, ForgettingGate) else compared * (gate.max_drop is not None)
+        # Forgetting looks twice: at the mean of the skills, and at each of them.
+        2 if isinstance(gate, ForgettingGate) else compared * (gate.max_drop is not None)
         for gate in suite.gates_of(suite.variants[name])
     )
 
@@ -75,7 +76,7 @@ def judge_rate(
         gained=sum(not flip.lost for flip in turned),
         faults_before=dict(baseline.faults),
         faults_after=dict(column.faults),
-        notes=tuple(_notes(column, checks)),
+        notes=tuple(_notes(column, checks, accepted)),
         next=tuple(_next(gate, outcome, checks[deciding], column)) if checks else (_ACCEPT,),
     )
 
@@ -92,7 +93,8 @@ def _turned(
     decided: Check | None,
 ) -> tuple[Flip, ...]:
     """Return the cases that turned against what decided, or else against the baseline."""
-    if accepted is not None and (column is baseline or (decided and decided.against == "accepted")):
+    against_accepted = decided is not None and decided.against == "accepted"
+    if accepted is not None and (against_accepted or (column is baseline and accepted.cells)):
         then = {key: cell.value for key, cell in accepted.cells.items()}
         return flips(None, column, _value(gate.kind), then)
     return flips(baseline if column is not baseline else None, column, _value(gate.kind))
@@ -112,7 +114,8 @@ def _checks(
         found.append(
             drop(theirs, mine, against=suite.baseline, margin=margin, alarm=alarm, chance=chance)
         )
-    if accepted is not None:
+    # Where every accepted case is stale there is nothing left to compare with.
+    if accepted is not None and accepted.cells:
         check = drop(
             accepted.cells, mine, against="accepted", margin=margin, alarm=alarm, chance=chance
         )
@@ -137,13 +140,11 @@ def _headline(kind: str, outcome: Outcome, check: Check) -> str:
     )
 
 
-def _notes(column: Column, checks: tuple[Check, ...]) -> list[str]:
+def _notes(column: Column, checks: tuple[Check, ...], accepted: Accepted | None) -> list[str]:
     found = [check.note for check in checks if check.note and check.note != UNCHANGED]
-    found += [
-        f"{check.stale} accepted cases are stale: the case or how it is marked has changed"
-        for check in checks
-        if check.stale
-    ]
+    if accepted is not None and accepted.stale:
+        told = "the case or how it is marked has changed; accept again with --ftgate-accept"
+        found.append(f"{accepted.stale} accepted cases are stale: {told}")
     stops = [reply.stop for row in column.rows.values() for reply in row.replies]
     for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
         if stops.count(stop):
@@ -176,6 +177,8 @@ def _to_settle(check: Check) -> str:
         )
     if check.needed is not None:
         parts.append(f"about {check.needed:,} more cases would settle it")
+    if check.missing:
+        parts = ["run again for the missing replies", *parts]
     return "; ".join(parts) or "more cases are needed"
 
 

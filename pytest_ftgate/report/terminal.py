@@ -142,13 +142,17 @@ def _next(steps: Sequence[str]) -> Iterator[str]:
 
 def _wrapped(text: str, indent: int = 2) -> list[str]:
     blank = " " * indent
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text,
         _WIDTH,
         initial_indent=blank,
         subsequent_indent=f"{blank}  ",
         break_on_hyphens=False,
     )
+    # A server's own words may be in it, and "::" at the start of a line is a workflow command.
+    return [
+        line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line for line in lines
+    ]
 
 
 def _indented(block: str) -> list[str]:

@@ -13,7 +13,7 @@ from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.reference import function
 
-__all__ = ["Scorer", "content"]
+__all__ = ["Scorer", "broke", "content"]
 
 # A sign right after a digit or a letter is a dash: "10-12".
 _NUMBER = re.compile(r"(?:(?<!\w)[-+−])?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
@@ -45,6 +45,14 @@ def content(case: Case, reply: Reply, folder: Path) -> float | None:
         return 0.0
     accepted = case.expected if isinstance(case.expected, list) else [case.expected]
     return float(_SCORERS[rule.kind](reply.text.strip(), accepted, rule.options))
+
+
+def broke(reference: str, case: Case, error: BaseException) -> BaseException:
+    """Return what to raise where a function of the suite broke; a skip is a break too."""
+    if isinstance(error, KeyboardInterrupt):
+        return error
+    what = f"{type(error).__name__}: {error}"
+    return ScorerError(f'{reference} broke on case "{case.id}" ({case.where}): {what}')
 
 
 def _exact(text: str, accepted: list[Any], options: Mapping[str, Any]) -> bool:
@@ -100,11 +108,8 @@ def _by_function(reference: str, case: Case, reply: Reply, folder: Path) -> floa
     scorer = function(reference, folder)
     try:
         value = float(scorer(case, reply))
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ScorerError(
-            f'{reference} broke on case "{case.id}" ({case.where}): {what}'
-        ) from error
+    except BaseException as error:
+        raise broke(reference, case, error) from error
     if not 0 <= value <= 1:
         raise ScorerError(f'{reference} returned {value} for case "{case.id}"; a score is 0 to 1')
     return value

@@ -12,11 +12,12 @@ from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.score.content import broke
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.reference import function
 from pytest_ftgate.suite.rules import Rule
 
-__all__ = ["Broken", "form"]
+__all__ = ["Broken", "form", "validator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +71,10 @@ def _check(rule: Rule, text: str, case: Case, reply: Reply, folder: Path) -> Bro
 
 
 def _json(schema: Any, text: str) -> Broken | None:
-    validator = _validator(json.dumps(schema))
+    checker = validator(json.dumps(schema))
     try:
         value = json.loads(text, parse_constant=_no_constant)
-        first = next(validator.iter_errors(value), None)
+        first = next(checker.iter_errors(value), None)
     # Nested too deep, or escapes that make no text: JSON that a program cannot take.
     except (ValueError, RecursionError) as error:
         return Broken("invalid JSON", str(error))
@@ -84,7 +85,12 @@ def _json(schema: Any, text: str) -> Broken | None:
 
 
 @lru_cache(maxsize=256)
-def _validator(schema: str) -> Any:
+def validator(schema: str) -> Any:
+    """Return what checks a JSON Schema, given as JSON.
+
+    Raises:
+        ScorerError: it is no schema, or refers to one that would have to be fetched.
+    """
     import jsonschema_rs
 
     try:
@@ -105,11 +111,8 @@ def _by_function(reference: str, case: Case, reply: Reply, folder: Path) -> Brok
     checker: Callable[..., Any] = function(reference, folder)
     try:
         said = checker(case, reply)
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ScorerError(
-            f'{reference} broke on case "{case.id}" ({case.where}): {what}'
-        ) from error
+    except BaseException as error:
+        raise broke(reference, case, error) from error
     if isinstance(said, str):
         return Broken("python", said) if said else None
     return None if said else Broken("python", reference)

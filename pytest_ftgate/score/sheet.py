@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan import Ask
 from pytest_ftgate.score.content import content
-from pytest_ftgate.score.form import Broken, form
+from pytest_ftgate.score.form import Broken, form, validator
 from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.reference import function
 
-__all__ = ["Column", "Row", "Score", "score"]
+__all__ = ["Column", "Row", "Score", "ready", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,21 @@ def score(
     for ask in asks:
         by_case[ask.case.id].append(ask)
     return Column(variant, {key: _row(own, answers, folder) for key, own in by_case.items()})
+
+
+def ready(cases: Iterable[Case], folder: Path) -> None:
+    """Make sure that every rule of *cases* can be used, before anything is asked.
+
+    Raises:
+        ScorerError: a JSON Schema is none.
+        Unavailable: a function cannot be imported.
+    """
+    rules = {repr(rule): rule for case in cases for rule in (case.score, *case.format)}
+    for rule in rules.values():
+        if rule.kind == "python":
+            function(str(rule.value), folder)
+        elif rule.kind == "json_schema":
+            validator(json.dumps(rule.value))
 
 
 def _row(asks: list[Ask], answers: Mapping[str, Reply | FtgateError], folder: Path) -> Row:

@@ -40,9 +40,10 @@ class Row(NamedTuple):
 def case_files(source: Source, pattern: str, line: int, what: str = "cases") -> list[Path]:
     """Return the files that *pattern* names, a path or a glob relative to the suite."""
     if not any(mark in pattern for mark in "*?["):
-        found = source.find(pattern, line, what)
-        return [found] if found else []
-    paths = sorted(p for p in source.path.parent.glob(pattern) if p.is_file())
+        path = source.find(pattern, line, what)
+        return [path] if path else []
+    found = (path.resolve() for path in source.path.parent.glob(pattern))
+    paths = sorted(p for p in found if p.is_file() and p.is_relative_to(source.root))
     if not paths:
         source.say(line, f"{what}: no file matches {pattern}")
     return paths
@@ -186,6 +187,8 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
             return f"{key} is not available yet; remove it"
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
+    if case.input and case.messages:
+        return 'a case has "input" or "messages", not both; put the input into the messages'
     score: Rule = case.score or reply.score
     return _unfit(case.expected, score, case.format or reply.format)
 

@@ -231,6 +231,8 @@ def _gates(
     gates: dict[str, Gate] = {}
     for kind in ("accuracy", "format"):
         rate: DeclaredRate | None = getattr(declared.gates, kind)
+        if rate is None and kind in document.value["gates"]:
+            rate = DeclaredRate()
         if rate is not None:
             gates[kind] = _rate_gate(kind, rate, document)
     marked = any(case.expected is not None or case.score.kind == "python" for case in cases)
@@ -238,8 +240,9 @@ def _gates(
         source.say(gates["accuracy"].line, 'accuracy: no case has "expected"')
     if "format" in gates and cases and not any(case.format for case in cases):
         source.say(gates["format"].line, "format: the suite declares no reply.format to hold to")
-    if declared.gates.forgetting is not None:
-        forgetting = _forgetting_gate(source, document, declared.gates.forgetting)
+    if "forgetting" in document.value["gates"]:
+        wanted = declared.gates.forgetting or DeclaredForgetting()
+        forgetting = _forgetting_gate(source, document, wanted)
         if forgetting:
             gates["forgetting"] = forgetting
     if not gates and not source.faults:

@@ -31,7 +31,7 @@ Turn = tuple[str, str]
 
 def digest(value: Any) -> str:
     """Return the sha256 of *value* in canonical JSON, as 64 hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return sha256(text.encode()).hexdigest()
 
 

@@ -6,14 +6,15 @@ import importlib
 import sys
 from collections.abc import Callable
 from functools import lru_cache
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from modulefinder import ModuleFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from pytest_ftgate.errors import Unavailable, did_you_mean
 
-__all__ = ["function", "source_file"]
+__all__ = ["function", "source_files"]
 
 
 @lru_cache(maxsize=64)
@@ -43,7 +44,10 @@ def function(reference: str, folder: Path) -> Callable[..., Any]:
         raise Unavailable(
             f"{reference}: {error}; put {name}.py beside the suite, or install its package"
         ) from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    # BaseException, since a module that skips or exits must not take its gate with it.
+    except BaseException as error:
         what = f"{type(error).__name__}: {error}"
         raise Unavailable(f"{reference}: {name} breaks while it is imported: {what}") from error
     found = getattr(module, attribute, None)
@@ -53,12 +57,19 @@ def function(reference: str, folder: Path) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def source_file(reference: str, folder: Path) -> Path | None:
-    """Return the file that the function's module was read from, where there is one.
+def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
+    """Return the file of the function's module, and those beside it that it imports.
 
-    Raises:
-        Unavailable: as for *function*.
+    Found without running them, so that what is installed elsewhere is left out.
     """
-    function(reference, folder)
-    file = _module(reference.partition(":")[0], folder).__file__
-    return Path(file) if file else None
+    name = reference.partition(":")[0]
+    file = folder / f"{name.replace('.', '/')}.py"
+    if not file.is_file():
+        spec = find_spec(name)
+        file = Path(spec.origin) if spec and spec.origin else file
+    if not file.is_file():
+        return ()
+    finder = ModuleFinder(path=[str(file.parent)])
+    finder.run_script(str(file))
+    found = {Path(str(f)) for m in finder.modules.values() if (f := getattr(m, "__file__", None))}
+    return tuple(sorted({file, *found}))

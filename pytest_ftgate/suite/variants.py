@@ -30,12 +30,14 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
 _PROVIDERS_LATER = ("bedrock", "openai-compatible", "classical")
 _SAMPLING = ("temperature", "top_p", "seed", "stop", "effort")
 _RUNTIME = ("slots", "threads", "context")
-#: Keys that only one provider understands: written elsewhere they would be silently ignored.
-_ONLY = {
-    **dict.fromkeys(("adapter", "scale", *_RUNTIME), "llamacpp"),
-    **dict.fromkeys(("base_url", "base_url_env", "api_key_env", "effort"), "anthropic"),
-    "function": "python",
-    "replies": "recorded",
+#: Keys that only some providers understand: elsewhere they would be silently ignored.
+_MODELS = ("model", "prompt", "user", "examples", "response_schema", "max_tokens", "stop")
+_ONLY: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys((*_MODELS, "temperature", "top_p"), ("anthropic", "llamacpp")),
+    **dict.fromkeys(("adapter", "scale", "seed", *_RUNTIME), ("llamacpp",)),
+    **dict.fromkeys(("base_url", "base_url_env", "api_key_env", "effort"), ("anthropic",)),
+    "function": ("python",),
+    "replies": ("recorded",),
 }
 
 
@@ -152,7 +154,7 @@ class _Resolving:
         return {
             key: value
             for key, value in keys.items()
-            if key in own or _ONLY.get(key, provider) == provider
+            if key in own or provider in _ONLY.get(key, (provider,))
         }
 
     def absent(self, key: str, message: str) -> None:
@@ -182,10 +184,13 @@ class _Resolving:
     def check_keys(self, merged: DeclaredVariant, provider: str) -> None:
         own = self.declared.variants[self.name].model_fields_set
         for key, only in _ONLY.items():
-            if key in own and only != provider:
+            if key in own and provider not in only:
+                known = " and ".join(only)
                 self.say(
-                    key, f"{key} means nothing to provider {provider}, only to {only}; remove it"
+                    key, f"{key} means nothing to provider {provider}, only to {known}; remove it"
                 )
+        if "scale" in own and merged.adapter is None:
+            self.say("scale", "scale without an adapter: what is scaled?")
         untuned = merged.adapter is None and merged.base is None
         if merged.training_data and untuned:
             self.say("training_data", "training_data without an adapter or a base: what was tuned?")

@@ -4,7 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import xllamacpp
 from gguf import GGUFReader
+
+from pytest_ftgate import weights
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets"
 
@@ -25,6 +28,16 @@ variants:
   current: {provider: llamacpp, model: smollm2-135m}
   strict: {like: current, response_schema: true}
 gates: {format: {min: 0.80}}
+"""
+
+
+MESSAGES = """
+cases: sums.jsonl
+reply: {format: {regex: "[A-Za-z0-9]"}, score: contains, max_tokens: 8}
+variants:
+  local: {provider: anthropic, model: smollm2, base_url_env: LOCAL_URL, api_key_env: LOCAL_KEY}
+  larger: {like: local, model: smollm2-large}
+gates: {format: {min: 0.50}}
 """
 
 
@@ -52,7 +65,7 @@ def test_real_forgetting_fails_and_an_adapter_without_effect_is_invalid(
     result.assert_outcomes(failed=1, errors=1)
     result.stdout.fnmatch_lines(
         [
-            "*zeroed is not what it claims: replies no different from the base model's*",
+            "zeroed: not what it claims: replies no different from the base model's*",
             "general skills * % → * %, −* points, allowed −10",
             "*world_facts* lost",
             "*passed before, fails now*",
@@ -76,3 +89,39 @@ def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pyt
     result.stdout.fnmatch_lines(
         ["  current * FAILED *", "  strict * passed *", "FAILED *format?current?*"]
     )
+
+
+def test_the_messages_api_runs_a_suite_through_its_own_sdk(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = served()
+    monkeypatch.setenv("LOCAL_URL", server.listening_address)
+    monkeypatch.setenv("LOCAL_KEY", "a-key-that-stays-secret")
+    sums = [
+        f'{{"id": "{n}", "input": "What is {n} plus {n}?", "expected": "{2 * n}"}}'
+        for n in range(1, 21)
+    ]
+    pytester.makefile(".jsonl", sums="\n".join(sums))
+    pytester.makefile(".ftgate.yaml", suite=MESSAGES)
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml", "-vv")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "larger: not what it claims: another model answered: smollm2, declared smollm2-large",
+            "BLOCKED  1 invalid of 2 gates * 40 replies, 40 asked*",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*a-key-that-stays-secret*")
+    ledger = (pytester.path / ".ftgate" / "ledger.sqlite").read_bytes()
+    assert b"a-key-that-stays-secret" not in ledger
+
+
+def served() -> xllamacpp.Server:
+    """Serve the embedded model, which speaks the Messages API on loopback."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights.find("smollm2-135m", EXAMPLE))
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 4, 1
+    params.port, params.verbosity, params.model_alias = 0, -1, {"smollm2"}
+    return xllamacpp.Server(params)

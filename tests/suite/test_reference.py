@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_ftgate.errors import Unavailable
-from pytest_ftgate.suite.reference import function, source_file
+from pytest_ftgate.suite.reference import function, source_files
 
 
 def module(folder, name, code):
@@ -21,13 +21,20 @@ def test_a_module_beside_the_suite_is_found_without_the_import_path(tmp_path):
     path = module(tmp_path, "reference_beside", "def reply(case): return 'a'\n")
 
     assert function("reference_beside:reply", tmp_path)(None) == "a"
-    assert source_file("reference_beside:reply", tmp_path) == path
+    assert source_files("reference_beside:reply", tmp_path) == (path,)
+
+
+def test_what_a_module_imports_from_beside_it_is_a_source_too(tmp_path):
+    path = module(tmp_path, "reference_front", "from reference_back import reply\n")
+    back = module(tmp_path, "reference_back", "import json\ndef reply(case): return 'a'\n")
+
+    assert source_files("reference_front:reply", tmp_path) == tuple(sorted((path, back)))
 
 
 def test_a_dotted_module_is_found_in_its_folder(tmp_path):
     path = module(tmp_path, "reference_pkg/inner", "def reply(case): return 'a'\n")
 
-    assert source_file("reference_pkg.inner:reply", tmp_path) == path
+    assert source_files("reference_pkg.inner:reply", tmp_path) == (path,)
 
 
 def test_two_suites_may_each_have_a_module_of_the_same_name(tmp_path):

@@ -136,7 +136,7 @@ def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, wri
 
 FOREIGN = [
     ("anthropic", "adapter", "a.gguf", "llamacpp"),
-    ("anthropic", "scale", "2.0", "llamacpp"),
+    ("anthropic", "seed", "2", "llamacpp"),
     ("anthropic", "slots", "2", "llamacpp"),
     ("anthropic", "threads", "2", "llamacpp"),
     ("anthropic", "context", "512", "llamacpp"),
@@ -375,16 +375,14 @@ def test_a_key_that_is_wrong_is_one_fault(tmp_path, written, message):
 
 
 def test_every_sampling_key_reaches_the_variant(tmp_path):
-    keys = "temperature: 0.5, top_p: 0.9, seed: 3, stop: [x], effort: low"
-    found = loaded(tmp_path, [f"one: {{provider: anthropic, model: m, {keys}}}"])
+    shared = "temperature: 0.5, top_p: 0.9, stop: [x]"
+    hosted = f"one: {{provider: anthropic, model: m, {shared}, effort: low}}"
+    local = f"two: {{provider: llamacpp, model: m, {shared}, seed: 3}}"
+    found = loaded(tmp_path, [hosted, local])
 
-    assert found["one"].sampling == {
-        "temperature": 0.5,
-        "top_p": 0.9,
-        "seed": 3,
-        "stop": ("x",),
-        "effort": "low",
-    }
+    common = {"temperature": 0.5, "top_p": 0.9, "stop": ("x",)}
+    assert found["one"].sampling == {**common, "effort": "low"}
+    assert found["two"].sampling == {**common, "seed": 3}
 
 
 def test_every_declared_key_that_is_available_can_be_written():

@@ -33,7 +33,8 @@ class LlamaCpp:
         )
         runtime: dict[str, int] = {}
         for call in calls:
-            runtime.update(call.runtime)
+            # Variants share the loaded model, so the largest wish is met.
+            runtime |= {k: max(v, runtime.get(k, 0)) for k, v in call.runtime.items()}
         self.concurrency = runtime.get("slots", _SLOTS)
         self._context = runtime.get("context", _CONTEXT)
         self._server = self._start(runtime.get("threads", threads))
@@ -86,15 +87,17 @@ class LlamaCpp:
 
     def _request(self, call: Call) -> dict[str, Any]:
         # Every adapter is named: an empty list would leave all of them switched on.
+        wanted = call.adapter
         lora = [
-            {"id": i, "scale": adapter.scale if call.adapter == adapter else 0.0}
-            for i, adapter in enumerate(self._adapters)
+            {"id": i, "scale": wanted.scale if wanted and wanted.sha256 == loaded.sha256 else 0.0}
+            for i, loaded in enumerate(self._adapters)
         ]
         return {
             "messages": [{"role": role, "content": text} for role, text in call.messages],
             "max_tokens": call.max_tokens,
-            "seed": call.repeat,
             **call.sampling,
+            # Repeats of a sampled reply must differ, and be the same in the next run.
+            "seed": int(call.sampling.get("seed", 0)) + call.repeat,
             **_held_to(call.constraint),
             "lora": lora,
         }
