@@ -21,6 +21,7 @@ from pytest_ftgate.gate.power import (
 )
 from pytest_ftgate.gate.side import Cell, Side
 from pytest_ftgate.gate.verdict import Check, Outcome
+from pytest_ftgate.gate.words import percent
 
 __all__ = [
     "ALARM",
@@ -103,7 +104,7 @@ def drop(  # noqa: PLR0913 - the rule's parameters, each by name
     if all(before[key].rests_on == after[key].rests_on for key in both):
         return replace(check, outcome=Outcome.PASSED, note=UNCHANGED)
     if pairs.before - margin <= chance:
-        note = f"{against} is at {pairs.before:.0%}, so nothing could be lost; this shows nothing"
+        note = f"{against} is at {percent(pairs.before)}, so a drop from it could not be seen"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     if missing:
         return _with_missing(check, before, after, both, make)

@@ -44,7 +44,7 @@ def _certainty(check: Check | None) -> list[str]:
     if check.before is None:
         told = f"{check.n} cases; with 95 % confidence the true share is {_span(check)}."
         return _wrapped(told, 0)
-    told = f"{check.n} cases: {check.losses:g} lost, {check.gains:g} gained. "
+    told = f"{check.n} cases: {check.losses:.0f} lost, {check.gains:.0f} gained. "
     if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
         told += f"Without a real drop this would be seen {_odds(check.p_fail or 0)}."
     elif check.p_pass is not None:
@@ -177,7 +177,7 @@ def summary(
     if bad or errors or len(judged) < len(verdicts):
         lines += _tables(verdicts)
     lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
-    return [*lines, *chain.from_iterable(_aside(v) for v in good)]
+    return [*lines, *_aside(good)]
 
 
 def _tables(verdicts: Sequence[Verdict]) -> list[str]:
@@ -203,11 +203,15 @@ def _table(verdicts: Sequence[Verdict]) -> list[str]:
     return [*lines, *(line for row in rows for line in _wrapped(f"not gated: {row}"))]
 
 
-def _aside(verdict: Verdict) -> list[str]:
-    """Say what a reader should know about a gate that passed."""
-    head = f"{verdict.gate}[{verdict.variant}]"
-    told = (*verdict.notes, *verdict.next)
-    return [line for one in told for line in _wrapped(f"{head}: {visible(one)}")]
+def _aside(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say what a reader should know about gates that passed; what many share is said once."""
+    shared: dict[str, list[str]] = defaultdict(list)
+    for verdict in verdicts:
+        for told in (*verdict.notes, *verdict.next):
+            shared[visible(told)].append(f"{verdict.gate}[{verdict.variant}]")
+    return [
+        line for told, gates in shared.items() for line in _wrapped(f"{', '.join(gates)}: {told}")
+    ]
 
 
 def _first(judged: Sequence[Verdict], errors: int, *, lenient: bool) -> str:
