@@ -61,9 +61,8 @@ def main() -> None:
     for a, b in combinations_with_replacement(parts, 2):
         size = f"{len(parts[a])} x {len(parts[b])}"
         alike = nearest(vectors, slices[a], slices[b])
-        print(
-            f"{a + ' - ' + b:<20}{size:<14}{alike:>10.2f}{jaccard(words, slices[a], slices[b]):>10.2f}"
-        )
+        common = jaccard(words, slices[a], slices[b])
+        print(f"{a + ' - ' + b:<20}{size:<14}{alike:>10.2f}{common:>10.2f}")
     rows = [json.loads(line) for line in (HERE / "tickets.train.jsonl").open(encoding="utf-8")]
     counts = Counter(row["expected"] for row in rows)
     print(f"{len(counts)} categories, {min(counts.values())} to {max(counts.values())} rows each")

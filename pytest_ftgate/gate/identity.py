@@ -17,15 +17,16 @@ from pytest_ftgate.gate.proportion import mcnemar_midp
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan import Ask
 
-__all__ = ["FEWEST", "STEADY", "Answers", "Identity", "prove", "served_model"]
+__all__ = ["BEGINNING", "FEWEST", "STEADY", "Answers", "Identity", "prove", "served_model"]
 
 #: Fewer replies than this show nothing.
 FEWEST = 30
+#: Characters of a reply that are compared: batched decoding turns on the last bit, and the
+#: further a greedy reply runs, the likelier that has sent it another way.
+BEGINNING = 24
 #: A base that agrees with itself less often than this is too noisy to be compared by its words.
 STEADY = 0.9
 _PROVEN = 0.01
-#: So small a share of differing replies may come from batched decoding alone.
-_NOISE = 0.05
 
 Answers = Mapping[str, Reply | FtgateError]
 
@@ -59,14 +60,16 @@ def prove(probes: Sequence[Sequence[Ask]], answers: Answers) -> Identity:
     losses = sum(i and not s for s, i in zip(same, itself, strict=True))
     if mcnemar_midp(gains, losses) <= _PROVEN:
         return Identity(Outcome.PASSED, f"tuned model proven: {told}")
-    if own < STEADY * n or own - agree > _NOISE * n:
+    if own < STEADY * n:
         return Identity(Outcome.INCONCLUSIVE, f"tuned model not proven: {told}")
+    # A few replies always differ, since batched decoding may turn on the last bit.
     return Identity(Outcome.INVALID, f"replies no different from the base model's: {told}")
 
 
 def _texts(asks: Sequence[Ask], answers: Answers) -> dict[str, str]:
     came = {ask.case.id: answers.get(ask.call.fingerprint) for ask in asks}
-    return {key: reply.text for key, reply in came.items() if isinstance(reply, Reply)}
+    replies = {key: reply for key, reply in came.items() if isinstance(reply, Reply)}
+    return {key: reply.text.strip()[:BEGINNING] for key, reply in replies.items()}
 
 
 def _undated(model: str) -> str:

@@ -61,12 +61,23 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
     """Return the file of the function's module, and those beside it that it imports.
 
     Found without running them, so that what is installed elsewhere is left out.
+
+    Raises:
+        Unavailable: there is no such module.
     """
     name = reference.partition(":")[0]
     file = folder / f"{name.replace('.', '/')}.py"
     if not file.is_file():
-        spec = find_spec(name)
-        file = Path(spec.origin) if spec and spec.origin else file
+        try:
+            spec = find_spec(name)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None:
+            raise Unavailable(
+                f"{reference}: there is no module {name}; put {name}.py beside the suite, "
+                "or install its package"
+            )
+        file = Path(spec.origin) if spec.origin else file
     if not file.is_file():
         return ()
     finder = ModuleFinder(path=[str(file.parent)])

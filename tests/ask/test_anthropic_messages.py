@@ -228,7 +228,7 @@ def test_the_sdk_still_warns_of_the_deprecated_models_named_above(api):
 
 def test_a_key_that_is_not_set_is_named(call):
     made = call(provider="anthropic", model="claude-x", api_key_env="TEAM_KEY")
-    with pytest.raises(Unavailable, match="TEAM_KEY is not set; it holds the key of claude-x"):
+    with pytest.raises(Unavailable, match="the key of claude-x is missing: set TEAM_KEY"):
         open_provider([made], {"TEAM_KEY": ""})
 
 

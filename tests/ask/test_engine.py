@@ -374,7 +374,7 @@ def test_recorded_mode_gives_what_is_kept_and_never_asks(start, call, providers)
     kept, missing = outcome(start("run-2", replies="recorded").wait(calls), calls)
     assert kept == "a"
     assert isinstance(missing, Refused)
-    assert str(missing) == "no reply is recorded for this call"
+    assert str(missing) == "no reply is recorded for this call; ask it with --ftgate-replies=auto"
     assert providers["m"].asked == ["a"]
 
 

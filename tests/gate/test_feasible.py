@@ -18,7 +18,7 @@ def suite(folder, gates, count=10, row=None, more=""):
     (folder / "c.jsonl").write_text("\n".join(json.dumps(one) for one in rows))
     path = folder / "s.ftgate.yaml"
     path.write_text(
-        f"cases: c.jsonl\n{more}variants: {{one: {{provider: anthropic, model: m}}}}\n"
+        f"cases: c.jsonl\n{more}variants: {{one: {{provider: anthropic, model: m, base: n}}}}\n"
         f"gates:\n  {gates}\n"
     )
     return load(path, folder)

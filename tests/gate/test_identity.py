@@ -24,9 +24,9 @@ def proof(n: int, *, differing: int, unsteady: int = 0):
     cases = [f"{i:03}" for i in range(n)]
     answers = {}
     for i, case in enumerate(cases):
-        base = f"reply {case}"
+        base = f"{case} is the reply"
         answers[f"base{case}"] = Reply(text=base)
-        answers[f"again{case}"] = Reply(text=f"{base}!" if i < unsteady else base)
+        answers[f"again{case}"] = Reply(text=f"No, {base}" if i < unsteady else base)
         answers[f"tuned{case}"] = Reply(text="label" if i >= n - differing else base)
     probes = [[ask(case, f"{who}{case}") for case in cases] for who in ("tuned", "base", "again")]
     return prove(probes, answers)
@@ -43,8 +43,9 @@ def test_replies_that_are_the_bases_own_are_invalid_and_counted() -> None:
     assert "60 of 60" in found.sentence
 
 
-def test_a_gentle_adapter_is_said_not_to_be_proven_rather_than_invalid() -> None:
-    assert proof(60, differing=5).outcome is Outcome.INCONCLUSIVE
+def test_so_few_differing_replies_as_batching_makes_prove_nothing() -> None:
+    assert proof(60, differing=5).outcome is Outcome.INVALID
+    assert proof(60, differing=6).outcome is Outcome.PASSED
 
 
 def test_a_base_that_varies_as_much_as_the_variant_differs_proves_nothing() -> None:

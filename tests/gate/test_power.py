@@ -214,6 +214,7 @@ def test_sizes_without_any_change_expected_are_those_of_no_change():
         lambda: floor_cases_needed(0.9, 0.9),
         lambda: flip_rate(1.1),
     ],
+    ids=[str(number) for number in range(12)],
 )
 def test_questions_without_an_answer_are_refused(call):
     with pytest.raises(ValueError, match=r"."):

@@ -48,4 +48,4 @@ def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk
 
     result = desk.run("--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  current *", "*gone: missing:answer: *"])
+    result.stdout.fnmatch_lines(["  current *", "*gone: missing:answer: there is no module *"])

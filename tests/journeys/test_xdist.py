@@ -6,7 +6,7 @@ import pytest
 
 PROCESSES = ("-n", "2")
 VARIANTS = {
-    "draft": '{provider: python, function: "answers:answer", user: "Say: {{ input }}"}',
+    "draft": '{provider: python, function: "answers:answer"}',
     "worse": "{provider: recorded, replies: worse.jsonl}",
 }
 
