@@ -25,7 +25,7 @@ FEWEST = 30
 #: further a greedy reply runs, the likelier that has sent it another way.
 BEGINNING = 24
 #: A base that agrees with itself less often than this is too noisy to be compared by its words.
-STEADY = 0.9
+STEADY = 0.6
 _PROVEN = 0.01
 
 Answers = Mapping[str, Reply | FtgateError]
