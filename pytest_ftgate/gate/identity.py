@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
@@ -17,15 +18,10 @@ from pytest_ftgate.gate.proportion import mcnemar_midp
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan import Ask
 
-__all__ = ["BEGINNING", "FEWEST", "STEADY", "Answers", "Identity", "prove", "served_model"]
+__all__ = ["FEWEST", "Answers", "Identity", "prove", "served_model"]
 
 #: Fewer replies than this show nothing.
 FEWEST = 30
-#: Characters of a reply that are compared: batched decoding turns on the last bit, and the
-#: further a greedy reply runs, the likelier that has sent it another way.
-BEGINNING = 24
-#: A base that agrees with itself less often than this is too noisy to be compared by its words.
-STEADY = 0.6
 _PROVEN = 0.01
 
 Answers = Mapping[str, Reply | FtgateError]
@@ -42,34 +38,46 @@ class Identity:
 def prove(probes: Sequence[Sequence[Ask]], answers: Answers) -> Identity:
     """Compare a tuned variant's free-text replies with its base's, and the base with itself.
 
+    Even greedy replies differ from run to run, since batched decoding turns on the last bit and
+    the texts part ways some words later. So what counts is how far two replies run alike: where
+    the variant leaves the base's reply sooner than the base leaves its own, and where later. An
+    adapter without effect does both equally often (sign test, one-sided).
+
     Args:
         probes: the same cases put to the variant, to its base, and to its base a second time.
         answers: what became of the calls.
     """
     texts = [_texts(asks, answers) for asks in probes]
     cases = sorted(set(texts[0]) & set(texts[1]) & set(texts[2]))
-    same = [texts[0][case] == texts[1][case] for case in cases]
-    itself = [texts[1][case] == texts[2][case] for case in cases]
-    n, agree, own = len(cases), sum(same), sum(itself)
+    n = len(cases)
     if n < FEWEST:
         return Identity(
             Outcome.INCONCLUSIVE, f"adapter not proven: {n} replies, {FEWEST} are needed"
         )
+    tuned, base, again = ([text[case] for case in cases] for text in texts)
+    agree, own = _same(tuned, base), _same(again, base)
     told = f"{agree} of {n} replies are the base model's; the base repeats itself on {own} of {n}"
-    gains = sum(s and not i for s, i in zip(same, itself, strict=True))
-    losses = sum(i and not s for s, i in zip(same, itself, strict=True))
-    if mcnemar_midp(gains, losses) <= _PROVEN:
+    apart = [_alike(t, b) - _alike(a, b) for t, b, a in zip(tuned, base, again, strict=True)]
+    later, sooner = sum(d > 0 for d in apart), sum(d < 0 for d in apart)
+    if mcnemar_midp(later, sooner) <= _PROVEN:
         return Identity(Outcome.PASSED, f"tuned model proven: {told}")
-    if own < STEADY * n:
+    if 2 * own < n:
+        # A base that says something else most times, as a sampled one does, can hide a change.
         return Identity(Outcome.INCONCLUSIVE, f"tuned model not proven: {told}")
-    # A few replies always differ, since batched decoding may turn on the last bit.
     return Identity(Outcome.INVALID, f"replies no different from the base model's: {told}")
 
 
 def _texts(asks: Sequence[Ask], answers: Answers) -> dict[str, str]:
     came = {ask.case.id: answers.get(ask.call.fingerprint) for ask in asks}
-    replies = {key: reply for key, reply in came.items() if isinstance(reply, Reply)}
-    return {key: reply.text.strip()[:BEGINNING] for key, reply in replies.items()}
+    return {key: reply.text.strip() for key, reply in came.items() if isinstance(reply, Reply)}
+
+
+def _same(these: Sequence[str], those: Sequence[str]) -> int:
+    return sum(one == other for one, other in zip(these, those, strict=True))
+
+
+def _alike(one: str, other: str) -> int:
+    return len(commonprefix([one, other]))  # noqa: RUF071 - by characters, as is meant
 
 
 def _undated(model: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import xllamacpp
 from gguf import GGUFReader
+from platformdirs import user_cache_path
 
 from pytest_ftgate import weights
 
@@ -39,6 +40,17 @@ variants:
   larger: {like: local, model: smollm2-large}
 gates: {format: {min: 0.50}}
 """
+
+
+@pytest.fixture(scope="session")
+def cache() -> Path:
+    # Of the session, so that it is found before pytester moves the home folder away.
+    return user_cache_path()
+
+
+@pytest.fixture(autouse=True)
+def fetched_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 def zero(adapter: Path) -> None:
