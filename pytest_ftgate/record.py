@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.gate.rates import Accepted
-from pytest_ftgate.gate.side import Cell, cell
+from pytest_ftgate.gate.side import Cell, side_of
 from pytest_ftgate.gate.verdict import Verdict
-from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.score.sheet import Column, rests_on
 from pytest_ftgate.suite.model import Case, Suite, digest
 from pytest_ftgate.suite.reference import source_files
 from pytest_ftgate.weights import sha256_of
@@ -104,7 +104,7 @@ def kept(column: Column, folder: Path) -> dict[str, Kept]:
             row.valid,
             len(row.scores),
             _yardstick(row.case, folder),
-            cell(row, "accuracy").rests_on,
+            rests_on(row),
         )
         for key, row in column.rows.items()
         if row.scores
@@ -157,9 +157,9 @@ def accepted_of(record: Record | None, suite: Suite, variant: str, kind: str) ->
     folder = suite.path.parent
     fresh = {k: one for k, one in known.items() if one.yardstick == _yardstick(cases[k], folder)}
     cells = {key: _cell(k, cases[key], kind) for key, k in fresh.items()}
-    return Accepted(cells, len(known) - len(fresh))
+    return Accepted(side_of(cells), len(known) - len(fresh))
 
 
 def _cell(one: Kept, case: Case, kind: str) -> Cell:
     value = one.correct if kind == "accuracy" else one.valid
-    return Cell(value, max(1, one.repeats), one.rests_on, case.group)
+    return Cell(value, one.repeats, one.rests_on, case.group, case.weight)

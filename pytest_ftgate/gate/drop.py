@@ -6,8 +6,8 @@ ruled out, fails when there really is one, and is open otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -19,7 +19,7 @@ from pytest_ftgate.gate.power import (
     detectable_drop,
     fail_cases_needed,
 )
-from pytest_ftgate.gate.side import Cell, Side
+from pytest_ftgate.gate.side import Side, aligned, unchanged
 from pytest_ftgate.gate.verdict import Check, Outcome
 from pytest_ftgate.gate.words import percent
 
@@ -31,15 +31,16 @@ __all__ = [
     "MOST_MISSING",
     "POWER",
     "UNCHANGED",
+    "Levels",
     "Pairing",
+    "discordance",
     "drop",
     "judged",
-    "mean_of",
     "paired",
 ]
 
-#: Makes pairs of the named cases of two sides.
-Pairing = Callable[[Side, Side, Sequence[str]], Pairs]
+#: Makes pairs of two aligned sides.
+Pairing = Callable[[Side, Side], Pairs]
 
 #: Said where both sides rest on the same calls and the same replies.
 UNCHANGED = "unchanged: the same replies"
@@ -59,13 +60,26 @@ CONFIDENCE = 0.95
 _USUAL_DISCORDANCE = 0.10
 
 
-def judged(pairs: Pairs, margin: float, alarm: float) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The risks that one check may take.
+
+    Attributes:
+        miss: of passing a drop as large as the margin.
+        alarm: of failing a variant that dropped nothing.
+    """
+
+    miss: float = MISS
+    alarm: float = ALARM
+
+
+def judged(pairs: Pairs, margin: float, levels: Levels) -> Outcome:
     """Return what *pairs* show about a drop of *margin*."""
     if pairs.groups is not None and pairs.groups < FEWEST_GROUPS:
         return Outcome.INCONCLUSIVE
-    if p_noninferior(pairs, margin) <= MISS:
+    if p_noninferior(pairs, margin) <= levels.miss:
         return Outcome.PASSED
-    return Outcome.FAILED if p_drop(pairs) <= alarm else Outcome.INCONCLUSIVE
+    return Outcome.FAILED if p_drop(pairs) <= levels.alarm else Outcome.INCONCLUSIVE
 
 
 def drop(  # noqa: PLR0913 - the rule's parameters, each by name
@@ -74,7 +88,7 @@ def drop(  # noqa: PLR0913 - the rule's parameters, each by name
     *,
     against: str,
     margin: float,
-    alarm: float,
+    levels: Levels,
     chance: float = 0.0,
     pairing: Pairing | None = None,
 ) -> Check:
@@ -85,58 +99,49 @@ def drop(  # noqa: PLR0913 - the rule's parameters, each by name
         after: the variant.
         against: what *before* is called in the report.
         margin: the largest drop allowed, as a share.
-        alarm: the risk of failing without a drop, for this check alone.
+        levels: the risks that this check alone may take.
         chance: the rate that guessing reaches.
-        pairing: how the cases are weighed together; by default each counts the same.
+        pairing: how the cases are weighed together; by default each counts by its weight.
     """
     make = pairing or paired
-    both = [key for key in after if key in before]
-    known = [k for k in both if before[k].value is not None and after[k].value is not None]
-    missing = len(both) - len(known)
-    if len(known) < 2:  # noqa: PLR2004 - one case shows nothing about a population
-        note = f"{len(known)} of {len(both)} cases can be compared"
+    before, after = aligned(before, after)
+    known = before.known & after.known
+    n, missing = int(known.sum()), int((~known).sum())
+    if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
+        note = f"{n} of {n + missing} cases can be compared"
         return Check(
-            against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=len(known),
-            after=mean_of(after), before=mean_of(before), missing=missing, note=note,
+            against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n,
+            after=after.mean, before=before.mean, missing=missing, note=note,
         )  # fmt: skip
-    pairs = make(before, after, known)
-    check = replace(_described(pairs, against, margin, alarm), missing=missing)
-    if all(before[key].rests_on == after[key].rests_on for key in both):
+    pairs = make(before.where(known), after.where(known))
+    check = replace(_described(pairs, against, margin, levels), missing=missing)
+    if unchanged(before, after):
         return replace(check, outcome=Outcome.PASSED, note=UNCHANGED)
     if pairs.before - margin <= chance:
         note = f"{against} is at {percent(pairs.before)}, so a drop from it could not be seen"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     if missing:
-        return _with_missing(check, before, after, both, make)
+        return _with_missing(check, before, after, levels, make)
     return _settled(check, pairs)
 
 
-def mean_of(side: Side) -> float:
-    """Return the mean of the cases that brought a reply; 0 for none."""
-    values = [cell.value for cell in side.values() if cell.value is not None]
-    return sum(values) / len(values) if values else 0.0
-
-
-def paired(before: Side, after: Side, keys: Sequence[str]) -> Pairs:
-    """Pair the cases *keys* of two sides, each counting the same."""
-    b, a = [before[key] for key in keys], [after[key] for key in keys]
-    grouped = any(cell.group is not None for cell in a)
-    # A case without a group stands for itself.
-    groups = [cell.group or f"\0{key}" for key, cell in zip(keys, a, strict=True)]
+def paired(before: Side, after: Side) -> Pairs:
+    """Pair two aligned sides of known values."""
     return pair(
-        [cell.value or 0.0 for cell in b],
-        [cell.value or 0.0 for cell in a],
-        before_repeats=[cell.repeats for cell in b],
-        after_repeats=[cell.repeats for cell in a],
-        groups=groups if grouped else None,
+        before.values,
+        after.values,
+        before_repeats=before.repeats,
+        after_repeats=after.repeats,
+        groups=after.groups,
+        weights=after.weights,
     )
 
 
-def _described(pairs: Pairs, against: str, margin: float, alarm: float) -> Check:
+def _described(pairs: Pairs, against: str, margin: float, levels: Levels) -> Check:
     low, high = tango_interval(pairs, CONFIDENCE)
     return Check(
         against=against,
-        outcome=judged(pairs, margin, alarm),
+        outcome=judged(pairs, margin, levels),
         limit=margin,
         n=int(pairs.n),
         before=pairs.before,
@@ -148,8 +153,12 @@ def _described(pairs: Pairs, against: str, margin: float, alarm: float) -> Check
         losses=pairs.losses,
         p_pass=p_noninferior(pairs, margin),
         p_fail=p_drop(pairs),
-        alarm=alarm,
-        detectable=_or_none(detectable_drop, pairs.effective, _discordance(pairs), POWER, alarm),
+        miss=levels.miss,
+        alarm=levels.alarm,
+        discordance=discordance(pairs),
+        detectable=_or_none(
+            detectable_drop, pairs.effective, discordance(pairs), POWER, levels.alarm
+        ),
     )
 
 
@@ -161,11 +170,12 @@ def _settled(check: Check, pairs: Pairs) -> Check:
     if pairs.groups is not None and pairs.groups < FEWEST_GROUPS:
         note = f"{pairs.groups} groups of related cases; at least {FEWEST_GROUPS} are needed"
         return replace(check, note=note)
-    least = _or_none(certifiable_margin, pairs.effective, _discordance(pairs), POWER)
+    least = _or_none(certifiable_margin, pairs.effective, discordance(pairs), POWER)
     return replace(check, certifiable=least, needed=_more(pairs, check))
 
 
-def _discordance(pairs: Pairs) -> float:
+def discordance(pairs: Pairs) -> float:
+    """Return the share of cases on which the sides disagree, as far as so few can tell."""
     seen = (pairs.gains + pairs.losses) / pairs.n
     # Few cases say little about it: as if ten more had been seen that behave as usual.
     weight = 10.0
@@ -184,33 +194,28 @@ def _or_none(of: Callable[..., float], *numbers: float) -> float | None:
 
 def _more(pairs: Pairs, check: Check) -> int | None:
     """Return how many further cases would settle the check if the truth is what was seen."""
-    discordance, seen = _discordance(pairs), -pairs.delta
+    disagree, seen = discordance(pairs), -pairs.delta
     try:
         if seen >= check.limit:
-            wanted = fail_cases_needed(seen, max(discordance, seen), POWER, check.alarm)
+            wanted = fail_cases_needed(seen, max(disagree, seen), POWER, check.alarm)
         else:
             # Half of a small drop is usually noise; planning on all of it would ask for too much.
-            wanted = cases_needed(check.limit, discordance, POWER, drop=max(0.0, seen / 2))
+            wanted = cases_needed(check.limit, disagree, POWER, drop=max(0.0, seen / 2))
     except ValueError:
         return None
     return max(1, ceil((wanted - pairs.effective) * pairs.n / pairs.effective))
 
 
-def _with_missing(check: Check, before: Side, after: Side, keys: list[str], make: Pairing) -> Check:
+def _with_missing(check: Check, before: Side, after: Side, levels: Levels, make: Pairing) -> Check:
     """Judge again with every missing reply a loss, and a gain; a verdict must survive both."""
-    missing = check.missing
-    check = replace(check, note=f"{missing} of {len(keys)} cases brought no reply")
-    if missing > MOST_MISSING * len(keys):
+    check = replace(check, note=f"{check.missing} of {len(after)} cases brought no reply")
+    if check.missing > MOST_MISSING * len(after):
         return replace(check, outcome=Outcome.INCONCLUSIVE)
-    if _lopsided(before, after, keys):
+    if _lopsided(before, after):
         note = f"{check.note}, far more on one side than on the other"
         return replace(check, outcome=Outcome.INCONCLUSIVE, note=note)
     outcomes = {
-        judged(
-            make(_filled(before, 1.0 - value), _filled(after, value), keys),
-            check.limit,
-            check.alarm,
-        )
+        judged(make(before.filled(1.0 - value), after.filled(value)), check.limit, levels)
         for value in (0.0, 1.0)
     }
     if outcomes == {check.outcome}:
@@ -218,16 +223,9 @@ def _with_missing(check: Check, before: Side, after: Side, keys: list[str], make
     return replace(check, outcome=Outcome.INCONCLUSIVE, note=f"{check.note}; they could turn it")
 
 
-def _filled(side: Side, value: float) -> Side:
-    return {
-        key: Cell(value, 1, cell.rests_on, cell.group) if cell.value is None else cell
-        for key, cell in side.items()
-    }
-
-
-def _lopsided(before: Side, after: Side, keys: list[str]) -> bool:
+def _lopsided(before: Side, after: Side) -> bool:
     from scipy.stats import fisher_exact  # rarely needed, and a second to import
 
-    gone = [sum(side[key].value is None for key in keys) for side in (before, after)]
-    table = [[count, len(keys) - count] for count in gone]
+    gone = [int((~one.known).sum()) for one in (before, after)]
+    table = [[count, len(after) - count] for count in gone]
     return bool(fisher_exact(np.array(table)).pvalue < 0.01)  # noqa: PLR2004 - statistics.md 1.10

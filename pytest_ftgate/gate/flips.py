@@ -2,52 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+import numpy as np
+
+from pytest_ftgate.gate.side import Array, Side, aligned
 from pytest_ftgate.gate.verdict import Flip
 from pytest_ftgate.score.sheet import Column, Row
 
-__all__ = ["MOST", "flips"]
+__all__ = ["MOST", "Turned", "flips", "turned"]
 
 #: A verdict carries no more flips than a person would read; the counts are of all.
 MOST = 40
 _LONGEST = 600
 
 
-def flips(
-    before: Column | None,
-    after: Column,
-    value: Callable[[Row], float | None],
-    then: Mapping[str, float | None] | None = None,
-) -> tuple[Flip, ...]:
-    """Return the cases that *before* has and *after* has not, then those gained.
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """The ids of the cases whose score fell, and of those whose score rose."""
+
+    lost: tuple[str, ...]
+    gained: tuple[str, ...]
+
+
+def turned(before: Side | None, after: Side) -> Turned:
+    """Return the cases that turned between two sides.
 
     Args:
-        before: the side compared with; without one, every case that *after* gets wrong is told.
+        before: what is compared with; without it, every case that *after* has wrong is lost.
         after: the variant.
-        value: what is compared of a row.
-        then: the values compared with, where their replies are no longer known.
     """
-    if then is None and before is not None:
-        then = {key: value(row) for key, row in before.rows.items()}
-    turned = [_flip(before, row, value(row), then) for row in after.rows.values()]
-    found = [flip for flip in turned if flip is not None]
-    return tuple(sorted(found, key=lambda flip: not flip.lost))
+    was: Array = np.ones(len(after))
+    if before is not None:
+        before, after = aligned(before, after)
+        was = before.values
+    with np.errstate(invalid="ignore"):
+        found = [np.flatnonzero(after.values < was), np.flatnonzero(after.values > was)]
+    lost, gained = (tuple(after.keys[index] for index in indices) for indices in found)
+    return Turned(lost, gained)
 
 
-def _flip(
-    before: Column | None, row: Row, now: float | None, then: Mapping[str, float | None] | None
-) -> Flip | None:
+def flips(before: Column | None, after: Column, told: Turned) -> tuple[Flip, ...]:
+    """Return what a reader is shown of the first cases that turned, the lost ones first.
+
+    Args:
+        before: the side compared with, or None where its replies are no longer known.
+        after: the variant.
+        told: which cases turned.
+    """
+    ranked = [(key, True) for key in told.lost] + [(key, False) for key in told.gained]
+    return tuple(_flip(before, after.rows[key], lost=lost) for key, lost in ranked[:MOST])
+
+
+def _flip(before: Column | None, row: Row, *, lost: bool) -> Flip:
     old = before.rows.get(row.case.id) if before else None
-    was = 1.0 if then is None else then.get(row.case.id)
-    if now is None or was is None or now == was:
-        return None
     expected = row.case.expected
     broken = next((score.broken for score in row.scores if score.broken), None)
     return Flip(
         case=row.case.id,
         where=row.case.where,
-        lost=now < was,
+        lost=lost,
         shown=row.case.shown[:_LONGEST],
         expected=" | ".join(map(str, expected)) if isinstance(expected, list) else str(expected),
         before=_text(old) if old else "",

@@ -2,69 +2,87 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 
-from pytest_ftgate.gate.drop import ALARM, CONFIDENCE, MISS, MOST_MISSING, POWER, mean_of
+import numpy as np
+
+from pytest_ftgate.gate.drop import CONFIDENCE, MOST_MISSING, POWER, Levels
 from pytest_ftgate.gate.power import floor_cases_needed
 from pytest_ftgate.gate.proportion import clopper_pearson, lower_bound, upper_bound
-from pytest_ftgate.gate.side import Side
+from pytest_ftgate.gate.side import Array, Side
 from pytest_ftgate.gate.verdict import Check, Outcome
 
 __all__ = ["floor"]
 
 
-def floor(after: Side, *, least: float) -> Check:
-    """Hold the variant's rate against a floor, by exact one-sided bounds."""
-    values = _units(after)
-    n, right = len(values), sum(values)
-    missing = sum(cell.value is None for cell in after.values())
+def floor(after: Side, *, least: float, levels: Levels | None = None) -> Check:
+    """Hold the variant's rate against a floor, by exact one-sided bounds.
+
+    With groups the unit is the group's mean; unequal weights count as so many fewer cases
+    (Kish's design effect).
+    """
+    levels = levels or Levels()
+    rate, n = _rate(after.where(after.known))
+    missing = int((~after.known).sum())
     if n < 2:  # noqa: PLR2004 - as for a drop
-        note = f"{n} of {len(after)} cases brought a reply"
+        note = f"{len(after) - missing} of {len(after)} cases brought a reply"
         return Check(
-            against="floor", outcome=Outcome.INCONCLUSIVE, limit=least, n=n,
-            after=mean_of(after), missing=missing, note=note,
+            against="floor", outcome=Outcome.INCONCLUSIVE, limit=least, n=len(after) - missing,
+            after=after.mean, missing=missing, note=note,
         )  # fmt: skip
-    low, high = clopper_pearson(right, n, CONFIDENCE)
+    low, high = clopper_pearson(rate * n, n, CONFIDENCE)
     check = Check(
         against="floor",
-        outcome=_floor_outcome(right, n, missing, least),
+        outcome=_outcome(rate * n, n, missing, least, levels),
         limit=least,
-        n=n,
+        n=len(after) - missing,
         effective=n,
-        after=right / n,
+        after=rate,
         low=float(low),
         high=float(high),
+        miss=levels.miss,
+        alarm=levels.alarm,
         missing=missing,
         note=f"{missing} of {len(after)} cases brought no reply" if missing else "",
     )
     if check.outcome is Outcome.INCONCLUSIVE:
-        return replace(check, needed=_more_for_floor(check))
+        return replace(check, needed=_more(check))
     return check
 
 
-def _units(side: Side) -> list[float]:
-    """Return what counts as one: a case, or the mean of a group of related ones."""
-    groups: dict[str, list[float]] = defaultdict(list)
-    for key, cell in side.items():
-        if cell.value is not None:
-            # A case without a group stands for itself.
-            groups[cell.group or f"\0{key}"].append(cell.value)
-    return [sum(values) / len(values) for values in groups.values()]
+def _rate(known: Side) -> tuple[float, float]:
+    """Return the rate, and the number of units that it rests on."""
+    values, weights = known.values, known.weights
+    if not len(known):
+        return 0.0, 0.0
+    weights = np.ones_like(values) if weights is None else weights
+    if known.groups is not None:
+        values, weights = _by_group(known.groups, values, weights)
+    units = float(weights.sum() ** 2 / np.sum(weights**2))
+    # Equal weights are a plain count, which rounding must not touch.
+    units = float(values.size) if np.ptp(weights) == 0 else units
+    return float(np.average(values, weights=weights)), units
 
 
-def _floor_outcome(right: float, n: int, missing: int, least: float) -> Outcome:
+def _by_group(groups: object, values: Array, weights: Array) -> tuple[Array, Array]:
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    sizes, sums = np.bincount(codes), np.bincount(codes, weights)
+    return np.bincount(codes, values * weights) / sums, sums / sizes
+
+
+def _outcome(right: float, n: float, missing: int, least: float, levels: Levels) -> Outcome:
     if missing > MOST_MISSING * (n + missing):
         return Outcome.INCONCLUSIVE
     # A missing reply counts against a pass and against a fail.
-    if lower_bound(right, n + missing, MISS) >= least:
+    if lower_bound(right, n + missing, levels.miss) >= least:
         return Outcome.PASSED
-    below = upper_bound(right + missing, n + missing, ALARM) < least
+    below = upper_bound(right + missing, n + missing, levels.alarm) < least
     return Outcome.FAILED if below else Outcome.INCONCLUSIVE
 
 
-def _more_for_floor(check: Check) -> int | None:
+def _more(check: Check) -> int | None:
     try:
-        return max(1, floor_cases_needed(check.limit, check.after, POWER, MISS) - check.n)
+        wanted = floor_cases_needed(check.limit, check.after, POWER, check.miss)
     except ValueError:
         return None
+    return max(1, round(wanted - check.effective))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
 
-from pytest_ftgate.gate.drop import MISS, MOST_MISSING, Pairing, drop, paired
-from pytest_ftgate.gate.flips import MOST, flips
-from pytest_ftgate.gate.multiple import holm
-from pytest_ftgate.gate.paired import Pairs, p_drop, p_noninferior, tango_interval
+import numpy as np
+
+from pytest_ftgate.gate.drop import MOST_MISSING, Levels, Pairing, drop, paired
+from pytest_ftgate.gate.flips import Turned, flips, turned
+from pytest_ftgate.gate.paired import Pairs
 from pytest_ftgate.gate.rates import alarm_of
 from pytest_ftgate.gate.resample import macro_difference
 from pytest_ftgate.gate.side import Side, side
-from pytest_ftgate.gate.verdict import Check, Flip, Outcome, SkillChange, Verdict
+from pytest_ftgate.gate.slices import members, slices
+from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points, size
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import ForgettingGate, Suite
@@ -22,7 +22,6 @@ __all__ = ["judge_forgetting"]
 
 #: A skill is called kept where a loss of this size can be ruled out.
 _KEPT_WITHIN = 0.10
-_CONFIDENCE = 0.95
 #: From this share of the lost answers on, their shape is worth a sentence.
 _TELLING = 0.25
 
@@ -39,111 +38,76 @@ def judge_forgetting(suite: Suite, gate: ForgettingGate, column: Column, base: C
         column: the variant's scores on the skills cases.
         base: its base's scores on the same cases.
     """
-    alarm = alarm_of(suite)
-    changes = _changes(column, base, alarm)
+    levels = Levels(alarm=alarm_of(suite))
+    before, after = side(base, "accuracy"), side(column, "accuracy")
+    skills = members(column.cases, ["skill"])
+    lost = slices(before, after, skills, margin=_KEPT_WITHIN, levels=levels)
     check = drop(
-        side(base, "accuracy"),
-        side(column, "accuracy"),
+        before,
+        after,
         against="base",
         margin=gate.max_drop,
-        alarm=alarm,
+        levels=levels,
         pairing=_macro(column),
     )
-    outcome = _outcome(check, changes)
-    turned = flips(base, column, lambda row: row.correct)
+    outcome = _outcome(check, lost)
+    told = turned(before, after)
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=column.variant,
         outcome=outcome,
-        headline=_headline(outcome, check, changes),
+        headline=_headline(outcome, check, lost),
         checks=(check,),
-        skills=changes,
-        flips=turned[:MOST],
-        lost=sum(flip.lost for flip in turned),
-        gained=sum(not flip.lost for flip in turned),
-        notes=tuple(note for note in (check.note, _signature(suite, turned)) if note),
+        slices=lost,
+        flips=flips(base, column, told),
+        lost=len(told.lost),
+        gained=len(told.gained),
+        notes=tuple(filter(None, [check.note, _signature(suite, column, told)])),
         next=tuple(_next(suite, column.variant, outcome, check)),
     )
 
 
-def _skill_of(column: Column, key: str) -> str:
-    return column.rows[key].case.skill or "other"
-
-
 def _macro(column: Column) -> Pairing:
-    def by_skill(before: Side, after: Side, keys: Sequence[str]) -> Pairs:
-        skills: dict[str, list[str]] = defaultdict(list)
-        for key in keys:
-            skills[_skill_of(column, key)].append(key)
-        return macro_difference([paired(before, after, own) for own in skills.values()])
+    def by_skill(before: Side, after: Side) -> Pairs:
+        skills = np.array([column.rows[key].case.skill or "other" for key in after.keys])
+        own = [skills == skill for skill in dict.fromkeys(skills)]
+        return macro_difference([paired(before.where(one), after.where(one)) for one in own])
 
     return by_skill
 
 
-def _changes(column: Column, base: Column, alarm: float) -> tuple[SkillChange, ...]:
-    before, after = side(base, "accuracy"), side(column, "accuracy")
-    skills: dict[str, list[str]] = defaultdict(list)
-    for key, cell in after.items():
-        if cell.value is not None and key in before and before[key].value is not None:
-            skills[_skill_of(column, key)].append(key)
-    pairs = {skill: paired(before, after, keys) for skill, keys in skills.items()}
-    if not pairs:
-        return ()
-    adjusted = holm([p_drop(one) for one in pairs.values()])
-    told = [
-        _change(skill, one, float(p), alarm)
-        for (skill, one), p in zip(pairs.items(), adjusted, strict=True)
-    ]
-    return tuple(sorted(told, key=lambda change: change.change))
-
-
-def _change(skill: str, pairs: Pairs, adjusted: float, alarm: float) -> SkillChange:
-    low, high = tango_interval(pairs, _CONFIDENCE)
-    kept = p_noninferior(pairs, _KEPT_WITHIN) <= MISS
-    return SkillChange(
-        skill=skill,
-        n=int(pairs.n),
-        before=pairs.before,
-        after=pairs.after,
-        low=low,
-        high=high,
-        p_drop=adjusted,
-        state="lost" if adjusted <= alarm else ("kept" if kept else "open"),
-    )
-
-
-def _outcome(check: Check, changes: tuple[SkillChange, ...]) -> Outcome:
+def _outcome(check: Check, changes: tuple[Slice, ...]) -> Outcome:
     lost = any(change.state == "lost" for change in changes)
     # Too many missing replies leave everything open, a lost skill too.
     trustworthy = check.informative and check.missing <= MOST_MISSING * (check.n + check.missing)
     return Outcome.FAILED if lost and trustworthy else check.outcome
 
 
-def _headline(outcome: Outcome, check: Check, changes: tuple[SkillChange, ...]) -> str:
+def _headline(outcome: Outcome, check: Check, changes: tuple[Slice, ...]) -> str:
     if check.before is None:
         return check.note
     told = (
         f"general skills {percent(check.before)} → {percent(check.after)}, "
         f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
     )
-    lost = [change.skill for change in changes if change.state == "lost"]
+    lost = [change.name for change in changes if change.state == "lost"]
     if outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED and lost:
         return f"{told}, but lost: {', '.join(lost)}"
     return told
 
 
-def _signature(suite: Suite, turned: tuple[Flip, ...]) -> str:
+def _signature(suite: Suite, column: Column, told: Turned) -> str:
     """Say how many lost answers have the shape of the suite's labels: narrow tuning's mark."""
     labels = [label for r in suite.reply.format if r.kind == "choice" for label in r.value]
-    lost = [flip for flip in turned if flip.lost]
-    like = [flip for flip in lost if _like_a_label(flip.now.strip(), labels)]
-    if not labels or len(like) < _TELLING * len(lost) or not like:
+    said = [reply.text.strip() for key in told.lost for reply in column.rows[key].replies[:1]]
+    like = [text for text in said if _like_a_label(text, labels)]
+    if not labels or len(like) < _TELLING * len(said) or not like:
         return ""
-    exact = sum(flip.now.strip() in labels for flip in like)
+    exact = sum(text in labels for text in like)
     return (
-        f"{len(like)} of {len(lost)} lost answers look like this suite's labels "
+        f"{len(like)} of {len(said)} lost answers look like this suite's labels "
         f"({exact} are labels, the others invented)"
     )
 

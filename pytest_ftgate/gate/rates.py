@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pytest_ftgate.gate.drop import ALARM, UNCHANGED, drop
-from pytest_ftgate.gate.flips import MOST, flips
+from pytest_ftgate.gate.drop import ALARM, UNCHANGED, Levels, drop
+from pytest_ftgate.gate.flips import Turned, flips, turned
 from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.side import Side, side
-from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict, together
+from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
 from pytest_ftgate.gate.words import percent, points, size
-from pytest_ftgate.score.sheet import Column, Row
+from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
 
 __all__ = ["Accepted", "alarm_of", "judge_rate", "measure", "unmeasured"]
@@ -43,10 +42,6 @@ def _drop_checks(suite: Suite, name: str) -> int:
     )
 
 
-def _value(kind: str) -> Callable[[Row], float | None]:
-    return (lambda row: row.correct) if kind == "accuracy" else (lambda row: row.valid)
-
-
 def judge_rate(
     suite: Suite, gate: RateGate, column: Column, baseline: Column, accepted: Accepted | None
 ) -> Verdict:
@@ -61,7 +56,7 @@ def judge_rate(
     """
     checks = tuple(_checks(suite, gate, column, baseline, accepted))
     outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
-    turned = _turned(gate, column, baseline, accepted, checks[deciding] if checks else None)
+    told, compared = _turned(gate, column, baseline, accepted, checks, deciding)
     return Verdict(
         suite=suite.name,
         line=gate.line,
@@ -71,9 +66,9 @@ def judge_rate(
         headline=_headline(gate.kind, outcome, checks[deciding]) if checks else _NOTHING,
         checks=checks,
         deciding=deciding,
-        flips=turned[:MOST],
-        lost=sum(flip.lost for flip in turned),
-        gained=sum(not flip.lost for flip in turned),
+        flips=flips(compared, column, told),
+        lost=len(told.lost),
+        gained=len(told.gained),
         faults_before=dict(baseline.faults),
         faults_after=dict(column.faults),
         notes=tuple(_notes(column, checks, accepted)),
@@ -90,20 +85,23 @@ def _turned(
     column: Column,
     baseline: Column,
     accepted: Accepted | None,
-    decided: Check | None,
-) -> tuple[Flip, ...]:
+    checks: tuple[Check, ...],
+    deciding: int,
+) -> tuple[Turned, Column | None]:
     """Return the cases that turned against what decided, or else against the baseline."""
-    against_accepted = decided is not None and decided.against == "accepted"
-    if accepted is not None and (against_accepted or (column is baseline and accepted.cells)):
-        then = {key: cell.value for key, cell in accepted.cells.items()}
-        return flips(None, column, _value(gate.kind), then)
-    return flips(baseline if column is not baseline else None, column, _value(gate.kind))
+    mine = side(column, gate.kind)
+    by_accepted = bool(checks) and checks[deciding].against == "accepted"
+    if accepted is not None and (by_accepted or (column is baseline and len(accepted.cells))):
+        return turned(accepted.cells, mine), None
+    if column is baseline:
+        return turned(None, mine), None
+    return turned(side(baseline, gate.kind), mine), baseline
 
 
 def _checks(
     suite: Suite, gate: RateGate, column: Column, baseline: Column, accepted: Accepted | None
 ) -> list[Check]:
-    mine, alarm = side(column, gate.kind), alarm_of(suite)
+    mine, levels = side(column, gate.kind), Levels(alarm=alarm_of(suite))
     chance = _chance(suite) if gate.kind == "accuracy" else 0.0
     found = [floor(mine, least=gate.min)] if gate.min is not None else []
     if gate.max_drop is None:
@@ -112,12 +110,12 @@ def _checks(
     if column is not baseline:
         theirs = side(baseline, gate.kind)
         found.append(
-            drop(theirs, mine, against=suite.baseline, margin=margin, alarm=alarm, chance=chance)
+            drop(theirs, mine, against=suite.baseline, margin=margin, levels=levels, chance=chance)
         )
     # Where every accepted case is stale there is nothing left to compare with.
-    if accepted is not None and accepted.cells:
+    if accepted is not None and len(accepted.cells):
         check = drop(
-            accepted.cells, mine, against="accepted", margin=margin, alarm=alarm, chance=chance
+            accepted.cells, mine, against="accepted", margin=margin, levels=levels, chance=chance
         )
         found.append(replace(check, stale=accepted.stale))
     return found
@@ -145,13 +143,12 @@ def _notes(column: Column, checks: tuple[Check, ...], accepted: Accepted | None)
     if accepted is not None and accepted.stale:
         told = "the case or how it is marked has changed; accept again with --ftgate-accept"
         found.append(f"{accepted.stale} accepted cases are stale: {told}")
-    stops = [reply.stop for row in column.rows.values() for reply in row.replies]
     for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
-        if stops.count(stop):
-            found.append(f"{stops.count(stop)} of {len(stops)} replies were {word}")
-    if any(row.missing for row in column.rows.values()):
-        first = next(row.missing[0] for row in column.rows.values() if row.missing)
-        found.append(f"no reply to {sum(map(bool, column.missing))} cases; first: {first}")
+        if column.stops[stop]:
+            found.append(f"{column.stops[stop]} of {column.stops.total()} replies were {word}")
+    if column.missing:
+        first = column.missing[0].missing[0]
+        found.append(f"no reply to {len(column.missing)} cases; first: {first}")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Check", "Flip", "Outcome", "SkillChange", "Verdict", "together"]
+__all__ = ["Check", "Flip", "Outcome", "Slice", "Verdict", "together"]
 
 
 class Outcome(StrEnum):
@@ -30,7 +30,9 @@ class Check:
         low, high: 95 % interval, of the change or, for a floor, of the rate.
         gains, losses: cases won and lost (fractions where replies were repeated).
         p_pass: how easily such figures come from a drop as large as the margin.
-        p_fail: how easily they come from no drop at all; it is held against *alarm*.
+        p_fail: how easily they come from no drop at all.
+        miss, alarm: what p_pass and p_fail are held against.
+        discordance: the share of cases on which the sides disagree.
         detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
         needed: how many cases more would settle it, where it is open and more would help.
@@ -52,7 +54,9 @@ class Check:
     losses: float = 0.0
     p_pass: float | None = None
     p_fail: float | None = None
+    miss: float = 0.05
     alarm: float = 0.01
+    discordance: float | None = None
     detectable: float | None = None
     certifiable: float | None = None
     needed: int | None = None
@@ -88,10 +92,16 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SkillChange:
-    """What became of one general skill: ``lost``, ``kept`` or ``open``."""
+class Slice:
+    """What became of one part of the cases: ``lost``, ``kept`` or ``open``.
 
-    skill: str
+    Attributes:
+        kind: what the part shares: ``skill``, ``tag``, ``label`` or ``language``.
+        name: which of them.
+    """
+
+    kind: str
+    name: str
     n: int
     before: float
     after: float
@@ -130,7 +140,7 @@ class Verdict:
     gated: bool = True
     checks: tuple[Check, ...] = ()
     deciding: int = 0
-    skills: tuple[SkillChange, ...] = ()
+    slices: tuple[Slice, ...] = ()
     flips: tuple[Flip, ...] = ()
     lost: int = 0
     gained: int = 0

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
-from pytest_ftgate.gate.verdict import Check, Outcome, SkillChange, Verdict
+from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import interval, percent, points
 
-__all__ = ["grid", "skill_rows", "verdict_rows", "word"]
+__all__ = ["grid", "slice_rows", "verdict_rows", "word"]
 
 _WORDS = {
     Outcome.PASSED: "passed",
@@ -64,11 +64,11 @@ def _around(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
 
 
-def skill_rows(changes: Iterable[SkillChange]) -> list[list[str]]:
-    """Return a row for each skill, the greatest loss first."""
+def slice_rows(changes: Iterable[Slice]) -> list[list[str]]:
+    """Return a row for each slice, in the order given."""
     return [
         [
-            change.skill,
+            change.name,
             percent(change.before),
             percent(change.after),
             f"{points(change.change)} {interval(change.low, change.high)}",

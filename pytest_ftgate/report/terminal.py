@@ -10,7 +10,7 @@ from itertools import chain
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.report.quote import quoted, visible
-from pytest_ftgate.report.tables import grid, skill_rows, verdict_rows
+from pytest_ftgate.report.tables import grid, slice_rows, verdict_rows
 
 __all__ = ["section", "summary"]
 
@@ -22,10 +22,10 @@ _FLIPS = {0: 3, 1: 10}
 def section(verdict: Verdict, verbosity: int = 0) -> str:
     """Return the section of one verdict that blocks."""
     lines = [visible(verdict.headline), *_certainty(verdict.check)]
-    if verdict.skills:
+    if verdict.slices:
         table = grid(
-            skill_rows(verdict.skills),
-            ["skill", "before", "after", "change", "n", "verdict"],
+            slice_rows(verdict.slices),
+            [verdict.slices[0].kind, "before", "after", "change", "n", "verdict"],
             right=(1, 2, 4),
         )
         lines += ["", *_indented(table)]

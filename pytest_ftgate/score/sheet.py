@@ -6,17 +6,25 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan import Ask
 from pytest_ftgate.score.content import content
 from pytest_ftgate.score.form import Broken, form, validator
-from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.reference import function
 
-__all__ = ["Column", "Row", "Score", "ready", "score"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+__all__ = ["Column", "Row", "Score", "ready", "rests_on", "score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +73,87 @@ class Row:
         return _mean([s.valid for s in self.scores]) if self.case.format else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Column:
-    """One variant's scores over a set of cases, by case id."""
+    """One variant's scores over a set of cases, by case id.
+
+    What gates compare is worked out once, as arrays of shape (n,) in the order of *rows*.
+    """
 
     variant: str
     rows: Mapping[str, Row]
 
-    @property
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        """The cases."""
+        return tuple(row.case for row in self.rows.values())
+
+    @cached_property
+    def correct(self) -> Array:
+        """The mean content score of each case, 0 to 1; NaN where there is none."""
+        return _array(row.correct for row in self.rows.values())
+
+    @cached_property
+    def valid(self) -> Array:
+        """The share of each case's repeats whose form holds; NaN where there is none."""
+        return _array(row.valid for row in self.rows.values())
+
+    @cached_property
+    def repeats(self) -> Array:
+        """How many replies each case rests on, at least 1."""
+        return _array(len(row.scores) or 1 for row in self.rows.values())
+
+    @cached_property
+    def marked(self) -> NDArray[np.bool_]:
+        """Which cases a reply can be right or wrong about."""
+        return _array(case.marked for case in self.cases).astype(bool)
+
+    @cached_property
+    def formed(self) -> NDArray[np.bool_]:
+        """Which cases ask for a form."""
+        return _array(bool(case.format) for case in self.cases).astype(bool)
+
+    @cached_property
+    def groups(self) -> tuple[str | None, ...]:
+        """Which cases are related; empty where none is."""
+        found = tuple(case.group for case in self.cases)
+        return found if any(found) else ()
+
+    @cached_property
+    def weights(self) -> Array:
+        """How much each case counts."""
+        return _array(case.weight for case in self.cases)
+
+    @cached_property
     def missing(self) -> tuple[Row, ...]:
         """The cases for which no reply came."""
         return tuple(row for row in self.rows.values() if not row.scores)
 
-    @property
+    @cached_property
     def faults(self) -> Counter[str]:
         """How often each kind of broken form occurs."""
         scores = (score for row in self.rows.values() for score in row.scores)
         return Counter(score.broken.kind for score in scores if score.broken)
 
+    @cached_property
+    def stops(self) -> Counter[str]:
+        """How often replies ended for each reason."""
+        return Counter(reply.stop for row in self.rows.values() for reply in row.replies)
+
+
+def _array(values: Iterable[float | None]) -> Array:
+    import numpy as np  # not before a gate runs
+
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def rests_on(row: Row) -> str:
+    """Return a digest of the calls and the replies of *row*, as 16 hexadecimal digits."""
+    return digest([row.calls, [reply.text for reply in row.replies]])[:16]
 
 
 def score(

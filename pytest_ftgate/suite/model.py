@@ -45,6 +45,8 @@ class Case:
         vars: further values that templates may name.
         score: how its content is marked, where it differs from the suite's own.
         format: the form it must have, where it differs from the suite's own.
+        weight: how much it counts beside the others.
+        must_pass: a wrong reply to this case alone fails the accuracy gate.
     """
 
     id: str
@@ -61,6 +63,13 @@ class Case:
     skill: str | None = None
     difficulty: int | None = None
     language: str | None = None
+    weight: float = 1.0
+    must_pass: bool = False
+
+    @property
+    def marked(self) -> bool:
+        """Whether a reply to it can be right or wrong."""
+        return self.expected is not None or self.score.kind == "python"
 
     @property
     def yardstick(self) -> str:

@@ -2,24 +2,24 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_ftgate.gate.drop import UNCHANGED, drop
-from pytest_ftgate.gate.side import Cell, Side
+from pytest_ftgate.gate.drop import UNCHANGED, Levels, drop
+from pytest_ftgate.gate.side import Cell, Side, side_of
 from pytest_ftgate.gate.verdict import Check, Outcome
-
-ALARM = 0.01
 
 
 def side(values: Sequence[float | None], name: str, *, groups: int | None = None) -> Side:
-    return {
-        f"case-{i}": Cell(
-            value, 1, f"{name}-{i}", None if groups is None else f"group-{i % groups}"
-        )
-        for i, value in enumerate(values)
-    }
+    return side_of(
+        {
+            f"case-{i}": Cell(
+                value, 1, f"{name}-{i}", None if groups is None else f"group-{i % groups}"
+            )
+            for i, value in enumerate(values)
+        }
+    )
 
 
 def compared(before: Sequence[float | None], after: Sequence[float | None], **rule) -> Check:
-    given = {"against": "current", "margin": 0.05, "alarm": ALARM, **rule}
+    given = {"against": "current", "margin": 0.05, "levels": Levels(), **rule}
     return drop(side(before, "b"), side(after, "a"), **given)
 
 
@@ -51,7 +51,7 @@ def test_equal_results_on_few_cases_tell_nothing_and_say_how_many_are_missing() 
 def test_the_same_calls_and_replies_pass_however_few_they_are() -> None:
     once = side(marks(4, 1), "same")
 
-    check = drop(once, once, against="accepted", margin=0.05, alarm=ALARM)
+    check = drop(once, once, against="accepted", margin=0.05, levels=Levels())
 
     assert (check.outcome, check.note) == (Outcome.PASSED, UNCHANGED)
 
@@ -115,7 +115,7 @@ def test_replies_missing_on_one_side_alone_leave_the_verdict_open() -> None:
 def test_fewer_than_ten_groups_show_nothing() -> None:
     before, after = (side(marks(100, 0), name, groups=5) for name in "ba")
 
-    check = drop(before, after, against="current", margin=0.05, alarm=ALARM)
+    check = drop(before, after, against="current", margin=0.05, levels=Levels())
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert "5 groups" in check.note
@@ -123,7 +123,7 @@ def test_fewer_than_ten_groups_show_nothing() -> None:
 
 def test_cases_that_only_one_side_has_are_left_out() -> None:
     check = drop(
-        side(marks(100, 0), "b"), side(marks(80, 0), "a"), against="x", margin=0.05, alarm=ALARM
+        side(marks(100, 0), "b"), side(marks(80, 0), "a"), against="x", margin=0.05, levels=Levels()
     )
 
     assert check.n == 80

@@ -1,13 +1,13 @@
 import pytest
 
 from pytest_ftgate.gate.floor import floor
-from pytest_ftgate.gate.side import Cell, Side
+from pytest_ftgate.gate.side import Cell, Side, side_of
 from pytest_ftgate.gate.verdict import Outcome
 
 
 def cells(right: int, wrong: int, missing: int = 0) -> Side:
     values = [1.0] * right + [0.0] * wrong + [None] * missing
-    return {str(i): Cell(value, 1, str(i)) for i, value in enumerate(values)}
+    return side_of({str(i): Cell(value, 1, str(i)) for i, value in enumerate(values)})
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,14 @@ def test_kept_skills_pass() -> None:
     verdict = judged(KEPT)
 
     assert verdict.outcome is Outcome.PASSED
-    assert {change.state for change in verdict.skills} == {"kept"}
+    assert {change.state for change in verdict.slices} == {"kept"}
 
 
 def test_general_loss_fails_and_names_each_lost_skill_the_worst_first() -> None:
     verdict = judged({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
 
     assert verdict.outcome is Outcome.FAILED
-    assert [change.skill for change in verdict.skills] == ["sums", "facts", "copying"]
+    assert [change.name for change in verdict.slices] == ["sums", "facts", "copying"]
     assert verdict.lost == 145
     assert "60 % → 12 %" in verdict.headline
 

@@ -2,7 +2,7 @@ import pytest
 from columns import column, suite
 
 from pytest_ftgate.gate.rates import Accepted, alarm_of, judge_rate, measure
-from pytest_ftgate.gate.side import Cell, side
+from pytest_ftgate.gate.side import Cell, side, side_of
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.suite.model import ForgettingGate, RateGate
 
@@ -54,7 +54,7 @@ def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -
 
 def test_stale_accepted_cases_are_counted() -> None:
     gate, now = accuracy(max_drop=0.05), column("new", GOOD)
-    before = Accepted({"c000": Cell(1.0, 1, "x"), "c001": Cell(1.0, 1, "y")}, 7)
+    before = Accepted(side_of({"c000": Cell(1.0, 1, "x"), "c001": Cell(1.0, 1, "y")}), 7)
 
     verdict = judge_rate(suite(gate), gate, now, column("current", GOOD), before)
 
