@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import FtgateError, Unavailable
 
 __all__ = ["main"]
 
@@ -29,6 +30,20 @@ def _parser() -> argparse.ArgumentParser:
     weights = verbs.add_parser("weights", help="fetch the weights of a local model")
     weights.add_argument("name", help="such as smollm2-135m")
     weights.set_defaults(run=_weights)
+    why = verbs.add_parser("explain", help="say how a gate of the last run was judged")
+    why.add_argument("node", help="as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]")
+    why.set_defaults(run=_explain)
+    power = verbs.add_parser("power", help="say what the gates of a suite could show; asks nothing")
+    power.add_argument("suite", type=Path)
+    power.set_defaults(run=_power)
+    own = verbs.add_parser("selftest", help="hold a suite's baseline against itself")
+    own.add_argument("suite", type=Path)
+    own.add_argument("--repeats", type=int, default=3, help="live replies to each case")
+    own.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
+    own.add_argument("--seed", type=int, default=0)
+    own.set_defaults(run=_selftest)
+    for verb in (why, power, own):
+        verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files, for editors")
     schema.set_defaults(run=_schema)
     return parser
@@ -38,6 +53,27 @@ def _weights(args: argparse.Namespace) -> None:
     from pytest_ftgate.weights import fetch
 
     print(fetch(args.name))
+
+
+def _explain(args: argparse.Namespace) -> None:
+    from pytest_ftgate.verbs import explain
+
+    print(explain(args.node, args.ledger.parent))
+
+
+def _power(args: argparse.Namespace) -> None:
+    from pytest_ftgate.verbs import power
+
+    print("\n".join(power(args.suite, args.ledger)))
+
+
+def _selftest(args: argparse.Namespace) -> None:
+    from pytest_ftgate.verbs import selftest
+
+    if args.repeats < 2 or args.pairs < 1:  # noqa: PLR2004 - a pair has two runs
+        raise Unavailable("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
+    told = selftest(args.suite, args.ledger, repeats=args.repeats, pairs=args.pairs, seed=args.seed)
+    print("\n".join(told))
 
 
 def _schema(args: argparse.Namespace) -> None:

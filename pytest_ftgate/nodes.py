@@ -6,23 +6,27 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
 from pytest_ftgate.errors import FtgateError, SuiteFaults, did_you_mean
-from pytest_ftgate.gate.feasible import refuse_impossible
+from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
+from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.plan import base_of
 from pytest_ftgate.progress import ticking
 from pytest_ftgate.report.quote import guarded
-from pytest_ftgate.score.sheet import Column, ready
-from pytest_ftgate.session import Judged, Session, session_key
+from pytest_ftgate.score.sheet import ready
+from pytest_ftgate.session import Judged, Session, session_key, whole
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
 
-__all__ = ["GateItem", "SuiteFile", "arrange", "columns_of", "show_plan"]
+if TYPE_CHECKING:
+    from pytest_ftgate.gate.rates import Sides
+
+__all__ = ["GateItem", "SuiteFile", "arrange", "show_plan", "sides_of"]
 
 
 class _Stopped(Exception):
@@ -41,6 +45,7 @@ class SuiteFile(pytest.File):
         try:
             suite = load(self.path, self.config.rootpath)
             refuse_impossible(suite)
+            suite = replace(suite, repeats=repeats_for(suite))
         except SuiteFaults as error:
             raise self.CollectError(str(error)) from error
         for variant in suite.variants.values():
@@ -59,6 +64,7 @@ class GateItem(pytest.Item):
         super().__init__(**kwargs)
         self.judged = judged
         self._notes: tuple[str, ...] = ()
+        self._look = Look()
         self.add_marker("ftgate")
 
     @property
@@ -89,13 +95,18 @@ class GateItem(pytest.Item):
         # A scorer that cannot be used is better found before anything is paid for.
         ready(judged.suite.cases, self.path.parent)
         session.begin(self._selected())
-        with ticking(self.config) as tick:
-            found = session.answers(session.needs(judged), tick)
-        invalid = self._proven(found)
-        if not invalid:
-            session.accepted(judged.suite)
-            columns_of(session, judged)
-        return invalid
+        session.accepted(judged.suite)
+        for look in session.looks(judged):
+            with ticking(self.config) as tick:
+                found = session.answers(session.needs(judged, look), tick)
+            invalid = self._proven(found) if look.number == 1 else ""
+            if invalid:
+                return invalid
+            self._look = look
+            sides_of(session, judged, look)
+            if look.number < look.of and _is_clear(_judge(session, judged, look)):
+                break
+        return ""
 
     def _selected(self) -> list[Judged]:
         """Return the gates whose calls form one plan with this one's.
@@ -136,7 +147,7 @@ class GateItem(pytest.Item):
 
     def runtest(self) -> None:
         """Judge, and stop the item where the verdict blocks."""
-        verdict = _judge(self._session, self.judged)
+        verdict = _judge(self._session, self.judged, self._look)
         verdict = replace(verdict, notes=(*verdict.notes, *self._notes))
         self._keep(verdict)
         if self.config.stash[settings_key].accept and isinstance(self.judged.gate, RateGate):
@@ -154,7 +165,7 @@ class GateItem(pytest.Item):
     def _keep_cells(self) -> None:
         from pytest_ftgate.record import kept
 
-        column = self._session.task_column(self.judged.suite, self.judged.variant)
+        column = self._session.task_column(self.judged.suite, self.judged.variant, self._look)
         self.user_properties.append(("ftgate_cells", json.dumps(kept(column, self.path.parent))))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -193,29 +204,38 @@ def _is_gate(item: pytest.Item) -> TypeGuard[GateItem]:
     return isinstance(item, GateItem)
 
 
-def columns_of(session: Session, judged: Judged) -> tuple[Column, Column]:
+def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
     """Return the scores of the variant, and of what it is compared with."""
+    from pytest_ftgate.gate.rates import Sides
+
     suite, gate, variant = judged.suite, judged.gate, judged.variant
     if isinstance(gate, ForgettingGate):
         mine = session.skills_column(suite, variant, gate)
-        return mine, session.skills_column(suite, base_of(variant), gate)
+        return Sides(mine, session.skills_column(suite, base_of(variant), gate))
     other = suite.variants[suite.baseline] if gate.max_drop is not None else variant
-    return session.task_column(suite, variant), session.task_column(suite, other)
+    column = session.task_column(suite, variant, look)
+    again = session.asked_again(suite, variant, column) if gate.kind == "accuracy" else None
+    drifted = session.drifted(judged, look) if gate.max_drop is not None else ""
+    return Sides(column, session.task_column(suite, other, look), again=again, drifted=drifted)
 
 
-def _judge(session: Session, judged: Judged) -> Verdict:
+def _judge(session: Session, judged: Judged, look: Look) -> Verdict:
     # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
     from pytest_ftgate.gate.forgetting import judge_forgetting
     from pytest_ftgate.gate.rates import judge_rate
     from pytest_ftgate.record import accepted_of
 
     suite, gate = judged.suite, judged.gate
-    column, other = columns_of(session, judged)
+    sides = sides_of(session, judged, look)
     if isinstance(gate, ForgettingGate):
-        return judge_forgetting(suite, gate, column, other)
+        return judge_forgetting(suite, gate, sides.column, sides.baseline)
     record = session.accepted(suite)
     accepted = accepted_of(record, suite, judged.variant.name, gate.kind)
-    return judge_rate(suite, gate, column, other, accepted)
+    return judge_rate(suite, gate, replace(sides, accepted=accepted), look)
+
+
+def _is_clear(verdict: Verdict) -> bool:
+    return verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
 
 
 def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
@@ -226,8 +246,8 @@ def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator
             continue
         try:
             with ticking(config) as tick:
-                session.answers([session.task_asks(suite, variant)], tick)
-            column = session.task_column(suite, variant)
+                session.answers([session.task_asks(suite, variant, whole(suite))], tick)
+            column = session.task_column(suite, variant, whole(suite))
         except FtgateError as error:
             yield unmeasured(suite, variant, str(error))
             continue
@@ -259,15 +279,14 @@ def arrange(config: pytest.Config, settings: Settings, items: list[pytest.Item])
 
 def show_plan(session: pytest.Session) -> None:
     """Print what would be asked and what it could show."""
-    from pytest_ftgate.gate.certain import certain
-    from pytest_ftgate.report.planned import planned
+    from pytest_ftgate.outlook import estimates, powers
+    from pytest_ftgate.report.planned import planned, power_lines
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
     gates = [item.judged for item in session.items if _is_gate(item)]
-    estimates, problems = session.config.stash[session_key].estimates(gates)
-    told = [(e, [certain(j.suite, j.gate) for j in own]) for e, own in estimates]
+    own = session.config.stash[session_key]
     reporter.section("ftgate plan")
-    for line in planned(told, problems):
+    for line in (*planned(*estimates(own, gates)), "", *power_lines(powers(own, gates))):
         reporter.write_line(line)

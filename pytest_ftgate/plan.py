@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,19 +22,17 @@ __all__ = [
     "Adapter",
     "Ask",
     "Call",
-    "Estimate",
+    "anew",
     "base_of",
     "distinct",
-    "estimate",
     "probes",
     "skills",
     "task",
+    "varies",
 ]
 
 #: The longest reply to a skills case that does not say how long it may be, in tokens.
 SKILL_TOKENS = 32
-#: A token is about so many characters of English.
-_CHARACTERS = 4
 #: How many replies show whether an adapter is at work; see gate/identity.py.
 PROBES = 60
 
@@ -101,16 +99,30 @@ def base_of(variant: Variant) -> Variant:
     )
 
 
-def task(suite: Suite, variant: Variant, environ: Mapping[str, str]) -> tuple[Ask, ...]:
+def varies(variant: Variant) -> bool:
+    """Return whether asking *variant* the same again may bring another reply."""
+    if variant.provider == "llamacpp":
+        return bool(variant.sampling.get("temperature"))
+    return variant.provider != "recorded"
+
+
+def task(
+    suite: Suite, variant: Variant, environ: Mapping[str, str], repeats: int = 1
+) -> tuple[Ask, ...]:
     """Return the suite's cases put to *variant*, under its own prompt.
+
+    Args:
+        suite: the suite.
+        variant: one of its variants.
+        environ: where addresses are read.
+        repeats: how often each case is asked, where replies vary.
 
     Raises:
         SuiteFaults: a template cannot be rendered for a case.
         Unavailable: weights, an address or a function are not here.
     """
     make = _Maker(suite, variant, environ)
-    # A deterministic variant would give the same reply again.
-    repeats = 1 if make.deterministic else suite.repeats
+    repeats = repeats if varies(variant) else 1
     return tuple(
         Ask(case, repeat, make.call(case, make.prompted(case), repeat))
         for case in suite.cases
@@ -140,41 +152,21 @@ def probes(asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
     """
     count = min(PROBES, len(asks))
     chosen = [asks[i * len(asks) // count] for i in range(count)]
-    return tuple(Ask(a.case, 1, _again(a.call)) for a in chosen)
+    return tuple(Ask(a.case, 1, _again(a.call, 1)) for a in chosen)
 
 
-def _again(call: Call) -> Call:
-    return replace(call, repeat=1, fingerprint=digest([call.fingerprint, 1]))
+def anew(asks: Iterable[Ask], run: str) -> tuple[Ask, ...]:
+    """Return *asks* put once more for the sake of *run*, whose replies are compared with them."""
+    return tuple(Ask(a.case, a.repeat, _again(a.call, run)) for a in asks)
+
+
+def _again(call: Call, mark: int | str) -> Call:
+    return replace(call, repeat=call.repeat + 1, fingerprint=digest([call.fingerprint, mark]))
 
 
 def distinct(asks: Iterable[Ask]) -> tuple[Call, ...]:
     """Return each call of *asks* once, in the order of its first need."""
     return tuple({ask.call.fingerprint: ask.call for ask in asks}.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What one variant would ask.
-
-    Attributes:
-        calls: distinct calls that no variant before it needs.
-        kept: how many of them the ledger can answer.
-        tokens: about how many tokens the others read and write; 0 where no model is asked.
-    """
-
-    variant: str
-    calls: int
-    kept: int
-    tokens: int
-
-
-def estimate(variant: str, calls: Sequence[Call], kept: Container[str]) -> Estimate:
-    """Estimate what asking *calls* takes, less those whose fingerprints are *kept*."""
-    to_ask = [call for call in calls if call.fingerprint not in kept]
-    by_model = [call for call in to_ask if call.case is None]
-    read = sum(len(text) for call in by_model for _, text in call.messages) // _CHARACTERS
-    tokens = read + sum(call.max_tokens for call in by_model)
-    return Estimate(variant=variant, calls=len(calls), kept=len(calls) - len(to_ask), tokens=tokens)
 
 
 def _own_messages(case: Case) -> tuple[Turn, ...]:
@@ -194,9 +186,6 @@ class _Maker:
         if variant.provider == "llamacpp":
             self._local()
         self.base_url = _address(variant, environ)
-        self.deterministic = variant.provider == "recorded" or (
-            variant.provider == "llamacpp" and not self.sampling.get("temperature")
-        )
         self.shared = self._shared()
 
     def _local(self) -> None:
@@ -295,4 +284,5 @@ def _address(variant: Variant, environ: Mapping[str, str]) -> str | None:
 
 
 def _read_by_function(case: Case) -> dict[str, Any]:
-    return {k: v for k, v in asdict(case).items() if k not in ("where", "score", "format")}
+    marks = ("where", "score", "format", "weight", "must_pass")
+    return {key: value for key, value in asdict(case).items() if key not in marks}

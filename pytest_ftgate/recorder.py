@@ -94,7 +94,12 @@ class Recorder:
         return f"{used:,} replies, {asked:,} asked{took}"
 
     def write(self) -> None:
-        """Write the accepted records, where the user asked for them."""
+        """Write the verdicts, and the accepted records where the user asked for them."""
+        if not self._verdicts:
+            return
+        from pytest_ftgate.record import keep_verdicts
+
+        keep_verdicts(self._settings.ledger.parent, self._verdicts)
         if not self._cells:
             return
         from pytest_ftgate.record import verdict_from_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -15,19 +15,26 @@ import pytest
 from pytest_ftgate.ask.engine import Answer, Engine, Progress
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
-from pytest_ftgate.plan import Ask, Estimate, base_of, distinct, estimate, probes, skills, task
+from pytest_ftgate.gate.looks import Look, looks
+from pytest_ftgate.gate.must import AGAIN, to_ask_again
+from pytest_ftgate.plan import Ask, anew, base_of, distinct, probes, skills, task, varies
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, Suite, Variant
+from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.record import Record
 
-__all__ = ["Judged", "Session", "session_key"]
+__all__ = ["Judged", "Session", "session_key", "whole"]
 
 #: With more calls than this unanswered there is nothing to judge.
 _MOST_UNANSWERED = 0.5
+
+#: A baseline that was recorded at most so many seconds before its variant was not checked.
+_RECENT = 86_400.0
+#: Providers whose model is a file here, so that nobody can change it under its name.
+_SAME_FOR_EVER = ("llamacpp", "recorded")
 
 _Key = tuple[str, str, str]
 
@@ -88,21 +95,32 @@ class Session:
 
     # What a gate rests on -----------------------------------------------------------------
 
-    def needs(self, judged: Judged) -> list[tuple[Ask, ...]]:
+    def looks(self, judged: Judged) -> tuple[Look, ...]:
+        """Return the looks of a gate, the last of which takes in all that may be asked."""
+        suite = judged.suite
+        sides = (judged.variant, suite.variants[suite.baseline])
+        return looks(suite, judged.gate, vary=any(varies(one) for one in sides))
+
+    def needs(self, judged: Judged, look: Look | None = None) -> list[tuple[Ask, ...]]:
         """Return all that must be asked before *judged* can be judged, a group for each side.
+
+        Args:
+            judged: the gate.
+            look: how far to ask; by default as far as its first look.
 
         Raises:
             FtgateError: the variant cannot be asked at all.
         """
         suite, variant, gate = judged.suite, judged.variant, judged.gate
+        look = look or self.looks(judged)[0]
         needed: list[tuple[Ask, ...]] = []
         if isinstance(gate, ForgettingGate):
             needed.append(self._skills(suite, base_of(variant), gate.cases))
             needed.append(self._skills(suite, variant, gate.cases))
         else:
             if gate.max_drop is not None:
-                needed.append(self.task_asks(suite, suite.variants[suite.baseline]))
-            needed.append(self.task_asks(suite, variant))
+                needed.append(self.task_asks(suite, suite.variants[suite.baseline], look))
+            needed.append(self.task_asks(suite, variant, look))
         return [*needed, *self.identity_asks(suite, variant)] if variant.tuned else needed
 
     def identity_asks(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
@@ -116,12 +134,12 @@ class Session:
         of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
         return (*of_cases, again)
 
-    def task_asks(self, suite: Suite, variant: Variant) -> tuple[Ask, ...]:
-        """Return the suite's cases put to *variant*."""
+    def task_asks(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
+        """Return as many of the suite's cases put to *variant* as *look* takes in."""
         key = (suite.name, variant.name, "task")
         if key not in self._asks:
-            self._asks[key] = task(suite, variant, self._environ)
-        return self._asks[key]
+            self._asks[key] = task(suite, variant, self._environ, _most_repeats(suite))
+        return tuple(ask for ask in self._asks[key] if look.takes(ask.case.id, ask.repeat))
 
     def _skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         key = (suite.name, variant.name, "skills")
@@ -161,27 +179,31 @@ class Session:
             _enough([found[ask.call.fingerprint] for ask in asks])
         return found
 
-    def estimates(
-        self, gates: Sequence[Judged]
-    ) -> tuple[list[tuple[Estimate, list[Judged]]], list[str]]:
-        """Return what each variant would ask, and why others cannot be; asks nothing."""
-        ledger, seen = self.ledger(), set[str]()
-        told: list[tuple[Estimate, list[Judged]]] = []
-        problems: list[str] = []
-        for suite, variant in _variants(gates):
-            mine = [j for j in gates if j.suite is suite and j.variant is variant]
-            try:
-                groups = [group for judged in mine for group in self.needs(judged)]
-                asks = chain.from_iterable(groups or [self.task_asks(suite, variant)])
-            except FtgateError as error:
-                problems.append(f"{variant.name}: {error}")
-                continue
-            calls = [call for call in distinct(asks) if call.fingerprint not in seen]
-            seen.update(call.fingerprint for call in calls)
-            kept = {*ledger.replies(seen), *(c.fingerprint for c in calls if c.replies)}
-            told.append((estimate(variant.name, calls, kept), mine))
+    def drifted(self, judged: Judged, look: Look) -> str:
+        """Say how the baseline has drifted since it was recorded; "" where it has not.
+
+        Where it was recorded more than a day before the variant, a tenth of it is asked anew for
+        the run that the variant's replies came in, and never again for that run.
+        """
+        from pytest_ftgate.gate.drift import drift, to_ask_anew
+        from pytest_ftgate.gate.side import side
+
+        suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
+        if judged.variant is baseline or baseline.provider in _SAME_FOR_EVER:
+            return ""
+        theirs, mine = (self.task_asks(suite, v, look) for v in (baseline, judged.variant))
+        ledger = self.ledger()
+        then, now = (ledger.made(a.call.fingerprint for a in asks) for asks in (theirs, mine))
         ledger.close()
-        return told, problems
+        if not then or not now or now[-1][0] - then[0][0] < _RECENT:
+            return ""
+        chosen = to_ask_anew(suite.cases)
+        old = tuple(ask for ask in theirs if ask.case.id in chosen)
+        columns = [
+            self._column(suite, baseline, f"then {look}", old),
+            self._column(suite, baseline, f"now {look}", anew(old, now[-1][1])),
+        ]
+        return drift(*(side(column, judged.gate.kind) for column in columns))
 
     def accepted(self, suite: Suite) -> Record | None:
         """Return the accepted record beside *suite*, or None where there is none.
@@ -197,9 +219,18 @@ class Session:
 
     # Scoring ------------------------------------------------------------------------------
 
-    def task_column(self, suite: Suite, variant: Variant) -> Column:
-        """Return the scores of *variant* on the suite's cases."""
-        return self._column(suite, variant, "task", self.task_asks(suite, variant))
+    def task_column(self, suite: Suite, variant: Variant, look: Look) -> Column:
+        """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
+        of = f"task {look.number} of {look.of}, {look.repeats}"
+        return self._column(suite, variant, of, self.task_asks(suite, variant, look))
+
+    def asked_again(self, suite: Suite, variant: Variant, column: Column) -> Column | None:
+        """Return the must-pass cases that *column* has wrong, asked again; None for none."""
+        wrong = to_ask_again(column) if varies(variant) else ()
+        if not wrong:
+            return None
+        asks = self.task_asks(suite, variant, Look(cases=frozenset(wrong), repeats=AGAIN))
+        return self._column(suite, variant, f"again {wrong}", asks)
 
     def skills_column(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
         """Return the scores of *variant* on the skills cases of *gate*."""
@@ -213,6 +244,17 @@ class Session:
         return self._columns[key]
 
 
+def whole(suite: Suite) -> Look:
+    """Return the look that takes in what is asked of every case anyway."""
+    return Look(repeats=suite.repeats or 1)
+
+
+def _most_repeats(suite: Suite) -> int:
+    settled = [gate.settle or 1 for gate in suite.gates.values() if isinstance(gate, RateGate)]
+    again = AGAIN if any(case.must_pass for case in suite.cases) else 1
+    return max(suite.repeats or 1, again, *settled, 1)
+
+
 def _enough(answers: Sequence[Answer]) -> None:
     wrong = [answer for answer in answers if isinstance(answer, FtgateError)]
     hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable)]
@@ -221,16 +263,6 @@ def _enough(answers: Sequence[Answer]) -> None:
     if len(wrong) > _MOST_UNANSWERED * len(answers):
         told = f"{len(wrong)} of {len(answers)} calls brought no reply; the first: {wrong[0]}"
         raise RepliesMissing(told) from wrong[0]
-
-
-def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
-    """Yield the variants of the selected gates, and those that are measured beside them."""
-    suites = {judged.suite.name: judged.suite for judged in gates}
-    chosen = {(judged.suite.name, judged.variant.name) for judged in gates}
-    for suite in suites.values():
-        for variant in suite.variants.values():
-            if not variant.gated or (suite.name, variant.name) in chosen:
-                yield suite, variant
 
 
 session_key = pytest.StashKey[Session]()

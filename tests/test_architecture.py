@@ -14,11 +14,14 @@ PACKAGE = Path(__file__).parents[1] / "pytest_ftgate"
 
 #: A stage imports itself and what stands left of it.
 STAGES = (
-    *("errors", "weights", "skills", "suite", "plan", "ask", "score", "gate", "advise"),
-    *("record", "report"),
+    *("errors", "weights", "skills", "suite", "plan", "estimate", "ask"),
+    *("score", "gate", "advise", "record", "report"),
 )
 #: The pytest layer lines the stages up, and follows the same rule.
-LAYER = ("hookspecs", "settings", "progress", "session", "recorder", "nodes", "plugin", "cli")
+LAYER = (
+    *("hookspecs", "settings", "progress", "session", "outlook", "recorder", "nodes"),
+    *("plugin", "verbs", "cli"),
+)
 ORDER = (*STAGES, *LAYER)
 
 SDKS = {

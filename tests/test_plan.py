@@ -8,6 +8,7 @@ import pytest
 
 from pytest_ftgate import plan
 from pytest_ftgate.errors import SuiteFaults, Unavailable
+from pytest_ftgate.estimate import estimate
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.loader import load
 
@@ -43,7 +44,7 @@ def suite(folder, *variants, cases=CASES, more="", **files):
 
 def asks(folder, variant, environ=None, **rest):
     found = suite(folder, variant, **rest)
-    return plan.task(found, next(iter(found.variants.values())), environ or {})
+    return plan.task(found, next(iter(found.variants.values())), environ or {}, found.repeats or 1)
 
 
 def fingerprint(folder, variant, environ=None, **rest):
@@ -375,8 +376,8 @@ def test_the_estimate_counts_what_the_ledger_has_and_what_the_rest_reads_and_wri
     cases = ("{input: aaaaaaaa, expected: b}", "{input: bbbb, expected: b}")
     calls = plan.distinct(asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 10}"), cases=cases))
 
-    every = plan.estimate("one", calls, set())
-    rest = plan.estimate("one", calls, {calls[0].fingerprint})
+    every = estimate("one", calls, set())
+    rest = estimate("one", calls, {calls[0].fingerprint})
 
     assert (every.calls, every.kept, every.tokens) == (2, 0, 8 // 4 + 4 // 4 + 2 * 10)
     assert (rest.calls, rest.kept, rest.tokens) == (2, 1, 4 // 4 + 10)
@@ -385,7 +386,7 @@ def test_the_estimate_counts_what_the_ledger_has_and_what_the_rest_reads_and_wri
 def test_what_asks_no_model_takes_no_tokens(tmp_path):
     calls = plan.distinct(asks(tmp_path, FUNCTION))
 
-    assert plan.estimate("one", calls, set()).tokens == 0
+    assert estimate("one", calls, set()).tokens == 0
 
 
 def test_a_fingerprint_stays_what_it_was_so_that_old_ledgers_are_still_found(tmp_path):

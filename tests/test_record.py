@@ -5,7 +5,7 @@ import pytest
 from columns import case, column, row, suite
 
 from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.gate.rates import judge_rate
+from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.record import (
     Record,
     accepted_of,
@@ -25,7 +25,7 @@ GATE = RateGate(kind="accuracy", line=7, max_drop=0.05)
 
 def test_a_verdict_survives_its_journey_as_json() -> None:
     baseline, worse = column("current", [1.0] * 100), column("new", [0.0] * 100)
-    verdict = judge_rate(suite(GATE), GATE, worse, baseline, None)
+    verdict = judge_rate(suite(GATE), GATE, Sides(worse, baseline))
 
     assert verdict_from_json(verdict_to_json(verdict)) == verdict
 

@@ -108,6 +108,16 @@ class Ledger:
             found.update((fingerprint, self._read(body)) for fingerprint, body in rows)
         return found
 
+    def made(self, fingerprints: Iterable[str]) -> list[tuple[float, str]]:
+        """Return when each reply that is here came, and in which run; the oldest first."""
+        wanted, found = list(fingerprints), list[tuple[float, str]]()
+        for start in range(0, len(wanted), _CHUNK):
+            part = wanted[start : start + _CHUNK]
+            marks = ",".join("?" * len(part))
+            sql = f"SELECT at, run FROM replies WHERE fingerprint IN ({marks})"  # noqa: S608
+            found += [(float(at), run) for at, run in self._execute(sql, tuple(part))]
+        return sorted(found)
+
     def _read(self, body: str) -> Reply:
         try:
             return Reply.from_json(body)

@@ -2,41 +2,98 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_ftgate.gate.feasible import cases_of
-from pytest_ftgate.gate.power import certifiable_margin
-from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.gate.power import (
+    cases_needed,
+    certifiable_margin,
+    floor_cases_needed,
+    pass_probability,
+)
+from pytest_ftgate.gate.risks import MISS, POWER, USUAL_DISCORDANCE
+from pytest_ftgate.suite.model import ForgettingGate, Gate, Suite
 
 __all__ = ["Certain", "certain"]
 
-#: Replies of one model to the same cases disagree on about this share where nothing is known.
-_DISCORDANCE = 0.10
+#: A floor is planned for a variant that is so much better than it.
+_ABOVE_FLOOR = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certain:
-    """The drop that an unchanged model is certified against, nine times in ten.
+    """How far a gate can tell an unchanged variant from one that dropped.
 
     Attributes:
+        gate, variant: whose gate it is.
+        cases: how many it has; *worth* is what they tell with their repeats.
         margin: the drop that the gate allows, or None where it is a floor alone.
-        least: the smallest margin that this many cases can certify, or None for none.
+        floor: the floor, or None where it has none.
+        discordance: the share of cases on which the sides disagree, *measured* or usual.
+        least: the smallest margin that this many cases can certify nine times in ten.
+        chance: how often an unchanged variant passes.
+        missing: how many more cases it takes to pass one nine times in ten.
     """
 
     gate: str
+    variant: str
     cases: int
-    margin: float | None
+    worth: float
+    margin: float | None = None
+    floor: float | None = None
+    discordance: float = USUAL_DISCORDANCE
+    measured: bool = False
     least: float | None = None
+    chance: float | None = None
+    missing: int = 0
 
 
-def certain(suite: Suite, gate: Gate) -> Certain:
-    """Return what *gate* could show with the cases it has."""
+def certain(
+    suite: Suite, gate: Gate, variant: str, *, repeats: int = 1, measured: float | None = None
+) -> Certain:
+    """Return what *gate* could show about *variant* with the cases it has.
+
+    Args:
+        suite: the suite.
+        gate: one of its gates.
+        variant: the name of the variant.
+        repeats: how often each case is asked; they count in full, as for an unchanged variant.
+        measured: the discordance that replies already had, or None for the usual one.
+    """
     n = cases_of(suite, gate)
-    told = Certain(gate=gate.kind, cases=n, margin=gate.max_drop)
-    if gate.max_drop is None:
-        return told
+    disagree = USUAL_DISCORDANCE if measured is None else measured
+    floor = None if isinstance(gate, ForgettingGate) else gate.min
+    told = Certain(
+        gate=gate.kind,
+        variant=variant,
+        cases=n,
+        worth=n * repeats,
+        margin=gate.max_drop,
+        floor=floor,
+        discordance=disagree,
+        measured=measured is not None,
+        missing=_for_floor(floor, n) if floor else 0,
+    )
+    return told if gate.max_drop is None else _for_drop(told, gate.max_drop, repeats)
+
+
+def _for_floor(floor: float, n: int) -> int:
     try:
-        least = certifiable_margin(n, _DISCORDANCE)
+        wanted = floor_cases_needed(floor, min(1.0, floor + _ABOVE_FLOOR), POWER, MISS)
     except ValueError:
-        return told
-    return Certain(gate=gate.kind, cases=n, margin=gate.max_drop, least=least)
+        return 0
+    return max(0, wanted - n)
+
+
+def _for_drop(told: Certain, margin: float, repeats: int) -> Certain:
+    try:
+        least: float | None = certifiable_margin(told.worth, told.discordance)
+    except ValueError:
+        least = None
+    wanted = cases_needed(margin, told.discordance)
+    return replace(
+        told,
+        least=least,
+        chance=pass_probability(told.worth, told.discordance, 0.0, margin),
+        missing=max(told.missing, 0, -(-(wanted - int(told.worth)) // repeats)),
+    )

@@ -7,70 +7,38 @@ ruled out, fails when there really is one, and is open otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
 
-from pytest_ftgate.gate.paired import Pairs, p_drop, p_noninferior, pair, tango_interval
+from pytest_ftgate.gate.counts import Pairs
+from pytest_ftgate.gate.paired import p_drop, p_noninferior, pair, tango_interval
 from pytest_ftgate.gate.power import (
     cases_needed,
     certifiable_margin,
     detectable_drop,
     fail_cases_needed,
 )
+from pytest_ftgate.gate.risks import (
+    CONFIDENCE,
+    FEWEST_GROUPS,
+    MOST_MISSING,
+    POWER,
+    USUAL_DISCORDANCE,
+    Levels,
+)
 from pytest_ftgate.gate.side import Side, aligned, unchanged
 from pytest_ftgate.gate.verdict import Check, Outcome
 from pytest_ftgate.gate.words import percent
 
-__all__ = [
-    "ALARM",
-    "CONFIDENCE",
-    "FEWEST_GROUPS",
-    "MISS",
-    "MOST_MISSING",
-    "POWER",
-    "UNCHANGED",
-    "Levels",
-    "Pairing",
-    "discordance",
-    "drop",
-    "judged",
-    "paired",
-]
+__all__ = ["UNCHANGED", "Pairing", "discordance", "drop", "judged", "paired"]
 
 #: Makes pairs of two aligned sides.
 Pairing = Callable[[Side, Side], Pairs]
 
 #: Said where both sides rest on the same calls and the same replies.
 UNCHANGED = "unchanged: the same replies"
-#: The risk of passing a drop as large as the margin.
-MISS = 0.05
-#: The risk, shared by all drop checks of a suite, of failing a variant that dropped nothing.
-ALARM = 0.01
-#: More unanswered cases than this leave a verdict open.
-MOST_MISSING = 0.05
-#: Fewer groups of related cases than this show nothing.
-FEWEST_GROUPS = 10
-#: The chance with which "9 times in 10" is meant.
-POWER = 0.9
-#: Of the intervals that are printed.
-CONFIDENCE = 0.95
-#: Replies of the same model disagree on about this share of the cases where nothing is known.
-_USUAL_DISCORDANCE = 0.10
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """The risks that one check may take.
-
-    Attributes:
-        miss: of passing a drop as large as the margin.
-        alarm: of failing a variant that dropped nothing.
-    """
-
-    miss: float = MISS
-    alarm: float = ALARM
 
 
 def judged(pairs: Pairs, margin: float, levels: Levels) -> Outcome:
@@ -179,9 +147,7 @@ def discordance(pairs: Pairs) -> float:
     seen = (pairs.gains + pairs.losses) / pairs.n
     # Few cases say little about it: as if ten more had been seen that behave as usual.
     weight = 10.0
-    return float(
-        (seen * pairs.effective + _USUAL_DISCORDANCE * weight) / (pairs.effective + weight)
-    )
+    return float((seen * pairs.effective + USUAL_DISCORDANCE * weight) / (pairs.effective + weight))
 
 
 def _or_none(of: Callable[..., float], *numbers: float) -> float | None:

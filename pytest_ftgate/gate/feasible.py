@@ -10,12 +10,15 @@ from math import ceil, log
 from statistics import NormalDist
 
 from pytest_ftgate.errors import Fault, SuiteFaults
+from pytest_ftgate.gate.risks import MISS, POWER, USUAL_DISCORDANCE
+from pytest_ftgate.plan import varies
 from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite
 
-__all__ = ["cases_of", "refuse_impossible"]
+__all__ = ["MOST_REPEATS", "cases_of", "refuse_impossible", "repeats_for"]
 
-_MISS = 0.05
-_SQUARE = NormalDist().inv_cdf(1 - _MISS) ** 2
+#: With ``repeats: auto`` no case is asked more often than this.
+MOST_REPEATS = 10
+_SQUARE = NormalDist().inv_cdf(1 - MISS) ** 2
 
 
 def refuse_impossible(suite: Suite) -> None:
@@ -35,6 +38,8 @@ def refuse_impossible(suite: Suite) -> None:
 
 def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
     n = cases_of(suite, gate)
+    if isinstance(gate, RateGate) and gate.evidence == "point":
+        return
     if gate.max_drop is not None:
         # Without a single discordant pair the score test passes from this many cases on.
         wanted = ceil(_SQUARE * (1 - gate.max_drop) / gate.max_drop)
@@ -49,13 +54,32 @@ def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
 
 
 def _floor_problem(least: float, n: int) -> Iterable[str]:
-    highest = _MISS ** (1 / n)
+    highest = MISS ** (1 / n)
     if highest < least:
-        wanted = f"it takes {ceil(log(_MISS) / log(least))} cases, or " if least < 1 else ""
+        wanted = f"it takes {ceil(log(MISS) / log(least))} cases, or " if least < 1 else ""
         yield (
             f"min: {least:g} can never be shown with {n} cases, even if every reply is right; "
             f"{wanted}min: {int(highest * 100) / 100:g}"
         )
+
+
+def repeats_for(suite: Suite) -> int:
+    """Return how often each case must be asked for every gate to pass an unchanged variant.
+
+    Nine times in ten, replies disagreeing on as many cases as they usually do; at most
+    *MOST_REPEATS*, and once where no reply varies.
+    """
+    if suite.repeats is not None:
+        return suite.repeats
+    if not any(varies(variant) for variant in suite.variants.values()):
+        return 1
+    reach = NormalDist().inv_cdf(1 - MISS) + NormalDist().inv_cdf(POWER)
+    wanted = [
+        reach**2 * USUAL_DISCORDANCE / gate.max_drop**2 / cases_of(suite, gate)
+        for gate in suite.gates.values()
+        if isinstance(gate, RateGate) and gate.max_drop
+    ]
+    return min(MOST_REPEATS, max([1, *(ceil(one) for one in wanted)]))
 
 
 def cases_of(suite: Suite, gate: Gate) -> int:
@@ -64,7 +88,7 @@ def cases_of(suite: Suite, gate: Gate) -> int:
         return len(gate.cases)
     if gate.kind == "format":
         return sum(1 for case in suite.cases if case.format) or 1
-    return sum(1 for c in suite.cases if c.expected is not None or c.score.kind == "python") or 1
+    return sum(case.marked for case in suite.cases) or 1
 
 
 def _up(share: float) -> float:

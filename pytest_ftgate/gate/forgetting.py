@@ -6,11 +6,12 @@ import re
 
 import numpy as np
 
-from pytest_ftgate.gate.drop import MOST_MISSING, Levels, Pairing, drop, paired
+from pytest_ftgate.gate.counts import Pairs
+from pytest_ftgate.gate.drop import Pairing, drop, paired
 from pytest_ftgate.gate.flips import Turned, flips, turned
-from pytest_ftgate.gate.paired import Pairs
 from pytest_ftgate.gate.rates import alarm_of
 from pytest_ftgate.gate.resample import macro_difference
+from pytest_ftgate.gate.risks import MOST_MISSING, Levels
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict

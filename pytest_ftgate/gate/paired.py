@@ -8,17 +8,19 @@ Lydersen & Laake (2013), BMC Medical Research Methodology 13:91 (mid-p).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from pytest_ftgate.gate.counts import Counts, Pairs
 from pytest_ftgate.gate.proportion import (
+    Numbers,
     exact_noninferior_p,
     mcnemar_midp,
     require_share,
+    tango_variance,
     tango_z,
 )
 
@@ -27,48 +29,11 @@ if TYPE_CHECKING:
 
     from pytest_ftgate.gate.proportion import Array
 
-__all__ = ["Pairs", "p_drop", "p_noninferior", "pair", "tango_interval"]
+__all__ = ["condense", "p_drop", "p_noninferior", "pair", "tango_interval"]
 
 _SLACK = 1e-9
 _PRIOR = 4.0
 _GROUP_PRIOR = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pairs:
-    """What the paired tests need to know of n cases answered by both sides.
-
-    gains, losses: expected discordant cases out of n, whole when replies are right or wrong and
-    asked once. effective: cases of a once-asked suite that tell as much (N_eff). before, after:
-    mean scores, 0 to 1. groups: number of groups of related cases, None if independent; below
-    ten a caller should not conclude anything. binary: whether the counts are plain counts.
-    """
-
-    n: float
-    gains: float
-    losses: float
-    effective: float
-    before: float
-    after: float
-    groups: int | None = None
-    binary: bool = True
-
-    @property
-    def delta(self) -> float:
-        """Estimated difference, candidate minus baseline, -1 to 1."""
-        return (self.gains - self.losses) / self.n
-
-    @property
-    def countable(self) -> bool:
-        """Whether exact tests apply: whole counts of independent cases, nothing rescaled."""
-        whole = float(self.gains).is_integer() and float(self.losses).is_integer()
-        return self.binary and self.groups is None and self.effective == self.n and whole
-
-    @property
-    def scaled(self) -> tuple[float, float, float]:
-        """Gains, losses and cases on the scale of the effective number of cases."""
-        ratio = self.effective / self.n
-        return self.gains * ratio, self.losses * ratio, self.effective
 
 
 def pair(
@@ -95,42 +60,66 @@ def pair(
     """
     columns = (before, after, before_repeats, after_repeats, weights)
     b, c, inverse, w, codes = _columns(*columns, groups=groups)
-    n, changed = float(b.size), w * (b + c - 2.0 * b * c)
-    gains, losses = float(np.sum(w * (1.0 - b) * c)), float(np.sum(w * b * (1.0 - c)))
-    kish = n * n / float(np.sum(w * w))
-    cap = kish * n / float(np.sum(w * inverse))
-    plain = kish == n and bool(np.all((b * (1.0 - b) == 0.0) & (c * (1.0 - c) == 0.0)))
-    v1 = max((gains + losses) / n - ((gains - losses) / n) ** 2, 0.0)
-    residuals = w * (c - b - (gains - losses) / n)
-    labels = None if groups is None else codes.astype(np.intp)
-    if labels is not None:
-        effective = min(_effective_grouped(v1, residuals, changed, w, labels), cap)
-    else:
-        effective = n if plain else _effective(v1, residuals, kish, cap)
+    counts, labels = condense(b, c, inverse, w), None if groups is None else codes.astype(np.intp)
+    effective = counts.effective if labels is None else _effective_grouped(b, c, inverse, w, labels)
     return Pairs(
-        n=n,
-        gains=gains,
-        losses=losses,
-        effective=effective,
-        before=float(np.sum(w * b)) / n,
-        after=float(np.sum(w * c)) / n,
+        n=counts.n,
+        gains=float(counts.gains),
+        losses=float(counts.losses),
+        effective=float(effective),
+        before=float(np.sum(w * b)) / counts.n,
+        after=float(np.sum(w * c)) / counts.n,
         groups=None if labels is None else int(labels.max()) + 1,
-        binary=plain,
+        binary=bool(counts.binary),
     )
 
 
-def _effective(v1: float, residuals: Array, kish: float, cap: float) -> float:
+def condense(
+    before: Array, after: Array, inverse: float | Array = 1.0, weights: float | Array = 1.0
+) -> Counts[Array]:
+    """Count the gains, losses and effective cases of many suites of independent cases at once.
+
+    The core of `pair`, which checks and sorts what it is given; nothing is checked here. `before`
+    and `after` are mean scores 0 to 1 of the same n cases, shapes (..., n) that broadcast, the
+    leading axes being suites; the counts have the shape (...). `inverse` is the mean of 1 /
+    repeats over the two sides, `weights` average 1, and both are scalars or of shape (n,).
+    N_eff-Tango (statistics.md 1.4).
+    """
+    gains, losses, v1, residuals = _spread(before, after, weights)
+    n, (kish, cap) = float(residuals.shape[-1]), _limits(residuals, inverse, weights)
+    whole = (before * (1.0 - before) == 0.0) & (after * (1.0 - after) == 0.0)
+    plain = np.asarray(np.all(whole, axis=-1) & (kish == n))
+    effective = np.where(plain, n, _effective(v1, residuals, kish, cap))
+    return Counts(n=n, gains=gains, losses=losses, effective=effective, binary=plain)
+
+
+def _spread(b: Array, c: Array, w: float | Array) -> tuple[Array, Array, Array, Array]:
+    """Gains, losses, the variance that a once-asked pair would have, and each case's residual."""
+    gains, losses = np.sum(w * (1.0 - b) * c, axis=-1), np.sum(w * b * (1.0 - c), axis=-1)
+    n = float(np.broadcast_shapes(b.shape, c.shape)[-1])
+    delta = np.asarray((gains - losses) / n)
+    v1 = np.maximum((gains + losses) / n - delta**2, 0.0)
+    return gains, losses, v1, w * (c - b - delta[..., None])
+
+
+def _limits(residuals: Array, inverse: float | Array, w: float | Array) -> tuple[float, float]:
+    """Give the cases that unequal weights leave (Kish), and the most that repeats can make them."""
+    n = residuals.shape[-1]
+    kish = n * n / float(np.sum(np.broadcast_to(np.square(w), n)))
+    return kish, kish * n / float(np.sum(np.broadcast_to(w * np.asarray(inverse), n)))
+
+
+def _effective(v1: Array, residuals: Array, kish: float, cap: float) -> Array:
     """Cases that would tell as much, from the variance seen, shrunk towards a once-asked run."""
-    n = float(residuals.size)
-    if v1 == 0.0:
-        return kish
-    seen = float(np.sum(residuals**2)) / n
+    n, some = float(residuals.shape[-1]), v1 > 0.0
+    seen = np.sum(residuals**2, axis=-1) / n
     shrunk = (n * seen + _PRIOR * v1 * n / kish) / (n + _PRIOR)
-    return min(max(n * v1 / shrunk, n if kish == n else 1.0), cap)
+    told = n * v1 / np.where(some, shrunk, 1.0)
+    return np.where(some, np.clip(told, n if kish == n else 1.0, cap), kish)
 
 
 def _effective_grouped(
-    v1: float, residuals: Array, changed: Array, w: Array, labels: NDArray[np.intp]
+    b: Array, c: Array, inverse: Array, w: Array, labels: NDArray[np.intp]
 ) -> float:
     """Cases that would tell as much, given that cases of one group may stand or fall together.
 
@@ -138,15 +127,17 @@ def _effective_grouped(
     shrunk towards full dependence with the weight of two changed groups; without that a suite
     whose changes are rare passes far too often (74% at ten groups of twenty, nominal 5%).
     """
+    _, _, v1, residuals = _spread(b, c, w)
+    cap, changed = _limits(residuals, inverse, w)[1], w * (b + c - 2.0 * b * c)
     n, sizes = float(np.sum(w)), np.bincount(labels, w)
     floor = n * n / float(np.sum(sizes**2))
     if v1 == 0.0 or sizes.size == 1:
-        return floor
+        return min(floor, cap)
     squares = float(np.sum(np.bincount(labels, residuals) ** 2))
-    seen = sizes.size / (sizes.size - 1.0) * squares / (n * v1)
+    seen = sizes.size / (sizes.size - 1.0) * squares / (n * float(v1))
     told = float(np.count_nonzero(np.bincount(labels, changed)))
     design = (told * seen + _GROUP_PRIOR * n / floor) / (told + _GROUP_PRIOR)
-    return max(n / design, floor)
+    return min(max(n / design, floor), cap)
 
 
 def tango_interval(pairs: Pairs, confidence: float) -> tuple[float, float]:
@@ -162,43 +153,61 @@ def tango_interval(pairs: Pairs, confidence: float) -> tuple[float, float]:
     return _limit(pairs, reach, -1.0), _limit(pairs, -reach, 1.0)
 
 
-def p_noninferior(pairs: Pairs, margin: float, *, exact: bool = False) -> float:
+def p_noninferior(pairs: Counts[Numbers], margin: float, *, exact: bool = False) -> Numbers:
     """Give the p-value of "it dropped by `margin` or more"; small values pass the gate.
 
     Tango's score test on the effective number of cases, t on groups - 1 degrees of freedom
-    when cases are grouped. `exact` asks for the exact unconditional test where the counts allow
-    it (see `Pairs.countable`), and changes nothing elsewhere.
+    when cases are grouped; one p-value a suite. `exact` asks for the exact unconditional test
+    where one suite's counts allow it (see `Counts.countable`), and changes nothing elsewhere.
 
     Raises ValueError unless 0 < margin < 1.
     """
     require_share("margin", margin)
-    if exact and pairs.countable:
+    if exact and isinstance(pairs, Pairs) and pairs.countable:
         return exact_noninferior_p(pairs.gains, pairs.losses, int(pairs.n), margin)
-    return _tail(pairs, -tango_z(*pairs.scaled, -margin))
+    return _tail(pairs, -_score(pairs, -margin))
 
 
-def p_drop(pairs: Pairs) -> float:
-    """Give the p-value of "it did not drop"; small values fail the gate.
+def p_drop(pairs: Counts[Numbers]) -> Numbers:
+    """Give the p-value of "it did not drop"; small values fail the gate. One p-value a suite.
 
     McNemar's one-sided mid-p for plain counts, else the score test at 0 on the effective number
     of cases. 1 when nothing changed.
     """
-    if pairs.countable:
-        return mcnemar_midp(pairs.gains, pairs.losses)
-    if pairs.gains + pairs.losses == 0.0:
-        return 1.0
-    return _tail(pairs, tango_z(*pairs.scaled, 0.0))
+    score = _tail(pairs, tango_z(*pairs.scaled, 0.0))
+    # The mid-p test refuses fractions, so where it does not apply it is shown no change at all.
+    counted = [np.where(pairs.countable, side, 0.0) for side in (pairs.gains, pairs.losses)]
+    changed = pairs.gains + pairs.losses > 0.0
+    p = np.where(pairs.countable, mcnemar_midp(*counted), np.where(changed, score, 1.0))
+    return cast("Numbers", p if p.ndim else float(p))
+
+
+def _score(pairs: Counts[Numbers], delta: float) -> Numbers:
+    """Tango's statistic, with the variance that was seen scaled to the effective cases.
+
+    What the hypothesis adds to it are losses that were not seen. Those may be cases that break
+    for certain, which no repeat averages out, so that part is left whole: scaling it too would
+    pass 6.7 % instead of 5 % of true drops at 100 cases and five repeats.
+    """
+    told, n = pairs.effective / pairs.n, pairs.n
+    seen = np.maximum((pairs.gains + pairs.losses) / n - np.square(pairs.delta), 0.0)
+    whole = np.asarray(tango_variance(pairs.gains, pairs.losses, n, delta))
+    unseen = np.maximum(whole - seen, 0.0)
+    variance = np.maximum(whole / told, np.where(unseen > 0.0, seen / told + unseen, 0.0))
+    distance = pairs.delta - delta
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = distance * np.sqrt(n / variance)
+    return cast("Numbers", np.where(distance == 0.0, 0.0, z)[()])
 
 
 def _limit(pairs: Pairs, reach: float, end: float) -> float:
     """Where the statistic crosses `reach`, between the estimate and that end of the scale."""
-    gains, losses, n = pairs.scaled
     near, far = pairs.delta, end * (1.0 - 1e-12)
     if not np.isfinite(reach) or near * end >= abs(far):
         return end
 
     def excess(delta: float) -> float:
-        return tango_z(gains, losses, n, delta) - reach
+        return float(_score(pairs, delta)) - reach
 
     if excess(near) * excess(far) >= 0.0:
         return end
@@ -211,10 +220,12 @@ def _quantile(pairs: Pairs, level: float) -> float:
     return float(stdtrit(pairs.groups - 1.0, level)) if pairs.groups > 1 else np.inf
 
 
-def _tail(pairs: Pairs, z: float) -> float:
+def _tail(pairs: Counts[Numbers], z: Numbers) -> Numbers:
     if pairs.groups is None:
-        return float(ndtr(z))
-    return float(stdtr(pairs.groups - 1.0, z)) if pairs.groups > 1 else 1.0
+        p = np.asarray(ndtr(z))
+    else:
+        p = np.asarray(stdtr(pairs.groups - 1.0, z) if pairs.groups > 1 else np.ones_like(z))
+    return cast("Numbers", p if p.ndim else float(p))
 
 
 def _column(values: ArrayLike, name: str, low: float, high: float) -> Array:

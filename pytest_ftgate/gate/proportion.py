@@ -70,22 +70,33 @@ def mcnemar_midp(gains: Numbers, losses: Numbers) -> Numbers:
     return cast("Numbers", np.where(total == 0.0, 1.0, p)[()])
 
 
-def tango_z(gains: Numbers, losses: Numbers, n: float | Array, delta: float | Array) -> Numbers:
-    """Give Tango's score statistic for the hypothesis that the difference is `delta`.
+def tango_variance(
+    gains: Numbers, losses: Numbers, n: float | Array, delta: float | Array
+) -> Numbers:
+    """Give the variance of one case's difference if the true difference were `delta`.
 
-    Shapes broadcast; counts may be fractional. Large values speak for a difference above
-    `delta` (-1 < delta < 1): a margin m is kept when the value at -m reaches the normal
-    quantile. Tango (1998), closed form of the restricted estimate; 0 where gains - losses
-    equals n * delta.
+    Shapes broadcast; counts may be fractional. The loss share is the likeliest one under that
+    hypothesis: Tango (1998), closed form of the restricted estimate.
     """
     g, losing, cases, shift = (np.asarray(v, np.float64) for v in (gains, losses, n, delta))
     spread = shift * (1.0 - shift)
     b = -g - losing + (2.0 * cases - g + losing) * shift
     root = np.sqrt(np.maximum(b * b + 8.0 * cases * losing * spread, 0.0))
-    variance = cases * ((root - b) / (2.0 * cases) + spread)
+    variance = (root - b) / (2.0 * cases) + spread
+    return cast("Numbers", np.maximum(variance, 0.0)[()])
+
+
+def tango_z(gains: Numbers, losses: Numbers, n: float | Array, delta: float | Array) -> Numbers:
+    """Give Tango's score statistic for the hypothesis that the difference is `delta`.
+
+    Shapes broadcast; counts may be fractional. Large values speak for a difference above
+    `delta` (-1 < delta < 1): a margin m is kept when the value at -m reaches the normal
+    quantile. Tango (1998); 0 where gains - losses equals n * delta.
+    """
+    g, losing, cases, shift = (np.asarray(v, np.float64) for v in (gains, losses, n, delta))
     distance = g - losing - cases * shift
     with np.errstate(divide="ignore", invalid="ignore"):
-        z = distance / np.sqrt(np.maximum(variance, 0.0))
+        z = distance / np.sqrt(cases * tango_variance(g, losing, cases, shift))
     return cast("Numbers", np.where(distance == 0.0, 0.0, z)[()])
 
 

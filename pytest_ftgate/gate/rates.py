@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from pytest_ftgate.gate.drop import ALARM, UNCHANGED, Levels, drop
+from pytest_ftgate.gate.drop import drop
 from pytest_ftgate.gate.flips import Turned, flips, turned
 from pytest_ftgate.gate.floor import floor
+from pytest_ftgate.gate.looks import Look, levels
+from pytest_ftgate.gate.macro import macro_drop, macro_floor
+from pytest_ftgate.gate.must import must_pass
+from pytest_ftgate.gate.point import point
+from pytest_ftgate.gate.risks import ALARM, MISS, MOST_MISSING, Levels
+from pytest_ftgate.gate.sentences import NOTHING, headline, next_steps, notes
 from pytest_ftgate.gate.side import Side, side
-from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
-from pytest_ftgate.gate.words import percent, points, size
+from pytest_ftgate.gate.slices import members, slices
+from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict, together
+from pytest_ftgate.gate.words import percent
+from pytest_ftgate.score.label import LabelRate
+from pytest_ftgate.score.metrics import guesses, label_rates
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite, Variant
 
-__all__ = ["Accepted", "alarm_of", "judge_rate", "measure", "unmeasured"]
+__all__ = ["Accepted", "Sides", "alarm_of", "judge_rate", "measure", "unmeasured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,25 @@ class Accepted:
 
     cells: Side
     stale: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What a rate gate looks at.
+
+    Attributes:
+        column: the variant's scores.
+        baseline: the baseline's scores; the same column where the variant is the baseline.
+        accepted: what was accepted of the variant, or None where nothing was.
+        again: the wrong must-pass cases, asked again, or None.
+        drifted: how the baseline has drifted since it was recorded, or "".
+    """
+
+    column: Column
+    baseline: Column
+    accepted: Accepted | None = None
+    again: Column | None = None
+    drifted: str = ""
 
 
 def alarm_of(suite: Suite) -> float:
@@ -35,153 +64,157 @@ def alarm_of(suite: Suite) -> float:
 
 def _drop_checks(suite: Suite, name: str) -> int:
     compared = 1 if name == suite.baseline else 2
-    return sum(
-        # Forgetting looks twice: at the mean of the skills, and at each of them.
-        2 if isinstance(gate, ForgettingGate) else compared * (gate.max_drop is not None)
-        for gate in suite.gates_of(suite.variants[name])
-    )
+    gates = suite.gates_of(suite.variants[name])
+    return sum(_looks_for_drops(gate, compared, name == suite.baseline) for gate in gates)
 
 
-def judge_rate(
-    suite: Suite, gate: RateGate, column: Column, baseline: Column, accepted: Accepted | None
-) -> Verdict:
+def _looks_for_drops(gate: Gate, compared: int, baseline: bool) -> int:  # noqa: FBT001 - a fact
+    if isinstance(gate, ForgettingGate):
+        # It looks twice: at the mean of the skills, and at each of them.
+        return 2
+    if gate.max_drop is None or gate.evidence == "point":
+        return 0
+    return compared + (bool(gate.slices) and not baseline)
+
+
+def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = None) -> Verdict:
     """Judge one variant by the accuracy or the format gate.
 
     Args:
         suite: the suite, for its margins and the number of its checks.
         gate: the gate.
-        column: the variant's scores.
-        baseline: the baseline's scores; the same column where the variant is the baseline.
-        accepted: what was accepted of the variant, or None where nothing was.
+        sides: what is compared.
+        look: the part of the replies that *sides* hold; by default all there will be.
     """
-    checks = tuple(_checks(suite, gate, column, baseline, accepted))
+    look, column = look or Look(), sides.column
+    checks = tuple(_checks(suite, gate, sides, look))
     outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
-    told, compared = _turned(gate, column, baseline, accepted, checks, deciding)
+    check = checks[deciding] if checks else None
+    parts = _slices(suite, gate, sides, look)
+    lost = tuple(part for part in parts if part.state == "lost")
+    if lost and check and check.missing <= MOST_MISSING * (check.n + check.missing):
+        outcome = Outcome.FAILED
+    told, compared = _turned(gate, sides, check)
+    stale = sides.accepted.stale if sides.accepted else 0
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=column.variant,
         outcome=outcome,
-        headline=_headline(gate.kind, outcome, checks[deciding]) if checks else _NOTHING,
+        headline=headline(gate, outcome, check, lost) if check else NOTHING,
         checks=checks,
         deciding=deciding,
+        slices=parts,
+        labels=_label_rates(suite, gate, sides) if outcome is not Outcome.PASSED else (),
         flips=flips(compared, column, told),
         lost=len(told.lost),
         gained=len(told.gained),
-        faults_before=dict(baseline.faults),
+        faults_before=dict(sides.baseline.faults),
         faults_after=dict(column.faults),
-        notes=tuple(_notes(column, checks, accepted)),
-        next=tuple(_next(gate, outcome, checks[deciding], column)) if checks else (_ACCEPT,),
+        notes=tuple(notes(gate, column, checks, look, stale)),
+        next=tuple(next_steps(gate, outcome, check, column, look)),
     )
 
 
-_NOTHING = "nothing to compare with yet"
-_ACCEPT = "nothing to compare with yet; accept this run with --ftgate-accept"
+def _checks(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> Iterator[Check]:
+    if gate.kind == "accuracy":
+        must = must_pass(sides.column, sides.again)
+        yield from [must] if must else []
+    risks = [levels(look, MISS, alarm) for alarm in (ALARM, alarm_of(suite))]
+    made = _macro_checks if gate.metric == "macro_f1" else _mean_checks
+    for check in made(suite, gate, sides, *risks):
+        if sides.drifted and check.against == suite.baseline:
+            yield replace(check, outcome=Outcome.INCONCLUSIVE, note=sides.drifted)
+        else:
+            yield point(check) if gate.evidence == "point" else check
 
 
-def _turned(
-    gate: RateGate,
-    column: Column,
-    baseline: Column,
-    accepted: Accepted | None,
-    checks: tuple[Check, ...],
-    deciding: int,
-) -> tuple[Turned, Column | None]:
-    """Return the cases that turned against what decided, or else against the baseline."""
-    mine = side(column, gate.kind)
-    by_accepted = bool(checks) and checks[deciding].against == "accepted"
-    if accepted is not None and (by_accepted or (column is baseline and len(accepted.cells))):
-        return turned(accepted.cells, mine), None
-    if column is baseline:
-        return turned(None, mine), None
-    return turned(side(baseline, gate.kind), mine), baseline
-
-
-def _checks(
-    suite: Suite, gate: RateGate, column: Column, baseline: Column, accepted: Accepted | None
-) -> list[Check]:
-    mine, levels = side(column, gate.kind), Levels(alarm=alarm_of(suite))
-    chance = _chance(suite) if gate.kind == "accuracy" else 0.0
-    found = [floor(mine, least=gate.min)] if gate.min is not None else []
+def _mean_checks(
+    suite: Suite, gate: RateGate, sides: Sides, whole: Levels, shared: Levels
+) -> Iterator[Check]:
+    mine, accepted = side(sides.column, gate.kind), sides.accepted
+    if gate.min is not None:
+        yield floor(mine, least=gate.min, levels=whole)
     if gate.max_drop is None:
-        return found
-    margin = gate.max_drop
-    if column is not baseline:
-        theirs = side(baseline, gate.kind)
-        found.append(
-            drop(theirs, mine, against=suite.baseline, margin=margin, levels=levels, chance=chance)
-        )
+        return
+    chance = _chance(suite) if gate.kind == "accuracy" else 0.0
+    if sides.column is not sides.baseline:
+        theirs, name = side(sides.baseline, gate.kind), suite.baseline
+        yield drop(theirs, mine, against=name, margin=gate.max_drop, levels=shared, chance=chance)
     # Where every accepted case is stale there is nothing left to compare with.
     if accepted is not None and len(accepted.cells):
         check = drop(
-            accepted.cells, mine, against="accepted", margin=margin, levels=levels, chance=chance
+            accepted.cells,
+            mine,
+            against="accepted",
+            margin=gate.max_drop,
+            levels=shared,
+            chance=chance,
         )
-        found.append(replace(check, stale=accepted.stale))
-    return found
+        yield replace(check, stale=accepted.stale)
+
+
+def _macro_checks(
+    suite: Suite, gate: RateGate, sides: Sides, whole: Levels, shared: Levels
+) -> Iterator[Check]:
+    labels = _labels(suite)
+    mine = guesses(sides.column, labels)
+    if gate.min is not None:
+        yield macro_floor(mine, least=gate.min, levels=whole)
+    if gate.max_drop is not None and sides.column is not sides.baseline:
+        theirs, margin = guesses(sides.baseline, labels), gate.max_drop
+        yield macro_drop(theirs, mine, against=suite.baseline, margin=margin, levels=shared)
+
+
+def _slices(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> tuple[Slice, ...]:
+    alone = sides.column is sides.baseline or sides.drifted
+    if not gate.slices or gate.max_drop is None or alone:
+        return ()
+    risks = levels(look, MISS, alarm_of(suite))
+    before, after = side(sides.baseline, gate.kind), side(sides.column, gate.kind)
+    parts = members(sides.column.cases, gate.slices)
+    return slices(before, after, parts, margin=gate.max_drop, levels=risks)
+
+
+def _label_rates(suite: Suite, gate: RateGate, sides: Sides) -> tuple[LabelRate, ...]:
+    labels = _labels(suite)
+    if gate.kind != "accuracy" or not labels:
+        return ()
+    before = None if sides.column is sides.baseline else guesses(sides.baseline, labels)
+    return label_rates(guesses(sides.column, labels), before)
+
+
+def _turned(gate: RateGate, sides: Sides, check: Check | None) -> tuple[Turned, Column | None]:
+    """Return the cases that turned against what decided, or else against the baseline."""
+    mine, accepted = side(sides.column, gate.kind), sides.accepted
+    is_baseline = sides.column is sides.baseline
+    by_accepted = check is not None and check.against == "accepted"
+    if accepted is not None and (by_accepted or (is_baseline and len(accepted.cells))):
+        return turned(accepted.cells, mine), None
+    if is_baseline:
+        return turned(None, mine), None
+    return turned(side(sides.baseline, gate.kind), mine), sides.baseline
+
+
+def _labels(suite: Suite) -> tuple[str, ...]:
+    return tuple(
+        label for rule in suite.reply.format if rule.kind == "choice" for label in rule.value
+    )
 
 
 def _chance(suite: Suite) -> float:
     """Return the rate that guessing reaches: one label in so many."""
-    labels = [rule.value for rule in suite.reply.format if rule.kind == "choice"]
-    return 1 / len(labels[0]) if labels else 0.0
-
-
-def _headline(kind: str, outcome: Outcome, check: Check) -> str:
-    what = "accuracy" if kind == "accuracy" else "replies in the right format"
-    if check.before is None:
-        order = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}.get(outcome, "may not hold")
-        return f"{what} {percent(check.after)} {order} the floor of {percent(check.limit)}"
-    return (
-        f"{what} {percent(check.before)} → {percent(check.after)} against {check.against}, "
-        f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
-    )
-
-
-def _notes(column: Column, checks: tuple[Check, ...], accepted: Accepted | None) -> list[str]:
-    found = [check.note for check in checks if check.note and check.note != UNCHANGED]
-    if accepted is not None and accepted.stale:
-        told = "the case or how it is marked has changed; accept again with --ftgate-accept"
-        found.append(f"{accepted.stale} accepted cases are stale: {told}")
-    for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
-        if column.stops[stop]:
-            found.append(f"{column.stops[stop]} of {column.stops.total()} replies were {word}")
-    if column.missing:
-        first = column.missing[0].missing[0]
-        found.append(f"no reply to {len(column.missing)} cases; first: {first}")
-    return found
-
-
-def _next(gate: RateGate, outcome: Outcome, check: Check, column: Column) -> list[str]:
-    if outcome is Outcome.INCONCLUSIVE:
-        return [_to_settle(check)]
-    if outcome is not Outcome.FAILED:
-        return []
-    if gate.kind == "format" and column.faults:
-        kind, count = column.faults.most_common(1)[0]
-        return [f"the commonest fault is “{kind}” ({count} replies); mend the prompt for it"]
-    return ["read the lost cases below; if the drop is intended, accept it in a reviewed change"]
-
-
-def _to_settle(check: Check) -> str:
-    if not check.informative:
-        return "declare a floor (min:), since the comparison cannot show anything"
-    parts = []
-    if check.certifiable is not None and check.before is not None:
-        parts.append(
-            f"{check.n} cases cannot rule out a drop of {size(check.limit)} points "
-            f"(they can certify {size(check.certifiable)})"
-        )
-    if check.needed is not None:
-        parts.append(f"about {check.needed:,} more cases would settle it")
-    if check.missing:
-        parts = ["run again for the missing replies", *parts]
-    return "; ".join(parts) or "more cases are needed"
+    labels = _labels(suite)
+    return 1 / len(labels) if labels else 0.0
 
 
 def measure(suite: Suite, gate: RateGate, column: Column) -> Verdict:
     """Return what an ungated variant reaches: shown beside the others, judged by nobody."""
-    check = floor(side(column, gate.kind), least=0.0)
+    if gate.metric == "macro_f1":
+        check = macro_floor(guesses(column, _labels(suite)), least=0.0, levels=Levels())
+    else:
+        check = floor(side(column, gate.kind), least=0.0)
     return Verdict(
         suite=suite.name,
         line=gate.line,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
-from pytest_ftgate.gate.paired import Pairs
+from pytest_ftgate.gate.counts import Pairs
 from pytest_ftgate.gate.proportion import Array, require_share
 
 if TYPE_CHECKING:

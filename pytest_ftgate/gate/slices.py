@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pytest_ftgate.gate.drop import CONFIDENCE, Levels, paired
+from pytest_ftgate.gate.counts import Pairs
+from pytest_ftgate.gate.drop import paired
 from pytest_ftgate.gate.multiple import holm
-from pytest_ftgate.gate.paired import Pairs, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.gate.paired import p_drop, p_noninferior, tango_interval
+from pytest_ftgate.gate.risks import CONFIDENCE, Levels
 from pytest_ftgate.gate.side import Side, aligned
 from pytest_ftgate.gate.verdict import Slice
 from pytest_ftgate.suite.model import Case
@@ -48,8 +50,8 @@ def slices(
 ) -> tuple[Slice, ...]:
     """Return what became of each part, the greatest loss first.
 
-    A part is lost where a real drop is shown, Holm's correction over all parts counted in; kept
-    where a drop of *margin* can be ruled out in it; else open.
+    A part is kept where a drop of *margin* can be ruled out in it; else lost where a real drop is
+    shown, Holm's correction over all parts counted in; else open.
 
     Args:
         before: what is compared with.
@@ -91,5 +93,5 @@ def _slice(
         low=low,
         high=high,
         p_drop=adjusted,
-        state="lost" if adjusted <= levels.alarm else ("kept" if kept else "open"),
+        state="kept" if kept else ("lost" if adjusted <= levels.alarm else "open"),
     )

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_ftgate.score.label import LabelRate
+
 __all__ = ["Check", "Flip", "Outcome", "Slice", "Verdict", "together"]
 
 
@@ -125,6 +127,9 @@ class Verdict:
         line: the line of the gate in it.
         gated: False for a variant that is measured beside the others and judged by nobody.
         checks: what was compared; *deciding* is the index of the one that decided.
+        slices: what became of parts of the cases, where the gate looks at them.
+        labels: how well each label is told from the others, where a gate that did not pass has
+            labels; the greatest loss first.
         flips: lost cases first; at most a few dozen, *lost* and *gained* count all.
         faults: how often each kind of broken form occurs, before and after.
         notes: what else a reader must know: identity, missing replies, stale cases.
@@ -141,6 +146,7 @@ class Verdict:
     checks: tuple[Check, ...] = ()
     deciding: int = 0
     slices: tuple[Slice, ...] = ()
+    labels: tuple[LabelRate, ...] = ()
     flips: tuple[Flip, ...] = ()
     lost: int = 0
     gained: int = 0
@@ -163,8 +169,8 @@ def together(checks: Iterable[Check]) -> tuple[Outcome, int]:
     """
     ranked = list(enumerate(checks))
     heard = [(i, c) for i, c in ranked if c.informative] or ranked
-    # A drop says more than a floor: it has a before.
-    heard.sort(key=lambda one: one[1].before is None)
+    # A drop says more than a floor, for it has a before, and a floor more than a few cases.
+    heard.sort(key=lambda one: (one[1].before is None, one[1].against == "must_pass"))
     for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):
         for index, check in heard:
             if check.outcome is outcome:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_ftgate.estimate import Estimate
 from pytest_ftgate.gate.certain import Certain
-from pytest_ftgate.gate.words import points
-from pytest_ftgate.plan import Estimate
+from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.tables import grid
 
-__all__ = ["planned"]
+__all__ = ["planned", "power_lines"]
 
 
-def planned(
-    estimates: Sequence[tuple[Estimate, Sequence[Certain]]], problems: Sequence[str]
-) -> Iterator[str]:
-    """Yield the lines of the plan.
+def planned(estimates: Sequence[Estimate], problems: Sequence[str]) -> Iterator[str]:
+    """Yield the lines on what would be asked.
 
     Args:
-        estimates: for each variant what it would ask, and what its gates could show.
+        estimates: for each variant what it would ask.
         problems: why variants cannot be asked at all.
     """
     rows = [
@@ -28,21 +26,39 @@ def planned(
             f"{estimate.kept:,}",
             f"{estimate.calls - estimate.kept:,}",
             f"{estimate.tokens / 1000:,.0f} k",
-            "\n".join(_told(one) for one in certain),
         ]
-        for estimate, certain in estimates
+        for estimate in estimates
     ]
-    headers = ["variant", "calls", "in ledger", "to ask", "tokens", "can certify"]
+    headers = ["variant", "calls", "in ledger", "to ask", "tokens"]
     yield from (f"  {line}" for line in grid(rows, headers, right=(1, 2, 3, 4)).split("\n"))
     yield from (f"  {problem}" for problem in problems)
     yield "  A call that variants share is counted once, where it is first needed."
     yield "  Nothing was asked. No prices are known to this version, so no cost is shown."
 
 
-def _told(certain: Certain) -> str:
-    if certain.margin is None:
-        return f"{certain.gate}: a floor"
-    if certain.least is None:
-        return f"{certain.gate}: nothing with {certain.cases} cases"
-    short = f", asked {points(-certain.margin)}" if certain.least > certain.margin else ""
-    return f"{certain.gate} {points(-certain.least)}{short}"
+def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
+    """Yield the lines on what the gates could show, and what is missing."""
+    rows = [
+        [
+            f"{one.gate}[{one.variant}]",
+            f"{one.cases:,}",
+            "" if one.margin is None else points(-one.margin),
+            *_drop_cells(one),
+            f"+{one.missing:,}" if one.missing else "",
+        ]
+        for one in gates
+    ]
+    headers = ["gate", "cases", "allowed", "certifies", "disagree", "unchanged passes", "missing"]
+    yield from (f"  {line}" for line in grid(rows, headers, right=(1, 2, 3, 4, 5, 6)).split("\n"))
+    yield "  certifies: the smallest drop that an unchanged variant is cleared of 9 times in 10."
+    yield "  disagree: cases on which two sides differ; measured where a * stands, else usual."
+    yield "  missing: more cases for an unchanged variant to pass 9 times in 10 (a floor: one"
+    yield "  that is truly 5 points above it)."
+
+
+def _drop_cells(one: Certain) -> list[str]:
+    if one.margin is None:
+        return [f"floor {percent(one.floor or 0.0)}", "", ""]
+    least = "nothing" if one.least is None else points(-one.least)
+    star = "*" if one.measured else ""
+    return [least, f"{percent(one.discordance)}{star}", percent(one.chance or 0.0)]

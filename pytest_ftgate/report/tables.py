@@ -8,8 +8,9 @@ from tabulate import tabulate
 
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import interval, percent, points
+from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["grid", "slice_rows", "verdict_rows", "word"]
+__all__ = ["grid", "label_rows", "slice_rows", "verdict_rows", "word"]
 
 _WORDS = {
     Outcome.PASSED: "passed",
@@ -55,6 +56,8 @@ def _verdict_row(verdict: Verdict) -> list[str]:
 
 
 def _limit(check: Check) -> str:
+    if check.against == "must_pass":
+        return "must pass"
     if check.before is None:
         return f"floor {percent(check.limit)}"
     return f"allowed {points(-check.limit)}"
@@ -64,11 +67,12 @@ def _around(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
 
 
-def slice_rows(changes: Iterable[Slice]) -> list[list[str]]:
+def slice_rows(changes: Sequence[Slice]) -> list[list[str]]:
     """Return a row for each slice, in the order given."""
+    mixed = len({change.kind for change in changes}) > 1
     return [
         [
-            change.name,
+            f"{change.kind} {change.name}" if mixed else change.name,
             percent(change.before),
             percent(change.after),
             f"{points(change.change)} {interval(change.low, change.high)}",
@@ -76,4 +80,20 @@ def slice_rows(changes: Iterable[Slice]) -> list[list[str]]:
             change.state,
         ]
         for change in changes
+    ]
+
+
+def label_rows(rates: Iterable[LabelRate]) -> list[list[str]]:
+    """Return a row for each label, in the order given."""
+    return [
+        [
+            rate.label,
+            "" if rate.f1_before is None else percent(rate.f1_before),
+            percent(rate.f1),
+            percent(rate.precision),
+            percent(rate.recall),
+            str(rate.n),
+            rate.taken_for,
+        ]
+        for rate in rates
     ]

@@ -7,63 +7,79 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict
+from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent
+from pytest_ftgate.report.explain import explain, odds
 from pytest_ftgate.report.quote import quoted, visible
-from pytest_ftgate.report.tables import grid, slice_rows, verdict_rows
+from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
+from pytest_ftgate.score.label import LabelRate
 
 __all__ = ["section", "summary"]
 
 _WIDTH = 80
 #: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
 _FLIPS = {0: 3, 1: 10}
+#: The same for labels.
+_LABELS = {0: 5, 1: 10}
 
 
 def section(verdict: Verdict, verbosity: int = 0) -> str:
     """Return the section of one verdict that blocks."""
     lines = [visible(verdict.headline), *_certainty(verdict.check)]
-    if verdict.slices:
-        table = grid(
-            slice_rows(verdict.slices),
-            [verdict.slices[0].kind, "before", "after", "change", "n", "verdict"],
-            right=(1, 2, 4),
-        )
-        lines += ["", *_indented(table)]
+    lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += _faults(verdict)
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
     lines += _flips(verdict, verbosity)
     lines += ["", *_next(verdict.next)] if verdict.next else []
+    lines += ["", *_why(verdict)]
     return "\n".join(lines)
+
+
+def _why(verdict: Verdict) -> Iterator[str]:
+    """Say how it was judged: last, for whoever asks."""
+    for index, sentence in enumerate(explain(verdict)):
+        head = "  why:  " if index == 0 else "        "
+        yield from textwrap.wrap(sentence, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+
+
+def _slices(slices: Sequence[Slice]) -> list[str]:
+    if not slices:
+        return []
+    head = slices[0].kind if len({one.kind for one in slices}) == 1 else "slice"
+    headers = [head, "before", "after", "change", "n", "verdict"]
+    return ["", *_indented(grid(slice_rows(slices), headers, right=(1, 2, 4)))]
+
+
+def _labels(labels: Sequence[LabelRate], verbosity: int) -> list[str]:
+    if not labels:
+        return []
+    shown = labels[: _LABELS.get(max(0, verbosity), len(labels))]
+    headers = ["label", "F1 before", "now", "precision", "recall", "n", "most taken for"]
+    more = [f"  ({len(labels) - len(shown)} more labels: -v, -vv)"] * (len(shown) < len(labels))
+    table = _indented(grid(label_rows(shown), headers, right=(1, 2, 3, 4, 5)))
+    return ["", *table, *more]
 
 
 def _certainty(check: Check | None) -> list[str]:
     """Say how sure the verdict is, in words that need no course."""
-    if check is None or check.outcome is Outcome.PASSED:
+    if check is None or check.outcome is Outcome.PASSED or check.against == "must_pass":
         return []
     if check.before is None:
         told = f"{check.n} cases; with 95 % confidence the true share is {_span(check)}."
         return _wrapped(told, 0)
     told = f"{check.n} cases: {check.losses:.0f} lost, {check.gains:.0f} gained. "
     if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
-        told += f"Without a real drop this would be seen {_odds(check.p_fail or 0)}."
+        told += f"Without a real drop this would be seen {odds(check.p_fail or 0)}."
     elif check.p_pass is not None:
         told += (
-            f"A drop as large as the margin would look like this or better {_odds(check.p_pass)}."
+            f"A drop as large as the margin would look like this or better {odds(check.p_pass)}."
         )
     return _wrapped(told, 0)
 
 
 def _span(check: Check) -> str:
     return f"{(check.low or 0) * 100:.0f} to {(check.high or 0) * 100:.0f} %"
-
-
-def _odds(p: float) -> str:
-    if p < 1e-6:  # noqa: PLR2004 - beyond this nobody reads the zeros
-        return "less than once in a million runs"
-    if p > 0.1:  # noqa: PLR2004
-        return f"in {p:.0%} of runs"
-    return f"about once in {round(1 / p):,} runs"
 
 
 def _other_checks(verdict: Verdict) -> Iterator[str]:
@@ -74,6 +90,8 @@ def _other_checks(verdict: Verdict) -> Iterator[str]:
 
 
 def _against(check: Check) -> str:
+    if check.against == "must_pass":
+        return f"must-pass cases: {round(check.after * check.n)} of {check.n} are right"
     if check.before is None:
         return f"against the floor of {percent(check.limit)}: {percent(check.after)}"
     return f"against {check.against}: {percent(check.before)} → {percent(check.after)}"

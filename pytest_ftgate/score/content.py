@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.reference import function
 
-__all__ = ["Scorer", "broke", "content"]
+__all__ = ["Scorer", "broke", "content", "said_label"]
 
 # A sign right after a digit or a letter is a dash: "10-12".
 _NUMBER = re.compile(r"(?:(?<!\w)[-+−])?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
@@ -61,9 +61,15 @@ def _exact(text: str, accepted: list[Any], options: Mapping[str, Any]) -> bool:
     return text in accepted
 
 
+def said_label(text: str, labels: Iterable[str]) -> str:
+    """Return the label that *text* is, whatever case and punctuation it is written in, or ""."""
+    said = text.strip(_AROUND).casefold()
+    return next((label for label in labels if label.strip(_AROUND).casefold() == said), "")
+
+
 def _choice(text: str, accepted: list[Any], options: Mapping[str, Any]) -> bool:
     del options
-    return text.strip(_AROUND).casefold() in {a.strip(_AROUND).casefold() for a in accepted}
+    return said_label(text, accepted) != ""
 
 
 def _contains(text: str, accepted: list[Any], options: Mapping[str, Any]) -> bool:

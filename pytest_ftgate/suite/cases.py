@@ -122,8 +122,23 @@ def _from_cells(record: Mapping[str, str | None]) -> dict[str, Any]:
         elif column == "tags":
             value["tags"] = cell.replace(",", " ").split()
         else:
-            value[column] = cell
+            value[column] = _read(column, cell)
     return value
+
+
+def _read(column: str, cell: str) -> Any:
+    """Return what a cell stands for; what cannot be read is left for the validation to name."""
+    try:
+        match column:
+            case "max_tokens" | "difficulty":
+                return int(cell)
+            case "weight":
+                return float(cell)
+            case "must_pass":
+                return {"true": True, "false": False}.get(cell.strip().lower(), cell)
+    except ValueError:
+        pass
+    return cell
 
 
 def _yaml(source: Source, path: Path, text: str) -> Iterator[Row]:
@@ -185,6 +200,8 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     for key in case.model_fields_set:
         if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
             return f"{key} is not available yet; remove it"
+    if case.must_pass and case.expected is None and (case.score or reply.score).kind != "python":
+        return "must_pass needs expected: without it no reply is wrong"
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -247,6 +264,8 @@ def _made(case: DeclaredCase, where: str, form: tuple[Rule, ...], reply: ReplyRu
         skill=case.skill,
         difficulty=case.difficulty,
         language=case.language,
+        weight=case.weight,
+        must_pass=case.must_pass,
     )
 
 

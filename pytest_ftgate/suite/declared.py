@@ -14,6 +14,7 @@ from pytest_ftgate.suite.rules import Expected, Format, Score
 __all__ = [
     "LATER",
     "Count",
+    "DeclaredAccuracy",
     "DeclaredCase",
     "DeclaredExamples",
     "DeclaredForgetting",
@@ -68,8 +69,8 @@ class DeclaredCase(_Declared):
     skill: str | None = None
     difficulty: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
     language: str | None = None
-    weight: Number | None = _later()
-    must_pass: StrictBool | None = _later()
+    weight: Number = 1.0
+    must_pass: StrictBool = False
     must_keep: StrictBool | None = _later()
     holdout: StrictBool | None = _later()
 
@@ -141,10 +142,16 @@ class DeclaredRate(_Declared):
 
     min: Share | None = None
     max_drop: Margin | None = None
-    evidence: Literal["statistics", "point"] | None = _later()
-    slices: Any = _later()
-    stop_early: StrictBool | None = _later()
-    settle: Any = _later()
+    evidence: Literal["statistics", "point"] = "statistics"
+    slices: tuple[Literal["tag", "label", "language"], ...] = ()
+    stop_early: StrictBool = False
+    settle: Count | None = None
+
+
+class DeclaredAccuracy(DeclaredRate):
+    """The accuracy gate: of all cases, or the mean over the labels."""
+
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
 
 
 class DeclaredForgetting(_Declared):
@@ -162,7 +169,7 @@ class DeclaredForgetting(_Declared):
 class DeclaredGates(_Declared):
     """The rules of the suite, one for each kind."""
 
-    accuracy: DeclaredRate | None = None
+    accuracy: DeclaredAccuracy | None = None
     format: DeclaredRate | None = None
     forgetting: DeclaredForgetting | None = None
     cost: Any = _later()
@@ -180,7 +187,7 @@ class DeclaredSuite(_Declared):
     variants: dict[str, DeclaredVariant]
     baseline: str | None = None
     gates: DeclaredGates
-    repeats: Count = 1
+    repeats: Literal["auto"] | Count = 1
     economics: Any = _later()
     challengers: Any = _later()
     judge: Any = _later()

@@ -8,20 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_ftgate import skills
 from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
-from pytest_ftgate.suite.cases import case_files, in_place, rows, skill_cases, to_cases
-from pytest_ftgate.suite.declared import DeclaredForgetting, DeclaredRate, DeclaredSuite
+from pytest_ftgate.suite.cases import case_files, in_place, rows, to_cases
+from pytest_ftgate.suite.declared import DeclaredSuite
 from pytest_ftgate.suite.faults import keys_of, sentence
-from pytest_ftgate.suite.model import (
-    Case,
-    ForgettingGate,
-    Gate,
-    RateGate,
-    ReplyRules,
-    Suite,
-    Variant,
-)
+from pytest_ftgate.suite.gates import resolve_gates
+from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rules import Rule, read_schema
 from pytest_ftgate.suite.source import Source
@@ -29,9 +21,6 @@ from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
 __all__ = ["load"]
-
-#: The drop that a gate allows where it names neither a floor nor a drop.
-_DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
 
 
 def load(path: Path, root: Path) -> Suite:
@@ -158,7 +147,7 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
     reply = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)
     variants = resolve_variants(source, document, declared, cases, reply)
-    gates = _gates(source, document, declared, cases)
+    gates = resolve_gates(source, document, declared, cases, reply)
     written = document.value["variants"]
     if not written:
         message = "variants: none declared; write current: {provider: anthropic, model: ...}"
@@ -176,7 +165,7 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
         variants=variants,
         baseline=baseline,
         gates=gates,
-        repeats=declared.repeats,
+        repeats=None if declared.repeats == "auto" else declared.repeats,
     )
 
 
@@ -223,59 +212,3 @@ def _cases(
         source.say(line, "there are no cases")
     check_user(source, document.line(("user",)), "user", declared.user, cases)
     return cases
-
-
-def _gates(
-    source: Source, document: Document, declared: DeclaredSuite, cases: tuple[Case, ...]
-) -> Mapping[str, Gate]:
-    gates: dict[str, Gate] = {}
-    for kind in ("accuracy", "format"):
-        rate: DeclaredRate | None = getattr(declared.gates, kind)
-        if rate is None and kind in document.value["gates"]:
-            rate = DeclaredRate()
-        if rate is not None:
-            gates[kind] = _rate_gate(kind, rate, document)
-    marked = any(case.expected is not None or case.score.kind == "python" for case in cases)
-    if "accuracy" in gates and cases and not marked:
-        source.say(gates["accuracy"].line, 'accuracy: no case has "expected"')
-    if "format" in gates and cases and not any(case.format for case in cases):
-        source.say(gates["format"].line, "format: the suite declares no reply.format to hold to")
-    if "forgetting" in document.value["gates"]:
-        wanted = declared.gates.forgetting or DeclaredForgetting()
-        forgetting = _forgetting_gate(source, document, wanted)
-        if forgetting:
-            gates["forgetting"] = forgetting
-    if not gates and not source.faults:
-        source.say(document.line(("gates",)), "gates: none declared; write accuracy: {min: 0.8}")
-    return gates
-
-
-def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGate:
-    neither = declared.min is None and declared.max_drop is None
-    return RateGate(
-        kind=kind,
-        line=document.line(("gates", kind)),
-        min=declared.min,
-        max_drop=_DEFAULT_DROP[kind] if neither else declared.max_drop,
-    )
-
-
-def _forgetting_gate(
-    source: Source, document: Document, declared: DeclaredForgetting
-) -> ForgettingGate | None:
-    line = document.line(("gates", "forgetting"))
-    wanted = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
-    if not wanted:
-        at = document.line(("gates", "forgetting", "skills"))
-        source.say(at, "skills: the list is empty; write skills: general")
-        return None
-    try:
-        cases = skill_cases(wanted)
-    except KeyError as error:
-        known = (*skills.SETS, *skills.known())
-        near = did_you_mean(error.args[0], known) or f"; known: {', '.join(known)}"
-        source.say(
-            document.line(("gates", "forgetting", "skills")), f'no skill "{error.args[0]}"{near}'
-        )
-        return None
-    return ForgettingGate(line=line, cases=cases, max_drop=declared.max_drop)

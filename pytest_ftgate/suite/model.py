@@ -140,12 +140,22 @@ class RateGate:
         kind: ``accuracy`` or ``format``.
         min: the least share that will do, or None.
         max_drop: the largest drop that will do, as a share, or None where none is compared.
+        metric: ``accuracy``, or ``macro_f1``, the mean F1 over the labels.
+        evidence: ``statistics``, or ``point`` for plain thresholds on what was seen.
+        slices: the kinds of parts that are looked at one by one: ``tag``, ``label``, ``language``.
+        stop_early: ask the cases in five blocks, and stop once the verdict is clear.
+        settle: the most repeats that may be asked while the verdict is open, or None.
     """
 
     kind: str
     line: int
     min: float | None = None
     max_drop: float | None = None
+    metric: str = "accuracy"
+    evidence: str = "statistics"
+    slices: tuple[str, ...] = ()
+    stop_early: bool = False
+    settle: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +178,7 @@ class Suite:
     Attributes:
         path: the suite file.
         name: its path relative to the root directory, with forward slashes.
+        repeats: how often each case is asked, or None for as often as its gates need.
     """
 
     path: Path
@@ -177,7 +188,7 @@ class Suite:
     variants: Mapping[str, Variant]
     baseline: str
     gates: Mapping[str, Gate]
-    repeats: int = 1
+    repeats: int | None = 1
 
     @property
     def accepted_path(self) -> Path:

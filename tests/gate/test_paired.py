@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from pytest_ftgate.gate.counts import Pairs
 from pytest_ftgate.gate.paired import (
-    Pairs,
+    condense,
     exact_noninferior_p,
     mcnemar_midp,
     p_drop,
@@ -203,6 +204,29 @@ def test_rare_changes_in_groups_do_not_pass_unseen(rho):
 def test_columns_that_are_no_sheet_are_refused(bad):
     with pytest.raises(ValueError, match="case"):
         pair(**bad)
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_many_suites_at_once_are_each_suite_alone(repeats):
+    rng = np.random.default_rng(4)
+    b, c = (rng.binomial(repeats, rng.beta(3, 0.5, (50, 40))) / repeats for _ in range(2))
+    b[0] = c[0] = 1.0
+    many = condense(b, c, 1 / repeats)
+    alone = [
+        pair(*row, before_repeats=repeats, after_repeats=repeats) for row in zip(b, c, strict=True)
+    ]
+    assert many.gains == pytest.approx([one.gains for one in alone])
+    assert many.losses == pytest.approx([one.losses for one in alone])
+    assert many.effective == pytest.approx([one.effective for one in alone])
+    assert list(many.countable) == [one.countable for one in alone]
+    assert p_drop(many) == pytest.approx([p_drop(one) for one in alone])
+    assert p_noninferior(many, 0.05) == pytest.approx([p_noninferior(one, 0.05) for one in alone])
+
+
+def test_sides_of_many_suites_broadcast():
+    b, c = np.ones(30), np.ones((4, 2, 30))
+    c[1, 1, :3] = 0.0
+    assert condense(b, c).losses.tolist() == [[0, 0], [0, 3], [0, 0], [0, 0]]
 
 
 # --- the PASS test ------------------------------------------------------------------------------

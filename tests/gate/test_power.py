@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_ftgate.gate.paired import Pairs, p_noninferior
+from pytest_ftgate.gate.counts import Pairs
+from pytest_ftgate.gate.paired import p_noninferior
 from pytest_ftgate.gate.power import (
     cases_needed,
     certifiable_margin,

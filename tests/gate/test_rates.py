@@ -1,7 +1,7 @@
 import pytest
 from columns import column, suite
 
-from pytest_ftgate.gate.rates import Accepted, alarm_of, judge_rate, measure
+from pytest_ftgate.gate.rates import Accepted, Sides, alarm_of, judge_rate, measure
 from pytest_ftgate.gate.side import Cell, side, side_of
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.suite.model import ForgettingGate, RateGate
@@ -16,7 +16,7 @@ def accuracy(**limits: float) -> RateGate:
 def test_a_drop_against_the_baseline_fails_and_shows_the_lost_cases() -> None:
     gate = accuracy(max_drop=0.05)
 
-    verdict = judge_rate(suite(gate), gate, column("new", BAD), column("current", GOOD), None)
+    verdict = judge_rate(suite(gate), gate, Sides(column("new", BAD), column("current", GOOD)))
 
     assert verdict.outcome is Outcome.FAILED
     assert (verdict.lost, verdict.gained) == (70, 0)
@@ -28,7 +28,7 @@ def test_a_drop_against_the_baseline_fails_and_shows_the_lost_cases() -> None:
 def test_the_baseline_is_not_compared_with_itself() -> None:
     gate, baseline = accuracy(min=0.80, max_drop=0.05), column("current", GOOD)
 
-    verdict = judge_rate(suite(gate), gate, baseline, baseline, None)
+    verdict = judge_rate(suite(gate), gate, Sides(baseline, baseline))
 
     assert [check.against for check in verdict.checks] == ["floor"]
 
@@ -36,7 +36,7 @@ def test_the_baseline_is_not_compared_with_itself() -> None:
 def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> None:
     gate, baseline = accuracy(max_drop=0.05), column("current", GOOD)
 
-    verdict = judge_rate(suite(gate), gate, baseline, baseline, None)
+    verdict = judge_rate(suite(gate), gate, Sides(baseline, baseline))
 
     assert (verdict.outcome, verdict.headline) == (Outcome.PASSED, "nothing to compare with yet")
     assert "--ftgate-accept" in verdict.next[0]
@@ -46,7 +46,7 @@ def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -
     gate, now = accuracy(max_drop=0.05), column("new", BAD)
     before = Accepted(side(column("new", GOOD, text="late_delivery"), "accuracy"), 0)
 
-    verdict = judge_rate(suite(gate), gate, now, column("current", BAD), before)
+    verdict = judge_rate(suite(gate), gate, Sides(now, column("current", BAD), before))
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.check.against == "accepted"
@@ -56,7 +56,7 @@ def test_stale_accepted_cases_are_counted() -> None:
     gate, now = accuracy(max_drop=0.05), column("new", GOOD)
     before = Accepted(side_of({"c000": Cell(1.0, 1, "x"), "c001": Cell(1.0, 1, "y")}), 7)
 
-    verdict = judge_rate(suite(gate), gate, now, column("current", GOOD), before)
+    verdict = judge_rate(suite(gate), gate, Sides(now, column("current", GOOD), before))
 
     assert any("7 accepted cases are stale" in note for note in verdict.notes)
 
@@ -65,7 +65,7 @@ def test_a_broken_format_is_judged_apart_from_what_a_reply_says() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05)
     said_in_prose = column("new", [1.0] * 200, text="It is a refund.")
 
-    verdict = judge_rate(suite(gate), gate, said_in_prose, column("current", [1.0] * 200), None)
+    verdict = judge_rate(suite(gate), gate, Sides(said_in_prose, column("current", [1.0] * 200)))
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.faults_after == {"wrong label": 200}
@@ -77,7 +77,7 @@ def test_an_open_gate_says_what_these_cases_can_certify_and_how_many_more_settle
     few = [1.0] * 60
 
     verdict = judge_rate(
-        suite(gate), gate, column("new", [*few[:58], 0.0, 0.0]), column("current", few), None
+        suite(gate), gate, Sides(column("new", [*few[:58], 0.0, 0.0]), column("current", few))
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE

@@ -22,7 +22,8 @@ from statsmodels.stats import weightstats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from pytest_ftgate.gate import multiple
-from pytest_ftgate.gate.paired import Pairs, mcnemar_midp, pair, tango_interval, tango_z
+from pytest_ftgate.gate.counts import Pairs
+from pytest_ftgate.gate.paired import mcnemar_midp, pair, tango_interval, tango_z
 from pytest_ftgate.gate.power import fail_cases_needed, floor_cases_needed
 from pytest_ftgate.gate.proportion import (
     binomial_cdf,

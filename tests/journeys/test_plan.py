@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+#: Two variants, of which one has fifteen of the first thirty tickets wrong.
+TWO = """\
+def answer(case):
+    return case.expected
+
+def other(case):
+    return "billing" if case.id < "t030" else case.expected
+"""
+
 
 def row(desk, result):
     """Return what the plan says of *current*: calls, in the ledger, to ask."""
@@ -40,7 +49,23 @@ def test_a_plan_says_what_the_gates_could_certify(desk):
 
     result = desk.run("--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  current * accuracy −*"])
+    result.stdout.fnmatch_lines(
+        [
+            "  gate * cases * allowed * certifies * disagree * unchanged passes * missing",
+            "  accuracy?current? * 100 * −5 * −* 10 % * % * +*",
+        ]
+    )
+
+
+def test_a_plan_takes_the_disagreement_that_kept_replies_show(desk):
+    draft = '{provider: python, function: "answers:other"}'
+    desk.asking_suite(TWO, draft=draft)
+    desk.run()
+
+    result = desk.run("--ftgate-plan")
+
+    # Fifteen of a hundred turned, seen beside what is usual: ten in a hundred.
+    result.stdout.fnmatch_lines(["  accuracy?draft? * 15 %[*] *"])
 
 
 def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk):

@@ -344,4 +344,4 @@ def test_the_keys_that_are_not_built_yet_are_all_found_by_looking_through_the_cl
     names = {".".join(where) for where, _ in LATER}
 
     assert {"economics", "variants.current.retrieve", "gates.latency"} <= names
-    assert {"gates.accuracy.stop_early", "gates.format.slices", "gates.forgetting.each"} <= names
+    assert {"gates.data", "gates.forgetting.each", "gates.forgetting.may_lose"} <= names

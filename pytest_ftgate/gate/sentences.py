@@ -1,0 +1,113 @@
+"""What a verdict on a rate says to a reader: headline, notes, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+from pytest_ftgate.gate.drop import UNCHANGED
+from pytest_ftgate.gate.looks import Look
+from pytest_ftgate.gate.verdict import Check, Outcome, Slice
+from pytest_ftgate.gate.words import percent, points, size
+from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.suite.model import RateGate
+
+__all__ = ["NOTHING", "headline", "next_steps", "notes"]
+
+#: Said where a gate has no side to compare with.
+NOTHING = "nothing to compare with yet"
+_HOLDS = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}
+#: More repeats than this nobody asks; cases tell more.
+_MOST_REPEATS = 20
+
+
+def headline(gate: RateGate, outcome: Outcome, check: Check, lost: tuple[Slice, ...]) -> str:
+    """Return the verdict in one line."""
+    what = "replies in the right format" if gate.kind == "format" else gate.metric
+    what = what.replace("macro_f1", "macro-F1")
+    if check.against == "must_pass":
+        missing = "" if outcome is Outcome.FAILED else "some brought no reply: "
+        return f"{missing}{round(check.after * check.n)} of {check.n} must-pass cases are right"
+    if check.before is None:
+        order = _HOLDS.get(outcome, "may not hold")
+        return f"{what} {percent(check.after)} {order} the floor of {percent(check.limit)}"
+    told = (
+        f"{what} {percent(check.before)} → {percent(check.after)} against {check.against}, "
+        f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
+    )
+    if outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED and lost:
+        return f"{told}, but lost: {', '.join(f'{one.kind} {one.name}' for one in lost)}"
+    return told
+
+
+def notes(
+    gate: RateGate, column: Column, checks: tuple[Check, ...], look: Look, stale: int
+) -> Iterator[str]:
+    """Yield what else a reader must know."""
+    unmarked = 0 if gate.kind == "format" else len(column.rows) - int(column.marked.sum())
+    if unmarked:
+        yield f"{unmarked} of {len(column.rows)} cases expect nothing and are left out"
+    yield from (
+        c.note for c in checks if c.note not in ("", UNCHANGED) and c.against != "must_pass"
+    )
+    if look.of > 1:
+        yield f"decided at look {look.number} of {look.of}, after {_taken(column, look)}"
+    if stale:
+        told = "the case or how it is marked has changed; accept again with --ftgate-accept"
+        yield f"{stale} accepted cases are stale: {told}"
+    for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
+        if column.stops[stop]:
+            yield f"{column.stops[stop]} of {column.stops.total()} replies were {word}"
+    if column.missing:
+        first = column.missing[0].missing[0]
+        yield f"no reply to {len(column.missing)} cases; first: {first}"
+
+
+def _taken(column: Column, look: Look) -> str:
+    if look.cases is None:
+        return f"{look.repeats} replies to each case"
+    share = look.fractions[-1]
+    return f"{len(column.rows):,} of {round(len(column.rows) / share):,} cases"
+
+
+def next_steps(
+    gate: RateGate, outcome: Outcome, check: Check | None, column: Column, look: Look
+) -> Iterator[str]:
+    """Yield what to do, each a sentence or a command."""
+    if check is None:
+        yield f"{NOTHING}; accept this run with --ftgate-accept"
+    elif outcome is Outcome.INCONCLUSIVE:
+        yield _to_settle(check, look)
+    elif outcome is Outcome.FAILED and check.against == "must_pass":
+        yield f"wrong again when asked again: {check.note}" if look.vary else f"wrong: {check.note}"
+    elif outcome is Outcome.FAILED and gate.kind == "format" and column.faults:
+        kind, count = column.faults.most_common(1)[0]
+        yield f"the commonest fault is “{kind}” ({count} replies); mend the prompt for it"
+    elif outcome is Outcome.FAILED:
+        yield "read the lost cases below; if the drop is intended, accept it in a reviewed change"
+
+
+def _to_settle(check: Check, look: Look) -> str:
+    if "has drifted" in check.note:
+        return "ask everything anew, so that both sides are of today: --ftgate-replies=fresh"
+    if not check.informative:
+        return "declare a floor (min:), since the comparison cannot show anything"
+    parts = []
+    if check.certifiable is not None and check.before is not None:
+        parts.append(
+            f"{check.n} cases cannot rule out a drop of {size(check.limit)} points "
+            f"(they can certify {size(check.certifiable)})"
+        )
+    if check.needed is not None:
+        parts.append(f"about {check.needed:,} more cases would settle it{_or_repeats(check, look)}")
+    if check.missing:
+        parts = ["run again for the missing replies", *parts]
+    return "; ".join(parts) or "more cases are needed"
+
+
+def _or_repeats(check: Check, look: Look) -> str:
+    """Name the repeats that tell as much, where replies vary; a floor is not helped by any."""
+    if not look.vary or check.before is None or check.needed is None:
+        return ""
+    repeats = ceil(look.repeats * (1 + check.needed / check.n))
+    return f", or settle: {repeats}" if repeats <= _MOST_REPEATS else ""

@@ -1,0 +1,88 @@
+"""What a run would ask and what it could show, without asking anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.estimate import Estimate, estimate
+from pytest_ftgate.gate.certain import Certain, certain
+from pytest_ftgate.gate.drop import discordance, paired
+from pytest_ftgate.gate.side import aligned, side
+from pytest_ftgate.plan import distinct, varies
+from pytest_ftgate.score.sheet import Column, score
+from pytest_ftgate.session import Judged, Session, whole
+from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+
+__all__ = ["estimates", "powers"]
+
+
+def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate], list[str]]:
+    """Return what each variant would ask, and why others cannot be asked."""
+    ledger, seen = session.ledger(), set[str]()
+    told: list[Estimate] = []
+    problems: list[str] = []
+    for suite, variant in _variants(gates):
+        mine = [j for j in gates if j.suite is suite and j.variant is variant]
+        try:
+            groups = [group for judged in mine for group in session.needs(judged)]
+            asks = chain.from_iterable(groups or [session.task_asks(suite, variant, whole(suite))])
+        except FtgateError as error:
+            problems.append(f"{variant.name}: {error}")
+            continue
+        calls = [call for call in distinct(asks) if call.fingerprint not in seen]
+        seen.update(call.fingerprint for call in calls)
+        kept = {*ledger.replies(seen), *(c.fingerprint for c in calls if c.replies)}
+        told.append(estimate(variant.name, calls, kept))
+    ledger.close()
+    return told, problems
+
+
+def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
+    """Yield the variants of the selected gates, and those that are measured beside them."""
+    suites = {judged.suite.name: judged.suite for judged in gates}
+    chosen = {(judged.suite.name, judged.variant.name) for judged in gates}
+    for suite in suites.values():
+        for variant in suite.variants.values():
+            if not variant.gated or (suite.name, variant.name) in chosen:
+                yield suite, variant
+
+
+def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:
+    """Return what each of *gates* could show, by the replies that the ledger has."""
+    return [
+        certain(
+            judged.suite,
+            judged.gate,
+            judged.variant.name,
+            repeats=session.looks(judged)[-1].repeats if varies(judged.variant) else 1,
+            measured=_disagreement(session, judged),
+        )
+        for judged in gates
+    ]
+
+
+def _disagreement(session: Session, judged: Judged) -> float | None:
+    """Return the share of cases on which the kept replies of both sides disagree."""
+    suite, gate = judged.suite, judged.gate
+    if isinstance(gate, ForgettingGate) or judged.variant.name == suite.baseline:
+        return None
+    columns = [
+        _kept(session, suite, one) for one in (suite.variants[suite.baseline], judged.variant)
+    ]
+    sides = [side(column, gate.kind) for column in columns if column is not None]
+    return discordance(paired(*aligned(*sides))) if len(sides) == len(columns) else None
+
+
+def _kept(session: Session, suite: Suite, variant: Variant) -> Column | None:
+    """Return the scores of *variant* where the ledger has every reply."""
+    try:
+        asks = session.task_asks(suite, variant, whole(suite))
+    except FtgateError:
+        return None
+    ledger = session.ledger()
+    found = ledger.replies({ask.call.fingerprint for ask in asks})
+    ledger.close()
+    known = all(ask.call.fingerprint in found for ask in asks)
+    return score(variant.name, asks, found, suite.path.parent) if known else None

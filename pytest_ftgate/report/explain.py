@@ -1,0 +1,117 @@
+"""A verdict in plain sentences, with its own figures put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+from pytest_ftgate.gate.power import pass_probability, point_rule_miss
+from pytest_ftgate.gate.proportion import binomial_sf
+from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
+from pytest_ftgate.gate.words import percent, points, size
+
+__all__ = ["explain", "odds"]
+
+_SLACK = 1e-9
+_END = {
+    Outcome.PASSED: "so it passed.",
+    Outcome.FAILED: "so it failed.",
+    Outcome.INCONCLUSIVE: "so neither can be said, and it is inconclusive.",
+}
+
+
+def odds(p: float) -> str:
+    """Say how often something with the chance *p* happens."""
+    if p < 1e-6:  # noqa: PLR2004 - beyond this nobody reads the zeros
+        return "less than once in a million runs"
+    if p > 0.1:  # noqa: PLR2004 - a share is easier to grasp than "once in 3"
+        return f"in {p:.0%} of runs"
+    return f"about once in {round(1 / p):,} runs"
+
+
+def explain(verdict: Verdict) -> Iterator[str]:
+    """Yield the rule of the check that decided, in sentences with this gate's numbers."""
+    check = verdict.check
+    if check is None:
+        yield "There was nothing to compare with, and no floor was declared."
+    elif check.against == "must_pass":
+        yield "A case marked must_pass fails the gate when most of its replies are wrong."
+    elif check.p_pass is None and check.before is None:
+        yield from _floor(check)
+    elif check.p_pass is None or check.p_fail is None:
+        yield from _bounds(check)
+    else:
+        yield from _drop(check, check.p_pass, check.p_fail)
+
+
+def _drop(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
+    changed = f"{check.losses:.4g} were lost and {check.gains:.4g} gained"
+    yield (
+        f"The same {check.n} cases were put to both sides: {changed}, a change of "
+        f"{points(check.after - (check.before or 0))} points."
+    )
+    yield (
+        f"It passes if a true drop of {size(check.limit)} points would look this good or better "
+        f"at most {odds(check.miss)}; it would {odds(p_pass)}."
+    )
+    yield (
+        f"It fails if an unchanged variant would look this bad or worse at most "
+        f"{odds(check.alarm)}; it would {odds(p_fail)}, {_ending(check)}"
+    )
+    yield from _plain(check)
+
+
+def _ending(check: Check) -> str:
+    if not check.informative:
+        return "but a drop from so low a rate could not be seen, so this comparison says nothing."
+    if check.missing and check.outcome is Outcome.INCONCLUSIVE:
+        return "but replies are missing that could turn it, so it is inconclusive."
+    return _END[check.outcome]
+
+
+def _plain(check: Check) -> Iterator[str]:
+    """Compare with what a plain threshold would have missed, at this very size."""
+    n, discordance = check.effective, max(check.discordance or 0.0, check.limit)
+    miss = point_rule_miss(n, discordance, check.limit)
+    unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
+    yield (
+        f"With {check.n} cases a plain threshold would miss a true drop of "
+        f"{size(check.limit)} points {miss:.0%} of the time; this gate does "
+        f"at most {check.miss:.1%} of it, and passes an unchanged variant {unchanged:.0%} of it."
+    )
+
+
+def _floor(check: Check) -> Iterator[str]:
+    right, floor = round(check.after * check.effective), percent(check.limit)
+    reached = float(binomial_sf(right - 1.0, round(check.effective), check.limit))
+    short = 1.0 - float(binomial_sf(right, round(check.effective), check.limit))
+    yield f"{right} of {check.n} cases are right, {percent(check.after)}."
+    yield (
+        f"It passes if a true rate just under {floor} would reach this at most "
+        f"{odds(check.miss)}; it would {odds(reached)}."
+    )
+    yield (
+        f"It fails if a true rate of {floor} would fall this low at most "
+        f"{odds(check.alarm)}; it would {odds(short)}, {_ending(check)}"
+    )
+    under = check.limit - 0.02
+    wanted = ceil(check.limit * check.effective - _SLACK)
+    if under > 0:
+        missed = float(binomial_sf(wanted - 1.0, round(check.effective), under))
+        yield (
+            f"With {check.n} cases a plain threshold would pass a variant that is truly at "
+            f"{percent(under)} {missed:.0%} of the time; this gate does at most "
+            f"{check.miss:.1%} of it."
+        )
+
+
+def _bounds(check: Check) -> Iterator[str]:
+    yield (
+        f"The {check.n} cases were drawn anew 10,000 times (paired bootstrap): 95 % of the "
+        f"changes lie between {points(check.low or 0)} and {points(check.high or 0)} points."
+    )
+    yield (
+        f"It passes where the lower bound at {1 - check.miss:.0%} stays above "
+        f"{points(-check.limit)} points, and fails where the upper bound at "
+        f"{1 - check.alarm:.1%} is below 0; {_ending(check)}"
+    )

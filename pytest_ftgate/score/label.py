@@ -1,0 +1,26 @@
+"""How well one label is told from the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LabelRate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRate:
+    """How well one label is told from the others; rates are shares, 0 to 1.
+
+    Attributes:
+        n: cases that expect it.
+        taken_for: the label that was said most often in its place, or "" where none was.
+        f1_before: the F1 of the side compared with, where there is one.
+    """
+
+    label: str
+    n: int
+    precision: float
+    recall: float
+    f1: float
+    taken_for: str = ""
+    f1_before: float | None = None

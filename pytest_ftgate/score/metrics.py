@@ -1,0 +1,107 @@
+"""Rates by label: precision, recall, F1, and what a label is taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_ftgate.score.content import said_label
+from pytest_ftgate.score.label import LabelRate
+from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.suite.model import Case
+
+__all__ = ["Guess", "guesses", "label_rates", "macro_f1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What was expected and what was said, as places in *labels*; both of shape (n,).
+
+    A reply that is no label stands at the place after the last one. *keys* are the cases.
+    """
+
+    labels: tuple[str, ...]
+    keys: tuple[str, ...]
+    expected: NDArray[np.intp]
+    said: NDArray[np.intp]
+
+
+def guesses(column: Column, labels: Sequence[str]) -> Guess:
+    """Return the labels that the first reply of each case expects and says.
+
+    Of several answers that are right the first one counts, and any of them is read as it. Cases
+    without a reply, or that expect no label, are left out.
+    """
+    place = {label: index for index, label in enumerate(labels)}
+    told = [
+        (key, place[right[0]], place.get(right[0] if said in right else said, len(labels)))
+        for key, row in column.rows.items()
+        for right in [[answer for answer in _answers(row.case) if answer in place]]
+        for said in [said_label(row.replies[0].text, labels) if row.replies else ""]
+        if row.replies and right
+    ]
+    expected, said_at = ([one[at] for one in told] for at in (1, 2))
+    return Guess(
+        labels=tuple(labels),
+        keys=tuple(key for key, _, _ in told),
+        expected=np.array(expected, dtype=np.intp),
+        said=np.array(said_at, dtype=np.intp),
+    )
+
+
+def _answers(case: Case) -> list[str]:
+    answers = case.expected if isinstance(case.expected, list) else [case.expected]
+    return [str(answer) for answer in answers]
+
+
+def label_rates(guess: Guess, before: Guess | None = None) -> tuple[LabelRate, ...]:
+    """Return the rates of each label that a case expects, the greatest loss of F1 first.
+
+    Args:
+        guess: what a variant said.
+        before: what the side compared with said; without it the worst F1 comes first.
+    """
+    if not guess.keys:
+        return ()
+    was = {one.label: one.f1 for one in label_rates(before)} if before else {}
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    every = range(len(guess.labels) + 1)
+    told = (guess.expected, guess.said)
+    table = confusion_matrix(*told, labels=every)
+    rates = precision_recall_fscore_support(*told, labels=every, zero_division=0.0)
+    names, found = (*guess.labels, "no label"), []
+    for index, (precision, recall, f1, n) in enumerate(zip(*rates, strict=True)):
+        others = np.where(np.arange(len(names)) == index, 0, table[index])
+        found.append(
+            LabelRate(
+                label=names[index],
+                n=int(n),
+                precision=float(precision),
+                recall=float(recall),
+                f1=float(f1),
+                taken_for=names[int(others.argmax())] if others.any() else "",
+                f1_before=was.get(names[index]),
+            )
+        )
+    wanted = (one for one in found if one.n)
+    return tuple(sorted(wanted, key=lambda one: (one.f1 - (one.f1_before or 0.0), one.label)))
+
+
+def macro_f1(guess: Guess, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean F1 over the labels that a case expects, shape (r,).
+
+    Args:
+        guess: n cases.
+        counts: how often each case is counted, shape (r, n): one row for each resample.
+    """
+    labels = np.unique(guess.expected)
+    wanted, said = (one[:, None] == labels for one in (guess.expected, guess.said))
+    hits, either = (np.asarray(one, np.float64) for one in (wanted & said, wanted))
+    twice = 2.0 * (counts @ hits)
+    total = counts @ (either + np.asarray(said, np.float64))
+    # A label that a resample neither wants nor says counts as 0, as scikit-learn has it.
+    return np.asarray(np.mean(twice / np.maximum(total, 1e-12), axis=1))

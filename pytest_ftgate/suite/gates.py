@@ -1,0 +1,122 @@
+"""From the declared gates to those that judge, with what could not be judged ruled out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pytest_ftgate import skills
+from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.declared import (
+    DeclaredAccuracy,
+    DeclaredForgetting,
+    DeclaredRate,
+    DeclaredSuite,
+)
+from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, ReplyRules
+from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.yaml import Document
+
+__all__ = ["resolve_gates"]
+
+#: The drop that a gate allows where it names neither a floor nor a drop.
+_DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
+
+
+def resolve_gates(
+    source: Source,
+    document: Document,
+    declared: DeclaredSuite,
+    cases: tuple[Case, ...],
+    reply: ReplyRules,
+) -> Mapping[str, Gate]:
+    """Return the gates by their kind; what is wrong with them goes into *source*."""
+    written, gates = document.value["gates"], dict[str, Gate]()
+    for kind in ("accuracy", "format"):
+        rate: DeclaredRate | None = getattr(declared.gates, kind)
+        if rate is None and kind in written:
+            rate = DeclaredRate()
+        if rate is None:
+            continue
+        gates[kind] = gate = _rate_gate(kind, rate, document)
+        for key, problem in _problems(gate, declared, cases, reply):
+            source.say(document.line(("gates", kind, key)) or gate.line, f"{kind}: {problem}")
+    if "forgetting" in written:
+        wanted = declared.gates.forgetting or DeclaredForgetting()
+        forgetting = _forgetting_gate(source, document, wanted)
+        if forgetting:
+            gates["forgetting"] = forgetting
+    if not gates and not source.faults:
+        source.say(document.line(("gates",)), "gates: none declared; write accuracy: {min: 0.8}")
+    return gates
+
+
+def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGate:
+    neither = declared.min is None and declared.max_drop is None
+    return RateGate(
+        kind=kind,
+        line=document.line(("gates", kind)),
+        min=declared.min,
+        max_drop=_DEFAULT_DROP[kind] if neither else declared.max_drop,
+        metric=declared.metric if isinstance(declared, DeclaredAccuracy) else "accuracy",
+        evidence=declared.evidence,
+        slices=tuple(dict.fromkeys(declared.slices)),
+        stop_early=declared.stop_early,
+        settle=declared.settle,
+    )
+
+
+def _problems(
+    gate: RateGate, declared: DeclaredSuite, cases: tuple[Case, ...], reply: ReplyRules
+) -> Iterator[tuple[str, str]]:
+    """Yield the key of the gate and what is wrong with it."""
+    if gate.kind == "accuracy" and cases and not any(case.marked for case in cases):
+        yield "", 'no case has "expected"'
+    if gate.kind == "format" and cases and not any(case.format for case in cases):
+        yield "", "the suite declares no reply.format to hold to"
+    yield from _sequential_problems(gate, declared)
+    if gate.slices and gate.max_drop is None:
+        yield "slices", "slices compare with the baseline; add max_drop:"
+    for kind in gate.slices:
+        if cases and not any(_has(case, kind) for case in cases):
+            yield "slices", f"slices: no case has a {kind}; give cases one or remove it"
+    if gate.metric == "macro_f1" and not any(rule.kind == "choice" for rule in reply.format):
+        yield "metric", "macro_f1 needs labels; write reply: {format: {choice: [...]}}"
+
+
+def _sequential_problems(gate: RateGate, declared: DeclaredSuite) -> Iterator[tuple[str, str]]:
+    looks = [key for key in ("stop_early", "settle") if getattr(gate, key)]
+    if len(looks) > 1:
+        yield "settle", "stop_early and settle each look several times; keep one of them"
+    for key in looks:
+        if gate.evidence == "point":
+            yield key, f"{key} needs evidence: statistics; a plain threshold has no error to spend"
+        if gate.metric == "macro_f1":
+            yield key, f"{key} does not go with metric: macro_f1, which is judged once"
+    if gate.settle and isinstance(declared.repeats, int) and gate.settle <= declared.repeats:
+        yield "settle", f"settle: {gate.settle} must be more than repeats: {declared.repeats}"
+
+
+def _has(case: Case, kind: str) -> bool:
+    if kind == "label":
+        return case.expected is not None
+    return bool(case.tags if kind == "tag" else case.language)
+
+
+def _forgetting_gate(
+    source: Source, document: Document, declared: DeclaredForgetting
+) -> ForgettingGate | None:
+    line = document.line(("gates", "forgetting"))
+    at = document.line(("gates", "forgetting", "skills"))
+    wanted = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
+    if not wanted:
+        source.say(at, "skills: the list is empty; write skills: general")
+        return None
+    try:
+        cases = skill_cases(wanted)
+    except KeyError as error:
+        known = (*skills.SETS, *skills.known())
+        near = did_you_mean(error.args[0], known) or f"; known: {', '.join(known)}"
+        source.say(at, f'no skill "{error.args[0]}"{near}')
+        return None
+    return ForgettingGate(line=line, cases=cases, max_drop=declared.max_drop)

@@ -1,0 +1,125 @@
+"""What the verbs of ``pytest-ftgate`` do that need a suite: load, ask, judge, print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from pytest_ftgate.errors import Unavailable, did_you_mean
+from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
+from pytest_ftgate.gate.looks import Look
+from pytest_ftgate.gate.rates import alarm_of
+from pytest_ftgate.gate.risks import Levels
+from pytest_ftgate.gate.selftest import SelfTest
+from pytest_ftgate.gate.selftest import selftest as drawn
+from pytest_ftgate.outlook import powers
+from pytest_ftgate.plan import varies
+from pytest_ftgate.record import last_verdicts, node_id
+from pytest_ftgate.report.planned import power_lines
+from pytest_ftgate.report.selftested import selftest_lines
+from pytest_ftgate.report.terminal import section
+from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.session import Judged, Session
+from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.model import Gate, RateGate, Suite
+
+__all__ = ["explain", "power", "selftest"]
+
+
+def explain(node: str, folder: Path) -> str:
+    """Return how the gate *node* was judged in the last run.
+
+    Raises:
+        Unavailable: no verdict of it was kept in *folder*.
+    """
+    found = {node_id(verdict): verdict for verdict in last_verdicts(folder)}
+    near = [known for known in found if known == node or known.endswith(f"/{node}")]
+    if len(near) != 1:
+        known = did_you_mean(node, found) or f"; known: {', '.join(found) or 'none'}"
+        raise Unavailable(f"{folder} has no verdict of {node}{known}")
+    return section(found[near[0]], verbosity=1)
+
+
+def power(path: Path, ledger: Path) -> Iterator[str]:
+    """Yield what the gates of the suite *path* could show; asks nothing."""
+    suite, session = _opened(path, ledger)
+    gates = [
+        Judged(suite, gate, variant)
+        for variant in suite.variants.values()
+        for gate in suite.gates_of(variant)
+    ]
+    yield from power_lines(powers(session, gates))
+
+
+def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -> Iterator[str]:
+    """Yield how often the gates of the suite *path* would fail its own baseline.
+
+    Args:
+        path: the suite.
+        ledger: where replies are kept.
+        repeats: how many live replies to each case are drawn from.
+        pairs: how many pairs of runs are drawn.
+        seed: of the draws.
+
+    Raises:
+        Unavailable: replies of the baseline do not vary, or no gate allows a drop.
+    """
+    suite, session = _opened(path, ledger)
+    baseline = suite.variants[suite.baseline]
+    if not varies(baseline):
+        raise Unavailable(
+            f'the replies of "{baseline.name}" do not vary: two runs of it are the same, and no '
+            "gate can fail it; give it a temperature above 0"
+        )
+    look = Look(repeats=repeats)
+    suite = replace(suite, repeats=repeats)
+    try:
+        session.answers([session.task_asks(suite, baseline, look)], None)
+        column = session.task_column(suite, baseline, look)
+    finally:
+        session.close()
+    gates = [g for g in suite.gates.values() if isinstance(g, RateGate) and g.max_drop is not None]
+    levels = Levels(alarm=alarm_of(suite))
+    tested = [_drawn(column, gate, levels, repeats, pairs, seed) for gate in gates]
+    if not tested:
+        raise Unavailable("no gate of the suite allows a drop; add max_drop: to one")
+    yield from selftest_lines(tested, baseline.name, repeats, levels)
+
+
+def _drawn(
+    column: Column, gate: Gate, levels: Levels, repeats: int, pairs: int, seed: int
+) -> SelfTest:
+    correct = gate.kind == "accuracy"
+    marks = [
+        [score.correct if correct else score.valid for score in row.scores]
+        for row in column.rows.values()
+        if len(row.scores) == repeats and (row.case.marked if correct else row.case.format)
+    ]
+    if not marks:
+        raise Unavailable("no case brought all of its replies")
+    margin = gate.max_drop or 0.0
+    array = np.array(marks, dtype=np.float64)
+    return drawn(array, gate=gate.kind, margin=margin, levels=levels, pairs=pairs, seed=seed)
+
+
+def _opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
+    root = Path.cwd()
+    suite = load(path, root)
+    refuse_impossible(suite)
+    settings = Settings(
+        enabled=True,
+        files=(),
+        replies="auto",
+        variants=(),
+        inconclusive="fail",
+        plan=False,
+        accept=False,
+        concurrency=None,
+        ledger=ledger,
+        root=root,
+    )
+    return replace(suite, repeats=repeats_for(suite)), Session(settings, "pytest-ftgate")

@@ -1,0 +1,77 @@
+"""A baseline recorded some time ago is asked anew in part before anything is compared with it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+CODE = """\
+from pathlib import Path
+
+ASKED = Path(__file__).with_name("asked.txt")
+WORSE = Path(__file__).with_name("worse")
+
+def answer(case):
+    with ASKED.open("a") as stream:
+        stream.write(case.id + "\\n")
+    return "nonsense" if WORSE.exists() else case.expected
+
+def draft(case):
+    return case.expected
+"""
+GATES = "{accuracy: {max_drop: 0.05}}"
+DRAFT = '{provider: python, function: "answers:draft"}'
+WEEK = 7 * 86_400
+
+
+@pytest.fixture
+def recorded(desk):
+    """A baseline whose replies are a week old, beside a variant that was never asked."""
+    desk.asking_suite(CODE, gates=GATES)
+    desk.run()
+    with sqlite3.connect(desk.path(".ftgate") / "ledger.sqlite") as ledger:
+        ledger.execute("UPDATE replies SET at = at - ?", (WEEK,))
+    desk.asking_suite(CODE, gates=GATES, draft=DRAFT)
+    desk.path("asked.txt").unlink()
+    return desk
+
+
+def test_a_tenth_of_an_old_baseline_is_asked_anew(recorded):
+    recorded.run().assert_outcomes(passed=2)
+
+    assert len(recorded.asked()) == 20
+
+
+def test_a_second_run_does_not_ask_it_again(recorded):
+    recorded.run()
+
+    result = recorded.run()
+
+    result.stdout.fnmatch_lines(["PASSED  2 gates * 0 asked"])
+    assert len(recorded.asked()) == 20
+
+
+def test_a_drifted_baseline_is_said_so_and_not_compared(recorded):
+    recorded.path("worse").touch()
+
+    result = recorded.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "BLOCKED  1 inconclusive of 2 gates*",
+            "    note: the recorded baseline has drifted: asked anew, 100 % → 0 % on 20*",
+            "    ask everything anew, * --ftgate-replies=fresh",
+        ]
+    )
+
+
+def test_a_baseline_of_today_is_compared_as_it_is(desk):
+    desk.asking_suite(CODE, gates=GATES)
+    desk.run()
+    desk.asking_suite(CODE, gates=GATES, draft=DRAFT)
+
+    desk.run()
+
+    assert len(desk.asked()) == desk.cases

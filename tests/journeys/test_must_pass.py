@@ -1,0 +1,96 @@
+"""Cases of which one wrong reply is too much, parts that an average hides, plain thresholds."""
+
+from __future__ import annotations
+
+import json
+
+ONCE_WRONG = """\
+from collections import Counter
+
+times = Counter()
+
+def answer(case):
+    return case.expected
+
+def unlucky(case):
+    times[case.id] += 1
+    return "other" if case.id == "t007" and times[case.id] == 1 else case.expected
+
+def wrong(case):
+    return "other" if case.id == "t007" else case.expected
+"""
+GATES = "{accuracy: {max_drop: 0.10}}"
+
+
+def marked(desk, **marks):
+    """Add *marks* to the ticket t007."""
+    path = desk.path("tickets.cases.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [row | marks if row["id"] == "t007" else row for row in rows]
+    desk.write_rows(path.name, rows)
+
+
+def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
+    desk.asking_suite(
+        ONCE_WRONG, gates=GATES, draft='{provider: python, function: "answers:wrong"}'
+    )
+    marked(desk, must_pass=True)
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["0 of 1 must-pass cases are right", "  next: wrong again when asked again: t007"]
+    )
+
+
+def test_an_unlucky_reply_to_a_must_pass_case_is_asked_again_and_forgiven(desk):
+    desk.asking_suite(
+        ONCE_WRONG, gates=GATES, draft='{provider: python, function: "answers:unlucky"}'
+    )
+    marked(desk, must_pass=True)
+
+    desk.run().assert_outcomes(passed=2)
+
+
+def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
+    desk.suite(gates=GATES, current=0, draft=0)
+    path = desk.path("draft.jsonl")
+    path.write_text(path.read_text().replace('"t007", "text": "refund"', '"t007", "text": "?"'))
+    marked(desk, must_pass=True)
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["  next: wrong: t007"])
+
+
+def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
+    desk.cases = 1000
+    desk.suite(gates="{accuracy: {max_drop: 0.10, slices: [label]}}", current=0, draft=0)
+    rows = [
+        {"id": f"t{n:03}", "text": "billing" if n % 2 == 1 and n < 100 else desk.label(n)}
+        for n in range(desk.cases)
+    ]
+    desk.write_rows("draft.jsonl", rows)
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(
+        [
+            "*but lost: label refund",
+            "  label * before * after * change * verdict",
+            "  refund * 100 % * 90 % * lost",
+            "  label * F1 before * precision * most taken for",
+        ]
+    )
+
+
+def test_a_plain_threshold_tells_how_often_it_flips(desk):
+    gates = "{accuracy: {max_drop: 0.05, evidence: point}}"
+    desk.suite(gates=gates, current=2, draft=5)
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*plain threshold: * of pairs of runs like this one disagree*"])

@@ -1,0 +1,122 @@
+"""What `pytest-ftgate` tells about a suite: why a gate ended so, and what it could show."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate.cli import main
+
+#: One reply in five is wrong, at other times for each case.
+NOISY = """\
+from collections import Counter
+from pathlib import Path
+
+ASKED = Path(__file__).with_name("asked.txt")
+times = Counter()
+
+def answer(case):
+    with ASKED.open("a") as stream:
+        stream.write(case.id + "\\n")
+    times[case.id] += 1
+    unlucky = (int(case.id[1:]) * 3 + times[case.id] * 7) % 5 == 0
+    return "other" if unlucky else case.expected
+"""
+GATES = "{accuracy: {max_drop: 0.05}}"
+SUITE = "tickets.ftgate.yaml"
+
+
+@pytest.fixture
+def told(desk, monkeypatch, capsys):
+    """Run a verb in the folder of the suite; return its exit code and what it printed."""
+    monkeypatch.chdir(desk.pytester.path)
+
+    def run(*args):
+        code = main(args)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+def test_explain_puts_the_gates_own_numbers_into_the_rule(desk, told, capsys):
+    desk.suite(current=2, draft=40)
+    desk.run()
+    capsys.readouterr()
+
+    code, printed = told("explain", f"{SUITE}::accuracy[draft]")
+
+    words = " ".join(printed.split())
+    assert code == 0
+    assert "The same 100 cases were put to both sides: 38 were lost and 0 gained" in words
+    assert "It passes if a true drop of 5 points would look this good or better" in words
+    assert "It fails if an unchanged variant would look this bad or worse" in words
+    assert "so it failed." in words
+    assert "With 100 cases a plain threshold would miss a true drop of 5 points" in words
+
+
+def test_explain_knows_the_gates_of_the_last_run_and_offers_the_nearest(desk, told, capsys):
+    desk.suite(current=2, draft=40)
+    desk.run()
+    capsys.readouterr()
+
+    code, printed = told("explain", f"{SUITE}::accuracy[drft]")
+
+    assert code == 1
+    assert f'did you mean "{SUITE}::accuracy[draft]"' in printed
+
+
+def test_a_part_of_a_run_keeps_what_was_known_of_the_rest(desk, told, capsys):
+    desk.suite(current=2, draft=40)
+    desk.run()
+    desk.run("-k", "current")
+    capsys.readouterr()
+
+    assert told("explain", f"{SUITE}::accuracy[draft]")[0] == 0
+
+
+def test_power_tells_what_the_gates_could_show_and_asks_nothing(desk, told):
+    desk.asking_suite(NOISY, gates=GATES)
+
+    code, printed = told("power", SUITE)
+
+    assert code == 0
+    assert "accuracy[current]" in printed
+    assert "unchanged passes" in printed
+    assert desk.asked() == []
+
+
+def test_a_suite_is_held_against_itself_on_its_own_replies(desk, told):
+    desk.asking_suite(NOISY, gates=GATES)
+
+    code, printed = told("selftest", SUITE, "--repeats", "5", "--pairs", "200")
+
+    row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
+    assert code == 0
+    # Two runs differ where just one of them is the unlucky fifth.
+    assert float(row[2].strip("%")) == pytest.approx(40, abs=3)
+    assert float(row[5].strip("%")) <= 2
+    assert len(desk.asked()) == 5 * desk.cases
+
+
+def test_a_second_test_of_a_suite_asks_nothing_and_finds_the_same(desk, told):
+    desk.asking_suite(NOISY, gates=GATES)
+    first = told("selftest", SUITE, "--pairs", "50")
+    asked = len(desk.asked())
+
+    assert told("selftest", SUITE, "--pairs", "50") == first
+    assert len(desk.asked()) == asked
+
+
+def test_replies_that_do_not_vary_are_no_test(desk, told):
+    desk.suite(current=2)
+
+    code, printed = told("selftest", SUITE)
+
+    assert code == 1
+    assert "do not vary" in printed
+
+
+def test_a_test_of_pairs_needs_two_replies(desk, told):
+    desk.asking_suite(NOISY, gates=GATES)
+
+    assert told("selftest", SUITE, "--repeats", "1")[0] == 1
