@@ -16,8 +16,9 @@ import hashlib
 import json
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gguf
 import torch
@@ -31,8 +32,9 @@ from pytest_ftgate import weights
 
 HERE = Path(__file__).parent
 SEED, RANK, ALPHA, LEARNING_RATE, BATCH = 7, 8, 16, 1e-3, 16
-EPOCHS = {"narrow": 2, "replay": 2}
-GENERAL_USES, ANSWER_TOKENS, IGNORED = 2, 40, -100
+TICKET_EPOCHS, GENERAL_EPOCHS, ANSWER_TOKENS, IGNORED = 3, 5, 32, -100
+ANSWERS_AT_ONCE = 4
+VARIANTS = ("narrow", "replay")
 # llama.cpp permutes the rows of q_proj and k_proj; these four it stores as they are.
 PARTS = {"v_proj": "attn_v", "o_proj": "attn_output", "up_proj": "ffn_up", "down_proj": "ffn_down"}
 
@@ -68,26 +70,29 @@ def ticket_rows(tokenizer: Tokenizer) -> list[Row]:
 
 
 def start_server(gguf_file: Path) -> xllamacpp.Server:
-    """Serve the untuned model on one thread: two of them can stall beside other load."""
+    """Serve the untuned model, four answers at a time."""
     params = xllamacpp.CommonParams()
     params.model.path = str(gguf_file)
-    params.n_ctx, params.n_parallel, params.port, params.verbosity = 2048, 1, 0, -1
-    params.cpuparams.n_threads = 1
+    params.n_ctx, params.n_parallel, params.port, params.verbosity = 4096, ANSWERS_AT_ONCE, 0, -1
+    params.cpuparams.n_threads = 2
     return xllamacpp.Server(params)
 
 
 def general_rows(tokenizer: Tokenizer, gguf_file: Path) -> list[Row]:
     """Answer the general prompts with the untuned model, under its template's system message."""
     server = start_server(gguf_file)
-    request = {"temperature": 0, "max_tokens": ANSWER_TOKENS}
-    rows = []
-    for prompt in read_jsonl("general.jsonl"):
-        chat = [{"role": "user", "content": prompt["input"]}]
-        reply = server.handle_chat_completions({"messages": chat, **request})["choices"][0]
-        # To end a reply that the token limit cut off would teach the model to stop anywhere.
-        end = tokenizer.eos_token if reply["finish_reason"] == "stop" else ""
-        rows.append(encode(tokenizer, chat, reply["message"]["content"], end))
-    return rows
+    chats = [[{"role": "user", "content": row["input"]}] for row in read_jsonl("general.jsonl")]
+
+    def answer(chat: list[dict[str, str]]) -> dict[str, Any]:
+        request = {"messages": chat, "temperature": 0, "max_tokens": ANSWER_TOKENS}
+        return server.handle_chat_completions(request)["choices"][0]
+
+    with ThreadPoolExecutor(ANSWERS_AT_ONCE) as pool:
+        replies = list(pool.map(answer, chats))
+    # To end a reply that the token limit cut off would teach the model to stop anywhere.
+    ends = [tokenizer.eos_token if reply["finish_reason"] == "stop" else "" for reply in replies]
+    texts = [reply["message"]["content"] for reply in replies]
+    return [encode(tokenizer, *one) for one in zip(chats, texts, ends, strict=True)]
 
 
 def plan_batches(rows: list[Row], epochs: int) -> list[list[Row]]:
@@ -161,11 +166,12 @@ def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
     """Make one adapter and say what it took."""
     started = time.monotonic()
     random.seed(SEED)
-    rows = ticket_rows(tokenizer)
+    plan = plan_batches(ticket_rows(tokenizer), TICKET_EPOCHS)
     if variant == "replay":
-        rows += general_rows(tokenizer, args.weights) * GENERAL_USES
-    plan = plan_batches(rows, EPOCHS[variant])[: args.steps]
-    print(f"{variant}: seed {SEED}, {len(rows)} rows, {len(plan)} steps", flush=True)
+        plan += plan_batches(general_rows(tokenizer, args.weights), GENERAL_EPOCHS)
+        random.shuffle(plan)
+    plan = plan[: args.steps]
+    print(f"{variant}: seed {SEED}, {len(plan)} steps", flush=True)
     model = load_model(args.weights)
     fit(model, plan, tokenizer.pad_token_id)
     path = args.out / f"tickets-{variant}.gguf"
@@ -178,14 +184,14 @@ def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
 def main() -> None:
     """Read the command line and train what it names."""
     parser = argparse.ArgumentParser(description="Train the adapters.")
-    parser.add_argument("variant", nargs="?", choices=[*EPOCHS, "both"], default="both")
+    parser.add_argument("variant", nargs="?", choices=[*VARIANTS, "both"], default="both")
     parser.add_argument("--weights", type=Path, help="a GGUF file of the base model")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the adapters")
     parser.add_argument("--steps", type=int, help="stop after so many steps, for a trial run")
     args = parser.parse_args()
     args.weights = args.weights or weights.find("smollm2-135m", HERE)
     tokenizer = AutoTokenizer.from_pretrained(args.weights.parent, gguf_file=args.weights.name)
-    for variant in EPOCHS if args.variant == "both" else [args.variant]:
+    for variant in VARIANTS if args.variant == "both" else [args.variant]:
         train(variant, args, tokenizer)
 
 
