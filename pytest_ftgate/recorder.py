@@ -31,6 +31,8 @@ class Recorder:
         self._measured: list[str] = []
         self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
         self._asking: list[tuple[int, int, float]] = []
+        #: Calls that were never asked because gates stopped early.
+        self.spared = 0
         self._accepted: list[str] = []
         self._errors = 0
 
@@ -91,7 +93,8 @@ class Recorder:
         asked = sum(one[1] for one in self._asking)
         seconds = max((one[2] for one in self._asking), default=0.0)
         took = f" in {clock_time(seconds)}" if asked else ""
-        return f"{used:,} replies, {asked:,} asked{took}"
+        spared = f", {self.spared:,} spared by stopping early" if self.spared else ""
+        return f"{used:,} replies, {asked:,} asked{took}{spared}"
 
     def write(self) -> None:
         """Write the verdicts, and the accepted records where the user asked for them."""
@@ -139,6 +142,9 @@ def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bo
 def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     """Stop the engine; tell the reporting process what was asked; write the records."""
     own = session.config.stash[session_key]
+    if recorder is not None and not only_looks(session.config):
+        judged = (getattr(item, "judged", None) for item in session.items)
+        recorder.spared = own.spared(one for one in judged if one is not None)
     own.close()
     progress = own.progress
     told = (progress.planned, progress.asked, progress.seconds)

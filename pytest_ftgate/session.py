@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -66,6 +67,7 @@ class Session:
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
         self._begun: set[_Key] = set()
+        self._handed_in: set[str] = set()
 
     @property
     def progress(self) -> Progress:
@@ -147,6 +149,18 @@ class Session:
             self._asks[key] = skills(suite, variant, cases, self._environ)
         return self._asks[key]
 
+    def spared(self, gates: Iterable[Judged]) -> int:
+        """Return how many calls were never asked because gates of *gates* stopped early."""
+        calls: set[str] = set()
+        for judged in gates:
+            last = self.looks(judged)[-1]
+            if last.cases is None:
+                continue
+            with suppress(FtgateError):
+                groups = self.needs(judged, last)
+                calls.update(ask.call.fingerprint for group in groups for ask in group)
+        return len(calls - self._handed_in)
+
     # Asking -------------------------------------------------------------------------------
 
     def begin(self, gates: Iterable[Judged]) -> None:
@@ -164,6 +178,7 @@ class Session:
                 asks += chain.from_iterable(self.needs(judged))
             except FtgateError:
                 continue
+        self._handed_in.update(ask.call.fingerprint for ask in asks)
         self.engine.submit(distinct(asks))
 
     def answers(
@@ -175,6 +190,7 @@ class Session:
             RepliesMissing: more than half of one group brought no reply, or none of it can.
         """
         found = self.engine.wait(distinct(chain.from_iterable(groups)), tick)
+        self._handed_in.update(found)
         for asks in groups:
             _enough([found[ask.call.fingerprint] for ask in asks])
         return found

@@ -11,7 +11,7 @@ import numpy as np
 from pytest_ftgate.errors import Unavailable, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
-from pytest_ftgate.gate.rates import alarm_of
+from pytest_ftgate.gate.rates import shared_levels
 from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.selftest import SelfTest
 from pytest_ftgate.gate.selftest import selftest as drawn
@@ -83,7 +83,7 @@ def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -
     finally:
         session.close()
     gates = [g for g in suite.gates.values() if isinstance(g, RateGate) and g.max_drop is not None]
-    levels = Levels(alarm=alarm_of(suite))
+    levels = shared_levels(suite)
     tested = [_drawn(column, gate, levels, repeats, pairs, seed) for gate in gates]
     if not tested:
         raise Unavailable("no gate of the suite allows a drop; add max_drop: to one")

@@ -42,9 +42,14 @@ def probe(pytester, monkeypatch):
 @pytest.fixture
 def suite(pytester):
     ids = [f"c{number:02}" for number in range(60)]
-    cases = [{"id": one, "input": "Where is my money?", "expected": "refund"} for one in ids]
-    replies = [{"id": one, "text": "refund"} for one in ids]
-    late = [{"id": one, "text": "billing" if one == "c07" else "refund"} for one in ids]
+    cases = [
+        {"id": one, "input": f"Where is my money {i}?", "expected": "refund"}
+        for i, one in enumerate(ids)
+    ]
+    replies = [{"id": one, "text": "refund"} for i, one in enumerate(ids)]
+    late = [
+        {"id": one, "text": "billing" if one == "c07" else "refund"} for i, one in enumerate(ids)
+    ]
     for name, rows in (("tickets.cases", cases), ("current", late), ("short", replies)):
         lines = "".join(f"{json.dumps(row)}\n" for row in rows)
         (pytester.path / f"{name}.jsonl").write_text(lines, "utf-8")

@@ -123,6 +123,7 @@ def _described(pairs: Pairs, against: str, margin: float, levels: Levels) -> Che
         p_fail=p_drop(pairs),
         miss=levels.miss,
         alarm=levels.alarm,
+        shared=levels.shared,
         discordance=discordance(pairs),
         detectable=_or_none(
             detectable_drop, pairs.effective, discordance(pairs), POWER, levels.alarm
@@ -160,13 +161,16 @@ def _or_none(of: Callable[..., float], *numbers: float) -> float | None:
 
 def _more(pairs: Pairs, check: Check) -> int | None:
     """Return how many further cases would settle the check if the truth is what was seen."""
-    disagree, seen = discordance(pairs), -pairs.delta
+    disagree, seen = discordance(pairs), max(0.0, -pairs.delta)
     try:
         if seen >= check.limit:
             wanted = fail_cases_needed(seen, max(disagree, seen), POWER, check.alarm)
         else:
-            # Half of a small drop is usually noise; planning on all of it would ask for too much.
-            wanted = cases_needed(check.limit, disagree, POWER, drop=max(0.0, seen / 2))
+            # Half of a small drop is usually noise, so planning on all of it would ask for too
+            # much; but a check that is open with as many cases as that takes needs more.
+            half = cases_needed(check.limit, disagree, POWER, drop=seen / 2)
+            enough = half > pairs.effective
+            wanted = half if enough else cases_needed(check.limit, disagree, POWER, drop=seen)
     except ValueError:
         return None
     return max(1, ceil((wanted - pairs.effective) * pairs.n / pairs.effective))

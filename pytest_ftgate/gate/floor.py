@@ -26,6 +26,7 @@ def floor(after: Side, *, least: float, levels: Levels | None = None) -> Check:
     missing = int((~after.known).sum())
     if n < 2:  # noqa: PLR2004 - as for a drop
         note = f"{len(after) - missing} of {len(after)} cases brought a reply"
+        note += "; they are one group of related cases" if len(after) - missing > 1 else ""
         return Check(
             against="floor", outcome=Outcome.INCONCLUSIVE, limit=least, n=len(after) - missing,
             after=after.mean, missing=missing, note=note,

@@ -9,9 +9,9 @@ import numpy as np
 from pytest_ftgate.gate.counts import Pairs
 from pytest_ftgate.gate.drop import Pairing, drop, paired
 from pytest_ftgate.gate.flips import Turned, flips, turned
-from pytest_ftgate.gate.rates import alarm_of
+from pytest_ftgate.gate.rates import shared_levels
 from pytest_ftgate.gate.resample import macro_difference
-from pytest_ftgate.gate.risks import MOST_MISSING, Levels
+from pytest_ftgate.gate.risks import MOST_MISSING
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
@@ -39,7 +39,7 @@ def judge_forgetting(suite: Suite, gate: ForgettingGate, column: Column, base: C
         column: the variant's scores on the skills cases.
         base: its base's scores on the same cases.
     """
-    levels = Levels(alarm=alarm_of(suite))
+    levels = shared_levels(suite)
     before, after = side(base, "accuracy"), side(column, "accuracy")
     skills = members(column.cases, ["skill"])
     lost = slices(before, after, skills, margin=_KEPT_WITHIN, levels=levels)

@@ -61,16 +61,19 @@ def looks(suite: Suite, gate: Gate, *, vary: bool) -> tuple[Look, ...]:
     return (Look(repeats=repeats, vary=vary),)
 
 
-def levels(look: Look, miss: float, alarm: float) -> Levels:
-    """Return what *look* may spend of the whole risks *miss* and *alarm*."""
+def levels(look: Look, whole: Levels) -> Levels:
+    """Return what *look* may spend of the risks *whole*."""
     if look.of == 1:
-        return Levels(miss, alarm)
+        return whole
     from scipy.special import ndtr
 
     from pytest_ftgate.gate.sequential import obrien_fleming_bounds
 
-    bounds = [obrien_fleming_bounds(risk, look.fractions)[-1] for risk in (miss, alarm)]
-    return Levels(*(float(ndtr(-bound)) for bound in bounds))
+    miss, alarm = (
+        float(ndtr(-obrien_fleming_bounds(risk, look.fractions)[-1]))
+        for risk in (whole.miss, whole.alarm)
+    )
+    return Levels(miss, alarm, whole.shared)
 
 
 def _blocks(suite: Suite, repeats: int, *, vary: bool) -> tuple[Look, ...]:

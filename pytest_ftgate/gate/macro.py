@@ -72,6 +72,7 @@ def _bounded(
         high=high,
         miss=levels.miss,
         alarm=levels.alarm,
+        shared=levels.shared,
         note=_FEW if few else "",
     )
 

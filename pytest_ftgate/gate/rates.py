@@ -12,7 +12,7 @@ from pytest_ftgate.gate.looks import Look, levels
 from pytest_ftgate.gate.macro import macro_drop, macro_floor
 from pytest_ftgate.gate.must import must_pass
 from pytest_ftgate.gate.point import point
-from pytest_ftgate.gate.risks import ALARM, MISS, MOST_MISSING, Levels
+from pytest_ftgate.gate.risks import ALARM, MOST_MISSING, Levels
 from pytest_ftgate.gate.sentences import NOTHING, headline, next_steps, notes
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
@@ -23,7 +23,7 @@ from pytest_ftgate.score.metrics import guesses, label_rates
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite, Variant
 
-__all__ = ["Accepted", "Sides", "alarm_of", "judge_rate", "measure", "unmeasured"]
+__all__ = ["Accepted", "Sides", "judge_rate", "measure", "shared_levels", "unmeasured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,14 @@ class Sides:
     drifted: str = ""
 
 
-def alarm_of(suite: Suite) -> float:
-    """Return the risk of a false alarm that each drop check of *suite* may take.
+def shared_levels(suite: Suite) -> Levels:
+    """Return the risks that each drop check of *suite* may take.
 
-    It depends on what the suite declares alone: not on which gates were selected, and not on
+    They depend on what the suite declares alone: not on which gates were selected, and not on
     whether anything has been accepted yet.
     """
-    return ALARM / max(1, sum(_drop_checks(suite, name) for name in suite.variants))
+    checks = max(1, sum(_drop_checks(suite, name) for name in suite.variants))
+    return Levels(alarm=ALARM / checks, shared=checks)
 
 
 def _drop_checks(suite: Suite, name: str) -> int:
@@ -121,7 +122,7 @@ def _checks(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> Iterator[
     if gate.kind == "accuracy":
         must = must_pass(sides.column, sides.again)
         yield from [must] if must else []
-    risks = [levels(look, MISS, alarm) for alarm in (ALARM, alarm_of(suite))]
+    risks = [levels(look, whole) for whole in (Levels(), shared_levels(suite))]
     made = _macro_checks if gate.metric == "macro_f1" else _mean_checks
     for check in made(suite, gate, sides, *risks):
         if sides.drifted and check.against == suite.baseline:
@@ -171,7 +172,7 @@ def _slices(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> tuple[Sli
     alone = sides.column is sides.baseline or sides.drifted
     if not gate.slices or gate.max_drop is None or alone:
         return ()
-    risks = levels(look, MISS, alarm_of(suite))
+    risks = levels(look, shared_levels(suite))
     before, after = side(sides.baseline, gate.kind), side(sides.column, gate.kind)
     parts = members(sides.column.cases, gate.slices)
     return slices(before, after, parts, margin=gate.max_drop, levels=risks)

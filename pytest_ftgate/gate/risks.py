@@ -41,7 +41,9 @@ class Levels:
     Attributes:
         miss: of passing a drop as large as the margin.
         alarm: of failing a variant that dropped nothing.
+        shared: how many drop checks of the suite share the alarm level.
     """
 
     miss: float = MISS
     alarm: float = ALARM
+    shared: int = 1

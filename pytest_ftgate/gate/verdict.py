@@ -34,6 +34,7 @@ class Check:
         p_pass: how easily such figures come from a drop as large as the margin.
         p_fail: how easily they come from no drop at all.
         miss, alarm: what p_pass and p_fail are held against.
+        shared: how many drop checks of the suite share the alarm level.
         discordance: the share of cases on which the sides disagree.
         detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
@@ -58,6 +59,7 @@ class Check:
     p_fail: float | None = None
     miss: float = 0.05
     alarm: float = 0.01
+    shared: int = 1
     discordance: float | None = None
     detectable: float | None = None
     certifiable: float | None = None

@@ -45,7 +45,7 @@ def explain(verdict: Verdict) -> Iterator[str]:
 
 
 def _drop(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
-    changed = f"{check.losses:.4g} were lost and {check.gains:.4g} gained"
+    changed = f"{check.losses:.0f} were lost and {check.gains:.0f} gained"
     yield (
         f"The same {check.n} cases were put to both sides: {changed}, a change of "
         f"{points(check.after - (check.before or 0))} points."
@@ -56,9 +56,14 @@ def _drop(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
     )
     yield (
         f"It fails if an unchanged variant would look this bad or worse at most "
-        f"{odds(check.alarm)}; it would {odds(p_fail)}, {_ending(check)}"
+        f"{odds(check.alarm)}{_corrected(check)}; it would {odds(p_fail)}, {_ending(check)}"
     )
     yield from _plain(check)
+
+
+def _corrected(check: Check) -> str:
+    """Say over how many checks the alarm level was corrected."""
+    return f" (0.01 shared by the suite's {check.shared} drop checks)" if check.shared > 1 else ""
 
 
 def _ending(check: Check) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -173,7 +174,17 @@ def to_cases(source: Source, found: Iterator[Row], reply: ReplyRules) -> tuple[C
             source.say(row.line, message, row.path)
             continue
         cases[case.id] = case
-    return tuple(cases.values())
+    return _together(cases.values())
+
+
+def _together(cases: Collection[Case]) -> tuple[Case, ...]:
+    """Put cases that ask the same into one group: counted apart, they would pass for more."""
+    asked = [digest([case.input, case.messages, dict(case.vars)]) for case in cases]
+    times = Counter(asked)
+    first = {same: case.id for same, case in zip(reversed(asked), reversed([*cases]), strict=True)}
+    groups = [f"same as {first[same]}" if times[same] > 1 else None for same in asked]
+    pairs = zip(cases, groups, strict=True)
+    return tuple(replace(case, group=case.group or group) for case, group in pairs)
 
 
 def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:

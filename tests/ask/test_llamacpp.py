@@ -70,7 +70,7 @@ def provider(local, strong, silent):
     """Load the model once, with both adapters."""
     provider = open_provider([local(adapter=strong), local(adapter=silent)], {})
     yield provider
-    asyncio.run(provider.close())
+    RUNNER.run(provider.close())
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +78,24 @@ def plain(local):
     """Load the model without any adapter."""
     provider = open_provider([local()], {})
     yield provider
-    asyncio.run(provider.close())
+    RUNNER.run(provider.close())
+
+
+#: One loop for all tests, as the engine has one.
+RUNNER = asyncio.Runner()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loop():
+    with RUNNER:
+        yield
 
 
 def replies(provider, *calls):
     async def together():
         return await asyncio.gather(*map(provider.ask, calls))
 
-    return asyncio.run(together())
+    return RUNNER.run(together())
 
 
 @pytest.fixture
@@ -213,6 +223,18 @@ def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
     missing = replace(strong, path=tmp_path / "nowhere.gguf")
     with pytest.raises(Unavailable, match="cannot load"):
         open_provider([local(adapter=missing)], {})
+
+
+def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_base(
+    provider, plain, local, strong
+):
+    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 12)]
+    calls = [local(prompt, max_tokens=12) for prompt in prompts]
+
+    replies(provider, *(replace(call, adapter=strong) for call in calls))
+
+    found = [reply.text for reply in replies(provider, *calls)]
+    assert found == [reply.text for reply in replies(plain, *calls)]
 
 
 def test_workers_of_one_machine_share_its_cores(local, monkeypatch):

@@ -1,11 +1,13 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from columns import case, suite
 
 from pytest_ftgate.gate.looks import LOOKS, Look, levels, looks
-from pytest_ftgate.gate.risks import ALARM, MISS
+from pytest_ftgate.gate.paired import condense, p_noninferior
+from pytest_ftgate.gate.risks import ALARM, MISS, Levels
 from pytest_ftgate.suite.model import RateGate
 
 EARLY = RateGate(kind="accuracy", line=1, max_drop=0.05, stop_early=True)
@@ -67,14 +69,49 @@ def test_a_few_repeats_are_a_few_looks():
 
 
 def test_one_look_spends_the_whole_risks():
-    found = levels(Look(), MISS, ALARM)
+    found = levels(Look(), Levels())
 
     assert (found.miss, found.alarm) == (MISS, ALARM)
 
 
 def test_early_looks_spend_little_and_the_last_one_most_but_not_all():
-    spent = [levels(look, MISS, ALARM).miss for look in of(SETTLE)]
+    spent = [levels(look, Levels()).miss for look in of(SETTLE)]
 
     assert spent == sorted(spent)
     assert spent[0] < 1e-4
     assert 0.03 < spent[-1] < MISS
+
+
+def share_passed(gate, counts_at, margin=0.05):
+    """Return how often a gate passes by any of its looks; *counts_at* counts what each takes in."""
+    passed = False
+    for look in of(gate, [case(f"c{i}") for i in range(500)]):
+        spent = levels(look, Levels())
+        passed = passed | (p_noninferior(counts_at(look), margin) <= spent.miss)
+    return float(np.mean(passed))
+
+
+def test_looking_five_times_at_more_cases_passes_no_more_drops_than_looking_once():
+    rng = np.random.default_rng(1)
+    change = rng.choice([1.0, 0.0, -1.0], (4000, 500), p=[0.05, 0.85, 0.10])
+    before = (change <= 0).astype(float)
+
+    def counts(look):
+        n = round(500 * look.fractions[-1])
+        return condense(before[:, :n], (before + change)[:, :n])
+
+    assert 0.03 < share_passed(EARLY, counts) < 0.065
+
+
+def test_looking_five_times_at_more_repeats_passes_no_more_drops_than_looking_once():
+    rng = np.random.default_rng(2)
+    # A third of the cases are doubtful, and all of those get worse.
+    chance = np.where(rng.random((2000, 500)) < 1 / 3, 0.7, 1.0)
+    worse = np.where(chance < 1, 0.55, 1.0)
+    sides = [rng.random((9, *chance.shape)) < one for one in (chance, worse)]
+
+    def counts(look):
+        means = (side[: look.repeats].mean(axis=0) for side in sides)
+        return condense(*means, 1 / look.repeats)
+
+    assert share_passed(SETTLE, counts) < 0.065

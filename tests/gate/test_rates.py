@@ -1,7 +1,7 @@
 import pytest
 from columns import column, suite
 
-from pytest_ftgate.gate.rates import Accepted, Sides, alarm_of, judge_rate, measure
+from pytest_ftgate.gate.rates import Accepted, Sides, judge_rate, measure, shared_levels
 from pytest_ftgate.gate.side import Cell, side, side_of
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.suite.model import ForgettingGate, RateGate
@@ -93,7 +93,7 @@ def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> No
     )
 
     # current: accepted; new: baseline, accepted, and forgetting's mean and its skills.
-    assert alarm_of(suite(*gates)) == pytest.approx(0.01 / 5)
+    assert shared_levels(suite(*gates)).alarm == pytest.approx(0.01 / 5)
 
 
 def test_an_ungated_variant_is_measured_and_not_judged() -> None:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from columns import column, suite
 
-from pytest_ftgate.gate.rates import Sides, alarm_of, judge_rate
+from pytest_ftgate.gate.rates import Sides, judge_rate, shared_levels
 from pytest_ftgate.gate.slices import members
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column
@@ -65,4 +65,4 @@ def test_a_label_is_the_first_answer_that_is_expected():
 def test_looking_at_parts_takes_its_share_of_the_alarms():
     plain = replace(GATE, slices=())
 
-    assert alarm_of(suite(GATE)) < alarm_of(suite(plain))
+    assert shared_levels(suite(GATE)).alarm < shared_levels(suite(plain)).alarm

@@ -68,7 +68,8 @@ def test_what_a_provider_said_with_its_error_does_not_act(desk):
 def test_a_case_does_not_act_either(desk, nasty):
     desk.suite(current=0, worse=30)
     rows = [
-        {"id": f"t{n:03}", "input": NASTY[nasty], "expected": desk.label(n)} for n in range(100)
+        {"id": f"t{n:03}", "input": f"{NASTY[nasty]}{n}", "expected": desk.label(n)}
+        for n in range(100)
     ]
     desk.write_rows("tickets.cases.jsonl", rows)
 

@@ -362,3 +362,12 @@ def test_the_yardstick_does_not_change_with_the_name_or_the_place_of_a_case(tmp_
     )
 
     assert first.yardstick == second.yardstick
+
+
+def test_cases_that_ask_the_same_are_related_and_others_are_not(tmp_path):
+    rows = [("a", "x"), ("b", "y"), ("c", "x")]
+    text = "".join(f'{{"id": "{key}", "input": "{said}", "expected": "r"}}\n' for key, said in rows)
+
+    found = cases(tmp_path, "c.jsonl", c__jsonl=text)
+
+    assert [case.group for case in found] == ["same as a", None, "same as a"]
