@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.estimate import Estimate, estimate
 from pytest_ftgate.gate.certain import Certain, certain
 from pytest_ftgate.gate.drop import discordance, paired
+from pytest_ftgate.gate.rates import chance_of
 from pytest_ftgate.gate.side import aligned, side
 from pytest_ftgate.plan import distinct, varies
 from pytest_ftgate.score.sheet import Column, score
@@ -51,28 +53,21 @@ def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
 
 def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:
     """Return what each of *gates* could show, by the replies that the ledger has."""
-    return [
-        certain(
-            judged.suite,
-            judged.gate,
-            judged.variant.name,
-            repeats=session.looks(judged)[-1].repeats if varies(judged.variant) else 1,
-            measured=_disagreement(session, judged),
-        )
-        for judged in gates
-    ]
+    return [_power(session, judged) for judged in gates]
 
 
-def _disagreement(session: Session, judged: Judged) -> float | None:
-    """Return the share of cases on which the kept replies of both sides disagree."""
-    suite, gate = judged.suite, judged.gate
-    if isinstance(gate, ForgettingGate) or judged.variant.name == suite.baseline:
-        return None
-    columns = [
-        _kept(session, suite, one) for one in (suite.variants[suite.baseline], judged.variant)
-    ]
-    sides = [side(column, gate.kind) for column in columns if column is not None]
-    return discordance(paired(*aligned(*sides))) if len(sides) == len(columns) else None
+def _power(session: Session, judged: Judged) -> Certain:
+    suite, gate, variant = judged.suite, judged.gate, judged.variant
+    repeats = session.looks(judged)[-1].repeats if varies(variant) else None
+    told = partial(certain, suite, gate, variant.name, repeats=repeats)
+    if isinstance(gate, ForgettingGate) or gate.max_drop is None or variant.name == suite.baseline:
+        return told()
+    columns = [_kept(session, suite, one) for one in (suite.variants[suite.baseline], variant)]
+    before, after = (side(column, gate.kind) if column else None for column in columns)
+    blind = before is not None and before.mean - gate.max_drop <= chance_of(suite, gate)
+    if before is None or after is None or blind:
+        return told(blind=blind)
+    return told(measured=discordance(paired(*aligned(before, after))))
 
 
 def _kept(session: Session, suite: Suite, variant: Variant) -> Column | None:

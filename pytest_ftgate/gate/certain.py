@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 from pytest_ftgate.gate.feasible import cases_of
 from pytest_ftgate.gate.power import (
@@ -29,10 +30,12 @@ class Certain:
         cases: how many it has; *worth* is what they tell with their repeats.
         margin: the drop that the gate allows, or None where it is a floor alone.
         floor: the floor, or None where it has none.
-        discordance: the share of cases on which the sides disagree, *measured* or usual.
+        discordance: the share of cases on which the sides disagree, *measured* or usual; None where
+            the baseline is so low that a drop from it could not be seen.
         least: the smallest margin that this many cases can certify nine times in ten.
         chance: how often an unchanged variant passes.
         missing: how many more cases it takes to pass one nine times in ten.
+        repeats: the repeats that tell as much as the missing cases, where replies vary.
     """
 
     gate: str
@@ -41,15 +44,22 @@ class Certain:
     worth: float
     margin: float | None = None
     floor: float | None = None
-    discordance: float = USUAL_DISCORDANCE
+    discordance: float | None = USUAL_DISCORDANCE
     measured: bool = False
     least: float | None = None
     chance: float | None = None
     missing: int = 0
+    repeats: int | None = None
 
 
 def certain(
-    suite: Suite, gate: Gate, variant: str, *, repeats: int = 1, measured: float | None = None
+    suite: Suite,
+    gate: Gate,
+    variant: str,
+    *,
+    repeats: int | None,
+    measured: float | None = None,
+    blind: bool = False,
 ) -> Certain:
     """Return what *gate* could show about *variant* with the cases it has.
 
@@ -57,8 +67,10 @@ def certain(
         suite: the suite.
         gate: one of its gates.
         variant: the name of the variant.
-        repeats: how often each case is asked; they count in full, as for an unchanged variant.
+        repeats: how often each case is asked, or None where asking again tells nothing new; they
+            count in full, as for an unchanged variant.
         measured: the discordance that replies already had, or None for the usual one.
+        blind: the baseline is known to be so low that a drop from it could not be seen.
     """
     n = cases_of(suite, gate)
     disagree = USUAL_DISCORDANCE if measured is None else measured
@@ -67,14 +79,16 @@ def certain(
         gate=gate.kind,
         variant=variant,
         cases=n,
-        worth=n * repeats,
+        worth=n * (repeats or 1),
         margin=gate.max_drop,
         floor=floor,
-        discordance=disagree,
+        discordance=None if blind else disagree,
         measured=measured is not None,
         missing=_for_floor(floor, n) if floor else 0,
     )
-    return told if gate.max_drop is None else _for_drop(told, gate.max_drop, repeats)
+    if gate.max_drop is None or blind:
+        return told
+    return _for_drop(told, gate.max_drop, disagree, repeats)
 
 
 def _for_floor(floor: float, n: int) -> int:
@@ -85,15 +99,17 @@ def _for_floor(floor: float, n: int) -> int:
     return max(0, wanted - n)
 
 
-def _for_drop(told: Certain, margin: float, repeats: int) -> Certain:
+def _for_drop(told: Certain, margin: float, disagree: float, repeats: int | None) -> Certain:
     try:
-        least: float | None = certifiable_margin(told.worth, told.discordance)
+        least: float | None = certifiable_margin(told.worth, disagree)
     except ValueError:
         least = None
-    wanted = cases_needed(margin, told.discordance)
+    wanted = cases_needed(margin, disagree)
+    short = wanted > told.worth
     return replace(
         told,
         least=least,
-        chance=pass_probability(told.worth, told.discordance, 0.0, margin),
-        missing=max(told.missing, 0, -(-(wanted - int(told.worth)) // repeats)),
+        chance=pass_probability(told.worth, disagree, 0.0, margin),
+        missing=max(told.missing, ceil((wanted - told.worth) / (repeats or 1)) if short else 0),
+        repeats=ceil(wanted / told.cases) if short and repeats else None,
     )

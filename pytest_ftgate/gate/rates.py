@@ -23,7 +23,7 @@ from pytest_ftgate.score.metrics import guesses, label_rates
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite, Variant
 
-__all__ = ["Accepted", "Sides", "judge_rate", "measure", "shared_levels", "unmeasured"]
+__all__ = ["Accepted", "Sides", "chance_of", "judge_rate", "measure", "shared_levels", "unmeasured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _mean_checks(
         yield floor(mine, least=gate.min, levels=whole)
     if gate.max_drop is None:
         return
-    chance = _chance(suite) if gate.kind == "accuracy" else 0.0
+    chance = chance_of(suite, gate)
     if sides.column is not sides.baseline:
         theirs, name = side(sides.baseline, gate.kind), suite.baseline
         yield drop(theirs, mine, against=name, margin=gate.max_drop, levels=shared, chance=chance)
@@ -204,10 +204,10 @@ def _labels(suite: Suite) -> tuple[str, ...]:
     )
 
 
-def _chance(suite: Suite) -> float:
+def chance_of(suite: Suite, gate: RateGate) -> float:
     """Return the rate that guessing reaches: one label in so many."""
     labels = _labels(suite)
-    return 1 / len(labels) if labels else 0.0
+    return 1 / len(labels) if labels and gate.kind == "accuracy" else 0.0
 
 
 def measure(suite: Suite, gate: RateGate, column: Column) -> Verdict:

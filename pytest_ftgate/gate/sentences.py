@@ -84,7 +84,7 @@ def next_steps(
         kind, count = column.faults.most_common(1)[0]
         yield f"the commonest fault is “{kind}” ({count} replies); mend the prompt for it"
     elif outcome is Outcome.FAILED:
-        yield "read the lost cases below; if the drop is intended, accept it in a reviewed change"
+        yield "read the lost cases above; if the drop is intended, accept it in a reviewed change"
 
 
 def _to_settle(check: Check, look: Look) -> str:

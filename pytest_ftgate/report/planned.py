@@ -44,7 +44,7 @@ def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
             f"{one.cases:,}",
             "" if one.margin is None else points(-one.margin),
             *_drop_cells(one),
-            f"+{one.missing:,}" if one.missing else "",
+            _missing(one),
         ]
         for one in gates
     ]
@@ -56,9 +56,17 @@ def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
     yield "  that is truly 5 points above it)."
 
 
+def _missing(one: Certain) -> str:
+    if not one.missing:
+        return ""
+    return f"+{one.missing:,}" + (f" or repeats: {one.repeats}" if one.repeats else "")
+
+
 def _drop_cells(one: Certain) -> list[str]:
     if one.margin is None:
         return [f"floor {percent(one.floor or 0.0)}", "", ""]
+    if one.discordance is None:
+        return ["nothing", "", "baseline at chance"]
     least = "nothing" if one.least is None else points(-one.least)
     star = "*" if one.measured else ""
     return [least, f"{percent(one.discordance)}{star}", percent(one.chance or 0.0)]

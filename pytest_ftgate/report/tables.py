@@ -83,8 +83,8 @@ def slice_rows(changes: Sequence[Slice]) -> list[list[str]]:
     ]
 
 
-def label_rows(rates: Iterable[LabelRate]) -> list[list[str]]:
-    """Return a row for each label, in the order given."""
+def label_rows(rates: Iterable[LabelRate], most: int = 1) -> list[list[str]]:
+    """Return a row for each label, in the order given, with *most* others it is taken for."""
     return [
         [
             rate.label,
@@ -93,7 +93,7 @@ def label_rows(rates: Iterable[LabelRate]) -> list[list[str]]:
             percent(rate.precision),
             percent(rate.recall),
             str(rate.n),
-            rate.taken_for,
+            ", ".join(f"{label} {n}" for label, n in [*rate.taken_for.items()][:most]),
         ]
         for rate in rates
     ]

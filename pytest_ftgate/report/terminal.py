@@ -55,9 +55,9 @@ def _labels(labels: Sequence[LabelRate], verbosity: int) -> list[str]:
     if not labels:
         return []
     shown = labels[: _LABELS.get(max(0, verbosity), len(labels))]
-    headers = ["label", "F1 before", "now", "precision", "recall", "n", "most taken for"]
+    headers = ["label", "F1 before", "now", "precision", "recall", "n", "taken for"]
     more = [f"  ({len(labels) - len(shown)} more labels: -v, -vv)"] * (len(shown) < len(labels))
-    table = _indented(grid(label_rows(shown), headers, right=(1, 2, 3, 4, 5)))
+    table = _indented(grid(label_rows(shown, 1 + 2 * verbosity), headers, right=(1, 2, 3, 4, 5)))
     return ["", *table, *more]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["LabelRate"]
 
@@ -13,7 +14,7 @@ class LabelRate:
 
     Attributes:
         n: cases that expect it.
-        taken_for: the label that was said most often in its place, or "" where none was.
+        taken_for: how often each other label was said in its place, the commonest first.
         f1_before: the F1 of the side compared with, where there is one.
     """
 
@@ -22,5 +23,5 @@ class LabelRate:
     precision: float
     recall: float
     f1: float
-    taken_for: str = ""
+    taken_for: Mapping[str, int] = field(default_factory=dict)
     f1_before: float | None = None

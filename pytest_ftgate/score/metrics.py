@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,8 @@ def label_rates(guess: Guess, before: Guess | None = None) -> tuple[LabelRate, .
     rates = precision_recall_fscore_support(*told, labels=every, zero_division=0.0)
     names, found = (*guess.labels, "no label"), []
     for index, (precision, recall, f1, n) in enumerate(zip(*rates, strict=True)):
-        others = np.where(np.arange(len(names)) == index, 0, table[index])
+        others = Counter({n: int(c) for n, c in zip(names, table[index], strict=True) if c})
+        del others[names[index]]
         found.append(
             LabelRate(
                 label=names[index],
@@ -83,7 +85,7 @@ def label_rates(guess: Guess, before: Guess | None = None) -> tuple[LabelRate, .
                 precision=float(precision),
                 recall=float(recall),
                 f1=float(f1),
-                taken_for=names[int(others.argmax())] if others.any() else "",
+                taken_for=dict(others.most_common()),
                 f1_before=was.get(names[index]),
             )
         )

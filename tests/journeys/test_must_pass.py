@@ -81,7 +81,7 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
             "*but lost: label refund",
             "  label * before * after * change * verdict",
             "  refund * 100 % * 90 % * lost",
-            "  label * F1 before * precision * most taken for",
+            "  label * F1 before * precision * taken for",
         ]
     )
 

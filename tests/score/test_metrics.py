@@ -44,8 +44,8 @@ def test_the_rates_of_a_label_are_those_of_its_confusions():
 
     assert set(rates) == {"a", "b"}
     assert (rates["a"].precision, rates["a"].recall, rates["a"].n) == (1.0, pytest.approx(1 / 3), 3)
-    assert rates["a"].taken_for == "b"
-    assert rates["b"].taken_for == "no label"
+    assert rates["a"].taken_for == {"b": 2}
+    assert rates["b"].taken_for == {"no label": 1}
 
 
 def test_a_reply_is_read_as_a_label_whatever_its_case_and_punctuation():
