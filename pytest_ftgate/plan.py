@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from pytest_ftgate.errors import Fault, SuiteFaults, Unavailable
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.prompt import render
+from pytest_ftgate.suite.recorded import recorded
 from pytest_ftgate.suite.reference import source_files
 from pytest_ftgate.weights import find, sha256_of
 
@@ -103,7 +104,9 @@ def varies(variant: Variant) -> bool:
     """Return whether asking *variant* the same again may bring another reply."""
     if variant.provider == "llamacpp":
         return bool(variant.sampling.get("temperature"))
-    return variant.provider != "recorded"
+    if variant.provider == "recorded" and variant.replies is not None:
+        return max(recorded(variant.replies).values(), default=0) > 1
+    return True
 
 
 def task(
@@ -123,10 +126,11 @@ def task(
     """
     make = _Maker(suite, variant, environ)
     repeats = repeats if varies(variant) else 1
+    kept = recorded(variant.replies) if variant.replies else {}
     return tuple(
         Ask(case, repeat, make.call(case, make.prompted(case), repeat))
         for case in suite.cases
-        for repeat in range(repeats)
+        for repeat in range(min(repeats, max(1, kept.get(case.id, 1))) if kept else repeats)
     )
 
 

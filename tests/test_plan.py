@@ -306,6 +306,15 @@ def test_repeats_are_asked_only_of_what_could_answer_otherwise(tmp_path, variant
     assert len(plan.distinct(found)) == times
 
 
+def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
+    rows = '{"id": "a", "text": "b"}\n{"id": "a", "text": "c"}\n{"id": "z", "text": "b"}\n'
+    cases = (*CASES, "{id: z, input: more, expected: b}")
+
+    found = asks(tmp_path, RECORDED, more="repeats: 3\n", cases=cases, r__jsonl=rows)
+
+    assert [(ask.case.id, ask.repeat) for ask in found] == [("a", 0), ("a", 1), ("z", 0)]
+
+
 # Bases, skills and probes --------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,12 @@ def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):
 def test_line_separators_inside_a_text_do_not_break_the_line(recorded, file):
     file.write_text('{"id": "a", "text": "one\u2028two\x85three"}\r\n', encoding="utf-8")
     assert ask(recorded()).text == "one\u2028two\x85three"
+
+
+def test_a_second_line_of_an_id_is_its_second_reply(recorded, file):
+    file.write_text('{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}\n')
+    calls = [replace(recorded(), repeat=repeat) for repeat in (0, 1)]
+    assert [ask(call).text for call in calls] == ["one", "two"]
 
 
 def test_an_edited_file_is_read_again(recorded, file):

@@ -107,6 +107,23 @@ def test_a_second_test_of_a_suite_asks_nothing_and_finds_the_same(desk, told):
     assert len(desk.asked()) == asked
 
 
+def test_recorded_replies_are_held_against_themselves_without_asking(desk, told):
+    desk.suite(current=0)
+    rows = [
+        {"id": f"t{n:03}", "text": desk.label(n) if (n + time) % 10 else "other"}
+        for n in range(desk.cases)
+        for time in range(3)
+    ]
+    desk.write_rows("current.jsonl", rows)
+
+    code, printed = told("selftest", SUITE, "--pairs", "200")
+
+    row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
+    assert code == 0
+    # Three of ten cases are wrong once in three times: two of their three pairs differ.
+    assert float(row[2].strip("%")) == pytest.approx(20, abs=3)
+
+
 def test_replies_that_do_not_vary_are_no_test(desk, told):
     desk.suite(current=2)
 

@@ -15,13 +15,13 @@ __all__ = ["Recorded", "open_provider"]
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, changed: int) -> dict[str, Reply]:
+def _read(path: Path, changed: int) -> dict[str, list[Reply]]:
     del changed  # only there so that an edited file is read again
-    found: dict[str, Reply] = {}
+    found: dict[str, list[Reply]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             key, reply = _row(path, number, line)
-            found[key] = reply
+            found.setdefault(key, []).append(reply)
     return found
 
 
@@ -38,7 +38,7 @@ def _row(path: Path, number: int, line: str) -> tuple[str, Reply]:
 
 
 class Recorded:
-    """Answers a case with the reply that a file holds under the case's id."""
+    """Answers a case with the replies that a file holds under its id, one for each repeat."""
 
     concurrency = 64
 
@@ -52,10 +52,10 @@ class Recorded:
         path, case = call.replies, call.case
         if path is None or case is None:
             raise Refused("a recorded call needs a file of replies")
-        reply = _read(path, path.stat().st_mtime_ns).get(case.id)
-        if reply is None:
+        replies = _read(path, path.stat().st_mtime_ns).get(case.id, [])
+        if call.repeat >= len(replies):
             raise Refused(f'{path.name} has no reply for case "{case.id}"')
-        return reply
+        return replies[call.repeat]
 
     def serves(self, call: Call) -> bool:
         """Serve every call: the file is named by the call itself."""
