@@ -55,6 +55,7 @@ class Call:
         fingerprint: sha256 over everything that can change the reply, and nothing else.
         model: the model's name, or the path of its weights.
         constraint: the format that the provider is asked to hold the reply to, or None.
+        training: the file that a classifier learns from.
         case: the case itself, for providers that answer without a prompt.
         origin: the folder that relative names are read from.
         repeat: which of several replies to the same request this is, from 0.
@@ -74,6 +75,7 @@ class Call:
     case: Case | None = None
     function: str | None = None
     replies: Path | None = None
+    training: Path | None = None
     origin: Path = Path()
     repeat: int = 0
     runtime: Mapping[str, int] = field(default_factory=dict)
@@ -106,7 +108,7 @@ def varies(variant: Variant) -> bool:
         return bool(variant.sampling.get("temperature"))
     if variant.provider == "recorded" and variant.replies is not None:
         return max(recorded(variant.replies).values(), default=0) > 1
-    return True
+    return variant.provider != "classical"
 
 
 def task(
@@ -183,9 +185,11 @@ class _Maker:
     def __init__(self, suite: Suite, variant: Variant, environ: Mapping[str, str]) -> None:
         self.variant, self.suite = variant, suite
         self.origin = suite.path.parent
-        self.by_case = variant.provider in ("python", "recorded")
+        self.by_case = variant.provider in ("python", "recorded", "classical")
         self.model, self.model_identity = variant.model, variant.model
         self.adapter: Adapter | None = None
+        # Of a tuned model it is told for the record; a classifier learns from it here.
+        self.training = variant.training_data if variant.provider == "classical" else None
         self.sampling = dict(variant.sampling)
         if variant.provider == "llamacpp":
             self._local()
@@ -208,6 +212,7 @@ class _Maker:
         function = self.variant.function
         code = source_files(function, self.origin) if function else ()
         code = (*code, self.variant.replies) if self.variant.replies else code
+        code = (*code, self.training) if self.training else code
         return {
             "provider": self.variant.provider,
             "model": self.model_identity,
@@ -258,6 +263,7 @@ class _Maker:
             case=case if self.by_case else None,
             function=self.variant.function,
             replies=self.variant.replies,
+            training=self.training,
             origin=self.origin,
             repeat=repeat,
             runtime=self.variant.runtime,

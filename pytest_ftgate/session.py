@@ -35,7 +35,7 @@ _MOST_UNANSWERED = 0.5
 #: A baseline that was recorded at most so many seconds before its variant was not checked.
 _RECENT = 86_400.0
 #: Providers whose model is a file here, so that nobody can change it under its name.
-_SAME_FOR_EVER = ("llamacpp", "recorded")
+_SAME_FOR_EVER = ("llamacpp", "recorded", "classical")
 
 _Key = tuple[str, str, str]
 

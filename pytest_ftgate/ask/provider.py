@@ -41,6 +41,7 @@ Open = Callable[[Sequence[Call], Mapping[str, str]], Provider]
 
 _MODULES = {
     "anthropic": "anthropic_messages",
+    "classical": "classical",
     "llamacpp": "llamacpp",
     "python": "python_function",
     "recorded": "recorded",

@@ -23,11 +23,12 @@ __all__ = ["PROVIDERS", "resolve_variants"]
 #: provider -> the keys that it cannot do without
 PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("model",),
+    "classical": ("training_data",),
     "llamacpp": ("model",),
     "python": ("function",),
     "recorded": ("replies",),
 }
-_PROVIDERS_LATER = ("bedrock", "openai-compatible", "classical")
+_PROVIDERS_LATER = ("bedrock", "openai-compatible")
 _SAMPLING = ("temperature", "top_p", "seed", "stop", "effort")
 _RUNTIME = ("slots", "threads", "context")
 #: Keys that only some providers understand: elsewhere they would be silently ignored.
@@ -191,14 +192,14 @@ class _Resolving:
                 )
         if "scale" in own and merged.adapter is None:
             self.say("scale", "scale without an adapter: what is scaled?")
-        untuned = merged.adapter is None and merged.base is None
+        untuned = merged.adapter is None and merged.base is None and provider != "classical"
         if merged.training_data and untuned:
             self.say("training_data", "training_data without an adapter or a base: what was tuned?")
         if merged.base is not None and merged.base == merged.model and merged.adapter is None:
             self.say("base", f'base "{merged.base}" is the model itself; name the tuned model')
         if merged.base is not None and merged.adapter is not None and merged.base != merged.model:
             self.say("base", "base: with an adapter the base is the model without it; remove base")
-        if merged.base is not None and provider in ("python", "recorded"):
+        if merged.base is not None and provider in ("python", "recorded", "classical"):
             self.say("base", f"base: provider {provider} has no model that could be asked instead")
 
     def template(self, written: str | None) -> str | None:

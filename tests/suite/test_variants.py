@@ -117,7 +117,7 @@ def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written)
     ]
 
 
-@pytest.mark.parametrize("provider", ["bedrock", "openai-compatible", "classical"])
+@pytest.mark.parametrize("provider", ["bedrock", "openai-compatible"])
 def test_a_provider_that_is_not_built_yet_is_refused(tmp_path, provider):
     assert faults(tmp_path, f"one: {{provider: {provider}, model: m}}") == [
         f'4: variant "one": provider {provider} is not available yet'

@@ -1,0 +1,115 @@
+"""The honest floor: TF-IDF and logistic regression on the training file, without any model.
+
+If it does as well as a language model, the language model is not needed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import Refused, Unavailable
+from pytest_ftgate.plan import Call
+
+__all__ = ["Classical", "open_provider"]
+
+#: Strengths of the fit that are tried, weakest first (C of logistic regression).
+_STRENGTHS = (1.0, 3.0, 10.0, 30.0)
+_FOLDS = 3
+_SEED = 0
+
+
+class Classical:
+    """Answers a case with the label that a classifier gives its input."""
+
+    concurrency = 1
+
+    def __init__(self, path: Path, model: Any) -> None:
+        self._path, self._model = path, model
+
+    async def ask(self, call: Call) -> Reply:
+        """Return the label.
+
+        Raises:
+            Refused: the call is for no case.
+        """
+        if call.case is None:
+            raise Refused("a classifier answers cases alone")
+        labels = await asyncio.to_thread(self._model.predict, [call.case.shown])
+        return Reply(text=str(labels[0]))
+
+    def serves(self, call: Call) -> bool:
+        """Serve the calls that learn from the same file."""
+        return call.training == self._path
+
+    async def close(self) -> None:
+        """Have nothing to let go of."""
+
+
+def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Classical:
+    """Learn from the training file that *calls* name.
+
+    Raises:
+        Unavailable: there is too little in it to learn from.
+    """
+    del environ
+    path = calls[0].training
+    if path is None:
+        raise Unavailable("a classical variant needs training_data")
+    return Classical(path, _learned(path, path.stat().st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _learned(path: Path, changed: int) -> Any:
+    """Choose the strength by cross-validation, then learn from all rows."""
+    del changed  # only there so that an edited file is learned from again
+    from sklearn.linear_model import SGDClassifier
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+
+    texts, labels = _rows(path)
+    rarest = min(map(labels.count, set(labels)), default=0)
+    if len(set(labels)) < 2 or rarest < _FOLDS:  # noqa: PLR2004 - one label needs no classifier
+        raise Unavailable(f"{path.name}: a classifier needs two labels, with {_FOLDS} rows of each")
+    features = _features()
+    table = features.fit_transform(texts).tocsr()
+    # The smoothing of stochastic gradient descent is 1 / (C n).
+    grid = {"alpha": [1 / (strength * len(texts)) for strength in _STRENGTHS]}
+    fit = SGDClassifier(loss="log_loss", max_iter=30, random_state=_SEED)
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=_SEED)
+    with warnings.catch_warnings():
+        # A fit that ran out of rounds is worse, not wrong, and loses the choice by itself.
+        warnings.simplefilter("ignore")
+        found = GridSearchCV(fit, grid, cv=folds).fit(table, labels)
+    return make_pipeline(features, found.best_estimator_)
+
+
+def _features() -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_union
+
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, min_df=2)
+    return make_union(words, letters)
+
+
+def _rows(path: Path) -> tuple[list[str], list[str]]:
+    texts, labels = [], []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            answers = row["expected"]
+            texts.append(str(row["input"]))
+            labels.append(str(answers[0] if isinstance(answers, list) else answers))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            shape = '{"input": "the text", "expected": "the label"}'
+            raise Unavailable(f"{path.name}:{number}: a training row is {shape}") from error
+    return texts, labels
