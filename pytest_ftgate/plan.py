@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.errors import Fault, SuiteFaults, Unavailable
+from pytest_ftgate.errors import Fault, SuiteFaults
+from pytest_ftgate.suite.address import address
+from pytest_ftgate.suite.examples import most_like
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.prompt import render
 from pytest_ftgate.suite.recorded import recorded
@@ -144,7 +146,7 @@ def skills(
     Raises:
         Unavailable: weights or an address are not here.
     """
-    bare = replace(variant, system=None, shots=(), constrained=False, max_tokens=None)
+    bare = replace(variant, system=None, shots=(), pool=(), constrained=False, max_tokens=None)
     make = _Maker(suite, bare, environ)
     return tuple(
         Ask(case, 0, make.call(case, _own_messages(case), 0, SKILL_TOKENS)) for case in cases
@@ -193,7 +195,7 @@ class _Maker:
         self.sampling = dict(variant.sampling)
         if variant.provider == "llamacpp":
             self._local()
-        self.base_url = _address(variant, environ)
+        self.base_url = address(variant, environ)
         self.shared = self._shared()
 
     def _local(self) -> None:
@@ -241,7 +243,14 @@ class _Maker:
             message = f'variant "{self.variant.name}": the prompt fails for this case: {error}'
             raise SuiteFaults(self.suite.name, [Fault(path, int(line), message)]) from error
         head = (("system", system),) if system else ()
-        return (*head, *self.variant.shots, *asked)
+        return (*head, *self._shots(case), *asked)
+
+    def _shots(self, case: Case) -> Iterable[Turn]:
+        variant = self.variant
+        if not variant.pool:
+            return variant.shots
+        found = most_like(variant.pool, case.shown, variant.similar)
+        return chain.from_iterable(shot.turns for shot in found)
 
     def call(
         self, case: Case, messages: tuple[Turn, ...], repeat: int, tokens: int | None = None
@@ -268,29 +277,6 @@ class _Maker:
             repeat=repeat,
             runtime=self.variant.runtime,
         )
-
-
-def _address(variant: Variant, environ: Mapping[str, str]) -> str | None:
-    """Return where the variant is asked, or None for the provider's own place.
-
-    Credentials inside the address are cut off: it goes into fingerprints and reports.
-    """
-    name = variant.base_url_env
-    if name is not None and not environ.get(name):
-        raise Unavailable(
-            f'variant "{variant.name}": {name} is not set; it holds the address to ask'
-        )
-    written = environ[name] if name else variant.base_url
-    if not written and variant.provider == "anthropic":
-        # Its SDK would read it too; a reply from there must not pass for one from elsewhere.
-        written = environ.get("ANTHROPIC_BASE_URL")
-    if not written:
-        return None
-    try:
-        parts = urlsplit(written)
-    except ValueError as error:
-        raise Unavailable(f'variant "{variant.name}": no address: {error}') from error
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 def _read_by_function(case: Case) -> dict[str, Any]:

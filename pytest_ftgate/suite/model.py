@@ -18,6 +18,7 @@ __all__ = [
     "Gate",
     "RateGate",
     "ReplyRules",
+    "Shot",
     "Suite",
     "Turn",
     "Variant",
@@ -83,6 +84,14 @@ class Case:
         return self.input or (self.messages[-1][1] if self.messages else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One worked example: what it asks, in the words of a person, and the turns that show it."""
+
+    shown: str
+    turns: tuple[Turn, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """One way of answering the cases; keys as in the suite file.
@@ -91,6 +100,7 @@ class Variant:
         system: the system prompt's template, or None where there is none.
         user: the user message's template.
         shots: examples shown before the case.
+        pool: examples of which the *similar* most like the case are shown instead.
         constrained: the provider is asked to hold the reply to the suite's format.
         line: the line of the suite file that begins it.
     """
@@ -102,6 +112,8 @@ class Variant:
     system: str | None = None
     user: str = "{{ input }}"
     shots: tuple[Turn, ...] = ()
+    pool: tuple[Shot, ...] = ()
+    similar: int = 0
     constrained: bool = False
     gated: bool = True
     base_url: str | None = None

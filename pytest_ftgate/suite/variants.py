@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from pydantic import ValidationError
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.cases import rows, to_cases
 from pytest_ftgate.suite.declared import DeclaredExamples, DeclaredSuite, DeclaredVariant
-from pytest_ftgate.suite.model import Case, ReplyRules, Turn, Variant
+from pytest_ftgate.suite.examples import chosen, twins
+from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, Variant
 from pytest_ftgate.suite.prompt import check_user, names, render
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
@@ -98,6 +98,9 @@ class _Resolving:
         return self.made(merged, system)
 
     def made(self, merged: DeclaredVariant, system: str | None) -> Variant:
+        examples = merged.examples
+        shots = self.shots(examples, merged.user or self.declared.user)
+        similar = examples.shots if examples and examples.choose == "similar" else 0
         return Variant(
             name=self.name,
             line=self.line(),
@@ -105,7 +108,9 @@ class _Resolving:
             model=merged.model or "",
             system=system,
             user=merged.user or self.declared.user,
-            shots=self.shots(merged.examples, merged.user or self.declared.user),
+            shots=() if similar else tuple(turn for shot in shots for turn in shot.turns),
+            pool=tuple(shots) if similar else (),
+            similar=similar,
             constrained=bool(merged.response_schema),
             gated=merged.gated,
             base_url=merged.base_url,
@@ -237,21 +242,16 @@ class _Resolving:
             written, self.line(key), f'variant "{self.name}": {key}', anywhere=key == "adapter"
         )
 
-    def shots(self, examples: DeclaredExamples | None, user: str) -> tuple[Turn, ...]:
+    def shots(self, examples: DeclaredExamples | None, user: str) -> list[Shot]:
         if examples is None:
-            return ()
-        if examples.choose in ("similar", "per_label"):
-            self.say("examples", f"examples: choose: {examples.choose} is not available yet")
-            return ()
+            return []
         path = self.source.find(examples.source, self.line("examples"), "examples: from")
         if path is None:
-            return ()
+            return []
         pool = to_cases(self.source, rows(self.source, path, self.line("examples")), self.reply)
-        if examples.choose == "random":
-            pool = tuple(_sample(pool, examples))
-        chosen = pool[: examples.shots]
-        self.check_shots(chosen)
-        return tuple(turn for shot in chosen for turn in self.turns(shot, user))
+        found = chosen(pool, examples)
+        self.check_shots(found)
+        return [Shot(shot.shown, self.turns(shot, user)) for shot in found]
 
     def turns(self, shot: Case, user: str) -> tuple[Turn, ...]:
         if shot.expected is None:
@@ -266,14 +266,9 @@ class _Resolving:
             return ()
         return (*asked, ("assistant", str(answer)))
 
-    def check_shots(self, chosen: tuple[Case, ...]) -> None:
-        asked = {" ".join(case.shown.lower().split()): case for case in self.cases}
-        for shot in chosen:
-            twin = asked.get(" ".join(shot.shown.lower().split()))
-            if twin is not None:
-                self.say(
-                    "examples", f"example {shot.where} is the eval case {twin.where}; remove one"
-                )
+    def check_shots(self, shots: list[Case]) -> None:
+        for shot, case in twins(shots, self.cases):
+            self.say("examples", f"example {shot.where} is the eval case {case.where}; remove one")
 
     def check_labels(self, merged: DeclaredVariant) -> None:
         kinds = [rule.kind for rule in self.reply.format]
@@ -286,8 +281,3 @@ class _Resolving:
     def picked(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:
         chosen = {key: getattr(merged, key) for key in keys if key in merged.model_fields_set}
         return {key: value for key, value in chosen.items() if value not in (None, ())}
-
-
-def _sample(pool: tuple[Case, ...], examples: DeclaredExamples) -> list[Case]:
-    chance = random.Random(examples.seed)  # noqa: S311 - it only has to be repeatable
-    return chance.sample(pool, min(len(pool), examples.shots))

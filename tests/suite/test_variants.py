@@ -8,6 +8,7 @@ import pytest
 
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredVariant
+from pytest_ftgate.suite.examples import most_like
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.variants import PROVIDERS
 
@@ -330,15 +331,46 @@ def test_an_example_that_lacks_a_name_of_the_user_message_is_a_fault_and_no_cras
     ]
 
 
-@pytest.mark.parametrize("choose", ["similar", "per_label"])
-def test_a_choice_of_examples_that_is_not_built_yet_is_refused(tmp_path, choose):
-    variant = (
-        f"one: {{provider: anthropic, model: m, examples: {{from: t.jsonl, choose: {choose}}}}}"
-    )
+LABELLED = "".join(
+    f'{{"input": "{said}", "expected": "{label}"}}\n'
+    for said, label in [("late parcel", "a"), ("no parcel", "a"), ("refund me", "b"), ("pay", "b")]
+)
 
-    assert faults(tmp_path, variant, t__jsonl=TRAIN) == [
-        f'4: variant "one": examples: choose: {choose} is not available yet'
-    ]
+
+def shown(found):
+    return [text for role, text in found if role == "user"]
+
+
+def test_examples_are_chosen_for_each_label_in_the_order_of_the_file(tmp_path):
+    examples = "examples: {from: t.jsonl, choose: per_label, shots: 1}"
+    one = loaded(
+        tmp_path, [f"one: {{provider: anthropic, model: m, {examples}}}"], t__jsonl=LABELLED
+    )["one"]
+
+    assert shown(one.shots) == ["late parcel", "refund me"]
+
+
+def test_similar_examples_are_a_pool_from_which_each_case_gets_its_own(tmp_path):
+    examples = "examples: {from: t.jsonl, choose: similar, shots: 2}"
+    one = loaded(
+        tmp_path, [f"one: {{provider: anthropic, model: m, {examples}}}"], t__jsonl=LABELLED
+    )["one"]
+
+    found = most_like(one.pool, "where is my parcel", one.similar)
+
+    assert one.shots == ()
+    assert sorted(shot.shown for shot in found) == ["late parcel", "no parcel"]
+
+
+def test_an_example_that_is_nearly_the_case_is_not_shown_with_it(tmp_path):
+    examples = "examples: {from: t.jsonl, choose: similar, shots: 4}"
+    one = loaded(
+        tmp_path, [f"one: {{provider: anthropic, model: m, {examples}}}"], t__jsonl=LABELLED
+    )["one"]
+
+    found = most_like(one.pool, "Late parcel!", 4)
+
+    assert "late parcel" not in [shot.shown for shot in found]
 
 
 def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):

@@ -1,0 +1,37 @@
+"""Where a variant is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit, urlunsplit
+
+from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.suite.model import Variant
+
+__all__ = ["address"]
+
+
+def address(variant: Variant, environ: Mapping[str, str]) -> str | None:
+    """Return where the variant is asked, or None for the provider's own place.
+
+    Credentials inside the address are cut off: it goes into fingerprints and reports.
+
+    Raises:
+        Unavailable: it is not set, or is no address.
+    """
+    name = variant.base_url_env
+    if name is not None and not environ.get(name):
+        raise Unavailable(
+            f'variant "{variant.name}": {name} is not set; it holds the address to ask'
+        )
+    written = environ[name] if name else variant.base_url
+    if not written and variant.provider == "anthropic":
+        # Its SDK would read it too; a reply from there must not pass for one from elsewhere.
+        written = environ.get("ANTHROPIC_BASE_URL")
+    if not written:
+        return None
+    try:
+        parts = urlsplit(written)
+    except ValueError as error:
+        raise Unavailable(f'variant "{variant.name}": no address: {error}') from error
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
