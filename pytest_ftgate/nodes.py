@@ -104,7 +104,13 @@ class GateItem(pytest.Item):
                 return invalid
             self._look = look
             sides_of(session, judged, look)
-            if look.number < look.of and _is_clear(_judge(session, judged, look)):
+            # What is accepted is what later runs are compared with: all cases, not the first block.
+            whole_wanted = self.config.stash[settings_key].accept and look.cases is not None
+            if (
+                look.number < look.of
+                and not whole_wanted
+                and _is_clear(_judge(session, judged, look))
+            ):
                 break
         return ""
 
@@ -214,9 +220,9 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
         return Sides(mine, session.skills_column(suite, base_of(variant), gate))
     other = suite.variants[suite.baseline] if gate.max_drop is not None else variant
     column = session.task_column(suite, variant, look)
-    again = session.asked_again(suite, variant, column) if gate.kind == "accuracy" else None
+    must = session.must_pass(suite, variant, look) if gate.kind == "accuracy" else None
     drifted = session.drifted(judged, look) if gate.max_drop is not None else ""
-    return Sides(column, session.task_column(suite, other, look), again=again, drifted=drifted)
+    return Sides(column, session.task_column(suite, other, look), must=must, drifted=drifted)
 
 
 def _judge(session: Session, judged: Judged, look: Look) -> Verdict:

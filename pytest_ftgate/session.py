@@ -17,7 +17,7 @@ from pytest_ftgate.ask.engine import Answer, Engine, Progress
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
 from pytest_ftgate.gate.looks import Look, looks
-from pytest_ftgate.gate.must import AGAIN, to_ask_again
+from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
 from pytest_ftgate.plan import Ask, anew, base_of, distinct, probes, skills, task, varies
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
@@ -37,7 +37,7 @@ _RECENT = 86_400.0
 #: Providers whose model is a file here, so that nobody can change it under its name.
 _SAME_FOR_EVER = ("llamacpp", "recorded", "classical")
 
-_Key = tuple[str, str, str]
+_Key = tuple[str, str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,16 +208,18 @@ class Session:
         if judged.variant is baseline or baseline.provider in _SAME_FOR_EVER:
             return ""
         theirs, mine = (self.task_asks(suite, v, look) for v in (baseline, judged.variant))
+        sample = Look(cases=to_ask_anew(suite.cases))
+        chosen = self.task_asks(suite, baseline, sample)
         ledger = self.ledger()
         then, now = (ledger.made(a.call.fingerprint for a in asks) for asks in (theirs, mine))
+        kept = ledger.replies(ask.call.fingerprint for ask in chosen)
         ledger.close()
-        if not then or not now or now[-1][0] - then[0][0] < _RECENT:
+        old = tuple(ask for ask in chosen if ask.call.fingerprint in kept)
+        if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT:
             return ""
-        chosen = to_ask_anew(suite.cases)
-        old = tuple(ask for ask in theirs if ask.case.id in chosen)
         columns = [
-            self._column(suite, baseline, f"then {look}", old),
-            self._column(suite, baseline, f"now {look}", anew(old, now[-1][1])),
+            self._column(suite, baseline, "then", old),
+            self._column(suite, baseline, "now", anew(old, now[-1][1])),
         ]
         return drift(*(side(column, judged.gate.kind) for column in columns))
 
@@ -237,22 +239,33 @@ class Session:
 
     def task_column(self, suite: Suite, variant: Variant, look: Look) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
-        of = f"task {look.number} of {look.of}, {look.repeats}"
-        return self._column(suite, variant, of, self.task_asks(suite, variant, look))
+        seen = (look.cases, look.repeats)
+        return self._column(suite, variant, seen, self.task_asks(suite, variant, look))
 
-    def asked_again(self, suite: Suite, variant: Variant, column: Column) -> Column | None:
-        """Return the must-pass cases that *column* has wrong, asked again; None for none."""
+    def must_pass(
+        self, suite: Suite, variant: Variant, look: Look
+    ) -> tuple[Column, Column | None] | None:
+        """Return the must-pass cases, and the wrong ones among them asked again; None for none."""
+        must = Look(cases=ids_of(suite), repeats=look.repeats)
+        if not must.cases:
+            return None
+        column = self.task_column(suite, variant, must)
+        return column, self._asked_again(suite, variant, column, look)
+
+    def _asked_again(
+        self, suite: Suite, variant: Variant, column: Column, look: Look
+    ) -> Column | None:
         wrong = to_ask_again(column) if varies(variant) else ()
         if not wrong:
             return None
-        asks = self.task_asks(suite, variant, Look(cases=frozenset(wrong), repeats=AGAIN))
-        return self._column(suite, variant, f"again {wrong}", asks)
+        again = Look(cases=frozenset(wrong), repeats=max(AGAIN, look.repeats))
+        return self.task_column(suite, variant, again)
 
     def skills_column(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
         """Return the scores of *variant* on the skills cases of *gate*."""
         return self._column(suite, variant, "skills", self._skills(suite, variant, gate.cases))
 
-    def _column(self, suite: Suite, variant: Variant, of: str, asks: tuple[Ask, ...]) -> Column:
+    def _column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
         key = (suite.name, variant.name, of)
         if key not in self._columns:
             found = self.engine.wait(distinct(asks))

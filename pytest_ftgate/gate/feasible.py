@@ -18,7 +18,10 @@ __all__ = ["MOST_REPEATS", "cases_of", "refuse_impossible", "repeats_for"]
 
 #: With ``repeats: auto`` no case is asked more often than this.
 MOST_REPEATS = 10
-_SQUARE = NormalDist().inv_cdf(1 - MISS) ** 2
+#: What the last of five looks may spend of the risk of a miss: O'Brien and Fleming's 1.7397.
+_LAST_LOOK = 1 - NormalDist().cdf(1.7397)
+#: As FEWEST in gate/macro.py, which is too heavy to be read here.
+_FEWEST_FOR_F1 = 200
 
 
 def refuse_impossible(suite: Suite) -> None:
@@ -40,23 +43,30 @@ def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
     n = cases_of(suite, gate)
     if isinstance(gate, RateGate) and gate.evidence == "point":
         return
+    if isinstance(gate, RateGate) and gate.metric == "macro_f1":
+        if n < _FEWEST_FOR_F1:
+            yield f"macro_f1 can show nothing with {n} cases; it takes {_FEWEST_FOR_F1}"
+        return
+    early = isinstance(gate, RateGate) and gate.stop_early
+    miss = _LAST_LOOK if early else MISS
+    square = NormalDist().inv_cdf(1 - miss) ** 2
     if gate.max_drop is not None:
         # Without a single discordant pair the score test passes from this many cases on.
-        wanted = ceil(_SQUARE * (1 - gate.max_drop) / gate.max_drop)
+        wanted = ceil(square * (1 - gate.max_drop) / gate.max_drop)
         if n < wanted:
-            smallest = _SQUARE / (n + _SQUARE)
+            smallest = square / (n + square)
             yield (
                 f"max_drop: {gate.max_drop:g} can never be shown with {n} cases, even if every "
                 f"reply is the same; it takes {wanted} cases, or max_drop: {_up(smallest):g}"
             )
     if isinstance(gate, RateGate) and gate.min is not None and gate.min > 0:
-        yield from _floor_problem(gate.min, n)
+        yield from _floor_problem(gate.min, n, miss)
 
 
-def _floor_problem(least: float, n: int) -> Iterable[str]:
-    highest = MISS ** (1 / n)
+def _floor_problem(least: float, n: int, miss: float) -> Iterable[str]:
+    highest = miss ** (1 / n)
     if highest < least:
-        wanted = f"it takes {ceil(log(MISS) / log(least))} cases, or " if least < 1 else ""
+        wanted = f"it takes {ceil(log(miss) / log(least))} cases, or " if least < 1 else ""
         yield (
             f"min: {least:g} can never be shown with {n} cases, even if every reply is right; "
             f"{wanted}min: {int(highest * 100) / 100:g}"

@@ -34,7 +34,7 @@ def floor(after: Side, *, least: float, levels: Levels | None = None) -> Check:
     low, high = clopper_pearson(rate * n, n, CONFIDENCE)
     check = Check(
         against="floor",
-        outcome=_outcome(rate * n, n, missing, least, levels),
+        outcome=_outcome(rate, n, missing / len(after), least, levels),
         limit=least,
         n=len(after) - missing,
         effective=n,
@@ -71,13 +71,15 @@ def _by_group(groups: object, values: Array, weights: Array) -> tuple[Array, Arr
     return np.bincount(codes, values * weights) / sums, sums / sizes
 
 
-def _outcome(right: float, n: float, missing: int, least: float, levels: Levels) -> Outcome:
-    if missing > MOST_MISSING * (n + missing):
+def _outcome(rate: float, n: float, gone: float, least: float, levels: Levels) -> Outcome:
+    """Judge n units of which a share *gone* of all brought no reply."""
+    if gone > MOST_MISSING:
         return Outcome.INCONCLUSIVE
     # A missing reply counts against a pass and against a fail.
-    if lower_bound(right, n + missing, levels.miss) >= least:
+    every, right = n / (1.0 - gone), rate * n
+    if lower_bound(right, every, levels.miss) >= least:
         return Outcome.PASSED
-    below = upper_bound(right + missing, n + missing, levels.alarm) < least
+    below = upper_bound(right + every - n, every, levels.alarm) < least
     return Outcome.FAILED if below else Outcome.INCONCLUSIVE
 
 

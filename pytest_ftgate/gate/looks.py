@@ -73,7 +73,7 @@ def levels(look: Look, whole: Levels) -> Levels:
         float(ndtr(-obrien_fleming_bounds(risk, look.fractions)[-1]))
         for risk in (whole.miss, whole.alarm)
     )
-    return Levels(miss, alarm, whole.shared)
+    return Levels(miss, alarm, whole.shared, last=look.number == look.of)
 
 
 def _blocks(suite: Suite, repeats: int, *, vary: bool) -> tuple[Look, ...]:
@@ -113,6 +113,8 @@ def _torn(last: Case, following: Case) -> bool:
 
 def _stages(least: int, most: int) -> tuple[Look, ...]:
     """Add repeats step by step, from what is asked anyway to the most that may be."""
+    if most <= least:
+        return (Look(repeats=least, vary=True),)
     steps = min(LOOKS, most - least + 1)
     counts = [round(least + (most - least) * i / (steps - 1)) for i in range(steps)]
     return tuple(

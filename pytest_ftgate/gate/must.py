@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pytest_ftgate.gate.verdict import Check, Outcome
 from pytest_ftgate.score.sheet import Column, Row
+from pytest_ftgate.suite.model import Suite
 
-__all__ = ["AGAIN", "must_pass", "to_ask_again"]
+__all__ = ["AGAIN", "ids_of", "must_pass", "to_ask_again"]
 
 #: A case that is wrong is asked so often in all, and is wrong where most replies are.
 AGAIN = 3
 _HALF = 0.5
+
+
+def ids_of(suite: Suite) -> frozenset[str]:
+    """Return the ids of the must-pass cases, which are asked whatever a look takes in."""
+    return frozenset(case.id for case in suite.cases if case.must_pass)
 
 
 def to_ask_again(column: Column) -> tuple[str, ...]:
@@ -21,7 +27,7 @@ def must_pass(column: Column, again: Column | None) -> Check | None:
     """Judge the must-pass cases of *column*; return None where there are none.
 
     Args:
-        column: the variant's scores.
+        column: the variant's scores on them, or on more.
         again: the wrong ones among them, asked again; None where replies do not vary.
     """
     cases = [row for row in column.rows.values() if row.case.must_pass]

@@ -17,7 +17,7 @@ _SLACK = 1e-9
 
 def point(check: Check) -> Check:
     """Return *check* as a plain threshold on what was seen decides it, and how often that flips."""
-    if check.missing > MOST_MISSING * (check.n + check.missing) or not check.n:
+    if check.missing > MOST_MISSING * (check.n + check.missing) or check.effective < 1:
         return check
     if check.before is None:
         held = check.after >= check.limit - _SLACK
@@ -25,7 +25,8 @@ def point(check: Check) -> Check:
         held = check.after - check.before >= -check.limit - _SLACK
     told = f"plain threshold: {flips_by_chance(check):.0%} of pairs of runs like this one disagree"
     outcome = Outcome.PASSED if held else Outcome.FAILED
-    return replace(check, outcome=outcome, note=f"{check.note}; {told}".removeprefix("; "))
+    note = f"{check.note}; {told}".removeprefix("; ")
+    return replace(check, outcome=outcome, method="point", note=note)
 
 
 def flips_by_chance(check: Check) -> float:

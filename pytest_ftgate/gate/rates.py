@@ -42,14 +42,15 @@ class Sides:
         column: the variant's scores.
         baseline: the baseline's scores; the same column where the variant is the baseline.
         accepted: what was accepted of the variant, or None where nothing was.
-        again: the wrong must-pass cases, asked again, or None.
+        must: the must-pass cases, and the wrong ones among them asked again or None; None where
+            there are none.
         drifted: how the baseline has drifted since it was recorded, or "".
     """
 
     column: Column
     baseline: Column
     accepted: Accepted | None = None
-    again: Column | None = None
+    must: tuple[Column, Column | None] | None = None
     drifted: str = ""
 
 
@@ -73,9 +74,11 @@ def _looks_for_drops(gate: Gate, compared: int, baseline: bool) -> int:  # noqa:
     if isinstance(gate, ForgettingGate):
         # It looks twice: at the mean of the skills, and at each of them.
         return 2
-    if gate.max_drop is None or gate.evidence == "point":
+    if gate.max_drop is None:
         return 0
-    return compared + (bool(gate.slices) and not baseline)
+    # Macro-F1 has no accepted record; a plain threshold takes no risk of its own.
+    compared -= gate.metric == "macro_f1"
+    return (0 if gate.evidence == "point" else compared) + (bool(gate.slices) and not baseline)
 
 
 def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = None) -> Verdict:
@@ -120,7 +123,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
 
 def _checks(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> Iterator[Check]:
     if gate.kind == "accuracy":
-        must = must_pass(sides.column, sides.again)
+        must = must_pass(*sides.must) if sides.must else None
         yield from [must] if must else []
     risks = [levels(look, whole) for whole in (Levels(), shared_levels(suite))]
     made = _macro_checks if gate.metric == "macro_f1" else _mean_checks

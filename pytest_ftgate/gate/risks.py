@@ -42,8 +42,10 @@ class Levels:
         miss: of passing a drop as large as the margin.
         alarm: of failing a variant that dropped nothing.
         shared: how many drop checks of the suite share the alarm level.
+        last: no further look can take in more replies.
     """
 
     miss: float = MISS
     alarm: float = ALARM
     shared: int = 1
+    last: bool = True

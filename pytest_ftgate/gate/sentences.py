@@ -29,15 +29,20 @@ def headline(gate: RateGate, outcome: Outcome, check: Check, lost: tuple[Slice, 
         missing = "" if outcome is Outcome.FAILED else "some brought no reply: "
         return f"{missing}{round(check.after * check.n)} of {check.n} must-pass cases are right"
     if check.before is None:
-        order = _HOLDS.get(outcome, "may not hold")
-        return f"{what} {percent(check.after)} {order} the floor of {percent(check.limit)}"
+        order = _HOLDS.get(check.outcome, "may not hold")
+        told = f"{what} {percent(check.after)} {order} the floor of {percent(check.limit)}"
+        return told + _but_lost(outcome, check, lost)
     told = (
         f"{what} {percent(check.before)} → {percent(check.after)} against {check.against}, "
         f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
     )
-    if outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED and lost:
-        return f"{told}, but lost: {', '.join(f'{one.kind} {one.name}' for one in lost)}"
-    return told
+    return told + _but_lost(outcome, check, lost)
+
+
+def _but_lost(outcome: Outcome, check: Check, lost: tuple[Slice, ...]) -> str:
+    if outcome is not Outcome.FAILED or check.outcome is Outcome.FAILED or not lost:
+        return ""
+    return f", but lost: {', '.join(f'{one.kind} {one.name}' for one in lost)}"
 
 
 def notes(
@@ -74,7 +79,9 @@ def next_steps(
     gate: RateGate, outcome: Outcome, check: Check | None, column: Column, look: Look
 ) -> Iterator[str]:
     """Yield what to do, each a sentence or a command."""
-    if check is None:
+    if check is None and gate.metric == "macro_f1":
+        yield f"{NOTHING}: macro-F1 is compared with the baseline alone; add min: to judge this one"
+    elif check is None:
         yield f"{NOTHING}; accept this run with --ftgate-accept"
     elif outcome is Outcome.INCONCLUSIVE:
         yield _to_settle(check, look)
@@ -107,7 +114,7 @@ def _to_settle(check: Check, look: Look) -> str:
 
 def _or_repeats(check: Check, look: Look) -> str:
     """Name the repeats that tell as much, where replies vary; a floor is not helped by any."""
-    if not look.vary or check.before is None or check.needed is None:
+    if not look.vary or look.cases is not None or check.before is None or check.needed is None:
         return ""
     repeats = ceil(look.repeats * (1 + check.needed / check.n))
     return f", or settle: {repeats}" if repeats <= _MOST_REPEATS else ""

@@ -104,7 +104,9 @@ def side(column: Column, kind: str) -> Side:
         weights=_weights(column.weights),
         sources=tuple(column.rows.values()),
     )
-    return made.where(column.marked if kind == "accuracy" else column.formed)
+    return made.where(
+        (column.marked if kind == "accuracy" else column.formed) & (column.weights > 0)
+    )
 
 
 def side_of(cells: Mapping[str, Cell]) -> Side:

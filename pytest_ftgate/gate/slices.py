@@ -10,7 +10,7 @@ from pytest_ftgate.gate.counts import Pairs
 from pytest_ftgate.gate.drop import paired
 from pytest_ftgate.gate.multiple import holm
 from pytest_ftgate.gate.paired import p_drop, p_noninferior, tango_interval
-from pytest_ftgate.gate.risks import CONFIDENCE, Levels
+from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, Levels
 from pytest_ftgate.gate.side import Side, aligned
 from pytest_ftgate.gate.verdict import Slice
 from pytest_ftgate.suite.model import Case
@@ -83,7 +83,9 @@ def _slice(
     part: tuple[str, str], pairs: Pairs, adjusted: float, margin: float, levels: Levels
 ) -> Slice:
     low, high = tango_interval(pairs, CONFIDENCE)
+    few = pairs.groups is not None and pairs.groups < FEWEST_GROUPS
     kept = p_noninferior(pairs, margin) <= levels.miss
+    state = "kept" if kept else ("lost" if adjusted <= levels.alarm else "open")
     return Slice(
         kind=part[0],
         name=part[1],
@@ -93,5 +95,5 @@ def _slice(
         low=low,
         high=high,
         p_drop=adjusted,
-        state="kept" if kept else ("lost" if adjusted <= levels.alarm else "open"),
+        state="open" if few else state,
     )

@@ -35,6 +35,7 @@ class Check:
         p_fail: how easily they come from no drop at all.
         miss, alarm: what p_pass and p_fail are held against.
         shared: how many drop checks of the suite share the alarm level.
+        method: ``counts``, ``bootstrap`` for macro-F1, or ``point`` for a plain threshold.
         discordance: the share of cases on which the sides disagree.
         detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
@@ -60,6 +61,7 @@ class Check:
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1
+    method: str = "counts"
     discordance: float | None = None
     detectable: float | None = None
     certifiable: float | None = None
@@ -170,7 +172,9 @@ def together(checks: Iterable[Check]) -> tuple[Outcome, int]:
     shown anything are left aside as long as another one could.
     """
     ranked = list(enumerate(checks))
-    heard = [(i, c) for i, c in ranked if c.informative] or ranked
+    # Must-pass cases say nothing of the others, so they cannot stand in for a comparison.
+    telling = any(c.informative and c.against != "must_pass" for _, c in ranked)
+    heard = [(i, c) for i, c in ranked if c.informative] if telling else ranked
     # A drop says more than a floor, for it has a before, and a floor more than a few cases.
     heard.sort(key=lambda one: (one[1].before is None, one[1].against == "must_pass"))
     for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):

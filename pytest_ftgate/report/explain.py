@@ -14,7 +14,7 @@ __all__ = ["explain", "odds"]
 
 _SLACK = 1e-9
 _END = {
-    Outcome.PASSED: "so it passed.",
+    Outcome.PASSED: "so this check passed.",
     Outcome.FAILED: "so it failed.",
     Outcome.INCONCLUSIVE: "so neither can be said, and it is inconclusive.",
 }
@@ -36,12 +36,25 @@ def explain(verdict: Verdict) -> Iterator[str]:
         yield "There was nothing to compare with, and no floor was declared."
     elif check.against == "must_pass":
         yield "A case marked must_pass fails the gate when most of its replies are wrong."
-    elif check.p_pass is None and check.before is None:
-        yield from _floor(check)
-    elif check.p_pass is None or check.p_fail is None:
+    elif check.method == "point":
+        yield f"It is held to what was seen, without a margin for chance: {check.note}."
+    elif check.method == "bootstrap":
         yield from _bounds(check)
+    elif check.p_pass is None or check.p_fail is None:
+        yield from _floor(check)
     else:
         yield from _drop(check, check.p_pass, check.p_fail)
+    yield from _lost(verdict)
+
+
+def _lost(verdict: Verdict) -> Iterator[str]:
+    lost = [f"{one.kind} {one.name}" for one in verdict.slices if one.state == "lost"]
+    check = verdict.check
+    if lost and check and check.outcome is not Outcome.FAILED:
+        yield (
+            f"But {', '.join(lost)} really dropped (Holm over {len(verdict.slices)} parts), and a "
+            "lost part fails the gate whatever the average says."
+        )
 
 
 def _drop(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
@@ -88,9 +101,10 @@ def _plain(check: Check) -> Iterator[str]:
 
 def _floor(check: Check) -> Iterator[str]:
     right, floor = round(check.after * check.effective), percent(check.limit)
+    worth = "" if round(check.effective) == check.n else f", worth {check.effective:.0f} of them"
     reached = float(binomial_sf(right - 1.0, round(check.effective), check.limit))
     short = 1.0 - float(binomial_sf(right, round(check.effective), check.limit))
-    yield f"{right} of {check.n} cases are right, {percent(check.after)}."
+    yield f"{percent(check.after)} of {check.n} cases are right{worth}."
     yield (
         f"It passes if a true rate just under {floor} would reach this at most "
         f"{odds(check.miss)}; it would {odds(reached)}."
@@ -111,12 +125,16 @@ def _floor(check: Check) -> Iterator[str]:
 
 
 def _bounds(check: Check) -> Iterator[str]:
+    compared = check.before is not None
+    low, high = ((points if compared else percent)(one or 0) for one in (check.low, check.high))
+    unit, what = (" points", "changes") if compared else ("", "rates")
     yield (
         f"The {check.n} cases were drawn anew 10,000 times (paired bootstrap): 95 % of the "
-        f"changes lie between {points(check.low or 0)} and {points(check.high or 0)} points."
+        f"{what} lie between {low} and {high}{unit}."
     )
+    least = f"{points(-check.limit)} points" if compared else percent(check.limit)
+    zero = "0" if compared else least
     yield (
-        f"It passes where the lower bound at {1 - check.miss:.0%} stays above "
-        f"{points(-check.limit)} points, and fails where the upper bound at "
-        f"{1 - check.alarm:.1%} is below 0; {_ending(check)}"
+        f"It passes if the lower bound at {1 - check.miss:.0%} is above {least}, and fails if the "
+        f"upper bound at {1 - check.alarm:.1%} is below {zero}; {_ending(check)}"
     )

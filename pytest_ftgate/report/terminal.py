@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
-from pytest_ftgate.gate.words import percent
+from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.explain import explain, odds
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
@@ -65,6 +65,12 @@ def _certainty(check: Check | None) -> list[str]:
     """Say how sure the verdict is, in words that need no course."""
     if check is None or check.outcome is Outcome.PASSED or check.against == "must_pass":
         return []
+    if check.p_fail is None and check.before is not None:
+        return _wrapped(
+            f"{check.n} cases; with 95 % confidence the true change is "
+            f"{points(check.low or 0)} to {points(check.high or 0)} points.",
+            0,
+        )
     if check.before is None:
         told = f"{check.n} cases; with 95 % confidence the true share is {_span(check)}."
         return _wrapped(told, 0)

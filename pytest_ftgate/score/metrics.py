@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.score.content import said_label
 from pytest_ftgate.score.label import LabelRate
-from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.score.sheet import Column, Row
 from pytest_ftgate.suite.model import Case
 
 __all__ = ["Guess", "guesses", "label_rates", "macro_f1"]
@@ -21,41 +22,71 @@ __all__ = ["Guess", "guesses", "label_rates", "macro_f1"]
 class Guess:
     """What was expected and what was said, as places in *labels*; both of shape (n,).
 
-    A reply that is no label stands at the place after the last one. *keys* are the cases.
+    A reply that is no label stands at the place after the last one, no reply at -1. *keys* are
+    the cases; *groups*, of shape (n,), those that are related, or None.
     """
 
     labels: tuple[str, ...]
     keys: tuple[str, ...]
     expected: NDArray[np.intp]
     said: NDArray[np.intp]
+    groups: NDArray[np.str_] | None = None
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where a reply came."""
+        return np.asarray(self.said >= 0)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Guess:
+        """Return the cases that are *chosen*, of shape (n,)."""
+        groups = None if self.groups is None else self.groups[chosen]
+        keys = tuple(compress(self.keys, chosen))
+        return Guess(self.labels, keys, self.expected[chosen], self.said[chosen], groups)
+
+    def among(self, other: Guess) -> Guess:
+        """Return the cases that *other* has too, in the order of their names."""
+        both = set(self.keys) & set(other.keys)
+        order = sorted((key, index) for index, key in enumerate(self.keys) if key in both)
+        at = np.array([index for _, index in order], dtype=np.intp)
+        groups = None if self.groups is None else self.groups[at]
+        keys = tuple(key for key, _ in order)
+        return Guess(self.labels, keys, self.expected[at], self.said[at], groups)
+
+    def filled(self, *, right: bool) -> Guess:
+        """Return it with every reply that did not come taken for right, or for no label."""
+        filling = self.expected if right else np.full_like(self.said, len(self.labels))
+        return replace(self, said=np.where(self.known, self.said, filling))
 
 
 def guesses(column: Column, labels: Sequence[str]) -> Guess:
     """Return the labels that the first reply of each case expects and says.
 
     Of several answers that are right the first one counts, and any of them is read as it. Cases
-    without a reply, or that expect no label, are left out.
+    that expect no label are left out.
     """
     place = {label: index for index, label in enumerate(labels)}
     told = [
-        (key, place[right[0]], place.get(right[0] if said in right else said, len(labels)))
+        (key, place[right[0]], _said(row, right, place), row.case.group or f"\0{key}")
         for key, row in column.rows.items()
         for right in [[answer for answer in _answers(row.case) if answer in place]]
-        for said in [said_label(row.replies[0].text, labels) if row.replies else ""]
-        if row.replies and right
+        if right
     ]
-    expected, said_at = ([one[at] for one in told] for at in (1, 2))
-    return Guess(
-        labels=tuple(labels),
-        keys=tuple(key for key, _, _ in told),
-        expected=np.array(expected, dtype=np.intp),
-        said=np.array(said_at, dtype=np.intp),
-    )
+    expected, said = (np.array([one[at] for one in told], dtype=np.intp) for at in (1, 2))
+    related = any(row.case.group for row in column.rows.values())
+    groups = np.array([one[3] for one in told], dtype=np.str_) if related else None
+    return Guess(tuple(labels), tuple(one[0] for one in told), expected, said, groups)
+
+
+def _said(row: Row, right: Sequence[str], place: Mapping[str, int]) -> int:
+    if not row.replies:
+        return -1
+    said = said_label(row.replies[0].text, place)
+    return place[right[0]] if said in right else place.get(said, len(place))
 
 
 def _answers(case: Case) -> list[str]:
     answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    return [str(answer) for answer in answers]
+    return [str(answer) for answer in answers if answer is not None]
 
 
 def label_rates(guess: Guess, before: Guess | None = None) -> tuple[LabelRate, ...]:
@@ -65,6 +96,7 @@ def label_rates(guess: Guess, before: Guess | None = None) -> tuple[LabelRate, .
         guess: what a variant said.
         before: what the side compared with said; without it the worst F1 comes first.
     """
+    guess = guess.where(guess.known)
     if not guess.keys:
         return ()
     was = {one.label: one.f1 for one in label_rates(before)} if before else {}

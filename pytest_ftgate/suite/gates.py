@@ -75,13 +75,26 @@ def _problems(
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format to hold to"
     yield from _sequential_problems(gate, declared)
+    if gate.metric == "macro_f1":
+        yield from _macro_problems(gate, declared, cases, reply)
     if gate.slices and gate.max_drop is None:
         yield "slices", "slices compare with the baseline; add max_drop:"
     for kind in gate.slices:
         if cases and not any(_has(case, kind) for case in cases):
             yield "slices", f"slices: no case has a {kind}; give cases one or remove it"
-    if gate.metric == "macro_f1" and not any(rule.kind == "choice" for rule in reply.format):
+
+
+def _macro_problems(
+    gate: RateGate, declared: DeclaredSuite, cases: tuple[Case, ...], reply: ReplyRules
+) -> Iterator[tuple[str, str]]:
+    if not any(rule.kind == "choice" for rule in reply.format):
         yield "metric", "macro_f1 needs labels; write reply: {format: {choice: [...]}}"
+    if gate.evidence == "point":
+        yield "evidence", "evidence: point does not go with metric: macro_f1; remove one"
+    if any(case.weight != 1.0 for case in cases):
+        yield "metric", "macro_f1 counts each case the same; remove weight from the cases"
+    if declared.repeats != 1:
+        yield "metric", "macro_f1 reads one reply to each case; remove repeats"
 
 
 def _sequential_problems(gate: RateGate, declared: DeclaredSuite) -> Iterator[tuple[str, str]]:

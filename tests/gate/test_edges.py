@@ -1,13 +1,16 @@
 """Odd data, row by row: what statistics.md calls its edge cases."""
 
 import math
+from dataclasses import replace
 
 import pytest
+from columns import column
 
 from pytest_ftgate.gate.drop import drop
 from pytest_ftgate.gate.risks import Levels
-from pytest_ftgate.gate.side import Cell, side_of
+from pytest_ftgate.gate.side import Cell, side, side_of
 from pytest_ftgate.gate.verdict import Outcome
+from pytest_ftgate.score.sheet import Column
 
 
 def judged(before, after, *, repeats=1, margin=0.05, weights=None, chance=0.0):
@@ -101,6 +104,16 @@ def test_weights_move_the_rate_and_cost_cases():
 
     assert check.after == pytest.approx(90 / 140)
     assert check.effective < 100
+
+
+def test_a_case_without_weight_is_as_if_it_were_not_there():
+    marks = column("v", [1.0] * 5)
+    rows = {
+        key: replace(row, case=replace(row.case, weight=float(key != "c000")))
+        for key, row in marks.rows.items()
+    }
+
+    assert side(Column("v", rows), "accuracy").keys == ("c001", "c002", "c003", "c004")
 
 
 @pytest.mark.parametrize("margin", [0.0, 1.0, -0.05])

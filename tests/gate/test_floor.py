@@ -42,3 +42,9 @@ def test_a_missing_reply_counts_against_a_fail() -> None:
 
 def test_a_single_case_shows_nothing() -> None:
     assert floor(cells(1, 0), least=0.01).outcome is Outcome.INCONCLUSIVE
+
+
+def test_missing_cases_are_counted_as_cases_where_groups_are_the_unit():
+    marks = {f"c{i}": Cell(None if i < 3 else 1.0, 1, str(i), f"g{i // 10}") for i in range(400)}
+
+    assert floor(side_of(marks), least=0.8).outcome is Outcome.PASSED

@@ -74,3 +74,45 @@ def test_a_floor_of_macro_f1_holds_or_not(least, outcome):
     after = [(REFUND, REFUND)] * 190 + [(REFUND, LATE)] * 10 + [(LATE, LATE)] * 200
 
     assert judged(after, gate).outcome is outcome
+
+
+def test_a_baseline_at_chance_can_lose_nothing():
+    constant = [(REFUND, REFUND)] * 200 + [(LATE, REFUND)] * 200
+
+    verdict = judged(constant, before=constant)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert not verdict.check.informative
+
+
+def without_replies(column, count):
+    rows = {
+        key: replace(row, replies=(), scores=(), missing=("gone",)) if i < count else row
+        for i, (key, row) in enumerate(column.rows.items())
+    }
+    return Column(column.variant, rows)
+
+
+@pytest.mark.parametrize("gone", [8, 160])
+def test_missing_replies_that_could_turn_it_leave_macro_f1_open(gone):
+    after = without_replies(told("new", RIGHT[::-1]), gone)
+
+    verdict = judge_rate(suite(GATE), GATE, Sides(after, told("current", RIGHT[::-1])))
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert any(f"{gone} of 400 cases brought no reply" in note for note in verdict.notes)
+
+
+def test_few_groups_of_related_cases_conclude_nothing_of_macro_f1():
+    sides = [
+        Column(
+            one.variant,
+            {
+                key: replace(row, case=replace(row.case, group=f"g{i % 4}"))
+                for i, (key, row) in enumerate(one.rows.items())
+            },
+        )
+        for one in (told("new", RIGHT), told("current", RIGHT))
+    ]
+
+    assert judge_rate(suite(GATE), GATE, Sides(*sides)).outcome is Outcome.INCONCLUSIVE

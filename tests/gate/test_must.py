@@ -68,7 +68,9 @@ def test_one_lost_must_pass_case_fails_a_gate_whose_drop_is_within_the_margin():
     gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
     after = made([0.0, *MANY[1:]], "c000")
 
-    verdict = judge_rate(suite(gate), gate, Sides(after, column("current", MANY)))
+    verdict = judge_rate(
+        suite(gate), gate, Sides(after, column("current", MANY), must=(after, None))
+    )
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.headline == "0 of 1 must-pass cases are right"

@@ -66,3 +66,31 @@ def test_looking_at_parts_takes_its_share_of_the_alarms():
     plain = replace(GATE, slices=())
 
     assert shared_levels(suite(GATE)).alarm < shared_levels(suite(plain)).alarm
+
+
+def test_parts_of_a_plain_threshold_take_their_share_too():
+    point = replace(GATE, evidence="point")
+
+    assert shared_levels(suite(point)).shared == 1
+    assert (
+        shared_levels(suite(replace(point, max_drop=0.05), variants=("current", "a", "b"))).shared
+        == 2
+    )
+
+
+def test_a_part_of_few_groups_is_open():
+    def grouped(column):
+        return Column(
+            column.variant,
+            {
+                key: replace(row, case=replace(row.case, group=f"g{i // 125}"))
+                for i, (key, row) in enumerate(column.rows.items())
+            },
+        )
+
+    before, after = tagged("current", [1.0] * N), tagged("new", [0.0] * N)
+
+    verdict = judge_rate(suite(GATE), GATE, Sides(grouped(after), grouped(before)))
+
+    assert {part.state for part in verdict.slices} == {"open"}
+    assert verdict.outcome is Outcome.INCONCLUSIVE

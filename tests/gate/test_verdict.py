@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pytest_ftgate.gate.verdict import Check, Outcome, together
@@ -28,6 +30,12 @@ def test_a_check_that_can_show_nothing_gives_way_to_one_that_can() -> None:
     checks = [check(OPEN, informative=False), check(PASSED, before=None)]
 
     assert together(checks) == (PASSED, 1)
+
+
+def test_right_must_pass_cases_do_not_stand_in_for_a_comparison_that_shows_nothing() -> None:
+    must = replace(check(PASSED, before=None), against="must_pass")
+
+    assert together([must, check(OPEN, informative=False)]) == (OPEN, 1)
 
 
 def test_alone_a_check_that_can_show_nothing_is_open() -> None:

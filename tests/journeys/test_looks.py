@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
+
 import pytest
 
 #: Replies that vary: each is wrong one time in twenty, another time for each case.
@@ -118,3 +121,81 @@ def test_more_repeats_cannot_settle_replies_that_do_not_vary(desk):
 
     result.stdout.fnmatch_lines(["BLOCKED  1 inconclusive of 2 gates*"])
     result.stdout.no_fnmatch_line("*settle: *")
+
+
+EARLY = "{accuracy: {max_drop: 0.05, stop_early: true}}"
+#: A variant that has just the cases wrong that the first look does not take in.
+LATE = """\
+from pathlib import Path
+
+def answer(case):
+    return case.expected
+
+def late(case):
+    first = Path(__file__).with_name("first.txt").read_text().split()
+    return case.expected if case.id in first else "other"
+"""
+
+
+@pytest.fixture
+def late(desk):
+    """A suite of two hundred cases, and the file of those that the first look takes in."""
+    desk.cases = 200
+    desk.asking_suite(LATE, gates=EARLY, late='{provider: python, function: "answers:late"}')
+    places = sorted(
+        (sha256(f"t{n:03}".encode()).hexdigest(), f"t{n:03}") for n in range(desk.cases)
+    )
+    desk.path("first.txt").write_text(" ".join(name for _, name in places[:40]))
+    return desk
+
+
+def test_replies_that_are_the_same_so_far_do_not_pass_for_unchanged(late):
+    late.run().assert_outcomes(passed=1, failed=1)
+
+
+def test_what_is_accepted_is_all_cases_and_not_the_first_block(late):
+    late.run("--ftgate-accept")
+
+    record = json.loads(late.path("tickets.accepted.json").read_text())
+    assert {name: len(cells) for name, cells in record["variants"].items()} == {
+        "current": 200,
+        "late": 200,
+    }
+
+
+def test_a_must_pass_case_is_asked_at_the_first_look(late):
+    lines = late.path("tickets.cases.jsonl").read_text().splitlines()
+    names = {row["id"]: row for row in map(json.loads, lines)}
+    missed = next(name for name in names if name not in late.path("first.txt").read_text())
+    names[missed]["must_pass"] = True
+    late.write_rows("tickets.cases.jsonl", list(names.values()))
+    suite = late.path("tickets.ftgate.yaml")
+    suite.write_text(suite.read_text().replace("max_drop: 0.05", "min: 0.3"))
+
+    result = late.run()
+
+    result.stdout.fnmatch_lines(["0 of 1 must-pass cases are right", "*look 1 of 5*"])
+
+
+def test_two_gates_that_look_at_different_parts_do_not_mix_them(desk):
+    desk.cases = 200
+    gates = "{accuracy: {min: 0.5, stop_early: true}, format: {max_drop: 0.25, settle: 5}}"
+    desk.asking_suite(NOISY, gates=gates, draft=DRAFT)
+    desk.run()
+    together = desk.verdicts()["format[draft]"]
+
+    desk.run("-k", "format")
+
+    assert desk.verdicts()["format[draft]"] == together
+    assert together["checks"][0]["n"] == 200
+
+
+@pytest.mark.parametrize("most", [5, 10])
+def test_as_many_repeats_as_are_needed_leave_nothing_to_settle(desk, most):
+    desk.asking_suite(NOISY, gates=f"{{accuracy: {{max_drop: 0.03, settle: {most}}}}}", draft=DRAFT)
+    suite = desk.path("tickets.ftgate.yaml")
+    suite.write_text("repeats: auto\n" + suite.read_text())
+
+    desk.run()
+
+    assert set(desk.verdicts()) == {"accuracy[current]", "accuracy[draft]"}

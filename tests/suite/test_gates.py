@@ -34,6 +34,7 @@ def faults(folder, gates, **rest):
         ("max_drop: 0.5, settle: 5, evidence: point", "needs evidence: statistics"),
         ("max_drop: 0.5, stop_early: true, evidence: point", "needs evidence: statistics"),
         ("max_drop: 0.5, settle: 5, metric: macro_f1", "is judged once"),
+        ("min: 0.5, evidence: point, metric: macro_f1", "does not go with metric: macro_f1"),
         ("min: 0.5, slices: [label]", "add max_drop:"),
         ("max_drop: 0.5, slices: [tag]", "no case has a tag"),
         ("max_drop: 0.5, slices: [language]", "no case has a language"),
@@ -94,6 +95,20 @@ def test_auto_repeats_as_often_as_the_gates_need_where_replies_vary(tmp_path, dr
 
     assert found.repeats is None
     assert repeats_for(found) == repeats
+
+
+def test_a_gate_that_stops_early_needs_the_cases_that_its_last_look_takes(tmp_path):
+    cases = "".join(f"  - {{id: c{i}, input: x{i}, expected: refund}}\n" for i in range(14))
+    gate = "{{accuracy: {{min: 0.8, stop_early: {early}}}}}"
+
+    refuse_impossible(suite(tmp_path, gate.format(early="false"), cases=cases))
+    with pytest.raises(SuiteFaults, match="can never be shown with 14 cases"):
+        refuse_impossible(suite(tmp_path, gate.format(early="true"), cases=cases))
+
+
+def test_macro_f1_of_few_cases_is_refused(tmp_path):
+    with pytest.raises(SuiteFaults, match="it takes 200"):
+        refuse_impossible(suite(tmp_path, "{accuracy: {min: 0.5, metric: macro_f1}}"))
 
 
 def test_a_plain_threshold_is_never_impossible(tmp_path):
