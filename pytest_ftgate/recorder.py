@@ -84,7 +84,8 @@ class Recorder:
             return
         verdicts = [verdict_from_json(text) for text in (*self._verdicts, *self._measured)]
         lenient = self._settings.inconclusive == "warn"
-        lines = summary(verdicts, self._asked(), errors=self._errors, lenient=lenient)
+        full = config.get_verbosity() > 0 or self._settings.accept
+        lines = summary(verdicts, self._asked(), errors=self._errors, lenient=lenient, full=full)
         for index, line in enumerate(lines):
             colour = {"green": line.startswith("PASSED"), "red": line.startswith("BLOCKED")}
             terminalreporter.write_line(line, **(colour if index == 0 else {}), bold=index == 0)
@@ -131,7 +132,11 @@ class Recorder:
         verdicts = tuple(replace(verdict, flips=()) for verdict in verdicts)
         variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
         write_record(path, Record(suite=suite, at=now, verdicts=verdicts, variants=variants))
-        self._accepted.append(f"accepted {', '.join(cells)} in {name}; commit it with the change")
+        bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
+        told = f" ({bad} of its gates did not pass)" if bad else ""
+        self._accepted.append(
+            f"accepted {', '.join(cells)} in {name}; commit it with the change{told}"
+        )
 
 
 def _replies(cells: Mapping[str, Any]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,11 @@ class Turned:
 
     lost: tuple[str, ...]
     gained: tuple[str, ...]
+
+    def led_by(self, keys: Sequence[str]) -> Turned:
+        """Return the same with the cases *keys* first among the lost."""
+        first = tuple(key for key in keys if key)
+        return Turned((*first, *(key for key in self.lost if key not in first)), self.gained)
 
 
 def turned(before: Side | None, after: Side) -> Turned:

@@ -14,6 +14,10 @@ from pytest_ftgate.gate.verdict import Check, Outcome
 
 __all__ = ["floor"]
 
+#: A rate that sits on its floor takes more cases than anybody has; so many times the square of
+#: what one standard deviation is to the distance is some 20,000 of them.
+_NEVER = 2_400
+
 
 def floor(after: Side, *, least: float, levels: Levels | None = None) -> Check:
     """Hold the variant's rate against a floor, by exact one-sided bounds.
@@ -84,6 +88,9 @@ def _outcome(rate: float, n: float, gone: float, least: float, levels: Levels) -
 
 
 def _more(check: Check) -> int | None:
+    gap = check.after - check.limit
+    if gap <= 0 or check.after * (1 - check.after) / gap**2 > _NEVER:
+        return None
     try:
         wanted = floor_cases_needed(check.limit, check.after, POWER, check.miss)
     except ValueError:

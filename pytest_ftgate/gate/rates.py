@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.gate.drop import drop
@@ -53,6 +53,12 @@ class Sides:
     must: tuple[Column, Column | None] | None = None
     drifted: str = ""
 
+    @property
+    def shown(self) -> Column:
+        """The variant's rows, with those of must-pass cases that a look did not take in."""
+        more = self.must[0].rows if self.must else {}
+        return Column(self.column.variant, {**more, **self.column.rows})
+
 
 def shared_levels(suite: Suite) -> Levels:
     """Return the risks that each drop check of *suite* may take.
@@ -67,10 +73,10 @@ def shared_levels(suite: Suite) -> Levels:
 def _drop_checks(suite: Suite, name: str) -> int:
     compared = 1 if name == suite.baseline else 2
     gates = suite.gates_of(suite.variants[name])
-    return sum(_looks_for_drops(gate, compared, name == suite.baseline) for gate in gates)
+    return sum(_looks_for_drops(gate, compared) for gate in gates)
 
 
-def _looks_for_drops(gate: Gate, compared: int, baseline: bool) -> int:  # noqa: FBT001 - a fact
+def _looks_for_drops(gate: Gate, compared: int) -> int:
     if isinstance(gate, ForgettingGate):
         # It looks twice: at the mean of the skills, and at each of them.
         return 2
@@ -78,7 +84,7 @@ def _looks_for_drops(gate: Gate, compared: int, baseline: bool) -> int:  # noqa:
         return 0
     # Macro-F1 has no accepted record; a plain threshold takes no risk of its own.
     compared -= gate.metric == "macro_f1"
-    return (0 if gate.evidence == "point" else compared) + (bool(gate.slices) and not baseline)
+    return (0 if gate.evidence == "point" else compared) + bool(gate.slices)
 
 
 def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = None) -> Verdict:
@@ -91,7 +97,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         look: the part of the replies that *sides* hold; by default all there will be.
     """
     look, column = look or Look(), sides.column
-    checks = tuple(_checks(suite, gate, sides, look))
+    checks = _worth_telling(_checks(suite, gate, sides, look))
     outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
     parts = _slices(suite, gate, sides, look)
@@ -111,7 +117,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         deciding=deciding,
         slices=parts,
         labels=_label_rates(suite, gate, sides) if outcome is not Outcome.PASSED else (),
-        flips=flips(compared, column, told),
+        flips=flips(compared, sides.shown, told),
         lost=len(told.lost),
         gained=len(told.gained),
         faults_before=dict(sides.baseline.faults),
@@ -119,6 +125,13 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         notes=tuple(notes(gate, column, checks, look, stale)),
         next=tuple(next_steps(gate, outcome, check, column, look)),
     )
+
+
+def _worth_telling(made: Iterable[Check]) -> tuple[Check, ...]:
+    """Return the checks; must-pass cases that are right are no comparison by themselves."""
+    checks = tuple(made)
+    fine = all(c.against == "must_pass" and c.outcome is Outcome.PASSED for c in checks)
+    return () if fine else checks
 
 
 def _checks(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> Iterator[Check]:
@@ -172,11 +185,15 @@ def _macro_checks(
 
 
 def _slices(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> tuple[Slice, ...]:
-    alone = sides.column is sides.baseline or sides.drifted
-    if not gate.slices or gate.max_drop is None or alone:
+    is_baseline = sides.column is sides.baseline
+    nothing = sides.accepted is None if is_baseline else bool(sides.drifted)
+    if not gate.slices or gate.max_drop is None or nothing:
         return ()
     risks = levels(look, shared_levels(suite))
-    before, after = side(sides.baseline, gate.kind), side(sides.column, gate.kind)
+    after = side(sides.column, gate.kind)
+    # The baseline has nothing in this run to be compared with, but what was accepted of it.
+    then = sides.accepted.cells if is_baseline and sides.accepted else None
+    before = side(sides.baseline, gate.kind) if then is None else then
     parts = members(sides.column.cases, gate.slices)
     return slices(before, after, parts, margin=gate.max_drop, levels=risks)
 
@@ -193,12 +210,12 @@ def _turned(gate: RateGate, sides: Sides, check: Check | None) -> tuple[Turned, 
     """Return the cases that turned against what decided, or else against the baseline."""
     mine, accepted = side(sides.column, gate.kind), sides.accepted
     is_baseline = sides.column is sides.baseline
-    by_accepted = check is not None and check.against == "accepted"
-    if accepted is not None and (by_accepted or (is_baseline and len(accepted.cells))):
+    by = check.against if check else ""
+    if accepted is not None and (by == "accepted" or (is_baseline and len(accepted.cells))):
         return turned(accepted.cells, mine), None
-    if is_baseline:
-        return turned(None, mine), None
-    return turned(side(sides.baseline, gate.kind), mine), sides.baseline
+    compared = None if is_baseline else sides.baseline
+    told = turned(side(compared, gate.kind) if compared else None, mine)
+    return (told.led_by(check.note.split(", ")) if check and by == "must_pass" else told), compared
 
 
 def _labels(suite: Suite) -> tuple[str, ...]:

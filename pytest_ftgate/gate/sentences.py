@@ -26,8 +26,9 @@ def headline(gate: RateGate, outcome: Outcome, check: Check, lost: tuple[Slice, 
     what = "replies in the right format" if gate.kind == "format" else gate.metric
     what = what.replace("macro_f1", "macro-F1")
     if check.against == "must_pass":
-        missing = "" if outcome is Outcome.FAILED else "some brought no reply: "
-        return f"{missing}{round(check.after * check.n)} of {check.n} must-pass cases are right"
+        right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
+        wrong = f"; wrong: {check.note}" if outcome is Outcome.FAILED else ""
+        return right + (wrong or f"; {check.missing} brought no reply" * bool(check.missing))
     if check.before is None:
         order = _HOLDS.get(check.outcome, "may not hold")
         told = f"{what} {percent(check.after)} {order} the floor of {percent(check.limit)}"
@@ -59,7 +60,7 @@ def notes(
         yield f"decided at look {look.number} of {look.of}, after {_taken(column, look)}"
     if stale:
         told = "the case or how it is marked has changed; accept again with --ftgate-accept"
-        yield f"{stale} accepted cases are stale: {told}"
+        yield f"{stale} accepted case{'s are' if stale != 1 else ' is'} stale: {told}"
     for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
         if column.stops[stop]:
             yield f"{column.stops[stop]} of {column.stops.total()} replies were {word}"
@@ -70,7 +71,7 @@ def notes(
 
 def _taken(column: Column, look: Look) -> str:
     if look.cases is None:
-        return f"{look.repeats} replies to each case"
+        return f"{look.repeats} {'reply' if look.repeats == 1 else 'replies'} to each case"
     share = look.fractions[-1]
     return f"{len(column.rows):,} of {round(len(column.rows) / share):,} cases"
 
@@ -86,7 +87,8 @@ def next_steps(
     elif outcome is Outcome.INCONCLUSIVE:
         yield _to_settle(check, look)
     elif outcome is Outcome.FAILED and check.against == "must_pass":
-        yield f"wrong again when asked again: {check.note}" if look.vary else f"wrong: {check.note}"
+        told = ", again when asked again" if look.vary else ""
+        yield f"a must-pass case is wrong{told}; it is the first of the lost cases above"
     elif outcome is Outcome.FAILED and gate.kind == "format" and column.faults:
         kind, count = column.faults.most_common(1)[0]
         yield f"the commonest fault is “{kind}” ({count} replies); mend the prompt for it"

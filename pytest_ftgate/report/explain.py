@@ -25,7 +25,7 @@ def odds(p: float) -> str:
     if p < 1e-6:  # noqa: PLR2004 - beyond this nobody reads the zeros
         return "less than once in a million runs"
     if p > 0.1:  # noqa: PLR2004 - a share is easier to grasp than "once in 3"
-        return f"in {p:.0%} of runs"
+        return f"in {percent(p)} of runs"
     return f"about once in {round(1 / p):,} runs"
 
 
@@ -43,6 +43,11 @@ def explain(verdict: Verdict) -> Iterator[str]:
     elif check.p_pass is None or check.p_fail is None:
         yield from _floor(check)
     else:
+        yield (
+            f"The same {check.n} cases were put to both sides: {verdict.lost} were lost and "
+            f"{verdict.gained} gained, a change of "
+            f"{points(check.after - (check.before or 0))} points."
+        )
         yield from _drop(check, check.p_pass, check.p_fail)
     yield from _lost(verdict)
 
@@ -58,11 +63,6 @@ def _lost(verdict: Verdict) -> Iterator[str]:
 
 
 def _drop(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
-    changed = f"{check.losses:.0f} were lost and {check.gains:.0f} gained"
-    yield (
-        f"The same {check.n} cases were put to both sides: {changed}, a change of "
-        f"{points(check.after - (check.before or 0))} points."
-    )
     yield (
         f"It passes if a true drop of {size(check.limit)} points would look this good or better "
         f"at most {odds(check.miss)}; it would {odds(p_pass)}."
@@ -94,8 +94,9 @@ def _plain(check: Check) -> Iterator[str]:
     unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
     yield (
         f"With {check.n} cases a plain threshold would miss a true drop of "
-        f"{size(check.limit)} points {miss:.0%} of the time; this gate does "
-        f"at most {check.miss:.1%} of it, and passes an unchanged variant {unchanged:.0%} of it."
+        f"{size(check.limit)} points {percent(miss)} of the time; this gate does "
+        f"at most {check.miss * 100:.2g} % of it, and passes an unchanged variant "
+        f"{percent(unchanged)} of it."
     )
 
 
@@ -119,8 +120,8 @@ def _floor(check: Check) -> Iterator[str]:
         missed = float(binomial_sf(wanted - 1.0, round(check.effective), under))
         yield (
             f"With {check.n} cases a plain threshold would pass a variant that is truly at "
-            f"{percent(under)} {missed:.0%} of the time; this gate does at most "
-            f"{check.miss:.1%} of it."
+            f"{percent(under)} {percent(missed)} of the time; this gate does at most "
+            f"{check.miss * 100:.2g} % of it."
         )
 
 

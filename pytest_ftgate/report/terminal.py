@@ -25,7 +25,7 @@ _LABELS = {0: 5, 1: 10}
 
 def section(verdict: Verdict, verbosity: int = 0) -> str:
     """Return the section of one verdict that blocks."""
-    lines = [visible(verdict.headline), *_certainty(verdict.check)]
+    lines = [visible(verdict.headline), *_certainty(verdict)]
     lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += _faults(verdict)
@@ -61,8 +61,9 @@ def _labels(labels: Sequence[LabelRate], verbosity: int) -> list[str]:
     return ["", *table, *more]
 
 
-def _certainty(check: Check | None) -> list[str]:
+def _certainty(verdict: Verdict) -> list[str]:
     """Say how sure the verdict is, in words that need no course."""
+    check = verdict.check
     if check is None or check.outcome is Outcome.PASSED or check.against == "must_pass":
         return []
     if check.p_fail is None and check.before is not None:
@@ -74,7 +75,7 @@ def _certainty(check: Check | None) -> list[str]:
     if check.before is None:
         told = f"{check.n} cases; with 95 % confidence the true share is {_span(check)}."
         return _wrapped(told, 0)
-    told = f"{check.n} cases: {check.losses:.0f} lost, {check.gains:.0f} gained. "
+    told = f"{check.n} cases: {verdict.lost} lost, {verdict.gained} gained. "
     if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
         told += f"Without a real drop this would be seen {odds(check.p_fail or 0)}."
     elif check.p_pass is not None:
@@ -184,7 +185,12 @@ def _indented(block: str) -> list[str]:
 
 
 def summary(
-    verdicts: Sequence[Verdict], asked: str, *, errors: int = 0, lenient: bool = False
+    verdicts: Sequence[Verdict],
+    asked: str,
+    *,
+    errors: int = 0,
+    lenient: bool = False,
+    full: bool = False,
 ) -> list[str]:
     """Return the lines of the closing section, the verdict first.
 
@@ -193,12 +199,13 @@ def summary(
         asked: one phrase on how many replies were used and asked.
         errors: gates that reached no verdict.
         lenient: inconclusive gates do not block.
+        full: print the table though everything passed.
     """
     judged = [verdict for verdict in verdicts if verdict.gated]
     lines = [f"{_first(judged, errors, lenient=lenient)} · {asked}"]
     bad = [v for v in judged if v.outcome is not Outcome.PASSED]
     good = [v for v in judged if v.outcome is Outcome.PASSED]
-    if bad or errors or len(judged) < len(verdicts):
+    if full or bad or errors or len(judged) < len(verdicts):
         lines += _tables(verdicts)
     lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
     return [*lines, *_aside(good)]

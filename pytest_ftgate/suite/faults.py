@@ -73,4 +73,9 @@ def sentence(error: Mapping[str, Any], known: tuple[str, ...], written: str | No
 def _wanted(error: Mapping[str, Any]) -> str:
     """Turn the library's own words for a bound into ours."""
     said = str(error["msg"])
+    bounds = error.get("ctx") or {}
+    if 1 in (bounds.get("lt"), bounds.get("le")):
+        share = float(error["input"]) / 100
+        hint = f"; for {error['input']} % write {share:g}" if 0 < share < 1 else ""
+        return said.replace("Input should", "must") + hint
     return said.replace("Input should", "must") if said.startswith("Input should") else said

@@ -154,7 +154,8 @@ def read_yaml(text: str, path: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-        return Document(path, None, {}, {}, (Fault(path, line, f"not YAML: {error.problem}"),))
+        told = f"not YAML: {error.problem}{_hint(error.problem)}"
+        return Document(path, None, {}, {}, (Fault(path, line, told),))
     except yaml.YAMLError as error:
         return Document(path, None, {}, {}, (Fault(path, 0, f"not YAML: {error}"),))
     if node is None:
@@ -162,3 +163,8 @@ def read_yaml(text: str, path: str) -> Document:
     reading = _Reading(path)
     value = reading.value(node, ())
     return Document(path, value, reading.lines, reading.written, tuple(reading.faults))
+
+
+def _hint(problem: str | None) -> str:
+    tab = problem is not None and "'\\t'" in problem
+    return "; a tab stands here: indent with spaces" if tab else ""

@@ -73,5 +73,13 @@ def test_one_lost_must_pass_case_fails_a_gate_whose_drop_is_within_the_margin():
     )
 
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.headline == "0 of 1 must-pass cases are right"
-    assert "c000" in verdict.next[0]
+    assert verdict.headline == "0 of 1 must-pass cases are right; wrong: c000"
+    assert verdict.flips[0].case == "c000"
+
+
+def test_right_must_pass_cases_of_a_baseline_are_nothing_to_compare_with():
+    gate, only = RateGate(kind="accuracy", line=1, max_drop=0.05), made(MANY, "c000")
+
+    verdict = judge_rate(suite(gate), gate, Sides(only, only, must=(only, None)))
+
+    assert verdict.headline == "nothing to compare with yet"

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 from columns import column, suite
 
-from pytest_ftgate.gate.rates import Sides, judge_rate, shared_levels
+from pytest_ftgate.gate.rates import Accepted, Sides, judge_rate, shared_levels
+from pytest_ftgate.gate.side import side
 from pytest_ftgate.gate.slices import members
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column
@@ -71,11 +72,8 @@ def test_looking_at_parts_takes_its_share_of_the_alarms():
 def test_parts_of_a_plain_threshold_take_their_share_too():
     point = replace(GATE, evidence="point")
 
-    assert shared_levels(suite(point)).shared == 1
-    assert (
-        shared_levels(suite(replace(point, max_drop=0.05), variants=("current", "a", "b"))).shared
-        == 2
-    )
+    assert shared_levels(suite(point)).shared == 2
+    assert shared_levels(suite(point, variants=("current", "a", "b"))).shared == 3
 
 
 def test_a_part_of_few_groups_is_open():
@@ -94,3 +92,13 @@ def test_a_part_of_few_groups_is_open():
 
     assert {part.state for part in verdict.slices} == {"open"}
     assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def test_the_parts_of_the_baseline_are_held_to_what_was_accepted():
+    accepted = Accepted(side(tagged("current", [1.0] * N), "accuracy"), 0)
+    now = tagged("current", [0.0 if i % 5 == 1 and i < 150 else 1.0 for i in range(N)])
+
+    verdict = judge_rate(suite(GATE), GATE, Sides(now, now, accepted))
+
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.headline.endswith("but lost: tag angry")

@@ -40,7 +40,11 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["0 of 1 must-pass cases are right", "  next: wrong again when asked again: t007"]
+        [
+            "0 of 1 must-pass cases are right; wrong: t007",
+            "    t007  Ticket 7: help",
+            "  next: a must-pass case is wrong, again when asked again; *",
+        ]
     )
 
 
@@ -62,7 +66,9 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
     result = desk.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["  next: wrong: t007"])
+    result.stdout.fnmatch_lines(
+        ["  next: a must-pass case is wrong; it is the first of the lost cases above"]
+    )
 
 
 def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):

@@ -173,7 +173,10 @@ WRONG = [
     ),
     (suite(variants="{a: }"), "2: a must be a mapping of keys to values, not empty"),
     (suite(gates="{}"), "3: gates: none declared; write accuracy: {min: 0.8}"),
-    (suite(gates="{accuracy: {min: 85}}"), "3: min is 85, but must be less than or equal to 1"),
+    (
+        suite(gates="{accuracy: {min: 85}}"),
+        "3: min is 85, but must be less than or equal to 1; for 85 % write 0.85",
+    ),
     (suite(gates="{accuracy: {max_drop: 0}}"), "3: max_drop is 0, but must be greater than 0"),
     (suite(gates="{accuracy: {min: high}}"), '3: min must be a number, not "high"'),
     (suite(gates="{forgetting: {skills: 5}}"), "3: skills must be a list, not 5"),
