@@ -14,7 +14,7 @@ import pytest
 
 from pytest_ftgate.progress import clock_time
 from pytest_ftgate.session import session_key
-from pytest_ftgate.settings import Settings, only_looks
+from pytest_ftgate.settings import Settings, judges_nothing
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.verdict import Verdict
@@ -70,7 +70,7 @@ class Recorder:
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> None:
         """Print the closing section."""
-        if only_looks(config):
+        if judges_nothing(config):
             return
         from pytest_ftgate.record import verdict_from_json
         from pytest_ftgate.report.terminal import summary
@@ -156,7 +156,7 @@ def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bo
 def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     """Stop the engine; tell the reporting process what was asked; write the records."""
     own = session.config.stash[session_key]
-    if recorder is not None and not only_looks(session.config):
+    if recorder is not None and not judges_nothing(session.config):
         judged = (getattr(item, "judged", None) for item in session.items)
         recorder.spared = own.spared(one for one in judged if one is not None)
     own.close()
@@ -169,7 +169,7 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     recorder.write()
     if (
         not recorder.judged
-        and not only_looks(session.config)
+        and not judges_nothing(session.config)
         and session.exitstatus == pytest.ExitCode.OK
     ):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["Settings", "add_options", "only_looks", "settings_key"]
+__all__ = ["Settings", "add_options", "judges_nothing", "settings_key"]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
@@ -66,7 +66,7 @@ class Settings:
 settings_key = pytest.StashKey[Settings]()
 
 
-def only_looks(config: pytest.Config) -> bool:
+def judges_nothing(config: pytest.Config) -> bool:
     """Tell whether the run was asked to judge nothing."""
     looks = config.getoption("collectonly") or config.getoption("setupplan")
     return bool(looks) or config.stash[settings_key].plan

@@ -100,7 +100,9 @@ def _drawn(
         if len(row.scores) == repeats and (row.case.marked if correct else row.case.format)
     ]
     if not marks:
-        raise Unavailable("no case brought all of its replies")
+        raise Unavailable(
+            f"no case brought all {repeats} replies; run it again for those that are missing"
+        )
     margin = gate.max_drop or 0.0
     array = np.array(marks, dtype=np.float64)
     return drawn(array, gate=gate.kind, margin=margin, levels=levels, pairs=pairs, seed=seed)

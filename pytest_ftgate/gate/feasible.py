@@ -10,7 +10,7 @@ from math import ceil, log
 from statistics import NormalDist
 
 from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.gate.risks import MISS, POWER, USUAL_DISCORDANCE
+from pytest_ftgate.gate.risks import FEWEST_FOR_F1, MISS, POWER, USUAL_DISCORDANCE
 from pytest_ftgate.plan import varies
 from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite
 
@@ -20,8 +20,6 @@ __all__ = ["MOST_REPEATS", "cases_of", "refuse_impossible", "repeats_for"]
 MOST_REPEATS = 10
 #: What the last of five looks may spend of the risk of a miss: O'Brien and Fleming's 1.7397.
 _LAST_LOOK = 1 - NormalDist().cdf(1.7397)
-#: As FEWEST in gate/macro.py, which is too heavy to be read here.
-_FEWEST_FOR_F1 = 200
 
 
 def refuse_impossible(suite: Suite) -> None:
@@ -44,8 +42,9 @@ def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
     if isinstance(gate, RateGate) and gate.evidence == "point":
         return
     if isinstance(gate, RateGate) and gate.metric == "macro_f1":
-        if n < _FEWEST_FOR_F1:
-            yield f"macro_f1 can show nothing with {n} cases; it takes {_FEWEST_FOR_F1}"
+        if n < FEWEST_FOR_F1:
+            told = f"it takes {FEWEST_FOR_F1}, or metric: accuracy"
+            yield f"macro_f1 can show nothing with {n} cases; {told}"
         return
     early = isinstance(gate, RateGate) and gate.stop_early
     miss = _LAST_LOOK if early else MISS

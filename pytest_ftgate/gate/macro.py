@@ -8,16 +8,20 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_ftgate.gate.resample import bootstrap_bounds
-from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, MOST_MISSING, Levels
+from pytest_ftgate.gate.risks import (
+    CONFIDENCE,
+    FEWEST_FOR_F1,
+    FEWEST_GROUPS,
+    MOST_MISSING,
+    Levels,
+)
 from pytest_ftgate.gate.side import Array
 from pytest_ftgate.gate.verdict import Check, Outcome
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.score.metrics import Guess, macro_f1
 
-__all__ = ["FEWEST", "macro_drop", "macro_floor"]
+__all__ = ["macro_drop", "macro_floor"]
 
-#: With fewer cases the bootstrap misses more often than it says.
-FEWEST = 200
 _SEED = 0
 _RIGHT, _WRONG = True, False
 
@@ -102,8 +106,8 @@ def _bounded(
 
 
 def _too_few(guess: Guess) -> str:
-    if len(guess.keys) < FEWEST:
-        return f"macro-F1 needs at least {FEWEST} cases for its bounds to hold"
+    if len(guess.keys) < FEWEST_FOR_F1:
+        return f"macro-F1 needs at least {FEWEST_FOR_F1} cases for its bounds to hold"
     groups = len(guess.keys) if guess.groups is None else len(set(guess.groups.tolist()))
     if groups < FEWEST_GROUPS:
         return f"{groups} groups of related cases; at least {FEWEST_GROUPS} are needed"

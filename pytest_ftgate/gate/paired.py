@@ -186,8 +186,8 @@ def _score(pairs: Counts[Numbers], delta: float) -> Numbers:
     """Tango's statistic, with the variance that was seen scaled to the effective cases.
 
     What the hypothesis adds to it are losses that were not seen. Those may be cases that break
-    for certain, which no repeat averages out, so that part is left whole: scaling it too would
-    pass 6.7 % instead of 5 % of true drops at 100 cases and five repeats.
+    for certain, which no repeat averages out, so that part is left whole: scaling it too passes
+    too many true drops of few cases with many repeats (benchmarks/error_rates.py).
     """
     told, n = pairs.effective / pairs.n, pairs.n
     seen = np.maximum((pairs.gains + pairs.losses) / n - np.square(pairs.delta), 0.0)

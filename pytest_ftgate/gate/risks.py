@@ -10,6 +10,7 @@ from dataclasses import dataclass
 __all__ = [
     "ALARM",
     "CONFIDENCE",
+    "FEWEST_FOR_F1",
     "FEWEST_GROUPS",
     "MISS",
     "MOST_MISSING",
@@ -26,6 +27,8 @@ ALARM = 0.01
 MOST_MISSING = 0.05
 #: Fewer groups of related cases than this show nothing.
 FEWEST_GROUPS = 10
+#: With fewer cases the bootstrap of macro-F1 misses more often than it says.
+FEWEST_FOR_F1 = 200
 #: The chance with which "9 times in 10" is meant.
 POWER = 0.9
 #: Of the intervals that are printed.

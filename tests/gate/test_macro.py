@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 from columns import column, suite
 
-from pytest_ftgate.gate.macro import FEWEST
 from pytest_ftgate.gate.rates import Sides, judge_rate
+from pytest_ftgate.gate.risks import FEWEST_FOR_F1
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import RateGate
@@ -60,7 +60,7 @@ def test_equal_replies_pass():
 
 
 def test_few_cases_conclude_nothing():
-    few = RIGHT[-(FEWEST - 1) :]
+    few = RIGHT[-(FEWEST_FOR_F1 - 1) :]
 
     verdict = judged(few, before=few)
 
