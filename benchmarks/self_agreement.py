@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_ftgate.ask.ledger import Ledger
-from pytest_ftgate.plan import Ask, base_of, skills, task
+from pytest_ftgate.plan.asks import base_of, skills, task
+from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.report.tables import grid
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.suite.loader import load

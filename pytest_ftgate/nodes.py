@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
+from pytest_ftgate.asks import Judged
 from pytest_ftgate.errors import FtgateError, SuiteFaults, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
-from pytest_ftgate.plan import base_of
+from pytest_ftgate.plan.asks import base_of
 from pytest_ftgate.progress import ticking
 from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.score.sheet import ready
-from pytest_ftgate.session import Judged, Session, session_key, whole
+from pytest_ftgate.session import Session, session_key, whole
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
@@ -43,7 +44,8 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[GateItem]:
         """Yield the gates of each gated variant."""
         try:
-            suite = load(self.path, self.config.rootpath)
+            others = self.config.stash[session_key].others
+            suite = load(self.path, self.config.rootpath, others)
             refuse_impossible(suite)
             suite = replace(suite, repeats=repeats_for(suite))
         except SuiteFaults as error:
@@ -96,9 +98,9 @@ class GateItem(pytest.Item):
         ready(judged.suite.cases, self.path.parent)
         session.begin(self._selected())
         session.accepted(judged.suite)
-        for look in session.looks(judged):
+        for look in session.asks.looks(judged):
             with ticking(self.config) as tick:
-                found = session.answers(session.needs(judged, look), tick)
+                found = session.answers(session.asks.of(judged, look), tick)
             invalid = self._proven(found) if look.number == 1 else ""
             if invalid:
                 return invalid
@@ -124,15 +126,11 @@ class GateItem(pytest.Item):
         return [item.judged for item in self.session.items if isinstance(item, GateItem)]
 
     def _proven(self, found: Any) -> str:
-        from pytest_ftgate.gate.identity import prove, served_model
+        from pytest_ftgate.proofs import proofs
 
-        suite, variant = self.judged.suite, self.judged.variant
-        # What the variant is compared with must be what it claims as well.
-        proofs = [served_model(asks, found) for asks in self._session.needs(self.judged)]
-        if variant.tuned:
-            proofs.append(prove(self._session.identity_asks(suite, variant), found))
-        self._notes = tuple(p.sentence for p in proofs if p.outcome is Outcome.INCONCLUSIVE)
-        for proof in proofs:
+        proven = proofs(self._session, self.judged, found)
+        self._notes = tuple(p.sentence for p in proven if p.outcome is Outcome.INCONCLUSIVE)
+        for proof in proven:
             if proof.outcome is Outcome.INVALID:
                 self._keep(self._invalid(proof.sentence))
                 return f"not what it claims: {proof.sentence}"
@@ -252,7 +250,7 @@ def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator
             continue
         try:
             with ticking(config) as tick:
-                session.answers([session.task_asks(suite, variant, whole(suite))], tick)
+                session.answers([session.asks.task(suite, variant, whole(suite))], tick)
             column = session.task_column(suite, variant, whole(suite))
         except FtgateError as error:
             yield unmeasured(suite, variant, str(error))

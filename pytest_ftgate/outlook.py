@@ -6,15 +6,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 
+from pytest_ftgate.asks import Judged
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.estimate import Estimate, estimate
 from pytest_ftgate.gate.certain import Certain, certain
 from pytest_ftgate.gate.drop import discordance, paired
 from pytest_ftgate.gate.rates import chance_of
 from pytest_ftgate.gate.side import aligned, side
-from pytest_ftgate.plan import distinct, varies
+from pytest_ftgate.plan.asks import varies
+from pytest_ftgate.plan.call import distinct
+from pytest_ftgate.plan.estimate import Estimate, estimate
 from pytest_ftgate.score.sheet import Column, score
-from pytest_ftgate.session import Judged, Session, whole
+from pytest_ftgate.session import Session, whole
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
 
 __all__ = ["estimates", "powers"]
@@ -28,8 +30,8 @@ def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate]
     for suite, variant in _variants(gates):
         mine = [j for j in gates if j.suite is suite and j.variant is variant]
         try:
-            groups = [group for judged in mine for group in session.needs(judged)]
-            asks = chain.from_iterable(groups or [session.task_asks(suite, variant, whole(suite))])
+            groups = [group for judged in mine for group in session.asks.of(judged)]
+            asks = chain.from_iterable(groups or [session.asks.task(suite, variant, whole(suite))])
         except FtgateError as error:
             problems.append(f"{variant.name}: {error}")
             continue
@@ -58,7 +60,7 @@ def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:
 
 def _power(session: Session, judged: Judged) -> Certain:
     suite, gate, variant = judged.suite, judged.gate, judged.variant
-    repeats = session.looks(judged)[-1].repeats if varies(variant) else None
+    repeats = session.asks.looks(judged)[-1].repeats if varies(variant) else None
     told = partial(certain, suite, gate, variant.name, repeats=repeats)
     if isinstance(gate, ForgettingGate) or gate.max_drop is None or variant.name == suite.baseline:
         return told()
@@ -73,7 +75,7 @@ def _power(session: Session, judged: Judged) -> Certain:
 def _kept(session: Session, suite: Suite, variant: Variant) -> Column | None:
     """Return the scores of *variant* where the ledger has every reply."""
     try:
-        asks = session.task_asks(suite, variant, whole(suite))
+        asks = session.asks.task(suite, variant, whole(suite))
     except FtgateError:
         return None
     ledger = session.ledger()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_ftgate.ask.engine import Progress
+    from pytest_ftgate.ask.progress import Progress
 
 __all__ = ["clock_time", "line_of", "ticking"]
 

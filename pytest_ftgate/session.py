@@ -6,28 +6,30 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftgate.ask.engine import Answer, Engine, Progress
+from pytest_ftgate.ask.engine import Answer, Engine
 from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.progress import Progress
+from pytest_ftgate.ask.provider import Open
+from pytest_ftgate.asks import Asks, Judged
 from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
-from pytest_ftgate.gate.looks import Look, looks
+from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
-from pytest_ftgate.plan import Ask, anew, base_of, distinct, probes, skills, task, varies
+from pytest_ftgate.plan.asks import anew, varies
+from pytest_ftgate.plan.call import Ask, distinct
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
-from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.record import Record
 
-__all__ = ["Judged", "Session", "session_key", "whole"]
+__all__ = ["Session", "session_key", "whole"]
 
 #: With more calls than this unanswered there is nothing to judge.
 _MOST_UNANSWERED = 0.5
@@ -40,15 +42,6 @@ _SAME_FOR_EVER = ("llamacpp", "recorded", "classical")
 _Key = tuple[str, str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One gate of one variant of one suite: what an item stands for."""
-
-    suite: Suite
-    gate: Gate
-    variant: Variant
-
-
 class Session:
     """The state of one run: the engine, and what has been worked out once.
 
@@ -56,14 +49,20 @@ class Session:
         settings: what the user asked for.
         run: a name that all processes of the run share.
         environ: where credentials and addresses are read.
+        others: providers that do not come with the package, by name.
     """
 
     def __init__(
-        self, settings: Settings, run: str, environ: Mapping[str, str] = os.environ
+        self,
+        settings: Settings,
+        run: str,
+        environ: Mapping[str, str] = os.environ,
+        others: Mapping[str, Open] | None = None,
     ) -> None:
         self.settings, self._run, self._environ = settings, run, environ
+        self.others = others or {}
         self._engine: Engine | None = None
-        self._asks: dict[_Key, tuple[Ask, ...]] = {}
+        self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
         self._begun: set[_Key] = set()
@@ -83,6 +82,7 @@ class Session:
                 self._environ,
                 replies=self.settings.replies,
                 concurrency=self.settings.concurrency,
+                others=self.others,
             )
         return self._engine
 
@@ -95,73 +95,19 @@ class Session:
         if self._engine is not None:
             self._engine.close()
 
-    # What a gate rests on -----------------------------------------------------------------
-
-    def looks(self, judged: Judged) -> tuple[Look, ...]:
-        """Return the looks of a gate, the last of which takes in all that may be asked."""
-        suite = judged.suite
-        sides = (judged.variant, suite.variants[suite.baseline])
-        return looks(suite, judged.gate, vary=any(varies(one) for one in sides))
-
-    def needs(self, judged: Judged, look: Look | None = None) -> list[tuple[Ask, ...]]:
-        """Return all that must be asked before *judged* can be judged, a group for each side.
-
-        Args:
-            judged: the gate.
-            look: how far to ask; by default as far as its first look.
-
-        Raises:
-            FtgateError: the variant cannot be asked at all.
-        """
-        suite, variant, gate = judged.suite, judged.variant, judged.gate
-        look = look or self.looks(judged)[0]
-        needed: list[tuple[Ask, ...]] = []
-        if isinstance(gate, ForgettingGate):
-            needed.append(self._skills(suite, base_of(variant), gate.cases))
-            needed.append(self._skills(suite, variant, gate.cases))
-        else:
-            if gate.max_drop is not None:
-                needed.append(self.task_asks(suite, suite.variants[suite.baseline], look))
-            needed.append(self.task_asks(suite, variant, look))
-        return [*needed, *self.identity_asks(suite, variant)] if variant.tuned else needed
-
-    def identity_asks(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
-        """Return the probes put to a tuned variant, to its base, and to its base again."""
-        gate = suite.gates.get("forgetting")
-        cases = gate.cases if isinstance(gate, ForgettingGate) else skill_cases(("general",))
-        base = self._skills(suite, base_of(variant), cases)
-        again = probes(base)
-        chosen = {ask.case.id for ask in again}
-        mine = self._skills(suite, variant, cases)
-        of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
-        return (*of_cases, again)
-
-    def task_asks(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
-        """Return as many of the suite's cases put to *variant* as *look* takes in."""
-        key = (suite.name, variant.name, "task")
-        if key not in self._asks:
-            self._asks[key] = task(suite, variant, self._environ, _most_repeats(suite))
-        return tuple(ask for ask in self._asks[key] if look.takes(ask.case.id, ask.repeat))
-
-    def _skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
-        key = (suite.name, variant.name, "skills")
-        if key not in self._asks:
-            self._asks[key] = skills(suite, variant, cases, self._environ)
-        return self._asks[key]
+    # Asking -------------------------------------------------------------------------------
 
     def spared(self, gates: Iterable[Judged]) -> int:
         """Return how many calls were never asked because gates of *gates* stopped early."""
         calls: set[str] = set()
         for judged in gates:
-            last = self.looks(judged)[-1]
+            last = self.asks.looks(judged)[-1]
             if last.cases is None:
                 continue
             with suppress(FtgateError):
-                groups = self.needs(judged, last)
+                groups = self.asks.of(judged, last)
                 calls.update(ask.call.fingerprint for group in groups for ask in group)
         return len(calls - self._handed_in)
-
-    # Asking -------------------------------------------------------------------------------
 
     def begin(self, gates: Iterable[Judged]) -> None:
         """Hand in the calls of all *gates*, in their order, so that no capacity lies idle.
@@ -175,7 +121,7 @@ class Session:
                 continue
             self._begun.add(key)
             try:
-                asks += chain.from_iterable(self.needs(judged))
+                asks += chain.from_iterable(self.asks.of(judged))
             except FtgateError:
                 continue
         self._handed_in.update(ask.call.fingerprint for ask in asks)
@@ -207,9 +153,9 @@ class Session:
         suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
         if judged.variant is baseline or baseline.provider in _SAME_FOR_EVER:
             return ""
-        theirs, mine = (self.task_asks(suite, v, look) for v in (baseline, judged.variant))
+        theirs, mine = (self.asks.task(suite, v, look) for v in (baseline, judged.variant))
         sample = Look(cases=to_ask_anew(suite.cases))
-        chosen = self.task_asks(suite, baseline, sample)
+        chosen = self.asks.task(suite, baseline, sample)
         ledger = self.ledger()
         then, now = (ledger.made(a.call.fingerprint for a in asks) for asks in (theirs, mine))
         kept = ledger.replies(ask.call.fingerprint for ask in chosen)
@@ -240,7 +186,7 @@ class Session:
     def task_column(self, suite: Suite, variant: Variant, look: Look) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
         seen = (look.cases, look.repeats)
-        return self._column(suite, variant, seen, self.task_asks(suite, variant, look))
+        return self._column(suite, variant, seen, self.asks.task(suite, variant, look))
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -263,7 +209,7 @@ class Session:
 
     def skills_column(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
         """Return the scores of *variant* on the skills cases of *gate*."""
-        return self._column(suite, variant, "skills", self._skills(suite, variant, gate.cases))
+        return self._column(suite, variant, "skills", self.asks.skills(suite, variant, gate.cases))
 
     def _column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
         key = (suite.name, variant.name, of)
@@ -276,12 +222,6 @@ class Session:
 def whole(suite: Suite) -> Look:
     """Return the look that takes in what is asked of every case anyway."""
     return Look(repeats=suite.repeats or 1)
-
-
-def _most_repeats(suite: Suite) -> int:
-    settled = [gate.settle or 1 for gate in suite.gates.values() if isinstance(gate, RateGate)]
-    again = AGAIN if any(case.must_pass for case in suite.cases) else 1
-    return max(suite.repeats or 1, again, *settled, 1)
 
 
 def _enough(answers: Sequence[Answer]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pytest_ftgate.asks import Judged
 from pytest_ftgate.errors import Unavailable, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
@@ -16,13 +17,13 @@ from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.selftest import SelfTest
 from pytest_ftgate.gate.selftest import selftest as drawn
 from pytest_ftgate.outlook import powers
-from pytest_ftgate.plan import varies
+from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.record import last_verdicts, node_id
 from pytest_ftgate.report.planned import power_lines
 from pytest_ftgate.report.selftested import selftest_lines
 from pytest_ftgate.report.terminal import section
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.session import Judged, Session
+from pytest_ftgate.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.model import Gate, RateGate, Suite
@@ -78,7 +79,7 @@ def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -
     look = Look(repeats=repeats)
     suite = replace(suite, repeats=repeats)
     try:
-        session.answers([session.task_asks(suite, baseline, look)], None)
+        session.answers([session.asks.task(suite, baseline, look)], None)
         column = session.task_column(suite, baseline, look)
     finally:
         session.close()

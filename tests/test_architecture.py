@@ -14,12 +14,13 @@ PACKAGE = Path(__file__).parents[1] / "pytest_ftgate"
 
 #: A stage imports itself and what stands left of it.
 STAGES = (
-    *("errors", "weights", "skills", "suite", "plan", "estimate", "ask"),
+    *("errors", "weights", "skills", "suite", "plan", "ask"),
     *("score", "gate", "advise", "record", "report"),
 )
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
-    *("hookspecs", "settings", "progress", "session", "outlook", "recorder", "nodes"),
+    *("hookspecs", "settings", "progress", "asks", "session", "outlook"),
+    *("recorder", "proofs", "nodes"),
     *("plugin", "verbs", "cli"),
 )
 ORDER = (*STAGES, *LAYER)

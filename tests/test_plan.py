@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import pytest
 
-from pytest_ftgate import plan
 from pytest_ftgate.errors import SuiteFaults, Unavailable
-from pytest_ftgate.estimate import estimate
+from pytest_ftgate.plan import asks as plan
+from pytest_ftgate.plan.call import distinct
+from pytest_ftgate.plan.estimate import estimate
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.loader import load
 
@@ -278,13 +279,13 @@ def test_identical_calls_of_two_variants_are_one(tmp_path):
     every = [ask for v in found.variants.values() for ask in plan.task(found, v, {})]
 
     assert len(every) == 3
-    assert [call.sampling for call in plan.distinct(every)] == [{}, {"temperature": 1.0}]
+    assert [call.sampling for call in distinct(every)] == [{}, {"temperature": 1.0}]
 
 
 def test_two_cases_that_ask_the_same_share_a_call(tmp_path):
     cases = ("{id: a, input: hi, expected: b}", "{id: b, input: hi, expected: c}")
 
-    assert len(plan.distinct(asks(tmp_path, CLAUDE, cases=cases))) == 1
+    assert len(distinct(asks(tmp_path, CLAUDE, cases=cases))) == 1
 
 
 @pytest.mark.parametrize(
@@ -303,7 +304,7 @@ def test_repeats_are_asked_only_of_what_could_answer_otherwise(tmp_path, variant
     found = asks(tmp_path, variant, more="repeats: 3\n")
 
     assert [ask.repeat for ask in found] == list(range(times))
-    assert len(plan.distinct(found)) == times
+    assert len(distinct(found)) == times
 
 
 def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
@@ -333,7 +334,7 @@ def test_the_base_of_an_adapter_is_asked_what_an_untuned_variant_is_asked(tmp_pa
     found = suite(tmp_path, TUNED, LOCAL.replace("one:", "two:"))
     base = plan.task(found, plan.base_of(found.variants["one"]), {})
 
-    assert plan.distinct(base) == plan.distinct(plan.task(found, found.variants["two"], {}))
+    assert distinct(base) == distinct(plan.task(found, found.variants["two"], {}))
 
 
 def test_skills_are_asked_without_what_the_product_adds(tmp_path):
@@ -355,7 +356,7 @@ def test_skills_of_two_products_on_one_model_are_one_set_of_calls(tmp_path):
     cases = skill_cases(("counting",))
     one, two = (plan.skills(found, v, cases, {}) for v in found.variants.values())
 
-    assert plan.distinct(one) == plan.distinct(two)
+    assert distinct(one) == distinct(two)
 
 
 @pytest.mark.parametrize("count", [1, 59, 60, 61, 100, 119, 372])
@@ -383,7 +384,7 @@ def test_nothing_needs_no_probes():
 
 def test_the_estimate_counts_what_the_ledger_has_and_what_the_rest_reads_and_writes(tmp_path):
     cases = ("{input: aaaaaaaa, expected: b}", "{input: bbbb, expected: b}")
-    calls = plan.distinct(asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 10}"), cases=cases))
+    calls = distinct(asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 10}"), cases=cases))
 
     every = estimate("one", calls, set())
     rest = estimate("one", calls, {calls[0].fingerprint})
@@ -393,7 +394,7 @@ def test_the_estimate_counts_what_the_ledger_has_and_what_the_rest_reads_and_wri
 
 
 def test_what_asks_no_model_takes_no_tokens(tmp_path):
-    calls = plan.distinct(asks(tmp_path, FUNCTION))
+    calls = distinct(asks(tmp_path, FUNCTION))
 
     assert estimate("one", calls, set()).tokens == 0
 

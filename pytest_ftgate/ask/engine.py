@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
+from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.ledger import Ledger
-from pytest_ftgate.ask.provider import Provider, open_provider
+from pytest_ftgate.ask.progress import Progress
+from pytest_ftgate.ask.provider import Open, Provider, open_provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import (
     Denied,
@@ -24,9 +27,9 @@ from pytest_ftgate.errors import (
     ReplyError,
     Transient,
 )
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 
-__all__ = ["Answer", "Engine", "Progress"]
+__all__ = ["Answer", "Engine"]
 
 #: What became of one call.
 Answer = Reply | FtgateError
@@ -36,30 +39,6 @@ _ATTEMPTS = 6
 _LONGEST_WAIT = 60.0
 _POLL = 0.1
 _NOT_RECORDED = "no reply is recorded for this call; ask it with --ftgate-replies=auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the asking has come.
-
-    Attributes:
-        planned: calls handed in so far.
-        reused: of these, replies that the ledger or a file had.
-        asked: replies that came in this run.
-        failed: calls that brought none.
-        seconds: since the first call was sent; 0 before that.
-    """
-
-    planned: int = 0
-    reused: int = 0
-    asked: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-
-    @property
-    def to_ask(self) -> int:
-        """How many calls the ledger could not answer."""
-        return self.planned - self.reused
 
 
 @dataclass(slots=True)
@@ -80,6 +59,7 @@ class Engine:
         environ: where credentials and addresses are read.
         replies: ``auto``, ``fresh`` or ``recorded``.
         concurrency: calls in flight at once for each model, or None for the provider's own.
+        others: providers that do not come with the package, by name.
     """
 
     def __init__(
@@ -89,9 +69,10 @@ class Engine:
         *,
         replies: str = "auto",
         concurrency: int | None = None,
+        others: Mapping[str, Open] | None = None,
     ) -> None:
         self._ledger, self._environ = ledger, environ
-        self._mode, self._concurrency = replies, concurrency
+        self._mode, self._concurrency, self._others = replies, concurrency, others or {}
         self._futures: dict[str, Future[Answer]] = {}
         self._lanes: dict[tuple[str | None, ...], _Lane] = {}
         self._reused = self._asked = self._failed = 0
@@ -156,12 +137,7 @@ class Engine:
                 self._reused += 1
                 self._futures[call.fingerprint].set_result(kept[call.fingerprint])
             elif self._mode == "recorded" and call.provider != "recorded":
-                self._settle(
-                    call,
-                    Refused(
-                        "no reply is recorded for this call; ask it with --ftgate-replies=auto"
-                    ),
-                )
+                self._settle(call, Refused(_NOT_RECORDED))
             else:
                 self._lane(call).waiting.append(call)
         for lane in self._lanes.values():
@@ -201,7 +177,9 @@ class Engine:
         if lane.provider is None or not lane.provider.serves(lane.waiting[0]):
             if lane.provider is not None:
                 await lane.provider.close()
-            opening = asyncio.to_thread(open_provider, list(lane.waiting), self._environ)
+            opening = asyncio.to_thread(
+                open_provider, list(lane.waiting), self._environ, self._others
+            )
             lane.provider = await opening
             self._started = self._started or time.monotonic()
         return lane.provider
@@ -252,7 +230,7 @@ class Engine:
         if found:
             self._ledger.release(call.fingerprint)
             return found[call.fingerprint]
-        reply = await self._asked_until_answered(provider, call)
+        reply = await converse(call, partial(self._asked_until_answered, provider))
         # Committed before anything may use it: a kill from here on loses nothing.
         self._ledger.keep(call.fingerprint, reply)
         return reply

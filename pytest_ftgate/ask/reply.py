@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
+
+from pytest_ftgate.plan.call import Passage, Step, ToolCall
 
 __all__ = ["Reply"]
 
@@ -21,6 +24,10 @@ class Reply:
         usage: tokens: ``input``, ``output``, ``cache_read``, ``cache_write``, ``thinking``.
         seconds: from sending the request to having the whole reply.
         request_id: the provider's own name for the request.
+        steps: the turns in which the model used tools before it answered.
+        passages: what was retrieved for the case and shown to the model.
+        unsent: settings that were declared, and that the server would not take.
+        facts: what the server says of the model, such as its parent or when it retires.
     """
 
     text: str
@@ -29,14 +36,34 @@ class Reply:
     usage: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     request_id: str | None = None
+    steps: tuple[Step, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    unsent: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """Every use of a tool, in order."""
+        return tuple(chain.from_iterable(step.calls for step in self.steps))
 
     def to_json(self) -> str:
-        """Return the reply as one line of JSON."""
+        """Return the reply as one line of JSON; what is empty is left out."""
+        told = {key: value for key, value in asdict(self).items() if value or key == "text"}
         # ASCII, since a reply cut inside an emoji holds half a surrogate pair, which no file takes.
-        return json.dumps(asdict(self))
+        return json.dumps(told)
 
     @classmethod
     def from_json(cls, text: str) -> Reply:
         """Read what *to_json* wrote; keys of later versions are left out."""
         raw: dict[str, Any] = json.loads(text)
-        return cls(**{key: value for key, value in raw.items() if key in cls.__slots__})
+        known = {key: value for key, value in raw.items() if key in cls.__slots__}
+        if "steps" in known:
+            known["steps"] = tuple(
+                Step(step["text"], tuple(ToolCall(**call) for call in step["calls"]))
+                for step in known["steps"]
+            )
+        if "passages" in known:
+            known["passages"] = tuple(Passage(**passage) for passage in known["passages"])
+        if "unsent" in known:
+            known["unsent"] = tuple(known["unsent"])
+        return cls(**known)

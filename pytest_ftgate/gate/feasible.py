@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.gate.risks import FEWEST_FOR_F1, MISS, POWER, USUAL_DISCORDANCE
-from pytest_ftgate.plan import varies
+from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite
 
 __all__ = ["MOST_REPEATS", "cases_of", "refuse_impossible", "repeats_for"]

@@ -16,7 +16,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.proportion import mcnemar_midp
 from pytest_ftgate.gate.verdict import Outcome
-from pytest_ftgate.plan import Ask
+from pytest_ftgate.plan.call import Ask
 
 __all__ = ["FEWEST", "Answers", "Identity", "prove", "served_model"]
 

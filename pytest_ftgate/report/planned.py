@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.estimate import Estimate
 from pytest_ftgate.gate.certain import Certain
 from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.plan.estimate import Estimate
 from pytest_ftgate.report.tables import grid
 
 __all__ = ["planned", "power_lines"]

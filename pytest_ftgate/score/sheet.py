@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.plan import Ask
+from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.score.content import content
 from pytest_ftgate.score.form import Broken, form, validator
 from pytest_ftgate.suite.model import Case, digest

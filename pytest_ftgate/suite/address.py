@@ -10,6 +10,13 @@ from pytest_ftgate.suite.model import Variant
 
 __all__ = ["address"]
 
+#: Where each SDK looks for an address of its own accord.
+_USUAL = {
+    "anthropic": "ANTHROPIC_BASE_URL",
+    "bedrock": "ANTHROPIC_BEDROCK_BASE_URL",
+    "openai-compatible": "OPENAI_BASE_URL",
+}
+
 
 def address(variant: Variant, environ: Mapping[str, str]) -> str | None:
     """Return where the variant is asked, or None for the provider's own place.
@@ -25,9 +32,8 @@ def address(variant: Variant, environ: Mapping[str, str]) -> str | None:
             f'variant "{variant.name}": {name} is not set; it holds the address to ask'
         )
     written = environ[name] if name else variant.base_url
-    if not written and variant.provider == "anthropic":
-        # Its SDK would read it too; a reply from there must not pass for one from elsewhere.
-        written = environ.get("ANTHROPIC_BASE_URL")
+    # The SDKs would read it too; a reply from there must not pass for one from elsewhere.
+    written = written or environ.get(_USUAL.get(variant.provider, ""))
     if not written:
         return None
     try:

@@ -21,6 +21,7 @@ __all__ = [
     "DeclaredGates",
     "DeclaredRate",
     "DeclaredReply",
+    "DeclaredRetrieve",
     "DeclaredSuite",
     "DeclaredVariant",
     "Margin",
@@ -92,6 +93,14 @@ class DeclaredExamples(_Declared):
     seed: int = 0
 
 
+class DeclaredRetrieve(_Declared):
+    """Passages from files, shown to the model with the case."""
+
+    source: str | tuple[str, ...] = Field(alias="from")
+    top: Count = 4
+    chunk: Annotated[int, Field(strict=True, ge=20)] = 120
+
+
 class DeclaredVariant(_Declared):
     """One way of answering the cases."""
 
@@ -105,15 +114,18 @@ class DeclaredVariant(_Declared):
     base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
+    api_version: str | None = None
+    served_model: str | None = None
     # what is added
     adapter: str | None = None
     scale: Number = 1.0
     base: str | None = None
     training_data: str | None = None
     examples: DeclaredExamples | None = None
-    response_schema: StrictBool | None = None
-    retrieve: Any = _later()
-    tools: Any = _later()
+    response_schema: StrictBool | str | None = None
+    retrieve: DeclaredRetrieve | str | None = None
+    tools: tuple[str, ...] = ()
+    max_turns: Count | None = None
     # how to sample
     max_tokens: Count | None = None
     temperature: Number | None = None
@@ -121,7 +133,7 @@ class DeclaredVariant(_Declared):
     seed: Annotated[int, Field(strict=True)] | None = None
     stop: tuple[str, ...] = ()
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    thinking: Any = _later()
+    thinking: dict[str, JsonValue] | None = None
     # answers that are not asked of a model
     function: str | None = None
     replies: str | None = None
@@ -129,6 +141,8 @@ class DeclaredVariant(_Declared):
     slots: Count | None = None
     threads: Count | None = None
     context: Count | None = None
+    # a provider from elsewhere
+    options: dict[str, JsonValue] = Field(default_factory=dict)
     # money and batches
     usd_per_1m_input: Number | None = _later()
     usd_per_1m_output: Number | None = _later()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 __all__ = ["load"]
 
 
-def load(path: Path, root: Path) -> Suite:
+def load(path: Path, root: Path, others: Collection[str] = ()) -> Suite:
     """Read the suite file *path*.
 
     Args:
         path: a ``*.ftgate.yaml`` file.
         root: the directory that the files it names must lie below.
+        others: the names of providers that do not come with the package.
 
     Raises:
         SuiteFaults: it cannot be used; all faults are named, each with its line and its remedy.
@@ -38,7 +39,7 @@ def load(path: Path, root: Path) -> Suite:
     document = read_yaml(text or "", source.name(source.path))
     source.faults.extend(document.faults if text is not None else ())
     declared = _declared(source, document)
-    suite = _resolved(source, document, declared) if declared else None
+    suite = _resolved(source, document, declared, others) if declared else None
     if source.faults or suite is None:
         raise SuiteFaults(source.name(source.path), source.faults)
     return suite
@@ -143,10 +144,12 @@ def _say_later(source: Source, document: Document, model: BaseModel, where: Wher
                     _say_later(source, document, one, (*at, key))
 
 
-def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Suite:
+def _resolved(
+    source: Source, document: Document, declared: DeclaredSuite, others: Collection[str]
+) -> Suite:
     reply = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)
-    variants = resolve_variants(source, document, declared, cases, reply)
+    variants = resolve_variants(source, document, declared, cases, reply, others)
     gates = resolve_gates(source, document, declared, cases, reply)
     written = document.value["variants"]
     if not written:

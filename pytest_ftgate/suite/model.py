@@ -18,6 +18,7 @@ __all__ = [
     "Gate",
     "RateGate",
     "ReplyRules",
+    "Retrieve",
     "Shot",
     "Suite",
     "Turn",
@@ -93,6 +94,23 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieve:
+    """How passages are found for a case: in files, or by a function of the team's own.
+
+    Attributes:
+        paths: the files to look in.
+        top: how many passages a case is given.
+        chunk: the most words of a passage.
+        function: ``module:function``, called with the case, instead of the files.
+    """
+
+    paths: tuple[Path, ...] = ()
+    top: int = 4
+    chunk: int = 120
+    function: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """One way of answering the cases; keys as in the suite file.
 
@@ -102,6 +120,13 @@ class Variant:
         shots: examples shown before the case.
         pool: examples of which the *similar* most like the case are shown instead.
         constrained: the provider is asked to hold the reply to the suite's format.
+        schema: the JSON Schema that it is held to instead, or None.
+        retrieve: how passages are found that the model is shown, or None.
+        tools: the functions that the model may call, each ``module:function``.
+        max_turns: how often it is asked at most before it must have answered.
+        served_model: what the server calls the model in its replies, where not by *model*.
+        api_version: the version of the API to ask for, where not the SDK's own.
+        options: settings that only a provider from elsewhere knows.
         line: the line of the suite file that begins it.
     """
 
@@ -115,10 +140,16 @@ class Variant:
     pool: tuple[Shot, ...] = ()
     similar: int = 0
     constrained: bool = False
+    schema: Mapping[str, Any] | None = None
+    retrieve: Retrieve | None = None
+    tools: tuple[str, ...] = ()
+    max_turns: int = 8
+    served_model: str | None = None
     gated: bool = True
     base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
+    api_version: str | None = None
     adapter: Path | None = None
     scale: float = 1.0
     base: str | None = None
@@ -128,6 +159,7 @@ class Variant:
     function: str | None = None
     replies: Path | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tuned(self) -> bool:

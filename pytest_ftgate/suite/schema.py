@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from pytest_ftgate.suite.declared import DeclaredSuite
+from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.rules import FORMATS, SCORES
-from pytest_ftgate.suite.variants import PROVIDERS
 
 __all__ = ["suite_schema"]
 

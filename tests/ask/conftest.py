@@ -19,7 +19,7 @@ from threading import Thread
 import pytest
 
 from pytest_ftgate.ask.ledger import Ledger
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 from pytest_ftgate.suite.model import digest
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from pytest_ftgate.ask import engine as module
-from pytest_ftgate.ask.engine import Engine, Progress
+from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import (
     Denied,
@@ -74,7 +75,7 @@ class Scripted:
 def providers(monkeypatch) -> dict[str, Scripted]:
     """Stand in for the providers, by the name of the model; one that is missing cannot open."""
     known = {"m": Scripted(), "n": Scripted()}
-    monkeypatch.setattr(module, "open_provider", lambda calls, environ: known[calls[0].model])
+    monkeypatch.setattr(module, "open_provider", lambda calls, *rest: known[calls[0].model])
     return known
 
 
@@ -302,7 +303,7 @@ def test_what_a_broken_provider_raises_is_an_error_of_that_call(start, call, pro
 def test_a_provider_that_cannot_be_opened_answers_all_its_calls_with_why(
     start, call, monkeypatch, error, shown
 ):
-    def opened(calls, environ):
+    def opened(calls, *rest):
         raise error
 
     monkeypatch.setattr(module, "open_provider", opened)
@@ -457,7 +458,7 @@ def test_two_processes_that_ask_the_same_calls_ask_each_once(
         "from pathlib import Path\n"
         "from pytest_ftgate.ask.engine import Engine\n"
         "from pytest_ftgate.ask.ledger import Ledger\n"
-        "from pytest_ftgate.plan import Call\n"
+        "from pytest_ftgate.plan.call import Call\n"
         "calls = [Call(fingerprint=f'{i}', provider='python', model='', messages=(), case=f'{i}',\n"
         "    max_tokens=1, sampling={}, function='slow:answer', origin=Path.cwd())\n"
         "    for i in range(40)]\n"

@@ -17,7 +17,7 @@ from pytest_ftgate import weights
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.providers.llamacpp import LlamaCpp, open_provider
 from pytest_ftgate.errors import Refused, Unavailable
-from pytest_ftgate.plan import Adapter
+from pytest_ftgate.plan.call import Adapter
 
 MODEL = str(weights.find("smollm2-135m", Path()))
 SMALL = {"slots": 2, "threads": 1, "context": 192}
@@ -268,7 +268,7 @@ import sys, time
 from pathlib import Path
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.ledger import Ledger
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 call = Call(fingerprint="f", provider="llamacpp", model=sys.argv[1], messages=(("user", "hi"),),
             max_tokens=2, sampling={}, runtime={"slots": 1, "threads": 1, "context": 64})
 engine = Engine(Ledger(Path("replies.sqlite"), run="r", clock=time.time), {})

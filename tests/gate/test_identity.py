@@ -3,7 +3,7 @@ import pytest
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.identity import prove, served_model
 from pytest_ftgate.gate.verdict import Outcome
-from pytest_ftgate.plan import Ask, Call
+from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rules import Rule
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, ScorerError
-from pytest_ftgate.plan import Ask, Call
+from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.score.sheet import score
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rules import Rule

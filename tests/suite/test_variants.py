@@ -10,7 +10,7 @@ from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredVariant
 from pytest_ftgate.suite.examples import most_like
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.variants import PROVIDERS
+from pytest_ftgate.suite.providers import PROVIDERS
 
 HEAD = """\
 cases: [{input: Where is it, expected: b, vars: {tone: kind}}]
@@ -118,13 +118,6 @@ def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written)
     ]
 
 
-@pytest.mark.parametrize("provider", ["bedrock", "openai-compatible"])
-def test_a_provider_that_is_not_built_yet_is_refused(tmp_path, provider):
-    assert faults(tmp_path, f"one: {{provider: {provider}, model: m}}") == [
-        f'4: variant "one": provider {provider} is not available yet'
-    ]
-
-
 @pytest.mark.parametrize(
     ("provider", "key"), [(p, k) for p, keys in PROVIDERS.items() for k in keys]
 )
@@ -135,18 +128,19 @@ def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, wri
     assert faults(tmp_path, variant) == [f'4: variant "one": provider {provider} needs {key}']
 
 
+HOSTED = "anthropic, bedrock and openai-compatible"
 FOREIGN = [
     ("anthropic", "adapter", "a.gguf", "llamacpp"),
-    ("anthropic", "seed", "2", "llamacpp"),
+    ("anthropic", "seed", "2", "llamacpp and openai-compatible"),
     ("anthropic", "slots", "2", "llamacpp"),
     ("anthropic", "threads", "2", "llamacpp"),
     ("anthropic", "context", "512", "llamacpp"),
     ("anthropic", "function", '"a:b"', "python"),
     ("anthropic", "replies", "a.gguf", "recorded"),
-    ("llamacpp", "base_url", "http://localhost", "anthropic"),
-    ("llamacpp", "base_url_env", "HERE", "anthropic"),
-    ("llamacpp", "api_key_env", "KEY", "anthropic"),
-    ("llamacpp", "effort", "low", "anthropic"),
+    ("llamacpp", "base_url", "http://localhost", HOSTED),
+    ("llamacpp", "base_url_env", "HERE", HOSTED),
+    ("llamacpp", "api_key_env", "KEY", "anthropic and openai-compatible"),
+    ("llamacpp", "effort", "low", HOSTED),
 ]
 
 
@@ -420,5 +414,5 @@ def test_every_sampling_key_reaches_the_variant(tmp_path):
 def test_every_declared_key_that_is_available_can_be_written():
     later = {n for n, f in DeclaredVariant.model_fields.items() if f.json_schema_extra}
 
-    assert {"retrieve", "tools", "thinking", "batch"} <= later
+    assert {"price_model", "batch"} <= later
     assert not later & {key for keys in PROVIDERS.values() for key in keys}

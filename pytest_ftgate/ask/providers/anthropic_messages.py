@@ -13,7 +13,7 @@ from anthropic.types import Message
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 
 __all__ = ["Messages", "open_provider"]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 
 __all__ = ["Classical", "open_provider"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Transient, Unavailable
-from pytest_ftgate.plan import Adapter, Call
+from pytest_ftgate.plan.call import Adapter, Call
 
 __all__ = ["LlamaCpp", "open_provider"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Unavailable
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 from pytest_ftgate.suite.reference import function
 
 __all__ = ["PythonFunction", "open_provider"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 
 __all__ = ["Recorded", "open_provider"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
-from pytest_ftgate.plan import Call
+from pytest_ftgate.plan.call import Call
 
 __all__ = ["Estimate", "estimate"]
 

@@ -1,0 +1,31 @@
+"""How far the asking of a run has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the asking has come.
+
+    Attributes:
+        planned: calls handed in so far.
+        reused: of these, replies that the ledger or a file had.
+        asked: replies that came in this run.
+        failed: calls that brought none.
+        seconds: since the first call was sent; 0 before that.
+    """
+
+    planned: int = 0
+    reused: int = 0
+    asked: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+    @property
+    def to_ask(self) -> int:
+        """How many calls the ledger could not answer."""
+        return self.planned - self.reused

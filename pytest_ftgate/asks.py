@@ -1,0 +1,95 @@
+"""What the gates of a run must ask: worked out once for each suite and variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_ftgate.gate.looks import Look, looks
+from pytest_ftgate.gate.must import AGAIN
+from pytest_ftgate.plan.asks import base_of, probes, skills, task, varies
+from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, Suite, Variant
+
+__all__ = ["Asks", "Judged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One gate of one variant of one suite: what an item stands for."""
+
+    suite: Suite
+    gate: Gate
+    variant: Variant
+
+
+class Asks:
+    """Remembers what it worked out: gates of a suite share most of what they ask.
+
+    Args:
+        environ: where addresses are read.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._asks: dict[tuple[str, str, str], tuple[Ask, ...]] = {}
+
+    def looks(self, judged: Judged) -> tuple[Look, ...]:
+        """Return the looks of a gate, the last of which takes in all that may be asked."""
+        suite = judged.suite
+        sides = (judged.variant, suite.variants[suite.baseline])
+        return looks(suite, judged.gate, vary=any(varies(one) for one in sides))
+
+    def of(self, judged: Judged, look: Look | None = None) -> list[tuple[Ask, ...]]:
+        """Return all that must be asked before *judged* can be judged, a group for each side.
+
+        Args:
+            judged: the gate.
+            look: how far to ask; by default as far as its first look.
+
+        Raises:
+            FtgateError: the variant cannot be asked at all.
+        """
+        suite, variant, gate = judged.suite, judged.variant, judged.gate
+        look = look or self.looks(judged)[0]
+        needed: list[tuple[Ask, ...]] = []
+        if isinstance(gate, ForgettingGate):
+            needed.append(self.skills(suite, base_of(variant), gate.cases))
+            needed.append(self.skills(suite, variant, gate.cases))
+        else:
+            if gate.max_drop is not None:
+                needed.append(self.task(suite, suite.variants[suite.baseline], look))
+            needed.append(self.task(suite, variant, look))
+        return [*needed, *self.identity(suite, variant)] if variant.tuned else needed
+
+    def identity(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
+        """Return the probes put to a tuned variant, to its base, and to its base again."""
+        gate = suite.gates.get("forgetting")
+        cases = gate.cases if isinstance(gate, ForgettingGate) else skill_cases(("general",))
+        base = self.skills(suite, base_of(variant), cases)
+        again = probes(base)
+        chosen = {ask.case.id for ask in again}
+        mine = self.skills(suite, variant, cases)
+        of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
+        return (*of_cases, again)
+
+    def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
+        """Return as many of the suite's cases put to *variant* as *look* takes in."""
+        key = (suite.name, variant.name, "task")
+        if key not in self._asks:
+            self._asks[key] = task(suite, variant, self._environ, _most_repeats(suite))
+        return tuple(ask for ask in self._asks[key] if look.takes(ask.case.id, ask.repeat))
+
+    def skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
+        """Return skills cases put to the model of *variant* alone."""
+        key = (suite.name, variant.name, "skills")
+        if key not in self._asks:
+            self._asks[key] = skills(suite, variant, cases, self._environ)
+        return self._asks[key]
+
+
+def _most_repeats(suite: Suite) -> int:
+    settled = [gate.settle or 1 for gate in suite.gates.values() if isinstance(gate, RateGate)]
+    again = AGAIN if any(case.must_pass for case in suite.cases) else 1
+    return max(suite.repeats or 1, again, *settled, 1)

@@ -1,0 +1,112 @@
+"""What is put to a variant: the suite's cases, skills, and what proves its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.plan.maker import Maker
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant
+from pytest_ftgate.suite.recorded import recorded
+
+__all__ = ["PROBES", "SKILL_TOKENS", "anew", "base_of", "probes", "skills", "task", "varies"]
+
+#: The longest reply to a skills case that does not say how long it may be, in tokens.
+SKILL_TOKENS = 32
+#: How many replies show whether an adapter is at work; see gate/identity.py.
+PROBES = 60
+
+
+def base_of(variant: Variant) -> Variant:
+    """Return the untuned model under *variant*, at the same provider."""
+    return replace(
+        variant,
+        name=f"base of {variant.name}",
+        model=variant.base or variant.model,
+        adapter=None,
+        base=None,
+        gated=False,
+    )
+
+
+def varies(variant: Variant) -> bool:
+    """Return whether asking *variant* the same again may bring another reply."""
+    if variant.provider == "llamacpp":
+        return bool(variant.sampling.get("temperature"))
+    if variant.provider == "recorded" and variant.replies is not None:
+        return max(recorded(variant.replies).values(), default=0) > 1
+    return variant.provider != "classical"
+
+
+def task(
+    suite: Suite, variant: Variant, environ: Mapping[str, str], repeats: int = 1
+) -> tuple[Ask, ...]:
+    """Return the suite's cases put to *variant*, under its own prompt.
+
+    Args:
+        suite: the suite.
+        variant: one of its variants.
+        environ: where addresses are read.
+        repeats: how often each case is asked, where replies vary.
+
+    Raises:
+        SuiteFaults: a template cannot be rendered for a case.
+        Unavailable: weights, an address or a function are not here.
+    """
+    make = Maker(suite, variant, environ)
+    repeats = repeats if varies(variant) else 1
+    kept = recorded(variant.replies) if variant.replies else {}
+    return tuple(
+        Ask(case, repeat, make.call(case, make.prompted(case), repeat))
+        for case in suite.cases
+        for repeat in range(min(repeats, max(1, kept.get(case.id, 1))) if kept else repeats)
+    )
+
+
+def skills(
+    suite: Suite, variant: Variant, cases: Iterable[Case], environ: Mapping[str, str]
+) -> tuple[Ask, ...]:
+    """Return skills cases put to the model of *variant* alone, without what the product adds.
+
+    Raises:
+        Unavailable: weights or an address are not here.
+    """
+    bare = _bare(variant)
+    make = Maker(suite, bare, environ)
+    return tuple(
+        Ask(case, 0, make.call(case, _own_messages(case), 0, SKILL_TOKENS)) for case in cases
+    )
+
+
+def probes(asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
+    """Return the second asking of a part of *asks*, which shows how far a model agrees with itself.
+
+    The part is spread evenly over the cases that are answered in free text.
+    """
+    count = min(PROBES, len(asks))
+    chosen = [asks[i * len(asks) // count] for i in range(count)]
+    return tuple(Ask(a.case, 1, a.call.again(1)) for a in chosen)
+
+
+def anew(asks: Iterable[Ask], run: str) -> tuple[Ask, ...]:
+    """Return *asks* put once more for the sake of *run*, whose replies are compared with them."""
+    return tuple(Ask(a.case, a.repeat, a.call.again(run)) for a in asks)
+
+
+def _own_messages(case: Case) -> tuple[Turn, ...]:
+    return case.messages or (("user", case.input),)
+
+
+def _bare(variant: Variant) -> Variant:
+    """Return *variant* without what the product adds to its model."""
+    return replace(
+        variant,
+        system=None,
+        shots=(),
+        pool=(),
+        constrained=False,
+        retrieve=None,
+        tools=(),
+        max_tokens=None,
+    )

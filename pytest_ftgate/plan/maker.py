@@ -1,0 +1,147 @@
+"""One variant's calls, rendered case by case; what they share is worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from itertools import chain
+from typing import Any
+
+from jinja2 import TemplateError
+
+from pytest_ftgate.errors import Fault, SuiteFaults
+from pytest_ftgate.plan.call import Adapter, Call
+from pytest_ftgate.suite.address import address
+from pytest_ftgate.suite.examples import most_like
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
+from pytest_ftgate.suite.prompt import render
+from pytest_ftgate.suite.reference import source_files
+from pytest_ftgate.weights import find, sha256_of
+
+__all__ = ["Maker"]
+
+
+class Maker:
+    """Makes the calls of one variant; what they share is worked out once."""
+
+    def __init__(self, suite: Suite, variant: Variant, environ: Mapping[str, str]) -> None:
+        self.variant, self.suite = variant, suite
+        self.origin = suite.path.parent
+        self.by_case = variant.provider in ("python", "recorded", "classical")
+        self.model, self.model_identity = variant.model, variant.model
+        self.adapter: Adapter | None = None
+        # Of a tuned model it is told for the record; a classifier learns from it here.
+        self.training = variant.training_data if variant.provider == "classical" else None
+        self.sampling = dict(variant.sampling)
+        if variant.provider == "llamacpp":
+            self._local()
+        self.base_url = address(variant, environ)
+        self.shared = self._shared()
+
+    def _local(self) -> None:
+        variant = self.variant
+        path = find(variant.model, self.origin)
+        self.model, self.model_identity = str(path), sha256_of(path)
+        if variant.adapter is not None:
+            self.adapter = Adapter(
+                path=variant.adapter, scale=variant.scale, sha256=sha256_of(variant.adapter)
+            )
+        # Greedy unless the author says otherwise: local replies are then free of sampling noise.
+        self.sampling.setdefault("temperature", 0.0)
+
+    def _shared(self) -> dict[str, Any]:
+        """Return what every fingerprint of this variant has in common."""
+        function = self.variant.function
+        code = source_files(function, self.origin) if function else ()
+        code = (*code, self.variant.replies) if self.variant.replies else code
+        code = (*code, self.training) if self.training else code
+        shared = {
+            "provider": self.variant.provider,
+            "model": self.model_identity,
+            "adapter": (self.adapter.sha256, self.adapter.scale) if self.adapter else None,
+            "sampling": self.sampling,
+            "constraint": self._constraint(),
+            "base_url": self.base_url,
+            "function": function,
+            "code": [sha256_of(path) for path in code],
+        }
+        rare = {
+            "api_version": self.variant.api_version,
+            "options": dict(self.variant.options),
+        }
+        # Only where they are there, so that all other calls keep their names.
+        return shared | {key: value for key, value in rare.items() if value}
+
+    def _constraint(self) -> dict[str, Any] | None:
+        if self.variant.schema is not None:
+            return {"json_schema": self.variant.schema}
+        if not self.variant.constrained:
+            return None
+        rules = {rule.kind: rule.value for rule in self.suite.reply.format}
+        kind = "json_schema" if "json_schema" in rules else "choice"
+        return {kind: rules[kind]}
+
+    def prompted(self, case: Case) -> tuple[Turn, ...]:
+        """Return the messages that put *case* under the variant's prompt.
+
+        Raises:
+            SuiteFaults: a template cannot be rendered for it.
+        """
+        values = {"input": case.input, "id": case.id, "tags": case.tags, **case.vars}
+        try:
+            system = render(self.variant.system, values) if self.variant.system else None
+            asked = case.messages or (("user", render(self.variant.user, values)),)
+        except TemplateError as error:
+            path, _, line = case.where.rpartition(":")
+            message = f'variant "{self.variant.name}": the prompt fails for this case: {error}'
+            raise SuiteFaults(self.suite.name, [Fault(path, int(line), message)]) from error
+        head = (("system", system),) if system else ()
+        return (*head, *self._shots(case), *asked)
+
+    def _shots(self, case: Case) -> Iterable[Turn]:
+        variant = self.variant
+        if not variant.pool:
+            return variant.shots
+        found = most_like(variant.pool, case.shown, variant.similar)
+        return chain.from_iterable(shot.turns for shot in found)
+
+    def call(
+        self, case: Case, messages: tuple[Turn, ...], repeat: int, tokens: int | None = None
+    ) -> Call:
+        """Return the call that puts *messages* for *case*.
+
+        Args:
+            case: what is asked.
+            messages: how it is asked.
+            repeat: which of several replies it is, from 0.
+            tokens: the longest reply, where neither case nor variant says.
+        """
+        limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
+        asked = _read_by_function(case) if self.by_case else messages
+        parts = {**self.shared, "messages": asked, "max_tokens": limit, "repeat": repeat}
+        return Call(
+            fingerprint=digest(parts),
+            provider=self.variant.provider,
+            model=self.model,
+            messages=messages,
+            max_tokens=limit,
+            sampling=self.sampling,
+            constraint=self.shared["constraint"],
+            adapter=self.adapter,
+            base_url=self.base_url,
+            api_key_env=self.variant.api_key_env,
+            api_version=self.variant.api_version,
+            case=case if self.by_case else None,
+            function=self.variant.function,
+            replies=self.variant.replies,
+            training=self.training,
+            origin=self.origin,
+            repeat=repeat,
+            runtime=self.variant.runtime,
+            options=self.variant.options,
+        )
+
+
+def _read_by_function(case: Case) -> dict[str, Any]:
+    marks = ("where", "score", "format", "weight", "must_pass")
+    return {key: value for key, value in asdict(case).items() if key not in marks}
