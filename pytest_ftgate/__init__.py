@@ -1,12 +1,38 @@
 """A pytest quality gate for prompts and fine-tuned language models."""
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from pytest_ftgate.ask.provider import Provider
+    from pytest_ftgate.ask.reply import Reply
+    from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
+    from pytest_ftgate.plan.call import Call
+
+__all__ = [
+    "Call",
+    "Denied",
+    "Provider",
+    "Refused",
+    "Reply",
+    "Transient",
+    "Unavailable",
+    "__version__",
+]
+
+_HOMES = {
+    "Call": "plan.call",
+    "Provider": "ask.provider",
+    "Reply": "ask.reply",
+    **dict.fromkeys(("Denied", "Refused", "Transient", "Unavailable"), "errors"),
+}
 
 
-def __getattr__(name: str) -> str:
-    # Read on demand: looking up a distribution costs milliseconds at every pytest start.
+def __getattr__(name: str) -> object:
+    # On demand: at every start of pytest this module is imported, and nothing of it is needed.
     if name == "__version__":
         return version("pytest-ftgate")
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(name)

@@ -15,6 +15,7 @@ from pytest_ftgate.errors import FtgateError, SuiteFaults, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
+from pytest_ftgate.offered import offered
 from pytest_ftgate.plan.asks import base_of
 from pytest_ftgate.progress import ticking
 from pytest_ftgate.report.quote import guarded
@@ -44,8 +45,7 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[GateItem]:
         """Yield the gates of each gated variant."""
         try:
-            others = self.config.stash[session_key].others
-            suite = load(self.path, self.config.rootpath, others)
+            suite = load(self.path, self.config.rootpath, offered(self))
             refuse_impossible(suite)
             suite = replace(suite, repeats=repeats_for(suite))
         except SuiteFaults as error:

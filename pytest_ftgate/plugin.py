@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare what other plugins may add."""
+    from pytest_ftgate import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options and the configuration keys."""
     add_options(parser)

@@ -60,7 +60,8 @@ class Session:
         others: Mapping[str, Open] | None = None,
     ) -> None:
         self.settings, self._run, self._environ = settings, run, environ
-        self.others = others or {}
+        #: Grows while suites are collected, each of which may be offered its own.
+        self.others = dict(others or {})
         self._engine: Engine | None = None
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}

@@ -17,7 +17,7 @@ from itertools import count
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
-from pytest_ftgate.ask.provider import Open, Provider, open_provider
+from pytest_ftgate.ask.provider import Open, Provider, asked, open_provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import (
     Denied,
@@ -164,14 +164,14 @@ class Engine:
         while lane.waiting:
             try:
                 provider = await self._opened(lane)
+                hands = min(self._concurrency or provider.concurrency, len(lane.waiting))
+                await asyncio.gather(*(self._work(lane, provider) for _ in range(hands)))
             except FtgateError as error:
                 self._give_up(lane, error)
                 return
             except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
                 self._give_up(lane, ReplyError(f"{type(error).__name__}: {error}"))
                 return
-            hands = min(self._concurrency or provider.concurrency, len(lane.waiting))
-            await asyncio.gather(*(self._work(lane, provider) for _ in range(hands)))
 
     async def _opened(self, lane: _Lane) -> Provider:
         if lane.provider is None or not lane.provider.serves(lane.waiting[0]):
@@ -248,7 +248,7 @@ class Engine:
     async def _asked_until_answered(self, provider: Provider, call: Call) -> Reply:
         for attempt in count(1):
             try:
-                return await provider.ask(call)
+                return await asked(provider, call)
             except Transient as error:
                 pause = self._pause(attempt - 1, error.retry_after)
                 if attempt == _ATTEMPTS or await self._ends_within(pause):
@@ -272,6 +272,7 @@ class Engine:
             self._give_up(lane, ReplyError("the run ended before this call was sent"))
         working = [task for lane in self._lanes.values() for task in lane.workers]
         await asyncio.gather(*working, return_exceptions=True)
-        for lane in self._lanes.values():
-            if lane.provider is not None:
-                await lane.provider.close()
+        for provider in [lane.provider for lane in self._lanes.values() if lane.provider]:
+            # Every reply is home by now; one that cannot close must not keep others from it.
+            with suppress(Exception):
+                await provider.close()

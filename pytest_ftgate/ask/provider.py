@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from inspect import isawaitable
 from typing import Protocol
 
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.errors import Denied, FtgateError, Refused, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Open", "Provider", "open_provider"]
+__all__ = ["Open", "Provider", "asked", "open_provider"]
 
 
 class Provider(Protocol):
@@ -75,10 +77,62 @@ def open_provider(
     """
     name = calls[0].provider
     if name in others:
-        return others[name](calls, environ)
+        return _from_elsewhere(name, others[name], calls, environ)
     if name not in _MODULES:
         raise Unavailable(f"no plugin offers the provider {name} here")
     # Each module imports one SDK, and only the ones in use are imported.
     module = import_module(f"pytest_ftgate.ask.providers.{_MODULES[name]}")
     opened: Provider = module.open_provider(calls, environ)
     return opened
+
+
+def _from_elsewhere(
+    name: str, opens: Open, calls: Sequence[Call], environ: Mapping[str, str]
+) -> Provider:
+    """Open what a plugin offers, and hold it to the protocol: a lane waits for it for ever."""
+    try:
+        found = opens(calls, environ)
+        wrong = _unfit(found, calls[0])
+    except FtgateError:
+        raise
+    # Also what is no Exception: sys.exit and pytest.fail must not end the thread of the loop.
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}"
+        raise Unavailable(f"provider {name} cannot be opened: {what}") from error
+    if wrong:
+        raise Unavailable(f"provider {name}: {wrong}")
+    return found
+
+
+def _unfit(found: Provider, call: Call) -> str:
+    absent = [key for key in ("ask", "serves", "close", "concurrency") if not hasattr(found, key)]
+    if absent:
+        kind = type(found).__name__
+        return f"{kind} has no {absent[0]}; derive it from pytest_ftgate.Provider"
+    if not isinstance(found.concurrency, int) or found.concurrency < 1:
+        return f"concurrency is {found.concurrency}; write a whole number from 1 up"
+    return "" if found.serves(call) else "it does not serve the call that it was opened for"
+
+
+async def asked(provider: Provider, call: Call) -> Reply:
+    """Send *call*, and make sure that what comes back is a reply.
+
+    Raises:
+        Denied: it is none, so nothing that this provider brings can be judged.
+        Refused: the provider tried to end the run.
+    """
+    try:
+        sent: object = provider.ask(call)
+        found: object = await sent if isawaitable(sent) else None
+    except (Exception, CancelledError):
+        raise
+    # What is no Exception, such as sys.exit and pytest.fail, would end the loop that awaits this.
+    except BaseException as error:
+        what = f"{type(error).__name__}: {error}"
+        raise Refused(f"provider {call.provider} raised {what}") from error
+    if not isawaitable(sent):
+        raise Denied(f"provider {call.provider}: ask is not async; write async def ask")
+    if isinstance(found, Reply) and isinstance(found.text, str):
+        return found
+    kind = "a Reply without text" if isinstance(found, Reply) else type(found).__name__
+    raise Denied(f"provider {call.provider} returned {kind}; it must return a Reply with text")

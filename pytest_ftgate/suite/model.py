@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_ftgate.suite.rules import Rule
+if TYPE_CHECKING:
+    # The rules need pydantic; a plugin's provider names replies and calls wherever pytest starts.
+    from pytest_ftgate.suite.rules import Rule
 
 __all__ = [
     "Case",
