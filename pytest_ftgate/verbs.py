@@ -111,7 +111,8 @@ def _drawn(
 
 def _opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
     root = Path.cwd()
-    suite = load(path, root)
+    # Plugins are pytest's: their providers are not known without it.
+    suite = load(path, root, others=None)
     refuse_impossible(suite)
     settings = Settings(
         enabled=True,

@@ -19,6 +19,7 @@ LOCAL = "one: {provider: llamacpp, model: m.gguf}"
 TUNED = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf}"
 FUNCTION = 'one: {provider: python, function: "answers:reply"}'
 RECORDED = "one: {provider: recorded, replies: r.jsonl}"
+HOUSE = "one: {provider: house, model: m}"
 FILES = {
     "m.gguf": "weights",
     "a.gguf": "adapter",
@@ -40,7 +41,7 @@ def suite(folder, *variants, cases=CASES, more="", **files):
     text = f"{more}cases:\n{listed}gates: {{accuracy: {{min: 0.5}}}}\nvariants:\n{named}"
     path = folder / "s.ftgate.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(path, folder)
+    return load(path, folder, ["house"])
 
 
 def asks(folder, variant, environ=None, **rest):
@@ -75,6 +76,11 @@ CHANGES = {
     "whether there is an adapter": ((LOCAL, {}), (TUNED, {})),
     "the scale": ((TUNED, {}), (TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {})),
     "the temperature": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, temperature: 0.5}"), {})),
+    "the options": (
+        (HOUSE.replace("m}", "m, options: {region: north}}"), {}),
+        (HOUSE.replace("m}", "m, options: {region: south}}"), {}),
+    ),
+    "the name of a provider from elsewhere": ((HOUSE, {}), (CLAUDE, {})),
     "the seed": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, seed: 7}"), {})),
     "the stop words": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, stop: [x]}"), {})),
     "the effort": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, effort: low}"), {})),

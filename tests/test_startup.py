@@ -16,6 +16,17 @@ code = pytest.main(sys.argv[2:])
 print("imported:", *sorted(set(sys.argv[1].split(",")) & sys.modules.keys()))
 sys.exit(code)
 """
+#: A provider of the team's own, as it would stand in a conftest.py.
+PROVIDER = """\
+from pytest_ftgate import Call, Provider, Reply, Transient
+
+class House(Provider):
+    async def ask(self, call: Call) -> Reply:
+        raise Transient("closed")
+
+def pytest_ftgate_providers():
+    return {"house": House}
+"""
 SUITE = """\
 cases: tickets.cases.jsonl
 reply: {format: {choice: [billing, refund]}}
@@ -57,6 +68,15 @@ def suite(pytester):
 
 
 def test_a_run_without_gates_imports_nothing_heavy(pytester, probe):
+    pytester.makepyfile("def test_it(): pass")
+
+    result = probe(ALL)
+
+    result.stdout.fnmatch_lines(["*1 passed*", "imported:"])
+
+
+def test_a_provider_of_ones_own_costs_a_run_without_gates_nothing_heavy(pytester, probe):
+    pytester.makeconftest(PROVIDER)
     pytester.makepyfile("def test_it(): pass")
 
     result = probe(ALL)

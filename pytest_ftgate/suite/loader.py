@@ -23,13 +23,14 @@ from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 __all__ = ["load"]
 
 
-def load(path: Path, root: Path, others: Collection[str] = ()) -> Suite:
+def load(path: Path, root: Path, others: Collection[str] | None = ()) -> Suite:
     """Read the suite file *path*.
 
     Args:
         path: a ``*.ftgate.yaml`` file.
         root: the directory that the files it names must lie below.
-        others: the names of providers that do not come with the package.
+        others: the names of providers that do not come with the package, or None where they
+            cannot be known.
 
     Raises:
         SuiteFaults: it cannot be used; all faults are named, each with its line and its remedy.
@@ -145,7 +146,10 @@ def _say_later(source: Source, document: Document, model: BaseModel, where: Wher
 
 
 def _resolved(
-    source: Source, document: Document, declared: DeclaredSuite, others: Collection[str]
+    source: Source,
+    document: Document,
+    declared: DeclaredSuite,
+    others: Collection[str] | None,
 ) -> Suite:
     reply = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)

@@ -14,7 +14,7 @@ from pytest_ftgate.suite.declared import DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.model import Case, ReplyRules, Variant
 from pytest_ftgate.suite.place import Place
 from pytest_ftgate.suite.prompt import check_user, names
-from pytest_ftgate.suite.providers import PROVIDERS, UNASKED, misplaced, understands
+from pytest_ftgate.suite.providers import HOSTED, PROVIDERS, UNASKED, misplaced, understands
 from pytest_ftgate.suite.shots import shots_of
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
@@ -36,7 +36,7 @@ def resolve_variants(
     declared: DeclaredSuite,
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    others: Collection[str] = (),
+    others: Collection[str] | None = (),
 ) -> dict[str, Variant]:
     """Return the suite's variants in the order of the file; what is wrong goes to *source*.
 
@@ -46,7 +46,8 @@ def resolve_variants(
         declared: its content, validated.
         cases: its cases.
         reply: its rules for replies.
-        others: the names of providers that do not come with the package.
+        others: the names of providers that do not come with the package, or None where they
+            cannot be known.
     """
     resolved: dict[str, Variant] = {}
     for name, own in declared.variants.items():
@@ -66,7 +67,7 @@ class _Resolving:
         declared: DeclaredSuite,
         cases: tuple[Case, ...],
         reply: ReplyRules,
-        others: Collection[str],
+        others: Collection[str] | None,
     ) -> None:
         self.place, self.declared, self.others = place, declared, others
         self.cases, self.reply = cases, reply
@@ -152,12 +153,12 @@ class _Resolving:
 
     def usable(self, merged: DeclaredVariant) -> bool:
         provider = merged.provider
-        known = (*PROVIDERS, *self.others)
+        known = (*PROVIDERS, *(self.others or ()))
         if provider is None:
             self.place.absent("provider", f"provider is missing; one of {', '.join(known)}")
             return False
         if provider not in known:
-            near = did_you_mean(provider, known) or f"; known: {', '.join(known)}"
+            near = did_you_mean(provider, known) or f"; known: {', '.join(known)}{self.outside()}"
             self.say("provider", f'unknown provider "{provider}"{near}')
             return False
         absent = [key for key in PROVIDERS.get(provider, ()) if not getattr(merged, key)]
@@ -167,6 +168,11 @@ class _Resolving:
             self.say(key, message)
         self.check_tuned(merged)
         return not absent
+
+    def outside(self) -> str:
+        """Say where providers from elsewhere are known, where this is not the place."""
+        told = "; only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan"
+        return told if self.others is None else ""
 
     def check_tuned(self, merged: DeclaredVariant) -> None:
         if "scale" in self.own.model_fields_set and merged.adapter is None:
@@ -216,8 +222,8 @@ class _Resolving:
         if isinstance(wanted, str):
             return {"schema": self.place.schema(wanted, "response_schema")}
         kinds = [rule.kind for rule in self.reply.format]
-        local = merged.provider == "llamacpp"
-        known = ("choice", "json_schema") if local else ("json_schema",)
+        # Of the APIs none takes a choice; llama.cpp does, and a provider from elsewhere may.
+        known = ("json_schema",) if merged.provider in HOSTED else ("choice", "json_schema")
         if wanted and not set(known) & set(kinds):
             needed = f"response_schema needs a reply.format of {' or '.join(known)}"
             self.say("response_schema", f"{needed} with provider {merged.provider}")

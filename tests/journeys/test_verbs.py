@@ -85,6 +85,17 @@ def test_power_tells_what_the_gates_could_show_and_asks_nothing(desk, told):
     assert desk.asked() == []
 
 
+@pytest.mark.parametrize("verb", ["power", "selftest"])
+def test_a_provider_of_a_plugin_is_known_to_pytest_alone(desk, told, verb):
+    desk.suite_of({"current": "{provider: house, model: m}"})
+
+    code, printed = told(verb, SUITE)
+
+    assert code == 1
+    assert 'unknown provider "house"; known: anthropic, ' in printed
+    assert "only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan" in printed
+
+
 def test_a_suite_is_held_against_itself_on_its_own_replies(desk, told):
     desk.asking_suite(NOISY, gates=GATES)
 

@@ -19,13 +19,13 @@ variants:
 """
 
 
-def loaded(folder, variants, **files):
+def loaded(folder, variants, others=(), **files):
     """Load a suite with *variants*, one a line from line 4 on; ``__`` in a file name is its dot."""
     for name, text in files.items():
         (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
     path = folder / "s.ftgate.yaml"
     path.write_text(HEAD + "".join(f"  {one}\n" for one in variants), encoding="utf-8")
-    return load(path, folder).variants
+    return load(path, folder, others).variants
 
 
 def faults(folder, *variants, **files):
@@ -151,6 +151,56 @@ def test_a_key_of_another_provider_is_refused_and_not_ignored(tmp_path, provider
     assert faults(tmp_path, variant, a__gguf="x") == [
         f'4: variant "one": {key} means nothing to provider {provider}, only to {only}; remove it'
     ]
+
+
+HOUSE = "provider: house, model: m"
+ELSEWHERE = [
+    ("temperature", "0.5"),
+    ("top_p", "0.5"),
+    ("seed", "2"),
+    ("stop", "[x]"),
+    ("effort", "low"),
+    ("max_tokens", "9"),
+    ("base", "n"),
+    ("base_url", "http://localhost"),
+    ("base_url_env", "HERE"),
+    ("api_key_env", "KEY"),
+    ("prompt", "p.md"),
+    ("user", '"Q: {{ input }}"'),
+    ("options", "{region: north, depth: [1, 2]}"),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), ELSEWHERE)
+def test_a_provider_from_elsewhere_may_be_told_what_any_model_is(tmp_path, key, value):
+    found = loaded(tmp_path, [f"one: {{{HOUSE}, {key}: {value}}}"], others=["house"], p__md="Hi")
+
+    assert found["one"].provider == "house"
+
+
+@pytest.mark.parametrize("key", ["adapter", "slots", "function", "replies"])
+def test_it_is_not_told_what_only_one_of_ours_can_do(tmp_path, key):
+    value = '"a:b"' if key == "function" else 2 if key == "slots" else "a.gguf"
+    path = tmp_path / "s.ftgate.yaml"
+    (tmp_path / "a.gguf").write_text("x")
+    path.write_text(f"{HEAD}  one: {{{HOUSE}, {key}: {value}}}\n")
+
+    with pytest.raises(SuiteFaults, match=f"{key} means nothing to provider house"):
+        load(path, tmp_path, ["house"])
+
+
+def test_what_it_alone_understands_is_kept_as_written(tmp_path):
+    found = loaded(
+        tmp_path, [f"one: {{{HOUSE}, options: {{region: north, depth: [1, 2]}}}}"], others=["house"]
+    )
+
+    assert found["one"].options == {"region": "north", "depth": [1, 2]}
+
+
+def test_options_mean_nothing_to_the_providers_of_the_package(tmp_path):
+    (found,) = faults(tmp_path, "one: {provider: anthropic, model: m, options: {a: 1}}")
+
+    assert found.endswith("provider anthropic, only to providers from elsewhere; remove it")
 
 
 TUNED_FAULTS = [
