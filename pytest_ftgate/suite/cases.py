@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteFaults, did_you_mean
+from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
 from pytest_ftgate.suite.faults import keys_of, sentence
+from pytest_ftgate.suite.fit import misfit
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
-from pytest_ftgate.suite.rules import Rule, pattern_fault, read_schema
+from pytest_ftgate.suite.rules import Rule, read_schema
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
@@ -196,7 +197,7 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
             text = sentence(dict(one), known, row.written.get(tuple(one["loc"])))
             source.say(row.line, f"in a case: {text}", row.path)
         return None
-    problem = _problem(declared, reply)
+    problem = misfit(declared, reply, source.path.parent)
     if problem:
         source.say(row.line, problem, row.path)
         return None
@@ -205,57 +206,6 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
     form = tuple(read_schema(beside, rule, row.line) for rule in declared.format or ())
     where = f"{source.name(row.path)}:{row.line}"
     return _made(declared, where, form or reply.format, reply)
-
-
-def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
-    for key in case.model_fields_set:
-        if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
-            return f"{key} is not available yet; remove it"
-    if case.must_pass and case.expected is None and (case.score or reply.score).kind != "python":
-        return "must_pass needs expected: without it no reply is wrong"
-    if not case.input and not case.messages:
-        return 'a case needs "input" or "messages"'
-    if case.input and case.messages:
-        return 'a case has "input" or "messages", not both; put the input into the messages'
-    score: Rule = case.score or reply.score
-    return _unfit(case.expected, score, case.format or reply.format)
-
-
-def _unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
-    answers = expected if isinstance(expected, list) else [expected]
-    if not answers:
-        return "expected is an empty list; name an answer, or leave the key out"
-    # A function reads what it likes.
-    if expected is None or score.kind == "python":
-        return None
-    if score.kind == "numeric":
-        bad = [a for a in answers if not _is_number(a)]
-        return f'expected "{bad[0]}" is not a number, but score is numeric' if bad else None
-    numbers = [a for a in answers if not isinstance(a, str)]
-    if numbers:
-        number = numbers[0]
-        return f'expected is the number {number}, but {score.kind} reads text: write "{number}"'
-    if score.kind == "regex":
-        broken = (fault for fault in map(pattern_fault, answers) if fault)
-        return next((f"expected: {fault}" for fault in broken), None)
-    return _stranger(answers, form) if score.kind == "choice" else None
-
-
-def _stranger(answers: list[str], form: tuple[Rule, ...]) -> str | None:
-    labels = [label for rule in form if rule.kind == "choice" for label in rule.value]
-    strangers = [a for a in answers if labels and a not in labels]
-    if not strangers:
-        return None
-    near = did_you_mean(strangers[0], labels) or f"; labels: {', '.join(labels)}"
-    return f'expected "{strangers[0]}" is not one of the labels of format: choice{near}'
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(str(value).replace(",", ""))
-    except ValueError:
-        return False
-    return True
 
 
 def _made(case: DeclaredCase, where: str, form: tuple[Rule, ...], reply: ReplyRules) -> Case:

@@ -15,7 +15,7 @@ from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
-from pytest_ftgate.suite.rules import Rule, read_schema
+from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
@@ -201,6 +201,10 @@ def _reply(source: Source, document: Document, declared: DeclaredSuite) -> Reply
     # Where the score was wrong, and said, the cases are not held to the usual one.
     wrong = declared.reply.score is None and ("reply", "score") in document.lines
     score = declared.reply.score or Rule("python" if wrong else usual)
+    for key, rule in (("score", score), *(("format", rule) for rule in rules)):
+        fault = function_fault(rule, source.path.parent)
+        if fault:
+            source.say(document.line(("reply", key)), f"reply.{key}: {fault}")
     return ReplyRules(format=rules, score=score, max_tokens=declared.reply.max_tokens or 1024)
 
 

@@ -6,12 +6,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.suite.defined import form_fault, reference_fault
 from pytest_ftgate.suite.source import Source
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "Format",
     "Rule",
     "Score",
+    "function_fault",
     "later",
     "pattern_fault",
     "read_schema",
@@ -118,9 +121,14 @@ def _check_option(name: str, given: Any) -> None:
 
 
 def _reference(value: Any) -> str:
-    if isinstance(value, str) and value.count(":") == 1 and all(value.split(":")):
-        return value
-    raise PydanticCustomError("rule", "python needs a function, written package.module:function")
+    if not isinstance(value, str):
+        raise PydanticCustomError(
+            "rule", "python needs a function, written package.module:function"
+        )
+    wrong = form_fault(value)
+    if wrong:
+        raise PydanticCustomError("rule", "python: {wrong}", {"wrong": wrong})
+    return value
 
 
 def _labels(value: Any) -> list[str]:
@@ -190,6 +198,17 @@ def read_schema(source: Source, rule: Rule, line: int) -> Rule:
     except ValueError as error:
         source.say(line, f"json_schema: {rule.value} is not JSON: {error}")
     return Rule(rule.kind, {})
+
+
+def function_fault(rule: Rule, folder: Path) -> str | None:
+    """Say why the function of a ``python`` rule cannot be used, or return None.
+
+    Args:
+        rule: of any kind.
+        folder: of the suite.
+    """
+    named = rule.kind == "python" and rule.value is not None
+    return reference_fault(rule.value, folder) if named else None
 
 
 def _compiled(source: Source, rule: Rule, line: int) -> Rule:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.declared import DeclaredSuite, DeclaredVariant
+from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, ReplyRules, Variant
 from pytest_ftgate.suite.place import Place
 from pytest_ftgate.suite.prompt import check_user, names
@@ -164,10 +165,17 @@ class _Resolving:
         absent = [key for key in PROVIDERS.get(provider, ()) if not getattr(merged, key)]
         for key in absent:
             self.place.absent(key, f"provider {provider} needs {key}")
+        self.check_function(provider)
         for key, message in misplaced(merged, self.own.model_fields_set):
             self.say(key, message)
         self.check_tuned(merged)
         return not absent
+
+    def check_function(self, provider: str) -> None:
+        if provider == "python" and self.own.function:
+            fault = reference_fault(self.own.function, self.place.source.path.parent)
+            if fault:
+                self.say("function", f"function: {fault}")
 
     def outside(self) -> str:
         """Say where providers from elsewhere are known, where this is not the place."""

@@ -65,9 +65,12 @@ SCORE_FAULTS = [
     ({"exact": {"ignore_case": "no"}}, "ignore_case must be true or false, not no"),
     ({"contains": {"all": 1}}, "all must be true or false, not 1"),
     ("python", "python needs a function, written package.module:function"),
-    ({"python": "module.function"}, "python needs a function"),
-    ({"python": "module:"}, "python needs a function"),
-    ({"python": "a:b:c"}, "python needs a function"),
+    (
+        {"python": "module.function"},
+        'python: "module.function" is no function; write module:function',
+    ),
+    ({"python": "module:"}, 'python: "module:" is no function; write module:function'),
+    ({"python": "a:b:c"}, 'python: "a:b:c" is no function; write module:function'),
 ]
 
 
@@ -85,7 +88,7 @@ FORMAT_FAULTS = [
     ({"choice": ["a", True]}, 'label true is not text; quote it: "true"'),
     ({"regex": 5}, 'regex needs a pattern: {regex: "^[A-Z]+$"}'),
     ("json_schema", "json_schema needs a schema or the path of one"),
-    ({"python": "reply"}, "python needs a function"),
+    ({"python": "reply"}, 'python: "reply" is no function; write module:function'),
     (5, "format is one name, or one name with its value"),
     ([{"choice": ["a"]}, "nothing"], 'unknown format "nothing"'),
 ]
