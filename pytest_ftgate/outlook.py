@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 
@@ -15,11 +16,12 @@ from pytest_ftgate.gate.side import aligned, side
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import distinct
 from pytest_ftgate.plan.estimate import Estimate, estimate
+from pytest_ftgate.plan.lint import lint
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.session import Session, whole
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
 
-__all__ = ["estimates", "powers"]
+__all__ = ["estimates", "lints", "powers"]
 
 
 def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate], list[str]]:
@@ -41,6 +43,18 @@ def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate]
         told.append(estimate(variant.name, calls, kept))
     ledger.close()
     return told, problems
+
+
+def lints(session: Session, gates: Sequence[Judged]) -> Iterator[str]:
+    """Yield what is likely to mislead the variants of *gates*, a line for each finding."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for suite, variant in _variants(gates):
+        # One that cannot be planned is told by the estimates.
+        with suppress(FtgateError):
+            for sentence in lint(variant, session.asks.task(suite, variant, whole(suite))):
+                found.setdefault((suite.name, sentence), []).append(variant.name)
+    for (_, sentence), variants in found.items():
+        yield f"  lint: {', '.join(variants)}: {sentence}"
 
 
 def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "tokens_in"]
 
 #: A token is about so many characters of English.
 _CHARACTERS = 4
@@ -27,6 +27,11 @@ class Estimate:
     calls: int
     kept: int
     tokens: int
+
+
+def tokens_in(text: str) -> int:
+    """Return about how many tokens *text* has."""
+    return len(text) // _CHARACTERS
 
 
 def estimate(variant: str, calls: Sequence[Call], kept: Container[str]) -> Estimate:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, meta
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.source import Source
 
-__all__ = ["check_user", "names", "render"]
+__all__ = ["check_user", "names", "render", "written"]
 
 # keep_trailing_newline is off: a prompt file ends with a newline that is no part of the prompt.
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -31,6 +31,15 @@ def names(text: str) -> frozenset[str]:
         TemplateError: the template does not parse.
     """
     return frozenset(meta.find_undeclared_variables(_environment.parse(text)))
+
+
+def written(text: str) -> str:
+    """Return what stands in the template *text* itself, without what is put in for a case.
+
+    Raises:
+        TemplateError: the template does not parse.
+    """
+    return "".join(node.data for node in _environment.parse(text).find_all(nodes.TemplateData))
 
 
 def render(text: str, values: Mapping[str, Any]) -> str:

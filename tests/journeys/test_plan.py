@@ -74,3 +74,22 @@ def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk
     result = desk.run("--ftgate-plan")
 
     result.stdout.fnmatch_lines(["  current *", "*gone: missing:answer: there is no module *"])
+
+
+FEW = "{provider: anthropic, model: m, examples: {from: train.jsonl, shots: 1}}"
+
+
+def test_a_plan_warns_of_examples_that_leave_labels_out(desk):
+    desk.write_rows("train.jsonl", [{"input": "Pay me back", "expected": "refund"}])
+    desk.suite_of({"few": FEW, "same": "{like: few, gated: false}"}, "{accuracy: {min: 0.8}}")
+
+    result = desk.run("--ftgate-plan")
+
+    told = "the examples show 1 of 2 labels that the cases expect; without billing"
+    result.stdout.fnmatch_lines([f"  lint: few, same: {told}"])
+
+
+def test_a_plan_of_what_is_well_has_no_warning(desk):
+    desk.asking_suite()
+
+    desk.run("--ftgate-plan").stdout.no_fnmatch_line("*lint:*")
