@@ -33,25 +33,25 @@ def lint(variant: Variant, asks: Sequence[Ask]) -> Iterator[str]:
     cases = tuple({ask.case.id: ask.case for ask in asked}.values())
     if variant.system and asked:
         yield from _length(variant.system, distinct(asked))
-        yield from _shown(variant.system, cases)
+        yield from _given_away(variant.system, cases)
     yield from _labels(variant, cases)
 
 
 def _length(template: str, calls: Sequence[Call]) -> Iterator[str]:
     heads = [call.messages[0] for call in calls]
     tokens = [tokens_in(text) for role, text in heads if role == "system"]
-    most = max(tokens, default=0)
+    each = sum(tokens) // len(calls)
     # A document that is put in is no instruction, and one of two branches is not read.
-    own = min(most, tokens_in(written(template)))
+    own = min(max(tokens, default=0), tokens_in(written(template)))
     if own > _LONG:
         told = f"the system prompt has about {own:,} tokens"
         yield f"{told}; instructions of this length often contradict each other"
-    if most > _DEAR:
-        told = f"about {most:,} tokens of system prompt in each of {len(tokens):,} calls"
+    if each > _DEAR:
+        told = f"about {each:,} tokens of system prompt in each of {len(calls):,} calls"
         yield f"{told}: about {sum(tokens):,} tokens in all"
 
 
-def _shown(template: str, cases: Iterable[Case]) -> Iterator[str]:
+def _given_away(template: str, cases: Iterable[Case]) -> Iterator[str]:
     prompt = _words(written(template))
     inputs = [(case, _words(case.shown)) for case in cases]
     found = [c for c, text in inputs if len(text.split()) >= _FEWEST_WORDS and text in prompt]
