@@ -85,6 +85,7 @@ class Call:
         case: the case itself, for providers that answer without a prompt.
         origin: the folder that relative names are read from.
         repeat: which of several replies to the same request this is, from 0.
+        served_as: what the server calls the model, where it is not *model*.
         runtime: settings of the machinery that do not change what is asked.
         options: settings that only the provider itself knows.
     """
@@ -110,6 +111,7 @@ class Call:
     training: Path | None = None
     origin: Path = Path()
     repeat: int = 0
+    served_as: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 

@@ -131,6 +131,7 @@ class Maker:
             base_url=self.base_url,
             api_key_env=self.variant.api_key_env,
             api_version=self.variant.api_version,
+            served_as=self.variant.served_model,
             case=case if self.by_case else None,
             function=self.variant.function,
             replies=self.variant.replies,
