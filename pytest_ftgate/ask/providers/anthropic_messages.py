@@ -11,6 +11,7 @@ import anthropic
 from anthropic import AsyncAnthropic
 from anthropic.types import Message
 
+from pytest_ftgate.ask.providers.block_shape import step_of, tools_of, turns_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
@@ -96,14 +97,14 @@ def _request(call: Call) -> dict[str, Any]:
     if call.constraint:
         schema = anthropic.transform_schema(dict(call.constraint["json_schema"]))
         output["format"] = {"type": "json_schema", "schema": schema}
-    turns = [{"role": role, "content": text} for role, text in call.messages if role != "system"]
     # The model goes into the body itself: named as the argument, a deprecated one makes the SDK
     # warn, and under -W error a warning is an exception that no call survives.
     body = {"model": call.model, **{key: sampling[key] for key in _IN_BODY if key in sampling}}
     request: dict[str, Any] = {
         "model": "",
         "max_tokens": call.max_tokens,
-        "messages": turns,
+        "messages": turns_of(call),
+        "tools": tools_of(call) or None,
         "system": system or None,
         "stop_sequences": list(sampling["stop"]) if "stop" in sampling else None,
         "output_config": output or None,
@@ -136,6 +137,7 @@ def _reply(message: Any, seconds: float) -> Reply:
         "cache_read": usage.cache_read_input_tokens or 0,
         "cache_write": usage.cache_creation_input_tokens or 0,
     }
+    step = step_of(message.content)
     return Reply(
         text="".join(block.text for block in message.content if block.type == "text"),
         stop=_STOPS.get(message.stop_reason or "", "end"),
@@ -143,6 +145,7 @@ def _reply(message: Any, seconds: float) -> Reply:
         usage=counts,
         seconds=seconds,
         request_id=getattr(message, "_request_id", None),
+        steps=(step,) if step else (),
     )
 
 
