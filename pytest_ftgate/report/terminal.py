@@ -14,7 +14,7 @@ from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["section", "summary"]
+__all__ = ["known", "section", "summary"]
 
 _WIDTH = 80
 #: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
@@ -41,6 +41,12 @@ def _why(verdict: Verdict) -> Iterator[str]:
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
         yield from textwrap.wrap(sentence, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+
+
+def known(verdict: Verdict) -> list[str]:
+    """Return what the record knows of the variant, a fact a line."""
+    head = [f"  {verdict.variant} is"] if verdict.facts else []
+    return [*head, *(f"    {name}: {visible(str(told))}" for name, told in verdict.facts.items())]
 
 
 def _slices(slices: Sequence[Slice]) -> list[str]:

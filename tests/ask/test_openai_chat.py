@@ -113,7 +113,7 @@ def test_a_schema_is_sent_as_it_stands(asked, api):
 
 def test_a_server_without_schemas_is_held_by_a_strict_tool(made, api):
     api.error(400, "invalid_request_error: response_format is not supported by this model")
-    function = {"name": "reply", "arguments": '{"label": "a"}'}
+    function = {"name": "give_the_reply", "arguments": '{"label": "a"}'}
     call = {"id": "c1", "type": "function", "function": function}
     api.completion(None, "tool_calls", message={"tool_calls": [call]})
     (reply,) = together([made(constraint={"json_schema": SCHEMA})])
@@ -122,7 +122,7 @@ def test_a_server_without_schemas_is_held_by_a_strict_tool(made, api):
     assert reply.unsent == ("response_format",)
     tool = api.requests[1]["tools"][0]["function"]
     assert (tool["parameters"], tool["strict"]) == (SCHEMA, True)
-    assert api.requests[1]["tool_choice"]["function"]["name"] == "reply"
+    assert api.requests[1]["tool_choice"]["function"]["name"] == "give_the_reply"
 
 
 def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(made, api):

@@ -9,12 +9,15 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from functools import cached_property
+from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pytest_ftgate.ask.providers.adapter import adapter_facts
 from pytest_ftgate.ask.providers.chat_shape import messages_of, step_of, tools_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Transient, Unavailable
@@ -79,13 +82,23 @@ class LlamaCpp:
             raise Unavailable(f"llama.cpp cannot load {self._model}: {error}") from error
 
     @cached_property
-    def _knows_tools(self) -> bool:
-        """Whether the model's chat template has a place for tools; else they are left out."""
+    def _told(self) -> Mapping[str, Any]:
+        """What the engine says of the model that it has loaded."""
         address = urlsplit(self._server.listening_address)
         with closing(HTTPConnection(address.netloc, timeout=_PATIENCE)) as connection:
             connection.request("GET", "/props")
-            told = json.load(connection.getresponse())
-        return bool(told["chat_template_caps"]["supports_tools"])
+            told: dict[str, Any] = json.load(connection.getresponse())
+        return told
+
+    @property
+    def _knows_tools(self) -> bool:
+        """Whether the model's chat template has a place for tools; else they are left out."""
+        return bool(self._told["chat_template_caps"]["supports_tools"])
+
+    def _facts(self, call: Call) -> dict[str, str]:
+        template = sha256(self._told["chat_template"].encode()).hexdigest()
+        adapter = adapter_facts(call.adapter.path) if call.adapter else {}
+        return {"chat template sha256": template, **adapter}
 
     def serves(self, call: Call) -> bool:
         """Serve calls to the same weights, with no adapter or one that is loaded."""
@@ -113,7 +126,8 @@ class LlamaCpp:
             except ValueError as error:
                 # So the engine says that it cannot read a request, such as a schema that is none.
                 raise Refused(str(error)) from error
-            return self._reply(raw, time.perf_counter() - start)
+            reply = self._reply(raw, time.perf_counter() - start)
+        return replace(reply, facts=self._facts(call))
 
     def _request(self, call: Call) -> dict[str, Any]:
         # Every adapter is named: an empty list would leave all of them switched on.

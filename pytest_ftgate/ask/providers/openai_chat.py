@@ -36,7 +36,7 @@ _SPENT = ("insufficient_quota", "billing_hard_limit_reached")
 #: How the API calls what a suite calls otherwise.
 _NAMES = {"effort": "reasoning_effort"}
 #: The tool that a reply is asked for through where a server takes no schema for replies.
-_REPLY = "reply"
+_REPLY = "give_the_reply"
 
 
 class Chat:
@@ -101,7 +101,8 @@ class Chat:
         if call.constraint is None:
             return {}
         schema = call.constraint["json_schema"]
-        if self._learned.takes("response_format"):
+        # A model that has tools of its own cannot be made to use another one.
+        if self._learned.takes("response_format") or call.tools:
             named = {"name": _REPLY, "schema": schema, "strict": True}
             return {"response_format": {"type": "json_schema", "json_schema": named}}
         function = {"name": _REPLY, "parameters": schema, "strict": True}
