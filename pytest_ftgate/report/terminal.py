@@ -14,7 +14,7 @@ from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["known", "section", "summary"]
+__all__ = ["facts_of", "section", "summary"]
 
 _WIDTH = 80
 #: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
@@ -43,7 +43,7 @@ def _why(verdict: Verdict) -> Iterator[str]:
         yield from textwrap.wrap(sentence, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
 
 
-def known(verdict: Verdict) -> list[str]:
+def facts_of(verdict: Verdict) -> list[str]:
     """Return what the record knows of the variant, a fact a line."""
     head = [f"  {verdict.variant} is"] if verdict.facts else []
     return [*head, *(f"    {name}: {visible(str(told))}" for name, told in verdict.facts.items())]
