@@ -115,6 +115,11 @@ class Call:
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_last_turn(self) -> bool:
+        """Whether a model with tools must answer now."""
+        return len(self.steps) + 1 >= self.max_turns
+
     def again(self, mark: int | str) -> Call:
         """Return the same request as another call, told from others by *mark*."""
         fingerprint = digest([self.fingerprint, mark])
