@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 import pytest
 
@@ -15,20 +15,17 @@ from pytest_ftgate.errors import FtgateError, SuiteFaults, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
+from pytest_ftgate.judging import is_clear, judge, measured, sides_of
 from pytest_ftgate.offered import offered
-from pytest_ftgate.plan.asks import base_of
 from pytest_ftgate.progress import ticking
 from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.score.sheet import ready
-from pytest_ftgate.session import Session, session_key, whole
+from pytest_ftgate.session import Session, session_key
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
+from pytest_ftgate.suite.model import RateGate
 
-if TYPE_CHECKING:
-    from pytest_ftgate.gate.rates import Sides
-
-__all__ = ["GateItem", "SuiteFile", "arrange", "show_plan", "sides_of"]
+__all__ = ["GateItem", "SuiteFile", "arrange", "show_plan"]
 
 
 class _Stopped(Exception):
@@ -66,6 +63,7 @@ class GateItem(pytest.Item):
         super().__init__(**kwargs)
         self.judged = judged
         self._notes: tuple[str, ...] = ()
+        self._facts: dict[str, str] = {}
         self._look = Look()
         self.add_marker("ftgate")
 
@@ -111,7 +109,7 @@ class GateItem(pytest.Item):
             if (
                 look.number < look.of
                 and not whole_wanted
-                and _is_clear(_judge(session, judged, look))
+                and is_clear(judge(session, judged, look))
             ):
                 break
         return ""
@@ -126,9 +124,10 @@ class GateItem(pytest.Item):
         return [item.judged for item in self.session.items if isinstance(item, GateItem)]
 
     def _proven(self, found: Any) -> str:
-        from pytest_ftgate.proofs import proofs
+        from pytest_ftgate.proofs import known, proofs
 
         proven = proofs(self._session, self.judged, found)
+        self._facts = known(self._session, self.judged, found)
         self._notes = tuple(p.sentence for p in proven if p.outcome is Outcome.INCONCLUSIVE)
         for proof in proven:
             if proof.outcome is Outcome.INVALID:
@@ -145,14 +144,16 @@ class GateItem(pytest.Item):
             variant=variant.name,
             outcome=Outcome.INVALID,
             headline=sentence,
+            facts=self._facts,
         )
 
     # Judging --------------------------------------------------------------------------------
 
     def runtest(self) -> None:
         """Judge, and stop the item where the verdict blocks."""
-        verdict = _judge(self._session, self.judged, self._look)
-        verdict = replace(verdict, notes=(*verdict.notes, *self._notes))
+        verdict = judge(self._session, self.judged, self._look)
+        notes = (*verdict.notes, *self._notes)
+        verdict = replace(verdict, notes=notes, facts=self._facts)
         self._keep(verdict)
         if self.config.stash[settings_key].accept and isinstance(self.judged.gate, RateGate):
             self._keep_cells()
@@ -189,7 +190,7 @@ class GateItem(pytest.Item):
         if self._is_last_of_whole_suite() and not self.config.getoption("setupplan"):
             from pytest_ftgate.record import verdict_to_json
 
-            for verdict in _measured(self._session, self.judged.suite, self.config):
+            for verdict in measured(self._session, self.judged.suite, self.config):
                 self.user_properties.append(("ftgate_measured", verdict_to_json(verdict)))
 
     def _is_last_of_whole_suite(self) -> bool:
@@ -206,58 +207,6 @@ class GateItem(pytest.Item):
 
 def _is_gate(item: pytest.Item) -> TypeGuard[GateItem]:
     return isinstance(item, GateItem)
-
-
-def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
-    """Return the scores of the variant, and of what it is compared with."""
-    from pytest_ftgate.gate.rates import Sides
-
-    suite, gate, variant = judged.suite, judged.gate, judged.variant
-    if isinstance(gate, ForgettingGate):
-        mine = session.skills_column(suite, variant, gate)
-        return Sides(mine, session.skills_column(suite, base_of(variant), gate))
-    other = suite.variants[suite.baseline] if gate.max_drop is not None else variant
-    column = session.task_column(suite, variant, look)
-    must = session.must_pass(suite, variant, look) if gate.kind == "accuracy" else None
-    drifted = session.drifted(judged, look) if gate.max_drop is not None else ""
-    return Sides(column, session.task_column(suite, other, look), must=must, drifted=drifted)
-
-
-def _judge(session: Session, judged: Judged, look: Look) -> Verdict:
-    # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
-    from pytest_ftgate.gate.forgetting import judge_forgetting
-    from pytest_ftgate.gate.rates import judge_rate
-    from pytest_ftgate.record import accepted_of
-
-    suite, gate = judged.suite, judged.gate
-    sides = sides_of(session, judged, look)
-    if isinstance(gate, ForgettingGate):
-        return judge_forgetting(suite, gate, sides.column, sides.baseline)
-    record = session.accepted(suite)
-    accepted = accepted_of(record, suite, judged.variant.name, gate.kind)
-    return judge_rate(suite, gate, replace(sides, accepted=accepted), look)
-
-
-def _is_clear(verdict: Verdict) -> bool:
-    return verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
-
-
-def _measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
-    from pytest_ftgate.gate.rates import measure, unmeasured
-
-    for variant in suite.variants.values():
-        if variant.gated:
-            continue
-        try:
-            with ticking(config) as tick:
-                session.answers([session.asks.task(suite, variant, whole(suite))], tick)
-            column = session.task_column(suite, variant, whole(suite))
-        except FtgateError as error:
-            yield unmeasured(suite, variant, str(error))
-            continue
-        for gate in suite.gates.values():
-            if isinstance(gate, RateGate):
-                yield measure(suite, gate, column)
 
 
 # What the plugin's hooks delegate to ---------------------------------------------------------

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pytest_ftgate.asks import Judged
-from pytest_ftgate.gate.identity import Answers, Identity, prove, served_model
-from pytest_ftgate.session import Session
+from collections.abc import Iterator, Sequence
 
-__all__ = ["proofs"]
+from pytest_ftgate.asks import Judged
+from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, served_model
+from pytest_ftgate.gate.identity import Answers, Identity, prove
+from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.session import Session
+from pytest_ftgate.suite.model import ForgettingGate
+
+__all__ = ["claims", "known", "proofs"]
 
 
 def proofs(session: Session, judged: Judged, answers: Answers) -> list[Identity]:
@@ -17,7 +22,25 @@ def proofs(session: Session, judged: Judged, answers: Answers) -> list[Identity]
         judged: the gate.
         answers: what became of the calls.
     """
-    found = [served_model(asks, answers) for asks in session.asks.of(judged)]
-    if judged.variant.tuned:
-        found.append(prove(session.asks.identity(judged.suite, judged.variant), answers))
-    return found
+    found = [one for asks in session.asks.of(judged) for one in claims(asks, answers)]
+    variant = judged.variant
+    if variant.tuned:
+        identity = session.asks.identity(judged.suite, variant)
+        if variant.base is not None:
+            found.append(lineage(variant.base, identity[0], answers))
+        found.append(prove(identity, answers))
+    return list(dict.fromkeys(found))
+
+
+def claims(asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:
+    """Yield what the replies of one variant say of it."""
+    yield served_model(asks, answers)
+    yield held(asks, answers)
+    yield sampled(asks, answers)
+    yield from notices(asks, answers)
+
+
+def known(session: Session, judged: Judged, answers: Answers) -> dict[str, str]:
+    """Return what a record should know of the variant."""
+    compared = isinstance(judged.gate, ForgettingGate) or judged.gate.max_drop is not None
+    return facts(session.asks.of(judged)[1 if compared else 0], answers)

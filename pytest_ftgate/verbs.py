@@ -21,7 +21,7 @@ from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.record import last_verdicts, node_id
 from pytest_ftgate.report.planned import power_lines
 from pytest_ftgate.report.selftested import selftest_lines
-from pytest_ftgate.report.terminal import section
+from pytest_ftgate.report.terminal import facts_of, section
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.session import Session
 from pytest_ftgate.settings import Settings
@@ -42,7 +42,8 @@ def explain(node: str, folder: Path) -> str:
     if len(near) != 1:
         known = did_you_mean(node, found) or f"; known: {', '.join(found) or 'none'}"
         raise Unavailable(f"{folder} has no verdict of {node}{known}")
-    return section(found[near[0]], verbosity=1)
+    verdict = found[near[0]]
+    return "\n".join([section(verdict, verbosity=1), *facts_of(verdict)])
 
 
 def power(path: Path, ledger: Path) -> Iterator[str]:

@@ -22,7 +22,7 @@ STAGES = (
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
     *("hookspecs", "settings", "progress", "asks", "session", "offered", "outlook"),
-    *("recorder", "proofs", "nodes"),
+    *("recorder", "proofs", "judging", "nodes"),
     *("plugin", "verbs", "cli"),
 )
 ORDER = (*STAGES, *LAYER)

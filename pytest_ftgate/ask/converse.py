@@ -2,19 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, replace
 
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.plan.call import Call
+from pytest_ftgate.ask.uses import ran
+from pytest_ftgate.plan.call import Call, Step
+from pytest_ftgate.suite.model import digest
 
-__all__ = ["Send", "converse"]
+__all__ = ["Keep", "Send", "converse"]
 
 #: What sends one request and brings its reply.
 Send = Callable[[Call], Awaitable[Reply]]
+#: What keeps the reply to one request, by the fingerprint of that request.
+Keep = Callable[[str, Reply], None]
 
 
-async def converse(call: Call, send: Send) -> Reply:
-    """Return the reply to *call*, with the passages that it was shown."""
-    reply = await send(call)
+async def converse(call: Call, send: Send, keep: Keep) -> Reply:
+    """Return the reply to *call*, with the passages that it was shown.
+
+    Args:
+        call: what is asked, with the tools that the model may call.
+        send: brings the reply to one request, kept or new.
+        keep: called once more with each reply whose tools have been run.
+    """
+    reply = await (_in_turns(call, send, keep) if call.tools else send(call))
     return replace(reply, passages=call.passages) if call.passages else reply
+
+
+async def _in_turns(call: Call, send: Send, keep: Keep) -> Reply:
+    """Ask, and run the tools that the model wants, until it answers or has had its turns."""
+    replies: list[Reply] = []
+    while True:
+        turn = _turn(call)
+        replies.append(await send(turn))
+        wanted = replies[-1].steps if replies[-1].stop == "tool" else ()
+        if not wanted or len(replies) == call.max_turns:
+            return _whole(replies, call.steps)
+        step = wanted[0]
+        if not _has_run(step):
+            step = await ran(step, call)
+            # With its results, so that after a kill no tool that acts is run twice.
+            keep(turn.fingerprint, replace(replies[-1], steps=(step,)))
+        call = replace(call, steps=(*call.steps, step))
+
+
+def _turn(call: Call) -> Call:
+    """Return the next request as a call of its own: *call* names the whole conversation."""
+    steps = [asdict(step) for step in call.steps]
+    return replace(call, fingerprint=digest([call.fingerprint, "turn", steps]))
+
+
+def _has_run(step: Step) -> bool:
+    return all(use.result or use.failed for use in step.calls)
+
+
+def _whole(replies: Sequence[Reply], steps: tuple[Step, ...]) -> Reply:
+    usage: Counter[str] = Counter()
+    for reply in replies:
+        usage.update(reply.usage)
+    last = replies[-1]
+    return replace(
+        last,
+        steps=(*steps, *last.steps),
+        usage=dict(usage),
+        seconds=sum(reply.seconds for reply in replies),
+    )

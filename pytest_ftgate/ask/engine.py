@@ -230,7 +230,7 @@ class Engine:
         if found:
             self._ledger.release(call.fingerprint)
             return found[call.fingerprint]
-        reply = await converse(call, partial(self._asked_until_answered, provider))
+        reply = await converse(call, partial(self._sent, provider), self._ledger.keep)
         # Committed before anything may use it: a kill from here on loses nothing.
         self._ledger.keep(call.fingerprint, reply)
         return reply
@@ -244,6 +244,19 @@ class Engine:
             if self._ledger.claim(call.fingerprint):
                 return await self._claimed(provider, call)
         raise ReplyError("the run ended while another process was asking this call")
+
+    async def _sent(self, provider: Provider, call: Call) -> Reply:
+        """Send one request; a turn with tools is kept by itself, so that a kill loses none."""
+        if not call.tools:
+            return await self._asked_until_answered(provider, call)
+        found = self._kept([call])
+        if found:
+            return found[call.fingerprint]
+        if call.steps and self._ending.is_set():
+            raise ReplyError("the run ended between two turns of this call")
+        reply = await self._asked_until_answered(provider, call)
+        self._ledger.keep(call.fingerprint, reply)
+        return reply
 
     async def _asked_until_answered(self, provider: Provider, call: Call) -> Reply:
         for attempt in count(1):

@@ -61,6 +61,9 @@ _MODULES = {
     "recorded": "recorded",
 }
 
+#: provider -> the extra that installs what it needs, where it has another name
+_EXTRAS = {"openai-compatible": "openai"}
+
 
 def open_provider(
     calls: Sequence[Call], environ: Mapping[str, str], others: Mapping[str, Open]
@@ -81,7 +84,12 @@ def open_provider(
     if name not in _MODULES:
         raise Unavailable(f"no plugin offers the provider {name} here")
     # Each module imports one SDK, and only the ones in use are imported.
-    module = import_module(f"pytest_ftgate.ask.providers.{_MODULES[name]}")
+    try:
+        module = import_module(f"pytest_ftgate.ask.providers.{_MODULES[name]}")
+    except ImportError as error:
+        extra = _EXTRAS.get(name, name)
+        told = f'provider {name}: {error}; pip install "pytest-ftgate[{extra}]"'
+        raise Unavailable(told) from error
     opened: Provider = module.open_provider(calls, environ)
     return opened
 

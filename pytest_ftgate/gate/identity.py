@@ -7,7 +7,6 @@ itself. Short or constrained replies prove nothing: two models may agree on a la
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
@@ -18,7 +17,7 @@ from pytest_ftgate.gate.proportion import mcnemar_midp
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan.call import Ask
 
-__all__ = ["FEWEST", "Answers", "Identity", "prove", "served_model"]
+__all__ = ["FEWEST", "Answers", "Identity", "prove"]
 
 #: Fewer replies than this show nothing.
 FEWEST = 30
@@ -78,30 +77,3 @@ def _same(these: Sequence[str], those: Sequence[str]) -> int:
 
 def _alike(one: str, other: str) -> int:
     return len(commonprefix([one, other]))  # noqa: RUF071 - by characters, as is meant
-
-
-def _undated(model: str) -> str:
-    return re.sub(r"-(20\d{6}|latest)$", "", model)
-
-
-def served_model(asks: Sequence[Ask], answers: Answers) -> Identity:
-    """Hold the model that the server says has answered against the declared one.
-
-    A dated name (``…-20251001``) answers for the undated one. A server that says nothing, as
-    local ones may, is taken at its word.
-
-    Args:
-        asks: of one model.
-        answers: what became of the calls.
-    """
-    declared = asks[0].call.model
-    replies = [answers.get(ask.call.fingerprint) for ask in asks]
-    served = {r.model for r in replies if isinstance(r, Reply) and r.model}
-    if not declared:
-        return Identity(Outcome.PASSED, "no model is declared")
-    strangers = sorted(name for name in served if _undated(name) != _undated(declared))
-    if strangers:
-        return Identity(
-            Outcome.INVALID, f"another model answered: {strangers[0]}, declared {declared}"
-        )
-    return Identity(Outcome.PASSED, f"served model: {', '.join(sorted(served)) or 'not stated'}")

@@ -14,6 +14,12 @@ from pytest_ftgate.suite.model import RateGate
 
 __all__ = ["NOTHING", "headline", "next_steps", "notes"]
 
+#: What to do about a kind of broken form, where it is not the prompt.
+_REMEDIES = {
+    "truncated": "raise max_tokens, or ask for shorter replies",
+    "refusal": "read what the model refused",
+}
+
 #: Said where a gate has no side to compare with.
 NOTHING = "nothing to compare with yet"
 _HOLDS = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}
@@ -63,7 +69,8 @@ def notes(
         yield f"{stale} accepted case{'s are' if stale != 1 else ' is'} stale: {told}"
     for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
         if column.stops[stop]:
-            yield f"{column.stops[stop]} of {column.stops.total()} replies were {word}"
+            wrong = ", which counts as wrong" if gate.kind == "accuracy" else ""
+            yield f"{column.stops[stop]} of {column.stops.total()} replies were {word}{wrong}"
     if column.missing:
         first = column.missing[0].missing[0]
         yield f"no reply to {len(column.missing)} cases; first: {first}"
@@ -91,7 +98,8 @@ def next_steps(
         yield f"a must-pass case is wrong{told}; it is the first of the lost cases above"
     elif outcome is Outcome.FAILED and gate.kind == "format" and column.faults:
         kind, count = column.faults.most_common(1)[0]
-        yield f"the commonest fault is “{kind}” ({count} replies); mend the prompt for it"
+        remedy = _REMEDIES.get(kind, "mend the prompt for it")
+        yield f"the commonest fault is “{kind}” ({count} replies); {remedy}"
     elif outcome is Outcome.FAILED:
         yield "read the lost cases above; if the drop is intended, accept it in a reviewed change"
 

@@ -138,6 +138,7 @@ class Verdict:
         faults: how often each kind of broken form occurs, before and after.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
+        facts: what is known of the variant: provider, model, digests, what the server says of it.
     """
 
     suite: str
@@ -158,6 +159,7 @@ class Verdict:
     faults_after: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def check(self) -> Check | None:

@@ -26,6 +26,7 @@ def base_of(variant: Variant) -> Variant:
         model=variant.base or variant.model,
         adapter=None,
         base=None,
+        served_model=None,
         gated=False,
     )
 

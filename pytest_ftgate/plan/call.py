@@ -85,6 +85,7 @@ class Call:
         case: the case itself, for providers that answer without a prompt.
         origin: the folder that relative names are read from.
         repeat: which of several replies to the same request this is, from 0.
+        served_as: what the server calls the model, where it is not *model*.
         runtime: settings of the machinery that do not change what is asked.
         options: settings that only the provider itself knows.
     """
@@ -110,8 +111,14 @@ class Call:
     training: Path | None = None
     origin: Path = Path()
     repeat: int = 0
+    served_as: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_last_turn(self) -> bool:
+        """Whether a model with tools must answer now."""
+        return len(self.steps) + 1 >= self.max_turns
 
     def again(self, mark: int | str) -> Call:
         """Return the same request as another call, told from others by *mark*."""

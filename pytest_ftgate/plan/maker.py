@@ -10,7 +10,8 @@ from typing import Any
 from jinja2 import TemplateError
 
 from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.plan.call import Adapter, Call
+from pytest_ftgate.plan.call import Adapter, Call, Tool
+from pytest_ftgate.plan.tools import tool
 from pytest_ftgate.suite.address import address
 from pytest_ftgate.suite.examples import most_like
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
@@ -36,6 +37,7 @@ class Maker:
         if variant.provider == "llamacpp":
             self._local()
         self.base_url = address(variant, environ)
+        self.tools = tuple(tool(reference, self.origin) for reference in variant.tools)
         self.shared = self._shared()
 
     def _local(self) -> None:
@@ -68,9 +70,16 @@ class Maker:
         rare = {
             "api_version": self.variant.api_version,
             "options": dict(self.variant.options),
+            "tools": [self._identity(one) for one in self.tools],
+            "max_turns": self.variant.max_turns if self.tools else 0,
         }
         # Only where they are there, so that all other calls keep their names.
         return shared | {key: value for key, value in rare.items() if value}
+
+    def _identity(self, one: Tool) -> list[Any]:
+        """Return all of a tool that can change a reply: what is told of it, and its code."""
+        code = source_files(one.reference, self.origin)
+        return [one.name, one.description, one.parameters, [sha256_of(path) for path in code]]
 
     def _constraint(self) -> dict[str, Any] | None:
         if self.variant.schema is not None:
@@ -127,10 +136,13 @@ class Maker:
             max_tokens=limit,
             sampling=self.sampling,
             constraint=self.shared["constraint"],
+            tools=self.tools,
+            max_turns=self.variant.max_turns if self.tools else 1,
             adapter=self.adapter,
             base_url=self.base_url,
             api_key_env=self.variant.api_key_env,
             api_version=self.variant.api_version,
+            served_as=self.variant.served_model,
             case=case if self.by_case else None,
             function=self.variant.function,
             replies=self.variant.replies,

@@ -14,7 +14,7 @@ from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["section", "summary"]
+__all__ = ["facts_of", "section", "summary"]
 
 _WIDTH = 80
 #: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
@@ -41,6 +41,12 @@ def _why(verdict: Verdict) -> Iterator[str]:
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
         yield from textwrap.wrap(sentence, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+
+
+def facts_of(verdict: Verdict) -> list[str]:
+    """Return what the record knows of the variant, a fact a line."""
+    head = [f"  {verdict.variant} is"] if verdict.facts else []
+    return [*head, *(f"    {name}: {visible(str(told))}" for name, told in verdict.facts.items())]
 
 
 def _slices(slices: Sequence[Slice]) -> list[str]:
@@ -107,12 +113,16 @@ def _against(check: Check) -> str:
 def _faults(verdict: Verdict) -> list[str]:
     if verdict.gate != "format" or not verdict.faults_after:
         return []
-    before = verdict.faults_before
+    before = verdict.faults_before if _compared(verdict) else None
     told = ", ".join(
-        f"{kind} {before.get(kind, 0)} → {count}"
+        f"{kind} {count}" if before is None else f"{kind} {before.get(kind, 0)} → {count}"
         for kind, count in sorted(verdict.faults_after.items(), key=lambda one: -one[1])
     )
-    return _wrapped(f"faults, before → now: {told}")
+    return _wrapped(f"faults{'' if before is None else ', before → now'}: {told}")
+
+
+def _compared(verdict: Verdict) -> bool:
+    return any(check.before is not None for check in verdict.checks)
 
 
 def _flips(verdict: Verdict, verbosity: int) -> list[str]:
@@ -120,8 +130,7 @@ def _flips(verdict: Verdict, verbosity: int) -> list[str]:
     if not lost:
         return []
     shown = lost[: _FLIPS.get(max(0, verbosity), len(lost))]
-    compared = any(check.before is not None for check in verdict.checks)
-    head = "passed before, fails now" if compared else "wrong"
+    head = "passed before, fails now" if _compared(verdict) else "wrong"
     more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
     lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
     return [*lines, *chain.from_iterable(_flip(flip) for flip in _varied(shown, lost))]

@@ -26,7 +26,8 @@ Scorer = Callable[[str, list[Any], Mapping[str, Any]], bool]
 def content(case: Case, reply: Reply, folder: Path) -> float | None:
     """Return how far *reply* says what *case* expects, from 0 to 1.
 
-    A refusal is wrong. Where nothing is expected the answer is None.
+    A refusal is wrong, and so is a reply that was cut off, but for skills cases: how far they let
+    a model speak is part of what they ask. Where nothing is expected the answer is None.
 
     Args:
         case: the case, with its scorer.
@@ -41,7 +42,7 @@ def content(case: Case, reply: Reply, folder: Path) -> float | None:
         return _by_function(str(rule.value), case, reply, folder)
     if case.expected is None:
         return None
-    if reply.stop == "refusal":
+    if reply.stop == "refusal" or (reply.stop == "length" and case.skill is None):
         return 0.0
     accepted = case.expected if isinstance(case.expected, list) else [case.expected]
     return float(_SCORERS[rule.kind](reply.text.strip(), accepted, rule.options))

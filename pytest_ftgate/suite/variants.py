@@ -18,6 +18,7 @@ from pytest_ftgate.suite.prompt import check_user, names
 from pytest_ftgate.suite.providers import HOSTED, PROVIDERS, UNASKED, misplaced, understands
 from pytest_ftgate.suite.shots import shots_of
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.tools import check_tools
 from pytest_ftgate.suite.yaml import Document
 
 __all__ = ["resolve_variants"]
@@ -27,7 +28,7 @@ _RUNTIME = ("slots", "threads", "context")
 #: Keys that a variant keeps as they were written.
 _PLAIN = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("base", "max_tokens", "function", "options"),
+    *("base", "max_tokens", "function", "options", "tools"),
 )
 
 
@@ -110,6 +111,7 @@ class _Resolving:
             sampling=_picked(merged, _SAMPLING),
             replies=place.file(merged.replies, "replies"),
             runtime=_picked(merged, _RUNTIME),
+            max_turns=merged.max_turns or 8,
             **{key: getattr(merged, key) for key in _PLAIN},
         )
 
@@ -169,6 +171,7 @@ class _Resolving:
         for key, message in misplaced(merged, self.own.model_fields_set):
             self.say(key, message)
         self.check_tuned(merged)
+        check_tools(self.place, merged)
         return not absent
 
     def check_function(self, provider: str) -> None:

@@ -104,6 +104,16 @@ class Api:
     queued: deque[Answer] = field(default_factory=deque)
     requests: list[dict] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    pages: dict[str, object] = field(default_factory=dict)
+
+    def completion(self, text: str | None = "ok", stop: str = "stop", **fields) -> None:
+        choice = {"index": 0, "finish_reason": stop}
+        choice["message"] = {"role": "assistant", "content": text, **fields.pop("message", {})}
+        usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+        body = {"id": "chat-1", "object": "chat.completion", "created": 1, "model": "served"}
+        body |= {"choices": [choice], "usage": usage}
+        self.raw(json.dumps(body | fields).encode(), **{"x-request-id": "req_8"})
 
     def message(self, text: str | None = "ok", stop: str = "end_turn", **fields) -> None:
         content = [] if text is None else [{"type": "text", "text": text}]
@@ -134,9 +144,17 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             sent = self.rfile.read(int(self.headers["content-length"]))
             api.requests.append(json.loads(sent))
             api.headers.append({k.lower(): v for k, v in self.headers.items()})
+            api.paths.append(self.path)
             if not api.queued:
-                api.message()
+                (api.completion if self.path.endswith("/completions") else api.message)()
             self.give(api.queued.popleft())
+
+        def do_GET(self) -> None:
+            api.paths.append(self.path)
+            page = api.pages.get(self.path)
+            status = 404 if page is None else 200
+            headers = {"content-type": "application/json"}
+            self.give(Answer(json.dumps(page or {"error": "none"}).encode(), status, headers))
 
         def give(self, answer: Answer) -> None:
             if answer.reset:

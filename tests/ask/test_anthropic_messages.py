@@ -226,6 +226,141 @@ def test_the_sdk_still_warns_of_the_deprecated_models_named_above(api):
         client.messages.create(model="claude-opus-4-5", max_tokens=1, messages=[])
 
 
+def together(calls, environ=ENVIRON) -> list[Reply]:
+    """Put *calls* to one open provider, one after the other."""
+
+    async def ask() -> list[Reply]:
+        provider = open_provider(calls, environ)
+        try:
+            return [await provider.ask(call) for call in calls]
+        finally:
+            await provider.close()
+
+    return asyncio.run(ask())
+
+
+def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(to_api, api):
+    api.error(400, "temperature: Extra inputs are not permitted")
+    calls = [to_api(text, sampling={"temperature": 0.5, "stop": ("x",)}) for text in "ab"]
+    replies = together(calls)
+
+    assert ["temperature" in request for request in api.requests] == [True, False, False]
+    assert all(request["stop_sequences"] == ["x"] for request in api.requests)
+    assert [reply.unsent for reply in replies] == [("temperature",)] * 2
+
+
+def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(to_api, api):
+    api.error(400, "temperature: must be less than or equal to 1")
+    with pytest.raises(Refused, match="less than or equal to 1"):
+        together([to_api("a", sampling={"temperature": 5.0})])
+
+
+def test_a_model_without_schemas_is_held_by_a_tool_that_it_must_use(to_api, api):
+    schema = {"type": "object", "properties": {"n": {"type": "integer", "maximum": 3}}}
+    api.error(400, "output_config.format: not supported by this model")
+    api.message(
+        stop="tool_use",
+        content=[{"type": "tool_use", "id": "t", "name": "give_the_reply", "input": {"n": 2}}],
+    )
+    (reply,) = together([to_api("a", constraint={"json_schema": schema})])
+
+    assert (reply.text, reply.stop, reply.unsent) == ('{"n": 2}', "end", ("output_config",))
+    assert api.requests[1]["tool_choice"] == {"type": "tool", "name": "give_the_reply"}
+
+
+def test_how_much_was_thought_is_counted(asked, api):
+    usage = {"input_tokens": 9, "output_tokens": 8, "output_tokens_details": {"thinking_tokens": 6}}
+    api.message(usage=usage)
+
+    assert asked(sampling={"thinking": {"type": "adaptive"}}).usage["thinking"] == 6
+    assert api.requests[0]["thinking"] == {"type": "adaptive"}
+
+
+def test_the_day_on_which_a_model_retires_is_kept_and_asked_for_once(to_api, api):
+    model = {"id": "claude-x", "type": "model", "display_name": "X", "lifecycle": "deprecated"}
+    dates = {"created_at": "2025-01-01T00:00:00Z", "retires_at": "2027-01-22T00:00:00Z"}
+    api.pages["/v1/models/claude-x"] = model | dates
+    replies = together([to_api("a"), to_api("b")])
+
+    told = {"retires": "2027-01-22", "lifecycle": "deprecated"}
+    assert [reply.facts for reply in replies] == [told, told]
+    assert api.paths.count("/v1/models/claude-x") == 1
+
+
+def test_where_a_server_lists_no_models_the_sdk_knows_what_is_deprecated(asked):
+    assert asked(model="claude-opus-4-5").facts == {"retires": "January 22nd, 2027"}
+
+
+def test_another_version_of_the_api_can_be_asked_for(asked, api):
+    asked(api_version="2023-06-01")
+
+    assert api.headers[0]["anthropic-version"] == "2023-06-01"
+
+
+# Bedrock ------------------------------------------------------------------------------------------
+
+ARN = "arn:aws:bedrock:eu-west-1:123456789012:provisioned-model/abc123"
+
+
+@pytest.fixture
+def at_bedrock(call, api, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-that-signs")
+
+    def ask(model: str = ARN, **changes) -> Reply:
+        where = {"provider": "bedrock", "base_url": api.url, "model": model}
+        return together([call("hello", **{**where, **changes})])[0]
+
+    return ask
+
+
+def test_bedrock_is_asked_for_the_arn_in_its_own_region_with_a_signature(at_bedrock, api):
+    assert at_bedrock().text == "ok"
+
+    assert api.paths == [f"/model/{ARN.replace('/', '%2F')}/invoke"]
+    signed = api.headers[0]["authorization"]
+    assert signed.startswith("AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/")
+    assert "/eu-west-1/bedrock/aws4_request" in signed
+    assert "a-secret-that-signs" not in str(api.headers)
+
+
+def test_a_tuned_model_at_bedrock_is_asked_in_the_version_that_it_knows(at_bedrock, api):
+    at_bedrock()
+
+    assert api.requests[0]["anthropic_version"] == "bedrock-2023-05-31"
+    assert "model" not in api.requests[0]
+
+
+def test_a_newer_model_at_bedrock_is_asked_in_the_version_of_the_sdk(at_bedrock, api, monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    at_bedrock("anthropic.claude-opus-5-5-v1:0")
+
+    assert api.requests[0]["anthropic_version"] > "2026"
+
+
+def test_a_bearer_token_for_bedrock_is_sent_as_one(at_bedrock, api, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "a-token")
+    at_bedrock()
+
+    assert api.headers[0]["authorization"] == "Bearer a-token"
+
+
+def test_no_credentials_for_bedrock_deny_the_variant_with_the_remedy(at_bedrock, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(Denied, match="set AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK"):
+        # The SDK remembers what it found for a region.
+        at_bedrock(ARN.replace("eu-west-1", "us-west-2"))
+
+
+def test_a_model_at_bedrock_without_a_region_is_unavailable_with_the_remedy(at_bedrock):
+    with pytest.raises(Unavailable, match="set AWS_REGION"):
+        at_bedrock("anthropic.claude-opus-5-5-v1:0")
+
+
 def test_a_key_that_is_not_set_is_named(call):
     made = call(provider="anthropic", model="claude-x", api_key_env="TEAM_KEY")
     with pytest.raises(Unavailable, match="the key of claude-x is missing: set TEAM_KEY"):
@@ -254,9 +389,9 @@ def engine(ledger, monkeypatch):
 
 @pytest.fixture
 def to_api(call, api):
-    def make(text: str):
+    def make(text: str, **changes):
         where = {"base_url": api.url, "api_key_env": "TEAM_KEY"}
-        return call(text, provider="anthropic", model="claude-x", **where)
+        return call(text, **{"provider": "anthropic", "model": "claude-x", **where, **changes})
 
     return make
 

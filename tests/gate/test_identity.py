@@ -1,7 +1,8 @@
 import pytest
 
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.gate.identity import prove, served_model
+from pytest_ftgate.gate.claims import served_model
+from pytest_ftgate.gate.identity import prove
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.suite.model import Case

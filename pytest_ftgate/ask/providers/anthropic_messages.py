@@ -1,16 +1,23 @@
-"""Anthropic's Messages API through its own SDK."""
+"""The Messages API through Anthropic's own SDK: at Anthropic, at Bedrock, at servers like them."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 import anthropic
-from anthropic import AsyncAnthropic
+from anthropic import AsyncAnthropic, AsyncAnthropicBedrock
+from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
 
+from pytest_ftgate.ask.learned import Learned
+from pytest_ftgate.ask.providers.block_shape import step_of, tools_of, turns_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
@@ -31,6 +38,12 @@ _HOPELESS = (401, 402, 403, 404)
 _PASSING = (408, 409, 429)
 #: The body that the SDK hands on where it has no argument for a setting.
 _IN_BODY = ("temperature", "top_p")
+#: How the API calls what a suite calls otherwise.
+_NAMES = {"stop": "stop_sequences", "output_config": "output_format"}
+#: The tool that a reply is asked for through where a model takes no schema for replies.
+_REPLY = "give_the_reply"
+#: ARNs of models that were tuned.
+_TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
 
 
 class Messages:
@@ -38,8 +51,11 @@ class Messages:
 
     concurrency = 16
 
-    def __init__(self, client: AsyncAnthropic) -> None:
+    def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
         self._client = client
+        self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
+        self._learned = Learned()
+        self._facts: asyncio.Task[Mapping[str, str]] | None = None
 
     def serves(self, call: Call) -> bool:
         """Serve every call that comes to the same address, key and model."""
@@ -53,9 +69,27 @@ class Messages:
             Refused: the request itself is wrong.
             Denied: credentials, spend limit, unknown model.
         """
-        start = time.perf_counter()
+        facts = await self._told(call.model)
+        while True:
+            request = _request(call, self._learned)
+            start = time.perf_counter()
+            try:
+                message = await self._created(request)
+            except Refused as error:
+                if not self._learn(str(error), call):
+                    raise
+                continue
+            reply = _reply(message, time.perf_counter() - start)
+            return replace(reply, facts=facts, unsent=self._learned.unsent(_declared(call)))
+
+    def _learn(self, said: str, call: Call) -> bool:
+        sent = [key for key in _declared(call) if self._learned.takes(key)]
+        ours = [key for key, name in _NAMES.items() if name in said]
+        return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
+
+    async def _created(self, request: dict[str, Any]) -> Message:
         try:
-            message = await self._client.messages.create(**_request(call))
+            message = await self._client.messages.create(**request)
         except anthropic.APIStatusError as error:
             raise _from_status(error) from error
         except anthropic.APIResponseValidationError as error:
@@ -65,51 +99,100 @@ class Messages:
         except json.JSONDecodeError as error:
             raise Transient(f"the body is cut off or no JSON: {error}") from error
         except anthropic.AnthropicError as error:
-            raise Denied(_without_key(str(error))) from error
-        except TypeError as error:
-            # The SDK says with a TypeError that it found no credentials.
-            if "authentication" in str(error):
-                raise Denied(_without_key(str(error))) from error
+            raise Denied(_without_key(str(error), self._provider)) from error
+        except (TypeError, RuntimeError) as error:
+            # The SDK says with a TypeError, and for AWS with another, that it found no credentials.
+            if "authentication" in str(error) or "credentials" in str(error):
+                raise Denied(_without_key(str(error), self._provider)) from error
             raise
         if not isinstance(message, Message) or message.usage is None:
             raise Transient(f"the body is no message: {str(message)[:80]!r}")
-        return _reply(message, time.perf_counter() - start)
+        return message
+
+    async def _told(self, model: str) -> Mapping[str, str]:
+        """Return what the server says of the model; asked once, and never a reason to fail."""
+        if self._facts is None:
+            self._facts = asyncio.create_task(self._ask_about(model))
+        return await self._facts
+
+    async def _ask_about(self, model: str) -> Mapping[str, str]:
+        known = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)
+        told = {"retires": known} if known else {}
+        if not isinstance(self._client, AsyncAnthropic):
+            return told
+        try:
+            found = await self._client.models.retrieve(model)
+        except (anthropic.AnthropicError, ValueError, TypeError):
+            return told
+        when: Any = getattr(found, "retires_at", None)
+        told |= {"retires": when.date().isoformat()} if hasattr(when, "date") else {}
+        stage = getattr(found, "lifecycle", None)
+        return told | ({"lifecycle": stage} if stage and stage != "active" else {})
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
 
-def _without_key(said: str) -> str:
+def _without_key(said: str, provider: str = "anthropic") -> str:
+    wanted = "ANTHROPIC_API_KEY"
+    if provider == "bedrock":
+        wanted = "AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK or credentials that boto3 finds"
     return (
-        f"{said.splitlines()[0]}\n  set ANTHROPIC_API_KEY, or judge what is recorded "
+        f"{said.splitlines()[0]}\n  set {wanted}, or judge what is recorded "
         "with --ftgate-replies=recorded"
     )
 
 
-def _request(call: Call) -> dict[str, Any]:
+def _declared(call: Call) -> list[str]:
+    return [*call.sampling, *(["output_config"] if call.constraint else [])]
+
+
+def _request(call: Call, learned: Learned) -> dict[str, Any]:
     system = "\n\n".join(text for role, text in call.messages if role == "system")
-    sampling = dict(call.sampling)
-    output: dict[str, Any] = {}
-    if "effort" in sampling:
-        output["effort"] = sampling["effort"]
-    if call.constraint:
-        schema = anthropic.transform_schema(dict(call.constraint["json_schema"]))
-        output["format"] = {"type": "json_schema", "schema": schema}
-    turns = [{"role": role, "content": text} for role, text in call.messages if role != "system"]
+    sampling = learned.taken(call.sampling)
+    output = {"effort": sampling["effort"]} if "effort" in sampling else {}
+    native, forced = _held(call, learned)
     # The model goes into the body itself: named as the argument, a deprecated one makes the SDK
     # warn, and under -W error a warning is an exception that no call survives.
     body = {"model": call.model, **{key: sampling[key] for key in _IN_BODY if key in sampling}}
     request: dict[str, Any] = {
         "model": "",
         "max_tokens": call.max_tokens,
-        "messages": turns,
+        "messages": turns_of(call),
+        "tools": tools_of(call) or None,
         "system": system or None,
         "stop_sequences": list(sampling["stop"]) if "stop" in sampling else None,
-        "output_config": output or None,
-        "extra_body": body,
+        "thinking": sampling.get("thinking"),
+        "output_config": {**output, **native} or None,
+        **forced,
+        **_versioned(call, body),
     }
     return {key: value for key, value in request.items() if value is not None}
+
+
+def _held(call: Call, learned: Learned) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what holds a reply to its schema: natively, or a tool that the model must use."""
+    if call.constraint is None:
+        return {}, {}
+    schema = anthropic.transform_schema(dict(call.constraint["json_schema"]))
+    # A model that has tools of its own cannot be made to use another one.
+    if learned.takes("output_config") or call.tools:
+        return {"format": {"type": "json_schema", "schema": schema}}, {}
+    tool = {"name": _REPLY, "description": "Give the reply.", "input_schema": schema}
+    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": _REPLY}}
+
+
+def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
+    """Put the version of the API where the address reads it: a header, or at Bedrock the body."""
+    version = call.api_version
+    if call.provider != "bedrock":
+        headers = {"anthropic-version": version} if version else None
+        return {"extra_body": body, "extra_headers": headers}
+    # What can be fine-tuned there are older models, which take no newer version than this.
+    if version is None and _TUNED.search(call.model):
+        version = "bedrock-2023-05-31"
+    return {"extra_body": body | ({"anthropic_version": version} if version else {})}
 
 
 def _from_status(error: anthropic.APIStatusError) -> Exception:
@@ -136,13 +219,22 @@ def _reply(message: Any, seconds: float) -> Reply:
         "cache_read": usage.cache_read_input_tokens or 0,
         "cache_write": usage.cache_creation_input_tokens or 0,
     }
+    thought = getattr(usage.output_tokens_details, "thinking_tokens", None)
+    counts |= {"thinking": thought} if thought else {}
+    step = step_of(message.content)
+    text = "".join(block.text for block in message.content if block.type == "text")
+    stop = _STOPS.get(message.stop_reason or "", "end")
+    forced = [use for use in step.calls if use.name == _REPLY] if step else []
+    if forced:
+        text, stop, step = json.dumps(forced[0].arguments), "end", None
     return Reply(
-        text="".join(block.text for block in message.content if block.type == "text"),
-        stop=_STOPS.get(message.stop_reason or "", "end"),
+        text=text,
+        stop=stop,
         model=message.model,
         usage=counts,
         seconds=seconds,
         request_id=getattr(message, "_request_id", None),
+        steps=(step,) if step else (),
     )
 
 
@@ -154,17 +246,32 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
     """
     call = calls[0]
     options: dict[str, Any] = {"max_retries": 0}
-    if call.api_key_env is not None:
-        key = environ.get(call.api_key_env)
-        if not key:
-            raise Unavailable(
-                f"the key of {call.model} is missing: set {call.api_key_env}, "
-                "or judge what is recorded with --ftgate-replies=recorded"
-            )
-        options["api_key"] = key
     if call.base_url:
         options["base_url"] = call.base_url
     try:
-        return Messages(AsyncAnthropic(**options))
-    except anthropic.AnthropicError as error:
-        raise Unavailable(_without_key(str(error))) from error
+        if call.provider == "bedrock":
+            return Messages(_bedrock(call, options, environ))
+        return Messages(AsyncAnthropic(**options, **_key(call, environ)))
+    except (anthropic.AnthropicError, ValueError) as error:
+        raise Unavailable(_without_key(str(error), call.provider)) from error
+
+
+def _key(call: Call, environ: Mapping[str, str]) -> dict[str, Any]:
+    if call.api_key_env is None:
+        return {}
+    key = environ.get(call.api_key_env)
+    if not key:
+        raise Unavailable(
+            f"the key of {call.model} is missing: set {call.api_key_env}, "
+            "or judge what is recorded with --ftgate-replies=recorded"
+        )
+    return {"api_key": key}
+
+
+def _bedrock(call: Call, options: dict[str, Any], environ: Mapping[str, str]) -> Any:
+    if find_spec("boto3") is None and not environ.get("AWS_BEARER_TOKEN_BEDROCK"):
+        raise Unavailable('provider bedrock needs boto3: pip install "pytest-ftgate[bedrock]"')
+    # An ARN says where its model is: arn:aws:bedrock:us-west-2:…
+    if call.model.startswith("arn:"):
+        options = options | {"aws_region": call.model.split(":")[3]}
+    return AsyncAnthropicBedrock(**options)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from functools import cached_property
+from hashlib import sha256
+from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from pytest_ftgate.ask.providers.adapter import adapter_facts
+from pytest_ftgate.ask.providers.chat_shape import messages_of, step_of, tools_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Adapter, Call
@@ -22,6 +31,12 @@ _CONTEXT = 2048
 _STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
 #: Part of the message with which the engine says that a prompt is too long.
 _TOO_LONG = "exceed_context_size"
+_TOOLLESS = (
+    "the chat template of {} has no place for tools, so llama.cpp would leave them out; "
+    "use weights whose template has one"
+)
+#: Seconds that the engine in this process may take to tell what its model can do.
+_PATIENCE = 60.0
 
 
 class LlamaCpp:
@@ -66,6 +81,25 @@ class LlamaCpp:
         except RuntimeError as error:
             raise Unavailable(f"llama.cpp cannot load {self._model}: {error}") from error
 
+    @cached_property
+    def _told(self) -> Mapping[str, Any]:
+        """What the engine says of the model that it has loaded."""
+        address = urlsplit(self._server.listening_address)
+        with closing(HTTPConnection(address.netloc, timeout=_PATIENCE)) as connection:
+            connection.request("GET", "/props")
+            told: dict[str, Any] = json.load(connection.getresponse())
+        return told
+
+    @property
+    def _knows_tools(self) -> bool:
+        """Whether the model's chat template has a place for tools; else they are left out."""
+        return bool(self._told["chat_template_caps"]["supports_tools"])
+
+    def _facts(self, call: Call) -> dict[str, str]:
+        template = sha256(self._told["chat_template"].encode()).hexdigest()
+        adapter = adapter_facts(call.adapter.path) if call.adapter else {}
+        return {"chat template sha256": template, **adapter}
+
     def serves(self, call: Call) -> bool:
         """Serve calls to the same weights, with no adapter or one that is loaded."""
         digests = [adapter.sha256 for adapter in self._adapters]
@@ -76,9 +110,12 @@ class LlamaCpp:
         """Answer one call.
 
         Raises:
-            Refused: the request cannot be answered, such as a prompt too long for the context.
+            Refused: the request cannot be answered, such as a prompt too long for the context, or
+                tools that the model would never see.
             Transient: the engine failed.
         """
+        if call.tools and not self._knows_tools:
+            raise Refused(_TOOLLESS.format(Path(self._model).name))
         loop = asyncio.get_running_loop()
         request = self._request(call)
         answer = self._server.handle_chat_completions
@@ -89,7 +126,8 @@ class LlamaCpp:
             except ValueError as error:
                 # So the engine says that it cannot read a request, such as a schema that is none.
                 raise Refused(str(error)) from error
-            return self._reply(raw, time.perf_counter() - start)
+            reply = self._reply(raw, time.perf_counter() - start)
+        return replace(reply, facts=self._facts(call))
 
     def _request(self, call: Call) -> dict[str, Any]:
         # Every adapter is named: an empty list would leave all of them switched on.
@@ -99,7 +137,8 @@ class LlamaCpp:
             for i, loaded in enumerate(self._adapters)
         ]
         return {
-            "messages": [{"role": role, "content": text} for role, text in call.messages],
+            "messages": messages_of(call),
+            **({"tools": tools_of(call)} if call.tools else {}),
             "max_tokens": call.max_tokens,
             **call.sampling,
             # Repeats of a sampled reply must differ, and be the same in the next run.
@@ -112,6 +151,7 @@ class LlamaCpp:
         if "error" in raw:
             raise self._error(raw["error"])
         choice, usage = raw["choices"][0], raw.get("usage", {})
+        step = step_of(choice["message"])
         return Reply(
             text=choice["message"].get("content") or "",
             stop=_STOPS.get(choice.get("finish_reason"), "end"),
@@ -120,6 +160,7 @@ class LlamaCpp:
                 "output": usage.get("completion_tokens", 0),
             },
             seconds=seconds,
+            steps=(step,) if step else (),
         )
 
     def _error(self, error: Mapping[str, Any]) -> Exception:

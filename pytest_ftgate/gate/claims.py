@@ -1,0 +1,186 @@
+"""What a server says and shows of itself, held against what the suite declares.
+
+Servers drop what they do not know without a word: an adapter, a schema, a seed. What can be read
+off their replies is read off; what cannot be proven is said, and blocks nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.gate.identity import FEWEST, Answers, Identity
+from pytest_ftgate.gate.verdict import Outcome
+from pytest_ftgate.plan.call import Ask, Call
+from pytest_ftgate.score.form import validator
+
+__all__ = ["facts", "held", "lineage", "notices", "sampled", "served_model"]
+
+#: A schema that is in force is broken by no whole reply; so many may be an engine's own slips.
+_SLIPS = 0.05
+#: What servers promise of a schema is its structure; they may leave these to the model.
+_LEFT_TO_THE_MODEL = (
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength"),
+    *("maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems", "minProperties"),
+    *("maxProperties", "contains", "default"),
+)
+#: Keys under which names stand that are no keywords.
+_NAMED = ("properties", "patternProperties", "$defs", "definitions")
+
+
+def _undated(model: str) -> str:
+    return re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|latest)$", "", model)
+
+
+def _replies(asks: Sequence[Ask], answers: Answers) -> Iterator[tuple[Ask, Reply]]:
+    for ask in asks:
+        answer = answers.get(ask.call.fingerprint)
+        if isinstance(answer, Reply):
+            yield ask, answer
+
+
+def served_model(asks: Sequence[Ask], answers: Answers) -> Identity:
+    """Hold the model that the server says has answered against the declared one.
+
+    A dated name (``…-20251001``) answers for the undated one. A server that says nothing, as
+    local ones may, is taken at its word, and so is one that is asked for an ARN.
+
+    Args:
+        asks: of one model.
+        answers: what became of the calls.
+    """
+    call = asks[0].call
+    declared = call.served_as or call.model
+    served = {reply.model for _, reply in _replies(asks, answers) if reply.model}
+    if not declared or declared.startswith("arn:"):
+        return Identity(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
+    strangers = sorted(name for name in served if _undated(name) != _undated(declared))
+    if strangers:
+        told = f"another model answered: {strangers[0]}, declared {declared}"
+        return Identity(Outcome.INVALID, told)
+    return Identity(Outcome.PASSED, f"served model: {', '.join(sorted(served)) or 'not stated'}")
+
+
+def lineage(base: str, asks: Sequence[Ask], answers: Answers) -> Identity:
+    """Hold the parent that the server lists for a tuned model against the declared base.
+
+    Args:
+        base: the declared one.
+        asks: of the tuned model.
+        answers: what became of the calls.
+    """
+    parents = {reply.facts.get("parent", "") for _, reply in _replies(asks, answers)} - {""}
+    strangers = sorted(name for name in parents if _undated(name) != _undated(base))
+    if strangers:
+        told = f"the server lists {strangers[0]} as its parent, declared base {base}"
+        return Identity(Outcome.INVALID, told)
+    return Identity(Outcome.PASSED, f"parent: {', '.join(sorted(parents)) or 'not stated'}")
+
+
+def held(asks: Sequence[Ask], answers: Answers) -> Identity:
+    """Tell whether replies were held to the schema or the labels that the server was sent.
+
+    Args:
+        asks: of one variant.
+        answers: what became of the calls.
+    """
+    whole = [
+        (ask.call, reply)
+        for ask, reply in _replies(asks, answers)
+        if ask.call.constraint and reply.stop == "end"
+    ]
+    broken = [reply for call, reply in whole if not _keeps(call, reply.text)]
+    told = f"the schema is broken in {len(broken)} of {len(whole)} whole replies"
+    if len(broken) > _SLIPS * len(whole):
+        return Identity(Outcome.INVALID, f"{told}: the server did not hold the model to it")
+    if broken:
+        return Identity(Outcome.INCONCLUSIVE, told)
+    return Identity(Outcome.PASSED, told)
+
+
+def _keeps(call: Call, text: str) -> bool:
+    constraint = call.constraint or {}
+    if "choice" in constraint:
+        return text.strip() in constraint["choice"]
+    checker = validator(json.dumps(_structure(constraint["json_schema"])))
+    try:
+        return bool(checker.is_valid(json.loads(text)))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _structure(schema: Any, *, named: bool = False) -> Any:
+    """Return *schema* without what a server may leave to the model."""
+    if isinstance(schema, list):
+        return [_structure(one) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    return {
+        key: value if key in ("enum", "const") else _structure(value, named=key in _NAMED)
+        for key, value in schema.items()
+        if named or key not in _LEFT_TO_THE_MODEL
+    }
+
+
+def sampled(asks: Sequence[Ask], answers: Answers) -> Identity:
+    """Tell whether a temperature above 0 shows: repeats of a case then differ now and then.
+
+    Args:
+        asks: of one variant.
+        answers: what became of the calls.
+    """
+    texts: dict[str, list[str]] = defaultdict(list)
+    for ask, reply in _replies(asks, answers):
+        if ask.call.constraint is None and ask.call.sampling.get("temperature"):
+            texts[ask.case.id].append(reply.text)
+    # A label is the same at every temperature; only longer texts can show that they were drawn.
+    drawn = [own for own in texts.values() if len(own) > 1 and len(own[0].split()) > 4]  # noqa: PLR2004
+    if len(drawn) >= FEWEST and all(len(set(own)) == 1 for own in drawn):
+        declared = asks[0].call.sampling["temperature"]
+        told = f"temperature {declared:g} shows no effect: {len(drawn)} cases have equal repeats"
+        return Identity(Outcome.INCONCLUSIVE, told)
+    return Identity(Outcome.PASSED, "")
+
+
+def notices(asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:
+    """Yield what the server would not take, and when the model retires: said, never blocking."""
+    replies = [reply for _, reply in _replies(asks, answers)]
+    model = asks[0].call.model if asks else ""
+    for setting in sorted({name for reply in replies for name in reply.unsent}):
+        told = f"{model} takes no {setting}; the replies came without it"
+        yield Identity(Outcome.INCONCLUSIVE, told)
+    for date in sorted({reply.facts["retires"] for reply in replies if "retires" in reply.facts}):
+        yield Identity(Outcome.INCONCLUSIVE, f"{model} retires on {date}")
+
+
+def facts(asks: Sequence[Ask], answers: Answers) -> dict[str, str]:
+    """Return what a record should know of the variant that gave the replies.
+
+    Args:
+        asks: of one variant.
+        answers: what became of the calls.
+    """
+    if not asks:
+        return {}
+    call, replies = asks[0].call, [reply for _, reply in _replies(asks, answers)]
+    told = {
+        "provider": call.provider,
+        # Where local weights lie is a fact of this machine alone.
+        "model": Path(call.model).name if call.provider == "llamacpp" else call.model,
+        "address": call.base_url or "",
+        "API version": call.api_version or "",
+        "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),
+        "sampling": ", ".join(f"{key} {value}" for key, value in call.sampling.items()),
+        "not taken": ", ".join(sorted({name for reply in replies for name in reply.unsent})),
+    }
+    if call.adapter:
+        told["adapter"] = f"{call.adapter.path.name} x {call.adapter.scale:g}"
+        told["adapter sha256"] = call.adapter.sha256
+    for reply in replies:
+        told |= reply.facts
+    return {key: value for key, value in told.items() if value}

@@ -1,0 +1,64 @@
+"""The tools that a variant declares, held to what can be known before any is imported."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from pytest_ftgate.errors import Fault, did_you_mean
+from pytest_ftgate.suite.declared import DeclaredVariant
+from pytest_ftgate.suite.model import Case, Variant
+from pytest_ftgate.suite.place import Place
+from pytest_ftgate.suite.source import Source
+
+__all__ = ["NONE", "check_expected", "check_tools"]
+
+#: What a case expects where no tool is to be called.
+NONE = "none"
+#: Names as APIs take them.
+_REFERENCE = re.compile(r"[^\W\d][\w.]*:[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def check_tools(place: Place, merged: DeclaredVariant) -> None:
+    """Note what is wrong with the tools of one variant."""
+    own = place.own.model_fields_set
+    if "tools" in own:
+        for message in _faults(merged.tools):
+            place.say("tools", message)
+    if "max_turns" in own and not merged.tools:
+        place.say("max_turns", "max_turns without tools: a model is asked once; remove it")
+    held = merged.response_schema and merged.provider == "llamacpp"
+    if merged.tools and held and own & {"tools", "response_schema", "provider"}:
+        told = "llama.cpp holds replies to a schema or lets them use tools; remove one"
+        place.say("tools" if "tools" in own else "response_schema", told)
+
+
+def _faults(tools: tuple[str, ...]) -> Iterator[str]:
+    for written in tools:
+        if not _REFERENCE.fullmatch(written):
+            yield f'tools: "{written}" names no function; write "module:function"'
+    names = Counter(written.partition(":")[2] for written in tools)
+    if NONE in names:
+        yield f"tools: a tool cannot be called {NONE}, which cases expect where none is called"
+    for name, count in names.items():
+        if name and count > 1:
+            yield f"tools: {count} are called {name}, so a model cannot tell them apart; rename one"
+
+
+def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str, Variant]) -> None:
+    """Note each case that expects a tool that no variant has; it would be wrong for ever."""
+    known = {tool.partition(":")[2] for one in variants.values() for tool in one.tools}
+    for case in cases if known else ():
+        for name in _expected(case):
+            if name not in (NONE, *known):
+                near = did_you_mean(name, known) or f"; tools: {', '.join(sorted(known))}"
+                path, _, line = case.where.rpartition(":")
+                told = f'expected "{name}" is a tool of no variant{near}'
+                source.faults.append(Fault(path, int(line), told))
+
+
+def _expected(case: Case) -> Iterator[str]:
+    if case.score.kind == "tool_call" and case.expected is not None:
+        answers = case.expected if isinstance(case.expected, list) else [case.expected]
+        yield from (one["name"] if isinstance(one, Mapping) else str(one) for one in answers)

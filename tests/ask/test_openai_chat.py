@@ -1,0 +1,270 @@
+"""OpenAI's SDK against chat completions on loopback, and against llama.cpp's own server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+
+import pytest
+
+from pytest_ftgate.ask.providers.openai_chat import open_provider
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
+
+KEY = "sk-very-secret-0123456789"
+ENVIRON = {"TEAM_KEY": KEY}
+SCHEMA = {
+    "type": "object",
+    "properties": {"label": {"enum": ["a", "b"]}},
+    "required": ["label"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def no_credentials_around(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def together(calls, environ=None) -> list[Reply]:
+    """Put *calls* to one open provider, one after the other."""
+
+    async def ask() -> list[Reply]:
+        provider = open_provider(calls, environ or ENVIRON)
+        try:
+            return [await provider.ask(call) for call in calls]
+        finally:
+            await provider.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture
+def made(call, api):
+    def make(text: str = "hello", **changes):
+        where = {"base_url": f"{api.url}/v1", "api_key_env": "TEAM_KEY"}
+        return call(text, **{"provider": "openai-compatible", "model": "m", **where, **changes})
+
+    return make
+
+
+@pytest.fixture
+def asked(made):
+    return lambda text="hello", **changes: together([made(text, **changes)])[0]
+
+
+def test_a_completion_becomes_a_reply(asked, api):
+    details = {"prompt_tokens_details": {"cached_tokens": 4}}
+    details |= {"completion_tokens_details": {"reasoning_tokens": 5}}
+    usage = {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16}
+    api.completion("Grüße", usage=usage | details)
+    reply = asked()
+
+    assert (reply.text, reply.stop, reply.model) == ("Grüße", "end", "served")
+    assert reply.usage == {"input": 5, "output": 7, "cache_read": 4, "thinking": 5}
+    assert reply.request_id == "req_8"
+    assert reply.seconds > 0
+
+
+def test_the_request_holds_what_the_call_says_and_nothing_else(asked, api):
+    turns = (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c"))
+    asked(messages=turns, max_tokens=7)
+
+    assert api.requests == [
+        {
+            "model": "m",
+            "max_tokens": 7,
+            "messages": [{"role": role, "content": text} for role, text in turns],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sampling", "sent"),
+    [
+        ({"temperature": 0.0, "top_p": 0.5}, {"temperature": 0.0, "top_p": 0.5}),
+        ({"stop": ["END"]}, {"stop": ["END"]}),
+        ({"effort": "low"}, {"reasoning_effort": "low"}),
+    ],
+    ids=["plain", "stop", "effort"],
+)
+def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
+    asked(sampling=sampling)
+
+    assert sent.items() <= api.requests[0].items()
+
+
+def test_repeats_of_a_seeded_call_have_seeds_of_their_own(made, api):
+    together([made(sampling={"seed": 7}), made(sampling={"seed": 7}, repeat=2)])
+
+    assert [request["seed"] for request in api.requests] == [7, 9]
+
+
+def test_a_schema_is_sent_as_it_stands(asked, api):
+    asked(constraint={"json_schema": SCHEMA})
+
+    held = api.requests[0]["response_format"]
+    assert (held["type"], held["json_schema"]["strict"]) == ("json_schema", True)
+    assert held["json_schema"]["schema"] == SCHEMA
+
+
+def test_a_server_without_schemas_is_held_by_a_strict_tool(made, api):
+    api.error(400, "invalid_request_error: response_format is not supported by this model")
+    function = {"name": "give_the_reply", "arguments": '{"label": "a"}'}
+    call = {"id": "c1", "type": "function", "function": function}
+    api.completion(None, "tool_calls", message={"tool_calls": [call]})
+    (reply,) = together([made(constraint={"json_schema": SCHEMA})])
+
+    assert (json.loads(reply.text), reply.stop) == ({"label": "a"}, "end")
+    assert reply.unsent == ("response_format",)
+    tool = api.requests[1]["tools"][0]["function"]
+    assert (tool["parameters"], tool["strict"]) == (SCHEMA, True)
+    assert api.requests[1]["tool_choice"]["function"]["name"] == "give_the_reply"
+
+
+def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(made, api):
+    api.error(400, "invalid_request_error: temperature is not supported with this model")
+    replies = together([made(text, sampling={"temperature": 0.5, "top_p": 0.9}) for text in "ab"])
+
+    assert [sorted(request) for request in api.requests] == [
+        ["max_tokens", "messages", "model", "temperature", "top_p"],
+        ["max_tokens", "messages", "model", "top_p"],
+        ["max_tokens", "messages", "model", "top_p"],
+    ]
+    assert [reply.unsent for reply in replies] == [("temperature",), ("temperature",)]
+
+
+def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(asked, api):
+    api.error(400, "invalid_request_error: temperature must be less than 2")
+    with pytest.raises(Refused, match="less than 2"):
+        asked(sampling={"temperature": 5.0})
+    assert len(api.requests) == 1
+
+
+def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, api):
+    api.error(400, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
+    together([made(text, max_tokens=5) for text in "ab"])
+
+    assert [request.get("max_completion_tokens") for request in api.requests] == [None, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("said", "means"),
+    [
+        ("stop", "end"),
+        ("length", "length"),
+        ("content_filter", "refusal"),
+        ("a_later_invention", "end"),
+    ],
+)
+def test_the_reason_for_stopping_is_told(asked, api, said, means):
+    api.completion("x", said)
+
+    assert asked().stop == means
+
+
+def test_a_refusal_is_told_apart_from_an_answer(asked, api):
+    api.completion(None, message={"refusal": "I cannot help with that."})
+    reply = asked()
+
+    assert (reply.text, reply.stop) == ("I cannot help with that.", "refusal")
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_trouble_that_passes_is_worth_another_call(asked, api, status):
+    api.error(status, "trouble", retry_after="7")
+    with pytest.raises(Transient, match=str(status)) as caught:
+        asked()
+    assert caught.value.retry_after == 7.0
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_what_every_call_will_meet_denies_the_variant(asked, api, status):
+    api.error(status, "never")
+    with pytest.raises(Denied, match=f"{status} .*never"):
+        asked()
+
+
+def test_an_account_without_money_denies_the_variant_although_its_status_is_a_limit(asked, api):
+    error = {"message": "You exceeded your quota", "code": "insufficient_quota", "type": "x"}
+    api.raw(json.dumps({"error": error}).encode(), 429)
+    with pytest.raises(Denied, match="quota"):
+        asked()
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_wrong_request_is_refused_alone(asked, api, status):
+    api.error(status, "invalid_request_error")
+    with pytest.raises(Refused) as caught:
+        asked()
+    assert not isinstance(caught.value, Denied)
+
+
+def test_a_lost_connection_is_worth_another_call(asked, api):
+    api.reset()
+    with pytest.raises(Transient, match="no connection"):
+        asked()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}', b"<html>hi</html>"],
+    ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "page"],
+)
+def test_a_body_that_is_no_completion_is_worth_another_call(asked, api, body):
+    api.raw(body)
+    with pytest.raises(Transient, match="the body"):
+        asked()
+
+
+def test_the_key_goes_where_the_call_says(asked, api):
+    asked()
+
+    assert api.headers[0]["authorization"] == f"Bearer {KEY}"
+
+
+def test_openais_own_key_never_goes_to_an_address_that_a_suite_names(made, api):
+    together([made(api_key_env=None)], {"OPENAI_API_KEY": KEY})
+
+    assert KEY not in api.headers[0].get("authorization", "")
+
+
+def test_a_key_that_is_not_set_is_named(made):
+    with pytest.raises(Unavailable, match="the key of m is missing: set TEAM_KEY"):
+        open_provider([made()], {})
+
+
+# What the server says of its models --------------------------------------------------------------
+
+
+def test_the_parent_and_the_root_of_an_adapter_are_kept_and_asked_for_once(made, api):
+    rows = [{"id": "base", "root": "org/base"}, {"id": "m", "parent": "base", "root": "/lora/m"}]
+    api.pages["/v1/models"] = {"object": "list", "data": rows}
+    replies = together([made("a"), made("b")])
+
+    assert [reply.facts for reply in replies] == [{"parent": "base", "root": "/lora/m"}] * 2
+    assert api.paths.count("/v1/models") == 1
+
+
+def test_the_digest_behind_a_tag_is_kept(asked, api):
+    api.pages["/v1/models"] = {"data": [{"id": "m:latest", "owned_by": "library"}]}
+    api.pages["/api/tags"] = {"models": [{"name": "m:latest", "digest": "abc123"}]}
+
+    assert asked().facts == {"digest": "abc123"}
+
+
+def test_the_day_on_which_a_model_is_shut_down_is_kept(asked, api):
+    api.pages["/v1/models"] = {"data": [{"id": "m", "root": "r", "shutdown_date": "2027-01-14"}]}
+
+    assert asked().facts == {"root": "r", "retires": "2027-01-14"}
+
+
+@pytest.mark.parametrize("page", [None, [], {"data": None}, {"data": [{}]}, "no"])
+def test_a_server_that_lists_no_models_answers_all_the_same(asked, api, page):
+    api.pages["/v1/models"] = page
+
+    assert (asked().text, asked().facts) == ("ok", {})

@@ -1,0 +1,113 @@
+"""Five servers that do not do what was asked of them: five things in the report, no pass."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from chat_server import Said, chat_server
+
+#: Runs in this process forget what they imported, and this SDK is slow to import anew.
+
+LABEL = '{"type": "object", "properties": {"label": {"enum": ["billing", "refund"]}}, '
+LABEL += '"required": ["label"], "additionalProperties": false}'
+
+ASKED, LABELS = ("the invoice", "my money back"), ("billing", "refund")
+
+SUITE = f"""\
+cases: tickets.cases.jsonl
+reply: {{format: {{json_schema: {LABEL}}}, score: contains}}
+variants:
+  current:
+    {{provider: openai-compatible, base_url_env: SERVER, model: honest, response_schema: true}}
+  VARIANT
+gates: {{accuracy: {{min: 0.5, max_drop: 0.2}}, format: {{min: 0.5}}}}
+"""
+
+
+def answer(request):
+    """Answer rightly where a ticket is asked about, by the model's own manner."""
+    asked = request["messages"][-1]["content"]
+    right = json.dumps({"label": "refund" if "money" in asked else "billing"})
+    match request["model"]:
+        case "prose":
+            return Said(f"I think that the label should be {right}.")
+        case "stand-in":
+            return Said(right, model="something-smaller")
+        case "prude":
+            return Said("", stop="content_filter")
+        case "mute":
+            return Said(right[:12], stop="length")
+        case _:
+            return Said(right if "icket" in asked else f"A long answer to: {asked}")
+
+
+@pytest.fixture
+def judged(desk, monkeypatch):
+    """Judge one variant of the suite, and return what the run came to and what it printed."""
+
+    def judge(keys: str, models=None):
+        rows = [
+            {"id": f"t{n}", "input": f"Ticket {n}: {ASKED[n % 2]}", "expected": LABELS[n % 2]}
+            for n in range(20)
+        ]
+        desk.write_rows("tickets.cases.jsonl", rows)
+        text = SUITE.replace("VARIANT", f"tested: {{like: current, {keys}}}")
+        desk.path("tickets.ftgate.yaml").write_text(text, "utf-8")
+        with chat_server(answer, models) as server:
+            monkeypatch.setenv("SERVER", server.url)
+            result = desk.run("-vv")
+        # Lines are wrapped at the width of the terminal.
+        return result, " ".join(result.stdout.str().split())
+
+    return judge
+
+
+def test_an_honest_server_passes(judged):
+    result, _ = judged("temperature: 0")
+
+    result.assert_outcomes(passed=4)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("model: tuned, base: honest", "replies no different from the base model's"),
+        ("model: prose", "the schema is broken in 20 of 20 whole replies"),
+        ("model: stand-in", "another model answered: something-smaller, declared stand-in"),
+    ],
+    ids=["ignores-the-adapter", "ignores-the-schema", "serves-another-model"],
+)
+def test_a_variant_that_is_not_what_it_claims_is_invalid_with_its_reason(judged, keys, told):
+    result, printed = judged(keys)
+
+    result.assert_outcomes(passed=2, errors=2)
+    assert f"not what it claims: {told}" in printed
+
+
+@pytest.mark.parametrize(
+    ("model", "told"), [("prude", "refused"), ("mute", "cut off by max_tokens")]
+)
+def test_what_a_server_withholds_is_wrong_and_shown_apart(judged, model, told):
+    result, printed = judged(f"model: {model}")
+
+    result.assert_outcomes(passed=2, failed=2)
+    assert f"20 of 20 replies were {told}" in printed
+    kind = {"prude": "refusal", "mute": "truncated"}[model]
+    assert f"faults: {kind} 20" in printed
+
+
+def test_a_tuned_model_whose_parent_is_another_one_is_invalid(judged):
+    rows = [{"id": "tuned", "parent": "something-else", "root": "/lora/tuned"}]
+    result, printed = judged("model: tuned, base: honest", rows)
+
+    result.assert_outcomes(passed=2, errors=2)
+    assert "the server lists something-else as its parent, declared base honest" in printed
+
+
+def test_a_model_that_is_about_to_retire_is_named_and_judged(judged):
+    rows = [{"id": "honest", "root": "r", "shutdown_date": "2027-01-14"}]
+    result, printed = judged("temperature: 0", rows)
+
+    result.assert_outcomes(passed=4)
+    assert "honest retires on 2027-01-14" in printed

@@ -1,0 +1,78 @@
+"""A server of chat completions on loopback that answers, and misbehaves, as a test says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+@dataclass(slots=True)
+class Said:
+    """What the server says: the text, why it stopped, and which model it claims to be."""
+
+    text: str
+    stop: str = "stop"
+    model: str | None = None
+
+
+Answer = Callable[[dict[str, Any]], Said]
+
+
+@dataclass(slots=True)
+class ChatServer:
+    """The running server, and the requests that came."""
+
+    url: str
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+
+def body_of(said: Said, request: dict[str, Any]) -> bytes:
+    message = {"role": "assistant", "content": said.text}
+    choice = {"index": 0, "finish_reason": said.stop, "message": message}
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
+    body = {"id": "chat-1", "object": "chat.completion", "created": 1, "choices": [choice]}
+    return json.dumps(body | {"model": said.model or request["model"], "usage": usage}).encode()
+
+
+@contextmanager
+def chat_server(answer: Answer, models: list[dict[str, Any]] | None = None) -> Iterator[ChatServer]:
+    """Serve chat completions by *answer*, and list *models* where it is given."""
+    told = ChatServer(url="")
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            told.requests.append(request)
+            self.give(200, body_of(answer(request), request))
+
+        def do_GET(self) -> None:
+            listed = models is not None and self.path == "/v1/models"
+            self.give(200 if listed else 404, json.dumps({"data": models or []}).encode())
+
+        def give(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            """Be silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    told.url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield told
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
