@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
 from pytest_ftgate.plan.asks import base_of, probes, skills, task, varies
@@ -33,7 +34,7 @@ class Asks:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._asks: dict[tuple[str, str, str], tuple[Ask, ...]] = {}
+        self._asks: dict[tuple[str, str, str], tuple[Ask, ...] | FtgateError] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
         """Return the looks of a gate, the last of which takes in all that may be asked."""
@@ -76,17 +77,32 @@ class Asks:
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
-        key = (suite.name, variant.name, "task")
-        if key not in self._asks:
-            self._asks[key] = task(suite, variant, self._environ, _most_repeats(suite))
-        return tuple(ask for ask in self._asks[key] if look.takes(ask.case.id, ask.repeat))
+        asks = self._once(
+            (suite.name, variant.name, "task"),
+            lambda: task(suite, variant, self._environ, _most_repeats(suite)),
+        )
+        return tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat))
 
     def skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         """Return skills cases put to the model of *variant* alone."""
-        key = (suite.name, variant.name, "skills")
+        return self._once(
+            (suite.name, variant.name, "skills"),
+            lambda: skills(suite, variant, cases, self._environ),
+        )
+
+    def _once(
+        self, key: tuple[str, str, str], made: Callable[[], tuple[Ask, ...]]
+    ) -> tuple[Ask, ...]:
+        """Return what *made* makes; its failure too is met once, for a team's function costs."""
         if key not in self._asks:
-            self._asks[key] = skills(suite, variant, cases, self._environ)
-        return self._asks[key]
+            try:
+                self._asks[key] = made()
+            except FtgateError as error:
+                self._asks[key] = error
+        found = self._asks[key]
+        if isinstance(found, FtgateError):
+            raise found
+        return found
 
 
 def _most_repeats(suite: Suite) -> int:

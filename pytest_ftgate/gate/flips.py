@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pytest_ftgate.gate.retrieval import answered_in, passages, retrieves
 from pytest_ftgate.gate.side import Array, Side, aligned
 from pytest_ftgate.gate.verdict import Flip
 from pytest_ftgate.score.sheet import Column, Row
@@ -56,11 +57,14 @@ def flips(before: Column | None, after: Column, told: Turned) -> tuple[Flip, ...
         after: the variant.
         told: which cases turned.
     """
+    found = retrieves(after)
     ranked = [(key, True) for key in told.lost] + [(key, False) for key in told.gained]
-    return tuple(_flip(before, after.rows[key], lost=lost) for key, lost in ranked[:MOST])
+    return tuple(
+        _flip(before, after.rows[key], lost=lost, found=found) for key, lost in ranked[:MOST]
+    )
 
 
-def _flip(before: Column | None, row: Row, *, lost: bool) -> Flip:
+def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
     old = before.rows.get(row.case.id) if before else None
     expected = row.case.expected
     broken = next((score.broken for score in row.scores if score.broken), None)
@@ -74,6 +78,8 @@ def _flip(before: Column | None, row: Row, *, lost: bool) -> Flip:
         now=_text(row),
         why=f"{broken.kind}: {broken.detail}".rstrip(": ") if broken else "",
         skill=row.case.skill or "",
+        passages=passages(row),
+        answered_in=answered_in(row) if found else None,
     )
 
 

@@ -12,6 +12,7 @@ from pytest_ftgate.gate.looks import Look, levels
 from pytest_ftgate.gate.macro import macro_drop, macro_floor
 from pytest_ftgate.gate.must import must_pass
 from pytest_ftgate.gate.point import point
+from pytest_ftgate.gate.retrieval import missed
 from pytest_ftgate.gate.risks import ALARM, MOST_MISSING, Levels
 from pytest_ftgate.gate.sentences import NOTHING, headline, next_steps, notes
 from pytest_ftgate.gate.side import Side, side
@@ -122,7 +123,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         gained=len(told.gained),
         faults_before=dict(sides.baseline.faults),
         faults_after=dict(column.faults),
-        notes=tuple(notes(gate, column, checks, look, stale)),
+        notes=(*notes(gate, column, checks, look, stale), *missed(gate, sides.shown, told.lost)),
         next=tuple(next_steps(gate, outcome, check, column, look)),
     )
 

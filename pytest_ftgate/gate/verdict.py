@@ -84,6 +84,9 @@ class Flip:
     Attributes:
         lost: True where it held before and is gone now.
         why: how the reply's form is broken, where it is.
+        passages: source and first words of what was retrieved for it.
+        answered_in: the first passage that holds the answer, from 1; 0 for none; None where
+            nothing is retrieved or where it would say nothing.
     """
 
     case: str
@@ -95,6 +98,8 @@ class Flip:
     now: str
     why: str = ""
     skill: str = ""
+    passages: tuple[str, ...] = ()
+    answered_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

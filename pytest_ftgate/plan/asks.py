@@ -53,7 +53,7 @@ def task(
 
     Raises:
         SuiteFaults: a template cannot be rendered for a case.
-        Unavailable: weights, an address or a function are not here.
+        Unavailable: weights, an address or a function are not here, or nothing can be retrieved.
     """
     make = Maker(suite, variant, environ)
     repeats = repeats if varies(variant) else 1

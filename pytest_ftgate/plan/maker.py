@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -11,11 +12,13 @@ from jinja2 import TemplateError
 
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.plan.call import Adapter, Call, Tool
+from pytest_ftgate.plan.passages import Passages, put_before
+from pytest_ftgate.plan.retrieve import retrieved
 from pytest_ftgate.plan.tools import tool
 from pytest_ftgate.suite.address import address
 from pytest_ftgate.suite.examples import most_like
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
-from pytest_ftgate.suite.prompt import render
+from pytest_ftgate.suite.prompt import PASSAGES, names, render
 from pytest_ftgate.suite.reference import source_files
 from pytest_ftgate.weights import find, sha256_of
 
@@ -95,8 +98,9 @@ class Maker:
 
         Raises:
             SuiteFaults: a template cannot be rendered for it.
+            Unavailable: nothing can be retrieved for it.
         """
-        values = {"input": case.input, "id": case.id, "tags": case.tags, **case.vars}
+        values = self._values(case)
         try:
             system = render(self.variant.system, values) if self.variant.system else None
             asked = case.messages or (("user", render(self.variant.user, values)),)
@@ -105,7 +109,25 @@ class Maker:
             message = f'variant "{self.variant.name}": the prompt fails for this case: {error}'
             raise SuiteFaults(self.suite.name, [Fault(path, int(line), message)]) from error
         head = (("system", system),) if system else ()
-        return (*head, *self._shots(case), *asked)
+        return (*head, *self._shots(case), *self._with_passages(case, asked))
+
+    @cached_property
+    def _passages(self) -> Mapping[str, Passages]:
+        retrieve = self.variant.retrieve
+        return retrieved(retrieve, self.suite.cases, self.origin) if retrieve else {}
+
+    def _values(self, case: Case) -> dict[str, Any]:
+        """Return what templates see; what is retrieved hides a case's own var of that name."""
+        own = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
+        found = self._passages.get(case.id)
+        return own if found is None else {**own, PASSAGES: found}
+
+    def _with_passages(self, case: Case, asked: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        """Put the passages before what is asked, unless a template has a place for them."""
+        templates = (self.variant.system or "", "" if case.messages else self.variant.user)
+        if case.id not in self._passages or any(PASSAGES in names(text) for text in templates):
+            return asked
+        return put_before(self._passages[case.id], asked)
 
     def _shots(self, case: Case) -> Iterable[Turn]:
         variant = self.variant
@@ -138,6 +160,7 @@ class Maker:
             constraint=self.shared["constraint"],
             tools=self.tools,
             max_turns=self.variant.max_turns if self.tools else 1,
+            passages=self._passages.get(case.id, ()),
             adapter=self.adapter,
             base_url=self.base_url,
             api_key_env=self.variant.api_key_env,

@@ -13,7 +13,7 @@ from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.reference import function
 
-__all__ = ["Scorer", "broke", "content", "said_label"]
+__all__ = ["Scorer", "broke", "content", "said_label", "stands_in"]
 
 # A sign right after a digit or a letter is a dash: "10-12".
 _NUMBER = re.compile(r"(?:(?<!\w)[-+−])?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)")
@@ -46,6 +46,19 @@ def content(case: Case, reply: Reply, folder: Path) -> float | None:
         return 0.0
     accepted = case.expected if isinstance(case.expected, list) else [case.expected]
     return float(_SCORERS[rule.kind](reply.text.strip(), accepted, rule.options))
+
+
+def stands_in(case: Case, texts: Iterable[str]) -> list[bool] | None:
+    """Return for each text whether an answer that *case* expects stands in it.
+
+    None where that would say nothing: a label or a number need not stand in what it is drawn from.
+    """
+    answers = case.expected if isinstance(case.expected, list) else [case.expected]
+    quotable = case.score.kind in ("exact", "contains", "regex", "python")
+    if not quotable or not all(isinstance(answer, str) for answer in answers):
+        return None
+    find = _regex if case.score.kind == "regex" else _contains
+    return [find(" ".join(text.split()), answers, {}) for text in texts]
 
 
 def broke(reference: str, case: Case, error: BaseException) -> BaseException:

@@ -24,8 +24,7 @@ from pytest_ftgate.suite.rules import Rule, read_schema
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
-__all__ = ["Row", "case_files", "in_place", "rows", "skill_cases", "to_cases"]
-
+__all__ = ["Row", "in_place", "rows", "skill_cases", "to_cases"]
 
 _CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 
@@ -37,18 +36,6 @@ class Row(NamedTuple):
     line: int
     value: Any
     written: Mapping[Where, str] = {}
-
-
-def case_files(source: Source, pattern: str, line: int, what: str = "cases") -> list[Path]:
-    """Return the files that *pattern* names, a path or a glob relative to the suite."""
-    if not any(mark in pattern for mark in "*?["):
-        path = source.find(pattern, line, what)
-        return [path] if path else []
-    found = (path.resolve() for path in source.path.parent.glob(pattern))
-    paths = sorted(p for p in found if p.is_file() and p.is_relative_to(source.root))
-    if not paths:
-        source.say(line, f"{what}: no file matches {pattern}")
-    return paths
 
 
 def rows(source: Source, path: Path, line: int = 0) -> Iterator[Row]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StrictBool, Tag
 
 from pytest_ftgate.suite.rules import Expected, Format, Score
 
 __all__ = [
+    "BRANCHES",
     "LATER",
     "Count",
     "DeclaredAccuracy",
@@ -37,6 +38,13 @@ Number = Annotated[float, Field(strict=True, ge=0)]
 
 #: Keys that are part of the suite file but whose work is not built yet.
 LATER: dict[str, JsonValue] = {"later": True}
+
+#: What a value that may be a mapping or text is taken for; no part of its place in the file.
+BRANCHES = ("<mapping>", "<text>")
+
+
+def _branch(value: Any) -> str:
+    return BRANCHES[isinstance(value, str)]
 
 
 def _later(default: Any = None) -> Any:
@@ -101,6 +109,13 @@ class DeclaredRetrieve(_Declared):
     chunk: Annotated[int, Field(strict=True, ge=20)] = 120
 
 
+#: Files, or a function. What is wrong with one is told of it alone, and not of the other too.
+_Retrieve = Annotated[
+    Annotated[DeclaredRetrieve, Tag(BRANCHES[0])] | Annotated[str, Tag(BRANCHES[1])],
+    Discriminator(_branch),
+]
+
+
 class DeclaredVariant(_Declared):
     """One way of answering the cases."""
 
@@ -123,7 +138,7 @@ class DeclaredVariant(_Declared):
     training_data: str | None = None
     examples: DeclaredExamples | None = None
     response_schema: StrictBool | str | None = None
-    retrieve: DeclaredRetrieve | str | None = None
+    retrieve: _Retrieve | None = None
     tools: tuple[str, ...] = ()
     max_turns: Count | None = None
     # how to sample

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
-from pytest_ftgate.suite.cases import case_files, in_place, rows, to_cases
-from pytest_ftgate.suite.declared import DeclaredSuite
+from pytest_ftgate.suite.cases import in_place, rows, to_cases
+from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
@@ -76,7 +76,7 @@ def _placed(document: Document, error: ValidationError) -> dict[Where, dict[str,
     """Return one error for each place of the file; a union of types brings one for each type."""
     placed: dict[Where, dict[str, Any]] = {}
     for one in error.errors():
-        where: Where = tuple(one["loc"])
+        where: Where = tuple(part for part in one["loc"] if part not in BRANCHES)
         while where and where not in document.lines and one["type"] != "missing":
             where = where[:-1]
         placed[where] = {**one, "loc": where}
@@ -216,7 +216,7 @@ def _cases(
     if isinstance(document.value["cases"], list):
         found = in_place(source.path, document, ("cases",))
     else:
-        paths = case_files(source, str(declared.cases), line)
+        paths = source.files(str(declared.cases), line, "cases")
         found = (row for path in paths for row in rows(source, path, line))
     cases = to_cases(source, found, reply)
     if not cases and len(source.faults) == before:

@@ -13,7 +13,10 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.source import Source
 
-__all__ = ["check_user", "names", "render", "written"]
+__all__ = ["PASSAGES", "check_user", "names", "render", "written"]
+
+#: The name by which a template places what was retrieved; whether it may is a variant's matter.
+PASSAGES = "passages"
 
 # keep_trailing_newline is off: a prompt file ends with a newline that is no part of the prompt.
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
@@ -24,6 +27,7 @@ def _compile(text: str) -> Template:
     return _environment.from_string(text)
 
 
+@lru_cache(maxsize=256)
 def names(text: str) -> frozenset[str]:
     """Return the names that the template *text* takes from its case.
 
@@ -67,6 +71,6 @@ def check_user(
         source.say(line, f"{what}: not a template: {error}")
         return
     offered = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
-    for name in sorted(wanted - offered) if cases else ():
+    for name in sorted(wanted - offered - {PASSAGES}) if cases else ():
         near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
         source.say(line, f'{what}: no case has "{name}"{near}')

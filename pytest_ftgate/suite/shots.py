@@ -9,7 +9,7 @@ from pytest_ftgate.suite.declared import DeclaredExamples
 from pytest_ftgate.suite.examples import chosen, twins
 from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn
 from pytest_ftgate.suite.place import Place
-from pytest_ftgate.suite.prompt import render
+from pytest_ftgate.suite.prompt import PASSAGES, render
 
 __all__ = ["shots_of"]
 
@@ -41,7 +41,8 @@ def _turns(place: Place, shot: Case, user: str) -> tuple[Turn, ...]:
         place.say("examples", f'example {shot.where} has no "expected", so nothing to show')
         return ()
     answer = shot.expected[0] if isinstance(shot.expected, list) else shot.expected
-    values = {"input": shot.input, "id": shot.id, "tags": shot.tags, **shot.vars}
+    # An example is shown without passages, wherever the template has a place for them.
+    values = {"input": shot.input, "id": shot.id, "tags": shot.tags, PASSAGES: "", **shot.vars}
     try:
         asked = shot.messages or (("user", render(user, values)),)
     except TemplateError as error:

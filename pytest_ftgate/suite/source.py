@@ -47,11 +47,34 @@ class Source:
         folder = self.name(self.path.parent)
         if not anywhere and not path.is_relative_to(self.root):
             self.say(line, f"{what}: {written} lies outside {self.root}; move it below")
+        elif path.is_dir():
+            self.say(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file():
             self.say(line, f"{what}: {written} does not exist (looked in {folder}/)")
         else:
             return path
         return None
+
+    def files(self, pattern: str, line: int, what: str) -> list[Path]:
+        """Return the files that *pattern* names, a path or a glob, or note that there is none.
+
+        Args:
+            pattern: as it stands in the suite, relative to the suite's folder.
+            line: where it stands.
+            what: the key it is the value of.
+        """
+        if not any(mark in pattern for mark in "*?["):
+            path = self.find(pattern, line, what)
+            return [path] if path else []
+        try:
+            found = {path.resolve() for path in self.path.parent.glob(pattern)}
+        except (NotImplementedError, ValueError) as error:
+            self.say(line, f"{what}: {pattern} is no glob: {error}; write one such as docs/**/*.md")
+            return []
+        paths = sorted(p for p in found if p.is_file() and p.is_relative_to(self.root))
+        if not paths:
+            self.say(line, f"{what}: no file matches {pattern}")
+        return paths
 
     def text(self, path: Path, line: int, what: str) -> str | None:
         """Return the content of *path*, or note why it cannot be read."""

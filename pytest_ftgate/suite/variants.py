@@ -14,8 +14,9 @@ from pytest_ftgate.suite.declared import DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, ReplyRules, Variant
 from pytest_ftgate.suite.place import Place
-from pytest_ftgate.suite.prompt import check_user, names
+from pytest_ftgate.suite.prompt import PASSAGES, check_user, names
 from pytest_ftgate.suite.providers import HOSTED, PROVIDERS, UNASKED, misplaced, understands
+from pytest_ftgate.suite.retrieve import retrieve_of
 from pytest_ftgate.suite.shots import shots_of
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.tools import check_tools
@@ -106,6 +107,7 @@ class _Resolving:
             pool=tuple(shots) if similar else (),
             similar=similar,
             **self.constraint(merged),
+            retrieve=retrieve_of(place, merged, (system, user), self.cases),
             adapter=place.file(merged.adapter, "adapter", anywhere=True),
             training_data=place.file(merged.training_data, "training_data"),
             sampling=_picked(merged, _SAMPLING),
@@ -222,7 +224,7 @@ class _Resolving:
             say(getattr(error, "lineno", 0) or 0, f"not a template: {error}", path)
             return
         offered = {"input", "id", "tags", *(key for case in self.cases for key in case.vars)}
-        for name in sorted(wanted - offered) if self.cases else ():
+        for name in sorted(wanted - offered - {PASSAGES}) if self.cases else ():
             number = next((i for i, t in enumerate(text.split("\n"), 1) if name in t), 0)
             near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
             say(number, f'no case has "{name}"{near}', path)

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ScorerError, Unavailable
-from pytest_ftgate.score.content import content
+from pytest_ftgate.score.content import content, stands_in
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rules import Rule
 
@@ -147,3 +147,26 @@ def test_a_number_that_is_no_score_is_an_error(tmp_path, name):
 def test_a_function_that_is_not_there_is_unavailable(tmp_path):
     with pytest.raises(Unavailable, match='no function "haf"; did you mean "half"'):
         marked(tmp_path, "haf")
+
+
+# Where the answer stands ---------------------------------------------------------------------
+
+STANDS = [
+    ("exact", "14 days", [True, False]),
+    ("exact", ["a week", "14 days"], [True, False]),
+    ("contains", ["14 days", "three"], [True, True]),
+    ("regex", r"\d+ days", [True, False]),
+    ("python", "14 DAYS", [True, False]),
+    ("contains", "4 days", [False, False]),
+    ("choice", "refund", None),
+    ("numeric", "14", None),
+    ("python", 14, None),
+    ("python", None, None),
+]
+
+
+@pytest.mark.parametrize(("kind", "expected", "found"), STANDS)
+def test_an_answer_is_looked_for_where_it_could_be_quoted(kind, expected, found):
+    case = Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=Rule(kind))
+
+    assert stands_in(case, ["Within **14\ndays**.", "Or three."]) == found

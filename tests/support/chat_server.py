@@ -39,6 +39,11 @@ def body_of(said: Said, request: dict[str, Any]) -> bytes:
     return json.dumps(body | {"model": said.model or request["model"], "usage": usage}).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    #: As many as come at once; with fewer places the kernel turns some away.
+    request_queue_size = 128
+
+
 @contextmanager
 def chat_server(answer: Answer, models: list[dict[str, Any]] | None = None) -> Iterator[ChatServer]:
     """Serve chat completions by *answer*, and list *models* where it is given."""
@@ -66,7 +71,7 @@ def chat_server(answer: Answer, models: list[dict[str, Any]] | None = None) -> I
         def log_message(self, *arguments: object) -> None:
             """Be silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     told.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import anthropic
+import httpx2
 from anthropic import AsyncAnthropic, AsyncAnthropicBedrock
 from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
@@ -94,8 +95,9 @@ class Messages:
             raise _from_status(error) from error
         except anthropic.APIResponseValidationError as error:
             raise Transient(f"the body cannot be read: {error}") from error
-        except anthropic.APIConnectionError as error:
-            raise Transient(f"no connection: {error.__cause__ or error}") from error
+        # The SDK lets through what goes wrong while it reads a body.
+        except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
+            raise Transient(f"no connection: {error.__cause__ or error!r}") from error
         except json.JSONDecodeError as error:
             raise Transient(f"the body is cut off or no JSON: {error}") from error
         except anthropic.AnthropicError as error:
@@ -122,7 +124,7 @@ class Messages:
             return told
         try:
             found = await self._client.models.retrieve(model)
-        except (anthropic.AnthropicError, ValueError, TypeError):
+        except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError):
             return told
         when: Any = getattr(found, "retires_at", None)
         told |= {"retires": when.date().isoformat()} if hasattr(when, "date") else {}

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
 import openai
 from openai import AsyncOpenAI
 
@@ -116,8 +117,9 @@ class Chat:
             raise _from_status(error) from error
         except openai.APIResponseValidationError as error:
             raise Transient(f"the body cannot be read: {error}") from error
-        except openai.APIConnectionError as error:
-            raise Transient(f"no connection: {error.__cause__ or error}") from error
+        # The SDK lets through what goes wrong while it reads a body.
+        except (openai.APIConnectionError, httpx2.HTTPError) as error:
+            raise Transient(f"no connection: {error.__cause__ or error!r}") from error
         except json.JSONDecodeError as error:
             raise Transient(f"the body is cut off or no JSON: {error}") from error
         except openai.OpenAIError as error:
@@ -147,7 +149,7 @@ class Chat:
         try:
             body: Any = await self._client.get(url, cast_to=object)
             found = {str(row[key]).removesuffix(":latest"): dict(row) for row in body[rows]}
-        except (openai.OpenAIError, ValueError, KeyError, TypeError):
+        except (openai.OpenAIError, httpx2.HTTPError, ValueError, KeyError, TypeError):
             return {}
         return found.get(model.removesuffix(":latest"), {})
 

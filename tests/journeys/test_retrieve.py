@@ -1,0 +1,162 @@
+"""A variant looks things up: what is really sent, and whom to blame for what is lost."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import sklearn.feature_extraction.text  # noqa: F401
+
+# Runs in this process forget what they imported, and this takes a second each time.
+
+REFUNDS = "# Refunds\n\nMoney for ticket is returned within 14 days.\n\n# Plants\n\nFerns.\n"
+LATE = "# Parcels\n\nA late ticket is looked into.\n\n# Ferns\n\nThey like shade.\n"
+GATES = "{accuracy: {max_drop: 0.05}}"
+RAG = "{{provider: anthropic, model: served, base_url: '{url}', retrieve: {retrieve}}}"
+FINDER = """\
+from pathlib import Path
+
+ASKED = Path(__file__).with_name("found.txt")
+
+def find(case):
+    with ASKED.open("a") as stream:
+        stream.write(case.id + "\\n")
+    return PASSAGES
+"""
+
+
+@pytest.fixture
+def library(desk, api, monkeypatch):
+    """Write a suite whose variant *rag* is answered on loopback, always with *ok*."""
+    for name in [name for name in os.environ if name.startswith(("ANTHROPIC_", "AWS_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-loopback")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    desk.path("docs").mkdir()
+    desk.path("docs/refunds.md").write_text(REFUNDS, "utf-8")
+    desk.path("docs/parcels.md").write_text(LATE, "utf-8")
+
+    def written(retrieve='{from: "docs/*.md", top: 4}', *, passages="[]"):
+        desk.path("finder.py").write_text(FINDER.replace("PASSAGES", passages), "utf-8")
+        desk.expected = {n: "14 days" if n < 10 else "5 years" for n in range(desk.cases)}
+        variants = {
+            "current": "{provider: recorded, replies: current.jsonl}",
+            "rag": RAG.format(url=api.url, retrieve=retrieve),
+        }
+        desk.suite_of(variants, GATES)
+        suite = desk.path("tickets.ftgate.yaml")
+        lines = [line for line in suite.read_text().split("\n") if not line.startswith("reply:")]
+        suite.write_text("\n".join(lines), "utf-8")
+        replies = [{"id": f"t{n:03}", "text": desk.label(n)} for n in range(desk.cases)]
+        desk.write_rows("current.jsonl", replies)
+        return desk
+
+    desk.cases = 60
+    return written
+
+
+def test_the_passages_are_really_sent(library, api):
+    library().run().assert_outcomes(passed=1, failed=1)
+
+    sent = {request["messages"][0]["content"] for request in map(plainly, api.requests)}
+    assert len(sent) == 60
+    assert all(one.startswith("These passages may help to answer:\n\n[1] docs/") for one in sent)
+    assert all("returned within 14 days" in one and "Ferns" not in one for one in sent)
+
+
+def plainly(request):
+    """Return a request with its content as text, which the API takes as blocks as well."""
+    return {
+        **request,
+        "messages": [
+            {**turn, "content": content if isinstance(content, str) else content[0]["text"]}
+            for turn in request["messages"]
+            for content in [turn["content"]]
+        ],
+    }
+
+
+def test_a_lost_case_shows_what_was_retrieved_and_whether_the_answer_is_in_it(library):
+    result = library().run()
+
+    result.stdout.fnmatch_lines(
+        [
+            "    t000  Ticket 0: help",
+            "      │ expected  14 days",
+            "      │ before    14 days",
+            "      │ now       ok",
+            "      │ passages  docs/parcels.md: # Parcels A late ticket is looked into.",
+            "      │           docs/refunds.md: # Refunds Money for ticket is returned …",
+            "      │           the answer is in passage 2 of 2",
+        ],
+        consecutive=True,
+    )
+
+
+def test_lost_cases_that_no_passage_could_answer_are_counted(library):
+    result = library().run("-vv")
+
+    told = "  note: retrieval: the expected answer stands in no passage for 50 of 60 lost"
+    result.stdout.fnmatch_lines([told, "    t010 *", "*the answer is in none of the 2 passages"])
+
+
+def test_only_two_passages_are_shown_and_more_words_show_all(library):
+    passages = '[{"source": f"page {n}", "text": "words"} for n in range(5)]'
+
+    few = library('"finder:find"', passages=passages).run()
+    every = library('"finder:find"', passages=passages).run("-vv")
+
+    few.stdout.no_fnmatch_line("*page 2*")
+    few.stdout.fnmatch_lines(["*none of the 5 passages"])
+    every.stdout.fnmatch_lines(["      │           page 4: words"])
+
+
+def test_a_case_for_which_nothing_was_found_says_so(library):
+    passages = "['words'] if case.id == 't000' else []"
+
+    result = library('"finder:find"', passages=passages).run()
+
+    result.stdout.fnmatch_lines(["    t001 *", "      │ passages  none was found"])
+
+
+@pytest.mark.parametrize("words", ["", "-vv"])
+def test_what_a_passage_says_does_not_act(library, words):
+    nasty = r'[{"source": "\x1b[2J", "text": "::error::owned\r\n::error::owned \u202e"}]'
+
+    result = library('"finder:find"', passages=nasty).run("--color=no", *filter(None, [words]))
+
+    shown = result.stdout.str()
+    assert r"\x1b[2J" in shown
+    assert not [line for line in result.outlines if line.lstrip().startswith("::")]
+    assert not {"\x1b", "\u202e"} & set(shown)
+
+
+def test_a_function_is_asked_once_for_each_case_and_again_when_a_plan_is_shown(library):
+    desk = library('"finder:find"', passages="['words']")
+    desk.run("--ftgate-plan")
+    desk.run()
+
+    asked = desk.path("found.txt").read_text().split()
+    assert sorted(asked) == sorted([f"t{n:03}" for n in range(60)] * 2)
+
+
+def test_a_function_that_breaks_is_an_error_of_its_variant_and_is_not_called_again(library):
+    desk = library('"finder:find"', passages="{}['price'] if case.id == 't003' else []")
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    said = "raised KeyError: 'price' for case t003 (tickets.cases.jsonl:4)"
+    result.stdout.fnmatch_lines([f"rag: retrieve: finder:find {said}"])
+    assert desk.path("found.txt").read_text().split() == ["t000", "t001", "t002", "t003"]
+
+
+def test_a_plan_counts_what_the_passages_add(library):
+    tokens = []
+    for retrieve in ("{from: docs/refunds.md}", '"finder:find"'):
+        plan = library(retrieve, passages="['words ' * 4000]").run("--ftgate-plan")
+        row = next(line for line in plan.outlines if line.startswith("  rag "))
+        tokens.append(int(row.split()[-2]))
+
+    # Six thousand tokens for each of sixty cases, about.
+    assert 340 < tokens[1] - tokens[0] < 380
