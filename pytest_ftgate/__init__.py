@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.ask.provider import Provider
     from pytest_ftgate.ask.reply import Reply
     from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
-    from pytest_ftgate.plan.call import Call
+    from pytest_ftgate.plan.call import Call, Step, ToolCall
 
 __all__ = [
     "Call",
@@ -16,13 +16,15 @@ __all__ = [
     "Provider",
     "Refused",
     "Reply",
+    "Step",
+    "ToolCall",
     "Transient",
     "Unavailable",
     "__version__",
 ]
 
 _HOMES = {
-    "Call": "plan.call",
+    **dict.fromkeys(("Call", "Step", "ToolCall"), "plan.call"),
     "Provider": "ask.provider",
     "Reply": "ask.reply",
     **dict.fromkeys(("Denied", "Refused", "Transient", "Unavailable"), "errors"),

@@ -170,6 +170,35 @@ def test_several_processes_know_the_provider(gateway):
     assert len(gateway.asked()) == len(set(gateway.asked())) == 2 * gateway.cases
 
 
+#: Looks the customer up before it answers.
+WITH_TOOLS = """\
+from pytest_ftgate import Provider, Reply, Step, ToolCall
+
+class House(Provider):
+    async def ask(self, call):
+        if not call.steps:
+            wanted = ToolCall(name=call.tools[0].name, arguments={"said": call.messages[-1][1]})
+            return Reply(text="", stop="tool", steps=(Step("", (wanted,)),))
+        return Reply(text=call.steps[0].calls[0].result)
+
+def pytest_ftgate_providers():
+    return {"house": House}
+"""
+TOOL = """\
+def kind_of(said: str) -> str:
+    \"\"\"Return the kind of a ticket.\"\"\"
+    return ("billing", "refund")[int(said.split()[1].strip(":")) % 2]
+"""
+
+
+def test_a_model_behind_it_may_use_tools(desk):
+    desk.path("conftest.py").write_text(WITH_TOOLS, "utf-8")
+    desk.path("desk_tools.py").write_text(TOOL, "utf-8")
+    desk.suite_of({"current": '{provider: house, model: m, tools: ["desk_tools:kind_of"]}'})
+
+    desk.run().assert_outcomes(passed=1)
+
+
 @pytest.fixture
 def installed(desk, monkeypatch):
     """A desk with a distribution that has been installed, whose plugin offers *house*."""
