@@ -84,6 +84,7 @@ class Flip:
     Attributes:
         lost: True where it held before and is gone now.
         why: how the reply's form is broken, where it is.
+        called_before, called: the uses of tools on either side, each in one line.
     """
 
     case: str
@@ -95,6 +96,8 @@ class Flip:
     now: str
     why: str = ""
     skill: str = ""
+    called_before: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

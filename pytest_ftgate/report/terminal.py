@@ -9,6 +9,7 @@ from itertools import chain
 
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, odds
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
@@ -124,7 +125,7 @@ def _flips(verdict: Verdict, verbosity: int) -> list[str]:
     head = "passed before, fails now" if compared else "wrong"
     more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
     lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
-    return [*lines, *chain.from_iterable(_flip(flip) for flip in _varied(shown, lost))]
+    return [*lines, *chain.from_iterable(_flip(one, verbosity) for one in _varied(shown, lost))]
 
 
 def _varied(shown: Sequence[Flip], lost: Sequence[Flip]) -> list[Flip]:
@@ -141,14 +142,16 @@ def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
         yield from enumerate(group)
 
 
-def _flip(flip: Flip) -> Iterator[str]:
+def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     asked = visible(flip.shown).replace("\n", " ")
     room = _WIDTH - 6 - len(flip.case) - 2
     yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
     yield from quoted("expected", flip.expected, indent=6, lines=2)
-    if flip.before:
+    if flip.before or flip.called_before:
         yield from quoted("before", flip.before, indent=6, lines=3)
+    yield from calls(flip.called_before, verbosity)
     yield from quoted("now", flip.now, indent=6, lines=3)
+    yield from calls(flip.called, verbosity)
     if flip.why:
         yield from quoted("fault", flip.why, indent=6, lines=2)
 
