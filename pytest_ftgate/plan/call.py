@@ -64,10 +64,16 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One turn of a model that used tools: what it said, and the uses it made."""
+    """One turn of a model that used tools: what it said, and the uses it made.
+
+    Attributes:
+        blocks: the turn in the provider's own form, where it wants more of it back than text and
+            uses, such as signed thinking.
+    """
 
     text: str
     calls: tuple[ToolCall, ...]
+    blocks: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

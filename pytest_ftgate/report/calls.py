@@ -12,7 +12,7 @@ __all__ = ["calls"]
 _ALL = 2
 _MOST = 3
 #: Characters of a line, and lines of a use that is shown whole.
-_ROOM, _LINES = 60, 6
+_ROOM, _LINES = 62, 6
 
 
 def calls(uses: Sequence[str], verbosity: int) -> Iterator[str]:

@@ -374,6 +374,21 @@ def test_a_turn_without_words_is_sent_without_an_empty_block(asked, api):
     assert turn["content"] == [sent]
 
 
+def test_thinking_goes_back_signed_and_in_its_place(engine, to_api, api, tmp_path):
+    (tmp_path / "wire_shop.py").write_text("def lookup_order(order_id: str): ...\n", "utf-8")
+    thought = {"type": "thinking", "thinking": "Which order?", "signature": "c2ln"}
+    hidden = {"type": "redacted_thinking", "data": "eHl6"}
+    turn = [thought, hidden, *uses("toolu_1", text="Let me see.")]
+    api.message(stop="tool_use", content=turn)
+    call = to_api("Where is it?", tools=(LOOKUP,), max_turns=4, origin=tmp_path)
+
+    reply = engine.wait([call])[call.fingerprint]
+
+    assert api.requests[1]["messages"][1] == {"role": "assistant", "content": turn}
+    assert reply.steps[0].text == "Let me see."
+    assert Reply.from_json(reply.to_json()) == reply
+
+
 def test_a_model_that_uses_tools_is_asked_until_it_answers(engine, to_api, api, tmp_path):
     code = "def lookup_order(order_id: str):\n    return f'{order_id} was shipped'\n"
     (tmp_path / "wire_shop.py").write_text(code, "utf-8")
