@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteFaults, did_you_mean
+from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
+from pytest_ftgate.suite.expected import unfit
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
-from pytest_ftgate.suite.rules import Rule, pattern_fault, read_schema
+from pytest_ftgate.suite.rules import Rule, read_schema
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
@@ -205,44 +206,7 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     if case.input and case.messages:
         return 'a case has "input" or "messages", not both; put the input into the messages'
     score: Rule = case.score or reply.score
-    return _unfit(case.expected, score, case.format or reply.format)
-
-
-def _unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
-    answers = expected if isinstance(expected, list) else [expected]
-    if not answers:
-        return "expected is an empty list; name an answer, or leave the key out"
-    # A function reads what it likes.
-    if expected is None or score.kind == "python":
-        return None
-    if score.kind == "numeric":
-        bad = [a for a in answers if not _is_number(a)]
-        return f'expected "{bad[0]}" is not a number, but score is numeric' if bad else None
-    numbers = [a for a in answers if not isinstance(a, str)]
-    if numbers:
-        number = numbers[0]
-        return f'expected is the number {number}, but {score.kind} reads text: write "{number}"'
-    if score.kind == "regex":
-        broken = (fault for fault in map(pattern_fault, answers) if fault)
-        return next((f"expected: {fault}" for fault in broken), None)
-    return _stranger(answers, form) if score.kind == "choice" else None
-
-
-def _stranger(answers: list[str], form: tuple[Rule, ...]) -> str | None:
-    labels = [label for rule in form if rule.kind == "choice" for label in rule.value]
-    strangers = [a for a in answers if labels and a not in labels]
-    if not strangers:
-        return None
-    near = did_you_mean(strangers[0], labels) or f"; labels: {', '.join(labels)}"
-    return f'expected "{strangers[0]}" is not one of the labels of format: choice{near}'
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(str(value).replace(",", ""))
-    except ValueError:
-        return False
-    return True
+    return unfit(case.expected, score, case.format or reply.format)
 
 
 def _made(case: DeclaredCase, where: str, form: tuple[Rule, ...], reply: ReplyRules) -> Case:

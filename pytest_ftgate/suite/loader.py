@@ -17,6 +17,7 @@ from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rules import Rule, read_schema
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.tools import check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
@@ -159,6 +160,7 @@ def _resolved(
     if baseline and baseline not in written:
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
+    check_expected(source, cases, variants)
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,

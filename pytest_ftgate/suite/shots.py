@@ -41,6 +41,9 @@ def _turns(place: Place, shot: Case, user: str) -> tuple[Turn, ...]:
         place.say("examples", f'example {shot.where} has no "expected", so nothing to show')
         return ()
     answer = shot.expected[0] if isinstance(shot.expected, list) else shot.expected
+    if shot.score.kind == "tool_call":
+        place.say("examples", f"example {shot.where} expects a tool call, which cannot be shown")
+        return ()
     # An example is shown without passages, wherever the template has a place for them.
     values = {"input": shot.input, "id": shot.id, "tags": shot.tags, PASSAGES: "", **shot.vars}
     try:

@@ -273,7 +273,7 @@ CASE_FAULTS = [
         "",
         (
             'in a case: unknown score "exakt"; did you mean "exact"?; known: '
-            "exact, choice, contains, regex, numeric, python"
+            "exact, choice, contains, regex, numeric, python, tool_call"
         ),
     ),
     (
