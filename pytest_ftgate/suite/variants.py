@@ -17,6 +17,7 @@ from pytest_ftgate.suite.prompt import check_user, names
 from pytest_ftgate.suite.providers import PROVIDERS, UNASKED, misplaced, understands
 from pytest_ftgate.suite.shots import shots_of
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.training import training_rows
 from pytest_ftgate.suite.yaml import Document
 
 __all__ = ["resolve_variants"]
@@ -104,12 +105,18 @@ class _Resolving:
             similar=similar,
             **self.constraint(merged),
             adapter=place.file(merged.adapter, "adapter", anywhere=True),
-            training_data=place.file(merged.training_data, "training_data"),
+            training_data=self.training(merged),
             sampling=_picked(merged, _SAMPLING),
             replies=place.file(merged.replies, "replies"),
             runtime=_picked(merged, _RUNTIME),
             **{key: getattr(merged, key) for key in _PLAIN},
         )
+
+    def training(self, merged: DeclaredVariant) -> Path | None:
+        path = self.place.file(merged.training_data, "training_data")
+        if path:
+            training_rows(self.place.source, path)
+        return path
 
     def merged(self) -> DeclaredVariant | None:
         """Lay the variant's own keys over those of the variants that it is like."""
