@@ -10,7 +10,7 @@ from itertools import chain
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.shapes import Example
 
-__all__ = ["Near", "twins", "words"]
+__all__ = ["Near", "in_order", "twins", "words"]
 
 #: Texts that share so many of all their different words say nearly the same, in percent.
 _ALIKE = 80
@@ -19,7 +19,12 @@ _ALIKE = 80
 def words(text: str) -> tuple[str, ...]:
     """Return the words of *text*, less what differs in case, punctuation or order alone."""
     # A text without a word, such as a lone sign, is compared as it stands.
-    return tuple(sorted(re.findall(r"\w+", text.lower()))) or (text.strip(),)
+    return tuple(sorted(in_order(text))) or (text.strip(),)
+
+
+def in_order(text: str) -> tuple[str, ...]:
+    """Return the words of *text* as they follow one another."""
+    return tuple(re.findall(r"\w+", text.lower()))
 
 
 def twins(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import did_you_mean
@@ -19,6 +20,8 @@ _ROLES = {
     **dict.fromkeys(("assistant", "gpt", "model"), "assistant"),
     **dict.fromkeys(("tool", "function", "function_call", "observation"), "tool"),
 }
+#: So many keys of a row are told.
+_MOST_KEYS = 8
 _MESSAGE = '{"role": "user", "content": "the text"}'
 #: A training row in its simplest shape.
 OUGHT = '{"input": "the text", "expected": "the answer"}'
@@ -169,9 +172,10 @@ def _bare(row: _Row) -> _Lesson:
 
 
 def _unknown(row: _Row) -> _Lesson:
-    found = ", ".join(f'"{key}"' for key in row) or "none"
+    found = ", ".join(f'"{key}"' for key in islice(row, _MOST_KEYS)) or "no keys"
     known = {key for keys in _SHAPES for key in keys}
-    hints = (did_you_mean(str(key), known) for key in row if key not in known)
+    strange = islice((str(key) for key in row if key not in known), _MOST_KEYS)
+    hints = (did_you_mean(key, known) for key in strange)
     near = next(filter(None, hints), "")
     shapes = ", ".join(" + ".join(keys) for keys in _SHAPES)
     told = f"a training row is {OUGHT}, or has other keys that are known: {shapes}"
@@ -242,7 +246,8 @@ def _content(value: Any, key: str) -> tuple[str, bool]:
     if not isinstance(value, list) or not value:
         raise Misshapen(f'{key} must be text, or a list of parts such as {{"text": "the text"}}')
     texts = [p["text"] for p in value if isinstance(p, dict) and isinstance(p.get("text"), str)]
-    return "\n".join(texts), len(texts) == len(value)
+    plain, text = len(texts) == len(value), "\n".join(texts)
+    return _text(text, key) if plain else text, plain
 
 
 def _text(value: Any, key: str) -> str:
