@@ -20,6 +20,7 @@ _ROLES = {
     **dict.fromkeys(("assistant", "gpt", "model"), "assistant"),
     **dict.fromkeys(("tool", "function", "function_call", "observation"), "tool"),
 }
+_REPLY = '{"role": "assistant", "content": "the answer"}'
 #: So many keys of a row are told.
 _MOST_KEYS = 8
 _MESSAGE = '{"role": "user", "content": "the text"}'
@@ -187,11 +188,9 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[_Row], _Lesson]] = {
     ("messages",): _chat,
     ("conversations",): _sharegpt,
     ("input", "preferred_output"): _preferred,
-    ("prompt", "chosen"): _chosen,
     ("chosen",): _chosen,
     ("instruction", "output"): _instruction,
     ("prompt", "completion"): _completion,
-    ("input", "expected"): _own,
     ("input",): _own,
     ("text", "label"): _labelled,
     ("text",): _bare,
@@ -205,7 +204,7 @@ def _ended(said: Sequence[_Said]) -> _Lesson:
     """Take the last message as the answer."""
     *before, last = said
     if last.role != "assistant":
-        raise Misshapen("the last message is not the assistant's, so there is no answer to learn")
+        raise Misshapen(f"the last message is not the answer to learn; one is {_REPLY}")
     if not last.plain:
         return _Lesson(before, None, teaches=False)
     return _Lesson(before, _answer(last.text, "the answer"), teaches=last.weight != 0)

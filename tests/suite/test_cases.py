@@ -44,7 +44,7 @@ def later_keys():
 
 SAME = {
     "c.jsonl": '{"id": "1", "input": "a", "expected": "b", "tags": ["x", "y"], "vars": {"t": "z"}}',
-    "c.json": '[{"id": "1", "input": "a", "expected": "b", "tags": ["x", "y"],\n"vars": {"t": "z"}}]',
+    "c.json": '[{"id": "1", "input": "a", "expected": "b", "tags": ["x", "y"],"vars": {"t": "z"}}]',
     "c.csv": 'id,input,expected,tags,vars.t\n1,a,b,"x, y",z\n',
     "c.yaml": '- {id: "1", input: a, expected: b, tags: [x, y], vars: {t: z}}\n',
     "c.yml": '- {id: "1", input: a, expected: b, tags: [x, y], vars: {t: z}}\n',

@@ -236,6 +236,7 @@ def test_what_is_not_to_be_followed_or_is_more_than_text_teaches_nothing(read, n
 GOOD = json.dumps({"input": ASKED, "expected": ANSWER})
 OUGHT = '{"input": "the text", "expected": "the answer"}'
 MESSAGE = '{"role": "user", "content": "the text"}'
+REPLY = '{"role": "assistant", "content": "the answer"}'
 BROKEN = [
     ("[1]", f"a training row is an object such as {OUGHT}"),
     (
@@ -261,7 +262,7 @@ BROKEN = [
     ),
     (
         '{"messages": [{"role": "user", "content": "a"}]}',
-        "the last message is not the assistant's, so there is no answer to learn",
+        f"the last message is not the answer to learn; one is {REPLY}",
     ),
     (
         '{"conversations": [{"from": "gpt", "value": "a"}]}',
