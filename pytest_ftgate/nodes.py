@@ -232,8 +232,8 @@ def arrange(config: pytest.Config, settings: Settings, items: list[pytest.Item])
 
 def show_plan(session: pytest.Session) -> None:
     """Print what would be asked and what it could show."""
-    from pytest_ftgate.outlook import estimates, powers
-    from pytest_ftgate.report.planned import planned, power_lines
+    from pytest_ftgate.outlook import estimates, leaks, powers
+    from pytest_ftgate.report.planned import leak_lines, planned, power_lines
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
@@ -241,5 +241,6 @@ def show_plan(session: pytest.Session) -> None:
     gates = [item.judged for item in session.items if _is_gate(item)]
     own = session.config.stash[session_key]
     reporter.section("ftgate plan")
-    for line in (*planned(*estimates(own, gates)), "", *power_lines(powers(own, gates))):
+    asked = (*planned(*estimates(own, gates)), *leak_lines(leaks(gates)))
+    for line in (*asked, "", *power_lines(powers(own, gates))):
         reporter.write_line(line)

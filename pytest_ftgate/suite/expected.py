@@ -8,7 +8,7 @@ from typing import Any
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.rules import Rule, pattern_fault
 
-__all__ = ["unfit"]
+__all__ = ["stranger", "unfit"]
 
 
 def unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
@@ -35,10 +35,11 @@ def _unread(answers: list[Any], score: Rule, form: tuple[Rule, ...]) -> str | No
     if score.kind == "regex":
         broken = (fault for fault in map(pattern_fault, answers) if fault)
         return next((f"expected: {fault}" for fault in broken), None)
-    return _stranger(answers, form) if score.kind == "choice" else None
+    return stranger(answers, form) if score.kind == "choice" else None
 
 
-def _stranger(answers: list[str], form: tuple[Rule, ...]) -> str | None:
+def stranger(answers: list[str], form: tuple[Rule, ...]) -> str | None:
+    """Say which of *answers* is none of the labels of the format; None where all are."""
     labels = [label for rule in form if rule.kind == "choice" for label in rule.value]
     strangers = [a for a in answers if labels and a not in labels]
     if not strangers:

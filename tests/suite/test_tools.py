@@ -137,4 +137,4 @@ def test_an_example_of_a_call_cannot_be_shown(tmp_path):
 
     (fault,) = faults(tmp_path, agent('["shop:lookup"], examples: {from: t.jsonl}'))
 
-    assert "example t.jsonl:1 expects a tool call, which cannot be shown" in fault
+    assert "examples cannot show a tool call, which cases expect; remove them" in fault
