@@ -232,8 +232,8 @@ def arrange(config: pytest.Config, settings: Settings, items: list[pytest.Item])
 
 def show_plan(session: pytest.Session) -> None:
     """Print what would be asked and what it could show."""
-    from pytest_ftgate.outlook import estimates, lints, powers
-    from pytest_ftgate.report.planned import planned, power_lines
+    from pytest_ftgate.outlook import estimates, leaks, lints, powers
+    from pytest_ftgate.report.planned import leak_lines, planned, power_lines
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
@@ -241,6 +241,7 @@ def show_plan(session: pytest.Session) -> None:
     gates = [item.judged for item in session.items if _is_gate(item)]
     own = session.config.stash[session_key]
     reporter.section("ftgate plan")
-    told = (*planned(*estimates(own, gates)), *lints(own, gates))
+    asked = planned(*estimates(own, gates))
+    told = (*asked, *leak_lines(leaks(gates)), *lints(own, gates))
     for line in (*told, "", *power_lines(powers(own, gates))):
         reporter.write_line(line)

@@ -16,12 +16,13 @@ from pytest_ftgate.gate.side import aligned, side
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import distinct
 from pytest_ftgate.plan.estimate import Estimate, estimate
+from pytest_ftgate.plan.leaks import Leak, leak
 from pytest_ftgate.plan.lint import lint
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.session import Session, whole
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
 
-__all__ = ["estimates", "lints", "powers"]
+__all__ = ["estimates", "leaks", "lints", "powers"]
 
 
 def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate], list[str]]:
@@ -65,6 +66,11 @@ def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
         for variant in suite.variants.values():
             if not variant.gated or (suite.name, variant.name) in chosen:
                 yield suite, variant
+
+
+def leaks(gates: Sequence[Judged]) -> Iterator[Leak]:
+    """Yield the variants that were trained on cases of their suite."""
+    yield from filter(None, (leak(suite, variant) for suite, variant in _variants(gates)))
 
 
 def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:

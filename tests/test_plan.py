@@ -20,6 +20,7 @@ TUNED = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf}"
 FUNCTION = 'one: {provider: python, function: "answers:reply"}'
 RECORDED = "one: {provider: recorded, replies: r.jsonl}"
 HOUSE = "one: {provider: house, model: m}"
+AGENT = 'one: {provider: anthropic, model: m, tools: ["shop:look"]}'
 FILES = {
     "m.gguf": "weights",
     "a.gguf": "adapter",
@@ -27,6 +28,8 @@ FILES = {
     "r.jsonl": '{"id": "a", "text": "b"}\n',
     "answers.py": "def reply(case):\n    return 'b'\n",
     "t.jsonl": '{"input": "q", "expected": "r"}\n',
+    "shop.py": 'def look(id: str):\n    """Look."""\n    import stock\ndef find(id: str): ...\n',
+    "stock.py": "LEFT = 3\n",
 }
 CASES = ("{id: a, input: hello, expected: b}",)
 
@@ -104,6 +107,15 @@ CHANGES = {
         (RECORDED, {}),
         (RECORDED, {"r__jsonl": '{"id": "a", "text": "other"}\n'}),
     ),
+    "whether there are tools": ((CLAUDE, {}), (AGENT, {})),
+    "which tools there are": ((AGENT, {}), (AGENT.replace("look", "find"), {})),
+    "how many tools there are": ((AGENT, {}), (AGENT.replace('look"', 'look", "shop:find"'), {})),
+    "what is told of a tool": (
+        (AGENT, {}),
+        (AGENT, {"shop__py": FILES["shop.py"].replace("Look", "Search")}),
+    ),
+    "what a tool imports from beside it": ((AGENT, {}), (AGENT, {"stock__py": "LEFT = 4\n"})),
+    "how often it may be asked": ((AGENT, {}), (AGENT.replace("]}", "], max_turns: 2}"), {})),
     "the values of a case for a function": (
         (FUNCTION, {}),
         (FUNCTION, {"cases": ("{id: a, input: hello, expected: b, vars: {t: z}}",)}),
@@ -183,6 +195,18 @@ def test_the_settings_of_the_machine_reach_the_call_all_the_same(tmp_path):
     (ask,) = asks(tmp_path, LOCAL.replace("gguf}", "gguf, slots: 3, threads: 2}"))
 
     assert ask.call.runtime == {"slots": 3, "threads": 2}
+
+
+def test_a_call_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
+    (ask,) = asks(tmp_path, AGENT.replace("]}", "], max_turns: 2}"))
+
+    assert [(tool.name, tool.description) for tool in ask.call.tools] == [("look", "Look.")]
+    assert (ask.call.max_turns, ask.call.steps) == (2, ())
+
+
+def test_a_tool_that_cannot_be_imported_is_unavailable(tmp_path):
+    with pytest.raises(Unavailable, match='shop has no function "lock"; did you mean "look"'):
+        asks(tmp_path, AGENT.replace("look", "lock"))
 
 
 # Secrets -------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 from columns import case, column, row, suite
 
+from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.gate.rates import Sides, judge_rate
+from pytest_ftgate.plan.call import Step, ToolCall
 from pytest_ftgate.record import (
     Record,
     accepted_of,
@@ -15,7 +17,7 @@ from pytest_ftgate.record import (
     verdict_to_json,
     write_record,
 )
-from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.score.sheet import Column, Row, rests_on
 from pytest_ftgate.suite.model import RateGate
 from pytest_ftgate.suite.rules import Rule
 
@@ -91,6 +93,17 @@ def test_the_same_reply_to_the_same_call_rests_on_the_same_thing() -> None:
     other = kept(Column("new", {"a": row("a", 1.0, "Refund.")}), HERE)
 
     assert once["a"].rests_on == again["a"].rests_on != other["a"].rests_on
+
+
+def test_the_same_words_after_another_call_of_a_tool_rest_on_another_thing() -> None:
+    def after(name: str) -> Row:
+        steps = (Step("", (ToolCall(name=name, arguments={}),)),)
+        return replace(row("a", 1.0, "refund"), replies=(Reply(text="refund", steps=steps),))
+
+    plain = row("a", 1.0, "refund")
+    found = [rests_on(one) for one in (plain, after("look"), after("look"), after("pay"))]
+    assert found[1] == found[2]
+    assert len(set(found)) == 3
 
 
 def test_an_edited_python_scorer_makes_what_was_accepted_stale(tmp_path: Path) -> None:

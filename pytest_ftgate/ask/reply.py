@@ -58,12 +58,14 @@ class Reply:
         raw: dict[str, Any] = json.loads(text)
         known = {key: value for key, value in raw.items() if key in cls.__slots__}
         if "steps" in known:
-            known["steps"] = tuple(
-                Step(step["text"], tuple(ToolCall(**call) for call in step["calls"]))
-                for step in known["steps"]
-            )
+            known["steps"] = tuple(map(_step, known["steps"]))
         if "passages" in known:
             known["passages"] = tuple(Passage(**passage) for passage in known["passages"])
         if "unsent" in known:
             known["unsent"] = tuple(known["unsent"])
         return cls(**known)
+
+
+def _step(raw: Mapping[str, Any]) -> Step:
+    calls = tuple(ToolCall(**call) for call in raw["calls"])
+    return Step(raw["text"], calls, tuple(raw.get("blocks", ())))

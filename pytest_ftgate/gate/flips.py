@@ -10,6 +10,7 @@ import numpy as np
 from pytest_ftgate.gate.retrieval import answered_in, passages, retrieves
 from pytest_ftgate.gate.side import Array, Side, aligned
 from pytest_ftgate.gate.verdict import Flip
+from pytest_ftgate.score.called import shown_answer, shown_use
 from pytest_ftgate.score.sheet import Column, Row
 
 __all__ = ["MOST", "Turned", "flips", "turned"]
@@ -67,23 +68,35 @@ def flips(before: Column | None, after: Column, told: Turned) -> tuple[Flip, ...
 def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
     old = before.rows.get(row.case.id) if before else None
     expected = row.case.expected
+    answers = expected if isinstance(expected, list) else [expected]
     broken = next((score.broken for score in row.scores if score.broken), None)
     return Flip(
         case=row.case.id,
         where=row.case.where,
         lost=lost,
         shown=row.case.shown[:_LONGEST],
-        expected=" | ".join(map(str, expected)) if isinstance(expected, list) else str(expected),
+        expected=" | ".join(map(shown_answer, answers)),
         before=_text(old) if old else "",
         now=_text(row),
         why=f"{broken.kind}: {broken.detail}".rstrip(": ") if broken else "",
         skill=row.case.skill or "",
         passages=passages(row),
         answered_in=answered_in(row) if found else None,
+        called_before=_called(old) if old else (),
+        called=_called(row),
     )
 
 
+def _called(row: Row) -> tuple[str, ...]:
+    uses = row.replies[0].tool_calls if row.replies else ()
+    return tuple(_storable(shown_use(use)) for use in uses)
+
+
 def _text(row: Row) -> str:
-    """Return the first reply; half a character, as a cut may leave, is written out."""
-    text = row.replies[0].text[:_LONGEST] if row.replies else ""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return the first reply."""
+    return _storable(row.replies[0].text) if row.replies else ""
+
+
+def _storable(text: str) -> str:
+    """Return the head of *text*; half a character, as a cut may leave, is written out."""
+    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()

@@ -24,7 +24,9 @@ def parts_of(case: Case, kind: str) -> Sequence[str]:
         return case.tags
     if kind == "label":
         answers = case.expected if isinstance(case.expected, list) else [case.expected]
-        return [str(answer) for answer in answers[:1] if answer is not None]
+        # The label of a call is the tool.
+        names = (a["name"] if isinstance(a, Mapping) else a for a in answers[:1])
+        return [str(name) for name in names if name is not None]
     found = case.language if kind == "language" else case.skill
     return [found] if found else []
 

@@ -87,6 +87,7 @@ class Flip:
         passages: source and first words of what was retrieved for it.
         answered_in: the first passage that holds the answer, from 1; 0 for none; None where
             nothing is retrieved or where it would say nothing.
+        called_before, called: the uses of tools on either side, each in one line.
     """
 
     case: str
@@ -100,6 +101,8 @@ class Flip:
     skill: str = ""
     passages: tuple[str, ...] = ()
     answered_in: int | None = None
+    called_before: tuple[str, ...] = ()
+    called: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

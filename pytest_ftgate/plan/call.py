@@ -64,10 +64,16 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One turn of a model that used tools: what it said, and the uses it made."""
+    """One turn of a model that used tools: what it said, and the uses it made.
+
+    Attributes:
+        blocks: the turn in the provider's own form, where it wants more of it back than text and
+            uses, such as signed thinking.
+    """
 
     text: str
     calls: tuple[ToolCall, ...]
+    blocks: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +123,8 @@ class Call:
 
     @property
     def is_last_turn(self) -> bool:
-        """Whether a model with tools must answer now."""
-        return len(self.steps) + 1 >= self.max_turns
+        """Whether a model that has used tools must answer now."""
+        return bool(self.steps) and len(self.steps) + 1 >= self.max_turns
 
     def again(self, mark: int | str) -> Call:
         """Return the same request as another call, told from others by *mark*."""

@@ -74,7 +74,7 @@ def _check_signature(reference: str, found: Callable[..., Any]) -> None:
             star = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
             wrong = f"takes {star}{name}, which no model can be told of; name each argument"
         elif parameter.kind is parameter.POSITIONAL_ONLY:
-            wrong = f"takes {name} by position alone, but a model names arguments; remove the /"
+            wrong = f"takes {name} by position alone, but a model names arguments; remove /"
         elif parameter.annotation is parameter.empty:
             wrong = f"does not say what {name} is; annotate it: {name}: str"
         else:

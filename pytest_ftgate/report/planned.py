@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_ftgate.gate.certain import Certain
 from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.plan.estimate import Estimate
+from pytest_ftgate.plan.leaks import Leak
 from pytest_ftgate.report.tables import grid
 
-__all__ = ["planned", "power_lines"]
+__all__ = ["leak_lines", "planned", "power_lines"]
 
 
 def planned(estimates: Sequence[Estimate], problems: Sequence[str]) -> Iterator[str]:
@@ -34,6 +35,15 @@ def planned(estimates: Sequence[Estimate], problems: Sequence[str]) -> Iterator[
     yield from (f"  {problem}" for problem in problems)
     yield "  A call that variants share is counted once, where it is first needed."
     yield "  Nothing was asked. No prices are known to this version, so no cost is shown."
+
+
+def leak_lines(leaks: Iterable[Leak]) -> Iterator[str]:
+    """Yield a line for each variant that was trained on cases of its suite."""
+    for one in leaks:
+        verb = "is" if one.leaked == 1 else "are"
+        count = f"{one.leaked:,} of {one.cases:,} case{'s' * (one.cases != 1)} {verb} in {one.file}"
+        first = f"{'' if one.leaked == 1 else 'as '}{one.case} (line {one.line})"
+        yield f"  {one.variant}: {count}, {first}: what a model has seen it need not know"
 
 
 def power_lines(gates: Sequence[Certain]) -> Iterator[str]:

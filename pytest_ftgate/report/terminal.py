@@ -9,6 +9,7 @@ from itertools import chain
 
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, odds
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
@@ -156,9 +157,11 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     room = _WIDTH - 6 - len(flip.case) - 2
     yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
     yield from quoted("expected", flip.expected, indent=6, lines=2)
-    if flip.before:
+    if flip.before or flip.called_before:
         yield from quoted("before", flip.before, indent=6, lines=3)
+    yield from calls(flip.called_before, verbosity)
     yield from quoted("now", flip.now, indent=6, lines=3)
+    yield from calls(flip.called, verbosity)
     if flip.why:
         yield from quoted("fault", flip.why, indent=6, lines=2)
     yield from passage_lines(flip, verbosity)

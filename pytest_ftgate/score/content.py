@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.score.called import called
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.reference import function
 
@@ -45,6 +46,8 @@ def content(case: Case, reply: Reply, folder: Path) -> float | None:
     if reply.stop == "refusal" or (reply.stop == "length" and case.skill is None):
         return 0.0
     accepted = case.expected if isinstance(case.expected, list) else [case.expected]
+    if rule.kind == "tool_call":
+        return float(called(reply.tool_calls, accepted))
     return float(_SCORERS[rule.kind](reply.text.strip(), accepted, rule.options))
 
 

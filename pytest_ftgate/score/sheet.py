@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
@@ -153,7 +153,13 @@ def _mean(values: list[float]) -> float | None:
 
 def rests_on(row: Row) -> str:
     """Return a digest of the calls and the replies of *row*, as 16 hexadecimal digits."""
-    return digest([row.calls, [reply.text for reply in row.replies]])[:16]
+    return digest([row.calls, [_told(reply) for reply in row.replies]])[:16]
+
+
+def _told(reply: Reply) -> Any:
+    """Return what a reply said, and did where it did something."""
+    done = [(use.name, use.arguments) for use in reply.tool_calls]
+    return [reply.text, done] if done else reply.text
 
 
 def score(

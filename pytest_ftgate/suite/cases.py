@@ -1,158 +1,32 @@
-"""Cases from .jsonl, .csv and .yaml files, from globs, and in place."""
+"""From the rows of a file or a suite to cases: validated, named, and put into groups."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
-from pytest_ftgate.suite.faults import keys_of, sentence
-from pytest_ftgate.suite.fit import misfit
+from pytest_ftgate.suite.expected import unfit
+from pytest_ftgate.suite.faults import folded, keys_of, sentence
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
-from pytest_ftgate.suite.rules import Rule, read_schema
+from pytest_ftgate.suite.rows import Row, rows
+from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
 from pytest_ftgate.suite.source import Source
-from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
-__all__ = ["Row", "in_place", "rows", "skill_cases", "to_cases"]
-
-_CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
+__all__ = ["skill_cases", "to_cases"]
 
 
-class Row(NamedTuple):
-    """One case as it was written, and where."""
-
-    path: Path
-    line: int
-    value: Any
-    written: Mapping[Where, str] = {}
-
-
-def rows(source: Source, path: Path, line: int = 0) -> Iterator[Row]:
-    """Read the cases of one file; a broken line becomes a fault, the others are still read."""
-    text = source.text(path, line, "cases")
-    if text is None:
-        return
-    match path.suffix:
-        case ".jsonl":
-            yield from _jsonl(source, path, text)
-        case ".csv":
-            yield from _csv(source, path, text)
-        case ".yaml" | ".yml":
-            yield from _yaml(source, path, text)
-        case other:
-            source.say(
-                line, f"cases: {path.name}: {other or 'no'} suffix; use .jsonl, .csv or .yaml"
-            )
-
-
-def _jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        if line.startswith(_CONFLICT):
-            source.say(number, "a version-control conflict marker; resolve the conflict", path)
-            continue
-        try:
-            value = json.loads(line, object_pairs_hook=_once)
-        except ValueError as error:
-            source.say(number, f"not JSON: {error}", path)
-            continue
-        # The first row of a data file may describe it instead of being a case.
-        if number == 1 and isinstance(value, dict) and "about" in value:
-            continue
-        yield Row(path, number, value)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f'key "{key}" stands here twice; keep one')
-    return dict(pairs)
-
-
-def _csv(source: Source, path: Path, text: str) -> Iterator[Row]:
-    # Strict, because a quote that is not closed would swallow the cases after it.
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    try:
-        for record in reader:
-            if None in record:
-                source.say(reader.line_num, "more cells than the header has columns", path)
-                continue
-            cells = [cell for cell in record.values() if cell]
-            line = reader.line_num - sum(cell.count("\n") for cell in cells)
-            if cells and cells[0].startswith(_CONFLICT):
-                source.say(line, "a version-control conflict marker; resolve the conflict", path)
-                continue
-            yield Row(path, line, _from_cells(record))
-    except csv.Error as error:
-        message = f"not CSV: {error}; is every quote closed?"
-        source.say(reader.line_num + 1, message, path)
-
-
-def _from_cells(record: Mapping[str, str | None]) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for column, cell in record.items():
-        if not cell:
-            continue
-        if column.startswith("vars."):
-            value.setdefault("vars", {})[column.removeprefix("vars.")] = cell
-        elif column == "tags":
-            value["tags"] = cell.replace(",", " ").split()
-        else:
-            value[column] = _read(column, cell)
-    return value
-
-
-def _read(column: str, cell: str) -> Any:
-    """Return what a cell stands for; what cannot be read is left for the validation to name."""
-    try:
-        match column:
-            case "max_tokens" | "difficulty":
-                return int(cell)
-            case "weight":
-                return float(cell)
-            case "must_pass":
-                return {"true": True, "false": False}.get(cell.strip().lower(), cell)
-    except ValueError:
-        pass
-    return cell
-
-
-def _yaml(source: Source, path: Path, text: str) -> Iterator[Row]:
-    document = read_yaml(text, source.name(path))
-    source.faults.extend(document.faults)
-    if isinstance(document.value, list):
-        yield from in_place(path, document, ())
-    elif document.value is not None:
-        source.say(1, "a file of cases is a list of them", path)
-
-
-def in_place(path: Path, document: Document, where: Where) -> Iterator[Row]:
-    """Yield the cases that stand as a list at *where* of a YAML document."""
-    value: Any = document.value
-    for key in where:
-        value = value[key]
-    for index, case in enumerate(value):
-        at = (*where, index)
-        inner = {w[len(at) :]: t for w, t in document.written.items() if w[: len(at)] == at}
-        yield Row(path, document.line(at), case, inner)
-
-
-def to_cases(source: Source, found: Iterator[Row], reply: ReplyRules) -> tuple[Case, ...]:
+def to_cases(source: Source, found: Iterable[Row], reply: ReplyRules) -> tuple[Case, ...]:
     """Validate rows and give each case its id, its scorer and its form."""
     cases: dict[str, Case] = {}
+    before = len(source.faults)
     for row in found:
         case = _case(source, row, reply)
         if case is None:
@@ -162,6 +36,7 @@ def to_cases(source: Source, found: Iterator[Row], reply: ReplyRules) -> tuple[C
             source.say(row.line, message, row.path)
             continue
         cases[case.id] = case
+    source.faults[before:] = folded(source.faults[before:])
     return _together(cases.values())
 
 
@@ -184,7 +59,7 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
             text = sentence(dict(one), known, row.written.get(tuple(one["loc"])))
             source.say(row.line, f"in a case: {text}", row.path)
         return None
-    problem = misfit(declared, reply, source.path.parent)
+    problem = _problem(declared, reply) or _absent(declared, source.path.parent)
     if problem:
         source.say(row.line, problem, row.path)
         return None
@@ -193,6 +68,29 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
     form = tuple(read_schema(beside, rule, row.line) for rule in declared.format or ())
     where = f"{source.name(row.path)}:{row.line}"
     return _made(declared, where, form or reply.format, reply)
+
+
+def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
+    for key in case.model_fields_set:
+        if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
+            return f"{key} is not available yet; remove it"
+    if case.must_pass and case.expected is None and (case.score or reply.score).kind != "python":
+        return "must_pass needs expected: without it no reply is wrong"
+    if not case.input and not case.messages:
+        return 'a case needs "input" or "messages"'
+    if case.input and case.messages:
+        return 'a case has "input" or "messages", not both; put the input into the messages'
+    score: Rule = case.score or reply.score
+    return unfit(case.expected, score, case.format or reply.format)
+
+
+def _absent(case: DeclaredCase, folder: Path) -> str | None:
+    own = [("score", case.score)] if case.score else []
+    for key, rule in (*own, *(("format", rule) for rule in case.format or ())):
+        fault = function_fault(rule, folder)
+        if fault:
+            return f"{key}: {fault}"
+    return None
 
 
 def _made(case: DeclaredCase, where: str, form: tuple[Rule, ...], reply: ReplyRules) -> Case:

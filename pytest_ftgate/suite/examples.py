@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from pytest_ftgate.suite.declared import DeclaredExamples
-from pytest_ftgate.suite.model import Case, Shot
+from pytest_ftgate.suite.model import Shot
+from pytest_ftgate.suite.shapes import Example
 
-__all__ = ["chosen", "most_like", "twins"]
+__all__ = ["chosen", "most_like"]
 
 #: Texts that are at least so alike are the same for a model (cosine of TF-IDF of letters).
 _SAME = 0.9
 
 
-def chosen(pool: Sequence[Case], examples: DeclaredExamples) -> list[Case]:
+def chosen(pool: Sequence[Example], examples: DeclaredExamples) -> list[Example]:
     """Return the examples that every case is shown; for ``similar`` all that may be.
 
     ``per_label`` takes as many of each label as *shots* says, in the order of the file.
@@ -32,26 +32,12 @@ def chosen(pool: Sequence[Case], examples: DeclaredExamples) -> list[Case]:
     return list(_of_each_label(pool, examples.shots))
 
 
-def _of_each_label(pool: Iterable[Case], shots: int) -> Iterable[Case]:
-    seen: Counter[str] = Counter()
-    for case in pool:
-        label = str(case.expected)
-        seen[label] += 1
-        if seen[label] <= shots:
-            yield case
-
-
-def twins(shots: Iterable[Case], cases: Iterable[Case]) -> Iterator[tuple[Case, Case]]:
-    """Yield each example that is an eval case, or says the same in the same words, with it."""
-    asked = {_words(case): case for case in cases}
-    for shot in shots:
-        if _words(shot) in asked:
-            yield shot, asked[_words(shot)]
-
-
-def _words(case: Case) -> tuple[str, ...]:
-    # What differs in case, punctuation or order alone shows the answer all the same.
-    return tuple(sorted(re.findall(r"\w+", case.shown.lower())))
+def _of_each_label(pool: Iterable[Example], shots: int) -> Iterable[Example]:
+    seen: Counter[str | None] = Counter()
+    for one in pool:
+        seen[one.answer] += 1
+        if seen[one.answer] <= shots:
+            yield one
 
 
 def most_like(pool: tuple[Shot, ...], text: str, count: int) -> list[Shot]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.errors import Fault, did_you_mean
 from pytest_ftgate.suite.yaml import Where
 
-__all__ = ["keys_of", "sentence"]
+__all__ = ["folded", "keys_of", "sentence"]
+
+#: Of so many faults that are alike each is told with its line.
+_TOLD = 3
+#: What may differ between faults that are alike: a value, a number; not the name of a key.
+_VALUE = re.compile(r'(?<!key )"[^"]*"|\d+')
 
 _KINDS = {
     "string_type": "text",
@@ -79,3 +87,23 @@ def _wanted(error: Mapping[str, Any]) -> str:
         hint = f"; for {error['input']} % write {share:g}" if 0 < share < 1 else ""
         return said.replace("Input should", "must") + hint
     return said.replace("Input should", "must") if said.startswith("Input should") else said
+
+
+def folded(faults: Iterable[Fault]) -> list[Fault]:
+    """Return the first few of the faults of a file that are alike; the last says how many follow.
+
+    Hundreds of rows with one and the same mistake would hide the others.
+    """
+    alike: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+    for fault in faults:
+        alike[fault.path, _VALUE.sub("", fault.message)].append(fault)
+    return [fault for group in alike.values() for fault in _first(group)]
+
+
+def _first(group: list[Fault]) -> list[Fault]:
+    more = len(group) - _TOLD
+    if more <= 0:
+        return group
+    *before, last = group[:_TOLD]
+    told = f"{last.message} (and {more} more line{'s' * (more > 1)} like it)"
+    return [*before, replace(last, message=told)]

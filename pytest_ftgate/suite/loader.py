@@ -9,14 +9,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
-from pytest_ftgate.suite.cases import in_place, rows, to_cases
+from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
+from pytest_ftgate.suite.rows import in_place, rows
 from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.tools import check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
@@ -163,6 +165,7 @@ def _resolved(
     if baseline and baseline not in written:
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
+    check_expected(source, cases, variants)
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,

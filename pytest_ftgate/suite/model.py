@@ -28,7 +28,8 @@ __all__ = [
     "digest",
 ]
 
-Expected = str | int | float | list[str] | list[float] | None
+#: A mapping is the call of a tool: its name, and arguments that it must have.
+Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 #: (role, content)
 Turn = tuple[str, str]
 

@@ -39,10 +39,11 @@ SCORES: Mapping[str, frozenset[str]] = {
     "regex": frozenset(),
     "numeric": frozenset({"tolerance", "pick"}),
     "python": frozenset(),
+    "tool_call": frozenset(),
 }
 FORMATS = ("choice", "json_schema", "regex", "python")
 
-SCORES_LATER = ("fields", "similarity", "judge", "code", "tool_call")
+SCORES_LATER = ("fields", "similarity", "judge", "code")
 FORMATS_LATER = (
     *("pydantic", "lines", "xml", "csv", "markdown", "code", "length", "language"),
     *("contains", "avoids", "tool_call"),
@@ -174,10 +175,19 @@ def _parse_expected(raw: Any) -> Any:
             msg = 'expected is {text}, but an answer is text or a number: write "{text}"'
             raise PydanticCustomError("rule", msg, {"text": text})
         if isinstance(one, Mapping):
-            raise later("expected with fields")
-        if not isinstance(one, str | int | float | None):
+            _check_call(one)
+        elif not isinstance(one, str | int | float | None):
             raise PydanticCustomError("rule", "expected is text, a number, or a list of either")
     return raw
+
+
+def _check_call(expected: Mapping[str, Any]) -> None:
+    """Hold a mapping to the call of a tool, all that one may expect."""
+    fits = isinstance(expected.get("name"), str) and set(expected) <= {"name", "arguments"}
+    if not fits or not isinstance(expected.get("arguments", {}), Mapping):
+        example = '{name: lookup_order, arguments: {order_id: "17"}}'
+        msg = "expected as a mapping is the call of a tool, such as {example}"
+        raise PydanticCustomError("rule", msg, {"example": example})
 
 
 Expected = Annotated[Any, BeforeValidator(_parse_expected)]

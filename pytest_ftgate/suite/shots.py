@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 from jinja2 import TemplateError
 
-from pytest_ftgate.suite.cases import rows, to_cases
+from pytest_ftgate.suite.alike import twins
 from pytest_ftgate.suite.declared import DeclaredExamples
-from pytest_ftgate.suite.examples import chosen, twins
-from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn
+from pytest_ftgate.suite.examples import chosen
+from pytest_ftgate.suite.expected import stranger
+from pytest_ftgate.suite.faults import folded
+from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, digest
 from pytest_ftgate.suite.place import Place
 from pytest_ftgate.suite.prompt import PASSAGES, render
+from pytest_ftgate.suite.shapes import Example
+from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.training import training_rows
 
 __all__ = ["shots_of"]
 
@@ -26,26 +34,47 @@ def shots_of(
         cases: the suite's cases, none of which may be an example.
         reply: the suite's rules for replies.
     """
-    source, line = place.source, place.line("examples")
-    path = source.find(examples.source, line, "examples: from")
+    source = place.source
+    path = source.find(examples.source, place.line("examples"), "examples: from")
     if path is None:
         return []
-    found = chosen(to_cases(source, rows(source, path, line), reply), examples)
-    for shot, case in twins(found, cases):
-        place.say("examples", f"example {shot.where} is the eval case {case.where}; remove one")
-    return [Shot(shot.shown, _turns(place, shot, user)) for shot in found]
+    if reply.score.kind == "tool_call":
+        place.say("examples", "examples cannot show a tool call, which cases expect; remove them")
+    before = len(source.faults)
+    pool = [row for row in training_rows(source, path) if row.teaches]
+    if not pool and len(source.faults) == before:
+        place.say("examples", f"examples: {examples.source} has no row to learn from")
+    found = chosen(pool, examples)
+    # Of similar ones each case is shown its own, and never one that is nearly itself.
+    near = examples.choose != "similar"
+    for shot, case, how in twins(found, cases, near=near):
+        where = f"{source.name(path)}:{shot.line}"
+        place.say("examples", f"example {where} {how} the eval case {case.where}; remove one")
+    if reply.score.kind == "choice":
+        _check_labels(source, path, found, reply)
+    shots = [Shot(shot.shown, _turns(place, path, shot, user)) for shot in found]
+    source.faults[before:] = folded(source.faults[before:])
+    return shots
 
 
-def _turns(place: Place, shot: Case, user: str) -> tuple[Turn, ...]:
-    if shot.expected is None:
-        place.say("examples", f'example {shot.where} has no "expected", so nothing to show')
+def _check_labels(source: Source, path: Path, found: Iterable[Example], reply: ReplyRules) -> None:
+    for shot in found:
+        wrong = stranger([shot.answer], reply.format) if shot.answer is not None else None
+        if wrong:
+            source.say(shot.line, wrong, path)
+
+
+def _turns(place: Place, path: Path, shot: Example, user: str) -> tuple[Turn, ...]:
+    where = f"{place.source.name(path)}:{shot.line}"
+    if shot.answer is None:
+        place.say("examples", f'example {where} has no "expected", so nothing to show')
         return ()
-    answer = shot.expected[0] if isinstance(shot.expected, list) else shot.expected
     # An example is shown without passages, wherever the template has a place for them.
-    values = {"input": shot.input, "id": shot.id, "tags": shot.tags, PASSAGES: "", **shot.vars}
+    usual = {"input": shot.shown, "id": digest([shot.shown])[:8], "tags": (), PASSAGES: ""}
     try:
-        asked = shot.messages or (("user", render(user, values)),)
+        single = len(shot.turns) == 1
+        asked = (("user", render(user, {**usual, **shot.values})),) if single else shot.turns
     except TemplateError as error:
-        place.say("examples", f"example {shot.where} cannot be shown: {error}")
+        place.say("examples", f"example {where} cannot be shown: {error}")
         return ()
-    return (*asked, ("assistant", str(answer)))
+    return (*asked, ("assistant", shot.answer))

@@ -28,10 +28,6 @@ def check_tools(place: Place, merged: DeclaredVariant) -> None:
             place.say("tools", message)
     if "max_turns" in own and not merged.tools:
         place.say("max_turns", "max_turns without tools: a model is asked once; remove it")
-    held = merged.response_schema and merged.provider == "llamacpp"
-    if merged.tools and held and own & {"tools", "response_schema", "provider"}:
-        told = "llama.cpp holds replies to a schema or lets them use tools; remove one"
-        place.say("tools" if "tools" in own else "response_schema", told)
 
 
 def _faults(tools: tuple[str, ...]) -> Iterator[str]:
@@ -48,8 +44,10 @@ def _faults(tools: tuple[str, ...]) -> Iterator[str]:
 
 def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str, Variant]) -> None:
     """Note each case that expects a tool that no variant has; it would be wrong for ever."""
-    known = {tool.partition(":")[2] for one in variants.values() for tool in one.tools}
-    for case in cases if known else ():
+    written = {tool for one in variants.values() for tool in one.tools}
+    known = {tool.partition(":")[2] for tool in written}
+    # A reference that is none has been said, and cases may well mean it.
+    for case in cases if known and all(map(_REFERENCE.fullmatch, written)) else ():
         for name in _expected(case):
             if name not in (NONE, *known):
                 near = did_you_mean(name, known) or f"; tools: {', '.join(sorted(known))}"

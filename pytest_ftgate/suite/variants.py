@@ -20,6 +20,7 @@ from pytest_ftgate.suite.retrieve import retrieve_of
 from pytest_ftgate.suite.shots import shots_of
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.tools import check_tools
+from pytest_ftgate.suite.training import training_rows
 from pytest_ftgate.suite.yaml import Document
 
 __all__ = ["resolve_variants"]
@@ -109,13 +110,19 @@ class _Resolving:
             **self.constraint(merged),
             retrieve=retrieve_of(place, merged, (system, user), self.cases),
             adapter=place.file(merged.adapter, "adapter", anywhere=True),
-            training_data=place.file(merged.training_data, "training_data"),
+            training_data=self.training(merged),
             sampling=_picked(merged, _SAMPLING),
             replies=place.file(merged.replies, "replies"),
             runtime=_picked(merged, _RUNTIME),
             max_turns=merged.max_turns or 8,
             **{key: getattr(merged, key) for key in _PLAIN},
         )
+
+    def training(self, merged: DeclaredVariant) -> Path | None:
+        path = self.place.file(merged.training_data, "training_data")
+        if path:
+            training_rows(self.place.source, path)
+        return path
 
     def merged(self) -> DeclaredVariant | None:
         """Lay the variant's own keys over those of the variants that it is like."""

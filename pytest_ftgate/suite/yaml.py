@@ -149,8 +149,12 @@ def read_yaml(text: str, path: str) -> Document:
         text: the file's content.
         path: the name that faults carry.
     """
+    reading = _Reading(path)
     try:
         node = yaml.compose(text, _Loader)
+        value = None if node is None else reading.value(node, ())
+    except RecursionError:
+        return Document(path, None, {}, {}, (Fault(path, 0, "not YAML: nested too deeply"),))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
@@ -160,8 +164,6 @@ def read_yaml(text: str, path: str) -> Document:
         return Document(path, None, {}, {}, (Fault(path, 0, f"not YAML: {error}"),))
     if node is None:
         return Document(path, None, {}, {}, (Fault(path, 0, "the file is empty"),))
-    reading = _Reading(path)
-    value = reading.value(node, ())
     return Document(path, value, reading.lines, reading.written, tuple(reading.faults))
 
 

@@ -13,6 +13,7 @@ from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.providers.anthropic_messages import open_provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, ReplyError, Transient, Unavailable
+from pytest_ftgate.plan.call import Step, Tool, ToolCall
 
 KEY = "sk-ant-very-secret-0123456789"
 ENVIRON = {"TEAM_KEY": KEY}
@@ -437,3 +438,102 @@ def test_the_key_is_in_no_file_and_in_no_error(ledger, to_api, api, tmp_path):
     assert b"fine" in written
     assert KEY.encode() not in written
     assert not any(KEY in repr(answer) for answer in answers)
+
+
+# Tools ---------------------------------------------------------------------------------------
+
+LOOKUP = Tool(
+    name="lookup_order",
+    description="Tell where an order is.",
+    parameters={"type": "object", "properties": {"order_id": {"type": "string"}}},
+    reference="wire_shop:lookup_order",
+)
+
+
+def uses(*ids: str, text: str = "") -> list[dict]:
+    """Return the content of a message that asks for the tool, once for each id."""
+    use = {"type": "tool_use", "name": "lookup_order", "input": {"order_id": "17"}}
+    said = [{"type": "text", "text": text}] if text else []
+    return [*said, *({**use, "id": one} for one in ids)]
+
+
+def test_tools_are_sent_with_their_schema(asked, api):
+    asked(tools=(LOOKUP,))
+
+    (sent,) = api.requests[0]["tools"]
+    assert sent == {
+        "name": "lookup_order",
+        "description": "Tell where an order is.",
+        "input_schema": LOOKUP.parameters,
+    }
+
+
+def test_a_message_that_uses_tools_is_a_step(asked, api):
+    api.message(stop="tool_use", content=uses("toolu_1", "toolu_2", text="Let me see."))
+
+    reply = asked(tools=(LOOKUP,))
+
+    assert (reply.text, reply.stop) == ("Let me see.", "tool")
+    use = {"name": "lookup_order", "arguments": {"order_id": "17"}}
+    wanted = (ToolCall(**use, id="toolu_1"), ToolCall(**use, id="toolu_2"))
+    assert reply.steps == (Step("Let me see.", wanted),)
+
+
+def test_a_step_is_sent_as_the_turn_it_was_and_one_result_for_each_use(asked, api):
+    use = {"name": "lookup_order", "arguments": {"order_id": "17"}}
+    ran = (
+        ToolCall(**use, id="toolu_1", result="shipped"),
+        ToolCall(**use, id="toolu_2", result="no such order", failed=True),
+    )
+    asked(tools=(LOOKUP,), steps=(Step("Let me see.", ran),))
+
+    question, turn, results = api.requests[0]["messages"]
+    assert question == {"role": "user", "content": "hello"}
+    assert turn == {"role": "assistant", "content": uses("toolu_1", "toolu_2", text="Let me see.")}
+    failed = {"content": "no such order", "is_error": True}
+    assert results == {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "toolu_1", "content": "shipped"},
+            {"type": "tool_result", "tool_use_id": "toolu_2", **failed},
+        ],
+    }
+
+
+def test_a_turn_without_words_is_sent_without_an_empty_block(asked, api):
+    use = ToolCall(name="lookup_order", arguments="{brok", id="toolu_1", result="no", failed=True)
+    asked(tools=(LOOKUP,), steps=(Step("", (use,)),))
+
+    _, turn, _ = api.requests[0]["messages"]
+    sent = {"type": "tool_use", "id": "toolu_1", "name": "lookup_order", "input": {}}
+    assert turn["content"] == [sent]
+
+
+def test_thinking_goes_back_signed_and_in_its_place(engine, to_api, api, tmp_path):
+    (tmp_path / "wire_shop.py").write_text("def lookup_order(order_id: str): ...\n", "utf-8")
+    thought = {"type": "thinking", "thinking": "Which order?", "signature": "c2ln"}
+    hidden = {"type": "redacted_thinking", "data": "eHl6"}
+    turn = [thought, hidden, *uses("toolu_1", text="Let me see.")]
+    api.message(stop="tool_use", content=turn)
+    call = to_api("Where is it?", tools=(LOOKUP,), max_turns=4, origin=tmp_path)
+
+    reply = engine.wait([call])[call.fingerprint]
+
+    assert api.requests[1]["messages"][1] == {"role": "assistant", "content": turn}
+    assert reply.steps[0].text == "Let me see."
+    assert Reply.from_json(reply.to_json()) == reply
+
+
+def test_a_model_that_uses_tools_is_asked_until_it_answers(engine, to_api, api, tmp_path):
+    code = "def lookup_order(order_id: str):\n    return f'{order_id} was shipped'\n"
+    (tmp_path / "wire_shop.py").write_text(code, "utf-8")
+    api.message(stop="tool_use", content=uses("toolu_1"))
+    api.error(529, "overloaded_error")
+    api.message("It was shipped.")
+    call = to_api("Where is it?", tools=(LOOKUP,), max_turns=4, origin=tmp_path)
+
+    reply = engine.wait([call])[call.fingerprint]
+
+    assert (reply.text, reply.usage["input"]) == ("It was shipped.", 18)
+    assert [use.result for use in reply.tool_calls] == ["17 was shipped"]
+    assert [len(request["messages"]) for request in api.requests] == [1, 3, 3]

@@ -46,6 +46,20 @@ def test_a_case_gets_the_label_that_its_words_speak_for(asked):
     assert found == ["refund", "login"]
 
 
+def test_it_learns_from_conversations_and_passes_over_what_is_not_to_be_followed(asked, file):
+    def said(label, text, weight=1):
+        answer = {"role": "assistant", "content": label, "weight": weight}
+        return json.dumps({"messages": [{"role": "user", "content": text}, answer]})
+
+    good = [said(label, text) for label, own in ROWS.items() for text in own]
+    bad = [said("login", text, weight=0) for text in ROWS["refund"] * 3]
+    file.write_text("\n".join([*good, *bad]))
+
+    found = asyncio.run(open_provider([asked()], {}).ask(asked("my money")))
+
+    assert found.text == "refund"
+
+
 def test_it_serves_the_calls_of_its_own_file_alone(asked, call, tmp_path):
     provider = open_provider([asked()], {})
 
@@ -72,7 +86,7 @@ def test_an_edited_file_is_learned_from_again(asked, file):
         (row("refund", "one") + "\n" + row("login", "two"), "3 rows of each"),
         ("\n".join(row("refund", f"text {i}") for i in range(9)), "two labels"),
         ("{}", "train.jsonl:1: a training row is"),
-        ("no json", "train.jsonl:1: a training row is"),
+        ("no json", "train.jsonl:1: not JSON: .*; a training row is"),
     ],
 )
 def test_a_file_that_teaches_nothing_is_named(asked, file, text, told):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ from pytest_ftgate import weights
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.providers.llamacpp import LlamaCpp, open_provider
 from pytest_ftgate.errors import Refused, Unavailable
-from pytest_ftgate.plan.call import Adapter
+from pytest_ftgate.plan.call import Adapter, Tool
 
 MODEL = str(weights.find("smollm2-135m", Path()))
 SMALL = {"slots": 2, "threads": 1, "context": 192}
@@ -283,3 +285,89 @@ def test_a_process_that_used_the_engine_ends_cleanly(start_python, left):
     process = start_python(USE_AND_LEAVE, MODEL, left)
     said, _ = process.communicate(timeout=60)
     assert (said.split()[-1], process.returncode) == ("Reply", 0)
+
+
+# Tools ---------------------------------------------------------------------------------------
+
+LOOKUP = Tool(
+    name="lookup_order",
+    description="Tell where an order is.",
+    parameters={
+        "type": "object",
+        "properties": {"order_id": {"type": "string"}},
+        "required": ["order_id"],
+        "additionalProperties": False,
+    },
+    reference="local_shop:lookup_order",
+)
+#: ChatML with a place for tools; the model's own template has none.
+TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+Use a function: <tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools><|im_end|>
+{% endif %}{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}{%- for call in message.tool_calls or [] %}<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>{%- endfor %}<|im_end|>
+{% endfor %}{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def shown(number: str) -> tuple[tuple[str, str], ...]:
+    """Return an example of a use, as it is written: so small a model has to see some."""
+    use = {"name": "lookup_order", "arguments": {"order_id": number}}
+    said = f"<tool_call>\n{json.dumps(use)}\n</tool_call>"
+    return ("user", f"Where is order {number}?"), ("assistant", said)
+
+
+@pytest.fixture(scope="module")
+def tooled(tmp_path_factory):
+    """Write the weights once more, with a template that knows tools."""
+    path = tmp_path_factory.mktemp("weights") / "tooled.gguf"
+    command = [sys.executable, "-m", "gguf.scripts.gguf_new_metadata", MODEL, path]
+    subprocess.run([*command, "--chat-template", TEMPLATE], check=True, capture_output=True)
+    return str(path)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    code = "def lookup_order(order_id: str):\n    return f'{order_id} was shipped'\n"
+    (tmp_path / "local_shop.py").write_text(code, "utf-8")
+    return tmp_path
+
+
+def test_a_model_whose_template_knows_no_tools_is_told_of_them_in_words(ledger, local, shop):
+    call = local(
+        "Use lookup_order: where is order 17?",
+        tools=(LOOKUP,),
+        constraint={"choice": ["shipped", "lost"]},
+        max_turns=2,
+        max_tokens=60,
+        origin=shop,
+        runtime={**SMALL, "context": 1024},
+    )
+    engine = Engine(ledger, {})
+    reply = engine.wait([call])[call.fingerprint]
+    engine.close()
+
+    assert reply.text in ("shipped", "lost")
+    assert all(use.name == "lookup_order" and not use.failed for use in reply.tool_calls)
+
+
+def test_a_model_whose_template_knows_tools_uses_them_until_it_answers(ledger, local, tooled, shop):
+    call = local(
+        model=tooled,
+        messages=(*shown("31"), *shown("52"), ("user", "Where is order 17?")),
+        tools=(LOOKUP,),
+        max_turns=2,
+        max_tokens=48,
+        origin=shop,
+        runtime={**SMALL, "context": 1024},
+    )
+    engine = Engine(ledger, {})
+    reply = engine.wait([call])[call.fingerprint]
+    engine.close()
+
+    use = reply.tool_calls[0]
+    assert (use.name, use.arguments) == ("lookup_order", {"order_id": "17"})
+    assert (use.result, use.failed) == ("17 was shipped", False)
+    assert reply.text or len(reply.steps) == 2

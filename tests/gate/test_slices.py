@@ -102,3 +102,10 @@ def test_the_parts_of_the_baseline_are_held_to_what_was_accepted():
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.headline.endswith("but lost: tag angry")
+
+
+def test_the_label_of_an_expected_call_is_the_tool():
+    row = column("current", [1.0]).rows["c000"]
+    case = replace(row.case, expected={"name": "lookup", "arguments": {"id": "17"}})
+
+    assert members([case], ["label"]) == {("label", "lookup"): {"c000"}}

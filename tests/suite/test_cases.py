@@ -44,6 +44,7 @@ def later_keys():
 
 SAME = {
     "c.jsonl": '{"id": "1", "input": "a", "expected": "b", "tags": ["x", "y"], "vars": {"t": "z"}}',
+    "c.json": '[{"id": "1", "input": "a", "expected": "b", "tags": ["x", "y"],"vars": {"t": "z"}}]',
     "c.csv": 'id,input,expected,tags,vars.t\n1,a,b,"x, y",z\n',
     "c.yaml": '- {id: "1", input: a, expected: b, tags: [x, y], vars: {t: z}}\n',
     "c.yml": '- {id: "1", input: a, expected: b, tags: [x, y], vars: {t: z}}\n',
@@ -133,6 +134,7 @@ CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{1}\n>>>>>>> branch\n"
     [
         ("c.jsonl", CONFLICT.format(GOOD, '{"input": "c", "expected": "d"}')),
         ("c.csv", "input,expected\n" + CONFLICT.format("a,b", "a,c")),
+        ("c.yaml", CONFLICT.format("- {input: a, expected: b}", "- {input: a, expected: c}")),
     ],
 )
 def test_each_conflict_marker_is_named_and_is_never_a_case(tmp_path, name, text):
@@ -197,14 +199,16 @@ def test_a_trap_in_a_file_of_cases_has_the_line_of_that_file(tmp_path):
 def test_a_yaml_file_of_cases_must_be_a_list(tmp_path):
     found = faults(tmp_path, "c.yaml", c__yaml="input: a\n")
 
-    assert found == ["c.yaml:1: a file of cases is a list of them"]
+    assert found == ["c.yaml:1: a .yaml file is a list of rows"]
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("c.txt", ".txt"), ("data", "no")])
 def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
     found = faults(tmp_path, name, **{name.replace(".", "__"): "a"})
 
-    assert found == [f"s.ftgate.yaml:1: cases: {name}: {suffix} suffix; use .jsonl, .csv or .yaml"]
+    assert found == [
+        f"s.ftgate.yaml:1: cases: {name}: {suffix} suffix; use .jsonl, .json, .csv or .yaml"
+    ]
 
 
 def test_a_file_that_is_not_utf8_says_which_byte(tmp_path):
@@ -218,6 +222,19 @@ def test_a_file_that_is_not_utf8_says_which_byte(tmp_path):
 @pytest.mark.parametrize("text", ["", "\n\n", '{"about": "nothing yet"}\n'])
 def test_a_file_without_a_case_is_refused(tmp_path, text):
     assert faults(tmp_path, "c.jsonl", c__jsonl=text) == ["s.ftgate.yaml:1: there are no cases"]
+
+
+def test_hundreds_of_faults_that_are_alike_are_told_three_times_and_counted(tmp_path):
+    rows = [f'{{"input": "q{n}", "expected": {n}}}' for n in range(500)]
+    text = "\n".join([*rows, '{"input": "a", "expectd": "b"}', '{"input": "a", "epxected": "b"}'])
+
+    found = faults(tmp_path, "c.jsonl", c__jsonl=text)
+
+    assert [fault.split(":")[1] for fault in found] == ["1", "2", "3", "501", "502"]
+    assert found[2] == (
+        "c.jsonl:3: expected is the number 2, but exact reads text: "
+        'write "2" (and 497 more lines like it)'
+    )
 
 
 # What is wrong in a case ---------------------------------------------------------------------
@@ -273,7 +290,7 @@ CASE_FAULTS = [
         "",
         (
             'in a case: unknown score "exakt"; did you mean "exact"?; known: '
-            "exact, choice, contains, regex, numeric, python"
+            "exact, choice, contains, regex, numeric, python, tool_call"
         ),
     ),
     (

@@ -129,12 +129,21 @@ def test_an_answer_is_text_or_a_number_or_a_list_of_either(raw):
     assert read(Expected, raw) == raw
 
 
+CALL = (
+    "expected as a mapping is the call of a tool, such as "
+    '{name: lookup_order, arguments: {order_id: "17"}}'
+)
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
         (True, 'expected is true, but an answer is text or a number: write "true"'),
         (["a", False], 'expected is false, but an answer is text or a number: write "false"'),
-        ({"name": "a"}, "expected with fields is not available yet; remove it"),
+        ({"total": 3}, CALL),
+        ({"name": 3}, CALL),
+        ({"name": "a", "arguments": ["b"]}, CALL),
+        (["a", {"name": "a", "order_id": "17"}], CALL),
         ([["a"]], "expected is text, a number, or a list of either"),
     ],
 )

@@ -19,18 +19,18 @@ variants:
 """
 
 
-def loaded(folder, variants, others=(), **files):
+def loaded(folder, variants, head=HEAD, others=(), **files):
     """Load a suite with *variants*, one a line from line 4 on; ``__`` in a file name is its dot."""
     for name, text in files.items():
         (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
     path = folder / "s.ftgate.yaml"
-    path.write_text(HEAD + "".join(f"  {one}\n" for one in variants), encoding="utf-8")
+    path.write_text(head + "".join(f"  {one}\n" for one in variants), encoding="utf-8")
     return load(path, folder, others).variants
 
 
-def faults(folder, *variants, **files):
+def faults(folder, *variants, head=HEAD, **files):
     with pytest.raises(SuiteFaults) as caught:
-        loaded(folder, variants, **files)
+        loaded(folder, variants, head, **files)
     return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
 
 
@@ -361,6 +361,31 @@ def test_an_example_that_is_an_eval_case_is_refused_with_both_places(tmp_path, a
     ]
 
 
+LONG = "Please tell me where the parcel is that I ordered on Monday"
+OF_LONG = f"cases: [{{input: {LONG}, expected: b}}]\ngates: {{accuracy: {{min: 0.5}}}}\nvariants:\n"
+NEARLY = LONG.replace("Please", "Now")
+
+
+def test_an_example_of_nearly_the_words_and_the_answer_of_a_case_is_refused(tmp_path):
+    row = json.dumps({"input": NEARLY, "expected": "b"})
+
+    assert faults(tmp_path, f"one: {EXAMPLES}", head=OF_LONG, t__jsonl=row) == [
+        '4: variant "one": example t.jsonl:1 is nearly the eval case s.ftgate.yaml:1; remove one'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"), [("shots: 2", "c"), ("shots: 2, choose: similar", "b")]
+)
+def test_nearly_the_words_of_a_case_give_nothing_away_with_another_answer_or_unshown(
+    tmp_path, written, answer
+):
+    row = json.dumps({"input": NEARLY, "expected": answer})
+    variant = f"one: {EXAMPLES.replace('shots: 2', written)}"
+
+    assert loaded(tmp_path, [variant], head=OF_LONG, t__jsonl=row)["one"]
+
+
 def test_an_example_without_an_answer_is_refused_and_never_shown_as_none(tmp_path):
     assert faults(tmp_path, f"one: {EXAMPLES}", t__jsonl='{"input": "q"}') == [
         '4: variant "one": example t.jsonl:1 has no "expected", so nothing to show'
@@ -373,6 +398,66 @@ def test_an_example_that_lacks_a_name_of_the_user_message_is_a_fault_and_no_cras
     assert faults(tmp_path, variant, t__jsonl='{"input": "q", "expected": "a"}') == [
         "4: variant \"one\": example t.jsonl:1 cannot be shown: 'tone' is undefined"
     ]
+
+
+def said(role, text):
+    return {"role": role, "content": text}
+
+
+def test_an_example_of_one_turn_is_asked_as_the_case_is_and_its_own_prompt_is_not_shown(tmp_path):
+    row = {"messages": [said("system", "Be kind."), said("user", "q"), said("assistant", "a")]}
+    variant = f'one: {EXAMPLES[:-1]}, user: "Ticket {{{{ input }}}}"}}'
+
+    found = loaded(tmp_path, [variant], t__jsonl=json.dumps(row))
+
+    assert found["one"].shots == (("user", "Ticket q"), ("assistant", "a"))
+
+
+def test_an_example_of_more_turns_is_shown_as_it_is(tmp_path):
+    turns = [said("user", "q"), said("assistant", "which?"), said("user", "r")]
+    row = {"messages": [*turns, said("assistant", "a")]}
+    variant = f'one: {EXAMPLES[:-1]}, user: "Ticket {{{{ input }}}}"}}'
+
+    found = loaded(tmp_path, [variant], t__jsonl=json.dumps(row))
+
+    assert found["one"].shots == (
+        *((one["role"], one["content"]) for one in turns),
+        ("assistant", "a"),
+    )
+
+
+def test_a_rejected_answer_is_never_shown(tmp_path):
+    rows = [{"prompt": f"q{n}", "completion": "a", "label": n > 2} for n in range(9)]
+
+    found = loaded(tmp_path, [f"one: {EXAMPLES}"], t__jsonl="\n".join(map(json.dumps, rows)))
+
+    assert shown(found["one"].shots) == ["q3", "q4"]
+
+
+def test_a_file_with_nothing_to_learn_from_is_refused(tmp_path):
+    row = json.dumps({"prompt": "q", "completion": "a", "label": False})
+
+    assert faults(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
+        '4: variant "one": examples: t.jsonl has no row to learn from'
+    ]
+
+
+def test_an_example_with_a_label_that_the_suite_does_not_have_is_refused_at_its_line(tmp_path):
+    head = f"reply: {{format: {{choice: [a, b]}}}}\n{HEAD}"
+    row = '{"text": "q", "label": "c"}'
+
+    (found,) = faults(tmp_path, f"one: {EXAMPLES}", head=head, t__jsonl=row)
+
+    assert (
+        found == 't.jsonl:1: expected "c" is not one of the labels of format: choice; labels: a, b'
+    )
+
+
+def test_training_data_is_read_and_its_faults_are_told_once_for_all_variants(tmp_path):
+    tuned = "{provider: anthropic, model: m, base: n, training_data: t.jsonl}"
+    found = faults(tmp_path, f"one: {tuned}", "two: {like: one, model: o}", t__jsonl=f"{TRAIN}\n{{")
+
+    assert [fault.split(": ")[:2] for fault in found] == [["t.jsonl:11", "not JSON"]]
 
 
 LABELLED = "".join(

@@ -32,13 +32,19 @@ def step_of(blocks: Iterable[Any]) -> Step | None:
         for block in told
         if block.type == "tool_use"
     )
-    return Step("".join(b.text for b in told if b.type == "text"), uses) if uses else None
+    if not uses:
+        return None
+    more = any(block.type not in ("text", "tool_use") for block in told)
+    whole = tuple(block.model_dump(mode="json", exclude_unset=True) for block in told)
+    said = "".join(block.text for block in told if block.type == "text")
+    return Step(said, uses, whole if more else ())
 
 
 def _turns(step: Step) -> Iterator[dict[str, Any]]:
     # A block of empty text is refused.
     said = [{"type": "text", "text": step.text}] if step.text else []
-    yield {"role": "assistant", "content": [*said, *map(_use, step.calls)]}
+    spoken = list(step.blocks) or [*said, *map(_use, step.calls)]
+    yield {"role": "assistant", "content": spoken}
     yield {"role": "user", "content": [_result(use) for use in step.calls]}
 
 

@@ -6,7 +6,6 @@ If it does as well as a language model, the language model is not needed here.
 from __future__ import annotations
 
 import asyncio
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -16,6 +15,8 @@ from typing import Any
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
 from pytest_ftgate.plan.call import Call
+from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.training import training_rows
 
 __all__ = ["Classical", "open_provider"]
 
@@ -73,7 +74,7 @@ def _learned(path: Path, changed: int) -> Any:
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
 
-    texts, labels = _rows(path)
+    texts, labels = _taught(path)
     rarest = min(map(labels.count, set(labels)), default=0)
     if len(set(labels)) < 2 or rarest < _FOLDS:  # noqa: PLR2004 - one label needs no classifier
         raise Unavailable(f"{path.name}: a classifier needs two labels, with {_FOLDS} rows of each")
@@ -99,17 +100,11 @@ def _features() -> Any:
     return make_union(words, letters)
 
 
-def _rows(path: Path) -> tuple[list[str], list[str]]:
-    texts, labels = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            answers = row["expected"]
-            texts.append(str(row["input"]))
-            labels.append(str(answers[0] if isinstance(answers, list) else answers))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            shape = '{"input": "the text", "expected": "the label"}'
-            raise Unavailable(f"{path.name}:{number}: a training row is {shape}") from error
-    return texts, labels
+def _taught(path: Path) -> tuple[list[str], list[str]]:
+    """Return the texts of the training file and the label of each."""
+    source = Source(root=path.parent, path=path)
+    found = training_rows(source, path)
+    if source.faults:
+        raise Unavailable(str(source.faults[0]))
+    pairs = [(one.shown, one.answer) for one in found if one.teaches and one.answer is not None]
+    return [text for text, _ in pairs], [label for _, label in pairs]

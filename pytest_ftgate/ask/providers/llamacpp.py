@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pytest_ftgate.ask.providers import told_tools
 from pytest_ftgate.ask.providers.adapter import adapter_facts
 from pytest_ftgate.ask.providers.chat_shape import messages_of, step_of, tools_of
 from pytest_ftgate.ask.reply import Reply
@@ -31,9 +32,9 @@ _CONTEXT = 2048
 _STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
 #: Part of the message with which the engine says that a prompt is too long.
 _TOO_LONG = "exceed_context_size"
-_TOOLLESS = (
-    "the chat template of {} has no place for tools, so llama.cpp would leave them out; "
-    "use weights whose template has one"
+_EITHER = (
+    "llama.cpp holds replies of {} to a schema or lets them use tools, not both; remove "
+    "response_schema or tools"
 )
 #: Seconds that the engine in this process may take to tell what its model can do.
 _PATIENCE = 60.0
@@ -90,10 +91,9 @@ class LlamaCpp:
             told: dict[str, Any] = json.load(connection.getresponse())
         return told
 
-    @property
-    def _knows_tools(self) -> bool:
-        """Whether the model's chat template has a place for tools; else they are left out."""
-        return bool(self._told["chat_template_caps"]["supports_tools"])
+    def _tells_tools(self, call: Call) -> bool:
+        """Whether tools are told in words: without a place in the template they would be lost."""
+        return bool(call.tools) and not self._told["chat_template_caps"]["supports_tools"]
 
     def _facts(self, call: Call) -> dict[str, str]:
         template = sha256(self._told["chat_template"].encode()).hexdigest()
@@ -110,12 +110,9 @@ class LlamaCpp:
         """Answer one call.
 
         Raises:
-            Refused: the request cannot be answered, such as a prompt too long for the context, or
-                tools that the model would never see.
+            Refused: the request cannot be answered, such as a prompt too long for the context.
             Transient: the engine failed.
         """
-        if call.tools and not self._knows_tools:
-            raise Refused(_TOOLLESS.format(Path(self._model).name))
         loop = asyncio.get_running_loop()
         request = self._request(call)
         answer = self._server.handle_chat_completions
@@ -127,6 +124,10 @@ class LlamaCpp:
                 # So the engine says that it cannot read a request, such as a schema that is none.
                 raise Refused(str(error)) from error
             reply = self._reply(raw, time.perf_counter() - start)
+        if self._tells_tools(call):
+            text, step = told_tools.read(reply.text)
+            steps, stop = ((step,), "tool") if step else ((), reply.stop)
+            reply = replace(reply, text=text, steps=steps, stop=stop)
         return replace(reply, facts=self._facts(call))
 
     def _request(self, call: Call) -> dict[str, Any]:
@@ -137,15 +138,23 @@ class LlamaCpp:
             for i, loaded in enumerate(self._adapters)
         ]
         return {
-            "messages": messages_of(call),
-            **({"tools": tools_of(call)} if call.tools else {}),
+            **self._asked(call),
             "max_tokens": call.max_tokens,
             **call.sampling,
             # Repeats of a sampled reply must differ, and be the same in the next run.
             "seed": int(call.sampling.get("seed", 0)) + call.repeat,
-            **_held_to(call.constraint),
             "lora": lora,
         }
+
+    def _asked(self, call: Call) -> dict[str, Any]:
+        if self._tells_tools(call):
+            schema = told_tools.schema_of(call)
+            return {"messages": told_tools.messages_of(call), "json_schema": schema}
+        if not call.tools:
+            return {"messages": messages_of(call), **_held_to(call.constraint)}
+        if call.constraint:
+            raise Refused(_EITHER.format(Path(self._model).name))
+        return {"messages": messages_of(call), "tools": tools_of(call)}
 
     def _reply(self, raw: Mapping[str, Any], seconds: float) -> Reply:
         if "error" in raw:

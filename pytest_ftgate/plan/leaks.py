@@ -1,0 +1,87 @@
+"""Cases that a model was trained on: what it has seen it need not know."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from pytest_ftgate.suite.alike import in_order, words
+from pytest_ftgate.suite.model import Case, Suite, Variant
+from pytest_ftgate.suite.shapes import Example
+from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.training import training_rows
+
+__all__ = ["Leak", "leak"]
+
+#: A case of fewer words stands in a longer text by chance.
+_FEWEST_WORDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """How many cases of a suite a variant was trained on.
+
+    Attributes:
+        file: the name of the training file.
+        leaked: how many of all *cases* are in it.
+        case: the id of the first of them.
+        line: the line of the training file that holds it.
+    """
+
+    variant: str
+    file: str
+    cases: int
+    leaked: int
+    case: str
+    line: int
+
+
+def leak(suite: Suite, variant: Variant) -> Leak | None:
+    """Return which cases say the same as a row of the variant's training data; None for none."""
+    path = variant.training_data
+    if path is None:
+        return None
+    rows = training_rows(Source(root=path.parent, path=path), path)
+    seen = _seen(rows, suite.cases)
+    first = next((case for case in suite.cases if case.id in seen), None)
+    if first is None:
+        return None
+    return Leak(variant.name, path.name, len(suite.cases), len(seen), first.id, seen[first.id])
+
+
+def _seen(rows: Iterable[Example], cases: Sequence[Case]) -> dict[str, int]:
+    """Return the ids of the cases that stand in *rows*, each with the first line that holds it."""
+    asked: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for case in cases:
+        asked[words(case.shown)].append(case.id)
+    inside = _Inside(cases)
+    seen: dict[str, int] = {}
+    for row in rows:
+        said = (words(text) for role, text in row.turns if role == "user")
+        same = chain.from_iterable(asked.get(one, ()) for one in said)
+        # A bare text holds the question, the answer and marks of its template in one.
+        for case_id in (*same, *(inside.of(row.shown) if row.answer is None else ())):
+            seen.setdefault(case_id, row.line)
+    return seen
+
+
+class _Inside:
+    """Finds the cases that stand word for word in a longer text."""
+
+    def __init__(self, cases: Iterable[Case]) -> None:
+        self._by_start: dict[tuple[str, ...], list[tuple[tuple[str, ...], str]]] = defaultdict(list)
+        for case in cases:
+            said = in_order(case.shown)
+            if len(said) >= _FEWEST_WORDS:
+                self._by_start[said[:_FEWEST_WORDS]].append((said, case.id))
+
+    def of(self, text: str) -> Iterator[str]:
+        """Yield the ids of the cases that stand in *text*."""
+        said = in_order(text)
+        shifted = (said[shift:] for shift in range(_FEWEST_WORDS))
+        for at, start in enumerate(zip(*shifted, strict=False)):
+            for case, case_id in self._by_start.get(start, ()):
+                if said[at : at + len(case)] == case:
+                    yield case_id
