@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_ftgate.plan.call import Ask, Call, distinct
 from pytest_ftgate.plan.estimate import tokens_in
+from pytest_ftgate.suite.alike import in_order
 from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.prompt import written
 
@@ -63,7 +63,7 @@ def _given_away(template: str, cases: Iterable[Case]) -> Iterator[str]:
 
 def _words(text: str) -> str:
     """Return the words of *text*, each with a space on both sides, so that none ends inside one."""
-    return " " + "".join(f"{word} " for word in re.findall(r"\w+", text.lower()))
+    return " " + "".join(f"{word} " for word in in_order(text))
 
 
 def _labels(variant: Variant, cases: Iterable[Case]) -> Iterator[str]:
