@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import threading
 import time
 from collections import deque
@@ -12,12 +11,12 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
 
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
-from pytest_ftgate.ask.provider import Open, Provider, asked, open_provider
+from pytest_ftgate.ask.provider import Open, Provider, open_provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import (
     Denied,
@@ -25,7 +24,6 @@ from pytest_ftgate.errors import (
     LedgerError,
     Refused,
     ReplyError,
-    Transient,
 )
 from pytest_ftgate.plan.call import Call
 
@@ -34,9 +32,6 @@ __all__ = ["Answer", "Engine"]
 #: What became of one call.
 Answer = Reply | FtgateError
 
-_ATTEMPTS = 6
-#: A server that asks for more patience than this is not waited for any longer at a time.
-_LONGEST_WAIT = 60.0
 _POLL = 0.1
 _NOT_RECORDED = "no reply is recorded for this call; ask it with --ftgate-replies=auto"
 
@@ -77,8 +72,8 @@ class Engine:
         self._lanes: dict[tuple[str | None, ...], _Lane] = {}
         self._reused = self._asked = self._failed = 0
         self._started = 0.0
-        self._random = random.Random(0)  # noqa: S311 - spreads retries, guards nothing
         self._ending = asyncio.Event()
+        self._patience = Patience(self._ending)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
         self._thread.start()
@@ -237,7 +232,7 @@ class Engine:
 
     async def _of_other_process(self, provider: Provider, call: Call) -> Answer:
         """Wait for the reply that another process is asking for; take over if it gives up."""
-        while not await self._ends_within(_POLL):
+        while not await self._patience.ends_within(_POLL):
             found = self._kept([call])
             if found:
                 return found[call.fingerprint]
@@ -248,36 +243,15 @@ class Engine:
     async def _sent(self, provider: Provider, call: Call) -> Reply:
         """Send one request; a turn with tools is kept by itself, so that a kill loses none."""
         if not call.tools:
-            return await self._asked_until_answered(provider, call)
+            return await self._patience.answered(provider, call)
         found = self._kept([call])
         if found:
             return found[call.fingerprint]
         if call.steps and self._ending.is_set():
             raise ReplyError("the run ended between two turns of this call")
-        reply = await self._asked_until_answered(provider, call)
+        reply = await self._patience.answered(provider, call)
         self._ledger.keep(call.fingerprint, reply)
         return reply
-
-    async def _asked_until_answered(self, provider: Provider, call: Call) -> Reply:
-        for attempt in count(1):
-            try:
-                return await asked(provider, call)
-            except Transient as error:
-                pause = self._pause(attempt - 1, error.retry_after)
-                if attempt == _ATTEMPTS or await self._ends_within(pause):
-                    raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
-        raise AssertionError("unreachable")  # pragma: no cover
-
-    async def _ends_within(self, seconds: float) -> bool:
-        """Sleep; return early, and True, if the run ends meanwhile."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._ending.wait(), seconds)
-        return self._ending.is_set()
-
-    def _pause(self, attempt: int, asked_for: float | None) -> float:
-        if asked_for is not None:
-            return min(asked_for, _LONGEST_WAIT)
-        return float(min(0.5 * 2**attempt, 8.0) * self._random.uniform(0.75, 1.0))
 
     async def _end(self) -> None:
         self._ending.set()

@@ -10,6 +10,7 @@ import anthropic
 import pytest
 
 from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.providers.anthropic_messages import open_provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, ReplyError, Transient, Unavailable
@@ -382,7 +383,7 @@ def test_a_profile_that_is_not_there_is_unavailable_with_the_remedy(asked, monke
 
 @pytest.fixture
 def engine(ledger, monkeypatch):
-    monkeypatch.setattr(Engine, "_pause", lambda self, attempt, asked_for: 0.001)
+    monkeypatch.setattr(Patience, "_pause", lambda self, attempt, asked_for: 0.001)
     engine = Engine(ledger, ENVIRON)
     yield engine
     engine.close()

@@ -11,6 +11,7 @@ import pytest
 from pytest_ftgate.ask import engine as module
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.uses import LONGEST
 from pytest_ftgate.errors import Refused, ReplyError, Transient
@@ -304,7 +305,7 @@ def start(open_ledger, monkeypatch, request):
 
     def started(model: Model, run: str = "run-1", **options) -> Engine:
         monkeypatch.setattr(module, "open_provider", lambda *_: model)
-        monkeypatch.setattr(Engine, "_pause", lambda *_: 0.001)
+        monkeypatch.setattr(Patience, "_pause", lambda *_: 0.001)
         engine = Engine(open_ledger(run), {}, **options)
         request.addfinalizer(engine.close)
         return engine

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_ftgate.ask import engine as module
 from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import (
@@ -88,7 +89,7 @@ def pauses(monkeypatch) -> list[tuple[int, float | None]]:
         made.append((attempt, asked_for))
         return 0.001
 
-    monkeypatch.setattr(Engine, "_pause", pause)
+    monkeypatch.setattr(Patience, "_pause", pause)
     return made
 
 
@@ -238,7 +239,7 @@ def test_a_trouble_that_does_not_pass_ends_after_six_attempts(start, call, provi
 def pause(ledger):
     """Work a pause out as the product does."""
     engine = Engine(ledger, {})
-    yield engine._pause
+    yield engine._patience._pause
     engine.close()
 
 
@@ -502,7 +503,7 @@ def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
 
 
 def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, monkeypatch):
-    monkeypatch.setattr(Engine, "_pause", lambda self, attempt, asked_for: 60.0)
+    monkeypatch.setattr(Patience, "_pause", lambda self, attempt, asked_for: 60.0)
     providers["m"].happens = trouble(Transient("busy"))
     engine = start()
     engine.submit([call("a")])
