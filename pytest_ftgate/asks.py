@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
-from pytest_ftgate.plan.asks import base_of, probes, skills, task, varies
+from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, Suite, Variant
@@ -62,6 +62,8 @@ class Asks:
             if gate.max_drop is not None:
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
+            again = same_seed(needed[-1])[1]
+            needed += [again] if again else []
         return [*needed, *self.identity(suite, variant)] if variant.tuned else needed
 
     def identity(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:

@@ -61,6 +61,7 @@ def is_clear(verdict: Verdict) -> bool:
 
 def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
     """Yield what the variants without gates came to; one that is not what it claims says so."""
+    from pytest_ftgate.gate.claims import facts
     from pytest_ftgate.gate.rates import measure, unmeasured
     from pytest_ftgate.proofs import claims
 
@@ -81,4 +82,4 @@ def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[
             continue
         for gate in suite.gates.values():
             if isinstance(gate, RateGate):
-                yield measure(suite, gate, column)
+                yield replace(measure(suite, gate, column), facts=facts(asks, found))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.asks import Judged
-from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, served_model
+from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, seeded, served_model
 from pytest_ftgate.gate.identity import Answers, Identity, prove
+from pytest_ftgate.plan.asks import same_seed
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.session import Session
-from pytest_ftgate.suite.model import ForgettingGate
+from pytest_ftgate.suite.model import ForgettingGate, RateGate
 
 __all__ = ["claims", "known", "proofs"]
 
@@ -29,6 +30,9 @@ def proofs(session: Session, judged: Judged, answers: Answers) -> list[Identity]
         if variant.base is not None:
             found.append(lineage(variant.base, identity[0], answers))
         found.append(prove(identity, answers))
+    if isinstance(judged.gate, RateGate):
+        task = session.asks.task(judged.suite, variant, session.asks.looks(judged)[0])
+        found.append(seeded(*same_seed(task), answers))
     return list(dict.fromkeys(found))
 
 

@@ -19,7 +19,7 @@ from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.score.form import validator
 
-__all__ = ["facts", "held", "lineage", "notices", "sampled", "served_model"]
+__all__ = ["facts", "held", "lineage", "notices", "sampled", "seeded", "served_model"]
 
 #: A schema that is in force is broken by no whole reply; so many may be an engine's own slips.
 _SLIPS = 0.05
@@ -29,6 +29,8 @@ _LEFT_TO_THE_MODEL = (
     *("maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems", "minProperties"),
     *("maxProperties", "contains", "default"),
 )
+#: Fewer replies asked twice than this say nothing of a seed.
+_TWICE = 5
 #: Keys under which names stand that are no keywords.
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")
 
@@ -145,6 +147,28 @@ def sampled(asks: Sequence[Ask], answers: Answers) -> Identity:
         told = f"temperature {declared:g} shows no effect: {len(drawn)} cases have equal repeats"
         return Identity(Outcome.INCONCLUSIVE, told)
     return Identity(Outcome.PASSED, "")
+
+
+def seeded(asks: Sequence[Ask], again: Sequence[Ask], answers: Answers) -> Identity:
+    """Tell whether a seed shows: what is drawn twice with it is now and then the same.
+
+    Args:
+        asks: drawn with a seed.
+        again: the same, with the same seed.
+        answers: what became of the calls.
+    """
+    twice = [
+        (one.text, two.text)
+        for a, b in zip(asks, again, strict=True)
+        if isinstance(one := answers.get(a.call.fingerprint), Reply)
+        and isinstance(two := answers.get(b.call.fingerprint), Reply)
+    ]
+    same = sum(one == two for one, two in twice)
+    if len(twice) < _TWICE or same:
+        return Identity(Outcome.PASSED, f"seed: {same} of {len(twice)} asked twice are the same")
+    seed = asks[0].call.sampling["seed"]
+    told = f"seed {seed} shows no effect: none of {len(twice)} replies asked twice is the same"
+    return Identity(Outcome.INCONCLUSIVE, told)
 
 
 def notices(asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.plan.maker import Maker
-from pytest_ftgate.suite.model import Case, Suite, Turn, Variant
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.recorded import recorded
 
-__all__ = ["PROBES", "SKILL_TOKENS", "anew", "base_of", "probes", "skills", "task", "varies"]
+__all__ = [
+    "PROBES",
+    "SKILL_TOKENS",
+    "anew",
+    "base_of",
+    "probes",
+    "same_seed",
+    "skills",
+    "task",
+    "varies",
+]
 
 #: The longest reply to a skills case that does not say how long it may be, in tokens.
 SKILL_TOKENS = 32
 #: How many replies show whether an adapter is at work; see gate/identity.py.
 PROBES = 60
+#: How many replies are asked a second time where a seed is declared.
+_SEEDED = 10
 
 
 def base_of(variant: Variant) -> Variant:
@@ -88,6 +101,15 @@ def probes(asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
     count = min(PROBES, len(asks))
     chosen = [asks[i * len(asks) // count] for i in range(count)]
     return tuple(Ask(a.case, 1, a.call.again(1)) for a in chosen)
+
+
+def same_seed(asks: Iterable[Ask]) -> tuple[tuple[Ask, ...], tuple[Ask, ...]]:
+    """Return a part of *asks* that are drawn with a seed, and the same put once more with it."""
+    drawn = (a for a in asks if "seed" in a.call.sampling and a.call.sampling.get("temperature"))
+    chosen = tuple(islice(drawn, _SEEDED))
+    names = (digest([a.call.fingerprint, "same seed"]) for a in chosen)
+    again = (replace(a.call, fingerprint=name) for a, name in zip(chosen, names, strict=True))
+    return chosen, tuple(replace(a, call=c) for a, c in zip(chosen, again, strict=True))
 
 
 def anew(asks: Iterable[Ask], run: str) -> tuple[Ask, ...]:

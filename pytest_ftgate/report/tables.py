@@ -10,7 +10,7 @@ from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import interval, percent, points
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["grid", "label_rows", "slice_rows", "verdict_rows", "word"]
+__all__ = ["around", "grid", "label_rows", "slice_rows", "verdict_rows", "word"]
 
 _WORDS = {
     Outcome.PASSED: "passed",
@@ -45,7 +45,7 @@ def _verdict_row(verdict: Verdict) -> list[str]:
     # Where a floor decided, the drop is still what tells a reader how things were before.
     told = next((c for c in (decided, *verdict.checks) if c.before is not None), decided)
     if told.before is None:
-        before, change = "", _around(told.low, told.high)
+        before, change = "", around(told.low, told.high)
     else:
         before = percent(told.before)
         change = f"{points(told.after - told.before)} {interval(told.low, told.high)}"
@@ -63,7 +63,8 @@ def _limit(check: Check) -> str:
     return f"allowed {points(-check.limit)}"
 
 
-def _around(low: float | None, high: float | None) -> str:
+def around(low: float | None, high: float | None) -> str:
+    """Return the interval of a rate in percent, ``(88 to 98)``; empty where there is none."""
     return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, odds
 from pytest_ftgate.report.passages import passage_lines
@@ -239,13 +240,7 @@ def _table(verdicts: Sequence[Verdict]) -> list[str]:
     headers = ["variant", "gate", "before", "after", "change", "n", "verdict", ""]
     gated = verdict_rows([v for v in verdicts if v.gated])
     lines = _indented(grid(gated, headers, right=(2, 3, 5))) if gated else []
-    beside: dict[str, list[str]] = defaultdict(list)
-    for verdict in verdicts:
-        if not verdict.gated:
-            told = f"{verdict.gate} {verdict.headline}" if verdict.checks else verdict.headline
-            beside[verdict.variant].append(visible(told).replace("\n", " "))
-    rows = [f"{variant}: {', '.join(told)}" for variant, told in beside.items()]
-    return [*lines, *(line for row in rows for line in _wrapped(f"not gated: {row}"))]
+    return [*lines, *(f"  {line}".rstrip() for line in (*beside(verdicts), *modest(verdicts)))]
 
 
 def _aside(verdicts: Sequence[Verdict]) -> list[str]:

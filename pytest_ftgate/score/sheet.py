@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from pytest_ftgate.score.content import content
 from pytest_ftgate.score.form import Broken, form, validator
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.reference import function
+from pytest_ftgate.suite.rules import Rule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -204,10 +205,20 @@ def _row(asks: list[Ask], answers: Mapping[str, Reply | FtgateError], folder: Pa
     case = asks[0].case
     came = [answers[ask.call.fingerprint] for ask in asks]
     replies = tuple(answer for answer in came if isinstance(answer, Reply))
+    sent = _sent(asks[0])
+    formed = replace(case, format=(*case.format, *sent)) if sent else case
     return Row(
         case=case,
         replies=replies,
-        scores=tuple(Score(content(case, r, folder), form(case, r, folder)) for r in replies),
+        scores=tuple(Score(content(case, r, folder), form(formed, r, folder)) for r in replies),
         calls=tuple(ask.call.fingerprint for ask in asks),
         missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
     )
+
+
+def _sent(ask: Ask) -> tuple[Rule, ...]:
+    """Return the schema that a variant's replies are held to besides the forms of its case."""
+    schema = (ask.call.constraint or {}).get("json_schema")
+    known = [rule.value for rule in ask.case.format if rule.kind == "json_schema"]
+    wanted = ask.case.format and schema is not None and schema not in known
+    return (Rule("json_schema", schema),) if wanted else ()

@@ -10,6 +10,7 @@ from pathlib import Path
 from jinja2 import TemplateError
 
 from pytest_ftgate.suite.declared import DeclaredRetrieve, DeclaredVariant
+from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, Retrieve
 from pytest_ftgate.suite.place import Place
 from pytest_ftgate.suite.prompt import PASSAGES, names
@@ -44,6 +45,8 @@ def retrieve_of(
         if not _REFERENCE.fullmatch(wanted):
             told = f'retrieve: "{wanted}" is no module:function'
             place.say("retrieve", f'{told}; for files write retrieve: {{from: "{wanted}"}}')
+        elif fault := reference_fault(wanted, place.source.path.parent):
+            place.say("retrieve", f"retrieve: {fault}")
         return Retrieve(function=wanted)
     paths = tuple(_files(place, wanted, cases))
     return Retrieve(paths=paths, top=wanted.top, chunk=wanted.chunk)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from pytest_ftgate.errors import Fault, did_you_mean
 from pytest_ftgate.suite.declared import DeclaredVariant
+from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.place import Place
 from pytest_ftgate.suite.source import Source
@@ -24,16 +26,19 @@ def check_tools(place: Place, merged: DeclaredVariant) -> None:
     """Note what is wrong with the tools of one variant."""
     own = place.own.model_fields_set
     if "tools" in own:
-        for message in _faults(merged.tools):
+        for message in _faults(merged.tools, place.source.path.parent):
             place.say("tools", message)
     if "max_turns" in own and not merged.tools:
         place.say("max_turns", "max_turns without tools: a model is asked once; remove it")
 
 
-def _faults(tools: tuple[str, ...]) -> Iterator[str]:
+def _faults(tools: tuple[str, ...], folder: Path) -> Iterator[str]:
     for written in tools:
-        if not _REFERENCE.fullmatch(written):
-            yield f'tools: "{written}" names no function; write "module:function"'
+        fault = reference_fault(written, folder)
+        if fault:
+            yield f"tools: {fault}"
+        elif not _REFERENCE.fullmatch(written):
+            yield f'tools: "{written}" is no name that APIs take: letters, digits, _, at most 64'
     names = Counter(written.partition(":")[2] for written in tools)
     if NONE in names:
         yield f"tools: a tool cannot be called {NONE}, which cases expect where none is called"

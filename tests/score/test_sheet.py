@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,14 @@ def test_nothing_asked_is_an_empty_column():
     found = column([], {})
 
     assert (found.variant, found.rows, found.missing, found.faults) == ("one", {}, (), {})
+
+
+def test_a_schema_of_the_variants_own_is_checked_besides_the_forms_of_the_case():
+    schema = {"type": "object"}
+    asks = [ask(case("1", form=(Rule("regex", "."),)), fingerprint=name) for name in "xy"]
+    held = [
+        replace(one, call=replace(one.call, constraint={"json_schema": schema})) for one in asks
+    ]
+    found = [column([one], {"x": said("{}"), "y": said("[]")}).rows["1"].valid for one in held]
+
+    assert found == [1.0, 0.0]

@@ -49,7 +49,7 @@ def test_tools_and_turns_are_inherited(tmp_path):
 def test_a_tool_that_names_no_function_is_a_fault(tmp_path, written):
     (fault,) = faults(tmp_path, agent(f'["{written}"]'))
 
-    told = f'tools: "{written}" names no function; write "module:function"'
+    told = f'tools: "{written}" is no function; write "module:function"'
     assert fault == f'5: variant "agent": {told}'
 
 
@@ -115,7 +115,7 @@ def test_where_no_variant_has_tools_any_may_be_expected(tmp_path):
 def test_a_tool_that_names_no_function_is_not_missed_by_cases_as_well(tmp_path):
     (fault,) = faults(tmp_path, agent('["shop.lookup"]'))
 
-    assert "names no function" in fault
+    assert "is no function" in fault
 
 
 @pytest.mark.parametrize("score", ["exact", "contains", "numeric"])
