@@ -28,7 +28,7 @@ _PROMPTED = (
     *("model", "prompt", "user", "examples", "response_schema", "retrieve", "tools", "max_turns"),
     *("max_tokens", "stop", "temperature", "top_p"),
 )
-_ADDRESS = ("base_url", "base_url_env", "api_version", "served_model")
+_ADDRESS = ("base_url", "base_url_env", "served_model")
 #: Keys that only some of the package's providers understand: elsewhere they would be ignored.
 _ONLY: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_PROMPTED, _MODELS),
@@ -37,6 +37,7 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "seed": ("llamacpp", "openai-compatible"),
     "effort": HOSTED,
     "thinking": ("anthropic", "bedrock"),
+    "api_version": ("anthropic", "bedrock"),
     "api_key_env": ("anthropic", "openai-compatible"),
     "function": ("python",),
     "replies": ("recorded",),
