@@ -43,6 +43,24 @@ gates: {format: {min: 0.50}}
 """
 
 
+COMPLETIONS = """
+cases: sums.jsonl
+reply:
+  format:
+    json_schema:
+      type: object
+      properties: {sum: {type: integer}}
+      required: [sum]
+      additionalProperties: false
+  score: contains
+  max_tokens: 24
+variants:
+  free: {provider: openai-compatible, model: smollm2, base_url_env: LOCAL_URL, temperature: 0}
+  held: {like: free, response_schema: true}
+gates: {format: {min: 0.80}}
+"""
+
+
 @pytest.fixture(scope="session")
 def cache() -> Path:
     # Of the session, so that it is found before pytester moves the home folder away.
@@ -114,11 +132,7 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     server = served()
     monkeypatch.setenv("LOCAL_URL", server.listening_address)
     monkeypatch.setenv("LOCAL_KEY", "a-key-that-stays-secret")
-    sums = [
-        f'{{"id": "{n}", "input": "What is {n} plus {n}?", "expected": "{2 * n}"}}'
-        for n in range(1, 21)
-    ]
-    pytester.makefile(".jsonl", sums="\n".join(sums))
+    write_sums(pytester)
     pytester.makefile(".ftgate.yaml", suite=MESSAGES)
 
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml", "-vv")
@@ -135,8 +149,30 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     assert b"a-key-that-stays-secret" not in ledger
 
 
+def test_chat_completions_run_a_suite_through_their_own_sdk_and_hold_a_schema(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = served()
+    monkeypatch.setenv("LOCAL_URL", f"{server.listening_address}/v1")
+    write_sums(pytester)
+    pytester.makefile(".ftgate.yaml", suite=COMPLETIONS)
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["  free * FAILED *", "  held * passed *"])
+
+
+def write_sums(pytester: pytest.Pytester) -> None:
+    sums = [
+        f'{{"id": "{n}", "input": "What is {n} plus {n}?", "expected": "{2 * n}"}}'
+        for n in range(1, 21)
+    ]
+    pytester.makefile(".jsonl", sums="\n".join(sums))
+
+
 def served() -> xllamacpp.Server:
-    """Serve the embedded model, which speaks the Messages API on loopback."""
+    """Serve the embedded model, which speaks both chat APIs on loopback."""
     params = xllamacpp.CommonParams()
     params.model.path = str(weights.find("smollm2-135m", EXAMPLE))
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 4, 1
