@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -23,7 +24,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Messages", "open_provider"]
+__all__ = ["Messages", "failing", "open_provider"]
 
 _STOPS = {
     "end_turn": "end",
@@ -53,7 +54,7 @@ class Messages:
     concurrency = 16
 
     def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
-        self._client = client
+        self.client = client
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
@@ -70,43 +71,35 @@ class Messages:
             Refused: the request itself is wrong.
             Denied: credentials, spend limit, unknown model.
         """
-        facts = await self._told(call.model)
+        await self._told(call.model)
         while True:
-            request = _request(call, self._learned)
             start = time.perf_counter()
             try:
-                message = await self._created(request)
+                message = await self._created(self.request(call))
             except Refused as error:
-                if not self._learn(str(error), call):
+                if not self.learns(str(error), call):
                     raise
                 continue
-            reply = _reply(message, time.perf_counter() - start)
-            return replace(reply, facts=facts, unsent=self._learned.unsent(_declared(call)))
+            return await self.read(message, call, time.perf_counter() - start)
 
-    def _learn(self, said: str, call: Call) -> bool:
+    def request(self, call: Call) -> dict[str, Any]:
+        """Return what is sent for *call*, less the settings that were refused so far."""
+        return _request(call, self._learned)
+
+    async def read(self, message: Message, call: Call, seconds: float = 0.0) -> Reply:
+        """Return the reply that *message* brings to *call*, and what is known of its model."""
+        facts, unsent = await self._told(call.model), self._learned.unsent(_declared(call))
+        return replace(_reply(message, seconds), facts=facts, unsent=unsent)
+
+    def learns(self, said: str, call: Call) -> bool:
+        """Take in why a request was refused; True where the next one will be another."""
         sent = [key for key in _declared(call) if self._learned.takes(key)]
         ours = [key for key, name in _NAMES.items() if name in said]
         return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
 
     async def _created(self, request: dict[str, Any]) -> Message:
-        try:
-            message = await self._client.messages.create(**request)
-        except anthropic.APIStatusError as error:
-            raise _from_status(error) from error
-        except anthropic.APIResponseValidationError as error:
-            raise Transient(f"the body cannot be read: {error}") from error
-        # The SDK lets through what goes wrong while it reads a body.
-        except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
-            raise Transient(f"no connection: {error.__cause__ or error!r}") from error
-        except json.JSONDecodeError as error:
-            raise Transient(f"the body is cut off or no JSON: {error}") from error
-        except anthropic.AnthropicError as error:
-            raise Denied(_without_key(str(error), self._provider)) from error
-        except (TypeError, RuntimeError) as error:
-            # The SDK says with a TypeError, and for AWS with another, that it found no credentials.
-            if "authentication" in str(error) or "credentials" in str(error):
-                raise Denied(_without_key(str(error), self._provider)) from error
-            raise
+        with failing(self._provider):
+            message = await self.client.messages.create(**request)
         if not isinstance(message, Message) or message.usage is None:
             raise Transient(f"the body is no message: {str(message)[:80]!r}")
         return message
@@ -120,10 +113,10 @@ class Messages:
     async def _ask_about(self, model: str) -> Mapping[str, str]:
         known = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)
         told = {"retires": known} if known else {}
-        if not isinstance(self._client, AsyncAnthropic):
+        if not isinstance(self.client, AsyncAnthropic):
             return told
         try:
-            found = await self._client.models.retrieve(model)
+            found = await self.client.models.retrieve(model)
         except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError):
             return told
         when: Any = getattr(found, "retires_at", None)
@@ -133,7 +126,30 @@ class Messages:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self.client.close()
+
+
+@contextmanager
+def failing(provider: str) -> Iterator[None]:
+    """Turn what the SDK raises into what this package says of it."""
+    try:
+        yield
+    except anthropic.APIStatusError as error:
+        raise _from_status(error) from error
+    except anthropic.APIResponseValidationError as error:
+        raise Transient(f"the body cannot be read: {error}") from error
+    # The SDK lets through what goes wrong while it reads a body.
+    except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
+        raise Transient(f"no connection: {error.__cause__ or error!r}") from error
+    except json.JSONDecodeError as error:
+        raise Transient(f"the body is cut off or no JSON: {error}") from error
+    except anthropic.AnthropicError as error:
+        raise Denied(_without_key(str(error), provider)) from error
+    except (TypeError, RuntimeError) as error:
+        # The SDK says with a TypeError, and for AWS with another, that it found no credentials.
+        if "authentication" in str(error) or "credentials" in str(error):
+            raise Denied(_without_key(str(error), provider)) from error
+        raise
 
 
 def _without_key(said: str, provider: str = "anthropic") -> str:
