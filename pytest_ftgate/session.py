@@ -75,6 +75,11 @@ class Session:
         return self._engine.progress if self._engine else Progress()
 
     @property
+    def left(self) -> tuple[str, ...]:
+        """What goes on at a provider though the run has ended."""
+        return self._engine.left if self._engine else ()
+
+    @property
     def engine(self) -> Engine:
         """The engine, started when it is first needed."""
         if self._engine is None:

@@ -24,7 +24,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Messages", "failing", "open_provider"]
+__all__ = ["Messages", "declared", "failing", "open_provider"]
 
 _STOPS = {
     "end_turn": "end",
@@ -80,29 +80,36 @@ class Messages:
                 if not self.learns(str(error), call):
                     raise
                 continue
-            return await self.read(message, call, time.perf_counter() - start)
+            reply = await self.read(message, call, time.perf_counter() - start)
+            return replace(reply, unsent=self.unsent(call))
 
     def request(self, call: Call) -> dict[str, Any]:
         """Return what is sent for *call*, less the settings that were refused so far."""
         return _request(call, self._learned)
 
+    def unsent(self, call: Call) -> tuple[str, ...]:
+        """Return which settings of *call* are left out of its request by now."""
+        return self._learned.unsent(declared(call))
+
     async def read(self, message: Message, call: Call, seconds: float = 0.0) -> Reply:
-        """Return the reply that *message* brings to *call*, and what is known of its model."""
-        facts, unsent = await self._told(call.model), self._learned.unsent(_declared(call))
-        return replace(_reply(message, seconds), facts=facts, unsent=unsent)
+        """Return the reply that *message* brings to *call*, and what is known of its model.
+
+        Raises:
+            Transient: it is no message.
+        """
+        if not isinstance(message, Message) or message.usage is None:
+            raise Transient(f"the body is no message: {str(message)[:80]!r}")
+        return replace(_reply(message, seconds), facts=await self._told(call.model))
 
     def learns(self, said: str, call: Call) -> bool:
         """Take in why a request was refused; True where the next one will be another."""
-        sent = [key for key in _declared(call) if self._learned.takes(key)]
+        sent = [key for key in declared(call) if self._learned.takes(key)]
         ours = [key for key, name in _NAMES.items() if name in said]
         return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
 
-    async def _created(self, request: dict[str, Any]) -> Message:
+    async def _created(self, request: dict[str, Any]) -> Any:
         with failing(self._provider):
-            message = await self.client.messages.create(**request)
-        if not isinstance(message, Message) or message.usage is None:
-            raise Transient(f"the body is no message: {str(message)[:80]!r}")
-        return message
+            return await self.client.messages.create(**request)
 
     async def _told(self, model: str) -> Mapping[str, str]:
         """Return what the server says of the model; asked once, and never a reason to fail."""
@@ -162,7 +169,8 @@ def _without_key(said: str, provider: str = "anthropic") -> str:
     )
 
 
-def _declared(call: Call) -> list[str]:
+def declared(call: Call) -> list[str]:
+    """Return the settings that *call* declares and a server may refuse."""
     return [*call.sampling, *(["output_config"] if call.constraint else [])]
 
 
