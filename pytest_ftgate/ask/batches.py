@@ -61,7 +61,7 @@ class Batches:
         self.kept, self.settle = kept, settle
         self.oldest = _FRESH if fresh else float("inf")
         #: Calls in batches that have not ended.
-        self.flying = 0
+        self.flying: set[str] = set()
         #: A sentence on each batch that goes on without the run.
         self.left: list[str] = []
 
@@ -155,7 +155,7 @@ class _Group:
     async def _finish(self, post: Post, batch: Batch) -> None:
         """Wait for the results of *batch* and keep them one by one."""
         mine = [name for name in batch.calls if name in self.open]
-        self._of.flying += len(mine)
+        self._of.flying.update(mine)
         try:
             async for fingerprint, result in post.results(batch):
                 await self._take(post, batch, fingerprint, result)
@@ -167,7 +167,7 @@ class _Group:
         except FtgateError as error:
             self.give_up(error, mine)
         finally:
-            self._of.flying -= len(mine)
+            self._of.flying.difference_update(mine)
 
     async def _take(self, post: Post, batch: Batch, fingerprint: str, result: Any) -> None:
         call = self.open.get(fingerprint)
@@ -189,6 +189,7 @@ class _Group:
     def settle(self, call: Call, answer: Answer) -> None:
         """Say what became of *call*."""
         del self.open[call.fingerprint]
+        self._of.flying.discard(call.fingerprint)
         self._of.ledger.release(call.fingerprint)
         self._of.settle(call, answer)
 

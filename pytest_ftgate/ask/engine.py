@@ -98,7 +98,7 @@ class Engine:
             asked=self._asked,
             failed=self._failed,
             seconds=seconds,
-            batched=self._batches.flying,
+            batched=len(self._batches.flying),
         )
 
     @property

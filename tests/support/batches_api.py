@@ -72,13 +72,11 @@ class BatchesApi:
         counts |= {"processing": 0 if ended else requests, "succeeded": requests if ended else 0}
         at = self.times[name].isoformat()
         url = f"{self.url}/v1/messages/batches/{name}/results" if name not in self.gone else None
-        return {
-            **{"id": name, "type": "message_batch", "request_counts": counts},
-            **{"created_at": at, "expires_at": at, "ended_at": at if ended else None},
-            **{"archived_at": None, "cancel_initiated_at": None},
-            "processing_status": "ended" if ended else "in_progress",
-            "results_url": url if ended else None,
-        }
+        batch = {"id": name, "type": "message_batch", "request_counts": counts}
+        batch |= {"created_at": at, "expires_at": at, "ended_at": at if ended else None}
+        batch |= {"archived_at": None, "cancel_initiated_at": None}
+        batch |= {"processing_status": "ended" if ended else "in_progress"}
+        return batch | {"results_url": url if ended else None}
 
     def results(self, name: str) -> bytes:
         """Return the results as JSON lines, the last request first."""
