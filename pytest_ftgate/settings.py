@@ -120,6 +120,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--ftgate-accept", dest="ftgate_accept", action="store_true",
         help="Write what this run measured as the accepted record beside each suite.",
     )  # fmt: skip
+    _add_places(add)
+    _add_choices(add)
+    _add_scale(add)
+    _add_keys(parser)
+
+
+def _add_places(add: Callable[..., None]) -> None:
     add(
         "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
         help="Calls in flight at once for each model.",
@@ -128,9 +135,6 @@ def add_options(parser: pytest.Parser) -> None:
         "--ftgate-ledger", dest="ftgate_ledger", metavar="PATH",
         help="The file that keeps replies (default: .ftgate/ledger.sqlite).",
     )  # fmt: skip
-    _add_choices(add)
-    _add_scale(add)
-    _add_keys(parser)
 
 
 def _add_choices(add: Callable[..., None]) -> None:

@@ -30,9 +30,9 @@ _POLL = 2.0
 #: Seconds that a batch may be old whose results still count where all is to be asked afresh.
 _FRESH = 86_400.0
 
-Answer = Reply | FtgateError
-Settle = Callable[[Call, Answer], None]
-Kept = Callable[[list[Call]], Mapping[str, Reply]]
+_Answer = Reply | FtgateError
+_Settle = Callable[[Call, _Answer], None]
+_Kept = Callable[[list[Call]], Mapping[str, Reply]]
 
 
 class Batches:
@@ -53,8 +53,8 @@ class Batches:
         environ: Mapping[str, str],
         patience: Patience,
         *,
-        kept: Kept,
-        settle: Settle,
+        kept: _Kept,
+        settle: _Settle,
         fresh: bool = False,
     ) -> None:
         self.ledger, self.environ, self.patience = ledger, environ, patience
@@ -186,7 +186,7 @@ class _Group:
         self._of.ledger.keep(fingerprint, reply)
         self.settle(call, reply)
 
-    def settle(self, call: Call, answer: Answer) -> None:
+    def settle(self, call: Call, answer: _Answer) -> None:
         """Say what became of *call*."""
         del self.open[call.fingerprint]
         self._of.flying.discard(call.fingerprint)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Ended", "Post", "parts"]
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 #: Seconds between two looks at a batch, at first and at most, and how much longer each is.
 _FIRST, _LONGEST, _GROWTH = 2.0, 60.0, 1.5
@@ -200,7 +200,7 @@ class Post:
             await self._pause(wait, "it had no results yet")
         raise AssertionError("unreachable")  # pragma: no cover
 
-    async def _lasting(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _lasting(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Ask until it succeeds, does not fail in passing, or has failed too often in a row."""
         for wait in islice(_waits(), _ATTEMPTS - 1):
             try:

@@ -19,21 +19,13 @@ from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
-from pytest_ftgate.ask.providers.block_shape import step_of, tools_of, turns_of
+from pytest_ftgate.ask.providers.block_shape import REPLY, reply_of, tools_of, turns_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Messages", "declared", "failing", "open_provider"]
 
-_STOPS = {
-    "end_turn": "end",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "stop_sequence": "stop",
-    "refusal": "refusal",
-    "tool_use": "tool",
-}
 #: Every call of the variant will meet these: no key, no money, no access, no such model.
 _HOPELESS = (401, 402, 403, 404)
 #: Time-outs, conflicts and rate limits pass, as every fault of the server itself does.
@@ -42,8 +34,6 @@ _PASSING = (408, 409, 429)
 _IN_BODY = ("temperature", "top_p")
 #: How the API calls what a suite calls otherwise.
 _NAMES = {"stop": "stop_sequences", "output_config": "output_format"}
-#: The tool that a reply is asked for through where a model takes no schema for replies.
-_REPLY = "give_the_reply"
 #: ARNs of models that were tuned.
 _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
 
@@ -99,7 +89,7 @@ class Messages:
         """
         if not isinstance(message, Message) or message.usage is None:
             raise Transient(f"the body is no message: {str(message)[:80]!r}")
-        return replace(_reply(message, seconds), facts=await self._told(call.model))
+        return replace(reply_of(message, seconds), facts=await self._told(call.model))
 
     def learns(self, said: str, call: Call) -> bool:
         """Take in why a request was refused; True where the next one will be another."""
@@ -205,8 +195,8 @@ def _held(call: Call, learned: Learned) -> tuple[dict[str, Any], dict[str, Any]]
     # A model that has tools of its own cannot be made to use another one.
     if learned.takes("output_config") or call.tools:
         return {"format": {"type": "json_schema", "schema": schema}}, {}
-    tool = {"name": _REPLY, "description": "Give the reply.", "input_schema": schema}
-    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": _REPLY}}
+    tool = {"name": REPLY, "description": "Give the reply.", "input_schema": schema}
+    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY}}
 
 
 def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
@@ -235,33 +225,6 @@ def _wait(header: str | None) -> float | None:
         return float(header) if header else None
     except ValueError:
         return None
-
-
-def _reply(message: Any, seconds: float) -> Reply:
-    usage = message.usage
-    counts = {
-        "input": usage.input_tokens or 0,
-        "output": usage.output_tokens or 0,
-        "cache_read": usage.cache_read_input_tokens or 0,
-        "cache_write": usage.cache_creation_input_tokens or 0,
-    }
-    thought = getattr(usage.output_tokens_details, "thinking_tokens", None)
-    counts |= {"thinking": thought} if thought else {}
-    step = step_of(message.content)
-    text = "".join(block.text for block in message.content if block.type == "text")
-    stop = _STOPS.get(message.stop_reason or "", "end")
-    forced = [use for use in step.calls if use.name == _REPLY] if step else []
-    if forced:
-        text, stop, step = json.dumps(forced[0].arguments), "end", None
-    return Reply(
-        text=text,
-        stop=stop,
-        model=message.model,
-        usage=counts,
-        seconds=seconds,
-        request_id=getattr(message, "_request_id", None),
-        steps=(step,) if step else (),
-    )
 
 
 def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages:
