@@ -83,7 +83,7 @@ class Session:
     def engine(self) -> Engine:
         """The engine, started when it is first needed."""
         if self._engine is None:
-            self._engine = Engine(
+            self._engine = self._of_choice()(
                 self.ledger(),
                 self._environ,
                 replies=self.settings.replies,
@@ -91,6 +91,13 @@ class Session:
                 others=self.others,
             )
         return self._engine
+
+    def _of_choice(self) -> type[Engine]:
+        if self.settings.engine == "local":
+            return Engine
+        from pytest_ftgate.ask.ray_engine import RayEngine
+
+        return RayEngine
 
     def ledger(self) -> Ledger:
         """Open the ledger."""
