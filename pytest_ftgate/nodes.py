@@ -22,6 +22,7 @@ from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.score.sheet import ready
 from pytest_ftgate.session import Session, session_key
 from pytest_ftgate.settings import Settings, settings_key
+from pytest_ftgate.suite.batch import in_batches
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.model import RateGate
 
@@ -43,6 +44,7 @@ class SuiteFile(pytest.File):
         """Yield the gates of each gated variant."""
         try:
             suite = load(self.path, self.config.rootpath, offered(self))
+            suite = in_batches(suite) if self.config.stash[settings_key].batch else suite
             refuse_impossible(suite)
             suite = replace(suite, repeats=repeats_for(suite))
         except SuiteFaults as error:

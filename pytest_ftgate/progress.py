@@ -33,6 +33,8 @@ def line_of(progress: Progress) -> str:
     told = f"ftgate: {done:,} of {wanted:,} replies asked"
     if progress.reused:
         told += f", {progress.reused:,} from the ledger"
+    if progress.batched:
+        told += f", {progress.batched:,} in batches"
     if progress.failed:
         told += f", {progress.failed:,} failed"
     if not rate:

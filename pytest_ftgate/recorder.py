@@ -33,6 +33,8 @@ class Recorder:
         self._asking: list[tuple[int, int, float]] = []
         #: Calls that were never asked because gates stopped early.
         self.spared = 0
+        #: What goes on though the run has ended.
+        self.left: tuple[str, ...] = ()
         self._accepted: list[str] = []
         self._errors = 0
 
@@ -77,6 +79,9 @@ class Recorder:
 
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
+        for line in self.left:
+            told = f"{line}; the same command picks its replies up"
+            terminalreporter.write_line(told, yellow=True)
         if not self._verdicts:
             failed = self._errors or terminalreporter.stats.get("error")
             reason = "see the errors above" if failed else "name a suite, or check the selection"
@@ -165,6 +170,7 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     if recorder is None:
         session.config.workeroutput["ftgate_asking"] = list(told)  # type: ignore[attr-defined]
         return
+    recorder.left = own.left
     recorder.note_asking(told)
     recorder.write()
     if (

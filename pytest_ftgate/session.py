@@ -75,10 +75,15 @@ class Session:
         return self._engine.progress if self._engine else Progress()
 
     @property
+    def left(self) -> tuple[str, ...]:
+        """What goes on at a provider though the run has ended."""
+        return self._engine.left if self._engine else ()
+
+    @property
     def engine(self) -> Engine:
         """The engine, started when it is first needed."""
         if self._engine is None:
-            self._engine = Engine(
+            self._engine = self._of_choice()(
                 self.ledger(),
                 self._environ,
                 replies=self.settings.replies,
@@ -86,6 +91,13 @@ class Session:
                 others=self.others,
             )
         return self._engine
+
+    def _of_choice(self) -> type[Engine]:
+        if self.settings.engine == "local":
+            return Engine
+        from pytest_ftgate.ask.ray_engine import RayEngine
+
+        return RayEngine
 
     def ledger(self) -> Ledger:
         """Open the ledger."""

@@ -12,6 +12,7 @@ __all__ = ["Settings", "add_options", "judges_nothing", "settings_key"]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
+_ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class Settings:
         inconclusive: ``fail`` blocks on a gate that cannot tell, ``warn`` only shows it.
         concurrency: calls in flight at once for each model, or None for the provider's own.
         ledger: the file of replies.
+        batch: what can be asked in batches is.
+        engine: ``local`` asks from this machine, ``ray`` from the nodes of a Ray cluster.
     """
 
     enabled: bool
@@ -39,6 +42,8 @@ class Settings:
     concurrency: int | None
     ledger: Path
     root: Path
+    batch: bool = False
+    engine: str = "local"
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -60,6 +65,8 @@ class Settings:
             concurrency=_count(concurrency),
             ledger=config.rootpath / chosen("ledger"),
             root=config.rootpath,
+            batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
+            engine=_one_of("engine", chosen("engine"), _ENGINES),
         )
 
 
@@ -113,6 +120,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--ftgate-accept", dest="ftgate_accept", action="store_true",
         help="Write what this run measured as the accepted record beside each suite.",
     )  # fmt: skip
+    _add_places(add)
+    _add_choices(add)
+    _add_scale(add)
+    _add_keys(parser)
+
+
+def _add_places(add: Callable[..., None]) -> None:
     add(
         "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
         help="Calls in flight at once for each model.",
@@ -121,8 +135,6 @@ def add_options(parser: pytest.Parser) -> None:
         "--ftgate-ledger", dest="ftgate_ledger", metavar="PATH",
         help="The file that keeps replies (default: .ftgate/ledger.sqlite).",
     )  # fmt: skip
-    _add_choices(add)
-    _add_keys(parser)
 
 
 def _add_choices(add: Callable[..., None]) -> None:
@@ -136,6 +148,17 @@ def _add_choices(add: Callable[..., None]) -> None:
     )  # fmt: skip
 
 
+def _add_scale(add: Callable[..., None]) -> None:
+    add(
+        "--ftgate-batch", dest="ftgate_batch", action="store_true",
+        help="Ask variants of provider anthropic in batches: half the price, within a day.",
+    )  # fmt: skip
+    add(
+        "--ftgate-engine", dest="ftgate_engine", choices=_ENGINES,
+        help="What asks: this machine (local, the default), or a Ray cluster (ray).",
+    )  # fmt: skip
+
+
 def _add_keys(parser: pytest.Parser) -> None:
     ini = parser.addini
     ini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
@@ -143,3 +166,5 @@ def _add_keys(parser: pytest.Parser) -> None:
     ini("ftgate_inconclusive", "As --ftgate-inconclusive.", default="fail")
     ini("ftgate_concurrency", "As --ftgate-concurrency.", default="")
     ini("ftgate_ledger", "As --ftgate-ledger.", default=".ftgate/ledger.sqlite")
+    ini("ftgate_batch", "As --ftgate-batch.", type="bool", default=False)
+    ini("ftgate_engine", "As --ftgate-engine.", default="local")

@@ -29,6 +29,7 @@ ORDER = (*STAGES, *LAYER)
 
 SDKS = {
     "anthropic": {"ask.providers.anthropic_messages"},
+    "ray": {"ask.ray_engine"},
     "xllamacpp": {"ask.providers.llamacpp"},
 }
 MOST_LINES = 300

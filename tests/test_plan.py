@@ -137,6 +137,10 @@ def test_a_fingerprint_changes_with(tmp_path, what):
 SAME = {
     "the variant's name": ((CLAUDE, {}), (CLAUDE.replace("one:", "two:"), {})),
     "whether it is gated": ((CLAUDE, {}), (UNGATED, {})),
+    "whether it is asked in a batch": (
+        (CLAUDE, {}),
+        (CLAUDE.replace("m}", "m, batch: true}"), {}),
+    ),
     "the slots": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, slots: 3}"), {})),
     "the threads": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, threads: 3}"), {})),
     "the place of the case": ((CLAUDE, {}), (CLAUDE, {"more": "# a comment\n\n"})),

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from pytest_ftgate.ask.batches import Batches
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.patience import Patience
@@ -74,6 +75,15 @@ class Engine:
         self._started = 0.0
         self._ending = asyncio.Event()
         self._patience = Patience(self._ending)
+        self._batches = Batches(
+            ledger,
+            environ,
+            self._patience,
+            kept=self._kept,
+            settle=self._settle,
+            fresh=replies == "fresh",
+        )
+        self._posting: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
         self._thread.start()
@@ -82,7 +92,19 @@ class Engine:
     def progress(self) -> Progress:
         """How far the asking has come; may be read from any thread."""
         seconds = time.monotonic() - self._started if self._started else 0.0
-        return Progress(len(self._futures), self._reused, self._asked, self._failed, seconds)
+        return Progress(
+            planned=len(self._futures),
+            reused=self._reused,
+            asked=self._asked,
+            failed=self._failed,
+            seconds=seconds,
+            batched=len(self._batches.flying),
+        )
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """A sentence on each batch that goes on though the run has ended."""
+        return tuple(self._batches.left)
 
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""
@@ -127,16 +149,27 @@ class Engine:
             for call in calls:
                 self._settle(call, error)
             return
+        batched: list[Call] = []
         for call in calls:
             if call.fingerprint in kept:
                 self._reused += 1
                 self._futures[call.fingerprint].set_result(kept[call.fingerprint])
             elif self._mode == "recorded" and call.provider != "recorded":
                 self._settle(call, Refused(_NOT_RECORDED))
+            elif call.batch:
+                batched.append(call)
             else:
                 self._lane(call).waiting.append(call)
+        if batched:
+            self._post(batched)
         for lane in self._lanes.values():
             self._staff(lane)
+
+    def _post(self, calls: list[Call]) -> None:
+        self._started = self._started or time.monotonic()
+        task = self._loop.create_task(self._batches.answer(calls))
+        self._posting.add(task)
+        task.add_done_callback(self._posting.discard)
 
     def _kept(self, calls: list[Call]) -> dict[str, Reply]:
         wanted = [call.fingerprint for call in calls if call.provider != "recorded"]
@@ -258,7 +291,7 @@ class Engine:
         for lane in self._lanes.values():
             self._give_up(lane, ReplyError("the run ended before this call was sent"))
         working = [task for lane in self._lanes.values() for task in lane.workers]
-        await asyncio.gather(*working, return_exceptions=True)
+        await asyncio.gather(*working, *self._posting, return_exceptions=True)
         for provider in [lane.provider for lane in self._lanes.values() if lane.provider]:
             # Every reply is home by now; one that cannot close must not keep others from it.
             with suppress(Exception):

@@ -17,6 +17,7 @@ class Progress:
         asked: replies that came in this run.
         failed: calls that brought none.
         seconds: since the first call was sent; 0 before that.
+        batched: calls in batches that have not ended.
     """
 
     planned: int = 0
@@ -24,6 +25,7 @@ class Progress:
     asked: int = 0
     failed: int = 0
     seconds: float = 0.0
+    batched: int = 0
 
     @property
     def to_ask(self) -> int:

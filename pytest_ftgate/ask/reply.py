@@ -28,6 +28,7 @@ class Reply:
         passages: what was retrieved for the case and shown to the model.
         unsent: settings that were declared, and that the server would not take.
         facts: what the server says of the model, such as its parent or when it retires.
+        processing: ``batch`` where it was asked in a batch, which costs half; else "".
     """
 
     text: str
@@ -40,6 +41,7 @@ class Reply:
     passages: tuple[Passage, ...] = ()
     unsent: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    processing: str = ""
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

@@ -94,6 +94,7 @@ class Call:
         served_as: what the server calls the model, where it is not *model*.
         runtime: settings of the machinery that do not change what is asked.
         options: settings that only the provider itself knows.
+        batch: it is sent together with others, and costs half; the reply is the same.
     """
 
     fingerprint: str
@@ -120,6 +121,7 @@ class Call:
     served_as: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    batch: bool = False
 
     @property
     def is_last_turn(self) -> bool:

@@ -149,6 +149,7 @@ class DeclaredVariant(_Declared):
     stop: tuple[str, ...] = ()
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     thinking: dict[str, JsonValue] | None = None
+    batch: StrictBool = False
     # answers that are not asked of a model
     function: str | None = None
     replies: str | None = None
@@ -158,12 +159,11 @@ class DeclaredVariant(_Declared):
     context: Count | None = None
     # a provider from elsewhere
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    # money and batches
+    # money
     usd_per_1m_input: Number | None = _later()
     usd_per_1m_output: Number | None = _later()
     usd_per_1k: Number | None = _later()
     price_model: str | None = _later()
-    batch: StrictBool | None = _later()
 
 
 class DeclaredRate(_Declared):

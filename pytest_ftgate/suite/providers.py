@@ -38,13 +38,14 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "effort": HOSTED,
     "thinking": ("anthropic", "bedrock"),
     "api_version": ("anthropic", "bedrock"),
+    "batch": ("anthropic",),
     "api_key_env": ("anthropic", "openai-compatible"),
     "function": ("python",),
     "replies": ("recorded",),
     "options": (),
 }
 #: Keys that say nothing to a provider from elsewhere.
-_OURS = ("adapter", "scale", "slots", "threads", "context", "function", "replies")
+_OURS = ("adapter", "scale", "slots", "threads", "context", "function", "replies", "batch")
 
 
 def understands(provider: str | None, key: str) -> bool:

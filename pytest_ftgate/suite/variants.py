@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.suite.batch import check_batch
 from pytest_ftgate.suite.declared import DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, ReplyRules, Variant
@@ -30,7 +31,7 @@ _RUNTIME = ("slots", "threads", "context")
 #: Keys that a variant keeps as they were written.
 _PLAIN = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("base", "max_tokens", "function", "options", "tools"),
+    *("base", "max_tokens", "function", "options", "tools", "batch"),
 )
 
 
@@ -181,6 +182,7 @@ class _Resolving:
             self.say(key, message)
         self.check_tuned(merged)
         check_tools(self.place, merged)
+        check_batch(self.place, merged)
         return not absent
 
     def check_function(self, provider: str) -> None:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -18,21 +19,13 @@ from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
-from pytest_ftgate.ask.providers.block_shape import step_of, tools_of, turns_of
+from pytest_ftgate.ask.providers.block_shape import REPLY, reply_of, tools_of, turns_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Messages", "open_provider"]
+__all__ = ["Messages", "declared", "failing", "open_provider"]
 
-_STOPS = {
-    "end_turn": "end",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "stop_sequence": "stop",
-    "refusal": "refusal",
-    "tool_use": "tool",
-}
 #: Every call of the variant will meet these: no key, no money, no access, no such model.
 _HOPELESS = (401, 402, 403, 404)
 #: Time-outs, conflicts and rate limits pass, as every fault of the server itself does.
@@ -41,8 +34,6 @@ _PASSING = (408, 409, 429)
 _IN_BODY = ("temperature", "top_p")
 #: How the API calls what a suite calls otherwise.
 _NAMES = {"stop": "stop_sequences", "output_config": "output_format"}
-#: The tool that a reply is asked for through where a model takes no schema for replies.
-_REPLY = "give_the_reply"
 #: ARNs of models that were tuned.
 _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
 
@@ -53,7 +44,7 @@ class Messages:
     concurrency = 16
 
     def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
-        self._client = client
+        self.client = client
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
@@ -70,46 +61,45 @@ class Messages:
             Refused: the request itself is wrong.
             Denied: credentials, spend limit, unknown model.
         """
-        facts = await self._told(call.model)
+        await self._told(call.model)
         while True:
-            request = _request(call, self._learned)
             start = time.perf_counter()
             try:
-                message = await self._created(request)
+                message = await self._created(self.request(call))
             except Refused as error:
-                if not self._learn(str(error), call):
+                if not self.learns(str(error), call):
                     raise
                 continue
-            reply = _reply(message, time.perf_counter() - start)
-            return replace(reply, facts=facts, unsent=self._learned.unsent(_declared(call)))
+            reply = await self.read(message, call, time.perf_counter() - start)
+            return replace(reply, unsent=self.unsent(call))
 
-    def _learn(self, said: str, call: Call) -> bool:
-        sent = [key for key in _declared(call) if self._learned.takes(key)]
+    def request(self, call: Call) -> dict[str, Any]:
+        """Return what is sent for *call*, less the settings that were refused so far."""
+        return _request(call, self._learned)
+
+    def unsent(self, call: Call) -> tuple[str, ...]:
+        """Return which settings of *call* are left out of its request by now."""
+        return self._learned.unsent(declared(call))
+
+    async def read(self, message: Message, call: Call, seconds: float = 0.0) -> Reply:
+        """Return the reply that *message* brings to *call*, and what is known of its model.
+
+        Raises:
+            Transient: it is no message.
+        """
+        if not isinstance(message, Message) or message.usage is None:
+            raise Transient(f"the body is no message: {str(message)[:80]!r}")
+        return replace(reply_of(message, seconds), facts=await self._told(call.model))
+
+    def learns(self, said: str, call: Call) -> bool:
+        """Take in why a request was refused; True where the next one will be another."""
+        sent = [key for key in declared(call) if self._learned.takes(key)]
         ours = [key for key, name in _NAMES.items() if name in said]
         return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
 
-    async def _created(self, request: dict[str, Any]) -> Message:
-        try:
-            message = await self._client.messages.create(**request)
-        except anthropic.APIStatusError as error:
-            raise _from_status(error) from error
-        except anthropic.APIResponseValidationError as error:
-            raise Transient(f"the body cannot be read: {error}") from error
-        # The SDK lets through what goes wrong while it reads a body.
-        except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
-            raise Transient(f"no connection: {error.__cause__ or error!r}") from error
-        except json.JSONDecodeError as error:
-            raise Transient(f"the body is cut off or no JSON: {error}") from error
-        except anthropic.AnthropicError as error:
-            raise Denied(_without_key(str(error), self._provider)) from error
-        except (TypeError, RuntimeError) as error:
-            # The SDK says with a TypeError, and for AWS with another, that it found no credentials.
-            if "authentication" in str(error) or "credentials" in str(error):
-                raise Denied(_without_key(str(error), self._provider)) from error
-            raise
-        if not isinstance(message, Message) or message.usage is None:
-            raise Transient(f"the body is no message: {str(message)[:80]!r}")
-        return message
+    async def _created(self, request: dict[str, Any]) -> Any:
+        with failing(self._provider):
+            return await self.client.messages.create(**request)
 
     async def _told(self, model: str) -> Mapping[str, str]:
         """Return what the server says of the model; asked once, and never a reason to fail."""
@@ -120,10 +110,10 @@ class Messages:
     async def _ask_about(self, model: str) -> Mapping[str, str]:
         known = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)
         told = {"retires": known} if known else {}
-        if not isinstance(self._client, AsyncAnthropic):
+        if not isinstance(self.client, AsyncAnthropic):
             return told
         try:
-            found = await self._client.models.retrieve(model)
+            found = await self.client.models.retrieve(model)
         except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError):
             return told
         when: Any = getattr(found, "retires_at", None)
@@ -133,7 +123,30 @@ class Messages:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self.client.close()
+
+
+@contextmanager
+def failing(provider: str) -> Iterator[None]:
+    """Turn what the SDK raises into what this package says of it."""
+    try:
+        yield
+    except anthropic.APIStatusError as error:
+        raise _from_status(error) from error
+    except anthropic.APIResponseValidationError as error:
+        raise Transient(f"the body cannot be read: {error}") from error
+    # The SDK lets through what goes wrong while it reads a body.
+    except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
+        raise Transient(f"no connection: {error.__cause__ or error!r}") from error
+    except json.JSONDecodeError as error:
+        raise Transient(f"the body is cut off or no JSON: {error}") from error
+    except anthropic.AnthropicError as error:
+        raise Denied(_without_key(str(error), provider)) from error
+    except (TypeError, RuntimeError) as error:
+        # The SDK says with a TypeError, and for AWS with another, that it found no credentials.
+        if "authentication" in str(error) or "credentials" in str(error):
+            raise Denied(_without_key(str(error), provider)) from error
+        raise
 
 
 def _without_key(said: str, provider: str = "anthropic") -> str:
@@ -146,7 +159,8 @@ def _without_key(said: str, provider: str = "anthropic") -> str:
     )
 
 
-def _declared(call: Call) -> list[str]:
+def declared(call: Call) -> list[str]:
+    """Return the settings that *call* declares and a server may refuse."""
     return [*call.sampling, *(["output_config"] if call.constraint else [])]
 
 
@@ -181,8 +195,8 @@ def _held(call: Call, learned: Learned) -> tuple[dict[str, Any], dict[str, Any]]
     # A model that has tools of its own cannot be made to use another one.
     if learned.takes("output_config") or call.tools:
         return {"format": {"type": "json_schema", "schema": schema}}, {}
-    tool = {"name": _REPLY, "description": "Give the reply.", "input_schema": schema}
-    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": _REPLY}}
+    tool = {"name": REPLY, "description": "Give the reply.", "input_schema": schema}
+    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY}}
 
 
 def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
@@ -211,33 +225,6 @@ def _wait(header: str | None) -> float | None:
         return float(header) if header else None
     except ValueError:
         return None
-
-
-def _reply(message: Any, seconds: float) -> Reply:
-    usage = message.usage
-    counts = {
-        "input": usage.input_tokens or 0,
-        "output": usage.output_tokens or 0,
-        "cache_read": usage.cache_read_input_tokens or 0,
-        "cache_write": usage.cache_creation_input_tokens or 0,
-    }
-    thought = getattr(usage.output_tokens_details, "thinking_tokens", None)
-    counts |= {"thinking": thought} if thought else {}
-    step = step_of(message.content)
-    text = "".join(block.text for block in message.content if block.type == "text")
-    stop = _STOPS.get(message.stop_reason or "", "end")
-    forced = [use for use in step.calls if use.name == _REPLY] if step else []
-    if forced:
-        text, stop, step = json.dumps(forced[0].arguments), "end", None
-    return Reply(
-        text=text,
-        stop=stop,
-        model=message.model,
-        usage=counts,
-        seconds=seconds,
-        request_id=getattr(message, "_request_id", None),
-        steps=(step,) if step else (),
-    )
 
 
 def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages:
