@@ -63,7 +63,7 @@ def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[
     """Yield what the variants without gates came to; one that is not what it claims says so."""
     from pytest_ftgate.gate.claims import facts
     from pytest_ftgate.gate.rates import measure, unmeasured
-    from pytest_ftgate.proofs import claims
+    from pytest_ftgate.proofs import claims, tuned
 
     for variant in suite.variants.values():
         if variant.gated:
@@ -71,15 +71,19 @@ def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[
         try:
             with ticking(config) as tick:
                 asks = session.asks.task(suite, variant, whole(suite))
-                found = session.answers([asks], tick)
+                identity = session.asks.identity(suite, variant) if variant.tuned else ()
+                found = session.answers([asks, *identity], tick)
             column = session.task_column(suite, variant, whole(suite))
         except FtgateError as error:
             yield unmeasured(suite, variant, str(error))
             continue
-        strange = [one for one in claims(asks, found) if one.outcome is Outcome.INVALID]
+        proven = [*claims(variant, asks, found), *tuned(session, suite, variant, found)]
+        strange = [one for one in proven if one.outcome is Outcome.INVALID]
+        notes = tuple(one.sentence for one in proven if one.outcome is Outcome.INCONCLUSIVE)
         if strange:
             yield unmeasured(suite, variant, f"not what it claims: {strange[0].sentence}")
             continue
         for gate in suite.gates.values():
             if isinstance(gate, RateGate):
-                yield replace(measure(suite, gate, column), facts=facts(asks, found))
+                known = facts(asks, found)
+                yield replace(measure(suite, gate, column), facts=known, notes=notes)

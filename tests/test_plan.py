@@ -23,7 +23,7 @@ HOUSE = "one: {provider: house, model: m}"
 AGENT = 'one: {provider: anthropic, model: m, tools: ["shop:look"]}'
 FILES = {
     "m.gguf": "weights",
-    "a.gguf": "adapter",
+    "a.gguf": "GGUF adapter",
     "p.md": "Be kind.\n",
     "r.jsonl": '{"id": "a", "text": "b"}\n',
     "answers.py": "def reply(case):\n    return 'b'\n",
@@ -75,7 +75,7 @@ CHANGES = {
     "the examples": ((SHOTS, {}), (SHOTS, {"t__jsonl": '{"input": "q", "expected": "other"}'})),
     "whether there are examples": ((CLAUDE, {}), (SHOTS, {})),
     "the weights": ((LOCAL, {}), (LOCAL, {"m__gguf": "other weights"})),
-    "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "other adapter"})),
+    "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "GGUF other adapter"})),
     "whether there is an adapter": ((LOCAL, {}), (TUNED, {})),
     "the scale": ((TUNED, {}), (TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {})),
     "the temperature": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, temperature: 0.5}"), {})),
@@ -170,7 +170,7 @@ SAME = {
     ),
     "the name of the adapter's file": (
         (TUNED, {}),
-        (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "adapter"}),
+        (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "GGUF adapter"}),
     ),
     "a format that nothing is held to": ((CLAUDE, {}), (CLAUDE, {"more": CHOICE})),
     "greedy sampling said or not": (
@@ -208,16 +208,11 @@ def test_a_call_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
     assert (ask.call.max_turns, ask.call.steps) == (2, ())
 
 
-def test_a_tool_that_cannot_be_imported_is_unavailable(tmp_path):
-    with pytest.raises(Unavailable, match='shop has no function "lock"; did you mean "look"'):
-        asks(tmp_path, AGENT.replace("look", "lock"))
-
-
 # Secrets -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "address", ["https://me:hunter2@api.example:8443/v1", "https://hunter2@api.example:8443/v1"]
+    "address", ["https://me:hunter2@api.example:8443/v2", "https://hunter2@api.example:8443/v2"]
 )
 @pytest.mark.parametrize("by_name", [True, False])
 def test_credentials_in_an_address_reach_neither_the_call_nor_its_fingerprint(
@@ -225,11 +220,11 @@ def test_credentials_in_an_address_reach_neither_the_call_nor_its_fingerprint(
 ):
     written = "base_url_env: HERE" if by_name else f'base_url: "{address}"'
     variant = CLAUDE.replace("m}", f"m, {written}}}")
-    plain = CLAUDE.replace("m}", 'm, base_url: "https://api.example:8443/v1"}')
+    plain = CLAUDE.replace("m}", 'm, base_url: "https://api.example:8443/v2"}')
 
     (ask,) = asks(tmp_path, variant, {"HERE": address})
 
-    assert ask.call.base_url == "https://api.example:8443/v1"
+    assert ask.call.base_url == "https://api.example:8443/v2"
     assert "hunter2" not in repr(ask.call)
     assert ask.call.fingerprint == fingerprint(tmp_path, plain)
 

@@ -19,6 +19,7 @@ from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open, Provider, open_provider
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.secrets import hide
 from pytest_ftgate.errors import (
     Denied,
     FtgateError,
@@ -230,6 +231,7 @@ class Engine:
 
     def _settle(self, call: Call, answer: Answer) -> None:
         if not isinstance(answer, Reply):
+            hide(answer, self._environ, call.api_key_env)
             self._failed += 1
         elif call.provider == "recorded":
             self._reused += 1

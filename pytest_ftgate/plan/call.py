@@ -51,14 +51,14 @@ class ToolCall:
     Attributes:
         arguments: as the model gave them; text where they were no JSON object.
         id: the provider's own name for it.
-        result: what the tool returned, or how it failed; "" before it was run.
+        result: what the tool returned, or how it failed; None before it was run.
         failed: whether the result is a failure.
     """
 
     name: str
     arguments: Any
     id: str = ""
-    result: str = ""
+    result: str | None = None
     failed: bool = False
 
 

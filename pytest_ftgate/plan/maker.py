@@ -79,6 +79,15 @@ class Maker:
         # Only where they are there, so that all other calls keep their names.
         return shared | {key: value for key, value in rare.items() if value}
 
+    def _key(self) -> str | None:
+        """Return the variable that holds the key; "" where none must be sent.
+
+        A key that the environment holds anyway is not for an address that a suite names.
+        """
+        variant = self.variant
+        stranger = variant.base_url is not None and variant.base_url_env is None
+        return variant.api_key_env or ("" if stranger else None)
+
     def _identity(self, one: Tool) -> list[Any]:
         """Return all of a tool that can change a reply: what is told of it, and its code."""
         code = source_files(one.reference, self.origin)
@@ -163,7 +172,7 @@ class Maker:
             passages=self._passages.get(case.id, ()),
             adapter=self.adapter,
             base_url=self.base_url,
-            api_key_env=self.variant.api_key_env,
+            api_key_env=self._key(),
             api_version=self.variant.api_version,
             served_as=self.variant.served_model,
             case=case if self.by_case else None,

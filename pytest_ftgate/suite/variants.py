@@ -27,6 +27,8 @@ from pytest_ftgate.suite.yaml import Document
 __all__ = ["resolve_variants"]
 
 _SAMPLING = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
+#: How a GGUF file begins.
+_GGUF = b"GGUF"
 _RUNTIME = ("slots", "threads", "context")
 #: Keys that a variant keeps as they were written.
 _PLAIN = (
@@ -110,7 +112,7 @@ class _Resolving:
             similar=similar,
             **self.constraint(merged),
             retrieve=retrieve_of(place, merged, (system, user), self.cases),
-            adapter=place.file(merged.adapter, "adapter", anywhere=True),
+            adapter=self.adapter(merged),
             training_data=self.training(merged),
             sampling=_picked(merged, _SAMPLING),
             replies=place.file(merged.replies, "replies"),
@@ -238,6 +240,13 @@ class _Resolving:
             near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
             say(number, f'no case has "{name}"{near}', path)
 
+    def adapter(self, merged: DeclaredVariant) -> Path | None:
+        path = self.place.file(merged.adapter, "adapter", anywhere=True)
+        if path is not None and not _begins(path, _GGUF):
+            told = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
+            self.say("adapter", f"adapter: {merged.adapter} {told}")
+        return path
+
     def constraint(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return what the provider is asked to hold replies to: the suite's format, or a file."""
         wanted = merged.response_schema
@@ -250,6 +259,11 @@ class _Resolving:
             needed = f"response_schema needs a reply.format of {' or '.join(known)}"
             self.say("response_schema", f"{needed} with provider {merged.provider}")
         return {"constrained": bool(wanted)}
+
+
+def _begins(path: Path, how: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(how)) == how
 
 
 def _picked(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:

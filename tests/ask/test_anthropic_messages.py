@@ -146,7 +146,8 @@ def test_trouble_that_passes_is_worth_another_call(asked, api, status):
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+    ("header", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0), ("soon", None)],
 )
 def test_the_wait_that_the_server_asks_for_is_handed_on(asked, api, header, seconds):
     api.error(429, "rate_limit_error", retry_after=header)

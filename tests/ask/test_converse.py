@@ -195,7 +195,7 @@ def test_a_model_that_never_answers_is_asked_as_often_as_it_may_be(talk, most):
     reply, model = talk(*[wants(("nothing", {}))] * most, max_turns=most)
 
     assert (len(model.asked), reply.stop) == (most, "tool")
-    assert [use.result for use in reply.tool_calls] == ["null"] * (most - 1) + [""]
+    assert [use.result for use in reply.tool_calls] == ["null"] * (most - 1) + [None]
 
 
 def test_the_whole_reply_survives_the_way_to_disk(talk):

@@ -137,6 +137,66 @@ def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(made, api):
     assert [reply.unsent for reply in replies] == [("temperature",), ("temperature",)]
 
 
+def test_calls_that_were_in_flight_when_a_setting_was_refused_are_asked_again_without_it(made, api):
+    calls = [made(f"{n}", sampling={"temperature": 0.5}) for n in range(8)]
+    for _ in calls:
+        api.error(400, "temperature is not supported with this model")
+
+    async def ask() -> list[Reply]:
+        provider = open_provider(calls, ENVIRON)
+        try:
+            return await asyncio.gather(*map(provider.ask, calls))
+        finally:
+            await provider.close()
+
+    replies = asyncio.run(ask())
+
+    assert [reply.text for reply in replies] == ["ok"] * 8
+    assert {reply.unsent for reply in replies} == {("temperature",)}
+
+
+def test_a_call_of_a_tool_that_was_cut_off_is_not_run(asked, api):
+    function = {"name": "look", "arguments": ""}
+    call = {"id": "c", "type": "function", "function": function}
+    api.completion(None, "length", message={"tool_calls": [call]})
+
+    assert asked().stop == "length"
+
+
+def test_a_forced_reply_that_was_cut_off_is_told_as_such(made, api):
+    api.error(400, "response_format is not supported")
+    function = {"name": "give_the_reply", "arguments": '{"label": "'}
+    call = {"id": "c1", "type": "function", "function": function}
+    api.completion(None, "length", message={"tool_calls": [call]})
+    (reply,) = together([made(constraint={"json_schema": SCHEMA})])
+
+    assert (reply.text, reply.stop) == ('{"label": "', "length")
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (SCHEMA, True),
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, False),
+        ({**SCHEMA, "required": []}, False),
+        ({**SCHEMA, "properties": {"label": {"type": "object"}}}, False),
+    ],
+    ids=["closed", "open", "optional", "open-within"],
+)
+def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api, schema, strict):
+    asked(constraint={"json_schema": schema})
+
+    assert api.requests[0]["response_format"]["json_schema"]["strict"] is strict
+
+
+def test_what_is_forbidden_is_this_call_alone_where_others_were_answered(made, api):
+    api.completion("fine")
+    api.error(403, "this input was flagged")
+    with pytest.raises(Refused) as caught:
+        together([made("a"), made("b")])
+    assert not isinstance(caught.value, Denied)
+
+
 def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(asked, api):
     api.error(400, "invalid_request_error: temperature must be less than 2")
     with pytest.raises(Refused, match="less than 2"):

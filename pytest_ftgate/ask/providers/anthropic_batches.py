@@ -85,7 +85,7 @@ class MessageBatches:
         """
         headers = {"anthropic-version": version} if version else None
         try:
-            with failing("anthropic"):
+            with failing("anthropic", str(self._client.base_url)):
                 made = await self._client.messages.batches.create(
                     requests=requests, extra_headers=headers
                 )
@@ -99,7 +99,7 @@ class MessageBatches:
     async def state(self, name: str) -> str:
         """Return ``running``, ``ended``, or ``gone`` where its results are not there any more."""
         try:
-            with failing("anthropic"):
+            with failing("anthropic", str(self._client.base_url)):
                 found = await self._client.messages.batches.retrieve(name)
         except Denied as error:
             if _is_missing(error):
@@ -111,7 +111,7 @@ class MessageBatches:
 
     async def results(self, name: str) -> AsyncIterator[tuple[str, Any]]:
         """Yield the name of each request and what became of it, as they come."""
-        with failing("anthropic"):
+        with failing("anthropic", str(self._client.base_url)):
             async for line in await self._client.messages.batches.results(name):
                 yield line.custom_id, line.result
 
@@ -129,24 +129,24 @@ class MessageBatches:
             Denied: no request of this model can succeed.
         """
         if result.type == "errored":
-            raise self._error(result.error.error, call)
+            raise self._error(result.error.error, call, unsent)
         if result.type != "succeeded":
             raise Transient(str(result.type))
         reply = await self._of(call).read(result.message, call)
         left_out = tuple(sorted(set(declared(call)).intersection(unsent)))
         return replace(reply, unsent=left_out, processing="batch")
 
-    def _error(self, error: Any, call: Call) -> FtgateError:
+    def _error(self, error: Any, call: Call, unsent: Collection[str]) -> FtgateError:
         said = f"{error.type}: {error.message}"
         if error.type in _HOPELESS:
             return Denied(said)
-        if error.type in _WRONG and not self._of(call).learns(said, call):
+        if error.type in _WRONG and not self._of(call).learns(said, call, unsent):
             return Refused(said)
         return Transient(said)
 
     async def recent(self, since: float) -> AsyncIterator[Listed]:
         """Yield the batches that were created after *since*, the newest first."""
-        with failing("anthropic"):
+        with failing("anthropic", str(self._client.base_url)):
             async for one in self._client.messages.batches.list(limit=100):
                 at = one.created_at.timestamp()
                 if at < since:

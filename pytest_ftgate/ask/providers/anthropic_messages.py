@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
@@ -20,16 +20,15 @@ from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
 from pytest_ftgate.ask.providers.block_shape import REPLY, reply_of, tools_of, turns_of
+from pytest_ftgate.ask.providers.wire import failure, said_in
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Messages", "declared", "failing", "open_provider"]
 
-#: Every call of the variant will meet these: no key, no money, no access, no such model.
-_HOPELESS = (401, 402, 403, 404)
-#: Time-outs, conflicts and rate limits pass, as every fault of the server itself does.
-_PASSING = (408, 409, 429)
+#: Seconds that a server may take to tell what it knows of its model.
+_PATIENCE = 5.0
 #: The body that the SDK hands on where it has no argument for a setting.
 _IN_BODY = ("temperature", "top_p")
 #: How the API calls what a suite calls otherwise.
@@ -47,6 +46,7 @@ class Messages:
         self.client = client
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
+        self._answers = False
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
 
     def serves(self, call: Call) -> bool:
@@ -63,15 +63,16 @@ class Messages:
         """
         await self._told(call.model)
         while True:
-            start = time.perf_counter()
+            unsent, start = self.unsent(call), time.perf_counter()
             try:
                 message = await self._created(self.request(call))
             except Refused as error:
-                if not self.learns(str(error), call):
+                if not self.learns(str(error), call, unsent):
                     raise
                 continue
             reply = await self.read(message, call, time.perf_counter() - start)
-            return replace(reply, unsent=self.unsent(call))
+            self._answers = True
+            return replace(reply, unsent=unsent)
 
     def request(self, call: Call) -> dict[str, Any]:
         """Return what is sent for *call*, less the settings that were refused so far."""
@@ -79,7 +80,7 @@ class Messages:
 
     def unsent(self, call: Call) -> tuple[str, ...]:
         """Return which settings of *call* are left out of its request by now."""
-        return self._learned.unsent(declared(call))
+        return tuple(sorted(key for key in declared(call) if not self._learned.takes(key)))
 
     async def read(self, message: Message, call: Call, seconds: float = 0.0) -> Reply:
         """Return the reply that *message* brings to *call*, and what is known of its model.
@@ -91,14 +92,20 @@ class Messages:
             raise Transient(f"the body is no message: {str(message)[:80]!r}")
         return replace(reply_of(message, seconds), facts=await self._told(call.model))
 
-    def learns(self, said: str, call: Call) -> bool:
-        """Take in why a request was refused; True where the next one will be another."""
-        sent = [key for key in declared(call) if self._learned.takes(key)]
+    def learns(self, said: str, call: Call, unsent: Collection[str]) -> bool:
+        """Take in why a request was refused; True where the next one will be another.
+
+        Args:
+            said: the server's own words.
+            call: what was asked.
+            unsent: the settings that the request left out.
+        """
+        sent = [key for key in declared(call) if key not in unsent]
         ours = [key for key, name in _NAMES.items() if name in said]
         return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
 
     async def _created(self, request: dict[str, Any]) -> Any:
-        with failing(self._provider):
+        with failing(self._provider, str(self.client.base_url), answers=self._answers):
             return await self.client.messages.create(**request)
 
     async def _told(self, model: str) -> Mapping[str, str]:
@@ -113,7 +120,7 @@ class Messages:
         if not isinstance(self.client, AsyncAnthropic):
             return told
         try:
-            found = await self.client.models.retrieve(model)
+            found = await self.client.models.retrieve(model, timeout=_PATIENCE)
         except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError):
             return told
         when: Any = getattr(found, "retires_at", None)
@@ -127,19 +134,28 @@ class Messages:
 
 
 @contextmanager
-def failing(provider: str) -> Iterator[None]:
-    """Turn what the SDK raises into what this package says of it."""
+def failing(provider: str, address: str, *, answers: bool = False) -> Iterator[None]:
+    """Turn what the SDK raises into what this package says of it.
+
+    Args:
+        provider: of the two that are asked through this SDK.
+        address: where the request went.
+        answers: the server has answered requests like it before.
+    """
     try:
         yield
     except anthropic.APIStatusError as error:
-        raise _from_status(error) from error
+        said, headers = said_in(error.body, error.message), error.response.headers
+        spent = "spend_limit" in str(getattr(error, "error_code", ""))
+        raise failure(error.status_code, said, headers, spent=spent, answers=answers) from error
     except anthropic.APIResponseValidationError as error:
         raise Transient(f"the body cannot be read: {error}") from error
     # The SDK lets through what goes wrong while it reads a body.
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
-        raise Transient(f"no connection: {error.__cause__ or error!r}") from error
+        raise Transient(f"no connection to {address}: {error.__cause__ or error!r}") from error
     except json.JSONDecodeError as error:
-        raise Transient(f"the body is cut off or no JSON: {error}") from error
+        told = f"the body is cut off or no JSON: {error} ({address})"
+        raise Transient(told) from error
     except anthropic.AnthropicError as error:
         raise Denied(_without_key(str(error), provider)) from error
     except (TypeError, RuntimeError) as error:
@@ -211,22 +227,6 @@ def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     return {"extra_body": body | ({"anthropic_version": version} if version else {})}
 
 
-def _from_status(error: anthropic.APIStatusError) -> Exception:
-    said = f"{error.status_code} {error.message}"
-    if error.status_code in _HOPELESS or "spend_limit" in str(getattr(error, "error_code", "")):
-        return Denied(said)
-    if isinstance(error, anthropic.InternalServerError) or error.status_code in _PASSING:
-        return Transient(said, _wait(error.response.headers.get("retry-after")))
-    return Refused(said)
-
-
-def _wait(header: str | None) -> float | None:
-    try:
-        return float(header) if header else None
-    except ValueError:
-        return None
-
-
 def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages:
     """Open a client for the address and key that *calls* name.
 
@@ -248,6 +248,8 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
 def _key(call: Call, environ: Mapping[str, str]) -> dict[str, Any]:
     if call.api_key_env is None:
         return {}
+    if not call.api_key_env:
+        return {"api_key": "none"}
     key = environ.get(call.api_key_env)
     if not key:
         raise Unavailable(

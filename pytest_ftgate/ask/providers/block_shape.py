@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pytest_ftgate.ask.providers.wire import as_text
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call, Step, ToolCall
 
@@ -69,9 +69,11 @@ def reply_of(message: Any, seconds: float) -> Reply:
     stop = _STOPS.get(message.stop_reason or "", "end")
     forced = [use for use in step.calls if use.name == REPLY] if step else []
     if forced:
-        text, stop, step = json.dumps(forced[0].arguments), "end", None
+        text, step = as_text(forced[0].arguments), None
+        stop = "end" if stop == "tool" else stop
     return Reply(
         text=text,
+        # A turn that was cut off holds half a call at the most.
         stop=stop,
         model=message.model,
         usage=counts,

@@ -16,8 +16,9 @@ from openai import AsyncOpenAI
 
 from pytest_ftgate.ask.learned import Learned
 from pytest_ftgate.ask.providers.chat_shape import messages_of, step_of, tools_of
+from pytest_ftgate.ask.providers.wire import as_text, failure, said_in
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
+from pytest_ftgate.errors import Denied, Refused, ReplyError, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Chat", "open_provider"]
@@ -29,9 +30,9 @@ _STOPS = {
     "tool_calls": "tool",
     "function_call": "tool",
 }
-#: Every call of the variant will meet these: no key, no money, no access, no such model.
-_HOPELESS = (401, 402, 403, 404)
-_PASSING = (408, 409, 429)
+_NOT_FOUND = 404
+#: Seconds that a server may take to tell what it knows of its model.
+_QUICKLY: Any = {"timeout": 5.0}
 #: A rate limit that no waiting lifts: the account has run out of money.
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached")
 #: How the API calls what a suite calls otherwise.
@@ -48,6 +49,7 @@ class Chat:
     def __init__(self, client: AsyncOpenAI, *, at_home: bool) -> None:
         self._client = client
         self._learned = Learned()
+        self._answers = False
         self._limit = "max_completion_tokens" if at_home else "max_tokens"
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
 
@@ -65,22 +67,23 @@ class Chat:
         """
         facts = await self._told(call.model)
         while True:
-            request = self._request(call)
-            start = time.perf_counter()
+            sent = [key for key in _declared(call) if self._learned.takes(key)]
+            request, start = self._request(call), time.perf_counter()
             try:
                 completion = await self._created(request)
             except Refused as error:
-                if not self._learn(str(error), call, request):
+                if not self._learn(str(error), sent, request):
                     raise
                 continue
+            self._answers = True
             reply = _reply(completion, time.perf_counter() - start)
-            return replace(reply, facts=facts, unsent=self._learned.unsent(_declared(call)))
+            unsent = tuple(sorted({*_declared(call)} - {*sent}))
+            return replace(reply, facts=facts, unsent=unsent)
 
-    def _learn(self, said: str, call: Call, request: Mapping[str, Any]) -> bool:
+    def _learn(self, said: str, sent: Sequence[str], request: Mapping[str, Any]) -> bool:
         if "max_completion_tokens" in said and "max_tokens" in request:
             self._limit = "max_completion_tokens"
             return True
-        sent = [key for key in _declared(call) if self._learned.takes(key)]
         return self._learned.learn(_ours(said), sent)
 
     def _request(self, call: Call) -> dict[str, Any]:
@@ -104,7 +107,8 @@ class Chat:
         schema = call.constraint["json_schema"]
         # A model that has tools of its own cannot be made to use another one.
         if self._learned.takes("response_format") or call.tools:
-            named = {"name": _REPLY, "schema": schema, "strict": True}
+            # Servers that read "strict" refuse a schema that leaves anything open.
+            named = {"name": "reply", "schema": schema, "strict": _is_closed(schema)}
             return {"response_format": {"type": "json_schema", "json_schema": named}}
         function = {"name": _REPLY, "parameters": schema, "strict": True}
         choice = {"type": "function", "function": {"name": _REPLY}}
@@ -114,19 +118,31 @@ class Chat:
         try:
             completion = await self._client.chat.completions.create(**request)
         except openai.APIStatusError as error:
-            raise _from_status(error) from error
+            raise self._failure(error) from error
         except openai.APIResponseValidationError as error:
             raise Transient(f"the body cannot be read: {error}") from error
         # The SDK lets through what goes wrong while it reads a body.
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
-            raise Transient(f"no connection: {error.__cause__ or error!r}") from error
+            told = f"no connection to {self._client.base_url}: {error.__cause__ or error!r}"
+            raise Transient(told) from error
         except json.JSONDecodeError as error:
-            raise Transient(f"the body is cut off or no JSON: {error}") from error
+            told = f"the body is cut off or no JSON: {error}{self._hint()}"
+            raise Transient(told) from error
         except openai.OpenAIError as error:
             raise Denied(str(error).splitlines()[0]) from error
         if not getattr(completion, "choices", None) or completion.choices[0].message is None:
             raise Transient(f"the body is no completion: {str(completion)[:80]!r}")
         return completion
+
+    def _failure(self, error: openai.APIStatusError) -> ReplyError:
+        said = said_in(error.body, error.message)
+        said += self._hint() if error.status_code == _NOT_FOUND else ""
+        headers, spent = error.response.headers, error.code in _SPENT
+        return failure(error.status_code, said, headers, spent=spent, answers=self._answers)
+
+    def _hint(self) -> str:
+        address = str(self._client.base_url).rstrip("/")
+        return "" if address.endswith("/v1") else f"; {address} does not end in /v1, as most do"
 
     async def _told(self, model: str) -> Mapping[str, str]:
         """Return what the server says of the model; asked once, and never a reason to fail."""
@@ -147,7 +163,7 @@ class Chat:
     async def _listed(self, url: str, rows: str, key: str, model: str) -> dict[str, Any]:
         """Return the server's row on *model*, or an empty one."""
         try:
-            body: Any = await self._client.get(url, cast_to=object)
+            body: Any = await self._client.get(url, cast_to=object, options=_QUICKLY)
             found = {str(row[key]).removesuffix(":latest"): dict(row) for row in body[rows]}
         except (openai.OpenAIError, httpx2.HTTPError, ValueError, KeyError, TypeError):
             return {}
@@ -165,6 +181,18 @@ def _retiring(row: Mapping[str, Any]) -> dict[str, str]:
     return {"retires": when} if isinstance(when, str) else {}
 
 
+def _is_closed(schema: Any) -> bool:
+    """Tell whether each object of *schema* names all of its keys and requires them."""
+    if isinstance(schema, list):
+        return all(map(_is_closed, schema))
+    if not isinstance(schema, Mapping):
+        return True
+    named = schema.get("properties")
+    open_ = isinstance(named, Mapping) and set(named) != set(schema.get("required", ()))
+    loose = schema.get("type") == "object" and schema.get("additionalProperties") is not False
+    return not (open_ or loose) and all(map(_is_closed, schema.values()))
+
+
 def _declared(call: Call) -> list[str]:
     return [*call.sampling, *(["response_format"] if call.constraint else [])]
 
@@ -172,24 +200,6 @@ def _declared(call: Call) -> list[str]:
 def _ours(said: str) -> str:
     """Return the server's words with our name for a setting beside its own."""
     return f"{said} ({', '.join(key for key, name in _NAMES.items() if name in said)})"
-
-
-def _from_status(error: openai.APIStatusError) -> Exception:
-    said = f"{error.status_code} {error.message}"
-    if error.status_code == 404:  # noqa: PLR2004 - not found
-        return Denied(f"{said}; most addresses of this kind end in /v1")
-    if error.status_code in _HOPELESS or error.code in _SPENT:
-        return Denied(said)
-    if isinstance(error, openai.InternalServerError) or error.status_code in _PASSING:
-        return Transient(said, _wait(error.response.headers.get("retry-after")))
-    return Refused(said)
-
-
-def _wait(header: str | None) -> float | None:
-    try:
-        return float(header) if header else None
-    except ValueError:
-        return None
 
 
 def _reply(completion: Any, seconds: float) -> Reply:
@@ -200,12 +210,14 @@ def _reply(completion: Any, seconds: float) -> Reply:
     text = message.content or ""
     stop = _STOPS.get(choice.finish_reason or "", "end")
     if forced:
-        text, step, stop = json.dumps(forced[0].arguments), None, "end"
+        text, step = as_text(forced[0].arguments), None
+        stop = "end" if stop == "tool" else stop
     if getattr(message, "refusal", None):
         text, stop = message.refusal, "refusal"
     return Reply(
         text=text,
-        stop="tool" if step else stop,
+        # A turn that was cut off holds half a call at the most.
+        stop="tool" if step and stop not in ("length", "refusal") else stop,
         model=completion.model or None,
         usage=_usage(completion.usage),
         seconds=seconds,
@@ -236,9 +248,11 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Chat:
         Unavailable: the variable that should hold the key is not set.
     """
     call = calls[0]
-    # A key of OpenAI's goes where the environment says, never to an address that a suite names.
-    at_home = call.base_url in (None, environ.get("OPENAI_BASE_URL"))
-    name = call.api_key_env or ("OPENAI_API_KEY" if at_home else None)
+    name = call.api_key_env
+    if name is None:
+        # Where a suite names no variable, only the environment's own address is given its key.
+        at_home = call.base_url in (None, environ.get("OPENAI_BASE_URL"))
+        name = "OPENAI_API_KEY" if at_home else ""
     key = environ.get(name) if name else "none"
     if not key:
         raise Unavailable(
