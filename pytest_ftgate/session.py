@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftgate.ask.engine import Answer, Engine
+from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
