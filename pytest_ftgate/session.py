@@ -64,6 +64,8 @@ class Session:
         #: Grows while suites are collected, each of which may be offered its own.
         self.others = dict(others or {})
         self._engine: Engine | None = None
+        #: Nothing can be asked any more.
+        self.closed = False
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
@@ -94,6 +96,7 @@ class Session:
 
     def close(self) -> None:
         """Stop asking; what is in flight comes home to the ledger."""
+        self.closed = True
         if self._engine is not None:
             self._engine.close()
 

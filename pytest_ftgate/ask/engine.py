@@ -18,7 +18,7 @@ from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open, Provider, open_provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.room import Sender
-from pytest_ftgate.errors import LedgerError, OutOfBudget, Refused, ReplyError
+from pytest_ftgate.errors import FtgateError, LedgerError, OutOfBudget, Refused, ReplyError
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Engine"]
@@ -116,7 +116,9 @@ class Engine:
             if call.fingerprint in kept:
                 self._reused += 1
                 self._answers.settle(call.fingerprint, kept[call.fingerprint])
-            elif self._mode == "recorded" and call.provider != "recorded":
+            elif call.provider == "recorded":
+                self._settle(call, _recorded(call))
+            elif self._mode == "recorded":
                 self._settle(call, Refused(_NOT_RECORDED))
             else:
                 self._lane(call).add(call)
@@ -148,8 +150,6 @@ class Engine:
         self._answers.settle(call.fingerprint, answer)
 
     async def _answer(self, sender: Sender, call: Call) -> Reply:
-        if call.provider == "recorded":
-            return await sender.ask(call)
         if not self._ledger.claim(call.fingerprint):
             return await self._of_other_process(sender, call)
         return await self._claimed(sender, call)
@@ -208,3 +208,12 @@ class Engine:
     def _cancel(self) -> None:
         for lane in self._lanes.values():
             lane.cancel()
+
+
+def _recorded(call: Call) -> Answer:
+    from pytest_ftgate.ask.providers.recorded import recorded_reply
+
+    try:
+        return recorded_reply(call)
+    except FtgateError as error:
+        return error

@@ -72,11 +72,7 @@ _MODULES = {
     "llamacpp": "llamacpp",
     "openai-compatible": "openai_chat",
     "python": "python_function",
-    "recorded": "recorded",
 }
-
-#: provider -> the extra that installs what it needs, where it has another name
-_EXTRAS = {"openai-compatible": "openai"}
 
 
 def open_provider(
@@ -101,8 +97,7 @@ def open_provider(
     try:
         module = import_module(f"pytest_ftgate.ask.providers.{_MODULES[name]}")
     except ImportError as error:
-        extra = _EXTRAS.get(name, name)
-        told = f'provider {name}: {error}; pip install "pytest-ftgate[{extra}]"'
+        told = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
         raise Unavailable(told) from error
     opened: Provider = module.open_provider(calls, environ)
     return opened

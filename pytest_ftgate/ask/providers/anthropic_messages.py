@@ -13,13 +13,14 @@ from typing import Any
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic, AsyncAnthropicBedrock
+from anthropic import AsyncAnthropic, AsyncAnthropicBedrock, DefaultAioHttpClient
 from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
 from pytest_ftgate.ask.providers.block_shape import step_of, tools_of, turns_of
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.status import trouble
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
@@ -33,10 +34,6 @@ _STOPS = {
     "refusal": "refusal",
     "tool_use": "tool",
 }
-#: Every call of the variant will meet these: no key, no money, no access, no such model.
-_HOPELESS = (401, 402, 403, 404)
-#: Time-outs, conflicts and rate limits pass, as every fault of the server itself does.
-_PASSING = (408, 409, 429)
 #: The body that the SDK hands on where it has no argument for a setting.
 _IN_BODY = ("temperature", "top_p")
 #: How the API calls what a suite calls otherwise.
@@ -48,12 +45,21 @@ _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deplo
 
 
 class Messages:
-    """One client for one address, key and model."""
+    """One client for one address, key and model.
 
-    concurrency = 16
+    Args:
+        client: the SDK's.
+        http: what it sends through.
+    """
 
-    def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
+    concurrency, most = 8, 128
+
+    def __init__(
+        self, client: AsyncAnthropic | AsyncAnthropicBedrock, http: httpx2.AsyncClient
+    ) -> None:
         self._client = client
+        self.limits: Mapping[str, str] = {}
+        http.event_hooks = {"response": [self._heed]}
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
@@ -61,6 +67,9 @@ class Messages:
     def serves(self, call: Call) -> bool:
         """Serve every call that comes to the same address, key and model."""
         return bool(call)
+
+    async def _heed(self, response: httpx2.Response) -> None:
+        self.limits = response.headers
 
     async def ask(self, call: Call) -> Reply:
         """Send one request; retries are the engine's work, so that it sees every failure.
@@ -198,19 +207,8 @@ def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_status(error: anthropic.APIStatusError) -> Exception:
-    said = f"{error.status_code} {error.message}"
-    if error.status_code in _HOPELESS or "spend_limit" in str(getattr(error, "error_code", "")):
-        return Denied(said)
-    if isinstance(error, anthropic.InternalServerError) or error.status_code in _PASSING:
-        return Transient(said, _wait(error.response.headers.get("retry-after")))
-    return Refused(said)
-
-
-def _wait(header: str | None) -> float | None:
-    try:
-        return float(header) if header else None
-    except ValueError:
-        return None
+    code = getattr(error, "error_code", "")
+    return trouble(error.status_code, error.message, error.response.headers, code)
 
 
 def _reply(message: Any, seconds: float) -> Reply:
@@ -247,13 +245,16 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
         Unavailable: the variable that should hold the key is not set.
     """
     call = calls[0]
-    options: dict[str, Any] = {"max_retries": 0}
+    # On aiohttp a call takes half the processor time. To it 0 is no limit of connections: how
+    # many calls are in flight is the engine's to say.
+    http = DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0))
+    options: dict[str, Any] = {"max_retries": 0, "http_client": http}
     if call.base_url:
         options["base_url"] = call.base_url
     try:
         if call.provider == "bedrock":
-            return Messages(_bedrock(call, options, environ))
-        return Messages(AsyncAnthropic(**options, **_key(call, environ)))
+            return Messages(_bedrock(call, options, environ), http)
+        return Messages(AsyncAnthropic(**options, **_key(call, environ)), http)
     except (anthropic.AnthropicError, ValueError) as error:
         raise Unavailable(_without_key(str(error), call.provider)) from error
 
