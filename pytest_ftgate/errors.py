@@ -5,6 +5,7 @@ FtgateError
 ├── Unavailable          something needed is not here: weights, a package, a key
 ├── ReplyError           one call brought no reply
 │   ├── Transient        worth asking again: overload, timeout, a broken body
+│   ├── OutOfBudget      not sent, since the run may spend no more
 │   └── Refused          asking again cannot help: bad request, unknown model
 │       └── Denied       no call of this variant can succeed: credentials, spend limit
 ├── RepliesMissing       too few calls of a variant brought a reply to judge anything
@@ -26,6 +27,7 @@ __all__ = [
     "Fault",
     "FtgateError",
     "LedgerError",
+    "OutOfBudget",
     "Refused",
     "RepliesMissing",
     "ReplyError",
@@ -89,11 +91,18 @@ class Transient(ReplyError):
     Args:
         message: what the provider said.
         retry_after: seconds that the provider asked to wait, if it did.
+        limited: whether there was more asked than the provider takes: a rate limit or overload.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after: float | None = None, *, limited: bool = False
+    ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.limited = retry_after, limited
+
+
+class OutOfBudget(ReplyError):
+    """A call that was not sent, since the run may spend no more."""
 
 
 class Refused(ReplyError):

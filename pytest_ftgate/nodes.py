@@ -203,7 +203,8 @@ class GateItem(pytest.Item):
         return (
             len(mine) == whole
             and mine[-1] is self
-            and not (self.session.shouldstop or self.session.shouldfail)
+            # After an interruption pytest tears down once the engine has ended.
+            and not (self.session.shouldstop or self.session.shouldfail or self._session.closed)
         )
 
 

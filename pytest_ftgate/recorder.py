@@ -74,9 +74,6 @@ class Recorder:
         """Print the closing section."""
         if judges_nothing(config):
             return
-        from pytest_ftgate.record import verdict_from_json
-        from pytest_ftgate.report.terminal import summary
-
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
         for line in self.left:
@@ -87,6 +84,9 @@ class Recorder:
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
             return
+        from pytest_ftgate.record import verdict_from_json
+        from pytest_ftgate.report.terminal import summary
+
         verdicts = [verdict_from_json(text) for text in (*self._verdicts, *self._measured)]
         lenient = self._settings.inconclusive == "warn"
         full = config.get_verbosity() > 0 or self._settings.accept

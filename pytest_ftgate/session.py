@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftgate.ask.engine import Answer, Engine
+from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
@@ -63,6 +64,8 @@ class Session:
         #: Grows while suites are collected, each of which may be offered its own.
         self.others = dict(others or {})
         self._engine: Engine | None = None
+        #: Nothing can be asked any more.
+        self.closed = False
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
@@ -105,6 +108,7 @@ class Session:
 
     def close(self) -> None:
         """Stop asking; what is in flight comes home to the ledger."""
+        self.closed = True
         if self._engine is not None:
             self._engine.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,6 +61,11 @@ class ToolCall:
     id: str = ""
     result: str | None = None
     failed: bool = False
+
+    @property
+    def written(self) -> str:
+        """The arguments as text: as JSON, or as they came where they are none."""
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -556,7 +556,7 @@ def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon)
     soon(lambda: bool(api.created) and noted(engine._ledger.path))
     engine.close()
 
-    answer = engine._futures[calls[0].fingerprint].result(0)
+    answer = engine._answers.get(calls[0].fingerprint)
     assert str(answer).startswith("the run ended before the batch did")
     assert engine.left == ("batch msgbatch_1 with 2 calls goes on",)
     api.may_end.set()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
+from scripted import Scripted, outcome, trouble
 
 from pytest_ftgate.ask import engine as module
 from pytest_ftgate.ask.engine import Engine
@@ -39,89 +38,6 @@ else:
 print("done", flush=True)
 sys.stdin.readline()
 """
-
-
-class Scripted:
-    """A provider that answers with the call's own text, unless a test says what happens."""
-
-    def __init__(self, happens: Callable | None = None, concurrency: int = 4) -> None:
-        self.concurrency, self.happens = concurrency, happens
-        self.asked: list[str] = []
-        self.at_once = self.most_at_once = 0
-        self.closed = 0
-        self.open = threading.Event()
-        self.open.set()
-
-    async def ask(self, call) -> Reply:
-        text = call.messages[0][1]
-        self.asked.append(text)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            await asyncio.to_thread(self.open.wait, 20)
-            await asyncio.sleep(0)
-            said = self.happens(text, self.asked.count(text)) if self.happens else text
-        finally:
-            self.at_once -= 1
-        return Reply(text=said)
-
-    def serves(self, call) -> bool:
-        return True
-
-    async def close(self) -> None:
-        self.closed += 1
-
-
-@pytest.fixture
-def providers(monkeypatch) -> dict[str, Scripted]:
-    """Stand in for the providers, by the name of the model; one that is missing cannot open."""
-    known = {"m": Scripted(), "n": Scripted()}
-    monkeypatch.setattr(module, "open_provider", lambda calls, *rest: known[calls[0].model])
-    return known
-
-
-@pytest.fixture
-def pauses(monkeypatch) -> list[tuple[int, float | None]]:
-    """Shorten the pauses between attempts, and note what they were made from."""
-    made: list[tuple[int, float | None]] = []
-
-    def pause(self, attempt, asked_for):
-        made.append((attempt, asked_for))
-        return 0.001
-
-    monkeypatch.setattr(Patience, "_pause", pause)
-    return made
-
-
-@pytest.fixture
-def start(open_ledger, providers, pauses, request):
-    def started(run: str = "run-1", **options) -> Engine:
-        engine = Engine(open_ledger(run), {}, **options)
-
-        def end() -> None:
-            for provider in providers.values():
-                provider.open.set()
-            engine.close()
-
-        request.addfinalizer(end)
-        return engine
-
-    return started
-
-
-def outcome(answers, calls) -> list:
-    return [getattr(answers[call.fingerprint], "text", answers[call.fingerprint]) for call in calls]
-
-
-def trouble(error: Exception, times: int = 1_000_000) -> Callable[[str, int], str]:
-    """Raise *error* on the first asks of a text, then answer."""
-
-    def happens(text: str, ask: int) -> str:
-        if ask <= times:
-            raise error
-        return text
-
-    return happens
 
 
 # What is asked, and in which order
@@ -186,7 +102,7 @@ def test_calls_handed_in_the_moment_the_last_one_is_answered_are_answered(start,
     engine = start()
     for i in range(300):
         engine.submit([call(str(i))])
-        assert engine._futures[call(str(i)).fingerprint].result(20) == Reply(text=str(i))
+        assert outcome(engine.wait([call(str(i))]), [call(str(i))]) == [str(i)]
 
 
 def test_progress_tells_what_became_of_the_calls(start, call, providers):
@@ -419,7 +335,7 @@ def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     calls = [call("a"), call("b")]
     engine.submit(calls)
     engine.wait(calls[1:])
-    assert not engine._futures[call("a").fingerprint].done()
+    assert not engine._answers.get(call("a").fingerprint)
     say(process, "keep")
     assert outcome(engine.wait(calls), calls) == ["theirs", "b"]
     assert providers["m"].asked == ["b"]
@@ -492,10 +408,10 @@ def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
     soon(lambda: provider.at_once == 2)
     closing = threading.Thread(target=engine.close)
     closing.start()
-    soon(engine._futures[calls[3].fingerprint].done)
+    soon(lambda: engine._answers.get(calls[3].fingerprint) is not None)
     provider.open.set()
     closing.join(20)
-    ended = [engine._futures[c.fingerprint].result(0) for c in calls]
+    ended = [engine._answers.get(c.fingerprint) for c in calls]
     assert [type(answer) for answer in ended] == [Reply, Reply, ReplyError, ReplyError]
     assert str(ended[3]) == "the run ended before this call was sent"
     assert len(open_ledger("reader").replies(c.fingerprint for c in calls)) == 2
@@ -511,7 +427,7 @@ def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, mon
     started = time.monotonic()
     engine.close()
     assert time.monotonic() - started < 10
-    answer = engine._futures[call("a").fingerprint].result(0)
+    answer = engine._answers.get(call("a").fingerprint)
     assert str(answer) == "no reply in 1 attempts; last: busy"
 
 
@@ -521,7 +437,7 @@ def test_closing_does_not_wait_for_another_process(start, call, other_process):
     engine.submit([call("a"), call("b")])
     engine.wait([call("b")])
     engine.close()
-    answer = engine._futures[call("a").fingerprint].result(0)
+    answer = engine._answers.get(call("a").fingerprint)
     assert str(answer) == "the run ended while another process was asking this call"
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's SDK against chat completions on loopback, and against llama.cpp's own server."""
+"""Chat completions on loopback, with every trouble that a server can make."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_trouble_that_passes_is_worth_another_call(asked, api, status):
     api.error(status, "trouble", retry_after="7")
     with pytest.raises(Transient, match=str(status)) as caught:
         asked()
-    assert caught.value.retry_after == 7.0
+    assert (caught.value.retry_after, caught.value.limited) == (7.0, status in (429, 503))
     assert len(api.requests) == 1
 
 
@@ -254,6 +254,21 @@ def test_an_account_without_money_denies_the_variant_although_its_status_is_a_li
     api.raw(json.dumps({"error": error}).encode(), 429)
     with pytest.raises(Denied, match="quota"):
         asked()
+
+
+def test_a_quota_for_the_day_denies_the_variant_since_no_waiting_lifts_it(asked, api):
+    error = {"message": "Rate limit reached for m on requests per day (RPD)", "code": "rate_limit"}
+    api.raw(json.dumps({"error": error}).encode(), 429, **{"retry-after": "7200"})
+    with pytest.raises(Denied, match="per day"):
+        asked()
+
+
+@pytest.mark.parametrize("body", [b'{"detail": "no"}', b'{"error": "no"}', b"no", b"[1]", b""])
+def test_an_error_in_another_shape_is_shown_as_it_came(asked, api, body):
+    api.raw(body, 400)
+    with pytest.raises(Refused) as caught:
+        asked()
+    assert str(caught.value) == f"400 {body.decode()}"
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -279,6 +294,36 @@ def test_a_body_that_is_no_completion_is_worth_another_call(asked, api, body):
     api.raw(body)
     with pytest.raises(Transient, match="the body"):
         asked()
+
+
+def test_what_is_no_address_denies_the_variant(asked):
+    with pytest.raises(Denied, match="localhost/v1 is no address"):
+        asked(base_url="localhost/v1")
+
+
+def test_what_is_left_of_a_rate_limit_is_handed_on(made, api):
+    left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "2s"}
+
+    async def ask():
+        provider = open_provider([made()], ENVIRON)
+        await provider.ask(made())
+        await provider.close()
+        return provider.limits
+
+    api.completion()
+    api.queued[0].headers.update(left)
+    assert left.items() <= dict(asyncio.run(ask())).items()
+
+
+def test_the_account_that_pays_is_named_at_openai_alone(made, api):
+    account = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1"}
+    home = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{api.url}/v1"}
+    together([made(api_key_env=None, base_url=None)], account | home)
+    together([made()], account | ENVIRON)
+
+    names = ("openai-organization", "openai-project")
+    told = [[headers.get(name) for name in names] for headers in api.headers]
+    assert told == [["org-1", "proj-1"], [None, None]]
 
 
 def test_the_key_goes_where_the_call_says(asked, api):

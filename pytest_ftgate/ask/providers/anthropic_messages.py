@@ -14,14 +14,14 @@ from typing import Any
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic, AsyncAnthropicBedrock
+from anthropic import AsyncAnthropic, AsyncAnthropicBedrock, DefaultAioHttpClient
 from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
 from pytest_ftgate.ask.providers.block_shape import REPLY, reply_of, tools_of, turns_of
-from pytest_ftgate.ask.providers.wire import failure, said_in
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.status import said_in, trouble
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
@@ -38,12 +38,21 @@ _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deplo
 
 
 class Messages:
-    """One client for one address, key and model."""
+    """One client for one address, key and model.
 
-    concurrency = 16
+    Args:
+        client: the SDK's.
+        http: what it sends through.
+    """
 
-    def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
-        self.client = client
+    concurrency, most = 8, 128
+
+    def __init__(
+        self, client: AsyncAnthropic | AsyncAnthropicBedrock, http: httpx2.AsyncClient
+    ) -> None:
+        self.client, self.http = client, http
+        self.limits: Mapping[str, str] = {}
+        http.event_hooks = {"response": [self._heed]}
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
         self._answers = False
@@ -52,6 +61,9 @@ class Messages:
     def serves(self, call: Call) -> bool:
         """Serve every call that comes to the same address, key and model."""
         return bool(call)
+
+    async def _heed(self, response: httpx2.Response) -> None:
+        self.limits = response.headers
 
     async def ask(self, call: Call) -> Reply:
         """Send one request; retries are the engine's work, so that it sees every failure.
@@ -146,8 +158,8 @@ def failing(provider: str, address: str, *, answers: bool = False) -> Iterator[N
         yield
     except anthropic.APIStatusError as error:
         said, headers = said_in(error.body, error.message), error.response.headers
-        spent = "spend_limit" in str(getattr(error, "error_code", ""))
-        raise failure(error.status_code, said, headers, spent=spent, answers=answers) from error
+        code = getattr(error, "error_code", "")
+        raise trouble(error.status_code, said, headers, code, answers=answers) from error
     except anthropic.APIResponseValidationError as error:
         raise Transient(f"the body cannot be read: {error}") from error
     # The SDK lets through what goes wrong while it reads a body.
@@ -234,13 +246,16 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
         Unavailable: the variable that should hold the key is not set.
     """
     call = calls[0]
-    options: dict[str, Any] = {"max_retries": 0}
+    # On aiohttp a call takes half the processor time. To it 0 is no limit of connections: how
+    # many calls are in flight is the engine's to say.
+    http = DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0))
+    options: dict[str, Any] = {"max_retries": 0, "http_client": http}
     if call.base_url:
         options["base_url"] = call.base_url
     try:
         if call.provider == "bedrock":
-            return Messages(_bedrock(call, options, environ))
-        return Messages(AsyncAnthropic(**options, **_key(call, environ)))
+            return Messages(_bedrock(call, options, environ), http)
+        return Messages(AsyncAnthropic(**options, **_key(call, environ)), http)
     except (anthropic.AnthropicError, ValueError) as error:
         raise Unavailable(_without_key(str(error), call.provider)) from error
 

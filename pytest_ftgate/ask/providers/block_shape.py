@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_ftgate.ask.providers.wire import as_text
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call, Step, ToolCall
 
@@ -69,7 +68,7 @@ def reply_of(message: Any, seconds: float) -> Reply:
     stop = _STOPS.get(message.stop_reason or "", "end")
     forced = [use for use in step.calls if use.name == REPLY] if step else []
     if forced:
-        text, step = as_text(forced[0].arguments), None
+        text, step = forced[0].written, None
         stop = "end" if stop == "tool" else stop
     return Reply(
         text=text,
