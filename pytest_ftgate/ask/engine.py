@@ -14,6 +14,7 @@ from functools import partial
 
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.others import Others
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open, Provider, open_provider
@@ -22,7 +23,7 @@ from pytest_ftgate.errors import (
     Denied,
     FtgateError,
     LedgerError,
-    Refused,
+    NotRecorded,
     ReplyError,
 )
 from pytest_ftgate.plan.call import Call
@@ -32,7 +33,6 @@ __all__ = ["Answer", "Engine"]
 #: What became of one call.
 Answer = Reply | FtgateError
 
-_POLL = 0.1
 _NOT_RECORDED = "no reply is recorded for this call; ask it with --ftgate-replies=auto"
 
 
@@ -74,6 +74,7 @@ class Engine:
         self._started = 0.0
         self._ending = asyncio.Event()
         self._patience = Patience(self._ending)
+        self._elsewhere = Others(ledger, self._kept, self._ending)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
         self._thread.start()
@@ -132,13 +133,13 @@ class Engine:
                 self._reused += 1
                 self._futures[call.fingerprint].set_result(kept[call.fingerprint])
             elif self._mode == "recorded" and call.provider != "recorded":
-                self._settle(call, Refused(_NOT_RECORDED))
+                self._settle(call, NotRecorded(_NOT_RECORDED))
             else:
                 self._lane(call).waiting.append(call)
         for lane in self._lanes.values():
             self._staff(lane)
 
-    def _kept(self, calls: list[Call]) -> dict[str, Reply]:
+    def _kept(self, calls: Sequence[Call]) -> dict[str, Reply]:
         wanted = [call.fingerprint for call in calls if call.provider != "recorded"]
         return self._ledger.replies(wanted, this_run=self._mode == "fresh")
 
@@ -227,18 +228,12 @@ class Engine:
             return found[call.fingerprint]
         reply = await converse(call, partial(self._sent, provider), self._ledger.keep)
         # Committed before anything may use it: a kill from here on loses nothing.
-        self._ledger.keep(call.fingerprint, reply)
+        self._ledger.keep(call, reply)
         return reply
 
     async def _of_other_process(self, provider: Provider, call: Call) -> Answer:
         """Wait for the reply that another process is asking for; take over if it gives up."""
-        while not await self._patience.ends_within(_POLL):
-            found = self._kept([call])
-            if found:
-                return found[call.fingerprint]
-            if self._ledger.claim(call.fingerprint):
-                return await self._claimed(provider, call)
-        raise ReplyError("the run ended while another process was asking this call")
+        return await self._elsewhere.brought(call) or await self._claimed(provider, call)
 
     async def _sent(self, provider: Provider, call: Call) -> Reply:
         """Send one request; a turn with tools is kept by itself, so that a kill loses none."""
@@ -250,7 +245,7 @@ class Engine:
         if call.steps and self._ending.is_set():
             raise ReplyError("the run ended between two turns of this call")
         reply = await self._patience.answered(provider, call)
-        self._ledger.keep(call.fingerprint, reply)
+        self._ledger.keep(call, reply)
         return reply
 
     async def _end(self) -> None:
