@@ -89,6 +89,9 @@ class Database:
         if found > len(_STEPS):
             self._db.execute("ROLLBACK")
             raise NewerFormat(f"its format {found} is newer than this version reads")
+        if found == len(_STEPS):
+            self._db.execute("ROLLBACK")
+            return
         for step in _STEPS[found:]:
             for statement in step.split(";"):
                 self._db.execute(statement)

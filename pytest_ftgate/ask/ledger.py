@@ -148,7 +148,9 @@ class Ledger:
         except LedgerError as error:
             self._unkept.append(entry)
             # From now on nothing can be claimed, so nothing more is asked and paid for.
-            self._full = LedgerError(self._place.set_aside(self._unkept, self.run, error))
+            self._full = LedgerError(
+                self._place.set_aside(self._unkept, self.run, error.__cause__ or error)
+            )
             raise self._full from error
 
     def add(self, entries: Sequence[Entry]) -> int:

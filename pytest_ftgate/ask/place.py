@@ -91,16 +91,17 @@ class Place:
                 shutil.copyfile(original, f"{copy}{suffix}")
         return copy
 
-    def set_aside(self, entries: Sequence[Entry], run: str, why: Exception) -> str:
+    def set_aside(self, entries: Sequence[Entry], run: str, why: BaseException) -> str:
         """Write replies that cannot be kept to another disk; return the sentence that says so."""
         path = Path(tempfile.gettempdir()) / f"ftgate-{run}-{os.getpid()}.replies.jsonl"
-        count = f"{len(entries)} repl{'y' if len(entries) == 1 else 'ies'}"
+        count = f"{len(entries):,} {'reply' if len(entries) == 1 else 'replies'}"
+        told = f"the ledger {self._path} cannot be written: {why}; nothing more is asked"
         try:
             write_replies(path, f"run {run}", entries)
         except OSError as error:
-            return f"{why}; {count} could not be kept anywhere: {error}"
+            return f"{told}; {count} could not be kept anywhere: {error}"
         remedy = f"make room, then: pytest-ftgate ledger import {path}"
-        return f"{why}; {count} that had come lie in {path}: {remedy}"
+        return f"{told}; {count} that came until then: {path}; {remedy}"
 
     def close(self) -> None:
         """Remove the copy, where there is one."""

@@ -101,10 +101,8 @@ def _alone(path: Path) -> Iterator[None]:
     lock = path.with_name(f"{path.name}.lock")
     with closing(sqlite3.connect(lock, timeout=_TIMEOUT, isolation_level=None)) as held:
         held.execute("BEGIN EXCLUSIVE")
+        # The file stays, empty: to remove it would break it for those who wait.
         yield
-        # Where it cannot be removed while it is open, an empty file stays.
-        with suppress(OSError):
-            lock.unlink()
 
 
 def _put_aside(path: Path) -> Path:
