@@ -63,8 +63,9 @@ def faults(path: Path) -> list[str]:
         return ["only its write-ahead log is there"]
     try:
         with closing(_look_at(path)) as db:
-            told = [str(line) for (line,) in db.execute("PRAGMA quick_check")]
-            return [*_broken_rows(db)] if told == ["ok"] else told
+            told = "\n".join(str(line) for (line,) in db.execute("PRAGMA quick_check"))
+            lines = [line for line in told.splitlines() if not line.startswith("***")]
+            return [*_broken_rows(db)] if lines == ["ok"] else lines
     except sqlite3.Error as error:
         return [str(error)]
 
