@@ -95,13 +95,15 @@ def export(suite: Path, ledger: Path, out: Path | None) -> Iterator[str]:
     """
     loaded, session = opened(suite, ledger)
     needed, more = _needed(session, loaded)
+    out = out or suite.with_name(loaded.replies_path.name)
+    if out.resolve() in loaded.files_of_replies:
+        raise Unavailable(f"{out} is a variant's own file; name another with -o, or rename that")
     own = session.ledger()
     entries = own.entries(needed | more)
     own.close()
     missing = len(needed - {entry.fingerprint for entry in entries})
     if not entries:
         raise Unavailable(f"{ledger} has no reply of {suite}; run pytest --ftgate {suite} first")
-    out = out or suite.with_name(loaded.replies_path.name)
     write_replies(out, loaded.name, entries)
     yield f"{len(entries):,} replies written to {out}; {size(out.stat().st_size)}"
     if missing:

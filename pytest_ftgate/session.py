@@ -116,10 +116,10 @@ class Session:
         Raises:
             SuiteFaults: the file cannot be read.
         """
-        if self.settings.replies != "fresh":
-            name = suite.name.rpartition("/")[0]
-            path = suite.replies_path
-            self.beside |= read_replies(path, f"{name}/{path.name}" if name else path.name)
+        path, folder = suite.replies_path, suite.name.rpartition("/")[0]
+        # A recorded variant may have taken the name for its own file.
+        if self.settings.replies != "fresh" and path not in suite.files_of_replies:
+            self.beside |= read_replies(path, f"{folder}/{path.name}" if folder else path.name)
 
     def close(self) -> None:
         """Stop asking; what is in flight comes home to the ledger."""

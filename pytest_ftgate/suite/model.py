@@ -247,6 +247,11 @@ class Suite:
         """Where committed replies lie: beside the suite."""
         return self._beside(".replies.jsonl")
 
+    @property
+    def files_of_replies(self) -> tuple[Path, ...]:
+        """The files that recorded variants name."""
+        return tuple(one.replies for one in self.variants.values() if one.replies)
+
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + suffix)
 

@@ -186,6 +186,20 @@ def test_an_export_says_how_many_replies_were_never_asked(exported, told):
     assert "3 are missing: run pytest --ftgate tickets.ftgate.yaml, then export" in printed
 
 
+def test_a_file_that_a_variant_has_taken_the_name_for_is_its_own(desk, told):
+    desk.suite(current=0)
+    desk.path("current.jsonl").rename(desk.path(FILE))
+    desk.suite_of({"current": f"{{provider: recorded, replies: {FILE}}}"})
+    before = desk.path(FILE).read_bytes()
+
+    desk.run().assert_outcomes(passed=1)
+    code, printed = told("ledger", "export", "tickets.ftgate.yaml")
+
+    assert code == 1
+    assert "is a variant's own file; name another with -o, or rename that" in printed
+    assert desk.path(FILE).read_bytes() == before
+
+
 def test_nothing_to_export_is_said_so(desk, told):
     desk.asking_suite()
 
