@@ -7,7 +7,8 @@ FtgateError
 │   ├── Transient        worth asking again: overload, timeout, a broken body
 │   ├── OutOfBudget      not sent, since the run may spend no more
 │   └── Refused          asking again cannot help: bad request, unknown model
-│       └── Denied       no call of this variant can succeed: credentials, spend limit
+│       ├── Denied       no call of this variant can succeed: credentials, spend limit
+│       └── NotRecorded  nothing may be asked, and no reply is kept
 ├── RepliesMissing       too few calls of a variant brought a reply to judge anything
 ├── ScorerError          a scorer of the suite broke; never counted as a wrong answer
 └── LedgerError          the ledger file cannot be read or written
@@ -27,6 +28,7 @@ __all__ = [
     "Fault",
     "FtgateError",
     "LedgerError",
+    "NotRecorded",
     "OutOfBudget",
     "Refused",
     "RepliesMissing",
@@ -111,6 +113,10 @@ class Refused(ReplyError):
 
 class Denied(Refused):
     """A failure that will meet every call of this variant: no key, no access, no money."""
+
+
+class NotRecorded(Refused):
+    """A call whose reply is not kept, in a run that asks nothing."""
 
 
 class RepliesMissing(FtgateError):

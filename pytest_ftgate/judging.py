@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftgate.asks import Judged
+from pytest_ftgate.drifting import drifted
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
@@ -34,8 +35,8 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
     other = suite.variants[suite.baseline] if gate.max_drop is not None else variant
     column = session.task_column(suite, variant, look)
     must = session.must_pass(suite, variant, look) if gate.kind == "accuracy" else None
-    drifted = session.drifted(judged, look) if gate.max_drop is not None else ""
-    return Sides(column, session.task_column(suite, other, look), must=must, drifted=drifted)
+    said = drifted(session, judged, look) if gate.max_drop is not None else ""
+    return Sides(column, session.task_column(suite, other, look), must=must, drifted=said)
 
 
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
@@ -72,7 +73,7 @@ def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[
             with ticking(config) as tick:
                 asks = session.asks.task(suite, variant, whole(suite))
                 identity = session.asks.identity(suite, variant) if variant.tuned else ()
-                found = session.answers([asks, *identity], tick)
+                found = session.answers([asks, *identity], tick, suite.name)
             column = session.task_column(suite, variant, whole(suite))
         except FtgateError as error:
             yield unmeasured(suite, variant, str(error))

@@ -46,6 +46,7 @@ class SuiteFile(pytest.File):
             suite = load(self.path, self.config.rootpath, offered(self))
             suite = in_batches(suite) if self.config.stash[settings_key].batch else suite
             refuse_impossible(suite)
+            self.config.stash[session_key].take_in(suite)
             suite = replace(suite, repeats=repeats_for(suite))
         except SuiteFaults as error:
             raise self.CollectError(str(error)) from error
@@ -100,7 +101,7 @@ class GateItem(pytest.Item):
         session.accepted(judged.suite)
         for look in session.asks.looks(judged):
             with ticking(self.config) as tick:
-                found = session.answers(session.asks.of(judged, look), tick)
+                found = session.answers(session.asks.of(judged, look), tick, judged.suite.name)
             invalid = self._proven(found) if look.number == 1 else ""
             if invalid:
                 return invalid
@@ -246,5 +247,5 @@ def show_plan(session: pytest.Session) -> None:
     reporter.section("ftgate plan")
     asked = planned(*estimates(own, gates))
     told = (*asked, *leak_lines(leaks(gates)), *lints(own, gates))
-    for line in (*told, "", *power_lines(powers(own, gates))):
+    for line in (*told, "", *power_lines(powers(own, gates)), *dict.fromkeys(own.told)):
         reporter.write_line(line)

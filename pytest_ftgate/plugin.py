@@ -120,8 +120,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take from a pytest-xdist worker how much it asked."""
-    told = getattr(node, "workeroutput", {}).get("ftgate_asking")
+    """Take from a pytest-xdist worker how much it asked, and what it has to say."""
+    told = getattr(node, "workeroutput", {})
     recorder = node.config.stash.get(recorder_key, None)
-    if told and recorder is not None:
-        recorder.note_asking(tuple(told))
+    if "ftgate_asking" in told and recorder is not None:
+        recorder.note_asking(tuple(told["ftgate_asking"]))
+        recorder.note_told(told["ftgate_told"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -31,6 +31,7 @@ class Recorder:
         self._measured: list[str] = []
         self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
         self._asking: list[tuple[int, int, float]] = []
+        self._told: list[str] = []
         #: Calls that were never asked because gates stopped early.
         self.spared = 0
         #: What goes on though the run has ended.
@@ -63,6 +64,10 @@ class Recorder:
         """Add what one process used, asked, and how many seconds that took."""
         self._asking.append(told)
 
+    def note_told(self, sentences: Iterable[str]) -> None:
+        """Add what one process has to say of the ledger."""
+        self._told += sentences
+
     @property
     def judged(self) -> int:
         """How many gates reached a verdict."""
@@ -79,6 +84,8 @@ class Recorder:
         for line in self.left:
             told = f"{line}; the same command picks its replies up"
             terminalreporter.write_line(told, yellow=True)
+        for line in dict.fromkeys(self._told):
+            terminalreporter.write_line(line, yellow=True)
         if not self._verdicts:
             failed = self._errors or terminalreporter.stats.get("error")
             reason = "see the errors above" if failed else "name a suite, or check the selection"
@@ -111,7 +118,10 @@ class Recorder:
             return
         from pytest_ftgate.record import keep_verdicts
 
-        keep_verdicts(self._settings.ledger.parent, self._verdicts)
+        try:
+            keep_verdicts(self._settings.ledger.parent, self._verdicts)
+        except OSError as error:
+            self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
         if not self._cells:
             return
         from pytest_ftgate.record import verdict_from_json
@@ -169,9 +179,11 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     told = (progress.planned, progress.asked, progress.seconds)
     if recorder is None:
         session.config.workeroutput["ftgate_asking"] = list(told)  # type: ignore[attr-defined]
+        session.config.workeroutput["ftgate_told"] = own.told  # type: ignore[attr-defined]
         return
     recorder.left = own.left
     recorder.note_asking(told)
+    recorder.note_told(own.told)
     recorder.write()
     if (
         not recorder.judged

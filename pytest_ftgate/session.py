@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -13,15 +13,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.ask.committed import read_replies
 from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.entry import Entry
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
 from pytest_ftgate.asks import Asks, Judged
-from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
+from pytest_ftgate.errors import (
+    Denied,
+    FtgateError,
+    LedgerError,
+    NotRecorded,
+    RepliesMissing,
+    Unavailable,
+)
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
-from pytest_ftgate.plan.asks import anew, varies
+from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask, distinct
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
@@ -34,11 +43,6 @@ __all__ = ["Session", "session_key", "whole"]
 
 #: With more calls than this unanswered there is nothing to judge.
 _MOST_UNANSWERED = 0.5
-
-#: A baseline that was recorded at most so many seconds before its variant was not checked.
-_RECENT = 86_400.0
-#: Providers whose model is a file here, so that nobody can change it under its name.
-_SAME_FOR_EVER = ("llamacpp", "recorded", "classical")
 
 _Key = tuple[str, str, object]
 
@@ -69,6 +73,10 @@ class Session:
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
+        #: Committed replies, by fingerprint; grows while suites are collected.
+        self.beside: dict[str, Entry] = {}
+        #: What the user should read of the ledger, a sentence each.
+        self.told: list[str] = []
         self._begun: set[_Key] = set()
         self._handed_in: set[str] = set()
 
@@ -103,8 +111,30 @@ class Session:
         return RayEngine
 
     def ledger(self) -> Ledger:
-        """Open the ledger."""
-        return Ledger(self.settings.ledger, run=self._run, clock=time.time)
+        """Open the ledger.
+
+        Raises:
+            LedgerError: it cannot be opened.
+        """
+        return Ledger(
+            self.settings.ledger,
+            run=self._run,
+            clock=time.time,
+            recorded=self.settings.replies == "recorded",
+            beside=self.beside,
+            say=self.told.append,
+        )
+
+    def take_in(self, suite: Suite) -> None:
+        """Use the replies committed beside *suite*, where the ledger lacks them.
+
+        Raises:
+            SuiteFaults: the file cannot be read.
+        """
+        path, folder = suite.replies_path, suite.name.rpartition("/")[0]
+        # A recorded variant may have taken the name for its own file.
+        if self.settings.replies != "fresh" and path not in suite.files_of_replies:
+            self.beside |= read_replies(path, f"{folder}/{path.name}" if folder else path.name)
 
     def close(self) -> None:
         """Stop asking; what is in flight comes home to the ledger."""
@@ -145,46 +175,28 @@ class Session:
         self.engine.submit(distinct(asks))
 
     def answers(
-        self, groups: Sequence[Sequence[Ask]], tick: Callable[[Progress], None] | None
+        self,
+        groups: Sequence[Sequence[Ask]],
+        tick: Callable[[Progress], None] | None,
+        suite: str = "SUITE",
     ) -> dict[str, Answer]:
         """Return what became of the asks of all *groups*, once all of it is known.
 
+        Args:
+            groups: what is asked, a group for each side.
+            tick: called now and then with the progress.
+            suite: whose they are, for messages.
+
         Raises:
-            RepliesMissing: more than half of one group brought no reply, or none of it can.
+            RepliesMissing: more than half of one group brought no reply, or none of it can; or
+                nothing may be asked, and a reply is not kept.
         """
         found = self.engine.wait(distinct(chain.from_iterable(groups)), tick)
         self._handed_in.update(found)
+        _all_recorded(found.values(), suite)
         for asks in groups:
             _enough([found[ask.call.fingerprint] for ask in asks])
         return found
-
-    def drifted(self, judged: Judged, look: Look) -> str:
-        """Say how the baseline has drifted since it was recorded; "" where it has not.
-
-        Where it was recorded more than a day before the variant, a tenth of it is asked anew for
-        the run that the variant's replies came in, and never again for that run.
-        """
-        from pytest_ftgate.gate.drift import drift, to_ask_anew
-        from pytest_ftgate.gate.side import side
-
-        suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
-        if judged.variant is baseline or baseline.provider in _SAME_FOR_EVER:
-            return ""
-        theirs, mine = (self.asks.task(suite, v, look) for v in (baseline, judged.variant))
-        sample = Look(cases=to_ask_anew(suite.cases))
-        chosen = self.asks.task(suite, baseline, sample)
-        ledger = self.ledger()
-        then, now = (ledger.made(a.call.fingerprint for a in asks) for asks in (theirs, mine))
-        kept = ledger.replies(ask.call.fingerprint for ask in chosen)
-        ledger.close()
-        old = tuple(ask for ask in chosen if ask.call.fingerprint in kept)
-        if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT:
-            return ""
-        columns = [
-            self._column(suite, baseline, "then", old),
-            self._column(suite, baseline, "now", anew(old, now[-1][1])),
-        ]
-        return drift(*(side(column, judged.gate.kind) for column in columns))
 
     def accepted(self, suite: Suite) -> Record | None:
         """Return the accepted record beside *suite*, or None where there is none.
@@ -203,7 +215,7 @@ class Session:
     def task_column(self, suite: Suite, variant: Variant, look: Look) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
         seen = (look.cases, look.repeats)
-        return self._column(suite, variant, seen, self.asks.task(suite, variant, look))
+        return self.column(suite, variant, seen, self.asks.task(suite, variant, look))
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -226,9 +238,10 @@ class Session:
 
     def skills_column(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
         """Return the scores of *variant* on the skills cases of *gate*."""
-        return self._column(suite, variant, "skills", self.asks.skills(suite, variant, gate.cases))
+        return self.column(suite, variant, "skills", self.asks.skills(suite, variant, gate.cases))
 
-    def _column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
+    def column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
+        """Return the scores of *variant* on *asks*, which *of* names."""
         key = (suite.name, variant.name, of)
         if key not in self._columns:
             found = self.engine.wait(distinct(asks))
@@ -241,9 +254,18 @@ def whole(suite: Suite) -> Look:
     return Look(repeats=suite.repeats or 1)
 
 
+def _all_recorded(answers: Collection[Answer], suite: str) -> None:
+    missing = sum(isinstance(answer, NotRecorded) for answer in answers)
+    if missing:
+        raise RepliesMissing(
+            f"{missing:,} of {len(answers):,} replies are not recorded; where they can be asked: "
+            f"pytest --ftgate {suite} && pytest-ftgate ledger export {suite}"
+        )
+
+
 def _enough(answers: Sequence[Answer]) -> None:
     wrong = [answer for answer in answers if isinstance(answer, FtgateError)]
-    hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable)]
+    hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable | LedgerError)]
     if hopeless:
         raise RepliesMissing(str(hopeless[0])) from hopeless[0]
     if len(wrong) > _MOST_UNANSWERED * len(answers):

@@ -21,9 +21,10 @@ STAGES = (
 )
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
-    *("hookspecs", "settings", "progress", "asks", "session", "offered", "outlook"),
+    *("hookspecs", "settings", "progress", "asks", "session"),
+    *("drifting", "offered", "outlook"),
     *("recorder", "proofs", "judging", "nodes"),
-    *("plugin", "verbs", "cli"),
+    *("plugin", "verbs", "ledgers", "cli"),
 )
 ORDER = (*STAGES, *LAYER)
 

@@ -183,7 +183,7 @@ class _Group:
             return
         reply = replace(reply, passages=call.passages)
         # Committed before anything may use it: a kill from here on loses nothing.
-        self._of.ledger.keep(fingerprint, reply)
+        self._of.ledger.keep(call, reply)
         self.settle(call, reply)
 
     def settle(self, call: Call, answer: _Answer) -> None:

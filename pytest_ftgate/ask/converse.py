@@ -15,8 +15,8 @@ __all__ = ["Keep", "Send", "converse"]
 
 #: What sends one request and brings its reply.
 Send = Callable[[Call], Awaitable[Reply]]
-#: What keeps the reply to one request, by the fingerprint of that request.
-Keep = Callable[[str, Reply], None]
+#: What keeps the reply to one request.
+Keep = Callable[[Call, Reply], None]
 
 
 async def converse(call: Call, send: Send, keep: Keep) -> Reply:
@@ -44,7 +44,7 @@ async def _in_turns(call: Call, send: Send, keep: Keep) -> Reply:
         if not _has_run(step):
             step = await ran(step, call)
             # With its results, so that after a kill no tool that acts is run twice.
-            keep(turn.fingerprint, replace(replies[-1], steps=(step,)))
+            keep(turn, replace(replies[-1], steps=(step,)))
         call = replace(call, steps=(*call.steps, step))
 
 

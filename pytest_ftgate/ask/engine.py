@@ -14,18 +14,18 @@ from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.lane import Lane, Work, lane_of
 from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.others import Others
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open, Provider, open_provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.room import Sender
 from pytest_ftgate.ask.secrets import hide
-from pytest_ftgate.errors import FtgateError, LedgerError, OutOfBudget, Refused, ReplyError
+from pytest_ftgate.errors import FtgateError, LedgerError, NotRecorded, OutOfBudget, ReplyError
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Engine"]
 
-_POLL = 0.1
 _NOT_RECORDED = "no reply is recorded for this call; ask it with --ftgate-replies=auto"
 
 
@@ -70,6 +70,7 @@ class Engine:
             fresh=replies == "fresh",
         )
         self._posting: set[asyncio.Task[None]] = set()
+        self._elsewhere = Others(ledger, self._kept, self._ending)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
         self._thread.start()
@@ -143,7 +144,7 @@ class Engine:
             elif call.provider == "recorded":
                 self._settle(call, _recorded(call))
             elif self._mode == "recorded":
-                self._settle(call, Refused(_NOT_RECORDED))
+                self._settle(call, NotRecorded(_NOT_RECORDED))
             elif call.batch:
                 batched.append(call)
             else:
@@ -159,7 +160,7 @@ class Engine:
         self._posting.add(task)
         task.add_done_callback(self._posting.discard)
 
-    def _kept(self, calls: list[Call]) -> dict[str, Reply]:
+    def _kept(self, calls: Sequence[Call]) -> dict[str, Reply]:
         wanted = [call.fingerprint for call in calls if call.provider != "recorded"]
         return self._ledger.replies(wanted, this_run=self._mode == "fresh")
 
@@ -209,19 +210,13 @@ class Engine:
             return found[call.fingerprint]
         reply = await converse(call, partial(self._sent, sender), self._ledger.keep)
         # Committed before anything may use it: a kill from here on loses nothing.
-        self._ledger.keep(call.fingerprint, reply)
+        self._ledger.keep(call, reply)
         return reply
 
     async def _of_other_process(self, sender: Sender, call: Call) -> Reply:
         """Wait for the reply that another process is asking for; take over if it gives up."""
         sender.leave()
-        while not await self._patience.ends_within(_POLL):
-            found = self._kept([call])
-            if found:
-                return found[call.fingerprint]
-            if self._ledger.claim(call.fingerprint):
-                return await self._claimed(sender, call)
-        raise ReplyError("the run ended while another process was asking this call")
+        return await self._elsewhere.brought(call) or await self._claimed(sender, call)
 
     async def _sent(self, sender: Sender, call: Call) -> Reply:
         """Send one request; a turn with tools is kept by itself, so that a kill loses none."""
@@ -233,7 +228,7 @@ class Engine:
         if call.steps and self._ending.is_set():
             raise ReplyError("the run ended between two turns of this call")
         reply = await self._patience.answered(sender, call)
-        self._ledger.keep(call.fingerprint, reply)
+        self._ledger.keep(call, reply)
         return reply
 
     async def _end(self) -> None:

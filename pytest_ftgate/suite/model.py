@@ -242,7 +242,20 @@ class Suite:
     @property
     def accepted_path(self) -> Path:
         """Where the accepted record lies: beside the suite."""
-        return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + ".accepted.json")
+        return self._beside(".accepted.json")
+
+    @property
+    def replies_path(self) -> Path:
+        """Where committed replies lie: beside the suite."""
+        return self._beside(".replies.jsonl")
+
+    @property
+    def files_of_replies(self) -> tuple[Path, ...]:
+        """The files that recorded variants name."""
+        return tuple(one.replies for one in self.variants.values() if one.replies)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + suffix)
 
     def gates_of(self, variant: Variant) -> tuple[Gate, ...]:
         """Return the gates that judge *variant*; forgetting needs a base to compare with."""

@@ -39,8 +39,10 @@ def call() -> Callable[..., Call]:
 
 @pytest.fixture
 def open_ledger(tmp_path, request) -> Callable[..., Ledger]:
-    def opened(run: str = "run-1", path: Path = tmp_path / "replies.sqlite") -> Ledger:
-        ledger = Ledger(path, run=run, clock=time.time)
+    def opened(
+        run: str = "run-1", path: Path = tmp_path / "replies.sqlite", clock=time.time, **options
+    ) -> Ledger:
+        ledger = Ledger(path, run=run, clock=clock, **options)
         request.addfinalizer(ledger.close)
         return ledger
 

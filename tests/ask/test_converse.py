@@ -130,9 +130,12 @@ def kept() -> dict[str, Reply]:
 def talk(agent, kept):
     """Let a scripted model talk until it has answered."""
 
+    def keep(turn, reply) -> None:
+        kept[turn.fingerprint] = reply
+
     def talk(*script, **changes) -> tuple[Reply, Model]:
         model = Model(*script)
-        reply = asyncio.run(converse(replace(agent, **changes), model.ask, kept.__setitem__))
+        reply = asyncio.run(converse(replace(agent, **changes), model.ask, keep))
         return reply, model
 
     return talk

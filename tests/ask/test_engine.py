@@ -29,10 +29,13 @@ import sys, time
 from pathlib import Path
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.plan.call import Call
+call = Call(fingerprint=sys.argv[3], provider="python", model="", messages=(), max_tokens=1,
+    sampling={})
 ledger = Ledger(Path(sys.argv[1]), run=sys.argv[2], clock=time.time)
 print(ledger.claim(sys.argv[3]), flush=True)
 if sys.stdin.readline() == "keep\\n":
-    ledger.keep(sys.argv[3], Reply(text="theirs"))
+    ledger.keep(call, Reply(text="theirs"))
 else:
     ledger.release(sys.argv[3])
 print("done", flush=True)
