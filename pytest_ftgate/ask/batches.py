@@ -79,7 +79,9 @@ class Batches:
         await asyncio.gather(self._asked(mine), self._of_others(theirs))
 
     def _claimed(self, calls: Iterable[Call]) -> list[Call]:
-        return [call for call in calls if self.ledger.claim(call.fingerprint)]
+        # One look for all, before a claim of each that writes.
+        free = set(self.ledger.free([call.fingerprint for call in calls]))
+        return [c for c in calls if c.fingerprint in free and self.ledger.claim(c.fingerprint)]
 
     async def _asked(self, calls: Sequence[Call]) -> None:
         group = _Group(self, calls)

@@ -58,6 +58,7 @@ class Engine:
         self._lanes: dict[tuple[str | None, ...], Lane] = {}
         self._work = Work(self._open, self._answer, self._settle)
         self._reused = self._asked = self._failed = 0
+        self._lent: set[str] = set()
         self._started = 0.0
         self._ending = asyncio.Event()
         self._patience = Patience(self._ending)
@@ -179,7 +180,7 @@ class Engine:
         if not isinstance(answer, Reply):
             hide(answer, self._environ, call.api_key_env)
             self._failed += 1
-        elif call.provider == "recorded":
+        elif call.provider == "recorded" or call.fingerprint in self._lent:
             self._reused += 1
         else:
             self._asked += 1
@@ -207,6 +208,7 @@ class Engine:
         found = self._kept([call])
         if found:
             self._ledger.release(call.fingerprint)
+            self._lent.add(call.fingerprint)
             return found[call.fingerprint]
         reply = await converse(call, partial(self._sent, sender), self._ledger.keep)
         # Committed before anything may use it: a kill from here on loses nothing.
@@ -216,7 +218,11 @@ class Engine:
     async def _of_other_process(self, sender: Sender, call: Call) -> Reply:
         """Wait for the reply that another process is asking for; take over if it gives up."""
         sender.leave()
-        return await self._elsewhere.brought(call) or await self._claimed(sender, call)
+        found = await self._elsewhere.brought(call)
+        if found is None:
+            return await self._claimed(sender, call)
+        self._lent.add(call.fingerprint)
+        return found
 
     async def _sent(self, sender: Sender, call: Call) -> Reply:
         """Send one request; a turn with tools is kept by itself, so that a kill loses none."""

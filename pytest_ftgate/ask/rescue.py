@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ _FARTHEST = 40
 #: Seconds that a process waits for another that is at the same rescue.
 _TIMEOUT = 120.0
 _SUFFIXES = ("", "-wal")
+_Statement = tuple[str, tuple[object, ...]]
 #: Bytes of a page and of its beginning that no damage should have touched, and the last byte of
 #: the number that says whether the size in the first page is to be trusted.
 _PAGE, _HEAD, _VALID_FOR = 4096, 16, 95
@@ -39,8 +40,8 @@ def rescue(path: Path) -> str:
         if not found:
             return ""
         aside = _put_aside(path)
-        saved = _readable(path)
-        _fill(path, saved)
+        saved, more = _readable(path)
+        _fill(path, saved, more)
     return (
         f"the ledger {path} was damaged ({found[0]}): {len(saved):,} replies could be read and "
         f"are kept, what else it held will be asked again; the old file is {aside}"
@@ -125,9 +126,10 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(f"{path.name}{suffix}")
 
 
-def _readable(path: Path) -> list[Entry]:
-    """Return the replies of a damaged file that can be read, each once."""
+def _readable(path: Path) -> tuple[list[Entry], list[_Statement]]:
+    """Return the replies of a damaged file that can be read, and what brings back all else."""
     found: dict[str, Entry] = {}
+    more: list[_Statement] = []
     with TemporaryDirectory(prefix="ftgate-", ignore_cleanup_errors=True) as folder:
         copy = Path(folder) / "copy"
         _copied(path, copy)
@@ -135,7 +137,22 @@ def _readable(path: Path) -> list[Entry]:
         with suppress(sqlite3.Error), closing(_look_at(copy)) as db:
             db.text_factory = _text
             found |= {entry.fingerprint: entry for entry in _around_damage(db)}
-    return [*found.values()]
+            more += _all_else(db)
+    return [*found.values()], more
+
+
+def _all_else(db: sqlite3.Connection) -> Iterator[_Statement]:
+    """Yield what brings back the other tables, such as of claims, and of batches on their way."""
+    named = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name <> 'replies'"
+    for name, sql in db.execute(named).fetchall():
+        yield str(sql).replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1), ()
+        with suppress(sqlite3.Error):
+            for row in db.execute(f'SELECT * FROM "{name}"'):  # noqa: S608
+                yield f'INSERT OR IGNORE INTO "{name}" VALUES ({_marks(row)})', row  # noqa: S608
+
+
+def _marks(row: Sequence[object]) -> str:
+    return ", ".join("?" * len(row))
 
 
 def _make_readable(path: Path) -> None:
@@ -192,12 +209,11 @@ def _beyond(db: sqlite3.Connection, last: int) -> int | None:
     return None
 
 
-def _fill(path: Path, saved: list[Entry]) -> None:
-    """Put *saved*, and nothing else, into *path*."""
+def _fill(path: Path, saved: list[Entry], more: list[_Statement]) -> None:
+    """Put *saved*, and what *more* brings back, in the place of all that *path* holds."""
     fresh = Database(":memory:")
-    marks = ", ".join("?" * len(COLUMNS))
-    sql = f"INSERT INTO replies ({', '.join(COLUMNS)}) VALUES ({marks})"  # noqa: S608
-    fresh.together((sql, entry.row) for entry in saved)
+    sql = f"INSERT INTO replies ({', '.join(COLUMNS)}) VALUES ({_marks(COLUMNS)})"  # noqa: S608
+    fresh.together([*((sql, entry.row) for entry in saved), *more])
     try:
         # Within the file, and under its locks, so that others who have it open go on with it.
         _copy(fresh, path)

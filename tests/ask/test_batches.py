@@ -567,7 +567,9 @@ def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon)
 def test_two_runs_at_once_send_each_call_once(start, batched, api, soon):
     api.may_end.clear()
     one, two = start("run-1"), start("run-2")
-    two._ledger._owner = one._ledger._owner.replace(str(os.getpid()), str(os.getppid()))
+    two._ledger._leases.owner = one._ledger._leases.owner.replace(
+        str(os.getpid()), str(os.getppid())
+    )
     one.submit(batched("a", "b"))
     soon(lambda: len(api.created) == 1)
     two.submit(batched("a", "b", "c"))

@@ -342,6 +342,7 @@ def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     say(process, "keep")
     assert outcome(engine.wait(calls), calls) == ["theirs", "b"]
     assert providers["m"].asked == ["b"]
+    assert (engine.progress.reused, engine.progress.asked) == (1, 1)
 
 
 def test_a_call_that_another_process_gave_up_is_asked(start, call, providers, other_process):

@@ -12,6 +12,7 @@ import pytest
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.rescue import faults
+from pytest_ftgate.ask.sent import Batch, Sent
 
 COUNT = 400
 PAGE = 4096
@@ -173,6 +174,19 @@ def test_damage_that_is_met_while_reading_does_not_end_the_run(filled, open_ledg
 
     assert COUNT - 20 <= len(ledger.replies(names)) < COUNT
     assert len(said) == 1
+
+
+def test_claims_and_batches_on_their_way_are_kept_too(filled, open_ledger):
+    path, names = filled
+    batch = Batch(key="k", id="batch-1", address="a", at=1.0, calls=("f", "g"))
+    Sent(path).note(batch)
+    ledger = open_ledger()
+    ledger.claim("f")
+    break_a_page_in_the_middle(path)
+    ledger.replies(names)
+
+    assert Sent(path).to("a") == [batch]
+    assert not open_ledger("run-2").claim("f")
 
 
 def test_processes_that_find_the_same_damage_save_the_file_once(filled, start_python):
