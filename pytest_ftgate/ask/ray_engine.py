@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from threading import Lock
@@ -20,7 +22,7 @@ from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.provider import Open, Provider, open_provider
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.errors import FtgateError, ReplyError, Unavailable
+from pytest_ftgate.errors import FtgateError, ReplyError, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Asker", "RayEngine", "handed"]
@@ -37,6 +39,10 @@ _READ = {
 _SHARD = 16
 #: How often Ray sends a call again whose worker was lost before it answered.
 _AGAIN = 3
+#: Seconds in which a cluster must answer.
+_KNOCK = 10.0
+#: Seconds for which a lost worker is given no call that another one can take.
+_LOST = 10.0
 #: Seconds in which the cluster must have found room for the workers.
 _ROOM = 600.0
 
@@ -141,6 +147,8 @@ class _Workers(Provider):
     def __init__(self, calls: Sequence[Call], actors: Sequence[Any], opened: _Opened) -> None:
         self.concurrency = opened.concurrency * len(actors)
         self._flying = dict.fromkeys(actors, 0)
+        #: When each was last found lost, by the clock of the machine.
+        self._lost: dict[Any, float] = {}
         kinds = zip(calls, opened.served, strict=True)
         self._served = {_kind(call) for call, served in kinds if served}
 
@@ -149,21 +157,31 @@ class _Workers(Provider):
         return _kind(call) in self._served
 
     async def ask(self, call: Call) -> Reply:
-        """Let the worker answer that has the least to do."""
-        from ray.exceptions import RayError
+        """Let the worker answer that has the least to do.
 
-        actor = min(self._flying, key=lambda one: self._flying[one])
+        Raises:
+            Transient: the worker was lost.
+            ReplyError: the call brought no reply.
+        """
+        from ray.exceptions import RayActorError
+
+        actor = min(self._flying, key=self._burden)
         self._flying[actor] += 1
         try:
             answer: Reply | FtgateError = await actor.answer.remote(call)
-        except RayError as error:
-            kind = type(error).__name__
-            raise ReplyError(f"the cluster lost the worker that was asking ({kind})") from error
+        except RayActorError as error:
+            # Until the cluster has noticed the loss, its own attempts all go to the same place.
+            self._lost[actor] = time.monotonic()
+            raise Transient("the cluster lost the worker that was asking") from error
         finally:
             self._flying[actor] -= 1
         if isinstance(answer, Reply):
             return answer
         raise answer
+
+    def _burden(self, actor: Any) -> tuple[bool, int]:
+        lost = self._lost.get(actor)
+        return lost is not None and time.monotonic() - lost < _LOST, self._flying[actor]
 
     def end(self) -> None:
         """Let the workers wait for no further attempt."""
@@ -202,27 +220,42 @@ class _Cluster:
         with self._joining:
             self._join()
         kinds = list({_kind(call): _bare(call) for call in calls}.values())
-        nodes = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU")]
-        count = max(1, min(len(nodes), -(-len(calls) // _SHARD)))
         opens = self._others.get(kinds[0].provider)
         packed = _packed(kinds[0].provider, opens) if opens else None
-        remote: Any = ray.remote(max_restarts=-1, max_task_retries=_AGAIN)(Asker)
-        make: Callable[..., Any] = remote.options(scheduling_strategy="SPREAD").remote
         given = _Handed(handed(kinds, environ))
-        actors = [make(kinds, given, packed) for _ in range(count)]
+        remote: Any = ray.remote(max_restarts=-1, max_task_retries=_AGAIN)(Asker)
+        actors = [
+            remote.options(scheduling_strategy=place).remote(kinds, given, packed)
+            for place in self._places(len(calls))
+        ]
         workers = _Workers(kinds, actors, _opened(actors))
         self._workers.append(workers)
         return workers
+
+    def _places(self, calls: int) -> list[Any]:
+        """Return the nodes for the workers of so many calls; where one is lost, any other does."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU")]
+        first = len(self._workers)
+        return [
+            NodeAffinitySchedulingStrategy(nodes[(first + n) % len(nodes)]["NodeID"], soft=True)
+            for n in range(min(len(nodes), -(-calls // _SHARD)))
+        ]
 
     def _join(self) -> None:
         import ray
 
         if ray.is_initialized():
             return
+        # A cluster that is started here tells nobody of it, unless the user wants it to.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         address = self._environ.get("RAY_ADDRESS")
         try:
+            _reach(address or "")
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise Unavailable(f"no Ray cluster at {address or 'hand'}: {error}") from error
         self._joined = True
 
@@ -237,6 +270,17 @@ class _Cluster:
             import ray
 
             ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Knock at *address*, where it is ``host:port``: Ray would knock for minutes.
+
+    Raises:
+        OSError: nobody is there.
+    """
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=_KNOCK).close()
 
 
 def _opened(actors: Sequence[Any]) -> _Opened:
