@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
@@ -32,6 +31,7 @@ class Place:
 
     def __init__(self, path: Path, *, recorded: bool, say: Callable[[str], None]) -> None:
         self._path, self._recorded, self._say = path, recorded, say
+        self._aside: Path | None = None
         self._copy: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self) -> Database:
@@ -93,15 +93,17 @@ class Place:
 
     def set_aside(self, entries: Sequence[Entry], run: str, why: BaseException) -> str:
         """Write replies that cannot be kept to another disk; return the sentence that says so."""
-        path = Path(tempfile.gettempdir()) / f"ftgate-{run}-{os.getpid()}.replies.jsonl"
         count = f"{len(entries):,} {'reply' if len(entries) == 1 else 'replies'}"
         told = f"the ledger {self._path} cannot be written: {why}; nothing more is asked"
         try:
+            # A folder of its own, which nobody else can read.
+            self._aside = self._aside or Path(tempfile.mkdtemp(prefix="ftgate-"))
+            path = self._aside / "unkept.replies.jsonl"
             write_replies(path, f"run {run}", entries)
         except OSError as error:
             return f"{told}; {count} could not be kept anywhere: {error}"
-        remedy = f"make room, then: pytest-ftgate ledger import {path}"
-        return f"{told}; {count} that came until then: {path}; {remedy}"
+        remedy = f"pytest-ftgate ledger import {path}"
+        return f"{told}; {count} came all the same; once it can be written again: {remedy}"
 
     def close(self) -> None:
         """Remove the copy, where there is one."""

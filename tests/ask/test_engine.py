@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -253,7 +254,10 @@ def test_a_ledger_that_breaks_while_looking_is_told_to_every_call(start, call):
         assert [type(answer) for answer in answers] == [LedgerError] * 2
 
 
-def test_a_ledger_that_breaks_while_keeping_is_told_to_the_call(start, call, providers):
+def test_a_ledger_that_breaks_while_keeping_is_told_to_the_call(
+    start, call, providers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     engine = start()
 
     def happens(text, ask):

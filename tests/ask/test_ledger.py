@@ -258,11 +258,12 @@ def test_a_reply_that_the_disk_has_no_room_for_is_set_aside_and_can_be_brought_b
     full, open_ledger, tmp_path
 ):
     asked, told, _ = full
-    (aside,) = tmp_path.glob("ftgate-other-*.replies.jsonl")
+    (aside,) = tmp_path.glob("ftgate-*/unkept.replies.jsonl")
     ledger = open_ledger()
     kept = ledger.replies(f"{i:064x}" for i in range(int(asked)))
-    assert "cannot be written: disk I/O error; nothing more is asked; 1 reply that came" in told
-    assert told.endswith(f"make room, then: pytest-ftgate ledger import {aside}")
+    assert "cannot be written: disk I/O error; nothing more is asked; 1 reply came" in told
+    assert told.endswith(f"once it can be written again: pytest-ftgate ledger import {aside}")
+    assert aside.parent.stat().st_mode & 0o077 == 0
     assert len(kept) == int(asked) - 1
     assert ledger.add([*read_replies(aside, "aside").values()]) == 1
     assert len(ledger.replies(f"{i:064x}" for i in range(int(asked)))) == int(asked)
