@@ -4,6 +4,7 @@ FtgateError
 ├── SuiteFaults          what an author wrote cannot be used; carries every fault at once
 ├── Unavailable          something needed is not here: weights, a package, a key
 ├── ReplyError           one call brought no reply
+│   ├── OutOfBudget      it was not sent, since the money or the time of the run is used up
 │   ├── Transient        worth asking again: overload, timeout, a broken body
 │   └── Refused          asking again cannot help: bad request, unknown model
 │       └── Denied       no call of this variant can succeed: credentials, spend limit
@@ -26,6 +27,7 @@ __all__ = [
     "Fault",
     "FtgateError",
     "LedgerError",
+    "OutOfBudget",
     "Refused",
     "RepliesMissing",
     "ReplyError",
@@ -81,6 +83,10 @@ class Unavailable(FtgateError):
 
 class ReplyError(FtgateError):
     """One call brought no reply."""
+
+
+class OutOfBudget(ReplyError):
+    """A call that was not sent, since the money or the time of the run is used up."""
 
 
 class Transient(ReplyError):

@@ -9,7 +9,6 @@ from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, se
 from pytest_ftgate.gate.identity import Answers, Identity, prove
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.session import Session
-from pytest_ftgate.suite.model import ForgettingGate
 
 __all__ = ["claims", "known", "proofs"]
 
@@ -42,5 +41,4 @@ def claims(asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:
 
 def known(session: Session, judged: Judged, answers: Answers) -> dict[str, str]:
     """Return what a record should know of the variant."""
-    compared = isinstance(judged.gate, ForgettingGate) or judged.gate.max_drop is not None
-    return facts(session.asks.of(judged)[1 if compared else 0], answers)
+    return facts(session.asks.of(judged)[1 if judged.gate.compares else 0], answers)

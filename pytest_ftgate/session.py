@@ -6,18 +6,20 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ftgate.ask.bill import Bill
 from pytest_ftgate.ask.engine import Answer, Engine
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
 from pytest_ftgate.asks import Asks, Judged
-from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
+from pytest_ftgate.errors import Denied, FtgateError, OutOfBudget, RepliesMissing, Unavailable
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
 from pytest_ftgate.plan.asks import anew, varies
@@ -25,8 +27,10 @@ from pytest_ftgate.plan.call import Ask, distinct
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+from pytest_ftgate.till import Till
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gate.latency import Times
     from pytest_ftgate.record import Record
 
 __all__ = ["Session", "session_key", "whole"]
@@ -63,6 +67,7 @@ class Session:
         #: Grows while suites are collected, each of which may be offered its own.
         self.others = dict(others or {})
         self._engine: Engine | None = None
+        self._till = Till(settings, lambda: self._asking.flying)
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
@@ -71,7 +76,11 @@ class Session:
 
     @property
     def progress(self) -> Progress:
-        """How far the asking has come."""
+        """How far the asking has come, and what it cost."""
+        return replace(self._asking, usd=float(self._till.purse.spent))
+
+    @property
+    def _asking(self) -> Progress:
         return self._engine.progress if self._engine else Progress()
 
     @property
@@ -84,6 +93,7 @@ class Session:
                 replies=self.settings.replies,
                 concurrency=self.settings.concurrency,
                 others=self.others,
+                budget=self._till.purse,
             )
         return self._engine
 
@@ -126,6 +136,7 @@ class Session:
             except FtgateError:
                 continue
         self._handed_in.update(ask.call.fingerprint for ask in asks)
+        self._till.purse.expect(distinct(asks))
         self.engine.submit(distinct(asks))
 
     def answers(
@@ -134,13 +145,37 @@ class Session:
         """Return what became of the asks of all *groups*, once all of it is known.
 
         Raises:
-            RepliesMissing: more than half of one group brought no reply, or none of it can.
+            RepliesMissing: more than half of one group brought no reply, or none of it can. Those
+                that the budget forbade are missing, but nothing is wrong with them.
         """
-        found = self.engine.wait(distinct(chain.from_iterable(groups)), tick)
+        found = self._waited(tuple(chain.from_iterable(groups)), tick)
         self._handed_in.update(found)
         for asks in groups:
             _enough([found[ask.call.fingerprint] for ask in asks])
         return found
+
+    def _waited(
+        self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None = None
+    ) -> dict[str, Answer]:
+        calls = distinct(asks)
+        found = self.engine.wait(calls, tick and (lambda _: tick(self.progress)))
+        self._till.note(calls, found)
+        return found
+
+    def bill(self) -> Bill:
+        """Return what the replies of this process cost."""
+        return self._till.bill(self._columns.values())
+
+    def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
+        """Return how long the replies of *variant* took that were asked in this run."""
+        from pytest_ftgate.gate.latency import times
+
+        asks = self.asks.task(suite, variant, look)
+        found = self._waited(asks)
+        ledger = self.ledger()
+        fresh = ledger.replies(found, this_run=True)
+        ledger.close()
+        return times(variant.name, asks, found, fresh)
 
     def drifted(self, judged: Judged, look: Look) -> str:
         """Say how the baseline has drifted since it was recorded; "" where it has not.
@@ -215,7 +250,7 @@ class Session:
     def _column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
         key = (suite.name, variant.name, of)
         if key not in self._columns:
-            found = self.engine.wait(distinct(asks))
+            found = self._waited(asks)
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
 
@@ -230,9 +265,10 @@ def _enough(answers: Sequence[Answer]) -> None:
     hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable)]
     if hopeless:
         raise RepliesMissing(str(hopeless[0])) from hopeless[0]
-    if len(wrong) > _MOST_UNANSWERED * len(answers):
-        told = f"{len(wrong)} of {len(answers)} calls brought no reply; the first: {wrong[0]}"
-        raise RepliesMissing(told) from wrong[0]
+    broken = [error for error in wrong if not isinstance(error, OutOfBudget)]
+    if len(broken) > _MOST_UNANSWERED * len(answers):
+        told = f"{len(broken)} of {len(answers)} calls brought no reply; the first: {broken[0]}"
+        raise RepliesMissing(told) from broken[0]
 
 
 session_key = pytest.StashKey[Session]()

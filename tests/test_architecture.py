@@ -21,7 +21,7 @@ STAGES = (
 )
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
-    *("hookspecs", "settings", "progress", "asks", "session", "offered", "outlook"),
+    *("hookspecs", "settings", "progress", "asks", "till", "session", "offered", "outlook"),
     *("recorder", "proofs", "judging", "nodes"),
     *("plugin", "verbs", "cli"),
 )
@@ -29,6 +29,7 @@ ORDER = (*STAGES, *LAYER)
 
 SDKS = {
     "anthropic": {"ask.providers.anthropic_messages"},
+    "genai_prices": {"suite.prices"},
     "xllamacpp": {"ask.providers.llamacpp"},
 }
 MOST_LINES = 300

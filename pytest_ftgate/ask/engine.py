@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.patience import Patience
@@ -22,6 +23,7 @@ from pytest_ftgate.errors import (
     Denied,
     FtgateError,
     LedgerError,
+    OutOfBudget,
     Refused,
     ReplyError,
 )
@@ -55,6 +57,7 @@ class Engine:
         replies: ``auto``, ``fresh`` or ``recorded``.
         concurrency: calls in flight at once for each model, or None for the provider's own.
         others: providers that do not come with the package, by name.
+        budget: may stop it, or None.
     """
 
     def __init__(
@@ -65,12 +68,15 @@ class Engine:
         replies: str = "auto",
         concurrency: int | None = None,
         others: Mapping[str, Open] | None = None,
+        budget: Budget | None = None,
     ) -> None:
+        self._budget = budget
         self._ledger, self._environ = ledger, environ
         self._mode, self._concurrency, self._others = replies, concurrency, others or {}
         self._futures: dict[str, Future[Answer]] = {}
         self._lanes: dict[tuple[str | None, ...], _Lane] = {}
         self._reused = self._asked = self._failed = 0
+        self._flying = self._peak = 0
         self._started = 0.0
         self._ending = asyncio.Event()
         self._patience = Patience(self._ending)
@@ -82,7 +88,8 @@ class Engine:
     def progress(self) -> Progress:
         """How far the asking has come; may be read from any thread."""
         seconds = time.monotonic() - self._started if self._started else 0.0
-        return Progress(len(self._futures), self._reused, self._asked, self._failed, seconds)
+        counts = (len(self._futures), self._reused, self._asked, self._failed)
+        return Progress(*counts, seconds, self._flying, self._peak)
 
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""
@@ -243,14 +250,29 @@ class Engine:
     async def _sent(self, provider: Provider, call: Call) -> Reply:
         """Send one request; a turn with tools is kept by itself, so that a kill loses none."""
         if not call.tools:
-            return await self._patience.answered(provider, call)
+            return await self._paid(provider, call)
         found = self._kept([call])
         if found:
             return found[call.fingerprint]
         if call.steps and self._ending.is_set():
             raise ReplyError("the run ended between two turns of this call")
-        reply = await self._patience.answered(provider, call)
+        reply = await self._paid(provider, call)
         self._ledger.keep(call.fingerprint, reply)
+        return reply
+
+    async def _paid(self, provider: Provider, call: Call) -> Reply:
+        """Send one request, unless the budget is against it."""
+        self._flying += 1
+        self._peak = max(self._peak, self._flying)
+        try:
+            reason = self._budget.check() if self._budget else None
+            if reason:
+                raise OutOfBudget(reason)
+            reply = await self._patience.answered(provider, call)
+        finally:
+            self._flying -= 1
+        if self._budget:
+            self._budget.count(call, reply)
         return reply
 
     async def _end(self) -> None:

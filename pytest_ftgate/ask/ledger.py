@@ -118,6 +118,19 @@ class Ledger:
             found += [(float(at), run) for at, run in self._execute(sql, tuple(part))]
         return sorted(found)
 
+    def of_model(self, model: str, most: int = 200) -> list[Reply]:
+        """Return the latest replies of a model by the name that its server gives it.
+
+        Args:
+            model: the name; a dated one, such as ``…-20251001``, counts for the undated.
+            most: how many at most.
+        """
+        sql = (
+            "SELECT body FROM replies WHERE json_extract(body, '$.model') = ?1 "
+            "OR json_extract(body, '$.model') GLOB ?1 || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?2"
+        )
+        return [self._read(body) for (body,) in self._execute(sql, (model, most))]
+
     def _read(self, body: str) -> Reply:
         try:
             return Reply.from_json(body)

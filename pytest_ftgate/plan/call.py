@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.suite.model import Case, Turn, digest
+from pytest_ftgate.suite.prices import Tariff
 
 __all__ = ["Adapter", "Ask", "Call", "Passage", "Step", "Tool", "ToolCall", "distinct"]
 
@@ -94,6 +95,7 @@ class Call:
         served_as: what the server calls the model, where it is not *model*.
         runtime: settings of the machinery that do not change what is asked.
         options: settings that only the provider itself knows.
+        tariff: what it costs.
     """
 
     fingerprint: str
@@ -120,6 +122,7 @@ class Call:
     served_as: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    tariff: Tariff = field(default_factory=Tariff)
 
     @property
     def is_last_turn(self) -> bool:

@@ -174,6 +174,7 @@ class Maker:
             repeat=repeat,
             runtime=self.variant.runtime,
             options=self.variant.options,
+            tariff=self.variant.tariff,
         )
 
 
