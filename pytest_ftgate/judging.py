@@ -43,6 +43,17 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
 
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
+    verdict = _judged(session, judged, look)
+    if not verdict.check or not verdict.check.missing:
+        return verdict
+    if session.stopped and not any(session.stopped in note for note in verdict.notes):
+        verdict = replace(verdict, notes=(*verdict.notes, session.stopped))
+    if verdict.check and not verdict.check.n:
+        return replace(verdict, headline="nothing to judge by: no reply came", checks=())
+    return verdict
+
+
+def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
     # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
     from pytest_ftgate.gate.cost import judge_cost
     from pytest_ftgate.gate.forgetting import judge_forgetting

@@ -174,7 +174,8 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
         recorder.spared = own.spared(one for one in judged if one is not None)
     own.close()
     progress = own.progress
-    told = (progress.planned, progress.asked, progress.seconds, asdict(own.bill()))
+    came = progress.planned - progress.failed
+    told = (came, progress.asked, progress.seconds, asdict(own.bill()))
     if recorder is None:
         session.config.workeroutput["ftgate_asking"] = list(told)  # type: ignore[attr-defined]
         return

@@ -23,7 +23,7 @@ from pytest_ftgate.errors import Denied, FtgateError, OutOfBudget, RepliesMissin
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
 from pytest_ftgate.plan.asks import anew, varies
-from pytest_ftgate.plan.call import Ask, distinct
+from pytest_ftgate.plan.call import Ask, Call, distinct
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
@@ -67,7 +67,7 @@ class Session:
         #: Grows while suites are collected, each of which may be offered its own.
         self.others = dict(others or {})
         self._engine: Engine | None = None
-        self._till = Till(settings, lambda: self._asking.flying)
+        self._till = Till(settings, self._flying)
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
@@ -77,11 +77,16 @@ class Session:
     @property
     def progress(self) -> Progress:
         """How far the asking has come, and what it cost."""
-        return replace(self._asking, usd=float(self._till.purse.spent))
+        asking = self._engine.progress if self._engine else Progress()
+        return replace(asking, usd=float(self._till.purse.spent))
+
+    def _flying(self) -> Iterable[Call]:
+        return self.engine.flying()
 
     @property
-    def _asking(self) -> Progress:
-        return self._engine.progress if self._engine else Progress()
+    def stopped(self) -> str:
+        """Why the budget stopped the asking, or ""."""
+        return self._till.purse.stopped
 
     @property
     def engine(self) -> Engine:
@@ -136,7 +141,6 @@ class Session:
             except FtgateError:
                 continue
         self._handed_in.update(ask.call.fingerprint for ask in asks)
-        self._till.purse.expect(distinct(asks))
         self.engine.submit(distinct(asks))
 
     def answers(

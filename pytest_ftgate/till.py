@@ -26,10 +26,10 @@ class Till:
 
     Args:
         settings: the limits.
-        flying: tells how many calls are in flight.
+        flying: tells which calls are in flight.
     """
 
-    def __init__(self, settings: Settings, flying: Callable[[], int]) -> None:
+    def __init__(self, settings: Settings, flying: Callable[[], Iterable[Call]]) -> None:
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self.purse = Purse(flying, time.monotonic, **limits)
         self._came: dict[str, tuple[Call, Answer]] = {}

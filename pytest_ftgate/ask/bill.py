@@ -15,6 +15,9 @@ __all__ = ["Bill", "Came", "bill", "summed"]
 #: A call, and the reply that it brought.
 Came = tuple[Call, Reply]
 
+#: Of a dollar; what lies beyond is noise of adding, in a file that people review.
+_PLACES = 9
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
@@ -67,7 +70,8 @@ def bill(asked: float, parts: Iterable[tuple[str, Sequence[Came]]]) -> Bill:
                 unknown[name] = call.tariff.unknown
                 listed = listed or bool(call.tariff.model)
     listed = listed and listed_models() is None
-    return Bill(asked=asked, variants=variants, unknown=unknown, listed=listed)
+    told = {name: round(cost, _PLACES) for name, cost in variants.items()}
+    return Bill(asked=round(asked, _PLACES), variants=told, unknown=unknown, listed=listed)
 
 
 def summed(bills: Sequence[Bill]) -> Bill:

@@ -76,7 +76,8 @@ class Engine:
         self._futures: dict[str, Future[Answer]] = {}
         self._lanes: dict[tuple[str | None, ...], _Lane] = {}
         self._reused = self._asked = self._failed = 0
-        self._flying = self._peak = 0
+        self._flying: dict[str, Call] = {}
+        self._peak = 0
         self._started = 0.0
         self._ending = asyncio.Event()
         self._patience = Patience(self._ending)
@@ -89,7 +90,11 @@ class Engine:
         """How far the asking has come; may be read from any thread."""
         seconds = time.monotonic() - self._started if self._started else 0.0
         counts = (len(self._futures), self._reused, self._asked, self._failed)
-        return Progress(*counts, seconds, self._flying, self._peak)
+        return Progress(*counts, seconds, len(self._flying), self._peak)
+
+    def flying(self) -> Iterable[Call]:
+        """Return the calls that are being asked right now; for the loop alone."""
+        return self._flying.values()
 
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""
@@ -262,15 +267,15 @@ class Engine:
 
     async def _paid(self, provider: Provider, call: Call) -> Reply:
         """Send one request, unless the budget is against it."""
-        self._flying += 1
-        self._peak = max(self._peak, self._flying)
+        self._flying[call.fingerprint] = call
+        self._peak = max(self._peak, len(self._flying))
         try:
             reason = self._budget.check() if self._budget else None
             if reason:
                 raise OutOfBudget(reason)
             reply = await self._patience.answered(provider, call)
         finally:
-            self._flying -= 1
+            del self._flying[call.fingerprint]
         if self._budget:
             self._budget.count(call, reply)
         return reply

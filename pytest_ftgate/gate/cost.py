@@ -41,7 +41,8 @@ def judge_cost(suite: Suite, gate: CostGate, column: Column, baseline: Column) -
         baseline: the baseline's; the same column where the variant is the baseline.
     """
     checks = tuple(_checks(suite, gate, column, baseline))
-    return verdict_on(suite, gate, column.variant, checks, _notes(column, checks))
+    notes = _notes(column, suite.variants[column.variant].tariff)
+    return verdict_on(suite, gate, column.variant, checks, notes)
 
 
 def measure_cost(suite: Suite, gate: CostGate, column: Column) -> Iterator[Verdict]:
@@ -128,7 +129,8 @@ def _bounded(above: Array, below: Array, side: Side, cases: int, *, flat: bool) 
 
 
 def _outcome(check: Check, cases: int) -> Check:
-    if check.missing > MOST_MISSING * cases:
+    # A flat price has no spread, and so is what it is however many replies are missing.
+    if check.missing > MOST_MISSING * cases and check.low != check.high:
         return check
     check = replace(check, outcome=decided(check.low, check.high, check.limit))
     open_ = check.outcome is Outcome.INCONCLUSIVE
@@ -145,10 +147,11 @@ def _more(check: Check) -> int | None:
     return ceil(wanted - check.n) if wanted < _MOST_NEEDED else None
 
 
-def _notes(column: Column, checks: tuple[Check, ...]) -> Iterator[str]:
-    untold = sum(not reply.usage for row in column.rows.values() for reply in row.replies)
-    if untold and any(check.missing for check in checks):
-        yield f"{untold} replies do not tell their tokens, so that their price is not known"
+def _notes(column: Column, tariff: Tariff) -> Iterator[str]:
+    replies = [reply for row in column.rows.values() for reply in row.replies]
+    untold = sum(price(tariff, reply.usage) is None for reply in replies)
+    if untold:
+        yield f"{untold} of {len(replies)} replies do not tell their tokens, and so no price"
     if column.missing:
         first = column.missing[0].missing[0]
         yield f"no reply to {len(column.missing)} cases; first: {first}"

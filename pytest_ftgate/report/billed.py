@@ -30,8 +30,8 @@ def bill_lines(bill: Bill, *, full: bool, max_usd: float | None) -> Iterator[str
         max_usd: what might be spent, or None for no limit.
     """
     if bill.stopped:
-        calls = f"{bill.unasked:,} call{'s were' if bill.unasked != 1 else ' was'} not sent"
-        yield f"  stopped: {bill.stopped}; {calls}; run again to go on"
+        calls = f"{bill.unasked:,} call{'s' * (bill.unasked != 1)}"
+        yield f"  stopped with {calls} not sent: {bill.stopped}"
     if max_usd is not None and bill.unknown:
         yield f"  not counted by --ftgate-max-usd, having no price: {_listed(bill.unknown)}"
     if full and bill.variants:

@@ -43,8 +43,10 @@ def _verdict_row(verdict: Verdict) -> list[str]:
     if decided is None:
         aside = "not measured" if verdict.headline.startswith("not measured") else ""
         return [*head, "", "", "", "", word(verdict), aside]
-    # Where a floor decided, the drop is still what tells a reader how things were before.
-    told = next((c for c in (decided, *verdict.checks) if c.before is not None), decided)
+    # Where a floor decided, the drop is still what tells a reader how things were before; of what
+    # replies take each limit is of another figure.
+    alike = [c for c in (decided, *verdict.checks) if c.unit == "share" and c.before is not None]
+    told = next(iter(alike), decided)
     before = "" if told.before is None else amount(told.before, told.unit)
     return [
         *(*head, before, amount(told.after, told.unit), _change(told)),

@@ -247,3 +247,14 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_its_remedy(open_ledger
 def test_a_ledger_where_a_folder_lies_is_an_error_with_its_remedy(open_ledger, tmp_path):
     with pytest.raises(LedgerError, match=REMEDY):
         open_ledger(path=tmp_path)
+
+
+def test_the_latest_replies_of_a_model_are_found_by_the_name_its_server_gives_it(open_ledger):
+    ledger = open_ledger()
+    names = ("haiku", "haiku-20251001", "haiku-5", None, "haiku")
+    for number, model in enumerate(names):
+        ledger.keep(f"f{number}", Reply(text=str(number), model=model))
+
+    assert [reply.text for reply in ledger.of_model("haiku")] == ["4", "1", "0"]
+    assert [reply.text for reply in ledger.of_model("haiku", most=1)] == ["4"]
+    assert ledger.of_model("other") == []
