@@ -30,10 +30,10 @@ def api(monkeypatch):
 def judged(desk, api):
     """Judge a suite whose hosted variants answer rightly, for 0.20 USD a thousand calls."""
 
-    def judge(gates, *args, calls=100, **variants):
+    def judge(gates, *args, calls=100, written=WRITTEN, **variants):
         desk.suite_of({"current": HAIKU, **variants}, gates)
         for n in range(calls):
-            tokens = {"input_tokens": READ, "output_tokens": WRITTEN[n % 2]}
+            tokens = {"input_tokens": READ, "output_tokens": written[n % len(written)]}
             api.message("billing", usage=tokens)
         return desk.run(*args)
 
@@ -55,13 +55,13 @@ def test_a_limit_on_the_price_of_calls_has_three_ends(judged, limit, outcome):
 def test_a_rise_against_the_baseline_fails(judged, desk):
     opus = HAIKU.replace("haiku", "opus")
 
-    result = judged("{cost: {max_rise: 0.5}}", calls=200, strong=opus)
+    result = judged("{cost: {max_rise: 0.5}}", calls=200, written=[200], strong=opus)
 
     result.stdout.fnmatch_lines(
         [
-            "a thousand calls cost 0.* USD → * USD against current, +3* %, allowed +50 %",
-            "BLOCKED  1 failed of 2 gates · 200 replies, 200 asked in * · 0.* USD",
-            "  strong * cost * 0.* USD * USD * +3* FAILED * allowed +50 %",
+            "a thousand calls cost 0.20 USD → 8.00 USD against current, +3900 %, allowed +50 %",
+            "BLOCKED  1 failed of 2 gates · 200 replies, 200 asked in * · 0.82 USD",
+            "  strong * cost * 0.20 USD * 8.00 USD * +3900 % * FAILED * allowed +50 %",
         ]
     )
 
