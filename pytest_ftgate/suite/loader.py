@@ -18,6 +18,8 @@ from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rows import in_place, rows
 from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.spending import CostGate
+from pytest_ftgate.suite.tariffs import unpriced
 from pytest_ftgate.suite.tools import check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
@@ -166,6 +168,10 @@ def _resolved(
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
+    cost = gates.get("cost")
+    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
+    if wrong:
+        source.say(cost.line if cost else 0, f"cost: {wrong}")
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
