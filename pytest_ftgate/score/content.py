@@ -12,6 +12,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.score.called import called
 from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.patterns import search
 from pytest_ftgate.suite.reference import function
 
 __all__ = ["Scorer", "broke", "content", "said_label", "stands_in"]
@@ -101,7 +102,7 @@ def _whole_words(answer: str) -> re.Pattern[str]:
 
 def _regex(text: str, accepted: list[Any], options: Mapping[str, Any]) -> bool:
     del options
-    return any(re.search(pattern, text) is not None for pattern in accepted)
+    return any(search(pattern, text) is not None for pattern in accepted)
 
 
 def _numeric(text: str, accepted: list[Any], options: Mapping[str, Any]) -> bool:

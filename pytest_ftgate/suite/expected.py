@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.suite.rules import Rule, pattern_fault
+from pytest_ftgate.suite.patterns import pattern_fault
+from pytest_ftgate.suite.rules import Rule
 
 __all__ = ["stranger", "unfit"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.defined import form_fault, reference_fault
+from pytest_ftgate.suite.patterns import pattern_fault
 from pytest_ftgate.suite.source import Source
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Score",
     "function_fault",
     "later",
-    "pattern_fault",
     "read_schema",
 ]
 
@@ -226,12 +225,3 @@ def _compiled(source: Source, rule: Rule, line: int) -> Rule:
     if fault:
         source.say(line, f"regex: {fault}")
     return rule
-
-
-def pattern_fault(pattern: str) -> str | None:
-    """Say why *pattern* is no regular expression, or return None."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"{pattern!r} is not a pattern: {error}"
-    return None

@@ -16,7 +16,6 @@ from pytest_ftgate.suite.rules import (
     Format,
     Rule,
     Score,
-    pattern_fault,
     read_schema,
 )
 from pytest_ftgate.suite.source import Source
@@ -181,7 +180,3 @@ def test_a_pattern_that_does_not_compile_is_a_fault_at_its_line(tmp_path):
     read_schema(at, Rule("regex", "("), 3)
 
     assert str(at.faults[0]).startswith("s.ftgate.yaml:3: regex: '(' is not a pattern: ")
-
-
-def test_a_pattern_that_compiles_has_no_fault():
-    assert pattern_fault("^(a|b)$") is None
