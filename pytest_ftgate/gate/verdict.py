@@ -92,6 +92,7 @@ class Flip:
     Attributes:
         lost: True where it held before and is gone now.
         why: how the reply's form is broken, where it is.
+        wrong: what is wrong with its content, where the texts do not show it.
         passages: source and first words of what was retrieved for it.
         answered_in: the first passage that holds the answer, from 1; 0 for none; None where
             nothing is retrieved or where it would say nothing.
@@ -106,6 +107,7 @@ class Flip:
     before: str
     now: str
     why: str = ""
+    wrong: str = ""
     skill: str = ""
     passages: tuple[str, ...] = ()
     answered_in: int | None = None

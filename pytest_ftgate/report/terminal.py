@@ -164,7 +164,8 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     asked = visible(flip.shown).replace("\n", " ")
     room = _WIDTH - 6 - len(flip.case) - 2
     yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
-    yield from quoted("expected", flip.expected, indent=6, lines=2)
+    if flip.expected:
+        yield from quoted("expected", flip.expected, indent=6, lines=2)
     if flip.before or flip.called_before:
         yield from quoted("before", flip.before, indent=6, lines=3)
     yield from calls(flip.called_before, verbosity)
@@ -172,6 +173,8 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     yield from calls(flip.called, verbosity)
     if flip.why:
         yield from quoted("fault", flip.why, indent=6, lines=2)
+    if flip.wrong:
+        yield from quoted("wrong", flip.wrong, indent=6, lines=4)
     yield from passage_lines(flip, verbosity)
 
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StrictBool, Tag
 
-from pytest_ftgate.suite.rules import Expected, Format, Score
+from pytest_ftgate.suite.rules import Format
+from pytest_ftgate.suite.scores import Expected, Score
 
 __all__ = [
     "BRANCHES",

@@ -31,7 +31,7 @@ __all__ = [
     "digest",
 ]
 
-#: A mapping is the call of a tool: its name, and arguments that it must have.
+#: A mapping is the call of a tool, or the fields of a JSON object.
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 #: (role, content)
 Turn = tuple[str, str]
@@ -77,7 +77,7 @@ class Case:
     @property
     def marked(self) -> bool:
         """Whether a reply to it can be right or wrong."""
-        return self.expected is not None or self.score.kind == "python"
+        return self.expected is not None or self.score.unaided
 
     @property
     def yardstick(self) -> str:
