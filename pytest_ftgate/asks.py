@@ -59,7 +59,7 @@ class Asks:
             needed.append(self.skills(suite, base_of(variant), gate.cases))
             needed.append(self.skills(suite, variant, gate.cases))
         else:
-            if gate.max_drop is not None:
+            if gate.compares:
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
             again = same_seed(needed[-1])[1]

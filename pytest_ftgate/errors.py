@@ -4,8 +4,8 @@ FtgateError
 ├── SuiteFaults          what an author wrote cannot be used; carries every fault at once
 ├── Unavailable          something needed is not here: weights, a package, a key
 ├── ReplyError           one call brought no reply
+│   ├── OutOfBudget      it was not sent, since the money or the time of the run is used up
 │   ├── Transient        worth asking again: overload, timeout, a broken body
-│   ├── OutOfBudget      not sent, since the run may spend no more
 │   └── Refused          asking again cannot help: bad request, unknown model
 │       ├── Denied       no call of this variant can succeed: credentials, spend limit
 │       └── NotRecorded  nothing may be asked, and no reply is kept
@@ -87,6 +87,10 @@ class ReplyError(FtgateError):
     """One call brought no reply."""
 
 
+class OutOfBudget(ReplyError):
+    """A call that was not sent, since the money or the time of the run is used up."""
+
+
 class Transient(ReplyError):
     """A failure that may pass: worth asking again.
 
@@ -101,10 +105,6 @@ class Transient(ReplyError):
     ) -> None:
         super().__init__(message)
         self.retry_after, self.limited = retry_after, limited
-
-
-class OutOfBudget(ReplyError):
-    """A call that was not sent, since the run may spend no more."""
 
 
 class Refused(ReplyError):

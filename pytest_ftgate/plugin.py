@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,9 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     from pytest_ftgate.session import Session, session_key
 
     worker = getattr(config, "workerinput", None)
+    if worker and settings.max_usd is not None:
+        # Each worker may spend its part, for none knows what the others have spent.
+        settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
     config.stash[session_key] = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
     if worker is None:
         config.stash[recorder_key] = Recorder(settings)
@@ -124,5 +128,5 @@ def pytest_testnodedown(node: Any) -> None:
     told = getattr(node, "workeroutput", {})
     recorder = node.config.stash.get(recorder_key, None)
     if "ftgate_asking" in told and recorder is not None:
-        recorder.note_asking(tuple(told["ftgate_asking"]))
+        recorder.note_asking(*(told["ftgate_asking"]))
         recorder.note_told(told["ftgate_told"])

@@ -10,7 +10,7 @@ from pytest_ftgate.gate.identity import Answers, Identity, prove
 from pytest_ftgate.plan.asks import same_seed
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.session import Session
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import RateGate, Suite, Variant
 
 __all__ = ["claims", "known", "proofs", "tuned"]
 
@@ -51,5 +51,4 @@ def tuned(session: Session, suite: Suite, variant: Variant, answers: Answers) ->
 
 def known(session: Session, judged: Judged, answers: Answers) -> dict[str, str]:
     """Return what a record should know of the variant."""
-    compared = isinstance(judged.gate, ForgettingGate) or judged.gate.max_drop is not None
-    return facts(session.asks.of(judged)[1 if compared else 0], answers)
+    return facts(session.asks.of(judged)[1 if judged.gate.compares else 0], answers)

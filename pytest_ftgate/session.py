@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.ask.bill import Bill
 from pytest_ftgate.ask.committed import read_replies
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.entry import Entry
@@ -21,28 +23,23 @@ from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
 from pytest_ftgate.asks import Asks, Judged
 from pytest_ftgate.errors import (
-    Denied,
     FtgateError,
-    LedgerError,
-    NotRecorded,
-    RepliesMissing,
-    Unavailable,
 )
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
+from pytest_ftgate.missing import all_recorded, enough
 from pytest_ftgate.plan.asks import varies
-from pytest_ftgate.plan.call import Ask, distinct
+from pytest_ftgate.plan.call import Ask, Call, distinct
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+from pytest_ftgate.till import Till
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gate.latency import Times
     from pytest_ftgate.record import Record
 
 __all__ = ["Session", "session_key", "whole"]
-
-#: With more calls than this unanswered there is nothing to judge.
-_MOST_UNANSWERED = 0.5
 
 _Key = tuple[str, str, object]
 
@@ -70,6 +67,7 @@ class Session:
         self._engine: Engine | None = None
         #: Nothing can be asked any more.
         self.closed = False
+        self._till = Till(settings, self._flying)
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
@@ -82,8 +80,17 @@ class Session:
 
     @property
     def progress(self) -> Progress:
-        """How far the asking has come."""
-        return self._engine.progress if self._engine else Progress()
+        """How far the asking has come, and what it cost."""
+        asking = self._engine.progress if self._engine else Progress()
+        return replace(asking, usd=float(self._till.purse.spent))
+
+    def _flying(self) -> Iterable[Call]:
+        return self.engine.flying()
+
+    @property
+    def stopped(self) -> str:
+        """Why the budget stopped the asking, or ""."""
+        return self._till.purse.stopped
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -100,6 +107,7 @@ class Session:
                 replies=self.settings.replies,
                 concurrency=self.settings.concurrency,
                 others=self.others,
+                budget=self._till.purse,
             )
         return self._engine
 
@@ -189,14 +197,38 @@ class Session:
 
         Raises:
             RepliesMissing: more than half of one group brought no reply, or none of it can; or
-                nothing may be asked, and a reply is not kept.
+                nothing may be asked, and a reply is not kept. Those
+                that the budget forbade are missing, but nothing is wrong with them.
         """
-        found = self.engine.wait(distinct(chain.from_iterable(groups)), tick)
+        found = self._waited(tuple(chain.from_iterable(groups)), tick)
         self._handed_in.update(found)
-        _all_recorded(found.values(), suite)
+        all_recorded(found.values(), suite)
         for asks in groups:
-            _enough([found[ask.call.fingerprint] for ask in asks])
+            enough([found[ask.call.fingerprint] for ask in asks])
         return found
+
+    def _waited(
+        self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None = None
+    ) -> dict[str, Answer]:
+        calls = distinct(asks)
+        found = self.engine.wait(calls, tick and (lambda _: tick(self.progress)))
+        self._till.note(calls, found)
+        return found
+
+    def bill(self) -> Bill:
+        """Return what the replies of this process cost."""
+        return self._till.bill(self._columns.values())
+
+    def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
+        """Return how long the replies of *variant* took that were asked in this run."""
+        from pytest_ftgate.gate.latency import times
+
+        asks = self.asks.task(suite, variant, look)
+        found = self._waited(asks)
+        ledger = self.ledger()
+        fresh = ledger.replies(found, this_run=True)
+        ledger.close()
+        return times(variant.name, asks, found, fresh)
 
     def accepted(self, suite: Suite) -> Record | None:
         """Return the accepted record beside *suite*, or None where there is none.
@@ -244,7 +276,7 @@ class Session:
         """Return the scores of *variant* on *asks*, which *of* names."""
         key = (suite.name, variant.name, of)
         if key not in self._columns:
-            found = self.engine.wait(distinct(asks))
+            found = self._waited(asks)
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
 
@@ -252,25 +284,6 @@ class Session:
 def whole(suite: Suite) -> Look:
     """Return the look that takes in what is asked of every case anyway."""
     return Look(repeats=suite.repeats or 1)
-
-
-def _all_recorded(answers: Collection[Answer], suite: str) -> None:
-    missing = sum(isinstance(answer, NotRecorded) for answer in answers)
-    if missing:
-        raise RepliesMissing(
-            f"{missing:,} of {len(answers):,} replies are not recorded; where they can be asked: "
-            f"pytest --ftgate {suite} && pytest-ftgate ledger export {suite}"
-        )
-
-
-def _enough(answers: Sequence[Answer]) -> None:
-    wrong = [answer for answer in answers if isinstance(answer, FtgateError)]
-    hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable | LedgerError)]
-    if hopeless:
-        raise RepliesMissing(str(hopeless[0])) from hopeless[0]
-    if len(wrong) > _MOST_UNANSWERED * len(answers):
-        told = f"{len(wrong)} of {len(answers)} calls brought no reply; the first: {wrong[0]}"
-        raise RepliesMissing(told) from wrong[0]
 
 
 session_key = pytest.StashKey[Session]()

@@ -26,7 +26,7 @@ from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.model import Gate, RateGate, Suite
+from pytest_ftgate.suite.model import RateGate, Suite
 
 __all__ = ["explain", "opened", "power", "selftest"]
 
@@ -95,7 +95,7 @@ def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -
 
 
 def _drawn(
-    column: Column, gate: Gate, levels: Levels, repeats: int, pairs: int, seed: int
+    column: Column, gate: RateGate, levels: Levels, repeats: int, pairs: int, seed: int
 ) -> SelfTest:
     correct = gate.kind == "accuracy"
     marks = [

@@ -21,7 +21,7 @@ STAGES = (
 )
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
-    *("hookspecs", "settings", "progress", "asks", "session"),
+    *("hookspecs", "settings", "progress", "asks", "till", "missing", "session"),
     *("drifting", "offered", "outlook"),
     *("recorder", "proofs", "judging", "nodes"),
     *("plugin", "verbs", "ledgers", "cli"),
@@ -31,6 +31,7 @@ ORDER = (*STAGES, *LAYER)
 SDKS = {
     "anthropic": {"ask.providers.anthropic_messages"},
     "ray": {"ask.ray_engine"},
+    "genai_prices": {"suite.prices"},
     "xllamacpp": {"ask.providers.llamacpp"},
 }
 MOST_LINES = 300

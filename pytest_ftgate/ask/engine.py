@@ -59,6 +59,8 @@ class Engine:
         self._work = Work(self._open, self._answer, self._settle)
         self._reused = self._asked = self._failed = 0
         self._lent: set[str] = set()
+        self._flying: dict[str, Call] = {}
+        self._peak = 0
         self._started = 0.0
         self._ending = asyncio.Event()
         self._patience = Patience(self._ending)
@@ -87,12 +89,18 @@ class Engine:
             failed=self._failed,
             seconds=seconds,
             batched=len(self._batches.flying),
+            flying=len(self._flying),
+            peak=self._peak,
         )
 
     @property
     def left(self) -> tuple[str, ...]:
         """A sentence on each batch that goes on though the run has ended."""
         return tuple(self._batches.left)
+
+    def flying(self) -> Iterable[Call]:
+        """Return the calls that are being asked right now; for the loop alone."""
+        return self._flying.values()
 
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""
@@ -227,15 +235,23 @@ class Engine:
     async def _sent(self, sender: Sender, call: Call) -> Reply:
         """Send one request; a turn with tools is kept by itself, so that a kill loses none."""
         if not call.tools:
-            return await self._patience.answered(sender, call)
+            return await self._on_its_way(sender, call)
         found = self._kept([call])
         if found:
             return found[call.fingerprint]
         if call.steps and self._ending.is_set():
             raise ReplyError("the run ended between two turns of this call")
-        reply = await self._patience.answered(sender, call)
+        reply = await self._on_its_way(sender, call)
         self._ledger.keep(call, reply)
         return reply
+
+    async def _on_its_way(self, sender: Sender, call: Call) -> Reply:
+        self._flying[call.fingerprint] = call
+        self._peak = max(self._peak, len(self._flying))
+        try:
+            return await self._patience.answered(sender, call)
+        finally:
+            del self._flying[call.fingerprint]
 
     async def _end(self) -> None:
         self._ending.set()

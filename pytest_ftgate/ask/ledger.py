@@ -120,6 +120,20 @@ class Ledger:
         lent = self._lent(wanted, {str(row[0]) for row in found})
         return sorted([*own, *((entry.at, entry.run) for entry in lent)])
 
+    def of_model(self, model: str, most: int = 200) -> list[Reply]:
+        """Return the latest replies of a model by the name that its server gives it.
+
+        Args:
+            model: the name; a dated one, such as ``…-20251001``, counts for the undated.
+            most: how many at most.
+        """
+        sql = (
+            "SELECT body FROM replies WHERE json_extract(body, '$.model') = ?1 "
+            "OR json_extract(body, '$.model') GLOB ?1 || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?2"
+        )
+        rows = self._do(lambda database: [*database.execute(sql, (model, most))])
+        return [Reply.from_json(str(body)) for (body,) in rows]
+
     def _lent(self, wanted: Iterable[str], found: Container[str]) -> Iterator[Entry]:
         """Yield what the file lacks and what lies beside it has."""
         return (self._beside[one] for one in wanted if one in self._beside and one not in found)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.score.sheet import Column, Row, rests_on
 
-__all__ = ["Array", "Cell", "Side", "aligned", "side", "side_of", "unchanged"]
+__all__ = ["Array", "Cell", "Side", "aligned", "side", "side_of", "unchanged", "valued"]
 
 Array = NDArray[np.float64]
 
@@ -95,17 +95,22 @@ class Side:
 
 def side(column: Column, kind: str) -> Side:
     """Return the cases of *column* that the gate *kind*, ``accuracy`` or ``format``, judges."""
+    made = valued(column, column.correct if kind == "accuracy" else column.valid)
+    return made.where(
+        (column.marked if kind == "accuracy" else column.formed) & (column.weights > 0)
+    )
+
+
+def valued(column: Column, values: Array) -> Side:
+    """Return the cases of *column* with one of the *values* each, NaN where it is not known."""
     keys = tuple(column.rows)
-    made = Side(
+    return Side(
         keys=keys,
-        values=column.correct if kind == "accuracy" else column.valid,
+        values=values,
         repeats=column.repeats,
         groups=_groups(keys, column.groups),
         weights=_weights(column.weights),
         sources=tuple(column.rows.values()),
-    )
-    return made.where(
-        (column.marked if kind == "accuracy" else column.formed) & (column.weights > 0)
     )
 
 

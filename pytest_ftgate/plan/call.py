@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.suite.model import Case, Turn, digest
+from pytest_ftgate.suite.prices import Tariff
 
 __all__ = ["Adapter", "Ask", "Call", "Passage", "Step", "Tool", "ToolCall", "distinct"]
 
@@ -101,6 +102,7 @@ class Call:
         runtime: settings of the machinery that do not change what is asked.
         options: settings that only the provider itself knows.
         batch: it is sent together with others, and costs half; the reply is the same.
+        tariff: what it costs.
     """
 
     fingerprint: str
@@ -128,6 +130,7 @@ class Call:
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False
+    tariff: Tariff = field(default_factory=Tariff)
 
     @property
     def is_last_turn(self) -> bool:

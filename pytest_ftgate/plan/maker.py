@@ -24,6 +24,11 @@ from pytest_ftgate.weights import find, sha256_of
 
 __all__ = ["Maker"]
 
+#: What a call has from its variant as it is.
+_SAME = (
+    *("provider", "api_version", "function", "replies", "runtime", "options", "batch", "tariff"),
+)
+
 
 class Maker:
     """Makes the calls of one variant; what they share is worked out once."""
@@ -161,7 +166,6 @@ class Maker:
         parts = {**self.shared, "messages": asked, "max_tokens": limit, "repeat": repeat}
         return Call(
             fingerprint=digest(parts),
-            provider=self.variant.provider,
             model=self.model,
             messages=messages,
             max_tokens=limit,
@@ -173,17 +177,12 @@ class Maker:
             adapter=self.adapter,
             base_url=self.base_url,
             api_key_env=self._key(),
-            api_version=self.variant.api_version,
             served_as=self.variant.served_model,
             case=case if self.by_case else None,
-            function=self.variant.function,
-            replies=self.variant.replies,
             training=self.training,
             origin=self.origin,
             repeat=repeat,
-            runtime=self.variant.runtime,
-            options=self.variant.options,
-            batch=self.variant.batch,
+            **{key: getattr(self.variant, key) for key in _SAME},
         )
 
 

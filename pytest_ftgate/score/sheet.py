@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.score.content import content
 from pytest_ftgate.score.form import Broken, form, validator
+from pytest_ftgate.score.sandbox import sandboxed
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.reference import function
 from pytest_ftgate.suite.rules import Rule
@@ -35,10 +37,12 @@ class Score:
     Attributes:
         correct: 0 to 1, or None where nothing is expected.
         broken: how its form is broken, or None where it holds.
+        why: what is wrong with its content, where the two texts do not show it.
     """
 
     correct: float | None
     broken: Broken | None
+    why: str = ""
 
     @property
     def valid(self) -> float:
@@ -191,12 +195,14 @@ def ready(cases: Iterable[Case], folder: Path) -> None:
 
     Raises:
         ScorerError: a JSON Schema is none.
-        Unavailable: a function cannot be imported.
+        Unavailable: a function cannot be imported, or code cannot be shut in.
     """
-    rules = {repr(rule): rule for case in cases for rule in (case.score, *case.format)}
-    for rule in rules.values():
+    named = {id(rule): rule for case in cases for rule in (case.score, *case.format)}
+    for rule in chain.from_iterable(one.parts for one in named.values()):
         if rule.kind == "python":
             function(str(rule.value), folder)
+        elif rule.kind == "code" and "sandbox" not in rule.options:
+            sandboxed()
         elif rule.kind == "json_schema":
             validator(json.dumps(rule.value))
 
@@ -210,10 +216,15 @@ def _row(asks: list[Ask], answers: Mapping[str, Reply | FtgateError], folder: Pa
     return Row(
         case=case,
         replies=replies,
-        scores=tuple(Score(content(case, r, folder), form(formed, r, folder)) for r in replies),
+        scores=tuple(_score(case, formed, reply, folder) for reply in replies),
         calls=tuple(ask.call.fingerprint for ask in asks),
         missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
     )
+
+
+def _score(case: Case, formed: Case, reply: Reply, folder: Path) -> Score:
+    mark = content(case, reply, folder)
+    return Score(mark.value, form(formed, reply, folder), mark.why)
 
 
 def _sent(ask: Ask) -> tuple[Rule, ...]:

@@ -1,9 +1,8 @@
-"""How a reply is read: the kinds of score and format an author may name."""
+"""How a reply is read: what a rule is, and the kinds of format an author may name."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,36 +13,21 @@ from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.defined import form_fault, reference_fault
+from pytest_ftgate.suite.patterns import pattern_fault
 from pytest_ftgate.suite.source import Source
 
 __all__ = [
     "FORMATS",
     "FORMATS_LATER",
-    "SCORES",
-    "SCORES_LATER",
-    "Expected",
     "Format",
     "Rule",
-    "Score",
     "function_fault",
     "later",
-    "pattern_fault",
     "read_schema",
 ]
 
-#: score kind -> the options it takes
-SCORES: Mapping[str, frozenset[str]] = {
-    "exact": frozenset({"ignore_case"}),
-    "choice": frozenset(),
-    "contains": frozenset({"all"}),
-    "regex": frozenset(),
-    "numeric": frozenset({"tolerance", "pick"}),
-    "python": frozenset(),
-    "tool_call": frozenset(),
-}
 FORMATS = ("choice", "json_schema", "regex", "python")
 
-SCORES_LATER = ("fields", "similarity", "judge", "code")
 FORMATS_LATER = (
     *("pydantic", "lines", "xml", "csv", "markdown", "code", "length", "language"),
     *("contains", "avoids", "tool_call"),
@@ -55,14 +39,25 @@ class Rule:
     """One way to read a reply.
 
     Attributes:
-        kind: a key of *SCORES*, or one of *FORMATS*.
-        value: what the kind needs: labels, a schema, a pattern, ``module:function``.
+        kind: a kind of score, ``mean`` for several of them, or one of *FORMATS*.
+        value: what the kind needs: labels, a schema, a pattern, tests, ``module:function``; of a
+            mean the scores, each with its weight.
         options: the settings of a scorer.
     """
 
     kind: str
     value: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[Rule, ...]:
+        """The scores that it is the mean of, or itself alone."""
+        return tuple(rule for rule, _ in self.value) if self.kind == "mean" else (self,)
+
+    @property
+    def unaided(self) -> bool:
+        """Whether it marks a reply even where a case expects nothing: by a function, by tests."""
+        return any(one.kind == "python" or "tests" in one.options for one in self.parts)
 
 
 def later(what: str) -> PydanticCustomError:
@@ -77,48 +72,14 @@ def _single(raw: Any, of: str, kinds: Sequence[str]) -> tuple[str, Any]:
         ((kind, value),) = raw.items()
         return str(kind), value
     msg = "{of} is one name, or one name with its value, such as {example}; known: {kinds}"
-    example = "{choice: [refund, other]}" if of == "format" else "{numeric: {tolerance: 0.01}}"
-    raise PydanticCustomError(
-        "rule", msg, {"of": of, "example": example, "kinds": ", ".join(kinds)}
-    )
+    facts = {"of": of, "example": "{choice: [refund, other]}", "kinds": ", ".join(kinds)}
+    raise PydanticCustomError("rule", msg, facts)
 
 
 def _unknown(of: str, kind: str, kinds: Sequence[str]) -> PydanticCustomError:
     msg = 'unknown {of} "{kind}"{near}; known: {kinds}'
     facts = {"of": of, "kind": kind, "near": did_you_mean(kind, kinds), "kinds": ", ".join(kinds)}
     return PydanticCustomError("rule", msg, facts)
-
-
-def _parse_score(raw: Any) -> Rule | None:
-    if raw is None or isinstance(raw, Rule):
-        return raw
-    kind, value = _single(raw, "score", tuple(SCORES))
-    if kind in SCORES_LATER:
-        raise later(f"score: {kind}")
-    if kind not in SCORES:
-        raise _unknown("score", kind, tuple(SCORES))
-    if kind == "python":
-        return Rule(kind, _reference(value))
-    options = value or {}
-    if not isinstance(options, Mapping) or not set(options) <= SCORES[kind]:
-        takes = ", ".join(sorted(SCORES[kind])) or "no options"
-        raise PydanticCustomError(
-            "rule", "score {kind} takes {takes}", {"kind": kind, "takes": takes}
-        )
-    for name, given in options.items():
-        _check_option(name, given)
-    return Rule(kind, None, options)
-
-
-def _check_option(name: str, given: Any) -> None:
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    wanted, fits = {
-        "tolerance": ("a number from 0 up", number and given >= 0),
-        "pick": ("first or last", given in ("first", "last")),
-    }.get(name, ("true or false", isinstance(given, bool)))
-    if not fits:
-        facts = {"name": name, "wanted": wanted, "given": str(given)}
-        raise PydanticCustomError("rule", "{name} must be {wanted}, not {given}", facts)
 
 
 def _reference(value: Any) -> str:
@@ -168,30 +129,6 @@ def _parse_format(raw: Any) -> tuple[Rule, ...]:
     return tuple(_check(one) for one in (raw if isinstance(raw, list) else [raw]))
 
 
-def _parse_expected(raw: Any) -> Any:
-    for one in raw if isinstance(raw, list) else [raw]:
-        if isinstance(one, bool):
-            text = str(one).lower()
-            msg = 'expected is {text}, but an answer is text or a number: write "{text}"'
-            raise PydanticCustomError("rule", msg, {"text": text})
-        if isinstance(one, Mapping):
-            _check_call(one)
-        elif not isinstance(one, str | int | float | None):
-            raise PydanticCustomError("rule", "expected is text, a number, or a list of either")
-    return raw
-
-
-def _check_call(expected: Mapping[str, Any]) -> None:
-    """Hold a mapping to the call of a tool, all that one may expect."""
-    fits = isinstance(expected.get("name"), str) and set(expected) <= {"name", "arguments"}
-    if not fits or not isinstance(expected.get("arguments", {}), Mapping):
-        example = '{name: lookup_order, arguments: {order_id: "17"}}'
-        msg = "expected as a mapping is the call of a tool, such as {example}"
-        raise PydanticCustomError("rule", msg, {"example": example})
-
-
-Expected = Annotated[Any, BeforeValidator(_parse_expected)]
-Score = Annotated[Any, BeforeValidator(_parse_score)]
 Format = Annotated[Any, BeforeValidator(_parse_format)]
 
 
@@ -217,8 +154,8 @@ def function_fault(rule: Rule, folder: Path) -> str | None:
         rule: of any kind.
         folder: of the suite.
     """
-    named = rule.kind == "python" and rule.value is not None
-    return reference_fault(rule.value, folder) if named else None
+    named = (part.value for part in rule.parts if part.kind == "python" and part.value is not None)
+    return next((fault for one in named if (fault := reference_fault(one, folder))), None)
 
 
 def _compiled(source: Source, rule: Rule, line: int) -> Rule:
@@ -226,12 +163,3 @@ def _compiled(source: Source, rule: Rule, line: int) -> Rule:
     if fault:
         source.say(line, f"regex: {fault}")
     return rule
-
-
-def pattern_fault(pattern: str) -> str | None:
-    """Say why *pattern* is no regular expression, or return None."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"{pattern!r} is not a pattern: {error}"
-    return None

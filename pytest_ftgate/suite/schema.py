@@ -7,7 +7,8 @@ from typing import Any
 
 from pytest_ftgate.suite.declared import DeclaredSuite
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.rules import FORMATS, SCORES
+from pytest_ftgate.suite.rules import FORMATS
+from pytest_ftgate.suite.scores import score_schema
 
 __all__ = ["suite_schema"]
 
@@ -24,10 +25,10 @@ def suite_schema() -> str:
 
 def _tell(parts: dict[str, Any]) -> None:
     """Say what the validators of single keys check, where the type alone does not say it."""
-    one = {"oneOf": [{"enum": list(SCORES)}, _single(SCORES)]}
     form = _single(FORMATS)
+    parts["Score"] = score_schema()
     for part in ("DeclaredCase", "DeclaredReply"):
-        parts[part]["properties"]["score"] = one
+        parts[part]["properties"]["score"] = {"$ref": "#/$defs/Score"}
         parts[part]["properties"]["format"] = {"oneOf": [form, {"type": "array", "items": form}]}
     parts["DeclaredVariant"]["properties"]["provider"] = {"enum": list(PROVIDERS)}
 

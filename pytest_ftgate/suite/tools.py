@@ -62,6 +62,7 @@ def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str,
 
 
 def _expected(case: Case) -> Iterator[str]:
-    if case.score.kind == "tool_call" and case.expected is not None:
+    called = any(rule.kind == "tool_call" for rule in case.score.parts)
+    if called and case.expected is not None:
         answers = case.expected if isinstance(case.expected, list) else [case.expected]
         yield from (one["name"] if isinstance(one, Mapping) else str(one) for one in answers)

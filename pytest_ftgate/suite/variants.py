@@ -20,6 +20,7 @@ from pytest_ftgate.suite.providers import HOSTED, PROVIDERS, UNASKED, misplaced,
 from pytest_ftgate.suite.retrieve import retrieve_of
 from pytest_ftgate.suite.shots import shots_of
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.tariffs import inherited, tariff_of
 from pytest_ftgate.suite.tools import check_tools
 from pytest_ftgate.suite.training import training_rows
 from pytest_ftgate.suite.yaml import Document
@@ -118,6 +119,7 @@ class _Resolving:
             replies=place.file(merged.replies, "replies"),
             runtime=_picked(merged, _RUNTIME),
             max_turns=merged.max_turns or 8,
+            tariff=tariff_of(place, merged),
             **{key: getattr(merged, key) for key in _PLAIN},
         )
 
@@ -135,6 +137,7 @@ class _Resolving:
         keys: dict[str, Any] = {}
         for link in reversed(chain):
             own = self.declared.variants[link].model_dump(by_alias=True, exclude_unset=True)
+            keys = inherited(keys, own)
             # Whether it is gated is a fact of the variant itself, not of how it answers.
             keys.update(
                 own if link == self.name else {k: v for k, v in own.items() if k != "gated"}

@@ -19,6 +19,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import (
     Denied,
     LedgerError,
+    OutOfBudget,
     Refused,
     ReplyError,
     Transient,
@@ -424,6 +425,72 @@ def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
     assert str(ended[3]) == "the run ended before this call was sent"
     assert len(open_ledger("reader").replies(c.fingerprint for c in calls)) == 2
     assert (provider.asked, provider.closed) == (["a", "b"], 1)
+
+
+# Budgets
+
+
+class Allowance:
+    """A budget of so many requests."""
+
+    def __init__(self, requests: int) -> None:
+        self.left, self.counted = requests, list[str]()
+
+    def check(self) -> str | None:
+        self.left -= 1
+        return None if self.left >= 0 else "the money is gone"
+
+    def count(self, call, reply) -> None:
+        self.counted.append(reply.text)
+
+
+def test_a_budget_stops_what_was_not_sent_and_keeps_what_was_paid_for(start, call, providers):
+    calls = [call(text) for text in "abcd"]
+    first = start(budget=Allowance(2), concurrency=1)
+
+    answers = first.wait(calls)
+    first.close()
+
+    assert [type(one) for one in answers.values()] == [Reply, Reply, OutOfBudget, OutOfBudget]
+    assert str(answers[calls[3].fingerprint]) == "the money is gone"
+    # The next run goes on where this one stopped.
+    assert outcome(start("run-2").wait(calls), calls) == list("abcd")
+    assert providers["m"].asked == list("abcd")
+
+
+def test_a_budget_counts_each_reply_that_was_sent_for_and_no_other(start, call, providers):
+    providers["m"].happens = trouble(Refused("no"), times=1)
+    allowance = Allowance(9)
+
+    start(budget=allowance, concurrency=1).wait([call("a"), call("a"), call("b", model="n")])
+
+    assert allowance.counted == ["b"]
+
+
+def test_what_the_ledger_has_needs_no_budget(start, call):
+    first = start()
+    first.wait([call("a")])
+    first.close()
+
+    answers = start("run-2", budget=Allowance(0)).wait([call("a")])
+
+    assert outcome(answers, [call("a")]) == ["a"]
+
+
+def test_it_is_known_what_is_in_flight_and_how_much_was_at_most(start, call, providers, soon):
+    providers["m"].open.clear()
+    engine, calls = start(concurrency=3), [call(text) for text in "abcde"]
+    engine.submit(calls)
+    soon(lambda: engine.progress.flying == 3)
+    flying = {one.fingerprint for one in engine.flying()}
+    providers["m"].open.set()
+    engine.wait(calls)
+
+    assert flying == {one.fingerprint for one in calls[:3]}
+    assert (engine.progress.flying, engine.progress.peak) == (0, 3)
+
+
+# Closing
 
 
 def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, monkeypatch):

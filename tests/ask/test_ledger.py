@@ -370,3 +370,14 @@ def test_a_fresh_run_does_not_use_replies_from_beside(open_ledger):
         fingerprint="f", run="run-1", at=1.0, provider="", model="", reply=Reply(text="lent")
     )
     assert open_ledger("run-1", beside={"f": entry}).replies(["f"], this_run=True) == {}
+
+
+def test_the_latest_replies_of_a_model_are_found_by_the_name_its_server_gives_it(open_ledger, call):
+    ledger = open_ledger()
+    names = ("haiku", "haiku-20251001", "haiku-5", None, "haiku")
+    for number, model in enumerate(names):
+        ledger.keep(call(f"{number}"), Reply(text=str(number), model=model))
+
+    assert [reply.text for reply in ledger.of_model("haiku")] == ["4", "1", "0"]
+    assert [reply.text for reply in ledger.of_model("haiku", most=1)] == ["4"]
+    assert ledger.of_model("other") == []
