@@ -251,12 +251,13 @@ class _Cluster:
             return
         # A cluster that is started here tells nobody of it, unless the user wants it to.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        address = self._environ.get("RAY_ADDRESS")
+        # Without an address Ray would join whichever cluster was started here last.
+        address = self._environ.get("RAY_ADDRESS") or "local"
         try:
-            _reach(address or "")
+            _reach(address)
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         except (OSError, RuntimeError, ValueError) as error:
-            raise Unavailable(f"no Ray cluster at {address or 'hand'}: {error}") from error
+            raise Unavailable(f"no Ray cluster at {address}: {error}") from error
         self._joined = True
 
     def end(self) -> None:
