@@ -6,8 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -131,6 +134,8 @@ class Session:
                 continue
         self._handed_in.update(ask.call.fingerprint for ask in asks)
         self.engine.submit(distinct(asks))
+        if self.progress.to_ask:
+            _import_judges()
 
     def answers(
         self, groups: Sequence[Sequence[Ask]], tick: Callable[[Progress], None] | None
@@ -181,9 +186,7 @@ class Session:
             SuiteFaults: the file is no record.
         """
         if suite.name not in self._accepted:
-            from pytest_ftgate.record import read_record
-
-            self._accepted[suite.name] = read_record(suite.accepted_path, suite.name)
+            self._accepted[suite.name] = _accepted(suite)
         return self._accepted[suite.name]
 
     # Scoring ------------------------------------------------------------------------------
@@ -222,6 +225,21 @@ class Session:
             found = self.engine.wait(distinct(asks))
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
+
+
+@cache
+def _import_judges() -> None:
+    """Import what judges while replies are on the wire: SciPy takes a second."""
+    Thread(target=import_module, args=("pytest_ftgate.record",), daemon=True).start()
+
+
+def _accepted(suite: Suite) -> Record | None:
+    # Most suites have none, and reading one needs what judges.
+    if not suite.accepted_path.exists():
+        return None
+    from pytest_ftgate.record import read_record
+
+    return read_record(suite.accepted_path, suite.name)
 
 
 def whole(suite: Suite) -> Look:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,10 @@ import anthropic
 import httpx2
 from anthropic import AsyncAnthropic, AsyncAnthropicBedrock, DefaultAioHttpClient
 from anthropic.resources.messages import messages as sdk
-from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
-from pytest_ftgate.ask.providers.block_shape import step_of, tools_of, turns_of
+from pytest_ftgate.ask.providers.block_shape import tools_of, turns_of
+from pytest_ftgate.ask.providers.message import REPLY_TOOL, reply_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.status import trouble
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
@@ -26,40 +25,22 @@ from pytest_ftgate.plan.call import Call
 
 __all__ = ["Messages", "open_provider"]
 
-_STOPS = {
-    "end_turn": "end",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "stop_sequence": "stop",
-    "refusal": "refusal",
-    "tool_use": "tool",
-}
 #: The body that the SDK hands on where it has no argument for a setting.
 _IN_BODY = ("temperature", "top_p")
 #: How the API calls what a suite calls otherwise.
 _NAMES = {"stop": "stop_sequences", "output_config": "output_format"}
-#: The tool that a reply is asked for through where a model takes no schema for replies.
-_REPLY = "give_the_reply"
 #: ARNs of models that were tuned.
 _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
 
 
 class Messages:
-    """One client for one address, key and model.
-
-    Args:
-        client: the SDK's.
-        http: what it sends through.
-    """
+    """One client for one address, key and model."""
 
     concurrency, most = 8, 128
 
-    def __init__(
-        self, client: AsyncAnthropic | AsyncAnthropicBedrock, http: httpx2.AsyncClient
-    ) -> None:
+    def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
         self._client = client
         self.limits: Mapping[str, str] = {}
-        http.event_hooks = {"response": [self._heed]}
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
@@ -67,9 +48,6 @@ class Messages:
     def serves(self, call: Call) -> bool:
         """Serve every call that comes to the same address, key and model."""
         return bool(call)
-
-    async def _heed(self, response: httpx2.Response) -> None:
-        self.limits = response.headers
 
     async def ask(self, call: Call) -> Reply:
         """Send one request; retries are the engine's work, so that it sees every failure.
@@ -84,31 +62,31 @@ class Messages:
             request = _request(call, self._learned)
             start = time.perf_counter()
             try:
-                message = await self._created(request)
+                reply = await self._answered(request)
             except Refused as error:
                 if not self._learn(str(error), call):
                     raise
                 continue
-            reply = _reply(message, time.perf_counter() - start)
-            return replace(reply, facts=facts, unsent=self._learned.unsent(_declared(call)))
+            took, unsent = time.perf_counter() - start, self._learned.unsent(_declared(call))
+            return replace(reply, seconds=took, facts=facts, unsent=unsent)
 
     def _learn(self, said: str, call: Call) -> bool:
         sent = [key for key in _declared(call) if self._learned.takes(key)]
         ours = [key for key, name in _NAMES.items() if name in said]
         return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
 
-    async def _created(self, request: dict[str, Any]) -> Message:
+    async def _answered(self, request: dict[str, Any]) -> Reply:
         try:
-            message = await self._client.messages.create(**request)
+            # Raw, since making the SDK's own objects of a body costs more than all that we do.
+            raw = await self._client.messages.with_raw_response.create(**request)
+            self.limits = raw.headers
+            return reply_of(await raw.read(), raw.headers)
         except anthropic.APIStatusError as error:
+            self.limits = error.response.headers
             raise _from_status(error) from error
-        except anthropic.APIResponseValidationError as error:
-            raise Transient(f"the body cannot be read: {error}") from error
         # The SDK lets through what goes wrong while it reads a body.
         except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
             raise Transient(f"no connection: {error.__cause__ or error!r}") from error
-        except json.JSONDecodeError as error:
-            raise Transient(f"the body is cut off or no JSON: {error}") from error
         except anthropic.AnthropicError as error:
             raise Denied(_without_key(str(error), self._provider)) from error
         except (TypeError, RuntimeError) as error:
@@ -116,9 +94,6 @@ class Messages:
             if "authentication" in str(error) or "credentials" in str(error):
                 raise Denied(_without_key(str(error), self._provider)) from error
             raise
-        if not isinstance(message, Message) or message.usage is None:
-            raise Transient(f"the body is no message: {str(message)[:80]!r}")
-        return message
 
     async def _told(self, model: str) -> Mapping[str, str]:
         """Return what the server says of the model; asked once, and never a reason to fail."""
@@ -190,8 +165,8 @@ def _held(call: Call, learned: Learned) -> tuple[dict[str, Any], dict[str, Any]]
     # A model that has tools of its own cannot be made to use another one.
     if learned.takes("output_config") or call.tools:
         return {"format": {"type": "json_schema", "schema": schema}}, {}
-    tool = {"name": _REPLY, "description": "Give the reply.", "input_schema": schema}
-    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": _REPLY}}
+    tool = {"name": REPLY_TOOL, "description": "Give the reply.", "input_schema": schema}
+    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY_TOOL}}
 
 
 def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
@@ -211,33 +186,6 @@ def _from_status(error: anthropic.APIStatusError) -> Exception:
     return trouble(error.status_code, error.message, error.response.headers, code)
 
 
-def _reply(message: Any, seconds: float) -> Reply:
-    usage = message.usage
-    counts = {
-        "input": usage.input_tokens or 0,
-        "output": usage.output_tokens or 0,
-        "cache_read": usage.cache_read_input_tokens or 0,
-        "cache_write": usage.cache_creation_input_tokens or 0,
-    }
-    thought = getattr(usage.output_tokens_details, "thinking_tokens", None)
-    counts |= {"thinking": thought} if thought else {}
-    step = step_of(message.content)
-    text = "".join(block.text for block in message.content if block.type == "text")
-    stop = _STOPS.get(message.stop_reason or "", "end")
-    forced = [use for use in step.calls if use.name == _REPLY] if step else []
-    if forced:
-        text, stop, step = json.dumps(forced[0].arguments), "end", None
-    return Reply(
-        text=text,
-        stop=stop,
-        model=message.model,
-        usage=counts,
-        seconds=seconds,
-        request_id=getattr(message, "_request_id", None),
-        steps=(step,) if step else (),
-    )
-
-
 def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages:
     """Open a client for the address and key that *calls* name.
 
@@ -253,8 +201,8 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
         options["base_url"] = call.base_url
     try:
         if call.provider == "bedrock":
-            return Messages(_bedrock(call, options, environ), http)
-        return Messages(AsyncAnthropic(**options, **_key(call, environ)), http)
+            return Messages(_bedrock(call, options, environ))
+        return Messages(AsyncAnthropic(**options, **_key(call, environ)))
     except (anthropic.AnthropicError, ValueError) as error:
         raise Unavailable(_without_key(str(error), call.provider)) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_ftgate.plan.call import Call, Step, ToolCall
@@ -24,20 +24,18 @@ def tools_of(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def step_of(blocks: Iterable[Any]) -> Step | None:
+def step_of(blocks: Sequence[Mapping[str, Any]]) -> Step | None:
     """Return the uses of tools that *blocks* ask for, or None where they ask for none."""
-    told = list(blocks)
     uses = tuple(
-        ToolCall(name=block.name, arguments=block.input, id=block.id)
-        for block in told
-        if block.type == "tool_use"
+        ToolCall(name=block["name"], arguments=block["input"], id=block["id"])
+        for block in blocks
+        if block["type"] == "tool_use"
     )
     if not uses:
         return None
-    more = any(block.type not in ("text", "tool_use") for block in told)
-    whole = tuple(block.model_dump(mode="json", exclude_unset=True) for block in told)
-    said = "".join(block.text for block in told if block.type == "text")
-    return Step(said, uses, whole if more else ())
+    more = any(block["type"] not in ("text", "tool_use") for block in blocks)
+    said = "".join(block["text"] for block in blocks if block["type"] == "text")
+    return Step(said, uses, tuple(blocks) if more else ())
 
 
 def _turns(step: Step) -> Iterator[dict[str, Any]]:
