@@ -27,6 +27,7 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
+from pytest_ftgate.late import accepted_record, import_judges
 from pytest_ftgate.missing import all_recorded, enough
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask, Call, distinct
@@ -181,6 +182,8 @@ class Session:
                 continue
         self._handed_in.update(ask.call.fingerprint for ask in asks)
         self.engine.submit(distinct(asks))
+        if self.progress.to_ask:
+            import_judges()
 
     def answers(
         self,
@@ -197,8 +200,8 @@ class Session:
 
         Raises:
             RepliesMissing: more than half of one group brought no reply, or none of it can; or
-                nothing may be asked, and a reply is not kept. Those
-                that the budget forbade are missing, but nothing is wrong with them.
+                nothing may be asked, and a reply is not kept. Those that the budget forbade are
+                missing, but nothing is wrong with them.
         """
         found = self._waited(tuple(chain.from_iterable(groups)), tick)
         self._handed_in.update(found)
@@ -237,9 +240,7 @@ class Session:
             SuiteFaults: the file is no record.
         """
         if suite.name not in self._accepted:
-            from pytest_ftgate.record import read_record
-
-            self._accepted[suite.name] = read_record(suite.accepted_path, suite.name)
+            self._accepted[suite.name] = accepted_record(suite)
         return self._accepted[suite.name]
 
     # Scoring ------------------------------------------------------------------------------
