@@ -28,7 +28,7 @@ from pytest_ftgate.plan.asks import anew, varies
 from pytest_ftgate.plan.call import Ask, distinct
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
-from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.record import Record
@@ -44,6 +44,8 @@ _RECENT = 86_400.0
 _SAME_FOR_EVER = ("llamacpp", "recorded", "classical")
 
 _Key = tuple[str, str, object]
+
+_REPORT = "pytest_ftgate.report.terminal"
 
 
 class Session:
@@ -117,17 +119,20 @@ class Session:
                 calls.update(ask.call.fingerprint for group in groups for ask in group)
         return len(calls - self._handed_in)
 
+    def has_begun(self, judged: Judged) -> bool:
+        """Tell whether the calls of *judged* were handed in."""
+        return _key(judged) in self._begun
+
     def begin(self, gates: Iterable[Judged]) -> None:
         """Hand in the calls of all *gates*, in their order, so that no capacity lies idle.
 
         A gate that cannot be planned is passed over here: its own setup will say why.
         """
-        asks: list[Ask] = []
+        gates, asks = list(gates), list[Ask]()
         for judged in gates:
-            key = (judged.suite.name, judged.variant.name, judged.gate.kind)
-            if key in self._begun:
+            if self.has_begun(judged):
                 continue
-            self._begun.add(key)
+            self._begun.add(_key(judged))
             try:
                 asks += chain.from_iterable(self.asks.of(judged))
             except FtgateError:
@@ -135,7 +140,7 @@ class Session:
         self._handed_in.update(ask.call.fingerprint for ask in asks)
         self.engine.submit(distinct(asks))
         if self.progress.to_ask:
-            _import_judges()
+            _import_early(*_judges(gates))
 
     def answers(
         self, groups: Sequence[Sequence[Ask]], tick: Callable[[Progress], None] | None
@@ -228,9 +233,27 @@ class Session:
 
 
 @cache
-def _import_judges() -> None:
-    """Import what judges while replies are on the wire: SciPy takes a second."""
-    Thread(target=import_module, args=("pytest_ftgate.record",), daemon=True).start()
+def _import_early(*modules: str) -> None:
+    """Import what judges while replies are on the wire; SciPy alone takes half a second."""
+    Thread(target=lambda: [*map(import_module, modules)], daemon=True).start()
+
+
+def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:
+    """Return the modules that judging will need, those that are needed first in front."""
+    asked = [judged.gate for judged in gates]
+    rates = [gate for gate in asked if isinstance(gate, RateGate)]
+    heavy = {
+        "pytest_ftgate.gate.forgetting": len(rates) < len(asked),
+        "scipy.optimize": any(gate.max_drop is not None for gate in asked),
+        "sklearn.metrics": any(gate.metric == "macro_f1" for gate in rates),
+    }
+    needed = (name for name, wanted in heavy.items() if wanted)
+    return (
+        "pytest_ftgate.proofs",
+        "pytest_ftgate.record",
+        *needed,
+        "pytest_ftgate.report.terminal",
+    )
 
 
 def _accepted(suite: Suite) -> Record | None:
@@ -240,6 +263,10 @@ def _accepted(suite: Suite) -> Record | None:
     from pytest_ftgate.record import read_record
 
     return read_record(suite.accepted_path, suite.name)
+
+
+def _key(judged: Judged) -> _Key:
+    return (judged.suite.name, judged.variant.name, judged.gate.kind)
 
 
 def whole(suite: Suite) -> Look:
