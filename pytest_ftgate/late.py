@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.asks import Judged
+from pytest_ftgate.suite.model import ForgettingGate, Suite
 
 if TYPE_CHECKING:
     from pytest_ftgate.record import Record
 
-__all__ = ["accepted_record", "import_judges"]
+__all__ = ["accepted_record", "import_judges", "judges"]
 
 
 @cache
-def import_judges() -> None:
-    """Import what judges while replies are on the wire: SciPy takes a second."""
-    Thread(target=import_module, args=("pytest_ftgate.record",), daemon=True).start()
+def import_judges(*modules: str) -> None:
+    """Import what judges while replies are on the wire; SciPy alone takes half a second."""
+    Thread(target=lambda: [*map(import_module, modules)], daemon=True).start()
+
+
+def judges(gates: Iterable[Judged]) -> tuple[str, ...]:
+    """Return the modules that judging *gates* will need, those that are needed first in front."""
+    asked = [judged.gate for judged in gates]
+    heavy = {
+        "pytest_ftgate.gate.forgetting": any(isinstance(gate, ForgettingGate) for gate in asked),
+        "scipy.optimize": any(getattr(gate, "max_drop", None) is not None for gate in asked),
+        "sklearn.metrics": any(getattr(gate, "metric", "") == "macro_f1" for gate in asked),
+    }
+    needed = (name for name, wanted in heavy.items() if wanted)
+    return (
+        "pytest_ftgate.proofs",
+        "pytest_ftgate.record",
+        *needed,
+        "pytest_ftgate.report.terminal",
+    )
 
 
 def accepted_record(suite: Suite) -> Record | None:

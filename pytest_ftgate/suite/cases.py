@@ -48,7 +48,9 @@ def _together(cases: Collection[Case]) -> tuple[Case, ...]:
     first = {same: case.id for same, case in zip(reversed(asked), reversed([*cases]), strict=True)}
     groups = [f"same as {first[same]}" if times[same] > 1 else None for same in asked]
     pairs = zip(cases, groups, strict=True)
-    return tuple(replace(case, group=case.group or group) for case, group in pairs)
+    return tuple(
+        replace(case, group=group) if group and not case.group else case for case, group in pairs
+    )
 
 
 def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
