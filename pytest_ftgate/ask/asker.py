@@ -1,4 +1,4 @@
-"""A worker on a node of a cluster: one open provider, and what it is given and tells."""
+"""What answers calls on a node of a cluster: one open provider, and patience with it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.provider import Open, Provider, open_provider
@@ -14,7 +14,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError, ReplyError
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Asker", "Handed", "Opened", "bare", "handed", "kind"]
+__all__ = ["Asker", "Handed", "Opened", "handed"]
 
 #: How the variables begin that the SDK of a provider reads by itself.
 _READ = {
@@ -44,16 +44,6 @@ def handed(calls: Iterable[Call], environ: Mapping[str, str]) -> dict[str, str]:
     named = {call.api_key_env for call in calls}
     begins = tuple(begin for call in calls for begin in _READ.get(call.provider, ()))
     return {k: v for k, v in environ.items() if k in named or k.startswith(begins)}
-
-
-def kind(call: Call) -> tuple[object, ...]:
-    """Return what decides whether an open provider serves *call*: all but what is asked."""
-    return (call.model, call.function, call.adapter, tuple(sorted(call.runtime.items())))
-
-
-def bare(call: Call) -> Call:
-    """Return *call* without what it asks, which may be long and opens no provider."""
-    return replace(call, messages=(), passages=(), case=None)
 
 
 class Asker:
@@ -105,7 +95,7 @@ class Asker:
     def _open(self) -> Provider:
         others: dict[str, Open] = {}
         if self._opens is not None:
-            # Of our own making: the driver packed it for this worker.
+            # What the run itself has pickled.
             others = {self._calls[0].provider: pickle.loads(self._opens)}  # noqa: S301
         return open_provider(self._calls, os.environ, others)
 

@@ -12,11 +12,12 @@ import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
-from pytest_ftgate.ask.asker import Asker, Handed, Opened, bare, handed, kind
+from pytest_ftgate.ask.asker import Asker, Handed, Opened, handed
 from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.ledger import Ledger
@@ -41,6 +42,16 @@ _LOST = 10.0
 _ROOM = 600.0
 
 
+def _kind(call: Call) -> tuple[object, ...]:
+    """Return what decides whether an open provider serves *call*: all but what is asked."""
+    return (call.model, call.function, call.adapter, tuple(sorted(call.runtime.items())))
+
+
+def _bare(call: Call) -> Call:
+    """Return *call* without what it asks, which may be long and opens no provider."""
+    return replace(call, messages=(), passages=(), case=None)
+
+
 class _Workers(Provider):
     """The workers that answer the calls of one lane, as one provider."""
 
@@ -50,11 +61,11 @@ class _Workers(Provider):
         #: When each was last found lost, by the clock of the machine.
         self._lost: dict[Any, float] = {}
         kinds = zip(calls, opened.served, strict=True)
-        self._served = {kind(call) for call, served in kinds if served}
+        self._served = {_kind(call) for call, served in kinds if served}
 
     def serves(self, call: Call) -> bool:
         """Tell whether the workers were opened for calls like this one."""
-        return kind(call) in self._served
+        return _kind(call) in self._served
 
     async def ask(self, call: Call) -> Reply:
         """Let the worker answer that has the least to do.
@@ -119,7 +130,7 @@ class _Cluster:
 
         with self._joining:
             self._join()
-        kinds = list({kind(call): bare(call) for call in calls}.values())
+        kinds = list({_kind(call): _bare(call) for call in calls}.values())
         opens = self._others.get(kinds[0].provider)
         packed = _packed(kinds[0].provider, opens) if opens else None
         given = Handed(handed(kinds, environ))

@@ -13,6 +13,7 @@ import pytest
 from chat_server import Said, chat_server
 
 from pytest_ftgate import Denied, Provider, Reply, Transient
+from pytest_ftgate.ask.asker import handed
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.errors import Refused, ReplyError, Unavailable
 
@@ -20,7 +21,6 @@ ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "pyte
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from pytest_ftgate.ask.asker import handed  # noqa: E402
 from pytest_ftgate.ask.ray_engine import RayEngine  # noqa: E402
 
 SECRET = "sk-very-secret-0123456789"
