@@ -15,9 +15,10 @@ from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
 from pytest_ftgate.suite.expected import unfit
 from pytest_ftgate.suite.faults import folded, keys_of, sentence
+from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
 from pytest_ftgate.suite.rows import Row, rows
-from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
+from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.source import Source
 
 __all__ = ["skill_cases", "to_cases"]
@@ -65,7 +66,7 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
         return None
     # A file that a case names lies beside the file of the case.
     beside = replace(source, path=row.path)
-    form = tuple(read_schema(beside, rule, row.line) for rule in declared.format or ())
+    form = tuple(read_format(beside, rule, lambda *_: row.line) for rule in declared.format or ())
     where = f"{source.name(row.path)}:{row.line}"
     return _made(declared, where, form or reply.format, reply)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
+from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rows import in_place, rows
-from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
+from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.source import Source
-from pytest_ftgate.suite.tools import check_expected
+from pytest_ftgate.suite.tools import check_called, check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
@@ -166,6 +168,8 @@ def _resolved(
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
+    line = document.line(("reply", "format"))
+    check_called(source, line, reply.format, variants.values())
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
@@ -196,19 +200,28 @@ def _check_judged(
 
 def _reply(source: Source, document: Document, declared: DeclaredSuite) -> ReplyRules:
     rules = tuple(
-        read_schema(source, rule, document.line(("reply", "format")))
-        for rule in declared.reply.format
+        read_format(source, rule, partial(_format_line, document, index))
+        for index, rule in enumerate(declared.reply.format)
     )
     labelled = any(rule.kind == "choice" for rule in rules)
     usual = "choice" if labelled else "exact"
     # Where the score was wrong, and said, the cases are not held to the usual one.
     wrong = declared.reply.score is None and ("reply", "score") in document.lines
     score = declared.reply.score or Rule("python" if wrong else usual)
-    for key, rule in (("score", score), *(("format", rule) for rule in rules)):
+    named = [("score", score, document.line(("reply", "score")))]
+    named += [("format", r, _format_line(document, i, r.kind)) for i, r in enumerate(rules)]
+    for key, rule, line in named:
         fault = function_fault(rule, source.path.parent)
         if fault:
-            source.say(document.line(("reply", key)), f"reply.{key}: {fault}")
+            source.say(line, f"reply.{key}: {fault}")
     return ReplyRules(format=rules, score=score, max_tokens=declared.reply.max_tokens or 1024)
+
+
+def _format_line(document: Document, index: int, *keys: str | int) -> int:
+    """Return the line of a format of the suite, or of what stands in it; one needs no list."""
+    where: Where = ("reply", "format")
+    listed = (*where, index) in document.lines
+    return document.line((*where, index, *keys) if listed else (*where, *keys))
 
 
 def _cases(

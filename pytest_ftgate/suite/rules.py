@@ -1,8 +1,7 @@
-"""How a reply is read: the kinds of score and format an author may name."""
+"""How a reply is marked: the kinds of score an author may name, and what a case may expect."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,21 +13,16 @@ from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.defined import form_fault, reference_fault
-from pytest_ftgate.suite.source import Source
 
 __all__ = [
-    "FORMATS",
-    "FORMATS_LATER",
     "SCORES",
     "SCORES_LATER",
     "Expected",
-    "Format",
     "Rule",
     "Score",
     "function_fault",
     "later",
     "pattern_fault",
-    "read_schema",
 ]
 
 #: score kind -> the options it takes
@@ -41,13 +35,8 @@ SCORES: Mapping[str, frozenset[str]] = {
     "python": frozenset(),
     "tool_call": frozenset(),
 }
-FORMATS = ("choice", "json_schema", "regex", "python")
 
 SCORES_LATER = ("fields", "similarity", "judge", "code")
-FORMATS_LATER = (
-    *("pydantic", "lines", "xml", "csv", "markdown", "code", "length", "language"),
-    *("contains", "avoids", "tool_call"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +44,7 @@ class Rule:
     """One way to read a reply.
 
     Attributes:
-        kind: a key of *SCORES*, or one of *FORMATS*.
+        kind: a key of *SCORES*, or one of the formats.
         value: what the kind needs: labels, a schema, a pattern, ``module:function``.
         options: the settings of a scorer.
     """
@@ -70,33 +59,31 @@ def later(what: str) -> PydanticCustomError:
     return PydanticCustomError("later", "{what} is not available yet; remove it", {"what": what})
 
 
-def _single(raw: Any, of: str, kinds: Sequence[str]) -> tuple[str, Any]:
+def _single(raw: Any, kinds: Sequence[str]) -> tuple[str, Any]:
     if isinstance(raw, str):
         return raw, None
     if isinstance(raw, Mapping) and len(raw) == 1:
         ((kind, value),) = raw.items()
         return str(kind), value
-    msg = "{of} is one name, or one name with its value, such as {example}; known: {kinds}"
-    example = "{choice: [refund, other]}" if of == "format" else "{numeric: {tolerance: 0.01}}"
-    raise PydanticCustomError(
-        "rule", msg, {"of": of, "example": example, "kinds": ", ".join(kinds)}
-    )
+    msg = "score is one name, or one name with its value, such as {example}; known: {kinds}"
+    facts = {"example": "{numeric: {tolerance: 0.01}}", "kinds": ", ".join(kinds)}
+    raise PydanticCustomError("rule", msg, facts)
 
 
-def _unknown(of: str, kind: str, kinds: Sequence[str]) -> PydanticCustomError:
-    msg = 'unknown {of} "{kind}"{near}; known: {kinds}'
-    facts = {"of": of, "kind": kind, "near": did_you_mean(kind, kinds), "kinds": ", ".join(kinds)}
+def _unknown(kind: str, kinds: Sequence[str]) -> PydanticCustomError:
+    msg = 'unknown score "{kind}"{near}; known: {kinds}'
+    facts = {"kind": kind, "near": did_you_mean(kind, kinds), "kinds": ", ".join(kinds)}
     return PydanticCustomError("rule", msg, facts)
 
 
 def _parse_score(raw: Any) -> Rule | None:
     if raw is None or isinstance(raw, Rule):
         return raw
-    kind, value = _single(raw, "score", tuple(SCORES))
+    kind, value = _single(raw, tuple(SCORES))
     if kind in SCORES_LATER:
         raise later(f"score: {kind}")
     if kind not in SCORES:
-        raise _unknown("score", kind, tuple(SCORES))
+        raise _unknown(kind, tuple(SCORES))
     if kind == "python":
         return Rule(kind, _reference(value))
     options = value or {}
@@ -132,42 +119,6 @@ def _reference(value: Any) -> str:
     return value
 
 
-def _labels(value: Any) -> list[str]:
-    if not isinstance(value, list) or not value:
-        raise PydanticCustomError("rule", "choice needs a list of labels: {choice: [a, b]}")
-    for label in value:
-        if not isinstance(label, str):
-            msg = 'label {label} is not text; quote it: "{label}"'
-            raise PydanticCustomError("rule", msg, {"label": str(label).lower()})
-    return value
-
-
-def _check(raw: Any) -> Rule:
-    kind, value = _single(raw, "format", FORMATS)
-    if kind in FORMATS_LATER:
-        raise later(f"format: {kind}")
-    if kind not in FORMATS:
-        raise _unknown("format", kind, FORMATS)
-    match kind:
-        case "choice":
-            return Rule(kind, _labels(value))
-        case "python":
-            return Rule(kind, _reference(value))
-        case "regex" if not isinstance(value, str):
-            raise PydanticCustomError("rule", 'regex needs a pattern: {regex: "^[A-Z]+$"}')
-        case "json_schema" if not isinstance(value, str | Mapping):
-            raise PydanticCustomError("rule", "json_schema needs a schema or the path of one")
-    return Rule(kind, value)
-
-
-def _parse_format(raw: Any) -> tuple[Rule, ...]:
-    if raw is None:
-        return ()
-    if isinstance(raw, tuple):
-        return raw
-    return tuple(_check(one) for one in (raw if isinstance(raw, list) else [raw]))
-
-
 def _parse_expected(raw: Any) -> Any:
     for one in raw if isinstance(raw, list) else [raw]:
         if isinstance(one, bool):
@@ -192,40 +143,17 @@ def _check_call(expected: Mapping[str, Any]) -> None:
 
 Expected = Annotated[Any, BeforeValidator(_parse_expected)]
 Score = Annotated[Any, BeforeValidator(_parse_score)]
-Format = Annotated[Any, BeforeValidator(_parse_format)]
-
-
-def read_schema(source: Source, rule: Rule, line: int) -> Rule:
-    """Return *rule* with the file that it names as a JSON Schema read, or its faults noted."""
-    if rule.kind == "regex":
-        return _compiled(source, rule, line)
-    if rule.kind != "json_schema" or not isinstance(rule.value, str):
-        return rule
-    path = source.find(rule.value, line, "json_schema")
-    text = source.text(path, line, "json_schema") if path else None
-    try:
-        return Rule(rule.kind, json.loads(text or "{}"))
-    except ValueError as error:
-        source.say(line, f"json_schema: {rule.value} is not JSON: {error}")
-    return Rule(rule.kind, {})
 
 
 def function_fault(rule: Rule, folder: Path) -> str | None:
-    """Say why the function of a ``python`` rule cannot be used, or return None.
+    """Say why what a rule names in Python cannot be used, or return None.
 
     Args:
         rule: of any kind.
         folder: of the suite.
     """
-    named = rule.kind == "python" and rule.value is not None
+    named = rule.kind in ("python", "pydantic") and rule.value is not None
     return reference_fault(rule.value, folder) if named else None
-
-
-def _compiled(source: Source, rule: Rule, line: int) -> Rule:
-    fault = pattern_fault(rule.value)
-    if fault:
-        source.say(line, f"regex: {fault}")
-    return rule
 
 
 def pattern_fault(pattern: str) -> str | None:

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from pytest_ftgate.suite.declared import DeclaredSuite
+from pytest_ftgate.suite.formats import format_schema
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.rules import FORMATS, SCORES
+from pytest_ftgate.suite.rules import SCORES
 
 __all__ = ["suite_schema"]
 
@@ -25,7 +26,7 @@ def suite_schema() -> str:
 def _tell(parts: dict[str, Any]) -> None:
     """Say what the validators of single keys check, where the type alone does not say it."""
     one = {"oneOf": [{"enum": list(SCORES)}, _single(SCORES)]}
-    form = _single(FORMATS)
+    parts["Format"], form = format_schema(), {"$ref": "#/$defs/Format"}
     for part in ("DeclaredCase", "DeclaredReply"):
         parts[part]["properties"]["score"] = one
         parts[part]["properties"]["format"] = {"oneOf": [form, {"type": "array", "items": form}]}

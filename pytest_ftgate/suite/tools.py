@@ -12,9 +12,10 @@ from pytest_ftgate.suite.declared import DeclaredVariant
 from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.place import Place
+from pytest_ftgate.suite.rules import Rule
 from pytest_ftgate.suite.source import Source
 
-__all__ = ["NONE", "check_expected", "check_tools"]
+__all__ = ["NONE", "check_called", "check_expected", "check_tools"]
 
 #: What a case expects where no tool is to be called.
 NONE = "none"
@@ -59,6 +60,18 @@ def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str,
                 path, _, line = case.where.rpartition(":")
                 told = f'expected "{name}" is a tool of no variant{near}'
                 source.faults.append(Fault(path, int(line), told))
+
+
+def check_called(
+    source: Source, line: int, rules: Iterable[Rule], variants: Iterable[Variant]
+) -> None:
+    """Note each tool that the format of every reply calls for, and that no variant has."""
+    known = {tool.partition(":")[2] for one in variants for tool in one.tools}
+    for rule in rules:
+        if rule.kind == "tool_call" and rule.value["name"] not in known:
+            name = rule.value["name"]
+            near = did_you_mean(name, known) or "; give it to one under tools"
+            source.say(line, f'tool_call: "{name}" is a tool of no variant{near}')
 
 
 def _expected(case: Case) -> Iterator[str]:

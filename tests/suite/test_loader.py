@@ -193,7 +193,7 @@ WRONG = [
     (suite(more="prompt: p.md\n"), "4: prompt: p.md does not exist (looked in ./)"),
     (
         suite(more='reply: {format: {regex: "("}}\n'),
-        "4: regex: '(' is not a pattern: missing ), unterminated subpattern at position 0",
+        "4: regex: '(' is not a pattern: missing ) at position 1",
     ),
     (f"cases: {CASES}\nvariants: {CLAUDE}\n", '1: "gates" is missing'),
     ("- a\n- b\n", "1: a suite is a mapping of keys to values"),
