@@ -15,6 +15,8 @@ from pytest_ftgate.score.sheet import Column, Row, rests_on
 __all__ = ["Array", "Cell", "Side", "aligned", "side", "side_of", "unchanged"]
 
 Array = NDArray[np.float64]
+#: What a column calls that which a gate looks at.
+_VALUES = {"accuracy": "correct", "format": "valid", "meant": "meant"}
 
 
 class Cell(NamedTuple):
@@ -94,11 +96,14 @@ class Side:
 
 
 def side(column: Column, kind: str) -> Side:
-    """Return the cases of *column* that the gate *kind*, ``accuracy`` or ``format``, judges."""
+    """Return the cases of *column* that the gate *kind*, ``accuracy`` or ``format``, judges.
+
+    ``meant`` stands for the format gate with a lenient reader.
+    """
     keys = tuple(column.rows)
     made = Side(
         keys=keys,
-        values=column.correct if kind == "accuracy" else column.valid,
+        values=getattr(column, _VALUES[kind]),
         repeats=column.repeats,
         groups=_groups(keys, column.groups),
         weights=_weights(column.weights),
