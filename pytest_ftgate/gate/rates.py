@@ -140,7 +140,8 @@ def _notes(
     stale = sides.accepted.stale if sides.accepted else 0
     yield from notes(gate, sides.column, checks, look, stale)
     yield from missed(gate, sides.shown, told.lost)
-    yield from traits(suite, gate, sides.compared, sides.column)
+    passed = all(check.outcome is Outcome.PASSED for check in checks)
+    yield from traits(suite, gate, sides.compared, sides.column, passed=passed)
 
 
 def _worth_telling(made: Iterable[Check]) -> tuple[Check, ...]:

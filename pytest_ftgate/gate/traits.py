@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from statistics import median
 
+from pytest_ftgate.gate.faults import fault_shares
 from pytest_ftgate.gate.proportion import wilson
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.score.sheet import Column
@@ -17,7 +18,7 @@ __all__ = ["traits"]
 
 #: Fewer replies than this say nothing of how replies have changed.
 _FEWEST = 20
-#: A length is told from this factor on, and from this many words.
+#: A change is told from this factor on, a length from this many words.
 _FACTOR, _WORDS = 1.5, 3
 #: So many cases at most are read for their language, spread evenly.
 _READ = 300
@@ -25,7 +26,9 @@ _READ = 300
 _UNSPACED = 15
 
 
-def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -> Iterator[str]:
+def traits(
+    suite: Suite, gate: RateGate, before: Column | None, after: Column, *, passed: bool = False
+) -> Iterator[str]:
     """Yield how the replies to all cases have changed, those without expectation included.
 
     One gate of a suite tells it, the format gate where there is one.
@@ -35,6 +38,7 @@ def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -
         gate: the one that is judged.
         before: the baseline, or None where there is nothing to compare with.
         after: the variant.
+        passed: whether the gate did.
     """
     if before is None or gate.kind != ("format" if "format" in suite.gates else "accuracy"):
         return
@@ -45,6 +49,15 @@ def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -
     yield from _share("of replies are refusals", _refusals(before), _refusals(after))
     yield from _share("of replies are the same text", _commonest(was), _commonest(now))
     yield from _languages(before, after)
+    # A format gate that did not pass shows all of them.
+    if passed or gate.kind != "format":
+        yield from _faults(before, after)
+
+
+def _faults(before: Column, after: Column) -> Iterator[str]:
+    for one in fault_shares(before, after):
+        if one.before is not None and one.after > (one.before_high or 0) and one.low > one.before:
+            yield f"{percent(one.after)} of replies are broken by “{one.kind}”, {_was(one.before)}"
 
 
 def _texts(column: Column) -> list[str]:
@@ -73,10 +86,14 @@ def _commonest(texts: Sequence[str]) -> tuple[int, int]:
 
 
 def _share(what: str, was: tuple[int, int], now: tuple[int, int]) -> Iterator[str]:
-    """Say that a share has grown, where chance does not explain it."""
+    """Say that a share has grown, and by more than chance or other labels explain."""
     (old, _), (new, _) = ((count / of, of) for count, of in (was, now))
-    if new > _bounds(was)[1] and _bounds(now)[0] > old:
-        yield f"{percent(new)} {what}, {percent(old)} before"
+    if new >= _FACTOR * old and new > _bounds(was)[1] and _bounds(now)[0] > old:
+        yield f"{percent(new)} {what}, {_was(old)}"
+
+
+def _was(share: float) -> str:
+    return f"{percent(share)} before"
 
 
 def _bounds(share: tuple[int, int]) -> tuple[float, float]:

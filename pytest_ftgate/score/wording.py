@@ -34,7 +34,7 @@ _SENTENCE_END = re.compile(r"[.!?…]+(?=[\s\"'”’)\]]|$)|[。！？]+")
 #: How a reply begins that declines, where the provider does not say so.
 _REFUSAL = re.compile(
     r"(?:(?:i['’]m |i am )?(?:very |so |really )?sorry|i apologi[sz]e|unfortunately)?[,.! ]{0,3}"
-    r"(?:but )?(?:i |we )(?:can['’]t|cannot|can not|won['’]t|will not|am unable|am not able"
+    r"(?:but )?i (?:can['’]t|cannot|can not|won['’]t|will not|am unable|am not able"
     r"|['’]m unable|must decline)|i['’]m (?:unable|not able) to|as an ai\b"
     r"|(?:es )?tut mir leid|(?:leider )?kann ich (?:ihnen |dir )?(?:dabei |damit )?nicht"
     r"|je (?:suis désolée?|ne peux pas)|lo siento|no puedo ayudar",

@@ -143,6 +143,20 @@ def test_a_gate_that_passed_names_no_habit():
     assert "fence" not in found.headline
 
 
+def test_a_fault_that_became_commoner_under_a_gate_that_passed_is_a_note():
+    wide = RateGate(kind="format", line=8, max_drop=0.2)
+    found = verdict(column((JSON, 12)), column(name="current"), wide)
+
+    assert found.outcome is Outcome.PASSED
+    assert "6 % of replies are broken by “fenced”, 0 % before" in found.notes
+
+
+def test_a_gate_that_failed_shows_its_faults_and_needs_no_note_of_them():
+    found = verdict(column((JSON, 60)), column(name="current"))
+
+    assert not any("broken by" in note for note in found.notes)
+
+
 def test_the_first_lost_cases_show_every_kind_of_fault():
     rare = Broken("truncated", rules=("json_schema",))
     found = verdict(column((LOST, 100), (rare, 1)), column(name="current"))
