@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look, looks
@@ -59,7 +59,7 @@ class Asks:
             needed.append(self.skills(suite, base_of(variant), gate.cases))
             needed.append(self.skills(suite, variant, gate.cases))
         else:
-            if gate.max_drop is not None:
+            if gate.compares:
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
             again = same_seed(needed[-1])[1]
@@ -70,10 +70,10 @@ class Asks:
         """Return the probes put to a tuned variant, to its base, and to its base again."""
         gate = suite.gates.get("forgetting")
         cases = gate.cases if isinstance(gate, ForgettingGate) else skill_cases(("general",))
-        base = self.skills(suite, base_of(variant), cases)
+        # At temperature 0, where a model repeats itself: chance would hide what the weights say.
+        base, mine = (self._steady(suite, one, cases) for one in (base_of(variant), variant))
         again = probes(base)
         chosen = {ask.case.id for ask in again}
-        mine = self.skills(suite, variant, cases)
         of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
         return (*of_cases, again)
 
@@ -90,6 +90,13 @@ class Asks:
         return self._once(
             (suite.name, variant.name, "skills"),
             lambda: skills(suite, variant, cases, self._environ),
+        )
+
+    def _steady(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
+        greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})
+        return self._once(
+            (suite.name, variant.name, "steady"),
+            lambda: skills(suite, greedy, cases, self._environ),
         )
 
     def _once(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_ftgate.errors import FtgateError, Unavailable
@@ -47,11 +47,66 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
     own.add_argument("--seed", type=int, default=0)
     own.set_defaults(run=_selftest)
-    for verb in (why, power, own):
+    ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
+    for verb in (why, power, own, *_of_ledger(ledger)):
         verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files, for editors")
     schema.set_defaults(run=_schema)
     return parser
+
+
+def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    inner = ledger.add_subparsers(required=True, metavar="WHAT")
+    show = inner.add_parser("show", help="count what is kept, by provider and model")
+    show.set_defaults(run=_show)
+    prune = inner.add_parser("prune", help="forget replies, the oldest first")
+    prune.add_argument("--older-than", metavar="90d", help="those that came before: 12h, 90d, 2w")
+    prune.add_argument("--max-mb", type=float, metavar="MB", help="until the file takes no more")
+    prune.set_defaults(run=_prune)
+    check = inner.add_parser("check", help="say whether the file is whole")
+    check.set_defaults(run=_check)
+    export = inner.add_parser("export", help="write the replies that a suite needs to a file")
+    export.add_argument("suite", type=Path)
+    export.add_argument("-o", dest="out", type=Path, help="by default NAME.replies.jsonl beside it")
+    export.set_defaults(run=_export)
+    take = inner.add_parser("import", help="put the replies of such a file into the ledger")
+    take.add_argument("file", type=Path)
+    take.set_defaults(run=_import)
+    yield from (show, prune, check, export, take)
+
+
+def _show(args: argparse.Namespace) -> None:
+    from pytest_ftgate.ledgers import show
+
+    print("\n".join(show(args.ledger)))
+
+
+def _prune(args: argparse.Namespace) -> None:
+    from pytest_ftgate.ledgers import prune_, seconds
+
+    try:
+        older = seconds(args.older_than) if args.older_than else None
+    except ValueError as error:
+        raise Unavailable(f"--older-than: {error}") from error
+    print(prune_(args.ledger, older, args.max_mb))
+
+
+def _check(args: argparse.Namespace) -> None:
+    from pytest_ftgate.ledgers import check
+
+    print(check(args.ledger))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from pytest_ftgate.ledgers import export
+
+    print("\n".join(export(args.suite, args.ledger, args.out)))
+
+
+def _import(args: argparse.Namespace) -> None:
+    from pytest_ftgate.ledgers import import_
+
+    print(import_(args.file, args.ledger))
 
 
 def _weights(args: argparse.Namespace) -> None:

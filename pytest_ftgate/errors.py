@@ -4,9 +4,11 @@ FtgateError
 ├── SuiteFaults          what an author wrote cannot be used; carries every fault at once
 ├── Unavailable          something needed is not here: weights, a package, a key
 ├── ReplyError           one call brought no reply
+│   ├── OutOfBudget      it was not sent, since the money or the time of the run is used up
 │   ├── Transient        worth asking again: overload, timeout, a broken body
 │   └── Refused          asking again cannot help: bad request, unknown model
-│       └── Denied       no call of this variant can succeed: credentials, spend limit
+│       ├── Denied       no call of this variant can succeed: credentials, spend limit
+│       └── NotRecorded  nothing may be asked, and no reply is kept
 ├── RepliesMissing       too few calls of a variant brought a reply to judge anything
 ├── ScorerError          a scorer of the suite broke; never counted as a wrong answer
 └── LedgerError          the ledger file cannot be read or written
@@ -26,6 +28,8 @@ __all__ = [
     "Fault",
     "FtgateError",
     "LedgerError",
+    "NotRecorded",
+    "OutOfBudget",
     "Refused",
     "RepliesMissing",
     "ReplyError",
@@ -83,17 +87,24 @@ class ReplyError(FtgateError):
     """One call brought no reply."""
 
 
+class OutOfBudget(ReplyError):
+    """A call that was not sent, since the money or the time of the run is used up."""
+
+
 class Transient(ReplyError):
     """A failure that may pass: worth asking again.
 
     Args:
         message: what the provider said.
         retry_after: seconds that the provider asked to wait, if it did.
+        limited: whether there was more asked than the provider takes: a rate limit or overload.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after: float | None = None, *, limited: bool = False
+    ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after, self.limited = retry_after, limited
 
 
 class Refused(ReplyError):
@@ -102,6 +113,10 @@ class Refused(ReplyError):
 
 class Denied(Refused):
     """A failure that will meet every call of this variant: no key, no access, no money."""
+
+
+class NotRecorded(Refused):
+    """A call whose reply is not kept, in a run that asks nothing."""
 
 
 class RepliesMissing(FtgateError):

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftgate.asks import Judged
+from pytest_ftgate.drifting import drifted
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.plan.asks import base_of
 from pytest_ftgate.progress import ticking
+from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.session import Session, whole
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
+from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
+from pytest_ftgate.suite.spending import CostGate, LatencyGate
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.rates import Sides
@@ -31,27 +34,55 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
     if isinstance(gate, ForgettingGate):
         mine = session.skills_column(suite, variant, gate)
         return Sides(mine, session.skills_column(suite, base_of(variant), gate))
-    other = suite.variants[suite.baseline] if gate.max_drop is not None else variant
+    other = suite.variants[suite.baseline] if gate.compares else variant
     column = session.task_column(suite, variant, look)
     must = session.must_pass(suite, variant, look) if gate.kind == "accuracy" else None
-    drifted = session.drifted(judged, look) if gate.max_drop is not None else ""
-    return Sides(column, session.task_column(suite, other, look), must=must, drifted=drifted)
+    # Money and time are of today as they are: prices by today's list, times by this run.
+    compared = isinstance(gate, RateGate) and gate.compares
+    said = drifted(session, judged, look) if compared else ""
+    return Sides(column, session.task_column(suite, other, look), must=must, drifted=said)
 
 
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
+    verdict = _judged(session, judged, look)
+    if not verdict.check or not verdict.check.missing:
+        return verdict
+    if session.stopped and not any(session.stopped in note for note in verdict.notes):
+        verdict = replace(verdict, notes=(*verdict.notes, session.stopped))
+    if verdict.check and not verdict.check.n:
+        return replace(verdict, headline="nothing to judge by: no reply came", checks=())
+    return verdict
+
+
+def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
     # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
+    from pytest_ftgate.gate.cost import judge_cost
     from pytest_ftgate.gate.forgetting import judge_forgetting
     from pytest_ftgate.gate.rates import judge_rate
     from pytest_ftgate.record import accepted_of
 
     suite, gate = judged.suite, judged.gate
+    if isinstance(gate, LatencyGate):
+        return _judge_latency(session, judged, gate, look)
     sides = sides_of(session, judged, look)
+    if isinstance(gate, CostGate):
+        return judge_cost(suite, gate, sides.column, sides.baseline)
     if isinstance(gate, ForgettingGate):
         return judge_forgetting(suite, gate, sides.column, sides.baseline)
     record = session.accepted(suite)
     accepted = accepted_of(record, suite, judged.variant.name, gate.kind)
     return judge_rate(suite, gate, replace(sides, accepted=accepted), look)
+
+
+def _judge_latency(session: Session, judged: Judged, gate: LatencyGate, look: Look) -> Verdict:
+    from pytest_ftgate.gate.latency import judge_latency
+
+    suite, variant = judged.suite, judged.variant
+    compared = gate.compares and variant.name != suite.baseline
+    baseline = session.times(suite, suite.variants[suite.baseline], look) if compared else None
+    mine = session.times(suite, variant, look)
+    return judge_latency(suite, gate, mine, baseline, session.progress.peak)
 
 
 def is_clear(verdict: Verdict) -> bool:
@@ -62,8 +93,8 @@ def is_clear(verdict: Verdict) -> bool:
 def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
     """Yield what the variants without gates came to; one that is not what it claims says so."""
     from pytest_ftgate.gate.claims import facts
-    from pytest_ftgate.gate.rates import measure, unmeasured
-    from pytest_ftgate.proofs import claims
+    from pytest_ftgate.gate.rates import unmeasured
+    from pytest_ftgate.proofs import claims, tuned
 
     for variant in suite.variants.values():
         if variant.gated:
@@ -71,15 +102,36 @@ def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[
         try:
             with ticking(config) as tick:
                 asks = session.asks.task(suite, variant, whole(suite))
-                found = session.answers([asks], tick)
+                identity = session.asks.identity(suite, variant) if variant.tuned else ()
+                found = session.answers([asks, *identity], tick, suite.name)
             column = session.task_column(suite, variant, whole(suite))
         except FtgateError as error:
             yield unmeasured(suite, variant, str(error))
             continue
-        strange = [one for one in claims(asks, found) if one.outcome is Outcome.INVALID]
+        proven = [*claims(variant, asks, found), *tuned(session, suite, variant, found)]
+        strange = [one for one in proven if one.outcome is Outcome.INVALID]
+        notes = tuple(one.sentence for one in proven if one.outcome is Outcome.INCONCLUSIVE)
         if strange:
             yield unmeasured(suite, variant, f"not what it claims: {strange[0].sentence}")
             continue
-        for gate in suite.gates.values():
-            if isinstance(gate, RateGate):
-                yield replace(measure(suite, gate, column), facts=facts(asks, found))
+        if 2 * len(column.missing) > len(column.rows):
+            yield unmeasured(suite, variant, column.missing[0].missing[0])
+            continue
+        known = facts(asks, found)
+        for verdict in _beside(session, suite, variant, column):
+            yield replace(verdict, facts=known, notes=(*verdict.notes, *notes))
+
+
+def _beside(session: Session, suite: Suite, variant: Variant, column: Column) -> Iterator[Verdict]:
+    """Yield what a variant without gates reaches, and what its replies take."""
+    from pytest_ftgate.gate.cost import measure_cost
+    from pytest_ftgate.gate.latency import measure_latency
+    from pytest_ftgate.gate.rates import measure
+
+    for gate in suite.gates.values():
+        if isinstance(gate, RateGate):
+            yield measure(suite, gate, column)
+        elif isinstance(gate, CostGate):
+            yield from measure_cost(suite, gate, column)
+        elif isinstance(gate, LatencyGate):
+            yield from measure_latency(suite, gate, session.times(suite, variant, whole(suite)))

@@ -22,6 +22,7 @@ from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.score.sheet import ready
 from pytest_ftgate.session import Session, session_key
 from pytest_ftgate.settings import Settings, settings_key
+from pytest_ftgate.suite.batch import in_batches
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.model import RateGate
 
@@ -43,7 +44,9 @@ class SuiteFile(pytest.File):
         """Yield the gates of each gated variant."""
         try:
             suite = load(self.path, self.config.rootpath, offered(self))
+            suite = in_batches(suite) if self.config.stash[settings_key].batch else suite
             refuse_impossible(suite)
+            self.config.stash[session_key].take_in(suite)
             suite = replace(suite, repeats=repeats_for(suite))
         except SuiteFaults as error:
             raise self.CollectError(str(error)) from error
@@ -98,7 +101,7 @@ class GateItem(pytest.Item):
         session.accepted(judged.suite)
         for look in session.asks.looks(judged):
             with ticking(self.config) as tick:
-                found = session.answers(session.asks.of(judged, look), tick)
+                found = session.answers(session.asks.of(judged, look), tick, judged.suite.name)
             invalid = self._proven(found) if look.number == 1 else ""
             if invalid:
                 return invalid
@@ -201,7 +204,8 @@ class GateItem(pytest.Item):
         return (
             len(mine) == whole
             and mine[-1] is self
-            and not (self.session.shouldstop or self.session.shouldfail)
+            # After an interruption pytest tears down once the engine has ended.
+            and not (self.session.shouldstop or self.session.shouldfail or self._session.closed)
         )
 
 
@@ -243,5 +247,5 @@ def show_plan(session: pytest.Session) -> None:
     reporter.section("ftgate plan")
     asked = planned(*estimates(own, gates))
     told = (*asked, *leak_lines(leaks(gates)), *lints(own, gates))
-    for line in (*told, "", *power_lines(powers(own, gates))):
+    for line in (*told, "", *power_lines(powers(own, gates)), *dict.fromkeys(own.told)):
         reporter.write_line(line)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
+from statistics import mean
 
+from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.asks import Judged
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.certain import Certain, certain
@@ -14,22 +17,37 @@ from pytest_ftgate.gate.drop import discordance, paired
 from pytest_ftgate.gate.rates import chance_of
 from pytest_ftgate.gate.side import aligned, side
 from pytest_ftgate.plan.asks import varies
-from pytest_ftgate.plan.call import distinct
-from pytest_ftgate.plan.estimate import Estimate, estimate
+from pytest_ftgate.plan.call import Call, distinct
+from pytest_ftgate.plan.estimate import Estimate, Past, estimate
 from pytest_ftgate.plan.leaks import Leak, leak
 from pytest_ftgate.plan.lint import lint
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.session import Session, whole
-from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
 
 __all__ = ["estimates", "leaks", "lints", "powers"]
 
 
 def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate], list[str]]:
     """Return what each variant would ask, and why others cannot be asked."""
-    ledger, seen = session.ledger(), set[str]()
-    told: list[Estimate] = []
-    problems: list[str] = []
+    calls, problems = _calls(session, gates)
+    ledger = session.ledger()
+    known = ledger.replies(call.fingerprint for _, own in calls for call in own)
+    at_once = session.settings.concurrency
+    told = []
+    for variant, own in calls:
+        kept = {*known, *(call.fingerprint for call in own if call.replies)}
+        past = _past(own, [call for _, some in calls for call in some], known, ledger)
+        told.append(estimate(variant, own, kept, past, at_once))
+    ledger.close()
+    return told, problems
+
+
+def _calls(
+    session: Session, gates: Sequence[Judged]
+) -> tuple[list[tuple[str, list[Call]]], list[str]]:
+    """Return the calls that each variant needs first, and why others have none."""
+    seen, problems, found = set[str](), list[str](), list[tuple[str, list[Call]]]()
     for suite, variant in _variants(gates):
         mine = [j for j in gates if j.suite is suite and j.variant is variant]
         try:
@@ -40,10 +58,31 @@ def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate]
             continue
         calls = [call for call in distinct(asks) if call.fingerprint not in seen]
         seen.update(call.fingerprint for call in calls)
-        kept = {*ledger.replies(seen), *(c.fingerprint for c in calls if c.replies)}
-        told.append(estimate(variant.name, calls, kept))
-    ledger.close()
-    return told, problems
+        found.append((variant.name, calls))
+    return found, problems
+
+
+def _past(
+    own: Sequence[Call],
+    calls: Iterable[Call],
+    known: Mapping[str, Reply],
+    ledger: Ledger,
+) -> Past:
+    """Return what replies took: of these calls, else of their model here, else of its name."""
+    if not own:
+        return Past()
+    model = (own[0].provider, own[0].model)
+    like = [call for call in calls if (call.provider, call.model) == model]
+    replies = _kept_of(own, known) or _kept_of(like, known) or ledger.of_model(own[0].model)
+    written = [reply.usage["output"] for reply in replies if reply.usage.get("output")]
+    seconds = [reply.seconds for reply in replies if reply.seconds]
+    return Past(
+        output=mean(written) if written else None, seconds=mean(seconds) if seconds else None
+    )
+
+
+def _kept_of(calls: Iterable[Call], known: Mapping[str, Reply]) -> list[Reply]:
+    return [known[call.fingerprint] for call in calls if call.fingerprint in known]
 
 
 def lints(session: Session, gates: Sequence[Judged]) -> Iterator[str]:
@@ -74,12 +113,19 @@ def leaks(gates: Sequence[Judged]) -> Iterator[Leak]:
 
 
 def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:
-    """Return what each of *gates* could show, by the replies that the ledger has."""
-    return [_power(session, judged) for judged in gates]
+    """Return what each of *gates* could show, by the replies that the ledger has.
+
+    What replies take is held to limits as it is; nothing is lost there that had to be ruled out.
+    """
+    return [
+        _power(session, judged, judged.gate)
+        for judged in gates
+        if isinstance(judged.gate, RateGate | ForgettingGate)
+    ]
 
 
-def _power(session: Session, judged: Judged) -> Certain:
-    suite, gate, variant = judged.suite, judged.gate, judged.variant
+def _power(session: Session, judged: Judged, gate: RateGate | ForgettingGate) -> Certain:
+    suite, variant = judged.suite, judged.variant
     repeats = session.asks.looks(judged)[-1].repeats if varies(variant) else None
     told = partial(certain, suite, gate, variant.name, repeats=repeats)
     if isinstance(gate, ForgettingGate) or gate.max_drop is None or variant.name == suite.baseline:

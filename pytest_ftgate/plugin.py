@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,9 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     from pytest_ftgate.session import Session, session_key
 
     worker = getattr(config, "workerinput", None)
+    if worker and settings.max_usd is not None:
+        # Each worker may spend its part, for none knows what the others have spent.
+        settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
     config.stash[session_key] = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
     if worker is None:
         config.stash[recorder_key] = Recorder(settings)
@@ -120,8 +124,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take from a pytest-xdist worker how much it asked."""
-    told = getattr(node, "workeroutput", {}).get("ftgate_asking")
+    """Take from a pytest-xdist worker how much it asked, and what it has to say."""
+    told = getattr(node, "workeroutput", {})
     recorder = node.config.stash.get(recorder_key, None)
-    if told and recorder is not None:
-        recorder.note_asking(tuple(told))
+    if "ftgate_asking" in told and recorder is not None:
+        recorder.note_asking(*(told["ftgate_asking"]))
+        recorder.note_told(told["ftgate_told"])

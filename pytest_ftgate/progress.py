@@ -9,35 +9,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ftgate.gate.words import clock, usd
+
 if TYPE_CHECKING:
     from pytest_ftgate.ask.progress import Progress
 
-__all__ = ["clock_time", "line_of", "ticking"]
+__all__ = ["line_of", "ticking"]
 
 #: Seconds between two lines where they cannot overwrite each other.
 _PLAIN_EVERY = 30.0
 _CLEAR = "\r\x1b[K"
 
 
-def clock_time(seconds: float) -> str:
-    """Return a length of time as ``4:11``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def line_of(progress: Progress) -> str:
     """Return how far the asking has come, in one line."""
     done, wanted = progress.asked + progress.failed, progress.to_ask
     rate = done / progress.seconds if progress.seconds else 0.0
-    told = f"ftgate: {done:,} of {wanted:,} replies asked"
-    if progress.reused:
-        told += f", {progress.reused:,} from the ledger"
-    if progress.failed:
-        told += f", {progress.failed:,} failed"
-    if not rate:
-        return told
-    return f"{told} · {rate:.1f} a second · {clock_time((wanted - done) / rate)} left"
+    told = [f"ftgate: {done:,} of {wanted:,} replies asked"]
+    told += [f"{progress.reused:,} from the ledger"] * bool(progress.reused)
+    told += [f"{progress.batched:,} in batches"] * bool(progress.batched)
+    told += [f"{progress.failed:,} failed"] * bool(progress.failed)
+    told += [f"{progress.flying:,} in flight"] * bool(progress.flying)
+    parts = [", ".join(told)]
+    parts += [f"{rate:.1f} a second"] * bool(rate)
+    parts += [usd(progress.usd)] * bool(progress.usd)
+    parts += [f"{clock((wanted - done) / rate)} left"] if rate else []
+    return " · ".join(parts)
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from pytest_ftgate.gate.identity import Answers, Identity, prove
 from pytest_ftgate.plan.asks import same_seed
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.session import Session
-from pytest_ftgate.suite.model import ForgettingGate, RateGate
+from pytest_ftgate.suite.model import RateGate, Suite, Variant
 
-__all__ = ["claims", "known", "proofs"]
+__all__ = ["claims", "known", "proofs", "tuned"]
 
 
 def proofs(session: Session, judged: Judged, answers: Answers) -> list[Identity]:
@@ -23,28 +23,32 @@ def proofs(session: Session, judged: Judged, answers: Answers) -> list[Identity]
         judged: the gate.
         answers: what became of the calls.
     """
-    found = [one for asks in session.asks.of(judged) for one in claims(asks, answers)]
     variant = judged.variant
-    if variant.tuned:
-        identity = session.asks.identity(judged.suite, variant)
-        if variant.base is not None:
-            found.append(lineage(variant.base, identity[0], answers))
-        found.append(prove(identity, answers))
+    found = [one for asks in session.asks.of(judged) for one in claims(variant, asks, answers)]
+    found += tuned(session, judged.suite, variant, answers)
     if isinstance(judged.gate, RateGate):
         task = session.asks.task(judged.suite, variant, session.asks.looks(judged)[0])
         found.append(seeded(*same_seed(task), answers))
     return list(dict.fromkeys(found))
 
 
-def claims(asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:
-    """Yield what the replies of one variant say of it."""
+def claims(variant: Variant, asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:
+    """Yield what the replies to *asks* say of their model; of settings, those of *variant*."""
     yield served_model(asks, answers)
     yield held(asks, answers)
     yield sampled(asks, answers)
-    yield from notices(asks, answers)
+    yield from notices(asks, answers, [*variant.sampling, "output_config", "response_format"])
+
+
+def tuned(session: Session, suite: Suite, variant: Variant, answers: Answers) -> Iterator[Identity]:
+    """Yield whether a tuned variant is another model than its base; nothing for others."""
+    if variant.tuned:
+        identity = session.asks.identity(suite, variant)
+        if variant.base is not None:
+            yield lineage(variant.base, identity[0], answers)
+        yield prove(identity, answers)
 
 
 def known(session: Session, judged: Judged, answers: Answers) -> dict[str, str]:
     """Return what a record should know of the variant."""
-    compared = isinstance(judged.gate, ForgettingGate) or judged.gate.max_drop is not None
-    return facts(session.asks.of(judged)[1 if compared else 0], answers)
+    return facts(session.asks.of(judged)[1 if judged.gate.compares else 0], answers)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from pytest_ftgate.ask.bill import Bill
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.gate.rates import Accepted
 from pytest_ftgate.gate.side import Cell, side_of
@@ -62,13 +63,14 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one run found in one suite."""
+    """What one run found in one suite, and what its replies cost."""
 
     suite: str
     at: str
     format: int = FORMAT
     verdicts: tuple[Verdict, ...] = ()
     variants: Mapping[str, Mapping[str, Kept]] = field(default_factory=dict)
+    bill: Bill | None = None
 
 
 # Built on first use: pydantic builds the validators of nested classes in milliseconds, not none.

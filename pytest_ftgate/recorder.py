@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.progress import clock_time
+from pytest_ftgate.ask.bill import Bill, summed
+from pytest_ftgate.gate.words import clock
 from pytest_ftgate.session import session_key
 from pytest_ftgate.settings import Settings, judges_nothing
 
@@ -31,8 +32,12 @@ class Recorder:
         self._measured: list[str] = []
         self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
         self._asking: list[tuple[int, int, float]] = []
+        self._told: list[str] = []
+        self._bills: list[Bill] = []
         #: Calls that were never asked because gates stopped early.
         self.spared = 0
+        #: What goes on though the run has ended.
+        self.left: tuple[str, ...] = ()
         self._accepted: list[str] = []
         self._errors = 0
 
@@ -57,9 +62,14 @@ class Recorder:
             if _replies(cells) >= _replies(before):
                 self._cells[verdict["suite"]][verdict["variant"]] = cells
 
-    def note_asking(self, told: tuple[int, int, float]) -> None:
-        """Add what one process used, asked, and how many seconds that took."""
-        self._asking.append(told)
+    def note_asking(self, used: int, asked: int, seconds: float, bill: Mapping[str, Any]) -> None:
+        """Add what one process used, asked, how many seconds that took, and what it cost."""
+        self._asking.append((used, asked, seconds))
+        self._bills.append(Bill(**bill))
+
+    def note_told(self, sentences: Iterable[str]) -> None:
+        """Add what one process has to say of the ledger."""
+        self._told += sentences
 
     @property
     def judged(self) -> int:
@@ -72,16 +82,22 @@ class Recorder:
         """Print the closing section."""
         if judges_nothing(config):
             return
-        from pytest_ftgate.record import verdict_from_json
-        from pytest_ftgate.report.terminal import summary
-
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
+        for line in self.left:
+            told = f"{line}; the same command picks its replies up"
+            terminalreporter.write_line(told, yellow=True)
+        for line in dict.fromkeys(self._told):
+            terminalreporter.write_line(line, yellow=True)
         if not self._verdicts:
             failed = self._errors or terminalreporter.stats.get("error")
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
             return
+        from pytest_ftgate.record import verdict_from_json
+        from pytest_ftgate.report.billed import bill_lines
+        from pytest_ftgate.report.terminal import summary
+
         verdicts = [verdict_from_json(text) for text in (*self._verdicts, *self._measured)]
         lenient = self._settings.inconclusive == "warn"
         full = config.get_verbosity() > 0 or self._settings.accept
@@ -89,16 +105,24 @@ class Recorder:
         for index, line in enumerate(lines):
             colour = {"green": line.startswith("PASSED"), "red": line.startswith("BLOCKED")}
             terminalreporter.write_line(line, **(colour if index == 0 else {}), bold=index == 0)
-        for line in self._accepted:
+        bill = bill_lines(self._bill, full=full, max_usd=self._settings.max_usd)
+        for line in (*bill, *self._accepted):
             terminalreporter.write_line(line)
 
+    @property
+    def _bill(self) -> Bill:
+        return summed(self._bills)
+
     def _asked(self) -> str:
+        from pytest_ftgate.report.billed import bill_phrase
+
         used = max((one[0] for one in self._asking), default=0)
         asked = sum(one[1] for one in self._asking)
         seconds = max((one[2] for one in self._asking), default=0.0)
-        took = f" in {clock_time(seconds)}" if asked else ""
+        took = f" in {clock(seconds)}" if asked else ""
         spared = f", {self.spared:,} spared by stopping early" if self.spared else ""
-        return f"{used:,} replies, {asked:,} asked{took}{spared}"
+        money = bill_phrase(self._bill)
+        return f"{used:,} replies, {asked:,} asked{took}{spared}{' · ' * bool(money)}{money}"
 
     def write(self) -> None:
         """Write the verdicts, and the accepted records where the user asked for them."""
@@ -106,7 +130,10 @@ class Recorder:
             return
         from pytest_ftgate.record import keep_verdicts
 
-        keep_verdicts(self._settings.ledger.parent, self._verdicts)
+        try:
+            keep_verdicts(self._settings.ledger.parent, self._verdicts)
+        except OSError as error:
+            self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
         if not self._cells:
             return
         from pytest_ftgate.record import verdict_from_json
@@ -131,7 +158,8 @@ class Recorder:
         # What models said stays out of a file that is committed.
         verdicts = tuple(replace(verdict, flips=()) for verdict in verdicts)
         variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
-        write_record(path, Record(suite=suite, at=now, verdicts=verdicts, variants=variants))
+        record = Record(suite=suite, at=now, verdicts=verdicts, variants=variants, bill=self._bill)
+        write_record(path, record)
         bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
         told = f" ({bad} of its gates did not pass)" if bad else ""
         self._accepted.append(
@@ -161,11 +189,15 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
         recorder.spared = own.spared(one for one in judged if one is not None)
     own.close()
     progress = own.progress
-    told = (progress.planned, progress.asked, progress.seconds)
+    came = progress.planned - progress.failed
+    told = (came, progress.asked, progress.seconds, asdict(own.bill()))
     if recorder is None:
         session.config.workeroutput["ftgate_asking"] = list(told)  # type: ignore[attr-defined]
+        session.config.workeroutput["ftgate_told"] = own.told  # type: ignore[attr-defined]
         return
-    recorder.note_asking(told)
+    recorder.left = own.left
+    recorder.note_asking(*told)
+    recorder.note_told(own.told)
     recorder.write()
     if (
         not recorder.judged

@@ -6,38 +6,40 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftgate.ask.engine import Answer, Engine
+from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.ask.bill import Bill
+from pytest_ftgate.ask.committed import read_replies
+from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.entry import Entry
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
 from pytest_ftgate.asks import Asks, Judged
-from pytest_ftgate.errors import Denied, FtgateError, RepliesMissing, Unavailable
+from pytest_ftgate.errors import (
+    FtgateError,
+)
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
-from pytest_ftgate.plan.asks import anew, varies
-from pytest_ftgate.plan.call import Ask, distinct
+from pytest_ftgate.missing import all_recorded, enough
+from pytest_ftgate.plan.asks import varies
+from pytest_ftgate.plan.call import Ask, Call, distinct
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+from pytest_ftgate.till import Till
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gate.latency import Times
     from pytest_ftgate.record import Record
 
 __all__ = ["Session", "session_key", "whole"]
-
-#: With more calls than this unanswered there is nothing to judge.
-_MOST_UNANSWERED = 0.5
-
-#: A baseline that was recorded at most so many seconds before its variant was not checked.
-_RECENT = 86_400.0
-#: Providers whose model is a file here, so that nobody can change it under its name.
-_SAME_FOR_EVER = ("llamacpp", "recorded", "classical")
 
 _Key = tuple[str, str, object]
 
@@ -63,36 +65,88 @@ class Session:
         #: Grows while suites are collected, each of which may be offered its own.
         self.others = dict(others or {})
         self._engine: Engine | None = None
+        #: Nothing can be asked any more.
+        self.closed = False
+        self._till = Till(settings, self._flying)
         self.asks = Asks(environ)
         self._columns: dict[_Key, Column] = {}
         self._accepted: dict[str, Record | None] = {}
+        #: Committed replies, by fingerprint; grows while suites are collected.
+        self.beside: dict[str, Entry] = {}
+        #: What the user should read of the ledger, a sentence each.
+        self.told: list[str] = []
         self._begun: set[_Key] = set()
         self._handed_in: set[str] = set()
 
     @property
     def progress(self) -> Progress:
-        """How far the asking has come."""
-        return self._engine.progress if self._engine else Progress()
+        """How far the asking has come, and what it cost."""
+        asking = self._engine.progress if self._engine else Progress()
+        return replace(asking, usd=float(self._till.purse.spent))
+
+    def _flying(self) -> Iterable[Call]:
+        return self.engine.flying()
+
+    @property
+    def stopped(self) -> str:
+        """Why the budget stopped the asking, or ""."""
+        return self._till.purse.stopped
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """What goes on at a provider though the run has ended."""
+        return self._engine.left if self._engine else ()
 
     @property
     def engine(self) -> Engine:
         """The engine, started when it is first needed."""
         if self._engine is None:
-            self._engine = Engine(
+            self._engine = self._of_choice()(
                 self.ledger(),
                 self._environ,
                 replies=self.settings.replies,
                 concurrency=self.settings.concurrency,
                 others=self.others,
+                budget=self._till.purse,
             )
         return self._engine
 
+    def _of_choice(self) -> type[Engine]:
+        if self.settings.engine == "local":
+            return Engine
+        from pytest_ftgate.ask.ray_engine import RayEngine
+
+        return RayEngine
+
     def ledger(self) -> Ledger:
-        """Open the ledger."""
-        return Ledger(self.settings.ledger, run=self._run, clock=time.time)
+        """Open the ledger.
+
+        Raises:
+            LedgerError: it cannot be opened.
+        """
+        return Ledger(
+            self.settings.ledger,
+            run=self._run,
+            clock=time.time,
+            recorded=self.settings.replies == "recorded",
+            beside=self.beside,
+            say=self.told.append,
+        )
+
+    def take_in(self, suite: Suite) -> None:
+        """Use the replies committed beside *suite*, where the ledger lacks them.
+
+        Raises:
+            SuiteFaults: the file cannot be read.
+        """
+        path, folder = suite.replies_path, suite.name.rpartition("/")[0]
+        # A recorded variant may have taken the name for its own file.
+        if self.settings.replies != "fresh" and path not in suite.files_of_replies:
+            self.beside |= read_replies(path, f"{folder}/{path.name}" if folder else path.name)
 
     def close(self) -> None:
         """Stop asking; what is in flight comes home to the ledger."""
+        self.closed = True
         if self._engine is not None:
             self._engine.close()
 
@@ -129,46 +183,52 @@ class Session:
         self.engine.submit(distinct(asks))
 
     def answers(
-        self, groups: Sequence[Sequence[Ask]], tick: Callable[[Progress], None] | None
+        self,
+        groups: Sequence[Sequence[Ask]],
+        tick: Callable[[Progress], None] | None,
+        suite: str = "SUITE",
     ) -> dict[str, Answer]:
         """Return what became of the asks of all *groups*, once all of it is known.
 
+        Args:
+            groups: what is asked, a group for each side.
+            tick: called now and then with the progress.
+            suite: whose they are, for messages.
+
         Raises:
-            RepliesMissing: more than half of one group brought no reply, or none of it can.
+            RepliesMissing: more than half of one group brought no reply, or none of it can; or
+                nothing may be asked, and a reply is not kept. Those
+                that the budget forbade are missing, but nothing is wrong with them.
         """
-        found = self.engine.wait(distinct(chain.from_iterable(groups)), tick)
+        found = self._waited(tuple(chain.from_iterable(groups)), tick)
         self._handed_in.update(found)
+        all_recorded(found.values(), suite)
         for asks in groups:
-            _enough([found[ask.call.fingerprint] for ask in asks])
+            enough([found[ask.call.fingerprint] for ask in asks])
         return found
 
-    def drifted(self, judged: Judged, look: Look) -> str:
-        """Say how the baseline has drifted since it was recorded; "" where it has not.
+    def _waited(
+        self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None = None
+    ) -> dict[str, Answer]:
+        calls = distinct(asks)
+        found = self.engine.wait(calls, tick and (lambda _: tick(self.progress)))
+        self._till.note(calls, found)
+        return found
 
-        Where it was recorded more than a day before the variant, a tenth of it is asked anew for
-        the run that the variant's replies came in, and never again for that run.
-        """
-        from pytest_ftgate.gate.drift import drift, to_ask_anew
-        from pytest_ftgate.gate.side import side
+    def bill(self) -> Bill:
+        """Return what the replies of this process cost."""
+        return self._till.bill(self._columns.values())
 
-        suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
-        if judged.variant is baseline or baseline.provider in _SAME_FOR_EVER:
-            return ""
-        theirs, mine = (self.asks.task(suite, v, look) for v in (baseline, judged.variant))
-        sample = Look(cases=to_ask_anew(suite.cases))
-        chosen = self.asks.task(suite, baseline, sample)
+    def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
+        """Return how long the replies of *variant* took that were asked in this run."""
+        from pytest_ftgate.gate.latency import times
+
+        asks = self.asks.task(suite, variant, look)
+        found = self._waited(asks)
         ledger = self.ledger()
-        then, now = (ledger.made(a.call.fingerprint for a in asks) for asks in (theirs, mine))
-        kept = ledger.replies(ask.call.fingerprint for ask in chosen)
+        fresh = ledger.replies(found, this_run=True)
         ledger.close()
-        old = tuple(ask for ask in chosen if ask.call.fingerprint in kept)
-        if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT:
-            return ""
-        columns = [
-            self._column(suite, baseline, "then", old),
-            self._column(suite, baseline, "now", anew(old, now[-1][1])),
-        ]
-        return drift(*(side(column, judged.gate.kind) for column in columns))
+        return times(variant.name, asks, found, fresh)
 
     def accepted(self, suite: Suite) -> Record | None:
         """Return the accepted record beside *suite*, or None where there is none.
@@ -187,7 +247,7 @@ class Session:
     def task_column(self, suite: Suite, variant: Variant, look: Look) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
         seen = (look.cases, look.repeats)
-        return self._column(suite, variant, seen, self.asks.task(suite, variant, look))
+        return self.column(suite, variant, seen, self.asks.task(suite, variant, look))
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -210,12 +270,13 @@ class Session:
 
     def skills_column(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
         """Return the scores of *variant* on the skills cases of *gate*."""
-        return self._column(suite, variant, "skills", self.asks.skills(suite, variant, gate.cases))
+        return self.column(suite, variant, "skills", self.asks.skills(suite, variant, gate.cases))
 
-    def _column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
+    def column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
+        """Return the scores of *variant* on *asks*, which *of* names."""
         key = (suite.name, variant.name, of)
         if key not in self._columns:
-            found = self.engine.wait(distinct(asks))
+            found = self._waited(asks)
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
 
@@ -223,16 +284,6 @@ class Session:
 def whole(suite: Suite) -> Look:
     """Return the look that takes in what is asked of every case anyway."""
     return Look(repeats=suite.repeats or 1)
-
-
-def _enough(answers: Sequence[Answer]) -> None:
-    wrong = [answer for answer in answers if isinstance(answer, FtgateError)]
-    hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable)]
-    if hopeless:
-        raise RepliesMissing(str(hopeless[0])) from hopeless[0]
-    if len(wrong) > _MOST_UNANSWERED * len(answers):
-        told = f"{len(wrong)} of {len(answers)} calls brought no reply; the first: {wrong[0]}"
-        raise RepliesMissing(told) from wrong[0]
 
 
 session_key = pytest.StashKey[Session]()

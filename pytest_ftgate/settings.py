@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ __all__ = ["Settings", "add_options", "judges_nothing", "settings_key"]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
+_ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,10 @@ class Settings:
         inconclusive: ``fail`` blocks on a gate that cannot tell, ``warn`` only shows it.
         concurrency: calls in flight at once for each model, or None for the provider's own.
         ledger: the file of replies.
+        batch: what can be asked in batches is.
+        engine: ``local`` asks from this machine, ``ray`` from the nodes of a Ray cluster.
+        max_usd: nothing more is asked once so much is spent; None for no limit.
+        max_minutes: nothing more is asked after so many minutes; None for no limit.
     """
 
     enabled: bool
@@ -39,6 +45,10 @@ class Settings:
     concurrency: int | None
     ledger: Path
     root: Path
+    batch: bool = False
+    engine: str = "local"
+    max_usd: float | None = None
+    max_minutes: float | None = None
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -60,6 +70,10 @@ class Settings:
             concurrency=_count(concurrency),
             ledger=config.rootpath / chosen("ledger"),
             root=config.rootpath,
+            batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
+            engine=_one_of("engine", chosen("engine"), _ENGINES),
+            max_usd=_amount("max_usd", chosen("max_usd")),
+            max_minutes=_amount("max_minutes", chosen("max_minutes")),
         )
 
 
@@ -92,6 +106,18 @@ def _count(value: str) -> int | None:
     return int(value)
 
 
+def _amount(name: str, value: str) -> float | None:
+    if value in ("", "None"):
+        return None
+    try:
+        amount = float(value)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < inf:
+        raise pytest.UsageError(f"ftgate_{name} is {value}; write a number from 0 up, such as 2.5")
+    return amount
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Declare every option and every configuration key."""
     group = parser.getgroup("ftgate", "quality gates for prompts and fine-tuned models")
@@ -113,16 +139,18 @@ def add_options(parser: pytest.Parser) -> None:
         "--ftgate-accept", dest="ftgate_accept", action="store_true",
         help="Write what this run measured as the accepted record beside each suite.",
     )  # fmt: skip
-    add(
-        "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
-        help="Calls in flight at once for each model.",
-    )  # fmt: skip
+    _add_places(add)
+    _add_choices(add)
+    _add_bounds(add)
+    _add_scale(add)
+    _add_keys(parser)
+
+
+def _add_places(add: Callable[..., None]) -> None:
     add(
         "--ftgate-ledger", dest="ftgate_ledger", metavar="PATH",
         help="The file that keeps replies (default: .ftgate/ledger.sqlite).",
     )  # fmt: skip
-    _add_choices(add)
-    _add_keys(parser)
 
 
 def _add_choices(add: Callable[..., None]) -> None:
@@ -136,10 +164,41 @@ def _add_choices(add: Callable[..., None]) -> None:
     )  # fmt: skip
 
 
+def _add_scale(add: Callable[..., None]) -> None:
+    add(
+        "--ftgate-batch", dest="ftgate_batch", action="store_true",
+        help="Ask variants of provider anthropic in batches: half the price, within a day.",
+    )  # fmt: skip
+    add(
+        "--ftgate-engine", dest="ftgate_engine", choices=_ENGINES,
+        help="What asks: this machine (local, the default), or a Ray cluster (ray).",
+    )  # fmt: skip
+
+
+def _add_bounds(add: Callable[..., None]) -> None:
+    add(
+        "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
+        help="Calls in flight at once for each model.",
+    )  # fmt: skip
+    add(
+        "--ftgate-max-usd", dest="ftgate_max_usd", metavar="X",
+        help="Ask nothing more once replies of this run cost so much; gates that lack replies "
+        "are inconclusive.",
+    )  # fmt: skip
+    add(
+        "--ftgate-max-minutes", dest="ftgate_max_minutes", metavar="M",
+        help="Ask nothing more after so many minutes of asking.",
+    )  # fmt: skip
+
+
 def _add_keys(parser: pytest.Parser) -> None:
     ini = parser.addini
     ini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
     ini("ftgate_replies", "As --ftgate-replies.", default="auto")
     ini("ftgate_inconclusive", "As --ftgate-inconclusive.", default="fail")
     ini("ftgate_concurrency", "As --ftgate-concurrency.", default="")
+    ini("ftgate_max_usd", "As --ftgate-max-usd.", default="")
+    ini("ftgate_max_minutes", "As --ftgate-max-minutes.", default="")
     ini("ftgate_ledger", "As --ftgate-ledger.", default=".ftgate/ledger.sqlite")
+    ini("ftgate_batch", "As --ftgate-batch.", type="bool", default=False)
+    ini("ftgate_engine", "As --ftgate-engine.", default="local")

@@ -26,9 +26,9 @@ from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.model import Gate, RateGate, Suite
+from pytest_ftgate.suite.model import RateGate, Suite
 
-__all__ = ["explain", "power", "selftest"]
+__all__ = ["explain", "opened", "power", "selftest"]
 
 
 def explain(node: str, folder: Path) -> str:
@@ -48,13 +48,14 @@ def explain(node: str, folder: Path) -> str:
 
 def power(path: Path, ledger: Path) -> Iterator[str]:
     """Yield what the gates of the suite *path* could show; asks nothing."""
-    suite, session = _opened(path, ledger)
+    suite, session = opened(path, ledger)
     gates = [
         Judged(suite, gate, variant)
         for variant in suite.variants.values()
         for gate in suite.gates_of(variant)
     ]
     yield from power_lines(powers(session, gates))
+    yield from dict.fromkeys(session.told)
 
 
 def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -> Iterator[str]:
@@ -70,7 +71,7 @@ def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -
     Raises:
         Unavailable: replies of the baseline do not vary, or no gate allows a drop.
     """
-    suite, session = _opened(path, ledger)
+    suite, session = opened(path, ledger)
     baseline = suite.variants[suite.baseline]
     if not varies(baseline):
         raise Unavailable(
@@ -90,10 +91,11 @@ def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -
     if not tested:
         raise Unavailable("no gate of the suite allows a drop; add max_drop: to one")
     yield from selftest_lines(tested, baseline.name, repeats, levels)
+    yield from dict.fromkeys(session.told)
 
 
 def _drawn(
-    column: Column, gate: Gate, levels: Levels, repeats: int, pairs: int, seed: int
+    column: Column, gate: RateGate, levels: Levels, repeats: int, pairs: int, seed: int
 ) -> SelfTest:
     correct = gate.kind == "accuracy"
     marks = [
@@ -110,7 +112,12 @@ def _drawn(
     return drawn(array, gate=gate.kind, margin=margin, levels=levels, pairs=pairs, seed=seed)
 
 
-def _opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
+def opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
+    """Load the suite *path* as pytest started in this folder would, with a session to ask it in.
+
+    Raises:
+        SuiteFaults: it cannot be used.
+    """
     root = Path.cwd()
     # Plugins are pytest's: their providers are not known without it.
     suite = load(path, root, others=None)
@@ -127,4 +134,6 @@ def _opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
         ledger=ledger,
         root=root,
     )
-    return replace(suite, repeats=repeats_for(suite)), Session(settings, "pytest-ftgate")
+    session = Session(settings, "pytest-ftgate")
+    session.take_in(suite)
+    return replace(suite, repeats=repeats_for(suite)), session

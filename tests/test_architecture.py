@@ -21,14 +21,17 @@ STAGES = (
 )
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
-    *("hookspecs", "settings", "progress", "asks", "session", "offered", "outlook"),
+    *("hookspecs", "settings", "progress", "asks", "till", "missing", "session"),
+    *("drifting", "offered", "outlook"),
     *("recorder", "proofs", "judging", "nodes"),
-    *("plugin", "verbs", "cli"),
+    *("plugin", "verbs", "ledgers", "cli"),
 )
 ORDER = (*STAGES, *LAYER)
 
 SDKS = {
     "anthropic": {"ask.providers.anthropic_messages"},
+    "ray": {"ask.ray_engine"},
+    "genai_prices": {"suite.prices"},
     "xllamacpp": {"ask.providers.llamacpp"},
 }
 MOST_LINES = 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from pytest_ftgate.errors import SuiteFaults, Unavailable
 from pytest_ftgate.plan import asks as plan
 from pytest_ftgate.plan.call import distinct
-from pytest_ftgate.plan.estimate import estimate
+from pytest_ftgate.plan.estimate import Past, estimate
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.loader import load
 
@@ -23,7 +24,7 @@ HOUSE = "one: {provider: house, model: m}"
 AGENT = 'one: {provider: anthropic, model: m, tools: ["shop:look"]}'
 FILES = {
     "m.gguf": "weights",
-    "a.gguf": "adapter",
+    "a.gguf": "GGUF adapter",
     "p.md": "Be kind.\n",
     "r.jsonl": '{"id": "a", "text": "b"}\n',
     "answers.py": "def reply(case):\n    return 'b'\n",
@@ -75,7 +76,7 @@ CHANGES = {
     "the examples": ((SHOTS, {}), (SHOTS, {"t__jsonl": '{"input": "q", "expected": "other"}'})),
     "whether there are examples": ((CLAUDE, {}), (SHOTS, {})),
     "the weights": ((LOCAL, {}), (LOCAL, {"m__gguf": "other weights"})),
-    "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "other adapter"})),
+    "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "GGUF other adapter"})),
     "whether there is an adapter": ((LOCAL, {}), (TUNED, {})),
     "the scale": ((TUNED, {}), (TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {})),
     "the temperature": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, temperature: 0.5}"), {})),
@@ -137,6 +138,10 @@ def test_a_fingerprint_changes_with(tmp_path, what):
 SAME = {
     "the variant's name": ((CLAUDE, {}), (CLAUDE.replace("one:", "two:"), {})),
     "whether it is gated": ((CLAUDE, {}), (UNGATED, {})),
+    "whether it is asked in a batch": (
+        (CLAUDE, {}),
+        (CLAUDE.replace("m}", "m, batch: true}"), {}),
+    ),
     "the slots": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, slots: 3}"), {})),
     "the threads": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, threads: 3}"), {})),
     "the place of the case": ((CLAUDE, {}), (CLAUDE, {"more": "# a comment\n\n"})),
@@ -166,7 +171,7 @@ SAME = {
     ),
     "the name of the adapter's file": (
         (TUNED, {}),
-        (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "adapter"}),
+        (TUNED.replace("a.gguf", "b.gguf"), {"b__gguf": "GGUF adapter"}),
     ),
     "a format that nothing is held to": ((CLAUDE, {}), (CLAUDE, {"more": CHOICE})),
     "greedy sampling said or not": (
@@ -204,16 +209,11 @@ def test_a_call_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
     assert (ask.call.max_turns, ask.call.steps) == (2, ())
 
 
-def test_a_tool_that_cannot_be_imported_is_unavailable(tmp_path):
-    with pytest.raises(Unavailable, match='shop has no function "lock"; did you mean "look"'):
-        asks(tmp_path, AGENT.replace("look", "lock"))
-
-
 # Secrets -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "address", ["https://me:hunter2@api.example:8443/v1", "https://hunter2@api.example:8443/v1"]
+    "address", ["https://me:hunter2@api.example:8443/v2", "https://hunter2@api.example:8443/v2"]
 )
 @pytest.mark.parametrize("by_name", [True, False])
 def test_credentials_in_an_address_reach_neither_the_call_nor_its_fingerprint(
@@ -221,11 +221,11 @@ def test_credentials_in_an_address_reach_neither_the_call_nor_its_fingerprint(
 ):
     written = "base_url_env: HERE" if by_name else f'base_url: "{address}"'
     variant = CLAUDE.replace("m}", f"m, {written}}}")
-    plain = CLAUDE.replace("m}", 'm, base_url: "https://api.example:8443/v1"}')
+    plain = CLAUDE.replace("m}", 'm, base_url: "https://api.example:8443/v2"}')
 
     (ask,) = asks(tmp_path, variant, {"HERE": address})
 
-    assert ask.call.base_url == "https://api.example:8443/v1"
+    assert ask.call.base_url == "https://api.example:8443/v2"
     assert "hunter2" not in repr(ask.call)
     assert ask.call.fingerprint == fingerprint(tmp_path, plain)
 
@@ -427,6 +427,77 @@ def test_what_asks_no_model_takes_no_tokens(tmp_path):
     calls = distinct(asks(tmp_path, FUNCTION))
 
     assert estimate("one", calls, set()).tokens == 0
+
+
+def priced(folder, count=32, **changes):
+    """Return *count* calls that read two tokens and may write 100, at a dollar a thousand read."""
+    rates = "usd_per_1m_input: 1000, usd_per_1m_output: 1000"
+    cases = tuple(f"{{input: case{n:04}, expected: b}}" for n in range(count))
+    variant = CLAUDE.replace("m}", f"m, max_tokens: 100, {rates}}}")
+    return distinct(asks(folder, variant, cases=cases))
+
+
+def test_without_earlier_replies_a_call_is_priced_as_long_as_it_may_be(tmp_path):
+    told = estimate("one", priced(tmp_path), set())
+
+    assert (told.tokens, told.usd, told.unknown) == (32 * 102, Decimal("3.264"), "")
+
+
+def test_earlier_replies_tell_how_long_the_next_ones_will_be(tmp_path):
+    told = estimate("one", priced(tmp_path), set(), Past(output=8.0))
+
+    assert (told.tokens, told.usd) == (32 * 10, Decimal("0.32"))
+
+
+def test_what_is_kept_costs_nothing_more(tmp_path):
+    calls = priced(tmp_path)
+    told = estimate("one", calls, {call.fingerprint for call in calls})
+
+    assert (told.to_ask, told.usd, told.seconds) == (0, 0, 0.0)
+
+
+def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
+    told = estimate("one", distinct(asks(tmp_path, FUNCTION)), set())
+
+    assert (told.usd, told.unknown) == (None, "local")
+
+
+@pytest.mark.parametrize(
+    ("past", "at_once", "seconds", "assumed"),
+    [
+        (None, None, 4.0, True),
+        (Past(seconds=0.5), None, 1.0, False),
+        (Past(seconds=0.5), 4, 4.0, False),
+        (Past(seconds=0.5), 64, 0.5, False),
+    ],
+)
+def test_time_is_that_of_earlier_replies_over_the_calls_at_once(
+    tmp_path, past, at_once, seconds, assumed
+):
+    told = estimate("one", priced(tmp_path), set(), past, at_once)
+
+    assert (told.seconds, told.assumed) == (seconds, assumed)
+
+
+def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
+    dear, plain = (fingerprint(tmp_path, CLAUDE.replace("m}", f"m{keys}}}"))
+                   for keys in (", usd_per_1k: 3", ""))  # fmt: skip
+
+    assert dear == plain
+
+
+@pytest.mark.parametrize(
+    ("keys", "looked_up"),
+    [("", "claude-haiku-5-5"), (", price_model: claude-opus-5-5", "claude-opus-5-5")],
+)
+def test_a_listed_base_has_a_price_of_its_own_and_a_declared_one_is_shared(
+    tmp_path, keys, looked_up
+):
+    tuned = CLAUDE.replace("m}", f"tuned, base: claude-haiku-5-5{keys}}}")
+
+    base = plan.base_of(suite(tmp_path, tuned).variants["one"])
+
+    assert base.tariff.model == looked_up
 
 
 def test_a_fingerprint_stays_what_it_was_so_that_old_ledgers_are_still_found(tmp_path):

@@ -15,8 +15,8 @@ __all__ = ["Keep", "Send", "converse"]
 
 #: What sends one request and brings its reply.
 Send = Callable[[Call], Awaitable[Reply]]
-#: What keeps the reply to one request, by the fingerprint of that request.
-Keep = Callable[[str, Reply], None]
+#: What keeps the reply to one request.
+Keep = Callable[[Call, Reply], None]
 
 
 async def converse(call: Call, send: Send, keep: Keep) -> Reply:
@@ -39,12 +39,12 @@ async def _in_turns(call: Call, send: Send, keep: Keep) -> Reply:
         replies.append(await send(turn))
         wanted = replies[-1].steps if replies[-1].stop == "tool" else ()
         if not wanted or len(replies) == call.max_turns:
-            return _whole(replies, call.steps)
+            return _whole(replies, call.steps, call.served_as or call.model)
         step = wanted[0]
         if not _has_run(step):
             step = await ran(step, call)
             # With its results, so that after a kill no tool that acts is run twice.
-            keep(turn.fingerprint, replace(replies[-1], steps=(step,)))
+            keep(turn, replace(replies[-1], steps=(step,)))
         call = replace(call, steps=(*call.steps, step))
 
 
@@ -55,16 +55,20 @@ def _turn(call: Call) -> Call:
 
 
 def _has_run(step: Step) -> bool:
-    return all(use.result or use.failed for use in step.calls)
+    return all(use.result is not None for use in step.calls)
 
 
-def _whole(replies: Sequence[Reply], steps: tuple[Step, ...]) -> Reply:
+def _whole(replies: Sequence[Reply], steps: tuple[Step, ...], model: str) -> Reply:
     usage: Counter[str] = Counter()
     for reply in replies:
         usage.update(reply.usage)
     last = replies[-1]
+    # Each turn must be by the model that is asked for, so a stranger among them is the one told.
+    models = [reply.model for reply in replies if reply.model not in (None, model)]
     return replace(
         last,
+        model=models[0] if models else last.model,
+        unsent=tuple(sorted({name for reply in replies for name in reply.unsent})),
         steps=(*steps, *last.steps),
         usage=dict(usage),
         seconds=sum(reply.seconds for reply in replies),

@@ -5,45 +5,28 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, wait
-from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
+from pytest_ftgate.ask.answers import Answer, Answers
+from pytest_ftgate.ask.batches import Batches
+from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.converse import converse
+from pytest_ftgate.ask.lane import Lane, Work, lane_of
 from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.others import Others
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open, Provider, open_provider
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.errors import (
-    Denied,
-    FtgateError,
-    LedgerError,
-    Refused,
-    ReplyError,
-)
+from pytest_ftgate.ask.room import Sender
+from pytest_ftgate.ask.secrets import hide
+from pytest_ftgate.errors import FtgateError, LedgerError, NotRecorded, OutOfBudget, ReplyError
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Answer", "Engine"]
+__all__ = ["Engine"]
 
-#: What became of one call.
-Answer = Reply | FtgateError
-
-_POLL = 0.1
 _NOT_RECORDED = "no reply is recorded for this call; ask it with --ftgate-replies=auto"
-
-
-@dataclass(slots=True)
-class _Lane:
-    """The calls that share a provider, an address, a key and a model."""
-
-    waiting: deque[Call] = field(default_factory=deque)
-    provider: Provider | None = None
-    workers: set[asyncio.Task[None]] = field(default_factory=set)
-    dead: FtgateError | None = None
 
 
 class Engine:
@@ -55,6 +38,7 @@ class Engine:
         replies: ``auto``, ``fresh`` or ``recorded``.
         concurrency: calls in flight at once for each model, or None for the provider's own.
         others: providers that do not come with the package, by name.
+        budget: what may be spent, or None for all.
     """
 
     def __init__(
@@ -65,15 +49,31 @@ class Engine:
         replies: str = "auto",
         concurrency: int | None = None,
         others: Mapping[str, Open] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._ledger, self._environ = ledger, environ
         self._mode, self._concurrency, self._others = replies, concurrency, others or {}
-        self._futures: dict[str, Future[Answer]] = {}
-        self._lanes: dict[tuple[str | None, ...], _Lane] = {}
+        self._budget = budget
+        self._answers = Answers()
+        self._lanes: dict[tuple[str | None, ...], Lane] = {}
+        self._work = Work(self._open, self._answer, self._settle)
         self._reused = self._asked = self._failed = 0
+        self._lent: set[str] = set()
+        self._flying: dict[str, Call] = {}
+        self._peak = 0
         self._started = 0.0
         self._ending = asyncio.Event()
         self._patience = Patience(self._ending)
+        self._batches = Batches(
+            ledger,
+            environ,
+            self._patience,
+            kept=self._kept,
+            settle=self._settle,
+            fresh=replies == "fresh",
+        )
+        self._posting: set[asyncio.Task[None]] = set()
+        self._elsewhere = Others(ledger, self._kept, self._ending)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
         self._thread.start()
@@ -82,14 +82,29 @@ class Engine:
     def progress(self) -> Progress:
         """How far the asking has come; may be read from any thread."""
         seconds = time.monotonic() - self._started if self._started else 0.0
-        return Progress(len(self._futures), self._reused, self._asked, self._failed, seconds)
+        return Progress(
+            planned=len(self._answers),
+            reused=self._reused,
+            asked=self._asked,
+            failed=self._failed,
+            seconds=seconds,
+            batched=len(self._batches.flying),
+            flying=len(self._flying),
+            peak=self._peak,
+        )
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """A sentence on each batch that goes on though the run has ended."""
+        return tuple(self._batches.left)
+
+    def flying(self) -> Iterable[Call]:
+        """Return the calls that are being asked right now; for the loop alone."""
+        return self._flying.values()
 
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""
-        distinct = {call.fingerprint: call for call in calls}
-        new = [call for name, call in distinct.items() if name not in self._futures]
-        for call in new:
-            self._futures[call.fingerprint] = Future()
+        new = [call for call in calls if self._answers.expect(call.fingerprint)]
         if new:
             asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
 
@@ -103,18 +118,21 @@ class Engine:
             tick: called about twice a second while there is something to wait for.
         """
         self.submit(calls)
-        futures = {call.fingerprint: self._futures[call.fingerprint] for call in calls}
-        pending = [future for future in futures.values() if not future.done()]
-        while pending:
-            pending = list(wait(pending, timeout=0.5).not_done)
-            if tick:
-                tick(self.progress)
-        return {fingerprint: future.result() for fingerprint, future in futures.items()}
+        names = [call.fingerprint for call in calls]
+        return self._answers.wait(names, (lambda: tick(self.progress)) if tick else None)
 
     def close(self) -> None:
-        """Give up what was not sent, let what is in flight come home, and stop."""
+        """Give up what was not sent, let what is in flight come home, and stop.
+
+        Interrupted from the keyboard, it lets go of what is in flight as well.
+        """
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+            ending = asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+            try:
+                ending.result()
+            except KeyboardInterrupt:
+                self._loop.call_soon_threadsafe(self._cancel)
+                ending.result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -127,139 +145,128 @@ class Engine:
             for call in calls:
                 self._settle(call, error)
             return
+        batched: list[Call] = []
         for call in calls:
             if call.fingerprint in kept:
                 self._reused += 1
-                self._futures[call.fingerprint].set_result(kept[call.fingerprint])
-            elif self._mode == "recorded" and call.provider != "recorded":
-                self._settle(call, Refused(_NOT_RECORDED))
+                self._answers.settle(call.fingerprint, kept[call.fingerprint])
+            elif call.provider == "recorded":
+                self._settle(call, _recorded(call))
+            elif self._mode == "recorded":
+                self._settle(call, NotRecorded(_NOT_RECORDED))
+            elif call.batch:
+                batched.append(call)
             else:
-                self._lane(call).waiting.append(call)
+                self._lane(call).add(call)
+        if batched:
+            self._post(batched)
         for lane in self._lanes.values():
-            self._staff(lane)
+            lane.fill()
 
-    def _kept(self, calls: list[Call]) -> dict[str, Reply]:
+    def _post(self, calls: list[Call]) -> None:
+        self._started = self._started or time.monotonic()
+        task = self._loop.create_task(self._batches.answer(calls))
+        self._posting.add(task)
+        task.add_done_callback(self._posting.discard)
+
+    def _kept(self, calls: Sequence[Call]) -> dict[str, Reply]:
         wanted = [call.fingerprint for call in calls if call.provider != "recorded"]
         return self._ledger.replies(wanted, this_run=self._mode == "fresh")
 
-    def _lane(self, call: Call) -> _Lane:
-        key = (call.provider, call.base_url, call.api_key_env, call.model, call.function)
-        return self._lanes.setdefault(key, _Lane())
+    def _lane(self, call: Call) -> Lane:
+        key = lane_of(call)
+        if key not in self._lanes:
+            self._lanes[key] = Lane(self._work, self._concurrency, self._budget)
+        return self._lanes[key]
 
-    def _staff(self, lane: _Lane) -> None:
-        # Not "if lane.workers": a task that has ended leaves the set only a turn of the loop later.
-        if not lane.waiting or any(not task.done() for task in lane.workers):
-            return
-        task = self._loop.create_task(self._run(lane))
-        lane.workers.add(task)
-        task.add_done_callback(lane.workers.discard)
-
-    async def _run(self, lane: _Lane) -> None:
-        """Answer what waits in *lane*, opening its provider first."""
-        while lane.waiting:
-            try:
-                provider = await self._opened(lane)
-                hands = min(self._concurrency or provider.concurrency, len(lane.waiting))
-                await asyncio.gather(*(self._work(lane, provider) for _ in range(hands)))
-            except FtgateError as error:
-                self._give_up(lane, error)
-                return
-            except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
-                self._give_up(lane, ReplyError(f"{type(error).__name__}: {error}"))
-                return
-
-    async def _opened(self, lane: _Lane) -> Provider:
-        if lane.provider is None or not lane.provider.serves(lane.waiting[0]):
-            if lane.provider is not None:
-                await lane.provider.close()
-            opening = asyncio.to_thread(
-                open_provider, list(lane.waiting), self._environ, self._others
-            )
-            lane.provider = await opening
-            self._started = self._started or time.monotonic()
-        return lane.provider
-
-    async def _work(self, lane: _Lane, provider: Provider) -> None:
-        while lane.waiting and provider.serves(lane.waiting[0]):
-            call = lane.waiting.popleft()
-            try:
-                answer = lane.dead or await self._answer(provider, call)
-            except FtgateError as error:
-                answer = error
-            # Without a ledger every further reply would be paid for and lost.
-            if isinstance(answer, Denied | LedgerError):
-                lane.dead = answer
-            self._settle(call, answer)
-
-    def _give_up(self, lane: _Lane, error: FtgateError) -> None:
-        while lane.waiting:
-            self._settle(lane.waiting.popleft(), error)
+    async def _open(self, calls: Sequence[Call]) -> Provider:
+        opened = await asyncio.to_thread(open_provider, calls, self._environ, self._others)
+        self._started = self._started or time.monotonic()
+        return opened
 
     def _settle(self, call: Call, answer: Answer) -> None:
         if not isinstance(answer, Reply):
+            hide(answer, self._environ, call.api_key_env)
             self._failed += 1
-        elif call.provider == "recorded":
+        elif call.provider == "recorded" or call.fingerprint in self._lent:
             self._reused += 1
         else:
             self._asked += 1
-        self._futures[call.fingerprint].set_result(answer)
+        self._answers.settle(call.fingerprint, answer)
 
-    async def _answer(self, provider: Provider, call: Call) -> Answer:
+    async def _answer(self, sender: Sender, call: Call) -> Reply:
+        if not self._ledger.claim(call.fingerprint):
+            return await self._of_other_process(sender, call)
+        return await self._claimed(sender, call)
+
+    async def _claimed(self, sender: Sender, call: Call) -> Reply:
         try:
-            if call.provider == "recorded":
-                return await provider.ask(call)
-            if not self._ledger.claim(call.fingerprint):
-                return await self._of_other_process(provider, call)
-            return await self._claimed(provider, call)
-        except FtgateError as error:
-            if not isinstance(error, LedgerError):
-                self._ledger.release(call.fingerprint)
-            return error
-        except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
+            return await self._bring(sender, call)
+        except LedgerError:
+            raise
+        except Exception as error:
             self._ledger.release(call.fingerprint)
-            return ReplyError(f"{type(error).__name__}: {error}")
+            if isinstance(error, OutOfBudget):
+                for lane in self._lanes.values():
+                    lane.give_up(error)
+            raise
 
-    async def _claimed(self, provider: Provider, call: Call) -> Answer:
+    async def _bring(self, sender: Sender, call: Call) -> Reply:
         # Another process may have brought it after we looked and before we claimed.
         found = self._kept([call])
         if found:
             self._ledger.release(call.fingerprint)
+            self._lent.add(call.fingerprint)
             return found[call.fingerprint]
-        reply = await converse(call, partial(self._sent, provider), self._ledger.keep)
+        reply = await converse(call, partial(self._sent, sender), self._ledger.keep)
         # Committed before anything may use it: a kill from here on loses nothing.
-        self._ledger.keep(call.fingerprint, reply)
+        self._ledger.keep(call, reply)
         return reply
 
-    async def _of_other_process(self, provider: Provider, call: Call) -> Answer:
+    async def _of_other_process(self, sender: Sender, call: Call) -> Reply:
         """Wait for the reply that another process is asking for; take over if it gives up."""
-        while not await self._patience.ends_within(_POLL):
-            found = self._kept([call])
-            if found:
-                return found[call.fingerprint]
-            if self._ledger.claim(call.fingerprint):
-                return await self._claimed(provider, call)
-        raise ReplyError("the run ended while another process was asking this call")
+        sender.leave()
+        found = await self._elsewhere.brought(call)
+        if found is None:
+            return await self._claimed(sender, call)
+        self._lent.add(call.fingerprint)
+        return found
 
-    async def _sent(self, provider: Provider, call: Call) -> Reply:
+    async def _sent(self, sender: Sender, call: Call) -> Reply:
         """Send one request; a turn with tools is kept by itself, so that a kill loses none."""
         if not call.tools:
-            return await self._patience.answered(provider, call)
+            return await self._on_its_way(sender, call)
         found = self._kept([call])
         if found:
             return found[call.fingerprint]
         if call.steps and self._ending.is_set():
             raise ReplyError("the run ended between two turns of this call")
-        reply = await self._patience.answered(provider, call)
-        self._ledger.keep(call.fingerprint, reply)
+        reply = await self._on_its_way(sender, call)
+        self._ledger.keep(call, reply)
         return reply
+
+    async def _on_its_way(self, sender: Sender, call: Call) -> Reply:
+        self._flying[call.fingerprint] = call
+        self._peak = max(self._peak, len(self._flying))
+        try:
+            return await self._patience.answered(sender, call)
+        finally:
+            del self._flying[call.fingerprint]
 
     async def _end(self) -> None:
         self._ending.set()
+        await asyncio.gather(*(lane.end() for lane in self._lanes.values()))
+        await asyncio.gather(*self._posting, return_exceptions=True)
+
+    def _cancel(self) -> None:
         for lane in self._lanes.values():
-            self._give_up(lane, ReplyError("the run ended before this call was sent"))
-        working = [task for lane in self._lanes.values() for task in lane.workers]
-        await asyncio.gather(*working, return_exceptions=True)
-        for provider in [lane.provider for lane in self._lanes.values() if lane.provider]:
-            # Every reply is home by now; one that cannot close must not keep others from it.
-            with suppress(Exception):
-                await provider.close()
+            lane.cancel()
+
+
+def _recorded(call: Call) -> Answer:
+    from pytest_ftgate.ask.providers.recorded import recorded_reply
+
+    try:
+        return recorded_reply(call)
+    except FtgateError as error:
+        return error

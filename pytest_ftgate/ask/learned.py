@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = ["Learned"]
 
 #: Words of a server that knows the setting and minds its value: that is for the author to mend.
 _VALUE = re.compile(
-    r"range|must be|at (least|most)|less than|greater|between|maximum|minimum|invalid value",
+    r"range|must be|at (least|most)|less than|greater|between|maximum|minimum|may only|"
+    r"invalid (value|schema)|cannot both|only one|not both",
+    re.IGNORECASE,
+)
+#: Words of a server that does not know settings; with others it may mean them together.
+_UNKNOWN = re.compile(
+    r"(not|n't) (supported|permitted|allowed|accepted)|unsupported|unknown|unrecognized|extra",
     re.IGNORECASE,
 )
 
@@ -33,20 +39,16 @@ class Learned:
         """Return *settings* without those that were refused."""
         return {key: value for key, value in settings.items() if self.takes(key)}
 
-    def unsent(self, declared: Collection[str]) -> tuple[str, ...]:
-        """Return which of the *declared* settings are left out."""
-        return tuple(sorted(self._refused & set(declared)))
-
     def learn(self, said: str, sent: Iterable[str]) -> bool:
         """Take a refusal in; True where it names a setting that was sent, to be left out now.
 
         Args:
             said: the server's own words.
-            sent: the settings that the refused request held.
+            sent: the settings that the refused request held, also where they have been learned of
+                since: it was in flight meanwhile.
         """
-        # Those that other calls have learned of meanwhile were sent all the same.
         named = {key for key in sent if re.search(rf"\b{re.escape(key)}\b", said)}
-        if not named or _VALUE.search(said):
+        if not named or _VALUE.search(said) or (len(named) > 1 and not _UNKNOWN.search(said)):
             return False
         self._refused |= named
         return True

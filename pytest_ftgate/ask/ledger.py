@@ -6,33 +6,25 @@ the file whole, and two processes may share it. A claim says that a living proce
 
 from __future__ import annotations
 
-import os
-import socket
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from pytest_ftgate.ask.database import COLUMNS, Database, chunks, is_damage
+from pytest_ftgate.ask.entry import Entry, model_of
+from pytest_ftgate.ask.leases import Leases
+from pytest_ftgate.ask.place import Place
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import LedgerError
+from pytest_ftgate.plan.call import Call
 
 __all__ = ["Ledger"]
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS replies (
-    fingerprint TEXT PRIMARY KEY, run TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS claims (
-    fingerprint TEXT PRIMARY KEY, owner TEXT NOT NULL, at REAL NOT NULL
-) WITHOUT ROWID;
-"""
-#: Seconds after which a claim is nobody's: longer than any call with all its retries takes.
-_ABANDONED = 7200.0
-# Under SQLite's own limit on variables in one statement.
-_CHUNK = 500
-#: How often a file that others are opening is tried again, and the seconds between.
-_OPENINGS, _PAUSE = 600, 0.05
+_T = TypeVar("_T")
+_MARKS = ", ".join("?" * len(COLUMNS))
+_INSERT = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({_MARKS})"
 
 
 class Ledger:
@@ -42,54 +34,58 @@ class Ledger:
         path: the file; its folder is made where it is missing.
         run: the name of this run, shared by all of its processes.
         clock: seconds since the epoch.
+        recorded: nothing will be kept, so a file that cannot be written will do.
+        beside: replies that are not in the file, and are used where it has none.
+        say: called with a sentence that the user should read.
 
     Raises:
         LedgerError: the file cannot be opened, or is no ledger.
     """
 
-    def __init__(self, path: Path, *, run: str, clock: Callable[[], float]) -> None:
-        self.path, self.run, self._clock = path, run, clock
-        self._owner = f"{socket.gethostname()} {os.getpid()}"
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        path: Path,
+        *,
+        run: str,
+        clock: Callable[[], float],
+        recorded: bool = False,
+        beside: Mapping[str, Entry] | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.path, self.run, self._clock, self._say = path, run, clock, say
+        self._beside = beside or {}
+        self._lock = threading.RLock()
+        self._unkept: list[Entry] = []
+        self._full: LedgerError | None = None
         try:
-            # Replies stay out of version control, but only a folder of our own may say so.
-            if not path.parent.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                (path.parent / ".gitignore").write_text("*\n")
-            self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
+            self._place = Place(path, recorded=recorded, say=say)
+            self._database = self._place.open()
         except (OSError, sqlite3.Error) as error:
             raise self._broken(error) from error
-        self._db.isolation_level = None
-        try:
-            self._prepare()
-        except sqlite3.Error as error:
-            self._db.close()
-            raise self._broken(error) from error
-
-    def _prepare(self) -> None:
-        # Unlike all else here, turning a new file to WAL fails at once where another process is
-        # at it too, as the workers of one run are.
-        for patience in range(_OPENINGS, -1, -1):
-            try:
-                self._db.executescript(f"PRAGMA journal_mode=WAL; {_SCHEMA}")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-            except sqlite3.OperationalError as error:
-                if not patience or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-                time.sleep(_PAUSE)
-            else:
-                return
+        self._leases = Leases(self._execute, clock)
 
     def _broken(self, error: Exception) -> LedgerError:
         remedy = "move it away, or name another file with --ftgate-ledger"
         return LedgerError(f"the ledger {self.path} cannot be used: {error}; {remedy}")
 
-    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[str, ...]]:
+    def _do(self, work: Callable[[Database], _T]) -> _T:
+        """Do *work* on the file; where that shows damage, once more on what could be saved."""
         with self._lock:
             try:
-                return self._db.execute(sql, values).fetchall()
-            except sqlite3.Error as error:
+                try:
+                    return work(self._database)
+                # A row that holds no reply is damage too.
+                except (sqlite3.Error, ValueError) as error:
+                    if isinstance(error, sqlite3.Error) and not is_damage(error):
+                        raise
+                self._database.close()
+                self._database = self._place.mended()
+                return work(self._database)
+            except (OSError, sqlite3.Error, ValueError) as error:
                 raise self._broken(error) from error
+
+    def _execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        return self._do(lambda database: database.execute(sql, values))
 
     def replies(self, fingerprints: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
         """Return the replies that are here, by fingerprint.
@@ -98,73 +94,116 @@ class Ledger:
             fingerprints: the calls asked for.
             this_run: only replies that came in this run.
         """
-        wanted, found = list(fingerprints), dict[str, Reply]()
-        for start in range(0, len(wanted), _CHUNK):
-            part = wanted[start : start + _CHUNK]
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT fingerprint, body FROM replies WHERE fingerprint IN ({marks})"  # noqa: S608
-            sql += " AND run = ?" if this_run else ""
-            rows = self._execute(sql, (*part, self.run) if this_run else tuple(part))
-            found.update((fingerprint, self._read(body)) for fingerprint, body in rows)
-        return found
+        wanted = list(fingerprints)
+        runs = (self.run,) if this_run else ()
+
+        def read(database: Database) -> dict[str, Reply]:
+            rows = _rows(database, "fingerprint, body", wanted, runs)
+            return {str(name): Reply.from_json(str(body)) for name, body in rows}
+
+        found = self._do(read)
+        lent = () if this_run else self._lent(wanted, found)
+        return found | {entry.fingerprint: entry.reply for entry in lent}
+
+    def entries(self, fingerprints: Iterable[str]) -> list[Entry]:
+        """Return the replies that are here with all that is kept of them, in no order."""
+        wanted = list(fingerprints)
+        columns = ", ".join(COLUMNS)
+        found = self._do(lambda db: [Entry.of(row) for row in _rows(db, columns, wanted)])
+        return [*found, *self._lent(wanted, {entry.fingerprint for entry in found})]
 
     def made(self, fingerprints: Iterable[str]) -> list[tuple[float, str]]:
         """Return when each reply that is here came, and in which run; the oldest first."""
-        wanted, found = list(fingerprints), list[tuple[float, str]]()
-        for start in range(0, len(wanted), _CHUNK):
-            part = wanted[start : start + _CHUNK]
-            marks = ",".join("?" * len(part))
-            sql = f"SELECT at, run FROM replies WHERE fingerprint IN ({marks})"  # noqa: S608
-            found += [(float(at), run) for at, run in self._execute(sql, tuple(part))]
-        return sorted(found)
+        wanted = list(fingerprints)
+        found = self._do(lambda db: [*_rows(db, "fingerprint, at, run", wanted)])
+        own = [(float(str(at)), str(run)) for _, at, run in found]
+        lent = self._lent(wanted, {str(row[0]) for row in found})
+        return sorted([*own, *((entry.at, entry.run) for entry in lent)])
 
-    def _read(self, body: str) -> Reply:
+    def of_model(self, model: str, most: int = 200) -> list[Reply]:
+        """Return the latest replies of a model by the name that its server gives it.
+
+        Args:
+            model: the name; a dated one, such as ``…-20251001``, counts for the undated.
+            most: how many at most.
+        """
+        sql = (
+            "SELECT body FROM replies WHERE json_extract(body, '$.model') = ?1 "
+            "OR json_extract(body, '$.model') GLOB ?1 || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?2"
+        )
+        rows = self._do(lambda database: [*database.execute(sql, (model, most))])
+        return [Reply.from_json(str(body)) for (body,) in rows]
+
+    def _lent(self, wanted: Iterable[str], found: Container[str]) -> Iterator[Entry]:
+        """Yield what the file lacks and what lies beside it has."""
+        return (self._beside[one] for one in wanted if one in self._beside and one not in found)
+
+    def keep(self, call: Call, reply: Reply) -> None:
+        """Commit a reply; when this returns it survives the death of the process.
+
+        Raises:
+            LedgerError: it cannot be written; the message says where the reply is instead.
+        """
+        entry = Entry(
+            fingerprint=call.fingerprint,
+            run=self.run,
+            at=self._clock(),
+            provider=call.provider,
+            model=model_of(call),
+            reply=reply,
+        )
+        release = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
+        statements = (
+            (f"INSERT OR REPLACE {_INSERT}", entry.row),
+            (release, (call.fingerprint, self._leases.owner)),
+        )
         try:
-            return Reply.from_json(body)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise self._broken(error) from error
+            self._do(lambda database: database.together(statements))
+        except LedgerError as error:
+            self._unkept.append(entry)
+            # From now on nothing can be claimed, so nothing more is asked and paid for.
+            self._full = LedgerError(
+                self._place.set_aside(self._unkept, self.run, error.__cause__ or error)
+            )
+            raise self._full from error
 
-    def keep(self, fingerprint: str, reply: Reply) -> None:
-        """Commit a reply; when this returns it survives the death of the process."""
-        sql = "INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)"
-        self._execute(sql, (fingerprint, self.run, self._clock(), reply.to_json()))
-        self.release(fingerprint)
+    def add(self, entries: Sequence[Entry]) -> int:
+        """Keep replies from elsewhere, where there are none; return how many were new."""
+        before = self.replies(entry.fingerprint for entry in entries)
+        statements = [(f"INSERT OR IGNORE {_INSERT}", entry.row) for entry in entries]
+        self._do(lambda database: database.together(statements))
+        return len({entry.fingerprint for entry in entries} - before.keys())
 
     def claim(self, fingerprint: str) -> bool:
-        """Say that this process asks a call; False where another living one already does."""
-        now = self._clock()
-        sql = "INSERT OR IGNORE INTO claims VALUES (?, ?, ?) RETURNING 1"
-        if self._execute(sql, (fingerprint, self._owner, now)):
-            return True
-        rows = self._execute("SELECT owner, at FROM claims WHERE fingerprint = ?", (fingerprint,))
-        if not rows:
-            return self.claim(fingerprint)
-        owner, at = rows[0]
-        if owner == self._owner or not (_dead(owner) or now - float(at) > _ABANDONED):
-            return owner == self._owner
-        sql = "UPDATE claims SET owner = ?, at = ? WHERE fingerprint = ? AND owner = ? RETURNING 1"
-        return bool(self._execute(sql, (self._owner, now, fingerprint, owner)))
+        """Say that this process asks a call; False where another living one already does.
+
+        Raises:
+            LedgerError: a reply could not be kept, so that none should be asked.
+        """
+        if self._full is not None:
+            raise self._full
+        return self._leases.claim(fingerprint)
+
+    def free(self, fingerprints: Sequence[str]) -> list[str]:
+        """Return those of *fingerprints* that no other living process is asking."""
+        return self._leases.free(fingerprints)
 
     def release(self, fingerprint: str) -> None:
         """Give a claim up."""
-        sql = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
-        self._execute(sql, (fingerprint, self._owner))
+        self._leases.release(fingerprint)
 
     def close(self) -> None:
         """Close the file."""
+        self._leases.close()
         with self._lock:
-            self._db.close()
+            self._database.close()
+            self._place.close()
 
 
-def _dead(owner: str) -> bool:
-    """Tell whether the process that made a claim is gone; one on another host is taken to live."""
-    host, _, pid = owner.rpartition(" ")
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+def _rows(
+    database: Database, columns: str, wanted: Sequence[str], runs: Sequence[str] = ()
+) -> Iterator[tuple[object, ...]]:
+    """Yield what is kept of the replies *wanted*; where a run is named, of those of it alone."""
+    for part, marks in chunks(wanted):
+        sql = f"SELECT {columns} FROM replies WHERE fingerprint IN ({marks})"  # noqa: S608
+        yield from database.execute(sql + " AND run = ?" * len(runs), (*part, *runs))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
-from pytest_ftgate.ask.provider import Provider, asked
+from pytest_ftgate.ask.limiter import LONGEST_WAIT
+from pytest_ftgate.ask.provider import Sends, asked
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ReplyError, Transient
 from pytest_ftgate.plan.call import Call
@@ -15,8 +18,8 @@ from pytest_ftgate.plan.call import Call
 __all__ = ["Patience"]
 
 _ATTEMPTS = 6
-#: A server that asks for more patience than this is not waited for any longer at a time.
-_LONGEST_WAIT = 60.0
+#: Seconds after its first attempt in which a call may be tried again.
+_DEADLINE = 600.0
 
 
 class Patience:
@@ -24,24 +27,27 @@ class Patience:
 
     Args:
         ending: set when the run ends.
+        clock: seconds on a clock that does not run backwards.
     """
 
-    def __init__(self, ending: asyncio.Event) -> None:
-        self._ending = ending
+    def __init__(self, ending: asyncio.Event, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ending, self._clock = ending, clock
         self._random = random.Random(0)  # noqa: S311 - spreads retries, guards nothing
 
-    async def answered(self, provider: Provider, call: Call) -> Reply:
+    async def answered(self, provider: Sends, call: Call) -> Reply:
         """Return the reply to *call*.
 
         Raises:
             ReplyError: it brought none.
         """
+        deadline = self._clock() + _DEADLINE
         for attempt in count(1):
             try:
                 return await asked(provider, call)
             except Transient as error:
                 pause = self._pause(attempt - 1, error.retry_after)
-                if attempt == _ATTEMPTS or await self.ends_within(pause):
+                last = attempt == _ATTEMPTS or self._clock() + pause > deadline
+                if last or await self.ends_within(pause):
                     raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
         raise AssertionError("unreachable")  # pragma: no cover
 
@@ -53,5 +59,5 @@ class Patience:
 
     def _pause(self, attempt: int, asked_for: float | None) -> float:
         if asked_for is not None:
-            return min(asked_for, _LONGEST_WAIT)
+            return min(asked_for, LONGEST_WAIT)
         return float(min(0.5 * 2**attempt, 8.0) * self._random.uniform(0.75, 1.0))

@@ -17,6 +17,10 @@ class Progress:
         asked: replies that came in this run.
         failed: calls that brought none.
         seconds: since the first call was sent; 0 before that.
+        batched: calls in batches that have not ended.
+        flying: calls that are being asked right now.
+        peak: the most that were at once.
+        usd: what replies cost that came in this run, as far as their price is known.
     """
 
     planned: int = 0
@@ -24,6 +28,10 @@ class Progress:
     asked: int = 0
     failed: int = 0
     seconds: float = 0.0
+    batched: int = 0
+    flying: int = 0
+    peak: int = 0
+    usd: float = 0.0
 
     @property
     def to_ask(self) -> int:

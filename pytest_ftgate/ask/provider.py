@@ -6,13 +6,22 @@ from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from inspect import isawaitable
+from types import MappingProxyType
 from typing import Protocol
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, FtgateError, Refused, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Open", "Provider", "asked", "open_provider"]
+__all__ = ["Open", "Provider", "Sends", "asked", "open_provider"]
+
+
+class Sends(Protocol):
+    """What brings the reply to a call: a provider, or something between it and who asks."""
+
+    async def ask(self, call: Call) -> Reply:
+        """Send one call."""
+        raise NotImplementedError
 
 
 class Provider(Protocol):
@@ -24,9 +33,14 @@ class Provider(Protocol):
 
     Attributes:
         concurrency: how many calls it can well answer at once.
+        most: how many it may be found to answer by sending more and more, where that is more.
+        limits: headers of its last answer that tell what is left of a rate limit, by names in
+            lower case.
     """
 
     concurrency: int = 16
+    most: int = 0
+    limits: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, calls: Sequence[Call], environ: Mapping[str, str]) -> None:
         del calls, environ
@@ -58,11 +72,7 @@ _MODULES = {
     "llamacpp": "llamacpp",
     "openai-compatible": "openai_chat",
     "python": "python_function",
-    "recorded": "recorded",
 }
-
-#: provider -> the extra that installs what it needs, where it has another name
-_EXTRAS = {"openai-compatible": "openai"}
 
 
 def open_provider(
@@ -87,8 +97,7 @@ def open_provider(
     try:
         module = import_module(f"pytest_ftgate.ask.providers.{_MODULES[name]}")
     except ImportError as error:
-        extra = _EXTRAS.get(name, name)
-        told = f'provider {name}: {error}; pip install "pytest-ftgate[{extra}]"'
+        told = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
         raise Unavailable(told) from error
     opened: Provider = module.open_provider(calls, environ)
     return opened
@@ -122,7 +131,7 @@ def _unfit(found: Provider, call: Call) -> str:
     return "" if found.serves(call) else "it does not serve the call that it was opened for"
 
 
-async def asked(provider: Provider, call: Call) -> Reply:
+async def asked(provider: Sends, call: Call) -> Reply:
     """Send *call*, and make sure that what comes back is a reply.
 
     Raises:

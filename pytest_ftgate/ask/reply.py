@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
@@ -28,6 +28,7 @@ class Reply:
         passages: what was retrieved for the case and shown to the model.
         unsent: settings that were declared, and that the server would not take.
         facts: what the server says of the model, such as its parent or when it retires.
+        processing: ``batch`` where it was asked in a batch, which costs half; else "".
     """
 
     text: str
@@ -40,6 +41,7 @@ class Reply:
     passages: tuple[Passage, ...] = ()
     unsent: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    processing: str = ""
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -54,18 +56,38 @@ class Reply:
 
     @classmethod
     def from_json(cls, text: str) -> Reply:
-        """Read what *to_json* wrote; keys of later versions are left out."""
-        raw: dict[str, Any] = json.loads(text)
+        """Read what *to_json* wrote; keys of later versions are left out.
+
+        Raises:
+            ValueError: it holds no reply.
+        """
+        return cls.of(json.loads(text))
+
+    @classmethod
+    def of(cls, raw: Any) -> Reply:
+        """Return the reply that JSON told of.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
+            raise ValueError('a reply is an object with "text"')  # noqa: TRY004 - of what a file holds
         known = {key: value for key, value in raw.items() if key in cls.__slots__}
-        if "steps" in known:
-            known["steps"] = tuple(map(_step, known["steps"]))
-        if "passages" in known:
-            known["passages"] = tuple(Passage(**passage) for passage in known["passages"])
-        if "unsent" in known:
-            known["unsent"] = tuple(known["unsent"])
+        try:
+            known |= {key: read(known[key]) for key, read in _READ.items() if key in known}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"no reply: {type(error).__name__}: {error}") from error
         return cls(**known)
 
 
 def _step(raw: Mapping[str, Any]) -> Step:
     calls = tuple(ToolCall(**call) for call in raw["calls"])
     return Step(raw["text"], calls, tuple(raw.get("blocks", ())))
+
+
+#: What JSON has no type for.
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "steps": lambda steps: tuple(map(_step, steps)),
+    "passages": lambda passages: tuple(Passage(**passage) for passage in passages),
+    "unsent": tuple,
+}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pytest_ftgate.errors import Refused, did_you_mean
@@ -19,8 +20,8 @@ __all__ = ["LONGEST", "ran"]
 
 #: The most characters of a result that a model is given.
 LONGEST = 20_000
-# A plain function may share state between calls, so none is run beside another.
-_POOL = ThreadPoolExecutor(1, thread_name_prefix="ftgate-tools")
+#: Seconds that a tool may take.
+_PATIENCE = 60.0
 
 
 class _Failed(Exception):
@@ -38,14 +39,66 @@ async def ran(step: Step, call: Call) -> Step:
 
 async def _used(use: ToolCall, call: Call) -> ToolCall:
     try:
-        value = await asyncio.get_running_loop().run_in_executor(_POOL, _called, use, call)
-        if inspect.isawaitable(value):
-            with _told(use.name):
-                value = await value
+        value = await asyncio.wait_for(_value(use, call), _PATIENCE)
         with _told(use.name):
             return replace(use, result=_cut(_text(value)))
+    except TimeoutError:
+        told = f"{use.name} did not return within {_PATIENCE:g} seconds"
+        return replace(use, result=told, failed=True)
     except _Failed as error:
         return replace(use, result=_cut(str(error)), failed=True)
+
+
+async def _value(use: ToolCall, call: Call) -> Any:
+    value = await _ONE_BY_ONE.run(partial(_called, use, call))
+    if inspect.isawaitable(value):
+        with _told(use.name):
+            value = await value
+    return value
+
+
+class _OneByOne:
+    """Runs plain functions in threads, none beside another, since they may share state.
+
+    A thread that hangs is left to itself: it must keep neither the others nor the end of the run.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Lock()
+
+    async def run(self, called: Callable[[], Any]) -> Any:
+        """Return what *called* returns, or raise what it raises."""
+        loop, free = asyncio.get_running_loop(), self._free
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def work() -> None:
+            with free:
+                try:
+                    value, error = called(), None
+                # Also what is no Exception: it belongs to whoever waits, not to this thread.
+                except BaseException as raised:  # noqa: BLE001
+                    value, error = None, raised
+            with suppress(RuntimeError):  # the loop is closed where nobody waits any more
+                loop.call_soon_threadsafe(_settle, done, value, error)
+
+        threading.Thread(target=work, name="ftgate-tool", daemon=True).start()
+        try:
+            return await done
+        except asyncio.CancelledError:
+            self._free = threading.Lock()
+            raise
+
+
+def _settle(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if done.done():
+        return
+    if error is None:
+        done.set_result(value)
+    else:
+        done.set_exception(error)
+
+
+_ONE_BY_ONE = _OneByOne()
 
 
 def _called(use: ToolCall, call: Call) -> Any:

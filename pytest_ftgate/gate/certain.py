@@ -13,7 +13,7 @@ from pytest_ftgate.gate.power import (
     pass_probability,
 )
 from pytest_ftgate.gate.risks import MISS, POWER, USUAL_DISCORDANCE
-from pytest_ftgate.suite.model import ForgettingGate, Gate, Suite
+from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
 
 __all__ = ["Certain", "certain"]
 
@@ -54,7 +54,7 @@ class Certain:
 
 def certain(
     suite: Suite,
-    gate: Gate,
+    gate: RateGate | ForgettingGate,
     variant: str,
     *,
     repeats: int | None,

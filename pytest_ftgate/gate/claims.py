@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,26 @@ _LEFT_TO_THE_MODEL = (
 )
 #: Fewer replies asked twice than this say nothing of a seed.
 _TWICE = 5
+#: What was done where a setting was not taken, if something could be.
+_INSTEAD = dict.fromkeys(
+    ("output_config", "response_format"), "a tool that the model must use stood in for it"
+)
+#: Where less is stricter: without a bound inside them these would refuse what is right.
+_CONTRARY = ("not", "if", "then", "else")
+_LOOSER = {"oneOf": "anyOf"}
 #: Keys under which names stand that are no keywords.
 _NAMED = ("properties", "patternProperties", "$defs", "definitions")
 
 
 def _undated(model: str) -> str:
     return re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|latest)$", "", model)
+
+
+def _plain(model: str, provider: str) -> str:
+    """Return the name without what providers add to it: a date, at Bedrock also where it runs."""
+    if provider == "bedrock":
+        model = re.sub(r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$", "", model)
+    return _undated(model)
 
 
 def _replies(asks: Sequence[Ask], answers: Answers) -> Iterator[tuple[Ask, Reply]]:
@@ -61,7 +75,8 @@ def served_model(asks: Sequence[Ask], answers: Answers) -> Identity:
     served = {reply.model for _, reply in _replies(asks, answers) if reply.model}
     if not declared or declared.startswith("arn:"):
         return Identity(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
-    strangers = sorted(name for name in served if _undated(name) != _undated(declared))
+    mine = _plain(declared, call.provider)
+    strangers = sorted(name for name in served if _plain(name, call.provider) != mine)
     if strangers:
         told = f"another model answered: {strangers[0]}, declared {declared}"
         return Identity(Outcome.INVALID, told)
@@ -122,11 +137,13 @@ def _structure(schema: Any, *, named: bool = False) -> Any:
         return [_structure(one) for one in schema]
     if not isinstance(schema, Mapping):
         return schema
-    return {
+    kept = {
         key: value if key in ("enum", "const") else _structure(value, named=key in _NAMED)
         for key, value in schema.items()
-        if named or key not in _LEFT_TO_THE_MODEL
+        if named or key not in (*_LEFT_TO_THE_MODEL, *_CONTRARY)
     }
+    # Of branches that differ in a bound alone, several hold once the bound is gone.
+    return kept if named else {_LOOSER.get(key, key): value for key, value in kept.items()}
 
 
 def sampled(asks: Sequence[Ask], answers: Answers) -> Identity:
@@ -171,13 +188,20 @@ def seeded(asks: Sequence[Ask], again: Sequence[Ask], answers: Answers) -> Ident
     return Identity(Outcome.INCONCLUSIVE, told)
 
 
-def notices(asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:
-    """Yield what the server would not take, and when the model retires: said, never blocking."""
+def notices(asks: Sequence[Ask], answers: Answers, declared: Collection[str]) -> Iterator[Identity]:
+    """Yield what the server would not take, and when the model retires: said, never blocking.
+
+    Args:
+        asks: of one model.
+        answers: what became of the calls.
+        declared: the settings that the suite declares; others are the proofs' own affair.
+    """
     replies = [reply for _, reply in _replies(asks, answers)]
     model = asks[0].call.model if asks else ""
     for setting in sorted({name for reply in replies for name in reply.unsent}):
-        told = f"{model} takes no {setting}; the replies came without it"
-        yield Identity(Outcome.INCONCLUSIVE, told)
+        if setting in declared:
+            instead = _INSTEAD.get(setting, "the replies came without it")
+            yield Identity(Outcome.INCONCLUSIVE, f"{model} takes no {setting}; {instead}")
     for date in sorted({reply.facts["retires"] for reply in replies if "retires" in reply.facts}):
         yield Identity(Outcome.INCONCLUSIVE, f"{model} retires on {date}")
 

@@ -10,16 +10,26 @@ from math import ceil, log
 from statistics import NormalDist
 
 from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.gate.risks import FEWEST_FOR_F1, MISS, POWER, USUAL_DISCORDANCE
+from pytest_ftgate.gate.risks import (
+    CONFIDENCE,
+    FEWEST_FOR_F1,
+    FEWEST_GROUPS,
+    MISS,
+    POWER,
+    USUAL_DISCORDANCE,
+)
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite
+from pytest_ftgate.suite.spending import CostGate, LatencyGate, SpendGate
 
-__all__ = ["MOST_REPEATS", "cases_of", "refuse_impossible", "repeats_for"]
+__all__ = ["MOST_REPEATS", "cases_of", "fewest", "fewest_for", "refuse_impossible", "repeats_for"]
 
 #: With ``repeats: auto`` no case is asked more often than this.
 MOST_REPEATS = 10
 #: What the last of five looks may spend of the risk of a miss: O'Brien and Fleming's 1.7397.
 _LAST_LOOK = 1 - NormalDist().cdf(1.7397)
+#: The quantiles of latency that are held to limits.
+_HALF, _MOST = 0.5, 0.95
 
 
 def refuse_impossible(suite: Suite) -> None:
@@ -39,6 +49,9 @@ def refuse_impossible(suite: Suite) -> None:
 
 def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
     n = cases_of(suite, gate)
+    if isinstance(gate, CostGate | LatencyGate):
+        yield from _spend_problems(suite, gate, n)
+        return
     if isinstance(gate, RateGate) and gate.evidence == "point":
         return
     if isinstance(gate, RateGate) and gate.metric == "macro_f1":
@@ -60,6 +73,27 @@ def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
             )
     if isinstance(gate, RateGate) and gate.min is not None and gate.min > 0:
         yield from _floor_problem(gate.min, n, miss)
+
+
+def _spend_problems(suite: Suite, gate: SpendGate, n: int) -> Iterable[str]:
+    if isinstance(gate, LatencyGate):
+        if n < fewest_for(gate):
+            quantile = "the 95th percentile" if gate.max_p95_ms is not None else "a median"
+            yield f"{n} cases can never bound {quantile}; it takes {fewest_for(gate)}"
+        return
+    flat = all(one.tariff.per_1k is not None for one in suite.variants.values())
+    if n < FEWEST_GROUPS and not flat:
+        yield f"{n} cases can never bound a mean price; it takes {FEWEST_GROUPS}"
+
+
+def fewest_for(gate: LatencyGate) -> int:
+    """Return how many cases it takes for every limit of *gate* to be held."""
+    return fewest(_MOST if gate.max_p95_ms is not None else _HALF)
+
+
+def fewest(share: float) -> int:
+    """Return how many values it takes for the largest to bound a quantile from above."""
+    return ceil(log((1 - CONFIDENCE) / 2) / log(share))
 
 
 def _floor_problem(least: float, n: int, miss: float) -> Iterable[str]:
@@ -95,6 +129,8 @@ def cases_of(suite: Suite, gate: Gate) -> int:
     """Return how many cases *gate* has something to say about."""
     if isinstance(gate, ForgettingGate):
         return len(gate.cases)
+    if isinstance(gate, CostGate | LatencyGate):
+        return len(suite.cases)
     if gate.kind == "format":
         return sum(1 for case in suite.cases if case.format) or 1
     return sum(case.marked for case in suite.cases) or 1

@@ -11,7 +11,7 @@ import numpy as np
 from pytest_ftgate.gate.retrieval import answered_in, passages, retrieves
 from pytest_ftgate.gate.side import Array, Side, aligned
 from pytest_ftgate.gate.verdict import Flip
-from pytest_ftgate.score.called import shown_answer, shown_use
+from pytest_ftgate.score.called import shown_expected, shown_use
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column, Row
 
@@ -80,19 +80,18 @@ def flips(before: Column | None, after: Column, told: Turned) -> tuple[Flip, ...
 
 def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
     old = before.rows.get(row.case.id) if before else None
-    expected = row.case.expected
-    answers = expected if isinstance(expected, list) else [expected]
     broken = _broken(row)
     return Flip(
         case=row.case.id,
         where=row.case.where,
         lost=lost,
         shown=row.case.shown[:_LONGEST],
-        expected=" | ".join(map(shown_answer, answers)),
+        expected=shown_expected(row.case),
         before=_text(old) if old else "",
         now=_text(row),
         fault=broken.kind if broken else "",
         why=_storable(f"{broken.kind}: {broken.detail}".rstrip(": ")) if broken else "",
+        wrong=_storable(next((score.why for score in row.scores if score.why), "")),
         skill=row.case.skill or "",
         passages=passages(row),
         answered_in=answered_in(row) if found else None,

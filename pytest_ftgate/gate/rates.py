@@ -88,7 +88,8 @@ def _looks_for_drops(gate: Gate, compared: int) -> int:
     if isinstance(gate, ForgettingGate):
         # It looks twice: at the mean of the skills, and at each of them.
         return 2
-    if gate.max_drop is None:
+    # What replies take is held to an interval, which takes no share of the alarm.
+    if not isinstance(gate, RateGate) or gate.max_drop is None:
         return 0
     # Macro-F1 has no accepted record; a plain threshold takes no risk of its own.
     compared -= gate.metric == "macro_f1"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.score.sheet import Column, Row, rests_on
 
-__all__ = ["Array", "Cell", "Side", "aligned", "side", "side_of", "unchanged"]
+__all__ = ["Array", "Cell", "Side", "aligned", "side", "side_of", "unchanged", "valued"]
 
 Array = NDArray[np.float64]
 #: What a column calls that which a gate looks at.
@@ -100,17 +100,22 @@ def side(column: Column, kind: str) -> Side:
 
     ``meant`` stands for the format gate with a lenient reader.
     """
+    made = valued(column, getattr(column, _VALUES[kind]))
+    return made.where(
+        (column.marked if kind == "accuracy" else column.formed) & (column.weights > 0)
+    )
+
+
+def valued(column: Column, values: Array) -> Side:
+    """Return the cases of *column* with one of the *values* each, NaN where it is not known."""
     keys = tuple(column.rows)
-    made = Side(
+    return Side(
         keys=keys,
-        values=getattr(column, _VALUES[kind]),
+        values=values,
         repeats=column.repeats,
         groups=_groups(keys, column.groups),
         weights=_weights(column.weights),
         sources=tuple(column.rows.values()),
-    )
-    return made.where(
-        (column.marked if kind == "accuracy" else column.formed) & (column.weights > 0)
     )
 
 

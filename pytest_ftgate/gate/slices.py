@@ -24,9 +24,11 @@ def parts_of(case: Case, kind: str) -> Sequence[str]:
         return case.tags
     if kind == "label":
         answers = case.expected if isinstance(case.expected, list) else [case.expected]
-        # The label of a call is the tool.
-        names = (a["name"] if isinstance(a, Mapping) else a for a in answers[:1])
-        return [str(name) for name in names if name is not None]
+        # Of several answers that are right the first stands for all; of labels each is one.
+        every = answers if case.score.kind == "labels" else answers[:1]
+        # The label of a call is the tool; fields have none.
+        names = (a.get("name") if isinstance(a, Mapping) else a for a in every)
+        return [] if case.score.kind == "fields" else [str(n) for n in names if n is not None]
     found = case.language if kind == "language" else case.skill
     return [found] if found else []
 

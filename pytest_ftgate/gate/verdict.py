@@ -25,17 +25,23 @@ class Check:
     """One comparison of a gate. Rates, changes and margins are shares, 0 to 1.
 
     Attributes:
-        against: ``floor``, the baseline's name, ``accepted`` or ``base``.
-        limit: the floor, or the margin that a drop must stay within.
+        against: ``floor``, the baseline's name, ``accepted`` or ``base``; of what replies take
+            ``mean``, ``p50`` or ``p95``, held to a limit, or the baseline's name.
+        limit: the floor, or the margin that a drop must stay within; of what replies take the most
+            that is allowed, or the largest rise, as a share of what is compared with.
+        unit: of *before* and *after*: ``share``, ``usd`` (of a thousand calls) or ``ms``.
         n: cases compared; *effective* is what they are worth after repeats and groups.
         before: the rate compared with, or None for a floor.
-        low, high: 95 % interval, of the change or, for a floor, of the rate.
+        low, high: 95 % interval, of the change or, for a floor or a limit, of the rate or amount;
+            None where nothing bounds it. A change of amounts is relative, as *rise* is.
+        rise: of amounts, the change that was seen: of the mean, or the median over the cases.
         gains, losses: cases won and lost (fractions where replies were repeated).
         p_pass: how easily such figures come from a drop as large as the margin.
         p_fail: how easily they come from no drop at all.
         miss, alarm: what p_pass and p_fail are held against.
         shared: how many drop checks of the suite share the alarm level.
-        method: ``counts``, ``bootstrap`` for macro-F1, or ``point`` for a plain threshold.
+        method: ``counts``, ``bootstrap`` for macro-F1, ``point`` for a plain threshold, ``t`` for
+            money, ``order`` for time.
         discordance: the share of cases on which the sides disagree.
         detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
@@ -61,6 +67,8 @@ class Check:
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1
+    unit: str = "share"
+    rise: float | None = None
     method: str = "counts"
     discordance: float | None = None
     detectable: float | None = None
@@ -84,6 +92,7 @@ class Flip:
     Attributes:
         lost: True where it held before and is gone now.
         fault: the kind of fault of the reply's form, where it is broken; *why* says how.
+        wrong: what is wrong with its content, where the texts do not show it.
         passages: source and first words of what was retrieved for it.
         answered_in: the first passage that holds the answer, from 1; 0 for none; None where
             nothing is retrieved or where it would say nothing.
@@ -99,6 +108,7 @@ class Flip:
     now: str
     fault: str = ""
     why: str = ""
+    wrong: str = ""
     skill: str = ""
     passages: tuple[str, ...] = ()
     answered_in: int | None = None

@@ -33,10 +33,14 @@ _SEEDED = 10
 
 def base_of(variant: Variant) -> Variant:
     """Return the untuned model under *variant*, at the same provider."""
+    model, tariff = variant.base or variant.model, variant.tariff
+    # One that is listed by its own name has a price of its own; what is declared holds for both.
+    own = replace(tariff, model=model) if tariff.model == variant.model else tariff
     return replace(
         variant,
         name=f"base of {variant.name}",
-        model=variant.base or variant.model,
+        model=model,
+        tariff=own,
         adapter=None,
         base=None,
         served_model=None,

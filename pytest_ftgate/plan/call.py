@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.suite.model import Case, Turn, digest
+from pytest_ftgate.suite.prices import Tariff
 
 __all__ = ["Adapter", "Ask", "Call", "Passage", "Step", "Tool", "ToolCall", "distinct"]
 
@@ -51,15 +53,20 @@ class ToolCall:
     Attributes:
         arguments: as the model gave them; text where they were no JSON object.
         id: the provider's own name for it.
-        result: what the tool returned, or how it failed; "" before it was run.
+        result: what the tool returned, or how it failed; None before it was run.
         failed: whether the result is a failure.
     """
 
     name: str
     arguments: Any
     id: str = ""
-    result: str = ""
+    result: str | None = None
     failed: bool = False
+
+    @property
+    def written(self) -> str:
+        """The arguments as text: as JSON, or as they came where they are none."""
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,8 @@ class Call:
         served_as: what the server calls the model, where it is not *model*.
         runtime: settings of the machinery that do not change what is asked.
         options: settings that only the provider itself knows.
+        batch: it is sent together with others, and costs half; the reply is the same.
+        tariff: what it costs.
     """
 
     fingerprint: str
@@ -120,6 +129,8 @@ class Call:
     served_as: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    batch: bool = False
+    tariff: Tariff = field(default_factory=Tariff)
 
     @property
     def is_last_turn(self) -> bool:

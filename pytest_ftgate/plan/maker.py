@@ -24,6 +24,11 @@ from pytest_ftgate.weights import find, sha256_of
 
 __all__ = ["Maker"]
 
+#: What a call has from its variant as it is.
+_SAME = (
+    *("provider", "api_version", "function", "replies", "runtime", "options", "batch", "tariff"),
+)
+
 
 class Maker:
     """Makes the calls of one variant; what they share is worked out once."""
@@ -78,6 +83,15 @@ class Maker:
         }
         # Only where they are there, so that all other calls keep their names.
         return shared | {key: value for key, value in rare.items() if value}
+
+    def _key(self) -> str | None:
+        """Return the variable that holds the key; "" where none must be sent.
+
+        A key that the environment holds anyway is not for an address that a suite names.
+        """
+        variant = self.variant
+        stranger = variant.base_url is not None and variant.base_url_env is None
+        return variant.api_key_env or ("" if stranger else None)
 
     def _identity(self, one: Tool) -> list[Any]:
         """Return all of a tool that can change a reply: what is told of it, and its code."""
@@ -152,7 +166,6 @@ class Maker:
         parts = {**self.shared, "messages": asked, "max_tokens": limit, "repeat": repeat}
         return Call(
             fingerprint=digest(parts),
-            provider=self.variant.provider,
             model=self.model,
             messages=messages,
             max_tokens=limit,
@@ -163,17 +176,13 @@ class Maker:
             passages=self._passages.get(case.id, ()),
             adapter=self.adapter,
             base_url=self.base_url,
-            api_key_env=self.variant.api_key_env,
-            api_version=self.variant.api_version,
+            api_key_env=self._key(),
             served_as=self.variant.served_model,
             case=case if self.by_case else None,
-            function=self.variant.function,
-            replies=self.variant.replies,
             training=self.training,
             origin=self.origin,
             repeat=repeat,
-            runtime=self.variant.runtime,
-            options=self.variant.options,
+            **{key: getattr(self.variant, key) for key in _SAME},
         )
 
 

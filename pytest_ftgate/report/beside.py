@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gate.verdict import Check, Verdict
 from pytest_ftgate.gate.words import percent
@@ -27,10 +27,13 @@ def beside(verdicts: Sequence[Verdict]) -> Iterator[str]:
         cells = [[name, *(_rate(own.get(kind)) for kind in kinds)] for name, own in rows.items()]
         yield ""
         yield from grid(cells, ["not gated", *kinds]).split("\n")
+    notes = [(v.variant, note) for v in verdicts if not v.gated for note in v.notes]
+    for variant, note in dict.fromkeys(notes):
+        yield from _wrapped(f"{variant}: {visible(note)}")
     for verdict in verdicts:
         if not verdict.gated and verdict.check is None:
             told = visible(verdict.headline).replace("\n", " ")
-            yield from textwrap.wrap(f"not gated: {verdict.variant}: {told}", _WIDTH - 2)
+            yield from _wrapped(f"not gated: {verdict.variant}: {told}")
 
 
 def _rate(check: Check | None) -> str:
@@ -38,21 +41,20 @@ def _rate(check: Check | None) -> str:
 
 
 def modest(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Say of each variant that needs no model which others it does as well as.
+    """Say of each variant that needs no language model which others are not shown to be better.
 
-    The classifier is the floor: a language model below it is not needed here.
+    The classifier is the floor: a language model that is not above it is not needed here.
     """
     rates = {v.variant: v.check for v in verdicts if v.gate == "accuracy" and v.check is not None}
     plain = [v.variant for v in verdicts if v.facts.get("provider") == "classical"]
     for name in dict.fromkeys(one for one in plain if one in rates):
-        told = f"{name} needs no language model and is right in {percent(rates[name].after)}"
-        below, above = _split(name, rates)
-        told += f": {', '.join(below)} {'is' if len(below) == 1 else 'are'} no better" * bool(below)
-        told += f"; {', '.join(above)} {'is' if len(above) == 1 else 'are'}" * bool(above)
-        yield from textwrap.wrap(told, _WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
+        own = rates[name]
+        others = {other: check for other, check in rates.items() if other != name}
+        level = [other for other, check in others.items() if (check.low or 0) <= (own.high or 1)]
+        if level:
+            told = f"{name} needs no language model and is right in {percent(own.after)}"
+            yield from _wrapped(f"{told}; not clearly above it: {', '.join(level)}")
 
 
-def _split(name: str, rates: Mapping[str, Check]) -> tuple[list[str], list[str]]:
-    others = [other for other in rates if other != name]
-    below = [other for other in others if rates[other].after <= rates[name].after]
-    return below, [f"{o} with {percent(rates[o].after)}" for o in others if o not in below]
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)

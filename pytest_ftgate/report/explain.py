@@ -8,9 +8,9 @@ from math import ceil
 from pytest_ftgate.gate.power import pass_probability, point_rule_miss
 from pytest_ftgate.gate.proportion import binomial_sf
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
-from pytest_ftgate.gate.words import percent, points, size
+from pytest_ftgate.gate.words import amount, percent, points, rise, size
 
-__all__ = ["explain", "odds"]
+__all__ = ["explain", "likely", "odds"]
 
 _SLACK = 1e-9
 _END = {
@@ -32,10 +32,14 @@ def odds(p: float) -> str:
 def explain(verdict: Verdict) -> Iterator[str]:
     """Yield the rule of the check that decided, in sentences with this gate's numbers."""
     check = verdict.check
-    if check is None:
+    if check is None and verdict.gate in ("cost", "latency"):
+        yield f"No limit was held: {verdict.headline}."
+    elif check is None:
         yield "There was nothing to compare with, and no floor was declared."
     elif check.against == "must_pass":
         yield "A case marked must_pass fails the gate when most of its replies are wrong."
+    elif check.unit != "share":
+        yield from _spent(check)
     elif check.method == "point":
         yield f"It is held to what was seen, without a margin for chance: {check.note}."
     elif check.method == "bootstrap":
@@ -123,6 +127,33 @@ def _floor(check: Check) -> Iterator[str]:
             f"{percent(under)} {percent(missed)} of the time; this gate does at most "
             f"{check.miss * 100:.2g} % of it."
         )
+
+
+def likely(check: Check) -> str:
+    """Say between which bounds the truth lies, as far as replies can tell."""
+    if check.low is None and check.high is None:
+        return "nothing bounds the true figure"
+    compared = check.before is not None
+    low, high = (
+        None if one is None else (rise(one) if compared else amount(one, check.unit))
+        for one in (check.low, check.high)
+    )
+    what = "rise" if compared else ("price" if check.unit == "usd" else "figure")
+    if low == high:
+        return f"the {what} is {low}"
+    span = f"{low} to {high}" if low and high else (f"{low} or more" if low else f"{high} or less")
+    return f"with 95 % confidence the true {what} is {span}"
+
+
+def _spent(check: Check) -> Iterator[str]:
+    by = "order statistics" if check.method == "order" else "Student's t over the cases"
+    if check.before is not None and check.method == "order":
+        by += " of each case's own rise"
+    yield f"{likely(check).capitalize()} ({by}, {check.effective:.0f} unrelated cases)."
+    limit = amount(check.limit, check.unit) if check.before is None else rise(check.limit)
+    yield (
+        f"It passes if all of that is within {limit}, and fails if none of it is; {_ending(check)}"
+    )
 
 
 def _bounds(check: Check) -> Iterator[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 
 from pytest_ftgate.gate.certain import Certain
-from pytest_ftgate.gate.words import percent, points
-from pytest_ftgate.plan.estimate import Estimate
+from pytest_ftgate.gate.words import clock, percent, points, usd
+from pytest_ftgate.plan.estimate import USUAL_SECONDS, Estimate
 from pytest_ftgate.plan.leaks import Leak
 from pytest_ftgate.report.tables import grid
+from pytest_ftgate.suite.prices import INSTALL, listed_models
 
 __all__ = ["leak_lines", "planned", "power_lines"]
 
@@ -20,21 +23,50 @@ def planned(estimates: Sequence[Estimate], problems: Sequence[str]) -> Iterator[
         estimates: for each variant what it would ask.
         problems: why variants cannot be asked at all.
     """
-    rows = [
-        [
-            estimate.variant,
-            f"{estimate.calls:,}",
-            f"{estimate.kept:,}",
-            f"{estimate.calls - estimate.kept:,}",
-            f"{estimate.tokens / 1000:,.0f} k",
-        ]
-        for estimate in estimates
-    ]
-    headers = ["variant", "calls", "in ledger", "to ask", "tokens"]
-    yield from (f"  {line}" for line in grid(rows, headers, right=(1, 2, 3, 4)).split("\n"))
+    rows = [_cells(one) for one in estimates]
+    rows += [_total(estimates)] if len(estimates) > 1 else []
+    headers = ["variant", "calls", "in ledger", "to ask", "tokens", "USD", "time"]
+    yield from (f"  {line}" for line in grid(rows, headers, right=range(1, 7)).split("\n"))
     yield from (f"  {problem}" for problem in problems)
     yield "  A call that variants share is counted once, where it is first needed."
-    yield "  Nothing was asked. No prices are known to this version, so no cost is shown."
+    yield from _assumptions(estimates)
+    yield "  Nothing was asked."
+
+
+def _cells(one: Estimate) -> list[str]:
+    time = f"~{clock(one.seconds)}" if one.to_ask else clock(0)
+    return [one.variant, *_counts([one]), _money([one]), f"{time}*" if one.assumed else time]
+
+
+def _total(estimates: Sequence[Estimate]) -> list[str]:
+    lanes: dict[tuple[str, str], float] = defaultdict(float)
+    for one in estimates:
+        lanes[one.lane] += one.seconds
+    time = f"~{clock(max(lanes.values()))}" if any(lanes.values()) else clock(0)
+    return ["total", *_counts(estimates), _money(estimates), time]
+
+
+def _counts(estimates: Sequence[Estimate]) -> list[str]:
+    calls, kept, to_ask, tokens = (
+        sum(getattr(one, key) for one in estimates) for key in ("calls", "kept", "to_ask", "tokens")
+    )
+    return [f"{calls:,}", f"{kept:,}", f"{to_ask:,}", f"{tokens / 1000:,.0f} k"]
+
+
+def _money(estimates: Sequence[Estimate]) -> str:
+    known = [one.usd for one in estimates if one.usd is not None]
+    rest = dict.fromkeys(one.unknown for one in estimates if one.unknown)
+    told = [usd(sum(known, Decimal(0))).removesuffix(" USD")] if known or not rest else []
+    return " + ".join([*told, *rest])
+
+
+def _assumptions(estimates: Sequence[Estimate]) -> Iterator[str]:
+    if any(one.tokens for one in estimates):
+        yield "  tokens: replies as long as earlier ones of the model, or else as they may be."
+    if any(one.assumed for one in estimates):
+        yield f"  * no reply was timed yet: taken for {USUAL_SECONDS:g} s a call."
+    if any(one.listed for one in estimates) and listed_models() is None:
+        yield f"  for prices of hosted models: {INSTALL}"
 
 
 def leak_lines(leaks: Iterable[Leak]) -> Iterator[str]:

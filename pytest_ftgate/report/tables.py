@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tabulate import tabulate
 
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
-from pytest_ftgate.gate.words import interval, percent, points
+from pytest_ftgate.gate.words import amount, interval, percent, points, rise, risen
 from pytest_ftgate.score.label import LabelRate
 
 __all__ = ["around", "grid", "label_rows", "slice_rows", "verdict_rows", "word"]
@@ -41,23 +41,37 @@ def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
 def _verdict_row(verdict: Verdict) -> list[str]:
     head, decided = [verdict.variant, verdict.gate], verdict.check
     if decided is None:
-        return [*head, "", "", "", "", word(verdict), ""]
-    # Where a floor decided, the drop is still what tells a reader how things were before.
-    told = next((c for c in (decided, *verdict.checks) if c.before is not None), decided)
-    if told.before is None:
-        before, change = "", around(told.low, told.high)
-    else:
-        before = percent(told.before)
-        change = f"{points(told.after - told.before)} {interval(told.low, told.high)}"
+        aside = "not measured" if verdict.headline.startswith("not measured") else ""
+        return [*head, "", "", "", "", word(verdict), aside]
+    # Where a floor decided, the drop is still what tells a reader how things were before; of what
+    # replies take each limit is of another figure.
+    alike = [c for c in (decided, *verdict.checks) if c.unit == "share" and c.before is not None]
+    told = next(iter(alike), decided)
+    before = "" if told.before is None else amount(told.before, told.unit)
     return [
-        *(*head, before, percent(told.after), change),
+        *(*head, before, amount(told.after, told.unit), _change(told)),
         *(str(told.n), word(verdict), _limit(decided)),
     ]
+
+
+def _change(check: Check) -> str:
+    """Return the change that was seen, and in what bounds; of a rate or amount its bounds alone."""
+    if check.before is None:
+        return _around(check)
+    if check.unit != "share":
+        seen = "" if check.rise is None else rise(check.rise)
+        return f"{seen} {risen(check.low, check.high)}".strip()
+    return f"{points(check.after - check.before)} {interval(check.low, check.high)}"
 
 
 def _limit(check: Check) -> str:
     if check.against == "must_pass":
         return "must pass"
+    if check.unit != "share":
+        whole = check.before is None
+        return (
+            f"limit {amount(check.limit, check.unit)}" if whole else f"allowed {rise(check.limit)}"
+        )
     if check.before is None:
         return f"floor {percent(check.limit)}"
     return f"allowed {points(-check.limit)}"
@@ -66,6 +80,18 @@ def _limit(check: Check) -> str:
 def around(low: float | None, high: float | None) -> str:
     """Return the interval of a rate in percent, ``(88 to 98)``; empty where there is none."""
     return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
+
+
+def _around(check: Check) -> str:
+    low, high = check.low, check.high
+    if check.unit != "share":
+        ends = ["…" if one is None else _bare(one, check.unit) for one in (low, high)]
+        return "" if ends[0] == ends[1] else f"({' to '.join(ends)})"
+    return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
+
+
+def _bare(value: float, unit: str) -> str:
+    return amount(value, unit).rpartition(" ")[0]
 
 
 def slice_rows(changes: Sequence[Slice]) -> list[list[str]]:

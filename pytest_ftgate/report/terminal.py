@@ -7,11 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from pytest_ftgate.gate.spent import headline as spent
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.calls import calls
-from pytest_ftgate.report.explain import explain, odds
+from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
@@ -76,6 +77,10 @@ def _certainty(verdict: Verdict) -> list[str]:
     check = verdict.check
     if check is None or check.outcome is Outcome.PASSED or check.against == "must_pass":
         return []
+    if check.unit != "share":
+        return _wrapped(
+            f"{check.n} {'cases' if check.unit == 'usd' else 'times'}; {likely(check)}.", 0
+        )
     if check.p_fail is None and check.before is not None:
         return _wrapped(
             f"{check.n} cases; with 95 % confidence the true change is "
@@ -109,6 +114,8 @@ def _other_checks(verdict: Verdict) -> Iterator[str]:
 def _against(check: Check) -> str:
     if check.against == "must_pass":
         return f"must-pass cases: {round(check.after * check.n)} of {check.n} are right"
+    if check.unit != "share":
+        return spent(check)
     if check.before is None:
         return f"against the floor of {percent(check.limit)}: {percent(check.after)}"
     return f"against {check.against}: {percent(check.before)} → {percent(check.after)}"
@@ -155,7 +162,8 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     asked = visible(flip.shown).replace("\n", " ")
     room = _WIDTH - 6 - len(flip.case) - 2
     yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
-    yield from quoted("expected", flip.expected, indent=6, lines=2)
+    if flip.expected:
+        yield from quoted("expected", flip.expected, indent=6, lines=2)
     if flip.before or flip.called_before:
         yield from quoted("before", flip.before, indent=6, lines=3)
     yield from calls(flip.called_before, verbosity)
@@ -163,6 +171,8 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     yield from calls(flip.called, verbosity)
     if flip.why:
         yield from quoted("fault", flip.why, indent=6, lines=2)
+    if flip.wrong:
+        yield from quoted("wrong", flip.wrong, indent=6, lines=4)
     yield from passage_lines(flip, verbosity)
 
 

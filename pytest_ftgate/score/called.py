@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_ftgate.plan.call import ToolCall
+from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.tools import NONE
 
-__all__ = ["called", "shown_answer", "shown_use"]
+__all__ = ["called", "shown_expected", "shown_use"]
 
 
 def called(uses: Sequence[ToolCall], accepted: Iterable[Any]) -> bool:
@@ -33,9 +34,22 @@ def _is(use: ToolCall, name: str, arguments: Mapping[str, Any]) -> bool:
     )
 
 
-def shown_answer(answer: Any) -> str:
-    """Return what is expected in the form of a call; a text stays as it is."""
+def shown_expected(case: Case) -> str:
+    """Return what *case* expects in one line: a call in the form of one, fields as JSON."""
+    if case.expected is None:
+        return ""
+    answers = case.expected if isinstance(case.expected, list) else [case.expected]
+    kinds = {rule.kind for rule in case.score.parts}
+    show = _called if "tool_call" in kinds else _plainly
+    return (", " if "labels" in kinds else " | ").join(map(show, answers))
+
+
+def _called(answer: Any) -> str:
     return _signature(*_call(answer)) if isinstance(answer, Mapping) else str(answer)
+
+
+def _plainly(answer: Any) -> str:
+    return _json(answer) if isinstance(answer, Mapping) else str(answer)
 
 
 def shown_use(use: ToolCall) -> str:

@@ -10,9 +10,9 @@ from itertools import compress
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.score.content import said_label
 from pytest_ftgate.score.label import LabelRate
 from pytest_ftgate.score.sheet import Column, Row
+from pytest_ftgate.score.texts import said_label
 from pytest_ftgate.suite.model import Case
 
 __all__ = ["Guess", "guesses", "label_rates", "macro_f1"]
@@ -80,7 +80,7 @@ def guesses(column: Column, labels: Sequence[str]) -> Guess:
 def _said(row: Row, right: Sequence[str], place: Mapping[str, int]) -> int:
     if not row.replies:
         return -1
-    said = said_label(row.replies[0].text, place)
+    said = said_label(row.replies[0].text, place, row.case.score.options.get("synonyms"))
     return place[right[0]] if said in right else place.get(said, len(place))
 
 

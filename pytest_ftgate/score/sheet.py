@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.score.content import content
 from pytest_ftgate.score.form import Forms
 from pytest_ftgate.score.reader import Broken
+from pytest_ftgate.score.sandbox import sandboxed
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.reference import function
 from pytest_ftgate.suite.rules import Rule
@@ -35,10 +37,12 @@ class Score:
     Attributes:
         correct: 0 to 1, or None where nothing is expected.
         broken: how its form is broken, or None where it holds.
+        why: what is wrong with its content, where the two texts do not show it.
     """
 
     correct: float | None
     broken: Broken | None
+    why: str = ""
 
     @property
     def valid(self) -> float:
@@ -207,12 +211,15 @@ def ready(cases: Collection[Case], folder: Path) -> None:
 
     Raises:
         ScorerError: a JSON Schema is none.
-        Unavailable: a function or a model cannot be imported.
+        Unavailable: a function or a model cannot be imported, or code cannot be shut in.
     """
-    rules = {repr(rule): rule for case in cases for rule in case.format}
-    Forms(folder).ready(rules.values())
-    for reference in {str(case.score.value) for case in cases if case.score.kind == "python"}:
-        function(reference, folder)
+    Forms(folder).ready({id(rule): rule for case in cases for rule in case.format}.values())
+    named = {id(case.score): case.score for case in cases}
+    for rule in chain.from_iterable(one.parts for one in named.values()):
+        if rule.kind == "python":
+            function(str(rule.value), folder)
+        elif rule.kind == "code" and "sandbox" not in rule.options:
+            sandboxed()
 
 
 class _Rows:
@@ -231,13 +238,14 @@ class _Rows:
         return Row(
             case=case,
             replies=replies,
-            scores=tuple(
-                Score(content(case, one, self.folder), self.forms.broken(formed, one))
-                for one in replies
-            ),
+            scores=tuple(self._score(case, formed, reply) for reply in replies),
             calls=tuple(ask.call.fingerprint for ask in asks),
             missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
         )
+
+    def _score(self, case: Case, formed: Case, reply: Reply) -> Score:
+        mark = content(case, reply, self.folder)
+        return Score(mark.value, self.forms.broken(formed, reply), mark.why)
 
     def _sent(self, ask: Ask) -> tuple[Rule, ...]:
         """Return the schema that a variant's replies are held to besides the forms of its case."""

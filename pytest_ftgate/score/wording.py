@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ScorerError
-from pytest_ftgate.score.content import said_label
 from pytest_ftgate.score.reader import Broken, Reader
+from pytest_ftgate.score.texts import said_label
 from pytest_ftgate.score.tongue import language_of
-from pytest_ftgate.suite.patterns import LONGEST, found
+from pytest_ftgate.suite.patterns import search
 
 __all__ = [
     "by_absence",
@@ -95,11 +94,7 @@ def by_pattern(pattern: str, folder: Path) -> Reader:
 
 
 def _matched(pattern: str, text: str) -> Broken | None:
-    try:
-        return None if found(pattern, text) else Broken("regex", f"no match for {pattern}"[:200])
-    except TimeoutError as error:
-        told = f"regex: {pattern!r} took over {LONGEST:g} s on a reply of {len(text):,} characters"
-        raise ScorerError(f"{told}; write it without repeats inside of repeats") from error
+    return None if search(pattern, text) else Broken("regex", f"no match for {pattern}"[:200])
 
 
 def by_lines(value: Mapping[str, Any], folder: Path) -> Reader:

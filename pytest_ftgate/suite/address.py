@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from pytest_ftgate.errors import Unavailable
 from pytest_ftgate.suite.model import Variant
@@ -40,4 +40,15 @@ def address(variant: Variant, environ: Mapping[str, str]) -> str | None:
         parts = urlsplit(written)
     except ValueError as error:
         raise Unavailable(f'variant "{variant.name}": no address: {error}') from error
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    clean = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    _check(variant, clean)
+    return urlunsplit(clean)
+
+
+def _check(variant: Variant, parts: SplitResult) -> None:
+    if parts.scheme not in ("http", "https"):
+        told = "the address does not begin with http:// or https://"
+        raise Unavailable(f'variant "{variant.name}": {told}')
+    if variant.provider == "anthropic" and parts.path.rstrip("/").endswith("/v1"):
+        told = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
+        raise Unavailable(f'variant "{variant.name}": {told}')

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
-from pytest_ftgate.suite.expected import unfit
+from pytest_ftgate.suite.expected import score_fault, unfit
 from pytest_ftgate.suite.faults import folded, keys_of, sentence
 from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
 from pytest_ftgate.suite.rows import Row, rows
 from pytest_ftgate.suite.rules import Rule, function_fault
+from pytest_ftgate.suite.scores import read_score
 from pytest_ftgate.suite.source import Source
 
 __all__ = ["skill_cases", "to_cases"]
@@ -67,22 +68,25 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
     # A file that a case names lies beside the file of the case.
     beside = replace(source, path=row.path)
     form = tuple(read_format(beside, rule, lambda *_: row.line) for rule in declared.format or ())
+    score = read_score(beside, declared.score, row.line) if declared.score else reply.score
     where = f"{source.name(row.path)}:{row.line}"
-    return _made(declared, where, form or reply.format, reply)
+    return _made(declared, where, score, form or reply.format)
 
 
 def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     for key in case.model_fields_set:
         if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
             return f"{key} is not available yet; remove it"
-    if case.must_pass and case.expected is None and (case.score or reply.score).kind != "python":
+    score: Rule = case.score or reply.score
+    if case.must_pass and case.expected is None and not score.unaided:
         return "must_pass needs expected: without it no reply is wrong"
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
         return 'a case has "input" or "messages", not both; put the input into the messages'
-    score: Rule = case.score or reply.score
-    return unfit(case.expected, score, case.format or reply.format)
+    form = case.format or reply.format
+    own = score_fault(case.score, form) if case.score else None
+    return own or unfit(case.expected, score, form)
 
 
 def _absent(case: DeclaredCase, folder: Path) -> str | None:
@@ -94,7 +98,7 @@ def _absent(case: DeclaredCase, folder: Path) -> str | None:
     return None
 
 
-def _made(case: DeclaredCase, where: str, form: tuple[Rule, ...], reply: ReplyRules) -> Case:
+def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -> Case:
     messages = tuple((m.role, m.content) for m in case.messages)
     return Case(
         id=case.id or digest([case.input, messages, case.vars])[:8],
@@ -105,7 +109,7 @@ def _made(case: DeclaredCase, where: str, form: tuple[Rule, ...], reply: ReplyRu
         expected=case.expected,
         tags=case.tags,
         group=case.group,
-        score=case.score or reply.score,
+        score=score,
         format=form,
         max_tokens=case.max_tokens,
         skill=case.skill,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StrictBool, Tag
 
 from pytest_ftgate.suite.formats import Format
-from pytest_ftgate.suite.rules import Expected, Score
+from pytest_ftgate.suite.scores import Expected, Score
 
 __all__ = [
     "BRANCHES",
@@ -18,9 +18,11 @@ __all__ = [
     "Count",
     "DeclaredAccuracy",
     "DeclaredCase",
+    "DeclaredCost",
     "DeclaredExamples",
     "DeclaredForgetting",
     "DeclaredGates",
+    "DeclaredLatency",
     "DeclaredRate",
     "DeclaredReply",
     "DeclaredRetrieve",
@@ -29,6 +31,7 @@ __all__ = [
     "Margin",
     "Message",
     "Number",
+    "Positive",
     "Share",
 ]
 
@@ -36,6 +39,7 @@ Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Number = Annotated[float, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0)]
 
 #: Keys that are part of the suite file but whose work is not built yet.
 LATER: dict[str, JsonValue] = {"later": True}
@@ -150,6 +154,7 @@ class DeclaredVariant(_Declared):
     stop: tuple[str, ...] = ()
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     thinking: dict[str, JsonValue] | None = None
+    batch: StrictBool = False
     # answers that are not asked of a model
     function: str | None = None
     replies: str | None = None
@@ -159,12 +164,11 @@ class DeclaredVariant(_Declared):
     context: Count | None = None
     # a provider from elsewhere
     options: dict[str, JsonValue] = Field(default_factory=dict)
-    # money and batches
-    usd_per_1m_input: Number | None = _later()
-    usd_per_1m_output: Number | None = _later()
-    usd_per_1k: Number | None = _later()
-    price_model: str | None = _later()
-    batch: StrictBool | None = _later()
+    # money
+    usd_per_1m_input: Number | None = None
+    usd_per_1m_output: Number | None = None
+    usd_per_1k: Number | None = None
+    price_model: str | None = None
 
 
 class DeclaredRate(_Declared):
@@ -196,14 +200,29 @@ class DeclaredForgetting(_Declared):
     margins: Any = _later()
 
 
+class DeclaredCost(_Declared):
+    """The cost gate: what calls may cost, or how much more than the baseline's."""
+
+    max_usd_per_1k: Positive | None = None
+    max_rise: Positive | None = None
+
+
+class DeclaredLatency(_Declared):
+    """The latency gate: how long replies may take, or how much longer than the baseline's."""
+
+    max_p50_ms: Positive | None = None
+    max_p95_ms: Positive | None = None
+    max_rise: Positive | None = None
+
+
 class DeclaredGates(_Declared):
     """The rules of the suite, one for each kind."""
 
     accuracy: DeclaredAccuracy | None = None
     format: DeclaredRate | None = None
     forgetting: DeclaredForgetting | None = None
-    cost: Any = _later()
-    latency: Any = _later()
+    cost: DeclaredCost | None = None
+    latency: DeclaredLatency | None = None
     data: Any = _later()
 
 

@@ -9,18 +9,23 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declared import (
     DeclaredAccuracy,
+    DeclaredCost,
     DeclaredForgetting,
+    DeclaredLatency,
     DeclaredRate,
     DeclaredSuite,
 )
 from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, ReplyRules
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.spending import CostGate, LatencyGate
 from pytest_ftgate.suite.yaml import Document
 
 __all__ = ["resolve_gates"]
 
 #: The drop that a gate allows where it names neither a floor nor a drop.
 _DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
+#: What a limit on what replies take looks like.
+_LIMITS = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
 
 def resolve_gates(
@@ -46,8 +51,24 @@ def resolve_gates(
         forgetting = _forgetting_gate(source, document, wanted)
         if forgetting:
             gates["forgetting"] = forgetting
+    gates |= _spend_gates(source, document, declared)
     if not gates and not source.faults:
         source.say(document.line(("gates",)), "gates: none declared; write accuracy: {min: 0.8}")
+    return gates
+
+
+def _spend_gates(source: Source, document: Document, declared: DeclaredSuite) -> dict[str, Gate]:
+    """Return the gates on what replies take; one without a limit is noted."""
+    written, gates = document.value["gates"], dict[str, Gate]()
+    made: dict[str, type[CostGate | LatencyGate]] = {"cost": CostGate, "latency": LatencyGate}
+    for kind, gate in made.items():
+        own: DeclaredCost | DeclaredLatency | None = getattr(declared.gates, kind)
+        limits = own.model_dump() if own else {}
+        line = document.line(("gates", kind))
+        if any(limit is not None for limit in limits.values()):
+            gates[kind] = gate(line=line, **limits)
+        elif kind in written and not written[kind]:
+            source.say(line, f"{kind}: no limit is declared; write {_LIMITS[kind]}")
     return gates
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
+from pytest_ftgate.suite.expected import score_fault, unmet
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.json_schema import read_format
@@ -19,7 +20,10 @@ from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rows import in_place, rows
 from pytest_ftgate.suite.rules import Rule, function_fault
+from pytest_ftgate.suite.scores import read_score
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.spending import CostGate
+from pytest_ftgate.suite.tariffs import unpriced
 from pytest_ftgate.suite.tools import check_called, check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
@@ -168,8 +172,11 @@ def _resolved(
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
-    line = document.line(("reply", "format"))
-    check_called(source, line, reply.format, variants.values())
+    check_called(source, document, reply.format, variants)
+    cost = gates.get("cost")
+    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
+    if wrong:
+        source.say(cost.line if cost else 0, f"cost: {wrong}")
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
@@ -207,8 +214,12 @@ def _reply(source: Source, document: Document, declared: DeclaredSuite) -> Reply
     usual = "choice" if labelled else "exact"
     # Where the score was wrong, and said, the cases are not held to the usual one.
     wrong = declared.reply.score is None and ("reply", "score") in document.lines
-    score = declared.reply.score or Rule("python" if wrong else usual)
-    named = [("score", score, document.line(("reply", "score")))]
+    line = document.line(("reply", "score"))
+    score = read_score(source, declared.reply.score or Rule("python" if wrong else usual), line)
+    strange = score_fault(score, rules)
+    if strange:
+        source.say(line, f"reply.score: {strange}")
+    named = [("score", score, line)]
     named += [("format", r, _format_line(document, i, r.kind)) for i, r in enumerate(rules)]
     for key, rule, line in named:
         fault = function_fault(rule, source.path.parent)
@@ -237,5 +248,8 @@ def _cases(
     cases = to_cases(source, found, reply)
     if not cases and len(source.faults) == before:
         source.say(line, "there are no cases")
+    unknown = unmet(reply.score, cases) if len(source.faults) == before else None
+    if unknown:
+        source.say(document.line(("reply", "score")), f"reply.score: {unknown}")
     check_user(source, document.line(("user",)), "user", declared.user, cases)
     return cases

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_ftgate.suite.prices import Tariff
+from pytest_ftgate.suite.spending import SpendGate
 
 if TYPE_CHECKING:
     # The rules need pydantic; a plugin's provider names replies and calls wherever pytest starts.
@@ -28,7 +31,7 @@ __all__ = [
     "digest",
 ]
 
-#: A mapping is the call of a tool: its name, and arguments that it must have.
+#: A mapping is the call of a tool, or the fields of a JSON object.
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 #: (role, content)
 Turn = tuple[str, str]
@@ -74,7 +77,7 @@ class Case:
     @property
     def marked(self) -> bool:
         """Whether a reply to it can be right or wrong."""
-        return self.expected is not None or self.score.kind == "python"
+        return self.expected is not None or self.score.unaided
 
     @property
     def yardstick(self) -> str:
@@ -130,6 +133,8 @@ class Variant:
         served_model: what the server calls the model in its replies, where not by *model*.
         api_version: the version of the API to ask for, where not the SDK's own.
         options: settings that only a provider from elsewhere knows.
+        batch: its cases are asked together, at half the price, and answered within a day.
+        tariff: what its calls cost.
         line: the line of the suite file that begins it.
     """
 
@@ -147,6 +152,7 @@ class Variant:
     retrieve: Retrieve | None = None
     tools: tuple[str, ...] = ()
     max_turns: int = 8
+    batch: bool = False
     served_model: str | None = None
     gated: bool = True
     base_url: str | None = None
@@ -163,6 +169,7 @@ class Variant:
     replies: Path | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    tariff: Tariff = field(default_factory=Tariff)
 
     @property
     def tuned(self) -> bool:
@@ -204,6 +211,11 @@ class RateGate:
     stop_early: bool = False
     settle: int | None = None
 
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the baseline too."""
+        return self.max_drop is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgettingGate:
@@ -213,9 +225,11 @@ class ForgettingGate:
     line: int
     cases: tuple[Case, ...]
     max_drop: float
+    #: It always looks at the base too.
+    compares: ClassVar[bool] = True
 
 
-Gate = RateGate | ForgettingGate
+Gate = RateGate | ForgettingGate | SpendGate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,7 +254,20 @@ class Suite:
     @property
     def accepted_path(self) -> Path:
         """Where the accepted record lies: beside the suite."""
-        return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + ".accepted.json")
+        return self._beside(".accepted.json")
+
+    @property
+    def replies_path(self) -> Path:
+        """Where committed replies lie: beside the suite."""
+        return self._beside(".replies.jsonl")
+
+    @property
+    def files_of_replies(self) -> tuple[Path, ...]:
+        """The files that recorded variants name."""
+        return tuple(one.replies for one in self.variants.values() if one.replies)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + suffix)
 
     def gates_of(self, variant: Variant) -> tuple[Gate, ...]:
         """Return the gates that judge *variant*; forgetting needs a base to compare with."""

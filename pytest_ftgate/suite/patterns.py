@@ -1,36 +1,32 @@
-"""Regular expressions of an author's own: compiled once, and never left to run for long."""
+"""Patterns of an author: whether they are any, and looked for without hanging on a reply."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
-__all__ = ["LONGEST", "compiled", "found", "pattern_fault"]
+from pytest_ftgate.errors import ScorerError
 
-#: Seconds after which a search is given up. An honest pattern reads a megabyte in a tenth of it.
-LONGEST = 1.0
+if TYPE_CHECKING:
+    from regex import Match, Pattern
 
+__all__ = ["pattern_fault", "search"]
 
-@lru_cache(maxsize=4096)
-def compiled(pattern: str) -> Any:
-    """Return *pattern* compiled.
-
-    Raises:
-        regex.error: it is none.
-    """
-    # Not re: a search of its cannot be given up, and some patterns take longer than a life.
-    import regex
-
-    return regex.compile(pattern)
+#: Seconds that a pattern may take on one text; a usual one takes microseconds.
+_LIMIT = 1.0
 
 
-def found(pattern: str, text: str) -> bool:
-    """Tell whether *pattern* is found anywhere in *text*.
+def search(pattern: str, text: str) -> Match[str] | None:
+    """Return where *pattern* is found first in *text*, or None where it is not.
 
     Raises:
-        TimeoutError: the search took longer than *LONGEST*.
+        ScorerError: it took longer than a second, as a pattern that repeats a repetition may.
     """
-    return compiled(pattern).search(text, timeout=LONGEST) is not None
+    try:
+        return _compiled(pattern).search(text, timeout=_LIMIT)
+    except TimeoutError as error:
+        told = f"{pattern!r} took longer than {_LIMIT:g} s on a reply"
+        raise ScorerError(f"{told}; write it without a repetition inside another") from error
 
 
 def pattern_fault(pattern: str) -> str | None:
@@ -38,7 +34,15 @@ def pattern_fault(pattern: str) -> str | None:
     import regex
 
     try:
-        compiled(pattern)
-    except (regex.error, RecursionError, OverflowError) as error:
+        _compiled(pattern)
+    except (regex.error, OverflowError, RecursionError) as error:
         return f"{pattern!r} is not a pattern: {error}"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> Pattern[str]:
+    # The standard library's engine has no limit of time.
+    import regex
+
+    return regex.compile(pattern)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pytest_ftgate.suite.declared import DeclaredVariant
 
-__all__ = ["HOSTED", "PROVIDERS", "UNASKED", "misplaced", "understands"]
+__all__ = ["HOSTED", "LOCAL", "PROVIDERS", "UNASKED", "misplaced", "understands"]
 
 #: provider -> the keys that it cannot do without
 PROVIDERS: Mapping[str, tuple[str, ...]] = {
@@ -20,6 +20,8 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
 }
 #: Providers that answer a case without a prompt.
 UNASKED = ("classical", "python", "recorded")
+#: Providers whose model, if any, runs on this machine.
+LOCAL = ("classical", "llamacpp", "python")
 #: Providers that ask a server.
 HOSTED = ("anthropic", "bedrock", "openai-compatible")
 
@@ -29,6 +31,8 @@ _PROMPTED = (
     *("max_tokens", "stop", "temperature", "top_p"),
 )
 _ADDRESS = ("base_url", "base_url_env", "served_model")
+#: Prices that need to know how many tokens a reply took.
+_BY_TOKENS = ("usd_per_1m_input", "usd_per_1m_output", "price_model")
 #: Keys that only some of the package's providers understand: elsewhere they would be ignored.
 _ONLY: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_PROMPTED, _MODELS),
@@ -38,13 +42,15 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "effort": HOSTED,
     "thinking": ("anthropic", "bedrock"),
     "api_version": ("anthropic", "bedrock"),
+    "batch": ("anthropic",),
     "api_key_env": ("anthropic", "openai-compatible"),
     "function": ("python",),
     "replies": ("recorded",),
+    **dict.fromkeys(_BY_TOKENS, (*_MODELS, "recorded")),
     "options": (),
 }
 #: Keys that say nothing to a provider from elsewhere.
-_OURS = ("adapter", "scale", "slots", "threads", "context", "function", "replies")
+_OURS = ("adapter", "scale", "slots", "threads", "context", "function", "replies", "batch")
 
 
 def understands(provider: str | None, key: str) -> bool:

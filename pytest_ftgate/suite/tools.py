@@ -14,6 +14,7 @@ from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.place import Place
 from pytest_ftgate.suite.rules import Rule
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.yaml import Document
 
 __all__ = ["NONE", "check_called", "check_expected", "check_tools"]
 
@@ -63,18 +64,20 @@ def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str,
 
 
 def check_called(
-    source: Source, line: int, rules: Iterable[Rule], variants: Iterable[Variant]
+    source: Source, document: Document, rules: Iterable[Rule], variants: Mapping[str, Variant]
 ) -> None:
     """Note each tool that the format of every reply calls for, and that no variant has."""
-    known = {tool.partition(":")[2] for one in variants for tool in one.tools}
+    known = {tool.partition(":")[2] for one in variants.values() for tool in one.tools}
     for rule in rules:
         if rule.kind == "tool_call" and rule.value["name"] not in known:
             name = rule.value["name"]
             near = did_you_mean(name, known) or "; give it to one under tools"
+            line = document.line(("reply", "format"))
             source.say(line, f'tool_call: "{name}" is a tool of no variant{near}')
 
 
 def _expected(case: Case) -> Iterator[str]:
-    if case.score.kind == "tool_call" and case.expected is not None:
+    called = any(rule.kind == "tool_call" for rule in case.score.parts)
+    if called and case.expected is not None:
         answers = case.expected if isinstance(case.expected, list) else [case.expected]
         yield from (one["name"] if isinstance(one, Mapping) else str(one) for one in answers)

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.suite.batch import check_batch
 from pytest_ftgate.suite.declared import DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, ReplyRules, Variant
@@ -19,6 +20,7 @@ from pytest_ftgate.suite.providers import HOSTED, PROVIDERS, UNASKED, misplaced,
 from pytest_ftgate.suite.retrieve import retrieve_of
 from pytest_ftgate.suite.shots import shots_of
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.tariffs import inherited, tariff_of
 from pytest_ftgate.suite.tools import check_tools
 from pytest_ftgate.suite.training import training_rows
 from pytest_ftgate.suite.yaml import Document
@@ -26,11 +28,13 @@ from pytest_ftgate.suite.yaml import Document
 __all__ = ["resolve_variants"]
 
 _SAMPLING = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
+#: How a GGUF file begins.
+_GGUF = b"GGUF"
 _RUNTIME = ("slots", "threads", "context")
 #: Keys that a variant keeps as they were written.
 _PLAIN = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("base", "max_tokens", "function", "options", "tools"),
+    *("base", "max_tokens", "function", "options", "tools", "batch"),
 )
 
 
@@ -109,12 +113,13 @@ class _Resolving:
             similar=similar,
             **self.constraint(merged),
             retrieve=retrieve_of(place, merged, (system, user), self.cases),
-            adapter=place.file(merged.adapter, "adapter", anywhere=True),
+            adapter=self.adapter(merged),
             training_data=self.training(merged),
             sampling=_picked(merged, _SAMPLING),
             replies=place.file(merged.replies, "replies"),
             runtime=_picked(merged, _RUNTIME),
             max_turns=merged.max_turns or 8,
+            tariff=tariff_of(place, merged),
             **{key: getattr(merged, key) for key in _PLAIN},
         )
 
@@ -132,6 +137,7 @@ class _Resolving:
         keys: dict[str, Any] = {}
         for link in reversed(chain):
             own = self.declared.variants[link].model_dump(by_alias=True, exclude_unset=True)
+            keys = inherited(keys, own)
             # Whether it is gated is a fact of the variant itself, not of how it answers.
             keys.update(
                 own if link == self.name else {k: v for k, v in own.items() if k != "gated"}
@@ -181,6 +187,7 @@ class _Resolving:
             self.say(key, message)
         self.check_tuned(merged)
         check_tools(self.place, merged)
+        check_batch(self.place, merged)
         return not absent
 
     def check_function(self, provider: str) -> None:
@@ -236,6 +243,13 @@ class _Resolving:
             near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
             say(number, f'no case has "{name}"{near}', path)
 
+    def adapter(self, merged: DeclaredVariant) -> Path | None:
+        path = self.place.file(merged.adapter, "adapter", anywhere=True)
+        if path is not None and not _begins(path, _GGUF):
+            told = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
+            self.say("adapter", f"adapter: {merged.adapter} {told}")
+        return path
+
     def constraint(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return what the provider is asked to hold replies to: the suite's format, or a file."""
         wanted = merged.response_schema
@@ -248,6 +262,11 @@ class _Resolving:
             needed = f"response_schema needs a reply.format of {' or '.join(known)}"
             self.say("response_schema", f"{needed} with provider {merged.provider}")
         return {"constrained": bool(wanted)}
+
+
+def _begins(path: Path, how: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(how)) == how
 
 
 def _picked(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scripted import Scripted
 
+from pytest_ftgate.ask import engine as module
+from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.plan.call import Call
 from pytest_ftgate.suite.model import digest
 
@@ -35,8 +39,10 @@ def call() -> Callable[..., Call]:
 
 @pytest.fixture
 def open_ledger(tmp_path, request) -> Callable[..., Ledger]:
-    def opened(run: str = "run-1", path: Path = tmp_path / "replies.sqlite") -> Ledger:
-        ledger = Ledger(path, run=run, clock=time.time)
+    def opened(
+        run: str = "run-1", path: Path = tmp_path / "replies.sqlite", clock=time.time, **options
+    ) -> Ledger:
+        ledger = Ledger(path, run=run, clock=clock, **options)
         request.addfinalizer(ledger.close)
         return ledger
 
@@ -46,6 +52,43 @@ def open_ledger(tmp_path, request) -> Callable[..., Ledger]:
 @pytest.fixture
 def ledger(open_ledger) -> Ledger:
     return open_ledger()
+
+
+@pytest.fixture
+def providers(monkeypatch) -> dict[str, Scripted]:
+    """Stand in for the providers, by the name of the model; one that is missing cannot open."""
+    known = {"m": Scripted(), "n": Scripted()}
+    monkeypatch.setattr(module, "open_provider", lambda calls, *rest: known[calls[0].model])
+    return known
+
+
+@pytest.fixture
+def pauses(monkeypatch) -> list[tuple[int, float | None]]:
+    """Shorten the pauses between attempts, and note what they were made from."""
+    made: list[tuple[int, float | None]] = []
+
+    def pause(self, attempt, asked_for):
+        made.append((attempt, asked_for))
+        return 0.001
+
+    monkeypatch.setattr(Patience, "_pause", pause)
+    return made
+
+
+@pytest.fixture
+def start(open_ledger, providers, pauses, request):
+    def started(run: str = "run-1", **options) -> Engine:
+        engine = Engine(open_ledger(run), {}, **options)
+
+        def end() -> None:
+            for provider in providers.values():
+                provider.open.set()
+            engine.close()
+
+        request.addfinalizer(end)
+        return engine
+
+    return started
 
 
 @pytest.fixture

@@ -140,13 +140,15 @@ def test_only_text_blocks_are_the_text(asked, api):
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
 def test_trouble_that_passes_is_worth_another_call(asked, api, status):
     api.error(status, "trouble")
-    with pytest.raises(Transient, match=str(status)):
+    with pytest.raises(Transient, match=str(status)) as caught:
         asked()
+    assert caught.value.limited is (status in (429, 503, 529))
     assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
+    ("header", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("Wed, 21 Oct 2026 07:28:00 GMT", 0.0), ("soon", None)],
 )
 def test_the_wait_that_the_server_asks_for_is_handed_on(asked, api, header, seconds):
     api.error(429, "rate_limit_error", retry_after=header)
@@ -166,6 +168,26 @@ def test_a_spend_limit_denies_the_variant_although_its_status_is_that_of_overloa
     api.error(429, "rate_limit_error", code="enforced_spend_limit_reached", retry_after="1")
     with pytest.raises(Denied, match="429"):
         asked()
+
+
+def test_a_spend_limit_that_the_user_set_denies_the_variant(asked, api):
+    api.error(400, "invalid_request_error: You have reached your specified API usage limits")
+    with pytest.raises(Denied, match="usage limits"):
+        asked()
+
+
+def test_what_is_left_of_a_rate_limit_is_handed_on(to_api, api):
+    left = {"anthropic-ratelimit-requests-remaining": "3"}
+
+    async def ask():
+        provider = open_provider([to_api("a")], ENVIRON)
+        await provider.ask(to_api("a"))
+        await provider.close()
+        return provider.limits
+
+    api.message()
+    api.queued[0].headers.update(left)
+    assert left.items() <= dict(asyncio.run(ask())).items()
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])

@@ -130,9 +130,12 @@ def kept() -> dict[str, Reply]:
 def talk(agent, kept):
     """Let a scripted model talk until it has answered."""
 
+    def keep(turn, reply) -> None:
+        kept[turn.fingerprint] = reply
+
     def talk(*script, **changes) -> tuple[Reply, Model]:
         model = Model(*script)
-        reply = asyncio.run(converse(replace(agent, **changes), model.ask, kept.__setitem__))
+        reply = asyncio.run(converse(replace(agent, **changes), model.ask, keep))
         return reply, model
 
     return talk
@@ -195,7 +198,7 @@ def test_a_model_that_never_answers_is_asked_as_often_as_it_may_be(talk, most):
     reply, model = talk(*[wants(("nothing", {}))] * most, max_turns=most)
 
     assert (len(model.asked), reply.stop) == (most, "tool")
-    assert [use.result for use in reply.tool_calls] == ["null"] * (most - 1) + [""]
+    assert [use.result for use in reply.tool_calls] == ["null"] * (most - 1) + [None]
 
 
 def test_the_whole_reply_survives_the_way_to_disk(talk):
@@ -381,7 +384,7 @@ def test_a_run_that_ends_between_two_turns_asks_no_further_one(start, agent, soo
     (tmp_path / "go").touch()
     ending.result(20)
 
-    ended = engine._futures[waiting.fingerprint].result(0)
+    ended = engine._answers.get(waiting.fingerprint)
     assert (type(ended), len(model.asked)) == (ReplyError, 1)
     assert str(ended) == "the run ended between two turns of this call"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
+from scripted import Scripted, outcome, trouble
 
 from pytest_ftgate.ask import engine as module
 from pytest_ftgate.ask.engine import Engine
@@ -19,6 +19,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import (
     Denied,
     LedgerError,
+    OutOfBudget,
     Refused,
     ReplyError,
     Transient,
@@ -30,98 +31,18 @@ import sys, time
 from pathlib import Path
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.plan.call import Call
+call = Call(fingerprint=sys.argv[3], provider="python", model="", messages=(), max_tokens=1,
+    sampling={})
 ledger = Ledger(Path(sys.argv[1]), run=sys.argv[2], clock=time.time)
 print(ledger.claim(sys.argv[3]), flush=True)
 if sys.stdin.readline() == "keep\\n":
-    ledger.keep(sys.argv[3], Reply(text="theirs"))
+    ledger.keep(call, Reply(text="theirs"))
 else:
     ledger.release(sys.argv[3])
 print("done", flush=True)
 sys.stdin.readline()
 """
-
-
-class Scripted:
-    """A provider that answers with the call's own text, unless a test says what happens."""
-
-    def __init__(self, happens: Callable | None = None, concurrency: int = 4) -> None:
-        self.concurrency, self.happens = concurrency, happens
-        self.asked: list[str] = []
-        self.at_once = self.most_at_once = 0
-        self.closed = 0
-        self.open = threading.Event()
-        self.open.set()
-
-    async def ask(self, call) -> Reply:
-        text = call.messages[0][1]
-        self.asked.append(text)
-        self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
-        try:
-            await asyncio.to_thread(self.open.wait, 20)
-            await asyncio.sleep(0)
-            said = self.happens(text, self.asked.count(text)) if self.happens else text
-        finally:
-            self.at_once -= 1
-        return Reply(text=said)
-
-    def serves(self, call) -> bool:
-        return True
-
-    async def close(self) -> None:
-        self.closed += 1
-
-
-@pytest.fixture
-def providers(monkeypatch) -> dict[str, Scripted]:
-    """Stand in for the providers, by the name of the model; one that is missing cannot open."""
-    known = {"m": Scripted(), "n": Scripted()}
-    monkeypatch.setattr(module, "open_provider", lambda calls, *rest: known[calls[0].model])
-    return known
-
-
-@pytest.fixture
-def pauses(monkeypatch) -> list[tuple[int, float | None]]:
-    """Shorten the pauses between attempts, and note what they were made from."""
-    made: list[tuple[int, float | None]] = []
-
-    def pause(self, attempt, asked_for):
-        made.append((attempt, asked_for))
-        return 0.001
-
-    monkeypatch.setattr(Patience, "_pause", pause)
-    return made
-
-
-@pytest.fixture
-def start(open_ledger, providers, pauses, request):
-    def started(run: str = "run-1", **options) -> Engine:
-        engine = Engine(open_ledger(run), {}, **options)
-
-        def end() -> None:
-            for provider in providers.values():
-                provider.open.set()
-            engine.close()
-
-        request.addfinalizer(end)
-        return engine
-
-    return started
-
-
-def outcome(answers, calls) -> list:
-    return [getattr(answers[call.fingerprint], "text", answers[call.fingerprint]) for call in calls]
-
-
-def trouble(error: Exception, times: int = 1_000_000) -> Callable[[str, int], str]:
-    """Raise *error* on the first asks of a text, then answer."""
-
-    def happens(text: str, ask: int) -> str:
-        if ask <= times:
-            raise error
-        return text
-
-    return happens
 
 
 # What is asked, and in which order
@@ -186,7 +107,7 @@ def test_calls_handed_in_the_moment_the_last_one_is_answered_are_answered(start,
     engine = start()
     for i in range(300):
         engine.submit([call(str(i))])
-        assert engine._futures[call(str(i)).fingerprint].result(20) == Reply(text=str(i))
+        assert outcome(engine.wait([call(str(i))]), [call(str(i))]) == [str(i)]
 
 
 def test_progress_tells_what_became_of_the_calls(start, call, providers):
@@ -334,7 +255,10 @@ def test_a_ledger_that_breaks_while_looking_is_told_to_every_call(start, call):
         assert [type(answer) for answer in answers] == [LedgerError] * 2
 
 
-def test_a_ledger_that_breaks_while_keeping_is_told_to_the_call(start, call, providers):
+def test_a_ledger_that_breaks_while_keeping_is_told_to_the_call(
+    start, call, providers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     engine = start()
 
     def happens(text, ask):
@@ -419,10 +343,11 @@ def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     calls = [call("a"), call("b")]
     engine.submit(calls)
     engine.wait(calls[1:])
-    assert not engine._futures[call("a").fingerprint].done()
+    assert not engine._answers.get(call("a").fingerprint)
     say(process, "keep")
     assert outcome(engine.wait(calls), calls) == ["theirs", "b"]
     assert providers["m"].asked == ["b"]
+    assert (engine.progress.reused, engine.progress.asked) == (1, 1)
 
 
 def test_a_call_that_another_process_gave_up_is_asked(start, call, providers, other_process):
@@ -492,14 +417,80 @@ def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
     soon(lambda: provider.at_once == 2)
     closing = threading.Thread(target=engine.close)
     closing.start()
-    soon(engine._futures[calls[3].fingerprint].done)
+    soon(lambda: engine._answers.get(calls[3].fingerprint) is not None)
     provider.open.set()
     closing.join(20)
-    ended = [engine._futures[c.fingerprint].result(0) for c in calls]
+    ended = [engine._answers.get(c.fingerprint) for c in calls]
     assert [type(answer) for answer in ended] == [Reply, Reply, ReplyError, ReplyError]
     assert str(ended[3]) == "the run ended before this call was sent"
     assert len(open_ledger("reader").replies(c.fingerprint for c in calls)) == 2
     assert (provider.asked, provider.closed) == (["a", "b"], 1)
+
+
+# Budgets
+
+
+class Allowance:
+    """A budget of so many requests."""
+
+    def __init__(self, requests: int) -> None:
+        self.left, self.counted = requests, list[str]()
+
+    def check(self) -> str | None:
+        self.left -= 1
+        return None if self.left >= 0 else "the money is gone"
+
+    def count(self, call, reply) -> None:
+        self.counted.append(reply.text)
+
+
+def test_a_budget_stops_what_was_not_sent_and_keeps_what_was_paid_for(start, call, providers):
+    calls = [call(text) for text in "abcd"]
+    first = start(budget=Allowance(2), concurrency=1)
+
+    answers = first.wait(calls)
+    first.close()
+
+    assert [type(one) for one in answers.values()] == [Reply, Reply, OutOfBudget, OutOfBudget]
+    assert str(answers[calls[3].fingerprint]) == "the money is gone"
+    # The next run goes on where this one stopped.
+    assert outcome(start("run-2").wait(calls), calls) == list("abcd")
+    assert providers["m"].asked == list("abcd")
+
+
+def test_a_budget_counts_each_reply_that_was_sent_for_and_no_other(start, call, providers):
+    providers["m"].happens = trouble(Refused("no"), times=1)
+    allowance = Allowance(9)
+
+    start(budget=allowance, concurrency=1).wait([call("a"), call("a"), call("b", model="n")])
+
+    assert allowance.counted == ["b"]
+
+
+def test_what_the_ledger_has_needs_no_budget(start, call):
+    first = start()
+    first.wait([call("a")])
+    first.close()
+
+    answers = start("run-2", budget=Allowance(0)).wait([call("a")])
+
+    assert outcome(answers, [call("a")]) == ["a"]
+
+
+def test_it_is_known_what_is_in_flight_and_how_much_was_at_most(start, call, providers, soon):
+    providers["m"].open.clear()
+    engine, calls = start(concurrency=3), [call(text) for text in "abcde"]
+    engine.submit(calls)
+    soon(lambda: engine.progress.flying == 3)
+    flying = {one.fingerprint for one in engine.flying()}
+    providers["m"].open.set()
+    engine.wait(calls)
+
+    assert flying == {one.fingerprint for one in calls[:3]}
+    assert (engine.progress.flying, engine.progress.peak) == (0, 3)
+
+
+# Closing
 
 
 def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, monkeypatch):
@@ -511,7 +502,7 @@ def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, mon
     started = time.monotonic()
     engine.close()
     assert time.monotonic() - started < 10
-    answer = engine._futures[call("a").fingerprint].result(0)
+    answer = engine._answers.get(call("a").fingerprint)
     assert str(answer) == "no reply in 1 attempts; last: busy"
 
 
@@ -521,7 +512,7 @@ def test_closing_does_not_wait_for_another_process(start, call, other_process):
     engine.submit([call("a"), call("b")])
     engine.wait([call("b")])
     engine.close()
-    answer = engine._futures[call("a").fingerprint].result(0)
+    answer = engine._answers.get(call("a").fingerprint)
     assert str(answer) == "the run ended while another process was asking this call"
 
 

@@ -1,4 +1,4 @@
-"""OpenAI's SDK against chat completions on loopback, and against llama.cpp's own server."""
+"""Chat completions on loopback, with every trouble that a server can make."""
 
 from __future__ import annotations
 
@@ -137,6 +137,66 @@ def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(made, api):
     assert [reply.unsent for reply in replies] == [("temperature",), ("temperature",)]
 
 
+def test_calls_that_were_in_flight_when_a_setting_was_refused_are_asked_again_without_it(made, api):
+    calls = [made(f"{n}", sampling={"temperature": 0.5}) for n in range(8)]
+    for _ in calls:
+        api.error(400, "temperature is not supported with this model")
+
+    async def ask() -> list[Reply]:
+        provider = open_provider(calls, ENVIRON)
+        try:
+            return await asyncio.gather(*map(provider.ask, calls))
+        finally:
+            await provider.close()
+
+    replies = asyncio.run(ask())
+
+    assert [reply.text for reply in replies] == ["ok"] * 8
+    assert {reply.unsent for reply in replies} == {("temperature",)}
+
+
+def test_a_call_of_a_tool_that_was_cut_off_is_not_run(asked, api):
+    function = {"name": "look", "arguments": ""}
+    call = {"id": "c", "type": "function", "function": function}
+    api.completion(None, "length", message={"tool_calls": [call]})
+
+    assert asked().stop == "length"
+
+
+def test_a_forced_reply_that_was_cut_off_is_told_as_such(made, api):
+    api.error(400, "response_format is not supported")
+    function = {"name": "give_the_reply", "arguments": '{"label": "'}
+    call = {"id": "c1", "type": "function", "function": function}
+    api.completion(None, "length", message={"tool_calls": [call]})
+    (reply,) = together([made(constraint={"json_schema": SCHEMA})])
+
+    assert (reply.text, reply.stop) == ('{"label": "', "length")
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (SCHEMA, True),
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, False),
+        ({**SCHEMA, "required": []}, False),
+        ({**SCHEMA, "properties": {"label": {"type": "object"}}}, False),
+    ],
+    ids=["closed", "open", "optional", "open-within"],
+)
+def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api, schema, strict):
+    asked(constraint={"json_schema": schema})
+
+    assert api.requests[0]["response_format"]["json_schema"]["strict"] is strict
+
+
+def test_what_is_forbidden_is_this_call_alone_where_others_were_answered(made, api):
+    api.completion("fine")
+    api.error(403, "this input was flagged")
+    with pytest.raises(Refused) as caught:
+        together([made("a"), made("b")])
+    assert not isinstance(caught.value, Denied)
+
+
 def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(asked, api):
     api.error(400, "invalid_request_error: temperature must be less than 2")
     with pytest.raises(Refused, match="less than 2"):
@@ -178,7 +238,7 @@ def test_trouble_that_passes_is_worth_another_call(asked, api, status):
     api.error(status, "trouble", retry_after="7")
     with pytest.raises(Transient, match=str(status)) as caught:
         asked()
-    assert caught.value.retry_after == 7.0
+    assert (caught.value.retry_after, caught.value.limited) == (7.0, status in (429, 503))
     assert len(api.requests) == 1
 
 
@@ -194,6 +254,30 @@ def test_an_account_without_money_denies_the_variant_although_its_status_is_a_li
     api.raw(json.dumps({"error": error}).encode(), 429)
     with pytest.raises(Denied, match="quota"):
         asked()
+
+
+def test_a_quota_for_the_day_denies_the_variant_since_no_waiting_lifts_it(asked, api):
+    error = {"message": "Rate limit reached for m on requests per day (RPD)", "code": "rate_limit"}
+    api.raw(json.dumps({"error": error}).encode(), 429, **{"retry-after": "7200"})
+    with pytest.raises(Denied, match="per day"):
+        asked()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"detail": "no"}', '{"detail": "no"}'),
+        (b'{"error": "no"}', "no"),
+        (b"no", "no"),
+        (b"[1]", "[1]"),
+        (b"", ""),
+    ],
+)
+def test_an_error_in_another_shape_is_shown_as_it_came(asked, api, body, told):
+    api.raw(body, 400)
+    with pytest.raises(Refused) as caught:
+        asked()
+    assert str(caught.value) == f"400 {told}"
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -219,6 +303,36 @@ def test_a_body_that_is_no_completion_is_worth_another_call(asked, api, body):
     api.raw(body)
     with pytest.raises(Transient, match="the body"):
         asked()
+
+
+def test_what_is_no_address_denies_the_variant(asked):
+    with pytest.raises(Denied, match="localhost/v1 is no address"):
+        asked(base_url="localhost/v1")
+
+
+def test_what_is_left_of_a_rate_limit_is_handed_on(made, api):
+    left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "2s"}
+
+    async def ask():
+        provider = open_provider([made()], ENVIRON)
+        await provider.ask(made())
+        await provider.close()
+        return provider.limits
+
+    api.completion()
+    api.queued[0].headers.update(left)
+    assert left.items() <= dict(asyncio.run(ask())).items()
+
+
+def test_the_account_that_pays_is_named_at_openai_alone(made, api):
+    account = {"OPENAI_ORG_ID": "org-1", "OPENAI_PROJECT_ID": "proj-1"}
+    home = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{api.url}/v1"}
+    together([made(api_key_env=None, base_url=None)], account | home)
+    together([made()], account | ENVIRON)
+
+    names = ("openai-organization", "openai-project")
+    told = [[headers.get(name) for name in names] for headers in api.headers]
+    assert told == [["org-1", "proj-1"], [None, None]]
 
 
 def test_the_key_goes_where_the_call_says(asked, api):

@@ -176,7 +176,7 @@ def test_one_that_breaks_between_two_calls_leaves_no_gate_waiting(ask):
     answers = ask(house(serves=serves, concurrency=1))
 
     assert answers[0].text == "m: a"
-    assert str(answers[-1]) == "ZeroDivisionError: division by zero"
+    assert str(answers[-1]).endswith("ZeroDivisionError: division by zero")
 
 
 def test_one_that_cannot_close_does_not_break_the_end_of_the_run(ledger, call):

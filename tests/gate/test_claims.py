@@ -65,6 +65,18 @@ def test_what_a_server_calls_the_model_behind_an_arn_is_its_own_affair():
     )
 
 
+@pytest.mark.parametrize("region", ["us.", "eu.", "global.", ""])
+def test_at_bedrock_a_model_answers_under_its_plain_name(region):
+    declared = f"{region}anthropic.claude-3-haiku-20240307-v1:0"
+
+    assert served("claude-3-haiku-20240307", model=declared, provider="bedrock") is Outcome.PASSED
+    assert served("claude-3-opus-20240229", model=declared, provider="bedrock") is Outcome.INVALID
+
+
+def test_two_versions_of_a_fine_tune_are_two_models():
+    assert served("tickets-v8", model="tickets-v7") is Outcome.INVALID
+
+
 @pytest.mark.parametrize(
     ("parent", "outcome"),
     [("base", Outcome.PASSED), ("other", Outcome.INVALID), ("", Outcome.PASSED)],
@@ -104,6 +116,20 @@ def test_a_schema_in_force_is_not_broken_in_what_servers_promise(text, kept):
     found = holds([text], {"json_schema": SCHEMA})
 
     assert found.outcome is (Outcome.PASSED if kept else Outcome.INVALID)
+
+
+LOOSENED = {
+    "type": "object",
+    "properties": {
+        "label": {"type": "string", "not": {"pattern": "^x"}},
+        "n": {"oneOf": [{"type": "integer", "maximum": 5}, {"type": "integer", "minimum": 6}]},
+    },
+}
+
+
+def test_what_is_right_is_not_refused_for_a_bound_that_was_taken_out():
+    assert holds(['{"label": "a", "n": 3}'], {"json_schema": LOOSENED}).outcome is Outcome.PASSED
+    assert holds(['{"label": "a", "n": "b"}'], {"json_schema": LOOSENED}).outcome is Outcome.INVALID
 
 
 def test_labels_in_force_are_not_broken():
@@ -169,7 +195,7 @@ def test_nothing_is_asked_twice_where_no_seed_could_show(sampling):
 
 def test_what_was_not_taken_and_when_a_model_retires_is_said_once():
     reply = Reply(text="", unsent=("temperature",), facts={"retires": "2027-01-22"})
-    found = list(notices(*asked([reply, reply])))
+    found = list(notices(*asked([reply, reply]), ["temperature"]))
 
     assert [one.outcome for one in found] == [Outcome.INCONCLUSIVE] * 2
     assert [one.sentence for one in found] == [

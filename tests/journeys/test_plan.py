@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from contextlib import closing
+
+from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.reply import Reply
+
 #: Two variants, of which one has fifteen of the first thirty tickets wrong.
 TWO = """\
 def answer(case):
@@ -85,6 +92,54 @@ def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk
     result = desk.run("--ftgate-plan")
 
     result.stdout.fnmatch_lines(["  current *", "*gone: missing:answer: there is no module *"])
+
+
+PRICED = "{provider: anthropic, model: claude-opus-5-5, max_tokens: 100}"
+
+
+def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
+    desk.asking_suite(strong=PRICED, gates="{accuracy: {min: 0.5}}")
+
+    result = desk.run("--ftgate-plan")
+
+    # 100 calls of 4 tokens read, and at most 100 written at 20 USD a million.
+    result.stdout.fnmatch_lines(
+        [
+            "  variant * calls * in ledger * to ask * tokens * USD * time",
+            "  current * 100 * 0 * 100 * 0 k * local * ~3:20[*]",
+            "  strong * 100 * 0 * 100 * 10 k * 0.201 * ~0:12[*]",
+            "  total * 200 * 0 * 200 * 10 k * 0.201 + local * ~3:20",
+            "  [*] no reply was timed yet: taken for 2 s a call.",
+        ]
+    )
+
+
+def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
+    desk.asking_suite()
+    desk.run("-k", "nothing")
+    with closing(Ledger(desk.path(".ftgate/ledger.sqlite"), run="r", clock=time.time)) as ledger:
+        kept = Reply(text="billing", model="claude-opus-5-5", usage={"output": 3}, seconds=16.0)
+        ledger.keep("one", kept)
+    desk.asking_suite(strong=PRICED, gates="{accuracy: {min: 0.5}}")
+
+    result = desk.run("--ftgate-plan")
+
+    result.stdout.fnmatch_lines(["  strong * 100 * 0 * 100 * 1 k * 0.0072 * ~1:40"])
+
+
+def test_a_plan_without_the_list_says_how_prices_are_had(desk, monkeypatch):
+    for name in ("genai_prices", "genai_prices.data_snapshot"):
+        monkeypatch.setitem(sys.modules, name, None)
+    desk.suite_of({"strong": PRICED}, "{accuracy: {min: 0.5}}")
+
+    result = desk.run("--ftgate-plan")
+
+    result.stdout.fnmatch_lines(
+        [
+            "  strong * unpriced * ~0:12[*]",
+            '  for prices of hosted models: pip install "pytest-ftgate[[]prices]"',
+        ]
+    )
 
 
 FEW = "{provider: anthropic, model: m, examples: {from: train.jsonl, shots: 1}}"

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Step, ToolCall
-from pytest_ftgate.score.called import shown_answer, shown_use
+from pytest_ftgate.score.called import shown_expected, shown_use
 from pytest_ftgate.score.content import content
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rules import Rule
@@ -21,7 +21,7 @@ def scored(expected, *uses, stop="end"):
     """Score a reply that made *uses*, each a turn of its own."""
     steps = tuple(Step("", (ToolCall(name=name, arguments=given),)) for name, given in uses)
     case = Case(id="a", where="c:1", input="q", expected=expected, score=Rule("tool_call"))
-    return content(case, Reply(text="lookup", steps=steps, stop=stop), Path())
+    return content(case, Reply(text="lookup", steps=steps, stop=stop), Path()).value
 
 
 def call(name, **arguments):
@@ -101,4 +101,6 @@ def test_a_use_that_failed_says_so():
     [(call("f", a="b"), 'f(a="b")'), ({"name": "f"}, "f()"), ("f", "f"), ("none", "none")],
 )
 def test_an_expected_call_is_shown_in_the_form_of_a_use(answer, line):
-    assert shown_answer(answer) == line
+    case = Case(id="a", where="c:1", input="q", expected=answer, score=Rule("tool_call"))
+
+    assert shown_expected(case) == line

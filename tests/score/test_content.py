@@ -16,7 +16,7 @@ from pytest_ftgate.suite.rules import Rule
 def scored(kind, expected, text, options=None, stop="end"):
     rule = Rule(kind, None, options or {})
     case = Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=rule)
-    return content(case, Reply(text=text, stop=stop), Path())
+    return content(case, Reply(text=text, stop=stop), Path()).value
 
 
 RIGHT = [
@@ -111,7 +111,7 @@ def marked(folder, name, expected="b", text="b"):
     (folder / "content_marks.py").write_text(MARKS)
     rule = Rule("python", f"content_marks:{name}")
     case = Case(id="a", where="c.jsonl:7", input="q", expected=expected, score=rule)
-    return content(case, Reply(text=text), folder)
+    return content(case, Reply(text=text), folder).value
 
 
 @pytest.mark.parametrize(

@@ -394,7 +394,7 @@ def test_a_function_that_breaks_is_an_error_at_the_case_and_never_a_broken_form(
 @pytest.mark.parametrize("pattern", [r"^(a|a)*$", r"^(a|aa)+$", r"(.*a){20}\d"])
 def test_a_pattern_that_would_search_for_ever_is_an_error_after_a_second(pattern):
     started = time.monotonic()
-    with pytest.raises(ScorerError, match=r"took over 1 s on a reply of .* characters; write it"):
+    with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it"):
         read("a" * 5000 + "x" * 5000 + "!", Rule("regex", pattern))
 
     assert time.monotonic() - started < 30

@@ -290,7 +290,8 @@ CASE_FAULTS = [
         "",
         (
             'in a case: unknown score "exakt"; did you mean "exact"?; known: '
-            "exact, choice, contains, regex, numeric, python, tool_call"
+            "exact, choice, labels, contains, regex, numeric, similarity, code, tool_call, fields, "
+            "python"
         ),
     ),
     (

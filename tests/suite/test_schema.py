@@ -41,6 +41,8 @@ def test_the_example_suite_validates():
         "reply: {format: {choice: [a, b]}, score: choice}\n",
         "reply: {format: [{regex: a}, {json_schema: {type: object}}]}\n",
         "reply: {score: {numeric: {tolerance: 0.1}}}\n",
+        "reply: {score: {fields: {total: numeric, items: {set: true}}}}\n",
+        "reply: {score: [exact, {similarity: {by: rouge}, weight: 2}]}\n",
         "repeats: 3\nbaseline: current\nprompt: tickets.md\n",
     ],
 )
@@ -64,6 +66,8 @@ def test_cases_in_place_validate():
         MINIMAL.replace("gates:", "baseline:"),
         f"{MINIMAL}reply: {{format: {{choise: [a]}}}}\n",
         f"{MINIMAL}reply: {{score: exakt}}\n",
+        f"{MINIMAL}reply: {{score: {{numeric: {{tolerance: -1}}}}}}\n",
+        f"{MINIMAL}reply: {{score: [{{exact: {{}}, weight: 0}}]}}\n",
         f"{MINIMAL}repeats: 0\n",
     ],
 )

@@ -121,7 +121,7 @@ def test_a_tool_that_names_no_function_is_not_missed_by_cases_as_well(tmp_path):
 def test_a_call_is_expected_with_no_other_score(tmp_path, score):
     (fault,) = faults(tmp_path, LOOKUP, case="{input: a, expected: {name: b}}", score=score)
 
-    told = f"expected is a mapping, which only score: tool_call reads, not {score}"
+    told = f"expected is a mapping, which only score: tool_call and fields read, not {score}"
     assert fault == f"1: {told}"
 
 

@@ -72,7 +72,7 @@ def test_whether_it_is_gated_is_not_inherited(tmp_path):
 def test_what_only_another_provider_understands_is_not_inherited(tmp_path):
     local = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf, threads: 2, max_tokens: 5}"
     found = loaded(
-        tmp_path, [local, "two: {like: one, provider: anthropic, model: m}"], a__gguf="x"
+        tmp_path, [local, "two: {like: one, provider: anthropic, model: m}"], a__gguf="GGUF"
     )
 
     assert (found["two"].adapter, found["two"].tuned, found["two"].runtime) == (None, False, {})
@@ -148,7 +148,7 @@ FOREIGN = [
 def test_a_key_of_another_provider_is_refused_and_not_ignored(tmp_path, provider, key, value, only):
     variant = f"one: {{provider: {provider}, model: m, {key}: {value}}}"
 
-    assert faults(tmp_path, variant, a__gguf="x") == [
+    assert faults(tmp_path, variant, a__gguf="GGUF") == [
         f'4: variant "one": {key} means nothing to provider {provider}, only to {only}; remove it'
     ]
 
@@ -213,7 +213,7 @@ TUNED_FAULTS = [
         'base "m" is the model itself; name the tuned model',
     ),
     (
-        "provider: llamacpp, model: m, adapter: t.jsonl, base: n",
+        "provider: llamacpp, model: m, adapter: a.gguf, base: n",
         "base: with an adapter the base is the model without it; remove base",
     ),
     (
@@ -229,24 +229,35 @@ TUNED_FAULTS = [
 
 @pytest.mark.parametrize(("keys", "message"), TUNED_FAULTS)
 def test_a_fine_tune_that_makes_no_sense_is_refused(tmp_path, keys, message):
-    assert faults(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN) == [f'4: variant "one": {message}']
+    assert faults(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN, a__gguf="GGUF") == [
+        f'4: variant "one": {message}'
+    ]
 
 
 @pytest.mark.parametrize(
     "keys",
-    ["provider: llamacpp, model: m, adapter: t.jsonl", "provider: anthropic, model: m, base: n"],
+    ["provider: llamacpp, model: m, adapter: a.gguf", "provider: anthropic, model: m, base: n"],
 )
 def test_an_adapter_or_a_base_makes_a_variant_tuned(tmp_path, keys):
     variant = f"one: {{{keys}, training_data: t.jsonl}}"
 
-    assert loaded(tmp_path, [variant], t__jsonl=TRAIN)["one"].tuned
+    assert loaded(tmp_path, [variant], t__jsonl=TRAIN, a__gguf="GGUF")["one"].tuned
+
+
+def test_an_adapter_that_is_no_gguf_file_is_a_fault(tmp_path):
+    (fault,) = faults(
+        tmp_path, "one: {provider: llamacpp, model: m, adapter: t.jsonl}", t__jsonl="x"
+    )
+
+    told = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
+    assert fault == f'4: variant "one": adapter: t.jsonl {told}'
 
 
 def test_an_adapter_may_lie_outside_the_root_for_weights_are_not_committed(tmp_path):
     root = tmp_path / "repo"
     root.mkdir()
     adapter = tmp_path / "a.gguf"
-    adapter.write_text("x")
+    adapter.write_text("GGUF")
 
     found = loaded(root, ["one: {provider: llamacpp, model: m, adapter: ../a.gguf}"])
 
@@ -549,5 +560,4 @@ def test_every_sampling_key_reaches_the_variant(tmp_path):
 def test_every_declared_key_that_is_available_can_be_written():
     later = {n for n, f in DeclaredVariant.model_fields.items() if f.json_schema_extra}
 
-    assert {"price_model", "batch"} <= later
     assert not later & {key for keys in PROVIDERS.values() for key in keys}

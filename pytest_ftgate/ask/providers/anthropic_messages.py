@@ -6,61 +6,64 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
 import anthropic
 import httpx2
-from anthropic import AsyncAnthropic, AsyncAnthropicBedrock
+from anthropic import AsyncAnthropic, AsyncAnthropicBedrock, DefaultAioHttpClient
 from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
-from pytest_ftgate.ask.providers.block_shape import step_of, tools_of, turns_of
+from pytest_ftgate.ask.providers.block_shape import REPLY, reply_of, tools_of, turns_of
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.status import said_in, trouble
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Messages", "open_provider"]
+__all__ = ["Messages", "declared", "failing", "open_provider"]
 
-_STOPS = {
-    "end_turn": "end",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "stop_sequence": "stop",
-    "refusal": "refusal",
-    "tool_use": "tool",
-}
-#: Every call of the variant will meet these: no key, no money, no access, no such model.
-_HOPELESS = (401, 402, 403, 404)
-#: Time-outs, conflicts and rate limits pass, as every fault of the server itself does.
-_PASSING = (408, 409, 429)
+#: Seconds that a server may take to tell what it knows of its model.
+_PATIENCE = 5.0
 #: The body that the SDK hands on where it has no argument for a setting.
 _IN_BODY = ("temperature", "top_p")
 #: How the API calls what a suite calls otherwise.
 _NAMES = {"stop": "stop_sequences", "output_config": "output_format"}
-#: The tool that a reply is asked for through where a model takes no schema for replies.
-_REPLY = "give_the_reply"
 #: ARNs of models that were tuned.
 _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deployment)/")
 
 
 class Messages:
-    """One client for one address, key and model."""
+    """One client for one address, key and model.
 
-    concurrency = 16
+    Args:
+        client: the SDK's.
+        http: what it sends through.
+    """
 
-    def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
-        self._client = client
+    concurrency, most = 8, 128
+
+    def __init__(
+        self, client: AsyncAnthropic | AsyncAnthropicBedrock, http: httpx2.AsyncClient
+    ) -> None:
+        self.client, self.http = client, http
+        self.limits: Mapping[str, str] = {}
+        http.event_hooks = {"response": [self._heed]}
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
+        self._answers = False
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
 
     def serves(self, call: Call) -> bool:
         """Serve every call that comes to the same address, key and model."""
         return bool(call)
+
+    async def _heed(self, response: httpx2.Response) -> None:
+        self.limits = response.headers
 
     async def ask(self, call: Call) -> Reply:
         """Send one request; retries are the engine's work, so that it sees every failure.
@@ -70,46 +73,52 @@ class Messages:
             Refused: the request itself is wrong.
             Denied: credentials, spend limit, unknown model.
         """
-        facts = await self._told(call.model)
+        await self._told(call.model)
         while True:
-            request = _request(call, self._learned)
-            start = time.perf_counter()
+            unsent, start = self.unsent(call), time.perf_counter()
             try:
-                message = await self._created(request)
+                message = await self._created(self.request(call))
             except Refused as error:
-                if not self._learn(str(error), call):
+                if not self.learns(str(error), call, unsent):
                     raise
                 continue
-            reply = _reply(message, time.perf_counter() - start)
-            return replace(reply, facts=facts, unsent=self._learned.unsent(_declared(call)))
+            reply = await self.read(message, call, time.perf_counter() - start)
+            self._answers = True
+            return replace(reply, unsent=unsent)
 
-    def _learn(self, said: str, call: Call) -> bool:
-        sent = [key for key in _declared(call) if self._learned.takes(key)]
+    def request(self, call: Call) -> dict[str, Any]:
+        """Return what is sent for *call*, less the settings that were refused so far."""
+        return _request(call, self._learned)
+
+    def unsent(self, call: Call) -> tuple[str, ...]:
+        """Return which settings of *call* are left out of its request by now."""
+        return tuple(sorted(key for key in declared(call) if not self._learned.takes(key)))
+
+    async def read(self, message: Message, call: Call, seconds: float = 0.0) -> Reply:
+        """Return the reply that *message* brings to *call*, and what is known of its model.
+
+        Raises:
+            Transient: it is no message.
+        """
+        if not isinstance(message, Message) or message.usage is None:
+            raise Transient(f"the body is no message: {str(message)[:80]!r}")
+        return replace(reply_of(message, seconds), facts=await self._told(call.model))
+
+    def learns(self, said: str, call: Call, unsent: Collection[str]) -> bool:
+        """Take in why a request was refused; True where the next one will be another.
+
+        Args:
+            said: the server's own words.
+            call: what was asked.
+            unsent: the settings that the request left out.
+        """
+        sent = [key for key in declared(call) if key not in unsent]
         ours = [key for key, name in _NAMES.items() if name in said]
         return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
 
-    async def _created(self, request: dict[str, Any]) -> Message:
-        try:
-            message = await self._client.messages.create(**request)
-        except anthropic.APIStatusError as error:
-            raise _from_status(error) from error
-        except anthropic.APIResponseValidationError as error:
-            raise Transient(f"the body cannot be read: {error}") from error
-        # The SDK lets through what goes wrong while it reads a body.
-        except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
-            raise Transient(f"no connection: {error.__cause__ or error!r}") from error
-        except json.JSONDecodeError as error:
-            raise Transient(f"the body is cut off or no JSON: {error}") from error
-        except anthropic.AnthropicError as error:
-            raise Denied(_without_key(str(error), self._provider)) from error
-        except (TypeError, RuntimeError) as error:
-            # The SDK says with a TypeError, and for AWS with another, that it found no credentials.
-            if "authentication" in str(error) or "credentials" in str(error):
-                raise Denied(_without_key(str(error), self._provider)) from error
-            raise
-        if not isinstance(message, Message) or message.usage is None:
-            raise Transient(f"the body is no message: {str(message)[:80]!r}")
-        return message
+    async def _created(self, request: dict[str, Any]) -> Any:
+        with failing(self._provider, str(self.client.base_url), answers=self._answers):
+            return await self.client.messages.create(**request)
 
     async def _told(self, model: str) -> Mapping[str, str]:
         """Return what the server says of the model; asked once, and never a reason to fail."""
@@ -120,10 +129,10 @@ class Messages:
     async def _ask_about(self, model: str) -> Mapping[str, str]:
         known = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)
         told = {"retires": known} if known else {}
-        if not isinstance(self._client, AsyncAnthropic):
+        if not isinstance(self.client, AsyncAnthropic):
             return told
         try:
-            found = await self._client.models.retrieve(model)
+            found = await self.client.models.retrieve(model, timeout=_PATIENCE)
         except (anthropic.AnthropicError, httpx2.HTTPError, ValueError, TypeError):
             return told
         when: Any = getattr(found, "retires_at", None)
@@ -133,7 +142,39 @@ class Messages:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self.client.close()
+
+
+@contextmanager
+def failing(provider: str, address: str, *, answers: bool = False) -> Iterator[None]:
+    """Turn what the SDK raises into what this package says of it.
+
+    Args:
+        provider: of the two that are asked through this SDK.
+        address: where the request went.
+        answers: the server has answered requests like it before.
+    """
+    try:
+        yield
+    except anthropic.APIStatusError as error:
+        said, headers = said_in(error.body, error.message), error.response.headers
+        code = getattr(error, "error_code", "")
+        raise trouble(error.status_code, said, headers, code, answers=answers) from error
+    except anthropic.APIResponseValidationError as error:
+        raise Transient(f"the body cannot be read: {error}") from error
+    # The SDK lets through what goes wrong while it reads a body.
+    except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
+        raise Transient(f"no connection to {address}: {error.__cause__ or error!r}") from error
+    except json.JSONDecodeError as error:
+        told = f"the body is cut off or no JSON: {error} ({address})"
+        raise Transient(told) from error
+    except anthropic.AnthropicError as error:
+        raise Denied(_without_key(str(error), provider)) from error
+    except (TypeError, RuntimeError) as error:
+        # The SDK says with a TypeError, and for AWS with another, that it found no credentials.
+        if "authentication" in str(error) or "credentials" in str(error):
+            raise Denied(_without_key(str(error), provider)) from error
+        raise
 
 
 def _without_key(said: str, provider: str = "anthropic") -> str:
@@ -146,7 +187,8 @@ def _without_key(said: str, provider: str = "anthropic") -> str:
     )
 
 
-def _declared(call: Call) -> list[str]:
+def declared(call: Call) -> list[str]:
+    """Return the settings that *call* declares and a server may refuse."""
     return [*call.sampling, *(["output_config"] if call.constraint else [])]
 
 
@@ -181,8 +223,8 @@ def _held(call: Call, learned: Learned) -> tuple[dict[str, Any], dict[str, Any]]
     # A model that has tools of its own cannot be made to use another one.
     if learned.takes("output_config") or call.tools:
         return {"format": {"type": "json_schema", "schema": schema}}, {}
-    tool = {"name": _REPLY, "description": "Give the reply.", "input_schema": schema}
-    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": _REPLY}}
+    tool = {"name": REPLY, "description": "Give the reply.", "input_schema": schema}
+    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY}}
 
 
 def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
@@ -197,49 +239,6 @@ def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
     return {"extra_body": body | ({"anthropic_version": version} if version else {})}
 
 
-def _from_status(error: anthropic.APIStatusError) -> Exception:
-    said = f"{error.status_code} {error.message}"
-    if error.status_code in _HOPELESS or "spend_limit" in str(getattr(error, "error_code", "")):
-        return Denied(said)
-    if isinstance(error, anthropic.InternalServerError) or error.status_code in _PASSING:
-        return Transient(said, _wait(error.response.headers.get("retry-after")))
-    return Refused(said)
-
-
-def _wait(header: str | None) -> float | None:
-    try:
-        return float(header) if header else None
-    except ValueError:
-        return None
-
-
-def _reply(message: Any, seconds: float) -> Reply:
-    usage = message.usage
-    counts = {
-        "input": usage.input_tokens or 0,
-        "output": usage.output_tokens or 0,
-        "cache_read": usage.cache_read_input_tokens or 0,
-        "cache_write": usage.cache_creation_input_tokens or 0,
-    }
-    thought = getattr(usage.output_tokens_details, "thinking_tokens", None)
-    counts |= {"thinking": thought} if thought else {}
-    step = step_of(message.content)
-    text = "".join(block.text for block in message.content if block.type == "text")
-    stop = _STOPS.get(message.stop_reason or "", "end")
-    forced = [use for use in step.calls if use.name == _REPLY] if step else []
-    if forced:
-        text, stop, step = json.dumps(forced[0].arguments), "end", None
-    return Reply(
-        text=text,
-        stop=stop,
-        model=message.model,
-        usage=counts,
-        seconds=seconds,
-        request_id=getattr(message, "_request_id", None),
-        steps=(step,) if step else (),
-    )
-
-
 def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages:
     """Open a client for the address and key that *calls* name.
 
@@ -247,13 +246,16 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
         Unavailable: the variable that should hold the key is not set.
     """
     call = calls[0]
-    options: dict[str, Any] = {"max_retries": 0}
+    # On aiohttp a call takes half the processor time. To it 0 is no limit of connections: how
+    # many calls are in flight is the engine's to say.
+    http = DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0))
+    options: dict[str, Any] = {"max_retries": 0, "http_client": http}
     if call.base_url:
         options["base_url"] = call.base_url
     try:
         if call.provider == "bedrock":
-            return Messages(_bedrock(call, options, environ))
-        return Messages(AsyncAnthropic(**options, **_key(call, environ)))
+            return Messages(_bedrock(call, options, environ), http)
+        return Messages(AsyncAnthropic(**options, **_key(call, environ)), http)
     except (anthropic.AnthropicError, ValueError) as error:
         raise Unavailable(_without_key(str(error), call.provider)) from error
 
@@ -261,6 +263,8 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
 def _key(call: Call, environ: Mapping[str, str]) -> dict[str, Any]:
     if call.api_key_env is None:
         return {}
+    if not call.api_key_env:
+        return {"api_key": "none"}
     key = environ.get(call.api_key_env)
     if not key:
         raise Unavailable(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Recorded", "open_provider"]
+__all__ = ["recorded_reply"]
 
 
 @lru_cache(maxsize=16)
@@ -37,35 +36,20 @@ def _row(path: Path, number: int, line: str) -> tuple[str, Reply]:
         raise Unavailable(f"{path.name}:{number}: a recorded reply is {shape}") from error
 
 
-class Recorded:
-    """Answers a case with the replies that a file holds under its id, one for each repeat."""
+def recorded_reply(call: Call) -> Reply:
+    """Return the reply that a file holds under the id of the call's case, for its repeat.
 
-    concurrency = 64
-
-    async def ask(self, call: Call) -> Reply:
-        """Return the recorded reply.
-
-        Raises:
-            Refused: the file has none for this case.
-            Unavailable: a line of the file cannot be read.
-        """
-        path, case = call.replies, call.case
-        if path is None or case is None:
-            raise Refused("a recorded call needs a file of replies")
+    Raises:
+        Refused: the file has none for this case.
+        Unavailable: the file, or a line of it, cannot be read.
+    """
+    path, case = call.replies, call.case
+    if path is None or case is None:
+        raise Refused("a recorded call needs a file of replies")
+    try:
         replies = _read(path, path.stat().st_mtime_ns).get(case.id, [])
-        if call.repeat >= len(replies):
-            raise Refused(f'{path.name} has no reply for case "{case.id}"')
-        return replies[call.repeat]
-
-    def serves(self, call: Call) -> bool:
-        """Serve every call: the file is named by the call itself."""
-        return bool(call)
-
-    async def close(self) -> None:
-        """Have nothing to let go of."""
-
-
-def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Recorded:
-    """Open the provider."""
-    del calls, environ
-    return Recorded()
+    except OSError as error:
+        raise Unavailable(f"the recorded replies cannot be read: {error}") from error
+    if call.repeat >= len(replies):
+        raise Refused(f'{path.name} has no reply for case "{case.id}"')
+    return replies[call.repeat]

@@ -27,12 +27,15 @@ def messages_of(call: Call) -> list[dict[str, str]]:
 
 def _line(tool: Tool) -> str:
     arguments = tool.parameters.get("properties", {})
-    named = ", ".join(f"{name}: {_kind(told)}" for name, told in arguments.items())
+    known = tool.parameters.get("$defs", {})
+    named = ", ".join(f"{name}: {_kind(told, known)}" for name, told in arguments.items())
     return f"- {tool.name}({named}): {' '.join(tool.description.split())}"
 
 
-def _kind(told: Mapping[str, Any]) -> str:
-    kind = str(told.get("type", "any"))
+def _kind(told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    meant = {**known.get(str(told.get("$ref", "")).rpartition("/")[2], {}), **told}
+    values = " or ".join(json.dumps(value) for value in meant.get("enum", ()))
+    kind = values or str(meant.get("type", "any"))
     return f"{kind}, {told['description']}" if "description" in told else kind
 
 
@@ -45,12 +48,26 @@ def _since(steps: tuple[Step, ...]) -> Iterator[tuple[str, str]]:
 
 def schema_of(call: Call) -> dict[str, Any]:
     """Return the schema of the next turn: a use of a tool, or the answer; at last the answer."""
-    answer = _object({"answer": _answer(call.constraint)})
+    shared: dict[str, Any] = {}
+    answer = _object({"answer": _lifted(_answer(call.constraint), "answer", shared)})
     uses = [
-        _object({"tool": {"const": tool.name}, "arguments": dict(tool.parameters)})
-        for tool in call.tools
+        _object(
+            {"tool": {"const": one.name}, "arguments": _lifted(one.parameters, one.name, shared)}
+        )
+        for one in call.tools
     ]
-    return answer if call.is_last_turn else {"anyOf": [*uses, answer]}
+    turn = answer if call.is_last_turn else {"anyOf": [*uses, answer]}
+    return {**turn, "$defs": shared} if shared else turn
+
+
+def _lifted(schema: Any, owner: str, shared: dict[str, Any]) -> Any:
+    """Return *schema* with its definitions moved to *shared*: references count from the root."""
+    text = json.dumps(schema).replace('"#/$defs/', f'"#/$defs/{owner}.')
+    inner = json.loads(text)
+    if isinstance(inner, dict):
+        found = inner.pop("$defs", {})
+        shared.update({f"{owner}.{name}": told for name, told in found.items()})
+    return inner
 
 
 def _answer(constraint: Mapping[str, Any] | None) -> Any:

@@ -1,0 +1,173 @@
+"""How a run grows with its cases: seconds, CPU, memory and the ledger, asked and then replayed.
+
+    python benchmarks/growth.py [CASES ...] [OPTIONS OF PYTEST ...]
+
+Builds the stub of the Messages API and starts it without any latency, so that what is measured is
+this package and its SDK alone. For each number of cases (1,000, 10,000 and 100,000 without
+arguments) one suite with one gate is judged twice, each in a process of its own: all calls asked,
+64 in flight, and then all replies in the ledger. The last line is arithmetic: the growth between
+the two largest sizes, carried on to a million cases. On two cores 100,000 cases take minutes.
+With ``--ftgate-engine=ray`` the same is asked by the workers of a Ray cluster on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+SIZES = (1_000, 10_000, 100_000)
+MILLION = 1_000_000
+PORT = 8953
+FLYING = 64
+HERE = Path(__file__).parent
+#: The stub, in this repository or where BENCH says.
+STUBS = (HERE / "stub" / "stub.c", Path(os.environ.get("BENCH", HERE)) / "stub" / "stub.c")
+LABELS = (
+    *("billing", "refund", "shipping", "delivery_delay", "damaged_item", "wrong_item"),
+    *("account_access", "password_reset", "cancel_order", "change_address", "product_question"),
+    *("stock_inquiry", "warranty", "technical_issue", "complaint", "praise", "subscription"),
+    "other",
+)
+WORDS = (
+    *("order", "parcel", "late", "open", "help", "login", "invoice"),
+    *("card", "store", "colour", "size", "email", "date", "week"),
+)
+SUITE = f"""\
+prompt: p.md
+cases: c.jsonl
+reply: {{format: {{choice: [{", ".join(LABELS)}]}}, max_tokens: 16}}
+variants:
+  current:
+    provider: anthropic
+    model: stub-acc95
+    base_url: http://127.0.0.1:{PORT}
+    api_key_env: STUB_KEY
+gates: {{accuracy: {{min: 0.5}}}}
+"""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one run took: seconds, seconds of CPU, megabytes at its peak."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def label(number: int) -> str:
+    """Return the label that the stub gives case *number*: FNV-1a of its digits."""
+    found = 2166136261
+    for byte in f"{number:07}".encode():
+        found = ((found ^ byte) * 16777619) & 0xFFFFFFFF
+    return LABELS[found % len(LABELS)]
+
+
+def written(folder: Path, cases: int) -> None:
+    """Write a suite of *cases* tickets of about 60 words."""
+    drawn = random.Random(0)
+    with (folder / "c.jsonl").open("w") as stream:
+        for number in range(cases):
+            text = f"#case-{number:07} {' '.join(drawn.choices(WORDS, k=59))}"
+            row = {"id": f"c{number:07}", "input": text, "expected": label(number)}
+            stream.write(f"{json.dumps(row)}\n")
+    (folder / "p.md").write_text("Answer with one label.\n")
+    (folder / "s.ftgate.yaml").write_text(SUITE)
+
+
+def run(folder: Path, options: list[str]) -> Taken:
+    """Judge the suite in *folder* in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--ftgate"]
+    command += [f"--ftgate-concurrency={FLYING}", "--rootdir=.", *options]
+    start = time.perf_counter()
+    with (folder / "said.txt").open("w") as said:
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit((folder / "said.txt").read_text())
+    wall = time.perf_counter() - start
+    return Taken(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
+
+
+def measured(cases: int, options: list[str]) -> tuple[Taken, Taken, float]:
+    """Return what asking took, what replaying took, and the ledger's megabytes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        written(folder, cases)
+        asked, replayed = run(folder, options), run(folder, options)
+        size = sum(file.stat().st_size for file in (folder / ".ftgate").glob("ledger*"))
+    return asked, replayed, size / 1e6
+
+
+def row(cases: int, asked: Taken, replayed: Taken, ledger: float) -> str:
+    """Return one line of the table."""
+    shown = [f"{one.wall:9.1f} {one.cpu:9.1f} {one.peak:8.0f}" for one in (asked, replayed)]
+    return f"{cases:>9,}  {'  '.join(shown)}  {ledger:9.1f}"
+
+
+def carried(small: tuple[int, list[float]], large: tuple[int, list[float]]) -> list[float]:
+    """Return the figures at a million cases, on the line through two sizes."""
+    share = (MILLION - large[0]) / (large[0] - small[0])
+    return [b + (b - a) * share for a, b in zip(small[1], large[1], strict=True)]
+
+
+def flat(asked: Taken, replayed: Taken, ledger: float) -> list[float]:
+    """Return all figures of one size."""
+    figures = [(one.wall, one.cpu, one.peak) for one in (asked, replayed)]
+    return [*figures[0], *figures[1], ledger]
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """Build and start the stub."""
+    source = next(path for path in STUBS if path.exists())
+    built = folder / "stub"
+    subprocess.run(["cc", "-O2", "-o", built, source, "-lm"], check=True)
+    stub = subprocess.Popen([built, "--port", str(PORT), "--latency_ms", "0"])
+    for _ in range(100):
+        try:
+            urlopen(f"http://127.0.0.1:{PORT}/health", timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return stub
+    raise SystemExit("the stub does not start")
+
+
+def main(sizes: tuple[int, ...], options: list[str]) -> None:
+    """Measure each size and print the table."""
+    os.environ |= {"STUB_KEY": "none", "NO_PROXY": "127.0.0.1"}
+    print(f"{'':>9}  {'asked':>28}  {'replayed':>28}  {'ledger':>9}")
+    each = f"{'s':>9} {'CPU s':>9} {'MB':>8}"
+    print(f"{'cases':>9}  {each}  {each}  {'MB':>9}")
+    known: list[tuple[int, list[float]]] = []
+    with tempfile.TemporaryDirectory() as name:
+        stub = started(Path(name))
+        try:
+            for cases in sizes:
+                found = measured(cases, options)
+                known.append((cases, flat(*found)))
+                print(row(cases, *found), flush=True)
+        finally:
+            stub.terminate()
+            stub.wait()
+    if len(known) > 1:
+        figures = carried(*known[-2:])
+        line = row(MILLION, Taken(*figures[:3]), Taken(*figures[3:6]), figures[6])
+        print(f"{line}  by arithmetic")
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    main(
+        tuple(int(one) for one in given if one.isdigit()) or SIZES,
+        [one for one in given if not one.isdigit()],
+    )

@@ -1,0 +1,144 @@
+"""How many calls may be in flight at once at one server: found out by asking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+__all__ = ["LONGEST_WAIT", "Limiter", "family", "wait_told"]
+
+#: A server that asks for more patience than this, in seconds, is not waited for any longer.
+LONGEST_WAIT = 60.0
+#: Calls in flight give way where more than one of so many of them meets a limit.
+_TOLERATED = 4
+
+_DATE = re.compile(r"[-@]20\d\d-?\d\d-?\d\d\b")
+_MINOR = re.compile(r"(claude-[a-z]+-\d+)-\d{1,2}\b")
+#: Headers that say how many requests are left, each with the one that says until when.
+_LEFT = {
+    "anthropic-ratelimit-requests-remaining": "anthropic-ratelimit-requests-reset",
+    "x-ratelimit-remaining-requests": "x-ratelimit-reset-requests",
+}
+#: With so few requests left, those that are on their way use them up.
+_NEAR_ZERO = 1
+_LENGTH = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class Limiter:
+    """Grows while all goes well, and gives way to a server that has had enough.
+
+    It doubles with each window of replies until it first meets a limit, and then grows by one a
+    window. It halves where more than a quarter of the calls in flight meet a limit, at most once
+    a round trip. A quarter, since a server that turns single calls away at random is not helped
+    by fewer of them: halved for each, a tenth of them turned away would leave four in flight.
+
+    Times are seconds on any clock that does not run backwards.
+
+    Args:
+        start: calls in flight at first.
+        most: calls in flight at most.
+
+    Attributes:
+        limit: how many calls may be in flight now.
+        in_flight: how many are.
+        opens: when the next call may be sent at the earliest.
+    """
+
+    def __init__(self, start: int, most: int) -> None:
+        self.limit, self.in_flight, self.opens = start, 0, 0.0
+        self._most, self._doubling = most, True
+        self._halved = float("-inf")
+        self._answers = self._limited = 0
+        self._full = False
+
+    def has_room(self, now: float) -> bool:
+        """Tell whether one more call may be sent."""
+        return self.in_flight < self.limit and now >= self.opens
+
+    def sent(self) -> None:
+        """Take a call in."""
+        self.in_flight += 1
+
+    def left(self) -> None:
+        """Let a call go that says nothing of the server: it was not sent, or is at fault itself."""
+        self.in_flight -= 1
+
+    def replied(self) -> None:
+        """Let a call go that brought its reply."""
+        # What was never tried out is no reason to grow.
+        self._full = self._full or self.in_flight >= self.limit
+        self.in_flight -= 1
+        self._count()
+
+    def failed(self, sent: float, now: float, *, limited: bool, retry_after: float | None) -> None:
+        """Let a call go that is worth asking again.
+
+        Args:
+            sent: when it was sent.
+            now: the time.
+            limited: whether it met a limit of the server.
+            retry_after: seconds that the server asks everybody to wait, if it does.
+        """
+        self.in_flight -= 1
+        if retry_after is not None:
+            self.wait_until(now + retry_after, now)
+        self._doubling = self._doubling and not limited
+        # A call that left before the last cut says nothing of what is left after it.
+        self._limited += limited and sent >= self._halved
+        if self._limited * _TOLERATED > self.limit:
+            self._halved = now
+            self._begin_window(self.limit // 2)
+        else:
+            self._count()
+
+    def wait_until(self, when: float, now: float) -> None:
+        """Send nothing before *when*, or before the longest wait is over."""
+        self.opens = max(self.opens, min(when, now + LONGEST_WAIT))
+
+    def _count(self) -> None:
+        """Count an answer; one for each call in flight makes a window, about a round trip."""
+        self._answers += 1
+        if self._answers < self.limit:
+            return
+        grown = self.limit * 2 if self._doubling else self.limit + 1
+        self._begin_window(grown if self._full and not self._limited else self.limit)
+
+    def _begin_window(self, limit: int) -> None:
+        self.limit = max(1, min(limit, self._most))
+        self._answers = self._limited = 0
+        self._full = False
+
+
+def family(model: str) -> str:
+    """Return what models that share a rate limit have in common: the name without dates.
+
+    Of Anthropic's also without the minor version: Opus 4.1 and Opus 4.5 share what Opus 4 may.
+    """
+    return _MINOR.sub(r"\1", _DATE.sub("", model))
+
+
+def wait_told(headers: Mapping[str, str], now: datetime) -> float:
+    """Return for how many seconds a server will take no more requests; 0 while it will.
+
+    Args:
+        headers: what it said with its last reply, by names in lower case.
+        now: the time, with its zone.
+    """
+    for remaining, reset in _LEFT.items():
+        left = headers.get(remaining, "")
+        if left.isdigit() and int(left) <= _NEAR_ZERO:
+            return max(0.0, _seconds(headers.get(reset, ""), now))
+    return 0.0
+
+
+def _seconds(told: str, now: datetime) -> float:
+    """Read ``2026-11-24T12:00:30Z``, or ``1m30s``."""
+    lengths = _LENGTH.findall(told)
+    if lengths and "".join(map("".join, lengths)) == told:
+        return sum(float(number) * _SECONDS[unit] for number, unit in lengths)
+    try:
+        return (datetime.fromisoformat(told) - now).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,69 @@
+"""A budget of money and time: what a run has spent, and when it must stop."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.plan.call import Call
+from pytest_ftgate.plan.estimate import expected
+from pytest_ftgate.suite.prices import Tariff, price
+
+__all__ = ["Purse"]
+
+_MINUTE = 60.0
+
+
+class Purse:
+    """Counts what replies cost, and says when the money or the minutes of a run are used up.
+
+    A call in flight counts as much as those of its model have cost so far on the average, since
+    it can no longer be called back; before the first of them, what it is expected to cost.
+
+    Args:
+        flying: tells which calls are in flight, the one that is to be sent among them.
+        clock: seconds, from any point in time on.
+        max_usd: what may be spent, or None for no limit.
+        max_minutes: how long may be asked, from now on, or None for no limit.
+    """
+
+    def __init__(
+        self,
+        flying: Callable[[], Iterable[Call]],
+        clock: Callable[[], float],
+        *,
+        max_usd: float | None = None,
+        max_minutes: float | None = None,
+    ) -> None:
+        self._flying, self._clock = flying, clock
+        self._max_usd, self._max_minutes = max_usd, max_minutes
+        self._until = None if max_minutes is None else clock() + _MINUTE * max_minutes
+        self._costs: dict[Tariff, list[Decimal]] = defaultdict(list)
+        #: USD, of the replies whose price is known.
+        self.spent = Decimal(0)
+        #: Why it said stop, or "". From then on it always does.
+        self.stopped = ""
+
+    def check(self) -> str | None:
+        """Return why nothing more may be sent, or None where it may."""
+        if self._until is not None and self._clock() >= self._until:
+            self.stopped = f"the {self._max_minutes:g} minutes of --ftgate-max-minutes are over"
+        elif self._max_usd is not None and self._would_be_spent() > Decimal(str(self._max_usd)):
+            self.stopped = f"the {self._max_usd:g} USD of --ftgate-max-usd are used up"
+        return self.stopped or None
+
+    def count(self, call: Call, reply: Reply) -> None:
+        """Add what a request cost; one without a price adds nothing."""
+        cost = price(call.tariff, reply.usage)
+        if cost is not None:
+            self.spent += cost
+            self._costs[call.tariff].append(cost)
+
+    def _would_be_spent(self) -> Decimal:
+        return self.spent + sum((self._likely(call) for call in self._flying()), Decimal(0))
+
+    def _likely(self, call: Call) -> Decimal:
+        costs = self._costs.get(call.tariff)
+        return sum(costs, Decimal(0)) / len(costs) if costs else expected(call) or Decimal(0)

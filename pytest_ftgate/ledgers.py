@@ -1,0 +1,143 @@
+"""What ``pytest-ftgate ledger`` does: look at the kept replies, cut them back, carry them over."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from pytest_ftgate.ask.committed import read_replies, write_replies
+from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.stock import fault_lines, prune, stock
+from pytest_ftgate.asks import Judged
+from pytest_ftgate.drifting import asked_anew
+from pytest_ftgate.errors import LedgerError, Unavailable
+from pytest_ftgate.gate.looks import Look
+from pytest_ftgate.report.stocked import size, stock_lines
+from pytest_ftgate.session import Session, whole
+from pytest_ftgate.suite.model import RateGate, Suite
+from pytest_ftgate.verbs import opened
+
+__all__ = ["check", "export", "import_", "prune_", "seconds", "show"]
+
+_UNITS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+_MB = 1_000_000
+_ALL = Look(repeats=sys.maxsize)
+
+
+def show(ledger: Path) -> Iterator[str]:
+    """Yield what the ledger holds."""
+    yield from stock_lines(str(ledger), stock(ledger))
+
+
+def seconds(written: str) -> float:
+    """Return a length of time such as ``90d``, ``12h`` or ``2w``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = re.fullmatch(r"(\d+)([hdw])", written)
+    if not found:
+        raise ValueError(f"{written} is no length of time; write 12h, 90d or 2w")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def prune_(ledger: Path, older_than: float | None, max_mb: float | None) -> str:
+    """Forget old replies, and say what was done.
+
+    Args:
+        ledger: the file.
+        older_than: seconds; what came before is forgotten.
+        max_mb: what the file may take.
+
+    Raises:
+        Unavailable: neither is given, or there is no ledger.
+    """
+    if older_than is None and max_mb is None:
+        raise Unavailable("say what to forget: --older-than 90d, --max-mb 200, or both")
+    before = None if older_than is None else time.time() - older_than
+    most = None if max_mb is None else int(max_mb * _MB)
+    gone, left = prune(ledger, before=before, most=most)
+    return f"{gone:,} replies forgotten; {ledger} takes {size(left)} now"
+
+
+def check(ledger: Path) -> str:
+    """Say that the ledger is whole.
+
+    Raises:
+        LedgerError: it is not; says what is wrong.
+    """
+    wrong = fault_lines(ledger)
+    if not wrong:
+        replies = sum(one.replies for one in stock(ledger).models)
+        return f"{ledger} is whole: all of its {replies:,} replies can be read"
+    told = "\n".join(f"  {line}" for line in wrong)
+    raise LedgerError(
+        f"{ledger} is damaged:\n{told}\nthe next run that meets the damage saves what can be read "
+        "into a fresh file and keeps this one beside it"
+    )
+
+
+def export(suite: Path, ledger: Path, out: Path | None) -> Iterator[str]:
+    """Write every kept reply that the gates of *suite* rest on into a file to commit.
+
+    Args:
+        suite: the suite file.
+        ledger: where replies are kept.
+        out: the file to write; by default the one that is read beside the suite.
+
+    Raises:
+        SuiteFaults: the suite cannot be used.
+        Unavailable: a variant cannot be planned, or nothing of it is kept.
+    """
+    loaded, session = opened(suite, ledger)
+    needed, more = _needed(session, loaded)
+    out = out or suite.with_name(loaded.replies_path.name)
+    if out.resolve() in loaded.files_of_replies:
+        raise Unavailable(f"{out} is a variant's own file; name another with -o, or rename that")
+    own = session.ledger()
+    entries = own.entries(needed | more)
+    own.close()
+    missing = len(needed - {entry.fingerprint for entry in entries})
+    if not entries:
+        raise Unavailable(f"{ledger} has no reply of {suite}; run pytest --ftgate {suite} first")
+    write_replies(out, loaded.name, entries)
+    yield f"{len(entries):,} replies written to {out}; {size(out.stat().st_size)}"
+    if missing:
+        yield f"{missing:,} are missing: run pytest --ftgate {suite}, then export again"
+
+
+def _needed(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
+    """Return the calls that a run makes in any case, and those that it may make beside them."""
+    variants = suite.variants.values()
+    gates = [Judged(suite, gate, one) for one in variants for gate in suite.gates_of(one)]
+    groups = [group for judged in gates for group in session.asks.of(judged)]
+    groups += [session.asks.task(suite, v, whole(suite)) for v in variants if not v.gated]
+    more = [group for judged in gates for group in session.asks.of(judged, _ALL)]
+    more += [
+        asked_anew(session, judged, look)[1]
+        for judged in gates
+        if isinstance(judged.gate, RateGate) and judged.gate.max_drop is not None
+        for look in session.asks.looks(judged)
+    ]
+    needed, rest = ({a.call.fingerprint for group in g for a in group} for g in (groups, more))
+    return needed, rest
+
+
+def import_(file: Path, ledger: Path) -> str:
+    """Put the replies of *file* into the ledger, where it lacks them.
+
+    Raises:
+        SuiteFaults: the file cannot be read.
+        Unavailable: there is none.
+    """
+    if not file.is_file():
+        raise Unavailable(f"there is no file {file}")
+    entries = [*read_replies(file, str(file)).values()]
+    own = Ledger(ledger, run=uuid4().hex, clock=time.time)
+    new = own.add(entries)
+    own.close()
+    return f"{new:,} of {len(entries):,} replies are new in {ledger}"

@@ -1,0 +1,172 @@
+"""Scorers that read the text of a reply: its words, its labels, its numbers."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pytest_ftgate.score.mark import RIGHT, WRONG, Mark, Scorer, judged
+from pytest_ftgate.suite.numbers import number, numbers
+from pytest_ftgate.suite.patterns import search
+from pytest_ftgate.suite.rules import Rule
+
+__all__ = ["TEXTS", "contains", "matches", "said_label"]
+
+#: What people and models put around a label without meaning anything by it.
+_AROUND = " \t\r\n\"'`.,;:!*"
+_BULLETS = "-•"
+#: So that 0.1 + 0.2 equals 0.3.
+_HAIR = 1e-9
+
+
+def _exact(text: str, accepted: list[Any], rule: Rule) -> Mark:
+    options = rule.options
+    if not options:
+        return judged(text in accepted)
+    steps = (*options.get("normalise", ()), *(["case"] if options.get("ignore_case") else ()))
+    said = _normal(text, steps)
+    return judged(any(said == _normal_answer(answer, steps) for answer in accepted))
+
+
+def _normal(text: str, steps: Sequence[str]) -> str:
+    """Return *text* less what is not to count; the order of the steps as declared does not."""
+    if "unicode" in steps:
+        text = unicodedata.normalize("NFKC", text)
+    if "punctuation" in steps:
+        text = "".join(c for c in text if not unicodedata.category(c).startswith("P"))
+    if "case" in steps:
+        text = text.casefold()
+    return " ".join(text.split()) if "spaces" in steps else text
+
+
+_normal_answer = lru_cache(maxsize=4096)(_normal)
+
+# Labels ----------------------------------------------------------------------------------------
+
+
+def said_label(
+    text: str, labels: Iterable[str], synonyms: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """Return the label that *text* is, whatever case and punctuation it is written in, or "".
+
+    Args:
+        text: of a reply.
+        labels: that it may be.
+        synonyms: other words for labels.
+    """
+    said = _bare(text)
+    for label in labels:
+        if said == _bare_label(label):
+            return label
+        if synonyms and any(said == _bare_label(word) for word in synonyms.get(label, ())):
+            return label
+    return ""
+
+
+def _bare(text: str) -> str:
+    # A label of punctuation alone is what it is; else an empty reply would be it.
+    return text.strip(_AROUND).casefold() or text.strip()
+
+
+_bare_label = lru_cache(maxsize=1 << 16)(_bare)
+
+
+def _choice(text: str, accepted: list[Any], rule: Rule) -> Mark:
+    options = rule.options
+    synonyms = options.get("synonyms")
+    if said_label(text, accepted, synonyms):
+        return RIGHT
+    none = options.get("none")
+    return Mark(0.0, "abstained") if none and said_label(text, [none], synonyms) else WRONG
+
+
+def _labels(text: str, accepted: list[Any], rule: Rule) -> Mark:
+    options = rule.options
+    words = {
+        _bare_label(word): _bare_label(label)
+        for label, synonyms in options.get("synonyms", {}).items()
+        for word in synonyms
+    }
+    none = _bare_label(options.get("none") or "")
+    pieces = {_bare(part.lstrip().lstrip(_BULLETS)) for part in _parts(text, options)} - {""}
+    said = {words.get(piece, piece) for piece in pieces}
+    wanted = {_bare_label(label) for label in accepted} - {none}
+    # Nothing at all is no way to say that no label fits.
+    if not said:
+        return WRONG
+    said -= {none}
+    if said == wanted:
+        return RIGHT
+    value = 2 * len(said & wanted) / (len(said) + len(wanted)) if options.get("partial") else 0.0
+    told = [("missing", wanted - said), ("too many", said - wanted)]
+    return Mark(value, "; ".join(f"{what}: {', '.join(sorted(x))}" for what, x in told if x))
+
+
+def _parts(text: str, options: Mapping[str, Any]) -> list[str]:
+    return text.split(options.get("separator", ","))
+
+
+# Words and numbers -----------------------------------------------------------------------------
+
+
+def contains(text: str, accepted: Sequence[str], *, every: bool = False) -> bool:
+    """Tell whether one of *accepted* stands in *text* as whole words, or every one does."""
+    folded = text.casefold()
+    found = (_stands_in(folded, answer.casefold()) for answer in accepted)
+    return all(found) if every else any(found)
+
+
+def _stands_in(text: str, answer: str) -> bool:
+    at = text.find(answer)
+    while at >= 0:
+        end = at + len(answer)
+        if not (_in_word(text[at - 1 : at]) or _in_word(text[end : end + 1])):
+            return True
+        at = text.find(answer, at + 1)
+    return False
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _contains(text: str, accepted: list[Any], rule: Rule) -> Mark:
+    return judged(contains(text, accepted, every=rule.options.get("all", False)))
+
+
+def matches(text: str, accepted: Sequence[str]) -> bool:
+    """Tell whether one of the patterns *accepted* is found in *text*."""
+    return any(search(pattern, text) is not None for pattern in accepted)
+
+
+def _regex(text: str, accepted: list[Any], rule: Rule) -> Mark:
+    del rule
+    return judged(matches(text, accepted))
+
+
+def _numeric(text: str, accepted: list[Any], rule: Rule) -> Mark:
+    options = rule.options
+    found = numbers(text, options)
+    if not found:
+        return WRONG
+    said = found[0] if options.get("pick") == "first" else found[-1]
+    answers = (number(answer, options) for answer in accepted)
+    return judged(any(a is not None and abs(said - a) <= _room(a, options) for a in answers))
+
+
+def _room(answer: float, options: Mapping[str, Any]) -> float:
+    """Return how far a number may be from *answer*: as far as the wider tolerance lets it."""
+    far: float = max(options.get("tolerance", 0), options.get("relative", 0) * abs(answer))
+    return _HAIR + far
+
+
+TEXTS: Mapping[str, Scorer] = {
+    "exact": _exact,
+    "choice": _choice,
+    "labels": _labels,
+    "contains": _contains,
+    "regex": _regex,
+    "numeric": _numeric,
+}

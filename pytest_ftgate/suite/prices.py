@@ -1,0 +1,102 @@
+"""What a call costs: by the author's own rates, or by a public list; else nobody knows.
+
+What nobody knows is None, and never 0: a model without a price is not a model for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+__all__ = ["INSTALL", "Tariff", "listed_models", "price", "priced"]
+
+#: How the list is had: it is an extra, and reads no network.
+INSTALL = 'pip install "pytest-ftgate[prices]"'
+
+_MILLION, _THOUSAND = Decimal(1_000_000), Decimal(1_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tariff:
+    """What the calls of a variant cost. Rates are in USD.
+
+    Attributes:
+        per_1m_input, per_1m_output: declared for a million tokens, read and written.
+        per_1k: declared for a thousand calls, whatever they read and write.
+        model: what to look for in the public list; "" where it would say nothing.
+        seller: whose prices: a provider of the list, an address, or "" for whoever sells it.
+        local: the model runs on this machine, so that nobody sends a bill.
+    """
+
+    per_1m_input: float | None = None
+    per_1m_output: float | None = None
+    per_1k: float | None = None
+    model: str = ""
+    seller: str = ""
+    local: bool = False
+
+    @property
+    def unknown(self) -> str:
+        """The word for a price that nobody knows."""
+        return "local" if self.local else "unpriced"
+
+
+def price(tariff: Tariff, usage: Mapping[str, int], *, batch: bool = False) -> Decimal | None:
+    """Return what one call cost in USD, or None where nobody knows.
+
+    Args:
+        tariff: of its variant.
+        usage: its tokens, as a reply tells them; what was read from or put into a cache counts as
+            read, by a declared rate in full.
+        batch: it was sent in a batch, which the public list prices by itself.
+    """
+    if tariff.per_1k is not None:
+        return _exact(tariff.per_1k) / _THOUSAND
+    read = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
+    written = usage.get("output", 0)
+    if not read and not written:
+        return None
+    if tariff.per_1m_input is None or tariff.per_1m_output is None:
+        return _listed(tariff, usage, read, batch=batch) if tariff.model else None
+    return (_exact(tariff.per_1m_input) * read + _exact(tariff.per_1m_output) * written) / _MILLION
+
+
+def priced(tariff: Tariff) -> bool:
+    """Tell whether calls of *tariff* have a price, as far as their tokens are told."""
+    return price(tariff, {"input": 1, "output": 1}) is not None
+
+
+def listed_models() -> tuple[str, ...] | None:
+    """Return the names of the public list, or None where it is not installed."""
+    try:
+        from genai_prices.data_snapshot import get_snapshot
+    except ImportError:
+        return None
+    return tuple(model.id for seller in get_snapshot().providers for model in seller.models)
+
+
+def _exact(rate: float) -> Decimal:
+    # By way of text, so that 0.1 is a tenth.
+    return Decimal(str(rate))
+
+
+def _listed(tariff: Tariff, usage: Mapping[str, int], read: int, *, batch: bool) -> Decimal | None:
+    try:
+        from genai_prices import Usage, calc_price
+    except ImportError:
+        return None
+    counted = Usage(
+        input_tokens=read,
+        cache_read_tokens=usage.get("cache_read", 0),
+        cache_write_tokens=usage.get("cache_write", 0),
+        output_tokens=usage.get("output", 0),
+    )
+    key = "provider_api_url" if "://" in tariff.seller else "provider_id"
+    more: dict[str, Any] = {key: tariff.seller} if tariff.seller else {}
+    more |= {"price_context": {"processing": "batch"}} if batch else {}
+    try:
+        return calc_price(counted, tariff.model, **more).total_price
+    except LookupError:
+        return None

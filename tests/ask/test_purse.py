@@ -1,0 +1,99 @@
+"""A budget: what it counts, and when it says stop."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from pytest_ftgate.ask.purse import Purse
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.suite.prices import Tariff
+
+#: A token written costs a tenth of a cent.
+DEAR = Tariff(per_1m_input=0.0, per_1m_output=1000.0)
+SPENT = "the 1 USD of --ftgate-max-usd are used up"
+
+
+def reply(tokens: int) -> Reply:
+    return Reply(text="ok", usage={"output": tokens})
+
+
+@pytest.fixture
+def flying():
+    return []
+
+
+@pytest.fixture
+def purse(flying):
+    def made(clock=lambda: 0.0, **limits):
+        return Purse(lambda: flying, clock, **limits)
+
+    return made
+
+
+def test_without_limits_it_never_stops_and_counts_all_the_same(purse, call):
+    own = purse()
+    own.count(call(tariff=DEAR), reply(500))
+
+    assert own.check() is None
+    assert own.spent == Decimal("0.5")
+
+
+def test_it_stops_once_the_next_call_would_go_beyond_the_limit(purse, call, flying):
+    own, one = purse(max_usd=1.0), call(tariff=DEAR)
+    flying.append(one)
+
+    for _ in range(3):
+        own.count(one, reply(300))
+
+    assert own.check() == SPENT
+    assert own.stopped == SPENT
+
+
+def test_calls_in_flight_count_as_much_as_those_of_their_model_did(purse, call, flying):
+    own, one = purse(max_usd=1.0), call(tariff=DEAR)
+    own.count(one, reply(100))
+
+    flying.extend([one] * 9)
+    assert own.check() is None
+    flying.append(one)
+    assert own.check() == SPENT
+
+
+def test_before_the_first_reply_a_call_counts_what_it_should_cost(purse, call, flying):
+    own = purse(max_usd=1.0)
+    # A reply is taken for 100 tokens, unless it may be no longer than 16.
+    flying.extend([call(tariff=DEAR)] * 62)
+    assert own.check() is None
+
+    flying.append(call(tariff=DEAR))
+    assert own.check() == SPENT
+
+
+def test_calls_without_a_price_do_not_count(purse, call, flying):
+    own, local = purse(max_usd=0.001), call(tariff=Tariff(local=True))
+    flying.extend([local] * 50)
+    own.count(local, reply(10_000))
+
+    assert own.check() is None
+
+
+def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(purse, call, flying):
+    own = purse(max_usd=1.0)
+    flying.extend([call(tariff=DEAR)] * 63)
+    own.check()
+
+    flying.clear()
+
+    assert own.check() == SPENT
+
+
+def test_it_stops_when_the_minutes_are_over(purse):
+    now = [10.0]
+    own = purse(lambda: now[0], max_minutes=2.0)
+
+    now[0] = 129.0
+    assert own.check() is None
+    now[0] = 130.0
+    assert own.check() == "the 2 minutes of --ftgate-max-minutes are over"

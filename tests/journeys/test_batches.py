@@ -1,0 +1,117 @@
+"""A nightly run asks in batches, at half the price, and may be stopped while they run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from batches_api import batches_api, succeeded
+
+# Runs in this process forget what they imported, and the SDK is slow to import.
+import pytest_ftgate.ask.providers.anthropic_batches  # noqa: F401
+from pytest_ftgate.ask import post
+
+DEADLINE = 60
+#: Makes a run look for the end of its batches often; it stands in the desk's conftest.py.
+IMPATIENT = "from pytest_ftgate.ask import post\npost._FIRST = post._LONGEST = 0.05\n"
+VARIANT = "{{provider: anthropic, model: claude-x, api_key_env: TEAM_KEY, base_url: {}{}}}"
+
+
+@pytest.fixture
+def api(monkeypatch):
+    monkeypatch.setattr(post, "_FIRST", 0.01)
+    monkeypatch.setenv("TEAM_KEY", "secret")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with batches_api() as running:
+        running.becomes = lambda name, params: succeeded(label(params))
+        yield running
+
+
+def label(params) -> str:
+    """Return the right label of a ticket; its number decides."""
+    return ("billing", "refund")[int(params["messages"][-1]["content"].split()[1].strip(":")) % 2]
+
+
+def current(api, more=""):
+    return {"current": VARIANT.format(api.url, more)}
+
+
+def test_a_variant_in_batches_is_judged_like_any_other(desk, api):
+    desk.suite_of(current(api, ", batch: true"))
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["PASSED  1 gate · 100 replies, 100 asked*"])
+    assert [len(batch) for batch in api.created.values()] == [100]
+
+
+def test_two_suites_of_a_run_go_in_one_batch(desk, api):
+    desk.suite_of(current(api))
+    text = desk.path("tickets.ftgate.yaml").read_text()
+    desk.path("more.ftgate.yaml").write_text(text.replace("cases:", "prompt: p.md\ncases:"))
+    desk.path("p.md").write_text("Be brief.")
+
+    desk.run("--ftgate-batch").assert_outcomes(passed=2)
+
+    assert [len(batch) for batch in api.created.values()] == [200]
+
+
+def test_the_configuration_may_ask_for_batches(desk, api):
+    desk.suite_of(current(api))
+    desk.path("pytest.ini").write_text("[pytest]\nftgate_batch = true\n")
+
+    desk.run().assert_outcomes(passed=1)
+
+    assert len(api.created) == 1
+
+
+def test_the_next_run_without_batches_uses_the_same_replies(desk, api):
+    desk.suite_of(current(api))
+    desk.run("--ftgate-batch")
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["PASSED  1 gate · 100 replies, 0 asked"])
+
+
+def interrupted(desk, api) -> str:
+    """Start a run, interrupt it from the keyboard once its batch is sent; return what it said."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--ftgate",
+        "--ftgate-batch",
+        "-p",
+        "no:cacheprovider",
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, cwd=desk.pytester.path, env=environ, **pipes) as run:
+        while not any(path.endswith("msgbatch_1") for path in api.paths("GET")):
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(0.05)
+            assert run.returncode is None
+        run.send_signal(signal.SIGINT)
+        said, _ = run.communicate(timeout=DEADLINE)
+    return said
+
+
+def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_one_picks_it_up(desk, api):
+    desk.suite_of(current(api))
+    desk.path("conftest.py").write_text(IMPATIENT)
+    api.may_end.clear()
+
+    said = interrupted(desk, api)
+
+    told = "batch msgbatch_1 with 100 calls goes on; the same command picks its replies up"
+    assert told in said.splitlines()
+    api.may_end.set()
+    desk.run("--ftgate-batch").assert_outcomes(passed=1)
+    assert len(api.created) == 1

@@ -1,0 +1,92 @@
+"""A run has a budget: it stops in time, keeps what was paid for, and the next one goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+GATES = "{accuracy: {min: 0.85}, cost: {max_usd_per_1k: 2}}"
+
+
+@pytest.fixture
+def paid(desk):
+    """A suite that asks a hundred calls at 0.001 USD each."""
+    desk.asking_suite(gates=GATES)
+    suite = desk.path("tickets.ftgate.yaml")
+    priced = suite.read_text("utf-8").replace('answer"}', 'answer", usd_per_1k: 1}')
+    suite.write_text(priced, "utf-8")
+    return desk
+
+
+def test_a_budget_stops_the_asking_before_it_is_overrun(paid):
+    result = paid.run("--ftgate-max-usd=0.03")
+
+    assert len(paid.asked()) == 30
+    result.stdout.fnmatch_lines(
+        [
+            "BLOCKED  1 inconclusive of 2 gates · 30 replies, 30 asked in * · 0.03 USD",
+            "  stopped with 70 calls not sent: the 0.03 USD of --ftgate-max-usd are used up",
+        ]
+    )
+
+
+def test_gates_that_lack_replies_are_inconclusive_and_say_why(paid):
+    paid.run("--ftgate-max-usd=0.03")
+
+    told = paid.verdicts()["accuracy[current]"]
+    assert told["outcome"] == "inconclusive"
+    assert (
+        "no reply to 70 cases; first: the 0.03 USD of --ftgate-max-usd are used up" in told["notes"]
+    )
+
+
+def test_the_next_run_goes_on_where_the_budget_stopped_the_last(paid):
+    paid.run("--ftgate-max-usd=0.03")
+
+    result = paid.run()
+
+    assert len(paid.asked()) == 100
+    result.stdout.fnmatch_lines(
+        ["PASSED  2 gates · 100 replies, 70 asked in * · 0.07 USD of 0.10 USD"]
+    )
+
+
+def test_a_budget_that_suffices_is_not_seen(paid):
+    result = paid.run("--ftgate-max-usd=0.2", "--ftgate-max-minutes=5")
+
+    assert result.ret == 0
+    result.stdout.no_fnmatch_line("*stopped*")
+
+
+def test_without_time_nothing_is_asked_and_nothing_is_judged(paid):
+    result = paid.run("--ftgate-max-minutes=0")
+
+    assert (result.ret, paid.asked()) == (1, [])
+    headline = paid.verdicts()["accuracy[current]"]["headline"]
+    assert headline == "nothing to judge by: no reply came"
+
+
+def test_the_configuration_may_set_the_budget(paid):
+    paid.pytester.makeini("[pytest]\nftgate_max_usd = 0.01\n")
+
+    paid.run()
+
+    assert len(paid.asked()) == 10
+
+
+def test_calls_without_a_price_are_not_counted_and_that_is_said(desk):
+    desk.asking_suite(gates="{accuracy: {min: 0.85}}")
+
+    result = desk.run("--ftgate-max-usd=0.01")
+
+    assert len(desk.asked()) == 100
+    result.stdout.fnmatch_lines(
+        ["  not counted by --ftgate-max-usd, having no price: current (local)"]
+    )
+
+
+@pytest.mark.parametrize("written", ["much", "-1", "nan", "inf"])
+def test_a_budget_that_is_no_amount_is_refused(desk, written):
+    result = desk.run(f"--ftgate-max-usd={written}")
+
+    told = f"ftgate_max_usd is {written}; write a number from 0 up, such as 2.5"
+    result.stderr.fnmatch_lines([f"*{told}"])

@@ -1,0 +1,140 @@
+"""A team holds what its calls cost to a limit, and sees what a run cost."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import genai_prices.data_snapshot  # noqa: F401
+import pytest
+from messages_api import serving
+
+#: Runs in this process forget what they imported, and these are slow to import anew.
+import pytest_ftgate.ask.providers.anthropic_messages  # noqa: F401
+
+#: Haiku asks 0.10 USD for a million tokens read, and 0.50 for a million written.
+HAIKU = "{provider: anthropic, base_url_env: API, model: claude-haiku-5-5, served_model: served}"
+#: Tokens of a reply, one half of them short and one half long: 0.20 USD a thousand on the average.
+READ, WRITTEN = 1000, (100, 300)
+
+
+@pytest.fixture
+def api(monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    with serving() as api:
+        monkeypatch.setenv("API", api.url)
+        yield api
+
+
+@pytest.fixture
+def judged(desk, api):
+    """Judge a suite whose hosted variants answer rightly, for 0.20 USD a thousand calls."""
+
+    def judge(gates, *args, calls=100, written=WRITTEN, **variants):
+        desk.suite_of({"current": HAIKU, **variants}, gates)
+        for n in range(calls):
+            tokens = {"input_tokens": READ, "output_tokens": written[n % len(written)]}
+            api.message("billing", usage=tokens)
+        return desk.run(*args)
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcome"), [(0.25, "passed"), (0.2, "inconclusive"), (0.15, "failed")]
+)
+def test_a_limit_on_the_price_of_calls_has_three_ends(judged, limit, outcome):
+    result = judged(f"{{cost: {{max_usd_per_1k: {limit}}}}}", "-v")
+
+    result.stdout.fnmatch_lines([f"*1 {outcome} in *"])
+    result.stdout.fnmatch_lines(
+        [f"  current * cost * 0.20 USD * (0.19 to 0.21) * limit {limit:.2f} USD"]
+    )
+
+
+def test_a_rise_against_the_baseline_fails(judged, desk):
+    opus = HAIKU.replace("haiku", "opus")
+
+    result = judged("{cost: {max_rise: 0.5}}", calls=200, written=[200], strong=opus)
+
+    result.stdout.fnmatch_lines(
+        [
+            "a thousand calls cost 0.20 USD → 8.00 USD against current, +3900 %, allowed +50 %",
+            "BLOCKED  1 failed of 2 gates · 200 replies, 200 asked in * · 0.82 USD",
+            "  strong * cost * 0.20 USD * 8.00 USD * +3900 % * FAILED * allowed +50 %",
+        ]
+    )
+
+
+def test_replies_of_the_ledger_count_at_what_they_would_cost_today(judged, desk):
+    judged("{cost: {max_usd_per_1k: 0.25}}")
+
+    result = desk.run("-v")
+
+    result.stdout.fnmatch_lines(
+        ["PASSED  1 gate · 100 replies, 0 asked · 0.00 USD of 0.02 USD", "*replies cost: current *"]
+    )
+
+
+def test_a_variant_without_a_price_is_refused_before_anything_is_asked(judged, desk, api):
+    result = judged(
+        "{cost: {max_usd_per_1k: 0.25}}",
+        mine="{like: current, model: tickets-lora-v7}",
+    )
+
+    result.stdout.fnmatch_lines(['*tickets.ftgate.yaml:6: cost: no price is known of "mine" *'])
+    assert api.requests == []
+
+
+def test_what_runs_here_is_named_beside_what_was_paid(judged, desk):
+    desk.path("answers.py").write_text("def answer(case): return case.expected\n")
+
+    result = judged("{accuracy: {min: 0.1}}", own='{provider: python, function: "answers:answer"}')
+
+    result.stdout.fnmatch_lines(["PASSED  2 gates * · 0.02 USD without own (local)"])
+
+
+def test_without_the_list_hosted_replies_are_unpriced_and_it_is_said_how_prices_are_had(
+    judged, monkeypatch
+):
+    for name in ("genai_prices", "genai_prices.data_snapshot"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+    result = judged("{accuracy: {min: 0.1}}")
+
+    result.stdout.fnmatch_lines(
+        [
+            "PASSED  1 gate · 100 replies, 100 asked in * · unpriced",
+            '  for prices of hosted models: pip install "pytest-ftgate[prices]"',
+        ]
+    )
+
+
+def test_the_accepted_record_keeps_what_the_run_cost(judged, desk):
+    judged("{accuracy: {min: 0.1}}", "--ftgate-accept")
+
+    bill = json.loads(desk.path("tickets.accepted.json").read_text("utf-8"))["bill"]
+
+    assert (bill["asked"], bill["variants"]) == (0.02, {"current": 0.02})
+
+
+def test_a_verdict_on_money_is_explained_with_its_numbers(judged, desk, capsys, monkeypatch):
+    from pytest_ftgate.cli import main
+
+    judged("{cost: {max_usd_per_1k: 0.15}}")
+    monkeypatch.chdir(desk.pytester.path)
+
+    code = main(["explain", "tickets.ftgate.yaml::cost[current]"])
+
+    said = capsys.readouterr().out
+    assert code == 0
+    assert "a thousand calls cost 0.20 USD, over the limit of 0.15 USD" in said
+    assert "passes if all of that is within 0.15 USD" in " ".join(said.split())
+
+
+def test_workers_judge_and_bill_what_one_process_would(judged, desk, monkeypatch):
+    judged("{cost: {max_usd_per_1k: 0.25}, accuracy: {min: 0.1}}")
+
+    result = desk.pytester.runpytest_subprocess("--ftgate", "-n", "2")
+
+    result.stdout.fnmatch_lines(["PASSED  2 gates · * replies, 0 asked · 0.00 USD of 0.02 USD"])

@@ -1,0 +1,77 @@
+"""A run is interrupted from the keyboard while it asks."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+DEADLINE = 60
+#: Answers the first calls at once; the others hang until a file appears.
+ANSWERED = 20
+HANGING = f"""\
+import asyncio
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+async def answer(case):
+    with (HERE / "asked.txt").open("a") as stream:
+        stream.write(case.id + "\\n")
+    asked = len((HERE / "asked.txt").read_text().splitlines())
+    while asked > {ANSWERED} and not (HERE / "go").exists():
+        await asyncio.sleep(0.01)
+    return case.expected
+"""
+
+
+@pytest.fixture
+def asking(desk):
+    """Start a run that hangs with sixteen calls in flight."""
+    desk.asking_suite(HANGING)
+    command = [sys.executable, "-m", "pytest", "--ftgate"]
+    with subprocess.Popen(
+        command, cwd=desk.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        soon(lambda: len(desk.asked()) == ANSWERED + 16)
+        yield run
+        run.kill()
+
+
+def soon(condition) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.02)
+
+
+def kept(desk) -> int:
+    with closing(sqlite3.connect(desk.path(".ftgate/ledger.sqlite"))) as ledger:
+        return int(ledger.execute("SELECT count(*) FROM replies").fetchone()[0])
+
+
+def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk):
+    asking.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert asking.poll() is None
+    desk.path("go").touch()
+    printed, _ = asking.communicate(timeout=DEADLINE)
+
+    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
+    assert len(desk.asked()) == kept(desk) == ANSWERED + 16
+
+
+def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(asking, desk):
+    asking.send_signal(signal.SIGINT)
+    time.sleep(1)
+    asking.send_signal(signal.SIGINT)
+    printed, _ = asking.communicate(timeout=10)
+
+    assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
+    assert "Traceback" not in printed
+    assert kept(desk) == ANSWERED

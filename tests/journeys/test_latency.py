@@ -1,0 +1,92 @@
+"""A team holds how long replies take to a limit; only what was asked in this run was measured."""
+
+from __future__ import annotations
+
+import pytest
+
+SLOW = """\
+import time
+
+def answer(case):
+    time.sleep(0.01)
+    return case.expected
+
+def quick(case):
+    return case.expected
+"""
+FIRST = "{latency: {max_p50_ms: 5000, max_p95_ms: 5000}}"
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(5000, "passed"), (5, "failed")])
+def test_replies_of_this_run_are_held_to_the_limit(desk, limit, outcome):
+    desk.asking_suite(SLOW, gates=f"{{latency: {{max_p95_ms: {limit}}}}}")
+
+    result = desk.run("-v")
+
+    result.stdout.fnmatch_lines([f"*1 {outcome} in *"])
+    result.stdout.fnmatch_lines([f"  current * latency * ms * limit {limit:,} ms"])
+
+
+def test_a_note_says_how_many_calls_disturbed_each_other(desk):
+    desk.asking_suite(SLOW, gates=FIRST)
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(
+        ["  latency[[]current]: measured with up to 1 call in flight at once"]
+    )
+
+
+def test_replies_from_the_ledger_are_not_measured_and_the_gate_says_so(desk):
+    desk.asking_suite(SLOW, gates=FIRST)
+    desk.run()
+
+    result = desk.run("-v")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["  current * latency * passed * not measured"])
+    told = " ".join(" ".join(result.outlines).split())
+    assert "not measured: 0 of 100 replies of current were asked in this run" in told
+    assert "--ftgate-replies=fresh" in told
+
+
+def test_asked_anew_they_are_measured_again(desk):
+    desk.asking_suite(SLOW, gates=FIRST)
+    desk.run()
+
+    desk.run("--ftgate-replies=fresh")
+
+    assert desk.verdicts()["latency[current]"]["checks"][0]["n"] == 100
+
+
+def test_a_recorded_file_has_no_latency_of_this_run(desk):
+    desk.suite("{latency: {max_p95_ms: 10}}", current=0)
+
+    result = desk.run()
+
+    assert result.ret == 0
+    assert desk.verdicts()["latency[current]"]["headline"].startswith("not measured: 0 of 100")
+
+
+def test_a_rise_is_measured_against_the_baseline(desk):
+    slow = '{provider: python, function: "answers:answer"}'
+    desk.asking_suite(
+        SLOW.replace("answer(", "x(").replace("quick(", "answer(").replace("x(", "slow("),
+        gates="{latency: {max_rise: 0.5}}",
+        slow=slow.replace("answers:answer", "answers:slow"),
+    )
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(["  slow * latency * FAILED * allowed +50 %"])
+
+
+def test_a_limit_that_so_few_cases_cannot_bound_is_refused(desk):
+    desk.cases = 71
+    desk.asking_suite(SLOW, gates=FIRST)
+
+    result = desk.run()
+
+    told = "latency: 71 cases can never bound the 95th percentile; it takes 72"
+    result.stdout.fnmatch_lines([f"*tickets.ftgate.yaml:5: {told}"])
+    assert desk.asked() == []

@@ -1,0 +1,77 @@
+"""Each call is paid for once: through kills, beside other processes, however xdist spreads them."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from counting import counting, write_suite
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+#: A run without the gates, which is killed before it comes to them anyway.
+ASK = """
+import os, time
+from pathlib import Path
+from uuid import uuid4
+from pytest_ftgate.ask.engine import Engine
+from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.plan.asks import task
+from pytest_ftgate.plan.call import distinct
+from pytest_ftgate.suite.loader import load
+
+suite = load(Path("tickets.ftgate.yaml").resolve(), Path.cwd(), None)
+asks = [ask for one in suite.variants.values() for ask in task(suite, one, os.environ)]
+ledger = Ledger(Path(".ftgate/ledger.sqlite"), run=uuid4().hex, clock=time.time)
+engine = Engine(ledger, os.environ, concurrency=4)
+engine.wait(distinct(asks))
+engine.close()
+"""
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Return what a benchmark does when it is run."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return lambda name: runpy.run_path(str(BENCHMARKS / f"{name}.py"))["main"]
+
+
+@pytest.fixture
+def served(desk):
+    """A desk whose suite asks a slow server; with it the server and the number of its calls."""
+    with counting(0.01) as server:
+        yield desk, server, write_suite(desk.pytester.path, 60, server.port)
+
+
+def test_ten_kills_cost_what_was_in_flight_and_no_more(benchmark, capsys):
+    code = benchmark("kills")(10, 400, (sys.executable, "-c", ASK))
+
+    assert code == 0, capsys.readouterr().out
+
+
+def test_two_runs_at_once_send_each_call_once(benchmark, capsys):
+    code = benchmark("two_processes")(120)
+
+    assert code == 0, capsys.readouterr().out
+
+
+def outcomes(desk):
+    return {name: (one["outcome"], one["headline"]) for name, one in desk.verdicts().items()}
+
+
+@pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "worksteal"])
+def test_workers_send_each_call_once_and_reach_the_verdicts_of_one_process(served, mode):
+    desk, server, calls = served
+    result = desk.run("-n", "2", "--dist", mode)
+    spread = outcomes(desk)
+
+    desk.run("--ftgate-replies=recorded")
+
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines([f"PASSED  4 gates · * replies, {calls} asked in *"])
+    assert len(spread) == 4
+    assert spread == outcomes(desk)
+    assert set(Counter(server.asked).values()) == {1}
+    assert len(server.asked) == calls

@@ -1,0 +1,210 @@
+"""A pull request from a fork, which has no key: committed replies are judged instead."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from chat_server import Said, chat_server
+
+from pytest_ftgate.cli import main
+
+FILE = "tickets.replies.jsonl"
+RECORDED = "--ftgate-replies=recorded"
+KEY = "sk-of-the-team"
+#: A tuned model, so that skills, and what proves its identity, are asked as well.
+SUITE = """\
+cases: tickets.cases.jsonl
+reply: {format: {choice: [billing, refund]}}
+variants:
+  current: {provider: openai-compatible, base_url: URL, api_key_env: KEY, model: small}
+  tuned: {like: current, model: tuned, base: small}
+  beside: {like: current, model: other, gated: false}
+gates:
+  accuracy: {min: 0.6, max_drop: 0.2}
+  format: {min: 0.6, max_drop: 0.2}
+  forgetting: {skills: counting, max_drop: 0.3}
+"""
+
+
+def answer(request):
+    """Answer tickets rightly, and everything else at some length, each model in its own words."""
+    asked = request["messages"][-1]["content"]
+    if not asked.startswith("Ticket"):
+        return Said(f"{request['model']} says of {asked!r}: seven")
+    return Said("refund" if "money" in asked else "billing")
+
+
+@pytest.fixture
+def server():
+    with chat_server(answer) as running:
+        yield running
+
+
+@pytest.fixture
+def told(desk, monkeypatch, capsys):
+    """Run a verb in a folder; return its exit code and what it printed."""
+
+    def run(*args, folder="."):
+        monkeypatch.chdir(desk.path(folder))
+        capsys.readouterr()
+        code = main(args)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def exported(desk, told, server, monkeypatch):
+    """A folder with a suite that was judged with a key, whose replies were then exported."""
+    monkeypatch.setenv("KEY", KEY)
+    rows = [
+        {"id": f"t{n}", "input": f"Ticket {n}: {('bill', 'money')[n % 2]}", "expected": label}
+        for n in range(60)
+        for label in [("billing", "refund")[n % 2]]
+    ]
+    desk.write_rows("tickets.cases.jsonl", rows)
+    desk.path("tickets.ftgate.yaml").write_text(SUITE.replace("URL", server.url), "utf-8")
+    desk.run()
+    code, printed = told("ledger", "export", "tickets.ftgate.yaml", "-o", FILE)
+    assert (code, "missing" in printed) == (0, False)
+    monkeypatch.delenv("KEY")
+    return desk
+
+
+@pytest.fixture
+def clone(exported, monkeypatch):
+    """The folder as someone else would have it: what is committed, and no ledger."""
+    (exported.path("clone")).mkdir()
+    for name in ("tickets.cases.jsonl", "tickets.ftgate.yaml", FILE):
+        shutil.copy(exported.path(name), exported.path("clone") / name)
+    monkeypatch.chdir(exported.path("clone"))
+    return exported
+
+
+def judged(desk):
+    """Return what each gate came to, with the numbers it rests on."""
+    kept = ("outcome", "headline", "checks", "notes")
+    return {name: {key: one[key] for key in kept} for name, one in desk.verdicts().items()}
+
+
+def test_a_fork_without_a_key_reaches_the_same_verdicts_and_asks_nothing(clone, server):
+    before, asked = judged(clone), len(server.requests)
+
+    result = clone.run(RECORDED, "--rootdir=.", ".")
+
+    assert len(before) == 5
+    assert judged(clone) == before
+    assert len(server.requests) == asked
+    result.stdout.fnmatch_lines(["* 0 asked"])
+
+
+def test_a_ledger_in_a_folder_that_cannot_be_made_is_no_obstacle(clone):
+    clone.path("clone/blocked").write_text("a file where a folder is wanted")
+
+    result = clone.run(RECORDED, "--rootdir=.", "--ftgate-ledger=blocked/ledger.sqlite", ".")
+
+    result.stdout.fnmatch_lines(["the verdicts could not be kept *", "* 0 asked"])
+
+
+def test_an_automatic_run_asks_what_neither_ledger_nor_file_has(clone, server, monkeypatch):
+    monkeypatch.setenv("KEY", KEY)
+    asked = len(server.requests)
+    with clone.path("clone/tickets.cases.jsonl").open("a") as cases:
+        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
+
+    clone.run("--rootdir=.", ".")
+
+    assert len(server.requests) == asked + 3
+
+
+def test_a_missing_reply_is_counted_with_the_command_that_brings_it(clone):
+    with clone.path("clone/tickets.cases.jsonl").open("a") as cases:
+        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
+
+    result = clone.run(RECORDED, "--rootdir=.", "-k", "accuracy and current", ".")
+
+    result.assert_outcomes(errors=1)
+    assert "1 of 61 replies are not recorded" in result.stdout.str()
+    remedy = "pytest --ftgate tickets.ftgate.yaml && pytest-ftgate ledger export"
+    assert f"{remedy} tickets.ftgate.yaml" in result.stdout.str()
+
+
+def test_a_broken_line_is_a_fault_before_anything_is_judged(clone):
+    path = clone.path("clone") / FILE
+    lines = path.read_text().splitlines()
+    lines[6] = lines[6].replace('"text": "', '"text": 7, "x": "')
+    path.write_text("\n".join(lines) + "\n")
+
+    result = clone.run(RECORDED, "--rootdir=.", ".")
+
+    result.stdout.fnmatch_lines([f"*{FILE}:7: no reply: text cannot be 7; *"])
+    result.assert_outcomes(errors=1)
+
+
+def test_a_second_export_changes_nothing(exported, told):
+    before = exported.path(FILE).read_bytes()
+
+    told("ledger", "export", "tickets.ftgate.yaml")
+
+    assert exported.path(FILE).read_bytes() == before
+
+
+def test_an_export_from_the_file_alone_is_the_same_file(clone, told, monkeypatch):
+    before = clone.path("clone").joinpath(FILE).read_bytes()
+    code, _ = told("ledger", "export", "tickets.ftgate.yaml", folder="clone")
+
+    assert code == 0
+    assert clone.path("clone").joinpath(FILE).read_bytes() == before
+
+
+def test_the_file_holds_no_key(exported):
+    assert KEY not in exported.path(FILE).read_text()
+
+
+def test_what_was_imported_is_not_asked_again(clone, told, server):
+    code, printed = told("ledger", "import", FILE, folder="clone")
+    clone.path("clone").joinpath(FILE).unlink()
+    asked = len(server.requests)
+
+    clone.run(RECORDED, "--rootdir=.", ".")
+
+    assert (code, len(server.requests)) == (0, asked)
+    assert len(judged(clone)) == 5
+    assert "replies are new in .ftgate/ledger.sqlite" in printed
+
+
+def test_an_export_says_how_many_replies_were_never_asked(exported, told):
+    with exported.path("tickets.cases.jsonl").open("a") as cases:
+        cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
+
+    code, printed = told("ledger", "export", "tickets.ftgate.yaml")
+
+    assert code == 0
+    assert "3 are missing: run pytest --ftgate tickets.ftgate.yaml, then export" in printed
+
+
+def test_a_file_that_a_variant_has_taken_the_name_for_is_its_own(desk, told):
+    desk.suite(current=0)
+    desk.path("current.jsonl").rename(desk.path(FILE))
+    desk.suite_of({"current": f"{{provider: recorded, replies: {FILE}}}"})
+    before = desk.path(FILE).read_bytes()
+
+    desk.run().assert_outcomes(passed=1)
+    code, printed = told("ledger", "export", "tickets.ftgate.yaml")
+
+    assert code == 1
+    assert "is a variant's own file; name another with -o, or rename that" in printed
+    assert desk.path(FILE).read_bytes() == before
+
+
+def test_nothing_to_export_is_said_so(desk, told):
+    desk.asking_suite()
+
+    code, printed = told("ledger", "export", "tickets.ftgate.yaml")
+
+    assert code == 1
+    assert "has no reply of tickets.ftgate.yaml; run pytest --ftgate" in printed
+    assert not desk.path(FILE).exists()

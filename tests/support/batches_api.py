@@ -1,0 +1,150 @@
+"""The batches of the Messages API on loopback: sent, listed, ended by a test, read in any order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any
+
+#: What becomes of a request: its name and its params, and the result that the API would give.
+Becomes = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
+def succeeded(text: str = "ok", model: str = "claude-x", stop: str = "end_turn") -> dict[str, Any]:
+    usage = {"input_tokens": 9, "output_tokens": 2}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": model}
+    message |= {"content": [{"type": "text", "text": text}], "usage": usage}
+    return {"type": "succeeded", "message": message | {"stop_reason": stop, "stop_sequence": None}}
+
+
+def errored(kind: str, message: str = "no") -> dict[str, Any]:
+    error = {"type": "error", "error": {"type": kind, "message": message}}
+    return {"type": "errored", "error": error}
+
+
+def echo(name: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Answer with the last message."""
+    return succeeded(params["messages"][-1]["content"], params["model"])
+
+
+@dataclass
+class BatchesApi:
+    """The running server.
+
+    Attributes:
+        becomes: decides the result of each request when its batch has ended.
+        may_end: batches end while it is set.
+        created: each batch's requests, by its name.
+        seen: method, path and headers of each request that came.
+        before_answer: called when a batch was created and its name was not told yet.
+        fails: statuses that the next requests are answered with.
+    """
+
+    url: str = ""
+    becomes: Becomes = echo
+    may_end: Event = field(default_factory=Event)
+    created: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    times: dict[str, datetime] = field(default_factory=dict)
+    seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    before_answer: Callable[[], None] | None = None
+    fails: list[int] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+
+    def paths(self, method: str) -> list[str]:
+        return [path for how, path, _ in self.seen if how == method]
+
+    def create(self, requests: list[dict[str, Any]]) -> dict[str, Any]:
+        name = f"msgbatch_{len(self.created) + 1}"
+        self.created[name], self.times[name] = requests, datetime.now(UTC)
+        if self.before_answer:
+            self.before_answer()
+        return self.told(name)
+
+    def told(self, name: str) -> dict[str, Any]:
+        """Tell of a batch as the API does: counts say nothing before it has ended."""
+        ended, requests = self.may_end.is_set(), len(self.created[name])
+        counts = dict.fromkeys(("canceled", "errored", "expired"), 0)
+        counts |= {"processing": 0 if ended else requests, "succeeded": requests if ended else 0}
+        at = self.times[name].isoformat()
+        url = f"{self.url}/v1/messages/batches/{name}/results" if name not in self.gone else None
+        batch = {"id": name, "type": "message_batch", "request_counts": counts}
+        batch |= {"created_at": at, "expires_at": at, "ended_at": at if ended else None}
+        batch |= {"archived_at": None, "cancel_initiated_at": None}
+        batch |= {"processing_status": "ended" if ended else "in_progress"}
+        return batch | {"results_url": url if ended else None}
+
+    def results(self, name: str) -> bytes:
+        """Return the results as JSON lines, the last request first."""
+        rows = [
+            {"custom_id": one["custom_id"], "result": self.becomes(one["custom_id"], one["params"])}
+            for one in reversed(self.created[name])
+        ]
+        return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+
+    def page(self, path: str) -> tuple[int, bytes]:
+        """Answer a GET."""
+        *_, before, last = ["", *path.partition("?")[0].strip("/").split("/")]
+        if last == "batches":
+            names = list(reversed(self.created))
+            page = {"data": [self.told(name) for name in names], "has_more": False}
+            return 200, json.dumps(page | {"first_id": None, "last_id": None}).encode()
+        if last == "results" and before in self.created:
+            return 200, self.results(before)
+        if last in self.created:
+            return 200, json.dumps(self.told(last)).encode()
+        error = {"type": "error", "error": {"type": "not_found_error", "message": "no such"}}
+        return 404, json.dumps(error).encode()
+
+
+def _handler(api: BatchesApi) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            self.note("POST")
+            if api.fails:
+                self.give(api.fails.pop(0), b'{"type": "error", "error": {"type": "x"}}')
+                return
+            self.give(200, json.dumps(api.create(sent["requests"])).encode())
+
+        def do_GET(self) -> None:
+            self.note("GET")
+            self.give(*api.page(self.path))
+
+        def note(self, method: str) -> None:
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            api.seen.append((method, self.path, headers))
+
+        def give(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: object) -> None:
+            """Be silent."""
+
+    return Handler
+
+
+@contextmanager
+def batches_api() -> Iterator[BatchesApi]:
+    """Serve batches until the block ends; they end at once unless a test holds them."""
+    api = BatchesApi()
+    api.may_end.set()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
+    server.daemon_threads = True
+    api.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield api
+    server.shutdown()
+    thread.join()
+    server.server_close()
