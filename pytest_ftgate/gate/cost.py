@@ -19,7 +19,7 @@ from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, MOST_MISSING
 from pytest_ftgate.gate.side import Array, Side, aligned, unchanged, valued
 from pytest_ftgate.gate.spent import beside, decided, verdict_on
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
-from pytest_ftgate.gate.words import usd
+from pytest_ftgate.gate.words import counted, usd
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff, price
@@ -154,4 +154,4 @@ def _notes(column: Column, tariff: Tariff) -> Iterator[str]:
         yield f"{untold} of {len(replies)} replies do not tell their tokens, and so no price"
     if column.missing:
         first = column.missing[0].missing[0]
-        yield f"no reply to {len(column.missing)} cases; first: {first}"
+        yield f"no reply to {counted(len(column.missing), 'case')}; first: {first}"

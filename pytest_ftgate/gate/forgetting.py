@@ -15,7 +15,7 @@ from pytest_ftgate.gate.risks import MOST_MISSING
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
-from pytest_ftgate.gate.words import percent, points, size
+from pytest_ftgate.gate.words import counted, percent, points, size
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import ForgettingGate, Suite
 
@@ -134,5 +134,5 @@ def _next(suite: Suite, variant: str, outcome: Outcome, check: Check) -> list[st
             f"(they can certify {size(check.certifiable)})"
         )
     if check.needed is not None:
-        parts.append(f"about {check.needed:,} more cases would settle it")
+        parts.append(f"about {counted(check.needed, 'more case')} would settle it")
     return ["; ".join(parts)] if parts else []

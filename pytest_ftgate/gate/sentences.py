@@ -8,7 +8,7 @@ from math import ceil
 from pytest_ftgate.gate.drop import UNCHANGED
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice
-from pytest_ftgate.gate.words import percent, points, size
+from pytest_ftgate.gate.words import counted, percent, points, size
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.model import RateGate
 
@@ -82,7 +82,7 @@ def notes(
             yield f"{column.stops[stop]} of {column.stops.total()} replies were {word}{wrong}"
     if column.missing:
         first = column.missing[0].missing[0]
-        yield f"no reply to {len(column.missing)} cases; first: {first}"
+        yield f"no reply to {counted(len(column.missing), 'case')}; first: {first}"
 
 
 def _taken(column: Column, look: Look) -> str:
@@ -125,7 +125,8 @@ def _to_settle(check: Check, look: Look) -> str:
             f"(they can certify {size(check.certifiable)})"
         )
     if check.needed is not None:
-        parts.append(f"about {check.needed:,} more cases would settle it{_or_repeats(check, look)}")
+        more = counted(check.needed, "more case")
+        parts.append(f"about {more} would settle it{_or_repeats(check, look)}")
     if check.missing:
         parts = ["run again for the missing replies", *parts]
     return "; ".join(parts) or "more cases are needed"

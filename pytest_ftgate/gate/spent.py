@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pytest_ftgate.gate.drop import UNCHANGED
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
-from pytest_ftgate.gate.words import amount, rise
+from pytest_ftgate.gate.words import amount, counted, rise
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.spending import SpendGate
 
@@ -86,6 +86,6 @@ def _next(outcome: Outcome, check: Check | None) -> Iterator[str]:
     elif check.missing:
         yield "run again for the missing replies"
     elif check.needed:
-        yield f"about {check.needed:,} more cases would settle it"
+        yield f"about {counted(check.needed, 'more case')} would settle it"
     else:
         yield "more cases are needed"

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-__all__ = ["amount", "clock", "interval", "ms", "percent", "points", "rise", "risen", "size", "usd"]
+__all__ = [
+    "amount",
+    "clock",
+    "counted",
+    "interval",
+    "ms",
+    "percent",
+    "points",
+    "rise",
+    "risen",
+    "size",
+    "usd",
+]
 
 _MINUS = "−"
 
@@ -32,6 +44,11 @@ def size(share: float) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """Return an interval of a change in points: ``(−53 −40)``."""
     return "" if low is None or high is None else f"({points(low)} {points(high)})"
+
+
+def counted(number: int, what: str) -> str:
+    """Return how many there are of *what*, as ``1 case`` or ``1,200 cases``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def usd(money: Decimal | float) -> str:

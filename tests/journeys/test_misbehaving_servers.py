@@ -7,8 +7,6 @@ import json
 import pytest
 from chat_server import Said, chat_server
 
-#: Runs in this process forget what they imported, and this SDK is slow to import anew.
-
 LABEL = '{"type": "object", "properties": {"label": {"enum": ["billing", "refund"]}}, '
 LABEL += '"required": ["label"], "additionalProperties": false}'
 
