@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -161,6 +162,9 @@ def failing(provider: str, address: str, *, answers: bool = False) -> Iterator[N
     # The SDK lets through what goes wrong while it reads a body.
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
         raise Transient(f"no connection to {address}: {error.__cause__ or error!r}") from error
+    except json.JSONDecodeError as error:
+        told = f"the body is cut off or no JSON: {error} ({address})"
+        raise Transient(told) from error
     except anthropic.AnthropicError as error:
         raise Denied(_without_key(str(error), provider)) from error
     except (TypeError, RuntimeError) as error:
