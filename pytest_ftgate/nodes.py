@@ -97,7 +97,8 @@ class GateItem(pytest.Item):
         judged, session = self.judged, self._session
         # A scorer that cannot be used is better found before anything is paid for.
         ready(judged.suite.cases, self.path.parent)
-        session.begin(self._selected())
+        if not session.has_begun(judged):
+            session.begin(self._selected())
         session.accepted(judged.suite)
         for look in session.asks.looks(judged):
             with ticking(self.config) as tick:
@@ -190,7 +191,8 @@ class GateItem(pytest.Item):
 
     def teardown(self) -> None:
         """After a suite's last gate, measure the variants that have none."""
-        if self._is_last_of_whole_suite() and not self.config.getoption("setupplan"):
+        ungated = not all(variant.gated for variant in self.judged.suite.variants.values())
+        if ungated and self._is_last_of_whole_suite() and not self.config.getoption("setupplan"):
             from pytest_ftgate.record import verdict_to_json
 
             for verdict in measured(self._session, self.judged.suite, self.config):

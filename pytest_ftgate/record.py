@@ -49,6 +49,8 @@ class Kept(NamedTuple):
         repeats: how many replies they rest on.
         yardstick: a digest of the case and how it is marked.
         rests_on: a digest of the calls and the replies.
+        meant: the mean over the replies whose form holds for a lenient reader; None where no form
+            is wanted, and in records of earlier versions.
     """
 
     correct: float | None
@@ -56,6 +58,7 @@ class Kept(NamedTuple):
     repeats: int
     yardstick: str
     rests_on: str
+    meant: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +120,9 @@ def node_id(verdict: Verdict) -> str:
 
 
 def _yardstick(case: Case, folder: Path) -> str:
-    """Return a digest of a case and how it is marked, the code of python rules included."""
-    rules = [rule for rule in (case.score, *case.format) if rule.kind == "python"]
+    """Return a digest of a case and how it is marked, the code that its rules name included."""
+    named = ("python", "pydantic")
+    rules = [rule for rule in (case.score, *case.format) if rule.kind in named]
     code = [sha256_of(file) for rule in rules for file in source_files(str(rule.value), folder)]
     return digest([case.yardstick, code])[:16] if code else case.yardstick
 
@@ -137,6 +141,7 @@ def kept(column: Column, folder: Path) -> dict[str, Kept]:
             len(row.scores),
             _yardstick(row.case, folder),
             rests_on(row),
+            row.meant,
         )
         for key, row in column.rows.items()
         if row.scores

@@ -27,6 +27,7 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
+from pytest_ftgate.late import accepted_record, import_judges, judges
 from pytest_ftgate.missing import all_recorded, enough
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask, Call, distinct
@@ -164,23 +165,28 @@ class Session:
                 calls.update(ask.call.fingerprint for group in groups for ask in group)
         return len(calls - self._handed_in)
 
+    def has_begun(self, judged: Judged) -> bool:
+        """Tell whether the calls of *judged* were handed in."""
+        return _key(judged) in self._begun
+
     def begin(self, gates: Iterable[Judged]) -> None:
         """Hand in the calls of all *gates*, in their order, so that no capacity lies idle.
 
         A gate that cannot be planned is passed over here: its own setup will say why.
         """
-        asks: list[Ask] = []
+        gates, asks = list(gates), list[Ask]()
         for judged in gates:
-            key = (judged.suite.name, judged.variant.name, judged.gate.kind)
-            if key in self._begun:
+            if self.has_begun(judged):
                 continue
-            self._begun.add(key)
+            self._begun.add(_key(judged))
             try:
                 asks += chain.from_iterable(self.asks.of(judged))
             except FtgateError:
                 continue
         self._handed_in.update(ask.call.fingerprint for ask in asks)
         self.engine.submit(distinct(asks))
+        if self.progress.to_ask:
+            import_judges(*judges(gates))
 
     def answers(
         self,
@@ -197,8 +203,8 @@ class Session:
 
         Raises:
             RepliesMissing: more than half of one group brought no reply, or none of it can; or
-                nothing may be asked, and a reply is not kept. Those
-                that the budget forbade are missing, but nothing is wrong with them.
+                nothing may be asked, and a reply is not kept. Those that the budget forbade are
+                missing, but nothing is wrong with them.
         """
         found = self._waited(tuple(chain.from_iterable(groups)), tick)
         self._handed_in.update(found)
@@ -237,9 +243,7 @@ class Session:
             SuiteFaults: the file is no record.
         """
         if suite.name not in self._accepted:
-            from pytest_ftgate.record import read_record
-
-            self._accepted[suite.name] = read_record(suite.accepted_path, suite.name)
+            self._accepted[suite.name] = accepted_record(suite)
         return self._accepted[suite.name]
 
     # Scoring ------------------------------------------------------------------------------
@@ -279,6 +283,10 @@ class Session:
             found = self._waited(asks)
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
+
+
+def _key(judged: Judged) -> _Key:
+    return (judged.suite.name, judged.variant.name, judged.gate.kind)
 
 
 def whole(suite: Suite) -> Look:

@@ -21,7 +21,7 @@ STAGES = (
 )
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
-    *("hookspecs", "settings", "progress", "asks", "till", "missing", "session"),
+    *("hookspecs", "settings", "progress", "asks", "till", "missing", "late", "session"),
     *("drifting", "offered", "outlook"),
     *("recorder", "proofs", "judging", "nodes"),
     *("plugin", "verbs", "ledgers", "cli"),

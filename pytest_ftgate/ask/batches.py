@@ -101,7 +101,8 @@ class Batches:
             for fingerprint, reply in self.kept(list(waiting.values())).items():
                 self.settle(waiting.pop(fingerprint), reply)
             free = await asyncio.to_thread(self._claimed, list(waiting.values()))
-            waiting = {name: call for name, call in waiting.items() if call not in free}
+            for call in free:
+                del waiting[call.fingerprint]
             await self._asked(free)
         for call in waiting.values():
             told = "the run ended while another process was asking this call"

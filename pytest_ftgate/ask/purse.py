@@ -57,7 +57,9 @@ class Purse:
     def count(self, call: Call, reply: Reply) -> None:
         """Add what a request cost; one without a price adds nothing."""
         cost = price(call.tariff, reply.usage)
-        if cost is not None:
+        # A flat price is that of all turns with tools together: it is paid with the first.
+        later = bool(call.steps) and call.tariff.per_1k is not None
+        if cost is not None and not later:
             self.spent += cost
             self._costs[call.tariff].append(cost)
 

@@ -11,30 +11,25 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
+from pytest_ftgate.ask.asker import Asker, Handed, Opened, handed
+from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.ledger import Ledger
-from pytest_ftgate.ask.patience import Patience
-from pytest_ftgate.ask.provider import Open, Provider, open_provider
+from pytest_ftgate.ask.provider import Open, Provider
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.errors import FtgateError, ReplyError, Transient, Unavailable
+from pytest_ftgate.errors import FtgateError, Transient, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Asker", "RayEngine", "handed"]
+__all__ = ["RayEngine"]
 
 #: The package's providers that are worth another machine; the others only read files.
 _REMOTE = ("anthropic", "bedrock", "llamacpp", "openai-compatible", "python")
-#: How the variables begin that the SDK of a provider reads by itself.
-_READ = {
-    "anthropic": ("ANTHROPIC_",),
-    "bedrock": ("ANTHROPIC_", "AWS_"),
-    "openai-compatible": ("OPENAI_",),
-}
 #: With fewer calls than this there is no use for another worker.
 _SHARD = 16
 #: How often Ray sends a call again whose worker was lost before it answered.
@@ -47,28 +42,6 @@ _LOST = 10.0
 _ROOM = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Handed:
-    """Variables with their values; they are never shown."""
-
-    values: Mapping[str, str] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """What an open provider can do: calls at once, and which of the kinds of calls it serves."""
-
-    concurrency: int
-    served: tuple[bool, ...]
-
-
-def handed(calls: Iterable[Call], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of *environ* that *calls* name, or that their SDK reads by itself."""
-    named = {call.api_key_env for call in calls}
-    begins = tuple(begin for call in calls for begin in _READ.get(call.provider, ()))
-    return {k: v for k, v in environ.items() if k in named or k.startswith(begins)}
-
-
 def _kind(call: Call) -> tuple[object, ...]:
     """Return what decides whether an open provider serves *call*: all but what is asked."""
     return (call.model, call.function, call.adapter, tuple(sorted(call.runtime.items())))
@@ -79,72 +52,10 @@ def _bare(call: Call) -> Call:
     return replace(call, messages=(), passages=(), case=None)
 
 
-class Asker:
-    """A worker on a node: holds one open provider and asks with it.
-
-    Args:
-        calls: one of each kind that it must serve.
-        environ: variables for the provider.
-        opens: a provider from elsewhere, pickled, or None for one of the package's.
-    """
-
-    def __init__(self, calls: Sequence[Call], environ: _Handed, opens: bytes | None) -> None:
-        # SDKs read the environment of their process.
-        os.environ.update(environ.values)
-        self._calls, self._opens = calls, opens
-        self._ending = asyncio.Event()
-        self._patience = Patience(self._ending)
-        self._opening: asyncio.Future[Provider] | None = None
-
-    async def opened(self) -> _Opened | FtgateError:
-        """Open the provider, and tell what it can do, or why it cannot be opened."""
-        try:
-            provider = await self._provider()
-        except Exception as error:  # noqa: BLE001 - what comes home is judged there
-            return _told(error)
-        return _Opened(provider.concurrency, tuple(map(provider.serves, self._calls)))
-
-    async def answer(self, call: Call) -> Reply | FtgateError:
-        """Ask *call* until it is answered or has failed for good."""
-        try:
-            return await self._patience.answered(await self._provider(), call)
-        except Exception as error:  # noqa: BLE001 - what comes home is judged there
-            return _told(error)
-
-    async def end(self) -> None:
-        """Wait for no further attempt: the run has ended."""
-        self._ending.set()
-
-    async def close(self) -> None:
-        """Let go of connections, threads and loaded models."""
-        await (await self._provider()).close()
-
-    def _provider(self) -> asyncio.Future[Provider]:
-        # When it is first needed: a worker that Ray brings up again is told nothing but to answer.
-        if self._opening is None:
-            self._opening = asyncio.ensure_future(asyncio.to_thread(self._open))
-        return self._opening
-
-    def _open(self) -> Provider:
-        others: dict[str, Open] = {}
-        if self._opens is not None:
-            from ray import cloudpickle
-
-            others = {self._calls[0].provider: cloudpickle.loads(self._opens)}
-        return open_provider(self._calls, os.environ, others)
-
-
-def _told(error: Exception) -> FtgateError:
-    """Return *error* as one that every process can read."""
-    if isinstance(error, FtgateError):
-        return error.with_traceback(None)
-    return ReplyError(f"{type(error).__name__}: {error}")
-
-
 class _Workers(Provider):
     """The workers that answer the calls of one lane, as one provider."""
 
-    def __init__(self, calls: Sequence[Call], actors: Sequence[Any], opened: _Opened) -> None:
+    def __init__(self, calls: Sequence[Call], actors: Sequence[Any], opened: Opened) -> None:
         self.concurrency = opened.concurrency * len(actors)
         self._flying = dict.fromkeys(actors, 0)
         #: When each was last found lost, by the clock of the machine.
@@ -222,7 +133,7 @@ class _Cluster:
         kinds = list({_kind(call): _bare(call) for call in calls}.values())
         opens = self._others.get(kinds[0].provider)
         packed = _packed(kinds[0].provider, opens) if opens else None
-        given = _Handed(handed(kinds, environ))
+        given = Handed(handed(kinds, environ))
         remote: Any = ray.remote(max_restarts=-1, max_task_retries=_AGAIN)(Asker)
         actors = [
             remote.options(scheduling_strategy=place).remote(kinds, given, packed)
@@ -251,12 +162,13 @@ class _Cluster:
             return
         # A cluster that is started here tells nobody of it, unless the user wants it to.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        address = self._environ.get("RAY_ADDRESS")
+        # Without an address Ray would join whichever cluster was started here last.
+        address = self._environ.get("RAY_ADDRESS") or "local"
         try:
-            _reach(address or "")
+            _reach(address)
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         except (OSError, RuntimeError, ValueError) as error:
-            raise Unavailable(f"no Ray cluster at {address or 'hand'}: {error}") from error
+            raise Unavailable(f"no Ray cluster at {address}: {error}") from error
         self._joined = True
 
     def end(self) -> None:
@@ -283,7 +195,7 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_KNOCK).close()
 
 
-def _opened(actors: Sequence[Any]) -> _Opened:
+def _opened(actors: Sequence[Any]) -> Opened:
     """Wait until all *actors* have opened their provider."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError
@@ -298,7 +210,7 @@ def _opened(actors: Sequence[Any]) -> _Opened:
     for answer in answers:
         if isinstance(answer, FtgateError):
             raise answer
-    found: _Opened = answers[0]
+    found: Opened = answers[0]
     return found
 
 
@@ -329,6 +241,7 @@ class RayEngine(Engine):
         replies: ``auto``, ``fresh`` or ``recorded``.
         concurrency: calls in flight at once for each model, on all nodes together.
         others: providers that do not come with the package, by name.
+        budget: what may be spent, or None for all.
 
     Raises:
         Unavailable: Ray is not installed.
@@ -342,10 +255,18 @@ class RayEngine(Engine):
         replies: str = "auto",
         concurrency: int | None = None,
         others: Mapping[str, Open] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._cluster = _Cluster(environ, others or {})
         away = dict.fromkeys((*_REMOTE, *(others or {})), self._cluster.open)
-        super().__init__(ledger, environ, replies=replies, concurrency=concurrency, others=away)
+        super().__init__(
+            ledger,
+            environ,
+            replies=replies,
+            concurrency=concurrency,
+            others=away,
+            budget=budget,
+        )
 
     def close(self) -> None:
         """Give up what was not sent, let what is in flight come home, and leave the cluster."""

@@ -12,6 +12,9 @@ from pytest_ftgate.plan.call import Passage, Step, ToolCall
 
 __all__ = ["Reply"]
 
+#: What holds values of its own.
+_NESTED = ("steps", "passages")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
@@ -50,7 +53,9 @@ class Reply:
 
     def to_json(self) -> str:
         """Return the reply as one line of JSON; what is empty is left out."""
-        told = {key: value for key, value in asdict(self).items() if value or key == "text"}
+        told = {name: value for name in self.__slots__ if (value := getattr(self, name))}
+        told |= {name: [asdict(one) for one in told[name]] for name in _NESTED if name in told}
+        told["text"] = self.text
         # ASCII, since a reply cut inside an emoji holds half a surrogate pair, which no file takes.
         return json.dumps(told)
 

@@ -17,7 +17,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.identity import FEWEST, Answers, Identity
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan.call import Ask, Call
-from pytest_ftgate.score.form import validator
+from pytest_ftgate.suite.json_schema import validator
 
 __all__ = ["facts", "held", "lineage", "notices", "sampled", "seeded", "served_model"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from pytest_ftgate.gate.retrieval import answered_in, passages, retrieves
 from pytest_ftgate.gate.side import Array, Side, aligned
 from pytest_ftgate.gate.verdict import Flip
 from pytest_ftgate.score.called import shown_expected, shown_use
+from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column, Row
 
 __all__ = ["MOST", "Turned", "flips", "turned"]
@@ -31,6 +33,17 @@ class Turned:
         """Return the same with the cases *keys* first among the lost."""
         first = tuple(key for key in keys if key)
         return Turned((*first, *(key for key in self.lost if key not in first)), self.gained)
+
+    def spread(self, column: Column) -> Turned:
+        """Return the same with the lost ordered so that each kind of fault comes early."""
+        turn: Counter[str] = Counter()
+        ranked = []
+        for key in self.lost:
+            kind = _kind(column.rows[key])
+            ranked.append((turn[kind], key))
+            turn[kind] += 1
+        ranked.sort(key=lambda one: one[0])
+        return Turned(tuple(key for _, key in ranked), self.gained)
 
 
 def turned(before: Side | None, after: Side) -> Turned:
@@ -67,7 +80,7 @@ def flips(before: Column | None, after: Column, told: Turned) -> tuple[Flip, ...
 
 def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
     old = before.rows.get(row.case.id) if before else None
-    broken = next((score.broken for score in row.scores if score.broken), None)
+    broken = _broken(row)
     return Flip(
         case=row.case.id,
         where=row.case.where,
@@ -76,7 +89,8 @@ def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
         expected=shown_expected(row.case),
         before=_text(old) if old else "",
         now=_text(row),
-        why=f"{broken.kind}: {broken.detail}".rstrip(": ") if broken else "",
+        fault=broken.kind if broken else "",
+        why=_storable(f"{broken.kind}: {broken.detail}".rstrip(": ")) if broken else "",
         wrong=_storable(next((score.why for score in row.scores if score.why), "")),
         skill=row.case.skill or "",
         passages=passages(row),
@@ -84,6 +98,15 @@ def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
         called_before=_called(old) if old else (),
         called=_called(row),
     )
+
+
+def _broken(row: Row) -> Broken | None:
+    return next((score.broken for score in row.scores if score.broken), None)
+
+
+def _kind(row: Row) -> str:
+    broken = _broken(row)
+    return broken.kind if broken else ""
 
 
 def _called(row: Row) -> tuple[str, ...]:

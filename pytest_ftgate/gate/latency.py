@@ -99,7 +99,7 @@ def judge_latency(
         gate: the gate.
         mine: the variant's times.
         baseline: those of the baseline; None where the variant is the baseline.
-        flying: how many calls were in flight at once at most.
+        flying: how many calls were in flight at once at most; 0 where another process asked.
     """
     least = fewest_for(gate)
     if mine.units < least and mine.measured < mine.came:
@@ -202,5 +202,7 @@ def _notes(gate: LatencyGate, mine: Times, baseline: Times | None, flying: int) 
         yield f"{told} of {baseline.variant} were not asked in this run; {_ASK_ANEW}"
     if mine.missing:
         yield f"no reply to {len(mine.missing)} calls; first: {mine.missing[0]}"
-    if mine.measured:
+    if mine.measured and flying:
         yield f"measured with up to {flying} call{'s' * (flying != 1)} in flight at once"
+    elif mine.measured:
+        yield "measured by another worker of this run"

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from pytest_ftgate.gate.counts import Counts, Pairs
@@ -23,6 +22,7 @@ from pytest_ftgate.gate.proportion import (
     tango_variance,
     tango_z,
 )
+from pytest_ftgate.gate.root import root
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -211,7 +211,7 @@ def _limit(pairs: Pairs, reach: float, end: float) -> float:
 
     if excess(near) * excess(far) >= 0.0:
         return end
-    return float(brentq(excess, near, far, xtol=1e-12))
+    return root(excess, near, far, xtol=1e-12)
 
 
 def _quantile(pairs: Pairs, level: float) -> float:

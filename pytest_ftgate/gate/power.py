@@ -16,7 +16,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from pytest_ftgate.gate.proportion import (
@@ -25,6 +24,7 @@ from pytest_ftgate.gate.proportion import (
     require_share,
     trinomial_region,
 )
+from pytest_ftgate.gate.root import root
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.proportion import Array
@@ -121,7 +121,7 @@ def detectable_drop(n: float, discordance: float, power: float = 0.9, alpha: flo
     if excess(1.0) > 0.0:
         msg = f"no drop can be proved with {n:g} cases"
         raise ValueError(msg)
-    return float(brentq(excess, 1e-9, 1.0, xtol=1e-9))
+    return root(excess, 1e-9, 1.0, xtol=1e-9)
 
 
 def floor_cases_needed(floor: float, rate: float, power: float = 0.9, alpha: float = 0.05) -> int:

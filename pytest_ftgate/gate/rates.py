@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.gate.drop import drop
+from pytest_ftgate.gate.faults import forms, what_changed
 from pytest_ftgate.gate.flips import Turned, flips, turned
 from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.looks import Look, levels
@@ -17,6 +18,7 @@ from pytest_ftgate.gate.risks import ALARM, MOST_MISSING, Levels
 from pytest_ftgate.gate.sentences import NOTHING, headline, next_steps, notes
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
+from pytest_ftgate.gate.traits import traits
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict, together
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.score.label import LabelRate
@@ -53,6 +55,11 @@ class Sides:
     accepted: Accepted | None = None
     must: tuple[Column, Column | None] | None = None
     drifted: str = ""
+
+    @property
+    def compared(self) -> Column | None:
+        """The baseline, where it is another variant."""
+        return None if self.column is self.baseline else self.baseline
 
     @property
     def shown(self) -> Column:
@@ -106,15 +113,15 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
     lost = tuple(part for part in parts if part.state == "lost")
     if lost and check and check.missing <= MOST_MISSING * (check.n + check.missing):
         outcome = Outcome.FAILED
+    cause = what_changed(gate, check, sides.compared, column) if check else ""
     told, compared = _turned(gate, sides, check)
-    stale = sides.accepted.stale if sides.accepted else 0
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=column.variant,
         outcome=outcome,
-        headline=headline(gate, outcome, check, lost) if check else NOTHING,
+        headline=headline(gate, outcome, check, lost, cause) if check else NOTHING,
         checks=checks,
         deciding=deciding,
         slices=parts,
@@ -122,11 +129,20 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         flips=flips(compared, sides.shown, told),
         lost=len(told.lost),
         gained=len(told.gained),
-        faults_before=dict(sides.baseline.faults),
-        faults_after=dict(column.faults),
-        notes=(*notes(gate, column, checks, look, stale), *missed(gate, sides.shown, told.lost)),
+        **forms(gate, sides.compared, column),
+        notes=tuple(_notes(suite, gate, sides, checks, look, told)),
         next=tuple(next_steps(gate, outcome, check, column, look)),
     )
+
+
+def _notes(
+    suite: Suite, gate: RateGate, sides: Sides, checks: tuple[Check, ...], look: Look, told: Turned
+) -> Iterator[str]:
+    stale = sides.accepted.stale if sides.accepted else 0
+    yield from notes(gate, sides.column, checks, look, stale)
+    yield from missed(gate, sides.shown, told.lost)
+    passed = all(check.outcome is Outcome.PASSED for check in checks)
+    yield from traits(suite, gate, sides.compared, sides.column, passed=passed)
 
 
 def _worth_telling(made: Iterable[Check]) -> tuple[Check, ...]:
@@ -211,12 +227,13 @@ def _label_rates(suite: Suite, gate: RateGate, sides: Sides) -> tuple[LabelRate,
 def _turned(gate: RateGate, sides: Sides, check: Check | None) -> tuple[Turned, Column | None]:
     """Return the cases that turned against what decided, or else against the baseline."""
     mine, accepted = side(sides.column, gate.kind), sides.accepted
-    is_baseline = sides.column is sides.baseline
-    by = check.against if check else ""
-    if accepted is not None and (by == "accepted" or (is_baseline and len(accepted.cells))):
-        return turned(accepted.cells, mine), None
-    compared = None if is_baseline else sides.baseline
-    told = turned(side(compared, gate.kind) if compared else None, mine)
+    compared, by = sides.compared, check.against if check else ""
+    if accepted is not None and (by == "accepted" or (not compared and len(accepted.cells))):
+        compared, told = None, turned(accepted.cells, mine)
+    else:
+        told = turned(side(compared, gate.kind) if compared else None, mine)
+    if gate.kind == "format":
+        return told.spread(sides.column), compared
     return (told.led_by(check.note.split(", ")) if check and by == "must_pass" else told), compared
 
 
@@ -247,7 +264,7 @@ def measure(suite: Suite, gate: RateGate, column: Column) -> Verdict:
         headline=f"{percent(check.after)}",
         gated=False,
         checks=(check,),
-        faults_after=dict(column.faults),
+        **forms(gate, None, column),
     )
 
 

@@ -18,6 +18,11 @@ __all__ = ["NOTHING", "headline", "next_steps", "notes"]
 _REMEDIES = {
     "truncated": "raise max_tokens, or ask for shorter replies",
     "refusal": "read what the model refused",
+    "fenced": "ask for the bare answer without a code fence, or hold the model to a schema",
+    "preamble": "ask for the answer and nothing else",
+    "trailing text": "ask for the answer and nothing else",
+    "wrong label casing": "show the labels as they are to be written",
+    "repetition loop": "ask for shorter replies, or raise the temperature",
 }
 
 #: Said where a gate has no side to compare with.
@@ -27,8 +32,12 @@ _HOLDS = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}
 _MOST_REPEATS = 20
 
 
-def headline(gate: RateGate, outcome: Outcome, check: Check, lost: tuple[Slice, ...]) -> str:
-    """Return the verdict in one line."""
+def headline(
+    gate: RateGate, outcome: Outcome, check: Check, lost: tuple[Slice, ...], cause: str = ""
+) -> str:
+    """Return the verdict in one line, what lies behind it first where *cause* tells that."""
+    if cause:
+        return f"{cause}; {headline(gate, outcome, check, lost)}"
     what = "replies in the right format" if gate.kind == "format" else gate.metric
     what = what.replace("macro_f1", "macro-F1")
     if check.against == "must_pass":

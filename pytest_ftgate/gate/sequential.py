@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import betainc, betaln, logsumexp, ndtr, ndtri, xlog1py
 
 from pytest_ftgate.gate.proportion import Array, Numbers, require_share
+from pytest_ftgate.gate.root import root
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -142,7 +142,7 @@ def _edge(places: Array, masses: Array, scale: float, share: float) -> float:
     def excess(edge: float) -> float:
         return float(np.sum(masses * ndtr((places - edge) / scale))) - share
 
-    return float(brentq(excess, -_FAR, 5.0 * _FAR, xtol=1e-12))
+    return root(excess, -_FAR, 5.0 * _FAR, xtol=1e-12)
 
 
 def _carried(places: Array, masses: Array, scale: float, edge: float) -> tuple[Array, Array]:

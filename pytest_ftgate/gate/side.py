@@ -15,6 +15,8 @@ from pytest_ftgate.score.sheet import Column, Row, rests_on
 __all__ = ["Array", "Cell", "Side", "aligned", "side", "side_of", "unchanged", "valued"]
 
 Array = NDArray[np.float64]
+#: What a column calls that which a gate looks at.
+_VALUES = {"accuracy": "correct", "format": "valid", "meant": "meant"}
 
 
 class Cell(NamedTuple):
@@ -94,8 +96,11 @@ class Side:
 
 
 def side(column: Column, kind: str) -> Side:
-    """Return the cases of *column* that the gate *kind*, ``accuracy`` or ``format``, judges."""
-    made = valued(column, column.correct if kind == "accuracy" else column.valid)
+    """Return the cases of *column* that the gate *kind*, ``accuracy`` or ``format``, judges.
+
+    ``meant`` stands for the format gate with a lenient reader.
+    """
+    made = valued(column, getattr(column, _VALUES[kind]))
     return made.where(
         (column.marked if kind == "accuracy" else column.formed) & (column.weights > 0)
     )

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["Check", "Flip", "Outcome", "Slice", "Verdict", "together"]
+__all__ = ["Check", "FaultShare", "Flip", "Outcome", "Slice", "Verdict", "together"]
 
 
 class Outcome(StrEnum):
@@ -91,7 +91,7 @@ class Flip:
 
     Attributes:
         lost: True where it held before and is gone now.
-        why: how the reply's form is broken, where it is.
+        fault: the kind of fault of the reply's form, where it is broken; *why* says how.
         wrong: what is wrong with its content, where the texts do not show it.
         passages: source and first words of what was retrieved for it.
         answered_in: the first passage that holds the answer, from 1; 0 for none; None where
@@ -106,6 +106,7 @@ class Flip:
     expected: str
     before: str
     now: str
+    fault: str = ""
     why: str = ""
     wrong: str = ""
     skill: str = ""
@@ -141,6 +142,28 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultShare:
+    """How often replies break their form in one way.
+
+    Attributes:
+        kind: the kind of fault, or the kind of a rule that does not hold.
+        replies: how many replies have it now.
+        after: their share, 0 to 1, each case counting the same; *low* and *high* are its 95 %
+            interval, as *before_low* and *before_high* are that of *before*.
+        before: the share on the side compared with, or None where there is none.
+    """
+
+    kind: str
+    replies: int
+    after: float
+    low: float
+    high: float
+    before: float | None = None
+    before_low: float | None = None
+    before_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What one gate decided about one variant.
 
@@ -153,7 +176,10 @@ class Verdict:
         labels: how well each label is told from the others, where a gate that did not pass has
             labels; the greatest loss first.
         flips: lost cases first; at most a few dozen, *lost* and *gained* count all.
-        faults: how often each kind of broken form occurs, before and after.
+        faults: how often each kind of fault occurs, the one that grew most first.
+        broken_rules: how often each rule of the form is broken, where it has several.
+        meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
+            of the baseline; None but for the format gate.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
         facts: what is known of the variant: provider, model, digests, what the server says of it.
@@ -173,8 +199,10 @@ class Verdict:
     flips: tuple[Flip, ...] = ()
     lost: int = 0
     gained: int = 0
-    faults_before: Mapping[str, int] = field(default_factory=dict)
-    faults_after: Mapping[str, int] = field(default_factory=dict)
+    faults: tuple[FaultShare, ...] = ()
+    broken_rules: tuple[FaultShare, ...] = ()
+    meant: float | None = None
+    meant_before: float | None = None
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, likely, odds
+from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
@@ -29,10 +30,10 @@ _LABELS = {0: 5, 1: 10}
 
 def section(verdict: Verdict, verbosity: int = 0) -> str:
     """Return the section of one verdict that blocks."""
-    lines = [visible(verdict.headline), *_certainty(verdict)]
+    lines = [*_wrapped(visible(verdict.headline), 0), *_certainty(verdict)]
     lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
-    lines += _faults(verdict)
+    lines += fault_lines(verdict, verbosity)
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
     lines += _flips(verdict, verbosity)
     lines += ["", *_next(verdict.next)] if verdict.next else []
@@ -120,17 +121,6 @@ def _against(check: Check) -> str:
     return f"against {check.against}: {percent(check.before)} → {percent(check.after)}"
 
 
-def _faults(verdict: Verdict) -> list[str]:
-    if verdict.gate != "format" or not verdict.faults_after:
-        return []
-    before = verdict.faults_before if _compared(verdict) else None
-    told = ", ".join(
-        f"{kind} {count}" if before is None else f"{kind} {before.get(kind, 0)} → {count}"
-        for kind, count in sorted(verdict.faults_after.items(), key=lambda one: -one[1])
-    )
-    return _wrapped(f"faults{'' if before is None else ', before → now'}: {told}")
-
-
 def _compared(verdict: Verdict) -> bool:
     return any(check.before is not None for check in verdict.checks)
 
@@ -139,11 +129,19 @@ def _flips(verdict: Verdict, verbosity: int) -> list[str]:
     lost = [flip for flip in verdict.flips if flip.lost]
     if not lost:
         return []
-    shown = lost[: _FLIPS.get(max(0, verbosity), len(lost))]
+    shown = lost[: _most(verdict.gate, lost, max(0, verbosity))]
     head = "passed before, fails now" if _compared(verdict) else "wrong"
     more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
     lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
     return [*lines, *chain.from_iterable(_flip(flip, verbosity) for flip in _varied(shown, lost))]
+
+
+def _most(gate: str, lost: Sequence[Flip], verbosity: int) -> int:
+    """Return how many flips are shown; of a broken form one of each kind, with -v three."""
+    most = _FLIPS.get(verbosity, len(lost))
+    if gate != "format" or verbosity not in _FLIPS:
+        return most
+    return min(most, len({flip.fault for flip in lost}) * (1 + 2 * verbosity))
 
 
 def _varied(shown: Sequence[Flip], lost: Sequence[Flip]) -> list[Flip]:

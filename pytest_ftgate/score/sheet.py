@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -15,7 +14,8 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.score.content import content
-from pytest_ftgate.score.form import Broken, form, validator
+from pytest_ftgate.score.form import Forms
+from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sandbox import sandboxed
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.reference import function
@@ -49,6 +49,11 @@ class Score:
         """1 where the form holds, 0 where it is broken."""
         return 0.0 if self.broken else 1.0
 
+    @property
+    def meant(self) -> float:
+        """1 where the form holds for a lenient reader, 0 where it is broken for that one too."""
+        return 0.0 if self.broken and not self.broken.meant else 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -77,6 +82,11 @@ class Row:
         """The share of the repeats whose form holds; None where no form is wanted."""
         return _mean([s.valid for s in self.scores]) if self.case.format else None
 
+    @property
+    def meant(self) -> float | None:
+        """The share of the repeats whose form holds for a lenient reader."""
+        return _mean([s.meant for s in self.scores]) if self.case.format else None
+
 
 @dataclass(frozen=True, eq=False)
 class Column:
@@ -102,6 +112,11 @@ class Column:
     def valid(self) -> Array:
         """The share of each case's repeats whose form holds; NaN where there is none."""
         return _array(row.valid for row in self.rows.values())
+
+    @cached_property
+    def meant(self) -> Array:
+        """The same for a lenient reader, who takes a reply for what it is meant to be."""
+        return _array(row.meant for row in self.rows.values())
 
     @cached_property
     def repeats(self) -> Array:
@@ -187,49 +202,55 @@ def score(
     by_case: dict[str, list[Ask]] = defaultdict(list)
     for ask in asks:
         by_case[ask.case.id].append(ask)
-    return Column(variant, {key: _row(own, answers, folder) for key, own in by_case.items()})
+    rows = _Rows(answers, folder)
+    return Column(variant, {key: rows.row(own) for key, own in by_case.items()})
 
 
-def ready(cases: Iterable[Case], folder: Path) -> None:
+def ready(cases: Collection[Case], folder: Path) -> None:
     """Make sure that every rule of *cases* can be used, before anything is asked.
 
     Raises:
         ScorerError: a JSON Schema is none.
-        Unavailable: a function cannot be imported, or code cannot be shut in.
+        Unavailable: a function or a model cannot be imported, or code cannot be shut in.
     """
-    named = {id(rule): rule for case in cases for rule in (case.score, *case.format)}
+    Forms(folder).ready({id(rule): rule for case in cases for rule in case.format}.values())
+    named = {id(case.score): case.score for case in cases}
     for rule in chain.from_iterable(one.parts for one in named.values()):
         if rule.kind == "python":
             function(str(rule.value), folder)
         elif rule.kind == "code" and "sandbox" not in rule.options:
             sandboxed()
-        elif rule.kind == "json_schema":
-            validator(json.dumps(rule.value))
 
 
-def _row(asks: list[Ask], answers: Mapping[str, Reply | FtgateError], folder: Path) -> Row:
-    case = asks[0].case
-    came = [answers[ask.call.fingerprint] for ask in asks]
-    replies = tuple(answer for answer in came if isinstance(answer, Reply))
-    sent = _sent(asks[0])
-    formed = replace(case, format=(*case.format, *sent)) if sent else case
-    return Row(
-        case=case,
-        replies=replies,
-        scores=tuple(_score(case, formed, reply, folder) for reply in replies),
-        calls=tuple(ask.call.fingerprint for ask in asks),
-        missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
-    )
+class _Rows:
+    """Makes the rows of one column; what their forms share is made once."""
 
+    def __init__(self, answers: Mapping[str, Reply | FtgateError], folder: Path) -> None:
+        self.answers, self.folder, self.forms = answers, folder, Forms(folder)
+        self.sent: dict[int, Rule] = {}
 
-def _score(case: Case, formed: Case, reply: Reply, folder: Path) -> Score:
-    mark = content(case, reply, folder)
-    return Score(mark.value, form(formed, reply, folder), mark.why)
+    def row(self, asks: list[Ask]) -> Row:
+        case = asks[0].case
+        came = [self.answers[ask.call.fingerprint] for ask in asks]
+        replies = tuple(answer for answer in came if isinstance(answer, Reply))
+        sent = self._sent(asks[0])
+        formed = replace(case, format=(*case.format, *sent)) if sent else case
+        return Row(
+            case=case,
+            replies=replies,
+            scores=tuple(self._score(case, formed, reply) for reply in replies),
+            calls=tuple(ask.call.fingerprint for ask in asks),
+            missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
+        )
 
+    def _score(self, case: Case, formed: Case, reply: Reply) -> Score:
+        mark = content(case, reply, self.folder)
+        return Score(mark.value, self.forms.broken(formed, reply), mark.why)
 
-def _sent(ask: Ask) -> tuple[Rule, ...]:
-    """Return the schema that a variant's replies are held to besides the forms of its case."""
-    schema = (ask.call.constraint or {}).get("json_schema")
-    known = [rule.value for rule in ask.case.format if rule.kind == "json_schema"]
-    wanted = ask.case.format and schema is not None and schema not in known
-    return (Rule("json_schema", schema),) if wanted else ()
+    def _sent(self, ask: Ask) -> tuple[Rule, ...]:
+        """Return the schema that a variant's replies are held to besides the forms of its case."""
+        schema = (ask.call.constraint or {}).get("json_schema")
+        known = [rule.value for rule in ask.case.format if rule.kind == "json_schema"]
+        if not ask.case.format or schema is None or schema in known:
+            return ()
+        return (self.sent.setdefault(id(schema), Rule("json_schema", schema)),)

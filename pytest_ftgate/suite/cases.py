@@ -15,9 +15,10 @@ from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
 from pytest_ftgate.suite.expected import score_fault, unfit
 from pytest_ftgate.suite.faults import folded, keys_of, sentence
+from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
 from pytest_ftgate.suite.rows import Row, rows
-from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
+from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.scores import read_score
 from pytest_ftgate.suite.source import Source
 
@@ -48,7 +49,9 @@ def _together(cases: Collection[Case]) -> tuple[Case, ...]:
     first = {same: case.id for same, case in zip(reversed(asked), reversed([*cases]), strict=True)}
     groups = [f"same as {first[same]}" if times[same] > 1 else None for same in asked]
     pairs = zip(cases, groups, strict=True)
-    return tuple(replace(case, group=case.group or group) for case, group in pairs)
+    return tuple(
+        replace(case, group=group) if group and not case.group else case for case, group in pairs
+    )
 
 
 def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
@@ -66,7 +69,7 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
         return None
     # A file that a case names lies beside the file of the case.
     beside = replace(source, path=row.path)
-    form = tuple(read_schema(beside, rule, row.line) for rule in declared.format or ())
+    form = tuple(read_format(beside, rule, lambda *_: row.line) for rule in declared.format or ())
     score = read_score(beside, declared.score, row.line) if declared.score else reply.score
     where = f"{source.name(row.path)}:{row.line}"
     return _made(declared, where, score, form or reply.format)

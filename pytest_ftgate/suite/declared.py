@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StrictBool, Tag
 
-from pytest_ftgate.suite.rules import Format
+from pytest_ftgate.suite.formats import Format
 from pytest_ftgate.suite.scores import Expected, Score
 
 __all__ = [
@@ -78,7 +78,7 @@ class DeclaredCase(_Declared):
     tags: tuple[str, ...] = ()
     group: str | None = None
     score: Score = None
-    format: Format = None
+    format: Format = ()
     max_tokens: Count | None = None
     skill: str | None = None
     difficulty: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
 from pytest_ftgate.suite.expected import score_fault, unmet
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
+from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rows import in_place, rows
-from pytest_ftgate.suite.rules import Rule, function_fault, read_schema
+from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.scores import read_score
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.spending import CostGate
 from pytest_ftgate.suite.tariffs import unpriced
-from pytest_ftgate.suite.tools import check_expected
+from pytest_ftgate.suite.tools import check_called, check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
@@ -170,6 +172,7 @@ def _resolved(
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
+    check_called(source, document, reply.format, variants)
     cost = gates.get("cost")
     wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
     if wrong:
@@ -204,8 +207,8 @@ def _check_judged(
 
 def _reply(source: Source, document: Document, declared: DeclaredSuite) -> ReplyRules:
     rules = tuple(
-        read_schema(source, rule, document.line(("reply", "format")))
-        for rule in declared.reply.format
+        read_format(source, rule, partial(_format_line, document, index))
+        for index, rule in enumerate(declared.reply.format)
     )
     labelled = any(rule.kind == "choice" for rule in rules)
     usual = "choice" if labelled else "exact"
@@ -216,11 +219,20 @@ def _reply(source: Source, document: Document, declared: DeclaredSuite) -> Reply
     strange = score_fault(score, rules)
     if strange:
         source.say(line, f"reply.score: {strange}")
-    for key, rule in (("score", score), *(("format", rule) for rule in rules)):
+    named = [("score", score, line)]
+    named += [("format", r, _format_line(document, i, r.kind)) for i, r in enumerate(rules)]
+    for key, rule, line in named:
         fault = function_fault(rule, source.path.parent)
         if fault:
-            source.say(document.line(("reply", key)), f"reply.{key}: {fault}")
+            source.say(line, f"reply.{key}: {fault}")
     return ReplyRules(format=rules, score=score, max_tokens=declared.reply.max_tokens or 1024)
+
+
+def _format_line(document: Document, index: int, *keys: str | int) -> int:
+    """Return the line of a format of the suite, or of what stands in it; one needs no list."""
+    where: Where = ("reply", "format")
+    listed = (*where, index) in document.lines
+    return document.line((*where, index, *keys) if listed else (*where, *keys))
 
 
 def _cases(

@@ -28,6 +28,12 @@ def _compile(text: str) -> Template:
 
 
 @lru_cache(maxsize=256)
+def _plain(text: str) -> str:
+    """Return what a template without a place for anything says of every case."""
+    return _compile(text).render()
+
+
+@lru_cache(maxsize=256)
 def names(text: str) -> frozenset[str]:
     """Return the names that the template *text* takes from its case.
 
@@ -53,7 +59,7 @@ def render(text: str, values: Mapping[str, Any]) -> str:
         TemplateError: a name is undefined, or what the template does fails or is forbidden.
     """
     try:
-        return _compile(text).render(values)
+        return _compile(text).render(values) if "{" in text else _plain(text)
     except TemplateError:
         raise
     # What the template itself does, such as adding text to a number.

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from pytest_ftgate.suite.declared import DeclaredSuite
+from pytest_ftgate.suite.formats import format_schema
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.rules import FORMATS
 from pytest_ftgate.suite.scores import score_schema
 
 __all__ = ["suite_schema"]
@@ -25,19 +25,9 @@ def suite_schema() -> str:
 
 def _tell(parts: dict[str, Any]) -> None:
     """Say what the validators of single keys check, where the type alone does not say it."""
-    form = _single(FORMATS)
+    parts["Format"], form = format_schema(), {"$ref": "#/$defs/Format"}
     parts["Score"] = score_schema()
     for part in ("DeclaredCase", "DeclaredReply"):
         parts[part]["properties"]["score"] = {"$ref": "#/$defs/Score"}
         parts[part]["properties"]["format"] = {"oneOf": [form, {"type": "array", "items": form}]}
     parts["DeclaredVariant"]["properties"]["provider"] = {"enum": list(PROVIDERS)}
-
-
-def _single(kinds: Any) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "properties": {kind: {} for kind in kinds},
-        "additionalProperties": False,
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from pytest_ftgate.errors import Fault
@@ -26,9 +27,7 @@ class Source:
 
     def name(self, path: Path) -> str:
         """Return *path* as the reader of a message knows it: relative to the root."""
-        if path.is_relative_to(self.root):
-            return path.relative_to(self.root).as_posix()
-        return str(path)
+        return _name(self.root, path)
 
     def say(self, line: int, message: str, path: Path | None = None) -> None:
         """Note a fault at *line* of the suite file, or of *path*."""
@@ -87,3 +86,8 @@ class Source:
         except OSError as error:
             self.say(line, f"{what}: {self.name(path)} cannot be read: {error.strerror}")
         return None
+
+
+@lru_cache(maxsize=256)
+def _name(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -12,9 +12,11 @@ from pytest_ftgate.suite.declared import DeclaredVariant
 from pytest_ftgate.suite.defined import reference_fault
 from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.place import Place
+from pytest_ftgate.suite.rules import Rule
 from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.yaml import Document
 
-__all__ = ["NONE", "check_expected", "check_tools"]
+__all__ = ["NONE", "check_called", "check_expected", "check_tools"]
 
 #: What a case expects where no tool is to be called.
 NONE = "none"
@@ -59,6 +61,19 @@ def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str,
                 path, _, line = case.where.rpartition(":")
                 told = f'expected "{name}" is a tool of no variant{near}'
                 source.faults.append(Fault(path, int(line), told))
+
+
+def check_called(
+    source: Source, document: Document, rules: Iterable[Rule], variants: Mapping[str, Variant]
+) -> None:
+    """Note each tool that the format of every reply calls for, and that no variant has."""
+    known = {tool.partition(":")[2] for one in variants.values() for tool in one.tools}
+    for rule in rules:
+        if rule.kind == "tool_call" and rule.value["name"] not in known:
+            name = rule.value["name"]
+            near = did_you_mean(name, known) or "; give it to one under tools"
+            line = document.line(("reply", "format"))
+            source.say(line, f'tool_call: "{name}" is a tool of no variant{near}')
 
 
 def _expected(case: Case) -> Iterator[str]:

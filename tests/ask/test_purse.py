@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from pytest_ftgate.ask.purse import Purse
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.plan.call import Step
 from pytest_ftgate.suite.prices import Tariff
 
 #: A token written costs a tenth of a cent.
@@ -77,6 +79,16 @@ def test_calls_without_a_price_do_not_count(purse, call, flying):
     own.count(local, reply(10_000))
 
     assert own.check() is None
+
+
+def test_a_flat_price_is_paid_once_for_all_turns_of_a_call(purse, call):
+    own, first = purse(), call(tariff=Tariff(per_1k=1.0))
+    turn = replace(first, steps=(Step("", ()),))
+
+    own.count(first, reply(1))
+    own.count(turn, reply(1))
+
+    assert own.spent == Decimal("0.001")
 
 
 def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(purse, call, flying):

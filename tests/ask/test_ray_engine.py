@@ -13,6 +13,7 @@ import pytest
 from chat_server import Said, chat_server
 
 from pytest_ftgate import Denied, Provider, Reply, Transient
+from pytest_ftgate.ask.asker import handed
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.errors import Refused, ReplyError, Unavailable
 
@@ -20,7 +21,7 @@ ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "pyte
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from pytest_ftgate.ask.ray_engine import RayEngine, handed  # noqa: E402
+from pytest_ftgate.ask.ray_engine import RayEngine  # noqa: E402
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -230,7 +231,7 @@ def test_closing_gives_up_what_was_not_sent_and_waits_for_no_further_attempt(sta
     began = time.monotonic()
     engine.close()
 
-    ended = [engine._futures[one.fingerprint].result(0) for one in calls]
+    ended = [engine._answers.get(one.fingerprint) for one in calls]
     assert time.monotonic() - began < 30
     assert {type(answer) for answer in ended} == {ReplyError}
 

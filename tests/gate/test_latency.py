@@ -130,6 +130,12 @@ def test_it_is_said_how_many_calls_were_in_flight():
     assert "measured with up to 16 calls in flight at once" in judged(HALF, took(drawn(1))).notes
 
 
+def test_what_another_worker_asked_is_not_told_a_number_of_this_one():
+    verdict = judge_latency(suite(HALF), HALF, took(drawn(0.5)), None, 0)
+
+    assert verdict.notes == ("measured by another worker of this run",)
+
+
 def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
     (beside,) = measure_latency(suite(HALF), HALF, took([0.1] * 90 + [0.8] * 10))
 

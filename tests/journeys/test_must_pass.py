@@ -84,7 +84,8 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
 
     result.stdout.fnmatch_lines(
         [
-            "*but lost: label refund",
+            "*but lost: label",
+            "  refund",
             "  label * before * after * change * verdict",
             "  refund * 100 % * 90 % * lost",
             "  label * F1 before * precision * taken for",

@@ -17,10 +17,11 @@ from ray.cluster_utils import Cluster
 
 DEADLINE = 120
 AWAY = "--ftgate-engine=ray"
-#: Answers rightly, and notes in which process.
+#: Answers rightly, and notes in which program, and of which cluster.
 HOUSE = """\
-import os
+import sys
 from pathlib import Path
+import ray
 from pytest_ftgate import Provider, Reply
 
 SEEN = Path(__file__).with_name("seen.txt")
@@ -28,7 +29,8 @@ SEEN = Path(__file__).with_name("seen.txt")
 class House(Provider):
     async def ask(self, call):
         with SEEN.open("a") as stream:
-            stream.write(f"{os.getpid()}\\n")
+            cluster = ray.get_runtime_context().gcs_address
+            stream.write(f"{Path(sys.argv[0]).name} {cluster}\\n")
         number = int(call.messages[-1][1].split()[1].strip(":"))
         return Reply(text=("billing", "refund")[number % 2])
 
@@ -101,7 +103,7 @@ def test_a_cluster_that_loses_a_node_reaches_the_verdicts_of_one_machine(desk, c
     assert "400 replies, 400 asked" in said
 
 
-def test_the_provider_of_a_conftest_works_on_the_nodes(desk, judged):
+def test_the_provider_of_a_conftest_works_on_the_nodes(desk, cluster, judged):
     desk.path("conftest.py").write_text(HOUSE, "utf-8")
     desk.suite_of({"current": "{provider: house, model: m}"})
 
@@ -111,7 +113,18 @@ def test_the_provider_of_a_conftest_works_on_the_nodes(desk, judged):
     assert "100 replies, 100 asked" in said
     seen = desk.path("seen.txt").read_text().splitlines()
     assert len(seen) == desk.cases
-    assert len(set(seen)) == 1
+    assert set(seen) == {f"default_worker.py {cluster.address}"}
+
+
+def test_without_an_address_no_cluster_that_runs_here_is_joined(desk, cluster, judged, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS")
+    desk.path("conftest.py").write_text(HOUSE, "utf-8")
+    desk.suite_of({"current": "{provider: house, model: m}"})
+
+    said, _ = judged(AWAY)
+
+    assert "100 replies, 100 asked" in said
+    assert cluster.address not in desk.path("seen.txt").read_text()
 
 
 def test_the_configuration_may_choose_the_cluster(desk, judged):

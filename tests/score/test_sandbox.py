@@ -154,6 +154,7 @@ def test_no_secret_of_the_environment_is_there(monkeypatch, options):
 @pytest.mark.parametrize(
     "path",
     [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__],
+    ids=["environment-of-the-run", "own-environment", "accounts", "this-test"],
 )
 def test_no_file_of_this_machine_can_be_read(path):
     assert "PermissionError" in outcome(f"open({path!r}).read()")

@@ -100,7 +100,16 @@ def test_broken_forms_are_counted_by_kind():
     texts = [said("c"), said(""), said("c"), said("no", stop="refusal")]
     found = column(asks, {f"{n}-0": text for n, text in zip("1234", texts, strict=True)})
 
-    assert found.faults == {"wrong label": 2, "empty": 1, "refusal": 1}
+    assert found.faults == {"not in enumeration": 2, "empty": 1, "refusal": 1}
+
+
+def test_a_reply_that_only_a_strict_reader_minds_is_meant_rightly():
+    one = case("1")
+    asks = [ask(one, repeat) for repeat in range(3)]
+    texts = ("a", "A.", "nonsense")
+    row = column(asks, {f"1-{n}": said(text) for n, text in enumerate(texts)}).rows["1"]
+
+    assert (row.valid, row.meant) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
 def test_cases_that_share_a_call_are_each_scored_by_their_own_expectation():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.score.form import Broken
+from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column, Row, Score
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rules import Rule
@@ -21,7 +21,7 @@ def case(name: str, *, skill: str | None = None) -> Case:
 
 
 def row(name: str, right: float, text: str, *, skill: str | None = None) -> Row:
-    broken = None if skill or text in LABELS.value else Broken("wrong label")
+    broken = None if skill or text in LABELS.value else Broken("not in enumeration")
     return Row(
         case=case(name, skill=skill),
         replies=(Reply(text=text),),

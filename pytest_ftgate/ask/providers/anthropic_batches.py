@@ -48,12 +48,11 @@ class MessageBatches:
 
     def __init__(self, messages: Messages) -> None:
         self._client: Any = messages.client
-        self._http = messages.http
         self._models: dict[str, Messages] = {}
 
     def _of(self, call: Call) -> Messages:
         """Return what knows the settings that the call's model will not take."""
-        return self._models.setdefault(call.model, Messages(self._client, self._http))
+        return self._models.setdefault(call.model, Messages(self._client))
 
     def request(self, call: Call) -> dict[str, Any]:
         """Return the request of *call*: the body of a plain one, under a name."""

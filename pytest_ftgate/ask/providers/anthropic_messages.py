@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,7 +18,8 @@ from anthropic.resources.messages import messages as sdk
 from anthropic.types import Message
 
 from pytest_ftgate.ask.learned import Learned
-from pytest_ftgate.ask.providers.block_shape import REPLY, reply_of, tools_of, turns_of
+from pytest_ftgate.ask.providers.block_shape import tools_of, turns_of
+from pytest_ftgate.ask.providers.message import REPLY_TOOL, reply_of
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.status import said_in, trouble
 from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
@@ -38,21 +38,13 @@ _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deplo
 
 
 class Messages:
-    """One client for one address, key and model.
-
-    Args:
-        client: the SDK's.
-        http: what it sends through.
-    """
+    """One client for one address, key and model."""
 
     concurrency, most = 8, 128
 
-    def __init__(
-        self, client: AsyncAnthropic | AsyncAnthropicBedrock, http: httpx2.AsyncClient
-    ) -> None:
-        self.client, self.http = client, http
+    def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
+        self.client = client
         self.limits: Mapping[str, str] = {}
-        http.event_hooks = {"response": [self._heed]}
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
         self._learned = Learned()
         self._answers = False
@@ -62,9 +54,6 @@ class Messages:
         """Serve every call that comes to the same address, key and model."""
         return bool(call)
 
-    async def _heed(self, response: httpx2.Response) -> None:
-        self.limits = response.headers
-
     async def ask(self, call: Call) -> Reply:
         """Send one request; retries are the engine's work, so that it sees every failure.
 
@@ -73,18 +62,17 @@ class Messages:
             Refused: the request itself is wrong.
             Denied: credentials, spend limit, unknown model.
         """
-        await self._told(call.model)
+        facts = await self._told(call.model)
         while True:
             unsent, start = self.unsent(call), time.perf_counter()
             try:
-                message = await self._created(self.request(call))
+                reply = await self._answered(self.request(call))
             except Refused as error:
                 if not self.learns(str(error), call, unsent):
                     raise
                 continue
-            reply = await self.read(message, call, time.perf_counter() - start)
-            self._answers = True
-            return replace(reply, unsent=unsent)
+            self._answers, took = True, time.perf_counter() - start
+            return replace(reply, seconds=took, facts=facts, unsent=unsent)
 
     def request(self, call: Call) -> dict[str, Any]:
         """Return what is sent for *call*, less the settings that were refused so far."""
@@ -94,15 +82,16 @@ class Messages:
         """Return which settings of *call* are left out of its request by now."""
         return tuple(sorted(key for key in declared(call) if not self._learned.takes(key)))
 
-    async def read(self, message: Message, call: Call, seconds: float = 0.0) -> Reply:
-        """Return the reply that *message* brings to *call*, and what is known of its model.
+    async def read(self, message: Any, call: Call) -> Reply:
+        """Return the reply that *message*, one of the SDK's own, brings to *call*.
 
         Raises:
             Transient: it is no message.
         """
-        if not isinstance(message, Message) or message.usage is None:
-            raise Transient(f"the body is no message: {str(message)[:80]!r}")
-        return replace(reply_of(message, seconds), facts=await self._told(call.model))
+        if not isinstance(message, Message):
+            raise Transient(f"the result is no message: {str(message)[:80]!r}")
+        reply = reply_of(message.model_dump_json().encode(), {})
+        return replace(reply, facts=await self._told(call.model))
 
     def learns(self, said: str, call: Call, unsent: Collection[str]) -> bool:
         """Take in why a request was refused; True where the next one will be another.
@@ -116,9 +105,16 @@ class Messages:
         ours = [key for key, name in _NAMES.items() if name in said]
         return self._learned.learn(f"{said} ({', '.join(ours)})", sent)
 
-    async def _created(self, request: dict[str, Any]) -> Any:
+    async def _answered(self, request: dict[str, Any]) -> Reply:
         with failing(self._provider, str(self.client.base_url), answers=self._answers):
-            return await self.client.messages.create(**request)
+            try:
+                # Raw, since making the SDK's own objects of a body costs more than all we do.
+                raw = await self.client.messages.with_raw_response.create(**request)
+            except anthropic.APIStatusError as error:
+                self.limits = error.response.headers
+                raise
+            self.limits = raw.headers
+            return reply_of(await raw.read(), raw.headers)
 
     async def _told(self, model: str) -> Mapping[str, str]:
         """Return what the server says of the model; asked once, and never a reason to fail."""
@@ -165,9 +161,6 @@ def failing(provider: str, address: str, *, answers: bool = False) -> Iterator[N
     # The SDK lets through what goes wrong while it reads a body.
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
         raise Transient(f"no connection to {address}: {error.__cause__ or error!r}") from error
-    except json.JSONDecodeError as error:
-        told = f"the body is cut off or no JSON: {error} ({address})"
-        raise Transient(told) from error
     except anthropic.AnthropicError as error:
         raise Denied(_without_key(str(error), provider)) from error
     except (TypeError, RuntimeError) as error:
@@ -223,8 +216,8 @@ def _held(call: Call, learned: Learned) -> tuple[dict[str, Any], dict[str, Any]]
     # A model that has tools of its own cannot be made to use another one.
     if learned.takes("output_config") or call.tools:
         return {"format": {"type": "json_schema", "schema": schema}}, {}
-    tool = {"name": REPLY, "description": "Give the reply.", "input_schema": schema}
-    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY}}
+    tool = {"name": REPLY_TOOL, "description": "Give the reply.", "input_schema": schema}
+    return {}, {"tools": [tool], "tool_choice": {"type": "tool", "name": REPLY_TOOL}}
 
 
 def _versioned(call: Call, body: dict[str, Any]) -> dict[str, Any]:
@@ -254,8 +247,8 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
         options["base_url"] = call.base_url
     try:
         if call.provider == "bedrock":
-            return Messages(_bedrock(call, options, environ), http)
-        return Messages(AsyncAnthropic(**options, **_key(call, environ)), http)
+            return Messages(_bedrock(call, options, environ))
+        return Messages(AsyncAnthropic(**options, **_key(call, environ)))
     except (anthropic.AnthropicError, ValueError) as error:
         raise Unavailable(_without_key(str(error), call.provider)) from error
 

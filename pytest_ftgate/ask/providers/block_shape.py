@@ -1,25 +1,13 @@
-"""The shape in which the Messages API takes and gives a conversation: blocks of content."""
+"""The shape in which the Messages API takes a conversation with tools: blocks of content."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call, Step, ToolCall
 
-__all__ = ["REPLY", "reply_of", "step_of", "tools_of", "turns_of"]
-
-#: The tool that a reply is asked for through where a model takes no schema for replies.
-REPLY = "give_the_reply"
-_STOPS = {
-    "end_turn": "end",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "stop_sequence": "stop",
-    "refusal": "refusal",
-    "tool_use": "tool",
-}
+__all__ = ["step_of", "tools_of", "turns_of"]
 
 
 def turns_of(call: Call) -> list[dict[str, Any]]:
@@ -36,50 +24,18 @@ def tools_of(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def step_of(blocks: Iterable[Any]) -> Step | None:
+def step_of(blocks: Sequence[Mapping[str, Any]]) -> Step | None:
     """Return the uses of tools that *blocks* ask for, or None where they ask for none."""
-    told = list(blocks)
     uses = tuple(
-        ToolCall(name=block.name, arguments=block.input, id=block.id)
-        for block in told
-        if block.type == "tool_use"
+        ToolCall(name=block["name"], arguments=block["input"], id=block["id"])
+        for block in blocks
+        if block["type"] == "tool_use"
     )
     if not uses:
         return None
-    more = any(block.type not in ("text", "tool_use") for block in told)
-    whole = tuple(block.model_dump(mode="json", exclude_unset=True) for block in told)
-    said = "".join(block.text for block in told if block.type == "text")
-    return Step(said, uses, whole if more else ())
-
-
-def reply_of(message: Any, seconds: float) -> Reply:
-    """Return the reply that *message*, as the SDK gives it, is."""
-    usage = message.usage
-    counts = {
-        "input": usage.input_tokens or 0,
-        "output": usage.output_tokens or 0,
-        "cache_read": usage.cache_read_input_tokens or 0,
-        "cache_write": usage.cache_creation_input_tokens or 0,
-    }
-    thought = getattr(usage.output_tokens_details, "thinking_tokens", None)
-    counts |= {"thinking": thought} if thought else {}
-    step = step_of(message.content)
-    text = "".join(block.text for block in message.content if block.type == "text")
-    stop = _STOPS.get(message.stop_reason or "", "end")
-    forced = [use for use in step.calls if use.name == REPLY] if step else []
-    if forced:
-        text, step = forced[0].written, None
-        stop = "end" if stop == "tool" else stop
-    return Reply(
-        text=text,
-        # A turn that was cut off holds half a call at the most.
-        stop=stop,
-        model=message.model,
-        usage=counts,
-        seconds=seconds,
-        request_id=getattr(message, "_request_id", None),
-        steps=(step,) if step else (),
-    )
+    more = any(block["type"] not in ("text", "tool_use") for block in blocks)
+    said = "".join(block["text"] for block in blocks if block["type"] == "text")
+    return Step(said, uses, tuple(blocks) if more else ())
 
 
 def _turns(step: Step) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -65,7 +66,7 @@ class Chat:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             timeout=_TIMEOUT,
-            trust_env=True,
+            proxy=_proxy(self._url),
         )
 
     def serves(self, call: Call) -> bool:
@@ -180,6 +181,12 @@ class Chat:
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the environment names; aiohttp would look it up for each request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
 def _retiring(row: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,308 @@
+"""What asking through the gate costs, beside a bare loop over the same SDK that asks the same.
+
+    python benchmarks/engine.py [--rounds N] [NAME ...]
+
+It builds the server in ``stub/`` (a C compiler is needed), which answers after a fixed time, and
+measures whole processes against it, the gate and what it is compared with in turn:
+
+- ``run``: 1,000 cases, 50 in flight, 50 ms a reply: wall time
+- ``one``: one case: wall time
+- ``cpu``: 5,000 cases, 200 in flight: processor time
+- ``kept``: 10,000 cases whose replies are all in the ledger: seconds
+- ``faults``: 1,000 cases, of whose requests 5 % each meet 429, 529, 500, a reset, half a body and
+  a slow reply: wall time beside a run without faults; every case must be answered, and no
+  request sent but one for each case and one for each fault
+- ``suites``: 200 suites of 25 cases beside one suite of 5,000: wall time
+
+It prints medians, their ratio and what that is held to. Run it on a machine that does nothing
+else; where it does, ratios hold better than seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
+
+HERE = Path(__file__).parent
+LABELS = (
+    *("billing", "refund", "shipping", "delivery_delay", "damaged_item", "wrong_item"),
+    *("account_access", "password_reset", "cancel_order", "change_address", "product_question"),
+    *("stock_inquiry", "warranty", "technical_issue", "complaint", "praise", "subscription"),
+    "other",
+)
+PROMPT = f"Classify the message into one of: {', '.join(LABELS)}. Answer with the label only.\n"
+#: About sixty words, as long as a customer's message.
+FILLING = "the customer writes that the order came late and asks for help with a refund " * 4
+SUITE = """\
+prompt: prompt.md
+cases: NAME.cases.jsonl
+reply: {max_tokens: 16}
+variants: {current: {provider: anthropic, model: stub, base_url: URL}}
+gates: {accuracy: {min: 0.04}}
+"""
+BARE = """\
+import asyncio, json, sys
+from pathlib import Path
+import anthropic, httpx2
+
+async def main(url, folder, concurrency):
+    prompt = (folder / "prompt.md").read_text()
+    lines = (folder / "all.cases.jsonl").read_text().splitlines()
+    cases, right = iter([json.loads(line) for line in lines]), 0
+    limits = httpx2.Limits(max_connections=0)
+    http = anthropic.DefaultAioHttpClient(limits=limits)
+    async with anthropic.AsyncAnthropic(base_url=url, http_client=http, max_retries=0) as client:
+        async def work():
+            nonlocal right
+            for case in cases:
+                asked = [{"role": "user", "content": case["input"]}]
+                message = await client.messages.create(
+                    model="stub", max_tokens=16, system=prompt, messages=asked)
+                right += message.content[0].text == case["expected"]
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+    print(right, "right")
+
+asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
+"""
+FAULTS = ("f429", "f529", "f500", "freset", "fmalformed", "fslow")
+#: Seconds that a reply takes, and that a server which had enough asks to wait.
+LATENCY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What one process took, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+def fnv1a(text: str) -> int:
+    """Return the hash by which the server chooses its answer."""
+    found = 2166136261
+    for byte in text.encode():
+        found = ((found ^ byte) * 16777619) & 0xFFFFFFFF
+    return found
+
+
+def case(number: int) -> dict[str, str]:
+    """Make a case that the server answers rightly."""
+    digits = f"{number:06}"
+    label = LABELS[fnv1a(digits) % len(LABELS)]
+    return {"id": f"c{digits}", "input": f"#case-{digits} {FILLING}", "expected": label}
+
+
+@dataclass(slots=True)
+class Bench:
+    """A folder to work in, and the server.
+
+    Attributes:
+        number: of the next folder.
+    """
+
+    root: Path
+    url: str
+    number: int = 0
+
+    def tell(self, **options: float) -> None:
+        """Set what the server does, and let it count anew."""
+        wanted = {"latency_ms": LATENCY * 1000, **dict.fromkeys(FAULTS, 0.0), **options}
+        query = "&".join(f"{name}={value}" for name, value in wanted.items())
+        for path in (f"config?{query}", "reset"):
+            urlopen(f"{self.url}/{path}").read()
+
+    def stats(self) -> dict[str, int]:
+        """Return what the server counted."""
+        return json.load(urlopen(f"{self.url}/stats"))
+
+    def folder(self, cases: int, suites: int = 1) -> Path:
+        """Write suites that hold *cases* in all."""
+        self.number += 1
+        folder = self.root / f"suites-{self.number}"
+        folder.mkdir()
+        lines = [f"{json.dumps(case(number))}\n" for number in range(cases)]
+        (folder / "prompt.md").write_text(PROMPT)
+        (folder / "all.cases.jsonl").write_text("".join(lines))
+        for number in range(suites):
+            name = f"s{number:03}"
+            part = lines[number * cases // suites : (number + 1) * cases // suites]
+            (folder / f"{name}.cases.jsonl").write_text("".join(part))
+            text = SUITE.replace("NAME", name).replace("URL", self.url)
+            (folder / f"{name}.ftgate.yaml").write_text(text)
+        return folder
+
+    def gate(self, folder: Path, concurrency: int, *, kept: bool = False) -> Took:
+        """Judge the suites of *folder* by replies that are asked, or by those that are kept."""
+        if not kept:
+            shutil.rmtree(folder / ".ftgate", ignore_errors=True)
+        # No rule can tell anything of a single case.
+        lenient = "--ftgate-inconclusive=warn"
+        told = ("-q", "--ftgate", f"--ftgate-concurrency={concurrency}", lenient)
+        plugin = ("-p", "pytest_ftgate.plugin", "-p", "no:cacheprovider")
+        return measured([sys.executable, "-m", "pytest", *plugin, *told], folder, "PASSED")
+
+    def bare(self, folder: Path, concurrency: int) -> Took:
+        """Ask the same of the same server in a bare loop."""
+        arguments = (self.url, str(folder), str(concurrency))
+        return measured([sys.executable, "-c", BARE, *arguments], folder, " right")
+
+
+def measured(command: list[str], folder: Path, sign: str) -> Took:
+    """Run *command*, which prints *sign* where all went well."""
+    # Plugins of this environment are not measured; without bytecode all would be compiled anew.
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "ANTHROPIC_API_KEY": "none"}
+    with tempfile.TemporaryFile() as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=output, stderr=output)
+        _, _, used = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = 0  # it has been waited for
+        output.seek(0)
+        printed = output.read().decode()
+    if sign not in printed:
+        raise SystemExit(f"{' '.join(command[:4])} …\n{printed[-3000:]}")
+    return Took(wall, used.ru_utime + used.ru_stime)
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[str]:
+    """Build the server and let it run."""
+    program = root / "stub"
+    source = str(HERE / "stub" / "stub.c")
+    subprocess.run(["cc", "-O2", "-o", str(program), source, "-lm"], check=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen([program, "--port", str(port)]) as process:
+        time.sleep(0.5)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+#: One round: what is held to something, and what it is compared with (1 for nothing).
+Round = Callable[[], tuple[float, float]]
+
+
+def run(bench: Bench) -> Round:
+    """Compare wall times of 1,000 cases."""
+    return beside_bare(bench, cases=1_000, concurrency=50, what="wall")
+
+
+def one(bench: Bench) -> Round:
+    """Compare wall times of one case."""
+    return beside_bare(bench, cases=1, concurrency=1, what="wall")
+
+
+def cpu(bench: Bench) -> Round:
+    """Compare processor times of many calls in flight."""
+    return beside_bare(bench, cases=5_000, concurrency=200, what="cpu")
+
+
+def beside_bare(bench: Bench, *, cases: int, concurrency: int, what: str) -> Round:
+    """Compare the gate with the bare loop."""
+    folder = bench.folder(cases)
+
+    def round_() -> tuple[float, float]:
+        bench.tell()
+        took = bench.gate(folder, concurrency), bench.bare(folder, concurrency)
+        return getattr(took[0], what), getattr(took[1], what)
+
+    return round_
+
+
+def kept(bench: Bench) -> Round:
+    """Take the seconds of a run that asks nothing."""
+    folder = bench.folder(10_000)
+    bench.tell(latency_ms=0)
+    bench.gate(folder, 50)
+
+    def round_() -> tuple[float, float]:
+        bench.tell()
+        took = bench.gate(folder, 50, kept=True).wall
+        if bench.stats()["messages"]:
+            raise SystemExit("kept: something was asked")
+        return took, 1.0
+
+    return round_
+
+
+def faults(bench: Bench) -> Round:
+    """Compare wall times with and without faults, and count the requests."""
+    cases = 1_000
+    folder = bench.folder(cases)
+
+    def round_() -> tuple[float, float]:
+        bench.tell(**dict.fromkeys(FAULTS, 0.05), retry_after=LATENCY)
+        took = bench.gate(folder, 50).wall
+        told = bench.stats()
+        troubles = sum(told[name] for name in ("s429", "s529", "s500", "reset", "malformed"))
+        if told["messages"] != cases + troubles:
+            raise SystemExit(f"faults: {told['messages']} requests, {cases} calls, {troubles}")
+        bench.tell()
+        return took, bench.gate(folder, 50).wall
+
+    return round_
+
+
+def suites(bench: Bench) -> Round:
+    """Compare wall times of many suites and of one."""
+    many, single = bench.folder(5_000, suites=200), bench.folder(5_000)
+
+    def round_() -> tuple[float, float]:
+        bench.tell()
+        return bench.gate(many, 50).wall, bench.gate(single, 50).wall
+
+    return round_
+
+
+#: By name: what makes the rounds, and what the ratio is held to.
+ALL: dict[str, tuple[Callable[[Bench], Round], float]] = {
+    "run": (run, 1.25),
+    "one": (one, 1.2),
+    "cpu": (cpu, 1.3),
+    "kept": (kept, 3.0),
+    "faults": (faults, 1.5),
+    "suites": (suites, 1.15),
+}
+
+
+def main() -> int:
+    """Measure, print, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Measure what asking through the gate costs.")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}")
+    given = parser.parse_args()
+    names = given.names or list(ALL)
+    met = True
+    with tempfile.TemporaryDirectory() as root, serving(Path(root)) as url:
+        bench = Bench(Path(root), url)
+        print(f"medians of {given.rounds}, seconds\n        gate  beside   ratio  at most")
+        for name in names:
+            make, most = ALL[name]
+            round_ = make(bench)
+            taken = [round_() for _ in range(given.rounds)]
+            ours, theirs = (median(column) for column in zip(*taken, strict=True))
+            ratio = median(a / b for a, b in taken)
+            met = met and ratio <= most
+            told = "" if ratio <= most else "  NOT MET"
+            print(f"{name:6}{ours:6.2f}{theirs:8.2f}{ratio:8.2f}{most:9.2f}{told}", flush=True)
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

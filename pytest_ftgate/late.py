@@ -1,0 +1,54 @@
+"""What is imported late, and not at all where nothing needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from pytest_ftgate.asks import Judged
+from pytest_ftgate.suite.model import ForgettingGate, Suite
+
+if TYPE_CHECKING:
+    from pytest_ftgate.record import Record
+
+__all__ = ["accepted_record", "import_judges", "judges"]
+
+
+@cache
+def import_judges(*modules: str) -> None:
+    """Import what judges while replies are on the wire; SciPy alone takes half a second."""
+    Thread(target=lambda: [*map(import_module, modules)], daemon=True).start()
+
+
+def judges(gates: Iterable[Judged]) -> tuple[str, ...]:
+    """Return the modules that judging *gates* will need, those that are needed first in front."""
+    asked = [judged.gate for judged in gates]
+    heavy = {
+        "pytest_ftgate.gate.forgetting": any(isinstance(gate, ForgettingGate) for gate in asked),
+        "scipy.optimize": any(getattr(gate, "max_drop", None) is not None for gate in asked),
+        "sklearn.metrics": any(getattr(gate, "metric", "") == "macro_f1" for gate in asked),
+    }
+    needed = (name for name, wanted in heavy.items() if wanted)
+    return (
+        "pytest_ftgate.proofs",
+        "pytest_ftgate.record",
+        *needed,
+        "pytest_ftgate.report.terminal",
+    )
+
+
+def accepted_record(suite: Suite) -> Record | None:
+    """Return the accepted record beside *suite*, or None where there is none.
+
+    Raises:
+        SuiteFaults: the file is no record.
+    """
+    # Most suites have none, and reading one needs what judges.
+    if not suite.accepted_path.exists():
+        return None
+    from pytest_ftgate.record import read_record
+
+    return read_record(suite.accepted_path, suite.name)

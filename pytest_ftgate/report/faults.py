@@ -1,0 +1,58 @@
+"""How replies break their form, as a reader of a failure sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_ftgate.gate.verdict import FaultShare, Verdict
+from pytest_ftgate.gate.words import percent
+from pytest_ftgate.report.tables import around, grid
+
+__all__ = ["fault_lines"]
+
+#: A table has no more rows than a reader takes in; -v shows all.
+_ROWS = 5
+
+
+def fault_lines(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
+    """Yield the shares of each kind of fault, then of each rule, and how a lenient reader sees it.
+
+    Args:
+        verdict: of a format gate; nothing is told of others.
+        verbosity: from 1 on every kind is shown.
+    """
+    if verdict.gate != "format" or not verdict.faults:
+        return
+    yield from _table("fault", verdict.faults, verbosity)
+    if verdict.meant is not None:
+        was = "" if verdict.meant_before is None else f"{percent(verdict.meant_before)} → "
+        yield f"  right for a lenient reader: {was}{percent(verdict.meant)}"
+    yield from _table("rule broken", verdict.broken_rules, verbosity)
+
+
+def _table(title: str, shares: Sequence[FaultShare], verbosity: int) -> Iterator[str]:
+    if not shares:
+        return
+    shown = shares if verbosity > 0 else shares[:_ROWS]
+    compared = shares[0].before is not None
+    headers = [title, *(["before"] * compared), "now", "replies"]
+    rows = [_row(one, compared=compared) for one in shown]
+    yield ""
+    table = grid(rows, headers, right=(len(headers) - 1,))
+    yield from (f"  {line}".rstrip() for line in table.split("\n"))
+    if len(shown) < len(shares):
+        yield f"  ({len(shares) - len(shown)} more: -v)"
+
+
+def _row(one: FaultShare, *, compared: bool) -> list[str]:
+    before = "" if one.before is None else _told(one.before, one.before_low, one.before_high)
+    return [
+        one.kind,
+        *([before] * compared),
+        _told(one.after, one.low, one.high),
+        f"{one.replies:,}",
+    ]
+
+
+def _told(share: float, low: float | None, high: float | None) -> str:
+    return f"{percent(share)} {around(low, high)}"

@@ -1,0 +1,110 @@
+"""A variant begins to fence its JSON: its answers are right, and no program can read them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SUITE = """\
+cases: tickets.cases.jsonl
+reply:
+  format: {json_schema: {properties: {label: {enum: [billing, refund]}}, required: [label]}}
+  score: contains
+variants:
+  current: {provider: recorded, replies: current.jsonl}
+  chatty: {provider: recorded, replies: chatty.jsonl}
+gates: {accuracy: {max_drop: 0.05}, format: {max_drop: 0.05}}
+"""
+
+
+def answer(desk, number, *, fenced):
+    text = json.dumps({"label": desk.label(number)})
+    return {"id": f"t{number:03}", "text": f"```json\n{text}\n```" if fenced else text}
+
+
+@pytest.fixture
+def fences(desk):
+    desk.cases = 200
+    desk.write_cases()
+    for variant, fenced in (("current", 0), ("chatty", 41)):
+        rows = [answer(desk, number, fenced=number < fenced) for number in range(desk.cases)]
+        desk.write_rows(f"{variant}.jsonl", rows)
+    desk.path("tickets.ftgate.yaml").write_text(SUITE, "utf-8")
+    return desk
+
+
+def test_accuracy_passes_and_format_fails(fences):
+    fences.run("-v").stdout.fnmatch_lines(
+        [
+            "*::accuracy[[]chatty] PASSED*",
+            "*::format[[]chatty] FAILED*",
+        ]
+    )
+
+
+def test_the_first_line_of_the_section_says_what_the_model_began_to_do(fences):
+    fences.run().stdout.fnmatch_lines(
+        [
+            "_* tickets.ftgate.yaml:8 format[[]chatty] _*",
+            "the model began to fence its JSON: 41 of 200 replies; replies in the right",
+            "  format 100 % → 80 % against current, −20 points, allowed −5",
+        ],
+        consecutive=True,
+    )
+
+
+def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(fences):
+    result = fences.run()
+
+    result.stdout.fnmatch_lines(
+        [
+            "  fault * before * now * replies",
+            "  fenced * 0 % (0 to 2) * 20 % (15 to 27) * 41",
+            "  right for a lenient reader: 100 % → 100 %",
+            "",
+            "  passed before, fails now (1 of 41, -vv shows more)",
+            "    t000  Ticket 0: help",
+            "      │ expected  billing",
+            '      │ before    {"label": "billing"}',
+            "      │ now       ```json",
+            '      │           {"label": "billing"}',
+            "      │           ```",
+            "      │ fault     fenced",
+            "",
+            "  next: the commonest fault is “fenced” (41 replies); ask for the bare answer",
+        ],
+        consecutive=True,
+    )
+
+
+def test_more_words_show_three_replies_of_the_kind(fences):
+    fences.run("-v").stdout.fnmatch_lines(["  passed before, fails now (3 of 41, -vv shows more)"])
+
+
+def test_no_line_of_the_section_is_wider_than_a_terminal(fences):
+    lines = fences.run().stdout.lines
+    begin = next(n for n, line in enumerate(lines) if line.startswith("the model began"))
+    section = lines[begin : next(n for n, line in enumerate(lines) if "generated xml" in line)]
+
+    assert len(section) > 20
+    assert max(map(len, section)) <= 80
+
+
+def test_both_readings_are_kept_of_each_case(fences):
+    fences.run("--ftgate-accept")
+    record = json.loads(fences.path("tickets.accepted.json").read_text("utf-8"))
+    kept = record["variants"]["chatty"]["t000"]
+
+    assert (kept[1], kept[-1]) == (0.0, 1.0)
+
+
+def test_a_record_of_before_there_were_two_readings_is_still_read(fences):
+    fences.run("--ftgate-accept")
+    path = fences.path("tickets.accepted.json")
+    record = json.loads(path.read_text("utf-8"))
+    for cells in record["variants"].values():
+        cells.update({key: cell[:5] for key, cell in cells.items()})
+    path.write_text(json.dumps(record), "utf-8")
+
+    assert "against accepted" in str(fences.run("-v").stdout)
