@@ -8,6 +8,7 @@ from contextlib import closing
 
 from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.plan.call import Call
 
 #: Two variants, of which one has fifteen of the first thirty tickets wrong.
 TWO = """\
@@ -119,7 +120,8 @@ def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
     desk.run("-k", "nothing")
     with closing(Ledger(desk.path(".ftgate/ledger.sqlite"), run="r", clock=time.time)) as ledger:
         kept = Reply(text="billing", model="claude-opus-5-5", usage={"output": 3}, seconds=16.0)
-        ledger.keep("one", kept)
+        asked = {"provider": "anthropic", "model": "claude-opus-5-5", "messages": ()}
+        ledger.keep(Call(fingerprint="one", max_tokens=1, sampling={}, **asked), kept)
     desk.asking_suite(strong=PRICED, gates="{accuracy: {min: 0.5}}")
 
     result = desk.run("--ftgate-plan")
