@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.errors import SuiteFaults, Unavailable
 from pytest_ftgate.plan import asks as plan
 from pytest_ftgate.plan.call import Passage
 from pytest_ftgate.plan.retrieve import most_alike
@@ -270,6 +270,6 @@ def test_what_are_no_passages_is_said_with_what_is_wanted(tmp_path, returned, sa
     assert f"retrieve: finder:of_type {said}" in str(caught.value)
 
 
-def test_a_function_that_is_not_there_is_unavailable(tmp_path):
-    with pytest.raises(Unavailable, match='has no function "fnid"; did you mean "find"'):
+def test_a_function_that_is_not_there_is_a_fault_of_the_suite(tmp_path):
+    with pytest.raises(SuiteFaults, match=r'finder\.py has no "fnid"; did you mean "find"'):
         asks(tmp_path, '"finder:fnid"')
