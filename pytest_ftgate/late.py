@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.asks import Judged
@@ -14,17 +12,16 @@ from pytest_ftgate.suite.model import ForgettingGate, Suite
 if TYPE_CHECKING:
     from pytest_ftgate.record import Record
 
-__all__ = ["accepted_record", "import_judges", "judges"]
+__all__ = ["accepted_record", "import_judges"]
 
 
-@cache
-def import_judges(*modules: str) -> None:
-    """Import what judges while replies are on the wire; SciPy alone takes half a second."""
-    Thread(target=lambda: [*map(import_module, modules)], daemon=True).start()
+def import_judges(gates: Iterable[Judged]) -> None:
+    """Import what judges, while replies are on the wire; SciPy alone takes half a second."""
+    for module in _judges(gates):
+        import_module(module)
 
 
-def judges(gates: Iterable[Judged]) -> tuple[str, ...]:
-    """Return the modules that judging *gates* will need, those that are needed first in front."""
+def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:
     asked = [judged.gate for judged in gates]
     heavy = {
         "pytest_ftgate.gate.forgetting": any(isinstance(gate, ForgettingGate) for gate in asked),

@@ -27,7 +27,7 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
-from pytest_ftgate.late import accepted_record, import_judges, judges
+from pytest_ftgate.late import accepted_record, import_judges
 from pytest_ftgate.missing import all_recorded, enough
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask, Call, distinct
@@ -186,7 +186,7 @@ class Session:
         self._handed_in.update(ask.call.fingerprint for ask in asks)
         self.engine.submit(distinct(asks))
         if self.progress.to_ask:
-            import_judges(*judges(gates))
+            import_judges(gates)
 
     def answers(
         self,

@@ -106,3 +106,31 @@ def test_a_recorded_run_imports_no_sdk(suite, probe):
     result = probe(("anthropic", "sklearn", "xllamacpp"), "--ftgate")
 
     result.stdout.fnmatch_lines(["*2 passed*", "imported:"])
+
+
+#: Notes each module of the package that another thread than the first one imports.
+NOTES_THREADS = """
+import sys
+from threading import current_thread, main_thread
+
+class Notes:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("pytest_ftgate") and current_thread() is not main_thread():
+            with open("elsewhere.txt", "a") as stream:
+                print(name, file=stream)
+
+sys.meta_path.insert(0, Notes())
+"""
+
+
+def test_modules_of_the_package_are_imported_in_the_main_thread_alone(suite, pytester, probe):
+    asked = '{provider: python, function: "answers:answer"}'
+    more = f"variants:\n  asked: {asked}\n  floor: {{like: asked}}\n"
+    pytester.makeconftest(NOTES_THREADS)
+    pytester.makepyfile(answers="def answer(case): return case.expected")
+    (pytester.path / "tickets.ftgate.yaml").write_text(SUITE.replace("variants:\n", more))
+
+    result = probe(("anthropic",), "--ftgate")
+
+    result.stdout.fnmatch_lines(["*3 passed*"])
+    assert not (pytester.path / "elsewhere.txt").exists()

@@ -17,7 +17,8 @@ from pytest_ftgate.ask.ledger import Ledger
 from pytest_ftgate.ask.others import Others
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
-from pytest_ftgate.ask.provider import Open, Provider, open_provider
+from pytest_ftgate.ask.provider import Open, Provider, import_providers, open_provider
+from pytest_ftgate.ask.providers.recorded import recorded_reply
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.room import Sender
 from pytest_ftgate.ask.secrets import hide
@@ -105,8 +106,13 @@ class Engine:
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""
         new = [call for call in calls if self._answers.expect(call.fingerprint)]
-        if new:
-            asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
+        if not new:
+            return
+        left = asyncio.run_coroutine_threadsafe(self._begin(new), self._loop).result()
+        # Here and in no other thread: pytest rewrites modules of plugins as they are imported, and
+        # not every CPython in use can compile rewritten code in two threads at once.
+        import_providers(left)
+        self._loop.call_soon_threadsafe(self._send, left)
 
     def wait(
         self, calls: Sequence[Call], tick: Callable[[Progress], None] | None = None
@@ -138,14 +144,15 @@ class Engine:
             self._loop.close()
         self._ledger.close()
 
-    async def _begin(self, calls: list[Call]) -> None:
+    async def _begin(self, calls: list[Call]) -> list[Call]:
+        """Settle what needs no provider; return the rest."""
         try:
             kept = self._kept(calls)
         except LedgerError as error:
             for call in calls:
                 self._settle(call, error)
-            return
-        batched: list[Call] = []
+            return []
+        left: list[Call] = []
         for call in calls:
             if call.fingerprint in kept:
                 self._reused += 1
@@ -154,12 +161,17 @@ class Engine:
                 self._settle(call, _recorded(call))
             elif self._mode == "recorded":
                 self._settle(call, NotRecorded(_NOT_RECORDED))
-            elif call.batch:
-                batched.append(call)
             else:
-                self._lane(call).add(call)
+                left.append(call)
+        return left
+
+    def _send(self, calls: list[Call]) -> None:
+        batched = [call for call in calls if call.batch]
         if batched:
             self._post(batched)
+        for call in calls:
+            if not call.batch:
+                self._lane(call).add(call)
         for lane in self._lanes.values():
             lane.fill()
 
@@ -264,8 +276,6 @@ class Engine:
 
 
 def _recorded(call: Call) -> Answer:
-    from pytest_ftgate.ask.providers.recorded import recorded_reply
-
     try:
         return recorded_reply(call)
     except FtgateError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from inspect import isawaitable
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Denied, FtgateError, Refused, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["Open", "Provider", "Sends", "asked", "open_provider"]
+__all__ = ["Open", "Provider", "Sends", "asked", "import_providers", "open_provider"]
 
 
 class Sends(Protocol):
@@ -65,6 +66,7 @@ class Provider(Protocol):
 
 Open = Callable[[Sequence[Call], Mapping[str, str]], Provider]
 
+_PACKAGE = "pytest_ftgate.ask.providers"
 _MODULES = {
     "anthropic": "anthropic_messages",
     "bedrock": "anthropic_messages",
@@ -73,6 +75,14 @@ _MODULES = {
     "openai-compatible": "openai_chat",
     "python": "python_function",
 }
+
+
+def import_providers(calls: Iterable[Call]) -> None:
+    """Import what will send *calls*; what cannot be imported is told where it is opened."""
+    needed = {"anthropic_batches" if call.batch else _MODULES.get(call.provider) for call in calls}
+    for name in filter(None, needed):
+        with suppress(ImportError):
+            import_module(f"{_PACKAGE}.{name}")
 
 
 def open_provider(
@@ -95,7 +105,7 @@ def open_provider(
         raise Unavailable(f"no plugin offers the provider {name} here")
     # Each module imports one SDK, and only the ones in use are imported.
     try:
-        module = import_module(f"pytest_ftgate.ask.providers.{_MODULES[name]}")
+        module = import_module(f"{_PACKAGE}.{_MODULES[name]}")
     except ImportError as error:
         told = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
         raise Unavailable(told) from error

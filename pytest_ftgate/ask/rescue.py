@@ -116,10 +116,11 @@ def _put_aside(path: Path) -> Path:
 
 def _copied(path: Path, to: Path) -> Path:
     """Copy a file and its log; return the copy, or that of the log where there is no more."""
-    made = [_beside(to, suffix) for suffix in _SUFFIXES if _beside(path, suffix).is_file()]
-    for copy in made:
-        shutil.copy2(_beside(path, copy.name.removeprefix(to.name)), copy)
-    return made[0]
+    # The log first: it may vanish meanwhile, once another process has moved it into the file.
+    for suffix in reversed(_SUFFIXES):
+        with suppress(FileNotFoundError):
+            shutil.copy2(_beside(path, suffix), _beside(to, suffix))
+    return to if to.exists() else _beside(to, _SUFFIXES[-1])
 
 
 def _beside(path: Path, suffix: str) -> Path:
