@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from pytest_ftgate.gate.drop import judged
-from pytest_ftgate.gate.paired import condense, p_drop, p_noninferior, pair
-from pytest_ftgate.gate.proportion import mcnemar_midp
+from pytest_ftgate.gate.numbers.paired import condense, p_drop, p_noninferior, pair
+from pytest_ftgate.gate.numbers.proportion import mcnemar_midp
 from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.verdict import Outcome
 

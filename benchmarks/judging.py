@@ -19,7 +19,8 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.score.form import Broken
 from pytest_ftgate.score.sheet import Column, Row, Score
-from pytest_ftgate.suite.model import Case, RateGate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rules import Rule
 
 LABELS = Rule("choice", ["a", "b"])

@@ -18,13 +18,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.plan.asks import base_of, skills, task
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.report.tables import grid
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.model import ForgettingGate, Suite
+from pytest_ftgate.suite.margins import ForgettingGate
+from pytest_ftgate.suite.model import Suite
 
 
 def asked(suite: Suite) -> Iterator[tuple[str, tuple[Ask, ...]]]:

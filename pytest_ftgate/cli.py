@@ -76,13 +76,13 @@ def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentPar
 
 
 def _show(args: argparse.Namespace) -> None:
-    from pytest_ftgate.ledgers import show
+    from pytest_ftgate.verbs.ledger import show
 
     print("\n".join(show(args.ledger)))
 
 
 def _prune(args: argparse.Namespace) -> None:
-    from pytest_ftgate.ledgers import prune_, seconds
+    from pytest_ftgate.verbs.ledger import prune_, seconds
 
     try:
         older = seconds(args.older_than) if args.older_than else None
@@ -92,19 +92,19 @@ def _prune(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from pytest_ftgate.ledgers import check
+    from pytest_ftgate.verbs.ledger import check
 
     print(check(args.ledger))
 
 
 def _export(args: argparse.Namespace) -> None:
-    from pytest_ftgate.ledgers import export
+    from pytest_ftgate.verbs.ledger import export
 
     print("\n".join(export(args.suite, args.ledger, args.out)))
 
 
 def _import(args: argparse.Namespace) -> None:
-    from pytest_ftgate.ledgers import import_
+    from pytest_ftgate.verbs.ledger import import_
 
     print(import_(args.file, args.ledger))
 
@@ -116,19 +116,19 @@ def _weights(args: argparse.Namespace) -> None:
 
 
 def _explain(args: argparse.Namespace) -> None:
-    from pytest_ftgate.verbs import explain
+    from pytest_ftgate.verbs.suites import explain
 
     print(explain(args.node, args.ledger.parent))
 
 
 def _power(args: argparse.Namespace) -> None:
-    from pytest_ftgate.verbs import power
+    from pytest_ftgate.verbs.suites import power
 
     print("\n".join(power(args.suite, args.ledger)))
 
 
 def _selftest(args: argparse.Namespace) -> None:
-    from pytest_ftgate.verbs import selftest
+    from pytest_ftgate.verbs.suites import selftest
 
     if args.repeats < 2 or args.pairs < 1:  # noqa: PLR2004 - a pair has two runs
         raise Unavailable("selftest needs --repeats of 2 or more, and --pairs of 1 or more")

@@ -10,21 +10,21 @@ from typing import Any, TypeGuard
 
 import pytest
 
-from pytest_ftgate.asks import Judged
 from pytest_ftgate.errors import FtgateError, SuiteFaults, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
-from pytest_ftgate.judging import is_clear, judge, measured, sides_of
-from pytest_ftgate.offered import offered
-from pytest_ftgate.progress import ticking
 from pytest_ftgate.report.quote import guarded
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.judging import is_clear, judge, measured, sides_of
+from pytest_ftgate.run.offered import offered
+from pytest_ftgate.run.progress import ticking
+from pytest_ftgate.run.session import Session, session_key
 from pytest_ftgate.score.sheet import ready
-from pytest_ftgate.session import Session, session_key
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.batch import in_batches
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 __all__ = ["GateItem", "SuiteFile", "arrange", "show_plan"]
 
@@ -128,7 +128,7 @@ class GateItem(pytest.Item):
         return [item.judged for item in self.session.items if isinstance(item, GateItem)]
 
     def _proven(self, found: Any) -> str:
-        from pytest_ftgate.proofs import known, proofs
+        from pytest_ftgate.run.proofs import known, proofs
 
         proven = proofs(self._session, self.judged, found)
         self._facts = known(self._session, self.judged, found)
@@ -174,7 +174,7 @@ class GateItem(pytest.Item):
     def _keep_cells(self) -> None:
         from pytest_ftgate.record import kept
 
-        column = self._session.task_column(self.judged.suite, self.judged.variant, self._look)
+        column = self._session.columns.task(self.judged.suite, self.judged.variant, self._look)
         self.user_properties.append(("ftgate_cells", json.dumps(kept(column, self.path.parent))))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -238,8 +238,8 @@ def arrange(config: pytest.Config, settings: Settings, items: list[pytest.Item])
 
 def show_plan(session: pytest.Session) -> None:
     """Print what would be asked and what it could show."""
-    from pytest_ftgate.outlook import estimates, leaks, lints, powers
     from pytest_ftgate.report.planned import leak_lines, planned, power_lines
+    from pytest_ftgate.run.outlook import estimates, leaks, lints, powers
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:

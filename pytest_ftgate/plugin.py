@@ -43,7 +43,7 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
     from pytest_ftgate.recorder import Recorder
-    from pytest_ftgate.session import Session, session_key
+    from pytest_ftgate.run.session import Session, session_key
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:

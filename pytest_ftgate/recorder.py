@@ -14,7 +14,7 @@ import pytest
 
 from pytest_ftgate.ask.bill import Bill, summed
 from pytest_ftgate.gate.words import clock
-from pytest_ftgate.session import session_key
+from pytest_ftgate.run.session import session_key
 from pytest_ftgate.settings import Settings, judges_nothing
 
 if TYPE_CHECKING:

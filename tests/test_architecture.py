@@ -20,12 +20,7 @@ STAGES = (
     *("score", "gate", "advise", "record", "report"),
 )
 #: The pytest layer lines the stages up, and follows the same rule.
-LAYER = (
-    *("hookspecs", "settings", "progress", "asks", "till", "missing", "late", "session"),
-    *("drifting", "offered", "outlook"),
-    *("recorder", "proofs", "judging", "nodes"),
-    *("plugin", "verbs", "ledgers", "cli"),
-)
+LAYER = ("hookspecs", "settings", "run", "recorder", "nodes", "plugin", "verbs", "cli")
 ORDER = (*STAGES, *LAYER)
 
 SDKS = {

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_ftgate.ask.progress import Progress
-from pytest_ftgate.progress import line_of
+from pytest_ftgate.run.progress import line_of
 
 
 @pytest.mark.parametrize(

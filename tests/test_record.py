@@ -18,7 +18,7 @@ from pytest_ftgate.record import (
     write_record,
 )
 from pytest_ftgate.score.sheet import Column, Row, rests_on
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.rules import Rule
 
 HERE = Path()

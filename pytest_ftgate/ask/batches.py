@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.post import Ended, Post, parts
 from pytest_ftgate.ask.reply import Reply

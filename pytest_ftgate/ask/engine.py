@@ -13,7 +13,7 @@ from pytest_ftgate.ask.batches import Batches
 from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.converse import converse
 from pytest_ftgate.ask.lane import Lane, Work, lane_of
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.others import Others
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress

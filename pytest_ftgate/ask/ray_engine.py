@@ -20,7 +20,7 @@ from typing import Any
 from pytest_ftgate.ask.asker import Asker, Handed, Opened, handed
 from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.provider import Open, Provider
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError, Transient, Unavailable

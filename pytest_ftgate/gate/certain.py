@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from pytest_ftgate.gate.feasible import cases_of
-from pytest_ftgate.gate.power import (
+from pytest_ftgate.gate.numbers.power import (
     cases_needed,
     certifiable_margin,
     floor_cases_needed,
     pass_probability,
 )
 from pytest_ftgate.gate.risks import MISS, POWER, USUAL_DISCORDANCE
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
+from pytest_ftgate.suite.margins import ForgettingGate, RateGate
+from pytest_ftgate.suite.model import Suite
 
 __all__ = ["Certain", "certain"]
 

@@ -14,16 +14,16 @@ import numpy as np
 from scipy.special import stdtrit
 
 from pytest_ftgate.gate.drop import UNCHANGED
-from pytest_ftgate.gate.resample import clustered_se
+from pytest_ftgate.gate.numbers.resample import clustered_se
 from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, MOST_MISSING
 from pytest_ftgate.gate.side import Array, Side, aligned, unchanged, valued
 from pytest_ftgate.gate.spent import beside, decided, verdict_on
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
 from pytest_ftgate.gate.words import counted, usd
 from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.suite.margins import CostGate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff, price
-from pytest_ftgate.suite.spending import CostGate
 
 __all__ = ["judge_cost", "measure_cost"]
 

@@ -6,7 +6,7 @@ show that change as the variant's own doing.
 
 from __future__ import annotations
 
-from pytest_ftgate.gate.proportion import mcnemar_midp
+from pytest_ftgate.gate.numbers.proportion import mcnemar_midp
 from pytest_ftgate.gate.side import Side, aligned
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.suite.model import Case

@@ -12,9 +12,9 @@ from math import ceil
 
 import numpy as np
 
-from pytest_ftgate.gate.counts import Pairs
-from pytest_ftgate.gate.paired import p_drop, p_noninferior, pair, tango_interval
-from pytest_ftgate.gate.power import (
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.paired import p_drop, p_noninferior, pair, tango_interval
+from pytest_ftgate.gate.numbers.power import (
     cases_needed,
     certifiable_margin,
     detectable_drop,

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_ftgate.gate.proportion import wilson
+from pytest_ftgate.gate.numbers.proportion import wilson
 from pytest_ftgate.gate.side import side
 from pytest_ftgate.gate.verdict import Check, FaultShare, Outcome
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 __all__ = ["fault_shares", "forms", "rule_shares", "what_changed"]
 

@@ -19,8 +19,15 @@ from pytest_ftgate.gate.risks import (
     USUAL_DISCORDANCE,
 )
 from pytest_ftgate.plan.asks import varies
-from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite
-from pytest_ftgate.suite.spending import CostGate, LatencyGate, SpendGate
+from pytest_ftgate.suite.margins import (
+    CostGate,
+    ForgettingGate,
+    Gate,
+    LatencyGate,
+    RateGate,
+    SpendGate,
+)
+from pytest_ftgate.suite.model import Suite
 
 __all__ = ["MOST_REPEATS", "cases_of", "fewest", "fewest_for", "refuse_impossible", "repeats_for"]
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pytest_ftgate.gate.power import floor_cases_needed
-from pytest_ftgate.gate.proportion import clopper_pearson, lower_bound, upper_bound
+from pytest_ftgate.gate.numbers.power import floor_cases_needed
+from pytest_ftgate.gate.numbers.proportion import clopper_pearson, lower_bound, upper_bound
 from pytest_ftgate.gate.risks import CONFIDENCE, MOST_MISSING, POWER, Levels
 from pytest_ftgate.gate.side import Array, Side
 from pytest_ftgate.gate.verdict import Check, Outcome

@@ -6,18 +6,19 @@ import re
 
 import numpy as np
 
-from pytest_ftgate.gate.counts import Pairs
 from pytest_ftgate.gate.drop import Pairing, drop, paired
 from pytest_ftgate.gate.flips import Turned, flips, turned
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.resample import macro_difference
 from pytest_ftgate.gate.rates import shared_levels
-from pytest_ftgate.gate.resample import macro_difference
 from pytest_ftgate.gate.risks import MOST_MISSING
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import counted, percent, points, size
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import ForgettingGate, Suite
+from pytest_ftgate.suite.margins import ForgettingGate
+from pytest_ftgate.suite.model import Suite
 
 __all__ = ["judge_forgetting"]
 

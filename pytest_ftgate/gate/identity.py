@@ -13,7 +13,7 @@ from os.path import commonprefix
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gate.proportion import mcnemar_midp
+from pytest_ftgate.gate.numbers.proportion import mcnemar_midp
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan.call import Ask
 

@@ -17,15 +17,15 @@ import numpy as np
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.feasible import fewest, fewest_for
-from pytest_ftgate.gate.proportion import binomial_cdf
+from pytest_ftgate.gate.numbers.proportion import binomial_cdf
 from pytest_ftgate.gate.risks import CONFIDENCE, MOST_MISSING
 from pytest_ftgate.gate.side import Array
 from pytest_ftgate.gate.spent import beside, decided, verdict_on
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
 from pytest_ftgate.gate.words import ms
 from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.suite.margins import LatencyGate
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.spending import LatencyGate
 
 __all__ = ["Times", "judge_latency", "measure_latency", "quantile", "times"]
 

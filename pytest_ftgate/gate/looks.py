@@ -13,7 +13,8 @@ from hashlib import sha256
 from math import ceil
 
 from pytest_ftgate.gate.risks import Levels
-from pytest_ftgate.suite.model import Case, Gate, RateGate, Suite
+from pytest_ftgate.suite.margins import Gate, RateGate
+from pytest_ftgate.suite.model import Case, Suite
 
 __all__ = ["LOOKS", "Look", "levels", "looks"]
 
@@ -67,7 +68,7 @@ def levels(look: Look, whole: Levels) -> Levels:
         return whole
     from scipy.special import ndtr
 
-    from pytest_ftgate.gate.sequential import obrien_fleming_bounds
+    from pytest_ftgate.gate.numbers.sequential import obrien_fleming_bounds
 
     miss, alarm = (
         float(ndtr(-obrien_fleming_bounds(risk, look.fractions)[-1]))

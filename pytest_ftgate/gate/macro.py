@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pytest_ftgate.gate.resample import bootstrap_bounds
+from pytest_ftgate.gate.numbers.resample import bootstrap_bounds
 from pytest_ftgate.gate.risks import (
     CONFIDENCE,
     FEWEST_FOR_F1,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from math import ceil
 
-from pytest_ftgate.gate.power import flip_rate, point_rule_pass
-from pytest_ftgate.gate.proportion import binomial_sf
+from pytest_ftgate.gate.numbers.power import flip_rate, point_rule_pass
+from pytest_ftgate.gate.numbers.proportion import binomial_sf
 from pytest_ftgate.gate.risks import MOST_MISSING
 from pytest_ftgate.gate.verdict import Check, Outcome
 

@@ -24,7 +24,8 @@ from pytest_ftgate.gate.words import percent
 from pytest_ftgate.score.label import LabelRate
 from pytest_ftgate.score.metrics import guesses, label_rates
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite, Variant
+from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
+from pytest_ftgate.suite.model import Suite, Variant
 
 __all__ = ["Accepted", "Sides", "chance_of", "judge_rate", "measure", "shared_levels", "unmeasured"]
 

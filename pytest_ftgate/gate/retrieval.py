@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.score.content import stands_in
 from pytest_ftgate.score.sheet import Column, Row
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 __all__ = ["answered_in", "missed", "passages", "retrieves"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gate.paired import condense, p_drop, p_noninferior
-from pytest_ftgate.gate.power import cases_needed, flip_rate
+from pytest_ftgate.gate.numbers.paired import condense, p_drop, p_noninferior
+from pytest_ftgate.gate.numbers.power import cases_needed, flip_rate
 from pytest_ftgate.gate.risks import Levels
 
 __all__ = ["SelfTest", "selftest"]

@@ -10,7 +10,7 @@ from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice
 from pytest_ftgate.gate.words import counted, percent, points, size
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 __all__ = ["NOTHING", "headline", "next_steps", "notes"]
 

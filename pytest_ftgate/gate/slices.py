@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pytest_ftgate.gate.counts import Pairs
 from pytest_ftgate.gate.drop import paired
-from pytest_ftgate.gate.multiple import holm
-from pytest_ftgate.gate.paired import p_drop, p_noninferior, tango_interval
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.multiple import holm
+from pytest_ftgate.gate.numbers.paired import p_drop, p_noninferior, tango_interval
 from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, Levels
 from pytest_ftgate.gate.side import Side, aligned
 from pytest_ftgate.gate.verdict import Slice

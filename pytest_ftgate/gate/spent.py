@@ -8,8 +8,8 @@ from dataclasses import replace
 from pytest_ftgate.gate.drop import UNCHANGED
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
 from pytest_ftgate.gate.words import amount, counted, rise
+from pytest_ftgate.suite.margins import SpendGate
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.spending import SpendGate
 
 __all__ = ["beside", "decided", "headline", "verdict_on"]
 

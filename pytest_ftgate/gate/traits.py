@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from pytest_ftgate.gate.faults import fault_shares
-from pytest_ftgate.gate.proportion import wilson
+from pytest_ftgate.gate.numbers.proportion import wilson
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.score.tongue import can_tell, language_of
 from pytest_ftgate.score.wording import refuses
-from pytest_ftgate.suite.model import RateGate, Suite
+from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.model import Suite
 
 __all__ = ["traits"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
-from pytest_ftgate.gate.power import pass_probability, point_rule_miss
-from pytest_ftgate.gate.proportion import binomial_sf
+from pytest_ftgate.gate.numbers.power import pass_probability, point_rule_miss
+from pytest_ftgate.gate.numbers.proportion import binomial_sf
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
 from pytest_ftgate.gate.words import amount, percent, points, rise, size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from pytest_ftgate.ask.stock import Stock
+from pytest_ftgate.ask.ledger.stock import Stock
 from pytest_ftgate.report.tables import grid
 
 __all__ = ["size", "stock_lines"]

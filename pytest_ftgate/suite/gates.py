@@ -15,9 +15,9 @@ from pytest_ftgate.suite.declared import (
     DeclaredRate,
     DeclaredSuite,
 )
-from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, ReplyRules
+from pytest_ftgate.suite.margins import CostGate, ForgettingGate, Gate, LatencyGate, RateGate
+from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.source import Source
-from pytest_ftgate.suite.spending import CostGate, LatencyGate
 from pytest_ftgate.suite.yaml import Document
 
 __all__ = ["resolve_gates"]

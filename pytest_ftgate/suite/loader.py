@@ -16,13 +16,13 @@ from pytest_ftgate.suite.expected import score_fault, unmet
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.json_schema import read_format
-from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.margins import CostGate, Gate
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rows import in_place, rows
 from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.scores import read_score
 from pytest_ftgate.suite.source import Source
-from pytest_ftgate.suite.spending import CostGate
 from pytest_ftgate.suite.tariffs import unpriced
 from pytest_ftgate.suite.tools import check_called, check_expected
 from pytest_ftgate.suite.variants import resolve_variants

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from pytest_ftgate.suite.margins import ForgettingGate, Gate
 from pytest_ftgate.suite.prices import Tariff
-from pytest_ftgate.suite.spending import SpendGate
 
 if TYPE_CHECKING:
     # The rules need pydantic; a plugin's provider names replies and calls wherever pytest starts.
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Case",
     "Expected",
-    "ForgettingGate",
-    "Gate",
-    "RateGate",
     "ReplyRules",
     "Retrieve",
     "Shot",
@@ -184,52 +181,6 @@ class ReplyRules:
     format: tuple[Rule, ...] = ()
     score: Rule
     max_tokens: int = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateGate:
-    """The accuracy or the format gate.
-
-    Attributes:
-        kind: ``accuracy`` or ``format``.
-        min: the least share that will do, or None.
-        max_drop: the largest drop that will do, as a share, or None where none is compared.
-        metric: ``accuracy``, or ``macro_f1``, the mean F1 over the labels.
-        evidence: ``statistics``, or ``point`` for plain thresholds on what was seen.
-        slices: the kinds of parts that are looked at one by one: ``tag``, ``label``, ``language``.
-        stop_early: ask the cases in five blocks, and stop once the verdict is clear.
-        settle: the most repeats that may be asked while the verdict is open, or None.
-    """
-
-    kind: str
-    line: int
-    min: float | None = None
-    max_drop: float | None = None
-    metric: str = "accuracy"
-    evidence: str = "statistics"
-    slices: tuple[str, ...] = ()
-    stop_early: bool = False
-    settle: int | None = None
-
-    @property
-    def compares(self) -> bool:
-        """Whether it looks at the baseline too."""
-        return self.max_drop is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgettingGate:
-    """How much of its general skills a fine-tuned variant may lose, as a share."""
-
-    kind: str = "forgetting"
-    line: int
-    cases: tuple[Case, ...]
-    max_drop: float
-    #: It always looks at the base too.
-    compares: ClassVar[bool] = True
-
-
-Gate = RateGate | ForgettingGate | SpendGate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.declared import DeclaredVariant
+from pytest_ftgate.suite.margins import CostGate
 from pytest_ftgate.suite.model import Variant
 from pytest_ftgate.suite.place import Place
 from pytest_ftgate.suite.prices import INSTALL, Tariff, listed_models, priced
 from pytest_ftgate.suite.providers import LOCAL
-from pytest_ftgate.suite.spending import CostGate
 
 __all__ = ["inherited", "tariff_of", "unpriced"]
 

@@ -13,7 +13,7 @@ from scripted import Scripted
 
 from pytest_ftgate.ask import engine as module
 from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.plan.call import Call
 from pytest_ftgate.suite.model import digest

@@ -31,7 +31,7 @@ OTHER_RUN = """
 import sys, time
 from pathlib import Path
 from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call
 ledger, url, *fingerprints = sys.argv[1:]

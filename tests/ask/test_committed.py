@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from pytest_ftgate.ask.committed import read_replies, write_replies
-from pytest_ftgate.ask.entry import Entry
+from pytest_ftgate.ask.ledger.committed import read_replies, write_replies
+from pytest_ftgate.ask.ledger.entry import Entry
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.plan.call import Passage, Step, ToolCall

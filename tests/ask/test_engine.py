@@ -29,7 +29,7 @@ from pytest_ftgate.errors import (
 OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call
 call = Call(fingerprint=sys.argv[3], provider="python", model="", messages=(), max_tokens=1,
@@ -383,7 +383,7 @@ def test_two_processes_that_ask_the_same_calls_ask_each_once(
         "import sys, time\n"
         "from pathlib import Path\n"
         "from pytest_ftgate.ask.engine import Engine\n"
-        "from pytest_ftgate.ask.ledger import Ledger\n"
+        "from pytest_ftgate.ask.ledger.ledger import Ledger\n"
         "from pytest_ftgate.plan.call import Call\n"
         "calls = [Call(fingerprint=f'{i}', provider='python', model='', messages=(), case=f'{i}',\n"
         "    max_tokens=1, sampling={}, function='slow:answer', origin=Path.cwd())\n"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from pytest_ftgate.ask import leases as module
-from pytest_ftgate.ask.database import Database
-from pytest_ftgate.ask.leases import Leases
+from pytest_ftgate.ask.ledger import leases as module
+from pytest_ftgate.ask.ledger.database import Database
+from pytest_ftgate.ask.ledger.leases import Leases
 from pytest_ftgate.errors import LedgerError
 
 #: Longer than any claim lasts without a sign of life, in seconds.
@@ -18,7 +18,7 @@ LONG = 61
 CLAIM = """
 import sys, time
 from pathlib import Path
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]), run="other", clock=time.time)
 print(ledger.claim("f"), flush=True)
 sys.stdin.readline()

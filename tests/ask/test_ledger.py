@@ -14,9 +14,9 @@ from tempfile import mkdtemp
 
 import pytest
 
-from pytest_ftgate.ask import database as module
-from pytest_ftgate.ask.committed import read_replies
-from pytest_ftgate.ask.entry import Entry
+from pytest_ftgate.ask.ledger import database as module
+from pytest_ftgate.ask.ledger.committed import read_replies
+from pytest_ftgate.ask.ledger.entry import Entry
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import LedgerError
 from pytest_ftgate.plan.call import Adapter
@@ -25,7 +25,7 @@ REMEDY = "move it away, or name another file with --ftgate-ledger"
 OPEN = """
 import sys, time
 from pathlib import Path
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call
 def opened():

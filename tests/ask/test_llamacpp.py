@@ -269,7 +269,7 @@ USE_AND_LEAVE = """
 import sys, time
 from pathlib import Path
 from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.plan.call import Call
 call = Call(fingerprint="f", provider="llamacpp", model=sys.argv[1], messages=(("user", "hi"),),
             max_tokens=2, sampling={}, runtime={"slots": 1, "threads": 1, "context": 64})

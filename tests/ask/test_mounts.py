@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ftgate.ask import place
-from pytest_ftgate.ask.mounts import MOUNTS, network_of
+from pytest_ftgate.ask.ledger import place
+from pytest_ftgate.ask.ledger.mounts import MOUNTS, network_of
 
 TABLE = """\
 /dev/sda1 / ext4 rw,relatime 0 0

@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
+from pytest_ftgate.ask.ledger.rescue import faults
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.ask.rescue import faults
 from pytest_ftgate.ask.sent import Batch, Sent
 
 COUNT = 400
@@ -19,7 +19,7 @@ PAGE = 4096
 OPEN_AND_COUNT = """
 import sys, time
 from pathlib import Path
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 print("ready", flush=True)
 sys.stdin.readline()
 said = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ftgate.ask.ledger.stock import prune, stock
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.ask.stock import prune, stock
 from pytest_ftgate.errors import LedgerError, Unavailable
 
 DAY = 86_400.0

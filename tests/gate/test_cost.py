@@ -12,9 +12,9 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.cost import judge_cost, measure_cost
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.suite.margins import CostGate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff
-from pytest_ftgate.suite.spending import CostGate
 
 #: A token written costs a millionth of a dollar, so a thousand calls that write n cost n / 1000.
 BY_TOKENS = Tariff(per_1m_input=0.0, per_1m_output=1.0)

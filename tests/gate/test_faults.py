@@ -14,7 +14,7 @@ from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.record import verdict_from_json, verdict_to_json
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column, Row, Score
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.rules import Rule
 
 GATE = RateGate(kind="format", line=8, max_drop=0.05)

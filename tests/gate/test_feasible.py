@@ -8,8 +8,8 @@ import pytest
 
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.gate.feasible import refuse_impossible
-from pytest_ftgate.gate.paired import p_noninferior, pair
-from pytest_ftgate.gate.proportion import lower_bound
+from pytest_ftgate.gate.numbers.paired import p_noninferior, pair
+from pytest_ftgate.gate.numbers.proportion import lower_bound
 from pytest_ftgate.suite.loader import load
 
 

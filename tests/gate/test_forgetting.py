@@ -2,7 +2,7 @@ from columns import skills_column, suite
 
 from pytest_ftgate.gate.forgetting import judge_forgetting
 from pytest_ftgate.gate.verdict import Outcome, Verdict
-from pytest_ftgate.suite.model import ForgettingGate
+from pytest_ftgate.suite.margins import ForgettingGate
 
 GATE = ForgettingGate(line=9, cases=(), max_drop=0.10)
 KEPT = {"facts": (60, 40), "sums": (60, 40), "copying": (60, 40)}

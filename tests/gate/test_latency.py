@@ -9,7 +9,7 @@ from scipy import stats
 
 from pytest_ftgate.gate.latency import Times, judge_latency, measure_latency, quantile
 from pytest_ftgate.gate.verdict import Outcome
-from pytest_ftgate.suite.spending import LatencyGate
+from pytest_ftgate.suite.margins import LatencyGate
 
 MOST = LatencyGate(line=1, max_p95_ms=1000.0)
 HALF = LatencyGate(line=1, max_p50_ms=1000.0)

@@ -6,9 +6,9 @@ import pytest
 from columns import case, suite
 
 from pytest_ftgate.gate.looks import LOOKS, Look, levels, looks
-from pytest_ftgate.gate.paired import condense, p_noninferior
+from pytest_ftgate.gate.numbers.paired import condense, p_noninferior
 from pytest_ftgate.gate.risks import ALARM, MISS, Levels
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 EARLY = RateGate(kind="accuracy", line=1, max_drop=0.05, stop_early=True)
 SETTLE = RateGate(kind="accuracy", line=1, max_drop=0.05, settle=9)

@@ -7,7 +7,7 @@ from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.risks import FEWEST_FOR_F1
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05, metric="macro_f1")
 REFUND, LATE = "refund", "late_delivery"

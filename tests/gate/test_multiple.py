@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from pytest_ftgate.gate.multiple import (
+from pytest_ftgate.gate.numbers.multiple import (
     benjamini_hochberg,
     benjamini_yekutieli,
     bonferroni,

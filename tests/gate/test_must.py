@@ -6,7 +6,7 @@ from pytest_ftgate.gate.must import must_pass, to_ask_again
 from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 MANY = [1.0] * 400
 

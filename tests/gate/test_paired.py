@@ -10,8 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_ftgate.gate.counts import Pairs
-from pytest_ftgate.gate.paired import (
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.paired import (
     condense,
     exact_noninferior_p,
     mcnemar_midp,
@@ -311,7 +311,7 @@ def test_exact_p_agrees_with_brute_force(table, margin):
     ("margin", "n", "size"), [(0.01, 50, 0.048), (0.03, 200, 0.059), (0.05, 100, 0.050)]
 )
 def test_worst_miss_rate_of_the_score_test_is_the_measured_one(margin, n, size):
-    from pytest_ftgate.gate.power import pass_probability
+    from pytest_ftgate.gate.numbers.power import pass_probability
 
     rates = [
         pass_probability(n, psi, margin, margin)

@@ -3,7 +3,7 @@ from columns import column, suite
 from pytest_ftgate.gate.point import flips_by_chance
 from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.verdict import Outcome
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 POINT = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.5, evidence="point")
 BEFORE = [1.0] * 36 + [0.0] * 4

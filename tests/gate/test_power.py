@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_ftgate.gate.counts import Pairs
-from pytest_ftgate.gate.paired import p_noninferior
-from pytest_ftgate.gate.power import (
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.paired import p_noninferior
+from pytest_ftgate.gate.numbers.power import (
     cases_needed,
     certifiable_margin,
     detectable_drop,
@@ -24,7 +24,7 @@ from pytest_ftgate.gate.power import (
     point_rule_pass,
     smallest_margin,
 )
-from pytest_ftgate.gate.proportion import lower_bound
+from pytest_ftgate.gate.numbers.proportion import lower_bound
 
 STEADY = settings(deadline=None, derandomize=True)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_ftgate.gate.drop import drop
 from pytest_ftgate.gate.floor import floor
-from pytest_ftgate.gate.proportion import mcnemar_midp
+from pytest_ftgate.gate.numbers.proportion import mcnemar_midp
 from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.side import Cell, side_of
 from pytest_ftgate.gate.verdict import Outcome

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from pytest_ftgate.gate.proportion import (
+from pytest_ftgate.gate.numbers.proportion import (
     binomial_cdf,
     binomial_pmf,
     binomial_sf,

@@ -4,7 +4,7 @@ from columns import column, suite
 from pytest_ftgate.gate.rates import Accepted, Sides, judge_rate, measure, shared_levels
 from pytest_ftgate.gate.side import Cell, side, side_of
 from pytest_ftgate.gate.verdict import Outcome
-from pytest_ftgate.suite.model import ForgettingGate, RateGate
+from pytest_ftgate.suite.margins import ForgettingGate, RateGate
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
 

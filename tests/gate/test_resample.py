@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import SquareTable
 
-from pytest_ftgate.gate.paired import mcnemar_midp, p_drop, p_noninferior, pair
-from pytest_ftgate.gate.resample import (
+from pytest_ftgate.gate.numbers.paired import mcnemar_midp, p_drop, p_noninferior, pair
+from pytest_ftgate.gate.numbers.resample import (
     Estimate,
     bootstrap_bounds,
     bowker,

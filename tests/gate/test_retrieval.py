@@ -7,7 +7,7 @@ from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.verdict import Verdict
 from pytest_ftgate.plan.call import Passage
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 GOOD, BAD = [1.0] * 200, [0.0] * 80 + [1.0] * 120
 

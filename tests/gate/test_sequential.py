@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
-from pytest_ftgate.gate.sequential import (
+from pytest_ftgate.gate.numbers.sequential import (
     bets,
     e_drop,
     e_drop_scores,

@@ -7,7 +7,7 @@ from pytest_ftgate.gate.side import side
 from pytest_ftgate.gate.slices import members
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.margins import RateGate
 
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05, slices=("tag", "language"))
 TAGS = ("plain", "angry", "terse", "long", "typos")

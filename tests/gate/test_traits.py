@@ -12,7 +12,8 @@ from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.traits import traits
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.score.sheet import Column, Row, Score
-from pytest_ftgate.suite.model import Case, RateGate
+from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rules import Rule
 
 ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05)

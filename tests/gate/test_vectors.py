@@ -21,11 +21,11 @@ from statsmodels.stats import proportion as sm_proportion
 from statsmodels.stats import weightstats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from pytest_ftgate.gate import multiple
-from pytest_ftgate.gate.counts import Pairs
-from pytest_ftgate.gate.paired import mcnemar_midp, pair, tango_interval, tango_z
-from pytest_ftgate.gate.power import fail_cases_needed, floor_cases_needed
-from pytest_ftgate.gate.proportion import (
+from pytest_ftgate.gate.numbers import multiple
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.paired import mcnemar_midp, pair, tango_interval, tango_z
+from pytest_ftgate.gate.numbers.power import fail_cases_needed, floor_cases_needed
+from pytest_ftgate.gate.numbers.proportion import (
     binomial_cdf,
     binomial_sf,
     clopper_pearson,
@@ -33,7 +33,7 @@ from pytest_ftgate.gate.proportion import (
     upper_bound,
     wilson,
 )
-from pytest_ftgate.gate.resample import (
+from pytest_ftgate.gate.numbers.resample import (
     bootstrap_bounds,
     bowker,
     clustered_se,
@@ -41,7 +41,7 @@ from pytest_ftgate.gate.resample import (
     ppi_mean,
     stuart_maxwell,
 )
-from pytest_ftgate.gate.sequential import e_drop, log_wealth, obrien_fleming_bounds
+from pytest_ftgate.gate.numbers.sequential import e_drop, log_wealth, obrien_fleming_bounds
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 VECTORS = {

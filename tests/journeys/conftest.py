@@ -12,19 +12,6 @@ import scipy.optimize  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
 # Runs in this process forget what they imported, and NumPy cannot be imported twice.
-import pytest_ftgate.ask.providers.python_function
-import pytest_ftgate.ask.providers.recorded
-import pytest_ftgate.gate.claims
-import pytest_ftgate.gate.cost
-import pytest_ftgate.gate.forgetting
-import pytest_ftgate.gate.identity
-import pytest_ftgate.gate.latency
-import pytest_ftgate.gate.rates
-import pytest_ftgate.nodes
-import pytest_ftgate.proofs
-import pytest_ftgate.record
-import pytest_ftgate.report.planned
-import pytest_ftgate.report.terminal  # noqa: F401
 
 LABELS = ("billing", "refund")
 GATES = "{accuracy: {min: 0.85, max_drop: 0.05}}"

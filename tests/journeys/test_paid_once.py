@@ -17,7 +17,7 @@ import os, time
 from pathlib import Path
 from uuid import uuid4
 from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.plan.asks import task
 from pytest_ftgate.plan.call import distinct
 from pytest_ftgate.suite.loader import load

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import closing
 
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column, Row, Score
-from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.margins import Gate
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rules import Rule
 
 LABELS = Rule("choice", ["refund", "late_delivery"])

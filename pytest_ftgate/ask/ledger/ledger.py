@@ -12,10 +12,10 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_ftgate.ask.database import COLUMNS, Database, chunks, is_damage
-from pytest_ftgate.ask.entry import Entry, model_of
-from pytest_ftgate.ask.leases import Leases
-from pytest_ftgate.ask.place import Place
+from pytest_ftgate.ask.ledger.database import COLUMNS, Database, chunks, is_damage
+from pytest_ftgate.ask.ledger.entry import Entry, model_of
+from pytest_ftgate.ask.ledger.leases import Leases
+from pytest_ftgate.ask.ledger.place import Place
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import LedgerError
 from pytest_ftgate.plan.call import Call

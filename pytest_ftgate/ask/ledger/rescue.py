@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_ftgate.ask.database import COLUMNS, Database
-from pytest_ftgate.ask.entry import Entry
+from pytest_ftgate.ask.ledger.database import COLUMNS, Database
+from pytest_ftgate.ask.ledger.entry import Entry
 
 __all__ = ["faults", "lost_its_file", "rescue"]
 

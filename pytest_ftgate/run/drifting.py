@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_ftgate.asks import Judged
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.plan.asks import anew
 from pytest_ftgate.plan.call import Ask
-from pytest_ftgate.session import Session
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.session import Session
 
 __all__ = ["asked_anew", "drifted"]
 
@@ -28,7 +28,8 @@ def drifted(session: Session, judged: Judged, look: Look) -> str:
         return ""
     suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
     columns = [
-        session.column(suite, baseline, of, asks) for of, asks in (("then", old), ("now", again))
+        session.columns.of(suite, baseline, of, asks)
+        for of, asks in (("then", old), ("now", again))
     ]
     return drift(*(side(column, judged.gate.kind) for column in columns))
 

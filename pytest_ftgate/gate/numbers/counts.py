@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
-from pytest_ftgate.gate.proportion import Numbers
+from pytest_ftgate.gate.numbers.proportion import Numbers
 
 if TYPE_CHECKING:
     import numpy as np

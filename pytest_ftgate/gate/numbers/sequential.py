@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.special import betainc, betaln, logsumexp, ndtr, ndtri, xlog1py
 
-from pytest_ftgate.gate.proportion import Array, Numbers, require_share
-from pytest_ftgate.gate.root import root
+from pytest_ftgate.gate.numbers.proportion import Array, Numbers, require_share
+from pytest_ftgate.gate.numbers.root import root
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

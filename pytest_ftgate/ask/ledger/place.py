@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_ftgate.ask.committed import write_replies
-from pytest_ftgate.ask.database import Database, is_damage
-from pytest_ftgate.ask.entry import Entry
-from pytest_ftgate.ask.mounts import network_of
-from pytest_ftgate.ask.rescue import lost_its_file, rescue
+from pytest_ftgate.ask.ledger.committed import write_replies
+from pytest_ftgate.ask.ledger.database import Database, is_damage
+from pytest_ftgate.ask.ledger.entry import Entry
+from pytest_ftgate.ask.ledger.mounts import network_of
+from pytest_ftgate.ask.ledger.rescue import lost_its_file, rescue
 
 __all__ = ["Place"]
 

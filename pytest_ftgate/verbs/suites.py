@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pytest_ftgate.asks import Judged
 from pytest_ftgate.errors import Unavailable, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
@@ -16,17 +15,19 @@ from pytest_ftgate.gate.rates import shared_levels
 from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.selftest import SelfTest
 from pytest_ftgate.gate.selftest import selftest as drawn
-from pytest_ftgate.outlook import powers
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.record import last_verdicts, node_id
 from pytest_ftgate.report.planned import power_lines
 from pytest_ftgate.report.selftested import selftest_lines
 from pytest_ftgate.report.terminal import facts_of, section
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.outlook import powers
+from pytest_ftgate.run.session import Session
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.session import Session
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.model import RateGate, Suite
+from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.model import Suite
 
 __all__ = ["explain", "opened", "power", "selftest"]
 
@@ -82,7 +83,7 @@ def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -
     suite = replace(suite, repeats=repeats)
     try:
         session.answers([session.asks.task(suite, baseline, look)], None)
-        column = session.task_column(suite, baseline, look)
+        column = session.columns.task(suite, baseline, look)
     finally:
         session.close()
     gates = [g for g in suite.gates.values() if isinstance(g, RateGate) and g.max_drop is not None]

@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from pytest_ftgate.ask.committed import read_replies, write_replies
-from pytest_ftgate.ask.ledger import Ledger
-from pytest_ftgate.ask.stock import fault_lines, prune, stock
-from pytest_ftgate.asks import Judged
-from pytest_ftgate.drifting import asked_anew
+from pytest_ftgate.ask.ledger.committed import read_replies, write_replies
+from pytest_ftgate.ask.ledger.ledger import Ledger
+from pytest_ftgate.ask.ledger.stock import fault_lines, prune, stock
 from pytest_ftgate.errors import LedgerError, Unavailable
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.report.stocked import size, stock_lines
-from pytest_ftgate.session import Session, whole
-from pytest_ftgate.suite.model import RateGate, Suite
-from pytest_ftgate.verbs import opened
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.drifting import asked_anew
+from pytest_ftgate.run.session import Session, whole
+from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.verbs.suites import opened
 
 __all__ = ["check", "export", "import_", "prune_", "seconds", "show"]
 

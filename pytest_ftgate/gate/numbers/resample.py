@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
-from pytest_ftgate.gate.counts import Pairs
-from pytest_ftgate.gate.proportion import Array, require_share
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.proportion import Array, require_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,33 +8,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_ftgate.ask.answers import Answer
 from pytest_ftgate.ask.bill import Bill
-from pytest_ftgate.ask.committed import read_replies
 from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.entry import Entry
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.committed import read_replies
+from pytest_ftgate.ask.ledger.entry import Entry
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
-from pytest_ftgate.asks import Asks, Judged
 from pytest_ftgate.errors import (
     FtgateError,
 )
 from pytest_ftgate.gate.looks import Look
-from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
-from pytest_ftgate.late import accepted_record, import_judges
-from pytest_ftgate.missing import all_recorded, enough
-from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask, Call, distinct
-from pytest_ftgate.score.sheet import Column, score
+from pytest_ftgate.run.asks import Asks, Judged
+from pytest_ftgate.run.columns import Columns
+from pytest_ftgate.run.late import accepted_record, import_judges
+from pytest_ftgate.run.missing import all_recorded, enough
+from pytest_ftgate.run.till import Till
 from pytest_ftgate.settings import Settings
-from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
-from pytest_ftgate.till import Till
+from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.latency import Times
@@ -70,7 +67,8 @@ class Session:
         self.closed = False
         self._till = Till(settings, self._flying)
         self.asks = Asks(environ)
-        self._columns: dict[_Key, Column] = {}
+        #: What was scored so far.
+        self.columns = Columns(self.asks, self._waited)
         self._accepted: dict[str, Record | None] = {}
         #: Committed replies, by fingerprint; grows while suites are collected.
         self.beside: dict[str, Entry] = {}
@@ -223,7 +221,7 @@ class Session:
 
     def bill(self) -> Bill:
         """Return what the replies of this process cost."""
-        return self._till.bill(self._columns.values())
+        return self._till.bill(self.columns.all())
 
     def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
         """Return how long the replies of *variant* took that were asked in this run."""
@@ -245,44 +243,6 @@ class Session:
         if suite.name not in self._accepted:
             self._accepted[suite.name] = accepted_record(suite)
         return self._accepted[suite.name]
-
-    # Scoring ------------------------------------------------------------------------------
-
-    def task_column(self, suite: Suite, variant: Variant, look: Look) -> Column:
-        """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
-        seen = (look.cases, look.repeats)
-        return self.column(suite, variant, seen, self.asks.task(suite, variant, look))
-
-    def must_pass(
-        self, suite: Suite, variant: Variant, look: Look
-    ) -> tuple[Column, Column | None] | None:
-        """Return the must-pass cases, and the wrong ones among them asked again; None for none."""
-        must = Look(cases=ids_of(suite), repeats=look.repeats)
-        if not must.cases:
-            return None
-        column = self.task_column(suite, variant, must)
-        return column, self._asked_again(suite, variant, column, look)
-
-    def _asked_again(
-        self, suite: Suite, variant: Variant, column: Column, look: Look
-    ) -> Column | None:
-        wrong = to_ask_again(column) if varies(variant) else ()
-        if not wrong:
-            return None
-        again = Look(cases=frozenset(wrong), repeats=max(AGAIN, look.repeats))
-        return self.task_column(suite, variant, again)
-
-    def skills_column(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
-        """Return the scores of *variant* on the skills cases of *gate*."""
-        return self.column(suite, variant, "skills", self.asks.skills(suite, variant, gate.cases))
-
-    def column(self, suite: Suite, variant: Variant, of: object, asks: tuple[Ask, ...]) -> Column:
-        """Return the scores of *variant* on *asks*, which *of* names."""
-        key = (suite.name, variant.name, of)
-        if key not in self._columns:
-            found = self._waited(asks)
-            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
-        return self._columns[key]
 
 
 def _key(judged: Judged) -> _Key:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.asks import Judged
 from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, seeded, served_model
 from pytest_ftgate.gate.identity import Answers, Identity, prove
 from pytest_ftgate.plan.asks import same_seed
 from pytest_ftgate.plan.call import Ask
-from pytest_ftgate.session import Session
-from pytest_ftgate.suite.model import RateGate, Suite, Variant
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.session import Session
+from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.model import Suite, Variant
 
 __all__ = ["claims", "known", "proofs", "tuned"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_ftgate.ask.database import chunks
+from pytest_ftgate.ask.ledger.database import chunks
 from pytest_ftgate.errors import LedgerError
 
 __all__ = ["Leases"]

@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.ask.entry import Entry
+from pytest_ftgate.ask.ledger.entry import Entry
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.suite.faults import folded

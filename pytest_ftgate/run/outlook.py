@@ -8,9 +8,8 @@ from functools import partial
 from itertools import chain
 from statistics import mean
 
-from pytest_ftgate.ask.ledger import Ledger
+from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.asks import Judged
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.certain import Certain, certain
 from pytest_ftgate.gate.drop import discordance, paired
@@ -21,9 +20,11 @@ from pytest_ftgate.plan.call import Call, distinct
 from pytest_ftgate.plan.estimate import Estimate, Past, estimate
 from pytest_ftgate.plan.leaks import Leak, leak
 from pytest_ftgate.plan.lint import lint
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column, score
-from pytest_ftgate.session import Session, whole
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
+from pytest_ftgate.suite.margins import ForgettingGate, RateGate
+from pytest_ftgate.suite.model import Suite, Variant
 
 __all__ = ["estimates", "leaks", "lints", "powers"]
 

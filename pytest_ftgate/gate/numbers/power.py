@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from pytest_ftgate.gate.proportion import (
+from pytest_ftgate.gate.numbers.proportion import (
     binomial_sf,
     most_losses,
     require_share,
     trinomial_region,
 )
-from pytest_ftgate.gate.root import root
+from pytest_ftgate.gate.numbers.root import root
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gate.proportion import Array
+    from pytest_ftgate.gate.numbers.proportion import Array
 
 _SLACK = 1e-9
 _EXACT_BELOW = 12_000

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from pytest_ftgate.gate.counts import Counts, Pairs
-from pytest_ftgate.gate.proportion import (
+from pytest_ftgate.gate.numbers.counts import Counts, Pairs
+from pytest_ftgate.gate.numbers.proportion import (
     Numbers,
     exact_noninferior_p,
     mcnemar_midp,
@@ -22,12 +22,12 @@ from pytest_ftgate.gate.proportion import (
     tango_variance,
     tango_z,
 )
-from pytest_ftgate.gate.root import root
+from pytest_ftgate.gate.numbers.root import root
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from pytest_ftgate.gate.proportion import Array
+    from pytest_ftgate.gate.numbers.proportion import Array
 
 __all__ = ["condense", "p_drop", "p_noninferior", "pair", "tango_interval"]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.asks import Judged
-from pytest_ftgate.suite.model import ForgettingGate, Suite
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.suite.margins import ForgettingGate
+from pytest_ftgate.suite.model import Suite
 
 if TYPE_CHECKING:
     from pytest_ftgate.record import Record
@@ -30,7 +31,7 @@ def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:
     }
     needed = (name for name, wanted in heavy.items() if wanted)
     return (
-        "pytest_ftgate.proofs",
+        "pytest_ftgate.run.proofs",
         "pytest_ftgate.record",
         *needed,
         "pytest_ftgate.report.terminal",

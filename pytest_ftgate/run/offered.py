@@ -10,7 +10,7 @@ import pytest
 
 from pytest_ftgate.ask.provider import Open
 from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.session import session_key
+from pytest_ftgate.run.session import session_key
 from pytest_ftgate.suite.providers import PROVIDERS
 
 __all__ = ["offered"]

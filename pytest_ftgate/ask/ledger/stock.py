@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_ftgate.ask.database import Database, is_damage
-from pytest_ftgate.ask.rescue import faults
+from pytest_ftgate.ask.ledger.database import Database, is_damage
+from pytest_ftgate.ask.ledger.rescue import faults
 from pytest_ftgate.errors import LedgerError, Unavailable
 
 __all__ = ["Stock", "Stored", "fault_lines", "prune", "stock"]

@@ -11,7 +11,8 @@ from pytest_ftgate.gate.must import AGAIN
 from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, RateGate, Suite, Variant
+from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
+from pytest_ftgate.suite.model import Case, Suite, Variant
 
 __all__ = ["Asks", "Judged"]
 

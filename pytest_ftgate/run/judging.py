@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftgate.asks import Judged
-from pytest_ftgate.drifting import drifted
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.plan.asks import base_of
-from pytest_ftgate.progress import ticking
+from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.drifting import drifted
+from pytest_ftgate.run.progress import ticking
+from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.session import Session, whole
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
-from pytest_ftgate.suite.spending import CostGate, LatencyGate
+from pytest_ftgate.suite.margins import CostGate, ForgettingGate, LatencyGate, RateGate
+from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.rates import Sides
@@ -32,15 +32,15 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
 
     suite, gate, variant = judged.suite, judged.gate, judged.variant
     if isinstance(gate, ForgettingGate):
-        mine = session.skills_column(suite, variant, gate)
-        return Sides(mine, session.skills_column(suite, base_of(variant), gate))
+        mine = session.columns.skills(suite, variant, gate)
+        return Sides(mine, session.columns.skills(suite, base_of(variant), gate))
     other = suite.variants[suite.baseline] if gate.compares else variant
-    column = session.task_column(suite, variant, look)
-    must = session.must_pass(suite, variant, look) if gate.kind == "accuracy" else None
+    column = session.columns.task(suite, variant, look)
+    must = session.columns.must_pass(suite, variant, look) if gate.kind == "accuracy" else None
     # Money and time are of today as they are: prices by today's list, times by this run.
     compared = isinstance(gate, RateGate) and gate.compares
     said = drifted(session, judged, look) if compared else ""
-    return Sides(column, session.task_column(suite, other, look), must=must, drifted=said)
+    return Sides(column, session.columns.task(suite, other, look), must=must, drifted=said)
 
 
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
@@ -94,7 +94,7 @@ def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[
     """Yield what the variants without gates came to; one that is not what it claims says so."""
     from pytest_ftgate.gate.claims import facts
     from pytest_ftgate.gate.rates import unmeasured
-    from pytest_ftgate.proofs import claims, tuned
+    from pytest_ftgate.run.proofs import claims, tuned
 
     for variant in suite.variants.values():
         if variant.gated:
@@ -104,7 +104,7 @@ def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[
                 asks = session.asks.task(suite, variant, whole(suite))
                 identity = session.asks.identity(suite, variant) if variant.tuned else ()
                 found = session.answers([asks, *identity], tick, suite.name)
-            column = session.task_column(suite, variant, whole(suite))
+            column = session.columns.task(suite, variant, whole(suite))
         except FtgateError as error:
             yield unmeasured(suite, variant, str(error))
             continue

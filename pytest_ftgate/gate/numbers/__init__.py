@@ -1,0 +1,1 @@
+"""Pure numbers: tests, bounds and sizes that know nothing of suites."""

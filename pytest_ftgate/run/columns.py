@@ -1,0 +1,71 @@
+"""The scores of a run: worked out once for each variant and what was asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.gate.looks import Look
+from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
+from pytest_ftgate.plan.asks import varies
+from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.run.asks import Asks
+from pytest_ftgate.score.sheet import Column, score
+from pytest_ftgate.suite.margins import ForgettingGate
+from pytest_ftgate.suite.model import Suite, Variant
+
+__all__ = ["Columns"]
+
+
+class Columns:
+    """Scores variants, and remembers what it scored: gates of a suite share most of it.
+
+    Args:
+        asks: what the gates ask.
+        waited: brings what became of asks, by fingerprint.
+    """
+
+    def __init__(self, asks: Asks, waited: Callable[[Sequence[Ask]], Mapping[str, Answer]]) -> None:
+        self._asks, self._waited = asks, waited
+        self._columns: dict[tuple[str, str, object], Column] = {}
+
+    def all(self) -> tuple[Column, ...]:
+        """Return all that was scored so far."""
+        return tuple(self._columns.values())
+
+    def task(self, suite: Suite, variant: Variant, look: Look) -> Column:
+        """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
+        seen = (look.cases, look.repeats)
+        return self.of(suite, variant, seen, self._asks.task(suite, variant, look))
+
+    def must_pass(
+        self, suite: Suite, variant: Variant, look: Look
+    ) -> tuple[Column, Column | None] | None:
+        """Return the must-pass cases, and the wrong ones among them asked again; None for none."""
+        must = Look(cases=ids_of(suite), repeats=look.repeats)
+        if not must.cases:
+            return None
+        column = self.task(suite, variant, must)
+        return column, self._asked_again(suite, variant, column, look)
+
+    def _asked_again(
+        self, suite: Suite, variant: Variant, column: Column, look: Look
+    ) -> Column | None:
+        wrong = to_ask_again(column) if varies(variant) else ()
+        if not wrong:
+            return None
+        again = Look(cases=frozenset(wrong), repeats=max(AGAIN, look.repeats))
+        return self.task(suite, variant, again)
+
+    def skills(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
+        """Return the scores of *variant* on the skills cases of *gate*."""
+        return self.of(suite, variant, "skills", self._asks.skills(suite, variant, gate.cases))
+
+    def of(self, suite: Suite, variant: Variant, what: object, asks: tuple[Ask, ...]) -> Column:
+        """Return the scores of *variant* on *asks*, which *what* names."""
+        key = (suite.name, variant.name, what)
+        if key not in self._columns:
+            found = self._waited(asks)
+            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
+        return self._columns[key]

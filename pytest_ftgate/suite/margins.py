@@ -1,0 +1,100 @@
+"""What each kind of gate allows: of what replies are worth, and of what they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pytest_ftgate.suite.model import Case
+
+__all__ = ["CostGate", "ForgettingGate", "Gate", "LatencyGate", "RateGate", "SpendGate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateGate:
+    """The accuracy or the format gate.
+
+    Attributes:
+        kind: ``accuracy`` or ``format``.
+        min: the least share that will do, or None.
+        max_drop: the largest drop that will do, as a share, or None where none is compared.
+        metric: ``accuracy``, or ``macro_f1``, the mean F1 over the labels.
+        evidence: ``statistics``, or ``point`` for plain thresholds on what was seen.
+        slices: the kinds of parts that are looked at one by one: ``tag``, ``label``, ``language``.
+        stop_early: ask the cases in five blocks, and stop once the verdict is clear.
+        settle: the most repeats that may be asked while the verdict is open, or None.
+    """
+
+    kind: str
+    line: int
+    min: float | None = None
+    max_drop: float | None = None
+    metric: str = "accuracy"
+    evidence: str = "statistics"
+    slices: tuple[str, ...] = ()
+    stop_early: bool = False
+    settle: int | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the baseline too."""
+        return self.max_drop is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgettingGate:
+    """How much of its general skills a fine-tuned variant may lose, as a share."""
+
+    kind: str = "forgetting"
+    line: int
+    cases: tuple[Case, ...]
+    max_drop: float
+    #: It always looks at the base too.
+    compares: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostGate:
+    """What the calls of a variant may cost.
+
+    Attributes:
+        max_usd_per_1k: the most USD that a thousand of its calls may cost, or None.
+        max_rise: how much more than the baseline's, as a share of these, or None.
+    """
+
+    kind: str = "cost"
+    line: int
+    max_usd_per_1k: float | None = None
+    max_rise: float | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the baseline too."""
+        return self.max_rise is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyGate:
+    """How long the replies of a variant may take.
+
+    Attributes:
+        max_p50_ms, max_p95_ms: the milliseconds that half of them, and 95 in 100, may take at
+            most, or None.
+        max_rise: how much longer than the baseline's, as a share of these, or None.
+    """
+
+    kind: str = "latency"
+    line: int
+    max_p50_ms: float | None = None
+    max_p95_ms: float | None = None
+    max_rise: float | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the baseline too."""
+        return self.max_rise is not None
+
+
+SpendGate = CostGate | LatencyGate
+Gate = RateGate | ForgettingGate | SpendGate

@@ -1,0 +1,1 @@
+"""What the verbs of ``pytest-ftgate`` do."""
