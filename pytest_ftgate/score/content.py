@@ -9,6 +9,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ScorerError, Unavailable
 from pytest_ftgate.score.called import called
 from pytest_ftgate.score.fields import fields
+from pytest_ftgate.score.limit import Late
 from pytest_ftgate.score.mark import NOTHING, WRONG, Mark, Scorer, judged
 from pytest_ftgate.score.sandbox import code
 from pytest_ftgate.score.similar import similarity
@@ -91,7 +92,7 @@ def stands_in(case: Case, texts: Iterable[str]) -> list[bool] | None:
 
 def broke(reference: str, case: Case, error: BaseException) -> BaseException:
     """Return what to raise where a scorer or a function broke; a skip is a break too."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | Late):
         return error
     # What is raised on purpose says what it is.
     what = str(error) if isinstance(error, ScorerError) else f"{type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.score.content import content
 from pytest_ftgate.score.form import Forms
+from pytest_ftgate.score.limit import Limit
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sandbox import sandboxed
 from pytest_ftgate.suite.model import Case, digest
@@ -202,8 +203,9 @@ def score(
     by_case: dict[str, list[Ask]] = defaultdict(list)
     for ask in asks:
         by_case[ask.case.id].append(ask)
-    rows = _Rows(answers, folder)
-    return Column(variant, {key: rows.row(own) for key, own in by_case.items()})
+    with Limit() as limit:
+        rows = _Rows(answers, folder, limit)
+        return Column(variant, {key: rows.row(own) for key, own in by_case.items()})
 
 
 def ready(cases: Collection[Case], folder: Path) -> None:
@@ -225,8 +227,11 @@ def ready(cases: Collection[Case], folder: Path) -> None:
 class _Rows:
     """Makes the rows of one column; what their forms share is made once."""
 
-    def __init__(self, answers: Mapping[str, Reply | FtgateError], folder: Path) -> None:
+    def __init__(
+        self, answers: Mapping[str, Reply | FtgateError], folder: Path, limit: Limit
+    ) -> None:
         self.answers, self.folder, self.forms = answers, folder, Forms(folder)
+        self.limit = limit
         self.sent: dict[int, Rule] = {}
 
     def row(self, asks: list[Ask]) -> Row:
@@ -244,6 +249,9 @@ class _Rows:
         )
 
     def _score(self, case: Case, formed: Case, reply: Reply) -> Score:
+        return self.limit.over(formed, lambda: self._scored(case, formed, reply))
+
+    def _scored(self, case: Case, formed: Case, reply: Reply) -> Score:
         mark = content(case, reply, self.folder)
         return Score(mark.value, self.forms.broken(formed, reply), mark.why)
 

@@ -14,6 +14,7 @@ from pytest_ftgate.suite.defined import reference_fault
 __all__ = [
     "Rule",
     "function_fault",
+    "function_of",
     "later",
 ]
 
@@ -59,3 +60,28 @@ def function_fault(rule: Rule, folder: Path) -> str | None:
     known = ("python", "pydantic")
     named = (part.value for part in rule.parts if part.kind in known and part.value is not None)
     return next((fault for one in named if (fault := reference_fault(one, folder))), None)
+
+
+#: What a function that reads a reply may be given, in seconds.
+_MOST_SECONDS = 600
+
+
+def function_of(written: Any) -> tuple[str, dict[str, Any]]:
+    """Return the reference and the options of ``python``: a reference alone, or with its limit.
+
+    Raises:
+        ValueError: it is neither; what to write is said.
+    """
+    if isinstance(written, str):
+        return written, {}
+    example = "{python: {function: package.module:function, seconds: 60}}"
+    if not isinstance(written, Mapping) or not isinstance(written.get("function"), str):
+        raise ValueError("python needs a function, written package.module:function")  # noqa: TRY004
+    strange = next((key for key in written if key not in ("function", "seconds")), None)
+    if strange is not None:
+        raise ValueError(f'python: unknown key "{strange}", as in {example}')
+    seconds = written.get("seconds", 1)
+    whole = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not whole or not 0 < seconds <= _MOST_SECONDS:
+        raise ValueError(f"python: seconds must be above 0 and at most 600, not {seconds}")
+    return written["function"], {"seconds": seconds} if "seconds" in written else {}

@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.defined import form_fault
 from pytest_ftgate.suite.faults import keys_of, sentence
-from pytest_ftgate.suite.rules import Rule, later
+from pytest_ftgate.suite.rules import Rule, function_of, later
 from pytest_ftgate.suite.source import Source
 
 __all__ = [
@@ -107,8 +107,12 @@ _OPTIONS: Mapping[str, type[_Options]] = {
 }
 #: The kinds that mark a whole reply, and those that mark one field of it.
 SCORES = (*_OPTIONS, "fields", "python")
-FIELDS = ("exact", "choice", "labels", "contains", "regex", "numeric", "similarity", "set")
+FIELDS = (
+    *("exact", "choice", "labels", "contains", "regex", "numeric", "similarity"),
+    *("set", "sequence"),
+)
 
+_RAPIDFUZZ = 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
 _EXAMPLES = {
     "python": '{python: "package.module:function"}',
     "fields": "{fields: {total: {numeric: {tolerance: 0.01}}, items: {set: true}}}",
@@ -152,7 +156,7 @@ def _single(raw: Any, kinds: tuple[str, ...] = SCORES) -> tuple[str, Any]:
 
 def _rule(kind: str, value: Any) -> Rule:
     if kind == "python":
-        return Rule(kind, _reference(value))
+        return _function(value)
     if kind == "fields":
         return Rule(kind, None, _fields(value))
     options = {} if value is None else value
@@ -182,7 +186,7 @@ def _unfit(options: _Options) -> str | None:
         told = f'thousands: "{options.decimal}" is the decimal mark already'
         return f'{told}; write decimal: "{other}", or take it out'
     if isinstance(options, _Similarity) and options.by != "tfidf" and not find_spec("rapidfuzz"):
-        return 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
+        return _RAPIDFUZZ
     return None
 
 
@@ -196,13 +200,15 @@ def _taken_twice(options: _Choice) -> str | None:
     return None
 
 
-def _reference(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _fault("python needs a function, written package.module:function")
-    wrong = form_fault(value)
+def _function(value: Any) -> Rule:
+    try:
+        reference, options = function_of(value)
+    except ValueError as error:
+        raise _fault(str(error)) from error
+    wrong = form_fault(reference)
     if wrong:
         raise _fault(f"python: {wrong}")
-    return value
+    return Rule("python", reference, options)
 
 
 def _fields(value: Any) -> dict[str, Rule]:
@@ -216,11 +222,13 @@ def _fields(value: Any) -> dict[str, Rule]:
 
 def _field(raw: Any) -> Rule:
     kind, value = _single(raw, FIELDS)
-    if kind != "set":
+    if kind not in ("set", "sequence"):
         return _rule(kind, value)
-    if value not in (None, True):
-        raise _fault(f"set must be true, not {value}; leave the field out to compare the order too")
-    return Rule(kind)
+    if value not in (None, True, {"partial": "f1"}):
+        raise _fault(f"{kind} is true, or {{partial: f1}}, not {value}; leave other fields out")
+    if kind == "sequence" and value not in (None, True) and not find_spec("rapidfuzz"):
+        raise _fault(f"sequence: {_RAPIDFUZZ}")
+    return Rule(kind, None, value if isinstance(value, Mapping) else {})
 
 
 def _parse_expected(raw: Any) -> Any:
