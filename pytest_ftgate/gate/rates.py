@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.gate.drop import drop
-from pytest_ftgate.gate.faults import forms, what_changed
+from pytest_ftgate.gate.faults import fault_shares, forms, what_changed
 from pytest_ftgate.gate.flips import Turned, flips, turned
 from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.looks import Look, levels
@@ -18,8 +18,8 @@ from pytest_ftgate.gate.risks import ALARM, MOST_MISSING, Levels
 from pytest_ftgate.gate.sentences import NOTHING, headline, next_steps, notes
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
-from pytest_ftgate.gate.traits import traits
-from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict, together
+from pytest_ftgate.gate.traits import trait_notes, traits
+from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Trait, Verdict, together
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.score.label import LabelRate
 from pytest_ftgate.score.metrics import guesses, label_rates
@@ -116,6 +116,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         outcome = Outcome.FAILED
     cause = what_changed(gate, check, sides.compared, column) if check else ""
     told, compared = _turned(gate, sides, check)
+    drift = traits(suite, gate, sides.compared, column)
     return Verdict(
         suite=suite.name,
         line=gate.line,
@@ -131,19 +132,26 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         lost=len(told.lost),
         gained=len(told.gained),
         **forms(gate, sides.compared, column),
-        notes=tuple(_notes(suite, gate, sides, checks, look, told)),
+        traits=drift,
+        notes=tuple(_notes(gate, sides, checks, look, told, drift)),
         next=tuple(next_steps(gate, outcome, check, column, look)),
     )
 
 
 def _notes(
-    suite: Suite, gate: RateGate, sides: Sides, checks: tuple[Check, ...], look: Look, told: Turned
+    gate: RateGate,
+    sides: Sides,
+    checks: tuple[Check, ...],
+    look: Look,
+    told: Turned,
+    drift: tuple[Trait, ...],
 ) -> Iterator[str]:
     stale = sides.accepted.stale if sides.accepted else 0
     yield from notes(gate, sides.column, checks, look, stale)
     yield from missed(gate, sides.shown, told.lost)
     passed = all(check.outcome is Outcome.PASSED for check in checks)
-    yield from traits(suite, gate, sides.compared, sides.column, passed=passed)
+    faults = fault_shares(sides.compared, sides.column) if drift else ()
+    yield from trait_notes(drift, gate, faults, passed=passed)
 
 
 def _worth_telling(made: Iterable[Check]) -> tuple[Check, ...]:
