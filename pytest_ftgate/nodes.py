@@ -107,7 +107,10 @@ class GateItem(pytest.Item):
             if invalid:
                 return invalid
             self._look = look
-            sides_of(session, judged, look)
+            # Judges are asked here, about what has come.
+            with ticking(self.config) as session.tick:
+                sides_of(session, judged, look)
+            session.tick = None
             # What is accepted is what later runs are compared with: all cases, not the first block.
             whole_wanted = self.config.stash[settings_key].accept and look.cases is not None
             if (

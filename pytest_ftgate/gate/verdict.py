@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_ftgate.gate.examined import Examined
 from pytest_ftgate.score.label import LabelRate
 
 __all__ = [
@@ -51,7 +52,8 @@ class Check:
         miss, alarm: what p_pass and p_fail are held against.
         shared: how many drop checks of the suite share the alarm level.
         method: ``counts``, ``bootstrap`` for macro-F1, ``point`` for a plain threshold, ``t`` for
-            money, ``order`` for time.
+            money, ``order`` for time; ``judge`` for grades with moved limits, ``labels`` for
+            grades corrected by labels of the same replies.
         discordance: the share of cases on which the sides disagree.
         detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
@@ -225,6 +227,7 @@ class Verdict:
         meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
             of the baseline; None but for the format gate.
         traits: how all replies have changed, told by one gate of each variant.
+        judges: what the judges were found to be worth that graded its replies.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
         facts: what is known of the variant: provider, model, digests, what the server says of it.
@@ -249,6 +252,7 @@ class Verdict:
     meant: float | None = None
     meant_before: float | None = None
     traits: tuple[Trait, ...] = ()
+    judges: tuple[Examined, ...] = ()
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.plan.call import Ask, Call, distinct
 from pytest_ftgate.run.asks import Asks, Judged
 from pytest_ftgate.run.columns import Columns
+from pytest_ftgate.run.hearing import Hearings
 from pytest_ftgate.run.late import accepted_record, import_judges
 from pytest_ftgate.run.missing import all_recorded, enough
 from pytest_ftgate.run.till import Till
@@ -68,7 +69,10 @@ class Session:
         self._till = Till(settings, self._flying)
         self.asks = Asks(environ)
         #: What was scored so far.
-        self.columns = Columns(self.asks, self._waited)
+        self.hearings = Hearings(self.asks, environ, self._waited, self._heard)
+        self.columns = Columns(self.asks, self._waited, self.hearings)
+        #: Called now and then while judges are awaited.
+        self.tick: Callable[[Progress], None] | None = None
         self._accepted: dict[str, Record | None] = {}
         #: Committed replies, by fingerprint; grows while suites are collected.
         self.beside: dict[str, Entry] = {}
@@ -219,9 +223,13 @@ class Session:
         self._till.note(calls, found)
         return found
 
+    def _heard(self, asks: Sequence[Ask], suite: str) -> dict[str, Answer]:
+        """Return what judges answered; too little of it is an error, as of a variant."""
+        return self.answers([asks], self.tick, suite) if asks else {}
+
     def bill(self) -> Bill:
         """Return what the replies of this process cost."""
-        return self._till.bill(self.columns.all())
+        return self._till.bill(self.columns.all(), self.hearings.calls)
 
     def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
         """Return how long the replies of *variant* took that were asked in this run."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from pytest_ftgate.ask.answers import Answer
-from pytest_ftgate.ask.bill import Bill, bill
+from pytest_ftgate.ask.bill import JUDGES, Bill, bill
 from pytest_ftgate.ask.purse import Purse
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import OutOfBudget
@@ -38,8 +38,13 @@ class Till:
         """Take note of what became of *calls*."""
         self._came |= {call.fingerprint: (call, answers[call.fingerprint]) for call in calls}
 
-    def bill(self, columns: Iterable[Column]) -> Bill:
-        """Return what the replies cost, those of *columns* by their variants."""
+    def bill(self, columns: Iterable[Column], judged: Iterable[str] = ()) -> Bill:
+        """Return what the replies cost.
+
+        Args:
+            columns: by whose variants it is told.
+            judged: the fingerprints of what judges were asked, which is told apart.
+        """
         came = {k: (call, one) for k, (call, one) in self._came.items() if isinstance(one, Reply)}
         parts = [
             (
@@ -48,6 +53,8 @@ class Till:
             )
             for column in columns
         ]
-        made = bill(float(self.purse.spent), [*parts, (_PROOFS, [*came.values()])])
+        grades = [came[name] for name in sorted(judged) if name in came]
+        rest = [(JUDGES, grades), (_PROOFS, [*came.values()])]
+        made = bill(float(self.purse.spent), [*parts, *rest])
         unasked = sum(isinstance(one, OutOfBudget) for _, one in self._came.values())
         return replace(made, stopped=self.purse.stopped, unasked=unasked)

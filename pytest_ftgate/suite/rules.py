@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import PydanticCustomError
-
 from pytest_ftgate.suite.defined import reference_fault
 
 __all__ = [
     "Rule",
     "function_fault",
     "function_of",
-    "later",
 ]
 
 
@@ -41,13 +38,9 @@ class Rule:
 
     @property
     def unaided(self) -> bool:
-        """Whether it marks a reply even where a case expects nothing: by a function, by tests."""
-        return any(one.kind == "python" or "tests" in one.options for one in self.parts)
-
-
-def later(what: str) -> PydanticCustomError:
-    """Return the fault for *what* is planned and not built: said, never ignored."""
-    return PydanticCustomError("later", "{what} is not available yet; remove it", {"what": what})
+        """Whether it marks a reply even where a case expects nothing, as a judge does."""
+        alone = ("python", "judge")
+        return any(one.kind in alone or "tests" in one.options for one in self.parts)
 
 
 def function_fault(rule: Rule, folder: Path) -> str | None:
