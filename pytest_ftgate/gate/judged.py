@@ -50,6 +50,8 @@ class Judging:
         said: what people said of this variant's replies, by case, 0 to 1.
         said_before: the same of the baseline's replies.
         baseline: its name.
+        compares: the grades say how far a reply is preferred to the baseline's, which is preferred
+            as far as it is not.
         constant: the judge says one and the same of all replies of the run, of so many; or 0.
     """
 
@@ -58,6 +60,7 @@ class Judging:
     said: Mapping[str, float] = field(default_factory=dict)
     said_before: Mapping[str, float] = field(default_factory=dict)
     baseline: str = ""
+    compares: bool = False
     constant: int = 0
 
     @property
@@ -117,6 +120,9 @@ def judged_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     chance: float = 0.0,
 ) -> Check:
     """Compare two sides as *drop* does, corrected by labels where there are any."""
+    if judging.compares and against == judging.baseline:
+        before, after = aligned(before, after)
+        before = replace(before, values=1.0 - after.values)
     plain = drop(before, after, against=against, margin=margin, levels=levels, chance=chance)
     if not judging.judges or judging.fault or plain.note == UNCHANGED or not plain.informative:
         return plain

@@ -124,7 +124,10 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
     unfit = sides.judging.fault if gate.kind == "accuracy" else ""
     outcome = Outcome.INCONCLUSIVE if unfit else outcome
     cause = what_changed(gate, check, sides.compared, column) if check else ""
-    told_first = headline(gate, outcome, check, lost, cause) if check else NOTHING
+    first = headline(gate, outcome, check, lost, cause) if check else NOTHING
+    relative = gate.kind == "accuracy" and check and sides.judging.relative
+    first += " (judge-relative)" if relative else ""
+    first = first.replace("accuracy", "preferred", 1) if sides.judging.compares else first
     told, compared = _turned(gate, sides, check)
     drift = traits(suite, gate, sides.compared, column)
     return Verdict(
@@ -133,7 +136,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         gate=gate.kind,
         variant=column.variant,
         outcome=outcome,
-        headline=f"judge not qualified: {unfit}" if unfit else told_first,
+        headline=f"judge not qualified: {unfit}" if unfit else first,
         checks=checks,
         deciding=deciding,
         slices=parts,
@@ -209,7 +212,8 @@ def _mean_checks(
             chance=chance,
         )
     # Where every accepted case is stale there is nothing left to compare with.
-    if accepted is not None and len(accepted.cells):
+    # What was preferred to another baseline says nothing of this one.
+    if accepted is not None and len(accepted.cells) and not judging.compares:
         check = judged_drop(
             judging,
             accepted.cells,

@@ -61,8 +61,8 @@ def explain(verdict: Verdict) -> Iterator[str]:
 def _labelled(check: Check) -> Iterator[str]:
     """Say how grades were corrected by what people said of the same replies."""
     yield (
-        f"A judge graded all {check.n} cases, and people a part of them: {check.note}. The estimate "
-        "is the judge's mean less its mean error (two-phase, Student's t)."
+        f"A judge graded all {check.n} cases, and people a part of them: {check.note}. Its mean is "
+        "taken less its mean error on that part (two-phase estimate, Student's t)."
     )
     low, high = (
         (points if check.before is not None else percent)(one or 0)

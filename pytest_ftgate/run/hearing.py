@@ -32,7 +32,7 @@ Wait = Callable[[Sequence[Ask]], Mapping[str, Answer]]
 Hear = Callable[[Sequence[Ask], str], Mapping[str, Answer]]
 
 #: So many labelled replies are put to a judge once more, said twice.
-_PADDED = 20
+_PADDED = 10
 _HALF = Mark(0.5, "neither reply is whole")
 _TIE = Mark(0.5)
 
@@ -70,34 +70,36 @@ class Hearings:
     # Replies of a run ----------------------------------------------------------------------
 
     def puts(
-        self, suite: Suite, asks: _Asks, answers: Mapping[str, Answer]
+        self,
+        suite: Suite,
+        asks: _Asks,
+        answers: Mapping[str, Answer],
+        theirs: Mapping[str, Answer],
     ) -> Iterator[tuple[Bench, str, Mark | Sequence[Put]]]:
-        """Yield for each judge and reply what is put to it, or the mark that needs no judge."""
+        """Yield for each judge and reply what is put to it, or the mark that needs no judge.
+
+        Args:
+            suite: whose judges they are.
+            asks: what a variant was asked.
+            answers: what it answered.
+            theirs: what the baseline answered, for judges that compare.
+        """
         for bench in self.benches(suite):
             judge = bench.judge
-            others = self._others(suite, asks) if judge.compares else {}
+            others = _by_place(self.compared(suite, asks), theirs) if judge.compares else {}
             for ask in asks:
                 reply = answers.get(ask.call.fingerprint)
                 if isinstance(reply, Reply) and _graded_by(judge, ask):
                     yield bench, ask.call.fingerprint, _put(bench, ask, reply, others)
 
-    def _others(self, suite: Suite, asks: _Asks) -> Mapping[tuple[str, int], Reply]:
-        """Return the baseline's replies; for a repeat that it has not, its first."""
+    def compared(self, suite: Suite, asks: _Asks) -> _Asks:
+        """Return what the baseline was asked in place of *asks*, where a judge compares."""
+        if not any(judge.compares for judge in suite.judges):
+            return ()
+        cases = frozenset(ask.case.id for ask in asks)
+        repeats = 1 + max((ask.repeat for ask in asks), default=0)
         baseline = suite.variants[suite.baseline]
-        wanted = {(ask.case.id, ask.repeat) for ask in asks}
-        look = Look(cases=frozenset(case for case, _ in wanted), repeats=1 + _most(wanted))
-        theirs = self._asks.task(suite, baseline, look)
-        found = self._waited(theirs)
-        by_case: dict[str, dict[int, Reply]] = defaultdict(dict)
-        for ask in theirs:
-            reply = found[ask.call.fingerprint]
-            if isinstance(reply, Reply):
-                by_case[ask.case.id][ask.repeat] = reply
-        return {
-            (case, repeat): own.get(repeat, next(iter(own.values())))
-            for case, repeat in wanted
-            if (own := by_case.get(case))
-        }
+        return self._asks.task(suite, baseline, Look(cases=cases, repeats=repeats))
 
     def ruled(
         self, suite: Suite, asks: _Asks, answers: Mapping[str, Answer]
@@ -112,7 +114,8 @@ class Hearings:
             return {}
         from pytest_ftgate.score.ruling import ruling
 
-        put = [*self.puts(suite, asks, answers)]
+        theirs = self.compared(suite, asks)
+        put = [*self.puts(suite, asks, answers, self._waited(theirs) if theirs else {})]
         heard = self._hear(suite, (what for _, _, what in put if not isinstance(what, Mark)))
         marks: dict[str, dict[int, Mark]] = defaultdict(dict)
         for bench, name, what in put:
@@ -198,18 +201,26 @@ def _graded_by(judge: Judge, ask: Ask) -> bool:
     return any(part is judge.rule for part in ask.case.score.parts)
 
 
-def _most(wanted: Iterable[tuple[str, int]]) -> int:
-    return max((repeat for _, repeat in wanted), default=0)
+def _by_place(theirs: _Asks, answers: Mapping[str, Answer]) -> Mapping[str, Mapping[int, Reply]]:
+    """Return the baseline's replies by case and repeat."""
+    found: dict[str, dict[int, Reply]] = defaultdict(dict)
+    for ask in theirs:
+        reply = answers.get(ask.call.fingerprint)
+        if isinstance(reply, Reply):
+            found[ask.case.id][ask.repeat] = reply
+    return found
 
 
 def _put(
-    bench: Bench, ask: Ask, reply: Reply, others: Mapping[tuple[str, int], Reply]
+    bench: Bench, ask: Ask, reply: Reply, others: Mapping[str, Mapping[int, Reply]]
 ) -> Mark | Sequence[Put]:
     """Return what is put to the judge of one reply, or what it is worth without any."""
     spoilt_here = spoilt(reply, ask.case)
     if not bench.judge.compares:
         return WRONG if spoilt_here else bench.puts(Matter(ask.case, reply.text))
-    other = others.get((ask.case.id, ask.repeat))
+    theirs = others.get(ask.case.id, {})
+    # One that is asked more often than the baseline meets its first reply again.
+    other = theirs.get(ask.repeat) or next(iter(theirs.values()), None)
     if other is None:
         return Mark(None, "the baseline brought no reply to compare with")
     if spoilt_here or spoilt(other, ask.case):
@@ -238,8 +249,7 @@ def labels_on(
     }
     if judge.compares:
         found = _said_of_both(worth, column, baseline) if baseline else {}
-        # Of what a reply is compared with, half is the reply itself.
-        return found, dict.fromkeys(found, 0.5)
+        return found, {key: 1.0 - value for key, value in found.items()}
     return _said(worth, column), _said(worth, baseline) if baseline else {}
 
 

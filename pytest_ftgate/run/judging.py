@@ -64,13 +64,17 @@ def judging_of(session: Session, suite: Suite, column: Column, baseline: Column)
     )
     compared = None if baseline is column else baseline
     said, before = labels_on(suite, column, compared) if alone else ({}, {})
-    marks = [s.correct for one in (column, baseline) for r in one.rows.values() for s in r.scores]
+    compares = alone and any(judge.compares for judge in suite.judges)
+    # Compared with itself a baseline is as good as it is; nobody was asked.
+    sides = [one for one in (column, baseline) if not (compares and one is baseline)]
+    marks = [score.correct for one in sides for row in one.rows.values() for score in row.scores]
     return Judging(
         judges=session.hearings.examined(suite),
         alone=alone,
         said=said,
         said_before=before,
         baseline=suite.baseline,
+        compares=compares,
         constant=len(marks) if len({*marks}) == 1 and len(marks) >= _FEWEST_SAME else 0,
     )
 

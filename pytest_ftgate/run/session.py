@@ -20,9 +20,7 @@ from pytest_ftgate.ask.ledger.entry import Entry
 from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
-from pytest_ftgate.errors import (
-    FtgateError,
-)
+from pytest_ftgate.errors import FtgateError, RepliesMissing
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.plan.call import Ask, Call, distinct
 from pytest_ftgate.run.asks import Asks, Judged
@@ -225,7 +223,10 @@ class Session:
 
     def _heard(self, asks: Sequence[Ask], suite: str) -> dict[str, Answer]:
         """Return what judges answered; too little of it is an error, as of a variant."""
-        return self.answers([asks], self.tick, suite) if asks else {}
+        try:
+            return self.answers([asks], self.tick, suite) if asks else {}
+        except RepliesMissing as error:
+            raise RepliesMissing(f"the judge: {error}") from error
 
     def bill(self) -> Bill:
         """Return what the replies of this process cost."""

@@ -22,6 +22,8 @@ Answers = Mapping[str, Reply | FtgateError]
 _LONGEST = 500
 #: What is said of two replies, where they were shown in the other order.
 _TURNED = {"first": "second", "second": "first", "tie": "tie"}
+#: What a grade of two replies means to a reader.
+_PREFERRED = {"first": "this one", "second": "the baseline's", "tie": "neither"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Ruling:
         worth = self.worth
         if worth is None:
             return Mark(None, f"{self.judge.name} gave no grade: {self.unread[0]}")
-        said = ", ".join(dict.fromkeys(self.grades))
+        words = _PREFERRED if self.judge.compares else {}
+        said = ", ".join(words.get(grade, grade) for grade in dict.fromkeys(self.grades))
         return Mark(worth, "" if worth == 1 else f"{self.judge.name} says {said}: {self.reason}")
 
 

@@ -177,20 +177,21 @@ class _Resolving:
         if self.own.floor and self.own.floor.consistency is not None and not self.own.compare:
             self.say("floor", "floor: consistency is of two orders, which only compare has")
         variant = self.variant(cases, reply, others)
+        compares, grades = self.own.compare is not None, self.grades()
+        line = self.document.line((*self.at, "human"))
+        labels = labels_of(self.source, self.own.human, line, cases, grades, pairs=compares)
         if variant is None:
             return None
-        compares, grades = self.own.compare is not None, self.grades()
-        judge = Judge(
+        return Judge(
             rule=self.rule,
             rubric=str(self.rule.value),
             grades=grades,
             variant=variant,
             compares=compares,
             samples=self.own.samples,
+            labels=labels,
             floor=self.floor(),
         )
-        line = self.document.line((*self.at, "human"))
-        return replace(judge, labels=labels_of(self.source, self.own.human, line, cases, judge))
 
     def grades(self) -> Mapping[str, float]:
         return ORDERS if self.own.compare else (self.own.grades or GRADES)

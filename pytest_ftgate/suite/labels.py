@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.faults import folded, keys_of, sentence
-from pytest_ftgate.suite.judge import Judge, Label
+from pytest_ftgate.suite.judge import Label
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rows import Row, rows
 from pytest_ftgate.suite.source import Source
@@ -32,7 +32,13 @@ class _Row(BaseModel):
 
 
 def labels_of(
-    source: Source, written: str | None, line: int, cases: tuple[Case, ...], judge: Judge
+    source: Source,
+    written: str | None,
+    line: int,
+    cases: tuple[Case, ...],
+    grades: Collection[str],
+    *,
+    pairs: bool,
 ) -> tuple[Label, ...]:
     """Return the labels in the file that a suite calls *written*; faults go to *source*.
 
@@ -41,7 +47,8 @@ def labels_of(
         written: the path of the file, or None where there is none.
         line: where it is named.
         cases: of the suite.
-        judge: who is to be examined, for its grades.
+        grades: what the judge may say.
+        pairs: it says it of two replies.
     """
     path = source.find(written, line, "judge: human") if written else None
     if path is None:
@@ -51,7 +58,7 @@ def labels_of(
     found = [
         one
         for row in rows(source, path, line, "judge: human")
-        for one in _label(source, row, known, judge)
+        for one in _label(source, row, known, grades, pairs=pairs)
     ]
     if not found and len(source.faults) == before:
         source.say(line, f"judge: human: {written} holds no labels")
@@ -59,7 +66,9 @@ def labels_of(
     return tuple(found)
 
 
-def _label(source: Source, row: Row, cases: Mapping[str, Case], judge: Judge) -> Iterator[Label]:
+def _label(
+    source: Source, row: Row, cases: Mapping[str, Case], grades: Collection[str], *, pairs: bool
+) -> Iterator[Label]:
     try:
         read = _Row.model_validate(row.value)
     except ValidationError as error:
@@ -67,29 +76,28 @@ def _label(source: Source, row: Row, cases: Mapping[str, Case], judge: Judge) ->
             told = sentence(dict(one), keys_of(_Row), row.written.get(tuple(one["loc"])))
             source.say(row.line, f"in a label: {told}", row.path)
         return
-    wrong = _wrong(read, cases, judge)
+    wrong = _wrong(read, cases, grades, pairs=pairs)
     if wrong:
         source.say(row.line, f"in a label: {wrong}", row.path)
         return
-    pair = (read.first or "", read.second) if judge.compares else (read.reply or "", None)
+    first, second = (read.first or "", read.second) if pairs else (read.reply or "", None)
     where = f"{source.name(row.path)}:{row.line}"
-    yield Label(case=cases[read.case], reply=pair[0], other=pair[1], grade=read.grade, where=where)
+    yield Label(case=cases[read.case], reply=first, other=second, grade=read.grade, where=where)
 
 
-def _wrong(read: _Row, cases: Mapping[str, Case], judge: Judge) -> str | None:
+def _wrong(
+    read: _Row, cases: Mapping[str, Case], grades: Collection[str], *, pairs: bool
+) -> str | None:
     if read.case not in cases:
         return f'there is no case "{read.case}" in the suite{did_you_mean(read.case, cases)}'
-    if judge.compares and (read.first is None or read.second is None):
+    if pairs and (read.first is None or read.second is None):
         return 'a judge that compares needs "first" and "second", the two replies'
-    if not judge.compares and read.reply is None:
+    if not pairs and read.reply is None:
         return '"reply" is missing: the text that was graded'
+    either = " or ".join(grades)
     if not read.grade.strip():
-        return f'"grade" is empty; write {_either(judge)}, or take the row out'
-    if read.grade not in judge.grades:
-        near = did_you_mean(read.grade, judge.grades)
-        return f'"{read.grade}" is none of the grades {_either(judge)}{near}'
+        return f'"grade" is empty; write {either}, or take the row out'
+    if read.grade not in grades:
+        near = did_you_mean(read.grade, grades)
+        return f'"{read.grade}" is none of the grades {either}{near}'
     return None
-
-
-def _either(judge: Judge) -> str:
-    return " or ".join(judge.grades)
