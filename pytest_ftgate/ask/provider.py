@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -81,18 +80,9 @@ _MODULES = {
 def import_providers(calls: Iterable[Call]) -> None:
     """Import what will send *calls*; what cannot be imported is told where it is opened."""
     needed = {"anthropic_batches" if call.batch else _MODULES.get(call.provider) for call in calls}
-    # An SDK is a million objects that live as long as the process. Left to the collector they
-    # cost a third of their import again, and as much at the end of the run.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for name in filter(None, needed):
-            with suppress(ImportError):
-                import_module(f"{_PACKAGE}.{name}")
-    finally:
-        gc.freeze()
-        if collecting:
-            gc.enable()
+    for name in filter(None, needed):
+        with suppress(ImportError):
+            import_module(f"{_PACKAGE}.{name}")
 
 
 def open_provider(
