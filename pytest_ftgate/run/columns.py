@@ -36,10 +36,8 @@ class Columns:
     ) -> None:
         self._asks, self._waited, self._hearings = asks, waited, hearings
         self._columns: dict[tuple[str, str, object], Column] = {}
-
-    def all(self) -> tuple[Column, ...]:
-        """Return all that was scored so far."""
-        return tuple(self._columns.values())
+        #: Each variant that was scored, with what it was asked.
+        self.asked: list[tuple[str, Sequence[Ask]]] = []
 
     def task(self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in.
@@ -93,5 +91,6 @@ class Columns:
             found = self._waited(asks)
             # Skills are marked by scores of their own, which no judge is among.
             ruled = self._hearings.ruled(suite, asks, found) if graded else {}
+            self.asked.append((variant.name, asks))
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent), ruled)
         return self._columns[key]

@@ -53,8 +53,8 @@ class Hearings:
         self._asks, self._environ, self._waited, self._heard = asks, environ, waited, heard
         self._benches: dict[str, tuple[Bench, ...]] = {}
         self._examined: dict[str, tuple[Examined, ...]] = {}
-        #: The calls of judges, by fingerprint.
-        self.calls: set[str] = set()
+        #: All that judges were asked.
+        self.asked: list[Ask] = []
 
     def benches(self, suite: Suite) -> tuple[Bench, ...]:
         """Return what puts replies to each judge of *suite*.
@@ -129,7 +129,7 @@ class Hearings:
         from pytest_ftgate.gate.verdict import Outcome
 
         asks = tuple(put.ask for put in chain.from_iterable(puts))
-        self.calls.update(ask.call.fingerprint for ask in asks)
+        self.asked += asks
         heard = self._heard(asks, suite.name)
         by_model: dict[tuple[str, str], list[Ask]] = defaultdict(list)
         for ask in asks:

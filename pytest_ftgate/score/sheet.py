@@ -56,6 +56,10 @@ class Score:
         return 0.0 if self.broken and not self.broken.meant else 1.0
 
 
+#: One for all rows that are right and whole, as most are.
+_RIGHT = (Score(1.0, None),)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One case of a column.
@@ -247,13 +251,13 @@ class _Rows:
         answered = [(n, one) for n, one in zip(names, came, strict=True) if isinstance(one, Reply)]
         sent = self._sent(asks[0])
         formed = replace(case, format=(*case.format, *sent)) if sent else case
+        scores = tuple(
+            self._score(case, formed, reply, self.ruled.get(name, {})) for name, reply in answered
+        )
         return Row(
             case=case,
             replies=tuple(reply for _, reply in answered),
-            scores=tuple(
-                self._score(case, formed, reply, self.ruled.get(name, {}))
-                for name, reply in answered
-            ),
+            scores=_RIGHT if scores == _RIGHT else scores,
             calls=tuple(names),
             missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
         )

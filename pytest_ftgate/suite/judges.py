@@ -51,7 +51,7 @@ _IDLE = (
     "price_model",
 )
 #: Characters of a reason, where a grammar holds the model to them.
-_REASON = 160
+_REASON = 120
 
 
 @dataclass(frozen=True, slots=True)
