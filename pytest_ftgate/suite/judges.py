@@ -50,8 +50,9 @@ _IDLE = (
     *("slots", "threads", "api_key_env", "usd_per_1m_input", "usd_per_1m_output", "usd_per_1k"),
     "price_model",
 )
-#: Characters of a reason, where a grammar holds the model to them.
-_REASON = 120
+#: The most characters of a reason where a grammar holds the model to them, so that its grade still
+#: has room; for each token that it may write so many.
+_REASON, _A_TOKEN = 300, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +240,8 @@ class _Resolving:
         if self.misfits(place, own):
             return None
         made = resolve_one(place, self.declared, cases, reply, others)
-        longest = _REASON if own.provider in LOCAL else None
+        room = _A_TOKEN * own.max_tokens if own.max_tokens else _REASON
+        longest = min(_REASON, room) if own.provider in LOCAL else None
         return replace(made, schema=schema_of(self.grades(), longest)) if made else None
 
     def misfits(self, place: Place, own: DeclaredVariant) -> bool:
