@@ -52,6 +52,7 @@ class Judging:
         baseline: its name.
         compares: the grades say how far a reply is preferred to the baseline's, which is preferred
             as far as it is not.
+        ungraded: which of this variant's replies came without a grade, in a sentence, or "".
         constant: the judge says one and the same of all replies of the run, of so many; or 0.
     """
 
@@ -61,6 +62,7 @@ class Judging:
     said_before: Mapping[str, float] = field(default_factory=dict)
     baseline: str = ""
     compares: bool = False
+    ungraded: str = ""
     constant: int = 0
 
     @property
@@ -101,6 +103,7 @@ def judging_notes(judging: Judging) -> Sequence[str]:
     told = [f"{one.judge}: {warning}" for one in judging.judges for warning in one.warnings]
     if judging.relative:
         told.insert(0, f"judge-relative: {judging.relative}, so this holds for its grades alone")
+    told += [judging.ungraded] * bool(judging.ungraded)
     if judging.constant and not all(one.labels for one in judging.judges):
         told.append(f"the judge says the same of all {judging.constant} replies")
     return told

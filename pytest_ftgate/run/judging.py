@@ -75,8 +75,16 @@ def judging_of(session: Session, suite: Suite, column: Column, baseline: Column)
         said_before=before,
         baseline=suite.baseline,
         compares=compares,
+        ungraded=_ungraded(column),
         constant=len(marks) if len({*marks}) == 1 and len(marks) >= _FEWEST_SAME else 0,
     )
+
+
+def _ungraded(column: Column) -> str:
+    """Say how many replies came without a grade, and why the first did; "" for none."""
+    scores = [score for row in column.rows.values() for score in row.scores]
+    lacking = [score.why for score in scores if score.correct is None and score.why]
+    return f"no grade for {len(lacking)} of {len(scores)} replies: {lacking[0]}" if lacking else ""
 
 
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
@@ -87,7 +95,10 @@ def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     if session.stopped and not any(session.stopped in note for note in verdict.notes):
         verdict = replace(verdict, notes=(*verdict.notes, session.stopped))
     if verdict.check and not verdict.check.n:
-        return replace(verdict, headline="nothing to judge by: no reply came", checks=())
+        if any(one.fault for one in verdict.judges):
+            return verdict
+        lacking = "no grade" if verdict.judges else "no reply"
+        return replace(verdict, headline=f"nothing to judge by: {lacking} came", checks=())
     return verdict
 
 

@@ -122,9 +122,7 @@ def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict(judged):
     result = judged.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(
-        ["accuracy * allowed −10 (judge-relative)", "  (judge-relative)", "*never examined*"]
-    )
+    result.stdout.fnmatch_lines(["accuracy * allowed −10 (judge-relative)", "*never examined*"])
     result.stdout.fnmatch_lines(["*judge-relative: no labels have examined it*"])
 
 
@@ -136,6 +134,32 @@ def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
 
     assert outcomes == {"inconclusive"}
     result.stdout.fnmatch_lines(["*cannot tell: judge not qualified: judges_here:*"])
+
+
+def test_replies_without_a_grade_are_missing_and_said_and_never_wrong(judged):
+    result = judged.run(name="sometimes")
+    told = judged.desk.verdicts()["accuracy[worse]"]
+
+    assert told["outcome"] == "inconclusive"
+    result.stdout.fnmatch_lines(["*no grade for * of 100 replies: judges_here:sometimes gave no*"])
+
+
+def test_a_judge_is_examined_before_any_variant_is_asked(judged):
+    judged.label("current")
+    code = judged.desk.path("judges_here.py")
+    answers = (
+        "def answer(case):\n    Path(__file__).with_name('paid.txt').touch()\n    return 'x'\n"
+    )
+    code.write_text(f"{JUDGE}\n{answers}\ndef broken(case):\n    raise ValueError('no')\n", "utf-8")
+    judged.run("--collect-only", name="broken", more=HUMAN)
+    path = judged.desk.path("s.ftgate.yaml")
+    asked = '{provider: python, function: "judges_here:answer"}'
+    text = path.read_text("utf-8").replace("{provider: recorded, replies: worse.jsonl}", asked)
+    path.write_text(text, "utf-8")
+    result = judged.desk.run()
+
+    result.assert_outcomes(errors=2)
+    assert not judged.desk.path("paid.txt").exists()
 
 
 def test_one_below_its_floor_is_refused_with_its_kappa(judged):
