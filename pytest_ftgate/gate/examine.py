@@ -19,10 +19,10 @@ from pytest_ftgate.score.metrics import kappa
 from pytest_ftgate.score.ruling import Ruling
 from pytest_ftgate.suite.judge import FIGURES, Judge, Label
 
-__all__ = ["FEWEST", "FEWEST_OF_A_KIND", "examine"]
+__all__ = ["examine"]
 
 #: With fewer labels, or fewer of either kind, a judge is not examined.
-FEWEST, FEWEST_OF_A_KIND = 50, 10
+_FEWEST, _FEWEST_OF_A_KIND = 50, 10
 #: From this worth on a reply counts as good.
 _GOOD = 0.5
 #: A judge that gives no grade more often than this cannot be relied on.
@@ -151,10 +151,10 @@ def _faults(found: Examined, judge: Judge, rated: _Rated, read: _Rated) -> Itera
         yield f"it gave no grade in {found.unread} of {found.labels} cases, the first: {why}"
     kinds = [judge.grades[label.grade] >= _GOOD for label, _ in rated]
     fewest = min(sum(kinds), len(kinds) - sum(kinds))
-    if found.labels < FEWEST or fewest < FEWEST_OF_A_KIND:
+    if found.labels < _FEWEST or fewest < _FEWEST_OF_A_KIND:
         yield (
             f"{found.labels} labels, {fewest} of the rarer kind, do not examine it; at least "
-            f"{FEWEST} are needed, {FEWEST_OF_A_KIND} of either kind"
+            f"{_FEWEST} are needed, {_FEWEST_OF_A_KIND} of either kind"
         )
     said = {_said(judge, ruling) for _, ruling in read}
     if len(said) == 1:

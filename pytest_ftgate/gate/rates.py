@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pytest_ftgate.gate.faults import fault_shares, forms, what_changed
 from pytest_ftgate.gate.flips import Turned, flips, turned
-from pytest_ftgate.gate.judged import (
-    UNFIT,
-    Judging,
-    judged_drop,
-    judged_floor,
-    judging_notes,
-    unproven,
-)
+from pytest_ftgate.gate.judged import judged_drop, judged_floor
+from pytest_ftgate.gate.judging import Judging, by_judges, judging_notes, unproven
 from pytest_ftgate.gate.looks import Look, levels
 from pytest_ftgate.gate.macro import macro_drop, macro_floor
 from pytest_ftgate.gate.must import must_pass
@@ -117,26 +112,18 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
     checks = _worth_telling(_checks(suite, gate, sides, look))
     outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    parts = _slices(suite, gate, sides, look)
-    lost = tuple(part for part in parts if part.state == "lost")
+    lost = tuple(p for p in (parts := _slices(suite, gate, sides, look)) if p.state == "lost")
     if lost and check and check.missing <= MOST_MISSING * (check.n + check.missing):
         outcome = Outcome.FAILED
-    unfit = sides.judging.fault if gate.kind == "accuracy" else ""
-    outcome = Outcome.INCONCLUSIVE if unfit else outcome
-    cause = what_changed(gate, check, sides.compared, column) if check else ""
-    first = headline(gate, outcome, check, lost, cause) if check else NOTHING
-    relative = gate.kind == "accuracy" and check and sides.judging.relative
-    first += " (judge-relative)" if relative else ""
-    first = first.replace("accuracy", "preferred", 1) if sides.judging.compares else first
     told, compared = _turned(gate, sides, check)
     drift = traits(suite, gate, sides.compared, column)
-    return Verdict(
+    made = Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=column.variant,
         outcome=outcome,
-        headline=f"judge not qualified: {unfit}" if unfit else first,
+        headline=_headline(gate, outcome, check, lost, sides),
         checks=checks,
         deciding=deciding,
         slices=parts,
@@ -147,8 +134,18 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         **forms(gate, sides.compared, column),
         traits=drift,
         notes=tuple(_notes(gate, sides, checks, look, told, drift)),
-        judges=sides.judging.judges if gate.kind == "accuracy" else (),
-        next=UNFIT if unfit else tuple(next_steps(gate, outcome, check, column, look)),
+        next=tuple(next_steps(gate, outcome, check, column, look)),
+    )
+    return by_judges(made, sides.judging)
+
+
+def _headline(
+    gate: RateGate, outcome: Outcome, check: Check | None, lost: tuple[Slice, ...], sides: Sides
+) -> str:
+    if check is None:
+        return NOTHING
+    return headline(
+        gate, outcome, check, lost, what_changed(gate, check, sides.compared, sides.column)
     )
 
 
@@ -199,30 +196,15 @@ def _mean_checks(
         yield judged_floor(judging, mine, least=gate.min, levels=whole)
     if gate.max_drop is None:
         return
-    chance = chance_of(suite, gate)
+    dropped = partial(
+        judged_drop, judging, margin=gate.max_drop, levels=shared, chance=chance_of(suite, gate)
+    )
     if sides.column is not sides.baseline:
-        theirs, name = side(sides.baseline, gate.kind), suite.baseline
-        yield judged_drop(
-            judging,
-            theirs,
-            mine,
-            against=name,
-            margin=gate.max_drop,
-            levels=shared,
-            chance=chance,
-        )
-    # Where every accepted case is stale there is nothing left to compare with.
-    # What was preferred to another baseline says nothing of this one.
+        yield dropped(side(sides.baseline, gate.kind), mine, against=suite.baseline)
+    # Where every accepted case is stale there is nothing left to compare with; and what was
+    # preferred to another baseline says nothing of this one.
     if accepted is not None and len(accepted.cells) and not judging.compares:
-        check = judged_drop(
-            judging,
-            accepted.cells,
-            mine,
-            against="accepted",
-            margin=gate.max_drop,
-            levels=shared,
-            chance=chance,
-        )
+        check = dropped(accepted.cells, mine, against="accepted")
         yield replace(check, stale=accepted.stale)
 
 

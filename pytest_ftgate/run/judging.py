@@ -22,7 +22,7 @@ from pytest_ftgate.suite.margins import CostGate, ForgettingGate, LatencyGate, R
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gate.judged import Judging
+    from pytest_ftgate.gate.judging import Judging
     from pytest_ftgate.gate.rates import Sides
 
 __all__ = ["is_clear", "judge", "judging_of", "measured", "sides_of"]
@@ -57,7 +57,7 @@ def judging_of(session: Session, suite: Suite, column: Column, baseline: Column)
     """Return what is known of the judges that graded *column*; None where there are none."""
     if not suite.judges:
         return None
-    from pytest_ftgate.gate.judged import Judging
+    from pytest_ftgate.gate.judging import Judging
 
     alone = suite.reply.score.kind == "judge" and all(
         row.case.score is suite.reply.score for row in column.rows.values()

@@ -17,6 +17,7 @@ __all__ = [
     "FIRST",
     "GRADES",
     "ORDERS",
+    "DeclaredFloor",
     "DeclaredJudge",
     "DeclaredRubric",
     "Judge",

@@ -174,10 +174,7 @@ def _resolved(
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
     check_called(source, document, reply.format, variants)
-    cost = gates.get("cost")
-    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
-    if wrong:
-        source.say(cost.line if cost else 0, f"cost: {wrong}")
+    _check_priced(source, variants, baseline, gates.get("cost"))
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
@@ -190,6 +187,14 @@ def _resolved(
         repeats=None if declared.repeats == "auto" else declared.repeats,
         judges=resolve_judges(source, document, declared, judges, cases, reply, others),
     )
+
+
+def _check_priced(
+    source: Source, variants: Mapping[str, Variant], baseline: str, cost: Gate | None
+) -> None:
+    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
+    if cost and wrong:
+        source.say(cost.line, f"cost: {wrong}")
 
 
 def _check_judged(

@@ -9,7 +9,8 @@ import pytest
 from columns import column, suite
 
 from pytest_ftgate.gate.examined import Examined, Figure
-from pytest_ftgate.gate.judged import Judging, judged_drop, judged_floor, judging_notes
+from pytest_ftgate.gate.judged import judged_drop, judged_floor
+from pytest_ftgate.gate.judging import Judging, judging_notes
 from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.side import Cell, side_of

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.rules import Rule
-from pytest_ftgate.suite.scores import SCORES, SCORES_LATER, Expected, Score
+from pytest_ftgate.suite.scores import SCORES, Expected, Score
 
 
 def refusal(kind, raw):
@@ -21,7 +21,7 @@ def read(kind, raw):
     return TypeAdapter(kind).validate_python(raw)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind != "python"])
+@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind not in ("python", "judge")])
 def test_a_score_is_named_by_a_word(kind):
     assert read(Score, kind) == Rule(kind)
 
@@ -132,15 +132,6 @@ FAULTS = [
 @pytest.mark.parametrize(("raw", "message"), FAULTS)
 def test_a_score_that_cannot_be_used_says_what_to_write(raw, message):
     assert refusal(Score, raw).startswith(message)
-
-
-@pytest.mark.parametrize("kind", SCORES_LATER)
-def test_a_score_that_is_not_built_yet_is_refused_and_not_ignored(kind):
-    assert refusal(Score, kind) == f"score: {kind} is not available yet; remove it"
-
-
-def test_no_kind_is_both_available_and_not():
-    assert not set(SCORES) & set(SCORES_LATER)
 
 
 @pytest.mark.parametrize("raw", ["a", 5, 0.5, ["a", "b"], [1, 2], {"a": [True]}, [{"a": 1}], None])
