@@ -112,9 +112,9 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
     checks = _worth_telling(_checks(suite, gate, sides, look))
     outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    lost = tuple(p for p in (parts := _slices(suite, gate, sides, look)) if p.state == "lost")
-    if lost and check and check.missing <= MOST_MISSING * (check.n + check.missing):
-        outcome = Outcome.FAILED
+    parts = _slices(suite, gate, sides, look)
+    lost = tuple(part for part in parts if part.state == "lost")
+    outcome = Outcome.FAILED if _overruled(check, lost) else outcome
     told, compared = _turned(gate, sides, check)
     drift = traits(suite, gate, sides.compared, column)
     made = Verdict(
@@ -137,6 +137,12 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         next=tuple(next_steps(gate, outcome, check, column, look)),
     )
     return by_judges(made, sides.judging)
+
+
+def _overruled(check: Check | None, lost: tuple[Slice, ...]) -> bool:
+    """Tell whether lost parts fail the gate whatever the whole says; too few replies say nothing."""
+    few = check is None or check.missing > MOST_MISSING * (check.n + check.missing)
+    return bool(lost) and not few
 
 
 def _headline(
