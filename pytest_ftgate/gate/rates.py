@@ -140,7 +140,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
 
 
 def _overruled(check: Check | None, lost: tuple[Slice, ...]) -> bool:
-    """Tell whether lost parts fail the gate whatever the whole says; too few replies say nothing."""
+    """Tell whether lost parts fail the gate whatever the whole says; too few replies do not."""
     few = check is None or check.missing > MOST_MISSING * (check.n + check.missing)
     return bool(lost) and not few
 
