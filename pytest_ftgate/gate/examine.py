@@ -56,6 +56,9 @@ def examine(judge: Judge, rated: _Rated, padded: Sequence[tuple[Ruling, Ruling]]
     if read:
         found = _measured(found, judge, read, padded)
     fault = next(_faults(found, judge, rated, read), "")
+    # Whatever else is wrong with it, how far it agrees is what a reader asks first.
+    told = _floored(found, "kappa")
+    fault += f"; {told}" if fault and told not in fault else ""
     return replace(found, fault=fault, warnings=tuple(_warnings(found)))
 
 
