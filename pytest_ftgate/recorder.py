@@ -94,7 +94,7 @@ class Recorder:
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
             return
-        from pytest_ftgate.record import verdict_from_json
+        from pytest_ftgate.record.verdicts import verdict_from_json
         from pytest_ftgate.report.billed import bill_lines
         from pytest_ftgate.report.terminal import summary
 
@@ -128,7 +128,7 @@ class Recorder:
         """Write the verdicts, and the accepted records where the user asked for them."""
         if not self._verdicts:
             return
-        from pytest_ftgate.record import keep_verdicts
+        from pytest_ftgate.record.verdicts import keep_verdicts
 
         try:
             keep_verdicts(self._settings.ledger.parent, self._verdicts)
@@ -136,7 +136,7 @@ class Recorder:
             self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
         if not self._cells:
             return
-        from pytest_ftgate.record import verdict_from_json
+        from pytest_ftgate.record.verdicts import verdict_from_json
 
         by_suite: dict[str, list[Verdict]] = defaultdict(list)
         for text in (*self._verdicts, *self._measured):
@@ -149,7 +149,7 @@ class Recorder:
     def _accept(
         self, suite: str, verdicts: tuple[Verdict, ...], cells: Mapping[str, Any], now: str
     ) -> None:
-        from pytest_ftgate.record import Kept, Record, read_record, write_record
+        from pytest_ftgate.record.accepted import Kept, Record, read_record, write_record
 
         name = suite.removesuffix(".ftgate.yaml") + ".accepted.json"
         path = self._settings.root / name
@@ -168,7 +168,7 @@ class Recorder:
 
 
 def _replies(cells: Mapping[str, Any]) -> int:
-    from pytest_ftgate.record import Kept
+    from pytest_ftgate.record.accepted import Kept
 
     return sum(Kept(*cell).repeats for cell in cells.values())
 
