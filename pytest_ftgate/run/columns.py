@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pytest_ftgate.ask.answers import Answer
 from pytest_ftgate.gate.looks import Look
@@ -17,6 +18,8 @@ from pytest_ftgate.suite.model import Suite, Variant
 
 __all__ = ["Columns"]
 
+_Asks = Literal["task", "skills"]
+
 
 class Columns:
     """Scores variants, and remembers what it scored: gates of a suite share most of it.
@@ -29,10 +32,24 @@ class Columns:
     def __init__(self, asks: Asks, waited: Callable[[Sequence[Ask]], Mapping[str, Answer]]) -> None:
         self._asks, self._waited = asks, waited
         self._columns: dict[tuple[str, str, object], Column] = {}
+        self._suites: dict[str, Suite] = {}
 
     def all(self) -> tuple[Column, ...]:
         """Return all that was scored so far."""
         return tuple(self._columns.values())
+
+    def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Asks, Column]]]]:
+        """Yield each suite with what was scored of it, without what was asked to compare times."""
+        for name, suite in self._suites.items():
+            own = [(key, column) for key, column in self._columns.items() if key[0] == name]
+            yield (
+                suite,
+                [
+                    ("skills" if what == "skills" else "task", column)
+                    for (_, _, what), column in own
+                    if what == "skills" or isinstance(what, tuple)
+                ],
+            )
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
@@ -66,6 +83,7 @@ class Columns:
         """Return the scores of *variant* on *asks*, which *what* names."""
         key = (suite.name, variant.name, what)
         if key not in self._columns:
+            self._suites.setdefault(suite.name, suite)
             found = self._waited(asks)
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
