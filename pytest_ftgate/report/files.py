@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.record.run import Report, write_run
 
-__all__ = ["write_reports"]
+__all__ = ["write_report", "write_reports"]
 
 #: What GitHub takes of a step's summary in bytes, with room for what others write; and of a
 #: comment in characters, which is the smaller.
@@ -28,15 +28,24 @@ def write_reports(
     told = []
     for face, path in paths.items():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _WRITERS[face](path, report)
+            told.append(write_report(face, path, report))
         except (OSError, FtgateError) as error:
             told.append(f"the {face} report could not be written to {path}: {error}")
-        else:
-            told.append(f"wrote {_named(path)} ({_size(path.stat().st_size)})")
     if summary is not None:
         told += _append(summary, report)
     return told
+
+
+def write_report(face: str, path: Path, report: Report) -> str:
+    """Write one face of *report* to *path*, and say so.
+
+    Raises:
+        OSError: the file cannot be written.
+        Unavailable: what draws is not here.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _WRITERS[face](path, report)
+    return f"wrote {_named(path)} ({_size(path.stat().st_size)})"
 
 
 def _append(summary: Path, report: Report) -> list[str]:

@@ -11,6 +11,7 @@ from pytest_ftgate.gate.spent import headline as spent
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.calls import calls
+from pytest_ftgate.report.diff import word_diff
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.passages import passage_lines
@@ -18,7 +19,7 @@ from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["certainty", "facts_of", "indented", "other_checks", "section", "wrapped"]
+__all__ = ["certainty", "facts_of", "indented", "other_checks", "section", "stepped", "wrapped"]
 
 _WIDTH = 80
 #: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
@@ -28,20 +29,34 @@ _LABELS = {0: 5, 1: 10}
 
 
 def section(verdict: Verdict, verbosity: int = 0) -> str:
-    """Return the section of one verdict that blocks."""
+    """Return the section of one verdict that blocks.
+
+    Args:
+        verdict: of a gate.
+        verbosity: below 0 what fell and what to do; 0 a few cases too; 1 more of them, and how it
+            was judged; 2 all that the verdict carries.
+    """
     lines = [*wrapped(visible(verdict.headline), 0), *certainty(verdict)]
-    lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
-    lines += ["", *other_checks(verdict)] if len(verdict.checks) > 1 else []
-    lines += fault_lines(verdict, verbosity)
-    lines += [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}")]
-    lines += _flips(verdict, verbosity)
+    if verbosity >= 0:
+        lines += _within(verdict, verbosity)
     lines += ["", *_next(verdict.next)] if verdict.next else []
-    lines += ["", *_why(verdict)]
+    lines += ["", *_why(verdict, verbosity)]
     return "\n".join(lines)
 
 
-def _why(verdict: Verdict) -> Iterator[str]:
-    """Say how it was judged: last, for whoever asks."""
+def _within(verdict: Verdict, verbosity: int) -> list[str]:
+    lines = [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
+    lines += ["", *other_checks(verdict)] if len(verdict.checks) > 1 else []
+    lines += fault_lines(verdict, verbosity)
+    lines += [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}")]
+    return [*lines, *_flips(verdict, verbosity)]
+
+
+def _why(verdict: Verdict, verbosity: int) -> Iterator[str]:
+    """Say how it was judged: last, and only to whoever asks; others are told where."""
+    if verbosity <= 0:
+        yield f'  why:  pytest-ftgate explain "{verdict.suite}::{verdict.gate}[{verdict.variant}]"'
+        return
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
         yield from textwrap.wrap(sentence, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
@@ -173,19 +188,25 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
         yield from quoted("fault", flip.why, indent=6, lines=2)
     if flip.wrong:
         yield from quoted("wrong", flip.wrong, indent=6, lines=4)
+    differs = word_diff(flip.expected, flip.now)
+    if differs:
+        yield from quoted("differs", differs, indent=6, lines=3 if verbosity < 1 else 8)
     yield from passage_lines(flip, verbosity)
+
+
+def stepped(step: str) -> tuple[str, str]:
+    """Return what to do in words, and the command that does it, which must be copied whole."""
+    text, _, command = step.partition(": pytest ")
+    return (f"{text}:", f"pytest {command}") if command else (text, "")
 
 
 def _next(steps: Sequence[str]) -> Iterator[str]:
     for index, step in enumerate(steps):
         head = "  next: " if index == 0 else "        "
-        # A command must be copied whole, so it stands alone and is not wrapped.
-        text, _, command = step.partition(": pytest ")
-        yield from textwrap.wrap(
-            text + (":" if command else ""), _WIDTH, initial_indent=head, subsequent_indent=" " * 8
-        )
+        text, command = stepped(step)
+        yield from textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
         if command:
-            yield f"        pytest {command}"
+            yield f"        {command}"
 
 
 def wrapped(text: str, indent: int = 2) -> list[str]:

@@ -92,16 +92,23 @@ def dots(
     figure, axes = _figure(len(rows))
     for at, row in enumerate(rows):
         _whisker(axes, at, row)
-    for value, words, style in ((floor, "floor", "-"), (margin, "allowed drop", "--")):
-        if value is not None:
-            axes.axvline(100 * value, color=COLOURS["red"], linewidth=1.2, linestyle=style)
-            axes.annotate(
-                words, (100 * value, -0.52), color=COLOURS["red"], fontsize=9, ha="right",
-                va="bottom", xytext=(-3, 0), textcoords="offset points",
-            )  # fmt: skip
+    left = floor is None or margin is None or floor <= margin
+    _limit(axes, floor, "floor", "-", left=left)
+    _limit(axes, margin, "allowed drop", "--", left=not left)
     _named(axes, [row.name for row in rows], "")
     _percent(axes)
     return inlined(figure, name, told)
+
+
+def _limit(axes: Axes, value: float | None, words: str, style: str, *, left: bool) -> None:
+    """Draw a line that must not be crossed, named on the side where it meets no other name."""
+    if value is None:
+        return
+    axes.axvline(100 * value, color=COLOURS["red"], linewidth=1.2, linestyle=style)
+    axes.annotate(
+        words, (100 * value, -0.52), color=COLOURS["red"], fontsize=9, va="bottom",
+        ha="right" if left else "left", xytext=(-4 if left else 4, 0), textcoords="offset points",
+    )  # fmt: skip
 
 
 def _whisker(axes: Axes, at: int, row: Dot) -> None:

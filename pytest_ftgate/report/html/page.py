@@ -24,7 +24,7 @@ from pytest_ftgate.report.html.payload import packed
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import label_rows, slice_rows, verdict_rows, word
-from pytest_ftgate.report.terminal import certainty, other_checks
+from pytest_ftgate.report.terminal import certainty, other_checks, stepped
 
 __all__ = ["SECTIONS", "Section", "page"]
 
@@ -136,6 +136,7 @@ def _detail(verdict: Verdict) -> Mapping[str, Any]:
         "word": word(verdict),
         "certainty": " ".join(certainty(verdict)),
         "others": list(other_checks(verdict)) if len(verdict.checks) > 1 else [],
+        "next": [stepped(step) for step in verdict.next],
         "why": list(explain(verdict)),
         "slices": slice_rows(verdict.slices),
         "labels": label_rows(verdict.labels, 3),

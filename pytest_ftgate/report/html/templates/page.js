@@ -32,7 +32,7 @@
     return one;
   };
   const KINDS = { lost: "lost", gained: "gained", wrong: "wrong", right: "right", missing: "no reply" };
-  const PAGE = 40;
+  const PAGE = 20;
 
   async function unpacked() {
     const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
