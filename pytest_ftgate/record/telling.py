@@ -8,12 +8,14 @@ from itertools import chain
 from math import ceil
 from typing import Literal
 
+import numpy as np
+
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.side import side
 from pytest_ftgate.record.run import Answer, CaseRun, Confusion, Rate, SuiteRun, VariantRun
 from pytest_ftgate.score.called import shown_expected, shown_use
-from pytest_ftgate.score.metrics import guesses, label_rates
+from pytest_ftgate.score.metrics import guesses
 from pytest_ftgate.score.sheet import Column, Row
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.prices import price
@@ -171,13 +173,11 @@ def _quantile(ranked: list[float], share: float) -> float | None:
 def _confusion(suite: Suite, column: Column) -> Iterable[Confusion]:
     """Yield what was said for each label, where the replies are labels."""
     labels = tuple(str(x) for r in suite.reply.format if r.kind == "choice" for x in r.value)
-    rates = {one.label: one for one in label_rates(guesses(column, labels))} if labels else {}
-    if not rates:
+    found = guesses(column, labels)
+    if not found.keys:
         return
-    counts = []
-    for label in labels:
-        own = rates.get(label)
-        said = dict(own.taken_for) if own else {}
-        said[label] = own.n - sum(said.values()) if own else 0
-        counts.append(tuple(said.get(name, 0) for name in (*labels, "no label")))
-    yield Confusion(variant=column.variant, labels=labels, counts=tuple(counts))
+    known = found.where(found.known)
+    counts = np.zeros((len(labels), len(labels) + 1), dtype=int)
+    np.add.at(counts, (known.expected, known.said), 1)
+    told = tuple(tuple(int(count) for count in row) for row in counts)
+    yield Confusion(variant=column.variant, labels=labels, counts=told)

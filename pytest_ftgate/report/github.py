@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from posixpath import join
+from posixpath import join, normpath
 
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.record.run import Report, Unjudged
@@ -35,7 +35,9 @@ def _of(report: Report, outcome: Outcome, prefix: str) -> Iterator[str]:
     level = "warning" if soft else "error"
     for verdict in report.judged:
         if verdict.outcome is outcome:
-            yield _command(level, join(prefix, verdict.suite), verdict.line, *_words(verdict))
+            yield _command(
+                level, normpath(join(prefix, verdict.suite)), verdict.line, *_words(verdict)
+            )
 
 
 def _words(verdict: Verdict) -> tuple[str, str]:
@@ -46,7 +48,9 @@ def _words(verdict: Verdict) -> tuple[str, str]:
 
 def _unjudged(one: Unjudged, prefix: str) -> str:
     suite, _, gate = one.node.partition("::")
-    return _command("error", join(prefix, suite), 1, f"{gate or suite} not judged", one.why)
+    return _command(
+        "error", normpath(join(prefix, suite)), 1, f"{gate or suite} not judged", one.why
+    )
 
 
 def _command(level: str, file: str, line: int, title: str, told: str) -> str:

@@ -141,7 +141,7 @@
       return box;
     }
     function block(title, text, extra) {
-      const box = make("div"), head = make("h4", "", title), body = make("pre");
+      const box = make("div"), head = make("p", "label", title), body = make("pre");
       body.tabIndex = 0;
       if (extra) head.append(make("span", "", extra));
       if (text instanceof Node) body.append(text); else body.textContent = visible(text);
