@@ -15,7 +15,7 @@ from pytest_ftgate.report.billed import bill_lines
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import grid, verdict_rows
-from pytest_ftgate.report.terminal import indented, wrapped
+from pytest_ftgate.report.terminal import WIDTH, indented, wrapped
 
 __all__ = ["summary", "tinted", "undecided"]
 
@@ -76,10 +76,21 @@ def _tables(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _table(verdicts: Sequence[Verdict]) -> list[str]:
-    headers = ["variant", "gate", "before", "after", "change", "n", "verdict", ""]
-    gated = verdict_rows([v for v in verdicts if v.gated])
-    lines = indented(grid(gated, headers, right=(2, 3, 5))) if gated else []
+    lines = _gated([one for one in verdicts if one.gated])
     return [*lines, *(f"  {line}".rstrip() for line in (*beside(verdicts), *modest(verdicts)))]
+
+
+def _gated(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a row for each gate; where that is too wide limits are signs, or left to headlines."""
+    headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
+    told, brief = verdict_rows(verdicts), verdict_rows(verdicts, brief=True)
+    lines: list[str] = []
+    for rows in (told, brief, [row[:-1] for row in brief]) if verdicts else ():
+        width = len(rows[0])
+        lines = indented(grid(rows, headers[:width], right=(2, 3, 5)))
+        if max(map(len, lines)) <= WIDTH:
+            break
+    return lines
 
 
 def _aside(verdicts: Sequence[Verdict]) -> list[str]:

@@ -63,7 +63,7 @@ def _head(report: Report) -> Iterator[str]:
 def _table(report: Report) -> Iterator[str]:
     for suite in dict.fromkeys(one.suite for one in report.judged):
         rows = verdict_rows(one for one in report.judged if one.suite == suite)
-        headers = ["variant", "gate", "before", "after", "change", "n", "verdict", ""]
+        headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
         lines = [
             _row([f"<code>{plain(suite)}</code>", *headers[1:]]),
             "|---|---|--:|--:|---|--:|---|---|",

@@ -19,9 +19,19 @@ from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["certainty", "facts_of", "indented", "other_checks", "section", "stepped", "wrapped"]
+__all__ = [
+    "WIDTH",
+    "certainty",
+    "facts_of",
+    "indented",
+    "other_checks",
+    "section",
+    "stepped",
+    "wrapped",
+]
 
-_WIDTH = 80
+#: Columns of a line.
+WIDTH = 80
 #: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
 _FLIPS = {0: 3, 1: 10}
 #: The same for labels.
@@ -59,7 +69,7 @@ def _why(verdict: Verdict, verbosity: int) -> Iterator[str]:
         return
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
-        yield from textwrap.wrap(sentence, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+        yield from textwrap.wrap(sentence, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
 
 
 def facts_of(verdict: Verdict) -> list[str]:
@@ -175,7 +185,7 @@ def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
 
 def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     asked = visible(flip.shown).replace("\n", " ")
-    room = _WIDTH - 6 - len(flip.case) - 2
+    room = WIDTH - 6 - len(flip.case) - 2
     yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
     if flip.expected:
         yield from quoted("expected", flip.expected, indent=6, lines=2)
@@ -204,7 +214,7 @@ def _next(steps: Sequence[str]) -> Iterator[str]:
     for index, step in enumerate(steps):
         head = "  next: " if index == 0 else "        "
         text, command = stepped(step)
-        yield from textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+        yield from textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
         if command:
             yield f"        {command}"
 
@@ -214,7 +224,7 @@ def wrapped(text: str, indent: int = 2) -> list[str]:
     blank = " " * indent
     lines = textwrap.wrap(
         text,
-        _WIDTH,
+        WIDTH,
         initial_indent=blank,
         subsequent_indent=f"{blank}  ",
         break_on_hyphens=False,
