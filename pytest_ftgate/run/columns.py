@@ -33,10 +33,8 @@ class Columns:
         self._asks, self._waited = asks, waited
         self._columns: dict[tuple[str, str, object], Column] = {}
         self._suites: dict[str, Suite] = {}
-
-    def all(self) -> tuple[Column, ...]:
-        """Return all that was scored so far."""
-        return tuple(self._columns.values())
+        #: Each variant that was scored, with what it was asked.
+        self.asked: list[tuple[str, Sequence[Ask]]] = []
 
     def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Asks, Column]]]]:
         """Yield each suite with what was scored of it, without what was asked to compare times."""
@@ -85,5 +83,6 @@ class Columns:
         if key not in self._columns:
             self._suites.setdefault(suite.name, suite)
             found = self._waited(asks)
+            self.asked.append((variant.name, asks))
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
