@@ -198,7 +198,7 @@ def test_a_suite_that_cannot_be_read_is_an_error_and_is_in_the_comment(runner, a
 
 
 def test_pytest_that_never_starts_is_an_error(runner, api):
-    (runner.folder / "pytest.toml").write_text("[pytest]\nstrict = 1\n")
+    (runner.folder / "pytest.toml").write_text('[pytest]\nminversion = "99"\n')
 
     ended = runner.run()
 
