@@ -254,22 +254,17 @@ def test_pictures_are_made_of_it(opened, tmp_path):
     folder = DOCS if PICTURED else tmp_path
     folder.mkdir(exist_ok=True)
     one = opened(report)
-    one.page.screenshot(
-        path=folder / "report-verdicts.png", clip=box(one, "header", "#verdicts", 1000)
-    )
-    for name in ("variants", "forgetting"):
-        one.page.locator(f"#{name}").screenshot(path=folder / f"report-{name}.png")
+    one.page.screenshot(path=folder / "report-verdicts.png")
     one.page.locator("#list summary").first.click()
-    one.page.locator("#cases").screenshot(path=folder / "report-cases.png")
+    for name, most in (("variants", 640), ("forgetting", 900), ("cases", 900)):
+        top, high = one.page.locator(f"#{name}").evaluate(
+            "(x) => [x.getBoundingClientRect().top + scrollY, x.offsetHeight]"
+        )
+        clip = {"x": 0, "y": top + 16, "width": 1200, "height": min(most, high)}
+        one.page.screenshot(path=folder / f"report-{name}.png", clip=clip, full_page=True)
     dark = opened(report, color_scheme="dark")
     dark.page.screenshot(path=folder / "report-dark.png")
 
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.png")}
     assert len(sizes) == 5
     assert {name: size for name, size in sizes.items() if size > 300_000} == {}
-
-
-def box(one: Opened, first: str, last: str, most: int) -> dict[str, float]:
-    """Return the part of a page from one element to the end of another."""
-    below = one.page.locator(last).bounding_box()
-    return {"x": 0, "y": 0, "width": 1200, "height": min(most, below["y"] + below["height"])}

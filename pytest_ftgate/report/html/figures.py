@@ -151,8 +151,9 @@ def points(name: str, told: str, rows: Sequence[Dot], label: str, best: Sequence
         if row.low is not None and row.high is not None:
             axes.plot([at[0]] * 2, [100 * row.low, 100 * row.high], color=colour, linewidth=1.6)
         axes.plot(*at, "o", color=colour, markersize=8)
+        drop = 14 * sum(_near(row, other, rows) for other in rows[: rows.index(row)])
         axes.annotate(
-            row.name, at, xytext=(8, 6), textcoords="offset points", fontsize=11,
+            row.name, at, xytext=(8, 6 - drop), textcoords="offset points", fontsize=11,
             color=COLOURS["ink"],
         )  # fmt: skip
     axes.set_ylim(-4, 104)
@@ -162,6 +163,13 @@ def points(name: str, told: str, rows: Sequence[Dot], label: str, best: Sequence
     return inlined(figure, name, told)
 
 
+def _near(row: Dot, other: Dot, rows: Sequence[Dot]) -> bool:
+    """Tell whether the names of two points would lie on each other."""
+    costs = [one.before or 0.0 for one in rows]
+    apart = abs((row.before or 0.0) - (other.before or 0.0))
+    return apart <= 0.2 * (max(costs) - min(costs)) and abs(row.value - other.value) < 0.06  # noqa: PLR2004
+
+
 def spreads(name: str, told: str, rows: Sequence[tuple[str, Sequence[float]]], label: str) -> str:
     """Return how values spread: from 5 to 95 in 100 a line, the middle half a bar, the median."""
     figure, axes = _figure(len(rows))
@@ -169,7 +177,8 @@ def spreads(name: str, told: str, rows: Sequence[tuple[str, Sequence[float]]], l
     least = min((min(values) for _, values in rows), default=0.0)
     if least > 0 and highest > 30 * least:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     drawn = axes.boxplot(
         [list(values) for _, values in rows], positions=range(len(rows)), orientation="horizontal",
         whis=(5, 95), showfliers=False, widths=0.42, patch_artist=True, showcaps=False,
@@ -191,14 +200,17 @@ def lines(
     figure, axes = _empty(3.2)
     axes.grid(visible=False, axis="x")
     axes.grid(axis="y", color=COLOURS["line"], linewidth=0.8)
+    ends: list[float] = []
     for index, (words, values) in enumerate(series):
         colour = COLOURS[_SERIES[index % len(_SERIES)]]
         told_at = [(x, 100 * y) for x, y in enumerate(values) if y is not None]
         xs, ys = zip(*told_at, strict=True)
         axes.plot(xs, ys, "o-", color=colour, linewidth=2, markersize=5)
+        drop = 14 * sum(abs(ys[-1] - end) < 6 for end in ends)  # noqa: PLR2004 - points of the axis
+        ends.append(ys[-1])
         axes.annotate(
-            words, (xs[-1], ys[-1]), xytext=(9, -3), textcoords="offset points", fontsize=11,
-            color=colour,
+            words, (xs[-1], ys[-1]), xytext=(9, -3 - drop), textcoords="offset points",
+            fontsize=11, color=colour,
         )  # fmt: skip
     step = max(1, len(at) // 8)
     axes.set_xticks(range(0, len(at), step), at[::step])

@@ -91,7 +91,7 @@ def forgetting(report: Report) -> Iterator[Picture]:
         told = f"{len(rows)} skills of {one.variant} before and after fine-tuning"
         yield Picture(
             title=f"General skills of {visible(one.variant)}",
-            caption=f"{visible(one.headline)}. {visible(one.suite)}",
+            caption=f"{visible(one.headline)}. Orange is lost, green is kept, grey cannot be told.",
             svg=figures.pairs(f"skills-{number}", told, rows, "○ base   ● fine-tuned"),
             headers=["skill", "before", "after", "change", "n", "verdict"],
             rows=slice_rows(skills),
