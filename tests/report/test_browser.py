@@ -206,6 +206,7 @@ def test_hostile_replies_are_text_and_nothing_else(opened):
     one.choose("kind", "all")
     for place in range(len(HOSTILE)):
         one.page.locator(".case > summary").nth(place).click()
+    one.page.locator("#list .inside").nth(len(HOSTILE) - 1).wait_for()
 
     shown = one.page.locator("#list .inside").all_inner_texts()
 

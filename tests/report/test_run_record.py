@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema_rs
@@ -81,7 +82,6 @@ def test_only_what_was_judged_and_found_good_passes(made, verdict):
 
 def test_what_two_processes_know_of_a_suite_is_joined():
     (whole,) = judged().suites
-    from dataclasses import replace
 
     halves = [
         replace(

@@ -7,6 +7,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from pytest_ftgate.gate.words import usd
@@ -15,10 +16,11 @@ from pytest_ftgate.record.run import Answer, CaseRun, Report, SuiteRun
 __all__ = ["Payload", "packed"]
 
 #: Base64 of the packed cases, in characters: with it a page stays below 3 MB.
-_MOST = 2_400_000
-#: What is tried in turn, until it fits: the longest text, and whether only cases that turned
-#: keep theirs.
-_CUTS = ((4_000, False), (4_000, True), (400, True), (80, True))
+_MOST = 2_600_000
+#: The longest text, in characters, unless there are too many.
+_LONGEST = 4_000
+#: How often it is tried to make the cases fit; each time less is taken in.
+_TRIES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,30 +33,43 @@ class Payload:
 
 
 def packed(report: Report) -> Payload:
-    """Return the cases of *report*, deflated, in base64."""
+    """Return the cases of *report*, deflated, in base64.
+
+    Where they are too many, texts of replies that did not turn are left out first, and then all
+    texts are cut.
+    """
     cases = sum(len(suite.cases) for suite in report.suites)
-    made, left, longest = "", 0, 0
-    for longest, turned in _CUTS:
-        pool = _Pool(longest, turned=turned)
+    pool, room, longest = _Pool(_LONGEST, inf), inf, _LONGEST
+    made = ""
+    for _ in range(_TRIES):
+        pool = _Pool(longest, room)
         raw = json.dumps(pool.document(report), ensure_ascii=False, separators=(",", ":"))
-        packer = zlib.compressobj(9, wbits=-15)
-        made = b64encode(packer.compress(raw.encode()) + packer.flush()).decode()
-        left = pool.left
+        made = _deflated(raw)
         if len(made) <= _MOST:
             break
-    told = f"texts are cut to {longest:,} characters" if longest < _CUTS[0][0] else ""
-    if left:
-        more = f"the texts of {left:,} replies that did not turn are left out"
-        told = f"{more}; {told}" if told else more
-    return Payload(text=made, cases=cases, left_out=f"For size, {told}." if told else "")
+        over = len(raw) * (1.0 - 0.97 * _MOST / len(made))
+        room, longest = (pool.spent - over, longest) if pool.spent > over else (0, longest // 4)
+    told = [f"the texts of {pool.left:,} replies that did not turn are left out"] * bool(pool.left)
+    told += [f"texts are cut to {longest:,} characters"] * (longest < _LONGEST)
+    return Payload(text=made, cases=cases, left_out=f"For size, {'; '.join(told)}." if told else "")
+
+
+def _deflated(text: str) -> str:
+    packer = zlib.compressobj(6, wbits=-15)
+    return b64encode(packer.compress(text.encode()) + packer.flush()).decode()
 
 
 class _Pool:
-    """Texts by number, each kept once; without what is left out for size."""
+    """Texts by number, each kept once; without what is left out for size.
 
-    def __init__(self, longest: int, *, turned: bool) -> None:
-        self._longest, self._turned = longest, turned
-        self.left = 0
+    Args:
+        longest: characters of a text.
+        room: characters that replies may take which did not turn; *spent* is what they took.
+    """
+
+    def __init__(self, longest: int, room: float) -> None:
+        self._longest, self._room = longest, room
+        self.left = self.spent = 0
         self.texts: dict[str, int] = {"": 0}
 
     def document(self, report: Report) -> dict[str, Any]:
@@ -87,9 +102,16 @@ class _Pool:
         yield [*case.tags, *filter(None, (case.skill, case.language))]
         before = _before(suite, case)
         yield [
-            [places[name], *self._answer(one, whole=not self._turned or _turned(before, one))]
+            [places[name], *self._answer(one, whole=_turned(before, one) or self._fits(one))]
             for name, one in case.answers.items()
         ]
+
+    def _fits(self, one: Answer) -> bool:
+        size = min(len(one.text), self._longest)
+        if one.text not in self.texts and self.spent + size > self._room:
+            return False
+        self.spent += 0 if one.text in self.texts else size
+        return True
 
     def _answer(self, one: Answer, *, whole: bool) -> Iterator[Any]:
         self.left += not whole and bool(one.text)
