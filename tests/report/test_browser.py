@@ -185,7 +185,7 @@ def test_a_keyboard_is_enough(opened):
     assert one.page.evaluate("document.activeElement.textContent") == "Skip to the verdicts"
     one.page.locator("#list summary").first.focus()
     one.page.keyboard.press("Enter")
-    assert one.page.locator("#list .inside").count() == 1
+    one.page.locator("#list .inside").wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
