@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import PurePath
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.ask.bill import Bill, summed
+from pytest_ftgate.report.quote import visible
 from pytest_ftgate.run.leaving import leave, told
 from pytest_ftgate.run.session import session_key
+from pytest_ftgate.run.surroundings import surroundings
 from pytest_ftgate.settings import Settings, judges_nothing
 
 if TYPE_CHECKING:
@@ -60,9 +61,13 @@ class Recorder:
         if report.failed and self._is_suite(report.nodeid):
             self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the verdict from the phase that reached it."""
         own = dict(report.user_properties)
+        if "ftgate" in own and report.when == "call" and isinstance(report.longrepr, str):
+            headline = json.loads(str(own["ftgate"]))["headline"]
+            report.longrepr = _Section(report.longrepr, headline)  # type: ignore[assignment]
         if self._is_suite(report.nodeid) and report.failed and "ftgate" not in own:
             self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
         if report.when == "teardown":
@@ -176,7 +181,7 @@ class Recorder:
             bill=summed(self._bills),
             max_usd=self._settings.max_usd,
             told=tuple(dict.fromkeys((*left, *self._told))),
-            facts=_facts(self._settings),
+            facts=surroundings(self._settings),
             suites=self._with_history(),
         )
         return replace(report, verdict=verdict_of(report))
@@ -206,25 +211,22 @@ class Recorder:
         )
 
 
-def _facts(settings: Settings) -> dict[str, str]:
-    """Return where and by what a run was made; git is asked where a report is written."""
-    facts = {
-        "pytest-ftgate": version("pytest-ftgate"),
-        "pytest": pytest.__version__,
-        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "replies": settings.replies,
-    }
-    if settings.run_url:
-        facts["run"] = settings.run_url
-    if settings.reports or settings.summary:
-        from pytest_ftgate.record.history import git
+class _Section:
+    """The section of a gate as a failure that has one line for those who want no more.
 
-        commit = git(settings.root, "log", "-n1", "--format=%h %s")
-        dirty = " (with changes that are not committed)" * bool(
-            commit and git(settings.root, "status", "--porcelain", "--untracked-files=no")
-        )
-        facts |= {"commit": f"{commit}{dirty}"} if commit else {}
-    return facts
+    Of a plain text, JUnit files and, on build servers, the short summary would take several.
+    """
+
+    def __init__(self, text: str, headline: str) -> None:
+        self._text = text
+        self.reprcrash = SimpleNamespace(message=visible(headline).replace("\n", " "))
+
+    def __str__(self) -> str:
+        return self._text
+
+    def toterminal(self, tw: Any) -> None:
+        """Write the section."""
+        tw.line(self._text)
 
 
 def _replies(cells: Mapping[str, Any]) -> int:
