@@ -178,6 +178,30 @@ def test_the_theme_is_switched_and_follows_the_system_before(opened):
     assert one.page.evaluate(ground) == dark
 
 
+def test_printed_it_is_black_on_white_with_every_gate_opened(opened):
+    one = opened(color_scheme="dark")
+
+    one.page.emulate_media(media="print")
+    one.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    assert one.page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    assert one.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert not one.page.locator("nav").is_visible()
+    assert one.page.locator("details.card:not([open])").count() == 0
+
+
+def test_a_narrow_screen_is_not_left_by_the_page(browser, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(plain(), "utf-8")
+    one = Opened(browser, path)
+    one.page.set_viewport_size({"width": 390, "height": 844})
+
+    assert one.page.evaluate("document.documentElement.scrollWidth") == 390
+    one.page.context.close()
+
+
 def test_a_keyboard_is_enough(opened):
     one = opened()
 
