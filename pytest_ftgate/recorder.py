@@ -96,6 +96,11 @@ class Recorder:
         """Add the cases that one process knows."""
         self._suites += suites
 
+    def note_interruption(self) -> None:
+        """Let no report of a run that was cut off say that it passed."""
+        if not self._unjudged:
+            self._unjudged["pytest"] = "the run was cut off before every gate was judged"
+
     @property
     def judged(self) -> int:
         """How many gates reached a verdict."""
@@ -265,6 +270,8 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     recorder.note_asking(*asked)
     recorder.note_told(own.told)
     recorder.note_suites(told(own))
+    if session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+        recorder.note_interruption()
     recorder.write()
     if not recorder.judged and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

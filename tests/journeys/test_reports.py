@@ -104,6 +104,22 @@ def test_a_gate_that_could_not_be_asked_is_no_failure_in_the_reports(desk):
     assert "### 🔴 BLOCKED: 1 could not be judged of 1 gate" in desk.path("report.md").read_text()
 
 
+def test_a_run_that_is_cut_off_has_not_passed(desk):
+    desk.suite(current=2, draft=2)
+    desk.path("conftest.py").write_text(
+        "import pytest\n"
+        "def pytest_runtest_setup(item):\n"
+        "    if 'draft' in item.name:\n"
+        "        pytest.exit('enough')\n"
+    )
+
+    desk.run(*FACES, "-p", "no:cacheprovider")
+
+    made = record(desk)
+    assert [one["outcome"] for one in made["verdicts"]] == ["passed"]
+    assert (made["verdict"], made["unjudged"][0]["node"]) == ("blocked", "pytest")
+
+
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
 def test_where_nothing_is_judged_nothing_is_written(red, option):
     red.run(*FACES, option)
