@@ -108,13 +108,18 @@ def judges_nothing(config: pytest.Config) -> bool:
 
 
 def _reports(config: pytest.Config) -> dict[str, Path]:
-    named = ((face, config.getoption(f"ftgate_{face}")) for face in FACES)
-    # As pytest has it for --junitxml: relative to where it was started.
-    found = {face: config.invocation_params.dir / path for face, path in named if path}
+    found: dict[str, Path] = {}
+    for face in FACES:
+        # As pytest has it for --junitxml: an option is relative to where it was started.
+        if given := config.getoption(f"ftgate_{face}"):
+            found[face] = config.invocation_params.dir / str(given)
+        elif told := config.getini(f"ftgate_{face}"):
+            found[face] = config.rootpath / str(told)
     for face, path in found.items():
         if path.is_dir():
             raise pytest.UsageError(f"--ftgate-{face}: {path} is a folder; name a file")
-    if "html" in found and find_spec("matplotlib") is None:
+    wanted = bool(config.getoption("ftgate_enabled"))
+    if wanted and "html" in found and find_spec("matplotlib") is None:
         remedy = 'pip install "pytest-ftgate[html]"'
         raise pytest.UsageError(f"--ftgate-html draws with matplotlib, which is not here: {remedy}")
     return found
@@ -261,4 +266,6 @@ def _add_keys(parser: pytest.Parser) -> None:
     ini("ftgate_max_minutes", "As --ftgate-max-minutes.", default="")
     ini("ftgate_ledger", "As --ftgate-ledger.", default=".ftgate/ledger.sqlite")
     ini("ftgate_batch", "As --ftgate-batch.", type="bool", default=False)
+    for face in FACES:
+        ini(f"ftgate_{face}", f"As --ftgate-{face}, from the root directory on.", default="")
     ini("ftgate_engine", "As --ftgate-engine.", default="local")

@@ -138,6 +138,14 @@ def test_a_report_that_cannot_be_written_is_said_and_changes_no_verdict(desk):
     assert desk.path("report.md").exists()
 
 
+def test_the_configuration_may_name_reports_from_the_root_on(red):
+    red.path("pytest.toml").write_text('[pytest]\nftgate_markdown = "out/report.md"\n')
+
+    red.run()
+
+    assert "BLOCKED" in red.path("out/report.md").read_text("utf-8")
+
+
 def test_a_folder_is_no_file_to_write_to(red):
     red.path("out").mkdir()
 
