@@ -150,15 +150,12 @@ class Recorder:
 
     def write(self) -> None:
         """Write the verdicts, the accepted records and the reports that the user asked for."""
-        from pytest_ftgate.record.accepted import accept
         from pytest_ftgate.report.files import write_reports
 
         if self._verdicts:
             self._keep_verdicts()
         made = self._made()
-        root = self._settings.root
-        told = [accept(root, suite, cells, made) for suite, cells in self._cells.items()]
-        made = replace(made, told=(*made.told, *told))
+        made = replace(made, told=(*made.told, *self._accepted(made)))
         self._written = write_reports(made, self._settings.reports, self._settings.summary)
         self._report = made
 
@@ -169,6 +166,14 @@ class Recorder:
             keep_verdicts(self._settings.ledger.parent, self._verdicts)
         except OSError as error:
             self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
+
+    def _accepted(self, made: Report) -> list[str]:
+        if not self._cells:
+            return []
+        from pytest_ftgate.record.accepted import accept  # which takes what judges
+
+        root = self._settings.root
+        return [accept(root, suite, cells, made) for suite, cells in self._cells.items()]
 
     def _made(self) -> Report:
         from pytest_ftgate.record.run import Report, Unjudged, verdict_of
