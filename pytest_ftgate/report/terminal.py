@@ -14,6 +14,7 @@ from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.diff import word_diff
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
+from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows
@@ -57,7 +58,7 @@ def section(verdict: Verdict, verbosity: int = 0) -> str:
 def _within(verdict: Verdict, verbosity: int) -> list[str]:
     lines = [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *other_checks(verdict)] if len(verdict.checks) > 1 else []
-    lines += fault_lines(verdict, verbosity)
+    lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
     lines += [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}")]
     return [*lines, *_flips(verdict, verbosity)]
 

@@ -12,6 +12,7 @@ from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.run.asks import Asks
+from pytest_ftgate.run.hearing import Hearings
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite, Variant
@@ -27,32 +28,50 @@ class Columns:
     Args:
         asks: what the gates ask.
         waited: brings what became of asks, by fingerprint.
+        hearings: what asks the judges of a suite about replies.
     """
 
-    def __init__(self, asks: Asks, waited: Callable[[Sequence[Ask]], Mapping[str, Answer]]) -> None:
-        self._asks, self._waited = asks, waited
-        self._columns: dict[tuple[str, str, object], Column] = {}
+    def __init__(
+        self,
+        asks: Asks,
+        waited: Callable[[Sequence[Ask]], Mapping[str, Answer]],
+        hearings: Hearings,
+    ) -> None:
+        self._asks, self._waited, self._hearings = asks, waited, hearings
+        self._columns: dict[tuple[str, str, tuple[object, bool]], Column] = {}
         self._suites: dict[str, Suite] = {}
         #: Each variant that was scored, with what it was asked.
         self.asked: list[tuple[str, Sequence[Ask]]] = []
 
     def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Asks, Column]]]]:
-        """Yield each suite with what was scored of it, without what was asked to compare times."""
+        """Yield each suite with what was scored of it, without what was asked to compare times.
+
+        What no judge graded comes before what judges did.
+        """
         for name, suite in self._suites.items():
-            own = [(key, column) for key, column in self._columns.items() if key[0] == name]
+            own = [(key[2], column) for key, column in self._columns.items() if key[0] == name]
+            own.sort(key=lambda one: one[0][1])
             yield (
                 suite,
                 [
                     ("skills" if what == "skills" else "task", column)
-                    for (_, _, what), column in own
+                    for (what, _), column in own
                     if what == "skills" or isinstance(what, tuple)
                 ],
             )
 
-    def task(self, suite: Suite, variant: Variant, look: Look) -> Column:
-        """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
+    def task(self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True) -> Column:
+        """Return the scores of *variant* on as many of the suite's cases as *look* takes in.
+
+        Args:
+            suite: the suite.
+            variant: one of its variants.
+            look: how far to score.
+            graded: ask judges too, where the suite has any; they are paid for.
+        """
         seen = (look.cases, look.repeats)
-        return self.of(suite, variant, seen, self._asks.task(suite, variant, look))
+        asks = self._asks.task(suite, variant, look)
+        return self.of(suite, variant, seen, asks, graded=graded)
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -77,12 +96,23 @@ class Columns:
         """Return the scores of *variant* on the skills cases of *gate*."""
         return self.of(suite, variant, "skills", self._asks.skills(suite, variant, gate.cases))
 
-    def of(self, suite: Suite, variant: Variant, what: object, asks: tuple[Ask, ...]) -> Column:
+    def of(
+        self,
+        suite: Suite,
+        variant: Variant,
+        what: object,
+        asks: tuple[Ask, ...],
+        *,
+        graded: bool = True,
+    ) -> Column:
         """Return the scores of *variant* on *asks*, which *what* names."""
-        key = (suite.name, variant.name, what)
+        graded = graded and bool(suite.judges)
+        key = (suite.name, variant.name, (what, graded))
         if key not in self._columns:
             self._suites.setdefault(suite.name, suite)
             found = self._waited(asks)
+            # Skills are marked by scores of their own, which no judge is among.
+            ruled = self._hearings.ruled(suite, asks, found) if graded else {}
             self.asked.append((variant.name, asks))
-            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
+            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent), ruled)
         return self._columns[key]

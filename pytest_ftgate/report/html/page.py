@@ -21,6 +21,7 @@ from pytest_ftgate.report.explain import explain
 from pytest_ftgate.report.html import pictures
 from pytest_ftgate.report.html.figures import Picture
 from pytest_ftgate.report.html.payload import packed
+from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import label_rows, slice_rows, verdict_rows, word
@@ -138,6 +139,7 @@ def _detail(verdict: Verdict) -> Mapping[str, Any]:
         "others": list(other_checks(verdict)) if len(verdict.checks) > 1 else [],
         "next": [stepped(step) for step in verdict.next],
         "why": list(explain(verdict)),
+        "judges": "\n".join(judge_lines(verdict)).strip("\n"),
         "slices": slice_rows(verdict.slices),
         "labels": label_rows(verdict.labels, 3),
     }
