@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.errors import FtgateError, Unavailable
 
@@ -56,6 +57,11 @@ def _parser() -> argparse.ArgumentParser:
     ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
     for verb in (why, power, own, sheet, *_of_ledger(ledger)):
         verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
+    _of_records(verbs)
+    return parser
+
+
+def _of_records(verbs: Any) -> None:
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files or run records")
     schema.add_argument("of", nargs="?", choices=("suite", "run"), default="suite")
     schema.set_defaults(run=_schema)
@@ -64,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--html", type=Path, metavar="PATH", help="a page with every case")
     again.add_argument("--markdown", type=Path, metavar="PATH", help="for a comment")
     again.set_defaults(run=_report)
-    return parser
 
 
 def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
