@@ -10,12 +10,18 @@ import pytest
 from pytest_ftgate.settings import Settings, add_options, settings_key
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from pytest_ftgate.nodes import SuiteFile
     from pytest_ftgate.recorder import Recorder
 
 recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
+
+_MARK = (
+    "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
+    "run a test on the reply to each case, as a gate for each variant; -m ftgate selects gates."
+)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -32,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and where gates are wanted prepare to judge and to report."""
-    config.addinivalue_line("markers", "ftgate: a gate of a suite; select gates with -m ftgate.")
+    config.addinivalue_line("markers", _MARK)
     settings = Settings.of(config)
     config.stash[settings_key] = settings
     if settings.enabled:
@@ -75,21 +81,75 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     return collected
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a gate of a marked function for each variant, where gates are wanted."""
+    definition = metafunc.definition
+    enabled = metafunc.config.stash[settings_key].enabled
+    if enabled and definition.get_closest_marker("ftgate"):
+        from pytest_ftgate.marked.hooks import parametrize
+
+        parametrize(metafunc)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Tell the faults of all marks that were met below *collector*."""
+    report = yield
+    if not collector.config.stash[settings_key].enabled:
+        return report
+    from pytest_ftgate.marked.hooks import faults_in
+
+    return faults_in(collector, report)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the items of marked functions stand for gates."""
+    if item.config.stash[settings_key].enabled and item.get_closest_marker("ftgate"):
+        from pytest_ftgate.marked.hooks import collected
+
+        collected(item)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put gates after ordinary tests, and leave out the variants that were not named."""
     settings = config.stash[settings_key]
     if settings.enabled:
-        from pytest_ftgate.nodes import arrange
+        from pytest_ftgate.selection import arrange
 
         arrange(config, settings, items)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Never let a marked function pass unjudged."""
-    if item.get_closest_marker("ftgate") and not hasattr(item, "judged"):
-        if not item.config.stash[settings_key].enabled:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Once the fixtures of a marked function stand, ask and mark; never let one pass unjudged."""
+    marked = item.get_closest_marker("ftgate") is not None
+    uses = "ftgate" in getattr(item, "fixturenames", ())
+    if not item.config.stash[settings_key].enabled:
+        if marked or uses:
             pytest.skip("judged with --ftgate only")
-        pytest.fail("@pytest.mark.ftgate on functions is not available yet", pytrace=False)
+        return (yield)
+    if not (marked or uses):
+        return (yield)
+    from pytest_ftgate.marked.hooks import begin, end
+
+    begin(item)
+    yield
+    end(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the verdict that ended a marked function, and not how it did."""
+    report = yield
+    if call.when == "call" and call.excinfo and item.config.stash[settings_key].enabled:
+        from pytest_ftgate.marked.hooks import explain
+
+        explain(item, call, report)
+    return report
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
@@ -97,7 +157,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     settings = session.config.stash[settings_key]
     if not (settings.enabled and settings.plan):
         return None
-    from pytest_ftgate.nodes import show_plan
+    from pytest_ftgate.selection import show_plan
 
     show_plan(session)
     return True

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from pytest_ftgate.ask.bill import Bill, summed
 from pytest_ftgate.gate.words import clock
 from pytest_ftgate.run.session import session_key
+from pytest_ftgate.run.trial import gates_of
 from pytest_ftgate.settings import Settings, judges_nothing
 
 if TYPE_CHECKING:
@@ -40,15 +40,18 @@ class Recorder:
         self.left: tuple[str, ...] = ()
         self._accepted: list[str] = []
         self._errors = 0
+        #: A test has used the fixture, which judges as that test says.
+        self._used = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the verdict from the phase that reached it."""
         own = dict(report.user_properties)
-        is_gate = any(
-            PurePath(report.nodeid.partition("::")[0]).match(g) for g in self._settings.files
-        )
-        if is_gate and report.failed and "ftgate" not in own:
+        # One that another plugin will run again has not come to its end.
+        if report.outcome not in ("passed", "failed", "skipped"):
+            return
+        if "ftgate_gate" in own and report.failed and "ftgate" not in own:
             self._errors += 1
+        self._used |= "ftgate_used" in own and report.when == "call"
         if report.when == "teardown":
             told = report.user_properties
             self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
@@ -57,10 +60,11 @@ class Recorder:
         if "ftgate_cells" in own and report.when == "call":
             verdict = json.loads(str(own["ftgate"]))
             cells = json.loads(str(own["ftgate_cells"]))
-            before = self._cells[verdict["suite"]].get(verdict["variant"], {})
+            name = str(own.get("ftgate_cells_of", verdict["variant"]))
+            before = self._cells[verdict["suite"]].get(name, {})
             # Gates of one variant may look at less than others; what rests on most is kept.
             if _replies(cells) >= _replies(before):
-                self._cells[verdict["suite"]][verdict["variant"]] = cells
+                self._cells[verdict["suite"]][name] = cells
 
     def note_asking(self, used: int, asked: int, seconds: float, bill: Mapping[str, Any]) -> None:
         """Add what one process used, asked, how many seconds that took, and what it cost."""
@@ -74,7 +78,7 @@ class Recorder:
     @property
     def judged(self) -> int:
         """How many gates reached a verdict."""
-        return len(self._verdicts)
+        return len(self._verdicts) + self._used
 
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
@@ -185,8 +189,7 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     """Stop the engine; tell the reporting process what was asked; write the records."""
     own = session.config.stash[session_key]
     if recorder is not None and not judges_nothing(session.config):
-        judged = (getattr(item, "judged", None) for item in session.items)
-        recorder.spared = own.spared(one for one in judged if one is not None)
+        recorder.spared = own.spared(gates_of(session.items))
     own.close()
     progress = own.progress
     came = progress.planned - progress.failed

@@ -119,7 +119,7 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
     return Verdict(
         suite=suite.name,
         line=gate.line,
-        gate=gate.kind,
+        gate=gate.name,
         variant=column.variant,
         outcome=outcome,
         headline=headline(gate, outcome, check, lost, cause) if check else NOTHING,

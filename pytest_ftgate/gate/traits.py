@@ -32,7 +32,7 @@ def traits(
 ) -> Iterator[str]:
     """Yield how the replies to all cases have changed, those without expectation included.
 
-    One gate of a suite tells it, the format gate where there is one.
+    One gate of a suite tells it, the format gate where there is one; a marked function never.
 
     Args:
         suite: for the other gates.
@@ -41,7 +41,8 @@ def traits(
         after: the variant.
         passed: whether the gate did.
     """
-    if before is None or gate.kind != ("format" if "format" in suite.gates else "accuracy"):
+    teller = "format" if "format" in suite.gates else "accuracy"
+    if before is None or gate.name != teller:
         return
     was, now = _texts(before), _texts(after)
     if min(len(was), len(now)) < _FEWEST:

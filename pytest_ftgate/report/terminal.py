@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from pytest_ftgate.gate.spent import headline as spent
@@ -28,14 +28,26 @@ _FLIPS = {0: 3, 1: 10}
 _LABELS = {0: 5, 1: 10}
 
 
-def section(verdict: Verdict, verbosity: int = 0) -> str:
-    """Return the section of one verdict that blocks."""
+def section(
+    verdict: Verdict,
+    verbosity: int = 0,
+    most: int | None = None,
+    told: Mapping[str, Sequence[str]] | None = None,
+) -> str:
+    """Return the section of one verdict that blocks.
+
+    Args:
+        verdict: the verdict.
+        verbosity: how often -v was given.
+        most: how many cases are shown; None for as many as *verbosity* says.
+        told: by case what a marked function made of its reply, in lines that begin with a bar.
+    """
     lines = [*_wrapped(visible(verdict.headline), 0), *_certainty(verdict)]
     lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += fault_lines(verdict, verbosity)
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
-    lines += _flips(verdict, verbosity)
+    lines += _flips(verdict, verbosity, most, told or {})
     lines += ["", *_next(verdict.next)] if verdict.next else []
     lines += ["", *_why(verdict)]
     return "\n".join(lines)
@@ -125,15 +137,21 @@ def _compared(verdict: Verdict) -> bool:
     return any(check.before is not None for check in verdict.checks)
 
 
-def _flips(verdict: Verdict, verbosity: int) -> list[str]:
+def _flips(
+    verdict: Verdict, verbosity: int, most: int | None, told: Mapping[str, Sequence[str]]
+) -> list[str]:
     lost = [flip for flip in verdict.flips if flip.lost]
-    if not lost:
+    if not lost or most == 0:
         return []
-    shown = lost[: _most(verdict.gate, lost, max(0, verbosity))]
-    head = "passed before, fails now" if _compared(verdict) else "wrong"
+    shown = lost[: most or _most(verdict.gate, lost, max(0, verbosity))]
+    against_side = verdict.check is not None and verdict.check.before is not None
+    compared = against_side if told else _compared(verdict)
+    head = "passed before, fails now" if compared else "wrong"
     more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
     lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
-    return [*lines, *chain.from_iterable(_flip(flip, verbosity) for flip in _varied(shown, lost))]
+    for flip in _varied(shown, lost):
+        lines += [*_flip(flip, verbosity, told=flip.case in told), *told.get(flip.case, ())]
+    return lines
 
 
 def _most(gate: str, lost: Sequence[Flip], verbosity: int) -> int:
@@ -158,7 +176,7 @@ def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
         yield from enumerate(group)
 
 
-def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
+def _flip(flip: Flip, verbosity: int, *, told: bool) -> Iterator[str]:
     asked = visible(flip.shown).replace("\n", " ")
     room = _WIDTH - 6 - len(flip.case) - 2
     yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
@@ -171,7 +189,7 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     yield from calls(flip.called, verbosity)
     if flip.why:
         yield from quoted("fault", flip.why, indent=6, lines=2)
-    if flip.wrong:
+    if flip.wrong and not told:
         yield from quoted("wrong", flip.wrong, indent=6, lines=4)
     yield from passage_lines(flip, verbosity)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
 from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.plan.maker import Maker
+from pytest_ftgate.plan.turns import turn
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
@@ -19,11 +22,31 @@ __all__ = ["Asks", "Judged"]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One gate of one variant of one suite: what an item stands for."""
+    """One gate of one variant of one suite: what an item stands for.
+
+    Attributes:
+        suite: whose cases are put to the variant.
+        look: what a marked function looks at; None for a gate of the suite itself.
+        rules: the suite that a marked function is for the statistics: its cases, marked by it.
+        planned: what is asked is known beforehand; a function that converses asks as it goes.
+    """
 
     suite: Suite
     gate: Gate
     variant: Variant
+    look: Look | None = None
+    rules: Suite | None = None
+    planned: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the gate is called in its suite."""
+        return self.gate.name if isinstance(self.gate, RateGate) else self.gate.kind
+
+    @property
+    def judged_by(self) -> Suite:
+        """The suite whose margins and cases the statistics see."""
+        return self.rules or self.suite
 
 
 class Asks:
@@ -36,10 +59,13 @@ class Asks:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._asks: dict[tuple[str, str, str], tuple[Ask, ...] | FtgateError] = {}
+        self._turns: dict[tuple[str, str], Callable[..., Ask]] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
         """Return the looks of a gate, the last of which takes in all that may be asked."""
         suite = judged.suite
+        if judged.look is not None:
+            return (judged.look,)
         sides = (judged.variant, suite.variants[suite.baseline])
         return looks(suite, judged.gate, vary=any(varies(one) for one in sides))
 
@@ -59,7 +85,7 @@ class Asks:
         if isinstance(gate, ForgettingGate):
             needed.append(self.skills(suite, base_of(variant), gate.cases))
             needed.append(self.skills(suite, variant, gate.cases))
-        else:
+        elif judged.planned:
             if gate.compares:
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
@@ -81,7 +107,7 @@ class Asks:
     def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
         asks = self._once(
-            (suite.name, variant.name, "task"),
+            (suite.name, variant.name, f"task {_most_repeats(suite)}"),
             lambda: task(suite, variant, self._environ, _most_repeats(suite)),
         )
         return tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat))
@@ -92,6 +118,13 @@ class Asks:
             (suite.name, variant.name, "skills"),
             lambda: skills(suite, variant, cases, self._environ),
         )
+
+    def turns(self, suite: Suite, variant: Variant) -> Callable[..., Ask]:
+        """Return what makes the turns of conversations with *variant*; see ``plan.turns``."""
+        key = (suite.name, variant.name)
+        if key not in self._turns:
+            self._turns[key] = partial(turn, Maker(suite, variant, self._environ))
+        return self._turns[key]
 
     def _steady(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.run.asks import Asks
-from pytest_ftgate.score.sheet import Column, score
+from pytest_ftgate.score.sheet import Column, Row, score
 from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite, Variant
 
-__all__ = ["Columns"]
+__all__ = ["Columns", "heard"]
 
 
 class Columns:
@@ -38,6 +40,18 @@ class Columns:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
         seen = (look.cases, look.repeats)
         return self.of(suite, variant, seen, self._asks.task(suite, variant, look))
+
+    def heard(self, suite: Suite, variant: Variant, look: Look) -> Column:
+        """Return the replies of *variant* to what *look* takes in, marked by nobody yet."""
+        key = (suite.name, variant.name, ("heard", look.cases, look.repeats))
+        if key not in self._columns:
+            asks = self._asks.task(suite, variant, look)
+            self._columns[key] = heard(variant.name, asks, self._waited(asks))
+        return self._columns[key]
+
+    def note(self, suite: Suite, what: object, column: Column) -> None:
+        """Take note of a column that was made elsewhere, so that its replies are on the bill."""
+        self._columns[suite.name, column.variant, what] = column
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -69,3 +83,22 @@ class Columns:
             found = self._waited(asks)
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
+
+
+def heard(variant: str, asks: Iterable[Ask], answers: Mapping[str, Answer]) -> Column:
+    """Return what came back, case by case, marked by nobody yet."""
+    by_case: dict[str, list[Ask]] = defaultdict(list)
+    for ask in asks:
+        by_case[ask.case.id].append(ask)
+    return Column(variant, {key: _row(own, answers) for key, own in by_case.items()})
+
+
+def _row(asks: list[Ask], answers: Mapping[str, Answer]) -> Row:
+    came = [answers[ask.call.fingerprint] for ask in asks]
+    return Row(
+        case=asks[0].case,
+        replies=tuple(one for one in came if isinstance(one, Reply)),
+        scores=(),
+        calls=tuple(ask.call.fingerprint for ask in asks),
+        missing=tuple(str(one) for one in came if not isinstance(one, Reply)),
+    )

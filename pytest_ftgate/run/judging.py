@@ -23,7 +23,7 @@ from pytest_ftgate.suite.model import Suite, Variant
 if TYPE_CHECKING:
     from pytest_ftgate.gate.rates import Sides
 
-__all__ = ["is_clear", "judge", "measured", "sides_of"]
+__all__ = ["is_clear", "judge", "measured", "settled", "sides_of"]
 
 
 def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
@@ -45,7 +45,11 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
 
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
-    verdict = _judged(session, judged, look)
+    return settled(session, _judged(session, judged, look))
+
+
+def settled(session: Session, verdict: Verdict) -> Verdict:
+    """Return *verdict* with what it means that replies are missing."""
     if not verdict.check or not verdict.check.missing:
         return verdict
     if session.stopped and not any(session.stopped in note for note in verdict.notes):

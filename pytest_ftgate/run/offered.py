@@ -19,20 +19,21 @@ __all__ = ["offered"]
 _givers_key = pytest.StashKey[dict[str, str]]()
 
 
-def offered(suite: pytest.File) -> Mapping[str, Open]:
-    """Return what plugins, and the ``conftest.py`` files above *suite*, offer it.
+def offered(session: pytest.Session, path: Path) -> Mapping[str, Open]:
+    """Return what plugins, and the ``conftest.py`` files above *path*, offer the suite there.
 
     The session is told as well: one engine asks for all suites of a run.
 
     Raises:
         SuiteFaults: a name is taken, or what is offered is no provider.
     """
-    givers = suite.config.stash.setdefault(_givers_key, {})
+    config = session.config
+    givers = config.stash.setdefault(_givers_key, {})
     faults: list[Fault] = []
     found: dict[str, Open] = {}
     # One by one, since a joint call does not tell which plugin a result is of.
-    for one in suite.ihook.pytest_ftgate_providers.get_hookimpls():
-        giver = _shown(one.plugin_name, suite.config.rootpath)
+    for one in session.gethookproxy(path).pytest_ftgate_providers.get_hookimpls():
+        giver = _shown(one.plugin_name, config.rootpath)
         offers: Any = one.function()
         wrong = [] if offers is None else list(_wrong(offers, giver, givers))
         faults += [Fault(giver, 0, message) for message in wrong]
@@ -40,8 +41,8 @@ def offered(suite: pytest.File) -> Mapping[str, Open]:
             found |= offers
             givers |= dict.fromkeys(offers, giver)
     if faults:
-        raise SuiteFaults(_shown(str(suite.path), suite.config.rootpath), faults)
-    suite.config.stash[session_key].others.update(found)
+        raise SuiteFaults(_shown(str(path), config.rootpath), faults)
+    config.stash[session_key].others.update(found)
     return found
 
 

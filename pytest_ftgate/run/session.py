@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -37,9 +37,24 @@ if TYPE_CHECKING:
     from pytest_ftgate.gate.latency import Times
     from pytest_ftgate.record import Record
 
-__all__ = ["Session", "session_key", "whole"]
+__all__ = ["Proven", "Session", "session_key", "whole"]
 
 _Key = tuple[str, str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """What the replies of a variant say of it.
+
+    Attributes:
+        facts: what a record should know of it.
+        notes: what could not be proven.
+        invalid: why it is not what it claims to be, or "".
+    """
+
+    facts: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    invalid: str = ""
 
 
 class Session:
@@ -74,6 +89,10 @@ class Session:
         self.beside: dict[str, Entry] = {}
         #: What the user should read of the ledger, a sentence each.
         self.told: list[str] = []
+        #: What is proven of variants, by what was asked for it.
+        self.proven: dict[object, Proven] = {}
+        #: Which calls of a baseline were asked anew, by whose sake and how far.
+        self.anew: dict[object, tuple[tuple[Ask, ...], tuple[Ask, ...]]] = {}
         self._begun: set[_Key] = set()
         self._handed_in: set[str] = set()
 
@@ -211,6 +230,10 @@ class Session:
             enough([found[ask.call.fingerprint] for ask in asks])
         return found
 
+    def waited(self, asks: Sequence[Ask]) -> dict[str, Answer]:
+        """Return what became of *asks*, however many of them brought no reply."""
+        return self._waited(asks)
+
     def _waited(
         self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None = None
     ) -> dict[str, Answer]:
@@ -246,7 +269,7 @@ class Session:
 
 
 def _key(judged: Judged) -> _Key:
-    return (judged.suite.name, judged.variant.name, judged.gate.kind)
+    return (judged.judged_by.name, judged.variant.name, judged.name)
 
 
 def whole(suite: Suite) -> Look:

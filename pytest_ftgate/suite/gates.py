@@ -20,10 +20,10 @@ from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
 
-__all__ = ["resolve_gates"]
+__all__ = ["DEFAULT_DROP", "resolve_gates"]
 
 #: The drop that a gate allows where it names neither a floor nor a drop.
-_DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
+DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
 #: What a limit on what replies take looks like.
 _LIMITS = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
@@ -78,7 +78,7 @@ def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGat
         kind=kind,
         line=document.line(("gates", kind)),
         min=declared.min,
-        max_drop=_DEFAULT_DROP[kind] if neither else declared.max_drop,
+        max_drop=DEFAULT_DROP[kind] if neither else declared.max_drop,
         metric=declared.metric if isinstance(declared, DeclaredAccuracy) else "accuracy",
         evidence=declared.evidence,
         slices=tuple(dict.fromkeys(declared.slices)),

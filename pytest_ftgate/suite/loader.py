@@ -28,7 +28,7 @@ from pytest_ftgate.suite.tools import check_called, check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
-__all__ = ["load"]
+__all__ = ["load", "resolved"]
 
 
 def load(path: Path, root: Path, others: Collection[str] | None = ()) -> Suite:
@@ -47,6 +47,20 @@ def load(path: Path, root: Path, others: Collection[str] | None = ()) -> Suite:
     text = source.text(source.path, 0, "suite")
     document = read_yaml(text or "", source.name(source.path))
     source.faults.extend(document.faults if text is not None else ())
+    return resolved(source, document, others)
+
+
+def resolved(source: Source, document: Document, others: Collection[str] | None = ()) -> Suite:
+    """Return the suite that *document* declares.
+
+    Args:
+        source: where it stands, with the faults that reading it has met.
+        document: the keys and values of a suite file, wherever they were written.
+        others: as of *load*.
+
+    Raises:
+        SuiteFaults: it cannot be used, or *source* had faults before.
+    """
     declared = _declared(source, document)
     suite = _resolved(source, document, declared, others) if declared else None
     if source.faults or suite is None:

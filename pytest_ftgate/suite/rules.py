@@ -23,9 +23,10 @@ class Rule:
     """One way to read a reply.
 
     Attributes:
-        kind: a kind of score, ``mean`` for several of them, or a kind of format.
+        kind: a kind of score, ``mean`` for several of them, or a kind of format; ``marked`` where a
+            marked test function marks.
         value: what the kind needs: labels, a schema, a pattern, tests, ``module:function``; of a
-            mean the scores, each with its weight.
+            mean the scores, each with its weight; of a marked function a digest of its code.
         options: the settings of a scorer.
     """
 
@@ -41,7 +42,8 @@ class Rule:
     @property
     def unaided(self) -> bool:
         """Whether it marks a reply even where a case expects nothing: by a function, by tests."""
-        return any(one.kind == "python" or "tests" in one.options for one in self.parts)
+        own = ("python", "marked")
+        return any(one.kind in own or "tests" in one.options for one in self.parts)
 
 
 def later(what: str) -> PydanticCustomError:
