@@ -124,14 +124,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Once the fixtures of a marked function stand, ask and mark; never let one pass unjudged."""
-    marked = item.get_closest_marker("ftgate") is not None
-    uses = "ftgate" in getattr(item, "fixturenames", ())
+    takes = {"reply", "ask"} & {*getattr(item, "fixturenames", ())}
+    # A class or a module may be marked though not every test of it marks replies.
+    itself = any(mark.name == "ftgate" for mark in item.own_markers)
+    marked = itself or (takes and item.get_closest_marker("ftgate") is not None)
+    if not marked and "ftgate" not in getattr(item, "fixturenames", ()):
+        return (yield)
     if not item.config.stash[settings_key].enabled:
-        if marked or uses:
-            pytest.skip("judged with --ftgate only")
-        return (yield)
-    if not (marked or uses):
-        return (yield)
+        pytest.skip("judged with --ftgate only")
     from pytest_ftgate.marked.hooks import begin, end
 
     begin(item)

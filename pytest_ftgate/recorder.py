@@ -56,7 +56,12 @@ class Recorder:
             told = report.user_properties
             self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
         if "ftgate" in own and (report.when == "call" or report.failed):
-            self._verdicts.append(str(own["ftgate"]))
+            passed = json.loads(str(own["ftgate"]))["outcome"] == "passed"
+            if passed and report.failed:
+                # Something else went wrong with its test, such as a warning that is an error.
+                self._errors += 1
+            else:
+                self._verdicts.append(str(own["ftgate"]))
         if "ftgate_cells" in own and report.when == "call":
             verdict = json.loads(str(own["ftgate"]))
             cells = json.loads(str(own["ftgate_cells"]))

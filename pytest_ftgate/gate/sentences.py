@@ -58,7 +58,7 @@ def _spoken(gate: RateGate) -> str:
     if gate.called:
         # test_never_promises and TestTone::test_never_promises[formal] are sentences already.
         name = gate.called.rpartition("::")[2].removeprefix("test_")
-        return name.replace("[", " (").replace("]", ")").replace("_", " ")
+        return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
     what = "replies in the right format" if gate.kind == "format" else gate.metric
     return what.replace("macro_f1", "macro-F1")
 
