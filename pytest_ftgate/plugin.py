@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from pytest_ftgate.fixture import Ftgate
     from pytest_ftgate.nodes import SuiteFile
     from pytest_ftgate.recorder import Recorder
 
@@ -79,6 +80,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 
     collected: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
     return collected
+
+
+@pytest.fixture(scope="session")
+def ftgate(request: pytest.FixtureRequest) -> Ftgate:
+    """Suites to ask, score and judge in a test of one's own; such a test needs --ftgate."""
+    from pytest_ftgate.fixture import Ftgate
+
+    return Ftgate(request.session)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -14,7 +14,7 @@ from pytest_ftgate.suite.model import Case, Turn
 __all__ = ["Pending", "Talk", "Unanswered"]
 
 #: Makes the call of a turn: of a case, its opening, what was said since, and the repeat.
-Turns = Callable[[Case, str | None, Sequence[Turn], int], Ask]
+_Turns = Callable[[Case, str | None, Sequence[Turn], int], Ask]
 
 
 # No Exceptions, so that a test's own except clauses do not stop them on their way out.
@@ -43,7 +43,7 @@ class Talk:
     """
 
     case: Case
-    turns: Turns
+    turns: _Turns
     known: Mapping[str, Answer]
     begun: Reply | None = None
     repeat: int = 0

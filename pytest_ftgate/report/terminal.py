@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 
 from pytest_ftgate.gate.spent import headline as spent
-from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
+from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.beside import beside, modest
-from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
-from pytest_ftgate.report.passages import passage_lines
-from pytest_ftgate.report.quote import quoted, visible
+from pytest_ftgate.report.flips import flip_lines
+from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
 from pytest_ftgate.score.label import LabelRate
 
 __all__ = ["facts_of", "section", "summary"]
 
 _WIDTH = 80
-#: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
-_FLIPS = {0: 3, 1: 10}
-#: The same for labels.
+#: How many labels a section shows by verbosity; -vv shows all that the verdict carries.
 _LABELS = {0: 5, 1: 10}
 
 
@@ -47,7 +44,7 @@ def section(
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += fault_lines(verdict, verbosity)
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
-    lines += _flips(verdict, verbosity, most, told or {})
+    lines += flip_lines(verdict, verbosity, most, told or {})
     lines += ["", *_next(verdict.next)] if verdict.next else []
     lines += ["", *_why(verdict)]
     return "\n".join(lines)
@@ -131,67 +128,6 @@ def _against(check: Check) -> str:
     if check.before is None:
         return f"against the floor of {percent(check.limit)}: {percent(check.after)}"
     return f"against {check.against}: {percent(check.before)} → {percent(check.after)}"
-
-
-def _compared(verdict: Verdict) -> bool:
-    return any(check.before is not None for check in verdict.checks)
-
-
-def _flips(
-    verdict: Verdict, verbosity: int, most: int | None, told: Mapping[str, Sequence[str]]
-) -> list[str]:
-    lost = [flip for flip in verdict.flips if flip.lost]
-    if not lost or most == 0:
-        return []
-    shown = lost[: most or _most(verdict.gate, lost, max(0, verbosity))]
-    against_side = verdict.check is not None and verdict.check.before is not None
-    compared = against_side if told else _compared(verdict)
-    head = "passed before, fails now" if compared else "wrong"
-    more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
-    lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
-    for flip in _varied(shown, lost):
-        lines += [*_flip(flip, verbosity, told=flip.case in told), *told.get(flip.case, ())]
-    return lines
-
-
-def _most(gate: str, lost: Sequence[Flip], verbosity: int) -> int:
-    """Return how many flips are shown; of a broken form one of each kind, with -v three."""
-    most = _FLIPS.get(verbosity, len(lost))
-    if gate != "format" or verbosity not in _FLIPS:
-        return most
-    return min(most, len({flip.fault for flip in lost}) * (1 + 2 * verbosity))
-
-
-def _varied(shown: Sequence[Flip], lost: Sequence[Flip]) -> list[Flip]:
-    """Choose flips from as many skills as can be, so that three examples show three things."""
-    by_skill: dict[str, list[Flip]] = defaultdict(list)
-    for flip in lost:
-        by_skill[flip.skill].append(flip)
-    ranked = [flip for _, flip in sorted(_rounds(by_skill.values()), key=lambda one: one[0])]
-    return ranked[: len(shown)]
-
-
-def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
-    for group in groups:
-        yield from enumerate(group)
-
-
-def _flip(flip: Flip, verbosity: int, *, told: bool) -> Iterator[str]:
-    asked = visible(flip.shown).replace("\n", " ")
-    room = _WIDTH - 6 - len(flip.case) - 2
-    yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
-    if flip.expected:
-        yield from quoted("expected", flip.expected, indent=6, lines=2)
-    if flip.before or flip.called_before:
-        yield from quoted("before", flip.before, indent=6, lines=3)
-    yield from calls(flip.called_before, verbosity)
-    yield from quoted("now", flip.now, indent=6, lines=3)
-    yield from calls(flip.called, verbosity)
-    if flip.why:
-        yield from quoted("fault", flip.why, indent=6, lines=2)
-    if flip.wrong and not told:
-        yield from quoted("wrong", flip.wrong, indent=6, lines=4)
-    yield from passage_lines(flip, verbosity)
 
 
 def _next(steps: Sequence[str]) -> Iterator[str]:
