@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_ftgate.ask.answers import Answer
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.marked.attempt import Attempt
 from pytest_ftgate.marked.talk import Talk
@@ -71,7 +70,6 @@ class Bench:
         self._trial, self._talks = trial, talks
         self._sides: dict[str, _Side] = {}
         self._columns: dict[str, Column] = {}
-        self._known: dict[str, Answer] = {}
         self._asked: dict[str, Ask] = {}
         #: The function has been run on everything.
         self.finished = False
@@ -121,7 +119,7 @@ class Bench:
     def _talk(self, variant: Variant, case: Case, repeat: int, row: Row | None = None) -> Talk:
         turns = self._trial.session.asks.turns(self._trial.judged.suite, variant)
         begun = row.replies[repeat] if row else None
-        return Talk(case, turns, self._known, begun, repeat)
+        return Talk(case, turns, self._trial.session.engine.answers, begun, repeat)
 
     # Running --------------------------------------------------------------------------------
 
@@ -148,7 +146,7 @@ class Bench:
 
     def _bring(self, asks: Sequence[Ask]) -> None:
         self._asked |= {ask.call.fingerprint: ask for ask in asks}
-        self._known |= self._trial.waited([tuple(self._asked.values())])
+        self._trial.waited([tuple(self._asked.values())])
 
     def _finish(self) -> None:
         judged = self._trial.judged
@@ -157,9 +155,9 @@ class Bench:
         if not self.mine.rows:
             first = next((one.left_out for one in self.own if one.left_out), "")
             raise ScorerError(f"the function left out all {len(self.own)} cases: {first}")
-        if self._talks:
-            for name, column in self._columns.items():
-                self._trial.session.columns.note(judged.suite, (judged.name, name), column)
+        for side in self._sides.values() if self._talks else ():
+            asks = [ask for one in side.attempts if one.ask for ask in one.ask.asks]
+            self._trial.session.columns.asked.append((side.variant, asks))
         own = judged.variant.name == judged.suite.baseline
         theirs = self.mine if own else self._columns.get("theirs")
         if theirs is not None:
@@ -168,7 +166,7 @@ class Bench:
 
     def clear(self) -> None:
         """Let go of what only a failure shows: a run has many functions, of many cases each."""
-        self._sides, self._columns, self._known, self._asked = {}, {}, {}, {}
+        self._sides, self._columns, self._asked = {}, {}, {}
 
     @property
     def _gate(self) -> tuple[str, str]:
@@ -183,7 +181,7 @@ class Bench:
     def proven(self) -> str:
         """Return why the variant is not what it claims to be, by what the function asked it."""
         mine = tuple(ask for one in self.own if one.ask for ask in one.ask.asks)
-        return self._trial.proven(self._known, mine) if mine else ""
+        return self._trial.proven(self._trial.session.engine.answers, mine) if mine else ""
 
     @property
     def own(self) -> list[Attempt]:

@@ -31,10 +31,8 @@ class Columns:
     def __init__(self, asks: Asks, waited: Callable[[Sequence[Ask]], Mapping[str, Answer]]) -> None:
         self._asks, self._waited = asks, waited
         self._columns: dict[tuple[str, str, object], Column] = {}
-
-    def all(self) -> tuple[Column, ...]:
-        """Return all that was scored so far."""
-        return tuple(self._columns.values())
+        #: Each variant that was scored, with what it was asked.
+        self.asked: list[tuple[str, Sequence[Ask]]] = []
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
@@ -46,12 +44,10 @@ class Columns:
         key = (suite.name, variant.name, ("heard", look.cases, look.repeats))
         if key not in self._columns:
             asks = self._asks.task(suite, variant, look)
-            self._columns[key] = heard(variant.name, asks, self._waited(asks))
+            found = self._waited(asks)
+            self.asked.append((variant.name, asks))
+            self._columns[key] = heard(variant.name, asks, found)
         return self._columns[key]
-
-    def note(self, suite: Suite, what: object, column: Column) -> None:
-        """Take note of a column that was made elsewhere, so that its replies are on the bill."""
-        self._columns[suite.name, column.variant, what] = column
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -81,6 +77,7 @@ class Columns:
         key = (suite.name, variant.name, what)
         if key not in self._columns:
             found = self._waited(asks)
+            self.asked.append((variant.name, asks))
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]
 

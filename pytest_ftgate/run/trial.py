@@ -15,7 +15,7 @@ from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.progress import ticking
-from pytest_ftgate.run.session import Proven, Session, session_key
+from pytest_ftgate.run.session import Session, session_key
 from pytest_ftgate.settings import settings_key
 
 __all__ = ["Stopped", "Trial", "gates_of", "judged_of", "trial_of"]
@@ -44,7 +44,8 @@ class Trial:
         self.item, self.judged, self.late = item, judged, late
         #: How far it has asked.
         self.look = Look()
-        self._proven = Proven()
+        self._notes: tuple[str, ...] = ()
+        self._facts: dict[str, str] = {}
         item.stash[_trial_key] = self
 
     @property
@@ -76,23 +77,9 @@ class Trial:
         Raises:
             FtgateError: it cannot be asked, or too little of it was answered.
         """
-        known = self.session.proven
-        key = self._proof(look)
-        if key not in known:
-            found = self.waited(self.session.asks.of(self.judged, look))
-            if look.number > 1:
-                self.look = look
-                return ""
-            known[key] = self._proofs(found, ())
+        found = self.waited(self.session.asks.of(self.judged, look))
         self.look = look
-        return self._told(known[key])
-
-    def _proof(self, look: Look) -> object:
-        """Return what gates share that ask the same: hundreds of functions may look at a suite."""
-        judged = self.judged
-        mine = (judged.suite.name, judged.suite.repeats, judged.variant.name, look)
-        shared = (judged.gate.compares, judged.planned) if judged.rules else judged.gate.kind
-        return (*mine, shared)
+        return self.proven(found) if look.number == 1 else ""
 
     def waited(self, groups: list[tuple[Ask, ...]]) -> Mapping[str, Answer]:
         """Wait for the asks of *groups*, and show how far that has come."""
@@ -106,24 +93,16 @@ class Trial:
             found: what became of its calls.
             asked: those of its calls that no plan foresaw.
         """
-        return self._told(self._proofs(found, asked))
-
-    def _proofs(self, found: Mapping[str, Answer], asked: tuple[Ask, ...]) -> Proven:
         from pytest_ftgate.run.proofs import known, proofs
 
         proven = proofs(self.session, self.judged, found, asked)
-        return Proven(
-            facts=known(self.session, self.judged, found, asked),
-            notes=tuple(p.sentence for p in proven if p.outcome is Outcome.INCONCLUSIVE),
-            invalid=next((p.sentence for p in proven if p.outcome is Outcome.INVALID), ""),
-        )
-
-    def _told(self, proven: Proven) -> str:
-        self._proven = proven
-        if not proven.invalid:
-            return ""
-        self._keep(self._invalid(proven.invalid))
-        return f"not what it claims: {proven.invalid}"
+        self._facts = known(self.session, self.judged, found, asked)
+        self._notes = tuple(p.sentence for p in proven if p.outcome is Outcome.INCONCLUSIVE)
+        for proof in proven:
+            if proof.outcome is Outcome.INVALID:
+                self._keep(self._invalid(proof.sentence))
+                return f"not what it claims: {proof.sentence}"
+        return ""
 
     def _invalid(self, sentence: str) -> Verdict:
         judged = self.judged
@@ -135,7 +114,7 @@ class Trial:
             outcome=Outcome.INVALID,
             headline=sentence,
             node=self.item.nodeid if judged.rules else "",
-            facts=self._proven.facts,
+            facts=self._facts,
         )
 
     def fail(self, trouble: str) -> None:
@@ -144,8 +123,7 @@ class Trial:
 
     def conclude(self, verdict: Verdict) -> None:
         """Keep the verdict, and stop the item where it blocks."""
-        told = (*verdict.notes, *self._proven.notes)
-        verdict = replace(verdict, notes=told, facts=self._proven.facts)
+        verdict = replace(verdict, notes=(*verdict.notes, *self._notes), facts=self._facts)
         self._keep(verdict)
         lenient = self.item.config.stash[settings_key].inconclusive == "warn"
         open_ = verdict.outcome is Outcome.INCONCLUSIVE
