@@ -47,6 +47,9 @@ class Trial:
         self._notes: tuple[str, ...] = ()
         self._facts: dict[str, str] = {}
         item.stash[_trial_key] = self
+        if item.config.pluginmanager.has_plugin("rerunfailures"):
+            # A second run would find the same replies, and a verdict is never rolled again.
+            item.add_marker(pytest.mark.flaky(reruns=0), append=False)
 
     @property
     def session(self) -> Session:
