@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
     from pytest_ftgate.fixture import Ftgate
     from pytest_ftgate.nodes import SuiteFile
+    from pytest_ftgate.observers import Observers
     from pytest_ftgate.recorder import Recorder
 
 recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
+observers_key: pytest.StashKey[Observers] = pytest.StashKey()
 
 _MARK = (
     "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
@@ -49,17 +52,24 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
+    from pytest_ftgate.observers import Observers
     from pytest_ftgate.recorder import Recorder
+    from pytest_ftgate.run.ordered import ordered
     from pytest_ftgate.run.session import Session, session_key
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:
         # Each worker may spend its part, for none knows what the others have spent.
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
-    config.stash[session_key] = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
+    session = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
+    session.order = partial(ordered, config)
+    config.stash[session_key] = session
     if worker is None:
         config.stash[recorder_key] = Recorder(settings)
-        config.pluginmanager.register(config.stash[recorder_key], "ftgate-recorder")
+        recorder = config.stash[recorder_key]
+        config.stash[observers_key] = Observers(config, recorder.note_told)
+        config.pluginmanager.register(recorder, "ftgate-recorder")
+        config.pluginmanager.register(config.stash[observers_key], "ftgate-observers")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -188,7 +198,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     from pytest_ftgate.recorder import finish
 
-    finish(session, config.stash.get(recorder_key, None))
+    observers = config.stash.get(observers_key, None)
+    tell = observers.tell_run if observers else None
+    finish(session, config.stash.get(recorder_key, None), tell)
 
 
 @pytest.hookimpl(optionalhook=True)

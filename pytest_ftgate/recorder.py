@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,12 @@ class Recorder:
     def note_told(self, sentences: Iterable[str]) -> None:
         """Add what one process has to say of the ledger."""
         self._told += sentences
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return the verdicts of the run, those of gates first."""
+        from pytest_ftgate.record import verdict_from_json
+
+        return tuple(verdict_from_json(text) for text in (*self._verdicts, *self._measured))
 
     @property
     def judged(self) -> int:
@@ -190,8 +196,16 @@ def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bo
     return None
 
 
-def finish(session: pytest.Session, recorder: Recorder | None) -> None:
-    """Stop the engine; tell the reporting process what was asked; write the records."""
+def finish(
+    session: pytest.Session, recorder: Recorder | None, tell: Callable[[Any], None] | None = None
+) -> None:
+    """Stop the engine; tell the reporting process what was asked; write the records.
+
+    Args:
+        session: of the run.
+        recorder: of the process that reports; None in others.
+        tell: takes what the run came to, for other plugins.
+    """
     own = session.config.stash[session_key]
     if recorder is not None and not judges_nothing(session.config):
         recorder.spared = own.spared(gates_of(session.items))
@@ -207,6 +221,8 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     recorder.note_asking(*told)
     recorder.note_told(own.told)
     recorder.write()
+    if tell is not None and not judges_nothing(session.config):
+        tell(recorder.verdicts())
     if (
         not recorder.judged
         and not judges_nothing(session.config)

@@ -21,8 +21,8 @@ STAGES = (
 )
 #: The pytest layer lines the stages up, and follows the same rule.
 LAYER = (
-    *("hookspecs", "settings", "run", "recorder", "marked", "nodes", "selection", "fixture"),
-    *("plugin", "verbs", "cli"),
+    *("hookspecs", "settings", "run", "recorder", "observers", "marked", "nodes", "selection"),
+    *("fixture", "plugin", "verbs", "cli"),
 )
 ORDER = (*STAGES, *LAYER)
 

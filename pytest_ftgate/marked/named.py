@@ -63,8 +63,8 @@ def _in_place(place: Place, mark: Mark) -> Suite | None:
     }
     value |= {"prompt": _relative(place, mark.prompt)} if mark.prompt is not None else {}
     document = Document(place.source.name(place.source.path), value, place.lines, {})
-    others = offered(place.session, place.source.path)
-    suite = resolved(place.source, document, others)
+    source = replace(place.source, offers=offered(place.session, place.source.path))
+    suite = resolved(source, document)
     # Told from those of other functions of the module, whose cases and variants are others.
     return prepared(place.session.config, replace(suite, name=f"{suite.name}::{place.name}"))
 

@@ -65,6 +65,8 @@ class Session:
         #: Grows while suites are collected, each of which may be offered its own.
         self.others = dict(others or {})
         self._engine: Engine | None = None
+        #: Puts the calls of a plan into the order in which they are asked.
+        self.order: Callable[[Iterable[Call]], Iterable[Call]] = lambda calls: calls
         #: Nothing can be asked any more.
         self.closed = False
         self._till = Till(settings, self._flying)
@@ -183,7 +185,7 @@ class Session:
         """
         gates = list(gates)
         with uncollected():
-            self.engine.submit(ask.call for ask in self._planned(gates))
+            self.engine.submit(self.order(ask.call for ask in self._planned(gates)))
             if self.progress.to_ask:
                 import_judges(gates)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.errors import SuiteFaults, did_you_mean
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declared import (
     DeclaredAccuracy,
@@ -146,11 +146,15 @@ def _forgetting_gate(
     if not wanted:
         source.say(at, "skills: the list is empty; write skills: general")
         return None
+    more = source.offers.skills
     try:
-        cases = skill_cases(wanted)
+        cases = skill_cases(wanted, tuple(more.items()))
     except KeyError as error:
-        known = (*skills.SETS, *skills.known())
+        known = (*skills.SETS, *skills.known(more))
         near = did_you_mean(error.args[0], known) or f"; known: {', '.join(known)}"
         source.say(at, f'no skill "{error.args[0]}"{near}')
+        return None
+    except SuiteFaults as error:
+        source.faults.extend(error.faults)
         return None
     return ForgettingGate(line=line, cases=cases, max_drop=declared.max_drop)
