@@ -45,7 +45,8 @@ def _of_file(place: Place, mark: Mark) -> Suite | None:
         folder = place.source.name(place.folder)
         looked = "" if folder == "." else f"{folder}/ and in "
         place.say(SUITE, f"{written} does not exist (looked in {looked}{place.source.root})")
-    return None if place.source.faults else suite_at(place.session, path.resolve())
+        return None
+    return suite_at(place.session, path.resolve())
 
 
 def _in_place(place: Place, mark: Mark) -> Suite | None:
@@ -53,7 +54,7 @@ def _in_place(place: Place, mark: Mark) -> Suite | None:
         if getattr(mark, key) is None:
             told = f"the mark names no suite file, so it needs {key}, such as {key}={example}"
             place.say(key, told)
-    if place.source.faults:
+    if mark.cases is None or mark.variants is None:
         return None
     value = {
         "cases": _rows(place, mark.cases),

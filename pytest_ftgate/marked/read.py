@@ -41,14 +41,18 @@ def read_marks(definition: pytest.Function, *, planned: bool) -> Marked:
         name=definition.nodeid.partition("::")[2],
         lines=lines_of(function),
     )
-    mark = _read(place, definition)
-    suite = named_suite(place, mark) if mark and not place.source.faults else None
-    if mark is None or suite is None or place.source.faults:
+    given = _given(place, definition)
+    mark = _read(place, given)
+    # Where the suite itself is no path, what it would say of the other arguments is not known.
+    known = SUITE not in given or mark.suite is not None
+    suite = named_suite(place, mark) if known else None
+    if suite is None:
         raise SuiteFaults(place.source.name(path), place.source.faults)
     return marked(place, mark, suite, planned=planned)
 
 
-def _read(place: Place, definition: pytest.Function) -> Mark | None:
+def _given(place: Place, definition: pytest.Function) -> dict[str, Any]:
+    """Return the arguments of all marks, those nearer to the function in place of others."""
     given: dict[str, Any] = {}
     for mark in reversed([*definition.iter_markers("ftgate")]):
         if len(mark.args) > 1:
@@ -56,13 +60,18 @@ def _read(place: Place, definition: pytest.Function) -> Mark | None:
             place.say(SUITE, told)
         given |= [(SUITE, one) for one in mark.args[:1]]
         given |= mark.kwargs
+    return given
+
+
+def _read(place: Place, given: dict[str, Any]) -> Mark:
+    """Return the arguments; what is wrong is said and left out, and the rest is read on."""
     try:
         return Mark.model_validate(given)
     except ValidationError as error:
         known = tuple(key for key in keys_of(Mark) if key != SUITE)
-        for one in {str(one["loc"][0]): one for one in reversed(error.errors())}.values():
-            key = str(one["loc"][0])
+        wrong = {str(one["loc"][0]): one for one in reversed(error.errors())}
+        for key, one in wrong.items():
             told = sentence({**one, "loc": one["loc"][:1]}, known, None)
             told = told.replace("unknown key", "unknown argument")
             place.say(key, _NO_FILE.format(one["input"]) if key == SUITE else told)
-        return None
+        return Mark.model_validate({key: one for key, one in given.items() if key not in wrong})

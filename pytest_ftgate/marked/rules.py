@@ -110,7 +110,7 @@ def _tagged(place: Place, mark: Mark, suite: Suite) -> tuple[Case, ...]:
 
 
 def _chosen(place: Place, mark: Mark, suite: Suite) -> dict[str, Variant]:
-    if mark.suite is None or mark.variants is None:
+    if mark.suite is None or not isinstance(mark.variants, str | list | tuple):
         return {name: one for name, one in suite.variants.items() if one.gated}
     named = [mark.variants] if isinstance(mark.variants, str) else [*mark.variants]
     for name in named:
