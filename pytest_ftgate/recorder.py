@@ -28,7 +28,7 @@ class Recorder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._verdicts: list[str] = []
+        self._verdicts: dict[str, str] = {}
         self._measured: list[str] = []
         self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
         self._asking: list[tuple[int, int, float]] = []
@@ -39,7 +39,7 @@ class Recorder:
         #: What goes on though the run has ended.
         self.left: tuple[str, ...] = ()
         self._accepted: list[str] = []
-        self._errors = 0
+        self._errors: set[str] = set()
         #: A test has used the fixture, which judges as that test says.
         self._used = False
 
@@ -49,19 +49,12 @@ class Recorder:
         # One that another plugin will run again has not come to its end.
         if report.outcome not in ("passed", "failed", "skipped"):
             return
-        if "ftgate_gate" in own and report.failed and "ftgate" not in own:
-            self._errors += 1
         self._used |= "ftgate_used" in own and report.when == "call"
         if report.when == "teardown":
             told = report.user_properties
             self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
-        if "ftgate" in own and (report.when == "call" or report.failed):
-            passed = json.loads(str(own["ftgate"]))["outcome"] == "passed"
-            if passed and report.failed:
-                # Something else went wrong with its test, such as a warning that is an error.
-                self._errors += 1
-            else:
-                self._verdicts.append(str(own["ftgate"]))
+        if "ftgate_gate" in own:
+            self._note(report, own.get("ftgate"))
         if "ftgate_cells" in own and report.when == "call":
             verdict = json.loads(str(own["ftgate"]))
             cells = json.loads(str(own["ftgate_cells"]))
@@ -70,6 +63,19 @@ class Recorder:
             # Gates of one variant may look at less than others; what rests on most is kept.
             if _replies(cells) >= _replies(before):
                 self._cells[verdict["suite"]][name] = cells
+
+    def _note(self, report: pytest.TestReport, told: object) -> None:
+        """Take note of what became of a gate, *told* being its verdict, if it has one by now."""
+        passed = told is not None and json.loads(str(told))["outcome"] == "passed"
+        # With a verdict that passed something else went wrong, such as a warning that is an error.
+        if report.failed and (told is None or passed or report.when == "teardown"):
+            self._verdicts.pop(report.nodeid, None)
+            self._errors.add(report.nodeid)
+        elif told is not None and hasattr(report, "wasxfail"):
+            self._used = True
+            self._told.append(f"{report.nodeid} did not pass, as its xfail mark expects")
+        elif told is not None and (report.when == "call" or report.failed):
+            self._verdicts[report.nodeid] = str(told)
 
     def note_asking(self, used: int, asked: int, seconds: float, bill: Mapping[str, Any]) -> None:
         """Add what one process used, asked, how many seconds that took, and what it cost."""
@@ -84,7 +90,9 @@ class Recorder:
         """Return the verdicts of the run, those of gates first."""
         from pytest_ftgate.record import verdict_from_json
 
-        return tuple(verdict_from_json(text) for text in (*self._verdicts, *self._measured))
+        return tuple(
+            verdict_from_json(text) for text in (*self._verdicts.values(), *self._measured)
+        )
 
     @property
     def judged(self) -> int:
@@ -106,6 +114,8 @@ class Recorder:
             terminalreporter.write_line(line, yellow=True)
         if not self._verdicts:
             failed = self._errors or terminalreporter.stats.get("error")
+            if self._used and not failed:
+                return
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
             return
@@ -113,10 +123,12 @@ class Recorder:
         from pytest_ftgate.report.billed import bill_lines
         from pytest_ftgate.report.terminal import summary
 
-        verdicts = [verdict_from_json(text) for text in (*self._verdicts, *self._measured)]
+        verdicts = [verdict_from_json(text) for text in (*self._verdicts.values(), *self._measured)]
         lenient = self._settings.inconclusive == "warn"
         full = config.get_verbosity() > 0 or self._settings.accept
-        lines = summary(verdicts, self._asked(), errors=self._errors, lenient=lenient, full=full)
+        lines = summary(
+            verdicts, self._asked(), errors=len(self._errors), lenient=lenient, full=full
+        )
         for index, line in enumerate(lines):
             colour = {"green": line.startswith("PASSED"), "red": line.startswith("BLOCKED")}
             terminalreporter.write_line(line, **(colour if index == 0 else {}), bold=index == 0)
@@ -146,7 +158,7 @@ class Recorder:
         from pytest_ftgate.record import keep_verdicts
 
         try:
-            keep_verdicts(self._settings.ledger.parent, self._verdicts)
+            keep_verdicts(self._settings.ledger.parent, [*self._verdicts.values()])
         except OSError as error:
             self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
         if not self._cells:
@@ -154,7 +166,7 @@ class Recorder:
         from pytest_ftgate.record import verdict_from_json
 
         by_suite: dict[str, list[Verdict]] = defaultdict(list)
-        for text in (*self._verdicts, *self._measured):
+        for text in (*self._verdicts.values(), *self._measured):
             verdict = verdict_from_json(text)
             by_suite[verdict.suite].append(verdict)
         now = datetime.now(UTC).isoformat(timespec="seconds")

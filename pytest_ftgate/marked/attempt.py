@@ -73,10 +73,10 @@ class Attempt:
         if error is None:
             return True
         __tracebackhide__ = True
-        if not self._takes(error):
+        taken = self._takes(error)
+        if not taken and isinstance(error, Exception):
             error.add_note(f'on case "{self.case.id}" ({self.case.where})')
-            return False
-        return True
+        return taken
 
     def _takes(self, error: BaseException) -> bool:
         # What a task group raises is looked through.

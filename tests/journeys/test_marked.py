@@ -215,6 +215,29 @@ def test_without_the_option_it_is_skipped_and_asks_nothing(desk):
     assert desk.asked() == []
 
 
+def test_a_gate_that_something_else_spoils_is_not_counted_as_passed(two):
+    two.path("conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef bad():\n    yield\n    raise OSError('no')\n"
+    )
+    write(two, {"test_it(reply, bad)": "pass"})
+
+    result = run(two, "-k", "current")
+
+    result.assert_outcomes(passed=1, errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["no gate was judged; see the errors above"])
+
+
+def test_a_gate_that_is_expected_to_fail_blocks_nothing_and_is_said(two):
+    two.marked(f"@pytest.mark.xfail\n{RIGHT}")
+
+    result = run(two, "-k", "worse")
+
+    result.assert_outcomes(xfailed=1, deselected=1)
+    told = "test_marked.py::test_it[[]worse] did not pass, as its xfail mark expects"
+    result.stdout.fnmatch_lines([told])
+    assert result.ret == 0
+
+
 # Python's and pytest's own forms --------------------------------------------------------------
 
 CLASS = """\
