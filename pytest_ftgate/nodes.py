@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -14,6 +15,7 @@ from pytest_ftgate.gate.feasible import refuse_impossible
 from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.judging import is_clear, judge, measured, sides_of
+from pytest_ftgate.run.progress import ticking
 from pytest_ftgate.run.suites import suite_at
 from pytest_ftgate.run.trial import Stopped, Trial
 from pytest_ftgate.score.sheet import ready
@@ -74,13 +76,16 @@ class GateItem(pytest.Item):
         judged, session = self.judged, self.trial.session
         # A scorer that cannot be used is better found before anything is paid for.
         ready(judged.suite.cases, self.path.parent)
+        if judged.suite.judges and judged.gate.kind == "accuracy":
+            self._awaiting(partial(session.hearings.examined, judged.suite))
         self.trial.begin()
         session.accepted(judged.suite)
         for look in session.asks.looks(judged):
             invalid = self.trial.answered(look)
             if invalid:
                 return invalid
-            sides_of(session, judged, look)
+            # Judges are asked here, about what has come.
+            self._awaiting(partial(sides_of, session, judged, look))
             # What is accepted is what later runs are compared with: all cases, not the first block.
             whole_wanted = self.trial.accepts and look.cases is not None
             if (
@@ -90,6 +95,15 @@ class GateItem(pytest.Item):
             ):
                 break
         return ""
+
+    def _awaiting(self, asks_judges: Callable[[], object]) -> None:
+        """Do what may ask judges, and show how far that has come."""
+        session = self.trial.session
+        try:
+            with ticking(self.config) as session.tick:
+                asks_judges()
+        finally:
+            session.tick = None
 
     # Judging --------------------------------------------------------------------------------
 

@@ -81,6 +81,7 @@ def _rules(
         reply=ReplyRules(score=score),
         variants={key: replace(one, gated=key in judged) for key, one in suite.variants.items()},
         gates={gate.kind: gate},
+        judges=(),
     )
 
 

@@ -14,6 +14,7 @@ from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.flips import flip_lines
+from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
 from pytest_ftgate.score.label import LabelRate
@@ -42,7 +43,7 @@ def section(
     lines = [*_wrapped(visible(verdict.headline), 0), *_certainty(verdict)]
     lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
-    lines += fault_lines(verdict, verbosity)
+    lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
     lines += flip_lines(verdict, verbosity, most, told or {})
     lines += ["", *_next(verdict.next)] if verdict.next else []

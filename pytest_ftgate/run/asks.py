@@ -17,7 +17,7 @@ from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
-__all__ = ["Asks", "Judged"]
+__all__ = ["Asks", "Judged", "with_baseline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ class Judged:
     def judged_by(self) -> Suite:
         """The suite whose margins and cases the statistics see."""
         return self.rules or self.suite
+
+
+def with_baseline(judged: Judged) -> bool:
+    """Tell whether *judged* needs the baseline's replies: to compare with, or to show a judge."""
+    judges = judged.suite.judges if judged.gate.kind == "accuracy" and not judged.rules else ()
+    shown = any(one.compares for one in judges)
+    return judged.gate.compares or shown
 
 
 class Asks:
@@ -96,7 +103,7 @@ class Asks:
             needed.append(self.skills(suite, base_of(variant), gate.cases))
             needed.append(self.skills(suite, variant, gate.cases))
         elif judged.planned:
-            if gate.compares:
+            if with_baseline(judged):
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
             again = same_seed(needed[-1])[1]

@@ -81,6 +81,9 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
         if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
             return f"{key} is not available yet; remove it"
     score: Rule = case.score or reply.score
+    if case.score and any(part.kind == "judge" for part in case.score.parts):
+        told = "what differs from case to case goes into vars, which the rubric may name"
+        return f"score: a judge belongs to reply.score; {told}"
     if case.must_pass and case.expected is None and not score.unaided:
         return "must_pass needs expected: without it no reply is wrong"
     if not case.input and not case.messages:

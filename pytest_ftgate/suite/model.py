@@ -14,6 +14,7 @@ from pytest_ftgate.suite.prices import Tariff
 
 if TYPE_CHECKING:
     # The rules need pydantic; a plugin's provider names replies and calls wherever pytest starts.
+    from pytest_ftgate.suite.judge import Judge
     from pytest_ftgate.suite.rules import Rule
 
 __all__ = [
@@ -193,6 +194,7 @@ class Suite:
         path: the suite file.
         name: its path relative to the root directory, with forward slashes.
         repeats: how often each case is asked, or None for as often as its gates need.
+        judges: the models that grade its replies.
     """
 
     path: Path
@@ -203,6 +205,7 @@ class Suite:
     baseline: str
     gates: Mapping[str, Gate]
     repeats: int | None = 1
+    judges: tuple[Judge, ...] = ()
 
     @property
     def accepted_path(self) -> Path:
