@@ -46,12 +46,17 @@ def refuse_impossible(suite: Suite) -> None:
         SuiteFaults: with a fault for each such gate, and what it would take.
     """
     faults = [
-        Fault(suite.name, gate.line, f"{gate.kind}: {message}")
+        Fault(suite.name, gate.line, f"{_called(gate)}{message}")
         for gate in suite.gates.values()
         for message in _problems(suite, gate)
     ]
     if faults:
         raise SuiteFaults(suite.name, faults)
+
+
+def _called(gate: Gate) -> str:
+    # The line of a marked function says whose margin it is.
+    return "" if isinstance(gate, RateGate) and gate.called else f"{gate.kind}: "
 
 
 def _problems(suite: Suite, gate: Gate) -> Iterable[str]:

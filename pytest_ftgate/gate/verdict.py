@@ -214,8 +214,9 @@ class Verdict:
     """What one gate decided about one variant.
 
     Attributes:
-        suite: the suite file, relative to the root directory.
+        suite: the suite file, relative to the root directory; of a marked function its module.
         line: the line of the gate in it.
+        node: how pytest calls its test, where that is not made of suite, gate and variant.
         gated: False for a variant that is measured beside the others and judged by nobody.
         checks: what was compared; *deciding* is the index of the one that decided.
         slices: what became of parts of the cases, where the gate looks at them.
@@ -240,6 +241,7 @@ class Verdict:
     outcome: Outcome
     headline: str
     gated: bool = True
+    node: str = ""
     checks: tuple[Check, ...] = ()
     deciding: int = 0
     slices: tuple[Slice, ...] = ()

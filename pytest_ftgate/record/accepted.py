@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
+from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from pytest_ftgate.record.run import Report
 from pytest_ftgate.score.sheet import Column, rests_on
 from pytest_ftgate.suite.model import Case, Suite, digest
 from pytest_ftgate.suite.reference import source_files
+from pytest_ftgate.suite.rules import Rule
 from pytest_ftgate.weights import sha256_of
 
 __all__ = [
@@ -81,7 +83,20 @@ def _yardstick(case: Case, folder: Path) -> str:
     named = ("python", "pydantic")
     rules = [rule for rule in (case.score, *case.format) if rule.kind in named]
     code = [sha256_of(file) for rule in rules for file in source_files(str(rule.value), folder)]
+    code += [sha256_of(file) for rule in (case.score, *case.format) for file in _offered(rule)]
     return digest([case.yardstick, code])[:16] if code else case.yardstick
+
+
+def _offered(rule: Rule) -> tuple[Path, ...]:
+    """Return the file of a function that a plugin offers; what it imports is the plugin's own."""
+    if rule.function is None:
+        return ()
+    function = rule.function.func if isinstance(rule.function, partial) else rule.function
+    try:
+        file = getsourcefile(unwrap(function))
+    except TypeError:
+        return ()
+    return (Path(file),) if file else ()
 
 
 def kept(column: Column, folder: Path) -> dict[str, Kept]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
 from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.plan.maker import Maker
+from pytest_ftgate.plan.turns import turn
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
@@ -19,16 +22,37 @@ __all__ = ["Asks", "Judged", "with_baseline"]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One gate of one variant of one suite: what an item stands for."""
+    """One gate of one variant of one suite: what an item stands for.
+
+    Attributes:
+        suite: whose cases are put to the variant.
+        look: what a marked function looks at; None for a gate of the suite itself.
+        rules: the suite that a marked function is for the statistics: its cases, marked by it.
+        planned: what is asked is known beforehand; a function that converses asks as it goes.
+    """
 
     suite: Suite
     gate: Gate
     variant: Variant
+    look: Look | None = None
+    rules: Suite | None = None
+    planned: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the gate is called in its suite."""
+        return self.gate.name if isinstance(self.gate, RateGate) else self.gate.kind
+
+    @property
+    def judged_by(self) -> Suite:
+        """The suite whose margins and cases the statistics see."""
+        return self.rules or self.suite
 
 
 def with_baseline(judged: Judged) -> bool:
     """Tell whether *judged* needs the baseline's replies: to compare with, or to show a judge."""
-    shown = judged.gate.kind == "accuracy" and any(one.compares for one in judged.suite.judges)
+    judges = judged.suite.judges if judged.gate.kind == "accuracy" and not judged.rules else ()
+    shown = any(one.compares for one in judges)
     return judged.gate.compares or shown
 
 
@@ -43,10 +67,13 @@ class Asks:
         self._environ = environ
         self._groups: dict[object, list[tuple[Ask, ...]]] = {}
         self._asks: dict[tuple[str, str, object], tuple[Ask, ...] | FtgateError] = {}
+        self._turns: dict[tuple[str, str], Callable[..., Ask]] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
         """Return the looks of a gate, the last of which takes in all that may be asked."""
         suite = judged.suite
+        if judged.look is not None:
+            return (judged.look,)
         sides = (judged.variant, suite.variants[suite.baseline])
         return looks(suite, judged.gate, vary=any(varies(one) for one in sides))
 
@@ -63,7 +90,8 @@ class Asks:
             FtgateError: the variant cannot be asked at all.
         """
         look = look or self.looks(judged)[0]
-        key = (judged.suite.name, judged.variant.name, judged.gate.kind, look.cases, look.repeats)
+        whose = (judged.suite.name, judged.variant.name, judged.gate.kind)
+        key = (*whose, judged.gate.compares, judged.planned, look.cases, look.repeats)
         if key not in self._groups:
             self._groups[key] = self._needed(judged, look)
         return self._groups[key]
@@ -74,7 +102,7 @@ class Asks:
         if isinstance(gate, ForgettingGate):
             needed.append(self.skills(suite, base_of(variant), gate.cases))
             needed.append(self.skills(suite, variant, gate.cases))
-        else:
+        elif judged.planned:
             if with_baseline(judged):
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
@@ -97,7 +125,7 @@ class Asks:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
         most = _most_repeats(suite)
         asks = self._once(
-            (suite.name, variant.name, "task"),
+            (suite.name, variant.name, ("task", most)),
             lambda: task(suite, variant, self._environ, most),
         )
         if look.cases is None and look.repeats >= most:
@@ -114,6 +142,13 @@ class Asks:
             (suite.name, variant.name, "skills"),
             lambda: skills(suite, variant, cases, self._environ),
         )
+
+    def turns(self, suite: Suite, variant: Variant) -> Callable[..., Ask]:
+        """Return what makes the turns of conversations with *variant*; see ``plan.turns``."""
+        key = (suite.name, variant.name)
+        if key not in self._turns:
+            self._turns[key] = partial(turn, Maker(suite, variant, self._environ))
+        return self._turns[key]
 
     def _steady(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.gate.judging import Judging
     from pytest_ftgate.gate.rates import Sides
 
-__all__ = ["is_clear", "judge", "judging_of", "measured", "sides_of"]
+__all__ = ["is_clear", "judge", "judging_of", "measured", "settled", "sides_of"]
 
 #: So many replies that a judge all grades alike are worth telling.
 _FEWEST_SAME = 20
@@ -89,7 +89,11 @@ def _ungraded(column: Column) -> str:
 
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
-    verdict = _judged(session, judged, look)
+    return settled(session, _judged(session, judged, look))
+
+
+def settled(session: Session, verdict: Verdict) -> Verdict:
+    """Return *verdict* with what it means that replies are missing."""
     if not verdict.check or not verdict.check.missing:
         return verdict
     if session.stopped and not any(session.stopped in note for note in verdict.notes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -57,7 +57,7 @@ def _together(cases: Collection[Case]) -> tuple[Case, ...]:
 
 def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
     try:
-        declared = DeclaredCase.model_validate(row.value)
+        declared = DeclaredCase.model_validate(source.offers.named(row.value))
     except ValidationError as error:
         for one in error.errors():
             known = keys_of(DeclaredCase)
@@ -128,18 +128,32 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
 
 
 @lru_cache(maxsize=8)
-def skill_cases(names: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the cases of the bundled skills *names*, each a set or a skill.
+def skill_cases(
+    names: tuple[str, ...], more: tuple[tuple[str, Path], ...] = ()
+) -> tuple[Case, ...]:
+    """Return the cases of the skills *names*, each a set or a skill.
+
+    Args:
+        names: as a suite has them.
+        more: skills that do not come with the package: the name and the file of each.
 
     Raises:
         KeyError: a name is neither.
-        SuiteFaults: never for the bundled data; a test loads all of it.
+        SuiteFaults: a file of *more* cannot be used; a test loads all of the bundled ones.
     """
-    paths = skills.files(names)
+    own = {path: name for name, path in more}
+    paths = skills.files(names, dict(more))
     source = Source(root=paths[0].parent, path=paths[0])
     reply = ReplyRules(score=Rule("contains"), max_tokens=32)
     found = (row for path in paths for row in rows(source, path))
-    cases = to_cases(source, found, reply)
+    cases = to_cases(source, (_of_skill(row, own.get(row.path)) for row in found), reply)
     if source.faults:
         raise SuiteFaults("skills", source.faults)
     return cases
+
+
+def _of_skill(row: Row, skill: str | None) -> Row:
+    """Return *row* with the name of its skill, where a plugin offers the file under one."""
+    if skill is None or not isinstance(row.value, Mapping):
+        return row
+    return row._replace(value={"skill": skill, **row.value})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.errors import SuiteFaults, did_you_mean
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declared import (
     DeclaredAccuracy,
@@ -20,10 +20,10 @@ from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
 
-__all__ = ["resolve_gates"]
+__all__ = ["DEFAULT_DROP", "resolve_gates"]
 
 #: The drop that a gate allows where it names neither a floor nor a drop.
-_DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
+DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
 #: What a limit on what replies take looks like.
 _LIMITS = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
@@ -78,7 +78,7 @@ def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGat
         kind=kind,
         line=document.line(("gates", kind)),
         min=declared.min,
-        max_drop=_DEFAULT_DROP[kind] if neither else declared.max_drop,
+        max_drop=DEFAULT_DROP[kind] if neither else declared.max_drop,
         metric=declared.metric if isinstance(declared, DeclaredAccuracy) else "accuracy",
         evidence=declared.evidence,
         slices=tuple(dict.fromkeys(declared.slices)),
@@ -149,11 +149,15 @@ def _forgetting_gate(
     if not wanted:
         source.say(at, "skills: the list is empty; write skills: general")
         return None
+    more = source.offers.skills
     try:
-        cases = skill_cases(wanted)
+        cases = skill_cases(wanted, tuple(more.items()))
     except KeyError as error:
-        known = (*skills.SETS, *skills.known())
+        known = (*skills.SETS, *skills.known(more))
         near = did_you_mean(error.args[0], known) or f"; known: {', '.join(known)}"
         source.say(at, f'no skill "{error.args[0]}"{near}')
+        return None
+    except SuiteFaults as error:
+        source.faults.extend(error.faults)
         return None
     return ForgettingGate(line=line, cases=cases, max_drop=declared.max_drop)

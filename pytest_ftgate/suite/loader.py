@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.judges import Declared, declared_judges, resolve_judges
 from pytest_ftgate.suite.margins import CostGate, Gate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.offers import Offers
 from pytest_ftgate.suite.prompt import check_user
 from pytest_ftgate.suite.rows import in_place, rows
 from pytest_ftgate.suite.rules import Rule, function_fault
@@ -29,27 +30,39 @@ from pytest_ftgate.suite.tools import check_called, check_expected
 from pytest_ftgate.suite.variants import resolve_variants
 from pytest_ftgate.suite.yaml import Document, Where, read_yaml
 
-__all__ = ["load"]
+__all__ = ["load", "resolved"]
 
 
-def load(path: Path, root: Path, others: Collection[str] | None = ()) -> Suite:
+def load(path: Path, root: Path, offers: Offers | None = None) -> Suite:
     """Read the suite file *path*.
 
     Args:
         path: a ``*.ftgate.yaml`` file.
         root: the directory that the files it names must lie below.
-        others: the names of providers that do not come with the package, or None where they
-            cannot be known.
+        offers: what plugins add to what it may name.
 
     Raises:
         SuiteFaults: it cannot be used; all faults are named, each with its line and its remedy.
     """
-    source = Source(root=root.resolve(), path=path.resolve())
+    source = Source(root=root.resolve(), path=path.resolve(), offers=offers or Offers())
     text = source.text(source.path, 0, "suite")
     document = read_yaml(text or "", source.name(source.path))
     source.faults.extend(document.faults if text is not None else ())
+    return resolved(source, document)
+
+
+def resolved(source: Source, document: Document) -> Suite:
+    """Return the suite that *document* declares.
+
+    Args:
+        source: where it stands, with the faults that reading it has met.
+        document: the keys and values of a suite file, wherever they were written.
+
+    Raises:
+        SuiteFaults: it cannot be used, or *source* had faults before.
+    """
     declared = _declared(source, document)
-    suite = _resolved(source, document, declared, others) if declared else None
+    suite = _resolved(source, document, declared) if declared else None
     if source.faults or suite is None:
         raise SuiteFaults(source.name(source.path), source.faults)
     return suite
@@ -64,6 +77,8 @@ def _declared(source: Source, document: Document) -> DeclaredSuite | None:
         return None
     # Cases in place are validated with those of case files, not here.
     shell = {**value, "cases": ""} if isinstance(value.get("cases"), list) else value
+    if "reply" in shell:
+        shell = {**shell, "reply": source.offers.named(shell["reply"])}
     while True:
         try:
             declared = DeclaredSuite.model_validate(shell)
@@ -154,15 +169,10 @@ def _say_later(source: Source, document: Document, model: BaseModel, where: Wher
                     _say_later(source, document, one, (*at, key))
 
 
-def _resolved(
-    source: Source,
-    document: Document,
-    declared: DeclaredSuite,
-    others: Collection[str] | None,
-) -> Suite:
+def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Suite:
     reply, judges = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)
-    variants = resolve_variants(source, document, declared, cases, reply, others)
+    variants = resolve_variants(source, document, declared, cases, reply, source.offers.providers)
     gates = resolve_gates(source, document, declared, cases, reply)
     written = document.value["variants"]
     if not written:
@@ -185,7 +195,9 @@ def _resolved(
         baseline=baseline,
         gates=gates,
         repeats=None if declared.repeats == "auto" else declared.repeats,
-        judges=resolve_judges(source, document, declared, judges, cases, reply, others),
+        judges=resolve_judges(
+            source, document, declared, judges, cases, reply, source.offers.providers
+        ),
     )
 
 

@@ -24,6 +24,7 @@ class RateGate:
         slices: the kinds of parts that are looked at one by one: ``tag``, ``label``, ``language``.
         stop_early: ask the cases in five blocks, and stop once the verdict is clear.
         settle: the most repeats that may be asked while the verdict is open, or None.
+        called: the marked function whose own scores it judges, or "" for those of the suite.
     """
 
     kind: str
@@ -35,11 +36,17 @@ class RateGate:
     slices: tuple[str, ...] = ()
     stop_early: bool = False
     settle: int | None = None
+    called: str = ""
 
     @property
     def compares(self) -> bool:
         """Whether it looks at the baseline too."""
         return self.max_drop is not None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report and in the name of its test."""
+        return self.called or self.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,13 +36,23 @@ def tariff_of(place: Place, merged: DeclaredVariant) -> Tariff:
         # Those of a variant that this one is like are said there.
         if key in place.own.model_fields_set:
             place.say(key, wrong)
+    by_tokens = _by_tokens(place, merged)
     return Tariff(
-        per_1m_input=merged.usd_per_1m_input,
-        per_1m_output=merged.usd_per_1m_output,
+        per_1m_input=by_tokens[0],
+        per_1m_output=by_tokens[1],
         per_1k=merged.usd_per_1k,
         local=merged.provider in LOCAL,
         **_listing(merged),
     )
+
+
+def _by_tokens(place: Place, merged: DeclaredVariant) -> tuple[float | None, float | None]:
+    """Return what a million tokens cost, read and written: as declared, or as a plugin knows."""
+    declared = (merged.usd_per_1m_input, merged.usd_per_1m_output)
+    asked = place.source.offers.price
+    if asked is None or any(getattr(merged, key) is not None for key in _PRICES):
+        return declared
+    return asked(merged.provider or "", merged.model or "") or declared
 
 
 def _listing(merged: DeclaredVariant) -> dict[str, str]:

@@ -28,6 +28,7 @@ from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.offers import Offers
 
 __all__ = ["explain", "opened", "power", "selftest"]
 
@@ -121,7 +122,7 @@ def opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
     """
     root = Path.cwd()
     # Plugins are pytest's: their providers are not known without it.
-    suite = load(path, root, others=None)
+    suite = load(path, root, Offers(providers=None))
     refuse_impossible(suite)
     settings = Settings(
         enabled=True,
