@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.reply import Reply, paid
 from pytest_ftgate.plan.call import Call
-from pytest_ftgate.suite.prices import listed_models, price
+from pytest_ftgate.suite.prices import listed_models
 
 __all__ = ["Bill", "Came", "bill", "summed"]
 
@@ -62,7 +62,7 @@ def bill(asked: float, parts: Iterable[tuple[str, Sequence[Came]]]) -> Bill:
             if call.fingerprint in seen:
                 continue
             seen.add(call.fingerprint)
-            cost = price(call.tariff, reply.usage)
+            cost = paid(call, reply)
             if cost is not None:
                 variants[name] = variants.get(name, 0.0) + float(cost)
             # What a file says was paid for elsewhere, if it was at all.

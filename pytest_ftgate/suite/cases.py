@@ -82,6 +82,8 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     score: Rule = case.score or reply.score
     if case.must_pass and case.expected is None and not score.unaided:
         return "must_pass needs expected: without it no reply is wrong"
+    if case.must_pass and case.holdout:
+        return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -119,6 +121,7 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
         language=case.language,
         weight=case.weight,
         must_pass=case.must_pass,
+        holdout=case.holdout,
     )
 
 

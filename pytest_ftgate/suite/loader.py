@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
+from pytest_ftgate.suite.economics import resolve_ladder
 from pytest_ftgate.suite.expected import score_fault, unmet
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
@@ -173,21 +174,28 @@ def _resolved(
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
     check_called(source, document, reply.format, variants)
-    cost = gates.get("cost")
-    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
-    if wrong:
-        source.say(cost.line if cost else 0, f"cost: {wrong}")
+    _check_priced(source, gates.get("cost"), variants, baseline)
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
         name=source.name(source.path),
-        cases=cases,
+        cases=tuple(case for case in cases if not case.holdout),
+        holdout=tuple(case for case in cases if case.holdout),
         reply=reply,
         variants=variants,
         baseline=baseline,
         gates=gates,
         repeats=None if declared.repeats == "auto" else declared.repeats,
+        **resolve_ladder(source, document, declared, variants, baseline),
     )
+
+
+def _check_priced(
+    source: Source, cost: Gate | None, variants: Mapping[str, Variant], baseline: str
+) -> None:
+    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
+    if wrong:
+        source.say(cost.line if cost else 0, f"cost: {wrong}")
 
 
 def _check_judged(
@@ -203,6 +211,9 @@ def _check_judged(
     elif "forgetting" in gates and not any(variant.tuned for variant in gated):
         message = "forgetting: no gated variant is tuned; give one an adapter or a base"
         source.say(gates["forgetting"].line, message)
+    elif "data" in gates and not any(variant.training_data for variant in gated):
+        message = "data: no gated variant has training_data; name the file it was tuned on"
+        source.say(gates["data"].line, message)
 
 
 def _reply(source: Source, document: Document, declared: DeclaredSuite) -> ReplyRules:
@@ -246,8 +257,9 @@ def _cases(
         paths = source.files(str(declared.cases), line, "cases")
         found = (row for path in paths for row in rows(source, path, line))
     cases = to_cases(source, found, reply)
-    if not cases and len(source.faults) == before:
-        source.say(line, "there are no cases")
+    if all(case.holdout for case in cases) and len(source.faults) == before:
+        held = "all are holdout, so nothing would be asked first"
+        source.say(line, f"cases: {held}" if cases else "there are no cases")
     unknown = unmet(reply.score, cases) if len(source.faults) == before else None
     if unknown:
         source.say(document.line(("reply", "score")), f"reply.score: {unknown}")
