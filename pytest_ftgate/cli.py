@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.errors import FtgateError, Unavailable
 
@@ -14,11 +15,11 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0, or 1 with the reason on standard error."""
+    """Run one verb; return 0, or 1 with the reason on standard error or in what it prints."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        code: int | None = args.run(args)
         sys.stdout.flush()
     except FtgateError as error:
         print(error, file=sys.stderr)
@@ -26,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader, such as head, has seen enough; Python would complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,9 +52,20 @@ def _parser() -> argparse.ArgumentParser:
     ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
     for verb in (why, power, own, *_of_ledger(ledger)):
         verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
+    _of_advice(verbs)
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files, for editors")
     schema.set_defaults(run=_schema)
     return parser
+
+
+def _of_advice(verbs: Any) -> None:
+    data = verbs.add_parser("data", help="say what is wrong with a training file")
+    data.add_argument("file", type=Path)
+    data.add_argument("--suite", type=Path, help="a suite whose cases and format it is held to")
+    data.add_argument("--against", type=Path, help="a file of rows that must not stand in it")
+    data.add_argument("--context", type=int, help="the tokens that the model takes")
+    data.add_argument("-v", dest="verbosity", action="count", default=0, help="tell more lines")
+    data.set_defaults(run=_data)
 
 
 def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -119,6 +132,14 @@ def _explain(args: argparse.Namespace) -> None:
     from pytest_ftgate.verbs.suites import explain
 
     print(explain(args.node, args.ledger.parent))
+
+
+def _data(args: argparse.Namespace) -> int:
+    from pytest_ftgate.verbs.data import data
+
+    found = data(args.file, args.suite, args.against, args.context, args.verbosity)
+    print("\n".join(found.lines))
+    return 0 if found.fit else 1
 
 
 def _power(args: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ from pytest_ftgate.score.sheet import ready
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.batch import in_batches
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.margins import DataGate, RateGate
 
 __all__ = ["GateItem", "SuiteFile", "arrange", "show_plan"]
 
@@ -95,6 +95,8 @@ class GateItem(pytest.Item):
     def _prepare(self) -> str:
         """Ask, prove and score; return what makes the variant invalid, or an empty string."""
         judged, session = self.judged, self._session
+        if isinstance(judged.gate, DataGate):
+            return ""
         # A scorer that cannot be used is better found before anything is paid for.
         ready(judged.suite.cases, self.path.parent)
         if not session.has_begun(judged):

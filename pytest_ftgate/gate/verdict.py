@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_ftgate.gate.data.finding import Finding
 from pytest_ftgate.score.label import LabelRate
 
 __all__ = ["Check", "FaultShare", "Flip", "Outcome", "Slice", "Verdict", "together"]
@@ -180,6 +181,7 @@ class Verdict:
         broken_rules: how often each rule of the form is broken, where it has several.
         meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
             of the baseline; None but for the format gate.
+        findings: what is wrong with training data, where that is what the gate looks at.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
         facts: what is known of the variant: provider, model, digests, what the server says of it.
@@ -203,6 +205,7 @@ class Verdict:
     broken_rules: tuple[FaultShare, ...] = ()
     meant: float | None = None
     meant_before: float | None = None
+    findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)

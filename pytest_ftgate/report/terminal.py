@@ -14,6 +14,7 @@ from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
+from pytest_ftgate.report.found import finding_lines
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
@@ -31,6 +32,7 @@ _LABELS = {0: 5, 1: 10}
 def section(verdict: Verdict, verbosity: int = 0) -> str:
     """Return the section of one verdict that blocks."""
     lines = [*_wrapped(visible(verdict.headline), 0), *_certainty(verdict)]
+    lines += finding_lines(verdict.findings, verbosity)
     lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += fault_lines(verdict, verbosity)

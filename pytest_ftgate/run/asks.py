@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import FtgateError, Unavailable
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
 from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
+from pytest_ftgate.suite.margins import DataGate, ForgettingGate, Gate, RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 __all__ = ["Asks", "Judged"]
@@ -36,6 +37,7 @@ class Asks:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._asks: dict[tuple[str, str, str], tuple[Ask, ...] | FtgateError] = {}
+        self._leaked: dict[tuple[str, Path], frozenset[str]] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
         """Return the looks of a gate, the last of which takes in all that may be asked."""
@@ -54,6 +56,8 @@ class Asks:
             FtgateError: the variant cannot be asked at all.
         """
         suite, variant, gate = judged.suite, judged.variant, judged.gate
+        if isinstance(gate, DataGate):
+            return []
         look = look or self.looks(judged)[0]
         needed: list[tuple[Ask, ...]] = []
         if isinstance(gate, ForgettingGate):
@@ -82,9 +86,29 @@ class Asks:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
         asks = self._once(
             (suite.name, variant.name, "task"),
-            lambda: task(suite, variant, self._environ, _most_repeats(suite)),
+            lambda: self._unseen(suite, variant),
         )
         return tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat))
+
+    def _unseen(self, suite: Suite, variant: Variant) -> tuple[Ask, ...]:
+        """Return the suite's cases put to *variant*, less those that it was trained on."""
+        asks = task(suite, variant, self._environ, _most_repeats(suite))
+        seen = self.leaked(suite, variant)
+        left = tuple(ask for ask in asks if ask.case.id not in seen)
+        if asks and not left:
+            raise Unavailable(f"every case stands in {variant.training_data}, nothing is left")
+        return left
+
+    def leaked(self, suite: Suite, variant: Variant) -> frozenset[str]:
+        """Return the ids of the cases that *variant* was trained on, where a gate looks at that."""
+        if variant.training_data is None or "data" not in suite.gates:
+            return frozenset()
+        key = (suite.name, variant.training_data)
+        if key not in self._leaked:
+            from pytest_ftgate.gate.data.judge import leaked
+
+            self._leaked[key] = leaked(suite, variant).cases
+        return self._leaked[key]
 
     def skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         """Return skills cases put to the model of *variant* alone."""

@@ -17,13 +17,16 @@ from pytest_ftgate.run.drifting import drifted
 from pytest_ftgate.run.progress import ticking
 from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.margins import CostGate, ForgettingGate, LatencyGate, RateGate
+from pytest_ftgate.suite.margins import CostGate, DataGate, ForgettingGate, LatencyGate, RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.rates import Sides
 
 __all__ = ["is_clear", "judge", "measured", "sides_of"]
+
+#: How many cases that do not count are named.
+_NAMED = 5
 
 
 def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
@@ -46,6 +49,7 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
     verdict = _judged(session, judged, look)
+    verdict = replace(verdict, notes=(*verdict.notes, *_left_out(session, judged)))
     if not verdict.check or not verdict.check.missing:
         return verdict
     if session.stopped and not any(session.stopped in note for note in verdict.notes):
@@ -55,14 +59,28 @@ def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     return verdict
 
 
+def _left_out(session: Session, judged: Judged) -> Iterator[str]:
+    """Say which cases do not count, since the variant was trained on them."""
+    suite, variant = judged.suite, judged.variant
+    seen = session.asks.leaked(suite, variant) if isinstance(judged.gate, RateGate) else ()
+    if seen and variant.training_data:
+        told = [case.id for case in suite.cases if case.id in seen]
+        named = ", ".join(told[:_NAMED]) + (", …" if len(told) > _NAMED else "")
+        count = f"{len(told)} of {len(suite.cases)} cases do not count"
+        yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
+
+
 def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
     # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
     from pytest_ftgate.gate.cost import judge_cost
+    from pytest_ftgate.gate.data.judge import judge_data
     from pytest_ftgate.gate.forgetting import judge_forgetting
     from pytest_ftgate.gate.rates import judge_rate
     from pytest_ftgate.record import accepted_of
 
     suite, gate = judged.suite, judged.gate
+    if isinstance(gate, DataGate):
+        return judge_data(suite, gate, judged.variant)
     if isinstance(gate, LatencyGate):
         return _judge_latency(session, judged, gate, look)
     sides = sides_of(session, judged, look)

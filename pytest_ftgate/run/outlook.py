@@ -53,7 +53,8 @@ def _calls(
         mine = [j for j in gates if j.suite is suite and j.variant is variant]
         try:
             groups = [group for judged in mine for group in session.asks.of(judged)]
-            asks = chain.from_iterable(groups or [session.asks.task(suite, variant, whole(suite))])
+            told = groups if mine else [session.asks.task(suite, variant, whole(suite))]
+            asks = chain.from_iterable(told)
         except FtgateError as error:
             problems.append(f"{variant.name}: {error}")
             continue
