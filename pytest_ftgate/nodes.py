@@ -17,6 +17,7 @@ from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.judging import is_clear, judge, measured, sides_of
+from pytest_ftgate.run.laddering import Judgement, advised, has_ladder
 from pytest_ftgate.run.offered import offered
 from pytest_ftgate.run.progress import ticking
 from pytest_ftgate.run.session import Session, session_key
@@ -67,7 +68,9 @@ class GateItem(pytest.Item):
         self.judged = judged
         self._notes: tuple[str, ...] = ()
         self._facts: dict[str, str] = {}
-        self._look = Look()
+        #: How far it was asked, and what it decided.
+        self.look = Look()
+        self.verdict: Verdict | None = None
         self.add_marker("ftgate")
 
     @property
@@ -108,7 +111,7 @@ class GateItem(pytest.Item):
             invalid = self._proven(found) if look.number == 1 else ""
             if invalid:
                 return invalid
-            self._look = look
+            self.look = look
             sides_of(session, judged, look)
             # What is accepted is what later runs are compared with: all cases, not the first block.
             whole_wanted = self.config.stash[settings_key].accept and look.cases is not None
@@ -157,7 +160,7 @@ class GateItem(pytest.Item):
 
     def runtest(self) -> None:
         """Judge, and stop the item where the verdict blocks."""
-        verdict = judge(self._session, self.judged, self._look)
+        verdict = judge(self._session, self.judged, self.look)
         notes = (*verdict.notes, *self._notes)
         verdict = replace(verdict, notes=notes, facts=self._facts)
         self._keep(verdict)
@@ -171,12 +174,15 @@ class GateItem(pytest.Item):
     def _keep(self, verdict: Verdict) -> None:
         from pytest_ftgate.record import verdict_to_json
 
+        self.verdict = verdict
         self.user_properties.append(("ftgate", verdict_to_json(verdict)))
 
     def _keep_cells(self) -> None:
         from pytest_ftgate.record import kept
 
-        column = self._session.columns.task(self.judged.suite, self.judged.variant, self._look)
+        suite = self.judged.suite
+        column = self._session.columns.task(suite, self.judged.variant, self.look)
+        self.user_properties.append(("ftgate_serves", suite.serves or suite.baseline))
         self.user_properties.append(("ftgate_cells", json.dumps(kept(column, self.path.parent))))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -192,13 +198,28 @@ class GateItem(pytest.Item):
     # Variants that are measured beside the judged ones ----------------------------------------
 
     def teardown(self) -> None:
-        """After a suite's last gate, measure the variants that have none."""
-        ungated = not all(variant.gated for variant in self.judged.suite.variants.values())
-        if ungated and self._is_last_of_whole_suite() and not self.config.getoption("setupplan"):
-            from pytest_ftgate.record import verdict_to_json
+        """After a suite's last gate, measure the variants that have none, and be advised."""
+        if not self._is_last_of_whole_suite() or self.config.getoption("setupplan"):
+            return
+        from pytest_ftgate.record import advice_to_json, verdict_to_json
 
-            for verdict in measured(self._session, self.judged.suite, self.config):
-                self.user_properties.append(("ftgate_measured", verdict_to_json(verdict)))
+        beside = list(measured(self._session, self.judged.suite, self.config))
+        for verdict in beside:
+            self.user_properties.append(("ftgate_measured", verdict_to_json(verdict)))
+        suite, wanted = self.judged.suite, self.config.stash[settings_key].ladder
+        if wanted or has_ladder(suite):
+            found = advised(self._session, suite, self._judgements(), beside, self.config)
+            if found is not None:
+                self.user_properties.append(("ftgate_advice", advice_to_json(found)))
+
+    def _judgements(self) -> dict[tuple[str, str], Judgement]:
+        """Return what this process has judged of the suite."""
+        mine = (item for item in self.session.items if _is_gate(item))
+        return {
+            (item.judged.variant.name, item.judged.gate.kind): Judgement(item.verdict, item.look)
+            for item in mine
+            if item.judged.suite.name == self.judged.suite.name and item.verdict is not None
+        }
 
     def _is_last_of_whole_suite(self) -> bool:
         name = self.judged.suite.name

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from pytest_ftgate.advise.advice import Advice
 from pytest_ftgate.ask.bill import Bill
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.gate.rates import Accepted
@@ -27,11 +28,14 @@ __all__ = [
     "Kept",
     "Record",
     "accepted_of",
+    "advice_from_json",
+    "advice_to_json",
     "keep_verdicts",
     "kept",
     "last_verdicts",
     "node_id",
     "read_record",
+    "record_of",
     "verdict_from_json",
     "verdict_to_json",
     "write_record",
@@ -63,7 +67,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one run found in one suite, and what its replies cost."""
+    """What one run found in one suite, what its replies cost, and which variant is to serve."""
 
     suite: str
     at: str
@@ -71,12 +75,18 @@ class Record:
     verdicts: tuple[Verdict, ...] = ()
     variants: Mapping[str, Mapping[str, Kept]] = field(default_factory=dict)
     bill: Bill | None = None
+    serves: str = ""
 
 
 # Built on first use: pydantic builds the validators of nested classes in milliseconds, not none.
 @cache
 def _records() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
+
+
+@cache
+def _advices() -> TypeAdapter[Advice]:
+    return TypeAdapter(Advice)
 
 
 @cache
@@ -92,6 +102,16 @@ def verdict_to_json(verdict: Verdict) -> str:
 def verdict_from_json(text: str) -> Verdict:
     """Read what *verdict_to_json* wrote."""
     return _verdicts().validate_json(text)
+
+
+def advice_to_json(advice: Advice) -> str:
+    """Return *advice* as one line of JSON, the form in which it travels between processes."""
+    return _advices().dump_json(advice).decode()
+
+
+def advice_from_json(text: str) -> Advice:
+    """Read what *advice_to_json* wrote."""
+    return _advices().validate_json(text)
 
 
 def keep_verdicts(folder: Path, texts: Sequence[str]) -> None:
@@ -183,6 +203,14 @@ def read_record(path: Path, name: str) -> Record | None:
         message = f"record format {record.format} is newer than this version reads; upgrade"
         raise SuiteFaults(name, [Fault(str(path.name), 0, message)])
     return record
+
+
+def record_of(text: bytes) -> Record | None:
+    """Return the record that *text* is, or None where this version reads none in it."""
+    with suppress(ValidationError):
+        record = _records().validate_json(text)
+        return record if record.format <= FORMAT else None
+    return None
 
 
 def accepted_of(record: Record | None, suite: Suite, variant: str, kind: str) -> Accepted | None:

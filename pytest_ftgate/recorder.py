@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -30,6 +30,8 @@ class Recorder:
         self._settings = settings
         self._verdicts: list[str] = []
         self._measured: list[str] = []
+        self._advice: list[str] = []
+        self._serves: dict[str, str] = {}
         self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
         self._asking: list[tuple[int, int, float]] = []
         self._told: list[str] = []
@@ -52,10 +54,12 @@ class Recorder:
         if report.when == "teardown":
             told = report.user_properties
             self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
+            self._advice += [str(v) for key, v in told if key == "ftgate_advice"]
         if "ftgate" in own and (report.when == "call" or report.failed):
             self._verdicts.append(str(own["ftgate"]))
         if "ftgate_cells" in own and report.when == "call":
             verdict = json.loads(str(own["ftgate"]))
+            self._serves[verdict["suite"]] = str(own["ftgate_serves"])
             cells = json.loads(str(own["ftgate_cells"]))
             before = self._cells[verdict["suite"]].get(verdict["variant"], {})
             # Gates of one variant may look at less than others; what rests on most is kept.
@@ -106,8 +110,16 @@ class Recorder:
             colour = {"green": line.startswith("PASSED"), "red": line.startswith("BLOCKED")}
             terminalreporter.write_line(line, **(colour if index == 0 else {}), bold=index == 0)
         bill = bill_lines(self._bill, full=full, max_usd=self._settings.max_usd)
-        for line in (*bill, *self._accepted):
+        for line in (*bill, *self._accepted, *self._ladders()):
             terminalreporter.write_line(line)
+
+    def _ladders(self) -> Iterator[str]:
+        from pytest_ftgate.record import advice_from_json
+        from pytest_ftgate.report.ladder import ladder_lines
+
+        for text in self._advice:
+            yield ""
+            yield from ladder_lines(advice_from_json(text), full=self._settings.ladder)
 
     @property
     def _bill(self) -> Bill:
@@ -158,7 +170,10 @@ class Recorder:
         # What models said stays out of a file that is committed.
         verdicts = tuple(replace(verdict, flips=()) for verdict in verdicts)
         variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
-        record = Record(suite=suite, at=now, verdicts=verdicts, variants=variants, bill=self._bill)
+        record = Record(
+            suite=suite, at=now, verdicts=verdicts, variants=variants, bill=self._bill,
+            serves=self._serves.get(suite, ""),
+        )  # fmt: skip
         write_record(path, record)
         bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
         told = f" ({bad} of its gates did not pass)" if bad else ""

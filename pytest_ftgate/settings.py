@@ -33,6 +33,7 @@ class Settings:
         engine: ``local`` asks from this machine, ``ray`` from the nodes of a Ray cluster.
         max_usd: nothing more is asked once so much is spent; None for no limit.
         max_minutes: nothing more is asked after so many minutes; None for no limit.
+        ladder: the ladder of each suite is told in full.
     """
 
     enabled: bool
@@ -49,6 +50,7 @@ class Settings:
     engine: str = "local"
     max_usd: float | None = None
     max_minutes: float | None = None
+    ladder: bool = False
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -74,6 +76,7 @@ class Settings:
             engine=_one_of("engine", chosen("engine"), _ENGINES),
             max_usd=_amount("max_usd", chosen("max_usd")),
             max_minutes=_amount("max_minutes", chosen("max_minutes")),
+            ladder=bool(config.getoption("ftgate_ladder")),
         )
 
 
@@ -87,7 +90,7 @@ def judges_nothing(config: pytest.Config) -> bool:
 
 
 def _need_enabled(config: pytest.Config) -> None:
-    for name in ("accept", "plan", "variant"):
+    for name in ("accept", "ladder", "plan", "variant"):
         if config.getoption(f"ftgate_{name}") and not config.getoption("ftgate_enabled"):
             raise pytest.UsageError(f"--ftgate-{name} does nothing without --ftgate; add it")
 
@@ -138,6 +141,11 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "--ftgate-accept", dest="ftgate_accept", action="store_true",
         help="Write what this run measured as the accepted record beside each suite.",
+    )  # fmt: skip
+    add(
+        "--ftgate-ladder", dest="ftgate_ladder", action="store_true",
+        help="Tell the ladder of each suite in full: its rungs, what fine-tuning would take, "
+        "and what each costs by volume.",
     )  # fmt: skip
     _add_places(add)
     _add_choices(add)

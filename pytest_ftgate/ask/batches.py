@@ -50,7 +50,7 @@ class Batches:
         unpaid: calls on their way whose cost is not known yet; grows and shrinks here.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the engine lends, each by name
         self,
         ledger: Ledger,
         environ: Mapping[str, str],

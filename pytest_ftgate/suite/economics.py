@@ -36,7 +36,7 @@ def resolve_ladder(
         if baseline in variants
     }
     return {
-        "serves": declared.serves or baseline,
+        "serves": declared.serves or "",
         "challengers": tuple(dict.fromkeys(declared.challengers)),
         "economics": _economics(own, rungs) if own else None,
         "ladder": Thresholds(**declared.ladder.model_dump(exclude_none=True)),

@@ -33,7 +33,7 @@ class Spend:
 
     Attributes:
         training_usd: paid once, and again at each retraining.
-        hosting_usd_per_month: of a server or of provisioned throughput; None where none is declared.
+        hosting_usd_per_month: of a server or of provisioned throughput, or None.
         adapters_on_server: how many adapters share that server, and its price.
         retrainings_per_year: how often it must be trained again, as at each new base.
         evaluation_usd: what evaluating it once costs; None for what this run's replies cost.
@@ -112,6 +112,6 @@ def _by_model(variant: Variant, baseline: Variant) -> str:
 
 
 def laddered(variants: Mapping[str, Variant], baseline: str) -> list[tuple[str, Variant]]:
-    """Return the variants with their rungs, in the order of the effort, then in that of the file."""
+    """Return the variants with their rungs, by their effort, then in the order of the file."""
     found = [(rung_of(one, variants[baseline]), one) for one in variants.values()]
     return sorted(found, key=lambda one: RUNGS.index(one[0]))

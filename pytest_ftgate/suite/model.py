@@ -199,7 +199,7 @@ class Suite:
         name: its path relative to the root directory, with forward slashes.
         repeats: how often each case is asked, or None for as often as its gates need.
         holdout: cases that are asked of the chosen rung alone.
-        serves: the variant that is meant to serve.
+        serves: the variant that is meant to serve, or "" where nobody has said.
         challengers: variants that may have become as good as a fine-tuned one.
         economics: the volume and what variants take besides their calls, where declared.
         ladder: where the rules of the advice draw their lines.

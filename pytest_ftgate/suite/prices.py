@@ -26,7 +26,7 @@ class Tariff:
 
     Attributes:
         per_1m_input, per_1m_output: declared for a million tokens, read and written.
-        per_1m_cached: declared for a million tokens read from a cache, or None for as much as others.
+        per_1m_cached: declared for a million tokens from a cache, or None for as much as others.
         per_1k: declared for a thousand calls, whatever they read and write.
         model: what to look for in the public list; "" where it would say nothing.
         seller: whose prices: a provider of the list, an address, or "" for whoever sells it.

@@ -80,7 +80,7 @@ def _cases(path: Path) -> list[Case]:
         raise SuiteFaults(str(path), source.faults)
     score = Rule("exact")
     return [
-        Case(id=f"line {row.line}", where=f"{path}:{row.line}", input=row.shown, score=score)
+        Case(id=f"{path.name}:{row.line}", where=f"{path}:{row.line}", input=row.shown, score=score)
         for row in rows
     ]
 

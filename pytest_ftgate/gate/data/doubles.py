@@ -99,7 +99,7 @@ class Leaks:
                     f"data; the first is {case}, in line {line}",
                     count=len(found),
                     lines=tuple(sorted(set(found.values()))),
-                    next="take the rows out and train again; until then the cases do not count",
+                    next="take the rows out and train again; until then these cases show nothing",
                     cases=tuple(found),
                 )
 

@@ -76,7 +76,7 @@ def _forms(taught: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
         yield Finding(
             kind="format",
             severity=Severity.ERROR,
-            told=f"{counted(len(found), 'answer')} {verb} the form that replies must have ({kinds})",
+            told=f"{counted(len(found), 'answer')} {verb} the form of replies ({kinds})",
             count=len(found),
             lines=tuple(found),
             next="a model learns the form of its answers: write them as replies must be",
