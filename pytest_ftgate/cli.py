@@ -66,6 +66,9 @@ def _of_advice(verbs: Any) -> None:
     data.add_argument("--context", type=int, help="the tokens that the model takes")
     data.add_argument("-v", dest="verbosity", action="count", default=0, help="tell more lines")
     data.set_defaults(run=_data)
+    history = verbs.add_parser("history", help="say what was accepted when, and by whom, from git")
+    history.add_argument("path", type=Path, nargs="?", default=Path(), help="a suite or a folder")
+    history.set_defaults(run=_history)
 
 
 def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -140,6 +143,12 @@ def _data(args: argparse.Namespace) -> int:
     found = data(args.file, args.suite, args.against, args.context, args.verbosity)
     print("\n".join(found.lines))
     return 0 if found.fit else 1
+
+
+def _history(args: argparse.Namespace) -> None:
+    from pytest_ftgate.verbs.history import history
+
+    print("\n".join(history(args.path)))
 
 
 def _power(args: argparse.Namespace) -> None:

@@ -117,7 +117,8 @@ def _roll_back(ladder: Ladder, back: Rollback, at: Standing | None) -> Decision 
     if not target or target == back.failing:
         return None
     when = f", accepted {back.at} in {back.commit}" if back.commit else ""
-    told = f"{back.failing} is meant to serve and fails {', '.join(back.gates)}"
+    rate = f", is right in {percent(failing.accuracy)}" if failing and failing.accuracy else ""
+    told = f"{back.failing} is meant to serve{rate} and fails {', '.join(back.gates)}"
     row = ladder.row(target)
     return Decision(
         recommendation=Recommendation.ROLL_BACK,

@@ -11,11 +11,13 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_ftgate.errors import Unavailable
+
 if TYPE_CHECKING:
     from pytest_ftgate.advise.evidence import AcceptedRun, GitFacts
     from pytest_ftgate.suite.model import Suite
 
-__all__ = ["Commit", "accepted_runs", "commits", "git_facts"]
+__all__ = ["Commit", "accepted_runs", "commits", "git_facts", "is_shallow", "tracked"]
 
 #: So many days are looked back.
 _DAYS = 90
@@ -63,7 +65,7 @@ def git_facts(suite: Suite, today: date) -> GitFacts:
     files = {"prompt": prompts, "cases": {*suite.case_files} - {suite.path}, "suite": {suite.path}}
     folder = suite.path.parent
     try:
-        if _git(folder, "rev-parse", "--is-shallow-repository").strip() == "true":
+        if is_shallow(folder):
             return GitFacts(unknown="the clone is shallow; fetch its history (fetch-depth: 0)")
         since = date.fromordinal(today.toordinal() - _DAYS)
         changed = {what: _changes(folder, since, own) for what, own in files.items() if own}
@@ -96,6 +98,27 @@ def commits(folder: Path, path: Path, most: int = _RECORDS) -> list[Commit]:
     except _NoAnswer:
         return []
     return [Commit(*line.split("\t", 2)) for line in told.splitlines() if line.count("\t") >= 2]  # noqa: PLR2004
+
+
+def tracked(folder: Path, pattern: str) -> list[Path]:
+    """Return the files below *folder* that git has and *pattern* matches.
+
+    Raises:
+        Unavailable: git knows nothing here.
+    """
+    try:
+        names = _git(folder, "ls-files", "-z", "--", pattern).split("\0")
+    except _NoAnswer as error:
+        raise Unavailable(f"{folder}: {error}; history is read from git") from None
+    return [folder / name for name in names if name]
+
+
+def is_shallow(folder: Path) -> bool:
+    """Tell whether git has only a part of the history of *folder*."""
+    try:
+        return _git(folder, "rev-parse", "--is-shallow-repository").strip() == "true"
+    except _NoAnswer:
+        return False
 
 
 def accepted_runs(path: Path) -> tuple[AcceptedRun, ...]:

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-
+from advised import advice_of
 from reference_case import write
-
-from pytest_ftgate.record import advice_from_json
-
-
-def advice_of(desk):
-    """Return the advice of the last run, as it travels to the reports."""
-    found = ET.parse(desk.path("junit.xml")).iter("property")
-    (told,) = [one.get("value") for one in found if one.get("name") == "ftgate_advice"]
-    return advice_from_json(told)
 
 
 def months_of(advice):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -67,15 +68,15 @@ def _nearly(items: Sequence[Item], share: float) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """The cases that stand in a training file, by id, each with the first line that holds it.
+    """The cases that stand in a training file, by id, each with the lines that hold it.
 
     Attributes:
-        same: they say the same, but for case and punctuation.
-        near: they say nearly the same, or stand in a longer text.
+        same: lines that say the same, but for case and punctuation.
+        near: further lines that say nearly the same, or hold it in a longer text.
     """
 
-    same: Mapping[str, int]
-    near: Mapping[str, int]
+    same: Mapping[str, Sequence[int]]
+    near: Mapping[str, Sequence[int]]
 
     @property
     def cases(self) -> frozenset[str]:
@@ -84,39 +85,43 @@ class Leaks:
 
     def findings(self, of: int) -> Iterator[Finding]:
         """Yield what is to be said of them, out of so many cases."""
-        kinds = {
-            "leak": (self.same, Severity.ERROR, ""),
-            "near leak": (self.near, Severity.WARNING, "nearly "),
-        }
-        for kind, (found, severity, how) in kinds.items():
-            if found:
-                verb = "stands" if len(found) == 1 else "stand"
-                case, line = next(iter(found.items()))
-                yield Finding(
-                    kind=kind,
-                    severity=severity,
-                    told=f"{len(found):,} of {counted(of, 'case')} {verb} {how}in the training "
-                    f"data; the first is {case}, in line {line}",
-                    count=len(found),
-                    lines=tuple(sorted(set(found.values()))),
-                    next="take the rows out and train again; until then these cases show nothing",
-                    cases=tuple(found),
-                )
+        if self.same:
+            yield _leak("leak", Severity.ERROR, self.same, of, "")
+        if self.near:
+            yield _leak("near leak", Severity.WARNING, self.near, of, "nearly ")
+
+
+def _leak(
+    kind: str, severity: Severity, found: Mapping[str, Sequence[int]], of: int, how: str
+) -> Finding:
+    verb = "stands" if len(found) == 1 else "stand"
+    case, lines = next(iter(found.items()))
+    return Finding(
+        kind=kind,
+        severity=severity,
+        told=f"{len(found):,} of {counted(of, 'case')} {verb} {how}in the training data; the "
+        f"first is {case}, in line {lines[0]}",
+        count=len(found),
+        lines=tuple(sorted({line for own in found.values() for line in own})),
+        next="take the rows out and train again; until then these cases show nothing",
+        cases=tuple(found),
+    )
 
 
 def leaks_in(items: Sequence[Item], cases: Sequence[Case], share: float) -> Leaks:
     """Return which of *cases* the rows of a training file give away."""
-    rows: dict[str, int] = {}
     turns = ((item.line, turn) for item in items for turn in item.example.turns)
     said = [(text, line) for line, (role, text) in turns if role == "user"]
+    rows = defaultdict[str, list[int]](list)
     for text, line in said:
-        rows.setdefault(normalised(text), line)
+        rows[normalised(text)].append(line)
     keys = {case.id: normalised(case.shown) for case in cases}
     same = {case: rows[key] for case, key in keys.items() if key in rows}
+    near = defaultdict[str, list[int]](list)
     # Those in a longer text, and of the same words in another order, count as near.
-    near = seen([item.example for item in items], cases)
-    pairs = near_pairs([c.shown for c in cases], [text for text, _ in said], share=share)
-    for case, row in pairs:
-        near.setdefault(cases[case].id, said[row][1])
-    order = [case.id for case in cases if case.id in near and case.id not in same]
-    return Leaks(same, {case: near[case] for case in order})
+    for case, line in seen([item.example for item in items], cases).items():
+        near[case].append(line)
+    for one, row in near_pairs([c.shown for c in cases], [text for text, _ in said], share=share):
+        near[cases[one].id].append(said[row][1])
+    left = {c.id: sorted({*near.get(c.id, ())} - {*same.get(c.id, ())}) for c in cases}
+    return Leaks(same, {case: lines for case, lines in left.items() if lines})

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.data.doubles import asked
 from pytest_ftgate.gate.data.finding import Finding, Item, Severity, Yardstick
+from pytest_ftgate.gate.data.same import normalised
 from pytest_ftgate.gate.words import counted
 from pytest_ftgate.score.form import Forms
 from pytest_ftgate.suite.model import Case
@@ -98,7 +99,8 @@ def _absent(taught: Sequence[Item], labels: Sequence[str]) -> Iterator[Finding]:
 
 
 def _balance(taught: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
-    times = Counter(item.answer or "" for item in taught)
+    known = yardstick.labels
+    times = Counter(i.answer or "" for i in taught if not known or i.answer in known)
     labelled = len(times) > 1 and len(taught) >= _EACH * len(times)
     if not labelled or max(map(len, times)) > _LONGEST:
         return
@@ -116,8 +118,9 @@ def _balance(taught: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
 
 
 def _facts(taught: Sequence[Item]) -> Iterator[Finding]:
-    times = Counter(item.answer for item in taught)
-    rows = [item for item in taught if times[item.answer] < _OFTEN and _new(item)]
+    said = [normalised(item.answer or "") for item in taught]
+    times = Counter(said)
+    rows = [i for i, own in zip(taught, said, strict=True) if times[own] < _OFTEN and _new(i)]
     if rows:
         share = len(rows) / len(taught)
         severity = Severity.WARNING if share >= _MANY else Severity.NOTE
