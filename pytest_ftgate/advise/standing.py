@@ -63,7 +63,7 @@ def _standing(evidence: Evidence, rung: str, variant: Variant, cost: Cost | None
         rung=rung,
         n=sum(bool(row.scores) for row in column.rows.values()),
         **_rates(column),
-        **_times(replies),
+        **_times(replies, timed=variant.provider != "classical"),
         **_tokens(variant, column, replies),
         usd_per_1k=cost.per_1k.mean if cost else None,
         usd_low=cost.per_1k.low if cost else None,
@@ -89,8 +89,9 @@ def _rates(column: Column) -> dict[str, Any]:
     return told
 
 
-def _times(replies: Iterable[Reply]) -> dict[str, Any]:
-    values = np.array([1000 * reply.seconds for reply in replies if reply.seconds])
+def _times(replies: Iterable[Reply], *, timed: bool) -> dict[str, Any]:
+    """Return how long replies took; what answers at once and is not timed took no time."""
+    values = np.array([1000 * reply.seconds for reply in replies if reply.seconds or not timed])
     if not values.size:
         return {}
     ends = (quantile(values, share, values.size)[0] for share in (_HALF, _MOST))

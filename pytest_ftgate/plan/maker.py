@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -114,6 +114,9 @@ class Maker:
             SuiteFaults: a template cannot be rendered for it.
             Unavailable: nothing can be retrieved for it.
         """
+        # What is recorded was asked elsewhere, nobody knows how.
+        if self.variant.provider == "recorded":
+            return ()
         values = self._values(case)
         try:
             system = render(self.variant.system, values) if self.variant.system else None
@@ -186,6 +189,10 @@ class Maker:
         )
 
 
+#: What of a case its function, or who recorded the replies, cannot have gone by.
+_MARKS = ("where", "score", "format", "weight", "must_pass")
+_READ = tuple(one.name for one in fields(Case) if one.name not in _MARKS)
+
+
 def _read_by_function(case: Case) -> dict[str, Any]:
-    marks = ("where", "score", "format", "weight", "must_pass")
-    return {key: value for key, value in asdict(case).items() if key not in marks}
+    return {name: getattr(case, name) for name in _READ}

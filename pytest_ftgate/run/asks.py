@@ -36,7 +36,8 @@ class Asks:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._asks: dict[tuple[str, str, str], tuple[Ask, ...] | FtgateError] = {}
+        self._groups: dict[object, list[tuple[Ask, ...]]] = {}
+        self._asks: dict[tuple[str, str, object], tuple[Ask, ...] | FtgateError] = {}
         self._leaked: dict[tuple[str, Path], frozenset[str]] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
@@ -48,6 +49,8 @@ class Asks:
     def of(self, judged: Judged, look: Look | None = None) -> list[tuple[Ask, ...]]:
         """Return all that must be asked before *judged* can be judged, a group for each side.
 
+        Groups that hold the same are the same tuple, so that nothing is worked out of them twice.
+
         Args:
             judged: the gate.
             look: how far to ask; by default as far as its first look.
@@ -55,10 +58,16 @@ class Asks:
         Raises:
             FtgateError: the variant cannot be asked at all.
         """
-        suite, variant, gate = judged.suite, judged.variant, judged.gate
-        if isinstance(gate, DataGate):
+        if isinstance(judged.gate, DataGate):
             return []
         look = look or self.looks(judged)[0]
+        key = (judged.suite.name, judged.variant.name, judged.gate.kind, look.cases, look.repeats)
+        if key not in self._groups:
+            self._groups[key] = self._needed(judged, look)
+        return self._groups[key]
+
+    def _needed(self, judged: Judged, look: Look) -> list[tuple[Ask, ...]]:
+        suite, variant, gate = judged.suite, judged.variant, judged.gate
         needed: list[tuple[Ask, ...]] = []
         if isinstance(gate, ForgettingGate):
             needed.append(self.skills(suite, base_of(variant), gate.cases))
@@ -84,15 +93,22 @@ class Asks:
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
+        most = _most_repeats(suite)
         asks = self._once(
             (suite.name, variant.name, "task"),
-            lambda: self._unseen(suite, variant),
+            lambda: self._unseen(suite, variant, most),
         )
-        return tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat))
+        if look.cases is None and look.repeats >= most:
+            return asks
+        # Made once as well: what a tuple holds need be waited for and scored no second time.
+        return self._once(
+            (suite.name, variant.name, (look.cases, look.repeats)),
+            lambda: tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat)),
+        )
 
-    def _unseen(self, suite: Suite, variant: Variant) -> tuple[Ask, ...]:
+    def _unseen(self, suite: Suite, variant: Variant, most: int) -> tuple[Ask, ...]:
         """Return the suite's cases put to *variant*, less those that it was trained on."""
-        asks = task(suite, variant, self._environ, _most_repeats(suite))
+        asks = task(suite, variant, self._environ, most)
         seen = self.leaked(suite, variant)
         left = tuple(ask for ask in asks if ask.case.id not in seen)
         if asks and not left:
@@ -125,7 +141,7 @@ class Asks:
         )
 
     def _once(
-        self, key: tuple[str, str, str], made: Callable[[], tuple[Ask, ...]]
+        self, key: tuple[str, str, object], made: Callable[[], tuple[Ask, ...]]
     ) -> tuple[Ask, ...]:
         """Return what *made* makes; its failure too is met once, for a team's function costs."""
         if key not in self._asks:

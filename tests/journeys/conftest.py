@@ -7,11 +7,12 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pydantic  # noqa: F401
 import pytest
 import scipy.optimize  # noqa: F401
 import sklearn.metrics  # noqa: F401
 
-# Runs in this process forget what they imported, and NumPy cannot be imported twice.
+# Runs in this process forget what they imported; NumPy and pydantic cannot be imported twice.
 
 LABELS = ("billing", "refund")
 GATES = "{accuracy: {min: 0.85, max_drop: 0.05}}"

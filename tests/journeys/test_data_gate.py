@@ -96,7 +96,7 @@ def test_the_verb_examines_a_file_and_ends_by_what_it_found(desk, tuned, monkeyp
     assert (suite, leaked, missing) == (0, 1, 1)
     assert "duplicate: 2 rows repeat another" in warned
     assert "lines 101–102" in warned
-    assert "the first is test.jsonl:1" in found
+    assert "the first is test.jsonl:1, in line 6" in " ".join(found.split())
     assert 'did you mean "train.jsonl"?' in capsys.readouterr().err
     assert cli.main(["data", "bad.jsonl"]) == 1
     assert "broken: " in capsys.readouterr().out
