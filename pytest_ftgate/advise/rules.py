@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pytest_ftgate.advise.parts import Condition, Standing
 from pytest_ftgate.advise.question import Question, pays, worth, worth_the_price
-from pytest_ftgate.gate.words import interval, percent, points, usd
+from pytest_ftgate.gate.words import counted, interval, percent, points, usd
 
 __all__ = ["RULES", "Found", "Rule", "conditions"]
 
@@ -122,7 +122,8 @@ def _stable(q: Question) -> Found:
     if git.unknown:
         return _unknown(f"how often the task changes is not known: {git.unknown}")
     told = ", ".join(f"{what} {times}" for what, times in git.changes.items())
-    seen = f"{git.commits} changes in {git.days} days ({told or 'none'})"
+    times = f"{counted(git.commits, 'change')} in {counted(git.days, 'day')}"
+    seen = f"{times} ({told})" if git.commits else times
     held = git.commits <= most
     return Found(
         holds=held, told=seen if held else f"{seen}: over {most}, each may mean to train again"

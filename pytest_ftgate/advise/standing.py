@@ -21,6 +21,7 @@ from pytest_ftgate.plan.estimate import tokens_in
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.ladder import laddered
 from pytest_ftgate.suite.model import Variant
+from pytest_ftgate.suite.providers import UNASKED
 
 __all__ = ["frontier", "frontier_key", "in_order", "standings"]
 
@@ -108,9 +109,10 @@ def _tokens(variant: Variant, column: Column, replies: Sequence[Reply]) -> dict[
     else:
         own = sum(map(tokens_in, shown))
     prompt = tokens_in(variant.system or "") + own
+    read = variant.provider not in UNASKED and bool(variant.system or shown or variant.pool)
     return {
         "tokens": mean(told) if told else None,
-        "prompt_tokens": prompt if variant.system or shown or variant.pool else None,
+        "prompt_tokens": prompt if read else None,
         "tokens_per_word": _per_word(variant, column),
     }
 
