@@ -118,7 +118,7 @@ class Recorder:
         from pytest_ftgate.report.ladder import ladder_lines
 
         if self._settings.ladder and not self._advice:
-            yield "  no ladder: it takes every gate of a suite, so select nothing within one"
+            yield "  no ladder: it takes every gate of a suite, and cases with an expected answer"
         for text in self._advice:
             yield ""
             yield from ladder_lines(advice_from_json(text), full=self._settings.ladder)

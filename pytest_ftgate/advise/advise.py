@@ -16,13 +16,13 @@ __all__ = ["advise"]
 
 
 def advise(evidence: Evidence) -> Advice | None:
-    """Return what is advised about a suite, or None where nothing was measured.
+    """Return what is advised about a suite, or None where nothing was marked right or wrong.
 
     The same evidence brings the same advice: the day and what git knows are part of it.
     """
-    if not evidence.columns:
-        return None
     ladder = ladder_of(evidence)
+    if all(row.accuracy is None for row in ladder.rows):
+        return None
     back = rollback(evidence)
     decision = decide(evidence, ladder, back)
     key = frontier_key(ladder.rows)

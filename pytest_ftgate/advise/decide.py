@@ -41,8 +41,9 @@ def decide(evidence: Evidence, ladder: Ladder, back: Rollback | None) -> Decisio
         back: the way back, where what is meant to serve fails.
     """
     suite = evidence.suite
-    untuned = [row for row in ladder.rows if row.rung != _TUNED]
-    tuned = [row for row in ladder.rows if row.rung == _TUNED]
+    marked = [row for row in ladder.rows if row.accuracy is not None]
+    untuned = [row for row in marked if row.rung != _TUNED]
+    tuned = [row for row in marked if row.rung == _TUNED]
     at = best(suite, untuned, ladder.found) or next(iter(untuned), None)
     if back is not None and (way := _roll_back(ladder, back, at)):
         return replace(way, below=at.variant if at else "")
@@ -54,8 +55,7 @@ def decide(evidence: Evidence, ladder: Ladder, back: Rollback | None) -> Decisio
 def _climbed(
     evidence: Evidence, ladder: Ladder, at: Standing, tuned: Sequence[Standing]
 ) -> Decision:
-    known = [row for row in tuned if row.accuracy is not None]
-    tunes = [fine_tune(evidence, ladder, at, row) for row in known]
+    tunes = [fine_tune(evidence, ladder, at, row) for row in tuned]
     missing = list(untried(evidence.suite, ladder.rows, at))
     if tunes:
         return _with_tuned(evidence, ladder, at, tunes, missing)

@@ -84,7 +84,7 @@ def _rates(column: Column) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for kind, name in (("accuracy", "accuracy"), ("format", "form")):
         own = side(column, kind)
-        if len(own):
+        if own.known.any():
             check = floor(own, least=0.0)
             told |= {name: check.after, f"{name}_low": check.low, f"{name}_high": check.high}
     return told

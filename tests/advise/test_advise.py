@@ -11,6 +11,7 @@ from pytest_ftgate.advise.advise import advise
 from pytest_ftgate.advise.evidence import AcceptedRun, GitFacts
 from pytest_ftgate.advise.rules import RULES
 from pytest_ftgate.gate.verdict import Outcome
+from pytest_ftgate.score.sheet import Score
 
 FAILED = Outcome.FAILED
 TUNED = ("hosted", "lora")
@@ -211,3 +212,21 @@ def test_the_rules_are_a_table_with_a_source_for_each():
     lines = [line for rule in RULES for line in rule.threshold.split(", ") if line]
     assert len(set(lines)) >= 9
     assert QUIET.commits <= 6
+
+
+def test_without_an_expected_answer_there_is_nothing_to_climb_for(evidence):
+    known = evidence()
+    nothing = {
+        name: replace(
+            one, rows={k: replace(r, scores=(Score(None, None),)) for k, r in one.rows.items()}
+        )
+        for name, one in known.columns.items()
+    }
+
+    assert advise(replace(known, columns=nothing)) is None
+
+
+def test_a_fine_tune_alone_has_nothing_to_be_held_against(evidence):
+    advice = advise(evidence(without=("prompt", "examples", "descriptions", "strong")))
+
+    assert told(advice) == ("try the next rung first", "prompt")
