@@ -40,8 +40,9 @@ class Judgement:
 
 
 def has_ladder(suite: Suite) -> bool:
-    """Tell whether there are rungs to compare."""
-    return len({rung for rung, _ in laddered(suite.variants, suite.baseline)}) > 1
+    """Tell whether there is something to advise on: rungs to compare, or what is meant to serve."""
+    rungs = {rung for rung, _ in laddered(suite.variants, suite.baseline)}
+    return len(rungs) > 1 or bool(suite.serves or suite.challengers)
 
 
 def advised(
