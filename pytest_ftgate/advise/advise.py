@@ -53,6 +53,8 @@ def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[s
     for one in decision.conditions:
         if one.needed and one.holds is None:
             yield one.told
+    if evidence.suite.judges:
+        yield "right is what a judge model says; here it is not corrected for the judge's errors"
     for name, why in evidence.unmeasured.items():
         yield f"{name} could not be measured: {why}"
     few = [row.variant for row in ladder.rows if row.accuracy is None]

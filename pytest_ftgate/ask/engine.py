@@ -275,7 +275,7 @@ class Engine:
         self._flying[call.fingerprint] = call
         self._peak = max(self._peak, len(self._flying))
         try:
-            return await self._patience.answered(sender, call)
+            return await self._patience.answered(sender, call, sender.goes_well)
         finally:
             del self._flying[call.fingerprint]
 

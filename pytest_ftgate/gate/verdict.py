@@ -7,9 +7,20 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pytest_ftgate.gate.data.finding import Finding
+from pytest_ftgate.gate.examined import Examined
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["Check", "FaultShare", "Flip", "Outcome", "Slice", "Verdict", "together"]
+__all__ = [
+    "Check",
+    "Example",
+    "FaultShare",
+    "Flip",
+    "Outcome",
+    "Slice",
+    "Trait",
+    "Verdict",
+    "together",
+]
 
 
 class Outcome(StrEnum):
@@ -42,7 +53,8 @@ class Check:
         miss, alarm: what p_pass and p_fail are held against.
         shared: how many drop checks of the suite share the alarm level.
         method: ``counts``, ``bootstrap`` for macro-F1, ``point`` for a plain threshold, ``t`` for
-            money, ``order`` for time.
+            money, ``order`` for time; ``judge`` for grades with moved limits, ``labels`` for
+            grades corrected by labels of the same replies.
         discordance: the share of cases on which the sides disagree.
         detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
@@ -143,6 +155,38 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trait:
+    """How all replies of a side are, and whether that has changed; nothing is gated by it.
+
+    Attributes:
+        what: ``length``, ``refusals``, ``same text``, ``language`` or ``faults``.
+        unit: of *before* and *after*: ``words`` or ``characters`` (the median), or ``share``; of
+            ``language`` *after* is the share that changed, of ``faults`` that of broken replies.
+        n_before, n: how many replies are told of; of ``language`` and ``faults`` how many cases.
+        p: how easily as great a change comes by chance; None where nothing tests it.
+        told: the change in a sentence; "" where there is none worth telling.
+    """
+
+    what: str
+    unit: str
+    before: float
+    after: float
+    n_before: int
+    n: int
+    p: float | None = None
+    told: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One reply with a fault: the beginning of its text, and what exactly is wrong with it."""
+
+    case: str
+    said: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaultShare:
     """How often replies break their form in one way.
 
@@ -152,6 +196,7 @@ class FaultShare:
         after: their share, 0 to 1, each case counting the same; *low* and *high* are its 95 %
             interval, as *before_low* and *before_high* are that of *before*.
         before: the share on the side compared with, or None where there is none.
+        examples: three replies that have it, where it is new or grew.
     """
 
     kind: str
@@ -162,6 +207,7 @@ class FaultShare:
     before: float | None = None
     before_low: float | None = None
     before_high: float | None = None
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +228,8 @@ class Verdict:
         meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
             of the baseline; None but for the format gate.
         findings: what is wrong with training data, where that is what the gate looks at.
+        traits: how all replies have changed, told by one gate of each variant.
+        judges: what the judges were found to be worth that graded its replies.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
         facts: what is known of the variant: provider, model, digests, what the server says of it.
@@ -206,6 +254,8 @@ class Verdict:
     meant: float | None = None
     meant_before: float | None = None
     findings: tuple[Finding, ...] = ()
+    traits: tuple[Trait, ...] = ()
+    judges: tuple[Examined, ...] = ()
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -47,6 +47,7 @@ class Maker:
         self.base_url = address(variant, environ)
         self.tools = tuple(tool(reference, self.origin) for reference in variant.tools)
         self.shared = self._shared()
+        self.same = self._same()
 
     def _local(self) -> None:
         variant = self.variant
@@ -83,6 +84,23 @@ class Maker:
         }
         # Only where they are there, so that all other calls keep their names.
         return shared | {key: value for key, value in rare.items() if value}
+
+    def _same(self) -> dict[str, Any]:
+        """Return what every call of this variant is made of."""
+        return {
+            "model": self.model,
+            "sampling": self.sampling,
+            "constraint": self.shared["constraint"],
+            "tools": self.tools,
+            "max_turns": self.variant.max_turns if self.tools else 1,
+            "adapter": self.adapter,
+            "base_url": self.base_url,
+            "api_key_env": self._key(),
+            "served_as": self.variant.served_model,
+            "training": self.training,
+            "origin": self.origin,
+            **{key: getattr(self.variant, key) for key in _SAME},
+        }
 
     def _key(self) -> str | None:
         """Return the variable that holds the key; "" where none must be sent.
@@ -169,23 +187,12 @@ class Maker:
         parts = {**self.shared, "messages": asked, "max_tokens": limit, "repeat": repeat}
         return Call(
             fingerprint=digest(parts),
-            model=self.model,
             messages=messages,
             max_tokens=limit,
-            sampling=self.sampling,
-            constraint=self.shared["constraint"],
-            tools=self.tools,
-            max_turns=self.variant.max_turns if self.tools else 1,
             passages=self._passages.get(case.id, ()),
-            adapter=self.adapter,
-            base_url=self.base_url,
-            api_key_env=self._key(),
-            served_as=self.variant.served_model,
             case=case if self.by_case else None,
-            training=self.training,
-            origin=self.origin,
             repeat=repeat,
-            **{key: getattr(self.variant, key) for key in _SAME},
+            **self.same,
         )
 
 

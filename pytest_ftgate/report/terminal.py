@@ -15,6 +15,7 @@ from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.found import finding_lines
+from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
@@ -35,7 +36,7 @@ def section(verdict: Verdict, verbosity: int = 0) -> str:
     lines += finding_lines(verdict.findings, verbosity)
     lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
-    lines += fault_lines(verdict, verbosity)
+    lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
     lines += _flips(verdict, verbosity)
     lines += ["", *_next(verdict.next)] if verdict.next else []

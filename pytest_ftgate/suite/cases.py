@@ -81,10 +81,11 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
         if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
             return f"{key} is not available yet; remove it"
     score: Rule = case.score or reply.score
-    if case.must_pass and case.expected is None and not score.unaided:
-        return "must_pass needs expected: without it no reply is wrong"
-    if case.must_pass and case.holdout:
-        return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
+    if case.score and any(part.kind == "judge" for part in case.score.parts):
+        told = "what differs from case to case goes into vars, which the rubric may name"
+        return f"score: a judge belongs to reply.score; {told}"
+    if case.must_pass and (wrong := _must_not(case, score)):
+        return wrong
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -92,6 +93,14 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     form = case.format or reply.format
     own = score_fault(case.score, form) if case.score else None
     return own or unfit(case.expected, score, form)
+
+
+def _must_not(case: DeclaredCase, score: Rule) -> str:
+    """Say why a case cannot be one that must pass, or return an empty text."""
+    if case.holdout:
+        return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
+    unmarked = case.expected is None and not score.unaided
+    return "must_pass needs expected: without it no reply is wrong" if unmarked else ""
 
 
 def _absent(case: DeclaredCase, folder: Path) -> str | None:

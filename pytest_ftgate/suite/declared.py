@@ -230,4 +230,3 @@ class DeclaredSuite(Declared):
     challengers: tuple[str, ...] = ()
     economics: DeclaredEconomics | None = None
     ladder: DeclaredLadder = DeclaredLadder()
-    judge: Any = _later()

@@ -15,6 +15,7 @@ from pytest_ftgate.suite.prices import Tariff
 
 if TYPE_CHECKING:
     # The rules need pydantic; a plugin's provider names replies and calls wherever pytest starts.
+    from pytest_ftgate.suite.judge import Judge
     from pytest_ftgate.suite.rules import Rule
 
 __all__ = [
@@ -205,6 +206,7 @@ class Suite:
         challengers: variants that may have become as good as a fine-tuned one.
         economics: the volume and what variants take besides their calls, where declared.
         ladder: where the rules of the advice draw their lines.
+        judges: the models that grade its replies.
     """
 
     path: Path
@@ -220,6 +222,7 @@ class Suite:
     challengers: tuple[str, ...] = ()
     economics: Economics | None = None
     ladder: Thresholds = field(default_factory=Thresholds)
+    judges: tuple[Judge, ...] = ()
 
     @property
     def accepted_path(self) -> Path:
