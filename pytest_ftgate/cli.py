@@ -49,19 +49,25 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
     own.add_argument("--seed", type=int, default=0)
     own.set_defaults(run=_selftest)
-    sheet = verbs.add_parser("labels", help="write kept replies for people to grade")
-    sheet.add_argument("suite", type=Path)
-    sheet.add_argument("-o", dest="out", type=Path, help="by default NAME.labels.jsonl beside it")
-    sheet.add_argument("--count", type=int, default=200, help="of how many replies, at the least")
-    sheet.add_argument("--seed", type=int, default=0)
-    sheet.set_defaults(run=_labels)
     ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
-    for verb in (why, power, own, sheet, *_of_ledger(ledger)):
+    for verb in (why, power, own, _sheet(verbs), *_of_ledger(ledger)):
         verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
     _of_advice(verbs)
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files, for editors")
     schema.set_defaults(run=_schema)
     return parser
+
+
+def _sheet(verbs: Any) -> argparse.ArgumentParser:
+    sheet: argparse.ArgumentParser = verbs.add_parser(
+        "labels", help="write kept replies for people to grade"
+    )
+    sheet.add_argument("suite", type=Path)
+    sheet.add_argument("-o", dest="out", type=Path, help="by default NAME.labels.jsonl beside it")
+    sheet.add_argument("--count", type=int, default=200, help="of how many replies, at the least")
+    sheet.add_argument("--seed", type=int, default=0)
+    sheet.set_defaults(run=_labels)
+    return sheet
 
 
 def _of_advice(verbs: Any) -> None:
