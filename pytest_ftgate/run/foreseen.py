@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from pytest_ftgate.ask.providers.recorded import recorded_reply
+from pytest_ftgate.ask.providers.recorded import Recorded
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan.call import Ask, Call
@@ -94,7 +94,7 @@ def _answers(session: Session, name: str, asks: _Asks, instead: _Instead) -> Map
 
 def _recorded(call: Call) -> Reply | None:
     try:
-        return recorded_reply(call) if call.replies else None
+        return Recorded().reply(call) if call.replies else None
     except FtgateError:
         return None
 

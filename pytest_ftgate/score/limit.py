@@ -16,8 +16,9 @@ __all__ = ["SECONDS", "Late", "Limit"]
 
 #: Seconds that all scorers of a case may take over one reply, beside those that they declare.
 SECONDS = 10.0
-#: Seconds after which one that swallowed the news is told again.
-_AGAIN = 0.5
+#: Seconds between two looks at how long a reply has taken; one that swallowed the news is told
+#: again.
+_TICK = 0.5
 #: What a run of code takes where its rule declares nothing.
 _USUAL = {"code": 5.0}
 
@@ -39,14 +40,18 @@ class Limit:
     def __init__(self) -> None:
         in_main = threading.current_thread() is threading.main_thread()
         self._can = in_main and hasattr(signal, "setitimer")
-        self._armed = self._rang = False
-        self._began = time.monotonic()
+        self._rang = False
+        self._case: Case | None = None
+        self._began = self._since = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Take the alarm over."""
+        """Take the alarm over; it rings now and then, and looks at how long a reply has taken.
+
+        To set it anew for each reply would cost as much as to score most of them.
+        """
         if self._can:
             self._handler = signal.signal(signal.SIGALRM, self._ring)
-            self._left = signal.setitimer(signal.ITIMER_REAL, 0)
+            self._left = signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
         return self
 
     def __exit__(
@@ -58,6 +63,7 @@ class Limit:
         """Give the alarm back, less the time that has passed."""
         if not self._can:
             return
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._handler)
         seconds, every = self._left
         if seconds:
@@ -72,25 +78,21 @@ class Limit:
         """
         if not self._can:
             return run()
-        seconds = _allowed(case)
         try:
             try:
-                self._armed, self._rang = True, False
-                signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+                self._rang, self._since, self._case = False, time.monotonic(), case
                 made = run()
             finally:
-                self._armed = False
+                self._case = None
         except Late:
-            raise ScorerError(_told(case, seconds)) from None
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise ScorerError(_told(case)) from None
         if self._rang:  # and was swallowed
-            raise ScorerError(_told(case, seconds))
+            raise ScorerError(_told(case))
         return made
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if self._armed:
+        if self._case and time.monotonic() - self._since > _allowed(self._case):
             self._rang = True
             raise Late
 
@@ -102,9 +104,11 @@ def _allowed(case: Case) -> float:
     )
 
 
-def _told(case: Case, seconds: float) -> str:
+def _told(case: Case) -> str:
     named = [("score", rule) for rule in case.score.parts]
     named += [("format", rule) for rule in case.format]
     told = ", ".join(f"{key}: {rule.kind}" for key, rule in named)
     remedy = "make it quicker, or give a function more: {python: {function: ..., seconds: 60}}"
-    return f'{told} took longer than {seconds:g} s on case "{case.id}" ({case.where}); {remedy}'
+    return (
+        f'{told} took longer than {_allowed(case):g} s on case "{case.id}" ({case.where}); {remedy}'
+    )

@@ -27,6 +27,7 @@ __all__ = [
     "Suite",
     "Turn",
     "Variant",
+    "canonical",
     "digest",
 ]
 
@@ -36,12 +37,13 @@ Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 Turn = tuple[str, str]
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+#: Writes a value as JSON in the one way that names go by.
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
 
 def digest(value: Any) -> str:
     """Return the sha256 of *value* in canonical JSON, as 64 hexadecimal digits."""
-    return sha256(_canonical(value).encode()).hexdigest()
+    return sha256(canonical(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

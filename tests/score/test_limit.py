@@ -53,7 +53,7 @@ def quick(case, reply):
 @pytest.fixture
 def column(tmp_path, monkeypatch):
     monkeypatch.setattr(limit, "SECONDS", 0.2)
-    monkeypatch.setattr(limit, "_AGAIN", 0.05)
+    monkeypatch.setattr(limit, "_TICK", 0.05)
     (tmp_path / "slow_marks.py").write_text(MARKS, "utf-8")
 
     def made(rule, form=()):
