@@ -35,6 +35,8 @@ class Gathering:
         self._settings = settings
         self._verdicts: dict[str, str] = {}
         self._measured: list[str] = []
+        self._advice: list[str] = []
+        self._serves: dict[str, str] = {}
         self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
         self._asking: list[tuple[int, int, float]] = []
         self._told: list[str] = []
@@ -70,10 +72,12 @@ class Gathering:
         if report.when == "teardown":
             told = report.user_properties
             self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
+            self._advice += [str(v) for key, v in told if key == "ftgate_advice"]
         if "ftgate_gate" in own:
             self._note(report, own.get("ftgate"))
         if "ftgate_cells" in own and report.when == "call":
             verdict = json.loads(str(own["ftgate"]))
+            self._serves[verdict["suite"]] = str(own.get("ftgate_serves", ""))
             cells = json.loads(str(own["ftgate_cells"]))
             name = str(own.get("ftgate_cells_of", verdict["variant"]))
             before = self._cells[verdict["suite"]].get(name, {})
@@ -126,6 +130,7 @@ class Gathering:
     def report(self) -> Report:
         """Return all that a report shows of the run so far."""
         from pytest_ftgate.record.run import Report, Unjudged, verdict_of
+        from pytest_ftgate.record.wire import advice_from_json
 
         lenient = self._settings.inconclusive == "warn"
         left = [f"{line}; the same command picks its replies up" for line in self.left]
@@ -141,6 +146,7 @@ class Gathering:
             told=tuple(dict.fromkeys((*left, *self._told))),
             facts=surroundings(self._settings),
             suites=self._with_history(),
+            advice=tuple(map(advice_from_json, self._advice)),
         )
         return replace(report, verdict=verdict_of(report))
 

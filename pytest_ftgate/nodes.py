@@ -15,12 +15,13 @@ from pytest_ftgate.gate.feasible import refuse_impossible
 from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.judging import is_clear, judge, measured, sides_of
+from pytest_ftgate.run.laddering import Judgement, advised, has_ladder
 from pytest_ftgate.run.progress import ticking
 from pytest_ftgate.run.suites import suite_at
 from pytest_ftgate.run.trial import Stopped, Trial
 from pytest_ftgate.score.sheet import ready
 from pytest_ftgate.settings import settings_key
-from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.margins import DataGate, RateGate
 
 __all__ = ["GateItem", "SuiteFile"]
 
@@ -74,6 +75,8 @@ class GateItem(pytest.Item):
     def _prepare(self) -> str:
         """Ask, prove and score; return what makes the variant invalid, or an empty string."""
         judged, session = self.judged, self.trial.session
+        if isinstance(judged.gate, DataGate):
+            return ""
         # A scorer that cannot be used is better found before anything is paid for.
         ready(judged.suite.cases, self.path.parent)
         if judged.suite.judges and judged.gate.kind == "accuracy":
@@ -119,6 +122,7 @@ class GateItem(pytest.Item):
 
         judged, columns = self.judged, self.trial.session.columns
         column = columns.task(judged.suite, judged.variant, self.trial.look)
+        self.trial.keep("ftgate_serves", judged.suite.serves or judged.suite.baseline)
         self.trial.keep("ftgate_cells", json.dumps(kept(column, self.path.parent)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
@@ -135,15 +139,31 @@ class GateItem(pytest.Item):
     # Variants that are measured beside the judged ones ----------------------------------------
 
     def teardown(self) -> None:
-        """After a suite's last gate, measure the variants that have none."""
-        ungated = not all(variant.gated for variant in self.judged.suite.variants.values())
-        if ungated and self._is_last_of_whole_suite() and not self.trial.asks_nothing:
-            from pytest_ftgate.record.verdicts import verdict_to_json
+        """After a suite's last gate, measure the variants that have none, and be advised."""
+        if not self._is_last_of_whole_suite() or self.trial.asks_nothing:
+            return
+        from pytest_ftgate.record.verdicts import verdict_to_json
+        from pytest_ftgate.record.wire import advice_to_json
 
-            found = measured(self.trial.session, self.judged.suite, self.config)
-            own = self.user_properties
-            own[:] = [one for one in own if one[0] != "ftgate_measured"]
-            own += [("ftgate_measured", verdict_to_json(verdict)) for verdict in found]
+        session, suite = self.trial.session, self.judged.suite
+        own = self.user_properties
+        own[:] = [one for one in own if one[0] not in ("ftgate_measured", "ftgate_advice")]
+        beside = list(measured(session, suite, self.config))
+        own += [("ftgate_measured", verdict_to_json(verdict)) for verdict in beside]
+        if self.config.stash[settings_key].ladder or has_ladder(suite):
+            found = advised(session, suite, self._judgements(), beside, self.config)
+            own += [("ftgate_advice", advice_to_json(found))] if found else []
+
+    def _judgements(self) -> dict[tuple[str, str], Judgement]:
+        """Return what this process has judged of the suite."""
+        mine = (item.trial for item in self.session.items if _is_gate(item))
+        return {
+            (trial.judged.variant.name, trial.judged.gate.kind): Judgement(
+                trial.verdict, trial.look
+            )
+            for trial in mine
+            if trial.judged.suite.name == self.judged.suite.name and trial.verdict is not None
+        }
 
     def _is_last_of_whole_suite(self) -> bool:
         name = self.judged.suite.name

@@ -47,7 +47,9 @@ class Recorder(Gathering):
         if not self._verdicts and (failed or not self._used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
-        for line in summary(self._report, config.get_verbosity(), full=full):
+        for line in summary(
+            self._report, config.get_verbosity(), full=full, ladder=self._settings.ladder
+        ):
             for text, colours in tinted(line):
                 terminalreporter.write(text, **colours)
             terminalreporter.line("")
@@ -97,7 +99,10 @@ class Recorder(Gathering):
         from pytest_ftgate.record.accepted import accept  # which takes what judges
 
         root = self._settings.root
-        return [accept(root, suite, cells, made) for suite, cells in self._cells.items()]
+        return [
+            accept(root, suite, cells, made, self._serves[suite])
+            for suite, cells in self._cells.items()
+        ]
 
 
 def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:

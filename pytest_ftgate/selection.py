@@ -33,7 +33,7 @@ def arrange(config: pytest.Config, settings: Settings, items: list[pytest.Item])
 def show_plan(session: pytest.Session) -> None:
     """Print what would be asked and what it could show."""
     from pytest_ftgate.report.planned import leak_lines, planned, power_lines
-    from pytest_ftgate.run.outlook import estimates, leaks, lints, powers
+    from pytest_ftgate.run.outlook import estimates, lacks, leaks, lints, powers
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
@@ -42,6 +42,6 @@ def show_plan(session: pytest.Session) -> None:
     own = session.config.stash[session_key]
     reporter.section("ftgate plan")
     asked = planned(*estimates(own, gates))
-    told = (*asked, *leak_lines(leaks(gates)), *lints(own, gates))
+    told = (*asked, *leak_lines(leaks(gates)), *lints(own, gates), *lacks(gates))
     for line in (*told, "", *power_lines(powers(own, gates)), *dict.fromkeys(own.told)):
         reporter.write_line(line)

@@ -38,6 +38,7 @@ class Settings:
         engine: ``local`` asks from this machine, ``ray`` from the nodes of a Ray cluster.
         max_usd: nothing more is asked once so much is spent; None for no limit.
         max_minutes: nothing more is asked after so many minutes; None for no limit.
+        ladder: the ladder of each suite is told in full.
         show: how many cases a gate that did not pass shows; None for as many as -v and -vv say.
         reports: where reports are written, by their face: ``html``, ``json``, ``markdown``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
@@ -60,6 +61,7 @@ class Settings:
     engine: str = "local"
     max_usd: float | None = None
     max_minutes: float | None = None
+    ladder: bool = False
     show: int | None = None
     reports: Mapping[str, Path] = field(default_factory=dict)
     summary: Path | None = None
@@ -94,6 +96,7 @@ class Settings:
             engine=_one_of("engine", chosen("engine"), _ENGINES),
             max_usd=_amount("max_usd", chosen("max_usd")),
             max_minutes=_amount("max_minutes", chosen("max_minutes")),
+            ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", chosen("show"), least=0),
             reports=_reports(config),
             **_of_github(os.environ, config.rootpath),
@@ -144,7 +147,7 @@ def _of_github(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
 
 
 def _need_enabled(config: pytest.Config) -> None:
-    for name in ("accept", "plan", "variant", *FACES):
+    for name in ("accept", "ladder", "plan", "variant", *FACES):
         if config.getoption(f"ftgate_{name}") and not config.getoption("ftgate_enabled"):
             raise pytest.UsageError(f"--ftgate-{name} does nothing without --ftgate; add it")
 
@@ -244,6 +247,11 @@ def _add_reports(add: Callable[..., None]) -> None:
         "json": "Write the run record, from which pytest-ftgate report makes the other reports.",
         "markdown": "Write the verdicts for a comment on a pull request.",
     }
+    add(
+        "--ftgate-ladder", dest="ftgate_ladder", action="store_true",
+        help="Tell the ladder of each suite in full: its rungs, what fine-tuning would take, "
+        "and what each costs by volume.",
+    )  # fmt: skip
     for face in FACES:
         add(f"--ftgate-{face}", dest=f"ftgate_{face}", metavar="PATH", help=told[face])
 

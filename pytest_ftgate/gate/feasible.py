@@ -21,6 +21,7 @@ from pytest_ftgate.gate.risks import (
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.suite.margins import (
     CostGate,
+    DataGate,
     ForgettingGate,
     Gate,
     LatencyGate,
@@ -60,6 +61,8 @@ def _called(gate: Gate) -> str:
 
 
 def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
+    if isinstance(gate, DataGate):
+        return
     n = cases_of(suite, gate)
     if isinstance(gate, CostGate | LatencyGate):
         yield from _spend_problems(suite, gate, n)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_ftgate.gate.data.finding import Finding
 from pytest_ftgate.gate.examined import Examined
 from pytest_ftgate.score.label import LabelRate
 
@@ -227,6 +228,7 @@ class Verdict:
         broken_rules: how often each rule of the form is broken, where it has several.
         meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
             of the baseline; None but for the format gate.
+        findings: what is wrong with training data, where that is what the gate looks at.
         traits: how all replies have changed, told by one gate of each variant.
         judges: what the judges were found to be worth that graded its replies.
         notes: what else a reader must know: identity, missing replies, stale cases.
@@ -253,6 +255,7 @@ class Verdict:
     broken_rules: tuple[FaultShare, ...] = ()
     meant: float | None = None
     meant_before: float | None = None
+    findings: tuple[Finding, ...] = ()
     traits: tuple[Trait, ...] = ()
     judges: tuple[Examined, ...] = ()
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from pytest_ftgate.suite.declared import Count, Margin, Share
+from pytest_ftgate.suite.bounds import Count, Margin, Share
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Where
 

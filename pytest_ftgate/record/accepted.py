@@ -62,7 +62,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one run found in one suite, and what its replies cost."""
+    """What one run found in one suite, what its replies cost, and which variant is to serve."""
 
     suite: str
     at: str
@@ -70,6 +70,7 @@ class Record:
     verdicts: tuple[Verdict, ...] = ()
     variants: Mapping[str, Mapping[str, Kept]] = field(default_factory=dict)
     bill: Bill | None = None
+    serves: str = ""
 
 
 # Built on first use: pydantic builds the validators of nested classes in milliseconds, not none.
@@ -172,7 +173,11 @@ def accepted_path(root: Path, suite: str) -> Path:
 
 
 def accept(
-    root: Path, suite: str, cells: Mapping[str, Mapping[str, Sequence[Any]]], report: Report
+    root: Path,
+    suite: str,
+    cells: Mapping[str, Mapping[str, Sequence[Any]]],
+    report: Report,
+    serves: str,
 ) -> str:
     """Accept what *report* tells of *suite*, and say so.
 
@@ -181,6 +186,7 @@ def accept(
         suite: the name of the suite.
         cells: by variant and case the values of a *Kept*.
         report: the run.
+        serves: the variant that is meant to serve.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
@@ -188,8 +194,15 @@ def accept(
     # What models said stays out of a file that is committed.
     verdicts = tuple(replace(one, flips=()) for one in report.verdicts if one.suite == suite)
     variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
-    at, bill = report.at, report.bill
-    write_record(path, Record(suite=suite, at=at, verdicts=verdicts, variants=variants, bill=bill))
+    record = Record(
+        suite=suite,
+        at=report.at,
+        verdicts=verdicts,
+        variants=variants,
+        bill=report.bill,
+        serves=serves,
+    )
+    write_record(path, record)
     bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
     told = f" ({bad} of its gates did not pass)" if bad else ""
     name = path.relative_to(root).as_posix()

@@ -11,6 +11,7 @@ from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.flips import flip_lines
+from pytest_ftgate.report.found import finding_lines
 from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows
@@ -57,7 +58,8 @@ def section(
 
 
 def _within(verdict: Verdict, verbosity: int) -> list[str]:
-    lines = [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
+    lines = [*finding_lines(verdict.findings, verbosity)]
+    lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
     lines += [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}")]

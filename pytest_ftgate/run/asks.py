@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import FtgateError, Unavailable
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
 from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
@@ -14,7 +15,7 @@ from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.plan.maker import Maker
 from pytest_ftgate.plan.turns import turn
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
+from pytest_ftgate.suite.margins import DataGate, ForgettingGate, Gate, RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 __all__ = ["Asks", "Judged", "with_baseline"]
@@ -68,6 +69,7 @@ class Asks:
         self._groups: dict[object, list[tuple[Ask, ...]]] = {}
         self._asks: dict[tuple[str, str, object], tuple[Ask, ...] | FtgateError] = {}
         self._turns: dict[tuple[str, str], Callable[..., Ask]] = {}
+        self._leaked: dict[tuple[str, Path], frozenset[str]] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
         """Return the looks of a gate, the last of which takes in all that may be asked."""
@@ -89,6 +91,8 @@ class Asks:
         Raises:
             FtgateError: the variant cannot be asked at all.
         """
+        if isinstance(judged.gate, DataGate):
+            return []
         look = look or self.looks(judged)[0]
         whose = (judged.suite.name, judged.variant.name, judged.gate.kind)
         key = (*whose, judged.gate.compares, judged.planned, look.cases, look.repeats)
@@ -126,7 +130,7 @@ class Asks:
         most = _most_repeats(suite)
         asks = self._once(
             (suite.name, variant.name, ("task", most)),
-            lambda: task(suite, variant, self._environ, most),
+            lambda: self._unseen(suite, variant, most),
         )
         if look.cases is None and look.repeats >= most:
             return asks
@@ -135,6 +139,26 @@ class Asks:
             (suite.name, variant.name, (look.cases, look.repeats)),
             lambda: tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat)),
         )
+
+    def _unseen(self, suite: Suite, variant: Variant, most: int) -> tuple[Ask, ...]:
+        """Return the suite's cases put to *variant*, less those that it was trained on."""
+        asks = task(suite, variant, self._environ, most)
+        seen = self.leaked(suite, variant)
+        left = tuple(ask for ask in asks if ask.case.id not in seen)
+        if asks and not left:
+            raise Unavailable(f"every case stands in {variant.training_data}, nothing is left")
+        return left
+
+    def leaked(self, suite: Suite, variant: Variant) -> frozenset[str]:
+        """Return the ids of the cases that *variant* was trained on, where a gate looks at that."""
+        if variant.training_data is None or "data" not in suite.gates:
+            return frozenset()
+        key = (suite.name, variant.training_data)
+        if key not in self._leaked:
+            from pytest_ftgate.gate.data.judge import leaked
+
+            self._leaked[key] = leaked(suite, variant).cases
+        return self._leaked[key]
 
     def skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         """Return skills cases put to the model of *variant* alone."""

@@ -44,6 +44,8 @@ class Trial:
         self.item, self.judged, self.late = item, judged, late
         #: How far it has asked.
         self.look = Look()
+        #: What it has come to, if it has.
+        self.verdict: Verdict | None = None
         self._notes: tuple[str, ...] = ()
         self._facts: dict[str, str] = {}
         item.stash[_trial_key] = self
@@ -136,6 +138,7 @@ class Trial:
     def _keep(self, verdict: Verdict) -> None:
         from pytest_ftgate.record.verdicts import verdict_to_json
 
+        self.verdict = verdict
         self.keep("ftgate", verdict_to_json(verdict))
 
     def keep(self, name: str, value: str) -> None:

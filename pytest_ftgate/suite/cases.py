@@ -84,8 +84,8 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     if case.score and any(part.kind == "judge" for part in case.score.parts):
         told = "what differs from case to case goes into vars, which the rubric may name"
         return f"score: a judge belongs to reply.score; {told}"
-    if case.must_pass and case.expected is None and not score.unaided:
-        return "must_pass needs expected: without it no reply is wrong"
+    if case.must_pass and (wrong := _must_not(case, score)):
+        return wrong
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -93,6 +93,14 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     form = case.format or reply.format
     own = score_fault(case.score, form) if case.score else None
     return own or unfit(case.expected, score, form)
+
+
+def _must_not(case: DeclaredCase, score: Rule) -> str:
+    """Say why a case cannot be one that must pass, or return an empty text."""
+    if case.holdout:
+        return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
+    unmarked = case.expected is None and not score.unaided
+    return "must_pass needs expected: without it no reply is wrong" if unmarked else ""
 
 
 def _absent(case: DeclaredCase, folder: Path) -> str | None:
@@ -124,6 +132,7 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
         language=case.language,
         weight=case.weight,
         must_pass=case.must_pass,
+        holdout=case.holdout,
     )
 
 

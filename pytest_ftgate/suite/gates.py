@@ -15,7 +15,16 @@ from pytest_ftgate.suite.declared import (
     DeclaredRate,
     DeclaredSuite,
 )
-from pytest_ftgate.suite.margins import CostGate, ForgettingGate, Gate, LatencyGate, RateGate
+from pytest_ftgate.suite.ladder_keys import DeclaredData
+from pytest_ftgate.suite.margins import (
+    FINDINGS,
+    CostGate,
+    DataGate,
+    ForgettingGate,
+    Gate,
+    LatencyGate,
+    RateGate,
+)
 from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
@@ -52,6 +61,8 @@ def resolve_gates(
         if forgetting:
             gates["forgetting"] = forgetting
     gates |= _spend_gates(source, document, declared)
+    if "data" in written:
+        gates["data"] = _data_gate(source, document, declared.gates.data or DeclaredData())
     if not gates and not source.faults:
         source.say(document.line(("gates",)), "gates: none declared; write accuracy: {min: 0.8}")
     return gates
@@ -70,6 +81,15 @@ def _spend_gates(source: Source, document: Document, declared: DeclaredSuite) ->
         elif kind in written and not written[kind]:
             source.say(line, f"{kind}: no limit is declared; write {_LIMITS[kind]}")
     return gates
+
+
+def _data_gate(source: Source, document: Document, declared: DeclaredData) -> DataGate:
+    for index, kind in enumerate(declared.ignore):
+        if kind not in FINDINGS:
+            near = did_you_mean(kind, FINDINGS) or f"; known: {', '.join(FINDINGS)}"
+            line = document.line(("gates", "data", "ignore", index))
+            source.say(line, f'data: no finding is called "{kind}"{near}')
+    return DataGate(line=document.line(("gates", "data")), **declared.model_dump())
 
 
 def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGate:

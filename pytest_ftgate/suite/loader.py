@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
+from pytest_ftgate.suite.economics import resolve_ladder
 from pytest_ftgate.suite.expected import score_fault, unmet
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.gates import resolve_gates
@@ -172,8 +173,30 @@ def _say_later(source: Source, document: Document, model: BaseModel, where: Wher
 def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Suite:
     reply, judges = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)
-    variants = resolve_variants(source, document, declared, cases, reply, source.offers.providers)
+    others = source.offers.providers
+    variants = resolve_variants(source, document, declared, cases, reply, others)
     gates = resolve_gates(source, document, declared, cases, reply)
+    baseline = _baseline(source, document, declared)
+    check_expected(source, cases, variants)
+    check_called(source, document, reply.format, variants)
+    _check_priced(source, variants, baseline, gates.get("cost"))
+    _check_judged(source, document, variants.values(), gates)
+    return Suite(
+        path=source.path,
+        name=source.name(source.path),
+        cases=tuple(case for case in cases if not case.holdout),
+        holdout=tuple(case for case in cases if case.holdout),
+        reply=reply,
+        variants=variants,
+        baseline=baseline,
+        gates=gates,
+        repeats=None if declared.repeats == "auto" else declared.repeats,
+        **resolve_ladder(source, document, declared, variants, baseline),
+        judges=resolve_judges(source, document, declared, judges, cases, reply, others),
+    )
+
+
+def _baseline(source: Source, document: Document, declared: DeclaredSuite) -> str:
     written = document.value["variants"]
     if not written:
         message = "variants: none declared; write current: {provider: anthropic, model: ...}"
@@ -182,23 +205,7 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
     if baseline and baseline not in written:
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
-    check_expected(source, cases, variants)
-    check_called(source, document, reply.format, variants)
-    _check_priced(source, variants, baseline, gates.get("cost"))
-    _check_judged(source, document, variants.values(), gates)
-    return Suite(
-        path=source.path,
-        name=source.name(source.path),
-        cases=cases,
-        reply=reply,
-        variants=variants,
-        baseline=baseline,
-        gates=gates,
-        repeats=None if declared.repeats == "auto" else declared.repeats,
-        judges=resolve_judges(
-            source, document, declared, judges, cases, reply, source.offers.providers
-        ),
-    )
+    return baseline
 
 
 def _check_priced(
@@ -222,6 +229,9 @@ def _check_judged(
     elif "forgetting" in gates and not any(variant.tuned for variant in gated):
         message = "forgetting: no gated variant is tuned; give one an adapter or a base"
         source.say(gates["forgetting"].line, message)
+    elif "data" in gates and not any(variant.training_data for variant in gated):
+        message = "data: no gated variant has training_data; name the file it was tuned on"
+        source.say(gates["data"].line, message)
 
 
 def _reply(
@@ -269,8 +279,9 @@ def _cases(
         paths = source.files(str(declared.cases), line, "cases")
         found = (row for path in paths for row in rows(source, path, line))
     cases = to_cases(source, found, reply)
-    if not cases and len(source.faults) == before:
-        source.say(line, "there are no cases")
+    if all(case.holdout for case in cases) and len(source.faults) == before:
+        held = "all are holdout, so nothing would be asked first"
+        source.say(line, f"cases: {held}" if cases else "there are no cases")
     unknown = unmet(reply.score, cases) if len(source.faults) == before else None
     if unknown:
         source.say(document.line(("reply", "score")), f"reply.score: {unknown}")
