@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pytest_ftgate.gate.spent import headline as spent
 from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
 from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.record.verdicts import node_id
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.flips import flip_lines
@@ -69,7 +70,7 @@ def _within(verdict: Verdict, verbosity: int) -> list[str]:
 def _why(verdict: Verdict, verbosity: int) -> Iterator[str]:
     """Say how it was judged: last, and only to whoever asks; others are told where."""
     if verbosity <= 0:
-        yield f'  why:  pytest-ftgate explain "{verdict.suite}::{verdict.gate}[{verdict.variant}]"'
+        yield f'  why:  pytest-ftgate explain "{node_id(verdict)}"'
         return
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
