@@ -31,6 +31,8 @@ __all__ = [
 
 #: Columns of a line.
 WIDTH = 80
+#: A number and its sign stay in one line.
+_JOINED = "\N{NO-BREAK SPACE}%"
 #: How many labels a section shows by verbosity; -vv shows all that the verdict carries.
 _LABELS = {0: 5, 1: 10}
 
@@ -170,12 +172,13 @@ def wrapped(text: str, indent: int = 2) -> list[str]:
     """Return *text* in lines of at most 80 columns, none of which a build server obeys."""
     blank = " " * indent
     lines = textwrap.wrap(
-        text,
+        text.replace(" %", _JOINED),
         WIDTH,
         initial_indent=blank,
         subsequent_indent=f"{blank}  ",
         break_on_hyphens=False,
     )
+    lines = [line.replace(_JOINED, " %") for line in lines]
     # A server's own words may be in it, and "::" at the start of a line is a workflow command.
     return [
         line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line for line in lines
