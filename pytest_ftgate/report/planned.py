@@ -90,12 +90,12 @@ def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
         ]
         for one in gates
     ]
-    headers = ["gate", "cases", "allowed", "certifies", "disagree", "unchanged passes", "missing"]
+    headers = ["gate", "cases", "allowed", "certifies", "disagree", "passes", "missing"]
     yield from (f"  {line}" for line in grid(rows, headers, right=(1, 2, 3, 4, 5, 6)).split("\n"))
-    yield "  certifies: the smallest drop that an unchanged variant is cleared of 9 times in 10."
-    yield "  disagree: cases on which two sides differ; measured where a * stands, else usual."
-    yield "  missing: more cases for an unchanged variant to pass 9 times in 10 (a floor: one"
-    yield "  that is truly 5 points above it)."
+    yield "  certifies: the least drop of which 9 in 10 unchanged variants are cleared"
+    yield "  disagree:  cases on which two sides differ; measured with a *, else usual"
+    yield "  passes:    how often an unchanged variant does"
+    yield "  missing:   cases more for it to pass 9 times in 10 (a floor: 5 points above it)"
 
 
 def _missing(one: Certain) -> str:

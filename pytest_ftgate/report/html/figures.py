@@ -230,9 +230,7 @@ def lines(
     return inlined(figure, name, told)
 
 
-def bands(
-    name: str, told: str, rows: Sequence[Band], at: Sequence[float], declared: float
-) -> str:
+def bands(name: str, told: str, rows: Sequence[Band], at: Sequence[float], declared: float) -> str:
     """Return amounts by a volume, both growing by factors, and where the declared volume lies."""
     figure, axes = _empty(3.8)
     axes.grid(axis="y", color=COLOURS["line"], linewidth=0.8)
