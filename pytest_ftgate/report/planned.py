@@ -94,8 +94,8 @@ def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
     yield from (f"  {line}" for line in grid(rows, headers, right=(1, 2, 3, 4, 5, 6)).split("\n"))
     yield "  certifies: the least drop of which 9 in 10 unchanged variants are cleared"
     yield "  disagree:  cases on which two sides differ; measured with a *, else usual"
-    yield "  passes:    how often an unchanged variant does"
-    yield "  missing:   cases more for it to pass 9 times in 10 (a floor: 5 points above it)"
+    yield "  passes:    how often an unchanged variant does; never where baselines guess"
+    yield "  missing:   cases more for 9 in 10 to pass (a floor: if truly 5 points above it)"
 
 
 def _missing(one: Certain) -> str:
@@ -108,7 +108,7 @@ def _drop_cells(one: Certain) -> list[str]:
     if one.margin is None:
         return [f"floor {percent(one.floor or 0.0)}", "", ""]
     if one.discordance is None:
-        return ["nothing", "", "baseline at chance"]
+        return ["nothing", "", "at chance"]
     least = "nothing" if one.least is None else points(-one.least)
     star = "*" if one.measured else ""
     return [least, f"{percent(one.discordance)}{star}", percent(one.chance or 0.0)]
