@@ -95,7 +95,7 @@ def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
     yield "  certifies: the least drop of which 9 in 10 unchanged variants are cleared"
     yield "  disagree:  cases on which two sides differ; measured with a *, else usual"
     yield "  passes:    how often an unchanged variant does; never where baselines guess"
-    yield "  missing:   cases more for 9 in 10 to pass (a floor: if truly 5 points above it)"
+    yield "  missing:   cases more for 9 in 10 to pass (a floor: if it is 5 points above)"
 
 
 def _missing(one: Certain) -> str:
