@@ -95,13 +95,14 @@ def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
     yield "  certifies: the least drop of which 9 in 10 unchanged variants are cleared"
     yield "  disagree:  cases on which two sides differ; measured with a *, else usual"
     yield "  passes:    how often an unchanged variant does; never where baselines guess"
-    yield "  missing:   cases more for 9 in 10 to pass (a floor: if it is 5 points above)"
+    yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a floor,"
+    yield "             for 9 in 10 that are 5 points above it"
 
 
 def _missing(one: Certain) -> str:
     if not one.missing:
         return ""
-    return f"+{one.missing:,}" + (f" or repeats: {one.repeats}" if one.repeats else "")
+    return f"+{one.missing:,}" + (f" or ×{one.repeats}" if one.repeats else "")
 
 
 def _drop_cells(one: Certain) -> list[str]:
