@@ -8,7 +8,7 @@ from pytest_ftgate.ask.bill import JUDGES, Bill
 from pytest_ftgate.gate.words import usd
 from pytest_ftgate.suite.prices import INSTALL
 
-__all__ = ["bill_lines", "bill_phrase"]
+__all__ = ["bill_lines", "bill_phrase", "stopped"]
 
 
 def bill_phrase(bill: Bill) -> str:
@@ -31,9 +31,7 @@ def bill_lines(bill: Bill, *, full: bool, max_usd: float | None) -> Iterator[str
         full: tell each variant.
         max_usd: what might be spent, or None for no limit.
     """
-    if bill.stopped:
-        calls = f"{bill.unasked:,} call{'s' * (bill.unasked != 1)}"
-        yield f"  stopped with {calls} not sent: {bill.stopped}"
+    yield from stopped(bill)
     if max_usd is not None and bill.unknown:
         yield f"  not counted by --ftgate-max-usd, having no price: {_listed(bill.unknown)}"
     if full and bill.variants:
@@ -42,6 +40,13 @@ def bill_lines(bill: Bill, *, full: bool, max_usd: float | None) -> Iterator[str
         yield f"  replies cost: {', '.join(told)}"
     if bill.listed:
         yield f"  for prices of hosted models: {INSTALL}"
+
+
+def stopped(bill: Bill) -> Iterator[str]:
+    """Yield why a budget stopped the run, if one did."""
+    if bill.stopped:
+        calls = f"{bill.unasked:,} call{'s' * (bill.unasked != 1)}"
+        yield f"  stopped with {calls} not sent: {bill.stopped}"
 
 
 def _listed(unknown: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.record.run import Report
 from pytest_ftgate.record.verdicts import node_id, node_name
 from pytest_ftgate.report.beside import beside, modest
-from pytest_ftgate.report.billed import bill_lines
+from pytest_ftgate.report.billed import bill_lines, stopped
 from pytest_ftgate.report.ladder import ladder_lines
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
@@ -48,7 +48,7 @@ def summary(
     bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
     advised = list(_ladders(report, full=ladder)) if ladder or verbosity >= 0 else []
     if verbosity < 0:
-        return [*lines, *_table(bad), *report.told, *advised]
+        return [*lines, *_table(bad), *stopped(report.bill), *report.told, *advised]
     if full or bad or report.unjudged or len(report.judged) < len(report.verdicts):
         lines += _tables(report.verdicts)
     lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)

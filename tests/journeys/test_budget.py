@@ -17,8 +17,9 @@ def paid(desk):
     return desk
 
 
-def test_a_budget_stops_the_asking_before_it_is_overrun(paid):
-    result = paid.run("--ftgate-max-usd=0.03")
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_a_budget_stops_the_asking_before_it_is_overrun(paid, quiet):
+    result = paid.run("--ftgate-max-usd=0.03", *quiet)
 
     assert len(paid.asked()) == 30
     result.stdout.fnmatch_lines(
