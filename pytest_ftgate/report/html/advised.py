@@ -57,7 +57,7 @@ def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
         "asides": [*filter(None, asides)],
         "pictures": [*_money(advice, f"money-{number}")],
         "crossings": crossings(advice.money) if advice.money else None,
-        "paid": [*paid(advice, advice.money, full=True)] if advice.money else [],
+        "paid": [*paid(advice, advice.money, full=False)] if advice.money else [],
     }
 
 
