@@ -137,4 +137,10 @@ def skill_cases(names: tuple[str, ...]) -> tuple[Case, ...]:
     cases = to_cases(source, found, reply)
     if source.faults:
         raise SuiteFaults("skills", source.faults)
-    return cases
+    return tuple(case for case in cases if _chosen(case, names))
+
+
+def _chosen(case: Case, names: tuple[str, ...]) -> bool:
+    """Tell whether *case* is of a skill that is named, or of a set that is."""
+    sets = (skills.SETS[name] for name in names if name in skills.SETS)
+    return case.skill in names or any(not tag or tag in case.tags for tag in sets)
