@@ -1,4 +1,4 @@
-"""What a model and its fine-tunes can do, skill by skill, on the bundled general-skills set.
+r"""What a model and its fine-tunes can do, skill by skill, on the bundled general-skills set.
 
     python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml
     python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml --skills general-small
@@ -30,18 +30,23 @@ from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.verbs.suites import opened
 
 
-def variants(suite: Suite, more: Iterable[str], only: str | None) -> list[Variant]:
+def variants(
+    suite: Suite, more: Iterable[str], only: str | None, threads: int | None
+) -> list[Variant]:
     """Return the base and what was tuned from it."""
     tuned = [variant for variant in suite.variants.values() if variant.tuned]
     for one in more:
         name, _, path = one.partition("=")
         tuned.append(replace(tuned[0], name=name, adapter=Path(path).resolve()))
-    return [base_of(tuned[0]), *(one for one in tuned if only in (None, one.name))]
+    chosen = [base_of(tuned[0]), *(one for one in tuned if only in (None, one.name))]
+    if threads is None:
+        return chosen
+    return [replace(one, runtime={**one.runtime, "threads": threads}) for one in chosen]
 
 
 def asked(session: Session, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
     """Return the scores of *variant* on the cases of *gate*."""
-    asks = session.asks.skills(suite, variant, gate.cases)
+    asks = session.asks.skills(suite, variant, gate)
     session.answers([asks], None, suite.name)
     return session.columns.skills(suite, variant, gate)
 
@@ -63,8 +68,9 @@ def table(columns: Mapping[str, Column], kind: str) -> str:
         [part, str(n), *(f"{own[part][1]:.0%}" for own in found.values())]
         for part, (n, _) in first.items()
     ]
-    means = [sum(rate for _, rate in own.values()) / len(own) for own in found.values()]
-    rows.append(["mean", str(sum(n for n, _ in first.values())), *(f"{m:.1%}" for m in means)])
+    if kind == "skill":
+        means = [sum(rate for _, rate in own.values()) / len(own) for own in found.values()]
+        rows.append(["mean", str(sum(n for n, _ in first.values())), *(f"{m:.1%}" for m in means)])
     return grid(rows, [kind, "n", *found], right=range(1, 2 + len(found)))
 
 
@@ -75,16 +81,18 @@ def main() -> None:
     parser.add_argument("suite", type=Path)
     parser.add_argument("--skills", default="general")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--only", help="this variant alone, beside the base")
+    parser.add_argument("--only", help="this variant alone beside the base; base for none")
+    parser.add_argument("--threads", type=int, help="one is best beside other load")
     parser.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
     args = parser.parse_args()
     suite, session = opened(args.suite, args.ledger)
     cases = skill_cases(tuple(args.skills.split(",")))
     gate = ForgettingGate(line=0, cases=cases, max_drop=0.1)
-    chosen = variants(suite, args.adapter, args.only)
-    columns = {one.name: asked(session, suite, one, gate) for one in chosen}
+    chosen = variants(suite, args.adapter, args.only, args.threads)
+    names = ["base", *(one.name for one in chosen[1:])]
+    asks = (asked(session, suite, one, gate) for one in chosen)
+    columns = dict(zip(names, asks, strict=True))
     session.close()
-    columns = {name.replace("base of " + chosen[1].name, "base"): c for name, c in columns.items()}
     print("\n\n".join(table(columns, kind) for kind in ("skill", "difficulty", "language")))
 
 

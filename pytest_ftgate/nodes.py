@@ -13,6 +13,7 @@ import pytest
 from pytest_ftgate.errors import FtgateError, SuiteFaults, did_you_mean
 from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
+from pytest_ftgate.gate.runnable import runnable
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.report.quote import guarded
 from pytest_ftgate.run.asks import Judged
@@ -24,7 +25,7 @@ from pytest_ftgate.score.sheet import ready
 from pytest_ftgate.settings import Settings, settings_key
 from pytest_ftgate.suite.batch import in_batches
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.margins import ForgettingGate, RateGate
 
 __all__ = ["GateItem", "SuiteFile", "arrange", "show_plan"]
 
@@ -43,7 +44,7 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[GateItem]:
         """Yield the gates of each gated variant."""
         try:
-            suite = load(self.path, self.config.rootpath, offered(self))
+            suite = runnable(load(self.path, self.config.rootpath, offered(self)))
             suite = in_batches(suite) if self.config.stash[settings_key].batch else suite
             refuse_impossible(suite)
             self.config.stash[session_key].take_in(suite)
@@ -97,6 +98,8 @@ class GateItem(pytest.Item):
         judged, session = self.judged, self._session
         # A scorer that cannot be used is better found before anything is paid for.
         ready(judged.suite.cases, self.path.parent)
+        if isinstance(judged.gate, ForgettingGate):
+            ready(judged.gate.cases, self.path.parent)
         if not session.has_begun(judged):
             session.begin(self._selected())
         session.accepted(judged.suite)

@@ -372,7 +372,7 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     full = local.replace("}}", "}, response_schema: true, max_tokens: 900, temperature: 0.5}")
     row = '{"input": "q", "expected": "c"}'
     found = suite(tmp_path, full, more=PROMPT + CHOICE, t__jsonl=row)
-    case, *_ = cases = skill_cases(("counting",))
+    case, *_ = cases = skill_cases(("logic",))
     first, *_ = made = plan.skills(found, found.variants["one"], cases, {})
 
     assert len(made) == len(cases)
@@ -383,7 +383,7 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
 
 def test_skills_of_two_products_on_one_model_are_one_set_of_calls(tmp_path):
     found = suite(tmp_path, CLAUDE, SHOTS.replace("one:", "two:"), more=PROMPT)
-    cases = skill_cases(("counting",))
+    cases = skill_cases(("logic",))
     one, two = (plan.skills(found, v, cases, {}) for v in found.variants.values())
 
     assert distinct(one) == distinct(two)

@@ -88,7 +88,7 @@ def _drop_checks(suite: Suite, name: str) -> int:
 def _looks_for_drops(gate: Gate, compared: int) -> int:
     if isinstance(gate, ForgettingGate):
         # It looks twice: at the mean of the skills, and at each of them.
-        return 2
+        return 2 * len(gate.unders)
     # What replies take is held to an interval, which takes no share of the alarm.
     if not isinstance(gate, RateGate) or gate.max_drop is None:
         return 0

@@ -8,7 +8,17 @@ from enum import StrEnum
 
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["Check", "FaultShare", "Flip", "Outcome", "Slice", "Verdict", "together"]
+__all__ = [
+    "Check",
+    "FaultShare",
+    "Flip",
+    "LossKind",
+    "Outcome",
+    "Retention",
+    "Slice",
+    "Verdict",
+    "together",
+]
 
 
 class Outcome(StrEnum):
@@ -18,6 +28,15 @@ class Outcome(StrEnum):
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
     INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """After divided by before, and its 95 % interval; *high* is None where nothing bounds it."""
+
+    share: float
+    low: float
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +67,9 @@ class Check:
         needed: how many cases more would settle it, where it is open and more would help.
         informative: False where nothing could have been lost, so that it decides nothing.
         stale: accepted cases that the yardstick has changed under, left out.
+        under: ``prompt`` where skills were asked under the variant's system prompt.
+        retention: of skills, how much is left in the mean; None where there was next to nothing.
+        transfer: backward transfer: the mean change over all skills, each counting the same.
         note: what a reader should know about this check, in a sentence.
     """
 
@@ -77,6 +99,9 @@ class Check:
     informative: bool = True
     missing: int = 0
     stale: int = 0
+    under: str = ""
+    retention: Retention | None = None
+    transfer: float | None = None
     note: str = ""
 
     @property
@@ -97,6 +122,7 @@ class Flip:
         answered_in: the first passage that holds the answer, from 1; 0 for none; None where
             nothing is retrieved or where it would say nothing.
         called_before, called: the uses of tools on either side, each in one line.
+        kind: of a lost skills case, how it was lost; see *LossKind*.
     """
 
     case: str
@@ -114,15 +140,24 @@ class Flip:
     answered_in: int | None = None
     called_before: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """What became of one part of the cases: ``lost``, ``kept`` or ``open``.
+    """What became of one part of the cases: ``lost``, ``kept``, ``open`` or ``blind``.
+
+    Blind is a part of which so little was there that a loss as large as the margin cannot be.
 
     Attributes:
-        kind: what the part shares: ``skill``, ``tag``, ``label`` or ``language``.
+        kind: what the part shares: ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
         name: which of them.
+        judged: whether a loss of it matters to the verdict; else it is shown and no more.
+        margin: the loss that is ruled out where it is kept; *required* where it must be.
+        weight: how much it counts in the mean over the skills.
+        kept, lost, gained: cases that were right before and still are; that fell; that rose.
+        retention: how much of it is left; None where there was next to nothing.
+        under: as in *Check*.
     """
 
     kind: str
@@ -134,6 +169,15 @@ class Slice:
     high: float
     p_drop: float
     state: str
+    judged: bool = True
+    margin: float | None = None
+    required: bool = False
+    weight: float = 1.0
+    kept: int = 0
+    lost: int = 0
+    gained: int = 0
+    retention: Retention | None = None
+    under: str = ""
 
     @property
     def change(self) -> float:
@@ -164,6 +208,23 @@ class FaultShare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LossKind:
+    """In how many of the lost answers a model went wrong in one way.
+
+    Attributes:
+        kind: one of six, see gate/losses.py; *examples* are the ids of a few.
+        cases: how many; *share* is that of all lost answers.
+        under: as in *Check*.
+    """
+
+    kind: str
+    cases: int
+    share: float
+    examples: tuple[str, ...] = ()
+    under: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What one gate decided about one variant.
 
@@ -180,6 +241,8 @@ class Verdict:
         broken_rules: how often each rule of the form is broken, where it has several.
         meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
             of the baseline; None but for the format gate.
+        kinds: of forgetting, how the lost answers went wrong, the commonest first.
+        breaks: the must-keep cases that the base has right and the variant wrong.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
         facts: what is known of the variant: provider, model, digests, what the server says of it.
@@ -203,6 +266,8 @@ class Verdict:
     broken_rules: tuple[FaultShare, ...] = ()
     meant: float | None = None
     meant_before: float | None = None
+    kinds: tuple[LossKind, ...] = ()
+    breaks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -187,5 +187,5 @@ class Maker:
 
 
 def _read_by_function(case: Case) -> dict[str, Any]:
-    marks = ("where", "score", "format", "weight", "must_pass")
+    marks = ("where", "score", "format", "weight", "must_pass", "must_keep", "folder")
     return {key: value for key, value in asdict(case).items() if key not in marks}

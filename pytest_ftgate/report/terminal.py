@@ -14,6 +14,7 @@ from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
+from pytest_ftgate.report.forgotten import forgotten
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
@@ -31,7 +32,10 @@ _LABELS = {0: 5, 1: 10}
 def section(verdict: Verdict, verbosity: int = 0) -> str:
     """Return the section of one verdict that blocks."""
     lines = [*_wrapped(visible(verdict.headline), 0), *_certainty(verdict)]
-    lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
+    if verdict.gate == "forgetting":
+        lines += forgotten(verdict, verbosity)
+    else:
+        lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += fault_lines(verdict, verbosity)
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
@@ -118,7 +122,8 @@ def _against(check: Check) -> str:
         return spent(check)
     if check.before is None:
         return f"against the floor of {percent(check.limit)}: {percent(check.after)}"
-    return f"against {check.against}: {percent(check.before)} → {percent(check.after)}"
+    under = f" under the {check.under}" if check.under else ""
+    return f"against {check.against}{under}: {percent(check.before)} → {percent(check.after)}"
 
 
 def _compared(verdict: Verdict) -> bool:

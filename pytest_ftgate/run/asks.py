@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
-from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
+from pytest_ftgate.plan.asks import PROBES, base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
@@ -57,8 +57,8 @@ class Asks:
         look = look or self.looks(judged)[0]
         needed: list[tuple[Ask, ...]] = []
         if isinstance(gate, ForgettingGate):
-            needed.append(self.skills(suite, base_of(variant), gate.cases))
-            needed.append(self.skills(suite, variant, gate.cases))
+            sides = (base_of(variant), variant)
+            needed += [self.skills(suite, one, gate, u) for u in gate.unders for one in sides]
         else:
             if gate.compares:
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
@@ -68,15 +68,29 @@ class Asks:
         return [*needed, *self.identity(suite, variant)] if variant.tuned else needed
 
     def identity(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
-        """Return the probes put to a tuned variant, to its base, and to its base again."""
+        """Return the probes put to a tuned variant, to its base, and to its base again.
+
+        A recorded base cannot be asked again: then there are two groups.
+        """
         gate = suite.gates.get("forgetting")
-        cases = gate.cases if isinstance(gate, ForgettingGate) else skill_cases(("general",))
+        cases = gate.cases if isinstance(gate, ForgettingGate) else ()
+        # Few cases of a team's own show little, so the bundled ones are asked for this.
+        cases = cases if len(cases) >= PROBES else skill_cases(("general-small",))
+        if variant.base_replies is not None:
+            return self._against_recorded(suite, variant, cases)
         # At temperature 0, where a model repeats itself: chance would hide what the weights say.
         base, mine = (self._steady(suite, one, cases) for one in (base_of(variant), variant))
         again = probes(base)
         chosen = {ask.case.id for ask in again}
         of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
         return (*of_cases, again)
+
+    def _against_recorded(
+        self, suite: Suite, variant: Variant, cases: tuple[Case, ...]
+    ) -> tuple[tuple[Ask, ...], ...]:
+        base, mine = (skills(suite, o, cases, self._environ) for o in (base_of(variant), variant))
+        chosen = {ask.case.id for ask in probes(base)}
+        return tuple(tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base))
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
@@ -86,12 +100,27 @@ class Asks:
         )
         return tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat))
 
-    def skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
-        """Return skills cases put to the model of *variant* alone."""
+    def skills(
+        self,
+        suite: Suite,
+        variant: Variant,
+        gate: ForgettingGate,
+        under: str = "",
+        repeats: int = 1,
+    ) -> tuple[Ask, ...]:
+        """Return the skills cases of *gate* put to the model of *variant*, or under its prompt."""
         return self._once(
-            (suite.name, variant.name, "skills"),
-            lambda: skills(suite, variant, cases, self._environ),
+            (suite.name, variant.name, f"skills {under} {repeats}"),
+            lambda: skills(suite, variant, gate.cases, self._environ, under=under, repeats=repeats),
         )
+
+    def must_keep(self, judged: Judged) -> tuple[tuple[Ask, ...], ...]:
+        """Return what may be asked again of a forgetting gate's must-keep cases, of either side."""
+        gate, sides = judged.gate, (base_of(judged.variant), judged.variant)
+        if not isinstance(gate, ForgettingGate):
+            return ()
+        asks = (self.skills(judged.suite, one, gate, repeats=AGAIN) for one in sides)
+        return tuple(tuple(a for a in group if a.case.must_keep) for group in asks)
 
     def _steady(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})

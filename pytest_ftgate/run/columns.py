@@ -58,9 +58,20 @@ class Columns:
         again = Look(cases=frozenset(wrong), repeats=max(AGAIN, look.repeats))
         return self.task(suite, variant, again)
 
-    def skills(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
+    def skills(
+        self, suite: Suite, variant: Variant, gate: ForgettingGate, under: str = ""
+    ) -> Column:
         """Return the scores of *variant* on the skills cases of *gate*."""
-        return self.of(suite, variant, "skills", self._asks.skills(suite, variant, gate.cases))
+        asks = self._asks.skills(suite, variant, gate, under)
+        return self.of(suite, variant, ("skills", under), asks)
+
+    def skills_again(
+        self, suite: Suite, variant: Variant, gate: ForgettingGate, ids: Sequence[str]
+    ) -> Column:
+        """Return the scores of *variant* on the skills cases *ids*, each asked a few times."""
+        asks = self._asks.skills(suite, variant, gate, repeats=AGAIN)
+        some = tuple(ask for ask in asks if ask.case.id in ids)
+        return self.of(suite, variant, ("skills again", *ids), some)
 
     def of(self, suite: Suite, variant: Variant, what: object, asks: tuple[Ask, ...]) -> Column:
         """Return the scores of *variant* on *asks*, which *what* names."""

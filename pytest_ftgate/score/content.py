@@ -36,11 +36,12 @@ def content(case: Case, reply: Reply, folder: Path) -> Mark:
     Args:
         case: the case, with its scorer.
         reply: what the variant said.
-        folder: where ``python`` scorers are looked for first.
+        folder: where ``python`` scorers are looked for first, unless the case says where.
 
     Raises:
         ScorerError: the scorer broke, took too long, or returned something that is no score.
     """
+    folder = case.folder or folder
     if case.score.kind == "mean":
         return _mean(case, reply, folder)
     return _marked(case.score, case, reply, folder)

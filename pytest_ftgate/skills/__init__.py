@@ -35,4 +35,6 @@ def files(names: Sequence[str], more: Mapping[str, Path] | None = None) -> tuple
     if unknown:
         raise KeyError(min(unknown))
     wanted = [skill for name in names for skill in (known() if name in SETS else (name,))]
-    return tuple((more or {}).get(skill, _DATA / f"{skill}.jsonl") for skill in dict.fromkeys(wanted))
+    return tuple(
+        (more or {}).get(skill, _DATA / f"{skill}.jsonl") for skill in dict.fromkeys(wanted)
+    )

@@ -8,21 +8,23 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
 from pytest_ftgate.suite.expected import score_fault, unfit
 from pytest_ftgate.suite.faults import folded, keys_of, sentence
 from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
+from pytest_ftgate.suite.prompt import PASSAGES, render
 from pytest_ftgate.suite.rows import Row, rows
 from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.scores import read_score
 from pytest_ftgate.suite.source import Source
 
-__all__ = ["skill_cases", "to_cases"]
+__all__ = ["as_asked", "skill_cases", "to_cases"]
 
 
 def to_cases(source: Source, found: Iterable[Row], reply: ReplyRules) -> tuple[Case, ...]:
@@ -82,6 +84,9 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     score: Rule = case.score or reply.score
     if case.must_pass and case.expected is None and not score.unaided:
         return "must_pass needs expected: without it no reply is wrong"
+    formed = bool(case.format or reply.format)
+    if case.must_keep and case.expected is None and not score.unaided and not formed:
+        return "must_keep needs expected or a format: without it no reply is wrong"
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -119,7 +124,36 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
         language=case.language,
         weight=case.weight,
         must_pass=case.must_pass,
+        must_keep=case.must_keep,
     )
+
+
+def as_asked(
+    source: Source, cases: Iterable[Case], system: str | None, user: str, tokens: int
+) -> tuple[Case, ...]:
+    """Return *cases* with the messages by which their own suite puts them to a model.
+
+    Args:
+        source: the suite, for what cannot be rendered.
+        cases: its cases.
+        system: its prompt's template, or None.
+        user: its template of the user message.
+        tokens: the longest reply, where a case does not say.
+    """
+    made = []
+    for case in cases:
+        values = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
+        try:
+            head = render(system.removesuffix("\n"), values) if system else ""
+            asked = case.messages or (("user", render(user, values)),)
+        except TemplateError as error:
+            path, _, line = case.where.rpartition(":")
+            source.faults.append(Fault(path, int(line), f"the prompt fails for this case: {error}"))
+            continue
+        turns = ((("system", head),) if head else ()) + asked
+        limit = case.max_tokens or tokens
+        made.append(replace(case, input="", messages=turns, max_tokens=limit))
+    return tuple(made)
 
 
 @lru_cache(maxsize=8)

@@ -85,7 +85,7 @@ class DeclaredCase(_Declared):
     language: str | None = None
     weight: Number = 1.0
     must_pass: StrictBool = False
-    must_keep: StrictBool | None = _later()
+    must_keep: StrictBool = False
     holdout: StrictBool | None = _later()
 
 
@@ -140,6 +140,7 @@ class DeclaredVariant(_Declared):
     adapter: str | None = None
     scale: Number = 1.0
     base: str | None = None
+    base_replies: str | None = None
     training_data: str | None = None
     examples: DeclaredExamples | None = None
     response_schema: StrictBool | str | None = None
@@ -193,11 +194,12 @@ class DeclaredForgetting(_Declared):
 
     skills: str | tuple[str, ...] = "general"
     max_drop: Margin = 0.03
-    each: Margin | None = _later()
-    under: Any = _later()
-    may_lose: Any = _later()
-    weights: Any = _later()
-    margins: Any = _later()
+    each: Margin | None = None
+    margins: dict[str, Margin] = Field(default_factory=dict)
+    weights: dict[str, Number] = Field(default_factory=dict)
+    may_lose: tuple[str, ...] = ()
+    must_keep: tuple[str, ...] = ()
+    under: Literal["own", "prompt"] = "own"
 
 
 class DeclaredCost(_Declared):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
-from pytest_ftgate.suite.cases import to_cases
+from pytest_ftgate.suite.cases import as_asked, to_cases
 from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
 from pytest_ftgate.suite.expected import score_fault, unmet
 from pytest_ftgate.suite.faults import keys_of, sentence
+from pytest_ftgate.suite.forgetting import check_prompts
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.margins import CostGate, Gate
@@ -162,7 +164,8 @@ def _resolved(
     reply = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)
     variants = resolve_variants(source, document, declared, cases, reply, others)
-    gates = resolve_gates(source, document, declared, cases, reply)
+    read = partial(_skill, source)
+    gates = resolve_gates(source, document, declared, cases, reply, read)
     written = document.value["variants"]
     if not written:
         message = "variants: none declared; write current: {provider: anthropic, model: ...}"
@@ -173,10 +176,8 @@ def _resolved(
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
     check_called(source, document, reply.format, variants)
-    cost = gates.get("cost")
-    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
-    if wrong:
-        source.say(cost.line if cost else 0, f"cost: {wrong}")
+    _check_prices(source, variants, gates, baseline)
+    check_prompts(source, document, gates.get("forgetting"), variants.values())
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
@@ -188,6 +189,34 @@ def _resolved(
         gates=gates,
         repeats=None if declared.repeats == "auto" else declared.repeats,
     )
+
+
+def _check_prices(
+    source: Source, variants: Mapping[str, Variant], gates: Mapping[str, Gate], baseline: str
+) -> None:
+    cost = gates.get("cost")
+    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
+    if wrong:
+        source.say(cost.line if cost else 0, f"cost: {wrong}")
+
+
+def _skill(asking: Source, path: Path) -> tuple[Case, ...]:
+    """Return the cases of the suite *path* as they are asked there, for a gate of another suite.
+
+    Its variants and gates are not looked at: two suites may be skills of each other.
+    """
+    source = replace(asking, path=path)
+    document = read_yaml(source.text(path, 0, "suite") or "", source.name(path))
+    source.faults.extend(document.faults)
+    declared = _declared(source, document)
+    if declared is None:
+        return ()
+    reply = _reply(source, document, declared)
+    cases = _cases(source, document, declared, reply)
+    line = document.line(("prompt",))
+    prompt = source.find(declared.prompt, line, "prompt") if declared.prompt else None
+    system = source.text(prompt, line, "prompt") if prompt else None
+    return as_asked(source, cases, system, declared.user, reply.max_tokens)
 
 
 def _check_judged(

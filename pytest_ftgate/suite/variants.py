@@ -117,6 +117,7 @@ class _Resolving:
             training_data=self.training(merged),
             sampling=_picked(merged, _SAMPLING),
             replies=place.file(merged.replies, "replies"),
+            base_replies=place.file(merged.base_replies, "base_replies"),
             runtime=_picked(merged, _RUNTIME),
             max_turns=merged.max_turns or 8,
             tariff=tariff_of(place, merged),
@@ -204,8 +205,8 @@ class _Resolving:
     def check_tuned(self, merged: DeclaredVariant) -> None:
         if "scale" in self.own.model_fields_set and merged.adapter is None:
             self.say("scale", "scale without an adapter: what is scaled?")
-        untuned = merged.adapter is None and merged.base is None and merged.provider != "classical"
-        if merged.training_data and untuned:
+        tuned = merged.adapter or merged.base or merged.base_replies
+        if merged.training_data and not tuned and merged.provider != "classical":
             self.say("training_data", "training_data without an adapter or a base: what was tuned?")
         if merged.base is None:
             return
@@ -215,7 +216,7 @@ class _Resolving:
             self.say("base", "base: with an adapter the base is the model without it; remove base")
         if merged.provider in UNASKED:
             told = f"provider {merged.provider} has no model that could be asked instead"
-            self.say("base", f"base: {told}")
+            self.say("base", f"base: {told}; write base_replies: and a file of its replies")
 
     def template(self, written: str | None) -> str | None:
         if written is None:

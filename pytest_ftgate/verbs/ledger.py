@@ -124,6 +124,7 @@ def _needed(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
         if isinstance(judged.gate, RateGate) and judged.gate.max_drop is not None
         for look in session.asks.looks(judged)
     ]
+    more += [group for judged in gates for group in session.asks.must_keep(judged)]
     needed, rest = ({a.call.fingerprint for group in g for a in group} for g in (groups, more))
     return needed, rest
 

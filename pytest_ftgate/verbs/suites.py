@@ -13,6 +13,7 @@ from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.rates import shared_levels
 from pytest_ftgate.gate.risks import Levels
+from pytest_ftgate.gate.runnable import runnable
 from pytest_ftgate.gate.selftest import SelfTest
 from pytest_ftgate.gate.selftest import selftest as drawn
 from pytest_ftgate.plan.asks import varies
@@ -121,7 +122,7 @@ def opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
     """
     root = Path.cwd()
     # Plugins are pytest's: their providers are not known without it.
-    suite = load(path, root, others=None)
+    suite = runnable(load(path, root, others=None))
     refuse_impossible(suite)
     settings = Settings(
         enabled=True,

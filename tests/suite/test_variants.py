@@ -218,11 +218,13 @@ TUNED_FAULTS = [
     ),
     (
         'provider: python, function: "a:b", base: m',
-        "base: provider python has no model that could be asked instead",
+        "base: provider python has no model that could be asked instead; "
+        "write base_replies: and a file of its replies",
     ),
     (
         "provider: recorded, replies: t.jsonl, base: m",
-        "base: provider recorded has no model that could be asked instead",
+        "base: provider recorded has no model that could be asked instead; "
+        "write base_replies: and a file of its replies",
     ),
 ]
 
