@@ -144,7 +144,9 @@ class Bench:
             (folder / f"{name}.ftgate.yaml").write_text(text)
         return folder
 
-    def gate(self, folder: Path, concurrency: int, *, kept: bool = False) -> Took:
+    def gate(
+        self, folder: Path, concurrency: int, *, kept: bool = False, sign: str = "PASSED"
+    ) -> Took:
         """Judge the suites of *folder* by replies that are asked, or by those that are kept."""
         if not kept:
             shutil.rmtree(folder / ".ftgate", ignore_errors=True)
@@ -152,7 +154,7 @@ class Bench:
         lenient = "--ftgate-inconclusive=warn"
         told = ("-q", "--ftgate", f"--ftgate-concurrency={concurrency}", lenient)
         plugin = ("-p", "pytest_ftgate.plugin", "-p", "no:cacheprovider")
-        return measured([sys.executable, "-m", "pytest", *plugin, *told], folder, "PASSED")
+        return measured([sys.executable, "-m", "pytest", *plugin, *told], folder, sign)
 
     def bare(self, folder: Path, concurrency: int) -> Took:
         """Ask the same of the same server in a bare loop."""
@@ -248,10 +250,11 @@ def faults(bench: Bench) -> Round:
 
     def round_() -> tuple[float, float]:
         bench.tell(**dict.fromkeys(FAULTS, 0.05), retry_after=LATENCY)
-        took = bench.gate(folder, 50).wall
+        took = bench.gate(folder, 50, sign=f"{cases:,} asked").wall
         told = bench.stats()
         troubles = sum(told[name] for name in ("s429", "s529", "s500", "reset", "malformed"))
-        if told["messages"] != cases + troubles:
+        # What is asked about the model meets faults as well, and is not tried again.
+        if not cases <= told["messages"] <= cases + troubles:
             raise SystemExit(f"faults: {told['messages']} requests, {cases} calls, {troubles}")
         bench.tell()
         return took, bench.gate(folder, 50).wall

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from threading import Event, Lock
+from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
@@ -24,21 +25,48 @@ class _Wait:
         self.missing, self.over = missing, Event()
 
 
-class Answers:
-    """The answers by fingerprint; plain values, since a run may hold hundreds of thousands."""
+class Answers(Mapping[str, Answer]):
+    """The answers by fingerprint; plain values, since a run may hold hundreds of thousands.
+
+    As a mapping it holds those that have come.
+    """
 
     def __init__(self) -> None:
         self._found: dict[str, Answer | None] = {}
         self._waits: list[_Wait] = []
         self._lock = Lock()
 
-    def __len__(self) -> int:
-        """Return how many answers are expected, or have come."""
+    @property
+    def expected(self) -> int:
+        """How many answers are expected, or have come."""
         return len(self._found)
 
-    def get(self, fingerprint: str) -> Answer | None:
-        """Return an answer; None while it is awaited."""
-        return self._found.get(fingerprint)
+    def expects(self, fingerprint: str) -> bool:
+        """Tell whether an answer is expected, or has come."""
+        return fingerprint in self._found
+
+    def __len__(self) -> int:
+        """Return how many answers have come."""
+        return sum(1 for _ in self)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return the calls whose answers have come."""
+        return (name for name, answer in self._found.items() if answer is not None)
+
+    def get(self, fingerprint: str, default: Any = None) -> Any:
+        """Return an answer, or *default* while it is awaited."""
+        return self._found.get(fingerprint) or default
+
+    def __getitem__(self, fingerprint: str) -> Answer:
+        """Return an answer.
+
+        Raises:
+            KeyError: it is awaited, or nobody expects it.
+        """
+        answer = self._found[fingerprint]
+        if answer is None:
+            raise KeyError(fingerprint)
+        return answer
 
     def expect(self, fingerprint: str) -> bool:
         """Take note of a call; False where it is known already."""
@@ -56,18 +84,15 @@ class Answers:
                 if not wait.missing:
                     wait.over.set()
 
-    def wait(
-        self, fingerprints: Iterable[str], tick: Callable[[], None] | None
-    ) -> dict[str, Answer]:
-        """Return the answers to the calls that were named, once all of them are here.
+    def wait(self, fingerprints: Iterable[str], tick: Callable[[], None] | None) -> None:
+        """Return once the answers to the calls that were named are here.
 
         Args:
             fingerprints: calls that are expected.
             tick: called about twice a second while there is something to wait for.
         """
-        wanted = list(fingerprints)
         with self._lock:
-            wait = _Wait({name for name in wanted if self._found[name] is None})
+            wait = _Wait({name for name in fingerprints if self._found[name] is None})
             self._waits.append(wait)
         try:
             while wait.missing:
@@ -77,4 +102,3 @@ class Answers:
         finally:
             with self._lock:
                 self._waits.remove(wait)
-        return {name: answer for name in wanted if (answer := self._found[name]) is not None}

@@ -46,7 +46,7 @@ class Bill:
         return sum(self.variants.values())
 
 
-def bill(asked: float, parts: Iterable[tuple[str, Sequence[Came]]]) -> Bill:
+def bill(asked: float, parts: Iterable[tuple[str, Iterable[Came]]]) -> Bill:
     """Return the bill of one process.
 
     Args:
@@ -59,14 +59,15 @@ def bill(asked: float, parts: Iterable[tuple[str, Sequence[Came]]]) -> Bill:
     listed = False
     for name, came in parts:
         for call, reply in came:
-            if call.fingerprint in seen:
+            cost = price(call.tariff, reply.usage)
+            # What a file says was paid for elsewhere, if it was at all.
+            free = cost is None and call.provider == "recorded"
+            if free or call.fingerprint in seen:
                 continue
             seen.add(call.fingerprint)
-            cost = price(call.tariff, reply.usage)
             if cost is not None:
                 variants[name] = variants.get(name, 0.0) + float(cost)
-            # What a file says was paid for elsewhere, if it was at all.
-            elif call.provider != "recorded":
+            else:
                 unknown[name] = call.tariff.unknown
                 listed = listed or bool(call.tariff.model)
     listed = listed and listed_models() is None

@@ -84,7 +84,7 @@ class Engine:
         """How far the asking has come; may be read from any thread."""
         seconds = time.monotonic() - self._started if self._started else 0.0
         return Progress(
-            planned=len(self._answers),
+            planned=self._answers.expected,
             reused=self._reused,
             asked=self._asked,
             failed=self._failed,
@@ -114,18 +114,28 @@ class Engine:
         import_providers(left)
         self._loop.call_soon_threadsafe(self._send, left)
 
+    def was_handed(self, call: Call) -> bool:
+        """Tell whether *call* was handed in."""
+        return self._answers.expects(call.fingerprint)
+
+    @property
+    def answers(self) -> Mapping[str, Answer]:
+        """What became of the calls handed in, by fingerprint, as far as it is known."""
+        return self._answers
+
     def wait(
         self, calls: Sequence[Call], tick: Callable[[Progress], None] | None = None
-    ) -> dict[str, Answer]:
-        """Return what became of *calls*, by fingerprint, once all of it is known.
+    ) -> Mapping[str, Answer]:
+        """Return what became of calls, by fingerprint, once all is known of *calls*.
 
         Args:
             calls: handed in before, or now.
             tick: called about twice a second while there is something to wait for.
         """
         self.submit(calls)
-        names = [call.fingerprint for call in calls]
-        return self._answers.wait(names, (lambda: tick(self.progress)) if tick else None)
+        names = (call.fingerprint for call in calls)
+        self._answers.wait(names, (lambda: tick(self.progress)) if tick else None)
+        return self._answers
 
     def close(self) -> None:
         """Give up what was not sent, let what is in flight come home, and stop.
@@ -261,7 +271,7 @@ class Engine:
         self._flying[call.fingerprint] = call
         self._peak = max(self._peak, len(self._flying))
         try:
-            return await self._patience.answered(sender, call)
+            return await self._patience.answered(sender, call, sender.goes_well)
         finally:
             del self._flying[call.fingerprint]
 

@@ -17,7 +17,10 @@ from pytest_ftgate.plan.call import Call
 
 __all__ = ["Patience"]
 
-_ATTEMPTS = 6
+#: How often a call is sent at most, the seconds before the second time, and the most between two:
+#: to a server that has not answered yet, and to one that answers others.
+_AT_A_LOSS = (6, 0.5, 8.0)
+_GOING_WELL = (10, 0.1, 2.0)
 #: Seconds after its first attempt in which a call may be tried again.
 _DEADLINE = 600.0
 
@@ -34,8 +37,16 @@ class Patience:
         self._ending, self._clock = ending, clock
         self._random = random.Random(0)  # noqa: S311 - spreads retries, guards nothing
 
-    async def answered(self, provider: Sends, call: Call) -> Reply:
+    async def answered(
+        self, provider: Sends, call: Call, goes_well: Callable[[], bool] = lambda: False
+    ) -> Reply:
         """Return the reply to *call*.
+
+        Args:
+            provider: what sends it.
+            call: the call.
+            goes_well: whether the server answers other calls. Then a failure is this one's own
+                bad luck, and to wait long for the next try would help nobody.
 
         Raises:
             ReplyError: it brought none.
@@ -45,8 +56,9 @@ class Patience:
             try:
                 return await asked(provider, call)
             except Transient as error:
-                pause = self._pause(attempt - 1, error.retry_after)
-                last = attempt == _ATTEMPTS or self._clock() + pause > deadline
+                most, *pauses = _GOING_WELL if goes_well() else _AT_A_LOSS
+                pause = self._pause(attempt - 1, error.retry_after, *pauses)
+                last = attempt >= most or self._clock() + pause > deadline
                 if last or await self.ends_within(pause):
                     raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
         raise AssertionError("unreachable")  # pragma: no cover
@@ -57,7 +69,7 @@ class Patience:
             await asyncio.wait_for(self._ending.wait(), seconds)
         return self._ending.is_set()
 
-    def _pause(self, attempt: int, asked_for: float | None) -> float:
+    def _pause(self, attempt: int, asked_for: float | None, first: float, most: float) -> float:
         if asked_for is not None:
             return min(asked_for, LONGEST_WAIT)
-        return float(min(0.5 * 2**attempt, 8.0) * self._random.uniform(0.75, 1.0))
+        return float(min(first * 2**attempt, most) * self._random.uniform(0.75, 1.0))

@@ -12,6 +12,8 @@ from pytest_ftgate.plan.call import Passage, Step, ToolCall
 
 __all__ = ["Reply"]
 
+#: One for all: a run may hold hundreds of thousands of replies.
+_NOTHING: dict[str, Any] = {}
 #: What holds values of its own.
 _NESTED = ("steps", "passages")
 
@@ -37,13 +39,13 @@ class Reply:
     text: str
     stop: str = "end"
     model: str | None = None
-    usage: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     seconds: float = 0.0
     request_id: str | None = None
     steps: tuple[Step, ...] = ()
     passages: tuple[Passage, ...] = ()
     unsent: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     processing: str = ""
 
     @property

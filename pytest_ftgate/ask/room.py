@@ -35,6 +35,7 @@ class Room:
         self.limiter = Limiter(1, 1)
         #: How many calls in a row failed when they were first sent, and none was answered.
         self.in_vain = 0
+        self._has_answered = False
         self._again: list[tuple[int, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._ended = False
@@ -46,6 +47,10 @@ class Room:
     def is_away(self) -> bool:
         """Tell whether nothing gets through to the server."""
         return self.in_vain >= max(_AWAY, self.limiter.limit)
+
+    def goes_well(self) -> bool:
+        """Tell whether the server answers, so that a failure is one call's own."""
+        return self._has_answered and self.in_vain < _AWAY
 
     def take(self) -> float:
         """Take a place; return when."""
@@ -80,7 +85,7 @@ class Room:
         """Give a place back, and learn from what became of the request."""
         now = self._loop.time()
         if isinstance(came, Reply):
-            self.in_vain = 0
+            self.in_vain, self._has_answered = 0, True
             self.limiter.replied()
         elif isinstance(came, Transient):
             self.limiter.failed(sent, now, limited=came.limited, retry_after=came.retry_after)
@@ -116,6 +121,10 @@ class Sender:
         self._room, self._provider, self._number = room, provider, number
         self._sent: float | None = room.take()
         self._is_first = True
+
+    def goes_well(self) -> bool:
+        """Tell whether the server answers others."""
+        return self._room.goes_well()
 
     async def ask(self, call: Call) -> Reply:
         """Send one request as soon as there is a place for it.

@@ -23,6 +23,8 @@ _FEWEST = 20
 _FACTOR, _WORDS = 1.5, 3
 #: So many cases at most are read for their language, spread evenly.
 _READ = 300
+#: A text of fewer characters, such as a label, has no language to speak of.
+_SPOKEN = 16
 #: From here on characters a word, a text is one that puts no spaces between words.
 _UNSPACED = 15
 
@@ -108,11 +110,13 @@ def _languages(before: Column, after: Column) -> Iterator[str]:
         return
     both = [key for key in after.rows if key in before.rows]
     some = both[:: max(1, len(both) // _READ)]
-    pairs = [
-        (language_of(old[0].text), language_of(new[0].text))
+    texts = [
+        (old[0].text, new[0].text)
         for key in some
         if (old := before.rows[key].replies) and (new := after.rows[key].replies)
     ]
+    spoken = [pair for pair in texts if min(len(text) for text in pair) >= _SPOKEN]
+    pairs = [(language_of(old), language_of(new)) for old, new in spoken]
     changed = Counter(pair for pair in pairs if all(pair) and pair[0] != pair[1])
     count = changed.total()
     if pairs and _bounds((count, len(pairs)))[0] > 1 / _FEWEST:

@@ -9,7 +9,7 @@ from itertools import islice
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.plan.maker import Maker
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
-from pytest_ftgate.suite.recorded import recorded
+from pytest_ftgate.suite.recorded import most_recorded, recorded
 
 __all__ = [
     "PROBES",
@@ -69,7 +69,7 @@ def varies(variant: Variant) -> bool:
     if variant.provider == "llamacpp":
         return bool(variant.sampling.get("temperature"))
     if variant.provider == "recorded" and variant.replies is not None:
-        return max(recorded(variant.replies).values(), default=0) > 1
+        return most_recorded(variant.replies) > 1
     return variant.provider != "classical"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -47,6 +47,7 @@ class Maker:
         self.base_url = address(variant, environ)
         self.tools = tuple(tool(reference, self.origin) for reference in variant.tools)
         self.shared = self._shared()
+        self.same = self._same()
 
     def _local(self) -> None:
         variant = self.variant
@@ -84,6 +85,23 @@ class Maker:
         # Only where they are there, so that all other calls keep their names.
         return shared | {key: value for key, value in rare.items() if value}
 
+    def _same(self) -> dict[str, Any]:
+        """Return what every call of this variant is made of."""
+        return {
+            "model": self.model,
+            "sampling": self.sampling,
+            "constraint": self.shared["constraint"],
+            "tools": self.tools,
+            "max_turns": self.variant.max_turns if self.tools else 1,
+            "adapter": self.adapter,
+            "base_url": self.base_url,
+            "api_key_env": self._key(),
+            "served_as": self.variant.served_model,
+            "training": self.training,
+            "origin": self.origin,
+            **{key: getattr(self.variant, key) for key in _SAME},
+        }
+
     def _key(self) -> str | None:
         """Return the variable that holds the key; "" where none must be sent.
 
@@ -114,6 +132,9 @@ class Maker:
             SuiteFaults: a template cannot be rendered for it.
             Unavailable: nothing can be retrieved for it.
         """
+        # What is recorded was asked elsewhere, nobody knows how.
+        if self.variant.provider == "recorded":
+            return ()
         values = self._values(case)
         try:
             system = render(self.variant.system, values) if self.variant.system else None
@@ -166,26 +187,19 @@ class Maker:
         parts = {**self.shared, "messages": asked, "max_tokens": limit, "repeat": repeat}
         return Call(
             fingerprint=digest(parts),
-            model=self.model,
             messages=messages,
             max_tokens=limit,
-            sampling=self.sampling,
-            constraint=self.shared["constraint"],
-            tools=self.tools,
-            max_turns=self.variant.max_turns if self.tools else 1,
             passages=self._passages.get(case.id, ()),
-            adapter=self.adapter,
-            base_url=self.base_url,
-            api_key_env=self._key(),
-            served_as=self.variant.served_model,
             case=case if self.by_case else None,
-            training=self.training,
-            origin=self.origin,
             repeat=repeat,
-            **{key: getattr(self.variant, key) for key in _SAME},
+            **self.same,
         )
 
 
+#: What of a case its function, or who recorded the replies, cannot have gone by.
+_MARKS = ("where", "score", "format", "weight", "must_pass", "must_keep", "folder")
+_READ = tuple(one.name for one in fields(Case) if one.name not in _MARKS)
+
+
 def _read_by_function(case: Case) -> dict[str, Any]:
-    marks = ("where", "score", "format", "weight", "must_pass", "must_keep", "folder")
-    return {key: value for key, value in asdict(case).items() if key not in marks}
+    return {name: getattr(case, name) for name in _READ}

@@ -35,7 +35,8 @@ class Asks:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._asks: dict[tuple[str, str, str], tuple[Ask, ...] | FtgateError] = {}
+        self._groups: dict[object, list[tuple[Ask, ...]]] = {}
+        self._asks: dict[tuple[str, str, object], tuple[Ask, ...] | FtgateError] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
         """Return the looks of a gate, the last of which takes in all that may be asked."""
@@ -46,6 +47,8 @@ class Asks:
     def of(self, judged: Judged, look: Look | None = None) -> list[tuple[Ask, ...]]:
         """Return all that must be asked before *judged* can be judged, a group for each side.
 
+        Groups that hold the same are the same tuple, so that nothing is worked out of them twice.
+
         Args:
             judged: the gate.
             look: how far to ask; by default as far as its first look.
@@ -53,8 +56,14 @@ class Asks:
         Raises:
             FtgateError: the variant cannot be asked at all.
         """
-        suite, variant, gate = judged.suite, judged.variant, judged.gate
         look = look or self.looks(judged)[0]
+        key = (judged.suite.name, judged.variant.name, judged.gate.kind, look.cases, look.repeats)
+        if key not in self._groups:
+            self._groups[key] = self._needed(judged, look)
+        return self._groups[key]
+
+    def _needed(self, judged: Judged, look: Look) -> list[tuple[Ask, ...]]:
+        suite, variant, gate = judged.suite, judged.variant, judged.gate
         needed: list[tuple[Ask, ...]] = []
         if isinstance(gate, ForgettingGate):
             sides = (base_of(variant), variant)
@@ -74,10 +83,10 @@ class Asks:
         """
         gate = suite.gates.get("forgetting")
         cases = gate.cases if isinstance(gate, ForgettingGate) else ()
-        # Few cases of a team's own show little, so the bundled ones are asked for this.
-        cases = cases if len(cases) >= PROBES else skill_cases(("general-small",))
         if variant.base_replies is not None:
             return self._against_recorded(suite, variant, cases)
+        # Few cases of a team's own show little, so the bundled ones are asked for this.
+        cases = cases if len(cases) >= PROBES else skill_cases(("general-small",))
         # At temperature 0, where a model repeats itself: chance would hide what the weights say.
         base, mine = (self._steady(suite, one, cases) for one in (base_of(variant), variant))
         again = probes(base)
@@ -94,11 +103,18 @@ class Asks:
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
+        most = _most_repeats(suite)
         asks = self._once(
             (suite.name, variant.name, "task"),
-            lambda: task(suite, variant, self._environ, _most_repeats(suite)),
+            lambda: task(suite, variant, self._environ, most),
         )
-        return tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat))
+        if look.cases is None and look.repeats >= most:
+            return asks
+        # Made once as well: what a tuple holds need be waited for and scored no second time.
+        return self._once(
+            (suite.name, variant.name, (look.cases, look.repeats)),
+            lambda: tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat)),
+        )
 
     def skills(
         self,
@@ -130,7 +146,7 @@ class Asks:
         )
 
     def _once(
-        self, key: tuple[str, str, str], made: Callable[[], tuple[Ask, ...]]
+        self, key: tuple[str, str, object], made: Callable[[], tuple[Ask, ...]]
     ) -> tuple[Ask, ...]:
         """Return what *made* makes; its failure too is met once, for a team's function costs."""
         if key not in self._asks:

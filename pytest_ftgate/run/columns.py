@@ -29,10 +29,8 @@ class Columns:
     def __init__(self, asks: Asks, waited: Callable[[Sequence[Ask]], Mapping[str, Answer]]) -> None:
         self._asks, self._waited = asks, waited
         self._columns: dict[tuple[str, str, object], Column] = {}
-
-    def all(self) -> tuple[Column, ...]:
-        """Return all that was scored so far."""
-        return tuple(self._columns.values())
+        #: Each variant that was scored, with what it was asked.
+        self.asked: list[tuple[str, Sequence[Ask]]] = []
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
@@ -78,5 +76,6 @@ class Columns:
         key = (suite.name, variant.name, what)
         if key not in self._columns:
             found = self._waited(asks)
+            self.asked.append((variant.name, asks))
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
         return self._columns[key]

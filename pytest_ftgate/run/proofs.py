@@ -25,12 +25,20 @@ def proofs(session: Session, judged: Judged, answers: Answers) -> list[Identity]
         answers: what became of the calls.
     """
     variant = judged.variant
-    found = [one for asks in session.asks.of(judged) for one in claims(variant, asks, answers)]
+    found = [one for asks in session.asks.of(judged) for one in _claimed(session, judged, asks)]
     found += tuned(session, judged.suite, variant, answers)
     if isinstance(judged.gate, RateGate):
         task = session.asks.task(judged.suite, variant, session.asks.looks(judged)[0])
         found.append(seeded(*same_seed(task), answers))
     return list(dict.fromkeys(found))
+
+
+def _claimed(session: Session, judged: Judged, asks: Sequence[Ask]) -> tuple[Identity, ...]:
+    """Return the claims of a variant, which its gates share."""
+    key = (judged.suite.name, judged.variant.name, id(asks))
+    if key not in session.claims:
+        session.claims[key] = tuple(claims(judged.variant, asks, session.engine.answers))
+    return session.claims[key]
 
 
 def claims(variant: Variant, asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -24,16 +24,18 @@ from pytest_ftgate.errors import (
     FtgateError,
 )
 from pytest_ftgate.gate.looks import Look
-from pytest_ftgate.plan.call import Ask, Call, distinct
+from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.run.asks import Asks, Judged
 from pytest_ftgate.run.columns import Columns
 from pytest_ftgate.run.late import accepted_record, import_judges
 from pytest_ftgate.run.missing import all_recorded, enough
 from pytest_ftgate.run.till import Till
+from pytest_ftgate.run.uncollected import uncollected
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gate.identity import Identity
     from pytest_ftgate.gate.latency import Times
     from pytest_ftgate.record import Record
 
@@ -67,6 +69,8 @@ class Session:
         self.closed = False
         self._till = Till(settings, self._flying)
         self.asks = Asks(environ)
+        #: What is known of variants by what they were asked, whose ids stay for the session.
+        self.claims: dict[tuple[str, str, int], tuple[Identity, ...]] = {}
         #: What was scored so far.
         self.columns = Columns(self.asks, self._waited)
         self._accepted: dict[str, Record | None] = {}
@@ -75,7 +79,10 @@ class Session:
         #: What the user should read of the ledger, a sentence each.
         self.told: list[str] = []
         self._begun: set[_Key] = set()
-        self._handed_in: set[str] = set()
+        #: Asks that are answered, and those of them that enough came of, by their ids; the asks
+        #: are kept so that no other takes the id.
+        self._here: dict[int, Sequence[Ask]] = {}
+        self._sound: set[int] = set()
 
     @property
     def progress(self) -> Progress:
@@ -153,15 +160,15 @@ class Session:
 
     def spared(self, gates: Iterable[Judged]) -> int:
         """Return how many calls were never asked because gates of *gates* stopped early."""
-        calls: set[str] = set()
+        calls: dict[str, Call] = {}
         for judged in gates:
             last = self.asks.looks(judged)[-1]
             if last.cases is None:
                 continue
             with suppress(FtgateError):
                 groups = self.asks.of(judged, last)
-                calls.update(ask.call.fingerprint for group in groups for ask in group)
-        return len(calls - self._handed_in)
+                calls |= {ask.call.fingerprint: ask.call for group in groups for ask in group}
+        return sum(not self.engine.was_handed(call) for call in calls.values())
 
     def has_begun(self, judged: Judged) -> bool:
         """Tell whether the calls of *judged* were handed in."""
@@ -172,27 +179,27 @@ class Session:
 
         A gate that cannot be planned is passed over here: its own setup will say why.
         """
-        gates, asks = list(gates), list[Ask]()
+        gates = list(gates)
+        with uncollected():
+            self.engine.submit(ask.call for ask in self._planned(gates))
+            if self.progress.to_ask:
+                import_judges(gates)
+
+    def _planned(self, gates: Iterable[Judged]) -> Iterator[Ask]:
         for judged in gates:
             if self.has_begun(judged):
                 continue
             self._begun.add(_key(judged))
-            try:
-                asks += chain.from_iterable(self.asks.of(judged))
-            except FtgateError:
-                continue
-        self._handed_in.update(ask.call.fingerprint for ask in asks)
-        self.engine.submit(distinct(asks))
-        if self.progress.to_ask:
-            import_judges(gates)
+            with suppress(FtgateError):
+                yield from chain.from_iterable(self.asks.of(judged))
 
     def answers(
         self,
         groups: Sequence[Sequence[Ask]],
         tick: Callable[[Progress], None] | None,
         suite: str = "SUITE",
-    ) -> dict[str, Answer]:
-        """Return what became of the asks of all *groups*, once all of it is known.
+    ) -> Mapping[str, Answer]:
+        """Return what became of calls, once all is known of *groups*.
 
         Args:
             groups: what is asked, a group for each side.
@@ -204,24 +211,32 @@ class Session:
                 nothing may be asked, and a reply is not kept. Those that the budget forbade are
                 missing, but nothing is wrong with them.
         """
-        found = self._waited(tuple(chain.from_iterable(groups)), tick)
-        self._handed_in.update(found)
-        all_recorded(found.values(), suite)
         for asks in groups:
+            self._waited(asks, tick)
+        found = self.engine.answers
+        # Gates of a suite share most of what they ask, and it is told once.
+        new = [asks for asks in groups if id(asks) not in self._sound]
+        names = {ask.call.fingerprint for asks in new for ask in asks}
+        all_recorded([found[name] for name in names], suite)
+        for asks in new:
             enough([found[ask.call.fingerprint] for ask in asks])
+        self._sound.update(map(id, new))
         return found
 
     def _waited(
         self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None = None
-    ) -> dict[str, Answer]:
-        calls = distinct(asks)
-        found = self.engine.wait(calls, tick and (lambda _: tick(self.progress)))
-        self._till.note(calls, found)
-        return found
+    ) -> Mapping[str, Answer]:
+        if id(asks) not in self._here:
+            self._here[id(asks)] = asks
+            calls = [ask.call for ask in asks]
+            self.engine.wait(calls, tick and (lambda _: tick(self.progress)))
+        return self.engine.answers
 
     def bill(self) -> Bill:
         """Return what the replies of this process cost."""
-        return self._till.bill(self.columns.all())
+        if self._engine is None:
+            return Bill()
+        return self._till.bill(self.columns.asked, self._here.values(), self.engine.answers)
 
     def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
         """Return how long the replies of *variant* took that were asked in this run."""
@@ -230,7 +245,7 @@ class Session:
         asks = self.asks.task(suite, variant, look)
         found = self._waited(asks)
         ledger = self.ledger()
-        fresh = ledger.replies(found, this_run=True)
+        fresh = ledger.replies((ask.call.fingerprint for ask in asks), this_run=True)
         ledger.close()
         return times(variant.name, asks, found, fresh)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from pytest_ftgate.ask.answers import Answer
-from pytest_ftgate.ask.bill import Bill, bill
+from pytest_ftgate.ask.bill import Bill, Came, bill
 from pytest_ftgate.ask.purse import Purse
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import OutOfBudget
-from pytest_ftgate.plan.call import Call
-from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.settings import Settings
 
 __all__ = ["Till"]
@@ -22,7 +21,7 @@ _PROOFS = "proofs of identity"
 
 
 class Till:
-    """Knows every reply of this process, and what it cost.
+    """Keeps a run within its limits, and tells what it cost.
 
     Args:
         settings: the limits.
@@ -32,22 +31,29 @@ class Till:
     def __init__(self, settings: Settings, flying: Callable[[], Iterable[Call]]) -> None:
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self.purse = Purse(flying, time.monotonic, **limits)
-        self._came: dict[str, tuple[Call, Answer]] = {}
 
-    def note(self, calls: Iterable[Call], answers: Mapping[str, Answer]) -> None:
-        """Take note of what became of *calls*."""
-        self._came |= {call.fingerprint: (call, answers[call.fingerprint]) for call in calls}
+    def bill(
+        self,
+        scored: Iterable[tuple[str, Iterable[Ask]]],
+        all_: Iterable[Iterable[Ask]],
+        answers: Mapping[str, Answer],
+    ) -> Bill:
+        """Return what the replies cost.
 
-    def bill(self, columns: Iterable[Column]) -> Bill:
-        """Return what the replies cost, those of *columns* by their variants."""
-        came = {k: (call, one) for k, (call, one) in self._came.items() if isinstance(one, Reply)}
-        parts = [
-            (
-                column.variant,
-                [came[k] for row in column.rows.values() for k in row.calls if k in came],
-            )
-            for column in columns
-        ]
-        made = bill(float(self.purse.spent), [*parts, (_PROOFS, [*came.values()])])
-        unasked = sum(isinstance(one, OutOfBudget) for _, one in self._came.values())
+        Args:
+            scored: variants, and what they were asked.
+            all_: whatever was asked, the proofs of identity among it.
+            answers: what became of it.
+        """
+        parts = [*scored, *((_PROOFS, asks) for asks in all_)]
+        came = ((name, _came(asks, answers)) for name, asks in parts)
+        made = bill(float(self.purse.spent), came)
+        unasked = sum(isinstance(one, OutOfBudget) for one in answers.values())
         return replace(made, stopped=self.purse.stopped, unasked=unasked)
+
+
+def _came(asks: Iterable[Ask], answers: Mapping[str, Answer]) -> Iterator[Came]:
+    for ask in asks:
+        answer = answers.get(ask.call.fingerprint)
+        if isinstance(answer, Reply):
+            yield ask.call, answer

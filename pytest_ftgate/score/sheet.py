@@ -55,6 +55,10 @@ class Score:
         return 0.0 if self.broken and not self.broken.meant else 1.0
 
 
+#: One for all rows that are right and whole, as most are.
+_RIGHT = (Score(1.0, None),)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One case of a column.
@@ -240,10 +244,11 @@ class _Rows:
         replies = tuple(answer for answer in came if isinstance(answer, Reply))
         sent = self._sent(asks[0])
         formed = replace(case, format=(*case.format, *sent)) if sent else case
+        scores = tuple(self._score(case, formed, reply) for reply in replies)
         return Row(
             case=case,
             replies=replies,
-            scores=tuple(self._score(case, formed, reply) for reply in replies),
+            scores=_RIGHT if scores == _RIGHT else scores,
             calls=tuple(ask.call.fingerprint for ask in asks),
             missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
         )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from sys import intern
 
 from jinja2 import TemplateError
 from pydantic import ValidationError
@@ -108,7 +109,8 @@ def _absent(case: DeclaredCase, folder: Path) -> str | None:
 def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -> Case:
     messages = tuple((m.role, m.content) for m in case.messages)
     return Case(
-        id=case.id or digest([case.input, messages, case.vars])[:8],
+        # Named in files of replies as well; one object for all saves a third of them.
+        id=intern(case.id or digest([case.input, messages, case.vars])[:8]),
         where=where,
         input=case.input,
         messages=messages,

@@ -34,10 +34,12 @@ Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 Turn = tuple[str, str]
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+
+
 def digest(value: Any) -> str:
     """Return the sha256 of *value* in canonical JSON, as 64 hexadecimal digits."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return sha256(text.encode()).hexdigest()
+    return sha256(_canonical(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

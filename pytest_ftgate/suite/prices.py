@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache, lru_cache
 from typing import Any
 
 __all__ = ["INSTALL", "Tariff", "listed_models", "price", "priced"]
@@ -83,20 +84,37 @@ def _exact(rate: float) -> Decimal:
 
 
 def _listed(tariff: Tariff, usage: Mapping[str, int], read: int, *, batch: bool) -> Decimal | None:
+    counted = {
+        "input_tokens": read,
+        "cache_read_tokens": usage.get("cache_read", 0),
+        "cache_write_tokens": usage.get("cache_write", 0),
+        "output_tokens": usage.get("output", 0),
+    }
     try:
-        from genai_prices import Usage, calc_price
+        import genai_prices  # noqa: F401
     except ImportError:
         return None
-    counted = Usage(
-        input_tokens=read,
-        cache_read_tokens=usage.get("cache_read", 0),
-        cache_write_tokens=usage.get("cache_write", 0),
-        output_tokens=usage.get("output", 0),
-    )
-    key = "provider_api_url" if "://" in tariff.seller else "provider_id"
-    more: dict[str, Any] = {key: tariff.seller} if tariff.seller else {}
+    if _is_unlisted(tariff.model, tariff.seller):
+        return None
+    return _looked_up(tariff.model, tariff.seller, tuple(counted.items()), batch=batch)
+
+
+# The list is long, and is asked for each reply.
+@cache
+def _is_unlisted(model: str, seller: str) -> bool:
+    return _looked_up(model, seller, (("input_tokens", 1),), batch=False) is None
+
+
+@lru_cache(maxsize=10_000)
+def _looked_up(
+    model: str, seller: str, counted: tuple[tuple[str, int], ...], *, batch: bool
+) -> Decimal | None:
+    from genai_prices import Usage, calc_price
+
+    key = "provider_api_url" if "://" in seller else "provider_id"
+    more: dict[str, Any] = {key: seller} if seller else {}
     more |= {"price_context": {"processing": "batch"}} if batch else {}
     try:
-        return calc_price(counted, tariff.model, **more).total_price
+        return calc_price(Usage(**dict(counted)), model, **more).total_price
     except LookupError:
         return None

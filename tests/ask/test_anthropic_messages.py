@@ -405,7 +405,7 @@ def test_a_profile_that_is_not_there_is_unavailable_with_the_remedy(asked, monke
 
 @pytest.fixture
 def engine(ledger, monkeypatch):
-    monkeypatch.setattr(Patience, "_pause", lambda self, attempt, asked_for: 0.001)
+    monkeypatch.setattr(Patience, "_pause", lambda *_: 0.001)
     engine = Engine(ledger, ENVIRON)
     yield engine
     engine.close()

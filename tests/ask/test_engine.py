@@ -157,6 +157,36 @@ def test_a_trouble_that_does_not_pass_ends_after_six_attempts(start, call, provi
 
 
 @pytest.fixture
+def paused(monkeypatch):
+    """Note what the pauses are made from, and make none."""
+    made: list[tuple[float, float]] = []
+    monkeypatch.setattr(Patience, "_pause", lambda _, __, ___, *told: made.append(told) or 0.001)
+    return made
+
+
+def test_a_server_that_answers_others_is_asked_again_sooner_and_more_often(
+    start, call, providers, paused
+):
+    providers["m"].happens = lambda text, ask: (
+        text if text == "good" else trouble(Transient("busy"))(text, ask)
+    )
+    engine = start()
+    engine.wait([call("good")])
+    (answer,) = outcome(engine.wait([call("bad")]), [call("bad")])
+
+    assert str(answer) == "no reply in 10 attempts; last: busy"
+    assert set(paused) == {(0.1, 2.0)}
+
+
+def test_a_server_that_has_answered_nobody_is_given_time(start, call, providers, paused):
+    providers["m"].happens = trouble(Transient("busy"))
+    engine = start()
+    engine.wait([call("a")])
+
+    assert set(paused) == {(0.5, 8.0)}
+
+
+@pytest.fixture
 def pause(ledger):
     """Work a pause out as the product does."""
     engine = Engine(ledger, {})
@@ -165,14 +195,14 @@ def pause(ledger):
 
 
 @pytest.mark.parametrize(("attempt", "most"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (9, 8)])
-def test_pauses_double_up_to_eight_seconds_and_are_spread(pause, attempt, most):
-    pauses = {pause(attempt, None) for _ in range(20)}
+def test_pauses_double_up_to_the_longest_and_are_spread(pause, attempt, most):
+    pauses = {pause(attempt, None, 0.5, 8.0) for _ in range(20)}
     assert 0.75 * most <= min(pauses) < max(pauses) <= most
 
 
 @pytest.mark.parametrize(("asked_for", "waited"), [(0.0, 0.0), (7.5, 7.5), (4_294_967, 60.0)])
 def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(pause, asked_for, waited):
-    assert pause(0, asked_for) == waited
+    assert pause(0, asked_for, 0.5, 8.0) == waited
 
 
 # Trouble
@@ -494,7 +524,7 @@ def test_it_is_known_what_is_in_flight_and_how_much_was_at_most(start, call, pro
 
 
 def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, monkeypatch):
-    monkeypatch.setattr(Patience, "_pause", lambda self, attempt, asked_for: 60.0)
+    monkeypatch.setattr(Patience, "_pause", lambda *_: 60.0)
     providers["m"].happens = trouble(Transient("busy"))
     engine = start()
     engine.submit([call("a")])

@@ -29,7 +29,7 @@ def of(text: str, error: Exception, times: int = 1_000_000):
 def test_a_call_that_waits_to_be_tried_again_leaves_its_place_to_others(
     start, call, providers, monkeypatch
 ):
-    monkeypatch.setattr(Patience, "_pause", lambda self, attempt, asked_for: 0.5)
+    monkeypatch.setattr(Patience, "_pause", lambda *_: 0.5)
     providers["m"].happens = of("a", BUSY, times=1)
     calls = [call(text) for text in "abcd"]
 
@@ -65,7 +65,7 @@ def test_a_call_is_not_tried_again_after_ten_minutes(call):
 
     async def answered() -> None:
         patience = Patience(asyncio.Event(), clock=lambda: next(now))
-        patience._pause = lambda attempt, asked_for: 0.0 if attempt < 2 else 8.0
+        patience._pause = lambda attempt, *_: 0.0 if attempt < 2 else 8.0
         await patience.answered(Scripted(trouble(BUSY)), call("a"))
 
     with pytest.raises(ReplyError, match="no reply in 3 attempts; last: busy"):

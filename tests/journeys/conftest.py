@@ -5,13 +5,24 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import pytest
-import scipy.optimize  # noqa: F401
-import sklearn.metrics  # noqa: F401
 
-# Runs in this process forget what they imported, and NumPy cannot be imported twice.
+# Runs in this process forget what they imported, and NumPy and PyYAML cannot be imported twice.
+for name in (
+    *("scipy.optimize", "sklearn.metrics"),
+    *(
+        f"pytest_ftgate.{module}"
+        for module in (
+            *("nodes", "record", "ask.providers.python_function", "gate.claims", "gate.cost"),
+            *("gate.forgetting", "gate.identity", "gate.latency", "gate.rates", "run.proofs"),
+            *("report.planned", "report.terminal"),
+        )
+    ),
+):
+    import_module(name)
 
 LABELS = ("billing", "refund")
 GATES = "{accuracy: {min: 0.85, max_drop: 0.05}}"

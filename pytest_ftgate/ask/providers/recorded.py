@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 from pathlib import Path
+from sys import intern
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
@@ -13,14 +14,18 @@ from pytest_ftgate.plan.call import Call
 __all__ = ["recorded_reply"]
 
 
+#: The characters of a reply that is likely to be a label.
+_LABEL = 64
+
+
 @lru_cache(maxsize=16)
-def _read(path: Path, changed: int) -> dict[str, list[Reply]]:
+def _read(path: Path, changed: int) -> dict[str, tuple[Reply, ...]]:
     del changed  # only there so that an edited file is read again
-    found: dict[str, list[Reply]] = {}
+    found: dict[str, tuple[Reply, ...]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             key, reply = _row(path, number, line)
-            found.setdefault(key, []).append(reply)
+            found[key] = (*found.get(key, ()), reply)
     return found
 
 
@@ -29,7 +34,10 @@ def _row(path: Path, number: int, line: str) -> tuple[str, Reply]:
     try:
         raw = json.loads(line)
         known = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
-        return str(raw["id"]), Reply(text=str(raw["text"]), **known)
+        text = str(raw["text"])
+        # Labels come again and again.
+        text = intern(text) if len(text) <= _LABEL else text
+        return intern(str(raw["id"])), Reply(text=text, **known)
     except ValueError as error:
         raise Unavailable(f"{path.name}:{number}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -47,7 +55,7 @@ def recorded_reply(call: Call) -> Reply:
     if path is None or case is None:
         raise Refused("a recorded call needs a file of replies")
     try:
-        replies = _read(path, path.stat().st_mtime_ns).get(case.id, [])
+        replies = _read(path, path.stat().st_mtime_ns).get(case.id, ())
     except OSError as error:
         raise Unavailable(f"the recorded replies cannot be read: {error}") from error
     if call.repeat >= len(replies):
