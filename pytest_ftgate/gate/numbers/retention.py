@@ -2,8 +2,8 @@
 
 MOVER for a ratio of paired proportions with Wilson's limits (Donner & Zou 2012, Statistical
 Methods in Medical Research 21:347-359; Fagerland, Lydersen & Laake 2014, Statistics in Medicine
-33:2850-2875); several skills are put together by MOVER for a weighted sum first. It needs no
-logarithm, so that a model which has lost everything has an interval too.
+33:2850-2875). The mean over several skills has the limits of as many cases as its variance is
+worth. No logarithm is taken, so that a model which has lost everything has an interval too.
 """
 
 from __future__ import annotations
@@ -62,15 +62,11 @@ def ratio(parts: Sequence[Part], confidence: float) -> tuple[float, float, float
 
 def _mean(parts: Sequence[Part], weights: Array, side: str, confidence: float) -> _Mean:
     means = np.array([getattr(part, side).mean() for part in parts])
-    limits = [
-        wilson(mean * part.size, part.size, confidence)
-        for mean, part in zip(means, parts, strict=True)
-    ]
-    low, high = (np.array(own, dtype=np.float64) for own in zip(*limits, strict=True))
-    whole = float(weights @ means)
-    below = float(np.sqrt(np.sum((weights * (means - low)) ** 2)))
-    above = float(np.sqrt(np.sum((weights * (high - means)) ** 2)))
-    return _Mean(whole, max(0.0, whole - below), min(1.0, whole + above))
+    shares = weights**2 / np.array([part.size for part in parts])
+    whole, spread = float(weights @ means), float(shares @ (means * (1.0 - means)))
+    worth = whole * (1.0 - whole) / spread if spread > 0.0 else 1.0 / float(shares.sum())
+    low, high = wilson(whole * worth, worth, confidence)
+    return _Mean(whole, float(low), float(high))
 
 
 def _correlation(parts: Sequence[Part], weights: Array) -> float:
