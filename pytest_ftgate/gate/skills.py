@@ -22,7 +22,7 @@ from pytest_ftgate.score.worth import worth
 from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Case
 
-__all__ = ["KEPT_WITHIN", "by_worth", "kept", "macro", "skill_slices", "states"]
+__all__ = ["KEPT_WITHIN", "by_worth", "kept", "macro", "skill_slices", "states", "worths"]
 
 #: A skill without a margin of its own is called kept where a loss of this size is ruled out.
 KEPT_WITHIN = 0.10
@@ -32,14 +32,15 @@ _TOO_LITTLE = 0.10
 
 def by_worth(column: Column) -> Side:
     """Return what each skills case of *column* is worth: right, and in the form it asks for."""
-    values = np.array([_worth(row) for row in column.rows.values()], dtype=np.float64)
+    found = (worths(row) for row in column.rows.values())
+    values = np.array([np.mean(own) if own else np.nan for own in found], dtype=np.float64)
     return valued(column, values).where(column.weights > 0)
 
 
-def _worth(row: Row) -> float:
+def worths(row: Row) -> list[float]:
+    """Return what each reply to one skills case is worth."""
     pairs = zip(row.replies, row.scores, strict=True)
-    found = [worth(row.case, reply, score) for reply, score in pairs]
-    return float(np.mean(found)) if found else float("nan")
+    return [worth(row.case, reply, score) for reply, score in pairs]
 
 
 def macro(gate: ForgettingGate, pairs: Mapping[str, Pairs]) -> Pairs:

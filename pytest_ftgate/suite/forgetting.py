@@ -187,6 +187,9 @@ def check_prompts(
         if not variant.system:
             told = f"variant {variant.name} has no prompt; give it one, or write under: own"
             place.say(f"under: {told}", "under")
+        elif variant.base_replies:
+            told = f"the base of {variant.name} is recorded, as it answered without a prompt"
+            place.say(f"under: {told}; write under: own", "under")
         elif strange:
             told = f"the prompt of {variant.name} wants {', '.join(sorted(strange))}"
             place.say(f"under: {told}, which skills cases have not; write under: own", "under")
