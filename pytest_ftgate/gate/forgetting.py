@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gate.forgotten import Compared, Forgotten, broken, forgotten, shown
 from pytest_ftgate.gate.losses import FORMAT, Losses, labels_of
@@ -17,6 +17,8 @@ __all__ = ["judge_forgetting"]
 
 #: From this share of the lost answers on, their shape is worth a sentence.
 _TELLING = 0.25
+#: So many names a headline holds.
+_MOST_NAMED = 4
 
 
 def judge_forgetting(suite: Suite, gate: ForgettingGate, compared: Compared) -> Verdict:
@@ -90,13 +92,19 @@ def _headline(outcome: Outcome, one: Forgotten, breaks: tuple[str, ...]) -> str:
         f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
     )
     if outcome is Outcome.FAILED and breaks:
-        told += f"; must-keep cases broke: {', '.join(breaks)}"
-    lost, unproven = one.lost, one.unproven
-    if outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED and lost:
-        return f"{told}, but lost: {', '.join(part.name for part in lost)}"
+        told += f"; must-keep cases broke: {_named(breaks)}"
+    lost, unproven = ([part.name for part in some] for some in (one.lost, one.unproven))
+    if outcome is Outcome.FAILED and lost:
+        but = "; lost:" if check.outcome is Outcome.FAILED else ", but lost:"
+        return f"{told}{but} {_named(lost)}"
     if outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
-        return f"{told}, but open: {', '.join(part.name for part in unproven)}"
+        return f"{told}, but open: {_named(unproven)}"
     return told
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 # What else a reader must know -------------------------------------------------------------------

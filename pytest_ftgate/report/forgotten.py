@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gate.verdict import Check, LossKind, Retention, Slice, Verdict
-from pytest_ftgate.gate.words import interval, percent, points
+from pytest_ftgate.gate.words import counted, interval, percent, points
 from pytest_ftgate.report.tables import grid
 
 __all__ = ["forgotten"]
@@ -88,4 +88,4 @@ def _kinds(kinds: Sequence[LossKind]) -> Iterator[str]:
     if kinds:
         total = sum(one.cases for one in kinds)
         told = ", ".join(f"{one.cases} {one.kind}" for one in kinds)
-        yield f"  {total} lost answers: {told}"
+        yield f"  {counted(total, 'lost answer')}: {told}"

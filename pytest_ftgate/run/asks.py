@@ -84,7 +84,10 @@ class Asks:
         gate = suite.gates.get("forgetting")
         cases = gate.cases if isinstance(gate, ForgettingGate) else ()
         if variant.base_replies is not None:
-            return self._against_recorded(suite, variant, cases)
+            # All of them: what is recorded costs nothing, and one that differs is enough.
+            return tuple(
+                skills(suite, one, cases, self._environ) for one in (variant, base_of(variant))
+            )
         # Few cases of a team's own show little, so the bundled ones are asked for this.
         cases = cases if len(cases) >= PROBES else skill_cases(("general-small",))
         # At temperature 0, where a model repeats itself: chance would hide what the weights say.
@@ -93,13 +96,6 @@ class Asks:
         chosen = {ask.case.id for ask in again}
         of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
         return (*of_cases, again)
-
-    def _against_recorded(
-        self, suite: Suite, variant: Variant, cases: tuple[Case, ...]
-    ) -> tuple[tuple[Ask, ...], ...]:
-        base, mine = (skills(suite, o, cases, self._environ) for o in (base_of(variant), variant))
-        chosen = {ask.case.id for ask in probes(base)}
-        return tuple(tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base))
 
     def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
