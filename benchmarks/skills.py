@@ -7,8 +7,8 @@ r"""What a model and its fine-tunes can do, skill by skill, on the bundled gener
 
 It asks the base of the suite's tuned variants and each of them, and prints the share of right
 replies by skill, by difficulty and by language; with --adapter further adapters beside them, made
-like the first tuned variant. Replies are kept in the ledger, so that a second call asks nothing;
-another --ledger asks anew.
+like the first tuned variant, and with --task the accuracy on the suite's own cases. Replies are
+kept in the ledger, so that a second call asks nothing; another --ledger asks anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pytest_ftgate.gate.skills import by_worth
 from pytest_ftgate.gate.slices import parts_of
 from pytest_ftgate.plan.asks import base_of
 from pytest_ftgate.report.tables import grid
-from pytest_ftgate.run.session import Session
+from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.margins import ForgettingGate
@@ -49,6 +49,13 @@ def asked(session: Session, suite: Suite, variant: Variant, gate: ForgettingGate
     asks = session.asks.skills(suite, variant, gate)
     session.answers([asks], None, suite.name)
     return session.columns.skills(suite, variant, gate)
+
+
+def task(session: Session, suite: Suite, variant: Variant) -> float:
+    """Return the accuracy of *variant* on the suite's own cases."""
+    asks = session.asks.task(suite, variant, whole(suite))
+    session.answers([asks], None, suite.name)
+    return float(session.columns.task(suite, variant, whole(suite)).correct.mean())
 
 
 def rates(column: Column, kind: str) -> Mapping[str, tuple[int, float]]:
@@ -82,6 +89,7 @@ def main() -> None:
     parser.add_argument("--skills", default="general")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--only", help="this variant alone beside the base; base for none")
+    parser.add_argument("--task", action="store_true", help="the suite's own cases as well")
     parser.add_argument("--threads", type=int, help="one is best beside other load")
     parser.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
     args = parser.parse_args()
@@ -92,7 +100,10 @@ def main() -> None:
     names = ["base", *(one.name for one in chosen[1:])]
     asks = (asked(session, suite, one, gate) for one in chosen)
     columns = dict(zip(names, asks, strict=True))
+    own = [task(session, suite, one) for one in chosen] if args.task else []
     session.close()
+    for name, accuracy in zip(names, own, strict=False):
+        print(f"accuracy of {name} on {len(suite.cases)} cases of {suite.name}: {accuracy:.0%}")
     print("\n\n".join(table(columns, kind) for kind in ("skill", "difficulty", "language")))
 
 
