@@ -47,8 +47,14 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
     own.add_argument("--seed", type=int, default=0)
     own.set_defaults(run=_selftest)
+    sheet = verbs.add_parser("labels", help="write kept replies for people to grade")
+    sheet.add_argument("suite", type=Path)
+    sheet.add_argument("-o", dest="out", type=Path, help="by default NAME.labels.jsonl beside it")
+    sheet.add_argument("--count", type=int, default=200, help="of how many replies, at the least")
+    sheet.add_argument("--seed", type=int, default=0)
+    sheet.set_defaults(run=_labels)
     ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
-    for verb in (why, power, own, *_of_ledger(ledger)):
+    for verb in (why, power, own, sheet, *_of_ledger(ledger)):
         verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files, for editors")
     schema.set_defaults(run=_schema)
@@ -138,6 +144,14 @@ def _selftest(args: argparse.Namespace) -> None:
         raise Unavailable("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
     told = selftest(args.suite, args.ledger, repeats=args.repeats, pairs=args.pairs, seed=args.seed)
     print("\n".join(told))
+
+
+def _labels(args: argparse.Namespace) -> None:
+    from pytest_ftgate.verbs.labels import labels
+
+    name = args.suite.name.removesuffix(".ftgate.yaml")
+    out = args.out or args.suite.with_name(f"{name}.labels.jsonl")
+    print("\n".join(labels(args.suite, args.ledger, out, count=args.count, seed=args.seed)))
 
 
 def _schema(args: argparse.Namespace) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -100,6 +101,8 @@ class GateItem(pytest.Item):
         ready(judged.suite.cases, self.path.parent)
         if isinstance(judged.gate, ForgettingGate):
             ready(judged.gate.cases, self.path.parent)
+        if judged.suite.judges and judged.gate.kind == "accuracy":
+            self._awaiting(partial(session.hearings.examined, judged.suite))
         if not session.has_begun(judged):
             session.begin(self._selected())
         session.accepted(judged.suite)
@@ -110,7 +113,8 @@ class GateItem(pytest.Item):
             if invalid:
                 return invalid
             self._look = look
-            sides_of(session, judged, look)
+            # Judges are asked here, about what has come.
+            self._awaiting(partial(sides_of, session, judged, look))
             # What is accepted is what later runs are compared with: all cases, not the first block.
             whole_wanted = self.config.stash[settings_key].accept and look.cases is not None
             if (
@@ -120,6 +124,14 @@ class GateItem(pytest.Item):
             ):
                 break
         return ""
+
+    def _awaiting(self, asks_judges: Callable[[], object]) -> None:
+        """Do what may ask judges, and show how far that has come."""
+        try:
+            with ticking(self.config) as self._session.tick:
+                asks_judges()
+        finally:
+            self._session.tick = None
 
     def _selected(self) -> list[Judged]:
         """Return the gates whose calls form one plan with this one's.

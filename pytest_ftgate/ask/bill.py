@@ -10,11 +10,13 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.plan.call import Call
 from pytest_ftgate.suite.prices import listed_models, price
 
-__all__ = ["Bill", "Came", "bill", "summed"]
+__all__ = ["JUDGES", "Bill", "Came", "bill", "summed"]
 
 #: A call, and the reply that it brought.
 Came = tuple[Call, Reply]
 
+#: Whose the grades of judges are: of no variant.
+JUDGES = "the judge"
 #: Of a dollar; what lies beyond is noise of adding, in a file that people review.
 _PLACES = 9
 

@@ -18,7 +18,7 @@ from pytest_ftgate.ask.others import Others
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open, Provider, import_providers, open_provider
-from pytest_ftgate.ask.providers.recorded import recorded_reply
+from pytest_ftgate.ask.providers.recorded import Recorded
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.room import Sender
 from pytest_ftgate.ask.secrets import hide
@@ -162,13 +162,13 @@ class Engine:
             for call in calls:
                 self._settle(call, error)
             return []
-        left: list[Call] = []
+        left, recorded = list[Call](), Recorded()
         for call in calls:
             if call.fingerprint in kept:
                 self._reused += 1
                 self._answers.settle(call.fingerprint, kept[call.fingerprint])
             elif call.provider == "recorded":
-                self._settle(call, _recorded(call))
+                self._settle(call, _recorded(recorded, call))
             elif self._mode == "recorded":
                 self._settle(call, NotRecorded(_NOT_RECORDED))
             else:
@@ -285,8 +285,8 @@ class Engine:
             lane.cancel()
 
 
-def _recorded(call: Call) -> Answer:
+def _recorded(recorded: Recorded, call: Call) -> Answer:
     try:
-        return recorded_reply(call)
+        return recorded.reply(call)
     except FtgateError as error:
         return error

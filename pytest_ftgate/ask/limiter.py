@@ -10,8 +10,11 @@ __all__ = ["LONGEST_WAIT", "Limiter", "family", "wait_told"]
 
 #: A server that asks for more patience than this, in seconds, is not waited for any longer.
 LONGEST_WAIT = 60.0
-#: Calls in flight give way where more than one of so many of them meets a limit.
-_TOLERATED = 4
+#: Calls in flight give way where more than one of so many of them meets a limit, and once they
+#: have given way they are no more where more than one of so many does.
+_TOLERATED, _RARE = 4, 16
+#: Fewer answers than this are no window: chance alone makes limits common among a few.
+_FEWEST = 16
 
 _DATE = re.compile(r"[-@]20\d\d-?\d\d-?\d\d\b")
 _MINOR = re.compile(r"(claude-[a-z]+-\d+)-\d{1,2}\b")
@@ -29,10 +32,12 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 class Limiter:
     """Grows while all goes well, and gives way to a server that has had enough.
 
-    It doubles with each window of replies until it first meets a limit, and then grows by one a
-    window. It halves where more than a quarter of the calls in flight meet a limit, at most once
-    a round trip. A quarter, since a server that turns single calls away at random is not helped
-    by fewer of them: halved for each, a tenth of them turned away would leave four in flight.
+    It doubles with each window of replies until more than a quarter of the calls in flight meet a
+    limit. Then it halves, at most once a round trip, and grows by one a window where hardly any
+    does. A server that turns single calls away at random is not helped by fewer of them: halved
+    for each, a tenth of them turned away would leave four in flight. For the same reason a wait
+    that a server asks for holds for all calls only where many of the last ones met a limit; the
+    call that met it waits in any case.
 
     Times are seconds on any clock that does not run backwards.
 
@@ -51,6 +56,8 @@ class Limiter:
         self._most, self._doubling = most, True
         self._halved = float("-inf")
         self._answers = self._limited = 0
+        #: The answers of the window before, and how many of them were a limit.
+        self._before = (0, 0)
         self._full = False
 
     def has_room(self, now: float) -> bool:
@@ -79,34 +86,43 @@ class Limiter:
             sent: when it was sent.
             now: the time.
             limited: whether it met a limit of the server.
-            retry_after: seconds that the server asks everybody to wait, if it does.
+            retry_after: seconds that the server asks to wait, if it does.
         """
         self.in_flight -= 1
-        if retry_after is not None:
-            self.wait_until(now + retry_after, now)
-        self._doubling = self._doubling and not limited
         # A call that left before the last cut says nothing of what is left after it.
-        self._limited += limited and sent >= self._halved
-        if self._limited * _TOLERATED > self.limit:
-            self._halved = now
+        self._limited += (limited or retry_after is not None) and sent >= self._halved
+        if retry_after is not None and self._are_many_limited():
+            self.wait_until(now + retry_after, now)
+        if self._limited * _TOLERATED > self._window:
+            self._halved, self._doubling = now, False
             self._begin_window(self.limit // 2)
         else:
             self._count()
+
+    def _are_many_limited(self) -> bool:
+        answers, limited = self._before
+        return (limited + self._limited) * _TOLERATED >= answers + self._answers + 1
 
     def wait_until(self, when: float, now: float) -> None:
         """Send nothing before *when*, or before the longest wait is over."""
         self.opens = max(self.opens, min(when, now + LONGEST_WAIT))
 
+    @property
+    def _window(self) -> int:
+        """How many answers make a window: one for each call in flight, about a round trip."""
+        return max(self.limit, _FEWEST if self._limited else 1)
+
     def _count(self) -> None:
-        """Count an answer; one for each call in flight makes a window, about a round trip."""
         self._answers += 1
-        if self._answers < self.limit:
+        if self._answers < self._window:
             return
         grown = self.limit * 2 if self._doubling else self.limit + 1
-        self._begin_window(grown if self._full and not self._limited else self.limit)
+        grows = self._doubling or self._limited * _RARE <= self._window
+        self._begin_window(grown if self._full and grows else self.limit)
 
     def _begin_window(self, limit: int) -> None:
         self.limit = max(1, min(limit, self._most))
+        self._before = (self._answers, self._limited)
         self._answers = self._limited = 0
         self._full = False
 

@@ -20,7 +20,7 @@ __all__ = ["Patience"]
 #: How often a call is sent at most, the seconds before the second time, and the most between two:
 #: to a server that has not answered yet, and to one that answers others.
 _AT_A_LOSS = (6, 0.5, 8.0)
-_GOING_WELL = (10, 0.1, 2.0)
+_GOING_WELL = (10, 0.02, 0.3)
 #: Seconds after its first attempt in which a call may be tried again.
 _DEADLINE = 600.0
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from pytest_ftgate.gate.numbers.proportion import wilson
 from pytest_ftgate.gate.side import side
-from pytest_ftgate.gate.verdict import Check, FaultShare, Outcome
+from pytest_ftgate.gate.verdict import Check, Example, FaultShare, Outcome
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.margins import RateGate
@@ -17,6 +18,8 @@ from pytest_ftgate.suite.margins import RateGate
 __all__ = ["fault_shares", "forms", "rule_shares", "what_changed"]
 
 _CONFIDENCE = 0.95
+#: So many replies are quoted for a fault, and so many characters of each.
+_EXAMPLES, _QUOTED = 3, 300
 #: What a model does that a lenient reader would not mind: of late, and all along.
 _HABITS = {
     "fenced": ("began to fence {}", "fences {}"),
@@ -69,7 +72,21 @@ def fault_shares(before: Column | None, after: Column) -> tuple[FaultShare, ...]
         before: the side compared with, or None where there is none.
         after: the variant.
     """
-    return _shares(before, after, lambda broken: (broken.kind,))
+    shares = _shares(before, after, lambda broken: (broken.kind,))
+    return tuple(replace(one, examples=_examples(one, after)) for one in shares)
+
+
+def _examples(share: FaultShare, column: Column) -> tuple[Example, ...]:
+    """Return the first replies with a fault that is new, or commoner than chance explains."""
+    if share.before and share.low <= share.before:
+        return ()
+    found = (
+        Example(case=row.case.id, said=reply.text[:_QUOTED], detail=score.broken.detail)
+        for row in column.rows.values()
+        for reply, score in zip(row.replies, row.scores, strict=True)
+        if score.broken and score.broken.kind == share.kind
+    )
+    return tuple(islice(found, _EXAMPLES))
 
 
 def rule_shares(before: Column | None, after: Column) -> tuple[FaultShare, ...]:
@@ -154,7 +171,7 @@ def _habit(share: FaultShare, column: Column) -> str:
     is_new = share.before is not None and share.before < share.after / 2
     told = (late if is_new else plain).format(_name(column, share.kind))
     count = sum(len(row.scores) for row in column.rows.values() if row.case.format)
-    return f"the model {told}: {share.replies:,} of {count:,} replies"
+    return f"{share.kind}: the model {told}, {share.replies:,} of {count:,} replies"
 
 
 def _name(column: Column, kind: str) -> str:

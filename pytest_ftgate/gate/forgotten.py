@@ -14,10 +14,11 @@ from pytest_ftgate.gate.flips import Turned, flips, turned
 from pytest_ftgate.gate.losses import Losses
 from pytest_ftgate.gate.numbers.counts import Pairs
 from pytest_ftgate.gate.numbers.retention import Part
+from pytest_ftgate.gate.parts import LossKind, Slice
 from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.side import Side
 from pytest_ftgate.gate.skills import by_worth, kept, macro, skill_slices
-from pytest_ftgate.gate.verdict import Check, Flip, LossKind, Slice
+from pytest_ftgate.gate.verdict import Check, Flip
 from pytest_ftgate.plan.leaks import Leak
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.margins import ForgettingGate

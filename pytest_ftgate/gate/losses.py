@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gate.verdict import LossKind
+from pytest_ftgate.gate.parts import LossKind
 from pytest_ftgate.score.form import Forms
 from pytest_ftgate.score.sheet import Column, Row
 from pytest_ftgate.score.tongue import can_tell, language_of

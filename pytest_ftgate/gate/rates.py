@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from pytest_ftgate.gate.drop import drop
-from pytest_ftgate.gate.faults import forms, what_changed
+from pytest_ftgate.gate.faults import fault_shares, forms, what_changed
 from pytest_ftgate.gate.flips import Turned, flips, turned
-from pytest_ftgate.gate.floor import floor
+from pytest_ftgate.gate.judged import judged_drop, judged_floor
+from pytest_ftgate.gate.judging import Judging, by_judges, judging_notes, unproven
 from pytest_ftgate.gate.looks import Look, levels
 from pytest_ftgate.gate.macro import macro_drop, macro_floor
 from pytest_ftgate.gate.must import must_pass
+from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.point import point
 from pytest_ftgate.gate.retrieval import missed
 from pytest_ftgate.gate.risks import ALARM, MOST_MISSING, Levels
 from pytest_ftgate.gate.sentences import NOTHING, headline, next_steps, notes
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
-from pytest_ftgate.gate.traits import traits
-from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict, together
-from pytest_ftgate.gate.words import percent
+from pytest_ftgate.gate.traits import trait_notes, traits
+from pytest_ftgate.gate.verdict import Check, Outcome, Trait, Verdict, together
 from pytest_ftgate.score.label import LabelRate
 from pytest_ftgate.score.metrics import guesses, label_rates
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.model import Suite
 
-__all__ = ["Accepted", "Sides", "chance_of", "judge_rate", "measure", "shared_levels", "unmeasured"]
+__all__ = ["Accepted", "Sides", "chance_of", "judge_rate", "labels_of", "shared_levels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Sides:
         must: the must-pass cases, and the wrong ones among them asked again or None; None where
             there are none.
         drifted: how the baseline has drifted since it was recorded, or "".
+        judging: what is known of the judges that graded the replies.
     """
 
     column: Column
@@ -56,6 +58,7 @@ class Sides:
     accepted: Accepted | None = None
     must: tuple[Column, Column | None] | None = None
     drifted: str = ""
+    judging: Judging = field(default_factory=Judging)
 
     @property
     def compared(self) -> Column | None:
@@ -112,17 +115,16 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
     check = checks[deciding] if checks else None
     parts = _slices(suite, gate, sides, look)
     lost = tuple(part for part in parts if part.state == "lost")
-    if lost and check and check.missing <= MOST_MISSING * (check.n + check.missing):
-        outcome = Outcome.FAILED
-    cause = what_changed(gate, check, sides.compared, column) if check else ""
+    outcome = Outcome.FAILED if _overruled(check, lost) else outcome
     told, compared = _turned(gate, sides, check)
-    return Verdict(
+    drift = traits(suite, gate, sides.compared, column)
+    made = Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=column.variant,
         outcome=outcome,
-        headline=headline(gate, outcome, check, lost, cause) if check else NOTHING,
+        headline=_headline(gate, outcome, check, lost, sides),
         checks=checks,
         deciding=deciding,
         slices=parts,
@@ -131,19 +133,44 @@ def judge_rate(suite: Suite, gate: RateGate, sides: Sides, look: Look | None = N
         lost=len(told.lost),
         gained=len(told.gained),
         **forms(gate, sides.compared, column),
-        notes=tuple(_notes(suite, gate, sides, checks, look, told)),
+        traits=drift,
+        notes=tuple(_notes(gate, sides, checks, look, told, drift)),
         next=tuple(next_steps(gate, outcome, check, column, look)),
+    )
+    return by_judges(made, sides.judging)
+
+
+def _overruled(check: Check | None, lost: tuple[Slice, ...]) -> bool:
+    """Tell whether lost parts fail the gate whatever the whole says; too few replies do not."""
+    few = check is None or check.missing > MOST_MISSING * (check.n + check.missing)
+    return bool(lost) and not few
+
+
+def _headline(
+    gate: RateGate, outcome: Outcome, check: Check | None, lost: tuple[Slice, ...], sides: Sides
+) -> str:
+    if check is None:
+        return NOTHING
+    return headline(
+        gate, outcome, check, lost, what_changed(gate, check, sides.compared, sides.column)
     )
 
 
 def _notes(
-    suite: Suite, gate: RateGate, sides: Sides, checks: tuple[Check, ...], look: Look, told: Turned
+    gate: RateGate,
+    sides: Sides,
+    checks: tuple[Check, ...],
+    look: Look,
+    told: Turned,
+    drift: tuple[Trait, ...],
 ) -> Iterator[str]:
     stale = sides.accepted.stale if sides.accepted else 0
     yield from notes(gate, sides.column, checks, look, stale)
     yield from missed(gate, sides.shown, told.lost)
+    yield from judging_notes(sides.judging) if gate.kind == "accuracy" else ()
     passed = all(check.outcome is Outcome.PASSED for check in checks)
-    yield from traits(suite, gate, sides.compared, sides.column, passed=passed)
+    faults = fault_shares(sides.compared, sides.column) if drift else ()
+    yield from trait_notes(drift, gate, faults, passed=passed)
 
 
 def _worth_telling(made: Iterable[Check]) -> tuple[Check, ...]:
@@ -156,10 +183,11 @@ def _worth_telling(made: Iterable[Check]) -> tuple[Check, ...]:
 def _checks(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> Iterator[Check]:
     if gate.kind == "accuracy":
         must = must_pass(*sides.must) if sides.must else None
-        yield from [must] if must else []
+        yield from [unproven(must, sides.judging)] if must else []
     risks = [levels(look, whole) for whole in (Levels(), shared_levels(suite))]
     made = _macro_checks if gate.metric == "macro_f1" else _mean_checks
-    for check in made(suite, gate, sides, *risks):
+    for one in made(suite, gate, sides, *risks):
+        check = unproven(one, sides.judging) if gate.kind == "accuracy" else one
         if sides.drifted and check.against == suite.baseline:
             yield replace(check, outcome=Outcome.INCONCLUSIVE, note=sides.drifted)
         else:
@@ -170,31 +198,27 @@ def _mean_checks(
     suite: Suite, gate: RateGate, sides: Sides, whole: Levels, shared: Levels
 ) -> Iterator[Check]:
     mine, accepted = side(sides.column, gate.kind), sides.accepted
+    judging = sides.judging if gate.kind == "accuracy" else Judging()
     if gate.min is not None:
-        yield floor(mine, least=gate.min, levels=whole)
+        yield judged_floor(judging, mine, least=gate.min, levels=whole)
     if gate.max_drop is None:
         return
-    chance = chance_of(suite, gate)
+    dropped = partial(
+        judged_drop, judging, margin=gate.max_drop, levels=shared, chance=chance_of(suite, gate)
+    )
     if sides.column is not sides.baseline:
-        theirs, name = side(sides.baseline, gate.kind), suite.baseline
-        yield drop(theirs, mine, against=name, margin=gate.max_drop, levels=shared, chance=chance)
-    # Where every accepted case is stale there is nothing left to compare with.
-    if accepted is not None and len(accepted.cells):
-        check = drop(
-            accepted.cells,
-            mine,
-            against="accepted",
-            margin=gate.max_drop,
-            levels=shared,
-            chance=chance,
-        )
+        yield dropped(side(sides.baseline, gate.kind), mine, against=suite.baseline)
+    # Where every accepted case is stale there is nothing left to compare with; and what was
+    # preferred to another baseline says nothing of this one.
+    if accepted is not None and len(accepted.cells) and not judging.compares:
+        check = dropped(accepted.cells, mine, against="accepted")
         yield replace(check, stale=accepted.stale)
 
 
 def _macro_checks(
     suite: Suite, gate: RateGate, sides: Sides, whole: Levels, shared: Levels
 ) -> Iterator[Check]:
-    labels = _labels(suite)
+    labels = labels_of(suite)
     mine = guesses(sides.column, labels)
     if gate.min is not None:
         yield macro_floor(mine, least=gate.min, levels=whole)
@@ -218,7 +242,7 @@ def _slices(suite: Suite, gate: RateGate, sides: Sides, look: Look) -> tuple[Sli
 
 
 def _label_rates(suite: Suite, gate: RateGate, sides: Sides) -> tuple[LabelRate, ...]:
-    labels = _labels(suite)
+    labels = labels_of(suite)
     if gate.kind != "accuracy" or not labels:
         return ()
     before = None if sides.column is sides.baseline else guesses(sides.baseline, labels)
@@ -238,7 +262,8 @@ def _turned(gate: RateGate, sides: Sides, check: Check | None) -> tuple[Turned, 
     return (told.led_by(check.note.split(", ")) if check and by == "must_pass" else told), compared
 
 
-def _labels(suite: Suite) -> tuple[str, ...]:
+def labels_of(suite: Suite) -> tuple[str, ...]:
+    """Return the labels that replies of *suite* may be."""
     return tuple(
         label for rule in suite.reply.format if rule.kind == "choice" for label in rule.value
     )
@@ -246,37 +271,5 @@ def _labels(suite: Suite) -> tuple[str, ...]:
 
 def chance_of(suite: Suite, gate: RateGate) -> float:
     """Return the rate that guessing reaches: one label in so many."""
-    labels = _labels(suite)
+    labels = labels_of(suite)
     return 1 / len(labels) if labels and gate.kind == "accuracy" else 0.0
-
-
-def measure(suite: Suite, gate: RateGate, column: Column) -> Verdict:
-    """Return what an ungated variant reaches: shown beside the others, judged by nobody."""
-    if gate.metric == "macro_f1":
-        check = macro_floor(guesses(column, _labels(suite)), least=0.0, levels=Levels())
-    else:
-        check = floor(side(column, gate.kind), least=0.0)
-    return Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.kind,
-        variant=column.variant,
-        outcome=Outcome.PASSED,
-        headline=f"{percent(check.after)}",
-        gated=False,
-        checks=(check,),
-        **forms(gate, None, column),
-    )
-
-
-def unmeasured(suite: Suite, variant: Variant, reason: str) -> Verdict:
-    """Return why an ungated variant could not be measured: said, and nothing rests on it."""
-    return Verdict(
-        suite=suite.name,
-        line=variant.line,
-        gate="measured",
-        variant=variant.name,
-        outcome=Outcome.INVALID,
-        headline=f"could not be asked: {reason}",
-        gated=False,
-    )

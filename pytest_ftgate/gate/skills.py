@@ -13,10 +13,10 @@ from pytest_ftgate.gate.numbers.multiple import holm
 from pytest_ftgate.gate.numbers.paired import p_drop, p_noninferior, tango_interval
 from pytest_ftgate.gate.numbers.resample import macro_difference
 from pytest_ftgate.gate.numbers.retention import Part, ratio
+from pytest_ftgate.gate.parts import Retention, Slice
 from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, Levels
 from pytest_ftgate.gate.side import Side, aligned, valued
 from pytest_ftgate.gate.slices import members
-from pytest_ftgate.gate.verdict import Retention, Slice
 from pytest_ftgate.score.sheet import Column, Row
 from pytest_ftgate.score.worth import worth
 from pytest_ftgate.suite.margins import ForgettingGate

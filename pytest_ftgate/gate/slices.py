@@ -10,9 +10,9 @@ from pytest_ftgate.gate.drop import paired
 from pytest_ftgate.gate.numbers.counts import Pairs
 from pytest_ftgate.gate.numbers.multiple import holm
 from pytest_ftgate.gate.numbers.paired import p_drop, p_noninferior, tango_interval
+from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, Levels
 from pytest_ftgate.gate.side import Side, aligned
-from pytest_ftgate.gate.verdict import Slice
 from pytest_ftgate.suite.model import Case
 
 __all__ = ["members", "parts_of", "slices"]

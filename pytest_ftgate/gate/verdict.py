@@ -6,16 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_ftgate.gate.examined import Examined
+from pytest_ftgate.gate.parts import LossKind, Retention, Slice
 from pytest_ftgate.score.label import LabelRate
 
 __all__ = [
     "Check",
+    "Example",
     "FaultShare",
     "Flip",
-    "LossKind",
     "Outcome",
-    "Retention",
-    "Slice",
+    "Trait",
     "Verdict",
     "together",
 ]
@@ -28,15 +29,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
     INVALID = "invalid"
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """After divided by before, and its 95 % interval; *high* is None where nothing bounds it."""
-
-    share: float
-    low: float
-    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +52,8 @@ class Check:
         miss, alarm: what p_pass and p_fail are held against.
         shared: how many drop checks of the suite share the alarm level.
         method: ``counts``, ``bootstrap`` for macro-F1, ``point`` for a plain threshold, ``t`` for
-            money, ``order`` for time.
+            money, ``order`` for time; ``judge`` for grades with moved limits, ``labels`` for
+            grades corrected by labels of the same replies.
         discordance: the share of cases on which the sides disagree.
         detectable: the smallest real drop that this many cases find 9 times in 10.
         certifiable: the smallest margin that this many cases can certify 9 times in 10.
@@ -144,45 +137,35 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """What became of one part of the cases: ``lost``, ``kept``, ``open`` or ``blind``.
-
-    Blind is a part of which so little was there that a loss as large as the margin cannot be.
+class Trait:
+    """How all replies of a side are, and whether that has changed; nothing is gated by it.
 
     Attributes:
-        kind: what the part shares: ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
-        name: which of them.
-        judged: whether a loss of it matters to the verdict; else it is shown and no more.
-        margin: the loss that is ruled out where it is kept; *required* where it must be.
-        weight: how much it counts in the mean over the skills.
-        kept, lost, gained: cases that were right before and still are; that fell; that rose.
-        retention: how much of it is left; None where there was next to nothing.
-        under: as in *Check*.
+        what: ``length``, ``refusals``, ``same text``, ``language`` or ``faults``.
+        unit: of *before* and *after*: ``words`` or ``characters`` (the median), or ``share``; of
+            ``language`` *after* is the share that changed, of ``faults`` that of broken replies.
+        n_before, n: how many replies are told of; of ``language`` and ``faults`` how many cases.
+        p: how easily as great a change comes by chance; None where nothing tests it.
+        told: the change in a sentence; "" where there is none worth telling.
     """
 
-    kind: str
-    name: str
-    n: int
+    what: str
+    unit: str
     before: float
     after: float
-    low: float
-    high: float
-    p_drop: float
-    state: str
-    judged: bool = True
-    margin: float | None = None
-    required: bool = False
-    weight: float = 1.0
-    kept: int = 0
-    lost: int = 0
-    gained: int = 0
-    retention: Retention | None = None
-    under: str = ""
+    n_before: int
+    n: int
+    p: float | None = None
+    told: str = ""
 
-    @property
-    def change(self) -> float:
-        """The difference, after minus before."""
-        return self.after - self.before
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One reply with a fault: the beginning of its text, and what exactly is wrong with it."""
+
+    case: str
+    said: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +178,7 @@ class FaultShare:
         after: their share, 0 to 1, each case counting the same; *low* and *high* are its 95 %
             interval, as *before_low* and *before_high* are that of *before*.
         before: the share on the side compared with, or None where there is none.
+        examples: three replies that have it, where it is new or grew.
     """
 
     kind: str
@@ -205,23 +189,7 @@ class FaultShare:
     before: float | None = None
     before_low: float | None = None
     before_high: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossKind:
-    """In how many of the lost answers a model went wrong in one way.
-
-    Attributes:
-        kind: one of six, see gate/losses.py; *examples* are the ids of a few.
-        cases: how many; *share* is that of all lost answers.
-        under: as in *Check*.
-    """
-
-    kind: str
-    cases: int
-    share: float
-    examples: tuple[str, ...] = ()
-    under: str = ""
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +211,8 @@ class Verdict:
             of the baseline; None but for the format gate.
         kinds: of forgetting, how the lost answers went wrong, the commonest first.
         breaks: the must-keep cases that the base has right and the variant wrong.
+        traits: how all replies have changed, told by one gate of each variant.
+        judges: what the judges were found to be worth that graded its replies.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
         facts: what is known of the variant: provider, model, digests, what the server says of it.
@@ -268,6 +238,8 @@ class Verdict:
     meant_before: float | None = None
     kinds: tuple[LossKind, ...] = ()
     breaks: tuple[str, ...] = ()
+    traits: tuple[Trait, ...] = ()
+    judges: tuple[Examined, ...] = ()
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)

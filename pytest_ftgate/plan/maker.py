@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cached_property
+from hashlib import sha256
 from itertools import chain
 from typing import Any
 
@@ -17,7 +18,7 @@ from pytest_ftgate.plan.retrieve import retrieved
 from pytest_ftgate.plan.tools import tool
 from pytest_ftgate.suite.address import address
 from pytest_ftgate.suite.examples import most_like
-from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical
 from pytest_ftgate.suite.prompt import PASSAGES, names, render
 from pytest_ftgate.suite.reference import source_files
 from pytest_ftgate.weights import find, sha256_of
@@ -28,6 +29,10 @@ __all__ = ["Maker"]
 _SAME = (
     *("provider", "api_version", "function", "replies", "runtime", "options", "batch", "tariff"),
 )
+
+
+#: Stands where one call differs from another of its variant; no setting is this text.
+_HOLE = "\0hole"
 
 
 class Maker:
@@ -48,6 +53,9 @@ class Maker:
         self.tools = tuple(tool(reference, self.origin) for reference in variant.tools)
         self.shared = self._shared()
         self.same = self._same()
+        # Schemas and tools are long; they are written once, with holes for what differs.
+        holes = dict.fromkeys(("max_tokens", "messages", "repeat"), _HOLE)
+        self.frame = canonical({**self.shared, **holes}).split(canonical(_HOLE))
 
     def _local(self) -> None:
         variant = self.variant
@@ -184,9 +192,10 @@ class Maker:
         """
         limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
         asked = _read_by_function(case) if self.by_case else messages
-        parts = {**self.shared, "messages": asked, "max_tokens": limit, "repeat": repeat}
+        first, second, third, last = self.frame
+        named = f"{first}{limit}{second}{canonical(asked)}{third}{repeat}{last}"
         return Call(
-            fingerprint=digest(parts),
+            fingerprint=sha256(named.encode()).hexdigest(),
             messages=messages,
             max_tokens=limit,
             passages=self._passages.get(case.id, ()),

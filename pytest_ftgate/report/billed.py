@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pytest_ftgate.ask.bill import Bill
+from pytest_ftgate.ask.bill import JUDGES, Bill
 from pytest_ftgate.gate.words import usd
 from pytest_ftgate.suite.prices import INSTALL
 
@@ -18,6 +18,8 @@ def bill_phrase(bill: Bill) -> str:
     told = usd(bill.asked)
     if usd(bill.used) != told:
         told += f" of {usd(bill.used)}"
+    graded = bill.variants.get(JUDGES)
+    told += f", {usd(graded)} of it for the judge" if graded and len(bill.variants) > 1 else ""
     return f"{told} without {_listed(bill.unknown)}" if bill.unknown else told
 
 

@@ -44,6 +44,8 @@ def explain(verdict: Verdict) -> Iterator[str]:
         yield f"It is held to what was seen, without a margin for chance: {check.note}."
     elif check.method == "bootstrap":
         yield from _bounds(check)
+    elif check.method == "labels":
+        yield from _labelled(check)
     elif check.p_pass is None or check.p_fail is None:
         yield from _floor(check)
     else:
@@ -54,6 +56,20 @@ def explain(verdict: Verdict) -> Iterator[str]:
         )
         yield from _drop(check, check.p_pass, check.p_fail)
     yield from _lost(verdict)
+
+
+def _labelled(check: Check) -> Iterator[str]:
+    """Say how grades were corrected by what people said of the same replies."""
+    yield (
+        f"A judge graded all {check.n} cases, and people a part of them: {check.note}. Its mean is "
+        "taken less its mean error on that part (two-phase estimate, Student's t)."
+    )
+    low, high = (
+        (points if check.before is not None else percent)(one or 0)
+        for one in (check.low, check.high)
+    )
+    what = "change" if check.before is not None else "rate"
+    yield f"With 95 % confidence the true {what} is {low} to {high}; {_ending(check)}"
 
 
 def _lost(verdict: Verdict) -> Iterator[str]:

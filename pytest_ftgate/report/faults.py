@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gate.verdict import FaultShare, Verdict
 from pytest_ftgate.gate.words import percent
+from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import around, grid
 
 __all__ = ["fault_lines"]
 
 #: A table has no more rows than a reader takes in; -v shows all.
 _ROWS = 5
+_WIDTH = 80
 
 
 def fault_lines(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
@@ -24,6 +26,10 @@ def fault_lines(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
     if verdict.gate != "format" or not verdict.faults:
         return
     yield from _table("fault", verdict.faults, verbosity)
+    for trait in verdict.traits:
+        if trait.what == "faults" and trait.told:
+            yield f"  {trait.told}"
+    yield from _examples(verdict.faults if verbosity > 0 else verdict.faults[:_ROWS])
     if verdict.meant is not None:
         was = "" if verdict.meant_before is None else f"{percent(verdict.meant_before)} → "
         yield f"  right for a lenient reader: {was}{percent(verdict.meant)}"
@@ -42,6 +48,16 @@ def _table(title: str, shares: Sequence[FaultShare], verbosity: int) -> Iterator
     yield from (f"  {line}".rstrip() for line in table.split("\n"))
     if len(shown) < len(shares):
         yield f"  ({len(shares) - len(shown)} more: -v)"
+
+
+def _examples(shares: Sequence[FaultShare]) -> Iterator[str]:
+    """Yield the beginnings of replies with a fault that is new, each in a line behind a bar."""
+    for share in shares:
+        if share.examples:
+            yield f"  {share.kind}, for example"
+        for one in share.examples:
+            said = " ".join(visible(one.said).split()) or "(empty)"
+            yield f"{f'    │ {one.case}  {said}':.{_WIDTH}}"
 
 
 def _row(one: FaultShare, *, compared: bool) -> list[str]:

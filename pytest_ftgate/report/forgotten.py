@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gate.verdict import Check, LossKind, Retention, Slice, Verdict
+from pytest_ftgate.gate.parts import LossKind, Retention, Slice
+from pytest_ftgate.gate.verdict import Check, Verdict
 from pytest_ftgate.gate.words import counted, interval, percent, points
 from pytest_ftgate.report.tables import grid
 

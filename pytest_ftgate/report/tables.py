@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
-from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
+from pytest_ftgate.gate.parts import Slice
+from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
 from pytest_ftgate.gate.words import amount, interval, percent, points, rise, risen
 from pytest_ftgate.score.label import LabelRate
 

@@ -7,14 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.spent import headline as spent
-from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Slice, Verdict
+from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict
 from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.calls import calls
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.forgotten import forgotten
+from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
@@ -37,7 +39,7 @@ def section(verdict: Verdict, verbosity: int = 0) -> str:
     else:
         lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
-    lines += fault_lines(verdict, verbosity)
+    lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
     lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
     lines += _flips(verdict, verbosity)
     lines += ["", *_next(verdict.next)] if verdict.next else []

@@ -14,7 +14,7 @@ from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
-__all__ = ["Asks", "Judged"]
+__all__ = ["Asks", "Judged", "with_baseline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,12 @@ class Judged:
     suite: Suite
     gate: Gate
     variant: Variant
+
+
+def with_baseline(judged: Judged) -> bool:
+    """Tell whether *judged* needs the baseline's replies: to compare with, or to show a judge."""
+    shown = judged.gate.kind == "accuracy" and any(one.compares for one in judged.suite.judges)
+    return judged.gate.compares or shown
 
 
 class Asks:
@@ -69,7 +75,7 @@ class Asks:
             sides = (base_of(variant), variant)
             needed += [self.skills(suite, one, gate, u) for u in gate.unders for one in sides]
         else:
-            if gate.compares:
+            if with_baseline(judged):
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
             again = same_seed(needed[-1])[1]

@@ -11,6 +11,7 @@ from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.run.asks import Asks
+from pytest_ftgate.run.hearing import Hearings
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite, Variant
@@ -24,18 +25,32 @@ class Columns:
     Args:
         asks: what the gates ask.
         waited: brings what became of asks, by fingerprint.
+        hearings: what asks the judges of a suite about replies.
     """
 
-    def __init__(self, asks: Asks, waited: Callable[[Sequence[Ask]], Mapping[str, Answer]]) -> None:
-        self._asks, self._waited = asks, waited
+    def __init__(
+        self,
+        asks: Asks,
+        waited: Callable[[Sequence[Ask]], Mapping[str, Answer]],
+        hearings: Hearings,
+    ) -> None:
+        self._asks, self._waited, self._hearings = asks, waited, hearings
         self._columns: dict[tuple[str, str, object], Column] = {}
         #: Each variant that was scored, with what it was asked.
         self.asked: list[tuple[str, Sequence[Ask]]] = []
 
-    def task(self, suite: Suite, variant: Variant, look: Look) -> Column:
-        """Return the scores of *variant* on as many of the suite's cases as *look* takes in."""
+    def task(self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True) -> Column:
+        """Return the scores of *variant* on as many of the suite's cases as *look* takes in.
+
+        Args:
+            suite: the suite.
+            variant: one of its variants.
+            look: how far to score.
+            graded: ask judges too, where the suite has any; they are paid for.
+        """
         seen = (look.cases, look.repeats)
-        return self.of(suite, variant, seen, self._asks.task(suite, variant, look))
+        asks = self._asks.task(suite, variant, look)
+        return self.of(suite, variant, seen, asks, graded=graded)
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -71,11 +86,22 @@ class Columns:
         some = tuple(ask for ask in asks if ask.case.id in ids)
         return self.of(suite, variant, ("skills again", *ids), some)
 
-    def of(self, suite: Suite, variant: Variant, what: object, asks: tuple[Ask, ...]) -> Column:
+    def of(
+        self,
+        suite: Suite,
+        variant: Variant,
+        what: object,
+        asks: tuple[Ask, ...],
+        *,
+        graded: bool = True,
+    ) -> Column:
         """Return the scores of *variant* on *asks*, which *what* names."""
-        key = (suite.name, variant.name, what)
+        graded = graded and bool(suite.judges)
+        key = (suite.name, variant.name, (what, graded))
         if key not in self._columns:
             found = self._waited(asks)
+            # Skills are marked by scores of their own, which no judge is among.
+            ruled = self._hearings.ruled(suite, asks, found) if graded else {}
             self.asked.append((variant.name, asks))
-            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent))
+            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent), ruled)
         return self._columns[key]

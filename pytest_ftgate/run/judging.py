@@ -15,6 +15,7 @@ from pytest_ftgate.plan.asks import base_of, varies
 from pytest_ftgate.plan.leaks import skills_leak
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.drifting import drifted
+from pytest_ftgate.run.hearing import labels_on
 from pytest_ftgate.run.progress import ticking
 from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column
@@ -23,9 +24,13 @@ from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gate.forgotten import Compared
+    from pytest_ftgate.gate.judging import Judging
     from pytest_ftgate.gate.rates import Sides
 
-__all__ = ["is_clear", "judge", "measured", "sides_of"]
+__all__ = ["is_clear", "judge", "judging_of", "measured", "sides_of"]
+
+#: So many replies that a judge all grades alike are worth telling.
+_FEWEST_SAME = 20
 
 
 def sides_of(session: Session, judged: Judged, look: Look) -> Sides | Compared:
@@ -36,12 +41,51 @@ def sides_of(session: Session, judged: Judged, look: Look) -> Sides | Compared:
     if isinstance(gate, ForgettingGate):
         return _compared(session, suite, gate, variant)
     other = suite.variants[suite.baseline] if gate.compares else variant
-    column = session.columns.task(suite, variant, look)
-    must = session.columns.must_pass(suite, variant, look) if gate.kind == "accuracy" else None
+    # Judges are paid for, so that nobody asks them for a gate that does not read their grades.
+    graded = gate.kind == "accuracy"
+    column = session.columns.task(suite, variant, look, graded=graded)
+    must = session.columns.must_pass(suite, variant, look) if graded else None
     # Money and time are of today as they are: prices by today's list, times by this run.
     compared = isinstance(gate, RateGate) and gate.compares
     said = drifted(session, judged, look) if compared else ""
-    return Sides(column, session.columns.task(suite, other, look), must=must, drifted=said)
+    baseline = session.columns.task(suite, other, look, graded=graded)
+    judging = judging_of(session, suite, column, baseline) if graded else None
+    sides = Sides(column, baseline, must=must, drifted=said)
+    return replace(sides, judging=judging) if judging else sides
+
+
+def judging_of(session: Session, suite: Suite, column: Column, baseline: Column) -> Judging | None:
+    """Return what is known of the judges that graded *column*; None where there are none."""
+    if not suite.judges:
+        return None
+    from pytest_ftgate.gate.judging import Judging
+
+    alone = suite.reply.score.kind == "judge" and all(
+        row.case.score is suite.reply.score for row in column.rows.values()
+    )
+    compared = None if baseline is column else baseline
+    said, before = labels_on(suite, column, compared) if alone else ({}, {})
+    compares = alone and any(judge.compares for judge in suite.judges)
+    # Compared with itself a baseline is as good as it is; nobody was asked.
+    sides = [one for one in (column, baseline) if not (compares and one is baseline)]
+    marks = [score.correct for one in sides for row in one.rows.values() for score in row.scores]
+    return Judging(
+        judges=session.hearings.examined(suite),
+        alone=alone,
+        said=said,
+        said_before=before,
+        baseline=suite.baseline,
+        compares=compares,
+        ungraded=_ungraded(column),
+        constant=len(marks) if len({*marks}) == 1 and len(marks) >= _FEWEST_SAME else 0,
+    )
+
+
+def _ungraded(column: Column) -> str:
+    """Say how many replies came without a grade, and why the first did; "" for none."""
+    scores = [score for row in column.rows.values() for score in row.scores]
+    lacking = [score.why for score in scores if score.correct is None and score.why]
+    return f"no grade for {len(lacking)} of {len(scores)} replies: {lacking[0]}" if lacking else ""
 
 
 def _compared(session: Session, suite: Suite, gate: ForgettingGate, variant: Variant) -> Compared:
@@ -68,7 +112,10 @@ def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     if session.stopped and not any(session.stopped in note for note in verdict.notes):
         verdict = replace(verdict, notes=(*verdict.notes, session.stopped))
     if verdict.check and not verdict.check.n:
-        return replace(verdict, headline="nothing to judge by: no reply came", checks=())
+        if any(one.fault for one in verdict.judges):
+            return verdict
+        lacking = "no grade" if verdict.judges else "no reply"
+        return replace(verdict, headline=f"nothing to judge by: {lacking} came", checks=())
     return verdict
 
 
@@ -110,7 +157,7 @@ def is_clear(verdict: Verdict) -> bool:
 def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
     """Yield what the variants without gates came to; one that is not what it claims says so."""
     from pytest_ftgate.gate.claims import facts
-    from pytest_ftgate.gate.rates import unmeasured
+    from pytest_ftgate.gate.measured import unmeasured
     from pytest_ftgate.run.proofs import claims, tuned
 
     for variant in suite.variants.values():
@@ -143,7 +190,7 @@ def _beside(session: Session, suite: Suite, variant: Variant, column: Column) ->
     """Yield what a variant without gates reaches, and what its replies take."""
     from pytest_ftgate.gate.cost import measure_cost
     from pytest_ftgate.gate.latency import measure_latency
-    from pytest_ftgate.gate.rates import measure
+    from pytest_ftgate.gate.measured import measure
 
     for gate in suite.gates.values():
         if isinstance(gate, RateGate):

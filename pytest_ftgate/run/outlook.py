@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 from statistics import mean
 
+from pytest_ftgate.ask.bill import JUDGES
 from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
@@ -21,6 +22,7 @@ from pytest_ftgate.plan.estimate import Estimate, Past, estimate
 from pytest_ftgate.plan.leaks import Leak, leak, skills_leak
 from pytest_ftgate.plan.lint import lint
 from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.foreseen import grading
 from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.suite.margins import ForgettingGate, RateGate
@@ -32,6 +34,7 @@ __all__ = ["estimates", "leaks", "lints", "powers"]
 def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate], list[str]]:
     """Return what each variant would ask, and why others cannot be asked."""
     calls, problems = _calls(session, gates)
+    calls += _grading(session, gates, problems)
     ledger = session.ledger()
     known = ledger.replies(call.fingerprint for _, own in calls for call in own)
     at_once = session.settings.concurrency
@@ -61,6 +64,20 @@ def _calls(
         seen.update(call.fingerprint for call in calls)
         found.append((variant.name, calls))
     return found, problems
+
+
+def _grading(
+    session: Session, gates: Sequence[Judged], problems: list[str]
+) -> list[tuple[str, list[Call]]]:
+    """Return what judges would be asked; why they cannot be goes into *problems*."""
+    suites = {j.suite.name: j.suite for j in gates if j.suite.judges and j.gate.kind == "accuracy"}
+    found: list[Call] = []
+    for suite in suites.values():
+        try:
+            found += grading(session, suite, [v for s, v in _variants(gates) if s is suite])
+        except FtgateError as error:
+            problems.append(f"{JUDGES}: {error}")
+    return [(JUDGES, found)] if found else []
 
 
 def _past(
@@ -150,5 +167,6 @@ def _kept(session: Session, suite: Suite, variant: Variant) -> Column | None:
     ledger = session.ledger()
     found = ledger.replies({ask.call.fingerprint for ask in asks})
     ledger.close()
-    known = all(ask.call.fingerprint in found for ask in asks)
+    # Grades of judges would have to be asked for.
+    known = not suite.judges and all(ask.call.fingerprint in found for ask in asks)
     return score(variant.name, asks, found, suite.path.parent) if known else None

@@ -8,7 +8,7 @@ from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, se
 from pytest_ftgate.gate.identity import Answers, Identity, prove, prove_unlike
 from pytest_ftgate.plan.asks import same_seed
 from pytest_ftgate.plan.call import Ask
-from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.asks import Judged, with_baseline
 from pytest_ftgate.run.session import Session
 from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.model import Suite, Variant
@@ -61,4 +61,4 @@ def tuned(session: Session, suite: Suite, variant: Variant, answers: Answers) ->
 
 def known(session: Session, judged: Judged, answers: Answers) -> dict[str, str]:
     """Return what a record should know of the variant."""
-    return facts(session.asks.of(judged)[1 if judged.gate.compares else 0], answers)
+    return facts(session.asks.of(judged)[1 if with_baseline(judged) else 0], answers)

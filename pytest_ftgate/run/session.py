@@ -13,20 +13,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_ftgate.ask.answers import Answer
-from pytest_ftgate.ask.bill import Bill
+from pytest_ftgate.ask.bill import JUDGES, Bill
 from pytest_ftgate.ask.engine import Engine
 from pytest_ftgate.ask.ledger.committed import read_replies
 from pytest_ftgate.ask.ledger.entry import Entry
 from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.ask.provider import Open
-from pytest_ftgate.errors import (
-    FtgateError,
-)
+from pytest_ftgate.errors import FtgateError, RepliesMissing
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.run.asks import Asks, Judged
 from pytest_ftgate.run.columns import Columns
+from pytest_ftgate.run.hearing import Hearings
 from pytest_ftgate.run.late import accepted_record, import_judges
 from pytest_ftgate.run.missing import all_recorded, enough
 from pytest_ftgate.run.till import Till
@@ -72,7 +71,10 @@ class Session:
         #: What is known of variants by what they were asked, whose ids stay for the session.
         self.claims: dict[tuple[str, str, int], tuple[Identity, ...]] = {}
         #: What was scored so far.
-        self.columns = Columns(self.asks, self._waited)
+        self.hearings = Hearings(self.asks, environ, self._waited, self._heard)
+        self.columns = Columns(self.asks, self._waited, self.hearings)
+        #: Called now and then while judges are awaited.
+        self.tick: Callable[[Progress], None] | None = None
         self._accepted: dict[str, Record | None] = {}
         #: Committed replies, by fingerprint; grows while suites are collected.
         self.beside: dict[str, Entry] = {}
@@ -232,11 +234,22 @@ class Session:
             self.engine.wait(calls, tick and (lambda _: tick(self.progress)))
         return self.engine.answers
 
+    def _heard(self, asks: Sequence[Ask], suite: str) -> Mapping[str, Answer]:
+        """Return what judges answered; too little of it is an error, as of a variant."""
+        try:
+            return self.answers([asks], self.tick, suite) if asks else {}
+        except RepliesMissing as error:
+            raise RepliesMissing(f"the judge: {error}") from error
+
     def bill(self) -> Bill:
         """Return what the replies of this process cost."""
         if self._engine is None:
             return Bill()
-        return self._till.bill(self.columns.asked, self._here.values(), self.engine.answers)
+        return self._till.bill(
+            [*self.columns.asked, (JUDGES, self.hearings.asked)],
+            self._here.values(),
+            self.engine.answers,
+        )
 
     def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
         """Return how long the replies of *variant* took that were asked in this run."""

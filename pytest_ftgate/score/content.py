@@ -9,6 +9,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ScorerError, Unavailable
 from pytest_ftgate.score.called import called
 from pytest_ftgate.score.fields import fields
+from pytest_ftgate.score.limit import Late
 from pytest_ftgate.score.mark import NOTHING, WRONG, Mark, Scorer, judged
 from pytest_ftgate.score.sandbox import code
 from pytest_ftgate.score.similar import similarity
@@ -17,7 +18,10 @@ from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.reference import function
 from pytest_ftgate.suite.rules import Rule
 
-__all__ = ["broke", "content", "stands_in"]
+__all__ = ["Ruled", "broke", "content", "spoilt", "stands_in"]
+
+#: What judges say of one reply, by the identity of their rule.
+Ruled = Mapping[int, Mark]
 
 _SCORERS: Mapping[str, Scorer] = {
     **TEXTS,
@@ -27,7 +31,7 @@ _SCORERS: Mapping[str, Scorer] = {
 }
 
 
-def content(case: Case, reply: Reply, folder: Path) -> Mark:
+def content(case: Case, reply: Reply, folder: Path, ruled: Ruled | None = None) -> Mark:
     """Return how far *reply* says what *case* expects, from 0 to 1.
 
     A refusal is wrong, and so is a reply that was cut off, but for skills cases: how far they let
@@ -37,18 +41,25 @@ def content(case: Case, reply: Reply, folder: Path) -> Mark:
         case: the case, with its scorer.
         reply: what the variant said.
         folder: where ``python`` scorers are looked for first, unless the case says where.
+        ruled: what judges say of this reply, by the identity of their rule; one that was not
+            asked leaves it without a value.
 
     Raises:
         ScorerError: the scorer broke, took too long, or returned something that is no score.
     """
     folder = case.folder or folder
+    ruled = ruled or {}
     if case.score.kind == "mean":
-        return _mean(case, reply, folder)
-    return _marked(case.score, case, reply, folder)
+        return _mean(case, reply, folder, ruled)
+    return _marked(case.score, case, reply, folder, ruled)
 
 
-def _mean(case: Case, reply: Reply, folder: Path) -> Mark:
-    marks = [(_marked(rule, case, reply, folder), rule, w) for rule, w in case.score.value]
+def _mean(case: Case, reply: Reply, folder: Path, ruled: Ruled) -> Mark:
+    marks = [(_marked(rule, case, reply, folder, ruled), rule, w) for rule, w in case.score.value]
+    for mark, rule, _ in marks:
+        # Without its grade the others would stand for what they do not measure.
+        if rule.kind == "judge" and mark.value is None:
+            return mark
     marks = [one for one in marks if one[0].value is not None]
     if not marks:
         return NOTHING
@@ -59,13 +70,19 @@ def _mean(case: Case, reply: Reply, folder: Path) -> Mark:
     )
 
 
-def _marked(rule: Rule, case: Case, reply: Reply, folder: Path) -> Mark:
+def _marked(rule: Rule, case: Case, reply: Reply, folder: Path, ruled: Ruled) -> Mark:
     if rule.kind == "python":
         return Mark(_by_function(str(rule.value), case, reply, folder))
     if case.expected is None and not rule.unaided:
         return NOTHING
-    if reply.stop == "refusal" or (reply.stop == "length" and case.skill is None):
+    if rule.kind == "judge":
+        return ruled.get(id(rule), WRONG if spoilt(reply, case) else NOTHING)
+    if spoilt(reply, case):
         return WRONG
+    return _read(rule, case, reply)
+
+
+def _read(rule: Rule, case: Case, reply: Reply) -> Mark:
     accepted = case.expected if isinstance(case.expected, list) else [case.expected]
     if rule.kind == "tool_call":
         return judged(called(reply.tool_calls, accepted))
@@ -75,6 +92,11 @@ def _marked(rule: Rule, case: Case, reply: Reply, folder: Path) -> Mark:
         raise
     except Exception as error:
         raise broke(f"score: {rule.kind}", case, error) from error
+
+
+def spoilt(reply: Reply, case: Case) -> bool:
+    """Tell whether *reply* is wrong whatever it says: refused, or cut off at its token limit."""
+    return reply.stop == "refusal" or (reply.stop == "length" and case.skill is None)
 
 
 def stands_in(case: Case, texts: Iterable[str]) -> list[bool] | None:
@@ -92,7 +114,7 @@ def stands_in(case: Case, texts: Iterable[str]) -> list[bool] | None:
 
 def broke(reference: str, case: Case, error: BaseException) -> BaseException:
     """Return what to raise where a scorer or a function broke; a skip is a break too."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | Late):
         return error
     # What is raised on purpose says what it is.
     what = str(error) if isinstance(error, ScorerError) else f"{type(error).__name__}: {error}"

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_ftgate.score.fences import last_fenced
 from pytest_ftgate.score.mark import WRONG, Mark, Scorer, judged
 from pytest_ftgate.score.similar import similarity
-from pytest_ftgate.score.texts import TEXTS
+from pytest_ftgate.score.texts import TEXTS, labelled
 from pytest_ftgate.suite.expected import leaves
 from pytest_ftgate.suite.rules import Rule
 
@@ -17,6 +17,9 @@ __all__ = ["fields"]
 
 _SCORERS: Mapping[str, Scorer] = {**TEXTS, "similarity": similarity}
 _ABSENT = object()
+_LISTS = ("set", "sequence")
+#: Of a wrong value so many characters are told, and so many wrong fields at most.
+_LONGEST, _MOST = 200, 20
 
 
 def fields(text: str, accepted: list[Any], rule: Rule) -> Mark:
@@ -61,8 +64,13 @@ def _compared(
         total, count = total + (mark.value or 0.0), count + 1
         if mark.value != 1:
             got = "nothing" if found is _ABSENT else _json(found)
-            wrong.append(f"{path}: expected {_json(wanted)}, got {got}")
-    return Mark(total / count, "\n".join(wrong))
+            wrong.append(f"{path}: expected {_cut(_json(wanted))}, got {_cut(got)}")
+    more = [f"{len(wrong) - _MOST} more fields"] * (len(wrong) > _MOST)
+    return Mark(total / count, "\n".join([*wrong[:_MOST], *more]))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _at(said: Any, keys: tuple[str, ...]) -> Any:
@@ -75,12 +83,14 @@ def _at(said: Any, keys: tuple[str, ...]) -> Any:
 def _field(found: Any, wanted: Any, rule: Rule | None) -> Mark:
     if rule is None or wanted is None:
         return judged(_same(found, wanted))
-    if rule.kind == "set":
-        return judged(_same_set(found, wanted if isinstance(wanted, list) else [wanted]))
+    answers = wanted if isinstance(wanted, list) else [wanted]
+    if rule.kind in _LISTS:
+        return _list(found, answers, rule)
     if found is _ABSENT:
         return WRONG
-    text = found if isinstance(found, str) else _json(found)
-    answers = wanted if isinstance(wanted, list) else [wanted]
+    if rule.kind == "labels" and isinstance(found, list):
+        return labelled([_text(one) for one in found], answers, rule)
+    text = _text(found)
     return _SCORERS[rule.kind](text.strip(), answers, rule)
 
 
@@ -95,13 +105,42 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _same_set(found: Any, wanted: list[Any]) -> bool:
-    """Tell whether two lists hold the same, in whatever order and however often."""
-    return isinstance(found, list) and _within(found, wanted) and _within(wanted, found)
+def _list(found: Any, wanted: list[Any], rule: Rule) -> Mark:
+    """Mark a list as right or wrong, or by how much it shares with the other: F1 of its items."""
+    if not isinstance(found, list):
+        return WRONG
+    # As text, so that long lists are compared in a moment; 1 and 1.0 are the same JSON.
+    said, meant = ([_key(one) for one in some] for some in (found, wanted))
+    if rule.kind == "set":
+        said, meant = sorted(set(said)), sorted(set(meant))
+    if not rule.options.get("partial") or said == meant:
+        return judged(said == meant)
+    return Mark(2 * _shared(said, meant, rule.kind) / (len(said) + len(meant)))
 
 
-def _within(some: list[Any], others: list[Any]) -> bool:
-    return all(any(_same(one, other) for other in others) for one in some)
+def _key(value: Any) -> str:
+    return json.dumps(_plain(value), sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _shared(said: list[str], meant: list[str], kind: str) -> int:
+    """Return how many items two lists have in common, of sequences in the same order."""
+    if kind == "set":
+        return len({*said} & {*meant})
+    from rapidfuzz.distance import LCSseq
+
+    return int(LCSseq.similarity(said, meant))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _json(value)
 
 
 def _json(value: Any) -> str:

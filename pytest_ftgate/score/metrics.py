@@ -15,7 +15,7 @@ from pytest_ftgate.score.sheet import Column, Row
 from pytest_ftgate.score.texts import said_label
 from pytest_ftgate.suite.model import Case
 
-__all__ = ["Guess", "guesses", "label_rates", "macro_f1"]
+__all__ = ["Guess", "guesses", "kappa", "label_rates", "macro_f1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +139,20 @@ def macro_f1(guess: Guess, counts: NDArray[np.float64]) -> NDArray[np.float64]:
     total = counts @ (either + np.asarray(said, np.float64))
     # A label that a resample neither wants nor says counts as 0, as scikit-learn has it.
     return np.asarray(np.mean(twice / np.maximum(total, 1e-12), axis=1))
+
+
+def kappa(one: Sequence[int], other: Sequence[int], grades: int, *, weighted: bool) -> float:
+    """Return Cohen's kappa of two raters; 0 where neither ever says another thing.
+
+    Args:
+        one: places of grades from 0 up, in their order.
+        other: the same of the other rater.
+        grades: how many there are.
+        weighted: a disagreement counts by the square of its distance.
+    """
+    if len({*one, *other}) == 1:
+        return 0.0
+    from sklearn.metrics import cohen_kappa_score
+
+    weights = "quadratic" if weighted else None
+    return float(cohen_kappa_score(one, other, labels=[*range(grades)], weights=weights))

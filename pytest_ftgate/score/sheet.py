@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan.call import Ask
-from pytest_ftgate.score.content import content
+from pytest_ftgate.score.content import Ruled, content
 from pytest_ftgate.score.form import Forms
+from pytest_ftgate.score.limit import Limit
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sandbox import sandboxed
 from pytest_ftgate.suite.model import Case, digest
@@ -191,6 +192,7 @@ def score(
     asks: Iterable[Ask],
     answers: Mapping[str, Reply | FtgateError],
     folder: Path,
+    ruled: Mapping[str, Ruled] | None = None,
 ) -> Column:
     """Score what came back.
 
@@ -199,6 +201,7 @@ def score(
         asks: the cases and the calls that answer them.
         answers: for each call's fingerprint the reply, or why there is none.
         folder: where ``python`` scorers are looked for first.
+        ruled: for each call's fingerprint what judges say of its reply.
 
     Raises:
         ScorerError: a scorer broke; it is never counted as a wrong answer.
@@ -206,8 +209,9 @@ def score(
     by_case: dict[str, list[Ask]] = defaultdict(list)
     for ask in asks:
         by_case[ask.case.id].append(ask)
-    rows = _Rows(answers, folder)
-    return Column(variant, {key: rows.row(own) for key, own in by_case.items()})
+    with Limit() as limit:
+        rows = _Rows(answers, folder, limit, ruled or {})
+        return Column(variant, {key: rows.row(own) for key, own in by_case.items()})
 
 
 def ready(cases: Collection[Case], folder: Path) -> None:
@@ -234,27 +238,40 @@ def _ready(scores: Iterable[Rule], folder: Path) -> None:
 class _Rows:
     """Makes the rows of one column; what their forms share is made once."""
 
-    def __init__(self, answers: Mapping[str, Reply | FtgateError], folder: Path) -> None:
+    def __init__(
+        self,
+        answers: Mapping[str, Reply | FtgateError],
+        folder: Path,
+        limit: Limit,
+        ruled: Mapping[str, Ruled],
+    ) -> None:
         self.answers, self.folder, self.forms = answers, folder, Forms(folder)
+        self.limit, self.ruled = limit, ruled
         self.sent: dict[int, Rule] = {}
 
     def row(self, asks: list[Ask]) -> Row:
         case = asks[0].case
-        came = [self.answers[ask.call.fingerprint] for ask in asks]
-        replies = tuple(answer for answer in came if isinstance(answer, Reply))
+        names = [ask.call.fingerprint for ask in asks]
+        came = [self.answers[name] for name in names]
+        answered = [(n, one) for n, one in zip(names, came, strict=True) if isinstance(one, Reply)]
         sent = self._sent(asks[0])
         formed = replace(case, format=(*case.format, *sent)) if sent else case
-        scores = tuple(self._score(case, formed, reply) for reply in replies)
+        scores = tuple(
+            self._score(case, formed, reply, self.ruled.get(name, {})) for name, reply in answered
+        )
         return Row(
             case=case,
-            replies=replies,
+            replies=tuple(reply for _, reply in answered),
             scores=_RIGHT if scores == _RIGHT else scores,
-            calls=tuple(ask.call.fingerprint for ask in asks),
+            calls=tuple(names),
             missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
         )
 
-    def _score(self, case: Case, formed: Case, reply: Reply) -> Score:
-        mark = content(case, reply, self.folder)
+    def _score(self, case: Case, formed: Case, reply: Reply, ruled: Ruled) -> Score:
+        return self.limit.over(formed, lambda: self._scored(case, formed, reply, ruled))
+
+    def _scored(self, case: Case, formed: Case, reply: Reply, ruled: Ruled) -> Score:
+        mark = content(case, reply, self.folder, ruled)
         return Score(mark.value, self.forms.broken(formed, reply), mark.why)
 
     def _sent(self, ask: Ask) -> tuple[Rule, ...]:

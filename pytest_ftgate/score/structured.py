@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ScorerError, Unavailable
-from pytest_ftgate.score.reader import Broken, Reader, around
+from pytest_ftgate.score.reader import Broken, Reader, around, unfenced
 from pytest_ftgate.suite.json_schema import validator
 from pytest_ftgate.suite.reference import function
 
-__all__ = ["by_model", "by_schema", "by_syntax", "invalid"]
+__all__ = ["by_model", "by_schema", "by_syntax", "invalid", "json_within"]
 
 #: Places at which JSON is looked for in prose: enough for any reply, few for a hostile one.
 _STARTS = 20
@@ -38,6 +39,15 @@ _BY_ERROR = {
     "literal_error": "not in enumeration",
     "enum": "not in enumeration",
 }
+
+
+def json_within(text: str) -> Any:
+    """Return the JSON that a lenient reader finds in *text*, or None where there is none."""
+    for step in (lambda one: ("", one), unfenced, _embedded, _without_trailing_commas):
+        text = step(text)[1]
+        with suppress(ValueError, RecursionError):
+            return _DECODER.decode(text)
+    return None
 
 
 def _no_constant(name: str) -> Any:

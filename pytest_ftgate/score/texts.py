@@ -12,7 +12,7 @@ from pytest_ftgate.suite.numbers import number, numbers
 from pytest_ftgate.suite.patterns import search
 from pytest_ftgate.suite.rules import Rule
 
-__all__ = ["TEXTS", "contains", "matches", "said_label"]
+__all__ = ["TEXTS", "contains", "labelled", "matches", "said_label"]
 
 #: What people and models put around a label without meaning anything by it.
 _AROUND = " \t\r\n\"'`.,;:!*"
@@ -83,6 +83,11 @@ def _choice(text: str, accepted: list[Any], rule: Rule) -> Mark:
 
 
 def _labels(text: str, accepted: list[Any], rule: Rule) -> Mark:
+    return labelled(text.split(rule.options.get("separator", ",")), accepted, rule)
+
+
+def labelled(parts: Iterable[str], accepted: list[Any], rule: Rule) -> Mark:
+    """Mark a reply that names the labels *parts*, by how many of *accepted* they are."""
     options = rule.options
     words = {
         _bare_label(word): _bare_label(label)
@@ -90,7 +95,7 @@ def _labels(text: str, accepted: list[Any], rule: Rule) -> Mark:
         for word in synonyms
     }
     none = _bare_label(options.get("none") or "")
-    pieces = {_bare(part.lstrip().lstrip(_BULLETS)) for part in _parts(text, options)} - {""}
+    pieces = {_bare(part.lstrip().lstrip(_BULLETS)) for part in parts} - {""}
     said = {words.get(piece, piece) for piece in pieces}
     wanted = {_bare_label(label) for label in accepted} - {none}
     # Nothing at all is no way to say that no label fits.
@@ -102,10 +107,6 @@ def _labels(text: str, accepted: list[Any], rule: Rule) -> Mark:
     value = 2 * len(said & wanted) / (len(said) + len(wanted)) if options.get("partial") else 0.0
     told = [("missing", wanted - said), ("too many", said - wanted)]
     return Mark(value, "; ".join(f"{what}: {', '.join(sorted(x))}" for what, x in told if x))
-
-
-def _parts(text: str, options: Mapping[str, Any]) -> list[str]:
-    return text.split(options.get("separator", ","))
 
 
 # Words and numbers -----------------------------------------------------------------------------

@@ -83,11 +83,12 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
         if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
             return f"{key} is not available yet; remove it"
     score: Rule = case.score or reply.score
-    if case.must_pass and case.expected is None and not score.unaided:
-        return "must_pass needs expected: without it no reply is wrong"
-    formed = bool(case.format or reply.format)
-    if case.must_keep and case.expected is None and not score.unaided and not formed:
-        return "must_keep needs expected or a format: without it no reply is wrong"
+    if case.score and any(part.kind == "judge" for part in case.score.parts):
+        told = "what differs from case to case goes into vars, which the rubric may name"
+        return f"score: a judge belongs to reply.score; {told}"
+    empty = _never_wrong(case, score, formed=bool(case.format or reply.format))
+    if empty:
+        return empty
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -95,6 +96,16 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     form = case.format or reply.format
     own = score_fault(case.score, form) if case.score else None
     return own or unfit(case.expected, score, form)
+
+
+def _never_wrong(case: DeclaredCase, score: Rule, *, formed: bool) -> str | None:
+    if case.expected is not None or score.unaided:
+        return None
+    if case.must_pass:
+        return "must_pass needs expected: without it no reply is wrong"
+    if case.must_keep and not formed:
+        return "must_keep needs expected or a format: without it no reply is wrong"
+    return None
 
 
 def _absent(case: DeclaredCase, folder: Path) -> str | None:

@@ -241,4 +241,3 @@ class DeclaredSuite(_Declared):
     repeats: Literal["auto"] | Count = 1
     economics: Any = _later()
     challengers: Any = _later()
-    judge: Any = _later()

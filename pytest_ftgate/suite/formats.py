@@ -25,7 +25,7 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.defined import form_fault
 from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.patterns import pattern_fault
-from pytest_ftgate.suite.rules import Rule
+from pytest_ftgate.suite.rules import Rule, function_of
 
 __all__ = ["FORMATS", "LANGUAGES", "Format", "format_schema"]
 
@@ -106,11 +106,15 @@ def _installed(package: str, extra: str, what: str) -> None:
         raise _fault(told)
 
 
-def _function(value: str) -> str:
-    wrong = form_fault(value)
+def _function(value: Any) -> Any:
+    try:
+        reference, options = function_of(value)
+    except ValueError as error:
+        raise _fault(str(error)) from error
+    wrong = form_fault(reference)
     if wrong:
         raise _fault(wrong)
-    return value
+    return {"function": reference, **options}
 
 
 def _model(value: str) -> str:
@@ -194,7 +198,7 @@ FORMATS: Mapping[str, _Kind] = {
         "{tool_call: lookup_order}",
     ),
     "python": _Kind(
-        Annotated[str, AfterValidator(_function)],
+        Annotated[Any, BeforeValidator(_function), _FORMS],
         "a function",
         '{python: "package.module:function"}',
     ),
@@ -216,6 +220,9 @@ def _read(raw: Any) -> Rule:
         raise _fault(_told(kind, dict(error.errors()[0]))) from error
     if isinstance(read, BaseModel):
         read = read.model_dump(by_alias=True, exclude_none=True)
+    if kind == "python":
+        options = dict(read)
+        return Rule(kind, options.pop("function"), options)
     return Rule(kind, read)
 
 

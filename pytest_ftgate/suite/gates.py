@@ -103,6 +103,9 @@ def _problems(
         yield "", 'no case has "expected"'
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format to hold to"
+    compares = reply.score.kind == "judge" and reply.score.options.get("compare")
+    if gate.kind == "accuracy" and compares and gate.min is not None:
+        yield "min", "min: a judge that compares knows no rate of its own; write max_drop"
     yield from _sequential_problems(gate, declared)
     if gate.metric == "macro_f1":
         yield from _macro_problems(gate, declared, cases, reply)

@@ -18,6 +18,7 @@ from pytest_ftgate.suite.faults import keys_of, sentence
 from pytest_ftgate.suite.forgetting import check_prompts
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.json_schema import read_format
+from pytest_ftgate.suite.judges import Declared, declared_judges, resolve_judges
 from pytest_ftgate.suite.margins import CostGate, Gate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.prompt import check_user
@@ -161,7 +162,7 @@ def _resolved(
     declared: DeclaredSuite,
     others: Collection[str] | None,
 ) -> Suite:
-    reply = _reply(source, document, declared)
+    reply, judges = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)
     variants = resolve_variants(source, document, declared, cases, reply, others)
     read = partial(_skill, source)
@@ -176,7 +177,7 @@ def _resolved(
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     check_expected(source, cases, variants)
     check_called(source, document, reply.format, variants)
-    _check_prices(source, variants, gates, baseline)
+    _check_priced(source, variants, baseline, gates.get("cost"))
     check_prompts(source, document, gates.get("forgetting"), variants.values())
     _check_judged(source, document, variants.values(), gates)
     return Suite(
@@ -188,16 +189,8 @@ def _resolved(
         baseline=baseline,
         gates=gates,
         repeats=None if declared.repeats == "auto" else declared.repeats,
+        judges=resolve_judges(source, document, declared, judges, cases, reply, others),
     )
-
-
-def _check_prices(
-    source: Source, variants: Mapping[str, Variant], gates: Mapping[str, Gate], baseline: str
-) -> None:
-    cost = gates.get("cost")
-    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
-    if wrong:
-        source.say(cost.line if cost else 0, f"cost: {wrong}")
 
 
 def _skill(asking: Source, path: Path) -> tuple[Case, ...]:
@@ -211,12 +204,23 @@ def _skill(asking: Source, path: Path) -> tuple[Case, ...]:
     declared = _declared(source, document)
     if declared is None:
         return ()
-    reply = _reply(source, document, declared)
+    reply, judges = _reply(source, document, declared)
+    if judges:
+        told = "reply.score: a judge cannot mark a skill; forgetting is marked by rule"
+        source.say(document.line(("reply", "score")), told)
     cases = _cases(source, document, declared, reply)
     line = document.line(("prompt",))
     prompt = source.find(declared.prompt, line, "prompt") if declared.prompt else None
     system = source.text(prompt, line, "prompt") if prompt else None
     return as_asked(source, cases, system, declared.user, reply.max_tokens)
+
+
+def _check_priced(
+    source: Source, variants: Mapping[str, Variant], baseline: str, cost: Gate | None
+) -> None:
+    wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
+    if cost and wrong:
+        source.say(cost.line, f"cost: {wrong}")
 
 
 def _check_judged(
@@ -234,7 +238,9 @@ def _check_judged(
         source.say(gates["forgetting"].line, message)
 
 
-def _reply(source: Source, document: Document, declared: DeclaredSuite) -> ReplyRules:
+def _reply(
+    source: Source, document: Document, declared: DeclaredSuite
+) -> tuple[ReplyRules, tuple[Declared, ...]]:
     rules = tuple(
         read_format(source, rule, partial(_format_line, document, index))
         for index, rule in enumerate(declared.reply.format)
@@ -245,6 +251,7 @@ def _reply(source: Source, document: Document, declared: DeclaredSuite) -> Reply
     wrong = declared.reply.score is None and ("reply", "score") in document.lines
     line = document.line(("reply", "score"))
     score = read_score(source, declared.reply.score or Rule("python" if wrong else usual), line)
+    score, judges = declared_judges(source, document, score)
     strange = score_fault(score, rules)
     if strange:
         source.say(line, f"reply.score: {strange}")
@@ -254,7 +261,8 @@ def _reply(source: Source, document: Document, declared: DeclaredSuite) -> Reply
         fault = function_fault(rule, source.path.parent)
         if fault:
             source.say(line, f"reply.{key}: {fault}")
-    return ReplyRules(format=rules, score=score, max_tokens=declared.reply.max_tokens or 1024)
+    longest = declared.reply.max_tokens or 1024
+    return ReplyRules(format=rules, score=score, max_tokens=longest), judges
 
 
 def _format_line(document: Document, index: int, *keys: str | int) -> int:

@@ -14,6 +14,7 @@ from pytest_ftgate.suite.prices import Tariff
 
 if TYPE_CHECKING:
     # The rules need pydantic; a plugin's provider names replies and calls wherever pytest starts.
+    from pytest_ftgate.suite.judge import Judge
     from pytest_ftgate.suite.rules import Rule
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Suite",
     "Turn",
     "Variant",
+    "canonical",
     "digest",
 ]
 
@@ -34,12 +36,13 @@ Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 Turn = tuple[str, str]
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+#: Writes a value as JSON in the one way that names go by.
+canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
 
 def digest(value: Any) -> str:
     """Return the sha256 of *value* in canonical JSON, as 64 hexadecimal digits."""
-    return sha256(_canonical(value).encode()).hexdigest()
+    return sha256(canonical(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +202,7 @@ class Suite:
         path: the suite file.
         name: its path relative to the root directory, with forward slashes.
         repeats: how often each case is asked, or None for as often as its gates need.
+        judges: the models that grade its replies.
     """
 
     path: Path
@@ -209,6 +213,7 @@ class Suite:
     baseline: str
     gates: Mapping[str, Gate]
     repeats: int | None = 1
+    judges: tuple[Judge, ...] = ()
 
     @property
     def accepted_path(self) -> Path:

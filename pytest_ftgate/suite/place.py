@@ -10,31 +10,48 @@ from typing import Any
 
 from pytest_ftgate.suite.declared import DeclaredVariant
 from pytest_ftgate.suite.source import Source
-from pytest_ftgate.suite.yaml import Document
+from pytest_ftgate.suite.yaml import Document, Where
 
 __all__ = ["Place"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the variant *name* stands, and what it declares itself."""
+    """Where the variant *name* stands, and what it declares itself.
+
+    Attributes:
+        at: the keys that lead to it, where it is none of the suite's variants.
+        called: what it is called then.
+    """
 
     source: Source
     document: Document
     name: str
     own: DeclaredVariant
+    at: Where = ()
+    called: str = ""
+
+    @property
+    def where(self) -> Where:
+        """The keys that lead to it."""
+        return self.at or ("variants", self.name)
+
+    @property
+    def who(self) -> str:
+        """What a message calls it."""
+        return self.called or f'variant "{self.name}"'
 
     def line(self, key: str = "") -> int:
         """Return the line of the variant, or of one of its keys."""
-        return self.document.line(("variants", self.name, key) if key else ("variants", self.name))
+        return self.document.line((*self.where, key) if key else self.where)
 
     def say(self, key: str, message: str) -> None:
         """Note a fault at one of the variant's keys."""
-        self.source.say(self.line(key), f'variant "{self.name}": {message}')
+        self.source.say(self.line(key), f"{self.who}: {message}")
 
     def absent(self, key: str, message: str) -> None:
         """Note that a key is missing, unless it is there, was wrong, and has been said."""
-        written = ("variants", self.name, key) in self.document.lines
+        written = (*self.where, key) in self.document.lines
         if not written or key in self.own.model_fields_set:
             self.say(key, message)
 
@@ -42,7 +59,7 @@ class Place:
         """Return the file that *key* names, or note why it cannot be used."""
         if written is None:
             return None
-        what = f'variant "{self.name}": {key}'
+        what = f"{self.who}: {key}"
         return self.source.find(written, self.line(key), what, anywhere=anywhere)
 
     def schema(self, written: str, key: str) -> Mapping[str, Any] | None:

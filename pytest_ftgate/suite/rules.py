@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import PydanticCustomError
-
 from pytest_ftgate.suite.defined import reference_fault
 
 __all__ = [
     "Rule",
     "function_fault",
-    "later",
+    "function_of",
 ]
 
 
@@ -40,13 +38,9 @@ class Rule:
 
     @property
     def unaided(self) -> bool:
-        """Whether it marks a reply even where a case expects nothing: by a function, by tests."""
-        return any(one.kind == "python" or "tests" in one.options for one in self.parts)
-
-
-def later(what: str) -> PydanticCustomError:
-    """Return the fault for *what* is planned and not built: said, never ignored."""
-    return PydanticCustomError("later", "{what} is not available yet; remove it", {"what": what})
+        """Whether it marks a reply even where a case expects nothing, as a judge does."""
+        alone = ("python", "judge")
+        return any(one.kind in alone or "tests" in one.options for one in self.parts)
 
 
 def function_fault(rule: Rule, folder: Path) -> str | None:
@@ -59,3 +53,28 @@ def function_fault(rule: Rule, folder: Path) -> str | None:
     known = ("python", "pydantic")
     named = (part.value for part in rule.parts if part.kind in known and part.value is not None)
     return next((fault for one in named if (fault := reference_fault(one, folder))), None)
+
+
+#: What a function that reads a reply may be given, in seconds.
+_MOST_SECONDS = 600
+
+
+def function_of(written: Any) -> tuple[str, dict[str, Any]]:
+    """Return the reference and the options of ``python``: a reference alone, or with its limit.
+
+    Raises:
+        ValueError: it is neither; what to write is said.
+    """
+    if isinstance(written, str):
+        return written, {}
+    example = "{python: {function: package.module:function, seconds: 60}}"
+    if not isinstance(written, Mapping) or not isinstance(written.get("function"), str):
+        raise ValueError("python needs a function, written package.module:function")  # noqa: TRY004
+    strange = next((key for key in written if key not in ("function", "seconds")), None)
+    if strange is not None:
+        raise ValueError(f'python: unknown key "{strange}", as in {example}')
+    seconds = written.get("seconds", 1)
+    whole = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not whole or not 0 < seconds <= _MOST_SECONDS:
+        raise ValueError(f"python: seconds must be above 0 and at most 600, not {seconds}")
+    return written["function"], {"seconds": seconds} if "seconds" in written else {}

@@ -8,7 +8,7 @@ from typing import Any
 from pytest_ftgate.suite.declared import DeclaredSuite
 from pytest_ftgate.suite.formats import format_schema
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.scores import score_schema
+from pytest_ftgate.suite.score_schema import score_schema
 
 __all__ = ["suite_schema"]
 

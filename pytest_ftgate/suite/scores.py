@@ -23,21 +23,19 @@ from pydantic_core import PydanticCustomError
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.defined import form_fault
 from pytest_ftgate.suite.faults import keys_of, sentence
-from pytest_ftgate.suite.rules import Rule, later
+from pytest_ftgate.suite.rules import Rule, function_of
 from pytest_ftgate.suite.source import Source
 
 __all__ = [
     "FIELDS",
+    "OPTIONS",
     "SCORES",
-    "SCORES_LATER",
     "Expected",
+    "Options",
     "Score",
     "python_fault",
     "read_score",
-    "score_schema",
 ]
-
-SCORES_LATER = ("judge",)
 
 _Text = Annotated[str, Field(min_length=1)]
 _Texts = Annotated[list[_Text], Field(min_length=1)]
@@ -47,16 +45,18 @@ _Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 _Mark = Literal[",", ".", " ", "'"]
 
 
-class _Options(BaseModel):
+class Options(BaseModel):
+    """The options of a kind of score."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Exact(_Options):
+class _Exact(Options):
     ignore_case: StrictBool = False
     normalise: list[Literal["unicode", "spaces", "case", "punctuation"]] = []
 
 
-class _Choice(_Options):
+class _Choice(Options):
     synonyms: dict[_Text, _Texts] = {}
     none: _Text | None = None
 
@@ -66,11 +66,11 @@ class _Labels(_Choice):
     partial: Literal["f1"] | None = None
 
 
-class _Contains(_Options):
+class _Contains(Options):
     all: StrictBool = False
 
 
-class _Numeric(_Options):
+class _Numeric(Options):
     tolerance: _Size = 0
     relative: _Size = 0
     pick: Literal["first", "last"] = "last"
@@ -81,12 +81,12 @@ class _Numeric(_Options):
     unit: _Texts | None = None
 
 
-class _Similarity(_Options):
+class _Similarity(Options):
     by: Literal["ratio", "rouge", "tfidf"] = "ratio"
     min: _Share | None = None
 
 
-class _Code(_Options):
+class _Code(Options):
     tests: _Text | None = None
     seconds: Annotated[float, Field(strict=True, gt=0, le=600)] = 5
     memory_mb: Annotated[int, Field(strict=True, ge=64)] = 1024
@@ -94,22 +94,27 @@ class _Code(_Options):
 
 
 #: score kind -> the options it takes
-_OPTIONS: Mapping[str, type[_Options]] = {
+OPTIONS: Mapping[str, type[Options]] = {
     "exact": _Exact,
     "choice": _Choice,
     "labels": _Labels,
     "contains": _Contains,
-    "regex": _Options,
+    "regex": Options,
     "numeric": _Numeric,
     "similarity": _Similarity,
     "code": _Code,
-    "tool_call": _Options,
+    "tool_call": Options,
 }
 #: The kinds that mark a whole reply, and those that mark one field of it.
-SCORES = (*_OPTIONS, "fields", "python")
-FIELDS = ("exact", "choice", "labels", "contains", "regex", "numeric", "similarity", "set")
+SCORES = (*OPTIONS, "fields", "python", "judge")
+FIELDS = (
+    *("exact", "choice", "labels", "contains", "regex", "numeric", "similarity"),
+    *("set", "sequence"),
+)
 
+_RAPIDFUZZ = 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
 _EXAMPLES = {
+    "judge": "{judge: {rubric: The reply is polite., model: {provider: ..., model: ...}}}",
     "python": '{python: "package.module:function"}',
     "fields": "{fields: {total: {numeric: {tolerance: 0.01}}, items: {set: true}}}",
 }
@@ -142,8 +147,6 @@ def _single(raw: Any, kinds: tuple[str, ...] = SCORES) -> tuple[str, Any]:
     if not isinstance(kind, str) or (isinstance(raw, Mapping) and len(raw) != 1):
         told = "score is one name, or one name with its value, such as "
         raise _fault(f"{told}{{numeric: {{tolerance: 0.01}}}}; known: {', '.join(kinds)}")
-    if kind in SCORES_LATER:
-        raise later(f"score: {kind}")
     if kind not in kinds:
         near = did_you_mean(kind, kinds)
         raise _fault(f'unknown score "{kind}"{near}; known: {", ".join(kinds)}')
@@ -152,12 +155,14 @@ def _single(raw: Any, kinds: tuple[str, ...] = SCORES) -> tuple[str, Any]:
 
 def _rule(kind: str, value: Any) -> Rule:
     if kind == "python":
-        return Rule(kind, _reference(value))
+        return _function(value)
+    if kind == "judge":
+        return _judge(value)
     if kind == "fields":
         return Rule(kind, None, _fields(value))
     options = {} if value is None else value
     try:
-        read = _OPTIONS[kind].model_validate(options)
+        read = OPTIONS[kind].model_validate(options)
     except ValidationError as error:
         raise _fault(_told(kind, dict(error.errors()[0]))) from error
     wrong = _unfit(read)
@@ -167,13 +172,13 @@ def _rule(kind: str, value: Any) -> Rule:
 
 
 def _told(kind: str, error: dict[str, Any]) -> str:
-    known = keys_of(_OPTIONS[kind])
+    known = keys_of(OPTIONS[kind])
     if not error["loc"] or (error["type"] == "extra_forbidden" and not known):
         return f"score {kind} takes {', '.join(known) or 'no options'}"
     return f"score {kind}: {sentence(error, known, None)}"
 
 
-def _unfit(options: _Options) -> str | None:
+def _unfit(options: Options) -> str | None:
     """Say what no single option shows, or return None."""
     if isinstance(options, _Choice):
         return _taken_twice(options)
@@ -182,7 +187,7 @@ def _unfit(options: _Options) -> str | None:
         told = f'thousands: "{options.decimal}" is the decimal mark already'
         return f'{told}; write decimal: "{other}", or take it out'
     if isinstance(options, _Similarity) and options.by != "tfidf" and not find_spec("rapidfuzz"):
-        return 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
+        return _RAPIDFUZZ
     return None
 
 
@@ -196,13 +201,22 @@ def _taken_twice(options: _Choice) -> str | None:
     return None
 
 
-def _reference(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _fault("python needs a function, written package.module:function")
-    wrong = form_fault(value)
+def _judge(value: Any) -> Rule:
+    """Return the rule as it was written; what stands in it is checked where its lines are known."""
+    if not isinstance(value, Mapping):
+        raise _fault(f"judge needs a rubric and a model, such as {_EXAMPLES['judge']}")
+    return Rule("judge", None, dict(value))
+
+
+def _function(value: Any) -> Rule:
+    try:
+        reference, options = function_of(value)
+    except ValueError as error:
+        raise _fault(str(error)) from error
+    wrong = form_fault(reference)
     if wrong:
         raise _fault(f"python: {wrong}")
-    return value
+    return Rule("python", reference, options)
 
 
 def _fields(value: Any) -> dict[str, Rule]:
@@ -216,11 +230,13 @@ def _fields(value: Any) -> dict[str, Rule]:
 
 def _field(raw: Any) -> Rule:
     kind, value = _single(raw, FIELDS)
-    if kind != "set":
+    if kind not in ("set", "sequence"):
         return _rule(kind, value)
-    if value not in (None, True):
-        raise _fault(f"set must be true, not {value}; leave the field out to compare the order too")
-    return Rule(kind)
+    if value not in (None, True, {"partial": "f1"}):
+        raise _fault(f"{kind} is true, or {{partial: f1}}, not {value}; leave other fields out")
+    if kind == "sequence" and value not in (None, True) and not find_spec("rapidfuzz"):
+        raise _fault(f"sequence: {_RAPIDFUZZ}")
+    return Rule(kind, None, value if isinstance(value, Mapping) else {})
 
 
 def _parse_expected(raw: Any) -> Any:
@@ -260,25 +276,3 @@ def python_fault(code: str) -> str | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return str(error)
     return None
-
-
-def score_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a score: a name, a name with its options, or a list of these."""
-    named = {"enum": list(SCORES)}
-    options = {kind: _options_schema(one) for kind, one in _OPTIONS.items()}
-    single = {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "properties": {**options, "fields": {}, "python": {}},
-        "additionalProperties": False,
-    }
-    weight = {"type": "number", "exclusiveMinimum": 0}
-    weighed = {**{kind: {} for kind in SCORES}, "weight": weight}
-    part = {**single, "maxProperties": 2, "properties": weighed}
-    several = {"type": "array", "minItems": 1, "items": {"oneOf": [named, part]}}
-    return {"oneOf": [named, single, several]}
-
-
-def _options_schema(options: type[_Options]) -> dict[str, Any]:
-    return {**options.model_json_schema(), "type": ["object", "null"]}

@@ -25,7 +25,7 @@ from pytest_ftgate.suite.tools import check_tools
 from pytest_ftgate.suite.training import training_rows
 from pytest_ftgate.suite.yaml import Document
 
-__all__ = ["resolve_variants"]
+__all__ = ["resolve_one", "resolve_variants"]
 
 _SAMPLING = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
 #: How a GGUF file begins.
@@ -66,6 +66,18 @@ def resolve_variants(
     return resolved
 
 
+def resolve_one(
+    place: Place,
+    declared: DeclaredSuite,
+    cases: tuple[Case, ...],
+    reply: ReplyRules,
+    others: Collection[str] | None = (),
+) -> Variant | None:
+    """Return who is asked at *place*, which is none of the suite's variants."""
+    alone = declared.model_copy(update={"variants": {place.name: place.own}, "prompt": None})
+    return _Resolving(place, alone, cases, reply, others).variant()
+
+
 class _Resolving:
     """One variant on its way; holds what every step of it needs to place a fault."""
 
@@ -92,7 +104,7 @@ class _Resolving:
         if not self.usable(merged):
             return None
         if self.own.user is not None:
-            what = f'variant "{self.name}": user'
+            what = f"{self.place.who}: user"
             line = self.place.line("user")
             check_user(self.place.source, line, what, self.own.user, self.cases)
         return self.made(merged, system)

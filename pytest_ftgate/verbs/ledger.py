@@ -20,6 +20,7 @@ from pytest_ftgate.plan.asks import base_of
 from pytest_ftgate.report.stocked import size, stock_lines
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.drifting import asked_anew
+from pytest_ftgate.run.foreseen import grading_of_kept
 from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.suite.margins import ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Suite
@@ -165,8 +166,13 @@ def _needed(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
         for look in session.asks.looks(judged)
     ]
     more += [group for judged in gates for group in session.asks.must_keep(judged)]
-    needed, rest = ({a.call.fingerprint for group in g for a in group} for g in (groups, more))
-    return needed, rest
+    graded = grading_of_kept(session, suite, variants)
+    # Recorded replies have a file of their own.
+    needed, rest = (
+        {a.call.fingerprint for group in g for a in group if not a.call.replies}
+        for g in (groups, more)
+    )
+    return needed | graded, rest
 
 
 def import_(file: Path, ledger: Path) -> str:

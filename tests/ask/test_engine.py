@@ -175,7 +175,7 @@ def test_a_server_that_answers_others_is_asked_again_sooner_and_more_often(
     (answer,) = outcome(engine.wait([call("bad")]), [call("bad")])
 
     assert str(answer) == "no reply in 10 attempts; last: busy"
-    assert set(paused) == {(0.1, 2.0)}
+    assert set(paused) == {(0.02, 0.3)}
 
 
 def test_a_server_that_has_answered_nobody_is_given_time(start, call, providers, paused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
+from itertools import count, islice
 
 import pytest
 
@@ -57,8 +58,8 @@ def test_what_is_not_made_use_of_does_not_grow():
     assert server.limiter.limit == 8
 
 
-def test_after_the_first_limit_it_grows_by_one_a_round_trip():
-    server = Server(Limiter(8, 100), takes=7)
+def test_after_it_gave_way_it_grows_by_one_a_round_trip():
+    server = Server(Limiter(16, 100), takes=11)
     server.round_trip()
     server.takes = 1_000_000
 
@@ -68,7 +69,21 @@ def test_after_the_first_limit_it_grows_by_one_a_round_trip():
 def test_it_halves_once_a_round_trip_however_many_calls_meet_the_limit():
     server = Server(Limiter(64, 64), takes=0)
 
-    assert [server.round_trip() for _ in range(8)] == [64, 32, 16, 8, 4, 2, 1, 1]
+    assert [server.round_trip() for _ in range(5)] == [64, 32, 16, 8, 4]
+
+
+def test_it_halves_down_to_one_call_at_a_time():
+    server = Server(Limiter(4, 64), takes=0)
+    for _ in range(20):
+        server.round_trip()
+
+    assert server.limiter.limit == 1
+
+
+def test_a_few_limits_among_few_calls_are_chance():
+    server = Server(Limiter(4, 4), takes=2)
+
+    assert [server.round_trip() for _ in range(2)] == [4, 4]
 
 
 def test_it_keeps_near_to_what_the_server_takes():
@@ -95,6 +110,33 @@ def test_calls_turned_away_at_random_do_not_bring_it_down():
             limiter.replied()
 
     assert limiter.limit > 40
+
+
+def test_single_calls_turned_away_do_not_keep_it_from_growing():
+    limiter, numbers = Limiter(8, 128), count()
+    for now in range(8):
+        sent = 0
+        while limiter.has_room(now):
+            limiter.sent()
+            sent += 1
+        for number in islice(numbers, sent):
+            if number % 10 == 9:
+                limiter.failed(now, now + 0.5, limited=True, retry_after=0.4)
+            else:
+                limiter.replied()
+
+    assert limiter.limit == 128
+
+
+def test_a_wait_asked_of_one_call_among_many_that_are_answered_holds_no_other_up():
+    limiter = Limiter(8, 8)
+    for _ in range(8):
+        limiter.sent()
+    for _ in range(7):
+        limiter.replied()
+    limiter.failed(0.0, 1.0, limited=True, retry_after=30.0)
+
+    assert limiter.has_room(1.0)
 
 
 def test_trouble_that_is_no_limit_changes_nothing():

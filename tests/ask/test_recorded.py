@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.providers.recorded import recorded_reply
+from pytest_ftgate.ask.providers.recorded import Recorded
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
 from pytest_ftgate.suite.model import Case
@@ -31,7 +31,7 @@ def recorded(call, file):
 
 def test_a_case_is_answered_by_the_line_with_its_id(recorded, file):
     file.write_text('{"id": "a", "text": "one"}\n\n{"id": "b", "text": "two"}\n')
-    assert recorded_reply(recorded("b")) == Reply(text="two")
+    assert Recorded().reply(recorded("b")) == Reply(text="two")
 
 
 def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file):
@@ -40,37 +40,37 @@ def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file
         ' "usage": {"output": 7}, "trace": "not ours"}'
     )
     known = Reply(text="one", stop="length", model="m-1", seconds=0.5, usage={"output": 7})
-    assert recorded_reply(recorded()) == known
+    assert Recorded().reply(recorded()) == known
 
 
 def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):
     file.write_text('{"id": 17, "text": "one"}')
-    assert recorded_reply(recorded("17")).text == "one"
+    assert Recorded().reply(recorded("17")).text == "one"
 
 
 def test_line_separators_inside_a_text_do_not_break_the_line(recorded, file):
     file.write_text('{"id": "a", "text": "one\u2028two\x85three"}\r\n', encoding="utf-8")
-    assert recorded_reply(recorded()).text == "one\u2028two\x85three"
+    assert Recorded().reply(recorded()).text == "one\u2028two\x85three"
 
 
 def test_a_second_line_of_an_id_is_its_second_reply(recorded, file):
     file.write_text('{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}\n')
     calls = [replace(recorded(), repeat=repeat) for repeat in (0, 1)]
-    assert [recorded_reply(call).text for call in calls] == ["one", "two"]
+    assert [Recorded().reply(call).text for call in calls] == ["one", "two"]
 
 
 def test_an_edited_file_is_read_again(recorded, file):
     file.write_text('{"id": "a", "text": "old"}')
-    before = recorded_reply(recorded()).text
+    before = Recorded().reply(recorded()).text
     file.write_text('{"id": "a", "text": "new"}')
     os.utime(file, ns=(0, 0))
-    assert (before, recorded_reply(recorded()).text) == ("old", "new")
+    assert (before, Recorded().reply(recorded()).text) == ("old", "new")
 
 
 def test_a_case_without_a_line_is_refused_by_name(recorded, file):
     file.write_text('{"id": "a", "text": "one"}')
     with pytest.raises(Refused, match=r'replies\.jsonl has no reply for case "z"'):
-        recorded_reply(recorded("z"))
+        Recorded().reply(recorded("z"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_case_without_a_line_is_refused_by_name(recorded, file):
 def test_a_line_that_cannot_be_read_is_named(recorded, file, line, said):
     file.write_text(f'{{"id": "a", "text": "one"}}\n{line}\n')
     with pytest.raises(Unavailable, match=said):
-        recorded_reply(recorded())
+        Recorded().reply(recorded())
 
 
 @pytest.mark.parametrize("mode", ["auto", "fresh", "recorded"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from columns import LABELS, case, suite
+from statsmodels.stats.contingency_tables import SquareTable
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.faults import fault_shares, rule_shares
-from pytest_ftgate.gate.rates import Sides, judge_rate, measure
+from pytest_ftgate.gate.measured import measure
+from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.record import verdict_from_json, verdict_to_json
 from pytest_ftgate.score.reader import Broken
@@ -82,17 +85,17 @@ def test_one_rule_alone_is_told_by_its_faults():
 
 
 HABITS = [
-    ("fenced", "json_schema", "the model began to fence its JSON: 41 of 200 replies; "),
-    ("fenced", "code", "the model began to fence its code: 41 of 200 replies; "),
-    ("preamble", "xml", "the model began to write before its XML: 41 of 200 replies; "),
-    ("trailing text", "csv", "the model began to write after its CSV: 41 of 200 replies; "),
+    ("fenced", "json_schema", "fenced: the model began to fence its JSON, 41 of 200 replies; "),
+    ("fenced", "code", "fenced: the model began to fence its code, 41 of 200 replies; "),
+    ("preamble", "xml", "preamble: the model began to write before its XML, 41 of 200 "),
+    ("trailing text", "csv", "trailing text: the model began to write after its CSV, 41 of"),
     (
         "wrong label casing",
         "choice",
-        "the model began to change case or marks of its labels: 41 of",
+        "wrong label casing: the model began to change case or marks of its labels, 41",
     ),
-    ("invalid syntax", "pydantic", "the model began to leave stray commas in its JSON: 41 of 200 "),
-    ("fenced", "regex", "the model began to fence its replies: 41 of 200 replies; "),
+    ("invalid syntax", "pydantic", "invalid syntax: the model began to leave stray commas in its"),
+    ("fenced", "regex", "fenced: the model began to fence its replies, 41 of 200"),
 ]
 
 
@@ -123,14 +126,14 @@ def test_a_lenient_rate_that_fell_is_no_habit_though_it_is_above_the_strict_one_
 def test_a_habit_of_old_that_grew_did_not_begin():
     found = verdict(column((JSON, 100)), column((JSON, 60), name="current"))
 
-    assert found.headline.startswith("the model fences its JSON: 100 of 200 replies; ")
+    assert found.headline.startswith("fenced: the model fences its JSON, 100 of 200 replies; ")
 
 
 def test_a_missed_floor_names_the_habit_without_a_before():
     found = verdict(column((JSON, 60)), gate=FLOOR)
 
     assert found.headline == (
-        "the model fences its JSON: 60 of 200 replies; "
+        "fenced: the model fences its JSON, 60 of 200 replies; "
         "replies in the right format 70 % is below the floor of 90 %"
     )
     assert found.faults[0].before is None
@@ -174,3 +177,42 @@ def test_an_ungated_variant_tells_its_faults_and_compares_them_with_nothing():
     found = measure(suite(GATE), GATE, column((JSON, 41)))
 
     assert [(one.kind, one.before) for one in found.faults] == [("fenced", None)]
+
+
+def test_three_replies_are_quoted_of_each_fault_that_is_new_and_none_of_an_old_one():
+    before = column((JSON, 60), name="current")
+    fenced, lost = sorted(
+        verdict(column((JSON, 60), (LOST, 59)), before).faults, key=lambda one: one.kind != "fenced"
+    )
+
+    assert fenced.kind == "fenced"
+    assert fenced.examples == ()
+    assert len(lost.examples) == 3
+    assert len({one.case for one in lost.examples}) == 3
+
+
+def mix(found):
+    return next(one for one in found.traits if one.what == "faults")
+
+
+def test_another_mix_of_faults_is_a_warning_though_as_many_replies_are_broken():
+    before, after = column((JSON, 60), name="current"), column((LOST, 60))
+    found = verdict(after, before)
+
+    assert mix(found).p < 0.001
+    assert mix(found).before == mix(found).after == 0.3
+    assert found.outcome is not Outcome.FAILED
+
+
+def test_the_test_of_the_mix_is_that_of_statsmodels():
+    before, after = column((JSON, 60), name="current"), column((JSON, 20), (LOST, 45))
+    table = np.array([[135, 0, 5], [0, 20, 40], [0, 0, 0]])
+
+    p = SquareTable(table, shift_zeros=False).homogeneity().pvalue
+    assert mix(verdict(after, before)).p == pytest.approx(p)
+
+
+def test_the_same_mix_is_no_warning_and_a_few_changes_show_nothing():
+    before = column((JSON, 60), name="current")
+
+    assert all(one.what != "faults" for one in verdict(column((JSON, 55)), before).traits)

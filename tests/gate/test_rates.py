@@ -1,7 +1,8 @@
 import pytest
 from columns import column, suite
 
-from pytest_ftgate.gate.rates import Accepted, Sides, judge_rate, measure, shared_levels
+from pytest_ftgate.gate.measured import measure
+from pytest_ftgate.gate.rates import Accepted, Sides, judge_rate, shared_levels
 from pytest_ftgate.gate.side import Cell, side, side_of
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.suite.margins import ForgettingGate, RateGate

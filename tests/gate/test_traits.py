@@ -43,7 +43,8 @@ def column(*texts, stop="end", right=None):
 
 
 def told(before, after, *gates, gate=ACCURACY):
-    return list(traits(suite(*gates or (gate,)), gate, before, after))
+    found = traits(suite(*gates or (gate,)), gate, before, after)
+    return [one.told for one in found if one.told]
 
 
 def test_replies_that_are_much_longer_are_told_with_both_medians():

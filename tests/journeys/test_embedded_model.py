@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 from pytest_ftgate import weights
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets"
+JUDGE = Path(__file__).parents[2] / "examples" / "judge"
 
 FORGETTING = """
 cases: [{id: one, input: "My parcel is late.", expected: late_delivery}]
@@ -178,3 +179,19 @@ def served() -> xllamacpp.Server:
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 4, 1
     params.port, params.verbosity, params.model_alias = 0, -1, {"smollm2"}
     return xllamacpp.Server(params)
+
+
+def test_a_judge_that_is_no_judge_is_refused_with_its_kappa(pytester: pytest.Pytester) -> None:
+    for name in ("questions.ftgate.yaml", "questions.cases.jsonl", "questions.labels.jsonl"):
+        shutil.copy(JUDGE / name, pytester.path / name)
+    shutil.copy(JUDGE / "answers.jsonl", pytester.path / "answers.jsonl")
+
+    result = pytester.runpytest_subprocess("--ftgate", "questions.ftgate.yaml")
+
+    result.stdout.fnmatch_lines(
+        ["accuracy?current? cannot tell: judge not qualified: smollm2-135m*"]
+    )
+    told = " ".join(result.stdout.str().split())
+    kappa = re.search(r"kappa (-?\d\.\d\d) \((-?\d\.\d\d) to (-?\d\.\d\d)\), floor 0\.40", told)
+    assert kappa is not None
+    assert float(kappa[2]) < 0.4

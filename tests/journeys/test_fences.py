@@ -47,8 +47,8 @@ def test_the_first_line_of_the_section_says_what_the_model_began_to_do(fences):
     fences.run().stdout.fnmatch_lines(
         [
             "_* tickets.ftgate.yaml:8 format[[]chatty] _*",
-            "the model began to fence its JSON: 41 of 200 replies; replies in the right",
-            "  format 100 % → 80 % against current, −20 points, allowed −5",
+            "fenced: the model began to fence its JSON, 41 of 200 replies; replies in the",
+            "  right format 100 % → 80 % against current, −20 points, allowed −5",
         ],
         consecutive=True,
     )
@@ -61,6 +61,11 @@ def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(f
         [
             "  fault * before * now * replies",
             "  fenced * 0 % (0 to 2) * 20 % (15 to 27) * 41",
+            "  the mix of faults is another than before (Stuart-Maxwell, p < 0.001)",
+            "  fenced, for example",
+            '    │ t000  ```json {"label": "billing"} ```',
+            '    │ t001  ```json {"label": "refund"} ```',
+            '    │ t002  ```json {"label": "billing"} ```',
             "  right for a lenient reader: 100 % → 100 %",
             "",
             "  passed before, fails now (1 of 41, -vv shows more)",
@@ -84,7 +89,7 @@ def test_more_words_show_three_replies_of_the_kind(fences):
 
 def test_no_line_of_the_section_is_wider_than_a_terminal(fences):
     lines = fences.run().stdout.lines
-    begin = next(n for n, line in enumerate(lines) if line.startswith("the model began"))
+    begin = next(n for n, line in enumerate(lines) if line.startswith("fenced: "))
     section = lines[begin : next(n for n, line in enumerate(lines) if "generated xml" in line)]
 
     assert len(section) > 20

@@ -329,6 +329,24 @@ FIELDS = [
     ({"fields": {"a": "numeric"}}, {"a": 3}, '{"a": 3}', 1),
     ({"fields": {"a": "numeric"}}, {"a": None}, '{"a": null}', 1),
     ({"fields": {"a": {"similarity": {}}}}, {"a": "abcd"}, '{"a": "abcx"}', 3 / 4),
+    ({"fields": {"a": "labels"}}, {"a": ["x", "y, z"]}, '{"a": ["Y, Z", "x"]}', 1),
+    (
+        {"fields": {"a": {"labels": {"partial": "f1"}}}},
+        {"a": ["x", "y"]},
+        '{"a": ["y", "z"]}',
+        1 / 2,
+    ),
+    ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1, 2, 3]}, '{"a": [3, 1.0, 9]}', 2 / 3),
+    ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1]}, '{"a": "1"}', 0),
+    ({"fields": {"a": {"set": {"partial": "f1"}}}}, {"a": [1, 1]}, '{"a": [true]}', 0),
+    (
+        {"fields": {"a": {"sequence": {"partial": "f1"}}}},
+        {"a": [1, 2, 3]},
+        '{"a": [3, 1, 2]}',
+        2 / 3,
+    ),
+    ({"fields": {"a": {"sequence": True}}}, {"a": [{"b": 1}]}, '{"a": [{"b": 1.0}]}', 1),
+    ({"fields": {"a": "sequence"}}, {"a": [1, 2]}, '{"a": [2, 1]}', 0),
     ({"fields": {"a": {"similarity": {"min": 0.7}}}}, {"a": "abcd"}, '{"a": "abcx"}', 1),
 ]
 
@@ -411,6 +429,14 @@ WHYS = [
 @pytest.mark.parametrize(("score", "expected", "text", "why"), WHYS)
 def test_what_two_texts_do_not_show_is_told(score, expected, text, why):
     assert marked(score, expected, text).why == why
+
+
+def test_long_lists_are_told_by_their_beginning_and_no_more_than_twenty_fields_are():
+    wide = marked("fields", {f"f{n}": n for n in range(30)}, "{}")
+    long = marked("fields", {"a": 1}, json.dumps({"a": [1] * 100_000}))
+
+    assert wide.why.splitlines()[-1] == "10 more fields"
+    assert len(long.why) < 250
 
 
 # Errors and time -----------------------------------------------------------------------------

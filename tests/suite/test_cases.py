@@ -291,7 +291,7 @@ CASE_FAULTS = [
         (
             'in a case: unknown score "exakt"; did you mean "exact"?; known: '
             "exact, choice, labels, contains, regex, numeric, similarity, code, tool_call, fields, "
-            "python"
+            "python, judge"
         ),
     ),
     (

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.rules import Rule
-from pytest_ftgate.suite.scores import SCORES, SCORES_LATER, Expected, Score
+from pytest_ftgate.suite.scores import SCORES, Expected, Score
 
 
 def refusal(kind, raw):
@@ -21,7 +21,7 @@ def read(kind, raw):
     return TypeAdapter(kind).validate_python(raw)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind != "python"])
+@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind not in ("python", "judge")])
 def test_a_score_is_named_by_a_word(kind):
     assert read(Score, kind) == Rule(kind)
 
@@ -107,7 +107,12 @@ FAULTS = [
     ({"code": {"sandbox": "docker"}}, 'score code: sandbox is "docker", but must be one of'),
     ({"fields": ["a"]}, "fields needs a score for each field, such as {fields: {total: "),
     ({"fields": {"a": "fields"}}, 'fields: unknown score "fields"; known: exact, '),
-    ({"fields": {"a": {"set": "yes"}}}, "fields: set must be true, not yes; leave the field out"),
+    ({"fields": {"a": {"set": "yes"}}}, "fields: set is true, or {partial: f1}, not yes"),
+    ({"fields": {"a": {"sequence": []}}}, "fields: sequence is true, or {partial: f1}, not []"),
+    ({"python": {"function": "a:b", "second": 1}}, 'python: unknown key "second", as in {python:'),
+    ({"python": {"function": "a:b", "seconds": 0}}, "python: seconds must be above 0 and at most"),
+    ({"python": {"seconds": 3}}, "python needs a function, written package.module:function"),
+    ({"python": {"function": "a.b"}}, 'python: "a.b" is no function; write a:b'),
     ({"fields": {"a": {"numeric": {"pick": 1}}}}, "fields: score numeric: pick is 1, but must be"),
     ([], "score is an empty list; name a score"),
     ([{"exact": {}, "weight": 0}], "weight must be a number above 0, not 0"),
@@ -127,15 +132,6 @@ FAULTS = [
 @pytest.mark.parametrize(("raw", "message"), FAULTS)
 def test_a_score_that_cannot_be_used_says_what_to_write(raw, message):
     assert refusal(Score, raw).startswith(message)
-
-
-@pytest.mark.parametrize("kind", SCORES_LATER)
-def test_a_score_that_is_not_built_yet_is_refused_and_not_ignored(kind):
-    assert refusal(Score, kind) == f"score: {kind} is not available yet; remove it"
-
-
-def test_no_kind_is_both_available_and_not():
-    assert not set(SCORES) & set(SCORES_LATER)
 
 
 @pytest.mark.parametrize("raw", ["a", 5, 0.5, ["a", "b"], [1, 2], {"a": [True]}, [{"a": 1}], None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -252,6 +253,9 @@ def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Messages
     try:
         if call.provider == "bedrock":
             return Messages(_bedrock(call, options, environ))
+        # Spans that nobody takes cost a twentieth of a call.
+        if "opentelemetry.sdk" not in sys.modules:
+            options["open_telemetry"] = False
         return Messages(AsyncAnthropic(**options, **_key(call, environ)))
     except (anthropic.AnthropicError, ValueError) as error:
         raise Unavailable(_without_key(str(error), call.provider)) from error

@@ -11,7 +11,7 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
 from pytest_ftgate.plan.call import Call
 
-__all__ = ["recorded_reply"]
+__all__ = ["Recorded"]
 
 
 #: The characters of a reply that is likely to be a label.
@@ -44,20 +44,31 @@ def _row(path: Path, number: int, line: str) -> tuple[str, Reply]:
         raise Unavailable(f"{path.name}:{number}: a recorded reply is {shape}") from error
 
 
-def recorded_reply(call: Call) -> Reply:
-    """Return the reply that a file holds under the id of the call's case, for its repeat.
+class Recorded:
+    """Answers calls from their files, each of which it looks at once."""
 
-    Raises:
-        Refused: the file has none for this case.
-        Unavailable: the file, or a line of it, cannot be read.
-    """
-    path, case = call.replies, call.case
-    if path is None or case is None:
-        raise Refused("a recorded call needs a file of replies")
-    try:
-        replies = _read(path, path.stat().st_mtime_ns).get(case.id, ())
-    except OSError as error:
-        raise Unavailable(f"the recorded replies cannot be read: {error}") from error
-    if call.repeat >= len(replies):
-        raise Refused(f'{path.name} has no reply for case "{case.id}"')
-    return replies[call.repeat]
+    def __init__(self) -> None:
+        self._files: dict[Path, dict[str, tuple[Reply, ...]]] = {}
+
+    def reply(self, call: Call) -> Reply:
+        """Return the reply that a file holds under the id of the call's case, for its repeat.
+
+        Raises:
+            Refused: the file has none for this case.
+            Unavailable: the file, or a line of it, cannot be read.
+        """
+        path, case = call.replies, call.case
+        if path is None or case is None:
+            raise Refused("a recorded call needs a file of replies")
+        replies = self._file(path).get(case.id, ())
+        if call.repeat >= len(replies):
+            raise Refused(f'{path.name} has no reply for case "{case.id}"')
+        return replies[call.repeat]
+
+    def _file(self, path: Path) -> dict[str, tuple[Reply, ...]]:
+        if path not in self._files:
+            try:
+                self._files[path] = _read(path, path.stat().st_mtime_ns)
+            except OSError as error:
+                raise Unavailable(f"the recorded replies cannot be read: {error}") from error
+        return self._files[path]

@@ -1,0 +1,65 @@
+"""What a judge was found to be worth, as a reader of its verdicts sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_ftgate.gate.examined import Examined, Figure
+from pytest_ftgate.gate.verdict import Verdict
+from pytest_ftgate.report.quote import visible
+from pytest_ftgate.report.tables import around, grid
+
+__all__ = ["judge_lines"]
+
+
+def judge_lines(verdict: Verdict) -> Iterator[str]:
+    """Yield what people found of each judge that graded the replies of a verdict."""
+    for one in verdict.judges:
+        yield ""
+        yield f"  judge {visible(one.judge)} ({one.provider}): {visible(one.rubric)}"[:80].rstrip()
+        if not one.labels:
+            yield "    never examined: human: labels.jsonl would hold it against people"
+            continue
+        rows = [row for row in _rows(one) if row[1]]
+        table = grid(rows, ["against people", "", "95 %", "labels", "floor"], right=(1, 3, 4))
+        yield from (f"    {line}".rstrip() for line in table.split("\n"))
+
+
+def _rows(one: Examined) -> Iterator[list[str]]:
+    shares = {
+        "agreement": one.agreement,
+        "finds good replies (sensitivity)": one.sensitivity,
+        "finds bad replies (specificity)": one.specificity,
+        "the same in both orders": one.consistency,
+        "two samples say the same": one.repeats,
+    }
+    kappa = one.kappa
+    if kappa:
+        ends = f"({kappa.low:.2f} to {kappa.high:.2f})"
+        yield ["Cohen's kappa", f"{kappa.value:.2f}", ends, str(kappa.n), _floor(one, "kappa")]
+    for name, figure in shares.items():
+        yield [name, *_share(figure), _floor(one, _KEYS.get(name, name))]
+    if one.unread:
+        yield ["gave no grade", str(one.unread), "", str(one.labels), ""]
+
+
+_KEYS = {
+    "finds good replies (sensitivity)": "sensitivity",
+    "finds bad replies (specificity)": "specificity",
+    "the same in both orders": "consistency",
+}
+
+
+def _share(figure: Figure | None) -> list[str]:
+    if figure is None:
+        return ["", "", ""]
+    return [
+        f"{figure.value:.0%}".replace("%", " %"),
+        around(figure.low, figure.high),
+        str(figure.n),
+    ]
+
+
+def _floor(one: Examined, name: str) -> str:
+    floor = one.floor.get(name)
+    return "" if floor is None else f"{floor:.2f}"

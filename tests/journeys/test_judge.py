@@ -1,0 +1,297 @@
+"""A judge grades replies: examined first, asked once, and told of apart."""
+
+from __future__ import annotations
+
+import json
+import random
+from contextlib import suppress
+
+import pytest
+from judging import JUDGE
+
+from pytest_ftgate.cli import main
+
+SUITE = """\
+cases: cases.jsonl
+reply:
+  score:
+    judge:
+      rubric: The reply says please.
+      model: {{provider: python, function: "judges_here:{name}", usd_per_1k: 2}}
+{more}
+variants:
+  current: {{provider: recorded, replies: current.jsonl}}
+  worse: {{provider: recorded, replies: worse.jsonl}}
+gates: {gates}
+"""
+GATES = "{accuracy: {max_drop: 0.1}}"
+COUNT = 100
+
+
+class Judged:
+    """A desk with replies that are polite or not, and a judge that is a function."""
+
+    def __init__(self, desk):
+        self.desk, self.draw = desk, random.Random(3)
+        desk.path("judges_here.py").write_text(JUDGE, "utf-8")
+        self.ids = [f"t{n:03}" for n in range(COUNT)]
+        desk.write_rows("cases.jsonl", [{"id": one, "input": f"Ask {one}."} for one in self.ids])
+        self.replies = {name: self.said(name, p) for name, p in (("current", 0.9), ("worse", 0.6))}
+        for name, texts in self.replies.items():
+            desk.write_rows(f"{name}.jsonl", [{"id": k, "text": t} for k, t in texts.items()])
+
+    def said(self, name, polite):
+        return {
+            one: f"{one} {'please' if self.draw.random() < polite else 'now'}, says {name}"
+            for one in self.ids
+        }
+
+    def label(self, *names, wrong=0, count=COUNT):
+        rows = [
+            {"case": one, "reply": texts[one], "grade": "good" if "please" in texts[one] else "bad"}
+            for one in self.ids[:count]
+            for texts in (self.replies[name] for name in names)
+        ]
+        for row in rows[:wrong]:
+            row["grade"] = "bad" if row["grade"] == "good" else "good"
+        self.desk.write_rows("labels.jsonl", rows)
+
+    def run(self, *args, name="polite", more="", gates=GATES):
+        more = "".join(f"      {line}\n" for line in more.split("\n") if line)
+        suite = SUITE.format(name=name, more=more, gates=gates)
+        self.desk.path("s.ftgate.yaml").write_text(suite, "utf-8")
+        return self.desk.run(*args)
+
+    @property
+    def asked(self):
+        """How often the judge was asked, in all runs so far."""
+        path = self.desk.path("judged.txt")
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.fixture
+def judged(desk):
+    return Judged(desk)
+
+
+@pytest.fixture
+def typed(judged, capsys):
+    """Type a verb of pytest-ftgate in the folder of the suite, and return what it prints."""
+
+    def run(*words):
+        capsys.readouterr()
+        with suppress(SystemExit):
+            main([*words])
+        shown = capsys.readouterr()
+        return shown.out + shown.err
+
+    return run
+
+
+HUMAN = "human: labels.jsonl"
+
+
+def test_a_drop_that_the_judge_sees_fails_and_its_reasons_are_shown(judged):
+    judged.label("current", "worse")
+    result = judged.run(more=HUMAN)
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "accuracy * % → * % against current, −* points, allowed −10",
+            "  judge judges_here:polite (python): The reply says please.",
+            "    Cohen's kappa * 1.00  (1.00 to 1.00) * 200 * 0.40",
+            "*wrong     judges_here:polite says bad: it says: t*now, says worse",
+        ]
+    )
+    assert "judge-relative" not in str(result.stdout)
+
+
+def test_a_second_run_asks_the_judge_nothing_and_reaches_the_same_verdicts(judged):
+    judged.label("current", "worse")
+    judged.run(more=HUMAN)
+    first, asked = judged.desk.verdicts(), judged.asked
+    judged.run(more=HUMAN)
+
+    # Each reply once, and ten of the bad ones once more, said twice; labels are of these replies.
+    assert asked == judged.asked == 2 * COUNT + 10
+    assert judged.desk.verdicts() == first
+
+
+def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict(judged):
+    result = judged.run()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["accuracy * allowed −10 (judge-relative)", "*never examined*"])
+    result.stdout.fnmatch_lines(["*judge-relative: no labels have examined it*"])
+
+
+@pytest.mark.parametrize("name", ["kind", "mumbling", "sometimes"])
+def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
+    judged.label("current", "worse")
+    result = judged.run("-v", name=name, more=HUMAN)
+    outcomes = {one["outcome"] for one in judged.desk.verdicts().values()}
+
+    assert outcomes == {"inconclusive"}
+    result.stdout.fnmatch_lines(["*cannot tell: judge not qualified: judges_here:*"])
+
+
+def test_replies_without_a_grade_are_missing_and_said_and_never_wrong(judged):
+    result = judged.run(name="sometimes")
+    told = judged.desk.verdicts()["accuracy[worse]"]
+
+    assert told["outcome"] == "inconclusive"
+    result.stdout.fnmatch_lines(["*no grade for * of 100 replies: judges_here:sometimes gave no*"])
+
+
+def test_a_judge_is_examined_before_any_variant_is_asked(judged):
+    judged.label("current")
+    code = judged.desk.path("judges_here.py")
+    answers = (
+        "def answer(case):\n    Path(__file__).with_name('paid.txt').touch()\n    return 'x'\n"
+    )
+    code.write_text(f"{JUDGE}\n{answers}\ndef broken(case):\n    raise ValueError('no')\n", "utf-8")
+    judged.run("--collect-only", name="broken", more=HUMAN)
+    path = judged.desk.path("s.ftgate.yaml")
+    asked = '{provider: python, function: "judges_here:answer"}'
+    text = path.read_text("utf-8").replace("{provider: recorded, replies: worse.jsonl}", asked)
+    path.write_text(text, "utf-8")
+    result = judged.desk.run()
+
+    result.assert_outcomes(errors=2)
+    assert not judged.desk.path("paid.txt").exists()
+
+
+def test_one_below_its_floor_is_refused_with_its_kappa(judged):
+    judged.label("current", "worse", wrong=60)
+    judged.run(more=HUMAN)
+    told = judged.desk.verdicts()["accuracy[worse]"]
+
+    assert told["headline"].startswith("judge not qualified: judges_here:polite: kappa 0.")
+    assert told["headline"].endswith("floor 0.40")
+    assert told["judges"][0]["kappa"]["n"] == 2 * COUNT
+
+
+def test_judges_are_asked_for_no_gate_that_does_not_read_their_grades(judged):
+    gates = "{accuracy: {max_drop: 0.1}, cost: {max_usd_per_1k: 5}}"
+    variant = "  current: {provider: recorded, replies: current.jsonl, usd_per_1k: 1}\n"
+    judged.run("--collect-only", gates=GATES)
+    path = judged.desk.path("s.ftgate.yaml")
+    text = path.read_text("utf-8").replace(GATES, gates)
+    text = text.replace("  current: {provider: recorded, replies: current.jsonl}\n", variant)
+    path.write_text(text.replace("worse.jsonl}", "worse.jsonl, usd_per_1k: 1}"), "utf-8")
+    judged.desk.run("-k", "cost")
+
+    assert judged.asked == 0
+
+
+def test_what_judging_costs_is_told_apart_and_is_no_cost_of_a_variant(judged):
+    result = judged.run("-v")
+
+    result.stdout.fnmatch_lines(["*replies cost: the judge 0.40 USD*"])
+
+
+def test_a_budget_stops_the_judge_and_keeps_what_was_paid_for(judged):
+    result = judged.run("--ftgate-max-usd=0.2")
+    asked = judged.asked
+
+    assert 90 <= asked <= 110
+    result.stdout.fnmatch_lines(["*--ftgate-max-usd are used up*"])
+    assert {one["outcome"] for one in judged.desk.verdicts().values()} <= {"inconclusive", "passed"}
+    judged.run()
+    assert judged.asked == 2 * COUNT
+
+
+def test_the_plan_tells_what_judging_would_take_and_asks_nothing(judged):
+    judged.label("current")
+    result = judged.run("--ftgate-plan", more=HUMAN)
+
+    result.stdout.fnmatch_lines(["*the judge * 210 * 210 * 0.42*"])
+    assert judged.asked == 0
+
+
+def test_replies_that_are_committed_hold_the_grades_too(judged, typed):
+    judged.run()
+    desk = judged.desk
+    before = {name: one["outcome"] for name, one in desk.verdicts().items()}
+    assert typed("ledger", "export", "s.ftgate.yaml").startswith("200 replies written to s.replies")
+    (desk.path(".ftgate") / "ledger.sqlite").unlink()
+    desk.run("--ftgate-replies=recorded")
+
+    assert {name: one["outcome"] for name, one in desk.verdicts().items()} == before
+    assert judged.asked == 2 * COUNT
+
+
+def test_grades_that_are_not_kept_are_an_error_of_the_judge_where_nothing_may_be_asked(judged):
+    result = judged.run("--ftgate-replies=recorded")
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*the judge: 100 of 100 replies are not recorded*"])
+
+
+def test_another_rubric_makes_what_was_accepted_stale(judged):
+    judged.run("--ftgate-accept", gates="{accuracy: {max_drop: 0.1, min: 0.2}}")
+    path = judged.desk.path("s.ftgate.yaml")
+    path.write_text(path.read_text("utf-8").replace("says please", "is polite"), "utf-8")
+    result = judged.desk.run("-v")
+
+    result.stdout.fnmatch_lines(["*100 accepted cases are stale*"])
+
+
+def test_two_replies_are_compared_in_both_orders(judged):
+    result = judged.run(name="better", more="compare: baseline")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["preferred * % → * % against current, −* points, allowed −10*"])
+
+
+def test_a_judge_that_prefers_a_place_shows_nothing(judged):
+    judged.run(name="place", more="compare: baseline")
+    check = judged.desk.verdicts()["accuracy[worse]"]["checks"][0]
+
+    assert (check["before"], check["after"]) == (0.5, 0.5)
+
+
+def test_replies_are_written_for_people_without_saying_whose_they_are(judged, typed):
+    judged.run()
+    told = typed("labels", "s.ftgate.yaml", "--count", "80")
+    rows = [
+        json.loads(line) for line in judged.desk.path("s.labels.jsonl").read_text().splitlines()
+    ]
+
+    assert told.splitlines()[:3] == [
+        "80 replies written to s.labels.jsonl",
+        'for each write "grade": "good" or "bad", by this rubric and without asking the judge:',
+        "  The reply says please.",
+    ]
+    assert {tuple(row) for row in rows} == {("case", "input", "reply", "grade")}
+    # Whole cases, so that what people say of both variants can be compared.
+    assert len({row["case"] for row in rows}) == 40
+    assert "is there already" in typed("labels", "s.ftgate.yaml")
+
+
+def test_labels_without_grades_yet_are_a_fault_that_says_what_to_write(judged):
+    judged.label("current", count=2)
+    path = judged.desk.path("labels.jsonl")
+    path.write_text(path.read_text().replace('"good"', '""').replace('"bad"', '""'))
+    result = judged.run(more=HUMAN)
+
+    result.stdout.fnmatch_lines(
+        ['*labels.jsonl:1: in a label: "grade" is empty; write good or bad*']
+    )
+
+
+def test_workers_ask_the_judge_once_for_each_reply(judged):
+    judged.run("--collect-only")
+    judged.desk.pytester.runpytest_subprocess("--ftgate", "-n2", "s.ftgate.yaml")
+
+    assert judged.asked == 2 * COUNT
+
+
+def test_a_judge_that_breaks_is_an_error_and_never_a_wrong_answer(judged):
+    code = judged.desk.path("judges_here.py")
+    code.write_text(f"{JUDGE}\ndef broken(case):\n    raise ValueError('no')\n", "utf-8")
+    result = judged.run(name="broken")
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["*the judge: 100 of 100 calls brought no reply*"])

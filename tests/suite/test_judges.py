@@ -1,0 +1,152 @@
+"""Judges as a suite declares them: what they are made of, and what is wrong with others."""
+
+from __future__ import annotations
+
+import pytest
+from judging import judged_suite
+
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.suite.loader import load
+
+MODEL = "model: {provider: anthropic, model: claude-judge}"
+
+
+def judge(folder, text):
+    (made,) = judged_suite(folder, text).judges
+    return made
+
+
+def faults(folder, text):
+    with pytest.raises(SuiteFaults) as error:
+        judged_suite(folder, text)
+    return [fault.message for fault in error.value.faults]
+
+
+def test_a_judge_needs_a_rubric_and_a_model(tmp_path):
+    made = judge(tmp_path, f"{{rubric: It is polite., {MODEL}}}")
+
+    assert (made.name, made.rubric, made.samples) == ("claude-judge", "It is polite.", 1)
+    assert dict(made.grades) == {"good": 1.0, "bad": 0.0}
+    assert (made.labels, made.floor, made.compares) == ((), {}, False)
+
+
+def test_the_model_takes_the_keys_of_a_variant(tmp_path):
+    model = "{provider: openai-compatible, model: m, base_url_env: URL, temperature: 0, seed: 3}"
+    variant = judge(tmp_path, f"{{rubric: r, model: {model}}}").variant
+
+    assert variant.base_url_env == "URL"
+    assert variant.sampling == {"temperature": 0, "seed": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", 'judge: "rubric" is missing; a judge is {rubric: ..., model:'),
+        (f"{{rubrik: r, {MODEL}}}", 'judge: unknown key "rubrik"; did you mean "rubric"?'),
+        (f"{{rubric: 3, {MODEL}}}", "judge: rubric is text, or a file: {from: rubric.md}"),
+        (f"{{rubric: polite.md, {MODEL}}}", "judge: rubric is a text; for a file write {from: pol"),
+        (f"{{rubric: {{from: no.md}}, {MODEL}}}", "judge: rubric: no.md does not exist"),
+        (f'{{rubric: "{{{{ tune }}}}", {MODEL}}}', 'rubric: no case has "tune"; did you mean "ton'),
+        (f'{{rubric: "{{% if %}}", {MODEL}}}', "judge: rubric: not a template"),
+        ("{rubric: r, model: claude}", "judge: model must be a mapping of keys to values"),
+        ("{rubric: r, model: {}}", "judge: model: provider is missing; one of anthropic"),
+        ("{rubric: r, model: {provider: antropic}}", 'unknown provider "antropic"; did you mean'),
+        ("{rubric: r, model: {provider: anthropic}}", "provider anthropic needs model"),
+        (
+            "{rubric: r, model: {provider: anthropic, model: m, temprature: 0}}",
+            'judge: model: unknown key "temprature"; did you mean "temperature"?',
+        ),
+        (
+            "{rubric: r, model: {provider: anthropic, model: m, prompt: p.md}}",
+            "judge: model: a judge has no prompt: what it is told is the rubric; remove it",
+        ),
+        (
+            "{rubric: r, model: {provider: recorded, replies: r.jsonl}}",
+            "provider recorded cannot read a rubric; name a model",
+        ),
+        (f"{{rubric: r, {MODEL}, samples: 0}}", "judge: samples is 0, but must be greater than or"),
+        (f"{{rubric: r, {MODEL}, grades: {{a: 1}}}}", "judge: grades"),
+        (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 5}}}}", "judge: b is 5, but must be less than"),
+        (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 1}}}}", "grades: all are worth the same"),
+        (f"{{rubric: r, {MODEL}, compare: current}}", 'compare is "current", but must be one of'),
+        (
+            f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
+            "judge: grades: with compare they are first, tie, second; remove them",
+        ),
+        (f"{{rubric: r, {MODEL}, floor: {{kappa: 0.5}}}}", "judge: floor without human"),
+        (f"{{rubric: r, {MODEL}, human: no.jsonl}}", "judge: human: no.jsonl does not exist"),
+        ("polite", "judge needs a rubric and a model, such as {judge: {rubric:"),
+    ],
+)
+def test_a_judge_that_cannot_be_used_says_what_to_write(tmp_path, text, message):
+    assert any(message in told for told in faults(tmp_path, text))
+
+
+def test_all_that_is_wrong_with_a_judge_is_told_at_once(tmp_path):
+    text = (
+        "{rubric: polite.md, model: {provider: anthropic}, grades: {a: 1, b: 1}, human: no.jsonl}"
+    )
+
+    assert len(faults(tmp_path, text)) == 4
+
+
+def test_a_judge_of_a_single_case_is_refused_with_what_to_do_instead(tmp_path):
+    score = f"{{judge: {{rubric: r, {MODEL}}}}}"
+    suite = f"cases: [{{id: a, input: q, score: {score}}}]\nvariants: {{c: {{provider: anthropic, "
+    suite += "model: m}}\ngates: {accuracy: {min: 0.5}}\n"
+    path = tmp_path / "s.ftgate.yaml"
+    path.write_text(suite, "utf-8")
+
+    with pytest.raises(
+        SuiteFaults, match=r"a judge belongs to reply\.score; what differs from case"
+    ):
+        load(path, tmp_path)
+
+
+def test_a_floor_of_its_own_means_nothing_to_a_judge_that_compares(tmp_path):
+    with pytest.raises(SuiteFaults, match="min: a judge that compares knows no rate of its own"):
+        judged_suite(
+            tmp_path,
+            f"{{rubric: r, {MODEL}, compare: baseline}}",
+            gates="{accuracy: {min: 0.5}}",
+        )
+
+
+# Labels ---------------------------------------------------------------------------------------
+
+
+def labelled(folder, row, more=""):
+    (folder / "labels.jsonl").write_text(f"{row}\n", "utf-8")
+    return f"{{rubric: r, {MODEL}, human: labels.jsonl{more}}}"
+
+
+def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
+    row = '{"case": "c1", "input": "shown", "reply": "Yes.", "grade": "good", "note": "mine"}'
+    made = judge(tmp_path, labelled(tmp_path, row))
+    (label,) = made.labels
+
+    assert (label.case.input, label.reply, label.grade) == ("Question 1", "Yes.", "good")
+    assert label.where == "labels.jsonl:1"
+    assert dict(made.floor) == {"kappa": 0.4}
+
+
+@pytest.mark.parametrize(
+    ("row", "more", "message"),
+    [
+        ('{"case": "c9", "reply": "x", "grade": "good"}', "", 'there is no case "c9" in the suite'),
+        ('{"case": "c1", "grade": "good"}', "", '"reply" is missing: the text that was graded'),
+        ('{"case": "c1", "reply": "x", "grade": ""}', "", '"grade" is empty; write good or bad'),
+        ('{"case": "c1", "reply": "x", "grade": "god"}', "", 'did you mean "good"?'),
+        ('{"case": "c1", "reply": "x"}', "", 'in a label: "grade" is missing'),
+        ('{"case": "c1", "reply": "x", "grade": "good", "who": 1}', "", 'unknown key "who"'),
+        (
+            '{"case": "c1", "reply": "x", "grade": "first"}',
+            ", compare: baseline",
+            'a judge that compares needs "first" and "second"',
+        ),
+        ('{"about": "nothing"}', "", "labels.jsonl holds no labels"),
+        ("{", "", "not JSON"),
+    ],
+)
+def test_a_label_that_cannot_be_used_is_a_fault_at_its_line(tmp_path, row, more, message):
+    assert any(message in told for told in faults(tmp_path, labelled(tmp_path, row, more)))
