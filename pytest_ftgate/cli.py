@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.errors import FtgateError, Unavailable
 
@@ -56,9 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
     for verb in (why, power, own, sheet, *_of_ledger(ledger)):
         verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
-    schema = verbs.add_parser("schema", help="print the JSON Schema of suite files, for editors")
-    schema.set_defaults(run=_schema)
+    _of_records(verbs)
     return parser
+
+
+def _of_records(verbs: Any) -> None:
+    schema = verbs.add_parser("schema", help="print the JSON Schema of suite files or run records")
+    schema.add_argument("of", nargs="?", choices=("suite", "run"), default="suite")
+    schema.set_defaults(run=_schema)
+    again = verbs.add_parser("report", help="make reports of a run record; asks and judges nothing")
+    again.add_argument("record", type=Path, help="as --ftgate-json wrote it")
+    again.add_argument("--html", type=Path, metavar="PATH", help="a page with every case")
+    again.add_argument("--markdown", type=Path, metavar="PATH", help="for a comment")
+    again.set_defaults(run=_report)
 
 
 def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -155,7 +166,15 @@ def _labels(args: argparse.Namespace) -> None:
 
 
 def _schema(args: argparse.Namespace) -> None:
-    del args
-    from pytest_ftgate.suite.schema import suite_schema
+    if args.of == "run":
+        from pytest_ftgate.record.run import run_schema as schema
+    else:
+        from pytest_ftgate.suite.schema import suite_schema as schema
 
-    print(suite_schema(), end="")
+    print(schema(), end="")
+
+
+def _report(args: argparse.Namespace) -> None:
+    from pytest_ftgate.verbs.report import report
+
+    print("\n".join(report(args.record, {"html": args.html, "markdown": args.markdown})))

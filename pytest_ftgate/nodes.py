@@ -182,12 +182,12 @@ class GateItem(pytest.Item):
             raise _Stopped(verdict)
 
     def _keep(self, verdict: Verdict) -> None:
-        from pytest_ftgate.record import verdict_to_json
+        from pytest_ftgate.record.verdicts import verdict_to_json
 
         self.user_properties.append(("ftgate", verdict_to_json(verdict)))
 
     def _keep_cells(self) -> None:
-        from pytest_ftgate.record import kept
+        from pytest_ftgate.record.accepted import kept
 
         column = self._session.columns.task(self.judged.suite, self.judged.variant, self._look)
         self.user_properties.append(("ftgate_cells", json.dumps(kept(column, self.path.parent))))
@@ -208,7 +208,7 @@ class GateItem(pytest.Item):
         """After a suite's last gate, measure the variants that have none."""
         ungated = not all(variant.gated for variant in self.judged.suite.variants.values())
         if ungated and self._is_last_of_whole_suite() and not self.config.getoption("setupplan"):
-            from pytest_ftgate.record import verdict_to_json
+            from pytest_ftgate.record.verdicts import verdict_to_json
 
             for verdict in measured(self._session, self.judged.suite, self.config):
                 self.user_properties.append(("ftgate_measured", verdict_to_json(verdict)))

@@ -10,6 +10,7 @@ import pytest
 from pytest_ftgate.settings import Settings, add_options, settings_key
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from pytest_ftgate.nodes import SuiteFile
@@ -112,6 +113,17 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
     return None
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None]:
+    """Follow pytest's short summary with what it leaves out."""
+    yield
+    recorder = config.stash.get(recorder_key, None)
+    if recorder is not None:
+        recorder.last_words(terminalreporter, config)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the engine, write records, and never end green without a gate judged."""
     config = session.config
@@ -130,3 +142,7 @@ def pytest_testnodedown(node: Any) -> None:
     if "ftgate_asking" in told and recorder is not None:
         recorder.note_asking(*(told["ftgate_asking"]))
         recorder.note_told(told["ftgate_told"])
+        if told["ftgate_cases"]:
+            from pytest_ftgate.run.leaving import taken
+
+            recorder.note_suites(taken(told["ftgate_cases"]))

@@ -8,19 +8,27 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import PurePath
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.ask.bill import Bill, summed
-from pytest_ftgate.gate.words import clock
+from pytest_ftgate.report.quote import visible
+from pytest_ftgate.run.leaving import leave, told
 from pytest_ftgate.run.session import session_key
+from pytest_ftgate.run.surroundings import surroundings
 from pytest_ftgate.settings import Settings, judges_nothing
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gate.verdict import Verdict
+    from pytest_ftgate.record.run import Asking, Report, SuiteRun
 
 __all__ = ["Recorder", "finish", "status"]
+
+#: An annotator of its own, which already marks the line of each gate that fails.
+_ANNOTATOR = "pytest_github_actions_annotate_failures"
+#: What is told of an error that left a gate unjudged, in characters.
+_LONGEST = 2_000
 
 
 class Recorder:
@@ -34,21 +42,34 @@ class Recorder:
         self._asking: list[tuple[int, int, float]] = []
         self._told: list[str] = []
         self._bills: list[Bill] = []
+        self._suites: list[SuiteRun] = []
+        self._unjudged: dict[str, str] = {}
+        self._report: Report | None = None
+        self._written: list[str] = []
         #: Calls that were never asked because gates stopped early.
         self.spared = 0
         #: What goes on though the run has ended.
         self.left: tuple[str, ...] = ()
-        self._accepted: list[str] = []
-        self._errors = 0
 
+    # Gathering ----------------------------------------------------------------------------
+
+    def _is_suite(self, node: str) -> bool:
+        return any(PurePath(node.partition("::")[0]).match(one) for one in self._settings.files)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Take note of a suite that cannot be collected."""
+        if report.failed and self._is_suite(report.nodeid):
+            self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the verdict from the phase that reached it."""
         own = dict(report.user_properties)
-        is_gate = any(
-            PurePath(report.nodeid.partition("::")[0]).match(g) for g in self._settings.files
-        )
-        if is_gate and report.failed and "ftgate" not in own:
-            self._errors += 1
+        if "ftgate" in own and report.when == "call" and isinstance(report.longrepr, str):
+            headline = json.loads(str(own["ftgate"]))["headline"]
+            report.longrepr = _Section(report.longrepr, headline)  # type: ignore[assignment]
+        if self._is_suite(report.nodeid) and report.failed and "ftgate" not in own:
+            self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
         if report.when == "teardown":
             told = report.user_properties
             self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
@@ -71,104 +92,155 @@ class Recorder:
         """Add what one process has to say of the ledger."""
         self._told += sentences
 
+    def note_suites(self, suites: Iterable[SuiteRun]) -> None:
+        """Add the cases that one process knows."""
+        self._suites += suites
+
+    def note_interruption(self) -> None:
+        """Let no report of a run that was cut off say that it passed."""
+        if not self._unjudged:
+            self._unjudged["pytest"] = "the run was cut off before every gate was judged"
+
     @property
     def judged(self) -> int:
         """How many gates reached a verdict."""
         return len(self._verdicts)
 
+    # Reporting ----------------------------------------------------------------------------
+
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> None:
         """Print the closing section."""
-        if judges_nothing(config):
+        if judges_nothing(config) or self._report is None:
             return
+        from pytest_ftgate.report.closing import summary, tinted
+
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
-        for line in self.left:
-            told = f"{line}; the same command picks its replies up"
-            terminalreporter.write_line(told, yellow=True)
-        for line in dict.fromkeys(self._told):
-            terminalreporter.write_line(line, yellow=True)
-        if not self._verdicts:
-            failed = self._errors or terminalreporter.stats.get("error")
+        full = self._settings.accept
+        if not self.judged:
+            failed = self._unjudged or terminalreporter.stats.get("error")
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
-            return
-        from pytest_ftgate.record import verdict_from_json
-        from pytest_ftgate.report.billed import bill_lines
-        from pytest_ftgate.report.terminal import summary
-
-        verdicts = [verdict_from_json(text) for text in (*self._verdicts, *self._measured)]
-        lenient = self._settings.inconclusive == "warn"
-        full = config.get_verbosity() > 0 or self._settings.accept
-        lines = summary(verdicts, self._asked(), errors=self._errors, lenient=lenient, full=full)
-        for index, line in enumerate(lines):
-            colour = {"green": line.startswith("PASSED"), "red": line.startswith("BLOCKED")}
-            terminalreporter.write_line(line, **(colour if index == 0 else {}), bold=index == 0)
-        bill = bill_lines(self._bill, full=full, max_usd=self._settings.max_usd)
-        for line in (*bill, *self._accepted):
+        for line in summary(self._report, config.get_verbosity(), full=full):
+            for text, colours in tinted(line):
+                terminalreporter.write(text, **colours)
+            terminalreporter.line("")
+        for line in self._written:
             terminalreporter.write_line(line)
 
-    @property
-    def _bill(self) -> Bill:
-        return summed(self._bills)
+    def last_words(self, reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        """Complete pytest's short summary, and tell GitHub of the lines that gates stand on."""
+        if judges_nothing(config) or self._report is None:
+            return
+        from pytest_ftgate.report.closing import undecided
+        from pytest_ftgate.report.github import commands
 
-    def _asked(self) -> str:
-        from pytest_ftgate.report.billed import bill_phrase
-
-        used = max((one[0] for one in self._asking), default=0)
-        asked = sum(one[1] for one in self._asking)
-        seconds = max((one[2] for one in self._asking), default=0.0)
-        took = f" in {clock(seconds)}" if asked else ""
-        spared = f", {self.spared:,} spared by stopping early" if self.spared else ""
-        money = bill_phrase(self._bill)
-        return f"{used:,} replies, {asked:,} asked{took}{spared}{' · ' * bool(money)}{money}"
+        lines = list(undecided(self._report)) if set(reporter.reportchars) & set("fa") else []
+        if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
+            reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
+        for line in lines:
+            reporter.write_line(line, yellow=True)
+        prefix = self._settings.annotates
+        if prefix is not None and not config.pluginmanager.has_plugin(_ANNOTATOR):
+            reporter.ensure_newline()
+            for line in commands(self._report, prefix):
+                reporter.write_line(line)
 
     def write(self) -> None:
-        """Write the verdicts, and the accepted records where the user asked for them."""
-        if not self._verdicts:
-            return
-        from pytest_ftgate.record import keep_verdicts
+        """Write the verdicts, the accepted records and the reports that the user asked for."""
+        from pytest_ftgate.report.files import write_reports
+
+        if self._verdicts:
+            self._keep_verdicts()
+        made = self._made()
+        made = replace(made, told=(*made.told, *self._accepted(made)))
+        self._written = write_reports(made, self._settings.reports, self._settings.summary)
+        self._report = made
+
+    def _keep_verdicts(self) -> None:
+        from pytest_ftgate.record.verdicts import keep_verdicts
 
         try:
             keep_verdicts(self._settings.ledger.parent, self._verdicts)
         except OSError as error:
             self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
+
+    def _accepted(self, made: Report) -> list[str]:
         if not self._cells:
-            return
-        from pytest_ftgate.record import verdict_from_json
+            return []
+        from pytest_ftgate.record.accepted import accept  # which takes what judges
 
-        by_suite: dict[str, list[Verdict]] = defaultdict(list)
-        for text in (*self._verdicts, *self._measured):
-            verdict = verdict_from_json(text)
-            by_suite[verdict.suite].append(verdict)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        for suite, cells in self._cells.items():
-            self._accept(suite, tuple(by_suite[suite]), cells, now)
+        root = self._settings.root
+        return [accept(root, suite, cells, made) for suite, cells in self._cells.items()]
 
-    def _accept(
-        self, suite: str, verdicts: tuple[Verdict, ...], cells: Mapping[str, Any], now: str
-    ) -> None:
-        from pytest_ftgate.record import Kept, Record, read_record, write_record
+    def _made(self) -> Report:
+        from pytest_ftgate.record.run import Report, Unjudged, verdict_of
+        from pytest_ftgate.record.verdicts import verdict_from_json
 
-        name = suite.removesuffix(".ftgate.yaml") + ".accepted.json"
-        path = self._settings.root / name
-        before = read_record(path, suite)
-        variants = dict(before.variants) if before else {}
-        # What models said stays out of a file that is committed.
-        verdicts = tuple(replace(verdict, flips=()) for verdict in verdicts)
-        variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
-        record = Record(suite=suite, at=now, verdicts=verdicts, variants=variants, bill=self._bill)
-        write_record(path, record)
-        bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
-        told = f" ({bad} of its gates did not pass)" if bad else ""
-        self._accepted.append(
-            f"accepted {', '.join(cells)} in {name}; commit it with the change{told}"
+        lenient = self._settings.inconclusive == "warn"
+        left = [f"{line}; the same command picks its replies up" for line in self.left]
+        report = Report(
+            verdict="blocked",
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            lenient=lenient,
+            verdicts=tuple(map(verdict_from_json, (*self._verdicts, *self._measured))),
+            unjudged=tuple(Unjudged(node=node, why=why) for node, why in self._unjudged.items()),
+            asking=self._asked(),
+            bill=summed(self._bills),
+            max_usd=self._settings.max_usd,
+            told=tuple(dict.fromkeys((*left, *self._told))),
+            facts=surroundings(self._settings),
+            suites=self._with_history(),
+        )
+        return replace(report, verdict=verdict_of(report))
+
+    def _with_history(self) -> tuple[SuiteRun, ...]:
+        if not self._suites:
+            return ()
+        from pytest_ftgate.record.accepted import accepted_path
+        from pytest_ftgate.record.history import history
+        from pytest_ftgate.record.telling import joined
+
+        by_name: dict[str, list[SuiteRun]] = defaultdict(list)
+        for one in self._suites:
+            by_name[one.name].append(one)
+        made = (joined(own) for own in by_name.values())
+        root = self._settings.root
+        return tuple(replace(one, history=history(accepted_path(root, one.name))) for one in made)
+
+    def _asked(self) -> Asking:
+        from pytest_ftgate.record.run import Asking
+
+        return Asking(
+            used=max((one[0] for one in self._asking), default=0),
+            asked=sum(one[1] for one in self._asking),
+            seconds=max((one[2] for one in self._asking), default=0.0),
+            spared=self.spared,
         )
 
 
+class _Section:
+    """The section of a gate as a failure that has one line for those who want no more.
+
+    Of a plain text, JUnit files and, on build servers, the short summary would take several.
+    """
+
+    def __init__(self, text: str, headline: str) -> None:
+        self._text = text
+        self.reprcrash = SimpleNamespace(message=visible(headline).replace("\n", " "))
+
+    def __str__(self) -> str:
+        return self._text
+
+    def toterminal(self, tw: Any) -> None:
+        """Write the section."""
+        tw.line(self._text)
+
+
 def _replies(cells: Mapping[str, Any]) -> int:
-    from pytest_ftgate.record import Kept
+    from pytest_ftgate.record.accepted import Kept
 
     return sum(Kept(*cell).repeats for cell in cells.values())
 
@@ -184,24 +256,27 @@ def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bo
 def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     """Stop the engine; tell the reporting process what was asked; write the records."""
     own = session.config.stash[session_key]
-    if recorder is not None and not judges_nothing(session.config):
+    looks = judges_nothing(session.config)
+    if recorder is not None and not looks:
         judged = (getattr(item, "judged", None) for item in session.items)
         recorder.spared = own.spared(one for one in judged if one is not None)
     own.close()
     progress = own.progress
     came = progress.planned - progress.failed
-    told = (came, progress.asked, progress.seconds, asdict(own.bill()))
+    asked = (came, progress.asked, progress.seconds, asdict(own.bill()))
     if recorder is None:
-        session.config.workeroutput["ftgate_asking"] = list(told)  # type: ignore[attr-defined]
-        session.config.workeroutput["ftgate_told"] = own.told  # type: ignore[attr-defined]
+        output = session.config.workeroutput  # type: ignore[attr-defined]
+        output |= {"ftgate_asking": list(asked), "ftgate_told": own.told}
+        output["ftgate_cases"] = None if looks else leave(own)
+        return
+    if looks:
         return
     recorder.left = own.left
-    recorder.note_asking(*told)
+    recorder.note_asking(*asked)
     recorder.note_told(own.told)
+    recorder.note_suites(told(own))
+    if session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+        recorder.note_interruption()
     recorder.write()
-    if (
-        not recorder.judged
-        and not judges_nothing(session.config)
-        and session.exitstatus == pytest.ExitCode.OK
-    ):
+    if not recorder.judged and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

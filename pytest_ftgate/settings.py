@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-__all__ = ["Settings", "add_options", "judges_nothing", "settings_key"]
+__all__ = ["FACES", "Settings", "add_options", "judges_nothing", "settings_key"]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
+#: The faces of a report that are files.
+FACES = ("html", "json", "markdown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,11 @@ class Settings:
         engine: ``local`` asks from this machine, ``ray`` from the nodes of a Ray cluster.
         max_usd: nothing more is asked once so much is spent; None for no limit.
         max_minutes: nothing more is asked after so many minutes; None for no limit.
+        reports: where reports are written, by their face: ``html``, ``json``, ``markdown``.
+        summary: the file that GitHub shows on the page of a run; None elsewhere.
+        run_url: that page, or "".
+        annotates: where the root directory lies in the repository, as GitHub shows annotations of
+            its files; None elsewhere.
     """
 
     enabled: bool
@@ -49,6 +59,15 @@ class Settings:
     engine: str = "local"
     max_usd: float | None = None
     max_minutes: float | None = None
+    reports: Mapping[str, Path] = field(default_factory=dict)
+    summary: Path | None = None
+    run_url: str = ""
+    annotates: str | None = None
+
+    @property
+    def tells_cases(self) -> bool:
+        """Whether a report is wanted that shows each case."""
+        return bool({"html", "json"} & self.reports.keys())
 
     @classmethod
     def of(cls, config: pytest.Config) -> Settings:
@@ -74,6 +93,8 @@ class Settings:
             engine=_one_of("engine", chosen("engine"), _ENGINES),
             max_usd=_amount("max_usd", chosen("max_usd")),
             max_minutes=_amount("max_minutes", chosen("max_minutes")),
+            reports=_reports(config),
+            **_of_github(os.environ, config.rootpath),
         )
 
 
@@ -86,8 +107,41 @@ def judges_nothing(config: pytest.Config) -> bool:
     return bool(looks) or config.stash[settings_key].plan
 
 
+def _reports(config: pytest.Config) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for face in FACES:
+        # As pytest has it for --junitxml: an option is relative to where it was started.
+        if given := config.getoption(f"ftgate_{face}"):
+            found[face] = config.invocation_params.dir / str(given)
+        elif told := config.getini(f"ftgate_{face}"):
+            found[face] = config.rootpath / str(told)
+    for face, path in found.items():
+        if path.is_dir():
+            raise pytest.UsageError(f"--ftgate-{face}: {path} is a folder; name a file")
+    wanted = bool(config.getoption("ftgate_enabled"))
+    if wanted and "html" in found and find_spec("matplotlib") is None:
+        remedy = 'pip install "pytest-ftgate[html]"'
+        raise pytest.UsageError(f"--ftgate-html draws with matplotlib, which is not here: {remedy}")
+    return found
+
+
+def _of_github(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
+    """Return what a run on GitHub tells of itself; nothing elsewhere."""
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return {}
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, run = (environ.get(name, "") for name in names)
+    summary, top = environ.get("GITHUB_STEP_SUMMARY"), Path(environ.get("GITHUB_WORKSPACE", "."))
+    inside = root.is_relative_to(top)
+    return {
+        "annotates": root.relative_to(top).as_posix() if inside else "",
+        "summary": Path(summary) if summary else None,
+        "run_url": f"{server}/{repository}/actions/runs/{run}" if run else "",
+    }
+
+
 def _need_enabled(config: pytest.Config) -> None:
-    for name in ("accept", "plan", "variant"):
+    for name in ("accept", "plan", "variant", *FACES):
         if config.getoption(f"ftgate_{name}") and not config.getoption("ftgate_enabled"):
             raise pytest.UsageError(f"--ftgate-{name} does nothing without --ftgate; add it")
 
@@ -143,6 +197,7 @@ def add_options(parser: pytest.Parser) -> None:
     _add_choices(add)
     _add_bounds(add)
     _add_scale(add)
+    _add_reports(add)
     _add_keys(parser)
 
 
@@ -175,6 +230,16 @@ def _add_scale(add: Callable[..., None]) -> None:
     )  # fmt: skip
 
 
+def _add_reports(add: Callable[..., None]) -> None:
+    told = {
+        "html": "Write a page with pictures and every case, which opens without a network.",
+        "json": "Write the run record, from which pytest-ftgate report makes the other reports.",
+        "markdown": "Write the verdicts for a comment on a pull request.",
+    }
+    for face in FACES:
+        add(f"--ftgate-{face}", dest=f"ftgate_{face}", metavar="PATH", help=told[face])
+
+
 def _add_bounds(add: Callable[..., None]) -> None:
     add(
         "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
@@ -201,4 +266,6 @@ def _add_keys(parser: pytest.Parser) -> None:
     ini("ftgate_max_minutes", "As --ftgate-max-minutes.", default="")
     ini("ftgate_ledger", "As --ftgate-ledger.", default=".ftgate/ledger.sqlite")
     ini("ftgate_batch", "As --ftgate-batch.", type="bool", default=False)
+    for face in FACES:
+        ini(f"ftgate_{face}", f"As --ftgate-{face}, from the root directory on.", default="")
     ini("ftgate_engine", "As --ftgate-engine.", default="local")

@@ -6,6 +6,13 @@ import pytest
 from messages_api import serving
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch):
+    """Judge as on a desk: on a build server reports would go to its own page as well."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def api():
     with serving() as running:

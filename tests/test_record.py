@@ -8,15 +8,8 @@ from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.plan.call import Step, ToolCall
-from pytest_ftgate.record import (
-    Record,
-    accepted_of,
-    kept,
-    read_record,
-    verdict_from_json,
-    verdict_to_json,
-    write_record,
-)
+from pytest_ftgate.record.accepted import Record, accepted_of, kept, read_record, write_record
+from pytest_ftgate.record.verdicts import verdict_from_json, verdict_to_json
 from pytest_ftgate.score.sheet import Column, Row, rests_on
 from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.rules import Rule

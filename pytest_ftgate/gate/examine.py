@@ -150,7 +150,8 @@ def _ranks(values: Sequence[float]) -> list[float]:
 def _faults(found: Examined, judge: Judge, rated: _Rated, read: _Rated) -> Iterator[str]:
     """Yield why the judge may not gate, what matters most first."""
     if found.unread > _MOST_UNREAD * found.labels:
-        why = next(ruling.unread[0] for _, ruling in rated if ruling.worth is None)
+        # Without what it said instead, which a note quotes.
+        why = next(ruling.unread[0] for _, ruling in rated if ruling.worth is None).split(": '")[0]
         yield f"it gave no grade in {found.unread} of {found.labels} cases, the first: {why}"
     kinds = [judge.grades[label.grade] >= _GOOD for label, _ in rated]
     fewest = min(sum(kinds), len(kinds) - sum(kinds))

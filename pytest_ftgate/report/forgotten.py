@@ -9,12 +9,13 @@ from pytest_ftgate.gate.verdict import Check, Verdict
 from pytest_ftgate.gate.words import counted, interval, percent, points
 from pytest_ftgate.report.tables import grid
 
-__all__ = ["forgotten"]
+__all__ = ["SKILL_HEADERS", "forgotten", "skill_rows"]
 
 _WORDS = {"blind": "nothing to lose"}
 #: Of fewer cases nothing is told.
 _FEWEST = 10
-_HEADERS = ["before", "after", "change", "n", "lost", "won", "verdict"]
+#: Of the rows of skills; *keeps* is what is left of what the base can do.
+SKILL_HEADERS = ("skill", "before", "after", "change", "n", "lost", "won", "keeps", "verdict")
 
 
 def forgotten(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
@@ -34,20 +35,27 @@ def forgotten(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
         yield from _kinds([one for one in verdict.kinds if one.under == check.under])
 
 
-def _table(parts: Sequence[Slice], verbosity: int) -> Iterator[str]:
-    """Yield a row for each skill; with -v how much of it is left."""
-    headers = ["skill", *_HEADERS[:-1], *(["keeps"] if verbosity else []), _HEADERS[-1]]
-    rows = [
-        [*_row(one), *([_kept(one.retention)] if verbosity else []), _word(one)] for one in parts
+def skill_rows(parts: Sequence[Slice]) -> list[list[str]]:
+    """Return a row for each skill, under the headers of *SKILL_HEADERS*."""
+    return [
+        [
+            *(one.name, percent(one.before), percent(one.after)),
+            f"{points(one.change)} {interval(one.low, one.high)}",
+            *map(str, (one.n, one.lost, one.gained)),
+            *(_kept(one.retention), _word(one)),
+        ]
+        for one in parts
     ]
-    right = (1, 2, 4, 5, 6)
-    yield from (f"  {line}".rstrip() for line in grid(rows, headers, right=right).split("\n"))
 
 
-def _row(one: Slice) -> list[str]:
-    change = f"{points(one.change)} {interval(one.low, one.high)}"
-    seen = [percent(one.before), percent(one.after), change]
-    return [one.name, *seen, *map(str, (one.n, one.lost, one.gained))]
+def _table(parts: Sequence[Slice], verbosity: int) -> Iterator[str]:
+    """Yield a row for each skill; with -v also how much of each is left."""
+    kept = SKILL_HEADERS.index("keeps")
+    rows = [[*row[:kept], *row[kept + 1 :]] for row in [list(SKILL_HEADERS), *skill_rows(parts)]]
+    laid = grid(rows[1:], rows[0], right=(1, 2, 4, 5, 6))
+    yield from (f"  {line}".rstrip() for line in laid.split("\n"))
+    if verbosity > 0:
+        yield from _listed("keeps", [f"{p.name} {_kept(p.retention)}" for p in parts])
 
 
 def _word(one: Slice) -> str:
@@ -72,17 +80,22 @@ def _whole(check: Check) -> Iterator[str]:
 
 
 def _across(kind: str, parts: Sequence[Slice]) -> Iterator[str]:
-    """Yield the parts that cut across the skills, as many on a line as it holds."""
+    """Yield the parts that cut across the skills."""
     some = (p for p in parts if p.n >= _FEWEST)
     told = [f"{p.name} {percent(p.before)} → {percent(p.after)}" for p in some]
-    line = f"  by {kind}:"
+    yield from _listed(f"by {kind}", told)
+
+
+def _listed(head: str, told: Sequence[str]) -> Iterator[str]:
+    """Yield *told*, as many of them on a line as it holds."""
+    line = f"  {head}:"
     for one in told:
         if len(line) + len(one) > 78:  # noqa: PLR2004 - the width of a report
-            yield line.rstrip(",")
+            yield line
             line = "   "
-        line += f" {one},"
+        line += f" {one}{'' if one is told[-1] else ','}"
     if told:
-        yield line.rstrip(",")
+        yield line
 
 
 def _kinds(kinds: Sequence[LossKind]) -> Iterator[str]:

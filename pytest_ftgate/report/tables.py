@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tabulate import tabulate
 
@@ -30,16 +30,23 @@ def word(verdict: Verdict) -> str:
 def grid(rows: Sequence[Sequence[str]], headers: Sequence[str], right: Iterable[int] = ()) -> str:
     """Lay out *rows* in plain columns; those in *right* are set flush right."""
     align = ["right" if i in set(right) else "left" for i in range(len(headers))]
-    return tabulate(rows, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True)
+    # As headers they would be set two columns wider than they are.
+    laid = [headers, *rows]
+    return tabulate(laid, tablefmt="plain", colalign=align, disable_numparse=True)
 
 
-def verdict_rows(verdicts: Iterable[Verdict]) -> list[list[str]]:
-    """Return a row for each verdict, those that block first."""
+def verdict_rows(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[list[str]]:
+    """Return a row for each verdict, those that block first.
+
+    Args:
+        verdicts: of gates.
+        brief: tell limits in signs instead of words.
+    """
     ranked = sorted(verdicts, key=lambda v: (not v.gated, _ORDER.index(v.outcome)))
-    return [_verdict_row(verdict) for verdict in ranked]
+    return [_verdict_row(verdict, _brief if brief else _limit) for verdict in ranked]
 
 
-def _verdict_row(verdict: Verdict) -> list[str]:
+def _verdict_row(verdict: Verdict, limit: Callable[[Check], str]) -> list[str]:
     head, decided = [verdict.variant, verdict.gate], verdict.check
     if decided is None:
         aside = "not measured" if verdict.headline.startswith("not measured") else ""
@@ -51,7 +58,7 @@ def _verdict_row(verdict: Verdict) -> list[str]:
     before = "" if told.before is None else amount(told.before, told.unit)
     return [
         *(*head, before, amount(told.after, told.unit), _change(told)),
-        *(str(told.n), word(verdict), _limit(decided)),
+        *(str(told.n), word(verdict), limit(decided)),
     ]
 
 
@@ -76,6 +83,12 @@ def _limit(check: Check) -> str:
     if check.before is None:
         return f"floor {percent(check.limit)}"
     return f"allowed {points(-check.limit)}"
+
+
+def _brief(check: Check) -> str:
+    words = _limit(check)
+    sign = "≥" if check.unit == "share" else "≤"
+    return words if check.against == "must_pass" else f"{sign} {words.partition(' ')[2]}"
 
 
 def around(low: float | None, high: float | None) -> str:

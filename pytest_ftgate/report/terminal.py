@@ -1,4 +1,4 @@
-"""What the reader of a build sees: what got worse, by how much, how sure we are, what to do."""
+"""What the reader of one gate sees: what got worse, by how much, how sure we are, what to do."""
 
 from __future__ import annotations
 
@@ -11,20 +11,30 @@ from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.spent import headline as spent
 from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict
 from pytest_ftgate.gate.words import percent, points
-from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.calls import calls
+from pytest_ftgate.report.diff import word_diff
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.forgotten import forgotten
 from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.passages import passage_lines
 from pytest_ftgate.report.quote import quoted, visible
-from pytest_ftgate.report.tables import grid, label_rows, slice_rows, verdict_rows
+from pytest_ftgate.report.tables import grid, label_rows, slice_rows
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["facts_of", "section", "summary"]
+__all__ = [
+    "WIDTH",
+    "certainty",
+    "facts_of",
+    "indented",
+    "other_checks",
+    "section",
+    "stepped",
+    "wrapped",
+]
 
-_WIDTH = 80
+#: Columns of a line.
+WIDTH = 80
 #: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
 _FLIPS = {0: 3, 1: 10}
 #: The same for labels.
@@ -32,26 +42,40 @@ _LABELS = {0: 5, 1: 10}
 
 
 def section(verdict: Verdict, verbosity: int = 0) -> str:
-    """Return the section of one verdict that blocks."""
-    lines = [*_wrapped(visible(verdict.headline), 0), *_certainty(verdict)]
-    if verdict.gate == "forgetting":
-        lines += forgotten(verdict, verbosity)
-    else:
-        lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
-    lines += ["", *_other_checks(verdict)] if len(verdict.checks) > 1 else []
-    lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
-    lines += [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}")]
-    lines += _flips(verdict, verbosity)
+    """Return the section of one verdict that blocks.
+
+    Args:
+        verdict: of a gate.
+        verbosity: below 0 what fell and what to do; 0 a few cases too; 1 more of them, and how it
+            was judged; 2 all that the verdict carries.
+    """
+    lines = [*wrapped(visible(verdict.headline), 0), *certainty(verdict)]
+    if verbosity >= 0:
+        lines += _within(verdict, verbosity)
     lines += ["", *_next(verdict.next)] if verdict.next else []
-    lines += ["", *_why(verdict)]
+    lines += ["", *_why(verdict, verbosity)]
     return "\n".join(lines)
 
 
-def _why(verdict: Verdict) -> Iterator[str]:
-    """Say how it was judged: last, for whoever asks."""
+def _within(verdict: Verdict, verbosity: int) -> list[str]:
+    if verdict.gate == "forgetting":
+        lines = list(forgotten(verdict, verbosity))
+    else:
+        lines = [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
+    lines += ["", *other_checks(verdict)] if len(verdict.checks) > 1 else []
+    lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
+    lines += [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}")]
+    return [*lines, *_flips(verdict, verbosity)]
+
+
+def _why(verdict: Verdict, verbosity: int) -> Iterator[str]:
+    """Say how it was judged: last, and only to whoever asks; others are told where."""
+    if verbosity <= 0:
+        yield f'  why:  pytest-ftgate explain "{verdict.suite}::{verdict.gate}[{verdict.variant}]"'
+        return
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
-        yield from textwrap.wrap(sentence, _WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+        yield from textwrap.wrap(sentence, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
 
 
 def facts_of(verdict: Verdict) -> list[str]:
@@ -65,7 +89,7 @@ def _slices(slices: Sequence[Slice]) -> list[str]:
         return []
     head = slices[0].kind if len({one.kind for one in slices}) == 1 else "slice"
     headers = [head, "before", "after", "change", "n", "verdict"]
-    return ["", *_indented(grid(slice_rows(slices), headers, right=(1, 2, 4)))]
+    return ["", *indented(grid(slice_rows(slices), headers, right=(1, 2, 4)))]
 
 
 def _labels(labels: Sequence[LabelRate], verbosity: int) -> list[str]:
@@ -74,28 +98,28 @@ def _labels(labels: Sequence[LabelRate], verbosity: int) -> list[str]:
     shown = labels[: _LABELS.get(max(0, verbosity), len(labels))]
     headers = ["label", "F1 before", "now", "precision", "recall", "n", "taken for"]
     more = [f"  ({len(labels) - len(shown)} more labels: -v, -vv)"] * (len(shown) < len(labels))
-    table = _indented(grid(label_rows(shown, 1 + 2 * verbosity), headers, right=(1, 2, 3, 4, 5)))
+    table = indented(grid(label_rows(shown, 1 + 2 * verbosity), headers, right=(1, 2, 3, 4, 5)))
     return ["", *table, *more]
 
 
-def _certainty(verdict: Verdict) -> list[str]:
+def certainty(verdict: Verdict) -> list[str]:
     """Say how sure the verdict is, in words that need no course."""
     check = verdict.check
     if check is None or check.outcome is Outcome.PASSED or check.against == "must_pass":
         return []
     if check.unit != "share":
-        return _wrapped(
+        return wrapped(
             f"{check.n} {'cases' if check.unit == 'usd' else 'times'}; {likely(check)}.", 0
         )
     if check.p_fail is None and check.before is not None:
-        return _wrapped(
+        return wrapped(
             f"{check.n} cases; with 95 % confidence the true change is "
             f"{points(check.low or 0)} to {points(check.high or 0)} points.",
             0,
         )
     if check.before is None:
         told = f"{check.n} cases; with 95 % confidence the true share is {_span(check)}."
-        return _wrapped(told, 0)
+        return wrapped(told, 0)
     told = f"{check.n} cases: {verdict.lost} lost, {verdict.gained} gained. "
     if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
         told += f"Without a real drop this would be seen {odds(check.p_fail or 0)}."
@@ -103,18 +127,19 @@ def _certainty(verdict: Verdict) -> list[str]:
         told += (
             f"A drop as large as the margin would look like this or better {odds(check.p_pass)}."
         )
-    return _wrapped(told, 0)
+    return wrapped(told, 0)
 
 
 def _span(check: Check) -> str:
     return f"{(check.low or 0) * 100:.0f} to {(check.high or 0) * 100:.0f} %"
 
 
-def _other_checks(verdict: Verdict) -> Iterator[str]:
+def other_checks(verdict: Verdict) -> Iterator[str]:
+    """Yield a sentence on each check that did not decide."""
     for index, check in enumerate(verdict.checks):
         if index != verdict.deciding:
             note = f" ({check.note})" if check.note else ""
-            yield from _wrapped(f"{_against(check)}: {check.outcome}{note}")
+            yield from wrapped(f"{_against(check)}: {check.outcome}{note}")
 
 
 def _against(check: Check) -> str:
@@ -167,7 +192,7 @@ def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
 
 def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
     asked = visible(flip.shown).replace("\n", " ")
-    room = _WIDTH - 6 - len(flip.case) - 2
+    room = WIDTH - 6 - len(flip.case) - 2
     yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
     if flip.expected:
         yield from quoted("expected", flip.expected, indent=6, lines=2)
@@ -180,26 +205,33 @@ def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
         yield from quoted("fault", flip.why, indent=6, lines=2)
     if flip.wrong:
         yield from quoted("wrong", flip.wrong, indent=6, lines=4)
+    differs = word_diff(flip.expected, flip.now)
+    if differs:
+        yield from quoted("differs", differs, indent=6, lines=3 if verbosity < 1 else 8)
     yield from passage_lines(flip, verbosity)
+
+
+def stepped(step: str) -> tuple[str, str]:
+    """Return what to do in words, and the command that does it, which must be copied whole."""
+    text, _, command = step.partition(": pytest ")
+    return (f"{text}:", f"pytest {command}") if command else (text, "")
 
 
 def _next(steps: Sequence[str]) -> Iterator[str]:
     for index, step in enumerate(steps):
         head = "  next: " if index == 0 else "        "
-        # A command must be copied whole, so it stands alone and is not wrapped.
-        text, _, command = step.partition(": pytest ")
-        yield from textwrap.wrap(
-            text + (":" if command else ""), _WIDTH, initial_indent=head, subsequent_indent=" " * 8
-        )
+        text, command = stepped(step)
+        yield from textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
         if command:
-            yield f"        pytest {command}"
+            yield f"        {command}"
 
 
-def _wrapped(text: str, indent: int = 2) -> list[str]:
+def wrapped(text: str, indent: int = 2) -> list[str]:
+    """Return *text* in lines of at most 80 columns, none of which a build server obeys."""
     blank = " " * indent
     lines = textwrap.wrap(
         text,
-        _WIDTH,
+        WIDTH,
         initial_indent=blank,
         subsequent_indent=f"{blank}  ",
         break_on_hyphens=False,
@@ -210,90 +242,6 @@ def _wrapped(text: str, indent: int = 2) -> list[str]:
     ]
 
 
-def _indented(block: str) -> list[str]:
+def indented(block: str) -> list[str]:
+    """Return the lines of *block*, two columns in."""
     return [f"  {line}".rstrip() for line in block.split("\n")]
-
-
-def summary(
-    verdicts: Sequence[Verdict],
-    asked: str,
-    *,
-    errors: int = 0,
-    lenient: bool = False,
-    full: bool = False,
-) -> list[str]:
-    """Return the lines of the closing section, the verdict first.
-
-    Args:
-        verdicts: all that were reached, judged and merely measured.
-        asked: one phrase on how many replies were used and asked.
-        errors: gates that reached no verdict.
-        lenient: inconclusive gates do not block.
-        full: print the table though everything passed.
-    """
-    judged = [verdict for verdict in verdicts if verdict.gated]
-    lines = [f"{_first(judged, errors, lenient=lenient)} · {asked}"]
-    bad = [v for v in judged if v.outcome is not Outcome.PASSED]
-    good = [v for v in judged if v.outcome is Outcome.PASSED]
-    if full or bad or errors or len(judged) < len(verdicts):
-        lines += _tables(verdicts)
-    lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
-    return [*lines, *_aside(good)]
-
-
-def _tables(verdicts: Sequence[Verdict]) -> list[str]:
-    lines: list[str] = []
-    by_suite: dict[str, list[Verdict]] = defaultdict(list)
-    for verdict in verdicts:
-        by_suite[verdict.suite].append(verdict)
-    for suite, own in by_suite.items():
-        lines += ["", *([f"  {suite}"] if len(by_suite) > 1 else []), *_table(own)]
-    return lines
-
-
-def _table(verdicts: Sequence[Verdict]) -> list[str]:
-    headers = ["variant", "gate", "before", "after", "change", "n", "verdict", ""]
-    gated = verdict_rows([v for v in verdicts if v.gated])
-    lines = _indented(grid(gated, headers, right=(2, 3, 5))) if gated else []
-    return [*lines, *(f"  {line}".rstrip() for line in (*beside(verdicts), *modest(verdicts)))]
-
-
-def _aside(verdicts: Sequence[Verdict]) -> list[str]:
-    """Say what a reader should know about gates that passed; what many share is said once."""
-    shared: dict[str, list[str]] = defaultdict(list)
-    for verdict in verdicts:
-        for told in (*verdict.notes, *verdict.next):
-            shared[visible(told)].append(f"{verdict.gate}[{verdict.variant}]")
-    return [
-        line for told, gates in shared.items() for line in _wrapped(f"{', '.join(gates)}: {told}")
-    ]
-
-
-def _first(judged: Sequence[Verdict], errors: int, *, lenient: bool) -> str:
-    total = len(judged) + errors
-    failed, unsure, invalid = (
-        sum(verdict.outcome is outcome for verdict in judged)
-        for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.INVALID)
-    )
-    blocked = errors or failed or invalid or (unsure and not lenient)
-    gates = f"{total} gate{'s' * (total != 1)}"
-    if not (failed or invalid or unsure or errors):
-        return f"PASSED  {gates}"
-    told = [
-        f"{count} {name}"
-        for count, name in (
-            (failed, "failed"),
-            (invalid, "invalid"),
-            (errors, "could not be judged"),
-            (unsure, "inconclusive"),
-        )
-        if count
-    ]
-    return f"{'BLOCKED' if blocked else 'PASSED'}  {', '.join(told)} of {gates}"
-
-
-def _open(verdict: Verdict) -> list[str]:
-    head = f"{verdict.gate}[{verdict.variant}] cannot tell: {visible(verdict.headline)}"
-    notes = [line for note in verdict.notes for line in _wrapped(f"note: {visible(note)}", 4)]
-    steps = [line for step in verdict.next for line in _wrapped(step, 4)]
-    return ["", *_wrapped(head), *notes, *steps]

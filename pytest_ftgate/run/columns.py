@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pytest_ftgate.ask.answers import Answer
 from pytest_ftgate.gate.looks import Look
@@ -17,6 +18,8 @@ from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite, Variant
 
 __all__ = ["Columns"]
+
+_Asks = Literal["task", "skills"]
 
 
 class Columns:
@@ -35,9 +38,27 @@ class Columns:
         hearings: Hearings,
     ) -> None:
         self._asks, self._waited, self._hearings = asks, waited, hearings
-        self._columns: dict[tuple[str, str, object], Column] = {}
+        self._columns: dict[tuple[str, str, tuple[object, bool]], Column] = {}
+        self._suites: dict[str, Suite] = {}
         #: Each variant that was scored, with what it was asked.
         self.asked: list[tuple[str, Sequence[Ask]]] = []
+
+    def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Asks, Column]]]]:
+        """Yield each suite with what was scored of it, without what was asked to compare times.
+
+        What no judge graded comes before what judges did.
+        """
+        for name, suite in self._suites.items():
+            own = [(key[2], column) for key, column in self._columns.items() if key[0] == name]
+            own.sort(key=lambda one: one[0][1])
+            yield (
+                suite,
+                [
+                    ("skills" if what == "skills" else "task", column)
+                    for (what, _), column in own
+                    if what == "skills" or isinstance(what, tuple)
+                ],
+            )
 
     def task(self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in.
@@ -99,6 +120,7 @@ class Columns:
         graded = graded and bool(suite.judges)
         key = (suite.name, variant.name, (what, graded))
         if key not in self._columns:
+            self._suites.setdefault(suite.name, suite)
             found = self._waited(asks)
             # Skills are marked by scores of their own, which no judge is among.
             ruled = self._hearings.ruled(suite, asks, found) if graded else {}

@@ -124,7 +124,7 @@ def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
     from pytest_ftgate.gate.cost import judge_cost
     from pytest_ftgate.gate.forgetting import judge_forgetting
     from pytest_ftgate.gate.rates import judge_rate
-    from pytest_ftgate.record import accepted_of
+    from pytest_ftgate.record.accepted import accepted_of
 
     suite, gate = judged.suite, judged.gate
     if isinstance(gate, LatencyGate):

@@ -11,7 +11,7 @@ from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite
 
 if TYPE_CHECKING:
-    from pytest_ftgate.record import Record
+    from pytest_ftgate.record.accepted import Record
 
 __all__ = ["accepted_record", "import_judges"]
 
@@ -32,7 +32,8 @@ def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:
     needed = (name for name, wanted in heavy.items() if wanted)
     return (
         "pytest_ftgate.run.proofs",
-        "pytest_ftgate.record",
+        "pytest_ftgate.record.accepted",
+        "pytest_ftgate.record.verdicts",
         *needed,
         "pytest_ftgate.report.terminal",
     )
@@ -47,6 +48,6 @@ def accepted_record(suite: Suite) -> Record | None:
     # Most suites have none, and reading one needs what judges.
     if not suite.accepted_path.exists():
         return None
-    from pytest_ftgate.record import read_record
+    from pytest_ftgate.record.accepted import read_record
 
     return read_record(suite.accepted_path, suite.name)

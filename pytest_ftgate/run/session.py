@@ -36,7 +36,7 @@ from pytest_ftgate.suite.model import Suite, Variant
 if TYPE_CHECKING:
     from pytest_ftgate.gate.identity import Identity
     from pytest_ftgate.gate.latency import Times
-    from pytest_ftgate.record import Record
+    from pytest_ftgate.record.accepted import Record
 
 __all__ = ["Session", "session_key", "whole"]
 

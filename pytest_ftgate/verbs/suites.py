@@ -19,7 +19,7 @@ from pytest_ftgate.gate.selftest import SelfTest, skills_selftest
 from pytest_ftgate.gate.selftest import selftest as drawn
 from pytest_ftgate.gate.skills import worths
 from pytest_ftgate.plan.asks import base_of, varies
-from pytest_ftgate.record import last_verdicts, node_id
+from pytest_ftgate.record.verdicts import last_verdicts, node_id
 from pytest_ftgate.report.planned import power_lines
 from pytest_ftgate.report.selftested import selftest_lines
 from pytest_ftgate.report.terminal import facts_of, section

@@ -14,7 +14,7 @@ from pytest_ftgate.gate.faults import fault_shares, rule_shares
 from pytest_ftgate.gate.measured import measure
 from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.verdict import Outcome
-from pytest_ftgate.record import verdict_from_json, verdict_to_json
+from pytest_ftgate.record.verdicts import verdict_from_json, verdict_to_json
 from pytest_ftgate.score.reader import Broken
 from pytest_ftgate.score.sheet import Column, Row, Score
 from pytest_ftgate.suite.margins import RateGate

@@ -15,7 +15,7 @@ from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.risks import Levels
 from pytest_ftgate.gate.side import Cell, side_of
 from pytest_ftgate.gate.verdict import Outcome
-from pytest_ftgate.record import verdict_from_json, verdict_to_json
+from pytest_ftgate.record.verdicts import verdict_from_json, verdict_to_json
 from pytest_ftgate.suite.margins import RateGate
 
 LEVELS = Levels()

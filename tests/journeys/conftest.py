@@ -16,9 +16,16 @@ for name in (
     *(
         f"pytest_ftgate.{module}"
         for module in (
-            *("nodes", "record", "ask.providers.python_function", "gate.claims", "gate.cost"),
+            *(
+                "nodes",
+                "record.accepted",
+                "record.verdicts",
+                "ask.providers.python_function",
+                "gate.claims",
+                "gate.cost",
+            ),
             *("gate.forgetting", "gate.identity", "gate.latency", "gate.rates", "run.proofs"),
-            *("report.planned", "report.terminal"),
+            *("report.closing", "report.files", "report.planned", "report.terminal"),
         )
     ),
 ):

@@ -23,6 +23,27 @@ def test_a_verdict_is_a_property_in_json(desk, wrong, outcome):
     assert desk.verdicts()["accuracy[draft]"]["outcome"] == outcome
 
 
+@pytest.mark.parametrize("workers", [[], ["-n2"]], ids=["alone", "with workers"])
+def test_the_message_of_a_failure_is_one_line(desk, workers):
+    desk.suite(current=2, draft=30)
+
+    desk.run(*workers)
+
+    told = "accuracy 98 % → 70 % against current, −28 points, allowed −5"
+    assert problem(desk, "failure").get("message") == told
+
+
+def test_on_a_build_server_the_short_summary_keeps_a_line_for_each_gate(desk, monkeypatch):
+    monkeypatch.setenv("CI", "true")
+    desk.suite(current=2, draft=30)
+
+    lines = desk.run().outlines
+
+    at = next(n for n, one in enumerate(lines) if "short test summary" in one)
+    assert lines[at + 1].endswith(" - accuracy 98 % → 70 % against current, −28 points, allowed −5")
+    assert lines[at + 2].startswith("=")
+
+
 def test_the_text_of_a_failure_is_the_whole_section(desk):
     desk.suite(current=2, draft=30)
 

@@ -106,7 +106,7 @@ def test_a_ledger_in_a_folder_that_cannot_be_made_is_no_obstacle(clone):
 
     result = clone.run(RECORDED, "--rootdir=.", "--ftgate-ledger=blocked/ledger.sqlite", ".")
 
-    result.stdout.fnmatch_lines(["the verdicts could not be kept *", "* 0 asked*"])
+    result.stdout.fnmatch_lines(["* 0 asked*", "the verdicts could not be kept *"])
 
 
 def test_an_automatic_run_asks_what_neither_ledger_nor_file_has(clone, server, monkeypatch):

@@ -1,14 +1,13 @@
-"""One JSON document: what a run found, and what a team accepted of it."""
+"""One JSON document beside each suite: what a team accepted of it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +16,7 @@ from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.gate.rates import Accepted
 from pytest_ftgate.gate.side import Cell, side_of
 from pytest_ftgate.gate.verdict import Verdict
+from pytest_ftgate.record.run import Report
 from pytest_ftgate.score.sheet import Column, rests_on
 from pytest_ftgate.suite.model import Case, Suite, digest
 from pytest_ftgate.suite.reference import source_files
@@ -26,19 +26,16 @@ __all__ = [
     "FORMAT",
     "Kept",
     "Record",
+    "accept",
     "accepted_of",
-    "keep_verdicts",
+    "accepted_path",
     "kept",
-    "last_verdicts",
-    "node_id",
     "read_record",
-    "verdict_from_json",
-    "verdict_to_json",
+    "record_from_json",
     "write_record",
 ]
 
 FORMAT = 1
-_VERDICTS = "verdicts.jsonl"
 
 
 class Kept(NamedTuple):
@@ -77,46 +74,6 @@ class Record:
 @cache
 def _records() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
-
-
-@cache
-def _verdicts() -> TypeAdapter[Verdict]:
-    return TypeAdapter(Verdict)
-
-
-def verdict_to_json(verdict: Verdict) -> str:
-    """Return *verdict* as one line of JSON, the form in which it travels between processes."""
-    return _verdicts().dump_json(verdict).decode()
-
-
-def verdict_from_json(text: str) -> Verdict:
-    """Read what *verdict_to_json* wrote."""
-    return _verdicts().validate_json(text)
-
-
-def keep_verdicts(folder: Path, texts: Sequence[str]) -> None:
-    """Keep the verdicts of a run beside the ledger, in place of older ones of the same gates."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = {node_id(one): one for one in last_verdicts(folder)}
-    kept |= {node_id(one): one for one in map(verdict_from_json, texts)}
-    part = folder / f"{_VERDICTS}.part"
-    part.write_text("".join(f"{verdict_to_json(one)}\n" for one in kept.values()), "utf-8")
-    part.replace(folder / _VERDICTS)
-
-
-def last_verdicts(folder: Path) -> tuple[Verdict, ...]:
-    """Return the verdicts that were kept in *folder*; those of another version are left out."""
-    path = folder / _VERDICTS
-    found = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        with suppress(ValidationError):
-            found.append(verdict_from_json(line))
-    return tuple(found)
-
-
-def node_id(verdict: Verdict) -> str:
-    """Return the name by which pytest knows the gate of *verdict*."""
-    return f"{verdict.suite}::{verdict.gate}[{verdict.variant}]"
 
 
 def _yardstick(case: Case, folder: Path) -> str:
@@ -164,6 +121,15 @@ def write_record(path: Path, record: Record) -> None:
     part.replace(path)
 
 
+def record_from_json(text: str | bytes) -> Record:
+    """Read what *write_record* wrote.
+
+    Raises:
+        ValidationError: it is no record.
+    """
+    return _records().validate_json(text)
+
+
 def read_record(path: Path, name: str) -> Record | None:
     """Return the record at *path*, or None where there is none.
 
@@ -173,7 +139,7 @@ def read_record(path: Path, name: str) -> Record | None:
     if not path.is_file():
         return None
     try:
-        record = _records().validate_json(path.read_bytes())
+        record = record_from_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
@@ -183,6 +149,36 @@ def read_record(path: Path, name: str) -> Record | None:
         message = f"record format {record.format} is newer than this version reads; upgrade"
         raise SuiteFaults(name, [Fault(str(path.name), 0, message)])
     return record
+
+
+def accepted_path(root: Path, suite: str) -> Path:
+    """Return where the accepted record of *suite* lies, which is named from *root* on."""
+    return root / (suite.removesuffix(".ftgate.yaml") + ".accepted.json")
+
+
+def accept(
+    root: Path, suite: str, cells: Mapping[str, Mapping[str, Sequence[Any]]], report: Report
+) -> str:
+    """Accept what *report* tells of *suite*, and say so.
+
+    Args:
+        root: the root directory.
+        suite: the name of the suite.
+        cells: by variant and case the values of a *Kept*.
+        report: the run.
+    """
+    path = accepted_path(root, suite)
+    before = read_record(path, suite)
+    variants = dict(before.variants) if before else {}
+    # What models said stays out of a file that is committed.
+    verdicts = tuple(replace(one, flips=()) for one in report.verdicts if one.suite == suite)
+    variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
+    at, bill = report.at, report.bill
+    write_record(path, Record(suite=suite, at=at, verdicts=verdicts, variants=variants, bill=bill))
+    bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
+    told = f" ({bad} of its gates did not pass)" if bad else ""
+    name = path.relative_to(root).as_posix()
+    return f"accepted {', '.join(cells)} in {name}; commit it with the change{told}"
 
 
 def accepted_of(record: Record | None, suite: Suite, variant: str, kind: str) -> Accepted | None:

@@ -1,0 +1,217 @@
+"""The steps of the GitHub Action: each is told all it needs by environment variables.
+
+Only the standard library is used: the first step runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+#: What an input may be, and how that is said.
+ALLOWED = {
+    "comment": (r"true|false", "true or false"),
+    "html": (r"true|false", "true or false"),
+    "replies": (r"auto|fresh|recorded", "auto, fresh or recorded"),
+    "fork_replies": (r"auto|fresh|recorded", "auto, fresh or recorded"),
+    "inconclusive": (r"fail|warn", "fail or warn"),
+    "max_usd": (r"(\d+(\.\d+)?)?", "a number such as 2.5, or nothing"),
+    "extras": (r"([a-z]+(,[a-z]+)*)?", "names such as local,prices, or nothing"),
+    "title": (r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "letters, digits, dots and dashes, at most 40"),
+}
+FROM_A_FORK = (
+    "This pull request comes from a fork, where there are no keys: only recorded replies were "
+    "judged, and nothing was asked."
+)
+
+
+def check(environ: Mapping[str, str]) -> int:
+    """Name every input that cannot be, and decide where replies come from."""
+    faults = [*_faults(environ)]
+    for fault in faults:
+        print(f"::error title=pytest-ftgate::{fault}")
+    if faults:
+        return 1
+    head = environ.get("HEAD_REPOSITORY", "")
+    fork = bool(head) and head != environ["GITHUB_REPOSITORY"]
+    extras = {"html", *filter(None, environ["IN_EXTRAS"].split(","))}
+    _tell(
+        "GITHUB_OUTPUT",
+        environ,
+        fork=str(fork).lower(),
+        replies=environ["IN_FORK_REPLIES" if fork else "IN_REPLIES"],
+        extras=",".join(sorted(extras)),
+    )
+    return 0
+
+
+def _faults(environ: Mapping[str, str]) -> Iterator[str]:
+    for name, (pattern, words) in ALLOWED.items():
+        value = environ[f"IN_{name.upper()}"]
+        if not re.fullmatch(pattern, value):
+            yield f"input {name.replace('_', '-')} is {_escaped(repr(value))}; write {words}"
+    if environ.get("GITHUB_EVENT_NAME") == "pull_request_target":
+        yield (
+            "pull_request_target runs a stranger's files beside the repository's secrets; "
+            "use pull_request"
+        )
+
+
+def judge(environ: Mapping[str, str]) -> int:
+    """Run pytest, and tell the following steps how it ended."""
+    folder = Path(environ["RUNNER_TEMP"]) / "ftgate"
+    reports = folder / "reports"
+    reports.mkdir(parents=True, exist_ok=True)
+    record = reports / "run.json"
+    record.unlink(missing_ok=True)
+    status = subprocess.run(command(environ, folder), check=False).returncode
+    told = json.loads(record.read_text("utf-8")) if record.exists() else {}
+    outcomes = [one["outcome"] for one in told.get("verdicts", ()) if one["gated"]]
+    if environ.get("FORK") == "true" and environ["REPLIES"] == "recorded":
+        _say_what_a_fork_misses(environ, told, reports / "report.md")
+    _tell(
+        "GITHUB_OUTPUT",
+        environ,
+        status=status if status >= 0 else 1,
+        verdict=told["verdict"] if outcomes else "error",
+        failed=outcomes.count("failed") + outcomes.count("invalid"),
+        inconclusive=outcomes.count("inconclusive"),
+        json=record if told else "",
+        markdown=reports / "report.md" if told else "",
+    )
+    return 0
+
+
+def command(environ: Mapping[str, str], folder: Path) -> list[str]:
+    """Return the command that judges."""
+    reports = folder / "reports"
+    words = [sys.executable, "-m", "pytest", "--ftgate"]
+    words += [f"--ftgate-ledger={folder / 'ledger' / 'ledger.sqlite'}"]
+    words += [f"--ftgate-json={reports / 'run.json'}", f"--junitxml={reports / 'junit.xml'}"]
+    words += [f"--ftgate-markdown={reports / 'report.md'}"]
+    words += [f"--ftgate-html={reports / 'report.html'}"] if environ["IN_HTML"] == "true" else []
+    words += [f"--ftgate-replies={environ['REPLIES']}"]
+    words += [f"--ftgate-inconclusive={environ['IN_INCONCLUSIVE']}"]
+    words += [f"--ftgate-max-usd={environ['IN_MAX_USD']}"] if environ["IN_MAX_USD"] else []
+    words += [f"--ftgate-variant={name}" for name in environ["IN_VARIANTS"].split()]
+    return [*words, "--", *environ["IN_PATHS"].split()]
+
+
+def _say_what_a_fork_misses(
+    environ: Mapping[str, str], told: Mapping[str, Any], report: Path
+) -> None:
+    missed = len(told.get("unjudged", ()))
+    more = f" {missed} could not be judged for want of recorded replies." if missed else ""
+    sentence = f"\n{FROM_A_FORK}{more}\n"
+    print(f"::notice title=pytest-ftgate::{sentence.strip()}")
+    for path in (report, Path(environ["GITHUB_STEP_SUMMARY"])):
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(sentence)
+
+
+def comment(environ: Mapping[str, str]) -> int:
+    """Write the verdicts into the comment that is there, or into a new one.
+
+    Where it cannot be written that is said, and changes nothing: the job's status is the check.
+    """
+    report = Path(environ["RUNNER_TEMP"]) / "ftgate" / "reports" / "report.md"
+    if not report.exists():
+        print("::warning title=pytest-ftgate::there is no report to comment with")
+        return 0
+    marker = f"<!-- pytest-ftgate: {environ['IN_TITLE']} -->"
+    body = f"{report.read_text('utf-8')}\n{marker}"
+    try:
+        _put(_Comments(environ), marker, body)
+    except (OSError, ValueError) as error:
+        remedy = "the job needs permissions: pull-requests: write"
+        told = _escaped(f"no comment could be written ({error}); {remedy}")
+        print(f"::warning title=pytest-ftgate::{told}")
+    return 0
+
+
+def _put(comments: _Comments, marker: str, body: str) -> None:
+    mine = comments.marked(marker)
+    if mine:
+        comments.edit(mine[0], body)
+    else:
+        comments.add(body)
+        mine = comments.marked(marker)
+    # Two runs at once may both have found none: the older one stays.
+    for extra in mine[1:]:
+        comments.remove(extra)
+
+
+class _Comments:
+    """The comments of one pull request."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        repository, number = environ["GITHUB_REPOSITORY"], int(environ["PULL_REQUEST"])
+        self._root = f"{environ['GITHUB_API_URL']}/repos/{repository}/issues"
+        self._number, self._token = number, environ["TOKEN"]
+
+    def marked(self, marker: str) -> list[int]:
+        """Return the comments of bots that end with *marker*, the oldest first."""
+        found: list[int] = []
+        for page in range(1, 101):
+            query = f"per_page=100&page={page}"
+            told = self._ask("GET", f"{self._number}/comments?{query}")
+            # Anybody may write the marker; what a person wrote is not ours to edit.
+            found += [
+                one["id"]
+                for one in told
+                if one["user"]["type"] == "Bot" and (one["body"] or "").rstrip().endswith(marker)
+            ]
+            if len(told) < 100:
+                break
+        return sorted(found)
+
+    def add(self, body: str) -> None:
+        self._ask("POST", f"{self._number}/comments", {"body": body})
+
+    def edit(self, comment: int, body: str) -> None:
+        self._ask("PATCH", f"comments/{comment}", {"body": body})
+
+    def remove(self, comment: int) -> None:
+        self._ask("DELETE", f"comments/{comment}")
+
+    def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"{self._root}/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Accept": "application/vnd.github+json",
+                "Authorization": f"Bearer {self._token}",
+                "Content-Type": "application/json",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+
+def _tell(file: str, environ: Mapping[str, str], **values: object) -> None:
+    with Path(environ[file]).open("a", encoding="utf-8") as stream:
+        stream.writelines(f"{name}={value}\n" for name, value in values.items())
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+STEPS: Mapping[str, Callable[[Mapping[str, str]], int]] = {
+    "check": check,
+    "judge": judge,
+    "comment": comment,
+}
+
+if __name__ == "__main__":
+    sys.exit(STEPS[sys.argv[1]](os.environ))

@@ -1,0 +1,111 @@
+"""What the reader of a build sees at its end: the verdict first, then a row for each gate."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from pytest_ftgate.gate.verdict import Outcome, Verdict
+from pytest_ftgate.record.run import Report
+from pytest_ftgate.record.verdicts import node_id
+from pytest_ftgate.report.beside import beside, modest
+from pytest_ftgate.report.billed import bill_lines
+from pytest_ftgate.report.lines import asked_line, gates_line
+from pytest_ftgate.report.quote import visible
+from pytest_ftgate.report.tables import grid, verdict_rows
+from pytest_ftgate.report.terminal import WIDTH, indented, wrapped
+
+__all__ = ["summary", "tinted", "undecided"]
+
+#: Colour only helps: each of these says the same without it.
+_TINTS = {
+    "PASSED": {"green": True, "bold": True},
+    "BLOCKED": {"red": True, "bold": True},
+    "FAILED": {"red": True},
+    "INVALID": {"red": True},
+    "INCONCLUSIVE": {"yellow": True},
+}
+_TINTED = re.compile(rf"(?<!\S)({'|'.join(_TINTS)})(?!\S)")
+
+
+def summary(report: Report, verbosity: int = 0, *, full: bool = False) -> list[str]:
+    """Return the lines of the closing section, the verdict first.
+
+    Args:
+        report: the run.
+        verbosity: below 0 the gates that did not pass, a line each; from 1 on all there is.
+        full: print the table though everything passed.
+    """
+    full = full or verbosity > 0
+    first = f"{report.verdict.upper()}  {gates_line(report)} · {asked_line(report)}"
+    lines = [first] if report.judged else []
+    bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
+    if verbosity < 0:
+        return [*lines, *_table(bad), *report.told]
+    if full or bad or report.unjudged or len(report.judged) < len(report.verdicts):
+        lines += _tables(report.verdicts)
+    lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
+    lines += _aside([one for one in report.judged if one not in bad])
+    lines += bill_lines(report.bill, full=full, max_usd=report.max_usd) if report.judged else []
+    return [*lines, *report.told]
+
+
+def undecided(report: Report) -> Iterator[str]:
+    """Yield a line of the short summary for each gate that cannot tell, which pytest leaves out."""
+    for verdict in report.judged:
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            yield f"INCONCLUSIVE {node_id(verdict)} - {visible(verdict.headline)}"
+
+
+def tinted(line: str) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Yield the parts of *line* with the colours of each."""
+    for part in filter(None, _TINTED.split(line)):
+        yield part, _TINTS.get(part, {})
+
+
+def _tables(verdicts: Sequence[Verdict]) -> list[str]:
+    lines: list[str] = []
+    by_suite: dict[str, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        by_suite[verdict.suite].append(verdict)
+    for suite, own in by_suite.items():
+        lines += ["", *([f"  {suite}"] if len(by_suite) > 1 else []), *_table(own)]
+    return lines
+
+
+def _table(verdicts: Sequence[Verdict]) -> list[str]:
+    lines = _gated([one for one in verdicts if one.gated])
+    return [*lines, *(f"  {line}".rstrip() for line in (*beside(verdicts), *modest(verdicts)))]
+
+
+def _gated(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a row for each gate; where that is too wide limits are signs, or left to headlines."""
+    headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
+    told, brief = verdict_rows(verdicts), verdict_rows(verdicts, brief=True)
+    lines: list[str] = []
+    for rows in (told, brief, [row[:-1] for row in brief]) if verdicts else ():
+        width = len(rows[0])
+        lines = indented(grid(rows, headers[:width], right=(2, 3, 5)))
+        if max(map(len, lines)) <= WIDTH:
+            break
+    return lines
+
+
+def _aside(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say what a reader should know about gates that passed; what many share is said once."""
+    shared: dict[str, list[str]] = defaultdict(list)
+    for verdict in verdicts:
+        for told in (*verdict.notes, *verdict.next):
+            shared[visible(told)].append(f"{verdict.gate}[{verdict.variant}]")
+    return [
+        line for told, gates in shared.items() for line in wrapped(f"{', '.join(gates)}: {told}")
+    ]
+
+
+def _open(verdict: Verdict) -> list[str]:
+    head = f"{verdict.gate}[{verdict.variant}] cannot tell: {visible(verdict.headline)}"
+    notes = [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}", 4)]
+    steps = [line for step in verdict.next for line in wrapped(step, 4)]
+    return ["", *wrapped(head), *notes, *steps]

@@ -1,0 +1,1 @@
+"""One page that opens from disk: verdicts, pictures, and every case."""

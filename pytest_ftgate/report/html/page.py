@@ -1,0 +1,202 @@
+"""The page: from the run record to one file that asks nobody for anything."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.gate.verdict import Outcome, Verdict
+from pytest_ftgate.record.run import Report
+from pytest_ftgate.record.verdicts import node_id
+from pytest_ftgate.report.explain import explain
+from pytest_ftgate.report.forgotten import forgotten
+from pytest_ftgate.report.html import pictures
+from pytest_ftgate.report.html.figures import Picture
+from pytest_ftgate.report.html.payload import packed
+from pytest_ftgate.report.judges import judge_lines
+from pytest_ftgate.report.lines import asked_line, gates_line
+from pytest_ftgate.report.quote import visible
+from pytest_ftgate.report.tables import label_rows, slice_rows, verdict_rows, word
+from pytest_ftgate.report.terminal import certainty, other_checks, stepped
+
+__all__ = ["SECTIONS", "Section", "page"]
+
+_Told = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page: its anchor, its title, its template, and what goes into that.
+
+    Attributes:
+        told: returns the values of the template, or None where there is nothing to show.
+    """
+
+    anchor: str
+    title: str
+    template: str
+    told: Callable[[Report], _Told]
+
+
+def page(report: Report) -> str:
+    """Return *report* as a page.
+
+    Raises:
+        Unavailable: what draws is not here.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        remedy = 'pip install "pytest-ftgate[html]"'
+        raise Unavailable(
+            f"pictures are drawn with matplotlib, which is not here: {remedy}"
+        ) from error
+    shown = [(one, told) for one in SECTIONS if (told := one.told(report)) is not None]
+    style, script = _data("page.css"), _data("page.js")
+    return _templates().get_template("page.html").render(
+        report=report,
+        gates=gates_line(report),
+        asked=asked_line(report),
+        names=list(dict.fromkeys(one.suite for one in report.verdicts)),
+        sections=[(one, _body(one.template, told)) for one, told in shown],
+        style=Markup(style),  # noqa: S704 - files of this package
+        script=Markup(script),  # noqa: S704 - the same
+        policy=_policy(style, script),
+    ) + "\n"  # fmt: skip
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the policy under which nothing runs but *script*, and nothing is fetched."""
+    parts = [
+        "default-src 'none'",
+        f"script-src '{_hash(script)}'",
+        f"style-src '{_hash(style)}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    return "; ".join(parts)
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _data(name: str) -> str:
+    return files(__package__).joinpath("templates", name).read_text("utf-8")
+
+
+def _body(template: str, told: Mapping[str, Any]) -> Markup:
+    return Markup(_templates().get_template(template).render(told))  # noqa: S704 - autoescaped
+
+
+@cache
+def _templates() -> Environment:
+    loader = FunctionLoader(_data)
+    made = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    made.filters["visible"] = visible
+    made.filters["figure"] = Markup
+    return made
+
+
+# What the sections show ----------------------------------------------------------------------
+
+
+def _verdicts(report: Report) -> _Told:
+    order = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
+    ranked = sorted(report.judged, key=lambda one: order.index(one.outcome))
+    rows = verdict_rows(ranked)
+    return {
+        "rows": [(row, one, _anchor(one)) for row, one in zip(rows, ranked, strict=True)],
+        "unjudged": report.unjudged,
+        "details": [_detail(one) for one in ranked],
+        "told": report.told,
+        "many": len({one.suite for one in ranked}) > 1,
+    }
+
+
+def _anchor(verdict: Verdict) -> str:
+    return f"v{sha256(node_id(verdict).encode()).hexdigest()[:10]}"
+
+
+def _detail(verdict: Verdict) -> Mapping[str, Any]:
+    return {
+        "verdict": verdict,
+        "anchor": _anchor(verdict),
+        "node": node_id(verdict),
+        "word": word(verdict),
+        "certainty": " ".join(certainty(verdict)),
+        "others": list(other_checks(verdict)) if len(verdict.checks) > 1 else [],
+        "next": [stepped(step) for step in verdict.next],
+        "why": list(explain(verdict)),
+        "judges": "\n".join(judge_lines(verdict)).strip("\n"),
+        "slices": [] if verdict.gate == "forgetting" else slice_rows(verdict.slices),
+        "forgotten": "\n".join(forgotten(verdict, 1)).strip("\n"),
+        "labels": label_rows(verdict.labels, 3),
+    }
+
+
+def _drawn(of: Callable[[Report], Iterable[Picture]]) -> Callable[[Report], _Told]:
+    def told(report: Report) -> _Told:
+        found = list(of(report))
+        return {"pictures": found} if found else None
+
+    return told
+
+
+def _cases(report: Report) -> _Told:
+    payload = packed(report)
+    return {"payload": payload} if payload.cases else None
+
+
+def _confusions(report: Report) -> _Told:
+    tables = [
+        {
+            "suite": suite.name,
+            "variant": one.variant,
+            "labels": one.labels,
+            "columns": _said(one.labels, one.counts),
+            "counts": one.counts,
+            "most": [max(1, sum(row)) for row in one.counts],
+        }
+        for suite in report.suites
+        for one in suite.confusions
+    ]
+    return {"tables": tables} if tables else None
+
+
+def _said(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[tuple[int, str]]:
+    """Return the columns of a table of confusions; that of no label only where it is needed."""
+    columns = list(enumerate(labels))
+    return [*columns, (len(labels), "no label")] if any(row[-1] for row in counts) else columns
+
+
+def _facts(report: Report) -> _Told:
+    known = {one.variant: one.facts for one in report.verdicts if one.facts}
+    return {"report": report, "known": known}
+
+
+#: The parts of the page, in their order.
+SECTIONS = (
+    Section("verdicts", "Verdicts", "verdicts.html", _verdicts),
+    Section("variants", "Variants", "pictures.html", _drawn(pictures.variants)),
+    Section("cases", "Cases", "cases.html", _cases),
+    Section("forgetting", "Skills", "pictures.html", _drawn(pictures.forgetting)),
+    Section("faults", "Form faults", "pictures.html", _drawn(pictures.faults)),
+    Section("confusions", "Confusions", "confusions.html", _confusions),
+    Section("cost", "Cost", "pictures.html", _drawn(pictures.cost)),
+    Section("latency", "Latency", "pictures.html", _drawn(pictures.latency)),
+    Section("history", "History", "pictures.html", _drawn(pictures.history)),
+    Section("facts", "Facts", "facts.html", _facts),
+)

@@ -1,0 +1,33 @@
+"""Where and by what a run is made, as its record tells it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import pytest
+
+from pytest_ftgate.settings import Settings
+
+__all__ = ["surroundings"]
+
+
+def surroundings(settings: Settings) -> dict[str, str]:
+    """Return where and by what a run was made; git is asked where a report is written."""
+    facts = {
+        "pytest-ftgate": version("pytest-ftgate"),
+        "pytest": pytest.__version__,
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "replies": settings.replies,
+    }
+    if settings.run_url:
+        facts["run"] = settings.run_url
+    if settings.reports or settings.summary:
+        from pytest_ftgate.record.history import git
+
+        commit = git(settings.root, "log", "-n1", "--format=%h %s")
+        dirty = " (with changes that are not committed)" * bool(
+            commit and git(settings.root, "status", "--porcelain", "--untracked-files=no")
+        )
+        facts |= {"commit": f"{commit}{dirty}"} if commit else {}
+    return facts

@@ -1,0 +1,247 @@
+"""The steps of the action, run as GitHub runs them, against its API on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from github import Runner, comments_api
+
+SUITE = """\
+cases: tickets.cases.jsonl
+reply: {format: {choice: [billing, refund]}}
+variants:
+  current: {provider: recorded, replies: current.jsonl}
+  draft: {provider: recorded, replies: draft.jsonl}
+gates: {accuracy: {min: 0.8, max_drop: 0.05}}
+"""
+LABELS = ("billing", "refund")
+
+
+def write(folder, name, rows):
+    (folder / name).write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+
+
+def replies(folder, variant, wrong):
+    rows = [{"id": f"t{n}", "text": LABELS[(n + (n < wrong)) % 2]} for n in range(100)]
+    write(folder, f"{variant}.jsonl", rows)
+
+
+@pytest.fixture
+def api():
+    with comments_api() as running:
+        yield running
+
+
+@pytest.fixture
+def runner(tmp_path, api):
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    (folder / "pytest.toml").write_text('[pytest]\naddopts = ["-p", "no:cacheprovider"]\n')
+    cases = [{"id": f"t{n}", "input": f"Ticket {n}", "expected": LABELS[n % 2]} for n in range(100)]
+    write(folder, "tickets.cases.jsonl", cases)
+    (folder / "tickets.ftgate.yaml").write_text(SUITE)
+    replies(folder, "current", 2)
+    replies(folder, "draft", 2)
+    # pip would build the package anew, and fetch what builds it.
+    made = Runner(folder, api.url)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    shim = tools / "python"
+
+    shim.write_text(
+        '#!/bin/sh\nif [ "$2" = pip ]; then shift 2; echo "pip $*"; exit 0; fi\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    shim.chmod(shim.stat().st_mode | stat.S_IEXEC)
+
+    made.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
+    return made
+
+
+def test_a_good_run_ends_green_and_says_so_in_one_comment(runner, api):
+    ended = runner.run()
+
+    assert ended.status == 0, ended.log
+    assert (ended.outputs["verdict"], ended.outputs["failed"]) == ("passed", "0")
+    assert len(api.kept) == 1
+    assert api.kept[0]["body"].startswith("### 🟢 PASSED: 2 gates\n")
+    assert api.kept[0]["body"].endswith("<!-- pytest-ftgate: gates -->")
+    assert "🟢 PASSED" in ended.summary
+
+
+def test_the_page_lies_where_it_is_uploaded_from(runner):
+    ended = runner.run(html="true")
+
+    reports = Path(ended.outputs["json"]).parent
+    named = {"junit.xml", "report.html", "report.md", "run.json"}
+    assert {path.name for path in reports.iterdir()} == named
+
+
+def test_a_failed_gate_ends_as_pytest_ends(runner, api):
+    replies(runner.folder, "draft", 30)
+
+    ended = runner.run()
+
+    assert ended.status == 1
+    assert ended.steps["Judge"] == 0
+    assert (ended.outputs["verdict"], ended.outputs["failed"]) == ("blocked", "1")
+    assert json.loads(Path(ended.outputs["json"]).read_text())["verdict"] == "blocked"
+    assert "::error file=tickets.ftgate.yaml,line=6,title=accuracy[draft] failed::" in ended.log
+    assert "🔴 BLOCKED: 1 failed of 2 gates" in api.kept[0]["body"]
+
+
+def test_two_runs_leave_one_comment_and_it_is_of_the_second(runner, api):
+    api.add("a person said something", "User")
+    runner.run()
+    replies(runner.folder, "draft", 30)
+
+    runner.run()
+
+    mine = [one for one in api.kept if "pytest-ftgate" in one["body"]]
+    assert len(mine) == 1
+    assert "🔴 BLOCKED" in mine[0]["body"]
+    assert api.tokens == {"Bearer token-of-the-job"}
+
+
+def test_a_comment_beyond_the_first_hundred_is_found(runner, api):
+    for number in range(130):
+        api.add(f"talk {number}", "User")
+    api.add("old\n<!-- pytest-ftgate: gates -->")
+
+    runner.run()
+
+    assert len(api.kept) == 131
+    assert "🟢 PASSED" in api.kept[-1]["body"]
+
+
+def test_the_words_of_a_person_are_never_edited(runner, api):
+    api.add("mine\n<!-- pytest-ftgate: gates -->", "User")
+
+    runner.run()
+
+    assert api.kept[0]["body"].startswith("mine")
+    assert len(api.kept) == 2
+
+
+def test_of_two_comments_the_older_stays(runner, api):
+    api.add("one\n<!-- pytest-ftgate: gates -->")
+    api.add("two\n<!-- pytest-ftgate: gates -->")
+
+    runner.run()
+
+    assert len(api.kept) == 1
+
+
+def test_another_title_has_a_comment_of_its_own(runner, api):
+    runner.run()
+    runner.run(title="nightly")
+
+    assert len(api.kept) == 2
+
+
+def test_without_permission_the_status_is_that_of_pytest_all_the_same(runner, api):
+    api.forbids = True
+
+    ended = runner.run()
+
+    assert ended.status == 0
+    assert "::warning title=pytest-ftgate::no comment could be written" in ended.log
+    assert "pull-requests: write" in ended.log
+
+
+@pytest.mark.parametrize(
+    ("event", "inputs"), [("push", {}), ("pull_request", {"comment": "false"})]
+)
+def test_no_comment_is_written_where_none_is_wanted(runner, api, event, inputs):
+    runner.event = event
+
+    assert runner.run(**inputs).status == 0
+    assert api.asked == []
+
+
+def test_a_fork_is_judged_by_recorded_replies_and_says_so(runner, api):
+    runner.head = "stranger/desk"
+
+    ended = runner.run()
+
+    assert ended.status == 0
+    assert "only recorded replies were judged" in ended.summary
+    assert "only recorded replies were judged" in ended.log
+    assert api.asked == []
+
+
+def test_a_fork_without_recorded_replies_is_red_and_says_what_was_not_judged(runner):
+    runner.head = "stranger/desk"
+    hosted = "{provider: anthropic, model: claude-haiku-5-5}"
+    text = SUITE.replace("{provider: recorded, replies: draft.jsonl}", hosted)
+    (runner.folder / "tickets.ftgate.yaml").write_text(text)
+
+    ended = runner.run()
+
+    assert ended.status == 1
+    assert "1 could not be judged for want of recorded replies" in ended.summary
+    assert "replies are not recorded" in ended.summary
+
+
+def test_a_suite_that_cannot_be_read_is_an_error_and_is_in_the_comment(runner, api):
+    (runner.folder / "tickets.ftgate.yaml").write_text("casse: 1\n")
+
+    ended = runner.run()
+
+    assert (ended.status, ended.outputs["verdict"]) == (2, "error")
+    assert "could not be judged" in api.kept[0]["body"]
+
+
+def test_pytest_that_never_starts_is_an_error(runner, api):
+    (runner.folder / "pytest.toml").write_text('[pytest]\nminversion = "99"\n')
+
+    ended = runner.run()
+
+    assert (ended.status, ended.outputs["verdict"], ended.outputs["json"]) == (4, "error", "")
+    assert api.kept == []
+
+
+def test_all_wrong_inputs_are_named_at_once_and_nothing_runs(runner, api):
+    ended = runner.run(comment="ja", replies="sometimes", max_usd="1,50", title="a b\n::error::x")
+
+    assert ended.status == 1
+    assert ended.log.count("::error title=pytest-ftgate::input ") == 4
+    assert "input comment is 'ja'; write true or false" in ended.log
+    assert not any(line.startswith("::error::x") for line in ended.log.split("\n"))
+    assert "Judge" not in ended.steps
+
+
+def test_the_dangerous_event_is_refused(runner):
+    runner.event = "pull_request_target"
+
+    ended = runner.run()
+
+    assert ended.status == 1
+    assert "use pull_request" in ended.log
+
+
+def test_inputs_reach_pytest_as_words_and_never_as_shell(runner):
+    ended = runner.run(
+        paths="tickets.ftgate.yaml $(touch${IFS}owned)", variants="draft;touch owned"
+    )
+
+    assert ended.status != 0
+    assert not (runner.folder / "owned").exists()
+
+
+def test_extras_are_installed_with_the_package(runner):
+    ended = runner.run(extras="prices,local")
+
+    (line,) = [one for one in ended.log.split("\n") if one.startswith("pip install")]
+    assert line.endswith("[html,local,prices]")
+
+
+def test_a_chosen_variant_alone_is_judged(runner):
+    replies(runner.folder, "draft", 30)
+
+    assert runner.run(variants="current").status == 0

@@ -1,0 +1,328 @@
+"""A user asks for reports: each is written once, tells the same, and can be made again."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import jsonschema_rs
+import pytest
+
+from pytest_ftgate.cli import main
+from pytest_ftgate.record.run import run_schema
+
+FACES = ("--ftgate-json=run.json", "--ftgate-html=out/report.html", "--ftgate-markdown=report.md")
+
+
+@pytest.fixture
+def red(desk):
+    """A desk whose variant *worse* loses what *current* can."""
+    desk.suite(current=2, worse=30)
+    return desk
+
+
+def record(desk, name="run.json"):
+    return json.loads(desk.path(name).read_text("utf-8"))
+
+
+def test_each_report_is_written_where_it_was_asked_for_and_that_is_said(red):
+    result = red.run(*FACES)
+
+    result.assert_outcomes(passed=1, failed=1)
+    for name in ("run.json", "out/report.html", "report.md"):
+        assert red.path(name).stat().st_size > 1_000
+        result.stdout.fnmatch_lines([f"wrote {name} (* kB)"])
+    assert red.path("out/report.html").stat().st_size < 3_000_000
+
+
+def test_the_record_fits_its_schema_and_holds_every_case_with_every_reply(red):
+    red.run(*FACES)
+
+    made = record(red)
+    jsonschema_rs.validator_for(json.loads(run_schema())).validate(made)
+    (suite,) = made["suites"]
+    assert len(suite["cases"]) == 100
+    assert {*suite["cases"][0]["answers"]} == {"current", "worse"}
+    assert suite["cases"][0]["answers"]["worse"]["text"] == "refund"
+    assert (made["verdict"], made["asking"]["used"]) == ("blocked", 200)
+
+
+def test_all_is_made_again_from_the_record_alone(red, capsys):
+    red.run(*FACES)
+    for name in ("tickets.ftgate.yaml", "current.jsonl", "worse.jsonl", "tickets.cases.jsonl"):
+        red.path(name).unlink()
+
+    assert main(["report", "run.json", "--html", "again.html", "--markdown", "again.md"]) == 0
+    assert main(["report", "run.json"]) == 0
+
+    for name, again in (("out/report.html", "again.html"), ("report.md", "again.md")):
+        assert red.path(again).read_bytes() == red.path(name).read_bytes()
+    told = capsys.readouterr().out
+    assert "wrote again.html" in told
+    assert "BLOCKED  1 failed of 2 gates · 200 replies, 0 asked" in told
+
+
+def test_a_record_of_something_else_is_refused(red, capsys):
+    assert main(["report", "tickets.ftgate.yaml"]) == 1
+    assert (
+        "is no run record; write one with pytest --ftgate --ftgate-json" in capsys.readouterr().err
+    )
+
+
+def test_processes_that_judge_together_leave_one_record_of_every_case(red):
+    red.run(*FACES)
+    alone = record(red)
+
+    red.run(*FACES, "-n2", "-p", "xdist.plugin")
+
+    together = record(red)
+    for made in (alone, together):
+        made["verdicts"].sort(key=lambda one: one["variant"])
+    same = ("verdicts", "suites", "verdict")
+    assert [together[name] for name in same] == [alone[name] for name in same]
+    assert list(red.path(".ftgate").glob("cases-*")) == []
+
+
+def test_a_suite_that_cannot_be_read_is_in_the_reports(red):
+    red.path("tickets.ftgate.yaml").write_text("casse: 1\n")
+
+    red.run(*FACES)
+
+    (one,) = record(red)["unjudged"]
+    assert (record(red)["verdict"], one["node"]) == ("blocked", "tickets.ftgate.yaml")
+    for name in ("report.md", "out/report.html"):
+        assert "is missing" in red.path(name).read_text("utf-8")
+
+
+def test_a_gate_that_could_not_be_asked_is_no_failure_in_the_reports(desk):
+    desk.asking_suite("def answer(case):\n    raise RuntimeError('closed')\n")
+
+    desk.run(*FACES)
+
+    (one,) = record(desk)["unjudged"]
+    assert "closed" in one["why"]
+    assert "### 🔴 BLOCKED: 1 could not be judged of 1 gate" in desk.path("report.md").read_text()
+
+
+def test_a_run_that_is_cut_off_has_not_passed(desk):
+    desk.suite(current=2, draft=2)
+    desk.path("conftest.py").write_text(
+        "import pytest\n"
+        "def pytest_runtest_setup(item):\n"
+        "    if 'draft' in item.name:\n"
+        "        pytest.exit('enough')\n"
+    )
+
+    desk.run(*FACES, "-p", "no:cacheprovider")
+
+    made = record(desk)
+    assert [one["outcome"] for one in made["verdicts"]] == ["passed"]
+    assert (made["verdict"], made["unjudged"][0]["node"]) == ("blocked", "pytest")
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
+def test_where_nothing_is_judged_nothing_is_written(red, option):
+    red.run(*FACES, option)
+
+    assert not red.path("run.json").exists()
+
+
+def test_a_report_that_cannot_be_written_is_said_and_changes_no_verdict(desk):
+    desk.suite(current=2)
+    desk.path("file").write_text("")
+
+    result = desk.run("--ftgate-json=file/run.json", "--ftgate-markdown=report.md")
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["the json report could not be written to */file/run.json: *"])
+    assert desk.path("report.md").exists()
+
+
+def test_the_configuration_may_name_reports_from_the_root_on(red):
+    red.path("pytest.toml").write_text('[pytest]\nftgate_markdown = "out/report.md"\n')
+
+    red.run()
+
+    assert "BLOCKED" in red.path("out/report.md").read_text("utf-8")
+
+
+def test_a_folder_is_no_file_to_write_to(red):
+    red.path("out").mkdir()
+
+    result = red.run("--ftgate-html=out")
+
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--ftgate-html: */out is a folder; name a file"])
+
+
+def test_reports_without_gates_are_refused(red):
+    result = red.pytester.runpytest_inprocess("--ftgate-json=run.json")
+
+    assert result.ret == 4
+    result.stderr.fnmatch_lines(["*--ftgate-json does nothing without --ftgate; add it"])
+
+
+def test_accepted_records_that_were_committed_are_its_history(red, monkeypatch):
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "someone")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "someone@example.org")
+    git = ("git", "-c", "init.defaultBranch=main")
+    red.pytester.run(*git, "init")
+    for wrong in (2, 4):
+        red.replies("current", wrong=wrong)
+        red.run("--ftgate-accept")
+        red.pytester.run(*git, "add", "-A")
+        red.pytester.run(*git, "commit", "-m", f"accept {wrong} wrong")
+
+    red.run(*FACES)
+
+    (suite,) = record(red)["suites"]
+    told = [(one["subject"], one["accuracy"]["current"]) for one in suite["history"]]
+    assert told == [("accept 2 wrong", 0.98), ("accept 4 wrong", 0.96)]
+    assert record(red)["facts"]["commit"].partition(" (with")[0].endswith("accept 4 wrong")
+
+
+# On GitHub ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def github(monkeypatch, tmp_path):
+    """Judge as on GitHub; return the file of the step's summary."""
+    summary = tmp_path / "summary.md"
+    for name, value in {
+        "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_RUN_ID": "5",
+        "GITHUB_SERVER_URL": "https://github.example", "GITHUB_REPOSITORY": "shop/desk",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    return summary
+
+
+def test_the_summary_of_the_step_is_added_to(red, github):
+    github.write_text("what another step wrote\n")
+
+    red.run()
+
+    text = github.read_text("utf-8")
+    assert text.startswith("what another step wrote\n\n### 🔴 BLOCKED: 1 failed of 2 gates")
+    assert "[the run](https://github.example/shop/desk/actions/runs/5)" in text
+
+
+def test_a_full_summary_is_left_alone_and_that_is_said(red, github):
+    github.write_text("x" * 1_000_000)
+
+    result = red.run()
+
+    assert github.stat().st_size == 1_000_000
+    result.stdout.fnmatch_lines(["the step's summary is full, so the verdicts are not in it"])
+
+
+def test_a_failed_gate_is_marked_in_the_changed_files(red, github):
+    result = red.run("--color=no")
+
+    (line,) = [one for one in result.outlines if one.startswith("::error")]
+    assert re.match(
+        r"::error file=.*tickets\.ftgate\.yaml,line=6,title=accuracy\[worse\] failed", line
+    )
+    assert result.outlines.index(line) > result.outlines.index(
+        next(one for one in result.outlines if "short test summary" in one)
+    )
+
+
+def test_where_another_plugin_marks_failures_nothing_is_marked_twice(red, github):
+    # The real one, by the name of its entry point, would be loaded in every run of this project.
+    red.path("pytest_github_actions_annotate_failures.py").write_text("")
+    red.pytester.syspathinsert()
+
+    result = red.run("-p", "pytest_github_actions_annotate_failures")
+
+    assert not [one for one in result.outlines if one.startswith("::error")]
+
+
+def test_elsewhere_nothing_is_marked(red):
+    assert not [one for one in red.run().outlines if one.startswith("::")]
+
+
+# On a terminal --------------------------------------------------------------------------------
+
+
+def test_a_gate_that_cannot_tell_is_in_the_short_summary(desk):
+    desk.suite(current=0, draft=4)
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(
+        [
+            "=* short test summary info =*",
+            "INCONCLUSIVE tickets.ftgate.yaml::accuracy?draft? - accuracy 100 % → 96 %*",
+            "=* 1 passed, 1 inconclusive in *",
+        ]
+    )
+
+
+def test_it_stands_below_the_failures_under_one_heading(desk):
+    desk.suite(current=0, draft=4, worse=30)
+
+    lines = desk.run().outlines
+
+    (head,) = [n for n, one in enumerate(lines) if "short test summary info" in one]
+    assert [one.split()[0] for one in lines[head + 1 : head + 3]] == ["FAILED", "INCONCLUSIVE"]
+
+
+def test_whoever_wants_no_short_summary_gets_none(desk):
+    desk.suite(current=0, draft=4)
+
+    assert not [one for one in desk.run("-rN").outlines if one.startswith("INCONCLUSIVE tick")]
+
+
+@pytest.mark.parametrize(
+    ("words", "has", "lacks"),
+    [
+        ("-q", ["next:", "FAILED"], ["passed before", "label ", "passed     floor"]),
+        ("", ["next:", "passed before, fails now (3 of 28", "floor 85 %"], ["It passes if"]),
+        ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
+        ("-vv", ["passed before, fails now (28 of 28)", "It passes if"], []),
+    ],
+    ids=["-q", "plain", "-v", "-vv"],
+)
+def test_more_is_told_the_more_is_asked_for(red, words, has, lacks):
+    text = red.run("-p", "no:xdist", *filter(None, [words])).stdout.str()
+
+    assert [one for one in has if one not in text] == []
+    assert [one for one in lacks if one in text] == []
+
+
+def test_a_good_run_says_its_verdict_and_little_else(desk):
+    desk.suite(current=2)
+
+    lines = desk.run().outlines
+
+    start = next(n for n, one in enumerate(lines) if one.strip("= ") == "ftgate")
+    assert lines[start + 1].startswith("PASSED  1 gate · 100 replies, 0 asked")
+    assert lines[start + 2].startswith("=")
+
+
+def test_colour_only_helps(red):
+    plain = red.run("--color=no").outlines
+    coloured = red.run("--color=yes").outlines
+
+    def told(lines):
+        own = [re.sub(r"\x1b\[[\d;]*m", "", one) for one in lines]
+        first, last = (
+            next(n for n, one in enumerate(own) if name in one)
+            for name in ("= ftgate =", "short test summary")
+        )
+        return own[first:last]
+
+    assert told(plain) == told(coloured)
+    assert any("\x1b[31m" in one and "FAILED" in one for one in coloured)
+
+
+@pytest.mark.parametrize("name", ["worse", "a-variant-with-quite-a-long-name", "w" * 60])
+def test_the_closing_table_keeps_within_80_columns_where_names_let_it(desk, name):
+    desk.suite(current=0, **{name: 4})
+    lines = desk.run().outlines
+
+    table = [one for one in lines if one.startswith(f"  {name} ")]
+    assert table
+    assert all(len(one) <= max(80, len(name) + 63) for one in table)
+    assert "INCONCLUSIVE" in table[0]
