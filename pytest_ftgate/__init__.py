@@ -8,25 +8,39 @@ if TYPE_CHECKING:
     from pytest_ftgate.ask.provider import Provider
     from pytest_ftgate.ask.reply import Reply
     from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
+    from pytest_ftgate.fixture import Ftgate, UsedSuite
+    from pytest_ftgate.gate.verdict import Outcome, Verdict
+    from pytest_ftgate.marked.talk import Talk
     from pytest_ftgate.plan.call import Call, Step, ToolCall
+    from pytest_ftgate.suite.model import Case
 
 __all__ = [
     "Call",
+    "Case",
     "Denied",
+    "Ftgate",
+    "Outcome",
     "Provider",
     "Refused",
     "Reply",
     "Step",
+    "Talk",
     "ToolCall",
     "Transient",
     "Unavailable",
+    "UsedSuite",
+    "Verdict",
     "__version__",
 ]
 
 _HOMES = {
     **dict.fromkeys(("Call", "Step", "ToolCall"), "plan.call"),
+    "Case": "suite.model",
+    **dict.fromkeys(("Ftgate", "UsedSuite"), "fixture"),
+    **dict.fromkeys(("Outcome", "Verdict"), "gate.verdict"),
     "Provider": "ask.provider",
     "Reply": "ask.reply",
+    "Talk": "marked.talk",
     **dict.fromkeys(("Denied", "Refused", "Transient", "Unavailable"), "errors"),
 }
 

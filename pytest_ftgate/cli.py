@@ -15,11 +15,11 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0, or 1 with the reason on standard error."""
+    """Run one verb; return 0, or 1 with the reason on standard error or in what it prints."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        code: int | None = args.run(args)
         sys.stdout.flush()
     except FtgateError as error:
         print(error, file=sys.stderr)
@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader, such as head, has seen enough; Python would complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,17 +49,37 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
     own.add_argument("--seed", type=int, default=0)
     own.set_defaults(run=_selftest)
-    sheet = verbs.add_parser("labels", help="write kept replies for people to grade")
+    ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
+    for verb in (why, power, own, _sheet(verbs), *_of_ledger(ledger)):
+        verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
+    _of_advice(verbs)
+    _of_records(verbs)
+    return parser
+
+
+def _sheet(verbs: Any) -> argparse.ArgumentParser:
+    sheet: argparse.ArgumentParser = verbs.add_parser(
+        "labels", help="write kept replies for people to grade"
+    )
     sheet.add_argument("suite", type=Path)
     sheet.add_argument("-o", dest="out", type=Path, help="by default NAME.labels.jsonl beside it")
     sheet.add_argument("--count", type=int, default=200, help="of how many replies, at the least")
     sheet.add_argument("--seed", type=int, default=0)
     sheet.set_defaults(run=_labels)
-    ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
-    for verb in (why, power, own, sheet, *_of_ledger(ledger)):
-        verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
-    _of_records(verbs)
-    return parser
+    return sheet
+
+
+def _of_advice(verbs: Any) -> None:
+    data = verbs.add_parser("data", help="say what is wrong with a training file")
+    data.add_argument("file", type=Path)
+    data.add_argument("--suite", type=Path, help="a suite whose cases and format it is held to")
+    data.add_argument("--against", type=Path, help="a file of rows that must not stand in it")
+    data.add_argument("--context", type=int, help="the tokens that the model takes")
+    data.add_argument("-v", dest="verbosity", action="count", default=0, help="tell more lines")
+    data.set_defaults(run=_data)
+    history = verbs.add_parser("history", help="say what was accepted when, and by whom, from git")
+    history.add_argument("path", type=Path, nargs="?", default=Path(), help="a suite or a folder")
+    history.set_defaults(run=_history)
 
 
 def _of_records(verbs: Any) -> None:
@@ -140,6 +161,20 @@ def _explain(args: argparse.Namespace) -> None:
     from pytest_ftgate.verbs.suites import explain
 
     print(explain(args.node, args.ledger.parent))
+
+
+def _data(args: argparse.Namespace) -> int:
+    from pytest_ftgate.verbs.data import data
+
+    found = data(args.file, args.suite, args.against, args.context, args.verbosity)
+    print("\n".join(found.lines))
+    return 0 if found.fit else 1
+
+
+def _history(args: argparse.Namespace) -> None:
+    from pytest_ftgate.verbs.history import history
+
+    print("\n".join(history(args.path)))
 
 
 def _power(args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from pytest_ftgate.fixture import Ftgate
     from pytest_ftgate.nodes import SuiteFile
+    from pytest_ftgate.observers import Observers
     from pytest_ftgate.recorder import Recorder
 
 recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
+observers_key: pytest.StashKey[Observers] = pytest.StashKey()
+
+_MARK = (
+    "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
+    "run a test on the reply to each case, as a gate for each variant; -m ftgate selects gates."
+)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -33,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, and where gates are wanted prepare to judge and to report."""
-    config.addinivalue_line("markers", "ftgate: a gate of a suite; select gates with -m ftgate.")
+    config.addinivalue_line("markers", _MARK)
     settings = Settings.of(config)
     config.stash[settings_key] = settings
     if settings.enabled:
@@ -43,17 +52,24 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
+    from pytest_ftgate.observers import Observers
     from pytest_ftgate.recorder import Recorder
+    from pytest_ftgate.run.ordered import ordered
     from pytest_ftgate.run.session import Session, session_key
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:
         # Each worker may spend its part, for none knows what the others have spent.
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
-    config.stash[session_key] = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
+    session = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
+    session.order = partial(ordered, config)
+    config.stash[session_key] = session
     if worker is None:
         config.stash[recorder_key] = Recorder(settings)
-        config.pluginmanager.register(config.stash[recorder_key], "ftgate-recorder")
+        recorder = config.stash[recorder_key]
+        config.stash[observers_key] = Observers(config, recorder.note_told)
+        config.pluginmanager.register(recorder, "ftgate-recorder")
+        config.pluginmanager.register(config.stash[observers_key], "ftgate-observers")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -76,21 +92,83 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     return collected
 
 
+@pytest.fixture(scope="session")
+def ftgate(request: pytest.FixtureRequest) -> Ftgate:
+    """Suites to ask, score and judge in a test of one's own; such a test needs --ftgate."""
+    from pytest_ftgate.fixture import Ftgate
+
+    return Ftgate(request.session)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a gate of a marked function for each variant, where gates are wanted."""
+    definition = metafunc.definition
+    enabled = metafunc.config.stash[settings_key].enabled
+    if enabled and definition.get_closest_marker("ftgate"):
+        from pytest_ftgate.marked.hooks import parametrize
+
+        parametrize(metafunc)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Tell the faults of all marks that were met below *collector*."""
+    report = yield
+    if not collector.config.stash[settings_key].enabled:
+        return report
+    from pytest_ftgate.marked.hooks import faults_in
+
+    return faults_in(collector, report)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let the items of marked functions stand for gates."""
+    if item.config.stash[settings_key].enabled and item.get_closest_marker("ftgate"):
+        from pytest_ftgate.marked.hooks import collected
+
+        collected(item)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put gates after ordinary tests, and leave out the variants that were not named."""
     settings = config.stash[settings_key]
     if settings.enabled:
-        from pytest_ftgate.nodes import arrange
+        from pytest_ftgate.selection import arrange
 
         arrange(config, settings, items)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Never let a marked function pass unjudged."""
-    if item.get_closest_marker("ftgate") and not hasattr(item, "judged"):
-        if not item.config.stash[settings_key].enabled:
-            pytest.skip("judged with --ftgate only")
-        pytest.fail("@pytest.mark.ftgate on functions is not available yet", pytrace=False)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Once the fixtures of a marked function stand, ask and mark; never let one pass unjudged."""
+    takes = {"reply", "ask"} & {*getattr(item, "fixturenames", ())}
+    # A class or a module may be marked though not every test of it marks replies.
+    itself = any(mark.name == "ftgate" for mark in item.own_markers)
+    marked = itself or (takes and item.get_closest_marker("ftgate") is not None)
+    if not marked and "ftgate" not in getattr(item, "fixturenames", ()):
+        return (yield)
+    if not item.config.stash[settings_key].enabled:
+        pytest.skip("judged with --ftgate only")
+    from pytest_ftgate.marked.hooks import begin, end
+
+    begin(item)
+    yield
+    end(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the verdict that ended a marked function, and not how it did."""
+    report = yield
+    if call.when == "call" and call.excinfo and item.config.stash[settings_key].enabled:
+        from pytest_ftgate.marked.hooks import explain
+
+        explain(item, call, report)
+    return report
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
@@ -98,7 +176,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     settings = session.config.stash[settings_key]
     if not (settings.enabled and settings.plan):
         return None
-    from pytest_ftgate.nodes import show_plan
+    from pytest_ftgate.selection import show_plan
 
     show_plan(session)
     return True
@@ -131,7 +209,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         return
     from pytest_ftgate.recorder import finish
 
-    finish(session, config.stash.get(recorder_key, None))
+    observers = config.stash.get(observers_key, None)
+    tell = observers.tell_run if observers else None
+    finish(session, config.stash.get(recorder_key, None), tell)
 
 
 @pytest.hookimpl(optionalhook=True)

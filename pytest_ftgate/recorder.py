@@ -1,112 +1,36 @@
-"""Gathers verdicts where the report is made, and writes what the run leaves behind."""
+"""Ends a run: writes what it leaves behind, and tells its reader what it came to."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from pathlib import PurePath
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.ask.bill import Bill, summed
-from pytest_ftgate.report.quote import visible
+from pytest_ftgate.gathering import Gathering
 from pytest_ftgate.run.leaving import leave, told
 from pytest_ftgate.run.session import session_key
-from pytest_ftgate.run.surroundings import surroundings
+from pytest_ftgate.run.trial import gates_of
 from pytest_ftgate.settings import Settings, judges_nothing
 
 if TYPE_CHECKING:
-    from pytest_ftgate.record.run import Asking, Report, SuiteRun
+    from pytest_ftgate.record.run import Report
 
 __all__ = ["Recorder", "finish", "status"]
 
 #: An annotator of its own, which already marks the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
-#: What is told of an error that left a gate unjudged, in characters.
-_LONGEST = 2_000
 
 
-class Recorder:
+class Recorder(Gathering):
     """A plugin object of the process that reports; under pytest-xdist the controller alone."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._verdicts: list[str] = []
-        self._measured: list[str] = []
-        self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
-        self._asking: list[tuple[int, int, float]] = []
-        self._told: list[str] = []
-        self._bills: list[Bill] = []
-        self._suites: list[SuiteRun] = []
-        self._unjudged: dict[str, str] = {}
+        super().__init__(settings)
         self._report: Report | None = None
         self._written: list[str] = []
-        #: Calls that were never asked because gates stopped early.
-        self.spared = 0
-        #: What goes on though the run has ended.
-        self.left: tuple[str, ...] = ()
-
-    # Gathering ----------------------------------------------------------------------------
-
-    def _is_suite(self, node: str) -> bool:
-        return any(PurePath(node.partition("::")[0]).match(one) for one in self._settings.files)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Take note of a suite that cannot be collected."""
-        if report.failed and self._is_suite(report.nodeid):
-            self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the verdict from the phase that reached it."""
-        own = dict(report.user_properties)
-        if "ftgate" in own and report.when == "call" and isinstance(report.longrepr, str):
-            headline = json.loads(str(own["ftgate"]))["headline"]
-            report.longrepr = _Section(report.longrepr, headline)  # type: ignore[assignment]
-        if self._is_suite(report.nodeid) and report.failed and "ftgate" not in own:
-            self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
-        if report.when == "teardown":
-            told = report.user_properties
-            self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
-        if "ftgate" in own and (report.when == "call" or report.failed):
-            self._verdicts.append(str(own["ftgate"]))
-        if "ftgate_cells" in own and report.when == "call":
-            verdict = json.loads(str(own["ftgate"]))
-            cells = json.loads(str(own["ftgate_cells"]))
-            before = self._cells[verdict["suite"]].get(verdict["variant"], {})
-            # Gates of one variant may look at less than others; what rests on most is kept.
-            if _replies(cells) >= _replies(before):
-                self._cells[verdict["suite"]][verdict["variant"]] = cells
-
-    def note_asking(self, used: int, asked: int, seconds: float, bill: Mapping[str, Any]) -> None:
-        """Add what one process used, asked, how many seconds that took, and what it cost."""
-        self._asking.append((used, asked, seconds))
-        self._bills.append(Bill(**bill))
-
-    def note_told(self, sentences: Iterable[str]) -> None:
-        """Add what one process has to say of the ledger."""
-        self._told += sentences
-
-    def note_suites(self, suites: Iterable[SuiteRun]) -> None:
-        """Add the cases that one process knows."""
-        self._suites += suites
-
-    def note_interruption(self) -> None:
-        """Let no report of a run that was cut off say that it passed."""
-        if not self._unjudged:
-            self._unjudged["pytest"] = "the run was cut off before every gate was judged"
-
-    @property
-    def judged(self) -> int:
-        """How many gates reached a verdict."""
-        return len(self._verdicts)
-
-    # Reporting ----------------------------------------------------------------------------
 
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
@@ -119,11 +43,13 @@ class Recorder:
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
         full = self._settings.accept
-        if not self.judged:
-            failed = self._unjudged or terminalreporter.stats.get("error")
+        failed = self._unjudged or terminalreporter.stats.get("error")
+        if not self._verdicts and (failed or not self._used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
-        for line in summary(self._report, config.get_verbosity(), full=full):
+        for line in summary(
+            self._report, config.get_verbosity(), full=full, ladder=self._settings.ladder
+        ):
             for text, colours in tinted(line):
                 terminalreporter.write(text, **colours)
             terminalreporter.line("")
@@ -154,7 +80,7 @@ class Recorder:
 
         if self._verdicts:
             self._keep_verdicts()
-        made = self._made()
+        made = self.report()
         made = replace(made, told=(*made.told, *self._accepted(made)))
         self._written = write_reports(made, self._settings.reports, self._settings.summary)
         self._report = made
@@ -163,7 +89,7 @@ class Recorder:
         from pytest_ftgate.record.verdicts import keep_verdicts
 
         try:
-            keep_verdicts(self._settings.ledger.parent, self._verdicts)
+            keep_verdicts(self._settings.ledger.parent, [*self._verdicts.values()])
         except OSError as error:
             self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
 
@@ -173,76 +99,10 @@ class Recorder:
         from pytest_ftgate.record.accepted import accept  # which takes what judges
 
         root = self._settings.root
-        return [accept(root, suite, cells, made) for suite, cells in self._cells.items()]
-
-    def _made(self) -> Report:
-        from pytest_ftgate.record.run import Report, Unjudged, verdict_of
-        from pytest_ftgate.record.verdicts import verdict_from_json
-
-        lenient = self._settings.inconclusive == "warn"
-        left = [f"{line}; the same command picks its replies up" for line in self.left]
-        report = Report(
-            verdict="blocked",
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            lenient=lenient,
-            verdicts=tuple(map(verdict_from_json, (*self._verdicts, *self._measured))),
-            unjudged=tuple(Unjudged(node=node, why=why) for node, why in self._unjudged.items()),
-            asking=self._asked(),
-            bill=summed(self._bills),
-            max_usd=self._settings.max_usd,
-            told=tuple(dict.fromkeys((*left, *self._told))),
-            facts=surroundings(self._settings),
-            suites=self._with_history(),
-        )
-        return replace(report, verdict=verdict_of(report))
-
-    def _with_history(self) -> tuple[SuiteRun, ...]:
-        if not self._suites:
-            return ()
-        from pytest_ftgate.record.accepted import accepted_path
-        from pytest_ftgate.record.history import history
-        from pytest_ftgate.record.telling import joined
-
-        by_name: dict[str, list[SuiteRun]] = defaultdict(list)
-        for one in self._suites:
-            by_name[one.name].append(one)
-        made = (joined(own) for own in by_name.values())
-        root = self._settings.root
-        return tuple(replace(one, history=history(accepted_path(root, one.name))) for one in made)
-
-    def _asked(self) -> Asking:
-        from pytest_ftgate.record.run import Asking
-
-        return Asking(
-            used=max((one[0] for one in self._asking), default=0),
-            asked=sum(one[1] for one in self._asking),
-            seconds=max((one[2] for one in self._asking), default=0.0),
-            spared=self.spared,
-        )
-
-
-class _Section:
-    """The section of a gate as a failure that has one line for those who want no more.
-
-    Of a plain text, JUnit files and, on build servers, the short summary would take several.
-    """
-
-    def __init__(self, text: str, headline: str) -> None:
-        self._text = text
-        self.reprcrash = SimpleNamespace(message=visible(headline).replace("\n", " "))
-
-    def __str__(self) -> str:
-        return self._text
-
-    def toterminal(self, tw: Any) -> None:
-        """Write the section."""
-        tw.line(self._text)
-
-
-def _replies(cells: Mapping[str, Any]) -> int:
-    from pytest_ftgate.record.accepted import Kept
-
-    return sum(Kept(*cell).repeats for cell in cells.values())
+        return [
+            accept(root, suite, cells, made, self._serves[suite])
+            for suite, cells in self._cells.items()
+        ]
 
 
 def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
@@ -253,13 +113,20 @@ def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bo
     return None
 
 
-def finish(session: pytest.Session, recorder: Recorder | None) -> None:
-    """Stop the engine; tell the reporting process what was asked; write the records."""
+def finish(
+    session: pytest.Session, recorder: Recorder | None, tell: Callable[[Any], None] | None = None
+) -> None:
+    """Stop the engine; tell the reporting process what was asked; write the records.
+
+    Args:
+        session: of the run.
+        recorder: of the process that reports; None in others.
+        tell: takes what the run came to, for other plugins.
+    """
     own = session.config.stash[session_key]
     looks = judges_nothing(session.config)
     if recorder is not None and not looks:
-        judged = (getattr(item, "judged", None) for item in session.items)
-        recorder.spared = own.spared(one for one in judged if one is not None)
+        recorder.spared = own.spared(gates_of(session.items))
     own.close()
     progress = own.progress
     came = progress.planned - progress.failed
@@ -278,5 +145,7 @@ def finish(session: pytest.Session, recorder: Recorder | None) -> None:
     if session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         recorder.note_interruption()
     recorder.write()
+    if tell is not None:
+        tell(recorder.verdicts())
     if not recorder.judged and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

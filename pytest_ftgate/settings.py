@@ -38,6 +38,8 @@ class Settings:
         engine: ``local`` asks from this machine, ``ray`` from the nodes of a Ray cluster.
         max_usd: nothing more is asked once so much is spent; None for no limit.
         max_minutes: nothing more is asked after so many minutes; None for no limit.
+        ladder: the ladder of each suite is told in full.
+        show: how many cases a gate that did not pass shows; None for as many as -v and -vv say.
         reports: where reports are written, by their face: ``html``, ``json``, ``markdown``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: that page, or "".
@@ -59,6 +61,8 @@ class Settings:
     engine: str = "local"
     max_usd: float | None = None
     max_minutes: float | None = None
+    ladder: bool = False
+    show: int | None = None
     reports: Mapping[str, Path] = field(default_factory=dict)
     summary: Path | None = None
     run_url: str = ""
@@ -77,7 +81,6 @@ class Settings:
             return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
 
         _need_enabled(config)
-        concurrency = chosen("concurrency")
         return cls(
             enabled=bool(config.getoption("ftgate_enabled")),
             files=tuple(config.getini("ftgate_files")),
@@ -86,13 +89,15 @@ class Settings:
             inconclusive=_one_of("inconclusive", chosen("inconclusive"), _INCONCLUSIVE),
             plan=bool(config.getoption("ftgate_plan")),
             accept=bool(config.getoption("ftgate_accept")),
-            concurrency=_count(concurrency),
+            concurrency=_count("concurrency", chosen("concurrency"), least=1),
             ledger=config.rootpath / chosen("ledger"),
             root=config.rootpath,
             batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
             engine=_one_of("engine", chosen("engine"), _ENGINES),
             max_usd=_amount("max_usd", chosen("max_usd")),
             max_minutes=_amount("max_minutes", chosen("max_minutes")),
+            ladder=bool(config.getoption("ftgate_ladder")),
+            show=_count("show", chosen("show"), least=0),
             reports=_reports(config),
             **_of_github(os.environ, config.rootpath),
         )
@@ -103,7 +108,8 @@ settings_key = pytest.StashKey[Settings]()
 
 def judges_nothing(config: pytest.Config) -> bool:
     """Tell whether the run was asked to judge nothing."""
-    looks = config.getoption("collectonly") or config.getoption("setupplan")
+    # What --setup-plan is asked for is part of --setup-only.
+    looks = config.getoption("collectonly") or config.getoption("setuponly")
     return bool(looks) or config.stash[settings_key].plan
 
 
@@ -141,7 +147,7 @@ def _of_github(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
 
 
 def _need_enabled(config: pytest.Config) -> None:
-    for name in ("accept", "plan", "variant", *FACES):
+    for name in ("accept", "ladder", "plan", "variant", *FACES):
         if config.getoption(f"ftgate_{name}") and not config.getoption("ftgate_enabled"):
             raise pytest.UsageError(f"--ftgate-{name} does nothing without --ftgate; add it")
 
@@ -152,11 +158,12 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
-def _count(value: str) -> int | None:
+def _count(name: str, value: str, *, least: int) -> int | None:
     if value in ("", "None"):
         return None
-    if not value.isdigit() or int(value) < 1:
-        raise pytest.UsageError(f"ftgate_concurrency is {value}; write a whole number from 1 up")
+    if not value.isdecimal() or int(value) < least:
+        wanted = f"write a whole number from {least} up"
+        raise pytest.UsageError(f"ftgate_{name} is {value}; {wanted}")
     return int(value)
 
 
@@ -217,6 +224,10 @@ def _add_choices(add: Callable[..., None]) -> None:
         "--ftgate-inconclusive", dest="ftgate_inconclusive", choices=_INCONCLUSIVE,
         help="What a gate does that cannot tell: block the run (fail, the default) or warn.",
     )  # fmt: skip
+    add(
+        "--ftgate-show", dest="ftgate_show", metavar="N",
+        help="Cases that a gate shows which did not pass (default: 3; with -v 10, with -vv all).",
+    )  # fmt: skip
 
 
 def _add_scale(add: Callable[..., None]) -> None:
@@ -236,6 +247,11 @@ def _add_reports(add: Callable[..., None]) -> None:
         "json": "Write the run record, from which pytest-ftgate report makes the other reports.",
         "markdown": "Write the verdicts for a comment on a pull request.",
     }
+    add(
+        "--ftgate-ladder", dest="ftgate_ladder", action="store_true",
+        help="Tell the ladder of each suite in full: its rungs, what fine-tuning would take, "
+        "and what each costs by volume.",
+    )  # fmt: skip
     for face in FACES:
         add(f"--ftgate-{face}", dest=f"ftgate_{face}", metavar="PATH", help=told[face])
 
@@ -261,6 +277,7 @@ def _add_keys(parser: pytest.Parser) -> None:
     ini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
     ini("ftgate_replies", "As --ftgate-replies.", default="auto")
     ini("ftgate_inconclusive", "As --ftgate-inconclusive.", default="fail")
+    ini("ftgate_show", "As --ftgate-show.", default="")
     ini("ftgate_concurrency", "As --ftgate-concurrency.", default="")
     ini("ftgate_max_usd", "As --ftgate-max-usd.", default="")
     ini("ftgate_max_minutes", "As --ftgate-max-minutes.", default="")

@@ -20,7 +20,10 @@ STAGES = (
     *("score", "gate", "advise", "record", "report"),
 )
 #: The pytest layer lines the stages up, and follows the same rule.
-LAYER = ("hookspecs", "settings", "run", "recorder", "nodes", "plugin", "verbs", "cli")
+LAYER = (
+    *("hookspecs", "settings", "run", "gathering", "recorder", "observers", "marked"),
+    *("nodes", "selection", "fixture", "plugin", "verbs", "cli"),
+)
 ORDER = (*STAGES, *LAYER)
 
 SDKS = {

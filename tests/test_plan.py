@@ -13,6 +13,7 @@ from pytest_ftgate.plan.call import distinct
 from pytest_ftgate.plan.estimate import Past, estimate
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.offers import Offers
 
 CLAUDE = "one: {provider: anthropic, model: m}"
 UNGATED = "one: {provider: anthropic, model: m, gated: false}\n  two: {like: one}"
@@ -45,7 +46,7 @@ def suite(folder, *variants, cases=CASES, more="", **files):
     text = f"{more}cases:\n{listed}gates: {{accuracy: {{min: 0.5}}}}\nvariants:\n{named}"
     path = folder / "s.ftgate.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(path, folder, ["house"])
+    return load(path, folder, Offers(providers=["house"]))
 
 
 def asks(folder, variant, environ=None, **rest):

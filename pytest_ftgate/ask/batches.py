@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pytest_ftgate.ask.budget import Budget
 from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.patience import Patience
 from pytest_ftgate.ask.post import Ended, Post, parts
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.sent import Batch, Sent
-from pytest_ftgate.errors import FtgateError, ReplyError, Transient
+from pytest_ftgate.errors import FtgateError, OutOfBudget, ReplyError, Transient
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Batches"]
@@ -45,9 +46,11 @@ class Batches:
         kept: finds the replies that are here already.
         settle: is told what became of each call.
         fresh: whether results of an older batch are too old.
+        budget: what may be spent, or None for all.
+        unpaid: calls on their way whose cost is not known yet; grows and shrinks here.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the engine lends, each by name
         self,
         ledger: Ledger,
         environ: Mapping[str, str],
@@ -56,10 +59,13 @@ class Batches:
         kept: _Kept,
         settle: _Settle,
         fresh: bool = False,
+        budget: Budget | None = None,
+        unpaid: MutableMapping[str, Call] | None = None,
     ) -> None:
         self.ledger, self.environ, self.patience = ledger, environ, patience
         self.kept, self.settle = kept, settle
         self.oldest = _FRESH if fresh else float("inf")
+        self.budget, self.unpaid = budget, {} if unpaid is None else unpaid
         #: Calls in batches that have not ended.
         self.flying: set[str] = set()
         #: A sentence on each batch that goes on without the run.
@@ -148,12 +154,23 @@ class _Group:
         batches: list[Batch] = []
         left = iter(calls)
         for requests in parts(post.api.request(call) for call in calls):
-            part = [next(left) for _ in requests]
+            part = self._affordable([next(left) for _ in requests])
+            if not part:
+                continue
             try:
-                batches.append(await post.send(part, requests))
+                batches.append(await post.send(part, requests[: len(part)]))
             except ReplyError as error:
                 self.give_up(error, [call.fingerprint for call in part])
         return batches
+
+    def _affordable(self, part: list[Call]) -> list[Call]:
+        """Return the calls that the budget takes, and hold their price back; settle the others."""
+        budget = self._of.budget
+        most = budget.affords(part) if budget else len(part)
+        if budget and most < len(part):
+            self.give_up(OutOfBudget(budget.check()), [call.fingerprint for call in part[most:]])
+        self._of.unpaid.update((call.fingerprint, call) for call in part[:most])
+        return part[:most]
 
     async def _finish(self, post: Post, batch: Batch) -> None:
         """Wait for the results of *batch* and keep them one by one."""
@@ -185,6 +202,9 @@ class _Group:
             self.settle(call, error)
             return
         reply = replace(reply, passages=call.passages)
+        # What an earlier run has sent was paid for by that one.
+        if self._of.budget and fingerprint in self._of.unpaid:
+            self._of.budget.count(call, reply)
         # Committed before anything may use it: a kill from here on loses nothing.
         self._of.ledger.keep(call, reply)
         self.settle(call, reply)
@@ -193,6 +213,7 @@ class _Group:
         """Say what became of *call*."""
         del self.open[call.fingerprint]
         self._of.flying.discard(call.fingerprint)
+        self._of.unpaid.pop(call.fingerprint, None)
         self._of.ledger.release(call.fingerprint)
         self._of.settle(call, answer)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.reply import Reply, paid
 from pytest_ftgate.plan.call import Call
-from pytest_ftgate.suite.prices import listed_models, price
+from pytest_ftgate.suite.prices import listed_models
 
 __all__ = ["JUDGES", "Bill", "Came", "bill", "summed"]
 
@@ -61,7 +61,7 @@ def bill(asked: float, parts: Iterable[tuple[str, Iterable[Came]]]) -> Bill:
     listed = False
     for name, came in parts:
         for call, reply in came:
-            cost = price(call.tariff, reply.usage)
+            cost = paid(call, reply)
             # What a file says was paid for elsewhere, if it was at all.
             free = cost is None and call.provider == "recorded"
             if free or call.fingerprint in seen:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from pytest_ftgate.ask.answers import Answer, Answers
 from pytest_ftgate.ask.batches import Batches
@@ -61,6 +62,7 @@ class Engine:
         self._reused = self._asked = self._failed = 0
         self._lent: set[str] = set()
         self._flying: dict[str, Call] = {}
+        self._in_batches: dict[str, Call] = {}
         self._peak = 0
         self._started = 0.0
         self._ending = asyncio.Event()
@@ -72,6 +74,8 @@ class Engine:
             kept=self._kept,
             settle=self._settle,
             fresh=replies == "fresh",
+            budget=budget,
+            unpaid=self._in_batches,
         )
         self._posting: set[asyncio.Task[None]] = set()
         self._elsewhere = Others(ledger, self._kept, self._ending)
@@ -100,8 +104,8 @@ class Engine:
         return tuple(self._batches.left)
 
     def flying(self) -> Iterable[Call]:
-        """Return the calls that are being asked right now; for the loop alone."""
-        return self._flying.values()
+        """Return the calls whose replies are on their way; for the loop alone."""
+        return chain(self._flying.values(), self._in_batches.values())
 
     def submit(self, calls: Iterable[Call]) -> None:
         """Hand in calls; those handed in before are not asked again."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from pytest_ftgate.plan.call import Passage, Step, ToolCall
+from pytest_ftgate.plan.call import Call, Passage, Step, ToolCall
+from pytest_ftgate.suite.prices import price
 
-__all__ = ["Reply"]
+__all__ = ["Reply", "paid"]
 
 #: One for all: a run may hold hundreds of thousands of replies.
 _NOTHING: dict[str, Any] = {}
@@ -85,6 +87,11 @@ class Reply:
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no reply: {type(error).__name__}: {error}") from error
         return cls(**known)
+
+
+def paid(call: Call, reply: Reply) -> Decimal | None:
+    """Return what *reply* to *call* cost in USD, or None where nobody knows."""
+    return price(call.tariff, reply.usage, batch=reply.processing == "batch")
 
 
 def _step(raw: Mapping[str, Any]) -> Step:

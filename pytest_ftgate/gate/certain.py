@@ -77,7 +77,7 @@ def certain(
     disagree = USUAL_DISCORDANCE if measured is None else measured
     floor = None if isinstance(gate, ForgettingGate) else gate.min
     told = Certain(
-        gate=gate.kind,
+        gate=gate.name if isinstance(gate, RateGate) else gate.kind,
         variant=variant,
         cases=n,
         worth=n * (repeats or 1),

@@ -22,6 +22,7 @@ from pytest_ftgate.gate.risks import (
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.suite.margins import (
     CostGate,
+    DataGate,
     ForgettingGate,
     Gate,
     LatencyGate,
@@ -49,7 +50,7 @@ def refuse_impossible(suite: Suite) -> None:
         SuiteFaults: with a fault for each such gate, and what it would take.
     """
     faults = [
-        Fault(suite.name, gate.line, f"{gate.kind}: {message}")
+        Fault(suite.name, gate.line, f"{_called(gate)}{message}")
         for gate in suite.gates.values()
         for message in _problems(suite, gate)
     ]
@@ -57,7 +58,14 @@ def refuse_impossible(suite: Suite) -> None:
         raise SuiteFaults(suite.name, faults)
 
 
+def _called(gate: Gate) -> str:
+    # The line of a marked function says whose margin it is.
+    return "" if isinstance(gate, RateGate) and gate.called else f"{gate.kind}: "
+
+
 def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
+    if isinstance(gate, DataGate):
+        return
     n = cases_of(suite, gate)
     if isinstance(gate, CostGate | LatencyGate):
         yield from _spend_problems(suite, gate, n)

@@ -47,7 +47,7 @@ class Turned:
 
 
 def turned(before: Side | None, after: Side) -> Turned:
-    """Return the cases that turned between two sides.
+    """Return the cases that turned between two sides, the greatest change first.
 
     Args:
         before: what is compared with; without it, every case that *after* has wrong is lost.
@@ -58,8 +58,10 @@ def turned(before: Side | None, after: Side) -> Turned:
         before, after = aligned(before, after)
         was = before.values
     with np.errstate(invalid="ignore"):
-        found = [np.flatnonzero(after.values < was), np.flatnonzero(after.values > was)]
-    lost, gained = (tuple(after.keys[index] for index in indices) for indices in found)
+        change = after.values - was
+        found = [np.flatnonzero(change < 0), np.flatnonzero(change > 0)]
+    ranked = [one[np.argsort(-abs(change[one]), kind="stable")] for one in found]
+    lost, gained = (tuple(after.keys[index] for index in indices) for indices in ranked)
     return Turned(lost, gained)
 
 

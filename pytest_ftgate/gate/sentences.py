@@ -39,8 +39,7 @@ def headline(
     """Return the verdict in one line, what lies behind it first where *cause* tells that."""
     if cause:
         return f"{cause}; {headline(gate, outcome, check, lost)}"
-    what = "replies in the right format" if gate.kind == "format" else gate.metric
-    what = what.replace("macro_f1", "macro-F1")
+    what = _spoken(gate)
     if check.against == "must_pass":
         right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
         wrong = f"; wrong: {check.note}" if outcome is Outcome.FAILED else ""
@@ -54,6 +53,15 @@ def headline(
         f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
     )
     return told + _but_lost(outcome, check, lost)
+
+
+def _spoken(gate: RateGate) -> str:
+    if gate.called:
+        # test_never_promises and TestTone::test_never_promises[formal] are sentences already.
+        name = gate.called.rpartition("::")[2].removeprefix("test_")
+        return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
+    what = "replies in the right format" if gate.kind == "format" else gate.metric
+    return what.replace("macro_f1", "macro-F1")
 
 
 def _but_lost(outcome: Outcome, check: Check, lost: tuple[Slice, ...]) -> str:
@@ -79,7 +87,7 @@ def notes(
         yield f"{stale} accepted case{'s are' if stale != 1 else ' is'} stale: {told}"
     for stop, word in (("refusal", "refused"), ("length", "cut off by max_tokens")):
         if column.stops[stop]:
-            wrong = ", which counts as wrong" if gate.kind == "accuracy" else ""
+            wrong = ", which counts as wrong" if gate.name == "accuracy" else ""
             yield f"{column.stops[stop]} of {column.stops.total()} replies were {word}{wrong}"
     if column.missing:
         first = column.missing[0].missing[0]
@@ -102,7 +110,7 @@ def next_steps(
     elif check is None:
         yield f"{NOTHING}; accept this run with --ftgate-accept"
     elif outcome is Outcome.INCONCLUSIVE:
-        yield _to_settle(check, look)
+        yield _to_settle(check, look, "repeats=" if gate.called else "settle: ")
     elif outcome is Outcome.FAILED and check.against == "must_pass":
         told = ", again when asked again" if look.vary else ""
         yield f"a must-pass case is wrong{told}; it is the first of the lost cases above"
@@ -114,7 +122,7 @@ def next_steps(
         yield "read the lost cases above; if the drop is intended, accept it in a reviewed change"
 
 
-def _to_settle(check: Check, look: Look) -> str:
+def _to_settle(check: Check, look: Look, more_repeats: str) -> str:
     if "has drifted" in check.note:
         return "ask everything anew, so that both sides are of today: --ftgate-replies=fresh"
     if not check.informative:
@@ -127,15 +135,15 @@ def _to_settle(check: Check, look: Look) -> str:
         )
     if check.needed is not None:
         more = counted(check.needed, "more case")
-        parts.append(f"about {more} would settle it{_or_repeats(check, look)}")
+        parts.append(f"about {more} would settle it{_or_repeats(check, look, more_repeats)}")
     if check.missing:
         parts = ["run again for the missing replies", *parts]
     return "; ".join(parts) or "more cases are needed"
 
 
-def _or_repeats(check: Check, look: Look) -> str:
+def _or_repeats(check: Check, look: Look, more_repeats: str) -> str:
     """Name the repeats that tell as much, where replies vary; a floor is not helped by any."""
     if not look.vary or look.cases is not None or check.before is None or check.needed is None:
         return ""
     repeats = ceil(look.repeats * (1 + check.needed / check.n))
-    return f", or settle: {repeats}" if repeats <= _MOST_REPEATS else ""
+    return f", or {more_repeats}{repeats}" if repeats <= _MOST_REPEATS else ""

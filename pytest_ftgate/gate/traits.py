@@ -36,7 +36,7 @@ _FEWEST_CHANGED, _RARE = 10, 0.01
 def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -> tuple[Trait, ...]:
     """Return how the replies to all cases have changed, those without expectation included.
 
-    One gate of a suite tells it, the format gate where there is one.
+    One gate of a suite tells it, the format gate where there is one; a marked function never.
 
     Args:
         suite: for the other gates.
@@ -44,7 +44,8 @@ def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -
         before: the baseline, or None where there is nothing to compare with.
         after: the variant.
     """
-    if before is None or gate.kind != ("format" if "format" in suite.gates else "accuracy"):
+    teller = "format" if "format" in suite.gates else "accuracy"
+    if before is None or gate.name != teller:
         return ()
     was, now = _texts(before), _texts(after)
     if min(len(was), len(now)) < _FEWEST:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from pytest_ftgate.gate.data.finding import Finding
 from pytest_ftgate.gate.examined import Examined
 from pytest_ftgate.gate.parts import LossKind, Retention, Slice
 from pytest_ftgate.score.label import LabelRate
@@ -197,8 +198,9 @@ class Verdict:
     """What one gate decided about one variant.
 
     Attributes:
-        suite: the suite file, relative to the root directory.
+        suite: the suite file, relative to the root directory; of a marked function its module.
         line: the line of the gate in it.
+        node: how pytest calls its test, where that is not made of suite, gate and variant.
         gated: False for a variant that is measured beside the others and judged by nobody.
         checks: what was compared; *deciding* is the index of the one that decided.
         slices: what became of parts of the cases, where the gate looks at them.
@@ -209,6 +211,7 @@ class Verdict:
         broken_rules: how often each rule of the form is broken, where it has several.
         meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
             of the baseline; None but for the format gate.
+        findings: what is wrong with training data, where that is what the gate looks at.
         kinds: of forgetting, how the lost answers went wrong, the commonest first.
         breaks: the must-keep cases that the base has right and the variant wrong.
         traits: how all replies have changed, told by one gate of each variant.
@@ -225,6 +228,7 @@ class Verdict:
     outcome: Outcome
     headline: str
     gated: bool = True
+    node: str = ""
     checks: tuple[Check, ...] = ()
     deciding: int = 0
     slices: tuple[Slice, ...] = ()
@@ -236,6 +240,7 @@ class Verdict:
     broken_rules: tuple[FaultShare, ...] = ()
     meant: float | None = None
     meant_before: float | None = None
+    findings: tuple[Finding, ...] = ()
     kinds: tuple[LossKind, ...] = ()
     breaks: tuple[str, ...] = ()
     traits: tuple[Trait, ...] = ()

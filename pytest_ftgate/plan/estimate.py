@@ -76,7 +76,7 @@ def tokens_in(text: str) -> int:
 def expected(call: Call, output: float = _USUAL_OUTPUT) -> Decimal | None:
     """Return what *call* should cost in USD if its reply has *output* tokens; None if unknown."""
     written = min(round(output), call.max_tokens)
-    return price(call.tariff, {"input": _read(call), "output": written})
+    return price(call.tariff, {"input": _read(call), "output": written}, batch=call.batch)
 
 
 def estimate(

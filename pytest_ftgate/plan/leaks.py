@@ -15,7 +15,7 @@ from pytest_ftgate.suite.shapes import Example
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.training import training_rows
 
-__all__ = ["Leak", "leak", "skills_leak"]
+__all__ = ["Leak", "leak", "seen", "skills_leak"]
 
 #: A case of fewer words stands in a longer text by chance.
 _FEWEST_WORDS = 5
@@ -68,37 +68,37 @@ def _leak(variant: Variant, cases: Sequence[Case], of: str) -> Leak | None:
     if path is None:
         return None
     rows = training_rows(Source(root=path.parent, path=path), path)
-    seen = _seen(rows, cases)
-    first = next((case for case in cases if case.id in seen), None)
+    found = seen(rows, cases)
+    first = next((case for case in cases if case.id in found), None)
     if first is None:
         return None
     return Leak(
         variant.name,
         path.name,
         cases=len(cases),
-        leaked=len(seen),
+        leaked=len(found),
         case=first.id,
-        line=seen[first.id],
+        line=found[first.id],
         of=of,
-        ids=frozenset(seen),
+        ids=frozenset(found),
         canary=CANARY in path.read_text("utf-8", errors="replace"),
     )
 
 
-def _seen(rows: Iterable[Example], cases: Sequence[Case]) -> dict[str, int]:
+def seen(rows: Iterable[Example], cases: Sequence[Case]) -> dict[str, int]:
     """Return the ids of the cases that stand in *rows*, each with the first line that holds it."""
     asked: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for case in cases:
         asked[words(case.shown)].append(case.id)
     inside = _Inside(cases)
-    seen: dict[str, int] = {}
+    found: dict[str, int] = {}
     for row in rows:
         said = (words(text) for role, text in row.turns if role == "user")
         same = chain.from_iterable(asked.get(one, ()) for one in said)
         # A bare text holds the question, the answer and marks of its template in one.
         for case_id in (*same, *(inside.of(row.shown) if row.answer is None else ())):
-            seen.setdefault(case_id, row.line)
-    return seen
+            found.setdefault(case_id, row.line)
+    return found
 
 
 class _Inside:

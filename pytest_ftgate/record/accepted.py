@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
+from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from pytest_ftgate.record.run import Report
 from pytest_ftgate.score.sheet import Column, rests_on
 from pytest_ftgate.suite.model import Case, Suite, digest
 from pytest_ftgate.suite.reference import source_files
+from pytest_ftgate.suite.rules import Rule
 from pytest_ftgate.weights import sha256_of
 
 __all__ = [
@@ -60,7 +62,7 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What one run found in one suite, and what its replies cost."""
+    """What one run found in one suite, what its replies cost, and which variant is to serve."""
 
     suite: str
     at: str
@@ -68,6 +70,7 @@ class Record:
     verdicts: tuple[Verdict, ...] = ()
     variants: Mapping[str, Mapping[str, Kept]] = field(default_factory=dict)
     bill: Bill | None = None
+    serves: str = ""
 
 
 # Built on first use: pydantic builds the validators of nested classes in milliseconds, not none.
@@ -81,7 +84,20 @@ def _yardstick(case: Case, folder: Path) -> str:
     named = ("python", "pydantic")
     rules = [rule for rule in (case.score, *case.format) if rule.kind in named]
     code = [sha256_of(file) for rule in rules for file in source_files(str(rule.value), folder)]
+    code += [sha256_of(file) for rule in (case.score, *case.format) for file in _offered(rule)]
     return digest([case.yardstick, code])[:16] if code else case.yardstick
+
+
+def _offered(rule: Rule) -> tuple[Path, ...]:
+    """Return the file of a function that a plugin offers; what it imports is the plugin's own."""
+    if rule.function is None:
+        return ()
+    function = rule.function.func if isinstance(rule.function, partial) else rule.function
+    try:
+        file = getsourcefile(unwrap(function))
+    except TypeError:
+        return ()
+    return (Path(file),) if file else ()
 
 
 def kept(column: Column, folder: Path) -> dict[str, Kept]:
@@ -157,7 +173,11 @@ def accepted_path(root: Path, suite: str) -> Path:
 
 
 def accept(
-    root: Path, suite: str, cells: Mapping[str, Mapping[str, Sequence[Any]]], report: Report
+    root: Path,
+    suite: str,
+    cells: Mapping[str, Mapping[str, Sequence[Any]]],
+    report: Report,
+    serves: str,
 ) -> str:
     """Accept what *report* tells of *suite*, and say so.
 
@@ -166,6 +186,7 @@ def accept(
         suite: the name of the suite.
         cells: by variant and case the values of a *Kept*.
         report: the run.
+        serves: the variant that is meant to serve.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
@@ -173,8 +194,15 @@ def accept(
     # What models said stays out of a file that is committed.
     verdicts = tuple(replace(one, flips=()) for one in report.verdicts if one.suite == suite)
     variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
-    at, bill = report.at, report.bill
-    write_record(path, Record(suite=suite, at=at, verdicts=verdicts, variants=variants, bill=bill))
+    record = Record(
+        suite=suite,
+        at=report.at,
+        verdicts=verdicts,
+        variants=variants,
+        bill=report.bill,
+        serves=serves,
+    )
+    write_record(path, record)
     bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
     told = f" ({bad} of its gates did not pass)" if bad else ""
     name = path.relative_to(root).as_posix()

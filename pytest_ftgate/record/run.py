@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from pytest_ftgate.advise.advice import Advice
 from pytest_ftgate.ask.bill import Bill
 from pytest_ftgate.errors import Unavailable
 from pytest_ftgate.gate.verdict import Outcome, Verdict
@@ -29,8 +30,6 @@ __all__ = [
     "VariantRun",
     "read_run",
     "run_schema",
-    "suite_from_json",
-    "suite_to_json",
     "verdict_of",
     "write_run",
 ]
@@ -202,6 +201,7 @@ class Report:
         told: what the user should read of ledger, budget and accepted records.
         facts: where and by what it was run.
         suites: the cases; empty where no report needs them.
+        advice: of each suite that has a ladder, whether fine-tuning is worth it.
     """
 
     verdict: Literal["passed", "blocked"]
@@ -216,6 +216,7 @@ class Report:
     told: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     suites: tuple[SuiteRun, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
     @property
     def judged(self) -> tuple[Verdict, ...]:
@@ -238,21 +239,6 @@ def verdict_of(report: Report) -> Literal["passed", "blocked"]:
 @cache
 def _runs() -> TypeAdapter[Report]:
     return TypeAdapter(Report)
-
-
-@cache
-def _suites() -> TypeAdapter[SuiteRun]:
-    return TypeAdapter(SuiteRun)
-
-
-def suite_to_json(suite: SuiteRun) -> str:
-    """Return what one process knows of a suite as one line of JSON."""
-    return _suites().dump_json(suite).decode()
-
-
-def suite_from_json(text: str) -> SuiteRun:
-    """Read what *suite_to_json* wrote."""
-    return _suites().validate_json(text)
 
 
 def write_run(path: Path, report: Report) -> None:

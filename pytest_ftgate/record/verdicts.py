@@ -54,4 +54,4 @@ def last_verdicts(folder: Path) -> tuple[Verdict, ...]:
 
 def node_id(verdict: Verdict) -> str:
     """Return the name by which pytest knows the gate of *verdict*."""
-    return f"{verdict.suite}::{verdict.gate}[{verdict.variant}]"
+    return verdict.node or f"{verdict.suite}::{verdict.gate}[{verdict.variant}]"

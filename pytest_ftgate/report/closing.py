@@ -12,6 +12,7 @@ from pytest_ftgate.record.run import Report
 from pytest_ftgate.record.verdicts import node_id
 from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.billed import bill_lines
+from pytest_ftgate.report.ladder import ladder_lines
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import grid, verdict_rows
@@ -30,26 +31,38 @@ _TINTS = {
 _TINTED = re.compile(rf"(?<!\S)({'|'.join(_TINTS)})(?!\S)")
 
 
-def summary(report: Report, verbosity: int = 0, *, full: bool = False) -> list[str]:
+def summary(
+    report: Report, verbosity: int = 0, *, full: bool = False, ladder: bool = False
+) -> list[str]:
     """Return the lines of the closing section, the verdict first.
 
     Args:
         report: the run.
         verbosity: below 0 the gates that did not pass, a line each; from 1 on all there is.
         full: print the table though everything passed.
+        ladder: tell what is advised in full.
     """
     full = full or verbosity > 0
     first = f"{report.verdict.upper()}  {gates_line(report)} · {asked_line(report)}"
     lines = [first] if report.judged else []
     bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
+    advised = list(_ladders(report, full=ladder)) if ladder or verbosity >= 0 else []
     if verbosity < 0:
-        return [*lines, *_table(bad), *report.told]
+        return [*lines, *_table(bad), *report.told, *advised]
     if full or bad or report.unjudged or len(report.judged) < len(report.verdicts):
         lines += _tables(report.verdicts)
     lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
     lines += _aside([one for one in report.judged if one not in bad])
     lines += bill_lines(report.bill, full=full, max_usd=report.max_usd) if report.judged else []
-    return [*lines, *report.told]
+    return [*lines, *report.told, *advised]
+
+
+def _ladders(report: Report, *, full: bool) -> Iterator[str]:
+    if full and not report.advice:
+        yield "  no ladder: it takes every gate of a suite, and cases with an expected answer"
+    for advice in report.advice:
+        yield ""
+        yield from ladder_lines(advice, full=full)
 
 
 def undecided(report: Report) -> Iterator[str]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.spent import headline as spent
-from pytest_ftgate.gate.verdict import Check, Flip, Outcome, Verdict
+from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
 from pytest_ftgate.gate.words import percent, points
-from pytest_ftgate.report.calls import calls
-from pytest_ftgate.report.diff import word_diff
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
+from pytest_ftgate.report.flips import flip_lines
 from pytest_ftgate.report.forgotten import forgotten
+from pytest_ftgate.report.found import finding_lines
 from pytest_ftgate.report.judges import judge_lines
-from pytest_ftgate.report.passages import passage_lines
-from pytest_ftgate.report.quote import quoted, visible
+from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import grid, label_rows, slice_rows
 from pytest_ftgate.score.label import LabelRate
 
@@ -35,37 +32,43 @@ __all__ = [
 
 #: Columns of a line.
 WIDTH = 80
-#: How many flips a section shows by verbosity; -vv shows all that the verdict carries.
-_FLIPS = {0: 3, 1: 10}
-#: The same for labels.
+#: How many labels a section shows by verbosity; -vv shows all that the verdict carries.
 _LABELS = {0: 5, 1: 10}
 
 
-def section(verdict: Verdict, verbosity: int = 0) -> str:
+def section(
+    verdict: Verdict,
+    verbosity: int = 0,
+    most: int | None = None,
+    told: Mapping[str, Sequence[str]] | None = None,
+) -> str:
     """Return the section of one verdict that blocks.
 
     Args:
         verdict: of a gate.
         verbosity: below 0 what fell and what to do; 0 a few cases too; 1 more of them, and how it
             was judged; 2 all that the verdict carries.
+        most: how many cases are shown; None for as many as *verbosity* says.
+        told: by case what a marked function made of its reply, in lines that begin with a bar.
     """
     lines = [*wrapped(visible(verdict.headline), 0), *certainty(verdict)]
     if verbosity >= 0:
-        lines += _within(verdict, verbosity)
+        lines += [*_within(verdict, verbosity), *flip_lines(verdict, verbosity, most, told or {})]
     lines += ["", *_next(verdict.next)] if verdict.next else []
     lines += ["", *_why(verdict, verbosity)]
     return "\n".join(lines)
 
 
 def _within(verdict: Verdict, verbosity: int) -> list[str]:
+    lines = [*finding_lines(verdict.findings, verbosity)]
     if verdict.gate == "forgetting":
-        lines = list(forgotten(verdict, verbosity))
+        lines += forgotten(verdict, verbosity)
     else:
-        lines = [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
+        lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
     lines += [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}")]
-    return [*lines, *_flips(verdict, verbosity)]
+    return lines
 
 
 def _why(verdict: Verdict, verbosity: int) -> Iterator[str]:
@@ -151,64 +154,6 @@ def _against(check: Check) -> str:
         return f"against the floor of {percent(check.limit)}: {percent(check.after)}"
     under = f" under the {check.under}" if check.under else ""
     return f"against {check.against}{under}: {percent(check.before)} → {percent(check.after)}"
-
-
-def _compared(verdict: Verdict) -> bool:
-    return any(check.before is not None for check in verdict.checks)
-
-
-def _flips(verdict: Verdict, verbosity: int) -> list[str]:
-    lost = [flip for flip in verdict.flips if flip.lost]
-    if not lost:
-        return []
-    shown = lost[: _most(verdict.gate, lost, max(0, verbosity))]
-    head = "passed before, fails now" if _compared(verdict) else "wrong"
-    more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
-    lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
-    return [*lines, *chain.from_iterable(_flip(flip, verbosity) for flip in _varied(shown, lost))]
-
-
-def _most(gate: str, lost: Sequence[Flip], verbosity: int) -> int:
-    """Return how many flips are shown; of a broken form one of each kind, with -v three."""
-    most = _FLIPS.get(verbosity, len(lost))
-    if gate != "format" or verbosity not in _FLIPS:
-        return most
-    return min(most, len({flip.fault for flip in lost}) * (1 + 2 * verbosity))
-
-
-def _varied(shown: Sequence[Flip], lost: Sequence[Flip]) -> list[Flip]:
-    """Choose flips from as many skills as can be, so that three examples show three things."""
-    by_skill: dict[str, list[Flip]] = defaultdict(list)
-    for flip in lost:
-        by_skill[flip.skill].append(flip)
-    ranked = [flip for _, flip in sorted(_rounds(by_skill.values()), key=lambda one: one[0])]
-    return ranked[: len(shown)]
-
-
-def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
-    for group in groups:
-        yield from enumerate(group)
-
-
-def _flip(flip: Flip, verbosity: int) -> Iterator[str]:
-    asked = visible(flip.shown).replace("\n", " ")
-    room = WIDTH - 6 - len(flip.case) - 2
-    yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
-    if flip.expected:
-        yield from quoted("expected", flip.expected, indent=6, lines=2)
-    if flip.before or flip.called_before:
-        yield from quoted("before", flip.before, indent=6, lines=3)
-    yield from calls(flip.called_before, verbosity)
-    yield from quoted("now", flip.now, indent=6, lines=3)
-    yield from calls(flip.called, verbosity)
-    if flip.why:
-        yield from quoted("fault", flip.why, indent=6, lines=2)
-    if flip.wrong:
-        yield from quoted("wrong", flip.wrong, indent=6, lines=4)
-    differs = word_diff(flip.expected, flip.now)
-    if differs:
-        yield from quoted("differs", differs, indent=6, lines=3 if verbosity < 1 else 8)
-    yield from passage_lines(flip, verbosity)
 
 
 def stepped(step: str) -> tuple[str, str]:

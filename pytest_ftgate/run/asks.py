@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import FtgateError, Unavailable
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
 from pytest_ftgate.plan.asks import PROBES, base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.plan.maker import Maker
+from pytest_ftgate.plan.turns import turn
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.margins import ForgettingGate, Gate, RateGate
+from pytest_ftgate.suite.margins import DataGate, ForgettingGate, Gate, RateGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 __all__ = ["Asks", "Judged", "with_baseline"]
@@ -19,16 +23,37 @@ __all__ = ["Asks", "Judged", "with_baseline"]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One gate of one variant of one suite: what an item stands for."""
+    """One gate of one variant of one suite: what an item stands for.
+
+    Attributes:
+        suite: whose cases are put to the variant.
+        look: what a marked function looks at; None for a gate of the suite itself.
+        rules: the suite that a marked function is for the statistics: its cases, marked by it.
+        planned: what is asked is known beforehand; a function that converses asks as it goes.
+    """
 
     suite: Suite
     gate: Gate
     variant: Variant
+    look: Look | None = None
+    rules: Suite | None = None
+    planned: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the gate is called in its suite."""
+        return self.gate.name if isinstance(self.gate, RateGate) else self.gate.kind
+
+    @property
+    def judged_by(self) -> Suite:
+        """The suite whose margins and cases the statistics see."""
+        return self.rules or self.suite
 
 
 def with_baseline(judged: Judged) -> bool:
     """Tell whether *judged* needs the baseline's replies: to compare with, or to show a judge."""
-    shown = judged.gate.kind == "accuracy" and any(one.compares for one in judged.suite.judges)
+    judges = judged.suite.judges if judged.gate.kind == "accuracy" and not judged.rules else ()
+    shown = any(one.compares for one in judges)
     return judged.gate.compares or shown
 
 
@@ -43,10 +68,14 @@ class Asks:
         self._environ = environ
         self._groups: dict[object, list[tuple[Ask, ...]]] = {}
         self._asks: dict[tuple[str, str, object], tuple[Ask, ...] | FtgateError] = {}
+        self._turns: dict[tuple[str, str], Callable[..., Ask]] = {}
+        self._leaked: dict[tuple[str, Path], frozenset[str]] = {}
 
     def looks(self, judged: Judged) -> tuple[Look, ...]:
         """Return the looks of a gate, the last of which takes in all that may be asked."""
         suite = judged.suite
+        if judged.look is not None:
+            return (judged.look,)
         sides = (judged.variant, suite.variants[suite.baseline])
         return looks(suite, judged.gate, vary=any(varies(one) for one in sides))
 
@@ -62,8 +91,11 @@ class Asks:
         Raises:
             FtgateError: the variant cannot be asked at all.
         """
+        if isinstance(judged.gate, DataGate):
+            return []
         look = look or self.looks(judged)[0]
-        key = (judged.suite.name, judged.variant.name, judged.gate.kind, look.cases, look.repeats)
+        whose = (judged.suite.name, judged.variant.name, judged.gate.kind)
+        key = (*whose, judged.gate.compares, judged.planned, look.cases, look.repeats)
         if key not in self._groups:
             self._groups[key] = self._needed(judged, look)
         return self._groups[key]
@@ -74,7 +106,7 @@ class Asks:
         if isinstance(gate, ForgettingGate):
             sides = (base_of(variant), variant)
             needed += [self.skills(suite, one, gate, u) for u in gate.unders for one in sides]
-        else:
+        elif judged.planned:
             if with_baseline(judged):
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
             needed.append(self.task(suite, variant, look))
@@ -107,8 +139,8 @@ class Asks:
         """Return as many of the suite's cases put to *variant* as *look* takes in."""
         most = _most_repeats(suite)
         asks = self._once(
-            (suite.name, variant.name, "task"),
-            lambda: task(suite, variant, self._environ, most),
+            (suite.name, variant.name, ("task", most)),
+            lambda: self._unseen(suite, variant, most),
         )
         if look.cases is None and look.repeats >= most:
             return asks
@@ -117,6 +149,26 @@ class Asks:
             (suite.name, variant.name, (look.cases, look.repeats)),
             lambda: tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat)),
         )
+
+    def _unseen(self, suite: Suite, variant: Variant, most: int) -> tuple[Ask, ...]:
+        """Return the suite's cases put to *variant*, less those that it was trained on."""
+        asks = task(suite, variant, self._environ, most)
+        seen = self.leaked(suite, variant)
+        left = tuple(ask for ask in asks if ask.case.id not in seen)
+        if asks and not left:
+            raise Unavailable(f"every case stands in {variant.training_data}, nothing is left")
+        return left
+
+    def leaked(self, suite: Suite, variant: Variant) -> frozenset[str]:
+        """Return the ids of the cases that *variant* was trained on, where a gate looks at that."""
+        if variant.training_data is None or "data" not in suite.gates:
+            return frozenset()
+        key = (suite.name, variant.training_data)
+        if key not in self._leaked:
+            from pytest_ftgate.gate.data.judge import leaked
+
+            self._leaked[key] = leaked(suite, variant).cases
+        return self._leaked[key]
 
     def skills(
         self,
@@ -139,6 +191,13 @@ class Asks:
             return ()
         asks = (self.skills(judged.suite, one, gate, repeats=AGAIN) for one in sides)
         return tuple(tuple(a for a in group if a.case.must_keep) for group in asks)
+
+    def turns(self, suite: Suite, variant: Variant) -> Callable[..., Ask]:
+        """Return what makes the turns of conversations with *variant*; see ``plan.turns``."""
+        key = (suite.name, variant.name)
+        if key not in self._turns:
+            self._turns[key] = partial(turn, Maker(suite, variant, self._environ))
+        return self._turns[key]
 
     def _steady(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
         greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})

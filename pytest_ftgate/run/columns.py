@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pytest_ftgate.ask.answers import Answer
+from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.must import AGAIN, ids_of, to_ask_again
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.run.asks import Asks
 from pytest_ftgate.run.hearing import Hearings
-from pytest_ftgate.score.sheet import Column, score
+from pytest_ftgate.score.sheet import Column, Row, score
 from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite, Variant
 
-__all__ = ["Columns"]
+__all__ = ["Columns", "heard"]
 
 _Asks = Literal["task", "skills"]
 
@@ -39,6 +41,7 @@ class Columns:
     ) -> None:
         self._asks, self._waited, self._hearings = asks, waited, hearings
         self._columns: dict[tuple[str, str, tuple[object, bool]], Column] = {}
+        self._heard: dict[tuple[object, ...], Column] = {}
         self._suites: dict[str, Suite] = {}
         #: Each variant that was scored, with what it was asked.
         self.asked: list[tuple[str, Sequence[Ask]]] = []
@@ -72,6 +75,16 @@ class Columns:
         seen = (look.cases, look.repeats)
         asks = self._asks.task(suite, variant, look)
         return self.of(suite, variant, seen, asks, graded=graded)
+
+    def heard(self, suite: Suite, variant: Variant, look: Look) -> Column:
+        """Return the replies of *variant* to what *look* takes in, marked by nobody yet."""
+        key = (suite.name, variant.name, look.cases, look.repeats)
+        if key not in self._heard:
+            asks = self._asks.task(suite, variant, look)
+            found = self._waited(asks)
+            self.asked.append((variant.name, asks))
+            self._heard[key] = heard(variant.name, asks, found)
+        return self._heard[key]
 
     def must_pass(
         self, suite: Suite, variant: Variant, look: Look
@@ -127,3 +140,22 @@ class Columns:
             self.asked.append((variant.name, asks))
             self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent), ruled)
         return self._columns[key]
+
+
+def heard(variant: str, asks: Iterable[Ask], answers: Mapping[str, Answer]) -> Column:
+    """Return what came back, case by case, marked by nobody yet."""
+    by_case: dict[str, list[Ask]] = defaultdict(list)
+    for ask in asks:
+        by_case[ask.case.id].append(ask)
+    return Column(variant, {key: _row(own, answers) for key, own in by_case.items()})
+
+
+def _row(asks: list[Ask], answers: Mapping[str, Answer]) -> Row:
+    came = [answers[ask.call.fingerprint] for ask in asks]
+    return Row(
+        case=asks[0].case,
+        replies=tuple(one for one in came if isinstance(one, Reply)),
+        scores=(),
+        calls=tuple(ask.call.fingerprint for ask in asks),
+        missing=tuple(str(one) for one in came if not isinstance(one, Reply)),
+    )

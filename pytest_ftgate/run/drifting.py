@@ -40,11 +40,19 @@ def asked_anew(session: Session, judged: Judged, look: Look) -> tuple[_Asks, _As
     Where it was recorded more than a day before the variant, a tenth of it is asked anew for the
     run that the variant's replies came in, and never again for that run.
     """
-    from pytest_ftgate.gate.drift import to_ask_anew
-
     suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
     if judged.variant is baseline or baseline.provider in _SAME_FOR_EVER:
         return (), ()
+    key = (suite.name, suite.repeats, judged.variant.name, look)
+    if key not in session.anew:
+        session.anew[key] = _asked_anew(session, judged, look)
+    return session.anew[key]
+
+
+def _asked_anew(session: Session, judged: Judged, look: Look) -> tuple[_Asks, _Asks]:
+    from pytest_ftgate.gate.drift import to_ask_anew
+
+    suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
     theirs, mine = (session.asks.task(suite, v, look) for v in (baseline, judged.variant))
     chosen = session.asks.task(suite, baseline, Look(cases=to_ask_anew(suite.cases)))
     ledger = session.ledger()

@@ -19,7 +19,7 @@ from pytest_ftgate.run.hearing import labels_on
 from pytest_ftgate.run.progress import ticking
 from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column
-from pytest_ftgate.suite.margins import CostGate, ForgettingGate, LatencyGate, RateGate
+from pytest_ftgate.suite.margins import CostGate, DataGate, ForgettingGate, LatencyGate, RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from pytest_ftgate.gate.judging import Judging
     from pytest_ftgate.gate.rates import Sides
 
-__all__ = ["is_clear", "judge", "judging_of", "measured", "sides_of"]
+__all__ = ["is_clear", "judge", "judging_of", "measured", "settled", "sides_of"]
 
 #: So many replies that a judge all grades alike are worth telling.
 _FEWEST_SAME = 20
+
+#: How many cases that do not count are named.
+_NAMED = 5
 
 
 def sides_of(session: Session, judged: Judged, look: Look) -> Sides | Compared:
@@ -107,6 +110,12 @@ def _compared(session: Session, suite: Suite, gate: ForgettingGate, variant: Var
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
     verdict = _judged(session, judged, look)
+    verdict = replace(verdict, notes=(*verdict.notes, *_left_out(session, judged)))
+    return settled(session, verdict)
+
+
+def settled(session: Session, verdict: Verdict) -> Verdict:
+    """Return *verdict* with what it means that replies are missing."""
     if not verdict.check or not verdict.check.missing:
         return verdict
     if session.stopped and not any(session.stopped in note for note in verdict.notes):
@@ -119,14 +128,28 @@ def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     return verdict
 
 
+def _left_out(session: Session, judged: Judged) -> Iterator[str]:
+    """Say which cases do not count, since the variant was trained on them."""
+    suite, variant = judged.suite, judged.variant
+    seen = session.asks.leaked(suite, variant) if isinstance(judged.gate, RateGate) else ()
+    if seen and variant.training_data:
+        told = [case.id for case in suite.cases if case.id in seen]
+        named = ", ".join(told[:_NAMED]) + (", …" if len(told) > _NAMED else "")
+        count = f"{len(told)} of {len(suite.cases)} cases do not count"
+        yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
+
+
 def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
     # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
     from pytest_ftgate.gate.cost import judge_cost
+    from pytest_ftgate.gate.data.judge import judge_data
     from pytest_ftgate.gate.forgetting import judge_forgetting
     from pytest_ftgate.gate.rates import judge_rate
     from pytest_ftgate.record.accepted import accepted_of
 
     suite, gate = judged.suite, judged.gate
+    if isinstance(gate, DataGate):
+        return judge_data(suite, gate, judged.variant)
     if isinstance(gate, LatencyGate):
         return _judge_latency(session, judged, gate, look)
     if isinstance(gate, ForgettingGate):

@@ -31,7 +31,7 @@ def leave(session: Session) -> str | None:
     suites = told(session)
     if not suites:
         return None
-    from pytest_ftgate.record.run import suite_to_json
+    from pytest_ftgate.record.wire import suite_to_json
 
     path = session.settings.ledger.parent / f"cases-{uuid4().hex}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def leave(session: Session) -> str | None:
 
 def taken(path: str) -> list[SuiteRun]:
     """Return what another process left at *path*, which is then gone."""
-    from pytest_ftgate.record.run import suite_from_json
+    from pytest_ftgate.record.wire import suite_from_json
 
     # Lines end in a line feed alone: replies may hold what else ends one.
     lines = Path(path).read_text("utf-8").split("\n")

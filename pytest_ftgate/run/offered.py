@@ -1,66 +1,143 @@
-"""The providers that other plugins offer, as one suite sees them."""
+"""What other plugins offer, as one suite sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_ftgate.ask.provider import Open
+from pytest_ftgate import skills
 from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.run.session import session_key
+from pytest_ftgate.suite.formats import FORMATS
+from pytest_ftgate.suite.offers import Offers, Price
 from pytest_ftgate.suite.providers import PROVIDERS
+from pytest_ftgate.suite.scores import SCORES
 
-__all__ = ["offered"]
+__all__ = ["giver_of", "offered"]
 
 #: Which plugin offers each name, in the whole run.
-_givers_key = pytest.StashKey[dict[str, str]]()
+_givers_key = pytest.StashKey[dict[tuple[str, str], str]]()
 
 
-def offered(suite: pytest.File) -> Mapping[str, Open]:
-    """Return what plugins, and the ``conftest.py`` files above *suite*, offer it.
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of thing that plugins offer by name.
 
-    The session is told as well: one engine asks for all suites of a run.
+    Attributes:
+        hook: the end of the hook's name, and what a mapping of it is called.
+        one: what one of it is called.
+        taken: the names that the package has taken.
+        fits: tells whether something is one of it.
+        wanted: what to offer instead.
+    """
+
+    hook: str
+    one: str
+    taken: Callable[[], Collection[str]]
+    fits: Callable[[Any], bool]
+    wanted: str
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str | Path) and Path(value).is_file()
+
+
+_KINDS = (
+    _Kind(
+        *("providers", "provider", lambda: PROVIDERS, callable),
+        "a class derived from pytest_ftgate.Provider",
+    ),
+    _Kind(
+        *("scorers", "scorer", lambda: SCORES, callable),
+        "a function that takes a case and a reply, and returns 0 to 1",
+    ),
+    _Kind(
+        *("formats", "format", lambda: FORMATS, callable),
+        "a function that takes a case and a reply, and returns what is wrong or an empty text",
+    ),
+    _Kind(
+        *("skills", "skill", lambda: (*skills.SETS, *skills.known()), _is_file),
+        "the path of a .jsonl file of cases",
+    ),
+)
+
+
+def offered(session: pytest.Session, path: Path) -> Offers:
+    """Return what plugins, and the ``conftest.py`` files above *path*, offer the suite there.
+
+    The run is told of providers as well: one engine asks for all suites.
 
     Raises:
-        SuiteFaults: a name is taken, or what is offered is no provider.
+        SuiteFaults: a name is taken, or what is offered is not what the hook asks for.
     """
-    givers = suite.config.stash.setdefault(_givers_key, {})
+    hooks, root = session.gethookproxy(path), session.config.rootpath
     faults: list[Fault] = []
-    found: dict[str, Open] = {}
+    found = {kind.hook: dict(_of_kind(session.config, hooks, kind, faults)) for kind in _KINDS}
+    if faults:
+        raise SuiteFaults(giver_of(str(path), root), faults)
+    session.config.stash[session_key].others.update(found["providers"])
+    return Offers(
+        providers=found["providers"],
+        scorers=found["scorers"],
+        formats=found["formats"],
+        skills={name: Path(file).resolve() for name, file in found["skills"].items()},
+        price=_price(hooks),
+    )
+
+
+def _of_kind(
+    config: pytest.Config, hooks: Any, kind: _Kind, faults: list[Fault]
+) -> Iterator[tuple[str, Any]]:
+    """Yield the names and things of one kind; what is wrong with them goes to *faults*."""
+    givers = config.stash.setdefault(_givers_key, {})
     # One by one, since a joint call does not tell which plugin a result is of.
-    for one in suite.ihook.pytest_ftgate_providers.get_hookimpls():
-        giver = _shown(one.plugin_name, suite.config.rootpath)
+    for one in getattr(hooks, f"pytest_ftgate_{kind.hook}").get_hookimpls():
+        giver = giver_of(one.plugin_name, config.rootpath)
         offers: Any = one.function()
-        wrong = [] if offers is None else list(_wrong(offers, giver, givers))
+        wrong = [] if offers is None else list(_wrong(kind, offers, giver, givers))
         faults += [Fault(giver, 0, message) for message in wrong]
         if offers and not wrong:
-            found |= offers
-            givers |= dict.fromkeys(offers, giver)
-    if faults:
-        raise SuiteFaults(_shown(str(suite.path), suite.config.rootpath), faults)
-    suite.config.stash[session_key].others.update(found)
-    return found
+            givers |= {(kind.hook, name): giver for name in offers}
+            yield from offers.items()
 
 
-def _shown(plugin: str, root: Path) -> str:
+def _price(hooks: Any) -> Price | None:
+    """Return what asks plugins for prices, the first of which that knows one is believed."""
+    hook = hooks.pytest_ftgate_prices
+    if not hook.get_hookimpls():
+        return None
+
+    def asked(provider: str, model: str) -> tuple[float, float] | None:
+        found: tuple[float, float] | None = hook(provider=provider, model=model)
+        return found
+
+    return asked
+
+
+def giver_of(plugin: str, root: Path) -> str:
     """Return a plugin's name; that of a ``conftest.py`` is its path."""
     path = Path(plugin)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else plugin
 
 
-def _wrong(offers: object, giver: str, givers: Mapping[str, str]) -> Iterator[str]:
+def _wrong(
+    kind: _Kind, offers: object, giver: str, givers: Mapping[tuple[str, str], str]
+) -> Iterator[str]:
     if not isinstance(offers, Mapping):
-        kind = type(offers).__name__
-        yield f"pytest_ftgate_providers returned {kind}; return a mapping of names to providers"
+        what = type(offers).__name__
+        told = f"return a mapping of names to {kind.hook}"
+        yield f"pytest_ftgate_{kind.hook} returned {what}; {told}"
         return
-    for name, opens in offers.items():
-        if name in PROVIDERS:
-            yield f'provider "{name}" comes with the package; offer yours under another name'
-        elif givers.get(name, giver) != giver:
-            yield f'provider "{name}" is offered by {givers[name]} as well; rename one of them'
-        elif not callable(opens):
-            kind = type(opens).__name__
-            yield f'provider "{name}" is {kind}; offer a class derived from pytest_ftgate.Provider'
+    for name, one in offers.items():
+        other = givers.get((kind.hook, name), giver)
+        if name in kind.taken():
+            yield f'{kind.one} "{name}" comes with the package; offer yours under another name'
+        elif other != giver:
+            yield f'{kind.one} "{name}" is offered by {other} as well; rename one of them'
+        elif not kind.fits(one):
+            what = one if kind.hook == "skills" else type(one).__name__
+            yield f'{kind.one} "{name}" is {what}; offer {kind.wanted}'

@@ -16,19 +16,22 @@ from pytest_ftgate.gate.certain import Certain, certain
 from pytest_ftgate.gate.drop import discordance, paired
 from pytest_ftgate.gate.rates import chance_of
 from pytest_ftgate.gate.side import aligned, side
+from pytest_ftgate.gate.words import counted
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Call, distinct
 from pytest_ftgate.plan.estimate import Estimate, Past, estimate
 from pytest_ftgate.plan.leaks import Leak, leak, skills_leak
 from pytest_ftgate.plan.lint import lint
+from pytest_ftgate.report.ladder import debt_lines
 from pytest_ftgate.run.asks import Judged
+from pytest_ftgate.run.debt import debt
 from pytest_ftgate.run.foreseen import grading
 from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column, score
 from pytest_ftgate.suite.margins import ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 
-__all__ = ["estimates", "leaks", "lints", "powers"]
+__all__ = ["estimates", "lacks", "leaks", "lints", "powers"]
 
 
 def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate], list[str]]:
@@ -56,7 +59,8 @@ def _calls(
         mine = [j for j in gates if j.suite is suite and j.variant is variant]
         try:
             groups = [group for judged in mine for group in session.asks.of(judged)]
-            asks = chain.from_iterable(groups or [session.asks.task(suite, variant, whole(suite))])
+            told = groups if mine else [session.asks.task(suite, variant, whole(suite))]
+            asks = chain.from_iterable(told)
         except FtgateError as error:
             problems.append(f"{variant.name}: {error}")
             continue
@@ -130,6 +134,15 @@ def leaks(gates: Sequence[Judged]) -> Iterator[Leak]:
     yield from filter(None, (leak(suite, variant) for suite, variant in _variants(gates)))
     skills = ((j.gate, j.variant) for j in gates if isinstance(j.gate, ForgettingGate))
     yield from filter(None, (skills_leak(gate, variant) for gate, variant in skills))
+
+
+def lacks(gates: Sequence[Judged]) -> Iterator[str]:
+    """Yield what the evaluation of each suite lacks, and what it keeps back."""
+    for suite in {judged.suite.name: judged.suite for judged in gates}.values():
+        if suite.holdout:
+            count = f"{counted(len(suite.holdout), 'case')} more"
+            yield f"  {count} of {suite.name}: held out, asked of the chosen rung alone"
+        yield from debt_lines(debt(suite))
 
 
 def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:

@@ -16,18 +16,22 @@ from pytest_ftgate.suite.model import Suite, Variant
 __all__ = ["claims", "known", "proofs", "tuned"]
 
 
-def proofs(session: Session, judged: Judged, answers: Answers) -> list[Identity]:
+def proofs(
+    session: Session, judged: Judged, answers: Answers, asked: Sequence[Ask] = ()
+) -> list[Identity]:
     """Return what is known of the variant, and of what it is compared with.
 
     Args:
         session: knows what was asked.
         judged: the gate.
         answers: what became of the calls.
+        asked: calls of the variant that no plan foresaw.
     """
     variant = judged.variant
     found = [one for asks in session.asks.of(judged) for one in _claimed(session, judged, asks)]
+    found += claims(variant, asked, answers) if asked else []
     found += tuned(session, judged.suite, variant, answers)
-    if isinstance(judged.gate, RateGate):
+    if isinstance(judged.gate, RateGate) and judged.planned:
         task = session.asks.task(judged.suite, variant, session.asks.looks(judged)[0])
         found.append(seeded(*same_seed(task), answers))
     return list(dict.fromkeys(found))
@@ -59,6 +63,10 @@ def tuned(session: Session, suite: Suite, variant: Variant, answers: Answers) ->
         yield prove_unlike(identity, answers) if recorded else prove(identity, answers)
 
 
-def known(session: Session, judged: Judged, answers: Answers) -> dict[str, str]:
+def known(
+    session: Session, judged: Judged, answers: Answers, asked: Sequence[Ask] = ()
+) -> dict[str, str]:
     """Return what a record should know of the variant."""
+    if not judged.planned:
+        return facts(asked, answers)
     return facts(session.asks.of(judged)[1 if with_baseline(judged) else 0], answers)

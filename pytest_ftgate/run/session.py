@@ -64,6 +64,8 @@ class Session:
         #: Grows while suites are collected, each of which may be offered its own.
         self.others = dict(others or {})
         self._engine: Engine | None = None
+        #: Puts the calls of a plan into the order in which they are asked.
+        self.order: Callable[[Iterable[Call]], Iterable[Call]] = lambda calls: calls
         #: Nothing can be asked any more.
         self.closed = False
         self._till = Till(settings, self._flying)
@@ -80,6 +82,8 @@ class Session:
         self.beside: dict[str, Entry] = {}
         #: What the user should read of the ledger, a sentence each.
         self.told: list[str] = []
+        #: Which calls of a baseline were asked anew, by whose sake and how far.
+        self.anew: dict[object, tuple[tuple[Ask, ...], tuple[Ask, ...]]] = {}
         self._begun: set[_Key] = set()
         #: Asks that are answered, and those of them that enough came of, by their ids; the asks
         #: are kept so that no other takes the id.
@@ -183,7 +187,7 @@ class Session:
         """
         gates = list(gates)
         with uncollected():
-            self.engine.submit(ask.call for ask in self._planned(gates))
+            self.engine.submit(self.order(ask.call for ask in self._planned(gates)))
             if self.progress.to_ask:
                 import_judges(gates)
 
@@ -224,6 +228,10 @@ class Session:
             enough([found[ask.call.fingerprint] for ask in asks])
         self._sound.update(map(id, new))
         return found
+
+    def waited(self, asks: Sequence[Ask]) -> Mapping[str, Answer]:
+        """Return what became of *asks*, however many of them brought no reply."""
+        return self._waited(asks)
 
     def _waited(
         self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None = None
@@ -274,7 +282,7 @@ class Session:
 
 
 def _key(judged: Judged) -> _Key:
-    return (judged.suite.name, judged.variant.name, judged.gate.kind)
+    return (judged.judged_by.name, judged.variant.name, judged.name)
 
 
 def whole(suite: Suite) -> Look:

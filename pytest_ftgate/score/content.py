@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import ScorerError, Unavailable
@@ -71,8 +72,9 @@ def _mean(case: Case, reply: Reply, folder: Path, ruled: Ruled) -> Mark:
 
 
 def _marked(rule: Rule, case: Case, reply: Reply, folder: Path, ruled: Ruled) -> Mark:
-    if rule.kind == "python":
-        return Mark(_by_function(str(rule.value), case, reply, folder))
+    if rule.kind in ("python", "offered"):
+        scorer = rule.function or function(str(rule.value), folder)
+        return Mark(_by_function(str(rule.value), scorer, case, reply))
     if case.expected is None and not rule.unaided:
         return NOTHING
     if rule.kind == "judge":
@@ -121,8 +123,7 @@ def broke(reference: str, case: Case, error: BaseException) -> BaseException:
     return ScorerError(f'{reference} broke on case "{case.id}" ({case.where}): {what}')
 
 
-def _by_function(reference: str, case: Case, reply: Reply, folder: Path) -> float:
-    scorer = function(reference, folder)
+def _by_function(reference: str, scorer: Callable[..., Any], case: Case, reply: Reply) -> float:
     try:
         value = float(scorer(case, reply))
     except BaseException as error:

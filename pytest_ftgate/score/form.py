@@ -99,8 +99,11 @@ class Forms:
 
 
 def _made(rule: Rule, folder: Path) -> _Check:
-    if rule.kind == "python":
-        return _by_function(str(rule.value), folder)
+    if rule.kind in ("python", "offered"):
+        reference = str(rule.value)
+        checker = rule.function or function(reference, folder)
+        kind = "python" if rule.function is None else reference
+        return _by_function(reference, checker, kind)
     if rule.kind == "tool_call":
         return _by_call(rule.value)
     read = _READERS[rule.kind](rule.value, folder).read
@@ -125,9 +128,7 @@ def _amiss(text: str, reply: Reply) -> str:
     return "refusal" if refuses(text) else ""
 
 
-def _by_function(reference: str, folder: Path) -> _Check:
-    checker = function(reference, folder)
-
+def _by_function(reference: str, checker: Callable[..., Any], kind: str) -> _Check:
     def check(case: Case, reply: Reply, text: str) -> Broken | None:
         if not text:
             return Broken("empty")
@@ -136,8 +137,8 @@ def _by_function(reference: str, folder: Path) -> _Check:
         except BaseException as error:
             raise broke(reference, case, error) from error
         if isinstance(said, str):
-            return Broken("python", said) if said else None
-        return None if said else Broken("python", reference)
+            return Broken(kind, said) if said else None
+        return None if said else Broken(kind, reference)
 
     return check
 

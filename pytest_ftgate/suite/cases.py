@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -59,7 +59,7 @@ def _together(cases: Collection[Case]) -> tuple[Case, ...]:
 
 def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
     try:
-        declared = DeclaredCase.model_validate(row.value)
+        declared = DeclaredCase.model_validate(source.offers.named(row.value))
     except ValidationError as error:
         for one in error.errors():
             known = keys_of(DeclaredCase)
@@ -79,16 +79,13 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
 
 
 def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
-    for key in case.model_fields_set:
-        if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
-            return f"{key} is not available yet; remove it"
     score: Rule = case.score or reply.score
     if case.score and any(part.kind == "judge" for part in case.score.parts):
         told = "what differs from case to case goes into vars, which the rubric may name"
         return f"score: a judge belongs to reply.score; {told}"
-    empty = _never_wrong(case, score, formed=bool(case.format or reply.format))
-    if empty:
-        return empty
+    problem = _never_wrong(case, score, formed=bool(case.format or reply.format))
+    if problem:
+        return problem
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -99,6 +96,9 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
 
 
 def _never_wrong(case: DeclaredCase, score: Rule, *, formed: bool) -> str | None:
+    """Say why a case cannot be one that must pass or be kept."""
+    if case.must_pass and case.holdout:
+        return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
     if case.expected is not None or score.unaided:
         return None
     if case.must_pass:
@@ -138,6 +138,7 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
         weight=case.weight,
         must_pass=case.must_pass,
         must_keep=case.must_keep,
+        holdout=case.holdout,
     )
 
 
@@ -170,18 +171,25 @@ def as_asked(
 
 
 @lru_cache(maxsize=8)
-def skill_cases(names: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the cases of the bundled skills *names*, each a set or a skill.
+def skill_cases(
+    names: tuple[str, ...], more: tuple[tuple[str, Path], ...] = ()
+) -> tuple[Case, ...]:
+    """Return the cases of the skills *names*, each a set or a skill.
+
+    Args:
+        names: as a suite has them.
+        more: skills that do not come with the package: the name and the file of each.
 
     Raises:
         KeyError: a name is neither.
-        SuiteFaults: never for the bundled data; a test loads all of it.
+        SuiteFaults: a file of *more* cannot be used; a test loads all of the bundled ones.
     """
-    paths = skills.files(names)
+    own = {path: name for name, path in more}
+    paths = skills.files(names, dict(more))
     source = Source(root=paths[0].parent, path=paths[0])
     reply = ReplyRules(score=Rule("contains"), max_tokens=32)
     found = (row for path in paths for row in rows(source, path))
-    cases = to_cases(source, found, reply)
+    cases = to_cases(source, (_of_skill(row, own.get(row.path)) for row in found), reply)
     if source.faults:
         raise SuiteFaults("skills", source.faults)
     return tuple(case for case in cases if _chosen(case, names))
@@ -191,3 +199,10 @@ def _chosen(case: Case, names: tuple[str, ...]) -> bool:
     """Tell whether *case* is of a skill that is named, or of a set that is."""
     sets = (skills.SETS[name] for name in names if name in skills.SETS)
     return case.skill in names or any(not tag or tag in case.tags for tag in sets)
+
+
+def _of_skill(row: Row, skill: str | None) -> Row:
+    """Return *row* with the name of its skill, where a plugin offers the file under one."""
+    if skill is None or not isinstance(row.value, Mapping):
+        return row
+    return row._replace(value={"skill": skill, **row.value})

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StrictBool, Tag
+from pydantic import Discriminator, Field, JsonValue, StrictBool, Tag
 
+from pytest_ftgate.suite.bounds import Count, Declared, Margin, Number, Positive, Share
 from pytest_ftgate.suite.formats import Format
+from pytest_ftgate.suite.ladder_keys import DeclaredData, DeclaredEconomics, DeclaredLadder, Rung
 from pytest_ftgate.suite.scores import Expected, Score
 
 __all__ = [
     "BRANCHES",
-    "LATER",
-    "Count",
     "DeclaredAccuracy",
     "DeclaredCase",
     "DeclaredCost",
@@ -28,21 +28,8 @@ __all__ = [
     "DeclaredRetrieve",
     "DeclaredSuite",
     "DeclaredVariant",
-    "Margin",
     "Message",
-    "Number",
-    "Positive",
-    "Share",
 ]
-
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-Number = Annotated[float, Field(strict=True, ge=0)]
-Positive = Annotated[float, Field(strict=True, gt=0)]
-
-#: Keys that are part of the suite file but whose work is not built yet.
-LATER: dict[str, JsonValue] = {"later": True}
 
 #: What a value that may be a mapping or text is taken for; no part of its place in the file.
 BRANCHES = ("<mapping>", "<text>")
@@ -52,22 +39,14 @@ def _branch(value: Any) -> str:
     return BRANCHES[isinstance(value, str)]
 
 
-def _later(default: Any = None) -> Any:
-    return Field(default=default, json_schema_extra=LATER)
-
-
-class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Message(_Declared):
+class Message(Declared):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class DeclaredCase(_Declared):
+class DeclaredCase(Declared):
     """One input with what is expected of the reply."""
 
     id: str = ""
@@ -86,10 +65,10 @@ class DeclaredCase(_Declared):
     weight: Number = 1.0
     must_pass: StrictBool = False
     must_keep: StrictBool = False
-    holdout: StrictBool | None = _later()
+    holdout: StrictBool = False
 
 
-class DeclaredReply(_Declared):
+class DeclaredReply(Declared):
     """What a reply must look like, and how it is marked."""
 
     format: Format = ()
@@ -97,7 +76,7 @@ class DeclaredReply(_Declared):
     max_tokens: Count | None = None
 
 
-class DeclaredExamples(_Declared):
+class DeclaredExamples(Declared):
     """Worked examples shown to the model before the case."""
 
     source: str = Field(alias="from")
@@ -106,7 +85,7 @@ class DeclaredExamples(_Declared):
     seed: int = 0
 
 
-class DeclaredRetrieve(_Declared):
+class DeclaredRetrieve(Declared):
     """Passages from files, shown to the model with the case."""
 
     source: str | tuple[str, ...] = Field(alias="from")
@@ -121,7 +100,7 @@ _Retrieve = Annotated[
 ]
 
 
-class DeclaredVariant(_Declared):
+class DeclaredVariant(Declared):
     """One way of answering the cases."""
 
     like: str | None = None
@@ -130,6 +109,7 @@ class DeclaredVariant(_Declared):
     prompt: str | None = None
     user: str | None = None
     gated: StrictBool = True
+    rung: Rung | None = None
     # where to ask
     base_url: str | None = None
     base_url_env: str | None = None
@@ -168,11 +148,12 @@ class DeclaredVariant(_Declared):
     # money
     usd_per_1m_input: Number | None = None
     usd_per_1m_output: Number | None = None
+    usd_per_1m_cached: Number | None = None
     usd_per_1k: Number | None = None
     price_model: str | None = None
 
 
-class DeclaredRate(_Declared):
+class DeclaredRate(Declared):
     """The accuracy or the format gate: a floor, a margin for a drop, or both."""
 
     min: Share | None = None
@@ -189,7 +170,7 @@ class DeclaredAccuracy(DeclaredRate):
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
 
 
-class DeclaredForgetting(_Declared):
+class DeclaredForgetting(Declared):
     """The forgetting gate: how much of its general skills a fine-tune may lose."""
 
     skills: str | tuple[str, ...] = "general"
@@ -202,14 +183,14 @@ class DeclaredForgetting(_Declared):
     under: Literal["own", "prompt"] = "own"
 
 
-class DeclaredCost(_Declared):
+class DeclaredCost(Declared):
     """The cost gate: what calls may cost, or how much more than the baseline's."""
 
     max_usd_per_1k: Positive | None = None
     max_rise: Positive | None = None
 
 
-class DeclaredLatency(_Declared):
+class DeclaredLatency(Declared):
     """The latency gate: how long replies may take, or how much longer than the baseline's."""
 
     max_p50_ms: Positive | None = None
@@ -217,7 +198,7 @@ class DeclaredLatency(_Declared):
     max_rise: Positive | None = None
 
 
-class DeclaredGates(_Declared):
+class DeclaredGates(Declared):
     """The rules of the suite, one for each kind."""
 
     accuracy: DeclaredAccuracy | None = None
@@ -225,10 +206,10 @@ class DeclaredGates(_Declared):
     forgetting: DeclaredForgetting | None = None
     cost: DeclaredCost | None = None
     latency: DeclaredLatency | None = None
-    data: Any = _later()
+    data: DeclaredData | None = None
 
 
-class DeclaredSuite(_Declared):
+class DeclaredSuite(Declared):
     """One ``*.ftgate.yaml`` file."""
 
     prompt: str | None = None
@@ -239,5 +220,7 @@ class DeclaredSuite(_Declared):
     baseline: str | None = None
     gates: DeclaredGates
     repeats: Literal["auto"] | Count = 1
-    economics: Any = _later()
-    challengers: Any = _later()
+    serves: str | None = None
+    challengers: tuple[str, ...] = ()
+    economics: DeclaredEconomics | None = None
+    ladder: DeclaredLadder = DeclaredLadder()

@@ -29,7 +29,7 @@ def unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
 
 def _unread(answers: list[Any], score: Rule, form: tuple[Rule, ...]) -> str | None:
     # A function reads what it likes, and a judge what there is.
-    if score.kind in ("python", "judge", "set", "sequence"):
+    if score.kind in ("python", "marked", "offered", "judge", "set", "sequence"):
         return None
     none = score.options.get("none")
     if not answers and not (score.kind == "labels" and none):

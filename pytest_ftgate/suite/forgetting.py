@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.errors import SuiteFaults, did_you_mean
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declared import DeclaredForgetting
 from pytest_ftgate.suite.margins import ForgettingGate, Gate
@@ -83,16 +83,26 @@ def _cases(place: _Place, declared: DeclaredForgetting, read: ReadSkill) -> tupl
         return ()
     paths = [name for name in wanted if _is_path(name)]
     bundled = tuple(name for name in wanted if not _is_path(name))
-    strange = [one for one in bundled if one not in (*skills.SETS, *skills.known())]
+    own = [case for path in paths for case in _own(place, path, read)]
+    return (*_named(place, bundled), *_apart(place, own))
+
+
+def _named(place: _Place, names: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return the cases of sets and skills, of the package or of plugins."""
+    more = place.source.offers.skills
+    known = (*skills.SETS, *skills.known(more))
+    strange = [one for one in names if one not in known]
     for name in strange:
-        known = (*skills.SETS, *skills.known())
         near = did_you_mean(name, known)
         near = near or f"; known: {', '.join(known)}, or the path of a suite"
         place.say(f'no skill "{name}"{near}', "skills")
-    if strange:
+    if strange or not names:
         return ()
-    own = [case for path in paths for case in _own(place, path, read)]
-    return (*(skill_cases(bundled) if bundled else ()), *_apart(place, own))
+    try:
+        return skill_cases(names, tuple(more.items()))
+    except SuiteFaults as error:
+        place.source.faults.extend(error.faults)
+        return ()
 
 
 def _is_path(name: str) -> bool:
@@ -121,9 +131,9 @@ def _own(place: _Place, pattern: str, read: ReadSkill) -> Iterator[Case]:
 def _apart(place: _Place, own: Iterable[Case]) -> tuple[Case, ...]:
     """Return the team's cases; a skill or an id that there is already would be mixed up with it."""
     found: dict[str, Case] = {}
-    bundled = set(skills.known())
+    others = set(skills.known(place.source.offers.skills))
     for case in own:
-        if case.skill in bundled:
+        if case.skill in others:
             told = f'skill "{case.skill}" of {case.where} is the name of a bundled one'
             place.say(f"{told}; rename it", "skills")
             return ()

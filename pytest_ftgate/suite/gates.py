@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.declared import (
     DeclaredAccuracy,
     DeclaredCost,
@@ -13,15 +14,16 @@ from pytest_ftgate.suite.declared import (
     DeclaredSuite,
 )
 from pytest_ftgate.suite.forgetting import ReadSkill, resolve_forgetting
-from pytest_ftgate.suite.margins import CostGate, Gate, LatencyGate, RateGate
+from pytest_ftgate.suite.ladder_keys import DeclaredData
+from pytest_ftgate.suite.margins import FINDINGS, CostGate, DataGate, Gate, LatencyGate, RateGate
 from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
 
-__all__ = ["resolve_gates"]
+__all__ = ["DEFAULT_DROP", "resolve_gates"]
 
 #: The drop that a gate allows where it names neither a floor nor a drop.
-_DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
+DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
 #: What a limit on what replies take looks like.
 _LIMITS = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
@@ -60,6 +62,8 @@ def resolve_gates(
         if forgetting:
             gates["forgetting"] = forgetting
     gates |= _spend_gates(source, document, declared)
+    if "data" in written:
+        gates["data"] = _data_gate(source, document, declared.gates.data or DeclaredData())
     if not gates and not source.faults:
         source.say(document.line(("gates",)), "gates: none declared; write accuracy: {min: 0.8}")
     return gates
@@ -80,13 +84,22 @@ def _spend_gates(source: Source, document: Document, declared: DeclaredSuite) ->
     return gates
 
 
+def _data_gate(source: Source, document: Document, declared: DeclaredData) -> DataGate:
+    for index, kind in enumerate(declared.ignore):
+        if kind not in FINDINGS:
+            near = did_you_mean(kind, FINDINGS) or f"; known: {', '.join(FINDINGS)}"
+            line = document.line(("gates", "data", "ignore", index))
+            source.say(line, f'data: no finding is called "{kind}"{near}')
+    return DataGate(line=document.line(("gates", "data")), **declared.model_dump())
+
+
 def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGate:
     neither = declared.min is None and declared.max_drop is None
     return RateGate(
         kind=kind,
         line=document.line(("gates", kind)),
         min=declared.min,
-        max_drop=_DEFAULT_DROP[kind] if neither else declared.max_drop,
+        max_drop=DEFAULT_DROP[kind] if neither else declared.max_drop,
         metric=declared.metric if isinstance(declared, DeclaredAccuracy) else "accuracy",
         evidence=declared.evidence,
         slices=tuple(dict.fromkeys(declared.slices)),

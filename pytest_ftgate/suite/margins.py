@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from pytest_ftgate.suite.model import Case
 
-__all__ = ["CostGate", "ForgettingGate", "Gate", "LatencyGate", "RateGate", "SpendGate"]
+__all__ = [
+    "FINDINGS",
+    "CostGate",
+    "DataGate",
+    "ForgettingGate",
+    "Gate",
+    "LatencyGate",
+    "RateGate",
+    "SpendGate",
+]
+
+#: What may be found in training data, in the order in which it is told.
+FINDINGS = (
+    *("broken", "size", "secret", "leak", "near leak", "conflict", "format", "missing label"),
+    *("roles", "truncated", "duplicate", "near duplicate", "balance", "unverified", "facts"),
+    "personal",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +41,7 @@ class RateGate:
         slices: the kinds of parts that are looked at one by one: ``tag``, ``label``, ``language``.
         stop_early: ask the cases in five blocks, and stop once the verdict is clear.
         settle: the most repeats that may be asked while the verdict is open, or None.
+        called: the marked function whose own scores it judges, or "" for those of the suite.
     """
 
     kind: str
@@ -36,11 +53,17 @@ class RateGate:
     slices: tuple[str, ...] = ()
     stop_early: bool = False
     settle: int | None = None
+    called: str = ""
 
     @property
     def compares(self) -> bool:
         """Whether it looks at the baseline too."""
         return self.max_drop is not None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report and in the name of its test."""
+        return self.called or self.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,5 +154,30 @@ class LatencyGate:
         return self.max_rise is not None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataGate:
+    """What the training data of a variant must be like; it asks nothing.
+
+    Attributes:
+        min_rows: fewer rows to learn from fail.
+        want_rows: fewer are warned of.
+        near: texts that share so many of all their different words are near duplicates, 0 to 1.
+        balance: how many times as many rows the most frequent label may have as the least.
+        context: the tokens that a row may have, or None for the model's own.
+        ignore: kinds of findings that do not count.
+    """
+
+    kind: str = "data"
+    line: int = 0
+    min_rows: int = 200
+    want_rows: int = 500
+    near: float = 0.8
+    balance: float = 20.0
+    context: int | None = None
+    ignore: tuple[str, ...] = ()
+    #: It looks at no reply, and at no other variant.
+    compares: ClassVar[bool] = False
+
+
 SpendGate = CostGate | LatencyGate
-Gate = RateGate | ForgettingGate | SpendGate
+Gate = RateGate | ForgettingGate | SpendGate | DataGate

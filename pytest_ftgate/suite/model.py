@@ -9,7 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_ftgate.suite.margins import ForgettingGate, Gate
+from pytest_ftgate.suite.ladder import Economics, Thresholds
+from pytest_ftgate.suite.margins import DataGate, ForgettingGate, Gate
 from pytest_ftgate.suite.prices import Tariff
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Case:
         must_pass: a wrong reply to this case alone fails the accuracy gate.
         must_keep: of skills; where the base is right, a wrong reply alone fails the gate.
         folder: where functions that its rules name are looked for, if not beside the suite.
+        holdout: it is asked of the chosen rung alone, to confirm the choice.
     """
 
     id: str
@@ -79,6 +81,7 @@ class Case:
     must_pass: bool = False
     must_keep: bool = False
     folder: Path | None = None
+    holdout: bool = False
 
     @property
     def marked(self) -> bool:
@@ -142,6 +145,8 @@ class Variant:
         options: settings that only a provider from elsewhere knows.
         batch: its cases are asked together, at half the price, and answered within a day.
         tariff: what its calls cost.
+        rung: where it stands on the ladder, as declared; "" where what it uses tells.
+        prompt_path: the file of its system prompt.
         line: the line of the suite file that begins it.
     """
 
@@ -178,6 +183,8 @@ class Variant:
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     tariff: Tariff = field(default_factory=Tariff)
+    rung: str = ""
+    prompt_path: Path | None = None
 
     @property
     def tuned(self) -> bool:
@@ -202,6 +209,11 @@ class Suite:
         path: the suite file.
         name: its path relative to the root directory, with forward slashes.
         repeats: how often each case is asked, or None for as often as its gates need.
+        holdout: cases that are asked of the chosen rung alone.
+        serves: the variant that is meant to serve, or "" where nobody has said.
+        challengers: variants that may have become as good as a fine-tuned one.
+        economics: the volume and what variants take besides their calls, where declared.
+        ladder: where the rules of the advice draw their lines.
         judges: the models that grade its replies.
     """
 
@@ -213,6 +225,11 @@ class Suite:
     baseline: str
     gates: Mapping[str, Gate]
     repeats: int | None = 1
+    holdout: tuple[Case, ...] = ()
+    serves: str = ""
+    challengers: tuple[str, ...] = ()
+    economics: Economics | None = None
+    ladder: Thresholds = field(default_factory=Thresholds)
     judges: tuple[Judge, ...] = ()
 
     @property
@@ -226,6 +243,13 @@ class Suite:
         return self._beside(".replies.jsonl")
 
     @property
+    def case_files(self) -> tuple[Path, ...]:
+        """The files that its cases are in; the suite file where they stand there."""
+        root = Path(str(self.path).removesuffix(self.name))
+        names = (case.where.rpartition(":")[0] for case in (*self.cases, *self.holdout))
+        return tuple(root / name for name in dict.fromkeys(names))
+
+    @property
     def files_of_replies(self) -> tuple[Path, ...]:
         """The files that recorded variants name."""
         return tuple(one.replies for one in self.variants.values() if one.replies)
@@ -234,8 +258,14 @@ class Suite:
         return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + suffix)
 
     def gates_of(self, variant: Variant) -> tuple[Gate, ...]:
-        """Return the gates that judge *variant*; forgetting needs a base to compare with."""
+        """Return the gates that judge *variant*, as far as it has what they look at."""
         if not variant.gated:
             return ()
-        gates = self.gates.values()
-        return tuple(g for g in gates if variant.tuned or not isinstance(g, ForgettingGate))
+        return tuple(gate for gate in self.gates.values() if _has_what(gate, variant))
+
+
+def _has_what(gate: Gate, variant: Variant) -> bool:
+    """Tell whether there is something to judge: forgetting needs a base, data needs a file."""
+    if isinstance(gate, DataGate):
+        return variant.training_data is not None
+    return variant.tuned or not isinstance(gate, ForgettingGate)

@@ -17,6 +17,8 @@ __all__ = ["INSTALL", "Tariff", "listed_models", "price", "priced"]
 INSTALL = 'pip install "pytest-ftgate[prices]"'
 
 _MILLION, _THOUSAND = Decimal(1_000_000), Decimal(1_000)
+#: What a call in a batch costs, of what it costs by itself.
+_HALF = Decimal("0.5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Tariff:
 
     Attributes:
         per_1m_input, per_1m_output: declared for a million tokens, read and written.
+        per_1m_cached: declared for a million tokens from a cache, or None for as much as others.
         per_1k: declared for a thousand calls, whatever they read and write.
         model: what to look for in the public list; "" where it would say nothing.
         seller: whose prices: a provider of the list, an address, or "" for whoever sells it.
@@ -33,6 +36,7 @@ class Tariff:
 
     per_1m_input: float | None = None
     per_1m_output: float | None = None
+    per_1m_cached: float | None = None
     per_1k: float | None = None
     model: str = ""
     seller: str = ""
@@ -50,18 +54,21 @@ def price(tariff: Tariff, usage: Mapping[str, int], *, batch: bool = False) -> D
     Args:
         tariff: of its variant.
         usage: its tokens, as a reply tells them; what was read from or put into a cache counts as
-            read, by a declared rate in full.
-        batch: it was sent in a batch, which the public list prices by itself.
+            read, and by a declared rate in full unless one is declared for what a cache held.
+        batch: it was sent in a batch, at half the price; the public list prices that by itself.
     """
+    share = _HALF if batch else Decimal(1)
     if tariff.per_1k is not None:
-        return _exact(tariff.per_1k) / _THOUSAND
+        return share * _exact(tariff.per_1k) / _THOUSAND
     read = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
     written = usage.get("output", 0)
     if not read and not written:
         return None
     if tariff.per_1m_input is None or tariff.per_1m_output is None:
         return _listed(tariff, usage, read, batch=batch) if tariff.model else None
-    return (_exact(tariff.per_1m_input) * read + _exact(tariff.per_1m_output) * written) / _MILLION
+    cached = usage.get("cache_read", 0) if tariff.per_1m_cached is not None else 0
+    cost = _exact(tariff.per_1m_input) * (read - cached) + _exact(tariff.per_1m_output) * written
+    return share * (cost + _exact(tariff.per_1m_cached or 0.0) * cached) / _MILLION
 
 
 def priced(tariff: Tariff) -> bool:

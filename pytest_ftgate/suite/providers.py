@@ -32,7 +32,7 @@ _PROMPTED = (
 )
 _ADDRESS = ("base_url", "base_url_env", "served_model")
 #: Prices that need to know how many tokens a reply took.
-_BY_TOKENS = ("usd_per_1m_input", "usd_per_1m_output", "price_model")
+_BY_TOKENS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "price_model")
 #: Keys that only some of the package's providers understand: elsewhere they would be ignored.
 _ONLY: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_PROMPTED, _MODELS),

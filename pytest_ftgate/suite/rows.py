@@ -160,7 +160,7 @@ def _read(column: str, cell: str) -> Any:
                 return int(cell)
             case "weight":
                 return float(cell)
-            case "must_pass":
+            case "must_pass" | "holdout":
                 return {"true": True, "false": False}.get(cell.strip().lower(), cell)
     except ValueError:
         pass

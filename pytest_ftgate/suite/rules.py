@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,19 @@ class Rule:
     """One way to read a reply.
 
     Attributes:
-        kind: a kind of score, ``mean`` for several of them, or a kind of format.
+        kind: a kind of score, ``mean`` for several of them, or a kind of format; ``marked`` where a
+            marked test function marks, ``offered`` where a function of a plugin does.
         value: what the kind needs: labels, a schema, a pattern, tests, ``module:function``; of a
-            mean the scores, each with its weight.
+            mean the scores, each with its weight; of a marked function a digest of its code; the
+            name under which a plugin offers it.
         options: the settings of a scorer.
+        function: what a plugin offers under the name, with the options put in.
     """
 
     kind: str
     value: Any = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[..., Any] | None = field(default=None, compare=False)
 
     @property
     def parts(self) -> tuple[Rule, ...]:
@@ -39,7 +43,7 @@ class Rule:
     @property
     def unaided(self) -> bool:
         """Whether it marks a reply even where a case expects nothing, as a judge does."""
-        alone = ("python", "judge")
+        alone = ("python", "judge", "marked", "offered")
         return any(one.kind in alone or "tests" in one.options for one in self.parts)
 
 

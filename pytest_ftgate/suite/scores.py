@@ -139,6 +139,9 @@ def _weighed(raw: Any) -> tuple[Rule, float]:
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
         raise _fault(f"weight must be a number above 0, not {weight}")
     bare = {k: v for k, v in raw.items() if k != "weight"} if isinstance(raw, Mapping) else raw
+    offered = [*bare.values()] if isinstance(bare, Mapping) else [bare]
+    if len(offered) == 1 and isinstance(offered[0], Rule):
+        return offered[0], float(weight)
     return _rule(*_single(bare)), float(weight)
 
 

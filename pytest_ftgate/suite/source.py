@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pytest_ftgate.errors import Fault
+from pytest_ftgate.suite.offers import Offers
 
 __all__ = ["Source"]
 
@@ -19,11 +20,13 @@ class Source:
         root: the directory that no named file may lie outside of.
         path: the suite file.
         faults: grows while the suite is read, so that an author sees every fault at once.
+        offers: what plugins add to what the suite may name.
     """
 
     root: Path
     path: Path
     faults: list[Fault] = field(default_factory=list)
+    offers: Offers = field(default_factory=Offers)
 
     def name(self, path: Path) -> str:
         """Return *path* as the reader of a message knows it: relative to the root."""

@@ -16,6 +16,8 @@ from pytest_ftgate.suite.providers import LOCAL
 __all__ = ["inherited", "tariff_of", "unpriced"]
 
 _BY_TOKENS = ("usd_per_1m_input", "usd_per_1m_output")
+#: Goes with these, and with nothing else.
+_CACHED = "usd_per_1m_cached"
 _PRICES = (*_BY_TOKENS, "usd_per_1k", "price_model")
 #: Whose prices the public list is asked for; a provider that is not here sells nothing listed.
 _SELLERS = {"anthropic": "anthropic", "bedrock": "aws", "openai-compatible": "openai"}
@@ -26,8 +28,8 @@ def inherited(keys: Mapping[str, Any], own: Collection[str]) -> dict[str, Any]:
 
     A price belongs to a model at a place, and its keys belong together.
     """
-    moved = {"provider", "model", "base_url", "base_url_env", *_PRICES} & set(own)
-    return {key: value for key, value in keys.items() if not (moved and key in _PRICES)}
+    moved = {"provider", "model", "base_url", "base_url_env", *_PRICES, _CACHED} & set(own)
+    return {key: value for key, value in keys.items() if not (moved and key in (*_PRICES, _CACHED))}
 
 
 def tariff_of(place: Place, merged: DeclaredVariant) -> Tariff:
@@ -36,13 +38,24 @@ def tariff_of(place: Place, merged: DeclaredVariant) -> Tariff:
         # Those of a variant that this one is like are said there.
         if key in place.own.model_fields_set:
             place.say(key, wrong)
+    by_tokens = _by_tokens(place, merged)
     return Tariff(
-        per_1m_input=merged.usd_per_1m_input,
-        per_1m_output=merged.usd_per_1m_output,
+        per_1m_input=by_tokens[0],
+        per_1m_output=by_tokens[1],
+        per_1m_cached=merged.usd_per_1m_cached,
         per_1k=merged.usd_per_1k,
         local=merged.provider in LOCAL,
         **_listing(merged),
     )
+
+
+def _by_tokens(place: Place, merged: DeclaredVariant) -> tuple[float | None, float | None]:
+    """Return what a million tokens cost, read and written: as declared, or as a plugin knows."""
+    declared = (merged.usd_per_1m_input, merged.usd_per_1m_output)
+    asked = place.source.offers.price
+    if asked is None or any(getattr(merged, key) is not None for key in _PRICES):
+        return declared
+    return asked(merged.provider or "", merged.model or "") or declared
 
 
 def _listing(merged: DeclaredVariant) -> dict[str, str]:
@@ -64,6 +77,8 @@ def _problems(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:
     elif len(by_tokens) == 1:
         (other,) = set(_BY_TOKENS) - set(by_tokens)
         yield by_tokens[0], f"{by_tokens[0]} needs {other} beside it; write 0 for what is free"
+    if merged.usd_per_1m_cached is not None and not by_tokens:
+        yield _CACHED, f"{_CACHED} goes with {' and '.join(_BY_TOKENS)}; add them or remove it"
     known = listed_models() if merged.price_model else None
     if known and not priced(Tariff(model=merged.price_model or "")):
         near = did_you_mean(merged.price_model or "", known)

@@ -100,16 +100,17 @@ class _Resolving:
         prompt = merged.prompt or (
             self.declared.prompt if "prompt" not in merged.model_fields_set else None
         )
-        system = self.template(prompt)
+        path = self.prompt_path(prompt)
+        system = self.template(path)
         if not self.usable(merged):
             return None
         if self.own.user is not None:
             what = f"{self.place.who}: user"
             line = self.place.line("user")
             check_user(self.place.source, line, what, self.own.user, self.cases)
-        return self.made(merged, system)
+        return self.made(merged, system, path)
 
-    def made(self, merged: DeclaredVariant, system: str | None) -> Variant:
+    def made(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
         user, examples, place = merged.user or self.declared.user, merged.examples, self.place
         shots = shots_of(place, examples, user, self.cases, self.reply) if examples else []
         similar = examples.shots if examples and examples.choose == "similar" else 0
@@ -133,6 +134,8 @@ class _Resolving:
             runtime=_picked(merged, _RUNTIME),
             max_turns=merged.max_turns or 8,
             tariff=tariff_of(place, merged),
+            rung=merged.rung or "",
+            prompt_path=path,
             **{key: getattr(merged, key) for key in _PLAIN},
         )
 
@@ -218,7 +221,8 @@ class _Resolving:
         if "scale" in self.own.model_fields_set and merged.adapter is None:
             self.say("scale", "scale without an adapter: what is scaled?")
         tuned = merged.adapter or merged.base or merged.base_replies
-        if merged.training_data and not tuned and merged.provider != "classical":
+        learned = tuned or merged.rung == "fine-tuned" or merged.provider == "classical"
+        if merged.training_data and not learned:
             self.say("training_data", "training_data without an adapter or a base: what was tuned?")
         if merged.base is None:
             return
@@ -230,14 +234,17 @@ class _Resolving:
             told = f"provider {merged.provider} has no model that could be asked instead"
             self.say("base", f"base: {told}; write base_replies: and a file of its replies")
 
-    def template(self, written: str | None) -> str | None:
+    def prompt_path(self, written: str | None) -> Path | None:
         if written is None:
             return None
-        source = self.place.source
+        return self.place.source.find(written, self.prompt_line(), "prompt")
+
+    def prompt_line(self) -> int:
         own = self.own.prompt is not None
-        line = self.place.line("prompt") if own else self.place.document.line(("prompt",))
-        path = source.find(written, line, "prompt")
-        text = source.text(path, line, "prompt") if path else None
+        return self.place.line("prompt") if own else self.place.document.line(("prompt",))
+
+    def template(self, path: Path | None) -> str | None:
+        text = self.place.source.text(path, self.prompt_line(), "prompt") if path else None
         if text is None or path is None:
             return None
         self.check_template(text, path)

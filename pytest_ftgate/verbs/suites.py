@@ -31,6 +31,7 @@ from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load
 from pytest_ftgate.suite.margins import ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.offers import Offers
 
 __all__ = ["explain", "opened", "power", "selftest"]
 
@@ -166,7 +167,7 @@ def opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
     """
     root = Path.cwd()
     # Plugins are pytest's: their providers are not known without it.
-    suite = runnable(load(path, root, others=None))
+    suite = runnable(load(path, root, Offers(providers=None)))
     refuse_impossible(suite)
     settings = Settings(
         enabled=True,

@@ -109,3 +109,24 @@ def test_it_stops_when_the_minutes_are_over(purse):
     assert own.check() is None
     now[0] = 130.0
     assert own.check() == "the 2 minutes of --ftgate-max-minutes are over"
+
+
+def test_calls_of_a_batch_are_taken_as_far_as_the_money_goes(purse, call, flying):
+    own, one = purse(max_usd=1.0), call(tariff=Tariff(per_1k=100.0))
+    flying.extend([one] * 4)
+
+    assert own.affords([one] * 6) == 6
+    assert own.check() is None
+    assert own.affords([one] * 9) == 6
+    assert own.check() == SPENT
+
+
+def test_a_call_in_a_batch_costs_half_by_rates_of_ones_own_too(purse, call):
+    own = purse(max_usd=1.0)
+    batched = replace(reply(500), processing="batch")
+
+    own.count(call(tariff=DEAR), batched)
+    own.count(call(tariff=Tariff(per_1k=1000.0)), batched)
+
+    assert own.spent == Decimal("0.75")
+    assert own.affords([call(tariff=Tariff(per_1k=100.0), batch=True)] * 9) == 5

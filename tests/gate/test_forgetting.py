@@ -163,7 +163,7 @@ def test_a_must_keep_case_that_breaks_fails_the_gate_alone_and_is_shown_first() 
     assert verdict.breaks == ("facts-0",)
     assert "must-keep cases broke: facts-0" in verdict.headline
     assert verdict.flips[0].case == "facts-0"
-    assert "must be kept" in section(verdict)
+    assert "must be kept" in section(verdict, 1)
 
 
 def test_a_must_keep_case_that_the_base_has_wrong_cannot_break() -> None:

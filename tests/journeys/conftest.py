@@ -26,6 +26,8 @@ for name in (
             ),
             *("gate.forgetting", "gate.identity", "gate.latency", "gate.rates", "run.proofs"),
             *("report.closing", "report.files", "report.planned", "report.terminal"),
+            *("marked.hooks", "fixture", "selection"),
+            *("report.ladder", "advise.advise", "gate.data.judge", "run.git"),
         )
     ),
 ):
@@ -123,6 +125,11 @@ class Desk:
         path = self.path("asked.txt")
         return path.read_text().splitlines() if path.exists() else []
 
+    def marked(self, body: str, mark: str = "max_drop=0.05", *, name: str = "test_marked") -> None:
+        """Write a module whose function *body*, with the name test_it, is marked on the suite."""
+        head = f'import pytest\n\n@pytest.mark.ftgate("tickets.ftgate.yaml", {mark})\n'
+        self.path(f"{name}.py").write_text(head + body, "utf-8")
+
     def run(self, *args: str) -> pytest.RunResult:
         """Judge the suites of the folder in this process; warnings of ours are errors."""
         # Without Hypothesis, which is imported anew, and slowly, at the end of every such run.
@@ -144,7 +151,7 @@ class Desk:
 @pytest.fixture
 def desk(pytester, monkeypatch):
     # Under a build server pytest prints its short summary in full, and the width is another.
-    for name in ("CI", "BUILD_NUMBER", "PYTEST_ADDOPTS"):
+    for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     return Desk(pytester)

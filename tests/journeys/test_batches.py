@@ -80,6 +80,19 @@ def test_the_next_run_without_batches_uses_the_same_replies(desk, api):
     result.stdout.fnmatch_lines(["PASSED  1 gate · 100 replies, 0 asked*"])
 
 
+def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
+    desk.suite_of(current(api, ", usd_per_1k: 10, batch: true"), "{accuracy: {min: 0.5}}")
+
+    plan = desk.run("--ftgate-plan")
+    cut = desk.run("--ftgate-max-usd=0.2")
+
+    plan.stdout.fnmatch_lines(["  current *100 *0.50 *"])
+    cut.stdout.fnmatch_lines(
+        ["*40 replies, 40 asked*0.20 USD*", "*stopped with 60 calls not sent*"]
+    )
+    assert [len(batch) for batch in api.created.values()] == [40]
+
+
 def interrupted(desk, api) -> str:
     """Start a run, interrupt it from the keyboard once its batch is sent; return what it said."""
     command = [

@@ -7,6 +7,7 @@ import pytest
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.batch import in_batches
 from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.offers import Offers
 
 MODEL = "provider: anthropic, model: m"
 
@@ -17,7 +18,7 @@ def loaded(folder, *variants):
     lines += ["variants:", *(f"  {one}" for one in variants)]
     path = folder / "s.ftgate.yaml"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return load(path, folder, ["house"])
+    return load(path, folder, Offers(providers=["house"]))
 
 
 def faults(folder, *variants):

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
-from pydantic import BaseModel
 
 from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite import declared
-from pytest_ftgate.suite.declared import DeclaredSuite
 from pytest_ftgate.suite.loader import load
 
 CASES = "[{input: a, expected: b}]"
@@ -283,68 +278,3 @@ def test_a_file_above_the_suite_and_below_the_root_may_be_named(tmp_path):
 def test_a_suite_that_does_not_exist_is_a_fault(tmp_path):
     with pytest.raises(SuiteFaults, match="cannot be read: No such file"):
         load(tmp_path / "none.ftgate.yaml", tmp_path)
-
-
-# Keys that are not built yet ------------------------------------------------------------------
-
-
-def nested(model, at=()):
-    """Yield every declared class below *model* with the keys that lead to it."""
-    yield at, model
-    for name, field in model.model_fields.items():
-        for kind in inner(field.annotation):
-            step = ("current",) if kind is declared.DeclaredVariant else ()
-            if kind is not declared.DeclaredCase:
-                yield from nested(kind, (*at, name, *step))
-
-
-def inner(annotation):
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [kind for one in get_args(annotation) for kind in inner(one)]
-
-
-def value_of(field):
-    """Return a value that the key's own type allows, so that only its being late is wrong."""
-    shown = str(field.annotation)
-    for mark, value in (("bool", "true"), ("float", "0.5"), ("Literal", "point"), ("str", "x")):
-        if mark in shown:
-            return value
-    return "{}"
-
-
-LATER = [
-    ((*at, name), value_of(field))
-    for at, model in nested(DeclaredSuite)
-    for name, field in model.model_fields.items()
-    if field.json_schema_extra == {"later": True}
-]
-
-
-def written(where, value):
-    """Return a suite in which the key at *where* stands beside those that it needs."""
-    head, *deeper = where
-    if not deeper:
-        return suite(more=f"{head}: {value}\n")
-    if head == "variants":
-        return suite(
-            variants=f"{{current: {{provider: anthropic, model: m, {deeper[-1]}: {value}}}}}"
-        )
-    inside = f"{deeper[-1]}: {value}"
-    for key in reversed(deeper[:-1]):
-        inside = f"{key}: {{{inside}}}"
-    return suite(gates=f"{{{inside}}}", more="reply: {format: {choice: [b]}}\n")
-
-
-@pytest.mark.parametrize(("where", "value"), LATER, ids=[".".join(w) for w, _ in LATER])
-def test_a_key_that_is_not_built_yet_is_refused_and_not_ignored(tmp_path, where, value):
-    (found,) = faults(tmp_path, written(where, value))
-
-    assert found.endswith(f": {'.'.join(where)} is not available yet; remove it")
-
-
-def test_the_keys_that_are_not_built_yet_are_all_found_by_looking_through_the_classes():
-    names = {".".join(where) for where, _ in LATER}
-
-    assert {"economics", "challengers"} <= names
-    assert "gates.data" in names

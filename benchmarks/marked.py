@@ -1,0 +1,93 @@
+"""How long many marked functions take to be collected, and to be judged from the ledger.
+
+    python benchmarks/marked.py [FUNCTIONS] [CASES] [VARIANTS]
+
+Writes a suite (500 cases and 3 variants without arguments) that a Python function answers, asks it
+once, and then runs 200 marked functions on the kept replies: first with ``--collect-only``, then
+in full. Half of the functions assert, half return a truth value; each is right on most cases. So
+many gates of so many cases are judged, each with its own statistics. Beside it stands what pytest
+takes for as many ordinary tests that do nothing. Times are of whole processes, start-up included.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ANSWERS = """\
+def answer(case):
+    number = int(case.id[1:])
+    return case.input + (" sorry" if number % 50 == VARIANT else " with pleasure")
+"""
+ASSERTS = """
+@pytest.mark.ftgate("bench.ftgate.yaml", max_drop=0.1)
+def test_{number}(case, reply):
+    assert "sorry" not in reply.text or len(case.id) > {number}
+"""
+RETURNS = """
+@pytest.mark.ftgate("bench.ftgate.yaml", max_drop=0.1)
+def test_{number}(case, reply):
+    return "sorry" not in reply.text
+"""
+PLAIN = """\
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_plain(number):
+    pass
+"""
+#: What others that are installed add is not measured.
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def write(folder: Path, functions: int, cases: int, variants: int) -> None:
+    """Write the suite and the marked functions."""
+    rows = [{"id": f"c{n}", "input": f"Question {n}", "expected": "x"} for n in range(cases)]
+    (folder / "bench.cases.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    lines = ["cases: bench.cases.jsonl", "variants:"]
+    for number in range(variants):
+        (folder / f"v{number}.py").write_text(ANSWERS.replace("VARIANT", str(number)))
+        lines.append(f'  v{number}: {{provider: python, function: "v{number}:answer"}}')
+    (folder / "bench.ftgate.yaml").write_text("\n".join([*lines, "gates: {accuracy: {min: 0}}"]))
+    tests = [(ASSERTS, RETURNS)[n % 2].format(number=n) for n in range(functions)]
+    (folder / "test_marked.py").write_text("import pytest\n" + "".join(tests))
+    (folder / "test_plain.py").write_text(PLAIN.format(count=functions * variants))
+
+
+def run(folder: Path, *args: str) -> tuple[float, str]:
+    """Return how long one run takes, and its last line."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_ftgate.plugin", *args]
+    start = time.perf_counter()
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | ALONE, check=False, capture_output=True, text=True
+    )
+    took = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+    return took, done.stdout.strip().splitlines()[-1].strip("= ")
+
+
+def main(functions: int = 200, cases: int = 500, variants: int = 3) -> None:
+    """Measure, and print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder, functions, cases, variants)
+        run(folder, "--ftgate", "-k", "test_0", "test_marked.py")  # asks, and writes bytecode
+        kept = ("--ftgate", "--ftgate-replies=recorded", "test_marked.py")
+        print(f"{functions} marked functions, {variants} variants, {cases} cases")
+        for what, args in (
+            ("collected", (*kept, "--collect-only")),
+            ("judged from the ledger", kept),
+            ("as many ordinary tests, that do nothing", ("test_plain.py",)),
+        ):
+            took, said = run(folder, *args)
+            print(f"  {what}: {took:.2f} s ({said})")
+
+
+if __name__ == "__main__":
+    main(*(int(given) for given in sys.argv[1:]))

@@ -1,0 +1,293 @@
+"""The rules of the ladder: what speaks for and against fine-tuning, and where each one is from.
+
+One row a rule; docs/ladder.md prints the same table. A threshold is a key of ``ladder:`` in the
+suite. *Needed* rules must hold for a fine-tune to be justified; the others inform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pytest_ftgate.advise.parts import Condition, Standing
+from pytest_ftgate.advise.question import Question, pays, worth, worth_the_price
+from pytest_ftgate.gate.words import counted, interval, percent, points, usd
+
+__all__ = ["RULES", "Found", "Rule", "conditions"]
+
+
+class Found(NamedTuple):
+    """What a rule found: whether it speaks for fine-tuning, and the sentence that says why."""
+
+    holds: bool | None
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of the table.
+
+    Attributes:
+        name: what a report calls it.
+        asks: what it asks, in words.
+        threshold: the keys of ``ladder:`` that move its line, or "".
+        source: where it is from.
+        check: finds out; None where it says nothing about this suite.
+        needed: a fine-tune is not justified where it does not hold.
+    """
+
+    name: str
+    asks: str
+    threshold: str
+    source: str
+    check: Callable[[Question], Found | None]
+    needed: bool = False
+
+
+def conditions(question: Question) -> Iterator[Condition]:
+    """Yield what each rule found, in the order of the table."""
+    for rule in RULES:
+        found = rule.check(question)
+        if found is not None:
+            holds, told = found
+            yield Condition(name=rule.name, told=told, holds=holds, needed=rule.needed)
+
+
+def _for(told: str) -> Found:
+    return Found(holds=True, told=told)
+
+
+def _against(told: str) -> Found:
+    return Found(holds=False, told=told)
+
+
+def _unknown(told: str) -> Found:
+    return Found(holds=None, told=told)
+
+
+# What each rule finds -----------------------------------------------------------------------
+
+
+def _gap(q: Question) -> Found | None:
+    if q.tuned is None or q.gain is None:
+        return _gap_to_floor(q)
+    rates = f"{_right(q.tuned)} against {_right(q.below)}"
+    told = f"{rates}: {points(q.gain.change)} {interval(q.gain.low, q.gain.high)} points"
+    least = worth(q)
+    if q.gain.certain and q.gain.change >= least:
+        return _for(f"{told}; from {points(least)} on it is worth it by itself")
+    if (q.as_good or q.gain.certain) and pays(q):
+        return _for(f"{told}: as good, and cheaper")
+    return _against(f"{told}, {_too_little(q, least)}")
+
+
+def _too_little(q: Question, least: float) -> str:
+    if q.gain is not None and q.gain.certain:
+        return f"worth it from {points(least)} on"
+    if pays(q):
+        return "cheaper, but not shown to be as good"
+    return "which may be chance" if q.gain and q.gain.change > 0.0 else "which is no gain"
+
+
+def _right(row: Standing) -> str:
+    return f"{row.variant} {percent(row.accuracy or 0.0)}"
+
+
+def _gap_to_floor(q: Question) -> Found | None:
+    if q.wanted is None or q.below.accuracy is None:
+        return None
+    short = q.wanted - q.below.accuracy
+    told = f"{q.below.variant} is right in {percent(q.below.accuracy)}"
+    asked = f"the suite asks for {percent(q.wanted)}"
+    certain = (q.below.accuracy_high or 1.0) < q.wanted
+    return Found(
+        holds=certain and short >= q.lines.worth, told=f"{told}, {asked}: {points(-short)} points"
+    )
+
+
+def _examples(q: Question) -> Found:
+    rows = q.tuned.training_rows if q.tuned and q.tuned.training_rows is not None else q.examples
+    few, enough = q.lines.fewest_examples, q.lines.wanted_examples
+    if rows is None:
+        return _unknown(f"no training_data is named; {enough} labelled rows are wanted")
+    if rows < few:
+        return _against(f"{rows:,} labelled rows: under {few} teach a style at most")
+    told = f"{rows:,} labelled rows"
+    return _for(told if rows >= enough else f"{told}; {enough} or more are better")
+
+
+def _stable(q: Question) -> Found:
+    git, most = q.git, q.lines.most_changes
+    if git.unknown:
+        return _unknown(f"how often the task changes is not known: {git.unknown}")
+    told = ", ".join(f"{what} {times}" for what, times in git.changes.items())
+    times = f"{counted(git.commits, 'change')} in {counted(git.days, 'day')}"
+    seen = f"{times} ({told})" if git.commits else times
+    held = git.commits <= most
+    return Found(
+        holds=held, told=seen if held else f"{seen}: over {most}, each may mean to train again"
+    )
+
+
+def _knowledge(q: Question) -> Found | None:
+    if q.rag is None or q.without is None or q.fixed is None or q.rag_gain is None:
+        return None
+    told = f"retrieval ({q.rag.variant}) mends {percent(q.fixed)} of what {q.without.variant} fails"
+    lacks = q.fixed >= q.lines.knowledge and q.rag_gain.certain
+    after = "what lacks is knowledge, which is retrieved and not trained"
+    return Found(
+        holds=not lacks, told=f"{told}: {after}" if lacks else f"{told}: what lacks is behaviour"
+    )
+
+
+def _prompt(q: Question) -> Found | None:
+    tokens = q.below.prompt_tokens
+    if tokens is None:
+        return None
+    told = f"the prompt of {q.below.variant} has about {tokens:,} tokens"
+    if tokens > q.lines.costly_prompt:
+        return _for(f"{told}: a fine-tune does not read them, and does not pay for them")
+    if tokens > q.lines.long_prompt:
+        return _for(f"{told}: rules this long contradict each other; shorten it first")
+    return _against(f"{told}: there is little to save")
+
+
+def _form(q: Question) -> Found | None:
+    row = q.held or q.below
+    if row.form is None:
+        return None
+    broken, how = 1.0 - row.form, "under a schema" if q.held else "without a schema"
+    told = f"{percent(broken)} of the replies of {row.variant} break the form {how}"
+    if not q.held:
+        return _unknown(told) if broken >= q.lines.form_faults else _against(told)
+    return Found(holds=broken >= q.lines.form_faults, told=told)
+
+
+def _volume(q: Question) -> Found | None:
+    own, money = q.break_even, q.economics
+    if q.tuned is None or money is None:
+        return None
+    if own is None or q.tuned.usd_per_month is None or q.below.usd_per_month is None:
+        word = q.tuned.unknown or q.below.unknown or "unpriced"
+        return _unknown(f"whether the volume pays is not known: a price is {word}")
+    mine, its = (usd(one.usd_per_month or 0.0) for one in (q.tuned, q.below))
+    told = f"{mine} a month against {its} of {q.below.variant} at {money.calls_per_day:,.0f} a day"
+    if pays(q):
+        return _for(f"{told}; paid back in {_days(own.days)}")
+    if worth_the_price(q):
+        return _for(f"{told}; its gain is worth that")
+    since = own.calls_per_day
+    at = "cheaper at no volume" if since is None else f"cheaper from {since:,.0f} a day on"
+    slow = own.saves_per_month is not None and own.saves_per_month > 0.0
+    late = f"paid back in {_days(own.days)}, over {q.lines.payback_days:g}"
+    undecided = bool(q.gain and q.gain.certain and q.gain.change >= q.lines.worth)
+    if undecided and money.wrong_usd is None:
+        each = -(own.saves_per_month or 0.0) / (
+            (q.gain.change if q.gain else 1.0) * money.calls_per_month
+        )
+        return _unknown(f"{told}: {usd(each)} for each reply more that is right")
+    return _against(f"{told}; {late if slow else at}")
+
+
+def _days(days: float | None) -> str:
+    if days is None:
+        return "no time at all"
+    return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
+
+
+def _private(q: Question) -> Found | None:
+    if not q.lines.local_only:
+        return None
+    return _for("the model must run here, which rules out a stronger one that is hosted")
+
+
+def _domain(q: Question) -> Found | None:
+    each = q.below.tokens_per_word
+    if each is None:
+        return None
+    strange = each > q.lines.tokens_per_word
+    kind = "a language of its own" if strange else "words that the model knows"
+    return Found(holds=strange, told=f"{each:.1f} tokens a word in the cases: {kind}")
+
+
+def _gates(q: Question) -> Found | None:
+    if q.tuned is None or not q.tuned.outcomes:
+        return None
+    bad = [gate for gate, outcome in q.tuned.outcomes.items() if outcome in ("failed", "invalid")]
+    told = ", ".join(f"{gate} {q.tuned.outcomes[gate]}" for gate in bad or q.tuned.outcomes)
+    return Found(holds=not bad, told=f"gates of {q.tuned.variant}: {told}")
+
+
+def _challenged(q: Question) -> Found | None:
+    if not q.challenges:
+        return None
+    for one in q.challenges:
+        seen = f"{points(one.gain.change)} {interval(one.gain.low, one.gain.high)} points"
+        if one.outcome == "as good":
+            return _against(f"{one.challenger} without tuning is as good: {seen}")
+    told = ", ".join(f"{one.challenger} {one.outcome}" for one in q.challenges)
+    return _for(f"no challenger is shown to be as good: {told}")
+
+
+def _retires(q: Question) -> Found | None:
+    names = {q.tuned.variant} if q.tuned else set()
+    mine = [one for one in q.retiring if names & set(one.variants)]
+    if not mine:
+        return None
+    first = mine[0]
+    return _against(f"{first.model} is gone in {first.days} days, on {first.date}: train again")
+
+
+#: The table, in the order in which it is told.
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "gap", "Is the gain over the best rung without tuning certain, and large enough?", "worth",
+        "pairs: Tango 1998, many rungs: Holm 1979; as good and cheaper will do: Kapoor et al. 2024",
+        _gap, needed=True,
+    ),
+    Rule(
+        "gates", "Does the fine-tune pass its own gates, forgetting among them?", "",
+        "forgetting of tuned models: Luo et al. 2023", _gates, needed=True,
+    ),
+    Rule(
+        "examples", "Are there enough labelled rows?", "fewest_examples, wanted_examples",
+        "few teach a style at most: Zhou et al. 2023 (LIMA); the numbers are a convention",
+        _examples, needed=True,
+    ),
+    Rule(
+        "stable", "Have prompt, cases and suite held still for 90 days?", "most_changes",
+        "what changes around a model is its debt: Sculley et al. 2015; the number is a convention",
+        _stable, needed=True,
+    ),
+    Rule(
+        "knowledge", "Is it behaviour that is missing, not knowledge that retrieval brings?",
+        "knowledge", "Ovadia et al. 2023; Gekhman et al. 2024", _knowledge, needed=True,
+    ),
+    Rule(
+        "volume", "Do the calls pay for training and hosting?", "payback_days",
+        "price and accuracy together: Chen et al. 2023 (FrugalGPT)", _volume, needed=True,
+    ),
+    Rule(
+        "challenger", "Is no untuned challenger as good by now?", "worth",
+        "non-inferiority: Tango 1998, Holm 1979", _challenged, needed=True,
+    ),
+    Rule(
+        "retirement", "Does the model under it stay?", "retirement_days",
+        "the dates of its provider", _retires,
+    ),
+    Rule(
+        "form", "Is the form still broken under a schema?", "form_faults",
+        "what a grammar can hold need not be trained: Willard & Louf 2023", _form,
+    ),
+    Rule(
+        "prompt", "Is the prompt so long that leaving it out saves something?",
+        "long_prompt, costly_prompt",
+        "models reason worse from 3,000 tokens on: Levy et al. 2024", _prompt,
+    ),
+    Rule("privacy", "Must the model run here?", "local_only", "declared", _private),
+    Rule(
+        "domain", "Are the cases in words that the model does not know whole?", "tokens_per_word",
+        "pieces a word: Rust et al. 2021; the number is a convention", _domain,
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Marked test functions: a function that marks replies is a gate for each variant."""

@@ -1,0 +1,175 @@
+"""One run of a marked function: on one reply to one case; and what it made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.marked.talk import Pending, Talk, Unanswered
+from pytest_ftgate.plan.call import Ask
+from pytest_ftgate.score.sheet import Score
+from pytest_ftgate.suite.model import Case
+
+__all__ = ["Attempt", "Parts"]
+
+#: What says that a reply is wrong; everything else that is raised is an error.
+_WRONG = (AssertionError, pytest.fail.Exception)
+_LEFT_OUT = (pytest.skip.Exception, pytest.xfail.Exception)
+_RIGHT = Score(1.0, None)
+
+
+class Attempt:
+    """What the function is given, and what became of it.
+
+    As a context it takes in what the function raises: an assertion that fails makes the reply
+    wrong, a skip leaves the case out, and an error stays an error.
+
+    Args:
+        case: the case.
+        reply: the reply to it, or None where the function asks for itself.
+        talk: what it asks with, where it does.
+    """
+
+    def __init__(self, case: Case, reply: Reply | None, talk: Talk | None) -> None:
+        self.case, self.reply, self.ask = case, reply, talk
+        self.value: float | None = None
+        self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException]]] = []
+        #: Why the function left the case out, or None.
+        self.left_out: str | None = None
+        #: Why a turn brought no reply, or None.
+        self.unanswered: str | None = None
+        #: What it waits for.
+        self.pending: Ask | None = None
+
+    @property
+    def subtests(self) -> Parts:
+        """What the function takes for pytest's fixture of that name."""
+        return Parts(self)
+
+    @property
+    def heard(self) -> Reply | None:
+        """The reply that is marked: of a conversation the last one."""
+        return self.ask.replies[-1] if self.ask and self.ask.replies else self.reply
+
+    def __enter__(self) -> Self:
+        self.pending, self.value, self.failures = None, None, []
+        if self.ask:
+            self.ask.restart()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if error is None:
+            return True
+        __tracebackhide__ = True
+        taken = self._takes(error)
+        if not taken and isinstance(error, Exception):
+            error.add_note(f'on case "{self.case.id}" ({self.case.where})')
+        return taken
+
+    def _takes(self, error: BaseException) -> bool:
+        # What a task group raises is looked through.
+        if (pending := _first(error, Pending)) is not None:
+            self.pending = pending.ask
+        elif (unanswered := _first(error, Unanswered)) is not None:
+            self.unanswered = str(unanswered)
+        elif (left_out := _first(error, _LEFT_OUT)) is not None:
+            self.left_out = str(left_out) or type(left_out).__name__.lower()
+        elif _all(error, _WRONG) and not _timed_out(error):
+            self.failed("", error)
+        else:
+            return False
+        return True
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """Take note that the reply is wrong; *part* is the subtest that says so."""
+        self.value = 0.0
+        self.failures.append((part, pytest.ExceptionInfo.from_exception(error)))
+
+    def returned(self, value: object) -> None:
+        """Take what the function returned: nothing, whether the reply is right, or its score.
+
+        Raises:
+            ScorerError: it is none of these.
+        """
+        if self.failures:
+            return
+        number = 1.0 if value is None else _number(value)
+        if number is None or not 0 <= number <= 1:
+            raise ScorerError(
+                f'the function returned {value!r} for case "{self.case.id}" ({self.case.where}); '
+                "return nothing, True or False, or a score from 0 to 1"
+            )
+        self.value = number
+
+    @property
+    def score(self) -> Score:
+        """What the reply is worth."""
+        return _RIGHT if self.value == 1 else Score(self.value, None, self.why)
+
+    @property
+    def why(self) -> str:
+        """What is wrong with it, in short."""
+        told = [f"{part}: {info.value}".removeprefix(": ") for part, info in self.failures]
+        if told or self.value is None or self.value == 1:
+            return "\n".join(told)
+        return f"the function returned {self.value:.3g}" if self.value else "it returned False"
+
+
+class Parts:
+    """Stands in for pytest's ``subtests``: a part that fails makes the reply wrong."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    @contextmanager
+    def test(self, msg: str | None = None, **kwargs: Any) -> Iterator[None]:
+        """Run one part; the parts after it are run whatever becomes of it."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except _LEFT_OUT:
+            return
+        except _WRONG as error:
+            params = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
+            self._attempt.failed(" ".join(filter(None, [msg, params])) or "subtest", error)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool | Real):
+        return float(value)
+    # NumPy's own truth values are neither.
+    return float(bool(value)) if type(value).__name__ in ("bool", "bool_") else None
+
+
+def _timed_out(error: BaseException) -> bool:
+    # pytest-timeout fails a test from within it, and that says nothing of the reply.
+    frames = pytest.ExceptionInfo.from_exception(error).traceback
+    return any(one.frame.f_globals.get("__name__") == "pytest_timeout" for one in frames)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+def _first(error: BaseException, kind: Any) -> Any:
+    return next((one for one in _leaves(error) if isinstance(one, kind)), None)
+
+
+def _all(error: BaseException, kind: Any) -> bool:
+    return all(isinstance(one, kind) for one in _leaves(error))

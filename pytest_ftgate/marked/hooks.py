@@ -1,0 +1,120 @@
+"""What pytest's hooks do with marked functions; only where gates are wanted."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate.errors import Fault, SuiteFaults
+from pytest_ftgate.marked.function import FunctionGate, gate_of, slot_of
+from pytest_ftgate.marked.lines import lines_of
+from pytest_ftgate.marked.read import read_marks
+from pytest_ftgate.marked.slot import NAMES, Slot
+from pytest_ftgate.run.trial import Stopped, trial_of
+from pytest_ftgate.suite.source import Source
+
+__all__ = ["begin", "collected", "end", "explain", "faults_in", "parametrize"]
+
+_UNJUDGED = (
+    "this test is marked with ftgate and is no gate: write it as a function or a method of a plain "
+    "class that takes case and reply, with the mark on it before it is collected"
+)
+_faults_key = pytest.StashKey[list[Fault]]()
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Make an item for each variant of a marked function; its faults go to its collector."""
+    definition = metafunc.definition
+    names = [name for name in NAMES if name in metafunc.fixturenames]
+    if not {"reply", "ask"} & {*names}:
+        # A class or a module may be marked though not every test of it marks replies.
+        if "ftgate" in metafunc.fixturenames or not _is_marked_itself(definition):
+            return
+        names = []
+    try:
+        _refuse(definition, names)
+        marked = read_marks(definition, planned="reply" in names)
+    except SuiteFaults as error:
+        parent = definition.parent
+        if parent is not None:
+            parent.stash.setdefault(_faults_key, []).extend(error.faults)
+        return
+    given = [
+        pytest.param(*(Slot(name, marked, variant) for name in names), id=variant.name)
+        for variant in marked.variants
+    ]
+    metafunc.parametrize(names, given)
+
+
+def _is_marked_itself(definition: pytest.Function) -> bool:
+    return any(mark.name == "ftgate" for mark in definition.own_markers)
+
+
+def _refuse(definition: pytest.Function, names: list[str]) -> None:
+    """Refuse a function that could not be run.
+
+    Raises:
+        SuiteFaults: it takes no reply, or takes it from elsewhere.
+    """
+    taken = {
+        one.strip()
+        for mark in definition.iter_markers("parametrize")
+        for one in _names_of(mark.args[0] if mark.args else mark.kwargs.get("argnames", ()))
+    }
+    told = ""
+    if not names:
+        name = definition.name
+        told = f"{name} takes neither reply nor ask; write def {name}(case, reply)"
+    elif taken & {*names}:
+        name = min(taken & {*names})
+        told = f"parametrize gives {name}, which the ftgate mark gives too; rename the parameter"
+    if told:
+        where = Source(root=definition.config.rootpath, path=definition.path).name(definition.path)
+        line = lines_of(definition.function)[()]
+        raise SuiteFaults(where, [Fault(where, line, told)])
+
+
+def _names_of(written: object) -> list[str]:
+    return written.split(",") if isinstance(written, str) else [*map(str, written)]  # type: ignore[call-overload]
+
+
+def faults_in(collector: pytest.Collector, report: pytest.CollectReport) -> pytest.CollectReport:
+    """Fail the collection of what holds marked functions with faults; all are told at once."""
+    faults = collector.stash.get(_faults_key, [])
+    if faults:
+        report.outcome, report.result = "failed", []
+        report.longrepr = str(SuiteFaults(faults[0].path, faults))
+    return report
+
+
+def collected(item: pytest.Item) -> None:
+    """Make a gate of an item that a marked function has been parametrised to."""
+    slot = slot_of(item)
+    if slot is not None and isinstance(item, pytest.Function):
+        FunctionGate(item, slot)
+
+
+def begin(item: pytest.Item) -> None:
+    """Before the fixtures of *item* are set up, refuse what would pass unjudged."""
+    trial = trial_of(item)
+    if trial is not None:
+        # An error that comes before any verdict is one of a gate, and counted as such.
+        trial.keep("ftgate_gate", item.nodeid)
+    elif "ftgate" in getattr(item, "fixturenames", ()):
+        item.user_properties.append(("ftgate_used", item.nodeid))
+    else:
+        pytest.fail(_UNJUDGED, pytrace=False)
+
+
+def end(item: pytest.Item) -> None:
+    """Once its fixtures are set up, ask and mark."""
+    gate = gate_of(item)
+    if gate is not None:
+        gate.setup()
+
+
+def explain(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Put the verdict in place of the traceback that ended a marked function."""
+    gate = gate_of(item)
+    stopped = call.excinfo.value if call.excinfo else None
+    if gate is not None and isinstance(stopped, Stopped):
+        report.longrepr = gate.section

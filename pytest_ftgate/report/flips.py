@@ -1,0 +1,90 @@
+"""The cases that a verdict lost, as the reader of a failure sees them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pytest_ftgate.gate.verdict import Flip, Verdict
+from pytest_ftgate.report.calls import calls
+from pytest_ftgate.report.diff import word_diff
+from pytest_ftgate.report.passages import passage_lines
+from pytest_ftgate.report.quote import quoted, visible
+
+__all__ = ["flip_lines"]
+
+_WIDTH = 80
+#: How many flips are shown by verbosity; -vv shows all that the verdict carries.
+_FLIPS = {0: 3, 1: 10}
+
+
+def _compared(verdict: Verdict) -> bool:
+    return any(check.before is not None for check in verdict.checks)
+
+
+def flip_lines(
+    verdict: Verdict, verbosity: int, most: int | None, told: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return the lines on the cases that a verdict lost.
+
+    Args:
+        verdict: the verdict.
+        verbosity: how often -v was given.
+        most: how many cases are shown; None for as many as *verbosity* says.
+        told: by case what a marked function made of its reply, in lines that begin with a bar.
+    """
+    lost = [flip for flip in verdict.flips if flip.lost]
+    if not lost or most == 0:
+        return []
+    shown = lost[: most or _most(verdict.gate, lost, max(0, verbosity))]
+    against_side = verdict.check is not None and verdict.check.before is not None
+    compared = against_side if told else _compared(verdict)
+    head = "passed before, fails now" if compared else "wrong"
+    more = "" if len(shown) == len(lost) and verdict.lost == len(lost) else ", -vv shows more"
+    lines = ["", f"  {head} ({len(shown)} of {verdict.lost}{more})"]
+    for flip in _varied(shown, lost):
+        lines += [*_flip(flip, verbosity, told=flip.case in told), *told.get(flip.case, ())]
+    return lines
+
+
+def _most(gate: str, lost: Sequence[Flip], verbosity: int) -> int:
+    """Return how many flips are shown; of a broken form one of each kind, with -v three."""
+    most = _FLIPS.get(verbosity, len(lost))
+    if gate != "format" or verbosity not in _FLIPS:
+        return most
+    return min(most, len({flip.fault for flip in lost}) * (1 + 2 * verbosity))
+
+
+def _varied(shown: Sequence[Flip], lost: Sequence[Flip]) -> list[Flip]:
+    """Choose flips from as many skills as can be, so that three examples show three things."""
+    by_skill: dict[str, list[Flip]] = defaultdict(list)
+    for flip in lost:
+        by_skill[flip.skill].append(flip)
+    ranked = [flip for _, flip in sorted(_rounds(by_skill.values()), key=lambda one: one[0])]
+    return ranked[: len(shown)]
+
+
+def _rounds(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
+    for group in groups:
+        yield from enumerate(group)
+
+
+def _flip(flip: Flip, verbosity: int, *, told: bool) -> Iterator[str]:
+    asked = visible(flip.shown).replace("\n", " ")
+    room = _WIDTH - 6 - len(flip.case) - 2
+    yield f"    {flip.case}  {asked if len(asked) <= room else asked[: room - 1] + '…'}"
+    if flip.expected:
+        yield from quoted("expected", flip.expected, indent=6, lines=2)
+    if flip.before or flip.called_before:
+        yield from quoted("before", flip.before, indent=6, lines=3)
+    yield from calls(flip.called_before, verbosity)
+    yield from quoted("now", flip.now, indent=6, lines=3)
+    yield from calls(flip.called, verbosity)
+    if flip.why:
+        yield from quoted("fault", flip.why, indent=6, lines=2)
+    if flip.wrong and not told:
+        yield from quoted("wrong", flip.wrong, indent=6, lines=4)
+    differs = word_diff(flip.expected, flip.now)
+    if differs:
+        yield from quoted("differs", differs, indent=6, lines=3 if verbosity < 1 else 8)
+    yield from passage_lines(flip, verbosity)

@@ -1,0 +1,75 @@
+"""The fixture ``ftgate``: suites to ask, score and judge in ordinary tests."""
+
+from __future__ import annotations
+
+import pytest
+
+USES = """\
+from dataclasses import replace
+
+import pytest
+from pytest_ftgate import Outcome, Unavailable
+
+@pytest.fixture(scope="module")
+def suite(ftgate):
+    return ftgate.suite("tickets.ftgate.yaml")
+
+def test_a_case_is_asked_by_its_id_or_as_it_is(suite):
+    assert suite.ask("current", "t003").text == "refund"
+    assert suite.ask("current", suite.cases["t003"]).text == "refund"
+
+def test_a_case_of_ones_own_is_asked_too(suite):
+    own = replace(suite.cases["t003"], input="mine", expected="whatever I say")
+    assert suite.ask("current", own).text == "whatever I say"
+
+def test_the_sheet_has_the_scores_of_every_variant(suite):
+    assert suite.variants == ("current", "worse")
+    assert [round(float(one.correct.mean()), 2) for one in suite.sheet.values()] == [1.0, 0.7]
+    assert suite.sheet["worse"].rows["t000"].replies[0].text == "refund"
+
+def test_a_verdict_is_that_of_the_gate(suite):
+    assert suite.verdict("accuracy", "current").outcome is Outcome.PASSED
+    verdict = suite.verdict("accuracy", "worse")
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.check.losses == 30
+
+@pytest.mark.parametrize(("call", "told"), [
+    (lambda suite: suite.ask("curent", "t003"), 'no variant "curent"; did you mean "current"?'),
+    (lambda suite: suite.ask("current", "nope"), 'no case "nope"; known: t000, t001, '),
+    (lambda suite: suite.verdict("format", "current"), 'no gate "format"; known: accuracy'),
+])
+def test_what_is_not_there_is_told(suite, call, told):
+    with pytest.raises(Unavailable, match="suite has ") as raised:
+        call(suite)
+    assert told in str(raised.value)
+
+def test_a_file_that_is_not_there_is_told(ftgate):
+    with pytest.raises(Unavailable, match=r"nope.ftgate.yaml does not exist"):
+        ftgate.suite("nope.ftgate.yaml")
+"""
+
+
+@pytest.fixture
+def used(desk):
+    desk.replies("worse", wrong=30)
+    desk.asking_suite(
+        worse="{provider: recorded, replies: worse.jsonl}", gates="{accuracy: {max_drop: 0.05}}"
+    )
+    desk.path("test_uses.py").write_text(USES)
+    return desk
+
+
+def test_suites_are_asked_scored_and_judged_in_ordinary_tests(used):
+    result = used.run("test_uses.py")
+
+    result.assert_outcomes(passed=8)
+    assert result.ret == 0
+    assert len(used.asked()) == used.cases + 1
+
+
+def test_without_the_option_they_are_skipped_and_ask_nothing(used):
+    result = used.pytester.runpytest_inprocess("-rs")
+
+    result.assert_outcomes(skipped=8)
+    result.stdout.fnmatch_lines(["SKIPPED * judged with --ftgate only"])
+    assert used.asked() == []

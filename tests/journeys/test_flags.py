@@ -1,0 +1,179 @@
+"""Every flag that a pytest user knows does with gates what it does with tests.
+
+The table of docs/pytest.md has a row for each; it is held to what is tested here.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "pytest.md"
+MODULE = """\
+import pytest
+
+def test_plain():
+    pass
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", max_drop=0.05)
+def test_it(case, reply):
+    assert reply.text == case.expected
+"""
+ALL = {"passed": 3, "failed": 2}
+PASSING = (
+    "--deselect=tickets.ftgate.yaml::accuracy[worse]",
+    "--deselect=test_it.py::test_it[worse]",
+)
+
+
+@pytest.fixture
+def both(desk):
+    """A desk with a suite, a marked function and an ordinary test; one variant fails."""
+    desk.suite(current=2, worse=30, gates="{accuracy: {max_drop: 0.05}}")
+    desk.path("test_it.py").write_text(MODULE)
+    return desk
+
+
+#: A flag, as a user types it, the outcomes, and lines of what is printed.
+FLAGS = {
+    "-k worse": ({"failed": 2, "deselected": 3}, []),
+    "-m ftgate": ({"passed": 2, "failed": 2, "deselected": 1}, []),
+    "-x": ({"passed": 2, "failed": 1}, ["*stopping after 1 failures*"]),
+    "--maxfail=2": (ALL, ["*stopping after 2 failures*"]),
+    "--collect-only -q": ({}, ["test_it.py::test_plain", "tickets.ftgate.yaml::accuracy[[]worse]"]),
+    "--setup-plan": ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
+    "--setup-only": ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
+    "--setup-show": (ALL, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply) F"]),
+    "--durations=0 -vv": (ALL, ["*s setup    test_it.py::test_it[[]current]"]),
+    "-q": (ALL, ["..F.F*", "BLOCKED  2 failed of 4 gates*"]),
+    "-v": (ALL, ["test_it.py::test_it[[]worse] FAILED*", "  passed before, fails now (10 of 28*"]),
+    "-vv": (ALL, ["  passed before, fails now (28 of 28)"]),
+    "--tb=long": (ALL, ["      │ >       assert reply.text == case.expected"]),
+    "--tb=short": (ALL, ["      │ test_it.py:8: in test_it"]),
+    "--tb=native": (ALL, ['      │   File "*test_it.py", line 8, in test_it']),
+    "--tb=line": (ALL, ["it: 98 % → 70 % against current*"]),
+    "--tb=no": (ALL, ["FAILED test_it.py::test_it[[]worse] - it: 98 % → 70 %*"]),
+    "--showlocals": (ALL, ["      │ *case       = Case(id='t002'*"]),
+    "--no-header": (ALL, ["BLOCKED  2 failed of 4 gates*"]),
+    "--no-summary": (ALL, ["BLOCKED  2 failed of 4 gates*"]),
+    "--color=yes": ({}, ["*\x1b[[]1mBLOCKED  2 failed of 4 gates*"]),
+}
+
+
+#: Flags that change nothing that is printed of gates.
+TOGETHER = (
+    *("--strict-markers", "--strict-config", "--override-ini=strict=true", "-W error", "-s"),
+    *("-p no:cacheprovider", "-p no:logging", "--import-mode=importlib", "--basetemp=tmp"),
+)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_a_flag_does_what_it_does_with_tests(both, flag):
+    outcomes, lines = FLAGS[flag]
+
+    result = both.run(*flag.split())
+
+    if outcomes:
+        result.assert_outcomes(**outcomes)
+    result.stdout.fnmatch_lines(lines)
+    assert result.ret == (1 if outcomes.get("failed") or "color" in flag else 0)
+
+
+def test_flags_that_are_no_matter_of_gates_change_nothing(both):
+    both.run(*" ".join(TOGETHER).split()).assert_outcomes(**ALL)
+
+
+def test_last_failed_and_failed_first_know_gates(both):
+    both.run()
+
+    both.run("--lf").assert_outcomes(failed=2)
+
+    result = both.run("--ff", "-v")
+    result.assert_outcomes(**ALL)
+    nodes = [line.split()[0] for line in result.outlines if re.search(r" (PASSED|FAILED) ", line)]
+    assert {*nodes[:2]} == {"test_it.py::test_it[worse]", "tickets.ftgate.yaml::accuracy[worse]"}
+
+
+def test_stepwise_goes_on_at_the_gate_that_failed(both):
+    both.run("--sw").assert_outcomes(passed=2, failed=1)
+    result = both.run("--sw", "-v")
+
+    result.stdout.fnmatch_lines(["stepwise: skipping 2 already passed items*"])
+    result.assert_outcomes(failed=1, deselected=2)
+
+
+def test_new_first_keeps_gates_after_ordinary_tests(both):
+    both.run()
+    both.path("test_new.py").write_text("def test_new(): pass\n")
+
+    result = both.run("--nf", "-v")
+
+    nodes = [line.split()[0] for line in result.outlines if re.search(r" (PASSED|FAILED) ", line)]
+    assert nodes[:2] == ["test_new.py::test_new", "test_it.py::test_plain"]
+
+
+def test_a_node_id_selects_one_gate_of_a_function(both):
+    both.run("test_it.py::test_it[current]").assert_outcomes(passed=1)
+
+
+def test_without_a_terminal_the_exit_code_still_tells(both):
+    result = both.pytester.runpytest_subprocess("--ftgate", "-p", "no:terminal")
+
+    assert (result.ret, result.outlines) == (1, [])
+
+
+def test_a_junit_file_carries_the_verdicts_and_tells_errors_from_failures(both):
+    both.path("test_it.py").write_text(MODULE.replace("reply.text ==", "{}[0] =="))
+
+    both.run().assert_outcomes(passed=2, failed=1, errors=2)
+
+    text = both.path("junit.xml").read_text()
+    assert 'errors="2" failures="1"' in text
+    assert both.verdicts()["accuracy[worse]"]["outcome"] == "failed"
+
+
+def test_optimised_python_judges_the_same(both):
+    both.run()
+    plain = both.verdicts()
+    junit = f"--junitxml={both.path('junit.xml')}"
+
+    result = both.pytester.run(*(sys.executable, "-O", "-m", "pytest", "--ftgate", junit))
+
+    result.assert_outcomes(**ALL)
+    assert both.verdicts() == plain
+
+
+def test_ordinary_tests_are_untouched_in_number_and_order(both):
+    both.pytester.makepyfile(
+        test_a="def test_two(): pass\ndef test_one(): pass", test_z="def test_last(): pass"
+    )
+    plain = both.pytester.runpytest_inprocess(
+        "-v", "-p", "no:pytest_ftgate", "--deselect=test_it.py"
+    )
+
+    gated = both.run("-v")
+
+    def order(result):
+        return [x.split()[0] for x in result.outlines if re.match(r"test_[az]\S* PASSED", x)]
+
+    assert order(gated) == order(plain)
+    assert len(order(plain)) == 3
+
+
+#: Flags that have a test of their own, here or in test_beside.py and test_selection.py.
+ELSEWHERE = (
+    *("--lf", "--ff", "--sw", "--nf", "-p no:terminal", "--junitxml=FILE", "python -O", "-n N"),
+    *("--dist=MODE", "--reruns=N", "--randomly-seed=N", "--timeout=S", "--cov=DIR"),
+    *("--html=FILE", "--report-log=FILE", "--force-sugar"),
+)
+
+
+def test_the_page_has_a_row_for_each_flag_that_is_tested():
+    table = PAGE.read_text("utf-8").partition("## Flags")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    named = {flag for cell in cells for flag in re.findall("`(.*?)`", cell)}
+
+    assert named == {*FLAGS, *TOGETHER, *ELSEWHERE}

@@ -1,0 +1,124 @@
+"""Cases that are held out, challengers, and advice that is the same whoever judged."""
+
+from __future__ import annotations
+
+import pytest
+from advised import advice_of
+
+VARIANTS = {
+    "current": "{provider: recorded, replies: current.jsonl}",
+    "newer": "{like: current, replies: newer.jsonl, rung: stronger-model, gated: false}",
+    "tuned": "{like: current, replies: tuned.jsonl, rung: fine-tuned, gated: false}",
+}
+
+
+@pytest.fixture
+def ladder(desk):
+    """Write a suite of three rungs, each with so many wrong replies; the last cases held out."""
+
+    def written(held_out=0, more="", **wrong):
+        for name, count in {"current": 30, "newer": 3, "tuned": 2, **wrong}.items():
+            desk.replies(name, wrong=count)
+        desk.suite_of(VARIANTS, "{accuracy: {min: 0.5, max_drop: 0.05}}")
+        rows = [
+            {"id": f"t{n:03}", "input": f"Ticket {n}: help", "expected": desk.label(n)}
+            | ({"holdout": True} if n >= desk.cases - held_out else {})
+            for n in range(desk.cases)
+        ]
+        desk.write_rows("tickets.cases.jsonl", rows)
+        path = desk.path("tickets.ftgate.yaml")
+        path.write_text(path.read_text() + more)
+
+    return written
+
+
+def test_held_out_cases_are_asked_of_the_chosen_rung_alone(desk, ladder):
+    ladder(held_out=20)
+
+    plan = desk.run("--ftgate-plan")
+    result = desk.run()
+
+    # Eighty cases of each rung, and twenty more of the one that was chosen.
+    plan.stdout.fnmatch_lines(["  20 cases more of tickets.ftgate.yaml: held out, asked of the*"])
+    result.stdout.fnmatch_lines(
+        ["PASSED  1 gate · 260 replies*", "*- held-out cases: confirmed: *"]
+    )
+    advice = advice_of(desk)
+    assert {row.n for row in advice.rungs} == {80}
+    assert (advice.confirmation.variant, advice.confirmation.n) == (advice.variant, 20)
+
+
+def test_a_choice_that_held_out_cases_contradict_is_said_to_be(desk, ladder):
+    ladder(held_out=20)
+    lines = desk.path("newer.jsonl").read_text().splitlines(keepends=True)
+    spoilt = [line.replace("billing", "none").replace("refund", "none") for line in lines[80:]]
+    desk.path("newer.jsonl").write_text("".join(lines[:80] + spoilt))
+
+    result = desk.run()
+
+    told = "    - held-out cases: contradicted: newer is right in 0 % of 20 held-out cases*"
+    result.stdout.fnmatch_lines([told])
+
+
+def test_a_challenger_that_is_as_good_as_the_fine_tune_retires_it(desk, ladder):
+    ladder(more="serves: tuned\nchallengers: [newer]\n", newer=1)
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(
+        [
+            "  FINE-TUNING NOT JUSTIFIED (*challenger*): serve newer",
+            "  challenger newer: as good; +1 (−3 +5) points against tuned",
+        ]
+    )
+
+
+def test_advice_is_that_of_a_plain_run_under_xdist(desk, ladder):
+    ladder(held_out=20, more="challengers: [newer]\n")
+    desk.run()
+    plain = advice_of(desk)
+
+    result = desk.pytester.runpytest_subprocess(
+        "--ftgate", "-n2", "-p", "no:hypothesispytest", f"--junitxml={desk.path('junit.xml')}"
+    )
+
+    result.assert_outcomes(passed=1)
+    assert advice_of(desk) == plain
+
+
+def test_part_of_a_suite_has_no_ladder_and_says_so_where_it_is_wanted(desk):
+    desk.suite(current=2, other=3)
+
+    whole = desk.run()
+    part = desk.run("--ftgate-ladder", "-k", "other")
+
+    # Two prompts stand on one rung: there is nothing to climb.
+    whole.stdout.no_fnmatch_line("*the ladder*")
+    part.stdout.fnmatch_lines(["  no ladder: it takes every gate of a suite*"])
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("serves: tunde\n", '*: serves: "tunde" is no variant; did you mean "tuned"?'),
+        ("challengers: [nwer]\n", '*: challengers: "nwer" is no variant; did you mean "newer"?'),
+        ("economics: {}\n", '*: "calls_per_day" is missing'),
+        ("economics: {calls_per_day: 0}\n", "*: calls_per_day is 0, but must be greater than 0"),
+        (
+            "economics:\n  calls_per_day: 9\n  variants: {tune: {training_usd: 4}}\n",
+            '*: economics: "tune" is no variant; did you mean "tuned"?',
+        ),
+        ("ladder: {worht: 0.1}\n", '*: unknown key "worht"; did you mean "worth"?'),
+    ],
+)
+def test_what_is_written_wrongly_is_named_with_its_line(desk, ladder, written, told):
+    ladder(more=written)
+
+    desk.run().stdout.fnmatch_lines([told])
+
+
+def test_cases_that_are_all_held_out_are_a_fault(desk, ladder):
+    ladder(held_out=100)
+
+    told = "*: cases: all are holdout, so nothing would be asked first"
+    desk.run().stdout.fnmatch_lines([told])

@@ -1,0 +1,71 @@
+"""Should we fine-tune at all? A team that has measured every rung is told, and what it costs."""
+
+from __future__ import annotations
+
+from advised import advice_of
+from reference_case import write
+
+
+def months_of(advice):
+    return {row.variant: round(row.usd_per_month, 6) for row in advice.rungs}
+
+
+def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
+    write(desk.path(""), 50_000)
+
+    result = desk.run()
+    advice = advice_of(desk)
+
+    assert (advice.recommendation, advice.subject) == ("fine-tune", "lora")
+    assert months_of(advice) == {
+        "prompt": 7_500, "examples": 7_500, "descriptions": 7_500, "strong": 90_000,
+        "hosted": 2_100, "lora": 750,
+    }  # fmt: skip
+    assert {row.variant: row.accuracy for row in advice.rungs} == {
+        "prompt": 0.71, "examples": 0.84, "descriptions": 0.88, "strong": 0.92,
+        "hosted": 0.91, "lora": 0.91,
+    }  # fmt: skip
+    result.stdout.fnmatch_lines(
+        [
+            "  FINE-TUNE: lora",
+            "    - lora 91 % against descriptions 88 %: +3 (+1 +5) points: as good, and*",
+            "    - strong costs 150 times as much a call as lora for +1 (−1 +3) points, not*",
+            "  hosted is cheaper than descriptions from 10,870 calls a day on*",
+            "  lora is cheaper than descriptions from 1,087 calls a day on; it saves*",
+        ]
+    )
+
+
+def test_at_a_hundred_calls_a_day_it_does_not(desk):
+    write(desk.path(""), 100)
+
+    result = desk.run()
+    advice = advice_of(desk)
+
+    assert (advice.recommendation, advice.variant) == ("fine-tuning not justified", "descriptions")
+    assert months_of(advice) == {
+        "prompt": 15, "examples": 15, "descriptions": 15, "strong": 180,
+        "hosted": 1_501.2, "lora": 151.2,
+    }  # fmt: skip
+    result.stdout.fnmatch_lines(
+        [
+            "  FINE-TUNING NOT JUSTIFIED (gap, volume): serve descriptions",
+            "    - 151.20 USD a month against 15.00 USD of descriptions at 100 a day; cheaper*",
+        ]
+    )
+
+
+def test_at_five_thousand_a_day_the_adapter_pays_and_the_hosted_fine_tune_does_not(desk):
+    write(desk.path(""), 5_000)
+
+    result = desk.run("--ftgate-ladder")
+    advice = advice_of(desk)
+
+    assert (advice.recommendation, advice.subject) == ("fine-tune", "lora")
+    months = months_of(advice)
+    assert (months["descriptions"], months["lora"], months["hosted"]) == (750, 210, 1_560)
+    refused = [one.told for one in advice.reasons if one.variant == "hosted"]
+    told = "1,560.00 USD a month against 750.00 USD of descriptions at 5,000 a day"
+    assert refused == [f"not hosted: {told}; cheaper from 10,870 a day on"]
+    result.stdout.fnmatch_lines(["  for and against fine-tuning (* needed)", "  * gap *for *"])
+    assert max(map(len, result.outlines[result.outlines.index("  FINE-TUNE: lora") :])) <= 80

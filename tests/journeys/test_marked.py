@@ -1,0 +1,481 @@
+"""A marked test function marks the replies, and is a gate for each variant."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate.cli import main
+
+RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
+
+
+@pytest.fixture
+def two(desk):
+    """A desk with a good variant and one that is wrong in 30 of 100 cases."""
+    desk.suite(current=2, worse=30)
+    return desk
+
+
+#: What two verdicts share that rest on the same replies and the same rule.
+SAME = ("checks", "outcome", "lost", "gained", "deciding")
+
+
+def run(desk, *args):
+    return desk.run("test_marked.py", *args)
+
+
+def write(desk, functions, mark="min=0.5"):
+    """Write a module of marked functions, each by its signature and its body."""
+    head = f'@pytest.mark.ftgate("tickets.ftgate.yaml", {mark})\n'
+    parts = [f"{head}def {name}:\n    {body}\n" for name, body in functions.items()]
+    desk.path("test_marked.py").write_text("import pytest\n\n" + "\n".join(parts), "utf-8")
+
+
+def test_its_items_are_its_variants(two):
+    two.marked(RIGHT)
+
+    result = run(two, "-v")
+
+    result.stdout.fnmatch_lines(
+        ["test_marked.py::test_it[[]current] PASSED*", "test_marked.py::test_it[[]worse] FAILED*"]
+    )
+
+
+def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cases(two):
+    two.marked(RIGHT)
+
+    result = run(two)
+
+    result.stdout.fnmatch_lines(
+        [
+            "*_ test_it[[]worse] _*",
+            "it: 98 % → 70 % against current, −28 points, allowed −5",
+            "  passed before, fails now (3 of 28, -vv shows more)",
+            "    t002  Ticket 2: help",
+            "      │ now       refund",
+            "      │ test_marked.py:5: in test_it",
+            "      │     assert reply.text == case.expected",
+            "      │ E   AssertionError: assert 'refund' == 'billing'",
+            "    t003  Ticket 3: help",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("number", "shown"), [("0", 0), ("1", 1), ("5", 5)])
+def test_how_many_cases_it_shows_is_an_option(two, number, shown):
+    two.marked(RIGHT)
+
+    result = run(two, f"--ftgate-show={number}")
+
+    assert sum("test_marked.py:5: in test_it" in line for line in result.outlines) == shown
+
+
+def test_the_number_of_shown_cases_holds_for_suites_as_well(two):
+    result = two.run("--ftgate-show=5")
+
+    assert sum("│ expected" in line for line in result.outlines) == 5
+
+
+WAYS = (
+    "assert reply.text == case.expected",
+    "return reply.text == case.expected",
+    "return 1.0 if reply.text == case.expected else 0.0",
+    "reply.text == case.expected or pytest.fail('wrong')",
+)
+
+
+def test_whatever_way_it_marks_the_verdict_is_that_of_a_suite_with_the_same_rule(two):
+    two.suite(current=2, worse=30, gates="{accuracy: {max_drop: 0.05}}")
+    yaml = two.path("tickets.ftgate.yaml")
+    yaml.write_text(yaml.read_text().replace("reply: {format: {choice: [billing, refund]}}\n", ""))
+    write(two, {f"test_{n}(case, reply)": way for n, way in enumerate(WAYS)}, "max_drop=0.05")
+
+    two.run().assert_outcomes(passed=5, failed=5)
+
+    found = two.verdicts()
+    for variant in ("current", "worse"):
+        suite = found[f"accuracy[{variant}]"]
+        for number in range(len(WAYS)):
+            function = found[f"test_{number}[{variant}]"]
+            assert {key: function[key] for key in SAME} == {key: suite[key] for key in SAME}
+            cases = [[flip["case"] for flip in one["flips"]] for one in (function, suite)]
+            assert cases[0] == cases[1]
+
+
+def test_a_score_between_counts_as_it_is(two):
+    two.marked("def test_it(reply):\n    return 0.25\n", "min=0.1")
+
+    run(two, "-k", "current").assert_outcomes(passed=1, deselected=1)
+
+    assert two.verdicts()["test_it[current]"]["checks"][0]["after"] == 0.25
+
+
+def test_a_floor_shows_the_replies_that_are_wrong_though_the_baselines_are_too(desk):
+    desk.suite(current=40, worse=40)
+    desk.marked(RIGHT, "min=0.8, max_drop=0.05")
+
+    result = run(desk, "-k", "worse")
+
+    result.stdout.fnmatch_lines(["it: 60 % is below the floor of 80 %", "  wrong (3 of 40, *"])
+
+
+# What is no verdict ---------------------------------------------------------------------------
+
+
+def test_an_error_in_the_function_is_an_error_and_names_the_case(two):
+    two.marked("def test_it(case, reply):\n    return {}[case.id]\n")
+
+    result = run(two)
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "*ERROR at setup of test_it[[]current]*",
+            ">       return {}[[]case.id]",
+            "E       KeyError: 't000'",
+            'E       on case "t000" (tickets.cases.jsonl:1)',
+            "no gate was judged; *",
+        ]
+    )
+
+
+def test_what_is_no_score_is_an_error(two):
+    values = ("'yes'", "2", "-0.1", "float('nan')", "[1]")
+    write(two, {f"test_{n}(reply)": f"return {value}" for n, value in enumerate(values)})
+
+    result = run(two, "-k", "current")
+
+    result.assert_outcomes(errors=5, deselected=5)
+    told = 'current: the function returned {} for case "t000" (*; return nothing, *'
+    shown = ("'yes'", "2", "-0.1", "nan", "[[]1]")
+    result.stdout.fnmatch_lines([told.format(value) for value in shown])
+
+
+def test_a_skip_leaves_the_case_out_and_is_told(two):
+    two.marked(
+        "def test_it(case, reply):\n"
+        "    if case.expected == 'refund':\n"
+        "        pytest.skip('not about money')\n"
+        "    assert reply.text == case.expected\n",
+        "min=0.5",
+    )
+
+    result = run(two, "-v", "-k", "current")
+
+    result.assert_outcomes(passed=1, deselected=1)
+    verdict = two.verdicts()["test_it[current]"]
+    assert verdict["checks"][0]["n"] == 50
+    assert '50 cases are left out by the function itself: "not about money"' in verdict["notes"]
+
+
+def test_a_function_that_leaves_out_every_case_has_judged_nothing(two):
+    two.marked("def test_it(case, reply):\n    pytest.skip('later')\n")
+
+    result = run(two, "-k", "current")
+
+    result.assert_outcomes(errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["current: the function left out all 100 cases: later"])
+
+
+def test_replies_that_are_missing_are_no_zeros(desk):
+    desk.replies("current", missing=3)
+    desk.suite_of({"current": "{provider: recorded, replies: current.jsonl}"})
+    desk.marked(RIGHT, "min=0.5")
+
+    run(desk).assert_outcomes(passed=1)
+
+    check = desk.verdicts()["test_it[current]"]["checks"][0]
+    assert (check["n"], check["missing"], check["after"]) == (97, 3, 1.0)
+
+
+def test_trouble_with_one_variant_is_an_error_of_its_gates_alone(desk):
+    desk.replies("current")
+    desk.suite_of(
+        {
+            "current": "{provider: recorded, replies: current.jsonl}",
+            "hosted": "{provider: anthropic, model: claude-haiku-5-5, api_key_env: NO_SUCH_KEY}",
+        }
+    )
+    desk.marked(RIGHT)
+
+    result = run(desk)
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["hosted: *NO_SUCH_KEY*"])
+
+
+def test_without_the_option_it_is_skipped_and_asks_nothing(desk):
+    desk.asking_suite()
+    desk.marked(RIGHT)
+
+    result = desk.pytester.runpytest_inprocess("-rs")
+
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["SKIPPED * judged with --ftgate only"])
+    assert desk.asked() == []
+
+
+def test_a_gate_that_something_else_spoils_is_not_counted_as_passed(two):
+    two.path("conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef bad():\n    yield\n    raise OSError('no')\n"
+    )
+    write(two, {"test_it(reply, bad)": "pass"})
+
+    result = run(two, "-k", "current")
+
+    result.assert_outcomes(passed=1, errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["no gate was judged; see the errors above"])
+
+
+def test_a_gate_that_is_expected_to_fail_blocks_nothing_and_is_said(two):
+    two.marked(f"@pytest.mark.xfail\n{RIGHT}")
+
+    result = run(two, "-k", "worse")
+
+    result.assert_outcomes(xfailed=1, deselected=1)
+    told = "test_marked.py::test_it[[]worse] did not pass, as its xfail mark expects"
+    result.stdout.fnmatch_lines([told])
+    assert result.ret == 0
+
+
+# Python's and pytest's own forms --------------------------------------------------------------
+
+CLASS = """\
+import pytest
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", min=0.5)
+class TestReplies:
+    def test_right(self, case, reply):
+        assert reply.text == case.expected
+
+    @pytest.mark.ftgate(min=0.9)
+    def test_strict(self, case, reply):
+        assert reply.text == case.expected
+
+    def test_ordinary(self):
+        pass
+"""
+
+
+def test_a_class_is_marked_for_its_methods_and_the_nearer_mark_wins(two):
+    two.path("test_marked.py").write_text(CLASS)
+
+    result = run(two, "-v")
+
+    result.assert_outcomes(passed=4, failed=1)
+    result.stdout.fnmatch_lines(["*::TestReplies::test_strict[[]worse] FAILED*"])
+    assert two.verdicts()["test_strict[worse]"]["gate"] == "TestReplies::test_strict"
+
+
+def test_a_module_is_marked_for_those_of_its_functions_that_take_a_reply(two):
+    two.path("test_marked.py").write_text(
+        "import pytest\n"
+        "pytestmark = pytest.mark.ftgate('tickets.ftgate.yaml', min=0.5)\n"
+        "def test_right(case, reply):\n    assert reply.text == case.expected\n"
+        "def test_ordinary(): pass\n"
+    )
+
+    run(two).assert_outcomes(passed=3)
+
+
+def test_parameters_make_a_gate_each(two):
+    two.marked("def test_it(reply, longest):\n    return len(reply.text) <= longest\n", "min=0.5")
+    module = two.path("test_marked.py")
+    more = '@pytest.mark.parametrize("longest", [3, 30])\ndef test_it'
+    module.write_text(module.read_text().replace("def test_it", more))
+
+    result = run(two, "-v")
+
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines(
+        ["*::test_it[[]current-3] FAILED*", "*::test_it[[]current-30] PASSED*"]
+    )
+    assert two.verdicts()["test_it[current-3]"]["gate"] == "test_it[3]"
+
+
+def test_fixtures_are_set_up_once_for_all_cases(two):
+    two.path("conftest.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\n"
+        "def limit():\n"
+        "    with open('setups.txt', 'a') as stream:\n"
+        "        stream.write('setup ')\n"
+        "    return 30\n"
+    )
+    write(two, {"test_it(reply, limit)": "return len(reply.text) <= limit"})
+
+    run(two).assert_outcomes(passed=2)
+
+    assert two.path("setups.txt").read_text() == "setup setup "
+
+
+def test_a_fixture_that_reads_the_case_is_told_why_it_cannot(two):
+    two.path("conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef order(case):\n    return case.vars['order']\n"
+    )
+    two.marked("def test_it(case, reply, order):\n    pass\n")
+
+    result = run(two, "-k", "current")
+
+    result.assert_outcomes(errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["*case.vars is not known here: a fixture is set up once for all*"])
+
+
+def test_a_fixture_of_the_same_name_stays_that_of_ordinary_tests(two):
+    two.path("conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef reply():\n    return 'their own'\n"
+    )
+    two.marked(RIGHT, "min=0.5")
+    two.pytester.makepyfile(test_plain="def test_it(reply): assert reply == 'their own'")
+
+    two.run("test_marked.py", "test_plain.py").assert_outcomes(passed=3)
+
+
+def test_a_subtest_that_fails_makes_the_reply_wrong_and_is_no_failure_of_its_own(two):
+    two.marked(
+        "def test_it(case, reply, subtests):\n"
+        "    with subtests.test('label', of=case.id):\n"
+        "        assert reply.text == case.expected\n"
+        "    with subtests.test('length'):\n"
+        "        assert len(reply.text) < 30\n"
+    )
+
+    result = run(two)
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["      │ in subtest label of='t002'", "      │ E   AssertionError: assert 'refund' *"]
+    )
+
+
+def test_a_condition_skips_it_before_anything_is_asked(desk):
+    desk.asking_suite()
+    desk.marked("@pytest.mark.skipif(True, reason='no')\ndef test_it(case, reply): pass\n")
+
+    run(desk).assert_outcomes(skipped=1)
+
+    assert desk.asked() == []
+
+
+def test_a_fixture_may_start_what_the_variants_need(desk):
+    desk.asking_suite(
+        "import os\ndef answer(case):\n    return case.expected if 'READY' in os.environ else ''\n"
+    )
+    desk.path("conftest.py").write_text(
+        "import pytest\n"
+        "@pytest.fixture\n"
+        "def server(monkeypatch):\n    monkeypatch.setenv('READY', '1')\n"
+    )
+    desk.marked("@pytest.mark.usefixtures('server')\n" + RIGHT, "min=0.9")
+
+    run(desk).assert_outcomes(passed=1)
+
+
+def test_a_method_of_a_unittest_class_is_told_that_it_cannot_be_a_gate(two):
+    two.path("test_marked.py").write_text(
+        "import unittest, pytest\n"
+        "class TestIt(unittest.TestCase):\n"
+        "    @pytest.mark.ftgate('tickets.ftgate.yaml')\n"
+        "    def test_it(self): pass\n"
+    )
+
+    result = run(two)
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["this test is marked with ftgate and is no gate: write it as *"])
+
+
+# With the rest of the plugin ------------------------------------------------------------------
+
+
+def test_its_calls_are_those_of_the_suite_and_asked_once(desk):
+    desk.asking_suite()
+    desk.marked(RIGHT, "min=0.5")
+
+    desk.run().assert_outcomes(passed=2)
+
+    assert len(desk.asked()) == desk.cases
+
+
+def test_a_variant_can_be_chosen_by_its_name(two):
+    two.marked(RIGHT)
+
+    run(two, "--ftgate-variant=current").assert_outcomes(passed=1, deselected=1)
+
+
+def test_what_was_accepted_of_it_is_what_later_runs_are_compared_with(desk):
+    desk.suite(current=2)
+    desk.marked(RIGHT)
+    run(desk, "--ftgate-accept").assert_outcomes(passed=1)
+    desk.replies("current", wrong=30)
+
+    result = run(desk)
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["it: 98 % → 70 % against accepted, −28 points, allowed −5"])
+
+
+def test_what_was_accepted_of_another_function_body_is_stale(desk):
+    desk.suite(current=2)
+    desk.marked(RIGHT)
+    run(desk, "--ftgate-accept")
+    desk.marked(RIGHT.replace("==", "!="))
+
+    result = run(desk)
+
+    result.stdout.fnmatch_lines(["  test_it[[]current]: *100 accepted cases are stale*"])
+
+
+def test_each_function_of_a_module_has_its_own_accepted_scores(desk):
+    desk.suite(current=2)
+    write(desk, {f"{name}(case, reply)": WAYS[0] for name in ("test_it", "test_other")})
+    run(desk, "--ftgate-accept").assert_outcomes(passed=2)
+
+    accepted = desk.path("test_marked.py.accepted.json").read_text()
+
+    assert '"test_it[current]": {' in accepted
+    assert '"test_other[current]": {' in accepted
+
+
+def test_the_plan_counts_it_and_asks_nothing(desk):
+    desk.asking_suite()
+    desk.marked(RIGHT)
+
+    result = run(desk, "--ftgate-plan")
+
+    result.stdout.fnmatch_lines(
+        ["  current * 100 * 0 * 100 *", "  test_it[[]current] * 100 * −5 *"]
+    )
+    assert desk.asked() == []
+
+
+def test_several_processes_reach_the_verdicts_of_one(two):
+    two.marked(RIGHT)
+    run(two)
+    alone = two.verdicts()
+
+    run(two, "-n", "2").assert_outcomes(passed=1, failed=1)
+
+    assert two.verdicts() == alone
+
+
+def test_a_verdict_is_the_same_whichever_of_its_variants_are_selected(two):
+    two.marked(RIGHT)
+    run(two)
+    whole = two.verdicts()["test_it[worse]"]
+
+    run(two, "-k", "worse")
+
+    assert two.verdicts()["test_it[worse]"] == whole
+
+
+def test_the_verb_explain_knows_it_by_its_node_id(two, monkeypatch, capsys):
+    two.marked(RIGHT)
+    run(two)
+    monkeypatch.chdir(two.pytester.path)
+
+    code = main(["explain", "test_marked.py::test_it[worse]"])
+
+    told = capsys.readouterr().out
+    assert code == 0
+    assert "it: 98 % → 70 % against current, −28 points, allowed −5" in told

@@ -1,0 +1,76 @@
+"""Marked functions may be async: whoever runs such functions runs them, by its own rules."""
+
+from __future__ import annotations
+
+import pytest
+from neighbours import asleep
+
+BODY = """\
+async def test_it(case, reply):
+    await asyncio.sleep(0)
+    assert reply.text == case.expected
+"""
+
+
+@pytest.fixture
+def two(desk):
+    desk.suite(current=2, worse=30)
+    return desk
+
+
+GROUPED = """\
+async def test_it(case, reply):
+    async def right():
+        assert reply.text == case.expected
+    async with asyncio.TaskGroup() as group:
+        group.create_task(right())
+"""
+AUTO = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function"
+
+
+def write(desk, body=BODY, ini=""):
+    desk.marked(body)
+    module = desk.path("test_marked.py")
+    module.write_text("import asyncio\n" + module.read_text())
+    desk.path("pytest.ini").write_text(f"[pytest]\n{ini}\n")
+
+
+def test_pytest_asyncio_runs_them(two, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", asleep("asyncio"))
+    write(two, ini=AUTO)
+
+    result = two.run("test_marked.py")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["it: 98 % → 70 % against current, *", "      │ test_marked.py:7: in test_it"]
+    )
+
+
+def test_anyio_runs_them(two, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", asleep("anyio"))
+    write(two, f"@pytest.mark.anyio\n{BODY}")
+    two.path("conftest.py").write_text(
+        "import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
+    )
+
+    result = two.run("test_marked.py")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["      │ test_marked.py:8: in test_it"])
+
+
+def test_what_a_task_group_raises_is_looked_through(two, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", asleep("asyncio"))
+    write(two, GROUPED, AUTO)
+
+    two.run("test_marked.py").assert_outcomes(passed=1, failed=1)
+
+
+def test_without_a_plugin_that_runs_them_it_is_pytests_own_error(two):
+    write(two)
+
+    result = two.run("test_marked.py")
+
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["async def functions are not natively supported.*"])

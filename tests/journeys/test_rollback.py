@@ -1,0 +1,131 @@
+"""What was accepted is read from git: who, when, what was to serve, and the way back."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import date
+
+import pytest
+from advised import advice_of
+
+from pytest_ftgate import cli
+from pytest_ftgate.run.git import git_facts
+from pytest_ftgate.suite.loader import load
+
+GATES = "{accuracy: {min: 0.7, max_drop: 0.05}}"
+
+
+def recorded(name, more=""):
+    return f"{{provider: recorded, replies: {name}.jsonl{more}}}"
+
+
+@pytest.fixture
+def git(desk, monkeypatch):
+    """Make the desk a repository of Ada's."""
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*args):
+        own = ("-c", "user.name=Ada", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false")
+        command = ["git", *own, "-C", str(desk.path("")), *args]
+        subprocess.run(command, check=True, capture_output=True)
+
+    run("init", "-q")
+    return run
+
+
+@pytest.fixture
+def served(desk):
+    """Write a suite in which *name* is to serve; the fine-tunes get so many replies wrong."""
+
+    def written(name, **wrong):
+        for variant, count in {"current": 9, **wrong}.items():
+            desk.replies(variant, wrong=count)
+        variants = {"current": recorded("current")}
+        variants |= {one: recorded(one, ", rung: fine-tuned") for one in wrong}
+        desk.suite_of(variants, GATES)
+        path = desk.path("tickets.ftgate.yaml")
+        path.write_text(f"{path.read_text()}serves: {name}\n")
+
+    return written
+
+
+def test_a_failing_run_names_the_last_accepted_variant_that_still_passes(desk, git, served):
+    served("v7", v7=2)
+    desk.run("--ftgate-accept").assert_outcomes(passed=2)
+    git("add", "-A")
+    git("commit", "-qm", "serve v7")
+    served("v8", v7=2, v8=40)
+
+    result = desk.run()
+
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        [
+            "  ROLL BACK: from v8 to v7, accepted 20??-??-?? in *",
+            "    - v8 is meant to serve, is right in 60 % and fails accuracy",
+            "    - v7 is right in 98 % *",
+        ]
+    )
+    back = advice_of(desk).rollback
+    assert (back.failing, back.variant, back.by, back.in_suite) == ("v8", "v7", "Ada", True)
+
+
+def test_the_first_accepted_variant_counts_that_can_be_judged_and_passes(desk, git, served):
+    served("v7", v7=2)
+    desk.run("--ftgate-accept")
+    git("add", "-A")
+    git("commit", "-qm", "serve v7")
+    served("v8", v8=40)
+
+    result = desk.run()
+
+    back = advice_of(desk).rollback
+    # The prompt was accepted too, and it passes; v7 was to serve, but nothing can judge it now.
+    assert (back.variant, back.in_suite) == ("current", True)
+    result.stdout.fnmatch_lines(["  ROLL BACK: from v8 to current*"])
+
+
+def test_history_says_who_accepted_what_verdict_by_verdict(desk, git, served, monkeypatch, capsys):
+    served("v7", v7=2)
+    desk.run("--ftgate-accept")
+    git("add", "-A")
+    git("commit", "-qm", "serve v7")
+    monkeypatch.chdir(desk.path(""))
+    capsys.readouterr()
+
+    assert cli.main(["history"]) == 0
+
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "tickets.ftgate.yaml"
+    assert told[1].endswith("Ada: serves v7")
+    assert told[2:] == [
+        "      current: accuracy 91 % passed", "      v7: accuracy 98 % passed",
+    ]  # fmt: skip
+    assert cli.main(["history", "tickets.ftgate.yaml"]) == 0
+
+
+def test_without_git_history_says_so_and_the_run_goes_on(desk, served, monkeypatch, capsys):
+    served("v7", v7=2)
+    monkeypatch.chdir(desk.path(""))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(desk.path("").parent))
+
+    desk.run().assert_outcomes(passed=2)
+
+    assert any("is in no git history" in note for note in advice_of(desk).notes)
+    assert cli.main(["history"]) == 1
+    assert "history is read from git" in capsys.readouterr().err
+
+
+def test_a_shallow_clone_says_that_it_does_not_know(desk, git, served, tmp_path_factory):
+    served("v7", v7=2)
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    git("commit", "-q", "--allow-empty", "-m", "two")
+    clone = tmp_path_factory.mktemp("clones") / "shallow"
+    folder = f"file://{desk.path('').as_posix()}"
+    subprocess.run(["git", "clone", "-q", "--depth=1", folder, str(clone)], check=True)
+
+    suite = load(clone / "tickets.ftgate.yaml", clone)
+
+    assert "shallow" in git_facts(suite, date(2026, 11, 25)).unknown

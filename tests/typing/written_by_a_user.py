@@ -1,0 +1,56 @@
+"""What a user writes who has types: mypy and pyright accept it as it stands, both strictly.
+
+No run collects it; the checkers read it. What they know of a name is what an editor completes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_ftgate import Case, Ftgate, Outcome, Reply, Talk, UsedSuite, Verdict
+
+
+@pytest.mark.ftgate("prompts/tickets.ftgate.yaml", max_drop=0.02)
+def test_never_promises_a_refund(case: Case, reply: Reply) -> None:
+    assert "will refund" not in reply.text.lower(), case.id
+
+
+@pytest.mark.ftgate(
+    cases=[{"input": "Where is my parcel?", "tags": ["delivery"]}],
+    variants={"current": {"provider": "anthropic", "model": "claude-haiku-5-5"}},
+    min=0.9,
+    evidence="point",
+)
+class TestTone:
+    def test_is_short(self, reply: Reply) -> bool:
+        words: int = len(reply.text.split())
+        return words < 60 and reply.stop == "end" and reply.usage.get("output", 0) < 100
+
+    def test_uses_the_tool(self, case: Case, reply: Reply) -> float:
+        names: list[str] = [call.name for call in reply.tool_calls]
+        return 1.0 if str(case.vars.get("tool", "")) in names else 0.5
+
+    async def test_remembers(self, case: Case, ask: Talk) -> None:
+        first: Reply = ask()
+        again = ask("What was my question?")
+        assert case.shown in again.text or first.model == again.model
+
+
+@pytest.fixture(scope="module")
+def tickets(ftgate: Ftgate) -> UsedSuite:
+    return ftgate.suite("prompts/tickets.ftgate.yaml")
+
+
+def test_a_suite_in_a_test_of_ones_own(tickets: UsedSuite) -> None:
+    case: Case = tickets.cases["t1"]
+    reply: Reply = tickets.ask("current", replace(case, input="Hello?"))
+    verdict: Verdict = tickets.verdict("accuracy", "lora-v7")
+    assert reply.text
+    assert verdict.outcome is Outcome.PASSED
+    assert verdict.check is None or verdict.check.after > 0.9
+    scores: dict[str, float] = {
+        name: float(column.correct.mean()) for name, column in tickets.sheet.items()
+    }
+    assert scores["lora-v7"] >= scores["current"] - 0.05
