@@ -167,10 +167,16 @@ def test_forgetting_under_the_prompt_is_another_question(desk, under, forgets, o
     with chat_server(answering(lambda system: bool(system) is (forgets == "prompt"))) as server:
         text = SERVED.replace("URL", server.url).replace("UNDER", under)
         desk.path("s.ftgate.yaml").write_text(text, "utf-8")
-        result = desk.run("-v")
+        result = desk.run("-v", "--ftgate-html=page.html", "--ftgate-json=run.json")
 
     result.assert_outcomes(**outcome)
     result.stdout.fnmatch_lines([told])
+    page = desk.path("page.html").read_text("utf-8")
+    assert "General skills of tuned" in page
+    assert ("General skills of tuned under its prompt" in page) is (under == "prompt")
+    cases = json.loads(desk.path("run.json").read_text("utf-8"))["suites"][0]["cases"]
+    assert {case["asks"] for case in cases} == {"skills"}
+    assert {name for case in cases for name in case["answers"]} == {"tuned", "base of tuned"}
 
 
 # Skills of the team, and a base that retires ----------------------------------------------------
