@@ -3,18 +3,19 @@ r"""What a model and its fine-tunes can do, skill by skill, on the bundled gener
     python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml
     python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml --skills general-small
     python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml \\
-        --adapter one-epoch=/tmp/short/tickets-narrow.gguf --only one-epoch
+        --adapter one-epoch=/tmp/short/tickets-narrow.gguf --scale half=0.5 --task
 
 It asks the base of the suite's tuned variants and each of them, and prints the share of right
 replies by skill, by difficulty and by language; with --adapter further adapters beside them, made
-like the first tuned variant, and with --task the accuracy on the suite's own cases. Replies are
-kept in the ledger, so that a second call asks nothing; another --ledger asks anew.
+like the first tuned variant, with --scale that variant's adapter at another weight, and with --task
+the accuracy on the suite's own cases. Replies are kept in the ledger, so that a second call asks
+nothing; another --ledger asks anew, and benchmarks/self_agreement.py tells how far two agree.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,18 +31,18 @@ from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.verbs.suites import opened
 
 
-def variants(
-    suite: Suite, more: Iterable[str], only: str | None, threads: int | None
-) -> list[Variant]:
+def variants(suite: Suite, args: argparse.Namespace) -> list[Variant]:
     """Return the base and what was tuned from it."""
     tuned = [variant for variant in suite.variants.values() if variant.tuned]
-    for one in more:
-        name, _, path = one.partition("=")
+    for name, _, path in (one.partition("=") for one in args.adapter):
         tuned.append(replace(tuned[0], name=name, adapter=Path(path).resolve()))
-    chosen = [base_of(tuned[0]), *(one for one in tuned if only in (None, one.name))]
-    if threads is None:
+    for name, _, weight in (one.partition("=") for one in args.scale):
+        tuned.append(replace(tuned[0], name=name, scale=float(weight)))
+    wanted = args.only or [one.name for one in tuned]
+    chosen = [base_of(tuned[0]), *(one for one in tuned if one.name in wanted)]
+    if args.threads is None:
         return chosen
-    return [replace(one, runtime={**one.runtime, "threads": threads}) for one in chosen]
+    return [replace(one, runtime={**one.runtime, "threads": args.threads}) for one in chosen]
 
 
 def asked(session: Session, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
@@ -88,7 +89,8 @@ def main() -> None:
     parser.add_argument("suite", type=Path)
     parser.add_argument("--skills", default="general")
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=PATH")
-    parser.add_argument("--only", help="this variant alone beside the base; base for none")
+    parser.add_argument("--scale", action="append", default=[], metavar="NAME=WEIGHT")
+    parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
     parser.add_argument("--task", action="store_true", help="the suite's own cases as well")
     parser.add_argument("--threads", type=int, help="one is best beside other load")
     parser.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
@@ -96,7 +98,7 @@ def main() -> None:
     suite, session = opened(args.suite, args.ledger)
     cases = skill_cases(tuple(args.skills.split(",")))
     gate = ForgettingGate(line=0, cases=cases, max_drop=0.1)
-    chosen = variants(suite, args.adapter, args.only, args.threads)
+    chosen = variants(suite, args)
     names = ["base", *(one.name for one in chosen[1:])]
     asks = (asked(session, suite, one, gate) for one in chosen)
     columns = dict(zip(names, asks, strict=True))
