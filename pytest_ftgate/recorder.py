@@ -53,7 +53,9 @@ class Recorder(Gathering):
             for text, colours in tinted(line):
                 terminalreporter.write(text, **colours)
             terminalreporter.line("")
-        for line in self._written:
+        # What plugins that were told of the report made of it came too late to stand in it.
+        late = [line for line in dict.fromkeys(self._told) if line not in self._report.told]
+        for line in (*self._written, *late):
             terminalreporter.write_line(line)
 
     def last_words(self, reporter: pytest.TerminalReporter, config: pytest.Config) -> None:

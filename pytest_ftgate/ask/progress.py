@@ -37,3 +37,8 @@ class Progress:
     def to_ask(self) -> int:
         """How many calls the ledger could not answer."""
         return self.planned - self.reused
+
+    @property
+    def unsent(self) -> int:
+        """How many calls still wait to be sent for the first time."""
+        return self.to_ask - self.asked - self.failed - self.flying - self.batched

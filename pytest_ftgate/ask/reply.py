@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from itertools import chain
+from sys import intern
 from typing import Any
 
 from pytest_ftgate.plan.call import Call, Passage, Step, ToolCall
@@ -99,8 +100,14 @@ def _step(raw: Mapping[str, Any]) -> Step:
     return Step(raw["text"], calls, tuple(raw.get("blocks", ())))
 
 
-#: What JSON has no type for.
+def _named(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {intern(name): value for name, value in told.items()}
+
+
+#: What JSON has no type for; and what is the same in reply after reply, which JSON makes anew.
 _READ: Mapping[str, Callable[[Any], Any]] = {
+    "model": lambda name: name and intern(name),
+    "usage": _named,
     "steps": lambda steps: tuple(map(_step, steps)),
     "passages": lambda passages: tuple(Passage(**passage) for passage in passages),
     "unsent": tuple,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
@@ -17,12 +18,14 @@ from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.score.sheet import Score
 from pytest_ftgate.suite.model import Case
 
-__all__ = ["Attempt", "Parts"]
+__all__ = ["Attempt", "Parts", "plain"]
 
 #: What says that a reply is wrong; everything else that is raised is an error.
 _WRONG = (AssertionError, pytest.fail.Exception)
 _LEFT_OUT = (pytest.skip.Exception, pytest.xfail.Exception)
 _RIGHT = Score(1.0, None)
+#: What pytest colours the differences of an assertion with.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Attempt:
@@ -121,10 +124,15 @@ class Attempt:
     @property
     def why(self) -> str:
         """What is wrong with it, in short."""
-        told = [f"{part}: {info.value}".removeprefix(": ") for part, info in self.failures]
+        told = [f"{part}: {plain(info.value)}".removeprefix(": ") for part, info in self.failures]
         if told or self.value is None or self.value == 1:
             return "\n".join(told)
         return f"the function returned {self.value:.3g}" if self.value else "it returned False"
+
+
+def plain(told: object) -> str:
+    """Return what pytest says of a failure without its colours, which depend on the terminal."""
+    return _COLOUR.sub("", str(told))
 
 
 class Parts:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_ftgate.marked.attempt import Attempt
+from pytest_ftgate.marked.attempt import Attempt, plain
 from pytest_ftgate.report.quote import quoted, visible
 
 __all__ = ["explained"]
@@ -36,7 +36,7 @@ def _lines(failure: pytest.ExceptionInfo[BaseException], config: pytest.Config) 
         tbfilter=True,
         chain=False,
     )
-    lines = visible(str(shown)).rstrip().split("\n")
+    lines = visible(plain(shown)).rstrip().split("\n")
     if len(lines) > _MOST_LINES and config.get_verbosity() < 2:  # noqa: PLR2004 - -vv shows all
         lines = [*lines[:_MOST_LINES], f"… {len(lines) - _MOST_LINES} more lines, -vv shows all"]
     # A reply may be in it: behind a bar no line of it can act.

@@ -11,7 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.gate.verdict import Verdict
 
-__all__ = ["keep_verdicts", "last_verdicts", "node_id", "verdict_from_json", "verdict_to_json"]
+__all__ = [
+    "keep_verdicts",
+    "last_verdicts",
+    "node_id",
+    "node_name",
+    "verdict_from_json",
+    "verdict_to_json",
+]
 
 _VERDICTS = "verdicts.jsonl"
 
@@ -46,7 +53,8 @@ def last_verdicts(folder: Path) -> tuple[Verdict, ...]:
     """Return the verdicts that were kept in *folder*; those of another version are left out."""
     path = folder / _VERDICTS
     found = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+    # Lines end in a line feed alone: replies may hold what else ends one.
+    for line in path.read_text("utf-8").split("\n") if path.is_file() else ():
         with suppress(ValidationError):
             found.append(verdict_from_json(line))
     return tuple(found)
@@ -55,3 +63,8 @@ def last_verdicts(folder: Path) -> tuple[Verdict, ...]:
 def node_id(verdict: Verdict) -> str:
     """Return the name by which pytest knows the gate of *verdict*."""
     return verdict.node or f"{verdict.suite}::{verdict.gate}[{verdict.variant}]"
+
+
+def node_name(verdict: Verdict) -> str:
+    """Return the part of the node id within its file: what tells it from the others there."""
+    return node_id(verdict).partition("::")[2]

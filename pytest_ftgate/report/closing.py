@@ -9,7 +9,7 @@ from itertools import chain
 
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.record.run import Report
-from pytest_ftgate.record.verdicts import node_id
+from pytest_ftgate.record.verdicts import node_id, node_name
 from pytest_ftgate.report.beside import beside, modest
 from pytest_ftgate.report.billed import bill_lines
 from pytest_ftgate.report.ladder import ladder_lines
@@ -111,14 +111,14 @@ def _aside(verdicts: Sequence[Verdict]) -> list[str]:
     shared: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
         for told in (*verdict.notes, *verdict.next):
-            shared[visible(told)].append(f"{verdict.gate}[{verdict.variant}]")
+            shared[visible(told)].append(node_name(verdict))
     return [
         line for told, gates in shared.items() for line in wrapped(f"{', '.join(gates)}: {told}")
     ]
 
 
 def _open(verdict: Verdict) -> list[str]:
-    head = f"{verdict.gate}[{verdict.variant}] cannot tell: {visible(verdict.headline)}"
+    head = f"{node_name(verdict)} cannot tell: {visible(verdict.headline)}"
     notes = [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}", 4)]
     steps = [line for step in verdict.next for line in wrapped(step, 4)]
     return ["", *wrapped(head), *notes, *steps]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pytest_ftgate.gate.verdict import FaultShare, Verdict
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.report.quote import visible
-from pytest_ftgate.report.tables import around, grid
+from pytest_ftgate.report.tables import grid, share_rows
 
 __all__ = ["fault_lines"]
 
@@ -40,11 +40,10 @@ def _table(title: str, shares: Sequence[FaultShare], verbosity: int) -> Iterator
     if not shares:
         return
     shown = shares if verbosity > 0 else shares[:_ROWS]
-    compared = shares[0].before is not None
+    compared = any(one.before is not None for one in shown)
     headers = [title, *(["before"] * compared), "now", "replies"]
-    rows = [_row(one, compared=compared) for one in shown]
     yield ""
-    table = grid(rows, headers, right=(len(headers) - 1,))
+    table = grid(share_rows(shown), headers, right=(len(headers) - 1,))
     yield from (f"  {line}".rstrip() for line in table.split("\n"))
     if len(shown) < len(shares):
         yield f"  ({len(shares) - len(shown)} more: -v)"
@@ -57,18 +56,5 @@ def _examples(shares: Sequence[FaultShare]) -> Iterator[str]:
             yield f"  {share.kind}, for example"
         for one in share.examples:
             said = " ".join(visible(one.said).split()) or "(empty)"
-            yield f"{f'    │ {one.case}  {said}':.{_WIDTH}}"
-
-
-def _row(one: FaultShare, *, compared: bool) -> list[str]:
-    before = "" if one.before is None else _told(one.before, one.before_low, one.before_high)
-    return [
-        one.kind,
-        *([before] * compared),
-        _told(one.after, one.low, one.high),
-        f"{one.replies:,}",
-    ]
-
-
-def _told(share: float, low: float | None, high: float | None) -> str:
-    return f"{percent(share)} {around(low, high)}"
+            line = f"    │ {one.case}  {said}"
+            yield line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

@@ -7,6 +7,7 @@ from posixpath import join, normpath
 
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.record.run import Report, Unjudged
+from pytest_ftgate.record.verdicts import node_name
 from pytest_ftgate.report.quote import visible
 
 __all__ = ["commands"]
@@ -42,7 +43,7 @@ def _of(report: Report, outcome: Outcome, prefix: str) -> Iterator[str]:
 
 def _words(verdict: Verdict) -> tuple[str, str]:
     steps = "".join(f"\nnext: {step}" for step in verdict.next)
-    title = f"{verdict.gate}[{verdict.variant}] {verdict.outcome}"
+    title = f"{node_name(verdict)} {verdict.outcome}"
     return title, f"{verdict.headline}{steps}"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.gate.words import counted
 from pytest_ftgate.record.run import Report
-from pytest_ftgate.record.verdicts import node_id
+from pytest_ftgate.record.verdicts import node_id, node_name
 from pytest_ftgate.report.beside import beside
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
@@ -89,7 +89,7 @@ def _blocking(report: Report) -> Iterator[str]:
 
 def _verdict(verdict: Verdict) -> str:
     steps = "".join(f"\n  next: {plain(step)}" for step in verdict.next)
-    head = f"- **{plain(f'{verdict.gate}[{verdict.variant}]')}** {verdict.outcome}"
+    head = f"- **{plain(node_name(verdict))}** {verdict.outcome}"
     return f"{head}: {plain(verdict.headline)}{steps}\n\n" + _folded(
         _in_it(verdict), section(verdict, verbosity=1)
     )

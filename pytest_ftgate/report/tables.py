@@ -7,11 +7,20 @@ from collections.abc import Callable, Iterable, Sequence
 from tabulate import tabulate
 
 from pytest_ftgate.gate.parts import Slice
-from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
+from pytest_ftgate.gate.verdict import Check, FaultShare, Outcome, Trait, Verdict
 from pytest_ftgate.gate.words import amount, interval, percent, points, rise, risen
 from pytest_ftgate.score.label import LabelRate
 
-__all__ = ["around", "grid", "label_rows", "slice_rows", "verdict_rows", "word"]
+__all__ = [
+    "around",
+    "grid",
+    "label_rows",
+    "share_rows",
+    "slice_rows",
+    "trait_rows",
+    "verdict_rows",
+    "word",
+]
 
 _WORDS = {
     Outcome.PASSED: "passed",
@@ -138,3 +147,33 @@ def label_rows(rates: Iterable[LabelRate], most: int = 1) -> list[list[str]]:
         ]
         for rate in rates
     ]
+
+
+def share_rows(shares: Sequence[FaultShare]) -> list[list[str]]:
+    """Return a row for each kind of fault: its share before, where that is told, its share, n."""
+    compared = any(one.before is not None for one in shares)
+    return [
+        [
+            one.kind,
+            *([_share(one.before, one.before_low, one.before_high)] * compared),
+            _share(one.after, one.low, one.high),
+            f"{one.replies:,}",
+        ]
+        for one in shares
+    ]
+
+
+def _share(share: float | None, low: float | None, high: float | None) -> str:
+    return "" if share is None else f"{percent(share)} {around(low, high)}"
+
+
+def trait_rows(traits: Iterable[Trait]) -> list[list[str]]:
+    """Return a row for each trait of all replies: what it was, what it is, and of how many."""
+    return [
+        [one.what, *map(_measure, (one.before, one.after), (one.unit,) * 2), f"{one.n:,}"]
+        for one in traits
+    ]
+
+
+def _measure(value: float, unit: str) -> str:
+    return percent(value) if unit == "share" else f"{value:,.0f} {unit}"

@@ -9,6 +9,7 @@ from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.spent import headline as spent
 from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
 from pytest_ftgate.gate.words import percent, points
+from pytest_ftgate.record.verdicts import node_id
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.flips import flip_lines
@@ -32,6 +33,8 @@ __all__ = [
 
 #: Columns of a line.
 WIDTH = 80
+#: A number and its sign stay in one line.
+_JOINED = "\N{NO-BREAK SPACE}%"
 #: How many labels a section shows by verbosity; -vv shows all that the verdict carries.
 _LABELS = {0: 5, 1: 10}
 
@@ -74,7 +77,7 @@ def _within(verdict: Verdict, verbosity: int) -> list[str]:
 def _why(verdict: Verdict, verbosity: int) -> Iterator[str]:
     """Say how it was judged: last, and only to whoever asks; others are told where."""
     if verbosity <= 0:
-        yield f'  why:  pytest-ftgate explain "{verdict.suite}::{verdict.gate}[{verdict.variant}]"'
+        yield f'  why:  pytest-ftgate explain "{node_id(verdict)}"'
         return
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
@@ -175,12 +178,13 @@ def wrapped(text: str, indent: int = 2) -> list[str]:
     """Return *text* in lines of at most 80 columns, none of which a build server obeys."""
     blank = " " * indent
     lines = textwrap.wrap(
-        text,
+        text.replace(" %", _JOINED),
         WIDTH,
         initial_indent=blank,
         subsequent_indent=f"{blank}  ",
         break_on_hyphens=False,
     )
+    lines = [line.replace(_JOINED, " %") for line in lines]
     # A server's own words may be in it, and "::" at the start of a line is a workflow command.
     return [
         line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line for line in lines

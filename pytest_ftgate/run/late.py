@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite
@@ -15,10 +18,25 @@ if TYPE_CHECKING:
 
 __all__ = ["accepted_record", "import_judges"]
 
+#: Seconds for which calls go first, and between two looks at whether they are sent.
+_PATIENCE, _LOOK = 2.0, 0.005
 
-def import_judges(gates: Iterable[Judged]) -> None:
-    """Import what judges, while replies are on the wire; SciPy alone takes half a second."""
-    for module in _judges(gates):
+
+def import_judges(gates: Iterable[Judged], progress: Callable[[], Progress]) -> None:
+    """Import what judges, while replies are on the wire; SciPy alone takes half a second.
+
+    Both take the one interpreter lock, and calls go first: what is sent later comes later, while
+    an import has time until the last reply, which may be a slow one.
+
+    Args:
+        gates: what is judged.
+        progress: tells how far the asking has come.
+    """
+    modules = [name for name in _judges(gates) if name not in sys.modules]
+    until = time.monotonic() + _PATIENCE
+    while modules and progress().unsent and time.monotonic() < until:
+        time.sleep(_LOOK)
+    for module in modules:
         import_module(module)
 
 

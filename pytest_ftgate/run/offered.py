@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
+import pluggy
 import pytest
 
 from pytest_ftgate import skills
@@ -17,8 +19,10 @@ from pytest_ftgate.suite.offers import Offers, Price
 from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.scores import SCORES
 
-__all__ = ["giver_of", "offered"]
+__all__ = ["broken", "giver_of", "offered"]
 
+#: Where the code lies that calls hooks.
+_CALLERS = (Path(__file__).parents[1], Path(pluggy.__file__).parent)
 #: Which plugin offers each name, in the whole run.
 _givers_key = pytest.StashKey[dict[tuple[str, str], str]]()
 
@@ -85,7 +89,7 @@ def offered(session: pytest.Session, path: Path) -> Offers:
         scorers=found["scorers"],
         formats=found["formats"],
         skills={name: Path(file).resolve() for name, file in found["skills"].items()},
-        price=_price(hooks),
+        price=_price(hooks, root),
     )
 
 
@@ -97,7 +101,11 @@ def _of_kind(
     # One by one, since a joint call does not tell which plugin a result is of.
     for one in getattr(hooks, f"pytest_ftgate_{kind.hook}").get_hookimpls():
         giver = giver_of(one.plugin_name, config.rootpath)
-        offers: Any = one.function()
+        try:
+            offers: Any = one.function()
+        except Exception as error:  # noqa: BLE001 - it may be any
+            faults.append(broken(kind.hook, error, config.rootpath))
+            continue
         wrong = [] if offers is None else list(_wrong(kind, offers, giver, givers))
         faults += [Fault(giver, 0, message) for message in wrong]
         if offers and not wrong:
@@ -105,17 +113,29 @@ def _of_kind(
             yield from offers.items()
 
 
-def _price(hooks: Any) -> Price | None:
+def _price(hooks: Any, root: Path) -> Price | None:
     """Return what asks plugins for prices, the first of which that knows one is believed."""
     hook = hooks.pytest_ftgate_prices
     if not hook.get_hookimpls():
         return None
 
     def asked(provider: str, model: str) -> tuple[float, float] | None:
-        found: tuple[float, float] | None = hook(provider=provider, model=model)
+        try:
+            found: tuple[float, float] | None = hook(provider=provider, model=model)
+        except Exception as error:
+            fault = broken("prices", error, root)
+            raise SuiteFaults(fault.path, [fault]) from error
         return found
 
     return asked
+
+
+def broken(hook: str, error: Exception, root: Path) -> Fault:
+    """Return what a plugin's author mends: *error*, at the line of the plugin where it came up."""
+    frames = [(Path(one.filename), one.lineno or 0) for one in extract_tb(error.__traceback__)]
+    file, line = next(one for one in frames if not any(map(one[0].is_relative_to, _CALLERS)))
+    told = f"pytest_ftgate_{hook} broke: {type(error).__name__}: {error}"
+    return Fault(giver_of(str(file), root), line, told)
 
 
 def giver_of(plugin: str, root: Path) -> str:

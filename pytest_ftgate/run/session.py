@@ -189,7 +189,7 @@ class Session:
         with uncollected():
             self.engine.submit(self.order(ask.call for ask in self._planned(gates)))
             if self.progress.to_ask:
-                import_judges(gates)
+                import_judges(gates, lambda: self.progress)
 
     def _planned(self, gates: Iterable[Judged]) -> Iterator[Ask]:
         for judged in gates:

@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rules import Rule
 
 __all__ = ["SECONDS", "Late", "Limit"]
 
@@ -98,17 +99,24 @@ class Limit:
 
 
 def _allowed(case: Case) -> float:
-    rules = (*case.score.parts, *case.format)
-    return SECONDS + sum(
-        float(one.options.get("seconds", _USUAL.get(one.kind, 0))) for one in rules
-    )
+    return SECONDS + sum(map(_more, (*case.score.parts, *case.format)))
+
+
+def _more(rule: Rule) -> float:
+    # What a plugin offers has options of its own, whatever they are called.
+    own = {} if rule.kind == "offered" else rule.options
+    return float(own.get("seconds", _USUAL.get(rule.kind, 0)))
 
 
 def _told(case: Case) -> str:
     named = [("score", rule) for rule in case.score.parts]
     named += [("format", rule) for rule in case.format]
-    told = ", ".join(f"{key}: {rule.kind}" for key, rule in named)
+    told = ", ".join(f"{key}: {_name(rule)}" for key, rule in named)
     remedy = "make it quicker, or give a function more: {python: {function: ..., seconds: 60}}"
     return (
         f'{told} took longer than {_allowed(case):g} s on case "{case.id}" ({case.where}); {remedy}'
     )
+
+
+def _name(rule: Rule) -> str:
+    return str(rule.value) if rule.kind == "offered" else rule.kind

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from github import Runner, comments_api
+from neighbours import asleep
 
 SUITE = """\
 cases: tickets.cases.jsonl
@@ -41,7 +42,8 @@ def api():
 def runner(tmp_path, api):
     folder = tmp_path / "desk"
     folder.mkdir()
-    (folder / "pytest.toml").write_text('[pytest]\naddopts = ["-p", "no:cacheprovider"]\n')
+    addopts = ["-p", "no:cacheprovider", *asleep().split()]
+    (folder / "pytest.toml").write_text(f"[pytest]\naddopts = {json.dumps(addopts)}\n")
     cases = [{"id": f"t{n}", "input": f"Ticket {n}", "expected": LABELS[n % 2]} for n in range(100)]
     write(folder, "tickets.cases.jsonl", cases)
     (folder / "tickets.ftgate.yaml").write_text(SUITE)

@@ -59,7 +59,7 @@ FLAGS = {
     "--showlocals": (ALL, ["      │ *case       = Case(id='t002'*"]),
     "--no-header": (ALL, ["BLOCKED  2 failed of 4 gates*"]),
     "--no-summary": (ALL, ["BLOCKED  2 failed of 4 gates*"]),
-    "--color=yes": ({}, ["*\x1b[[]1mBLOCKED  2 failed of 4 gates*"]),
+    "--color=yes": ({}, ["      │ E     - billing", "*\x1b[[]1mBLOCKED\x1b[[]0m  2 failed of 4*"]),
 }
 
 
@@ -144,6 +144,16 @@ def test_optimised_python_judges_the_same(both):
 
     result.assert_outcomes(**ALL)
     assert both.verdicts() == plain
+
+
+def test_the_colours_of_a_terminal_are_in_no_verdict(both):
+    both.run()
+    plain = both.verdicts()
+
+    both.run("--color=yes")
+
+    assert both.verdicts() == plain
+    assert "- billing" in plain["test_it[worse]"]["flips"][0]["wrong"]
 
 
 def test_ordinary_tests_are_untouched_in_number_and_order(both):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pytest_ftgate.cli import main
@@ -291,6 +293,31 @@ def test_parameters_make_a_gate_each(two):
         ["*::test_it[[]current-3] FAILED*", "*::test_it[[]current-30] PASSED*"]
     )
     assert two.verdicts()["test_it[current-3]"]["gate"] == "test_it[3]"
+
+
+def test_the_command_that_a_failure_names_explains_it(two, monkeypatch, capsys):
+    two.marked(
+        "@pytest.mark.parametrize('most', [3])\n"
+        "def test_it(reply, most):\n    return len(reply.text) <= most\n",
+        "min=0.5",
+    )
+
+    result = run(two)
+
+    command = re.search(r"why:  pytest-ftgate (explain) \"(\S+)\"", result.stdout.str())
+    monkeypatch.chdir(two.pytester.path)
+    assert main([*command.groups()]) == 0
+    assert "it (3): 0 % is below the floor of 50 %" in capsys.readouterr().out
+
+
+def test_a_reply_that_holds_what_else_ends_lines_is_explained_too(desk, monkeypatch, capsys):
+    desk.suite(gates="{accuracy: {min: 0.5}}", current=0)
+    desk.replies("current", wrong=100, said="one\u2028two\x85three")
+    desk.run()
+    monkeypatch.chdir(desk.pytester.path)
+
+    assert main(["explain", "tickets.ftgate.yaml::accuracy[current]"]) == 0
+    assert r"one\u2028two" in capsys.readouterr().out
 
 
 def test_fixtures_are_set_up_once_for_all_cases(two):

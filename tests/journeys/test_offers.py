@@ -198,6 +198,25 @@ def test_a_plugin_that_breaks_on_a_verdict_is_told_of_and_changes_nothing(desk):
     assert result.ret == 0
 
 
+@pytest.mark.parametrize(
+    "hook", ["scorers()", "prices(provider, model)", "plan_modifyitems(items)"]
+)
+def test_a_hook_that_breaks_is_told_of_with_its_line(desk, hook):
+    desk.asking_suite(gates=GATES)
+    desk.path("conftest.py").write_text(
+        f"import json\n\ndef pytest_ftgate_{hook}:\n    return json.loads('no')\n"
+    )
+
+    result = desk.run()
+
+    name = hook.partition("(")[0]
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        [f"*conftest.py:4: pytest_ftgate_{name} broke: JSONDecodeError: Expecting value: *"]
+    )
+    assert "_pytest" not in result.stdout.str()
+
+
 def test_a_call_that_is_taken_out_of_the_plan_is_asked_when_it_is_needed(desk):
     desk.asking_suite(gates=GATES)
     desk.path("conftest.py").write_text(

@@ -89,6 +89,13 @@ def test_a_function_may_be_given_more(column):
         column(Rule("python", "slow_marks:busy", {"seconds": 0.1}))
 
 
+def test_the_options_of_a_plugin_s_function_are_its_own(column):
+    busy = Rule("offered", "slow", {"seconds": "few"}, lambda case, reply: time.sleep(600))
+
+    with pytest.raises(ScorerError, match=r"score: slow took longer than 0\.2 s"):
+        column(busy)
+
+
 def test_one_that_is_quick_is_not_stopped(column):
     assert column(Rule("python", "slow_marks:quick")).rows["a"].correct == 1
 

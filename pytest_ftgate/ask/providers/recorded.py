@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
+from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Refused, Unavailable
@@ -22,22 +23,25 @@ _LABEL = 64
 def _read(path: Path, changed: int) -> dict[str, tuple[Reply, ...]]:
     del changed  # only there so that an edited file is read again
     found: dict[str, tuple[Reply, ...]] = {}
+    # Labels come again and again: all that say the same are one.
+    labels: dict[str, tuple[Reply, ...]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
-            key, reply = _row(path, number, line)
-            found[key] = (*found.get(key, ()), reply)
+            key, text, more = _row(path, number, line)
+            made: tuple[Reply, ...] = (Reply(text=text, **more),)
+            if not more and len(text) <= _LABEL:
+                made = labels.setdefault(text, made)
+            found[key] = found[key] + made if key in found else made
     return found
 
 
-def _row(path: Path, number: int, line: str) -> tuple[str, Reply]:
+def _row(path: Path, number: int, line: str) -> tuple[str, str, dict[str, Any]]:
+    """Return the id of a case, what was said, and what else is known."""
     shape = '{"id": "case-1", "text": "the reply"}'
     try:
         raw = json.loads(line)
         known = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
-        text = str(raw["text"])
-        # Labels come again and again.
-        text = intern(text) if len(text) <= _LABEL else text
-        return intern(str(raw["id"])), Reply(text=text, **known)
+        return intern(str(raw["id"])), str(raw["text"]), known
     except ValueError as error:
         raise Unavailable(f"{path.name}:{number}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Dot", "Picture", "dots", "lines", "pairs", "points", "spreads"]
+__all__ = ["Band", "Dot", "Picture", "bands", "dots", "lines", "pairs", "points", "spreads"]
 
 #: In the order in which they are told apart best.
 _SERIES = ("blue", "red", "green", "violet", "amber", "sky")
@@ -44,6 +45,15 @@ class Dot(NamedTuple):
     high: float | None = None
     before: float | None = None
     colour: str = "blue"
+
+
+class Band(NamedTuple):
+    """A named line with the bounds around it."""
+
+    name: str
+    values: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
 
 
 def _figure(rows: int, extra: float = 0.75) -> tuple[Figure, Axes]:
@@ -218,3 +228,44 @@ def lines(
     axes.set_ylim(-4, 104)
     axes.margins(x=0.12)
     return inlined(figure, name, told)
+
+
+def bands(name: str, told: str, rows: Sequence[Band], at: Sequence[float], declared: float) -> str:
+    """Return amounts by a volume, both growing by factors, and where the declared volume lies."""
+    figure, axes = _empty(3.8)
+    axes.grid(axis="y", color=COLOURS["line"], linewidth=0.8)
+    axes.set(xscale="log", yscale="log")
+    axes.axvline(declared, color=COLOURS["muted"], linewidth=1.2, linestyle="--")
+    places = _apart([math.log10(row.values[-1]) for row in rows], _LEAST * _decades(rows))
+    for index, (row, place) in enumerate(zip(rows, places, strict=True)):
+        colour = COLOURS[_SERIES[index % len(_SERIES)]]
+        axes.fill_between(at, row.low, row.high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(at, row.values, color=colour, linewidth=2)
+        axes.annotate(
+            row.name, (at[-1], 10**place), xytext=(9, -3), textcoords="offset points",
+            fontsize=11, color=colour, annotation_clip=False,
+        )  # fmt: skip
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("calls a day", color=COLOURS["muted"], fontsize=10)
+    axes.margins(x=0.0)
+    return inlined(figure, name, told)
+
+
+#: Names keep at least this share of the axis between them.
+_LEAST = 0.07
+
+
+def _decades(rows: Sequence[Band]) -> float:
+    values = [value for row in rows for value in row.values]
+    return max(1.0, math.log10(max(values)) - math.log10(min(values)))
+
+
+def _apart(places: Sequence[float], least: float) -> list[float]:
+    """Return *places* moved upwards as little as keeps each two of them *least* apart."""
+    moved = [0.0] * len(places)
+    floor = -math.inf
+    for index in sorted(range(len(places)), key=lambda one: places[one]):
+        moved[index] = floor = max(places[index], floor + least)
+    return moved

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -15,21 +15,35 @@ from markupsafe import Markup
 
 from pytest_ftgate.errors import Unavailable
 from pytest_ftgate.gate.verdict import Outcome, Verdict
+from pytest_ftgate.gate.words import percent
 from pytest_ftgate.record.run import Report
 from pytest_ftgate.record.verdicts import node_id
 from pytest_ftgate.report.explain import explain
 from pytest_ftgate.report.forgotten import forgotten
+from pytest_ftgate.report.found import ranges
 from pytest_ftgate.report.html import pictures
+from pytest_ftgate.report.html.advised import ladders
 from pytest_ftgate.report.html.figures import Picture
 from pytest_ftgate.report.html.payload import packed
 from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
-from pytest_ftgate.report.tables import label_rows, slice_rows, verdict_rows, word
+from pytest_ftgate.report.tables import (
+    label_rows,
+    share_rows,
+    slice_rows,
+    trait_rows,
+    verdict_rows,
+    word,
+)
 from pytest_ftgate.report.terminal import certainty, other_checks, stepped
 
 __all__ = ["SECTIONS", "Section", "page"]
 
+#: Columns of a table of faults that compares nothing.
+_PLAIN = 3
+#: Gates whose cases the explorer shows; the lost ones of any other stand beside its verdict.
+EXPLORED = ("accuracy", "format", "forgetting")
 _Told = Mapping[str, Any] | None
 
 
@@ -107,6 +121,7 @@ def _templates() -> Environment:
     )  # fmt: skip
     made.filters["visible"] = visible
     made.filters["figure"] = Markup
+    made.filters["percent"] = percent
     return made
 
 
@@ -144,7 +159,20 @@ def _detail(verdict: Verdict) -> Mapping[str, Any]:
         "slices": [] if verdict.gate == "forgetting" else slice_rows(verdict.slices),
         "forgotten": "\n".join(forgotten(verdict, 1)).strip("\n"),
         "labels": label_rows(verdict.labels, 3),
+        "faults": [*_faults(verdict)],
+        "traits": trait_rows(verdict.traits),
+        "lines": ranges,
+        "explored": verdict.gate in EXPLORED,
     }
+
+
+def _faults(verdict: Verdict) -> Iterator[Mapping[str, Any]]:
+    """Yield the tables of a format gate: how replies break their form, and which rules."""
+    for title, shares in (("fault", verdict.faults), ("rule broken", verdict.broken_rules)):
+        if shares and verdict.gate == "format":
+            rows = share_rows(shares)
+            before = ["before"] * (len(rows[0]) > _PLAIN)
+            yield {"title": title, "headers": [title, *before, "now", "replies"], "rows": rows}
 
 
 def _drawn(of: Callable[[Report], Iterable[Picture]]) -> Callable[[Report], _Told]:
@@ -190,6 +218,7 @@ def _facts(report: Report) -> _Told:
 #: The parts of the page, in their order.
 SECTIONS = (
     Section("verdicts", "Verdicts", "verdicts.html", _verdicts),
+    Section("ladder", "Ladder", "ladder.html", ladders),
     Section("variants", "Variants", "pictures.html", _drawn(pictures.variants)),
     Section("cases", "Cases", "cases.html", _cases),
     Section("forgetting", "Skills", "pictures.html", _drawn(pictures.forgetting)),
