@@ -47,6 +47,8 @@ class Gathering:
         self.spared = 0
         #: What goes on though the run has ended.
         self.left: tuple[str, ...] = ()
+        #: It was cut off while it asked.
+        self.cut = False
         #: A test has used the fixture, which judges as that test says.
         self._used = False
 
@@ -106,6 +108,12 @@ class Gathering:
     def note_told(self, sentences: Iterable[str]) -> None:
         """Add what one process has to say of the ledger."""
         self._told += sentences
+
+    def note_cut(self, sentences: Iterable[str]) -> None:
+        """Add what is known by a run that was cut off while it asked."""
+        told = [*sentences]
+        self.cut = bool(told)
+        self._told += told
 
     def note_suites(self, suites: Iterable[SuiteRun]) -> None:
         """Add the cases that one process knows."""

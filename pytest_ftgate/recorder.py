@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.gathering import Gathering
+from pytest_ftgate.run.cut import so_far
 from pytest_ftgate.run.leaving import leave, told
 from pytest_ftgate.run.session import session_key
 from pytest_ftgate.run.trial import gates_of
@@ -46,6 +47,7 @@ class Recorder(Gathering):
         failed = self._unjudged or terminalreporter.stats.get("error")
         if not self._verdicts and (failed or not self._used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
+            reason = "the run was cut off" if self.cut else reason
             terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
         for line in summary(
             self._report, config.get_verbosity(), full=full, ladder=self._settings.ladder
@@ -130,6 +132,9 @@ def finish(
     if recorder is not None and not looks:
         recorder.spared = own.spared(gates_of(session.items))
     own.close()
+    cut = session.exitstatus == pytest.ExitCode.INTERRUPTED
+    if recorder is not None and cut and not looks:
+        recorder.note_cut(so_far(own, gates_of(session.items)))
     progress = own.progress
     came = progress.planned - progress.failed
     asked = (came, progress.asked, progress.seconds, asdict(own.bill()))

@@ -16,6 +16,9 @@ from pytest_ftgate.gate.words import counted, interval, percent, points, usd
 
 __all__ = ["RULES", "Found", "Rule", "conditions"]
 
+#: So long must a task have held still.
+_DAYS = 90
+
 
 class Found(NamedTuple):
     """What a rule found: whether it speaks for fine-tuning, and the sentence that says why."""
@@ -122,7 +125,8 @@ def _stable(q: Question) -> Found:
     if git.unknown:
         return _unknown(f"how often the task changes is not known: {git.unknown}")
     told = ", ".join(f"{what} {times}" for what, times in git.changes.items())
-    times = f"{counted(git.commits, 'change')} in {counted(git.days, 'day')}"
+    young = ", all that it has" if git.days < _DAYS else ""
+    times = f"{counted(git.commits, 'change')} in {counted(git.days, 'day')}{young}"
     seen = f"{times} ({told})" if git.commits else times
     held = git.commits <= most
     return Found(

@@ -19,9 +19,15 @@ _FEWEST = 16
 _DATE = re.compile(r"[-@]20\d\d-?\d\d-?\d\d\b")
 _MINOR = re.compile(r"(claude-[a-z]+-\d+)-\d{1,2}\b")
 #: Headers that say how many requests are left, each with the one that says until when.
-_LEFT = {
+_REQUESTS = {
     "anthropic-ratelimit-requests-remaining": "anthropic-ratelimit-requests-reset",
     "x-ratelimit-remaining-requests": "x-ratelimit-reset-requests",
+}
+#: The same of tokens.
+_TOKENS = {
+    "anthropic-ratelimit-input-tokens-remaining": "anthropic-ratelimit-input-tokens-reset",
+    "anthropic-ratelimit-output-tokens-remaining": "anthropic-ratelimit-output-tokens-reset",
+    "x-ratelimit-remaining-tokens": "x-ratelimit-reset-tokens",
 }
 #: With so few requests left, those that are on their way use them up.
 _NEAR_ZERO = 1
@@ -135,18 +141,21 @@ def family(model: str) -> str:
     return _MINOR.sub(r"\1", _DATE.sub("", model))
 
 
-def wait_told(headers: Mapping[str, str], now: datetime) -> float:
+def wait_told(headers: Mapping[str, str], now: datetime, tokens: int = 0) -> float:
     """Return for how many seconds a server will take no more requests; 0 while it will.
 
     Args:
         headers: what it said with its last reply, by names in lower case.
         now: the time, with its zone.
+        tokens: how many a call takes.
     """
-    for remaining, reset in _LEFT.items():
-        left = headers.get(remaining, "")
-        if left.isdigit() and int(left) <= _NEAR_ZERO:
-            return max(0.0, _seconds(headers.get(reset, ""), now))
-    return 0.0
+    waits = [0.0]
+    for names, few in ((_REQUESTS, _NEAR_ZERO), (_TOKENS, tokens)):
+        for remaining, reset in names.items():
+            left = headers.get(remaining, "")
+            if left.isdigit() and int(left) <= few:
+                waits.append(_seconds(headers.get(reset, ""), now))
+    return max(waits)
 
 
 def _seconds(told: str, now: datetime) -> float:

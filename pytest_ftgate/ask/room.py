@@ -92,9 +92,10 @@ class Room:
         else:
             self.limiter.left()
         headers = getattr(provider, "limits", None)
-        wait = wait_told(headers, datetime.now(UTC)) if headers else 0.0
-        if wait:
-            self.limiter.wait_until(now + wait, now)
+        if headers:
+            tokens = sum(came.usage.values()) if isinstance(came, Reply) else 0
+            if wait := wait_told(headers, datetime.now(UTC), tokens):
+                self.limiter.wait_until(now + wait, now)
         # Soon and not now: what this answer means is first told to those who wait for it.
         self._loop.call_soon(self._fill)
 

@@ -2,53 +2,66 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pytest_ftgate.record.accepted import Kept, record_from_json
+from pytest_ftgate.advise.evidence import AcceptedRun
+from pytest_ftgate.record.accepted import FORMAT, Kept, Record, record_from_json
+from pytest_ftgate.record.git import Commit, NoAnswer, commits, version
 from pytest_ftgate.record.run import Past
 
-__all__ = ["git", "history"]
+__all__ = ["accepted_runs", "history"]
 
 #: More points than this no chart shows.
-_MOST = 50
-_SECONDS = 20
-
-
-def git(folder: Path, *words: str) -> str:
-    """Return what git says in *folder*; "" where there is none, or nothing to be said."""
-    command = ("git", "-C", str(folder), *words)
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
+_POINTS = 50
+#: So far back is looked for what once passed.
+_RUNS = 20
 
 
 def history(path: Path) -> tuple[Past, ...]:
-    """Return the accepted records that were committed at *path*, the oldest first."""
-    told = git(path.parent, "log", f"-n{_MOST}", "--format=%H%x09%cI%x09%s", "--", f"./{path.name}")
-    lines = [line.split("\t", maxsplit=2) for line in told.splitlines()]
-    found = (_past(path, *line) for line in reversed(lines))
-    return tuple(one for past in found for one in past)
+    """Return how well the variants did in the accepted records at *path*, the oldest first."""
+    found = [
+        Past(
+            at=commit.at,
+            commit=commit.name,
+            subject=commit.subject,
+            accuracy=_means(record.variants, "correct"),
+            form=_means(record.variants, "valid"),
+        )
+        for commit, record in _versions(path, _POINTS)
+    ]
+    return tuple(reversed(found))
 
 
-def _past(path: Path, commit: str, at: str, subject: str) -> Iterator[Past]:
-    text = git(path.parent, "show", f"{commit}:./{path.name}")
-    try:
-        variants = record_from_json(text).variants
-    except ValidationError:
-        return  # deleted there, or of another format
-    yield Past(
-        at=at,
-        commit=commit[:10],
-        subject=subject,
-        accuracy=_means(variants, "correct"),
-        form=_means(variants, "valid"),
+def accepted_runs(path: Path) -> tuple[AcceptedRun, ...]:
+    """Return what was accepted at *path*, by whom and when, the newest first."""
+    return tuple(
+        AcceptedRun(
+            commit=commit.name,
+            at=commit.at[:10],
+            by=commit.by,
+            serves=record.serves,
+            verdicts=record.verdicts,
+        )
+        for commit, record in _versions(path, _RUNS)
     )
+
+
+def _versions(path: Path, most: int) -> Iterator[tuple[Commit, Record]]:
+    """Yield the versions of a record that this one can read, the newest first."""
+    try:
+        known = commits(path, most)
+    except NoAnswer:
+        return
+    for commit in known:
+        try:
+            record = record_from_json(version(path, commit))
+        except (NoAnswer, ValidationError):
+            continue  # deleted there, or of another format
+        if record.format <= FORMAT:
+            yield commit, record
 
 
 def _means(variants: Mapping[str, Mapping[str, Kept]], what: str) -> dict[str, float]:

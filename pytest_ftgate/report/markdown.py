@@ -16,6 +16,7 @@ from pytest_ftgate.record.verdicts import node_id, node_name
 from pytest_ftgate.report.beside import beside
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
+from pytest_ftgate.report.rungs import legend, recommended, rungs, watched
 from pytest_ftgate.report.tables import verdict_rows
 from pytest_ftgate.report.terminal import section
 
@@ -125,6 +126,21 @@ def _beside(report: Report) -> Iterator[str]:
             yield _folded(f"{plain(suite)}: not gated", "\n".join(lines).strip("\n"))
 
 
+def _ladders(report: Report) -> Iterator[str]:
+    for advice in report.advice:
+        head, name, rest = recommended(advice)
+        reasons = "".join(f"\n- {plain(one.told)}" for one in advice.reasons)
+        told = f"{plain(head)}**{name}**{plain(rest)}"
+        yield f"#### Ladder of <code>{plain(advice.suite)}</code>\n\n{told}\n{reasons}"
+        table = rungs(advice)
+        aligned = ["--:" if at in table.right else "---" for at in range(len(table.headers))]
+        rows = [_row([*map(plain, row)]) for row in table.rows]
+        yield "\n".join([_row(table.headers), f"|{'|'.join(aligned)}|", *rows])
+        asides = [*filter(None, (legend(advice), *advice.notes, *watched(advice)))]
+        if asides:
+            yield f"<sub>{'<br>'.join(map(plain, asides))}</sub>"
+
+
 def _told(report: Report) -> Iterator[str]:
     if report.told:
         yield "\n".join(f"- {plain(one)}" for one in report.told)
@@ -136,5 +152,5 @@ def _told(report: Report) -> Iterator[str]:
 #: The parts of the report, in their order; each yields blocks that stand or fall as a whole.
 SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
     *(_head, _table, _unjudged, _blocking),
-    *(_beside, _told),
+    *(_beside, _ladders, _told),
 )

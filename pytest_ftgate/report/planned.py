@@ -92,25 +92,26 @@ def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
         ]
         for one in gates
     ]
-    headers = ["gate", "cases", "allowed", "certifies", "disagree", "unchanged passes", "missing"]
+    headers = ["gate", "cases", "allowed", "certifies", "disagree", "passes", "missing"]
     yield from (f"  {line}" for line in grid(rows, headers, right=(1, 2, 3, 4, 5, 6)).split("\n"))
-    yield "  certifies: the smallest drop that an unchanged variant is cleared of 9 times in 10."
-    yield "  disagree: cases on which two sides differ; measured where a * stands, else usual."
-    yield "  missing: more cases for an unchanged variant to pass 9 times in 10 (a floor: one"
-    yield "  that is truly 5 points above it)."
+    yield "  certifies: the least drop of which 9 in 10 unchanged variants are cleared"
+    yield "  disagree:  cases on which two sides differ; measured with a *, else usual"
+    yield "  passes:    how often an unchanged variant does; never where baselines guess"
+    yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a floor,"
+    yield "             for 9 in 10 that are 5 points above it"
 
 
 def _missing(one: Certain) -> str:
     if not one.missing:
         return ""
-    return f"+{one.missing:,}" + (f" or repeats: {one.repeats}" if one.repeats else "")
+    return f"+{one.missing:,}" + (f" or ×{one.repeats}" if one.repeats else "")
 
 
 def _drop_cells(one: Certain) -> list[str]:
     if one.margin is None:
         return [f"floor {percent(one.floor or 0.0)}", "", ""]
     if one.discordance is None:
-        return ["nothing", "", "baseline at chance"]
+        return ["nothing", "", "at chance"]
     least = "nothing" if one.least is None else points(-one.least)
     star = "*" if one.measured else ""
     return [least, f"{percent(one.discordance)}{star}", percent(one.chance or 0.0)]

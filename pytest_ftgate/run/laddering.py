@@ -84,8 +84,9 @@ def _evidence(
     config: pytest.Config,
 ) -> Evidence:
     from pytest_ftgate.advise.evidence import Evidence
+    from pytest_ftgate.record.history import accepted_runs
+    from pytest_ftgate.run.changes import git_facts
     from pytest_ftgate.run.debt import debt
-    from pytest_ftgate.run.git import accepted_runs, git_facts
 
     today = datetime.now(UTC).date()
     judged = dict(_judged_here_or_there(session, suite, known, config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -23,11 +24,16 @@ def surroundings(settings: Settings) -> dict[str, str]:
     if settings.run_url:
         facts["run"] = settings.run_url
     if settings.reports or settings.summary:
-        from pytest_ftgate.record.history import git
-
-        commit = git(settings.root, "log", "-n1", "--format=%h %s")
-        dirty = " (with changes that are not committed)" * bool(
-            commit and git(settings.root, "status", "--porcelain", "--untracked-files=no")
-        )
-        facts |= {"commit": f"{commit}{dirty}"} if commit else {}
+        facts |= _commit(settings.root)
     return facts
+
+
+def _commit(root: Path) -> dict[str, str]:
+    from pytest_ftgate.record.git import NoAnswer, said
+
+    try:
+        commit = said(root, "log", "-n1", "--format=%h %s").strip()
+        changed = said(root, "status", "--porcelain", "--untracked-files=no").strip()
+    except NoAnswer:
+        return {}
+    return {"commit": f"{commit}{' (with changes that are not committed)' * bool(changed)}"}

@@ -23,8 +23,8 @@ __all__ = [
 #: What may be found in training data, in the order in which it is told.
 FINDINGS = (
     *("broken", "size", "secret", "leak", "near leak", "conflict", "format", "missing label"),
-    *("roles", "truncated", "duplicate", "near duplicate", "balance", "unverified", "facts"),
-    "personal",
+    *("roles", "truncated", "doubtful label", "duplicate", "near duplicate", "balance"),
+    *("unverified", "facts", "personal"),
 )
 
 

@@ -10,8 +10,9 @@ from pytest_ftgate.advise.evidence import AcceptedRun
 from pytest_ftgate.errors import Unavailable
 from pytest_ftgate.gate.verdict import Verdict
 from pytest_ftgate.gate.words import amount
+from pytest_ftgate.record.git import is_shallow, tracked
+from pytest_ftgate.record.history import accepted_runs
 from pytest_ftgate.report.quote import visible
-from pytest_ftgate.run.git import accepted_runs, is_shallow, tracked
 
 __all__ = ["history"]
 

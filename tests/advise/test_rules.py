@@ -107,6 +107,13 @@ def test_what_nobody_knows_neither_holds_nor_fails(name, known):
     assert found(name, **known)[0] is None
 
 
+def test_a_history_that_is_too_young_to_show_much_is_said_to_be():
+    young, old = (found("stable", git=GitFacts(days=days)) for days in (3, 90))
+
+    assert young == (True, "0 changes in 3 days, all that it has")
+    assert old == (True, "0 changes in 90 days")
+
+
 def test_a_gain_that_costs_more_has_its_price_told_and_is_the_teams_to_decide():
     dear = {"tuned": row("t", usd_per_month=900.0), "below": BELOW, "economics": MONEY}
 

@@ -227,3 +227,28 @@ def test_models_that_share_a_limit_are_one_family(models, shared):
 )
 def test_a_server_with_few_requests_left_is_left_alone_until_it_has_more(headers, seconds):
     assert wait_told(headers, NOW) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [
+        ({"input": "900", "output": "0"}, 20.0),
+        ({"input": "100", "output": "90"}, 30.0),
+        ({"input": "900", "output": "900"}, 0.0),
+    ],
+)
+def test_a_server_with_fewer_tokens_left_than_a_call_takes_is_left_alone(left, seconds):
+    name = "anthropic-ratelimit-{}-tokens-{}"
+    headers = {name.format(kind, "remaining"): count for kind, count in left.items()}
+    headers |= {
+        name.format("input", "reset"): "2026-11-24T12:00:30Z",
+        name.format("output", "reset"): "2026-11-24T12:00:20Z",
+    }
+
+    assert wait_told(headers, NOW, tokens=150) == pytest.approx(seconds)
+
+
+def test_tokens_of_an_openai_server_count_as_well():
+    headers = {"x-ratelimit-remaining-tokens": "149", "x-ratelimit-reset-tokens": "6m0s"}
+
+    assert wait_told(headers, NOW, tokens=150) == pytest.approx(360.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 
 import pytest
 
@@ -125,6 +126,38 @@ def test_labels_that_training_lacks_and_labels_that_are_rare_are_named(examined)
         "missing label": "1 label of the suite without a row: other",
         "balance": "billing has 580 rows and refund has 20: more than 20 times as many",
     }
+
+
+def about(n, label):
+    """Return a question whose words tell its label, and differ from row to row."""
+    words = WORDS[LABELS.value.index(label) :: len(LABELS.value)]
+    return {"input": " ".join(random.Random(n).sample(words, 30)), "expected": label}
+
+
+def test_labels_that_rows_like_them_do_not_have_are_doubted(examined):
+    rows = [about(n, LABELS.value[n % 3]) for n in range(600)]
+    for n in (30, 60, 90):
+        rows[n] |= {"expected": "other"}
+
+    (one,) = examined(rows, format=(LABELS,))
+
+    assert (one.kind, one.severity, one.lines) == ("doubtful label", Severity.NOTE, (31, 61, 91))
+    assert re.search(r"line (31|61|91): other, and not billing", one.told)
+    assert one.count == 3
+
+
+def test_many_doubtful_labels_are_a_warning(examined):
+    rows = [about(n, LABELS.value[n % 3]) for n in range(600)]
+    for n in range(0, 24, 3):
+        rows[n] |= {"expected": "refund"}
+
+    (one,) = examined(rows)
+
+    assert (one.severity, one.lines) == (Severity.WARNING, tuple(range(1, 25, 3)))
+
+
+def test_labels_that_nothing_in_the_questions_tells_are_not_doubted(examined):
+    assert examined([row(n) for n in range(600)]) == ()
 
 
 def test_answers_full_of_names_that_no_question_mentions_teach_facts(examined):

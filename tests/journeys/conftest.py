@@ -27,7 +27,7 @@ for name in (
             *("gate.forgetting", "gate.identity", "gate.latency", "gate.rates", "run.proofs"),
             *("report.closing", "report.files", "report.planned", "report.terminal"),
             *("marked.hooks", "fixture", "selection"),
-            *("report.ladder", "advise.advise", "gate.data.judge", "run.git"),
+            *("report.ladder", "advise.advise", "gate.data.judge", "run.changes"),
         )
     ),
 ):

@@ -46,7 +46,7 @@ FLAGS = {
     "--collect-only -q": ({}, ["test_it.py::test_plain", "tickets.ftgate.yaml::accuracy[[]worse]"]),
     "--setup-plan": ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
     "--setup-only": ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
-    "--setup-show": (ALL, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply) F"]),
+    "--setup-show": (ALL, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)*F"]),
     "--durations=0 -vv": (ALL, ["*s setup    test_it.py::test_it[[]current]"]),
     "-q": (ALL, ["..F.F*", "BLOCKED  2 failed of 4 gates*"]),
     "-v": (ALL, ["test_it.py::test_it[[]worse] FAILED*", "  passed before, fails now (10 of 28*"]),

@@ -66,6 +66,10 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk):
 
     assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
     assert len(desk.asked()) == kept(desk) == ANSWERED + 16
+    assert "no gate was judged; the run was cut off" in printed
+    missing = desk.cases - ANSWERED - 16
+    assert f"cut off with {missing} of {desk.cases} calls not answered; the same command" in printed
+    assert f"current so far: 36 of {desk.cases} cases, 100 % right" in printed
 
 
 def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(asking, desk):
@@ -76,4 +80,5 @@ def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(askin
 
     assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
     assert "Traceback" not in printed
+    assert f"current so far: {ANSWERED} of {desk.cases} cases, 100 % right" in printed
     assert kept(desk) == ANSWERED

@@ -9,7 +9,7 @@ import pytest
 from advised import advice_of
 
 from pytest_ftgate import cli
-from pytest_ftgate.run.git import git_facts
+from pytest_ftgate.run.changes import git_facts
 from pytest_ftgate.suite.loader import load
 
 GATES = "{accuracy: {min: 0.7, max_drop: 0.05}}"

@@ -81,7 +81,8 @@ def test_power_tells_what_the_gates_could_show_and_asks_nothing(desk, told):
 
     assert code == 0
     assert "accuracy[current]" in printed
-    assert "unchanged passes" in printed
+    assert "passes:    how often an unchanged variant does;" in printed
+    assert max(map(len, printed.splitlines())) <= 80
     assert desk.asked() == []
 
 

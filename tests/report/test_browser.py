@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,10 +30,11 @@ if FOUND is None and not os.environ.get("CI"):
     pytest.skip(f"no browser here ({', '.join(BROWSERS)})", allow_module_level=True)
 
 
-@cache
-def plain() -> str:
+@pytest.fixture(scope="module")
+def plain(advice) -> str:
     """Return the page that most tests look at; drawing it takes a second."""
-    return page(judged(["wholly other words, and far more of them"]))
+    made = judged(["wholly other words, and far more of them"])
+    return page(replace(made, advice=(advice,)))
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +80,12 @@ class Opened:
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
+def opened(browser, tmp_path, plain):
     made: list[Opened] = []
 
     def open_(report=None, **context) -> Opened:
         path = tmp_path / f"report-{len(made)}.html"
-        path.write_text(page(report) if report else plain(), "utf-8")
+        path.write_text(page(report) if report else plain, "utf-8")
         made.append(Opened(browser, path, **context))
         return made[-1]
 
@@ -192,9 +193,9 @@ def test_printed_it_is_black_on_white_with_every_gate_opened(opened):
     assert one.page.locator("details.card:not([open])").count() == 0
 
 
-def test_a_narrow_screen_is_not_left_by_the_page(browser, tmp_path):
+def test_a_narrow_screen_is_not_left_by_the_page(browser, tmp_path, plain):
     path = tmp_path / "report.html"
-    path.write_text(plain(), "utf-8")
+    path.write_text(plain, "utf-8")
     one = Opened(browser, path)
     one.page.set_viewport_size({"width": 390, "height": 844})
 
@@ -250,9 +251,9 @@ def test_hostile_replies_are_text_and_nothing_else(opened):
         assert told in "".join(shown)
 
 
-def test_the_policy_stops_a_script_that_got_into_the_page(browser, tmp_path):
+def test_the_policy_stops_a_script_that_got_into_the_page(browser, tmp_path, plain):
     path = tmp_path / "report.html"
-    forced = plain().replace("<main", "<script>document.title = 'owned'</script><main")
+    forced = plain.replace("<main", "<script>document.title = 'owned'</script><main")
     path.write_text(forced, "utf-8")
 
     one = Opened(browser, path)

@@ -96,3 +96,23 @@ def test_an_inconclusive_gate_says_what_would_settle_it():
     text = outside_of_code(markdown(report(open_verdict()), 60_000))
 
     assert re.search(r"\*\* inconclusive: .*\n  next: 100 cases cannot rule out a drop", text)
+
+
+def test_the_ladder_is_told_in_short(advice):
+    text = markdown(replace(judged(), advice=(advice,)), 60_000)
+    shown = text.partition("#### Ladder of")[2]
+
+    assert "**fine-tune**: lora" in shown
+    for reason in advice.reasons:
+        assert f"- {plain(reason.told)}" in shown
+    assert "| lora &#42; | fine-tuned | 91 % (89 to 93) |" in shown
+
+
+@pytest.mark.parametrize("nasty", HOSTILE)
+def test_what_stands_in_an_advice_cannot_act(nasty, advice):
+    said = HOSTILE[nasty]
+    foul = replace(advice, suite=said, headline=said, notes=(said,))
+    text = outside_of_code(markdown(report(advice=(foul,)), 9_000_000))
+
+    for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
+        assert mark not in text.partition("Ladder of")[2]

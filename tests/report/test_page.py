@@ -8,10 +8,13 @@ import zlib
 from base64 import b64decode, b64encode
 from dataclasses import replace
 from hashlib import sha256
+from html import unescape
 
 import pytest
 from reports import HOSTILE, judged, large, open_verdict, report, unjudged
 
+from pytest_ftgate.gate.data.finding import Finding, Severity
+from pytest_ftgate.gate.verdict import Example, FaultShare, Flip, Trait, Verdict
 from pytest_ftgate.report.html.page import SECTIONS, page
 from pytest_ftgate.report.html.payload import packed
 
@@ -26,6 +29,14 @@ def texts_of(report) -> tuple[dict[tuple[str, int], bool], str]:
     (suite,) = unpacked(made.text)["suites"]
     told = {(case[0], one[0]): one[4] >= 0 for case in suite["cases"] for one in case[6]}
     return told, made.left_out
+
+
+def own_test(said: str = "I am sorry") -> Verdict:
+    """Return the verdict of a marked function, which lost a case by *said*."""
+    lost = Flip(case="c1", where="cases.jsonl:1", lost=True, shown=said, expected="", before="",
+                now=said, wrong=f"assert 'sorry' not in {said!r}")  # fmt: skip
+    made = replace(judged().verdicts[0], suite="test_said.py", gate="test_never_sorry")
+    return replace(made, flips=(lost,), lost=2, node="test_said.py::test_never_sorry[new]")
 
 
 def test_the_policy_names_the_one_script_and_the_one_style():
@@ -58,14 +69,15 @@ def test_nothing_is_fetched_from_anywhere():
 
 
 @pytest.mark.parametrize("nasty", ["script", "closing", "template"])
-@pytest.mark.parametrize("place", ["headline", "error", "fact", "told"])
-def test_foreign_words_are_text_wherever_they_stand(nasty, place):
-
+@pytest.mark.parametrize("place", ["advice", "error", "fact", "flip", "headline", "told"])
+def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
     said = HOSTILE[nasty]
     verdict = judged().verdicts[0]
     made = {
         "headline": lambda: report(replace(verdict, headline=said, variant=said, notes=(said,))),
+        "advice": lambda: report(verdict, advice=(replace(advice, headline=said, notes=(said,)),)),
         "error": lambda: report(unjudged=(unjudged(said),)),
+        "flip": lambda: report(own_test(said)),
         "fact": lambda: report(verdict, facts={said: said}),
         "told": lambda: report(verdict, told=(said,)),
     }[place]()
@@ -98,12 +110,56 @@ def test_a_run_without_cases_has_its_verdicts_all_the_same():
     assert 'id="packed"' not in text
 
 
-def test_every_section_that_has_something_to_show_is_reached_from_the_top():
-    text = page(judged())
+def test_every_section_that_has_something_to_show_is_reached_from_the_top(advice):
+    text = page(replace(judged(), advice=(advice,)))
 
     shown = re.findall(r'<section id="([^"]+)"', text)
     assert re.findall(r'<a href="#([a-z]+)">', text.partition("</nav>")[0]) == shown
     assert set(shown) == {one.anchor for one in SECTIONS} - {"confusions"}
+
+
+def test_the_ladder_is_told_with_its_reasons_its_table_and_its_money(advice):
+    text = unescape(page(replace(judged(), advice=(advice,))))
+    shown = text.partition('<section id="ladder"')[2].partition("</section>")[0]
+
+    assert re.search(r'<span class="badge passed">fine-tune</span>\s*lora', shown)
+    for reason in advice.reasons:
+        assert f"<li>{reason.told}</li>" in shown
+    for row in advice.rungs:
+        assert re.search(rf'<th scope="row">{row.variant}(?: \*)?</th><td>{row.rung}</td>', shown)
+    assert 'aria-label="USD a month by calls a day' in shown
+    assert "lora is cheaper than descriptions from 1,087 calls a day on" in shown
+
+
+def test_lost_cases_of_a_marked_function_stand_beside_its_verdict():
+    text = unescape(page(report(own_test())))
+
+    assert "2 lost cases (1 shown)" in text
+    assert "assert 'sorry' not in 'I am sorry'" in text
+    assert 'class="to-cases"' not in text
+
+
+def test_what_was_found_in_training_data_is_told_with_its_lines():
+    found = Finding(kind="duplicates", severity=Severity.ERROR, told="3 rows stand twice", count=3,
+                    lines=(3, 4, 5, 9), next="keep one of each")  # fmt: skip
+    text = unescape(page(report(replace(open_verdict(), gate="data", findings=(found,)))))
+
+    assert "duplicates</strong> 3 rows stand twice" in text
+    assert "lines 3–5, 9" in text
+    assert "→ keep one of each" in text
+
+
+def test_faults_are_told_with_examples_and_traits_of_all_replies_with_both_sides():
+    seen = Example(case="c7", said="```x```", detail="a fence")
+    fault = FaultShare(kind="fenced", replies=3, after=0.03, low=0.01, high=0.08, before=0.0,
+                       before_low=0.0, before_high=0.02, examples=(seen,))  # fmt: skip
+    trait = Trait(what="length", unit="words", before=9, after=1, n_before=100, n=100)
+    verdict = replace(judged().verdicts[1], faults=(fault,), traits=(trait,))
+    text = page(report(verdict))
+
+    assert '<th scope="row">fenced</th><td>0 % (0 to 2)</td><td>3 % (1 to 8)</td>' in text
+    assert "<strong>c7</strong> <code>```x```</code>" in text
+    assert '<th scope="row">length</th><td class="n">9 words</td><td class="n">1 words' in text
 
 
 def test_all_texts_of_an_ordinary_run_are_in_the_page():

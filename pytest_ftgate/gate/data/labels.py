@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.data.doubles import asked
+from pytest_ftgate.gate.data.doubtful import doubtful
 from pytest_ftgate.gate.data.finding import Finding, Item, Severity, Yardstick
 from pytest_ftgate.gate.data.same import normalised
 from pytest_ftgate.gate.words import counted
@@ -18,7 +19,7 @@ from pytest_ftgate.suite.rules import Rule
 __all__ = ["answers"]
 
 #: Answers are labels where each is given to so many rows on the average, and is so short.
-_EACH, _LONGEST = 5, 40
+_EACH, _LONGEST = 5, 80
 #: An answer that is given so often is a label and no fact.
 _OFTEN = 3
 #: An answer of more words than this begins with a capital because it is a sentence.
@@ -36,7 +37,11 @@ def answers(items: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
     yield from _conflicts(taught)
     yield from _forms(taught, yardstick)
     yield from _absent(taught, yardstick.labels)
-    yield from _balance(taught, yardstick)
+    known = yardstick.labels
+    labelled = [item for item in taught if not known or item.answer in known]
+    if _are_labels(labelled):
+        yield from _balance(labelled, yardstick)
+        yield from doubtful(labelled)
     yield from _facts(taught)
 
 
@@ -98,12 +103,13 @@ def _absent(taught: Sequence[Item], labels: Sequence[str]) -> Iterator[Finding]:
         )
 
 
+def _are_labels(taught: Sequence[Item]) -> bool:
+    texts = {item.answer or "" for item in taught}
+    return 1 < len(texts) <= len(taught) / _EACH and max(map(len, texts)) <= _LONGEST
+
+
 def _balance(taught: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
-    known = yardstick.labels
-    times = Counter(i.answer or "" for i in taught if not known or i.answer in known)
-    labelled = len(times) > 1 and len(taught) >= _EACH * len(times)
-    if not labelled or max(map(len, times)) > _LONGEST:
-        return
+    times = Counter(item.answer or "" for item in taught)
     (most, often), *_, (least, rarely) = times.most_common()
     if often > yardstick.balance * rarely:
         told = f"{most} has {often:,} rows and {least} has {rarely:,}"

@@ -43,7 +43,7 @@ __all__ = ["SECTIONS", "Section", "page"]
 #: Columns of a table of faults that compares nothing.
 _PLAIN = 3
 #: Gates whose cases the explorer shows; the lost ones of any other stand beside its verdict.
-EXPLORED = ("accuracy", "format", "forgetting")
+_EXPLORED = ("accuracy", "format", "forgetting")
 _Told = Mapping[str, Any] | None
 
 
@@ -162,7 +162,7 @@ def _detail(verdict: Verdict) -> Mapping[str, Any]:
         "faults": [*_faults(verdict)],
         "traits": trait_rows(verdict.traits),
         "lines": ranges,
-        "explored": verdict.gate in EXPLORED,
+        "explored": verdict.gate in _EXPLORED,
     }
 
 
