@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--scale", action="append", default=[], metavar="NAME=WEIGHT")
     parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
-    parser.add_argument("--task", action="store_true", help="the suite's own cases as well")
+    parser.add_argument("--task", action="store_true", help="accuracy on the suite's own cases")
     parser.add_argument("--threads", type=int, help="one is best beside other load")
     parser.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
     args = parser.parse_args()
@@ -102,9 +102,9 @@ def main() -> None:
     names = ["base", *(one.name for one in chosen[1:])]
     asks = (asked(session, suite, one, gate) for one in chosen)
     columns = dict(zip(names, asks, strict=True))
-    own = [task(session, suite, one) for one in chosen] if args.task else []
+    own = [task(session, suite, one) for one in chosen[1:]] if args.task else []
     session.close()
-    for name, accuracy in zip(names, own, strict=False):
+    for name, accuracy in zip(names[1:], own, strict=False):
         print(f"accuracy of {name} on {len(suite.cases)} cases of {suite.name}: {accuracy:.0%}")
     print("\n\n".join(table(columns, kind) for kind in ("skill", "difficulty", "language")))
 

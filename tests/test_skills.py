@@ -113,6 +113,19 @@ def test_no_question_is_asked_twice():
     assert [asked for asked, count in counts.items() if count > 1] == []
 
 
+def test_no_case_stands_in_what_the_adapters_of_the_example_were_trained_on():
+    folder = HERE.parent / "examples" / "tickets"
+    lines = [
+        line
+        for name in ("general.jsonl", "tickets.train.jsonl")
+        for line in (folder / name).read_text("utf-8").splitlines()
+    ]
+    learned = {" ".join(json.loads(line)["input"].casefold().split()) for line in lines}
+    asked = {case.id: case.input or case.messages[-1][1] for case in general()}
+
+    assert [i for i, text in asked.items() if " ".join(text.casefold().split()) in learned] == []
+
+
 def test_every_case_can_be_marked_by_a_short_reply():
     assert [case.id for case in general() if not (case.marked or case.format)] == []
     assert [case.id for case in general() if (case.max_tokens or 0) > 256] == []
