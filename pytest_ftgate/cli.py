@@ -106,6 +106,7 @@ def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentPar
     export = inner.add_parser("export", help="write the replies that a suite needs to a file")
     export.add_argument("suite", type=Path)
     export.add_argument("-o", dest="out", type=Path, help="by default NAME.replies.jsonl beside it")
+    export.add_argument("--base", metavar="VARIANT", help="what its base said to skills, by case")
     export.set_defaults(run=_export)
     take = inner.add_parser("import", help="put the replies of such a file into the ledger")
     take.add_argument("file", type=Path)
@@ -136,9 +137,12 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from pytest_ftgate.verbs.ledger import export
+    from pytest_ftgate.verbs.ledger import export, export_base
 
-    print("\n".join(export(args.suite, args.ledger, args.out)))
+    if args.base:
+        print("\n".join(export_base(args.suite, args.ledger, args.base, args.out)))
+    else:
+        print("\n".join(export(args.suite, args.ledger, args.out)))
 
 
 def _import(args: argparse.Namespace) -> None:

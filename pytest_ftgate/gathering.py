@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ class Gathering:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Take note of a suite that cannot be collected."""
         if report.failed and self._is_suite(report.nodeid):
-            self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
+            self._unjudged[report.nodeid] = _trouble(report, self._settings.root)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -93,7 +93,7 @@ class Gathering:
         # With a verdict that passed something else went wrong, such as a warning that is an error.
         if report.failed and (told is None or passed or report.when == "teardown"):
             self._verdicts.pop(report.nodeid, None)
-            self._unjudged[report.nodeid] = report.longreprtext[:_LONGEST]
+            self._unjudged[report.nodeid] = _trouble(report, self._settings.root)
         elif told is not None and hasattr(report, "wasxfail"):
             self._used = True
             self._told.append(f"{report.nodeid} did not pass, as its xfail mark expects")
@@ -199,6 +199,16 @@ class _Section:
     def toterminal(self, tw: Any) -> None:
         """Write the section."""
         tw.line(self._text)
+
+
+def _trouble(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:
+    """Return what went wrong: the error itself, and not the way to it, which pytest has shown."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None or not hasattr(crash, "path"):
+        return report.longreprtext[:_LONGEST]
+    path = Path(crash.path)
+    place = path.relative_to(root) if path.is_relative_to(root) else path
+    return f"{crash.message[:_LONGEST]}\n{place.as_posix()}:{crash.lineno}"
 
 
 def _replies(cells: Mapping[str, Any]) -> int:

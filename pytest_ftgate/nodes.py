@@ -21,7 +21,7 @@ from pytest_ftgate.run.suites import suite_at
 from pytest_ftgate.run.trial import Stopped, Trial
 from pytest_ftgate.score.sheet import ready
 from pytest_ftgate.settings import settings_key
-from pytest_ftgate.suite.margins import DataGate, RateGate
+from pytest_ftgate.suite.margins import DataGate, ForgettingGate, RateGate
 
 __all__ = ["GateItem", "SuiteFile"]
 
@@ -79,6 +79,8 @@ class GateItem(pytest.Item):
             return ""
         # A scorer that cannot be used is better found before anything is paid for.
         ready(judged.suite.cases, self.path.parent)
+        if isinstance(judged.gate, ForgettingGate):
+            ready(judged.gate.cases, self.path.parent)
         if judged.suite.judges and judged.gate.kind == "accuracy":
             self._awaiting(partial(session.hearings.examined, judged.suite))
         self.trial.begin()

@@ -13,6 +13,7 @@ from pytest_ftgate.plan.call import distinct
 from pytest_ftgate.plan.estimate import Past, estimate
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.offers import Offers
 
 CLAUDE = "one: {provider: anthropic, model: m}"
 UNGATED = "one: {provider: anthropic, model: m, gated: false}\n  two: {like: one}"
@@ -45,7 +46,7 @@ def suite(folder, *variants, cases=CASES, more="", **files):
     text = f"{more}cases:\n{listed}gates: {{accuracy: {{min: 0.5}}}}\nvariants:\n{named}"
     path = folder / "s.ftgate.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(path, folder, ["house"])
+    return load(path, folder, Offers(providers=["house"]))
 
 
 def asks(folder, variant, environ=None, **rest):
@@ -372,7 +373,7 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     full = local.replace("}}", "}, response_schema: true, max_tokens: 900, temperature: 0.5}")
     row = '{"input": "q", "expected": "c"}'
     found = suite(tmp_path, full, more=PROMPT + CHOICE, t__jsonl=row)
-    case, *_ = cases = skill_cases(("counting",))
+    case, *_ = cases = skill_cases(("logic",))
     first, *_ = made = plan.skills(found, found.variants["one"], cases, {})
 
     assert len(made) == len(cases)
@@ -383,7 +384,7 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
 
 def test_skills_of_two_products_on_one_model_are_one_set_of_calls(tmp_path):
     found = suite(tmp_path, CLAUDE, SHOTS.replace("one:", "two:"), more=PROMPT)
-    cases = skill_cases(("counting",))
+    cases = skill_cases(("logic",))
     one, two = (plan.skills(found, v, cases, {}) for v in found.variants.values())
 
     assert distinct(one) == distinct(two)

@@ -201,7 +201,7 @@ def test_what_is_retrieved_hides_a_var_of_that_name(tmp_path):
 
 def test_skills_are_asked_without_what_is_retrieved(tmp_path):
     found = suite(tmp_path, '"finder:broken"')
-    cases = skill_cases(("counting",))
+    cases = skill_cases(("logic",))
 
     made = plan.skills(found, found.variants["rag"], cases, {})
 

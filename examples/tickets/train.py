@@ -2,6 +2,7 @@
 
     python train.py narrow     tickets-narrow.gguf: the tickets alone
     python train.py replay     tickets-replay.gguf: tickets and general prompts
+    python train.py narrow --epochs 1 --out /tmp/short     a gentler one, to compare
 
 Without a name it makes both. The narrow adapter learns the labels and forgets much else; the
 replay adapter forgets less, since it also learns general prompts as the untuned model answers
@@ -31,8 +32,11 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from pytest_ftgate import weights
 
 HERE = Path(__file__).parent
-SEED, RANK, ALPHA, LEARNING_RATE, BATCH = 7, 8, 16, 1e-3, 16
-TICKET_EPOCHS, GENERAL_EPOCHS, ANSWER_TOKENS, IGNORED = 3, 5, 32, -100
+SEED, BATCH, ANSWER_TOKENS, IGNORED = 7, 16, 32, -100
+#: What a gentler training changes: --rank, --learning-rate, --epochs over the tickets.
+RANK, LEARNING_RATE, TICKET_EPOCHS, GENERAL_EPOCHS = 8, 1e-3, 3, 5
+#: The strength of an adapter is this times its rank, so that its updates weigh the same.
+ALPHA_PER_RANK = 2
 ANSWERS_AT_ONCE = 4
 VARIANTS = ("narrow", "replay")
 # llama.cpp permutes the rows of q_proj and k_proj; these four it stores as they are.
@@ -122,12 +126,12 @@ def loss_of(model: PeftModel, batch: list[Row], pad: int) -> torch.Tensor:
     return cross_entropy(out.logits[:, :-1].flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
 
-def fit(model: PeftModel, plan: list[list[Row]], pad: int) -> None:
+def fit(model: PeftModel, plan: list[list[Row]], pad: int, rate: float) -> None:
     """Run the planned batches with AdamW, the learning rate falling linearly to 0."""
     optimizer = torch.optim.AdamW(p for p in model.parameters() if p.requires_grad)
     model.train()
     for step, batch in enumerate(plan, 1):
-        optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - (step - 1) / len(plan))
+        optimizer.param_groups[0]["lr"] = rate * (1 - (step - 1) / len(plan))
         with torch.autocast("cpu", torch.bfloat16):
             loss = loss_of(model, batch, pad)
         loss.backward()
@@ -137,12 +141,12 @@ def fit(model: PeftModel, plan: list[list[Row]], pad: int) -> None:
             print(f"  step {step} of {len(plan)}: loss {loss.item():.3f}", flush=True)
 
 
-def write_adapter(model: PeftModel, path: Path) -> None:
+def write_adapter(model: PeftModel, path: Path, rank: int) -> None:
     """Write the LoRA matrices as float16 under the names that the base's tensors have."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_string("general.type", "adapter")
     writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", ALPHA)
+    writer.add_float32("adapter.lora.alpha", ALPHA_PER_RANK * rank)
     for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items():
         # base_model.model.model.layers.7.self_attn.v_proj.lora_A.weight
         *_, layer, _, module, side, _ = name.split(".")
@@ -154,28 +158,31 @@ def write_adapter(model: PeftModel, path: Path) -> None:
     writer.close()
 
 
-def load_model(gguf_file: Path) -> PeftModel:
+def load_model(gguf_file: Path, rank: int) -> PeftModel:
     """Turn the quantised weights back into floats and put fresh adapters on them."""
     torch.manual_seed(SEED)
     source = {"gguf_file": gguf_file.name, "dtype": torch.float32}
     base = AutoModelForCausalLM.from_pretrained(gguf_file.parent, **source)
-    return get_peft_model(base, LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(PARTS)))
+    alpha = ALPHA_PER_RANK * rank
+    return get_peft_model(base, LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(PARTS)))
 
 
 def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
     """Make one adapter and say what it took."""
     started = time.monotonic()
     random.seed(SEED)
-    plan = plan_batches(ticket_rows(tokenizer), TICKET_EPOCHS)
+    plan = plan_batches(ticket_rows(tokenizer), args.epochs)
     if variant == "replay":
         plan += plan_batches(general_rows(tokenizer, args.weights), GENERAL_EPOCHS)
         random.shuffle(plan)
     plan = plan[: args.steps]
-    print(f"{variant}: seed {SEED}, {len(plan)} steps", flush=True)
-    model = load_model(args.weights)
-    fit(model, plan, tokenizer.pad_token_id)
+    told = f"rank {args.rank}, learning rate {args.learning_rate:g}, {args.epochs} epochs"
+    print(f"{variant}: seed {SEED}, {told}, {len(plan)} steps", flush=True)
+    model = load_model(args.weights, args.rank)
+    fit(model, plan, tokenizer.pad_token_id, args.learning_rate)
+    args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"tickets-{variant}.gguf"
-    write_adapter(model, path)
+    write_adapter(model, path, args.rank)
     seconds, size = time.monotonic() - started, path.stat().st_size
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     print(f"{path}: {seconds:.0f} s, {size:,} bytes, sha256 {digest}", flush=True)
@@ -188,6 +195,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="a GGUF file of the base model")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the adapters")
     parser.add_argument("--steps", type=int, help="stop after so many steps, for a trial run")
+    parser.add_argument("--epochs", type=int, default=TICKET_EPOCHS, help="over the tickets")
+    parser.add_argument("--rank", type=int, default=RANK, help="of the LoRA matrices")
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     args = parser.parse_args()
     args.weights = args.weights or weights.find("smollm2-135m", HERE)
     tokenizer = AutoTokenizer.from_pretrained(args.weights.parent, gguf_file=args.weights.name)

@@ -5,6 +5,7 @@ Plain formulas without NumPy: this runs at collection, where nothing heavy may b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from math import ceil, log
 from statistics import NormalDist
@@ -36,6 +37,8 @@ __all__ = ["MOST_REPEATS", "cases_of", "fewest", "fewest_for", "refuse_impossibl
 MOST_REPEATS = 10
 #: What the last of five looks may spend of the risk of a miss: O'Brien and Fleming's 1.7397.
 _LAST_LOOK = 1 - NormalDist().cdf(1.7397)
+#: Of many skills that have one fault so many are named.
+_NAMED = 3
 #: The quantiles of latency that are held to limits.
 _HALF, _MOST = 0.5, 0.95
 
@@ -77,6 +80,8 @@ def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
     early = isinstance(gate, RateGate) and gate.stop_early
     miss = _LAST_LOOK if early else MISS
     square = NormalDist().inv_cdf(1 - miss) ** 2
+    if isinstance(gate, ForgettingGate):
+        yield from _skill_problems(gate)
     if gate.max_drop is not None:
         # Without a single discordant pair the score test passes from this many cases on.
         wanted = ceil(square * (1 - gate.max_drop) / gate.max_drop)
@@ -88,6 +93,25 @@ def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
             )
     if isinstance(gate, RateGate) and gate.min is not None and gate.min > 0:
         yield from _floor_problem(gate.min, n, miss)
+
+
+def _skill_problems(gate: ForgettingGate) -> Iterable[str]:
+    """Yield the skills that have too few cases for the margin that they must keep to."""
+    counts = Counter(case.skill for case in gate.cases)
+    square, alike = NormalDist().inv_cdf(1 - MISS) ** 2, dict[float, list[str]]()
+    for skill, n in counts.items():
+        margin = gate.required(str(skill))
+        if margin is not None and n < ceil(square * (1 - margin) / margin):
+            alike.setdefault(margin, []).append(f"{skill} ({n})")
+    for margin, few in alike.items():
+        wanted = ceil(square * (1 - margin) / margin)
+        most = square / (square + min(counts[one.partition(" ")[0]] for one in few))
+        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+        yield (
+            f"a loss of {margin:g} can never be ruled out in {', '.join(few[:_NAMED])}{more}, even "
+            f"if every reply is the same; it takes {wanted} cases of a skill, or a margin of "
+            f"{_up(most):g}"
+        )
 
 
 def _spend_problems(suite: Suite, gate: SpendGate, n: int) -> Iterable[str]:
@@ -143,7 +167,7 @@ def repeats_for(suite: Suite) -> int:
 def cases_of(suite: Suite, gate: Gate) -> int:
     """Return how many cases *gate* has something to say about."""
     if isinstance(gate, ForgettingGate):
-        return len(gate.cases)
+        return sum(gate.weight(str(case.skill)) > 0 for case in gate.cases)
     if isinstance(gate, CostGate | LatencyGate):
         return len(suite.cases)
     if gate.kind == "format":

@@ -2,133 +2,162 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from pytest_ftgate.gate.drop import Pairing, drop, paired
-from pytest_ftgate.gate.flips import Turned, flips, turned
-from pytest_ftgate.gate.numbers.counts import Pairs
-from pytest_ftgate.gate.numbers.resample import macro_difference
+from pytest_ftgate.gate.forgotten import Compared, Forgotten, broken, forgotten, shown
+from pytest_ftgate.gate.losses import FORMAT, Losses, labels_of
 from pytest_ftgate.gate.rates import shared_levels
 from pytest_ftgate.gate.risks import MOST_MISSING
-from pytest_ftgate.gate.side import Side, side
-from pytest_ftgate.gate.slices import members, slices
-from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
+from pytest_ftgate.gate.verdict import Check, Outcome, Verdict, together
 from pytest_ftgate.gate.words import counted, percent, points, size
-from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Suite
 
 __all__ = ["judge_forgetting"]
 
-#: A skill is called kept where a loss of this size can be ruled out.
-_KEPT_WITHIN = 0.10
 #: From this share of the lost answers on, their shape is worth a sentence.
 _TELLING = 0.25
+#: So many names a headline holds.
+_MOST_NAMED = 4
 
 
-def judge_forgetting(suite: Suite, gate: ForgettingGate, column: Column, base: Column) -> Verdict:
+def judge_forgetting(suite: Suite, gate: ForgettingGate, compared: Compared) -> Verdict:
     """Judge whether a fine-tuned variant kept its base's general skills.
 
-    Each skill weighs the same. Passed: a mean loss as large as the margin is ruled out, and no
-    single skill shows a real loss (Holm over the skills); an average never hides a lost skill.
+    Passed: a mean loss as large as the margin is ruled out, no single skill shows a real loss
+    (Holm over the skills), every skill with a margin of its own keeps to it, and no must-keep case
+    broke. An average never hides a lost skill.
 
     Args:
-        suite: the suite, for the number of its checks.
+        suite: the suite, for the number of its checks and the format of its replies.
         gate: the gate.
-        column: the variant's scores on the skills cases.
-        base: its base's scores on the same cases.
+        compared: the columns.
     """
-    levels = shared_levels(suite)
-    before, after = side(base, "accuracy"), side(column, "accuracy")
-    skills = members(column.cases, ["skill"])
-    lost = slices(before, after, skills, margin=_KEPT_WITHIN, levels=levels)
-    check = drop(
-        before,
-        after,
-        against="base",
-        margin=gate.max_drop,
-        levels=levels,
-        pairing=_macro(column),
-    )
-    outcome = _outcome(check, lost)
-    told = turned(before, after)
+    levels, losses = shared_levels(suite), Losses(suite)
+    found = {u: forgotten(gate, u, compared, levels, losses) for u in gate.unders}
+    checks = tuple(one.check for one in found.values())
+    breaks = broken(*compared.sides[""], compared.again)
+    outcome, deciding = _outcome(list(found.values()), breaks)
+    decided = found[checks[deciding].under]
+    told, (column, base) = decided.turned, compared.sides[decided.check.under]
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=column.variant,
         outcome=outcome,
-        headline=_headline(outcome, check, lost),
-        checks=(check,),
-        slices=lost,
-        flips=flips(base, column, told),
+        headline=_headline(outcome, decided, breaks),
+        checks=checks,
+        deciding=deciding,
+        slices=tuple(part for one in found.values() for part in one.slices),
+        flips=tuple(shown(losses, base, column, told, breaks)),
         lost=len(told.lost),
         gained=len(told.gained),
-        notes=tuple(filter(None, [check.note, _signature(suite, column, told)])),
-        next=tuple(_next(suite, column.variant, outcome, check)),
+        kinds=tuple(kind for one in found.values() for kind in one.kinds),
+        breaks=breaks,
+        notes=tuple(_notes(suite, gate, compared, decided)),
+        next=tuple(_next(suite, column.variant, outcome, decided)),
     )
 
 
-def _macro(column: Column) -> Pairing:
-    def by_skill(before: Side, after: Side) -> Pairs:
-        skills = np.array([column.rows[key].case.skill or "other" for key in after.keys])
-        own = [skills == skill for skill in dict.fromkeys(skills)]
-        return macro_difference([paired(before.where(one), after.where(one)) for one in own])
-
-    return by_skill
+# What it comes to -------------------------------------------------------------------------------
 
 
-def _outcome(check: Check, changes: tuple[Slice, ...]) -> Outcome:
-    lost = any(change.state == "lost" for change in changes)
-    # Too many missing replies leave everything open, a lost skill too.
-    trustworthy = check.informative and check.missing <= MOST_MISSING * (check.n + check.missing)
-    return Outcome.FAILED if lost and trustworthy else check.outcome
+def _outcome(found: list[Forgotten], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
+    outcome, deciding = together([one.check for one in found])
+    for index, one in enumerate(found):
+        # Too many missing replies leave everything open, a lost skill too.
+        if one.lost and _trustworthy(one.check) and outcome is not Outcome.FAILED:
+            outcome, deciding = Outcome.FAILED, index
+    if breaks:
+        return Outcome.FAILED, deciding
+    if outcome is Outcome.PASSED:
+        for index, one in enumerate(found):
+            if one.unproven:
+                return Outcome.INCONCLUSIVE, index
+    return outcome, deciding
 
 
-def _headline(outcome: Outcome, check: Check, changes: tuple[Slice, ...]) -> str:
+def _trustworthy(check: Check) -> bool:
+    return check.informative and check.missing <= MOST_MISSING * (check.n + check.missing)
+
+
+def _headline(outcome: Outcome, one: Forgotten, breaks: tuple[str, ...]) -> str:
+    check = one.check
     if check.before is None:
         return check.note
+    under = " under the prompt" if check.under else ""
     told = (
-        f"general skills {percent(check.before)} → {percent(check.after)}, "
+        f"general skills{under} {percent(check.before)} → {percent(check.after)}, "
         f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
     )
-    lost = [change.name for change in changes if change.state == "lost"]
-    if outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED and lost:
-        return f"{told}, but lost: {', '.join(lost)}"
+    if outcome is Outcome.FAILED and breaks:
+        told += f"; must-keep cases broke: {_named(breaks)}"
+    lost, unproven = ([part.name for part in some] for some in (one.lost, one.unproven))
+    if outcome is Outcome.FAILED and lost:
+        but = "; lost:" if check.outcome is Outcome.FAILED else ", but lost:"
+        return f"{told}{but} {_named(lost)}"
+    if outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
+        return f"{told}, but open: {_named(unproven)}"
     return told
 
 
-def _signature(suite: Suite, column: Column, told: Turned) -> str:
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+# What else a reader must know -------------------------------------------------------------------
+
+
+def _notes(
+    suite: Suite, gate: ForgettingGate, compared: Compared, found: Forgotten
+) -> Iterator[str]:
+    if found.check.note:
+        yield found.check.note
+    blind = [one.name for one in found.slices if one.kind == "skill" and one.state == "blind"]
+    if blind:
+        yield f"the base can so little of {', '.join(blind)} that a loss could not be seen there"
+    leak = compared.leak
+    if leak is not None:
+        were = "stands" if leak.leaked == 1 else "stand"
+        yield (
+            f"{counted(leak.leaked, 'skills case')} {were} in {leak.file} (line {leak.line}: "
+            f"{leak.case}) and left out: what was trained on shows no forgetting"
+        )
+    if gate.left_out:
+        yield gate.left_out
+    yield from _signature(suite, compared, found)
+
+
+def _signature(suite: Suite, compared: Compared, found: Forgotten) -> Iterator[str]:
     """Say how many lost answers have the shape of the suite's labels: narrow tuning's mark."""
-    labels = [label for r in suite.reply.format if r.kind == "choice" for label in r.value]
-    said = [reply.text.strip() for key in told.lost for reply in column.rows[key].replies[:1]]
-    like = [text for text in said if _like_a_label(text, labels)]
-    if not labels or len(like) < _TELLING * len(said) or not like:
-        return ""
-    exact = sum(text in labels for text in like)
-    return (
-        f"{len(like)} of {len(said)} lost answers look like this suite's labels "
-        f"({exact} are labels, the others invented)"
-    )
+    labels = labels_of(suite)
+    kind = next((one for one in found.kinds if one.kind == FORMAT), None)
+    if kind is None or kind.share < _TELLING:
+        return
+    lost = sum(one.cases for one in found.kinds)
+    column, _ = compared.sides[found.check.under]
+    said = [r.text.strip() for key in found.turned.lost for r in column.rows[key].replies[:1]]
+    exact = sum(text in labels for text in said)
+    what = f"this suite's labels ({exact} are labels, the others invented)"
+    yield f"{kind.cases} of {lost} lost answers look like {what if labels else 'its own replies'}"
 
 
-def _like_a_label(said: str, labels: list[str]) -> bool:
-    if said in labels:
-        return True
-    joint = any("_" in label for label in labels)
-    return joint and re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)+", said) is not None
-
-
-def _next(suite: Suite, variant: str, outcome: Outcome, check: Check) -> list[str]:
+def _next(suite: Suite, variant: str, outcome: Outcome, found: Forgotten) -> Iterator[str]:
     if outcome is Outcome.FAILED:
-        cure = "mix general data into its training set, train for fewer epochs, or lower the rank"
-        every = f'pytest --ftgate -vv "{suite.name}::forgetting[{variant}]"'
-        return [f"do not ship {variant} as it is: {cure}", f"all lost cases: {every}"]
-    if outcome is not Outcome.INCONCLUSIVE:
-        return []
-    parts = []
+        yield (
+            f"do not ship {variant} as it is: mix general data into its training set, train for "
+            "fewer epochs, lower the learning rate or the rank, or go back to the last one that "
+            "passed (docs/forgetting.md)"
+        )
+        yield f'all lost cases: pytest --ftgate -vv "{suite.name}::forgetting[{variant}]"'
+    elif outcome is Outcome.INCONCLUSIVE:
+        yield from _to_settle(found)
+
+
+def _to_settle(found: Forgotten) -> Iterator[str]:
+    check, parts = found.check, []
     if check.certifiable is not None:
         parts.append(
             f"{check.n} skills cases cannot rule out a mean loss of {size(check.limit)} points "
@@ -136,4 +165,10 @@ def _next(suite: Suite, variant: str, outcome: Outcome, check: Check) -> list[st
         )
     if check.needed is not None:
         parts.append(f"about {counted(check.needed, 'more case')} would settle it")
-    return ["; ".join(parts)] if parts else []
+    if parts:
+        yield "; ".join(parts)
+    for one in found.unproven:
+        yield (
+            f"{one.n} cases of {one.name} cannot rule out a loss of {size(one.margin or 0)} points "
+            f"(they leave {points(one.low)} to {points(one.high)}); allow more, or add cases"
+        )

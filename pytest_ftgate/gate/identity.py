@@ -17,7 +17,7 @@ from pytest_ftgate.gate.numbers.proportion import mcnemar_midp
 from pytest_ftgate.gate.verdict import Outcome
 from pytest_ftgate.plan.call import Ask
 
-__all__ = ["FEWEST", "Answers", "Identity", "prove"]
+__all__ = ["FEWEST", "Answers", "Identity", "prove", "prove_unlike"]
 
 #: Fewer replies than this show nothing.
 FEWEST = 30
@@ -64,6 +64,25 @@ def prove(probes: Sequence[Sequence[Ask]], answers: Answers) -> Identity:
         # A base that says something else most times, as a sampled one does, can hide a change.
         return Identity(Outcome.INCONCLUSIVE, f"tuned model not proven: {told}")
     return Identity(Outcome.INVALID, f"replies no different from the base model's: {told}")
+
+
+def prove_unlike(probes: Sequence[Sequence[Ask]], answers: Answers) -> Identity:
+    """Compare a tuned variant's replies with recorded ones of its base, which is asked no more.
+
+    How far the base agrees with itself is not known, so that nothing is proven; but a variant that
+    says the same throughout is the base.
+
+    Args:
+        probes: the same cases put to the variant, and recorded of its base.
+        answers: what became of the calls.
+    """
+    tuned, base = (_texts(asks, answers) for asks in probes)
+    cases = set(tuned) & set(base)
+    agree = sum(tuned[case] == base[case] for case in cases)
+    told = f"{agree} of {len(cases)} replies are those recorded of the base"
+    if len(cases) >= FEWEST and agree == len(cases):
+        return Identity(Outcome.INVALID, f"replies no different from the base model's: {told}")
+    return Identity(Outcome.INCONCLUSIVE, f"tuned model not proven, its base is recorded: {told}")
 
 
 def _texts(asks: Sequence[Ask], answers: Answers) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pytest_ftgate.gate.judging import Judging, by_judges, judging_notes, unprov
 from pytest_ftgate.gate.looks import Look, levels
 from pytest_ftgate.gate.macro import macro_drop, macro_floor
 from pytest_ftgate.gate.must import must_pass
+from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.point import point
 from pytest_ftgate.gate.retrieval import missed
 from pytest_ftgate.gate.risks import ALARM, MOST_MISSING, Levels
@@ -20,7 +21,7 @@ from pytest_ftgate.gate.sentences import NOTHING, headline, next_steps, notes
 from pytest_ftgate.gate.side import Side, side
 from pytest_ftgate.gate.slices import members, slices
 from pytest_ftgate.gate.traits import trait_notes, traits
-from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Trait, Verdict, together
+from pytest_ftgate.gate.verdict import Check, Outcome, Trait, Verdict, together
 from pytest_ftgate.score.label import LabelRate
 from pytest_ftgate.score.metrics import guesses, label_rates
 from pytest_ftgate.score.sheet import Column
@@ -90,7 +91,7 @@ def _drop_checks(suite: Suite, name: str) -> int:
 def _looks_for_drops(gate: Gate, compared: int) -> int:
     if isinstance(gate, ForgettingGate):
         # It looks twice: at the mean of the skills, and at each of them.
-        return 2
+        return 2 * len(gate.unders)
     # What replies take is held to an interval, which takes no share of the alarm.
     if not isinstance(gate, RateGate) or gate.max_drop is None:
         return 0

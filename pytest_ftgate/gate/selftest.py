@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gate.numbers.paired import condense, p_drop, p_noninferior
+from pytest_ftgate.gate.drop import judged
+from pytest_ftgate.gate.numbers.counts import Pairs
+from pytest_ftgate.gate.numbers.paired import condense, p_drop, p_noninferior, pair
 from pytest_ftgate.gate.numbers.power import cases_needed, flip_rate
 from pytest_ftgate.gate.risks import Levels
+from pytest_ftgate.gate.skills import macro, states
+from pytest_ftgate.gate.verdict import Outcome
+from pytest_ftgate.suite.margins import ForgettingGate
 
-__all__ = ["SelfTest", "selftest"]
+__all__ = ["SelfTest", "selftest", "skills_selftest"]
+
+_Marks = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +32,7 @@ class SelfTest:
         discordance: the share of cases on which two runs disagree.
         flips: how often two gates, each on two runs of its own, would disagree on passing.
         needed: cases for the gate to pass an unchanged variant nine times in ten.
+        lost: of skills, the share of pairs in which each was called lost, where it ever was.
     """
 
     gate: str
@@ -34,6 +44,7 @@ class SelfTest:
     failed: float
     flips: float
     needed: int
+    lost: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def inconclusive(self) -> float:
@@ -79,3 +90,61 @@ def selftest(
         flips=flip_rate(share),
         needed=cases_needed(margin, max(unlike, 1.0 / n)),
     )
+
+
+def skills_selftest(
+    marks: Mapping[str, _Marks], gate: ForgettingGate, levels: Levels, *, pairs: int, seed: int
+) -> SelfTest:
+    """Judge pairs of runs drawn from the replies of one model to skills cases, as that gate does.
+
+    Args:
+        marks: for each skill the scores, 0 to 1, of shape (n, r): n cases, r replies to each, r at
+            least 2. Cases are drawn anew within their skill.
+        gate: the gate.
+        levels: its risks.
+        pairs: how many pairs to draw.
+        seed: of the draws.
+    """
+    rng, ends, lost = np.random.default_rng(seed), Counter[Outcome](), Counter[str]()
+    unlike = 0.0
+    for _ in range(pairs):
+        drawn = dict(_drawn(marks, rng))
+        whole = macro(gate, drawn)
+        unlike += (whole.gains + whole.losses) / whole.n / pairs
+        found = states(gate, drawn, levels)
+        gone = [one for one, state in found.items() if state == "lost" and gate.judges(one)]
+        lost.update(gone)
+        ends[Outcome.FAILED if gone else _ending(gate, whole, found, levels)] += 1
+    passed = ends[Outcome.PASSED] / pairs
+    cases = sum(own.shape[0] for own in marks.values())
+    return SelfTest(
+        gate=gate.kind,
+        cases=cases,
+        margin=gate.max_drop,
+        pairs=pairs,
+        discordance=unlike,
+        passed=passed,
+        failed=ends[Outcome.FAILED] / pairs,
+        flips=flip_rate(passed),
+        needed=cases_needed(gate.max_drop, max(unlike, 1.0 / cases)),
+        lost={skill: count / pairs for skill, count in lost.most_common()},
+    )
+
+
+def _drawn(marks: Mapping[str, _Marks], rng: np.random.Generator) -> Iterator[tuple[str, Pairs]]:
+    for skill, own in marks.items():
+        n, r = own.shape
+        chosen, first = rng.integers(0, n, n), rng.integers(0, r, n)
+        second = (first + rng.integers(1, r, n)) % r
+        yield skill, pair(own[chosen, first], own[chosen, second])
+
+
+def _ending(
+    gate: ForgettingGate, whole: Pairs, found: Mapping[str, str], levels: Levels
+) -> Outcome:
+    """Return what the mean comes to, and the skills that must be shown to keep to a margin."""
+    if whole.before <= gate.max_drop:
+        return Outcome.INCONCLUSIVE
+    outcome = judged(whole, gate.max_drop, levels)
+    unproven = any(gate.required(s) is not None and state == "open" for s, state in found.items())
+    return Outcome.INCONCLUSIVE if unproven and outcome is Outcome.PASSED else outcome

@@ -7,7 +7,8 @@ from math import ceil
 
 from pytest_ftgate.gate.drop import UNCHANGED
 from pytest_ftgate.gate.looks import Look
-from pytest_ftgate.gate.verdict import Check, Outcome, Slice
+from pytest_ftgate.gate.parts import Slice
+from pytest_ftgate.gate.verdict import Check, Outcome
 from pytest_ftgate.gate.words import counted, percent, points, size
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.margins import RateGate

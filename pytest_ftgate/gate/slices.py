@@ -10,16 +10,16 @@ from pytest_ftgate.gate.drop import paired
 from pytest_ftgate.gate.numbers.counts import Pairs
 from pytest_ftgate.gate.numbers.multiple import holm
 from pytest_ftgate.gate.numbers.paired import p_drop, p_noninferior, tango_interval
+from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.risks import CONFIDENCE, FEWEST_GROUPS, Levels
 from pytest_ftgate.gate.side import Side, aligned
-from pytest_ftgate.gate.verdict import Slice
 from pytest_ftgate.suite.model import Case
 
 __all__ = ["members", "parts_of", "slices"]
 
 
 def parts_of(case: Case, kind: str) -> Sequence[str]:
-    """Return the slices of *kind*, ``tag``, ``label``, ``language`` or ``skill``, it is in."""
+    """Return the slices of *kind*, such as ``tag``, ``label`` or ``skill``, that it is in."""
     if kind == "tag":
         return case.tags
     if kind == "label":
@@ -29,6 +29,8 @@ def parts_of(case: Case, kind: str) -> Sequence[str]:
         # The label of a call is the tool; fields have none.
         names = (a.get("name") if isinstance(a, Mapping) else a for a in every)
         return [] if case.score.kind == "fields" else [str(n) for n in names if n is not None]
+    if kind == "difficulty":
+        return [] if case.difficulty is None else [str(case.difficulty)]
     found = case.language if kind == "language" else case.skill
     return [found] if found else []
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from pytest_ftgate.gate.data.finding import Finding
 from pytest_ftgate.gate.examined import Examined
+from pytest_ftgate.gate.parts import LossKind, Retention, Slice
 from pytest_ftgate.score.label import LabelRate
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "FaultShare",
     "Flip",
     "Outcome",
-    "Slice",
     "Trait",
     "Verdict",
     "together",
@@ -61,6 +61,9 @@ class Check:
         needed: how many cases more would settle it, where it is open and more would help.
         informative: False where nothing could have been lost, so that it decides nothing.
         stale: accepted cases that the yardstick has changed under, left out.
+        under: ``prompt`` where skills were asked under the variant's system prompt.
+        retention: of skills, how much is left in the mean; None where there was next to nothing.
+        transfer: backward transfer: the mean change over all skills, each counting the same.
         note: what a reader should know about this check, in a sentence.
     """
 
@@ -90,6 +93,9 @@ class Check:
     informative: bool = True
     missing: int = 0
     stale: int = 0
+    under: str = ""
+    retention: Retention | None = None
+    transfer: float | None = None
     note: str = ""
 
     @property
@@ -110,6 +116,7 @@ class Flip:
         answered_in: the first passage that holds the answer, from 1; 0 for none; None where
             nothing is retrieved or where it would say nothing.
         called_before, called: the uses of tools on either side, each in one line.
+        kind: of a lost skills case, how it was lost; see *LossKind*.
     """
 
     case: str
@@ -127,31 +134,7 @@ class Flip:
     answered_in: int | None = None
     called_before: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """What became of one part of the cases: ``lost``, ``kept`` or ``open``.
-
-    Attributes:
-        kind: what the part shares: ``skill``, ``tag``, ``label`` or ``language``.
-        name: which of them.
-    """
-
-    kind: str
-    name: str
-    n: int
-    before: float
-    after: float
-    low: float
-    high: float
-    p_drop: float
-    state: str
-
-    @property
-    def change(self) -> float:
-        """The difference, after minus before."""
-        return self.after - self.before
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +212,8 @@ class Verdict:
         meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
             of the baseline; None but for the format gate.
         findings: what is wrong with training data, where that is what the gate looks at.
+        kinds: of forgetting, how the lost answers went wrong, the commonest first.
+        breaks: the must-keep cases that the base has right and the variant wrong.
         traits: how all replies have changed, told by one gate of each variant.
         judges: what the judges were found to be worth that graded its replies.
         notes: what else a reader must know: identity, missing replies, stale cases.
@@ -256,6 +241,8 @@ class Verdict:
     meant: float | None = None
     meant_before: float | None = None
     findings: tuple[Finding, ...] = ()
+    kinds: tuple[LossKind, ...] = ()
+    breaks: tuple[str, ...] = ()
     traits: tuple[Trait, ...] = ()
     judges: tuple[Examined, ...] = ()
     notes: tuple[str, ...] = ()

@@ -27,12 +27,16 @@ __all__ = [
 SKILL_TOKENS = 32
 #: How many replies show whether an adapter is at work; see gate/identity.py.
 PROBES = 60
+#: Scores of replies that are short by nature.
+_BRIEF = ("numeric", "exact", "code")
 #: How many replies are asked a second time where a seed is declared.
 _SEEDED = 10
 
 
 def base_of(variant: Variant) -> Variant:
-    """Return the untuned model under *variant*, at the same provider."""
+    """Return the untuned model under *variant*, at the same provider, or what is recorded of it."""
+    if variant.base_replies is not None:
+        return _recorded_base(variant)
     model, tariff = variant.base or variant.model, variant.tariff
     # One that is listed by its own name has a price of its own; what is declared holds for both.
     own = replace(tariff, model=model) if tariff.model == variant.model else tariff
@@ -44,6 +48,18 @@ def base_of(variant: Variant) -> Variant:
         adapter=None,
         base=None,
         served_model=None,
+        gated=False,
+    )
+
+
+def _recorded_base(variant: Variant) -> Variant:
+    return Variant(
+        name=f"base of {variant.name}",
+        line=variant.line,
+        provider="recorded",
+        model=variant.base or variant.model,
+        system=variant.system,
+        replies=variant.base_replies,
         gated=False,
     )
 
@@ -83,25 +99,45 @@ def task(
 
 
 def skills(
-    suite: Suite, variant: Variant, cases: Iterable[Case], environ: Mapping[str, str]
+    suite: Suite,
+    variant: Variant,
+    cases: Iterable[Case],
+    environ: Mapping[str, str],
+    *,
+    under: str = "",
+    repeats: int = 1,
 ) -> tuple[Ask, ...]:
     """Return skills cases put to the model of *variant* alone, without what the product adds.
 
+    Args:
+        suite: the suite.
+        variant: one of its variants, or the base of one.
+        cases: of skills, with the messages that they are asked with.
+        environ: where addresses are read.
+        under: ``prompt`` to ask them under the variant's system prompt all the same.
+        repeats: how often each is asked, where replies vary.
+
     Raises:
+        SuiteFaults: the prompt cannot be rendered for a case.
         Unavailable: weights or an address are not here.
     """
-    bare = _bare(variant)
-    make = Maker(suite, bare, environ)
+    make = Maker(suite, _bare(variant, system=variant.system if under else None), environ)
+    turns = [(case, _one_system(make.prompted(case))) for case in cases]
     return tuple(
-        Ask(case, 0, make.call(case, _own_messages(case), 0, SKILL_TOKENS)) for case in cases
+        Ask(case, repeat, make.call(case, messages, repeat, SKILL_TOKENS))
+        for case, messages in turns
+        for repeat in range(repeats if varies(variant) else 1)
     )
 
 
 def probes(asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
     """Return the second asking of a part of *asks*, which shows how far a model agrees with itself.
 
-    The part is spread evenly over the cases that are answered in free text.
+    The part is spread evenly over the cases that are answered in free text, if they suffice: two
+    models may well agree on a number.
     """
+    free = [a for a in asks if not a.case.format and a.case.score.kind not in _BRIEF]
+    asks = tuple(free) if len(free) >= PROBES else asks
     count = min(PROBES, len(asks))
     chosen = [asks[i * len(asks) // count] for i in range(count)]
     return tuple(Ask(a.case, 1, a.call.again(1)) for a in chosen)
@@ -121,15 +157,19 @@ def anew(asks: Iterable[Ask], run: str) -> tuple[Ask, ...]:
     return tuple(Ask(a.case, a.repeat, a.call.again(run)) for a in asks)
 
 
-def _own_messages(case: Case) -> tuple[Turn, ...]:
-    return case.messages or (("user", case.input),)
+def _one_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Put what several system messages say into one: many models take no more than that."""
+    said = [text for role, text in turns if role == "system"]
+    rest = tuple(turn for turn in turns if turn[0] != "system")
+    return (("system", "\n\n".join(said)), *rest) if said else rest
 
 
-def _bare(variant: Variant) -> Variant:
-    """Return *variant* without what the product adds to its model."""
+def _bare(variant: Variant, system: str | None) -> Variant:
+    """Return *variant* without what the product adds to its model, but for its *system* prompt."""
     return replace(
         variant,
-        system=None,
+        system=system,
+        user="{{ input }}",
         shots=(),
         pool=(),
         constrained=False,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
+from pytest_ftgate.skills import CANARY
 from pytest_ftgate.suite.alike import in_order, words
+from pytest_ftgate.suite.margins import ForgettingGate
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.shapes import Example
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.training import training_rows
 
-__all__ = ["Leak", "leak", "seen"]
+__all__ = ["Leak", "leak", "seen", "skills_leak"]
 
 #: A case of fewer words stands in a longer text by chance.
 _FEWEST_WORDS = 5
@@ -28,6 +30,9 @@ class Leak:
         leaked: how many of all *cases* are in it.
         case: the id of the first of them.
         line: the line of the training file that holds it.
+        of: what the cases are.
+        ids: of all that are in it.
+        canary: whether the file holds the mark that stands in the bundled data.
     """
 
     variant: str
@@ -36,19 +41,48 @@ class Leak:
     leaked: int
     case: str
     line: int
+    of: str = "case"
+    ids: frozenset[str] = field(default=frozenset(), compare=False)
+    canary: bool = False
 
 
 def leak(suite: Suite, variant: Variant) -> Leak | None:
     """Return which cases say the same as a row of the variant's training data; None for none."""
+    return _leak(variant, suite.cases, "case")
+
+
+def skills_leak(gate: ForgettingGate, variant: Variant) -> Leak | None:
+    """Return which skills cases say the same as a row of the variant's training data.
+
+    A conversation is no case by its last message, which may be anybody's: it is passed over.
+    """
+    return _leak(variant, [case for case in gate.cases if _is_one_question(case)], "skills case")
+
+
+def _is_one_question(case: Case) -> bool:
+    return sum(role == "user" for role, _ in case.messages) <= 1
+
+
+def _leak(variant: Variant, cases: Sequence[Case], of: str) -> Leak | None:
     path = variant.training_data
     if path is None:
         return None
     rows = training_rows(Source(root=path.parent, path=path), path)
-    found = seen(rows, suite.cases)
-    first = next((case for case in suite.cases if case.id in found), None)
+    found = seen(rows, cases)
+    first = next((case for case in cases if case.id in found), None)
     if first is None:
         return None
-    return Leak(variant.name, path.name, len(suite.cases), len(found), first.id, found[first.id])
+    return Leak(
+        variant.name,
+        path.name,
+        cases=len(cases),
+        leaked=len(found),
+        case=first.id,
+        line=found[first.id],
+        of=of,
+        ids=frozenset(found),
+        canary=CANARY in path.read_text("utf-8", errors="replace"),
+    )
 
 
 def seen(rows: Iterable[Example], cases: Sequence[Case]) -> dict[str, int]:

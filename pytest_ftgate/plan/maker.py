@@ -206,7 +206,7 @@ class Maker:
 
 
 #: What of a case its function, or who recorded the replies, cannot have gone by.
-_MARKS = ("where", "score", "format", "weight", "must_pass")
+_MARKS = ("where", "score", "format", "weight", "must_pass", "must_keep", "folder")
 _READ = tuple(one.name for one in fields(Case) if one.name not in _MARKS)
 
 

@@ -73,13 +73,22 @@ def _labelled(check: Check) -> Iterator[str]:
 
 
 def _lost(verdict: Verdict) -> Iterator[str]:
-    lost = [f"{one.kind} {one.name}" for one in verdict.slices if one.state == "lost"]
+    if verdict.breaks:
+        yield (
+            f"But {', '.join(verdict.breaks)} must be kept, and the base has it right and "
+            f"{verdict.variant} wrong."
+        )
+    lost = [f"{s.kind} {s.name}" for s in verdict.slices if s.judged and s.state == "lost"]
     check = verdict.check
     if lost and check and check.outcome is not Outcome.FAILED:
         yield (
-            f"But {', '.join(lost)} really dropped (Holm over {len(verdict.slices)} parts), and a "
+            f"But {', '.join(lost)} really dropped (Holm over {_tested(verdict)} parts), and a "
             "lost part fails the gate whatever the average says."
         )
+
+
+def _tested(verdict: Verdict) -> int:
+    return sum(one.judged for one in verdict.slices)
 
 
 def _drop(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:

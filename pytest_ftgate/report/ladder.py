@@ -11,6 +11,7 @@ from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.rungs import (
     Table,
     conditions,
+    crossings,
     indebted,
     legend,
     months,
@@ -91,6 +92,9 @@ def _money(advice: Advice, money: Money, *, full: bool) -> Iterator[str]:
     if money.series:
         yield from _grid(months(money, _COLUMNS))
         yield f"  calls a day; {money.calls_per_day:,.0f} are declared"
+    if full and money.break_even:
+        yield ""
+        yield from _grid(crossings(money))
     for told in paid(advice, money, full=full):
         yield from _wrapped(told)
 

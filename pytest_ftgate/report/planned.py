@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from pytest_ftgate.gate.certain import Certain
-from pytest_ftgate.gate.words import clock, percent, points, usd
+from pytest_ftgate.gate.words import clock, counted, percent, points, usd
 from pytest_ftgate.plan.estimate import USUAL_SECONDS, Estimate
 from pytest_ftgate.plan.leaks import Leak
 from pytest_ftgate.report.tables import grid
@@ -73,9 +73,11 @@ def leak_lines(leaks: Iterable[Leak]) -> Iterator[str]:
     """Yield a line for each variant that was trained on cases of its suite."""
     for one in leaks:
         verb = "is" if one.leaked == 1 else "are"
-        count = f"{one.leaked:,} of {one.cases:,} case{'s' * (one.cases != 1)} {verb} in {one.file}"
+        count = f"{one.leaked:,} of {counted(one.cases, one.of)} {verb} in {one.file}"
         first = f"{'' if one.leaked == 1 else 'as '}{one.case} (line {one.line})"
         yield f"  {one.variant}: {count}, {first}: what a model has seen it need not know"
+        if one.canary:
+            yield f"  {one.variant}: {one.file} holds the canary of the bundled skills: take it out"
 
 
 def power_lines(gates: Sequence[Certain]) -> Iterator[str]:

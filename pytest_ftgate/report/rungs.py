@@ -13,6 +13,7 @@ from pytest_ftgate.report.tables import around
 __all__ = [
     "Table",
     "conditions",
+    "crossings",
     "indebted",
     "legend",
     "months",
@@ -109,16 +110,32 @@ def months(money: Money, most: int) -> Table:
     return Table(heads, rows, range(1, len(heads)))
 
 
+def crossings(money: Money) -> Table:
+    """Return from which volume on each fine-tune is cheaper than each other rung."""
+    rows = [
+        [
+            one.variant,
+            one.against,
+            _volume(one),
+            _usd(one.saves_per_month) if one.days is not None else "nothing",
+            "" if one.days is None else _days(one),
+        ]
+        for one in money.break_even
+    ]
+    heads = ["cheaper", "than", "from calls a day", "saves/month", "days to pay back"]
+    return Table(heads, rows, range(2, 5))
+
+
 def paid(advice: Advice, money: Money, *, full: bool) -> Iterator[str]:
     """Yield from which volume on a fine-tune pays, and what has no price.
 
     Args:
         advice: whose money it is.
         money: the same.
-        full: hold fine-tunes against every rung, not only the one that they would replace.
+        full: leave out the first, which ``crossings`` tells of every rung.
     """
     for pair in money.break_even:
-        if full or pair.against == advice.below:
+        if pair.against == advice.below and not full:
             yield _break_even(pair)
     if money.unpriced:
         yield f"without a price: {', '.join(_priceless(money.unpriced))}"
@@ -185,17 +202,28 @@ def _priceless(unpriced: Mapping[str, str]) -> Iterator[str]:
 
 
 def _break_even(pair: BreakEven) -> str:
+    told = f"{pair.variant} is cheaper than {pair.against}"
     if pair.calls_per_day is None:
-        return f"{pair.variant} is cheaper than {pair.against} at no volume"
-    span = "" if pair.low is None else f" ({pair.low:,.0f} to {_open(pair.high)})"
-    at = f"from {pair.calls_per_day:,.0f}{span} calls a day on" if pair.calls_per_day else "always"
-    told = f"{pair.variant} is cheaper than {pair.against} {at}"
+        return f"{told} at no volume"
+    told += f" from {_volume(pair)} calls a day on" if pair.calls_per_day else " at any volume"
     if pair.days is None:
         return f"{told}; at the declared volume it saves nothing"
-    days = f"{pair.days:,.1f}" if pair.days < 10 else f"{pair.days:,.0f}"  # noqa: PLR2004
-    range_ = "" if pair.days_low is None else f" ({pair.days_low:,.1f} to {_open(pair.days_high)})"
     saves = usd(pair.saves_per_month or 0.0)
-    return f"{told}; it saves {saves} a month and is paid back in {days}{range_} days"
+    return f"{told}; it saves {saves} a month and is paid back in {_days(pair)} days"
+
+
+def _volume(pair: BreakEven) -> str:
+    if not pair.calls_per_day:
+        return "never" if pair.calls_per_day is None else "any"
+    span = "" if pair.low is None else f" ({pair.low:,.0f} to {_open(pair.high)})"
+    return f"{pair.calls_per_day:,.0f}{span}"
+
+
+def _days(pair: BreakEven) -> str:
+    days = pair.days or 0.0
+    told = f"{days:,.1f}" if days < 10 else f"{days:,.0f}"  # noqa: PLR2004
+    span = "" if pair.days_low is None else f" ({pair.days_low:,.1f} to {_open(pair.days_high)})"
+    return f"{told}{span}"
 
 
 def _open(value: float | None) -> str:

@@ -43,3 +43,7 @@ def selftest_lines(
     yield ""
     yield "  disagree: cases on which two runs of the same variant differ. flips: how often two"
     yield "  pairs of runs would disagree on passing. needs: cases to pass 9 times in 10."
+    for one in tested:
+        if one.gate == "forgetting":
+            told = ", ".join(f"{skill} in {share:.1%}" for skill, share in one.lost.items())
+            yield f"  skills called lost, in the share of pairs: {told or 'none'}."

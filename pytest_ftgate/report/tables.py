@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tabulate import tabulate
 
-from pytest_ftgate.gate.verdict import Check, FaultShare, Outcome, Slice, Trait, Verdict
+from pytest_ftgate.gate.parts import Slice
+from pytest_ftgate.gate.verdict import Check, FaultShare, Outcome, Trait, Verdict
 from pytest_ftgate.gate.words import amount, interval, percent, points, rise, risen
 from pytest_ftgate.score.label import LabelRate
 

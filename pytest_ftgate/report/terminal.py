@@ -5,13 +5,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
+from pytest_ftgate.gate.parts import Slice
 from pytest_ftgate.gate.spent import headline as spent
-from pytest_ftgate.gate.verdict import Check, Outcome, Slice, Verdict
+from pytest_ftgate.gate.verdict import Check, Outcome, Verdict
 from pytest_ftgate.gate.words import percent, points
 from pytest_ftgate.record.verdicts import node_id
 from pytest_ftgate.report.explain import explain, likely, odds
 from pytest_ftgate.report.faults import fault_lines
 from pytest_ftgate.report.flips import flip_lines
+from pytest_ftgate.report.forgotten import forgotten
 from pytest_ftgate.report.found import finding_lines
 from pytest_ftgate.report.judges import judge_lines
 from pytest_ftgate.report.quote import visible
@@ -62,7 +64,10 @@ def section(
 
 def _within(verdict: Verdict, verbosity: int) -> list[str]:
     lines = [*finding_lines(verdict.findings, verbosity)]
-    lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
+    if verdict.gate == "forgetting":
+        lines += forgotten(verdict, verbosity)
+    else:
+        lines += [*_slices(verdict.slices), *_labels(verdict.labels, verbosity)]
     lines += ["", *other_checks(verdict)] if len(verdict.checks) > 1 else []
     lines += [*fault_lines(verdict, verbosity), *judge_lines(verdict)]
     lines += [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}")]
@@ -150,7 +155,8 @@ def _against(check: Check) -> str:
         return spent(check)
     if check.before is None:
         return f"against the floor of {percent(check.limit)}: {percent(check.after)}"
-    return f"against {check.against}: {percent(check.before)} → {percent(check.after)}"
+    under = f" under the {check.under}" if check.under else ""
+    return f"against {check.against}{under}: {percent(check.before)} → {percent(check.after)}"
 
 
 def stepped(step: str) -> tuple[str, str]:

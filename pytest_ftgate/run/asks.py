@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_ftgate.errors import FtgateError, Unavailable
 from pytest_ftgate.gate.looks import Look, looks
 from pytest_ftgate.gate.must import AGAIN
-from pytest_ftgate.plan.asks import base_of, probes, same_seed, skills, task, varies
+from pytest_ftgate.plan.asks import PROBES, base_of, probes, same_seed, skills, task, varies
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.plan.maker import Maker
 from pytest_ftgate.plan.turns import turn
@@ -104,8 +104,8 @@ class Asks:
         suite, variant, gate = judged.suite, judged.variant, judged.gate
         needed: list[tuple[Ask, ...]] = []
         if isinstance(gate, ForgettingGate):
-            needed.append(self.skills(suite, base_of(variant), gate.cases))
-            needed.append(self.skills(suite, variant, gate.cases))
+            sides = (base_of(variant), variant)
+            needed += [self.skills(suite, one, gate, u) for u in gate.unders for one in sides]
         elif judged.planned:
             if with_baseline(judged):
                 needed.append(self.task(suite, suite.variants[suite.baseline], look))
@@ -115,9 +115,19 @@ class Asks:
         return [*needed, *self.identity(suite, variant)] if variant.tuned else needed
 
     def identity(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
-        """Return the probes put to a tuned variant, to its base, and to its base again."""
+        """Return the probes put to a tuned variant, to its base, and to its base again.
+
+        A recorded base cannot be asked again: then there are two groups.
+        """
         gate = suite.gates.get("forgetting")
-        cases = gate.cases if isinstance(gate, ForgettingGate) else skill_cases(("general",))
+        cases = gate.cases if isinstance(gate, ForgettingGate) else ()
+        if variant.base_replies is not None:
+            # All of them: what is recorded costs nothing, and one that differs is enough.
+            return tuple(
+                skills(suite, one, cases, self._environ) for one in (variant, base_of(variant))
+            )
+        # Few cases of a team's own show little, so the bundled ones are asked for this.
+        cases = cases if len(cases) >= PROBES else skill_cases(("general-small",))
         # At temperature 0, where a model repeats itself: chance would hide what the weights say.
         base, mine = (self._steady(suite, one, cases) for one in (base_of(variant), variant))
         again = probes(base)
@@ -160,12 +170,27 @@ class Asks:
             self._leaked[key] = leaked(suite, variant).cases
         return self._leaked[key]
 
-    def skills(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
-        """Return skills cases put to the model of *variant* alone."""
+    def skills(
+        self,
+        suite: Suite,
+        variant: Variant,
+        gate: ForgettingGate,
+        under: str = "",
+        repeats: int = 1,
+    ) -> tuple[Ask, ...]:
+        """Return the skills cases of *gate* put to the model of *variant*, or under its prompt."""
         return self._once(
-            (suite.name, variant.name, "skills"),
-            lambda: skills(suite, variant, cases, self._environ),
+            (suite.name, variant.name, f"skills {under} {repeats}"),
+            lambda: skills(suite, variant, gate.cases, self._environ, under=under, repeats=repeats),
         )
+
+    def must_keep(self, judged: Judged) -> tuple[tuple[Ask, ...], ...]:
+        """Return what may be asked again of a forgetting gate's must-keep cases, of either side."""
+        gate, sides = judged.gate, (base_of(judged.variant), judged.variant)
+        if not isinstance(gate, ForgettingGate):
+            return ()
+        asks = (self.skills(judged.suite, one, gate, repeats=AGAIN) for one in sides)
+        return tuple(tuple(a for a in group if a.case.must_keep) for group in asks)
 
     def turns(self, suite: Suite, variant: Variant) -> Callable[..., Ask]:
         """Return what makes the turns of conversations with *variant*; see ``plan.turns``."""

@@ -47,8 +47,9 @@ class Columns:
         self.asked: list[tuple[str, Sequence[Ask]]] = []
 
     def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Asks, Column]]]]:
-        """Yield each suite with what was scored of it, without what was asked to compare times.
+        """Yield each suite with what was scored of it, as far as a record tells of it.
 
+        It does not of what was asked to compare times, nor of skills asked under a prompt or again.
         What no judge graded comes before what judges did.
         """
         for name, suite in self._suites.items():
@@ -105,9 +106,20 @@ class Columns:
         again = Look(cases=frozenset(wrong), repeats=max(AGAIN, look.repeats))
         return self.task(suite, variant, again)
 
-    def skills(self, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
+    def skills(
+        self, suite: Suite, variant: Variant, gate: ForgettingGate, under: str = ""
+    ) -> Column:
         """Return the scores of *variant* on the skills cases of *gate*."""
-        return self.of(suite, variant, "skills", self._asks.skills(suite, variant, gate.cases))
+        asks = self._asks.skills(suite, variant, gate, under)
+        return self.of(suite, variant, f"skills {under}".strip(), asks)
+
+    def skills_again(
+        self, suite: Suite, variant: Variant, gate: ForgettingGate, ids: Sequence[str]
+    ) -> Column:
+        """Return the scores of *variant* on the skills cases *ids*, each asked a few times."""
+        asks = self._asks.skills(suite, variant, gate, repeats=AGAIN)
+        some = tuple(ask for ask in asks if ask.case.id in ids)
+        return self.of(suite, variant, f"skills again {ids}", some)
 
     def of(
         self,

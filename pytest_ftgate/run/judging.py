@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.verdict import Outcome, Verdict
-from pytest_ftgate.plan.asks import base_of
+from pytest_ftgate.plan.asks import base_of, varies
+from pytest_ftgate.plan.leaks import skills_leak
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.drifting import drifted
 from pytest_ftgate.run.hearing import labels_on
@@ -22,6 +23,7 @@ from pytest_ftgate.suite.margins import CostGate, DataGate, ForgettingGate, Late
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
+    from pytest_ftgate.gate.forgotten import Compared
     from pytest_ftgate.gate.judging import Judging
     from pytest_ftgate.gate.rates import Sides
 
@@ -34,14 +36,13 @@ _FEWEST_SAME = 20
 _NAMED = 5
 
 
-def sides_of(session: Session, judged: Judged, look: Look) -> Sides:
+def sides_of(session: Session, judged: Judged, look: Look) -> Sides | Compared:
     """Return the scores of the variant, and of what it is compared with."""
     from pytest_ftgate.gate.rates import Sides
 
     suite, gate, variant = judged.suite, judged.gate, judged.variant
     if isinstance(gate, ForgettingGate):
-        mine = session.columns.skills(suite, variant, gate)
-        return Sides(mine, session.columns.skills(suite, base_of(variant), gate))
+        return _compared(session, suite, gate, variant)
     other = suite.variants[suite.baseline] if gate.compares else variant
     # Judges are paid for, so that nobody asks them for a gate that does not read their grades.
     graded = gate.kind == "accuracy"
@@ -90,6 +91,22 @@ def _ungraded(column: Column) -> str:
     return f"no grade for {len(lacking)} of {len(scores)} replies: {lacking[0]}" if lacking else ""
 
 
+def _compared(session: Session, suite: Suite, gate: ForgettingGate, variant: Variant) -> Compared:
+    """Return the skills of the variant and of its base; what broke is asked again of both."""
+    from pytest_ftgate.gate.forgotten import Compared, broken
+
+    sides, columns = (variant, base_of(variant)), session.columns
+    found = dict[str, tuple[Column, Column]]()
+    for under in gate.unders:
+        mine, base = (columns.skills(suite, one, gate, under) for one in sides)
+        found[under] = (mine, base)
+    broke = broken(*found[""])
+    if not broke or not any(varies(one) for one in sides):
+        return Compared(found, leak=skills_leak(gate, variant))
+    mine, base = (columns.skills_again(suite, one, gate, broke) for one in sides)
+    return Compared(found, (mine, base), skills_leak(gate, variant))
+
+
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
     verdict = _judged(session, judged, look)
@@ -135,11 +152,11 @@ def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
         return judge_data(suite, gate, judged.variant)
     if isinstance(gate, LatencyGate):
         return _judge_latency(session, judged, gate, look)
-    sides = sides_of(session, judged, look)
+    if isinstance(gate, ForgettingGate):
+        return judge_forgetting(suite, gate, _compared(session, suite, gate, judged.variant))
+    sides = cast("Sides", sides_of(session, judged, look))
     if isinstance(gate, CostGate):
         return judge_cost(suite, gate, sides.column, sides.baseline)
-    if isinstance(gate, ForgettingGate):
-        return judge_forgetting(suite, gate, sides.column, sides.baseline)
     record = session.accepted(suite)
     accepted = accepted_of(record, suite, judged.variant.name, gate.kind)
     return judge_rate(suite, gate, replace(sides, accepted=accepted), look)

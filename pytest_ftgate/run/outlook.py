@@ -20,7 +20,7 @@ from pytest_ftgate.gate.words import counted
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.plan.call import Call, distinct
 from pytest_ftgate.plan.estimate import Estimate, Past, estimate
-from pytest_ftgate.plan.leaks import Leak, leak
+from pytest_ftgate.plan.leaks import Leak, leak, skills_leak
 from pytest_ftgate.plan.lint import lint
 from pytest_ftgate.report.ladder import debt_lines
 from pytest_ftgate.run.asks import Judged
@@ -132,6 +132,8 @@ def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
 def leaks(gates: Sequence[Judged]) -> Iterator[Leak]:
     """Yield the variants that were trained on cases of their suite."""
     yield from filter(None, (leak(suite, variant) for suite, variant in _variants(gates)))
+    skills = ((j.gate, j.variant) for j in gates if isinstance(j.gate, ForgettingGate))
+    yield from filter(None, (skills_leak(gate, variant) for gate, variant in skills))
 
 
 def lacks(gates: Sequence[Judged]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, seeded, served_model
-from pytest_ftgate.gate.identity import Answers, Identity, prove
+from pytest_ftgate.gate.identity import Answers, Identity, prove, prove_unlike
 from pytest_ftgate.plan.asks import same_seed
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.run.asks import Judged, with_baseline
@@ -59,7 +59,8 @@ def tuned(session: Session, suite: Suite, variant: Variant, answers: Answers) ->
         identity = session.asks.identity(suite, variant)
         if variant.base is not None:
             yield lineage(variant.base, identity[0], answers)
-        yield prove(identity, answers)
+        recorded = variant.base_replies is not None
+        yield prove_unlike(identity, answers) if recorded else prove(identity, answers)
 
 
 def known(

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.gate.feasible import repeats_for
+from pytest_ftgate.gate.runnable import runnable
 from pytest_ftgate.run.offered import offered
 from pytest_ftgate.run.session import session_key
 from pytest_ftgate.settings import settings_key
@@ -46,6 +47,7 @@ def prepared(config: pytest.Config, suite: Suite) -> Suite:
     Raises:
         SuiteFaults: these cannot be read.
     """
+    suite = runnable(suite)
     suite = in_batches(suite) if config.stash[settings_key].batch else suite
     config.stash[session_key].take_in(suite)
     return replace(suite, repeats=repeats_for(suite))

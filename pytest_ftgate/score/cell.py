@@ -17,7 +17,7 @@ import traceback
 from contextlib import suppress
 from types import CodeType, ModuleType
 
-__all__ = ["CANNOT", "FILES", "main"]
+__all__ = ["CANNOT", "FILES", "has_landlock", "main"]
 
 #: The exit code where the process could not be shut in; nothing of the reply has run then.
 CANNOT = 71
@@ -181,6 +181,15 @@ _DENIED = {
 _CLONE, _CLONE3, _KILL, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 _LOAD, _IS, _FROM, _HAS, _END = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _REFUSE, _A_THREAD = 0x7FFF0000, 0x00050000, 0x10000
+
+
+def has_landlock() -> bool:
+    """Tell whether the kernel of this machine takes Landlock's rules."""
+    try:
+        known = os.uname().machine in _MACHINES and sys.platform == "linux"
+        return known and ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, 1) > 0
+    except (OSError, AttributeError):
+        return False
 
 
 def _shut_in(folder: str) -> None:

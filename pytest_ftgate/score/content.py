@@ -41,13 +41,14 @@ def content(case: Case, reply: Reply, folder: Path, ruled: Ruled | None = None) 
     Args:
         case: the case, with its scorer.
         reply: what the variant said.
-        folder: where ``python`` scorers are looked for first.
+        folder: where ``python`` scorers are looked for first, unless the case says where.
         ruled: what judges say of this reply, by the identity of their rule; one that was not
             asked leaves it without a value.
 
     Raises:
         ScorerError: the scorer broke, took too long, or returned something that is no score.
     """
+    folder = case.folder or folder
     ruled = ruled or {}
     if case.score.kind == "mean":
         return _mean(case, reply, folder, ruled)

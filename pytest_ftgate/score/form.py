@@ -59,7 +59,7 @@ class Forms:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         # By identity, since thousands of cases share a rule; the rule is kept so that it stays.
-        self._checks: dict[int, tuple[Rule, _Check]] = {}
+        self._checks: dict[tuple[int, Path], tuple[Rule, _Check]] = {}
 
     def ready(self, rules: Iterable[Rule]) -> None:
         """Make sure that *rules* can be used, before anything is asked.
@@ -69,7 +69,7 @@ class Forms:
             Unavailable: a function or a model cannot be imported.
         """
         for rule in rules:
-            self._check(rule)
+            self._check(rule, self._folder)
 
     def broken(self, case: Case, reply: Reply) -> Broken | None:
         """Return how *reply* breaks the form that *case* wants, or None where it holds.
@@ -87,26 +87,27 @@ class Forms:
         found = [
             (rule.kind, broken)
             for rule in case.format
-            if (broken := self._check(rule)(case, reply, text))
+            if (broken := self._check(rule, case.folder or self._folder)(case, reply, text))
         ]
         return _told(found, text, reply) if found else None
 
-    def _check(self, rule: Rule) -> _Check:
-        known = self._checks.get(id(rule))
+    def _check(self, rule: Rule, folder: Path) -> _Check:
+        known = self._checks.get((id(rule), folder))
         if known is None:
-            known = self._checks[id(rule)] = (rule, self._made(rule))
+            known = self._checks[id(rule), folder] = (rule, _made(rule, folder))
         return known[1]
 
-    def _made(self, rule: Rule) -> _Check:
-        if rule.kind in ("python", "offered"):
-            reference = str(rule.value)
-            checker = rule.function or function(reference, self._folder)
-            kind = "python" if rule.function is None else reference
-            return _by_function(reference, checker, kind)
-        if rule.kind == "tool_call":
-            return _by_call(rule.value)
-        read = _READERS[rule.kind](rule.value, self._folder).read
-        return lambda _case, _reply, text: read(text) if text else Broken("empty")
+
+def _made(rule: Rule, folder: Path) -> _Check:
+    if rule.kind in ("python", "offered"):
+        reference = str(rule.value)
+        checker = rule.function or function(reference, folder)
+        kind = "python" if rule.function is None else reference
+        return _by_function(reference, checker, kind)
+    if rule.kind == "tool_call":
+        return _by_call(rule.value)
+    read = _READERS[rule.kind](rule.value, folder).read
+    return lambda _case, _reply, text: read(text) if text else Broken("empty")
 
 
 def _told(found: list[tuple[str, Broken]], text: str, reply: Reply) -> Broken:

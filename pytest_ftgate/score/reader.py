@@ -74,6 +74,9 @@ def unfenced(text: str) -> tuple[str, str]:
         return "fenced", text
     inside = text[start + len(_FENCE) :]
     close = inside.find(f"\n{_FENCE}")
+    if close < 0 and start and text[0] in "{[":
+        # A fence that closes what was never opened: the value stands before it.
+        return "fenced", text
     close = inside.rfind(_FENCE) if close < 0 else close
     inside = inside if close < 0 else inside[:close]
     name, line_break, rest = inside.partition("\n")

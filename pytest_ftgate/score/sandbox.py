@@ -21,7 +21,7 @@ from pytest_ftgate.score.fences import last_fenced
 from pytest_ftgate.score.mark import RIGHT, Mark
 from pytest_ftgate.suite.rules import Rule
 
-__all__ = ["code", "sandboxed"]
+__all__ = ["can_shut_in", "code", "sandboxed"]
 
 #: Bytes that all files of one run may hold together, and how many files there may be.
 _MOST_BYTES, _MOST_FILES = 16 << 20, 1000
@@ -48,6 +48,12 @@ def code(text: str, accepted: list[Any], rule: Rule) -> Mark:
 def _bounds(options: Mapping[str, Any]) -> tuple[float, int, str]:
     seconds, memory = options.get("seconds", 5), options.get("memory_mb", 1024)
     return seconds, memory, options.get("sandbox") or ""
+
+
+@cache
+def can_shut_in() -> bool:
+    """Tell whether this machine has what it takes to shut code in; nothing is started."""
+    return cell.has_landlock()
 
 
 @cache

@@ -221,9 +221,14 @@ def ready(cases: Collection[Case], folder: Path) -> None:
         ScorerError: a JSON Schema is none.
         Unavailable: a function or a model cannot be imported, or code cannot be shut in.
     """
-    Forms(folder).ready({id(rule): rule for case in cases for rule in case.format}.values())
-    named = {id(case.score): case.score for case in cases}
-    for rule in chain.from_iterable(one.parts for one in named.values()):
+    for own in {case.folder or folder for case in cases}:
+        some = [case for case in cases if (case.folder or folder) == own]
+        Forms(own).ready({id(rule): rule for case in some for rule in case.format}.values())
+        _ready({id(case.score): case.score for case in some}.values(), own)
+
+
+def _ready(scores: Iterable[Rule], folder: Path) -> None:
+    for rule in chain.from_iterable(one.parts for one in scores):
         if rule.kind == "python":
             function(str(rule.value), folder)
         elif rule.kind == "code" and "sandbox" not in rule.options:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["SETS", "files", "known"]
+__all__ = ["CANARY", "SETS", "SMALL", "files", "known"]
 
 _DATA = Path(__file__).parent / "data"
-#: What a suite may name as ``skills:`` beside single skills.
-SETS = ("general",)
+#: Stands in every data file, so that one who finds it in training data knows what happened.
+CANARY = "pytest-ftgate-canary-0d9f6c1e-5a3b-4d57-9a0e-3c6f6b7f2e18"
+#: What a suite may name as ``skills:`` beside single skills, and the tag of its cases, if any.
+SETS: Mapping[str, str] = {"general": "", "general-small": "small"}
+#: The tag of the cases that the small set takes of every skill.
+SMALL = SETS["general-small"]
 
 
 def known(more: Mapping[str, Path] | None = None) -> tuple[str, ...]:
@@ -18,7 +22,7 @@ def known(more: Mapping[str, Path] | None = None) -> tuple[str, ...]:
 
 
 def files(names: Sequence[str], more: Mapping[str, Path] | None = None) -> tuple[Path, ...]:
-    """Return the case files of *names*, each a set or a skill.
+    """Return the case files of *names*, each a set or a skill, in their order.
 
     Args:
         names: as a suite has them.

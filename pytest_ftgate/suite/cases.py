@@ -9,21 +9,23 @@ from functools import lru_cache
 from pathlib import Path
 from sys import intern
 
+from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.errors import Fault, SuiteFaults
 from pytest_ftgate.suite.declared import DeclaredCase
 from pytest_ftgate.suite.expected import score_fault, unfit
 from pytest_ftgate.suite.faults import folded, keys_of, sentence
 from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
+from pytest_ftgate.suite.prompt import PASSAGES, render
 from pytest_ftgate.suite.rows import Row, rows
 from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.scores import read_score
 from pytest_ftgate.suite.source import Source
 
-__all__ = ["skill_cases", "to_cases"]
+__all__ = ["as_asked", "skill_cases", "to_cases"]
 
 
 def to_cases(source: Source, found: Iterable[Row], reply: ReplyRules) -> tuple[Case, ...]:
@@ -77,15 +79,13 @@ def _case(source: Source, row: Row, reply: ReplyRules) -> Case | None:
 
 
 def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
-    for key in case.model_fields_set:
-        if (DeclaredCase.model_fields[key].json_schema_extra or {}) == {"later": True}:
-            return f"{key} is not available yet; remove it"
     score: Rule = case.score or reply.score
     if case.score and any(part.kind == "judge" for part in case.score.parts):
         told = "what differs from case to case goes into vars, which the rubric may name"
         return f"score: a judge belongs to reply.score; {told}"
-    if case.must_pass and (wrong := _must_not(case, score)):
-        return wrong
+    problem = _never_wrong(case, score, formed=bool(case.format or reply.format))
+    if problem:
+        return problem
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
@@ -95,12 +95,17 @@ def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
     return own or unfit(case.expected, score, form)
 
 
-def _must_not(case: DeclaredCase, score: Rule) -> str:
-    """Say why a case cannot be one that must pass, or return an empty text."""
-    if case.holdout:
+def _never_wrong(case: DeclaredCase, score: Rule, *, formed: bool) -> str | None:
+    """Say why a case cannot be one that must pass or be kept."""
+    if case.must_pass and case.holdout:
         return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
-    unmarked = case.expected is None and not score.unaided
-    return "must_pass needs expected: without it no reply is wrong" if unmarked else ""
+    if case.expected is not None or score.unaided:
+        return None
+    if case.must_pass:
+        return "must_pass needs expected: without it no reply is wrong"
+    if case.must_keep and not formed:
+        return "must_keep needs expected or a format: without it no reply is wrong"
+    return None
 
 
 def _absent(case: DeclaredCase, folder: Path) -> str | None:
@@ -132,8 +137,37 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
         language=case.language,
         weight=case.weight,
         must_pass=case.must_pass,
+        must_keep=case.must_keep,
         holdout=case.holdout,
     )
+
+
+def as_asked(
+    source: Source, cases: Iterable[Case], system: str | None, user: str, tokens: int
+) -> tuple[Case, ...]:
+    """Return *cases* with the messages by which their own suite puts them to a model.
+
+    Args:
+        source: the suite, for what cannot be rendered.
+        cases: its cases.
+        system: its prompt's template, or None.
+        user: its template of the user message.
+        tokens: the longest reply, where a case does not say.
+    """
+    made = []
+    for case in cases:
+        values = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
+        try:
+            head = render(system.removesuffix("\n"), values) if system else ""
+            asked = case.messages or (("user", render(user, values)),)
+        except TemplateError as error:
+            path, _, line = case.where.rpartition(":")
+            source.faults.append(Fault(path, int(line), f"the prompt fails for this case: {error}"))
+            continue
+        turns = ((("system", head),) if head else ()) + asked
+        limit = case.max_tokens or tokens
+        made.append(replace(case, input="", messages=turns, max_tokens=limit))
+    return tuple(made)
 
 
 @lru_cache(maxsize=8)
@@ -158,7 +192,13 @@ def skill_cases(
     cases = to_cases(source, (_of_skill(row, own.get(row.path)) for row in found), reply)
     if source.faults:
         raise SuiteFaults("skills", source.faults)
-    return cases
+    return tuple(case for case in cases if _chosen(case, names))
+
+
+def _chosen(case: Case, names: tuple[str, ...]) -> bool:
+    """Tell whether *case* is of a skill that is named, or of a set that is."""
+    sets = (skills.SETS[name] for name in names if name in skills.SETS)
+    return case.skill in names or any(not tag or tag in case.tags for tag in sets)
 
 
 def _of_skill(row: Row, skill: str | None) -> Row:

@@ -16,7 +16,6 @@ from pytest_ftgate.suite.scores import Expected, Score
 
 __all__ = [
     "BRANCHES",
-    "LATER",
     "DeclaredAccuracy",
     "DeclaredCase",
     "DeclaredCost",
@@ -32,19 +31,12 @@ __all__ = [
     "Message",
 ]
 
-#: Keys that are part of the suite file but whose work is not built yet.
-LATER: dict[str, JsonValue] = {"later": True}
-
 #: What a value that may be a mapping or text is taken for; no part of its place in the file.
 BRANCHES = ("<mapping>", "<text>")
 
 
 def _branch(value: Any) -> str:
     return BRANCHES[isinstance(value, str)]
-
-
-def _later(default: Any = None) -> Any:
-    return Field(default=default, json_schema_extra=LATER)
 
 
 class Message(Declared):
@@ -72,7 +64,7 @@ class DeclaredCase(Declared):
     language: str | None = None
     weight: Number = 1.0
     must_pass: StrictBool = False
-    must_keep: StrictBool | None = _later()
+    must_keep: StrictBool = False
     holdout: StrictBool = False
 
 
@@ -128,6 +120,7 @@ class DeclaredVariant(Declared):
     adapter: str | None = None
     scale: Number = 1.0
     base: str | None = None
+    base_replies: str | None = None
     training_data: str | None = None
     examples: DeclaredExamples | None = None
     response_schema: StrictBool | str | None = None
@@ -182,11 +175,12 @@ class DeclaredForgetting(Declared):
 
     skills: str | tuple[str, ...] = "general"
     max_drop: Margin = 0.03
-    each: Margin | None = _later()
-    under: Any = _later()
-    may_lose: Any = _later()
-    weights: Any = _later()
-    margins: Any = _later()
+    each: Margin | None = None
+    margins: dict[str, Margin] = Field(default_factory=dict)
+    weights: dict[str, Number] = Field(default_factory=dict)
+    may_lose: tuple[str, ...] = ()
+    must_keep: tuple[str, ...] = ()
+    under: Literal["own", "prompt"] = "own"
 
 
 class DeclaredCost(Declared):

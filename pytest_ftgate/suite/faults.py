@@ -69,7 +69,7 @@ def sentence(error: Mapping[str, Any], known: tuple[str, ...], written: str | No
             told = f'{key} is {_shown(given)}, but text is wanted here: write "{text}"'
         case "literal_error":
             told = f"{key} is {_shown(given)}, but must be one of {error['ctx']['expected']}"
-        case "rule" | "later":
+        case "rule":
             told = str(error["msg"])
         case _ if kind in _KINDS:
             told = f"{key} must be {_KINDS[kind]}, not {_shown(given)}"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteFaults, did_you_mean
-from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.suite.declared import (
     DeclaredAccuracy,
     DeclaredCost,
@@ -15,16 +13,9 @@ from pytest_ftgate.suite.declared import (
     DeclaredRate,
     DeclaredSuite,
 )
+from pytest_ftgate.suite.forgetting import ReadSkill, resolve_forgetting
 from pytest_ftgate.suite.ladder_keys import DeclaredData
-from pytest_ftgate.suite.margins import (
-    FINDINGS,
-    CostGate,
-    DataGate,
-    ForgettingGate,
-    Gate,
-    LatencyGate,
-    RateGate,
-)
+from pytest_ftgate.suite.margins import FINDINGS, CostGate, DataGate, Gate, LatencyGate, RateGate
 from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.source import Source
 from pytest_ftgate.suite.yaml import Document
@@ -43,8 +34,18 @@ def resolve_gates(
     declared: DeclaredSuite,
     cases: tuple[Case, ...],
     reply: ReplyRules,
+    read: ReadSkill,
 ) -> Mapping[str, Gate]:
-    """Return the gates by their kind; what is wrong with them goes into *source*."""
+    """Return the gates by their kind; what is wrong with them goes into *source*.
+
+    Args:
+        source: the suite file.
+        document: its content, with lines.
+        declared: its content, validated.
+        cases: its cases.
+        reply: its rules for replies.
+        read: reads another suite whose cases are a skill.
+    """
     written, gates = document.value["gates"], dict[str, Gate]()
     for kind in ("accuracy", "format"):
         rate: DeclaredRate | None = getattr(declared.gates, kind)
@@ -57,7 +58,7 @@ def resolve_gates(
             source.say(document.line(("gates", kind, key)) or gate.line, f"{kind}: {problem}")
     if "forgetting" in written:
         wanted = declared.gates.forgetting or DeclaredForgetting()
-        forgetting = _forgetting_gate(source, document, wanted)
+        forgetting = resolve_forgetting(source, document, wanted, read)
         if forgetting:
             gates["forgetting"] = forgetting
     gates |= _spend_gates(source, document, declared)
@@ -158,26 +159,3 @@ def _has(case: Case, kind: str) -> bool:
     if kind == "label":
         return case.expected is not None
     return bool(case.tags if kind == "tag" else case.language)
-
-
-def _forgetting_gate(
-    source: Source, document: Document, declared: DeclaredForgetting
-) -> ForgettingGate | None:
-    line = document.line(("gates", "forgetting"))
-    at = document.line(("gates", "forgetting", "skills"))
-    wanted = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
-    if not wanted:
-        source.say(at, "skills: the list is empty; write skills: general")
-        return None
-    more = source.offers.skills
-    try:
-        cases = skill_cases(wanted, tuple(more.items()))
-    except KeyError as error:
-        known = (*skills.SETS, *skills.known(more))
-        near = did_you_mean(error.args[0], known) or f"; known: {', '.join(known)}"
-        source.say(at, f'no skill "{error.args[0]}"{near}')
-        return None
-    except SuiteFaults as error:
-        source.faults.extend(error.faults)
-        return None
-    return ForgettingGate(line=line, cases=cases, max_drop=declared.max_drop)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
-from pytest_ftgate.suite.cases import to_cases
-from pytest_ftgate.suite.declared import BRANCHES, DeclaredSuite
+from pytest_ftgate.errors import SuiteFaults, did_you_mean
+from pytest_ftgate.suite.cases import as_asked, to_cases
+from pytest_ftgate.suite.declared import DeclaredSuite
 from pytest_ftgate.suite.economics import resolve_ladder
 from pytest_ftgate.suite.expected import score_fault, unmet
-from pytest_ftgate.suite.faults import keys_of, sentence
+from pytest_ftgate.suite.forgetting import check_prompts
 from pytest_ftgate.suite.gates import resolve_gates
 from pytest_ftgate.suite.json_schema import read_format
 from pytest_ftgate.suite.judges import Declared, declared_judges, resolve_judges
@@ -22,6 +20,7 @@ from pytest_ftgate.suite.margins import CostGate, Gate
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.offers import Offers
 from pytest_ftgate.suite.prompt import check_user
+from pytest_ftgate.suite.reading import read_declared
 from pytest_ftgate.suite.rows import in_place, rows
 from pytest_ftgate.suite.rules import Rule, function_fault
 from pytest_ftgate.suite.scores import read_score
@@ -62,112 +61,11 @@ def resolved(source: Source, document: Document) -> Suite:
     Raises:
         SuiteFaults: it cannot be used, or *source* had faults before.
     """
-    declared = _declared(source, document)
+    declared = read_declared(source, document)
     suite = _resolved(source, document, declared) if declared else None
     if source.faults or suite is None:
         raise SuiteFaults(source.name(source.path), source.faults)
     return suite
-
-
-def _declared(source: Source, document: Document) -> DeclaredSuite | None:
-    """Validate the file's keys; what is wrong is said and left out, and the rest is read on."""
-    value = document.value
-    if not isinstance(value, dict):
-        if value is not None:
-            source.say(1, "a suite is a mapping of keys to values")
-        return None
-    # Cases in place are validated with those of case files, not here.
-    shell = {**value, "cases": ""} if isinstance(value.get("cases"), list) else value
-    if "reply" in shell:
-        shell = {**shell, "reply": source.offers.named(shell["reply"])}
-    while True:
-        try:
-            declared = DeclaredSuite.model_validate(shell)
-        except ValidationError as error:
-            for where, one in _placed(document, error).items():
-                missing = one["type"] == "missing"
-                # A key that is there and counts as missing was wrong, said, and left out.
-                if not (missing and where in document.lines):
-                    source.faults.append(_fault(document, one))
-                if missing and len(where) == 1:
-                    return None
-                shell = _without(shell, where[:-1] if missing else where)
-            continue
-        _say_later(source, document, declared, ())
-        return declared
-
-
-def _placed(document: Document, error: ValidationError) -> dict[Where, dict[str, Any]]:
-    """Return one error for each place of the file; a union of types brings one for each type."""
-    placed: dict[Where, dict[str, Any]] = {}
-    for one in error.errors():
-        where: Where = tuple(part for part in one["loc"] if part not in BRANCHES)
-        while where and where not in document.lines and one["type"] != "missing":
-            where = where[:-1]
-        placed[where] = {**one, "loc": where}
-    return placed
-
-
-def _fault(document: Document, error: dict[str, Any]) -> Fault:
-    where: Where = tuple(error["loc"])
-    known = keys_of(_model_at(DeclaredSuite, where[:-1]))
-    text = sentence(error, known, document.written.get(where))
-    return document.fault(where, _within(where) + text)
-
-
-def _without(value: Any, where: Where) -> Any:
-    """Return *value* less what stands at *where*, so that the rest can be validated."""
-    if not where:
-        return {}
-    key, *deeper = where
-    if isinstance(value, dict) and key in value:
-        kept = {k: v for k, v in value.items() if k != key}
-        return {**kept, key: _without(value[key], tuple(deeper))} if deeper else kept
-    return type(value)() if isinstance(value, dict | list) else None
-
-
-def _within(where: Where) -> str:
-    match where:
-        case ("variants", name, _, *_):
-            return f'variant "{name}": '
-    return ""
-
-
-def _model_at(model: type[BaseModel], where: Iterable[str | int]) -> type[BaseModel]:
-    """Return the declared class that holds the keys at *where*."""
-    for key in where:
-        inner = _inner_model(model, str(key))
-        model = inner or model
-    return model
-
-
-def _inner_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
-    field = model.model_fields.get(key)
-    for kind in _types_in(field.annotation) if field else ():
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None
-
-
-def _types_in(annotation: Any) -> Iterable[Any]:
-    yield annotation
-    for inner in getattr(annotation, "__args__", ()):
-        yield from _types_in(inner)
-
-
-def _say_later(source: Source, document: Document, model: BaseModel, where: Where) -> None:
-    """Refuse the keys that are part of the suite file but whose work is not built yet."""
-    for name in model.model_fields_set:
-        value, at = getattr(model, name), (*where, name)
-        if type(model).model_fields[name].json_schema_extra == {"later": True}:
-            shown = ".".join(str(key) for key in at)
-            source.faults.append(document.fault(at, f"{shown} is not available yet; remove it"))
-        elif isinstance(value, BaseModel):
-            _say_later(source, document, value, at)
-        elif isinstance(value, dict):
-            for key, one in value.items():
-                if isinstance(one, BaseModel):
-                    _say_later(source, document, one, (*at, key))
 
 
 def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Suite:
@@ -175,11 +73,12 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
     cases = _cases(source, document, declared, reply)
     others = source.offers.providers
     variants = resolve_variants(source, document, declared, cases, reply, others)
-    gates = resolve_gates(source, document, declared, cases, reply)
+    gates = resolve_gates(source, document, declared, cases, reply, partial(_skill, source))
     baseline = _baseline(source, document, declared)
     check_expected(source, cases, variants)
     check_called(source, document, reply.format, variants)
     _check_priced(source, variants, baseline, gates.get("cost"))
+    check_prompts(source, document, gates.get("forgetting"), variants.values())
     _check_judged(source, document, variants.values(), gates)
     return Suite(
         path=source.path,
@@ -206,6 +105,28 @@ def _baseline(source: Source, document: Document, declared: DeclaredSuite) -> st
         near = did_you_mean(baseline, declared.variants)
         source.say(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
     return baseline
+
+
+def _skill(asking: Source, path: Path) -> tuple[Case, ...]:
+    """Return the cases of the suite *path* as they are asked there, for a gate of another suite.
+
+    Its variants and gates are not looked at: two suites may be skills of each other.
+    """
+    source = replace(asking, path=path)
+    document = read_yaml(source.text(path, 0, "suite") or "", source.name(path))
+    source.faults.extend(document.faults)
+    declared = read_declared(source, document)
+    if declared is None:
+        return ()
+    reply, judges = _reply(source, document, declared)
+    if judges:
+        told = "reply.score: a judge cannot mark a skill; forgetting is marked by rule"
+        source.say(document.line(("reply", "score")), told)
+    cases = _cases(source, document, declared, reply)
+    line = document.line(("prompt",))
+    prompt = source.find(declared.prompt, line, "prompt") if declared.prompt else None
+    system = source.text(prompt, line, "prompt") if prompt else None
+    return as_asked(source, cases, system, declared.user, reply.max_tokens)
 
 
 def _check_priced(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -67,14 +68,48 @@ class RateGate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgettingGate:
-    """How much of its general skills a fine-tuned variant may lose, as a share."""
+    """How much of its general skills a fine-tuned variant may lose. Margins are shares.
+
+    Attributes:
+        cases: of all skills, each with the name of its own.
+        max_drop: of the mean over the skills.
+        each: that every skill must itself be shown to keep to, or None.
+        margins: the same for single skills, in place of *each*.
+        weights: how much a skill counts in the mean, where that is not 1.
+        may_lose: skills that are asked and shown, and judged by nothing.
+        prompt: skills are asked under the variant's system prompt as well, and judged there too.
+        left_out: skills that cannot be scored on this machine, and why.
+    """
 
     kind: str = "forgetting"
     line: int
     cases: tuple[Case, ...]
     max_drop: float
+    each: float | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    may_lose: tuple[str, ...] = ()
+    prompt: bool = False
+    left_out: str = ""
     #: It always looks at the base too.
     compares: ClassVar[bool] = True
+
+    @property
+    def unders(self) -> tuple[str, ...]:
+        """What skills are asked under: nothing but their own messages, and the prompt."""
+        return ("", "prompt") if self.prompt else ("",)
+
+    def judges(self, skill: str) -> bool:
+        """Tell whether a loss of *skill* matters to the verdict."""
+        return skill not in self.may_lose
+
+    def required(self, skill: str) -> float | None:
+        """Return the margin that *skill* must itself be shown to keep to, or None."""
+        return self.margins.get(skill, self.each) if self.judges(skill) else None
+
+    def weight(self, skill: str) -> float:
+        """Return how much *skill* counts in the mean."""
+        return self.weights.get(skill, 1.0) if self.judges(skill) else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,8 @@ class Case:
         format: the form it must have, where it differs from the suite's own.
         weight: how much it counts beside the others.
         must_pass: a wrong reply to this case alone fails the accuracy gate.
+        must_keep: of skills; where the base is right, a wrong reply alone fails the gate.
+        folder: where functions that its rules name are looked for, if not beside the suite.
         holdout: it is asked of the chosen rung alone, to confirm the choice.
     """
 
@@ -77,6 +79,8 @@ class Case:
     language: str | None = None
     weight: float = 1.0
     must_pass: bool = False
+    must_keep: bool = False
+    folder: Path | None = None
     holdout: bool = False
 
     @property
@@ -137,6 +141,7 @@ class Variant:
         max_turns: how often it is asked at most before it must have answered.
         served_model: what the server calls the model in its replies, where not by *model*.
         api_version: the version of the API to ask for, where not the SDK's own.
+        base_replies: what the base said to skills cases, where it cannot be asked any more.
         options: settings that only a provider from elsewhere knows.
         batch: its cases are asked together, at half the price, and answered within a day.
         tariff: what its calls cost.
@@ -169,6 +174,7 @@ class Variant:
     adapter: Path | None = None
     scale: float = 1.0
     base: str | None = None
+    base_replies: Path | None = None
     training_data: Path | None = None
     max_tokens: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
@@ -183,7 +189,7 @@ class Variant:
     @property
     def tuned(self) -> bool:
         """Whether there is an untuned model under it, so that it can have forgotten something."""
-        return self.adapter is not None or self.base is not None
+        return any(one is not None for one in (self.adapter, self.base, self.base_replies))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "api_key_env": ("anthropic", "openai-compatible"),
     "function": ("python",),
     "replies": ("recorded",),
+    "base_replies": (*_MODELS, "python", "recorded"),
     **dict.fromkeys(_BY_TOKENS, (*_MODELS, "recorded")),
     "options": (),
 }

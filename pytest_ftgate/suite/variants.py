@@ -130,6 +130,7 @@ class _Resolving:
             training_data=self.training(merged),
             sampling=_picked(merged, _SAMPLING),
             replies=place.file(merged.replies, "replies"),
+            base_replies=place.file(merged.base_replies, "base_replies"),
             runtime=_picked(merged, _RUNTIME),
             max_turns=merged.max_turns or 8,
             tariff=tariff_of(place, merged),
@@ -219,9 +220,9 @@ class _Resolving:
     def check_tuned(self, merged: DeclaredVariant) -> None:
         if "scale" in self.own.model_fields_set and merged.adapter is None:
             self.say("scale", "scale without an adapter: what is scaled?")
-        tuned = merged.adapter or merged.base or merged.rung == "fine-tuned"
-        untuned = not tuned and merged.provider != "classical"
-        if merged.training_data and untuned:
+        tuned = merged.adapter or merged.base or merged.base_replies
+        learned = tuned or merged.rung == "fine-tuned" or merged.provider == "classical"
+        if merged.training_data and not learned:
             self.say("training_data", "training_data without an adapter or a base: what was tuned?")
         if merged.base is None:
             return
@@ -231,7 +232,7 @@ class _Resolving:
             self.say("base", "base: with an adapter the base is the model without it; remove base")
         if merged.provider in UNASKED:
             told = f"provider {merged.provider} has no model that could be asked instead"
-            self.say("base", f"base: {told}")
+            self.say("base", f"base: {told}; write base_replies: and a file of its replies")
 
     def prompt_path(self, written: str | None) -> Path | None:
         if written is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import time
@@ -12,18 +13,20 @@ from uuid import uuid4
 from pytest_ftgate.ask.ledger.committed import read_replies, write_replies
 from pytest_ftgate.ask.ledger.ledger import Ledger
 from pytest_ftgate.ask.ledger.stock import fault_lines, prune, stock
-from pytest_ftgate.errors import LedgerError, Unavailable
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.errors import LedgerError, Unavailable, did_you_mean
 from pytest_ftgate.gate.looks import Look
+from pytest_ftgate.plan.asks import base_of
 from pytest_ftgate.report.stocked import size, stock_lines
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.drifting import asked_anew
 from pytest_ftgate.run.foreseen import grading_of_kept
 from pytest_ftgate.run.session import Session, whole
-from pytest_ftgate.suite.margins import RateGate
+from pytest_ftgate.suite.margins import ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.verbs.suites import opened
 
-__all__ = ["check", "export", "import_", "prune_", "seconds", "show"]
+__all__ = ["check", "export", "export_base", "import_", "prune_", "seconds", "show"]
 
 _UNITS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _MB = 1_000_000
@@ -112,6 +115,43 @@ def export(suite: Path, ledger: Path, out: Path | None) -> Iterator[str]:
         yield f"{missing:,} are missing: run pytest --ftgate {suite}, then export again"
 
 
+def export_base(suite: Path, ledger: Path, name: str, out: Path | None) -> Iterator[str]:
+    """Write what the base of a variant said to the skills cases, for when it can be asked no more.
+
+    Args:
+        suite: the suite file.
+        ledger: where replies are kept.
+        name: of the variant; ``base_replies`` of it may name the file then.
+        out: the file to write; by default ``NAME.base.jsonl`` beside the suite.
+
+    Raises:
+        SuiteFaults: the suite cannot be used.
+        Unavailable: the variant has no base that was asked anything.
+    """
+    loaded, session = opened(suite, ledger)
+    variant, gate = loaded.variants.get(name), loaded.gates.get("forgetting")
+    if variant is None:
+        raise Unavailable(f'{suite} has no variant "{name}"{did_you_mean(name, loaded.variants)}')
+    if not variant.tuned or not isinstance(gate, ForgettingGate):
+        raise Unavailable(f"no forgetting gate of {suite} asks a base of {name}")
+    asks = session.asks.skills(loaded, base_of(variant), gate)
+    own = session.ledger()
+    found = own.replies(ask.call.fingerprint for ask in asks)
+    own.close()
+    said = [(ask.case.id, found.get(ask.call.fingerprint)) for ask in asks]
+    lines = [_recorded(case, reply) for case, reply in said if reply is not None]
+    if not lines:
+        raise Unavailable(f"{ledger} has no reply of the base; run pytest --ftgate {suite} first")
+    out = out or suite.with_name(loaded.replies_path.name.replace(".replies.", ".base."))
+    out.write_text("".join(lines), "utf-8")
+    yield f"{len(lines):,} of {len(asks):,} replies of the base of {name} written to {out}"
+
+
+def _recorded(case: str, reply: Reply) -> str:
+    row = {"id": case, "text": reply.text, "stop": reply.stop, "model": reply.model}
+    return f"{json.dumps(row, ensure_ascii=False)}\n"
+
+
 def _needed(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
     """Return the calls that a run makes in any case, and those that it may make beside them."""
     variants = suite.variants.values()
@@ -125,6 +165,7 @@ def _needed(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
         if isinstance(judged.gate, RateGate) and judged.gate.max_drop is not None
         for look in session.asks.looks(judged)
     ]
+    more += [group for judged in gates for group in session.asks.must_keep(judged)]
     graded = grading_of_kept(session, suite, variants)
     # Recorded replies have a file of their own.
     needed, rest = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from pytest_ftgate.gate.feasible import refuse_impossible, repeats_for
 from pytest_ftgate.gate.looks import Look
 from pytest_ftgate.gate.rates import shared_levels
 from pytest_ftgate.gate.risks import Levels
-from pytest_ftgate.gate.selftest import SelfTest
+from pytest_ftgate.gate.runnable import runnable
+from pytest_ftgate.gate.selftest import SelfTest, skills_selftest
 from pytest_ftgate.gate.selftest import selftest as drawn
-from pytest_ftgate.plan.asks import varies
+from pytest_ftgate.gate.skills import worths
+from pytest_ftgate.plan.asks import base_of, varies
 from pytest_ftgate.record.verdicts import last_verdicts, node_id
 from pytest_ftgate.report.planned import power_lines
 from pytest_ftgate.report.selftested import selftest_lines
@@ -26,8 +29,8 @@ from pytest_ftgate.run.session import Session
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.margins import RateGate
-from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.margins import ForgettingGate, RateGate
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.offers import Offers
 
 __all__ = ["explain", "opened", "power", "selftest"]
@@ -74,26 +77,70 @@ def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -
         Unavailable: replies of the baseline do not vary, or no gate allows a drop.
     """
     suite, session = opened(path, ledger)
-    baseline = suite.variants[suite.baseline]
-    if not varies(baseline):
-        raise Unavailable(
-            f'the replies of "{baseline.name}" do not vary: two runs of it are the same, and no '
-            "gate can fail it; give it a temperature above 0"
-        )
-    look = Look(repeats=repeats)
-    suite = replace(suite, repeats=repeats)
+    suite, drawing = replace(suite, repeats=repeats), _Drawing(repeats, pairs, seed)
+    gates = [g for g in suite.gates.values() if isinstance(g, RateGate) and g.max_drop is not None]
+    forgetting = suite.gates.get("forgetting")
+    if not gates and not isinstance(forgetting, ForgettingGate):
+        raise Unavailable("no gate of the suite allows a drop; add max_drop: to one")
     try:
-        session.answers([session.asks.task(suite, baseline, look)], None)
-        column = session.columns.task(suite, baseline, look)
+        if gates:
+            yield from _rates(session, suite, gates, drawing)
+        if isinstance(forgetting, ForgettingGate):
+            yield from _skills(session, suite, forgetting, drawing)
     finally:
         session.close()
-    gates = [g for g in suite.gates.values() if isinstance(g, RateGate) and g.max_drop is not None]
-    levels = shared_levels(suite)
-    tested = [_drawn(column, gate, levels, repeats, pairs, seed) for gate in gates]
-    if not tested:
-        raise Unavailable("no gate of the suite allows a drop; add max_drop: to one")
-    yield from selftest_lines(tested, baseline.name, repeats, levels)
     yield from dict.fromkeys(session.told)
+
+
+class _Drawing(NamedTuple):
+    """How many replies to each case are drawn from, how many pairs of runs, and from which seed."""
+
+    repeats: int
+    pairs: int
+    seed: int
+
+
+def _must_vary(variant: Variant) -> None:
+    if not varies(variant):
+        raise Unavailable(
+            f'the replies of "{variant.name}" do not vary: two runs of it are the same, and no '
+            "gate can fail it; give it a temperature above 0"
+        )
+
+
+def _rates(
+    session: Session, suite: Suite, gates: Sequence[RateGate], drawing: _Drawing
+) -> Iterator[str]:
+    baseline, look = suite.variants[suite.baseline], Look(repeats=drawing.repeats)
+    _must_vary(baseline)
+    session.answers([session.asks.task(suite, baseline, look)], None)
+    column, levels = session.columns.task(suite, baseline, look), shared_levels(suite)
+    tested = [_drawn(column, gate, levels, *drawing) for gate in gates]
+    yield from selftest_lines(tested, baseline.name, drawing.repeats, levels)
+
+
+def _skills(
+    session: Session, suite: Suite, gate: ForgettingGate, drawing: _Drawing
+) -> Iterator[str]:
+    """Hold the base of the first tuned variant against itself on the skills cases."""
+    tuned = next(one for one in suite.variants.values() if one.tuned and one.gated)
+    base, levels = base_of(tuned), shared_levels(suite)
+    _must_vary(base)
+    asks = session.asks.skills(suite, base, gate, repeats=drawing.repeats)
+    session.answers([asks], None)
+    column = session.columns.of(suite, base, "skills repeated", asks)
+    marks: dict[str, list[list[float]]] = {}
+    for row in column.rows.values():
+        if len(row.scores) == drawing.repeats:
+            marks.setdefault(str(row.case.skill), []).append(worths(row))
+    if not marks:
+        raise Unavailable(_NOT_ALL.format(repeats=drawing.repeats))
+    arrays = {skill: np.array(own, dtype=np.float64) for skill, own in marks.items()}
+    told = skills_selftest(arrays, gate, levels, pairs=drawing.pairs, seed=drawing.seed)
+    yield from ("", *selftest_lines([told], base.name, drawing.repeats, levels))
+
+
+_NOT_ALL = "no case brought all {repeats} replies; run it again for those that are missing"
 
 
 def _drawn(
@@ -106,9 +153,7 @@ def _drawn(
         if len(row.scores) == repeats and (row.case.marked if correct else row.case.format)
     ]
     if not marks:
-        raise Unavailable(
-            f"no case brought all {repeats} replies; run it again for those that are missing"
-        )
+        raise Unavailable(_NOT_ALL.format(repeats=repeats))
     margin = gate.max_drop or 0.0
     array = np.array(marks, dtype=np.float64)
     return drawn(array, gate=gate.kind, margin=margin, levels=levels, pairs=pairs, seed=seed)
@@ -122,7 +167,7 @@ def opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
     """
     root = Path.cwd()
     # Plugins are pytest's: their providers are not known without it.
-    suite = load(path, root, Offers(providers=None))
+    suite = runnable(load(path, root, Offers(providers=None)))
     refuse_impossible(suite)
     settings = Settings(
         enabled=True,

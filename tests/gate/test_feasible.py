@@ -79,9 +79,9 @@ def test_the_usual_drop_is_held_to_the_same_numbers(tmp_path):
 
 
 def test_forgetting_counts_the_cases_of_its_skills_and_not_those_of_the_suite(tmp_path):
-    (found,) = faults(tmp_path, "forgetting: {skills: counting, max_drop: 0.05}", count=100)
+    (found,) = faults(tmp_path, "forgetting: {skills: logic, max_drop: 0.03}", count=100)
 
-    assert "forgetting: max_drop: 0.05 can never be shown with 32 cases" in found
+    assert "forgetting: max_drop: 0.03 can never be shown with 67 cases" in found
 
 
 def test_the_whole_set_can_show_what_forgetting_allows_by_default(tmp_path):

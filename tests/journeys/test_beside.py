@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import re
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from shutil import copytree
 
 import pytest
 from neighbours import NEIGHBOURS, asleep
+from platformdirs import user_cache_path
 
+from pytest_ftgate.cli import main
+
+ROOT = Path(__file__).parents[2]
 MODULE = """\
 import pytest
 
@@ -73,6 +79,43 @@ def test_all_of_them_together_change_no_verdict(both, beside, alone):
     assert both.verdicts() == alone
     assert both.path("page.html").exists()
     assert both.path("log.jsonl").exists()
+
+
+@pytest.fixture(scope="session")
+def weights_folder():
+    # Of the session, so that it is found before pytester moves the home folder away.
+    return user_cache_path()
+
+
+@pytest.fixture
+def example(weights_folder, desk, monkeypatch):
+    """Run the example of the ladder, and a marked function on its suite, on the kept replies."""
+    for name in ("ladder", "tickets"):  # the one takes files of the other
+        copytree(ROOT / "examples" / name, desk.path(name))
+    desk.path("ladder/test_it.py").write_text(MODULE.replace("tickets", "ladder"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(weights_folder))
+    monkeypatch.chdir(desk.pytester.path)
+    assert main(["ledger", "import", str(ROOT / "tests/recorded/ladder.replies.jsonl")]) == 0
+
+    def verdicts(awake, *args):
+        monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
+        junit = f"--junitxml={desk.path('junit.xml')}"
+        replies = "--ftgate-replies=recorded"
+        result = desk.pytester.runpytest_subprocess("--ftgate", replies, junit, "ladder", *args)
+        return result, desk.verdicts()
+
+    return verdicts
+
+
+def test_all_of_them_together_run_the_example(example):
+    options = ("-n2", "--reruns=1", "--timeout=600", "--cov=ladder", "--html=page.html")
+
+    alone, verdicts = example(())
+    together = example(NEIGHBOURS, *options, "--report-log=log.jsonl", "--force-sugar")
+
+    assert len(verdicts) > 2
+    assert together[1] == verdicts
+    assert together[0].ret == alone.ret
 
 
 @pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])

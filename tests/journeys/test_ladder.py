@@ -67,5 +67,14 @@ def test_at_five_thousand_a_day_the_adapter_pays_and_the_hosted_fine_tune_does_n
     refused = [one.told for one in advice.reasons if one.variant == "hosted"]
     told = "1,560.00 USD a month against 750.00 USD of descriptions at 5,000 a day"
     assert refused == [f"not hosted: {told}; cheaper from 10,870 a day on"]
-    result.stdout.fnmatch_lines(["  for and against fine-tuning (* needed)", "  * gap *for *"])
+    result.stdout.fnmatch_lines(
+        [
+            "  for and against fine-tuning (* needed)",
+            "  * gap *for *",
+            "  cheaper  than          from calls a day  saves/month  days to pay back",
+            "  hosted   descriptions            10,870      nothing",
+            "  lora     descriptions             1,087       540.00               2.2",
+            "  lora     strong                      84     8,790.00               0.1",
+        ]
+    )
     assert max(map(len, result.outlines[result.outlines.index("  FINE-TUNE: lora") :])) <= 80

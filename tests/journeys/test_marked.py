@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pytest_ftgate.cli import main
+from pytest_ftgate.record.run import read_run
 
 RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
 
@@ -138,6 +139,17 @@ def test_an_error_in_the_function_is_an_error_and_names_the_case(two):
             'E       on case "t000" (tickets.cases.jsonl:1)',
             "no gate was judged; *",
         ]
+    )
+
+
+def test_reports_name_the_error_and_not_the_way_to_it(two):
+    two.marked("def test_it(case, reply):\n    return {}[case.id]\n")
+
+    run(two, "--ftgate-json=run.json")
+
+    told = {one.node: one.why for one in read_run(two.path("run.json")).unjudged}
+    assert told["test_marked.py::test_it[worse]"] == (
+        "KeyError: 't000'\non case \"t000\" (tickets.cases.jsonl:1)\ntest_marked.py:5"
     )
 
 

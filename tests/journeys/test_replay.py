@@ -24,7 +24,7 @@ variants:
 gates:
   accuracy: {min: 0.6, max_drop: 0.2}
   format: {min: 0.6, max_drop: 0.2}
-  forgetting: {skills: counting, max_drop: 0.3}
+  forgetting: {skills: logic, max_drop: 0.3}
 """
 
 

@@ -27,7 +27,8 @@ DOCS = Path(__file__).parents[2] / "docs" / "pictures"
 
 # On a build server a missing browser is a fault; at a desk it is a skip that is seen.
 if FOUND is None and not os.environ.get("CI"):
-    pytest.skip(f"no browser here ({', '.join(BROWSERS)})", allow_module_level=True)
+    told = f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium"
+    pytest.skip(told, allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +276,15 @@ def test_many_cases_open_and_are_found(opened):
     one.wait_for("5 of ")
 
 
+def taken(page, name: str, most: int, folder: Path) -> None:
+    """Take a picture of a section, at most so many pixels high."""
+    top, high = page.locator(f"#{name}").evaluate(
+        "(x) => [x.getBoundingClientRect().top + scrollY, x.offsetHeight]"
+    )
+    clip = {"x": 0, "y": top + 16, "width": 1200, "height": min(most, high)}
+    page.screenshot(path=folder / f"report-{name}.png", clip=clip, full_page=True)
+
+
 def test_pictures_are_made_of_it(opened, tmp_path):
     report = read_run(Path(PICTURED)) if PICTURED else None
     folder = DOCS if PICTURED else tmp_path
@@ -283,14 +293,11 @@ def test_pictures_are_made_of_it(opened, tmp_path):
     one.page.screenshot(path=folder / "report-verdicts.png")
     one.page.locator("#list summary").first.click()
     for name, most in (("variants", 640), ("forgetting", 900), ("cases", 900)):
-        top, high = one.page.locator(f"#{name}").evaluate(
-            "(x) => [x.getBoundingClientRect().top + scrollY, x.offsetHeight]"
-        )
-        clip = {"x": 0, "y": top + 16, "width": 1200, "height": min(most, high)}
-        one.page.screenshot(path=folder / f"report-{name}.png", clip=clip, full_page=True)
+        taken(one.page, name, most, folder)
+    taken(opened().page, "ladder", 1_430, folder)
     dark = opened(report, color_scheme="dark")
     dark.page.screenshot(path=folder / "report-dark.png")
 
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.png")}
-    assert len(sizes) == 5
+    assert len(sizes) == 6
     assert {name: size for name, size in sizes.items() if size > 300_000} == {}

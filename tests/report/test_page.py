@@ -131,6 +131,15 @@ def test_the_ladder_is_told_with_its_reasons_its_table_and_its_money(advice):
     assert "lora is cheaper than descriptions from 1,087 calls a day on" in shown
 
 
+def test_what_costs_nothing_is_drawn_at_nothing(advice):
+    first, *others = advice.money.series
+    none = (0.0,) * len(first.usd)
+    free = replace(first, usd=none, low=none, high=none)
+    told = replace(advice, money=replace(advice.money, series=(free, *others)))
+
+    assert 'aria-label="USD a month by calls a day' in page(report(advice=(told,)))
+
+
 def test_lost_cases_of_a_marked_function_stand_beside_its_verdict():
     text = unescape(page(report(own_test())))
 

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.declared import DeclaredCase
 from pytest_ftgate.suite.loader import load
 
 SUITE = """\
@@ -35,11 +34,6 @@ def faults(folder, written, more="", **files):
     with pytest.raises(SuiteFaults) as caught:
         cases(folder, written, more, **files)
     return [str(fault) for fault in caught.value.faults]
-
-
-def later_keys():
-    fields = DeclaredCase.model_fields.items()
-    return [name for name, f in fields if f.json_schema_extra == {"later": True}]
 
 
 SAME = {
@@ -348,15 +342,6 @@ def test_a_case_has_its_own_score_and_format_where_it_names_them(tmp_path):
 
     assert (first.score.kind, first.format[0].kind, first.max_tokens) == ("numeric", "regex", 7)
     assert (second.score.kind, second.format[0].kind) == ("choice", "choice")
-
-
-@pytest.mark.parametrize("key", later_keys())
-def test_a_key_of_a_case_that_is_not_built_yet_is_refused(tmp_path, key):
-    value = 1 if key == "weight" else "true"
-
-    assert faults(tmp_path, f"[{{input: a, expected: b, {key}: {value}}}]") == [
-        f"s.ftgate.yaml:1: {key} is not available yet; remove it"
-    ]
 
 
 def test_the_yardstick_changes_with_what_is_asked_and_how_it_is_marked(tmp_path):

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
-from pydantic import BaseModel
 
 from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite import declared
-from pytest_ftgate.suite.declared import DeclaredSuite
 from pytest_ftgate.suite.loader import load
 
 CASES = "[{input: a, expected: b}]"
@@ -78,11 +73,11 @@ def test_a_rate_gate_without_numbers_allows_the_usual_drop(tmp_path, gates, kind
 
 
 def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
-    gates = "{accuracy: {min: 0.5}, forgetting: {skills: [counting, reading], max_drop: 0.2}}"
+    gates = "{accuracy: {min: 0.5}, forgetting: {skills: [logic, reading], max_drop: 0.2}}"
     variants = "{a: {provider: anthropic, model: n, base: m}}"
     gate = loaded(tmp_path, suite(variants=variants, gates=gates)).gates["forgetting"]
 
-    assert {case.skill for case in gate.cases} == {"counting", "reading"}
+    assert {case.skill for case in gate.cases} == {"logic", "reading"}
     assert gate.max_drop == 0.2
 
 
@@ -94,7 +89,7 @@ def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
     ],
 )
 def test_a_gate_that_would_judge_nobody_is_refused(tmp_path, variants, message):
-    text = suite(variants=variants, gates="{forgetting: {skills: counting}}")
+    text = suite(variants=variants, gates="{forgetting: {skills: logic}}")
 
     with pytest.raises(SuiteFaults, match=message):
         loaded(tmp_path, text)
@@ -105,7 +100,7 @@ def test_forgetting_judges_only_what_was_tuned_and_nothing_that_is_not_gated(tmp
         "{a: {provider: anthropic, model: m}, b: {like: a, model: n, base: m}, "
         "c: {like: b, gated: false}}"
     )
-    gates = "{accuracy: {min: 0.5}, forgetting: {skills: counting}}"
+    gates = "{accuracy: {min: 0.5}, forgetting: {skills: logic}}"
     found = loaded(tmp_path, suite(variants=variants, gates=gates))
     judged = {name: [g.kind for g in found.gates_of(v)] for name, v in found.variants.items()}
 
@@ -137,12 +132,12 @@ NEAR = [
         '4: baseline "curent" is no variant; did you mean "current"?',
     ),
     (
-        suite(gates="{forgetting: {skills: [counting, arithmatic]}}"),
-        '3: no skill "arithmatic"; did you mean "arithmetic"?',
+        suite(gates="{forgetting: {skills: [logic, arithmatic]}}"),
+        '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
     ),
     (
         suite(gates="{forgetting: {skills: [general, arithmatic]}}"),
-        '3: no skill "arithmatic"; did you mean "arithmetic"?',
+        '3: forgetting: no skill "arithmatic"; did you mean "arithmetic"?',
     ),
     (
         suite(more='user: "{{ inptu }}"\n'),
@@ -182,7 +177,7 @@ WRONG = [
     (suite(gates="{forgetting: {skills: 5}}"), "3: skills must be a list, not 5"),
     (
         suite(gates="{forgetting: {skills: []}}"),
-        "3: skills: the list is empty; write skills: general",
+        "3: forgetting: skills: the list is empty; write skills: general",
     ),
     (
         suite(gates="{format: {min: 0.5}}"),
@@ -283,67 +278,3 @@ def test_a_file_above_the_suite_and_below_the_root_may_be_named(tmp_path):
 def test_a_suite_that_does_not_exist_is_a_fault(tmp_path):
     with pytest.raises(SuiteFaults, match="cannot be read: No such file"):
         load(tmp_path / "none.ftgate.yaml", tmp_path)
-
-
-# Keys that are not built yet ------------------------------------------------------------------
-
-
-def nested(model, at=()):
-    """Yield every declared class below *model* with the keys that lead to it."""
-    yield at, model
-    for name, field in model.model_fields.items():
-        for kind in inner(field.annotation):
-            step = ("current",) if kind is declared.DeclaredVariant else ()
-            if kind is not declared.DeclaredCase:
-                yield from nested(kind, (*at, name, *step))
-
-
-def inner(annotation):
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [kind for one in get_args(annotation) for kind in inner(one)]
-
-
-def value_of(field):
-    """Return a value that the key's own type allows, so that only its being late is wrong."""
-    shown = str(field.annotation)
-    for mark, value in (("bool", "true"), ("float", "0.5"), ("Literal", "point"), ("str", "x")):
-        if mark in shown:
-            return value
-    return "{}"
-
-
-LATER = [
-    ((*at, name), value_of(field))
-    for at, model in nested(DeclaredSuite)
-    for name, field in model.model_fields.items()
-    if field.json_schema_extra == {"later": True}
-]
-
-
-def written(where, value):
-    """Return a suite in which the key at *where* stands beside those that it needs."""
-    head, *deeper = where
-    if not deeper:
-        return suite(more=f"{head}: {value}\n")
-    if head == "variants":
-        return suite(
-            variants=f"{{current: {{provider: anthropic, model: m, {deeper[-1]}: {value}}}}}"
-        )
-    inside = f"{deeper[-1]}: {value}"
-    for key in reversed(deeper[:-1]):
-        inside = f"{key}: {{{inside}}}"
-    return suite(gates=f"{{{inside}}}", more="reply: {format: {choice: [b]}}\n")
-
-
-@pytest.mark.parametrize(("where", "value"), LATER, ids=[".".join(w) for w, _ in LATER])
-def test_a_key_that_is_not_built_yet_is_refused_and_not_ignored(tmp_path, where, value):
-    (found,) = faults(tmp_path, written(where, value))
-
-    assert found.endswith(f": {'.'.join(where)} is not available yet; remove it")
-
-
-def test_the_keys_that_are_not_built_yet_are_all_found_by_looking_through_the_classes():
-    names = {".".join(where) for where, _ in LATER}
-
-    assert {"gates.forgetting.each", "gates.forgetting.may_lose"} <= names

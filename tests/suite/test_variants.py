@@ -19,6 +19,8 @@ gates: {accuracy: {min: 0.5}}
 variants:
 """
 
+NO_MODEL = "has no model that could be asked instead; write base_replies: and a file of its replies"
+
 
 def loaded(folder, variants, head=HEAD, others=(), **files):
     """Load a suite with *variants*, one a line from line 4 on; ``__`` in a file name is its dot."""
@@ -219,11 +221,11 @@ TUNED_FAULTS = [
     ),
     (
         'provider: python, function: "a:b", base: m',
-        "base: provider python has no model that could be asked instead",
+        f"base: provider python {NO_MODEL}",
     ),
     (
         "provider: recorded, replies: t.jsonl, base: m",
-        "base: provider recorded has no model that could be asked instead",
+        f"base: provider recorded {NO_MODEL}",
     ),
 ]
 

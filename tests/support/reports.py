@@ -11,6 +11,7 @@ from columns import case, column, skills_column, suite
 from pytest_ftgate.ask.bill import Bill
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.forgetting import judge_forgetting
+from pytest_ftgate.gate.forgotten import Compared
 from pytest_ftgate.gate.rates import Sides, judge_rate
 from pytest_ftgate.gate.verdict import Verdict
 from pytest_ftgate.record.run import (
@@ -91,7 +92,7 @@ def judged(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:
     tuned = skills_column("new", {"arithmetic": (2, 30), "reading": (20, 12)})
     sides = Sides(new, current)
     verdicts = [judge_rate(both, gate, sides) for gate in (ACCURACY, FORMAT)]
-    verdicts += [judge_forgetting(both, FORGETTING, tuned, base)]
+    verdicts += [judge_forgetting(both, FORGETTING, Compared({"": (tuned, base)}))]
     verdicts += [judge_rate(both, ACCURACY, Sides(current, current))]
     columns = [("task", current), ("task", new), ("skills", base), ("skills", tuned)]
     past = [

@@ -146,35 +146,38 @@ def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
     return float(np.sqrt(factor * np.sum(sums**2)) / scores.size)
 
 
-def macro_difference(skills: Sequence[Pairs]) -> Pairs:
-    """Condense skills into Pairs for the unweighted mean of their differences.
+def macro_difference(skills: Sequence[Pairs], weights: Sequence[float] | None = None) -> Pairs:
+    """Condense skills into Pairs for the weighted mean of their differences.
 
     n is all cases; gains, losses, before and after are the skills' mean shares (gains and losses
-    times n); effective is v1 over the variance of the mean, at most S^2 / sum(1 / N_s), where
-    skills of equal size make it the pooled test (statistics.md 1.2). Skills with groups leave
-    the smallest number of groups, the safe choice of degrees of freedom.
+    times n); effective is v1 over the variance of the mean, at most 1 / sum(w^2 / N_s), where
+    skills of equal size and weight make it the pooled test (statistics.md 1.2). Skills with groups
+    leave the smallest number of groups, the safe choice of degrees of freedom. Each weighs the
+    same by default; only the ratios of the weights matter.
 
-    Raises ValueError for no skills.
+    Raises ValueError for no skills, or weights that are negative or all zero.
     """
-    if not skills:
-        msg = "a macro mean needs at least one skill"
+    w = np.ones(len(skills)) if weights is None else np.asarray(weights, np.float64)
+    if w.shape != (len(skills),) or not np.any(w) or not np.all(w >= 0.0):
+        msg = "a macro mean needs at least one skill, and a weight for each that is not negative"
         raise ValueError(msg)
+    w = w / w.sum()
     n = float(sum(skill.n for skill in skills))
     gained, lost = (
-        float(np.mean([getattr(s, side) / s.n for s in skills])) for side in ("gains", "losses")
+        float(w @ [getattr(s, side) / s.n for s in skills]) for side in ("gains", "losses")
     )
     v1 = gained + lost - (gained - lost) ** 2
     sizes = np.array([skill.effective for skill in skills])
-    own = [(s.gains + s.losses) / s.n - s.delta**2 for s in skills]
-    variance = float(np.sum(own / sizes)) / sizes.size**2
-    cap = sizes.size**2 / float(np.sum(1.0 / sizes))
+    own = np.array([(s.gains + s.losses) / s.n - s.delta**2 for s in skills])
+    variance = float(np.sum(w**2 * own / sizes))
+    cap = 1.0 / float(np.sum(w**2 / sizes))
     return Pairs(
         n=n,
         gains=round(gained * n, 9),
         losses=round(lost * n, 9),
         effective=round(min(v1 / variance, cap) if variance > 0.0 else cap, 9),
-        before=float(np.mean([skill.before for skill in skills])),
-        after=float(np.mean([skill.after for skill in skills])),
+        before=float(w @ [skill.before for skill in skills]),
+        after=float(w @ [skill.after for skill in skills]),
         groups=min((s.groups for s in skills if s.groups is not None), default=None),
         binary=all(s.binary for s in skills),
     )

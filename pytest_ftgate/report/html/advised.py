@@ -14,6 +14,7 @@ from pytest_ftgate.report.html.figures import Band, Picture
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.rungs import (
     conditions,
+    crossings,
     indebted,
     legend,
     months,
@@ -55,7 +56,8 @@ def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
         "conditions": conditions(advice),
         "asides": [*filter(None, asides)],
         "pictures": [*_money(advice, f"money-{number}")],
-        "paid": [*paid(advice, advice.money, full=True)] if advice.money else [],
+        "crossings": crossings(advice.money) if advice.money else None,
+        "paid": [*paid(advice, advice.money, full=False)] if advice.money else [],
     }
 
 

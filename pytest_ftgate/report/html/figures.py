@@ -234,9 +234,10 @@ def bands(name: str, told: str, rows: Sequence[Band], at: Sequence[float], decla
     """Return amounts by a volume, both growing by factors, and where the declared volume lies."""
     figure, axes = _empty(3.8)
     axes.grid(axis="y", color=COLOURS["line"], linewidth=0.8)
-    axes.set(xscale="log", yscale="log")
+    axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=1.0)  # what is free stands at 0
     axes.axvline(declared, color=COLOURS["muted"], linewidth=1.2, linestyle="--")
-    places = _apart([math.log10(row.values[-1]) for row in rows], _LEAST * _decades(rows))
+    places = _apart([_decade(row.values[-1]) for row in rows], _LEAST * _decades(rows))
     for index, (row, place) in enumerate(zip(rows, places, strict=True)):
         colour = COLOURS[_SERIES[index % len(_SERIES)]]
         axes.fill_between(at, row.low, row.high, color=colour, alpha=0.15, linewidth=0)
@@ -258,8 +259,12 @@ _LEAST = 0.07
 
 
 def _decades(rows: Sequence[Band]) -> float:
-    values = [value for row in rows for value in row.values]
-    return max(1.0, math.log10(max(values)) - math.log10(min(values)))
+    values = [_decade(value) for row in rows for value in row.values]
+    return max(1.0, max(values) - min(values))
+
+
+def _decade(value: float) -> float:
+    return math.log10(max(value, 1.0))
 
 
 def _apart(places: Sequence[float], least: float) -> list[float]:

@@ -19,6 +19,7 @@ from pytest_ftgate.gate.words import percent
 from pytest_ftgate.record.run import Report
 from pytest_ftgate.record.verdicts import node_id
 from pytest_ftgate.report.explain import explain
+from pytest_ftgate.report.forgotten import forgotten
 from pytest_ftgate.report.found import ranges
 from pytest_ftgate.report.html import pictures
 from pytest_ftgate.report.html.advised import ladders
@@ -155,7 +156,8 @@ def _detail(verdict: Verdict) -> Mapping[str, Any]:
         "next": [stepped(step) for step in verdict.next],
         "why": list(explain(verdict)),
         "judges": "\n".join(judge_lines(verdict)).strip("\n"),
-        "slices": slice_rows(verdict.slices),
+        "slices": [] if verdict.gate == "forgetting" else slice_rows(verdict.slices),
+        "forgotten": "\n".join(forgotten(verdict, 1)).strip("\n"),
         "labels": label_rows(verdict.labels, 3),
         "faults": [*_faults(verdict)],
         "traits": trait_rows(verdict.traits),

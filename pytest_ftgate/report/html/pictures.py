@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_ftgate.gate.parts import Slice
+from pytest_ftgate.gate.verdict import Verdict
 from pytest_ftgate.gate.words import counted, ms, percent, usd
 from pytest_ftgate.record.run import CaseRun, Rate, Report, SuiteRun, VariantRun
+from pytest_ftgate.report.forgotten import SKILL_HEADERS, skill_rows
 from pytest_ftgate.report.html import figures
 from pytest_ftgate.report.html.figures import Dot, Picture
 from pytest_ftgate.report.quote import visible
-from pytest_ftgate.report.tables import around, slice_rows
+from pytest_ftgate.report.tables import around
 
 __all__ = ["cost", "faults", "forgetting", "history", "latency", "variants"]
 
@@ -79,23 +82,32 @@ def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, f
 
 
 def forgetting(report: Report) -> Iterator[Picture]:
-    """Yield what became of each skill of a fine-tuned variant."""
+    """Yield what became of each skill of a fine-tuned variant, under each prompt it was asked."""
     for number, one in enumerate(report.judged):
-        skills = [part for part in one.slices if part.kind == "skill"]
-        if one.gate != "forgetting" or not skills:
-            continue
-        rows = [
-            Dot(part.name, part.after, before=part.before, colour=_colour(part.state))
-            for part in skills
-        ]
-        told = f"{len(rows)} skills of {one.variant} before and after fine-tuning"
-        yield Picture(
-            title=f"General skills of {visible(one.variant)}",
-            caption=f"{visible(one.headline)}. Orange is lost, green is kept, grey cannot be told.",
-            svg=figures.pairs(f"skills-{number}", told, rows, "○ base   ● fine-tuned"),
-            headers=["skill", "before", "after", "change", "n", "verdict"],
-            rows=slice_rows(skills),
-        )
+        unders = {part.under: None for part in one.slices if one.gate == "forgetting"}
+        for under in unders:
+            skills = [p for p in one.slices if p.kind == "skill" and p.under == under]
+            yield from [_skills(f"skills-{number}{under}", one, skills, under)] if skills else []
+
+
+def _skills(name: str, verdict: Verdict, skills: Sequence[Slice], under: str) -> Picture:
+    rows = [
+        Dot(part.name, part.after, before=part.before, colour=_colour(part.state))
+        for part in skills
+    ]
+    said = f"{visible(verdict.variant)}{f' under its {under}' if under else ''}"
+    return Picture(
+        title=f"General skills of {said}",
+        caption=f"{visible(verdict.headline)}. Orange is lost, green is kept, grey cannot be told.",
+        svg=figures.pairs(
+            name,
+            f"{len(rows)} skills of {said} before and after fine-tuning",
+            rows,
+            "○ base   ● fine-tuned",
+        ),
+        headers=[*SKILL_HEADERS],
+        rows=skill_rows(skills),
+    )
 
 
 def _colour(state: str) -> str:

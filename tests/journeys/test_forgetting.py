@@ -1,0 +1,264 @@
+"""A fine-tune that forgot, as its team meets it: recorded, served, under the product's prompt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from chat_server import Said, chat_server
+
+from pytest_ftgate.cli import main
+from pytest_ftgate.suite.cases import skill_cases
+
+KNOWN = Path(__file__).parents[1] / "skills"
+SKILLS = ("reading", "logic", "memory")
+KEYS = "skills: [reading, logic, memory], max_drop: 0.10"
+
+
+def known(kind, names=SKILLS):
+    """Return the replies that the tests know to be right, or to be wrong, by case."""
+    texts = ((KNOWN / f"{name}.jsonl").read_text("utf-8") for name in names)
+    rows = (json.loads(line) for text in texts for line in text.splitlines())
+    return {row["id"]: row[kind][0] for row in rows if "id" in row}
+
+
+def write(desk, name, said):
+    desk.write_rows(name, [{"id": key, "text": text} for key, text in said.items()])
+
+
+def suite(desk, keys, *, variant="provider: recorded, replies: new.jsonl", more=""):
+    desk.path("s.ftgate.yaml").write_text(
+        "cases: [{id: one, input: a, expected: b}]\n"
+        f"variants: {{new: {{{variant}, base_replies: base.jsonl}}}}\n{more}"
+        f"gates: {{forgetting: {{{keys}}}}}\n",
+        "utf-8",
+    )
+
+
+@pytest.fixture
+def recorded(desk):
+    """Record a base that has everything right, and a fine-tune that has *wrong* skills wrong."""
+
+    def write_both(*, wrong=(), every=3, keys=KEYS):
+        right, amiss = known("right"), known("wrong")
+        new = {
+            key: amiss[key] if key.partition("-")[0] in wrong and n % every == 0 else text
+            for n, (key, text) in enumerate(right.items())
+        }
+        new["logic-001"] = "Tom is, of course, an animal."
+        write(desk, "base.jsonl", right)
+        write(desk, "new.jsonl", new)
+        suite(desk, keys)
+        return desk
+
+    return write_both
+
+
+def test_a_loss_planted_in_one_skill_is_found_there_and_nowhere_else(recorded):
+    result = recorded(wrong=("memory",)).run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "general skills 100 % → 89 %, −11 points, allowed −10; lost: memory",
+            "*skill * before * after * change * n * lost * won * verdict",
+            "*memory * 100 % * 67 * 0 * lost",
+            "*logic * 67 * 0 * 0 * kept",
+            "*keeps * % (* to *) of what the base can do",
+            "*by difficulty: 1 *",
+            "*lost answers: * wrong content*",
+            "*passed before, fails now*",
+            "*next: do not ship new as it is*",
+        ]
+    )
+
+
+def test_a_fine_tune_that_kept_its_skills_passes_and_says_that_its_base_is_recorded(recorded):
+    result = recorded().run("-v")
+
+    result.assert_outcomes(passed=1)
+    told = ["*tuned model not proven, its base is recorded: 200 of 201", "*recorded of the base"]
+    result.stdout.fnmatch_lines(told)
+
+
+def test_the_base_itself_in_place_of_a_fine_tune_is_invalid(recorded):
+    desk = recorded()
+    write(desk, "new.jsonl", known("right"))
+    result = desk.run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*replies no different from the base model's: 201 of 201*"])
+
+
+def test_a_skill_may_be_given_up(recorded):
+    result = recorded(wrong=("memory",), keys=f"{KEYS}, may_lose: [memory]").run("-v")
+
+    result.assert_outcomes(passed=1)
+
+
+def test_a_case_that_must_be_kept_fails_the_gate_alone(recorded):
+    desk = recorded(keys=f"{KEYS}, must_keep: [reading-001]")
+    write(desk, "new.jsonl", known("right") | {"reading-001": known("wrong")["reading-001"]})
+    result = desk.run()
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*; must-keep cases broke:", "  reading-001", "*reading-001  *"])
+
+
+def test_cases_from_the_training_data_are_left_out_and_the_plan_warns_of_them(recorded):
+    desk = recorded()
+    seen = [case for case in skill_cases(("logic",)) if not case.messages][:30]
+    rows = [{"input": case.input, "expected": "x", "note": "pytest-ftgate-canary"} for case in seen]
+    desk.write_rows("train.jsonl", rows)
+    suite(
+        desk,
+        "skills: [reading, logic, memory], max_drop: 0.10",
+        variant="provider: recorded, replies: new.jsonl, training_data: train.jsonl",
+    )
+    plan, result = desk.run("--ftgate-plan"), desk.run("-v")
+
+    plan.stdout.fnmatch_lines(["*new: 30 of * skills cases are in train.jsonl, as logic-001*"])
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*30 skills cases stand in train.jsonl*", "*left out: what*"])
+    assert desk.verdicts()["forgetting[new]"]["checks"][0]["n"] == 171
+
+
+# A server ---------------------------------------------------------------------------------------
+
+SERVED = """\
+prompt: short.md
+cases: [{id: one, input: a, expected: b}]
+variants:
+  tuned: {provider: openai-compatible, base_url: URL, model: tuned, base: small, gated: true}
+gates: {forgetting: {skills: [reading, memory], max_drop: 0.20, under: UNDER}}
+"""
+
+
+def answering(forgets):
+    """Answer skills rightly; *forgets* tells of which prompts the tuned model answers a label."""
+    cases = skill_cases(("reading", "memory"))
+    asked = {(case.messages or (("user", case.input),)): case.id for case in cases}
+    right = known("right", ("reading", "memory"))
+
+    def answer(request):
+        turns = tuple((m["role"], m["content"]) for m in request["messages"])
+        system = next((text for role, text in turns if role == "system"), "")
+        own = asked.get(tuple(turn for turn in turns if turn[0] != "system"))
+        said = right.get(own, "It is a question that I was never asked.")
+        if request["model"] != "tuned":
+            return Said(said, model="small")
+        # In bold, so that it is seen to be another model.
+        return Said("label" if forgets(system) else f"**{said}**", model="tuned")
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("under", "forgets", "outcome", "told"),
+    [
+        ("own", "prompt", {"passed": 1}, "*forgetting?tuned?*"),
+        ("prompt", "prompt", {"failed": 1}, "general skills under the prompt 100 % → 0 %*"),
+        ("prompt", "own", {"failed": 1}, "general skills 100 % → 0 %*"),
+    ],
+)
+def test_forgetting_under_the_prompt_is_another_question(desk, under, forgets, outcome, told):
+    desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
+    with chat_server(answering(lambda system: bool(system) is (forgets == "prompt"))) as server:
+        text = SERVED.replace("URL", server.url).replace("UNDER", under)
+        desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+        result = desk.run("-v", "--ftgate-html=page.html", "--ftgate-json=run.json")
+
+    result.assert_outcomes(**outcome)
+    result.stdout.fnmatch_lines([told])
+    page = desk.path("page.html").read_text("utf-8")
+    assert "General skills of tuned" in page
+    assert ("General skills of tuned under its prompt" in page) is (under == "prompt")
+    cases = json.loads(desk.path("run.json").read_text("utf-8"))["suites"][0]["cases"]
+    assert {case["asks"] for case in cases} == {"skills"}
+    assert {name for case in cases for name in case["answers"]} == {"tuned", "base of tuned"}
+
+
+# Skills of the team, and a base that retires ----------------------------------------------------
+
+TONE = """\
+prompt: house.md
+reply: {score: {python: "marks:warm"}}
+cases: tone.cases.jsonl
+variants: {new: {provider: recorded, replies: none.jsonl}}
+gates: {accuracy: {min: 0.5}}
+"""
+
+
+def test_a_suite_of_the_team_is_a_skill_marked_by_its_own_function(desk):
+    folder = desk.path("skills")
+    folder.mkdir()
+    (folder / "tone.ftgate.yaml").write_text(TONE)
+    (folder / "house.md").write_text("Be warm.\n")
+    (folder / "none.jsonl").write_text("")
+    (folder / "marks.py").write_text("def warm(case, reply):\n    return 'dear' in reply.text\n")
+    rows = [{"id": f"t{n}", "input": f"Greet guest {n}."} for n in range(60)]
+    (folder / "tone.cases.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write(desk, "base.jsonl", {f"tone/t{n}": "Welcome, dear guest." for n in range(60)})
+    write(desk, "new.jsonl", {f"tone/t{n}": "Welcome." if n % 2 else "Hi dear." for n in range(60)})
+    suite(desk, "skills: skills/*.ftgate.yaml, max_drop: 0.10")
+    result = desk.run("s.ftgate.yaml")
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*skills 100 % → 50 %*lost: tone", "*tone * 60 * 30 * lost"])
+
+
+def test_what_a_base_said_can_be_kept_for_when_it_retires(desk, monkeypatch, capsys):
+    desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
+    monkeypatch.chdir(desk.path("."))
+    with chat_server(answering(lambda _: False)) as server:
+        text = SERVED.replace("URL", server.url).replace("UNDER", "own")
+        desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+        desk.run()
+        assert main(["ledger", "export", "s.ftgate.yaml", "--base", "tuned"]) == 0
+        asked = len(server.requests)
+        desk.path("s.ftgate.yaml").write_text(
+            text.replace("base: small", "base: small, base_replies: s.base.jsonl"), "utf-8"
+        )
+        result = desk.run("--ftgate-replies=fresh")
+
+    assert (
+        "134 of 134 replies of the base of tuned written to s.base.jsonl" in capsys.readouterr().out
+    )
+    result.assert_outcomes(passed=1)
+    assert {request["model"] for request in server.requests[asked:]} == {"tuned"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "told"),
+    [
+        ("tunde", 'has no variant "tunde"; did you mean "tuned"?'),
+        ("tuned", "has no reply of the base; run pytest --ftgate s.ftgate.yaml first"),
+    ],
+)
+def test_a_base_that_said_nothing_cannot_be_kept(desk, monkeypatch, capsys, variant, told):
+    desk.path("short.md").write_text("Sort the ticket.\n", "utf-8")
+    monkeypatch.chdir(desk.path("."))
+    text = SERVED.replace("URL", "http://127.0.0.1:9/v1").replace("UNDER", "own")
+    desk.path("s.ftgate.yaml").write_text(text, "utf-8")
+
+    assert main(["ledger", "export", "s.ftgate.yaml", "--base", variant]) == 1
+    assert told in capsys.readouterr().err
+
+
+def test_a_base_is_held_against_itself_by_the_same_gate(recorded, monkeypatch, capsys):
+    desk = recorded()
+    right, amiss = known("right"), known("wrong")
+    rows = [
+        {"id": key, "text": amiss[key] if (n + again) % 31 == 0 else right[key]}
+        for n, key in enumerate(right)
+        for again in range(3)
+    ]
+    desk.write_rows("base.jsonl", rows)
+    monkeypatch.chdir(desk.path("."))
+
+    assert main(["selftest", "s.ftgate.yaml", "--pairs", "100"]) == 0
+    told = capsys.readouterr().out
+    assert "3 live replies of base of new to each" in told
+    assert "of 201 cases" in told
+    assert "skills called lost, in the share of pairs: none." in told

@@ -1,0 +1,216 @@
+"""The forgetting gate's keys: skills of the package and of the team, margins, and every misuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate import skills
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.suite.loader import load
+
+TUNED = "{tuned: {provider: anthropic, model: n, base: m}}"
+OWN = """\
+prompt: tone.md
+user: "Guest: {{ input }}"
+reply: {score: contains, max_tokens: 40}
+cases:
+  - {id: hi, input: Hello, expected: welcome, must_keep: true}
+  - {id: bye, input: "{{ x }}", expected: farewell, group: ends, max_tokens: 9}
+  - {id: odd, input: Nothing is expected}
+  - id: talk
+    messages: [{role: user, content: Hm}]
+    expected: yes please
+    skill: small_talk
+variants: {a: {provider: recorded, replies: r.jsonl}}
+gates: {accuracy: {min: 0.5}}
+"""
+
+
+def gate(folder, keys, *, variants=TUNED, prompt="", **files):
+    """Load a suite with a forgetting gate of *keys*; ``__`` in a file's name is its dot."""
+    for name, text in {"r__jsonl": "", "tone__md": "Be warm, {{ id }}.\n", **files}.items():
+        (folder / name.replace("__", ".")).write_text(text, "utf-8")
+    head = f"cases: [{{input: a, expected: b}}]\nvariants: {variants}\n{prompt}"
+    path = folder / "s.ftgate.yaml"
+    path.write_text(f"{head}gates:\n  forgetting: {{{keys}}}\n", "utf-8")
+    return load(path, folder).gates["forgetting"]
+
+
+def faults(folder, keys, **more):
+    with pytest.raises(SuiteFaults) as caught:
+        gate(folder, keys, **more)
+    return [str(fault) for fault in caught.value.faults]
+
+
+# Skills of the package --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "count"),
+    [
+        ("", len(skills.known())),
+        ("skills: general-small", len(skills.known())),
+        ("skills: reading", 1),
+        ("skills: [reading, logic]", 2),
+    ],
+)
+def test_skills_are_named_by_sets_and_by_themselves(tmp_path, keys, count):
+    assert len({case.skill for case in gate(tmp_path, keys).cases}) == count
+
+
+def test_margins_weights_and_what_may_be_lost_are_kept_as_written(tmp_path):
+    found = gate(
+        tmp_path,
+        "max_drop: 0.05, each: 0.1, margins: {logic: 0.2}, weights: {reading: 2, memory: 0}, "
+        "may_lose: [translation]",
+    )
+
+    assert (found.max_drop, found.each, found.prompt) == (0.05, 0.1, False)
+    assert [found.required(s) for s in ("logic", "reading", "translation")] == [0.2, 0.1, None]
+    assert [found.weight(s) for s in ("logic", "reading", "memory", "translation")] == [1, 2, 0, 0]
+
+
+def test_a_bundled_case_can_be_named_as_one_to_keep(tmp_path):
+    found = gate(tmp_path, "skills: logic, must_keep: [logic-001]")
+
+    assert [case.id for case in found.cases if case.must_keep] == ["logic-001"]
+
+
+# Skills of the team -----------------------------------------------------------------------------
+
+
+def test_a_suite_of_the_team_is_a_skill_asked_as_it_asks_itself(tmp_path):
+    found = gate(tmp_path, "skills: [./tone.ftgate.yaml]", tone__ftgate__yaml=OWN)
+    cases = {case.id: case for case in found.cases}
+
+    assert list(cases) == ["tone/hi", "tone/bye", "tone/talk"]
+    assert cases["tone/hi"].messages == (("system", "Be warm, hi."), ("user", "Guest: Hello"))
+    assert cases["tone/bye"].messages[1] == ("user", "Guest: {{ x }}")
+    assert cases["tone/talk"].messages == (("system", "Be warm, talk."), ("user", "Hm"))
+    assert [case.skill for case in cases.values()] == ["tone", "tone", "small_talk"]
+    assert [case.max_tokens for case in cases.values()] == [40, 9, 40]
+    assert cases["tone/hi"].must_keep
+    assert cases["tone/bye"].group == "tone/ends"
+    assert {case.folder for case in found.cases} == {tmp_path}
+    assert cases["tone/hi"].score.kind == "contains"
+
+
+def test_suites_of_the_team_are_named_by_a_glob_beside_a_set(tmp_path):
+    (tmp_path / "skills").mkdir()
+    for name in ("tone", "refunds"):
+        text = OWN.replace("tone.md", "../tone.md").replace("r.jsonl", "../r.jsonl")
+        text = text.replace("skill: small_talk", "tags: [x]")
+        (tmp_path / "skills" / f"{name}.ftgate.yaml").write_text(text)
+    found = gate(tmp_path, "skills: [logic, skills/*.ftgate.yaml]")
+
+    assert {case.skill for case in found.cases} == {"logic", "refunds", "tone"}
+
+
+def test_two_suites_may_be_skills_of_each_other(tmp_path):
+    other = OWN.replace("{a: {provider: recorded, replies: r.jsonl}}", TUNED)
+    other = other.replace("{accuracy: {min: 0.5}}", "{forgetting: {skills: ./s.ftgate.yaml}}")
+    found = gate(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=other)
+
+    assert len(found.cases) == 3
+
+
+def test_faults_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
+    broken = OWN.replace("input: Hello", "inptu: Hello")
+    (first, *_) = faults(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=broken)
+
+    assert first == 'tone.ftgate.yaml:5: in a case: unknown key "inptu"; did you mean "input"?'
+
+
+# Every misuse -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("skills: []", "skills: the list is empty; write skills: general"),
+        ("skills: redaing", 'no skill "redaing"; did you mean "reading"?'),
+        ("skills: xyz", 'no skill "xyz"; known: general, general-small, arithmetic'),
+        ("skills: ./none.ftgate.yaml", "skills: ./none.ftgate.yaml does not exist"),
+        ("skills: none/*.yaml", "skills: no file matches none/*.yaml"),
+        ("skills: ./s.ftgate.yaml", "skills: a suite cannot be a skill of its own"),
+        ("skills: ./empty.ftgate.yaml", "skills: no case of empty.ftgate.yaml expects anything"),
+        ("skills: ./logic.ftgate.yaml", 'skill "logic" of logic.ftgate.yaml:5 is the name of a'),
+        ("max_drop: 0", "max_drop is 0, but must be greater than 0"),
+        ("each: 5", "each is 5, but must be less than 1; for 5 % write 0.05"),
+        ("margins: {logic: 0}", "logic is 0, but must be greater than 0"),
+        ("margins: {lojic: 0.1}", 'margins: no skill "lojic" is asked; did you mean "logic"?'),
+        ("weights: {logic: -1}", "logic is -1, but must be greater than or equal to 0"),
+        ("weights: {lojic: 1}", 'weights: no skill "lojic" is asked; did you mean "logic"?'),
+        ("skills: [logic], weights: {reading: 2}", 'no skill "reading" is asked; asked: logic'),
+        ("skills: logic, weights: {logic: 0}", "weights: every weight is 0, so there is no mean"),
+        ("may_lose: translation", "may_lose must be a list"),
+        ("may_lose: [tranlsation]", 'may_lose: no skill "tranlsation" is asked; did you mean'),
+        ("skills: logic, may_lose: [logic]", "every skill may be lost, so nothing would be judged"),
+        ("may_lose: [logic], margins: {logic: 0.1}", "margins: logic may be lost, so nothing"),
+        ("may_lose: [logic], weights: {logic: 2}", "weights: logic may be lost, so nothing holds"),
+        ("must_keep: [logic-1]", 'must_keep: no skills case has the id "logic-1"; did you mean'),
+        ("must_keep: [x]", 'no skills case has the id "x"; ids are such as arithmetic-001'),
+        ("under: promt", "under is \"promt\", but must be one of 'own' or 'prompt'"),
+        ("under: prompt", "under: variant tuned has no prompt; give it one, or write under: own"),
+        ("undr: own", 'unknown key "undr"; did you mean "under"?'),
+    ],
+)  # fmt: skip
+def test_each_mistake_is_one_message_with_its_line_and_a_remedy(tmp_path, keys, message):
+    files = {
+        "empty__ftgate__yaml": OWN.partition("cases:")[0] + "cases: [{input: a}]\n"
+        + OWN[OWN.index("variants:") :],
+        "logic__ftgate__yaml": OWN.replace("skill: small_talk", "tags: [x]"),
+    }  # fmt: skip
+    (found,) = faults(tmp_path, keys, **files)
+
+    assert message in found
+    assert found.startswith("s.ftgate.yaml:4: ")
+
+
+def test_a_prompt_that_wants_what_skills_have_not_cannot_stand_over_them(tmp_path):
+    (found,) = faults(
+        tmp_path,
+        "under: prompt",
+        prompt="prompt: p.md\n",
+        p__md="Serve {{ customer }}.",
+        variants=TUNED.replace("}}", ", user: '{{ input }}'}}"),
+    )[-1:]
+
+    assert "the prompt of tuned wants customer, which skills cases have not" in found
+
+
+def test_all_faults_of_the_keys_are_told_at_once(tmp_path):
+    found = faults(tmp_path, "may_lose: [a], margins: {b: 0.1}, weights: {c: 1}, must_keep: [d]")
+
+    assert len(found) == 4
+
+
+def test_must_keep_needs_something_to_be_wrong_about(tmp_path):
+    text = OWN.replace("expected: welcome, must_keep", "must_keep")
+    (found,) = faults(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=text)
+
+    assert "must_keep needs expected or a format: without it no reply is wrong" in found
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ("provider: recorded, replies: r.jsonl, base: m", "write base_replies: and a file"),
+        ("provider: anthropic, model: n, base_replies: no.jsonl", "no.jsonl does not exist"),
+        (
+            "provider: classical, training_data: t.csv, base_replies: r.jsonl",
+            "base_replies means nothing to provider classical",
+        ),
+    ],
+)
+def test_recorded_replies_of_a_base_are_a_file_for_what_has_one(tmp_path, variant, message):
+    files = {"t__csv": "text,label\na,b\n"}
+    found = faults(tmp_path, "", variants=f"{{tuned: {{{variant}}}}}", **files)
+
+    assert message in found[0]
+
+
+def test_a_variant_with_recorded_replies_of_its_base_is_tuned(tmp_path):
+    recorded = "{tuned: {provider: recorded, replies: r.jsonl, base_replies: r.jsonl}}"
+
+    assert gate(tmp_path, "skills: logic", variants=recorded).cases
