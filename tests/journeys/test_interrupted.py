@@ -12,8 +12,18 @@ from contextlib import closing
 import pytest
 
 DEADLINE = 60
-#: Seconds in which a run that is interrupted stops sending, on a machine that has more to do.
+#: Seconds in which a run that begins to end stops sending, on a machine that has more to do.
 NOTICED = 3
+#: Tells that it begins to end; pytest itself may take long until then.
+ENDING = """\
+from pathlib import Path
+
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    Path("ending").touch()
+"""
 #: Answers the first calls at once; the others hang until a file appears.
 ANSWERED = 20
 HANGING = f"""\
@@ -36,6 +46,7 @@ async def answer(case):
 def asking(desk):
     """Start a run that hangs with sixteen calls in flight."""
     desk.asking_suite(HANGING)
+    desk.path("conftest.py").write_text(ENDING, "utf-8")
     command = [sys.executable, "-m", "pytest", "--ftgate"]
     with subprocess.Popen(
         command, cwd=desk.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -59,6 +70,7 @@ def kept(desk) -> int:
 
 def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk):
     asking.send_signal(signal.SIGINT)
+    soon(lambda: desk.path("ending").exists())
     time.sleep(NOTICED)
     assert asking.poll() is None
     desk.path("go").touch()
@@ -74,9 +86,10 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk):
 
 def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(asking, desk):
     asking.send_signal(signal.SIGINT)
+    soon(lambda: desk.path("ending").exists())
     time.sleep(NOTICED)
     asking.send_signal(signal.SIGINT)
-    printed, _ = asking.communicate(timeout=10)
+    printed, _ = asking.communicate(timeout=DEADLINE)
 
     assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
     assert "Traceback" not in printed
