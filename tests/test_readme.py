@@ -47,7 +47,7 @@ def test_the_ladder_of_the_readme_is_what_the_example_prints(tmp_path, monkeypat
         cwd=ROOT,
     )
 
-    (shown,) = re.findall(r"```\n(PASSED.*?ladder\.ftgate\.yaml.*?)```", README, re.DOTALL)
+    (shown,) = re.findall(r"```\nPASSED.*?(  examples/ladder/[^\n]*:.*?)```", README, re.DOTALL)
     printed = iter(done.stdout.splitlines())
     for line in shown.splitlines():
         assert line in ("[…]", "") or line in printed, f"not printed, or not here: {line}\n{done}"
