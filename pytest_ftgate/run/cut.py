@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.session import Session, whole
@@ -32,7 +31,8 @@ def so_far(session: Session, gates: Iterable[Judged]) -> Iterator[str]:
         told = f"cut off with {progress.failed:,} of {progress.to_ask:,} calls not answered"
         yield f"{told}; the same command goes on, and asks nothing of the rest again"
     for judged in begun.values():
-        with suppress(FtgateError):
+        # What was cut off may be in pieces, and to say less harms nobody.
+        with suppress(Exception):
             suite, variant = judged.suite, judged.variant
             column = session.columns.task(suite, variant, whole(suite), graded=False)
             yield from _known(variant.name, column)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -36,8 +39,24 @@ def import_judges(gates: Iterable[Judged], progress: Callable[[], Progress]) -> 
     until = time.monotonic() + _PATIENCE
     while modules and progress().unsent and time.monotonic() < until:
         time.sleep(_LOOK)
-    for module in modules:
-        import_module(module)
+    with _uninterrupted():
+        for module in modules:
+            import_module(module)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: what NumPy is made of cannot be imported again once it was cut off."""
+    pressed: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(1)) if here else None
+    try:
+        yield
+    finally:
+        if here:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:

@@ -1,0 +1,52 @@
+"""What is imported late: after calls are sent, and whole."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from pytest_ftgate.ask.progress import Progress
+from pytest_ftgate.run import late
+
+
+@pytest.fixture
+def imported(monkeypatch):
+    seen: list[str] = []
+    monkeypatch.setattr(late, "_judges", lambda gates: ("first_half", "second_half"))
+    monkeypatch.setattr(late, "import_module", seen.append)
+    return seen
+
+
+def test_calls_are_sent_before_what_judges_is_imported(imported):
+    flying = iter(range(4))
+
+    def progress():
+        assert imported == []
+        return Progress(planned=3, flying=next(flying))
+
+    late.import_judges([], progress)
+
+    assert imported == ["first_half", "second_half"]
+    assert next(flying, None) is None
+
+
+def test_calls_that_must_wait_for_long_hold_up_no_import(imported, monkeypatch):
+    monkeypatch.setattr(late, "_PATIENCE", 0.02)
+
+    late.import_judges([], lambda: Progress(planned=3))
+
+    assert imported == ["first_half", "second_half"]
+
+
+def test_an_import_is_never_cut_in_two_by_ctrl_c(imported, monkeypatch):
+    def pressed(name):
+        signal.raise_signal(signal.SIGINT)
+        imported.append(name)
+
+    monkeypatch.setattr(late, "import_module", pressed)
+
+    with pytest.raises(KeyboardInterrupt):
+        late.import_judges([], Progress)
+
+    assert imported == ["first_half", "second_half"]
