@@ -113,13 +113,13 @@ def next_steps(
         yield _to_settle(check, look, "repeats=" if gate.called else "settle: ")
     elif outcome is Outcome.FAILED and check.against == "must_pass":
         told = ", again when asked again" if look.vary else ""
-        yield f"a must-pass case is wrong{told}; it is the first of the lost cases above"
+        yield f"a must-pass case is wrong{told}; it is the first of the lost cases"
     elif outcome is Outcome.FAILED and gate.kind == "format" and column.faults:
         kind, count = column.faults.most_common(1)[0]
         remedy = _REMEDIES.get(kind, "mend the prompt for it")
         yield f"the commonest fault is “{kind}” ({count} replies); {remedy}"
     elif outcome is Outcome.FAILED:
-        yield "read the lost cases above; if the drop is intended, accept it in a reviewed change"
+        yield "read the lost cases; if the drop is intended, accept it in a reviewed change"
 
 
 def _to_settle(check: Check, look: Look, more_repeats: str) -> str:

@@ -67,7 +67,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["  next: a must-pass case is wrong; it is the first of the lost cases above"]
+        ["  next: a must-pass case is wrong; it is the first of the lost cases"]
     )
 
 
