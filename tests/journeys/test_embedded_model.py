@@ -98,16 +98,16 @@ def test_real_forgetting_fails_and_an_adapter_without_effect_is_invalid(
     result.stdout.fnmatch_lines(
         [
             "zeroed: not what it claims: replies no different from the base model's*",
-            "general skills * % → * %, −* points, allowed −10",
+            "general skills * % → * %, −* points, allowed −10; lost: world_facts",
             "*world_facts* lost",
             "*passed before, fails now*",
             "BLOCKED  1 failed, 1 invalid of 2 gates*",
         ]
     )
     # Greedy replies are the same again, but for a rare last bit that a batch may turn.
-    repeated = re.search(r"the base repeats\s+itself on (\d+) of 32", result.stdout.str())
+    repeated = re.search(r"the base repeats\s+itself on (\d+) of (\d+)", result.stdout.str())
     assert repeated is not None
-    assert int(repeated[1]) >= 30
+    assert int(repeated[1]) >= int(repeated[2]) - 2
 
 
 def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pytester) -> None:
