@@ -49,7 +49,7 @@ def test_more_words_show_more_lost_cases(desk):
 
 
 def test_the_section_ends_with_the_next_step(red):
-    red.stdout.fnmatch_lines(["  next: read the lost cases *"])
+    red.stdout.fnmatch_lines(["  next: read the lost cases; *"])
 
 
 def test_the_closing_section_begins_with_the_verdict_and_what_blocks(red):
