@@ -41,6 +41,9 @@ def show_plan(session: pytest.Session) -> None:
     gates = gates_of(session.items)
     own = session.config.stash[session_key]
     reporter.section("ftgate plan")
+    if not gates:
+        reporter.write_line("no gate was collected, and nothing is asked")
+        return
     asked = planned(*estimates(own, gates))
     told = (*asked, *leak_lines(leaks(gates)), *lints(own, gates), *lacks(gates))
     for line in (*told, "", *power_lines(powers(own, gates)), *dict.fromkeys(own.told)):

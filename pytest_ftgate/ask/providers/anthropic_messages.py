@@ -180,8 +180,8 @@ def _without_key(said: str, provider: str = "anthropic") -> str:
     if provider == "bedrock":
         wanted = "AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK or credentials that boto3 finds"
     return (
-        f"{said.splitlines()[0]}\n  set {wanted}, or judge what is recorded "
-        "with --ftgate-replies=recorded"
+        f"no credentials: set {wanted}, or judge what is recorded "
+        f"with --ftgate-replies=recorded ({said.splitlines()[0]})"
     )
 
 
