@@ -94,7 +94,7 @@ class Gathering:
         if report.failed and (told is None or passed or report.when == "teardown"):
             self._verdicts.pop(report.nodeid, None)
             self._unjudged[report.nodeid] = _trouble(report, self._settings.root)
-        elif told is not None and hasattr(report, "wasxfail"):
+        elif told is not None and hasattr(report, "wasxfail") and report.skipped:
             self._used = True
             self._told.append(f"{report.nodeid} did not pass, as its xfail mark expects")
         elif told is not None and (report.when == "call" or report.failed):

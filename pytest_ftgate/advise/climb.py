@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.advise.compare import Compared
-from pytest_ftgate.advise.parts import Standing
+from pytest_ftgate.advise.parts import UNJUDGED, Standing
 from pytest_ftgate.gate.words import percent
 from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.model import Suite
@@ -35,8 +35,8 @@ def meets(suite: Suite, row: Standing) -> bool:
     least = floor_of(suite, "accuracy")
     if least is None:
         return True
-    passed = row.outcomes.get("accuracy")
-    return passed == "passed" if passed else (row.accuracy_low or 0.0) >= least
+    end = row.outcomes.get("accuracy", UNJUDGED)
+    return (row.accuracy_low or 0.0) >= least if end == UNJUDGED else end == "passed"
 
 
 def best(suite: Suite, rows: Sequence[Standing], found: Compared) -> Standing | None:

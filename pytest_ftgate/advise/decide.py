@@ -112,7 +112,9 @@ def _right(row: Standing) -> Reason:
 def _roll_back(ladder: Ladder, back: Rollback, at: Standing | None) -> Decision | None:
     failing = ladder.row(back.failing)
     target = back.variant
-    if not target and at is not None and failing is not None and failing.rung == _TUNED:
+    tuned = failing is not None and failing.rung == _TUNED
+    # What fails as well is no way back.
+    if not target and at is not None and tuned and not at.refused:
         target = at.variant
     if not target or target == back.failing:
         return None

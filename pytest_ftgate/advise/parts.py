@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = [
+    "UNJUDGED",
     "BreakEven",
     "Challenge",
     "Condition",
@@ -23,6 +24,9 @@ __all__ = [
     "Series",
     "Standing",
 ]
+
+#: How a gate ended that nothing could be asked for.
+UNJUDGED = "not judged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pytest_ftgate.advise.parts import Condition, Standing
+from pytest_ftgate.advise.parts import UNJUDGED, Condition, Standing
 from pytest_ftgate.advise.question import Question, pays, worth, worth_the_price
 from pytest_ftgate.gate.words import counted, interval, percent, points, usd
 
@@ -218,9 +218,11 @@ def _domain(q: Question) -> Found | None:
 def _gates(q: Question) -> Found | None:
     if q.tuned is None or not q.tuned.outcomes:
         return None
-    bad = [gate for gate, outcome in q.tuned.outcomes.items() if outcome in ("failed", "invalid")]
-    told = ", ".join(f"{gate} {q.tuned.outcomes[gate]}" for gate in bad or q.tuned.outcomes)
-    return Found(holds=not bad, told=f"gates of {q.tuned.variant}: {told}")
+    ends = q.tuned.outcomes
+    bad = [gate for gate, end in ends.items() if end in ("failed", "invalid", UNJUDGED)]
+    told = ", ".join(f"{gate} {ends[gate]}" for gate in bad or ends)
+    open_ = not bad and "inconclusive" in ends.values()
+    return Found(holds=None if open_ else not bad, told=f"gates of {q.tuned.variant}: {told}")
 
 
 def _challenged(q: Question) -> Found | None:

@@ -12,7 +12,7 @@ import numpy as np
 from pytest_ftgate.advise.compare import Compared
 from pytest_ftgate.advise.evidence import Evidence
 from pytest_ftgate.advise.money import Cost
-from pytest_ftgate.advise.parts import Standing
+from pytest_ftgate.advise.parts import UNJUDGED, Standing
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.latency import quantile
@@ -71,13 +71,20 @@ def _standing(evidence: Evidence, rung: str, variant: Variant, cost: Cost | None
         usd_high=cost.per_1k.high if cost else None,
         unknown="" if cost else variant.tariff.unknown,
         usd_per_month=cost.a_month(economics.calls_per_day).mean if cost and economics else None,
-        outcomes={
-            v.gate: str(v.outcome) for v in evidence.verdicts if v.variant == name and v.gated
-        },
+        outcomes=_outcomes(evidence, variant),
         training_rows=evidence.training_rows.get(name),
         provider=variant.provider,
         model=known.get("model", variant.model),
     )
+
+
+def _outcomes(evidence: Evidence, variant: Variant) -> dict[str, str]:
+    """Return how the gates of a variant ended; what could not be asked has no verdict."""
+    gates = evidence.suite.gates_of(variant) if variant.gated else ()
+    mine = (v for v in evidence.verdicts if v.variant == variant.name and v.gated)
+    return dict.fromkeys((gate.kind for gate in gates), UNJUDGED) | {
+        verdict.gate: str(verdict.outcome) for verdict in mine
+    }
 
 
 def _rates(column: Column) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.retrieval import answered_in, passages, retrieves
 from pytest_ftgate.gate.side import Array, Side, aligned
 from pytest_ftgate.gate.verdict import Flip
@@ -89,16 +90,16 @@ def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
         lost=lost,
         shown=row.case.shown[:_LONGEST],
         expected=shown_expected(row.case),
-        before=_text(old) if old else "",
-        now=_text(row),
+        before=_text(old, right=lost) if old else "",
+        now=_text(row, right=not lost),
         fault=broken.kind if broken else "",
         why=_storable(f"{broken.kind}: {broken.detail}".rstrip(": ")) if broken else "",
         wrong=_storable(next((score.why for score in row.scores if score.why), "")),
         skill=row.case.skill or "",
         passages=passages(row),
         answered_in=answered_in(row) if found else None,
-        called_before=_called(old) if old else (),
-        called=_called(row),
+        called_before=_called(old, right=lost) if old else (),
+        called=_called(row, right=not lost),
     )
 
 
@@ -111,14 +112,22 @@ def _kind(row: Row) -> str:
     return broken.kind if broken else ""
 
 
-def _called(row: Row) -> tuple[str, ...]:
-    uses = row.replies[0].tool_calls if row.replies else ()
-    return tuple(_storable(shown_use(use)) for use in uses)
+def _telling(row: Row, *, right: bool) -> Reply | None:
+    """Return the reply that shows best what became of a case: a right one, or a wrong one."""
+    marks = [(score.correct or 0.0) + (score.broken is None) for score in row.scores]
+    if len(marks) != len(row.replies) or not marks:
+        return next(iter(row.replies), None)
+    return row.replies[marks.index(max(marks) if right else min(marks))]
 
 
-def _text(row: Row) -> str:
-    """Return the first reply."""
-    return _storable(row.replies[0].text) if row.replies else ""
+def _called(row: Row, *, right: bool) -> tuple[str, ...]:
+    reply = _telling(row, right=right)
+    return tuple(_storable(shown_use(use)) for use in reply.tool_calls) if reply else ()
+
+
+def _text(row: Row, *, right: bool) -> str:
+    reply = _telling(row, right=right)
+    return _storable(reply.text) if reply else ""
 
 
 def _storable(text: str) -> str:

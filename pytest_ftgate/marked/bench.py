@@ -96,7 +96,8 @@ class Bench:
         if self._trial.judged.planned:
             return self._heard(variant, self._trial.session.columns.heard(suite, variant, look))
         repeats = look.repeats if varies(variant) else 1
-        cases = [case for case in suite.cases if look.takes(case.id, 0)]
+        seen = self._trial.session.asks.leaked(suite, variant)
+        cases = [one for one in suite.cases if look.takes(one.id, 0) and one.id not in seen]
         return _Side(
             variant.name,
             [

@@ -19,7 +19,7 @@ from pytest_ftgate.marked.explain import explained
 from pytest_ftgate.marked.slot import NAMES, Slot
 from pytest_ftgate.plan.asks import varies
 from pytest_ftgate.run.asks import Judged
-from pytest_ftgate.run.judging import settled
+from pytest_ftgate.run.judging import left_out, settled
 from pytest_ftgate.run.trial import Stopped, Trial
 from pytest_ftgate.settings import settings_key
 
@@ -145,7 +145,8 @@ class FunctionGate:
         accepted = accepted_of(record, rules, self._key, self.gate.kind)
         sides = replace(self.bench.sides(), accepted=accepted)
         verdict = settled(session, judge_rate(rules, self.gate, sides, self.trial.look))
-        verdict = replace(verdict, node=self.item.nodeid, notes=(*verdict.notes, *self._left_out()))
+        notes = (*verdict.notes, *left_out(session, judged), *self._left_out())
+        verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.trial.accepts:
             self._keep_cells()
         return self._with_all_wrong(verdict)

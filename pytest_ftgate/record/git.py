@@ -56,7 +56,7 @@ def commits(path: Path, most: int) -> list[Commit]:
     Raises:
         NoAnswer: git knows nothing there.
     """
-    told = said(path.parent, "log", f"-{most}", "--format=%h%x09%aI%x09%an%x09%s", "--", str(path))
+    told = said(path.parent, "log", f"-{most}", "--format=%h%x09%aI%x09%an%x09%s", "--", path.name)
     lines = (line.split("\t", 3) for line in told.splitlines())
     return [Commit(*parts) for parts in lines if len(parts) == 4]  # noqa: PLR2004
 

@@ -44,14 +44,15 @@ def summary(
     """
     full = full or verbosity > 0
     first = f"{report.verdict.upper()}  {gates_line(report)} · {asked_line(report)}"
-    lines = [first] if report.judged else []
+    lines = wrapped(first, 0) if report.judged else []
     bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
     advised = list(_ladders(report, full=ladder)) if ladder or verbosity >= 0 else []
     if verbosity < 0:
         return [*lines, *_table(bad), *stopped(report.bill), *report.told, *advised]
+    many = len({one.suite for one in report.judged}) > 1
     if full or bad or report.unjudged or len(report.judged) < len(report.verdicts):
         lines += _tables(report.verdicts)
-    lines += chain.from_iterable(_open(v) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
+    lines += chain.from_iterable(_open(v, many) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
     lines += _aside([one for one in report.judged if one not in bad])
     lines += bill_lines(report.bill, full=full, max_usd=report.max_usd) if report.judged else []
     return [*lines, *report.told, *advised]
@@ -117,8 +118,9 @@ def _aside(verdicts: Sequence[Verdict]) -> list[str]:
     ]
 
 
-def _open(verdict: Verdict) -> list[str]:
-    head = f"{node_name(verdict)} cannot tell: {visible(verdict.headline)}"
+def _open(verdict: Verdict, many: bool) -> list[str]:  # noqa: FBT001
+    name = node_id(verdict) if many else node_name(verdict)
+    head = f"{name} cannot tell: {visible(verdict.headline)}"
     notes = [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}", 4)]
     steps = [line for step in verdict.next for line in wrapped(step, 4)]
     return ["", *wrapped(head), *notes, *steps]

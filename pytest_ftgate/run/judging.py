@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.gate.judging import Judging
     from pytest_ftgate.gate.rates import Sides
 
-__all__ = ["is_clear", "judge", "judging_of", "measured", "settled", "sides_of"]
+__all__ = ["is_clear", "judge", "judging_of", "left_out", "measured", "settled", "sides_of"]
 
 #: So many replies that a judge all grades alike are worth telling.
 _FEWEST_SAME = 20
@@ -110,7 +110,7 @@ def _compared(session: Session, suite: Suite, gate: ForgettingGate, variant: Var
 def judge(session: Session, judged: Judged, look: Look) -> Verdict:
     """Return what the gate decides of what was asked up to *look*."""
     verdict = _judged(session, judged, look)
-    verdict = replace(verdict, notes=(*verdict.notes, *_left_out(session, judged)))
+    verdict = replace(verdict, notes=(*verdict.notes, *left_out(session, judged)))
     return settled(session, verdict)
 
 
@@ -128,7 +128,7 @@ def settled(session: Session, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _left_out(session: Session, judged: Judged) -> Iterator[str]:
+def left_out(session: Session, judged: Judged) -> Iterator[str]:
     """Say which cases do not count, since the variant was trained on them."""
     suite, variant = judged.suite, judged.variant
     seen = session.asks.leaked(suite, variant) if isinstance(judged.gate, RateGate) else ()

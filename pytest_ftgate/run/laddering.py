@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_ftgate.ask.answers import Answer
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gate.looks import Look
-from pytest_ftgate.gate.verdict import Verdict
+from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.run.asks import Judged
 from pytest_ftgate.run.judging import is_clear, judge
 from pytest_ftgate.run.progress import ticking
@@ -167,11 +168,23 @@ def _settled(session: Session, judged: Judged, config: pytest.Config) -> Judgeme
         asks = session.asks.of(judged, look)
         if asks:
             with ticking(config) as tick:
-                session.answers(asks, tick, judged.suite.name)
+                answers = session.answers(asks, tick, judged.suite.name)
+            wrong = _disproven(session, judged, answers) if look.number == 1 else None
+            if wrong is not None:
+                return Judgement(wrong, look)
         found = Judgement(judge(session, judged, look), look)
         if is_clear(found.verdict):
             break
     return found
+
+
+def _disproven(session: Session, judged: Judged, answers: Mapping[str, Answer]) -> Verdict | None:
+    from pytest_ftgate.run.proofs import invalid, known, proofs
+
+    for proof in proofs(session, judged, answers):
+        if proof.outcome is Outcome.INVALID:
+            return invalid(judged, proof.sentence, known(session, judged, answers))
+    return None
 
 
 def _column(

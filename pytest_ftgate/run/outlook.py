@@ -28,7 +28,7 @@ from pytest_ftgate.run.debt import debt
 from pytest_ftgate.run.foreseen import grading
 from pytest_ftgate.run.session import Session, whole
 from pytest_ftgate.score.sheet import Column, score
-from pytest_ftgate.suite.margins import ForgettingGate, RateGate
+from pytest_ftgate.suite.margins import DataGate, ForgettingGate, RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 
 __all__ = ["estimates", "lacks", "leaks", "lints", "powers"]
@@ -56,10 +56,13 @@ def _calls(
     """Return the calls that each variant needs first, and why others have none."""
     seen, problems, found = set[str](), list[str](), list[tuple[str, list[Call]]]()
     for suite, variant in _variants(gates):
-        mine = [j for j in gates if j.suite is suite and j.variant is variant]
+        # Each marked function has a suite object of its own, of the same name.
+        whose = (suite.name, variant.name)
+        mine = [j for j in gates if (j.suite.name, j.variant.name) == whose]
+        idle = bool(mine) and all(isinstance(j.gate, DataGate) for j in mine)
         try:
             groups = [group for judged in mine for group in session.asks.of(judged)]
-            told = groups if mine else [session.asks.task(suite, variant, whole(suite))]
+            told = groups if groups or idle else [session.asks.task(suite, variant, whole(suite))]
             asks = chain.from_iterable(told)
         except FtgateError as error:
             problems.append(f"{variant.name}: {error}")
@@ -74,11 +77,14 @@ def _grading(
     session: Session, gates: Sequence[Judged], problems: list[str]
 ) -> list[tuple[str, list[Call]]]:
     """Return what judges would be asked; why they cannot be goes into *problems*."""
-    suites = {j.suite.name: j.suite for j in gates if j.suite.judges and j.gate.kind == "accuracy"}
+    graded = (j for j in gates if j.suite.judges and j.gate.kind == "accuracy" and not j.rules)
+    suites = {judged.suite.name: judged.suite for judged in graded}
     found: list[Call] = []
     for suite in suites.values():
         try:
-            found += grading(session, suite, [v for s, v in _variants(gates) if s is suite])
+            found += grading(
+                session, suite, [v for s, v in _variants(gates) if s.name == suite.name]
+            )
         except FtgateError as error:
             problems.append(f"{JUDGES}: {error}")
     return [(JUDGES, found)] if found else []
@@ -138,7 +144,7 @@ def leaks(gates: Sequence[Judged]) -> Iterator[Leak]:
 
 def lacks(gates: Sequence[Judged]) -> Iterator[str]:
     """Yield what the evaluation of each suite lacks, and what it keeps back."""
-    for suite in {judged.suite.name: judged.suite for judged in gates}.values():
+    for suite in {judged.judged_by.name: judged.judged_by for judged in gates}.values():
         if suite.holdout:
             count = f"{counted(len(suite.holdout), 'case')} more"
             yield f"  {count} of {suite.name}: held out, asked of the chosen rung alone"
@@ -160,9 +166,11 @@ def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:
 def _power(session: Session, judged: Judged, gate: RateGate | ForgettingGate) -> Certain:
     suite, variant = judged.suite, judged.variant
     repeats = session.asks.looks(judged)[-1].repeats if varies(variant) else None
-    told = partial(certain, suite, gate, variant.name, repeats=repeats)
+    told = partial(certain, judged.judged_by, gate, variant.name, repeats=repeats)
     if isinstance(gate, ForgettingGate) or gate.max_drop is None or variant.name == suite.baseline:
         return told()
+    if judged.rules:
+        return told()  # only the function itself can mark what is kept
     columns = [_kept(session, suite, one) for one in (suite.variants[suite.baseline], variant)]
     before, after = (side(column, gate.kind) if column else None for column in columns)
     blind = before is not None and before.mean - gate.max_drop <= chance_of(suite, gate)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_ftgate.gate.claims import facts, held, lineage, notices, sampled, seeded, served_model
 from pytest_ftgate.gate.identity import Answers, Identity, prove, prove_unlike
+from pytest_ftgate.gate.verdict import Outcome, Verdict
 from pytest_ftgate.plan.asks import same_seed
 from pytest_ftgate.plan.call import Ask
 from pytest_ftgate.run.asks import Judged, with_baseline
@@ -13,7 +14,7 @@ from pytest_ftgate.run.session import Session
 from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.model import Suite, Variant
 
-__all__ = ["claims", "known", "proofs", "tuned"]
+__all__ = ["claims", "invalid", "known", "proofs", "tuned"]
 
 
 def proofs(
@@ -35,6 +36,20 @@ def proofs(
         task = session.asks.task(judged.suite, variant, session.asks.looks(judged)[0])
         found.append(seeded(*same_seed(task), answers))
     return list(dict.fromkeys(found))
+
+
+def invalid(judged: Judged, sentence: str, facts: Mapping[str, str], node: str = "") -> Verdict:
+    """Return the verdict on a variant that is not what it claims to be, as *sentence* says."""
+    return Verdict(
+        suite=judged.judged_by.name,
+        line=judged.gate.line,
+        gate=judged.name,
+        variant=judged.variant.name,
+        outcome=Outcome.INVALID,
+        headline=sentence,
+        node=node,
+        facts=facts,
+    )
 
 
 def _claimed(session: Session, judged: Judged, asks: Sequence[Ask]) -> tuple[Identity, ...]:

@@ -98,29 +98,17 @@ class Trial:
             found: what became of its calls.
             asked: those of its calls that no plan foresaw.
         """
-        from pytest_ftgate.run.proofs import known, proofs
+        from pytest_ftgate.run.proofs import invalid, known, proofs
 
         proven = proofs(self.session, self.judged, found, asked)
         self._facts = known(self.session, self.judged, found, asked)
         self._notes = tuple(p.sentence for p in proven if p.outcome is Outcome.INCONCLUSIVE)
         for proof in proven:
             if proof.outcome is Outcome.INVALID:
-                self._keep(self._invalid(proof.sentence))
+                node = self.item.nodeid if self.judged.rules else ""
+                self._keep(invalid(self.judged, proof.sentence, self._facts, node))
                 return f"not what it claims: {proof.sentence}"
         return ""
-
-    def _invalid(self, sentence: str) -> Verdict:
-        judged = self.judged
-        return Verdict(
-            suite=judged.judged_by.name,
-            line=judged.gate.line,
-            gate=judged.name,
-            variant=judged.variant.name,
-            outcome=Outcome.INVALID,
-            headline=sentence,
-            node=self.item.nodeid if judged.rules else "",
-            facts=self._facts,
-        )
 
     def fail(self, trouble: str) -> None:
         """End the item's setup: it could not be judged."""

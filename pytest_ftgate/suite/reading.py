@@ -34,14 +34,18 @@ def read_declared(source: Source, document: Document) -> DeclaredSuite | None:
         try:
             declared = DeclaredSuite.model_validate(shell)
         except ValidationError as error:
+            lacking = False
             for where, one in _placed(document, error).items():
                 missing = one["type"] == "missing"
                 # A key that is there and counts as missing was wrong, said, and left out.
                 if not (missing and where in document.lines):
                     source.faults.append(_fault(document, one))
                 if missing and len(where) == 1:
-                    return None
-                shell = _without(shell, where[:-1] if missing else where)
+                    lacking = True
+                else:
+                    shell = _without(shell, where[:-1] if missing else where)
+            if lacking:
+                return None
             continue
         return declared
 

@@ -36,14 +36,15 @@ def history(path: Path) -> Iterator[str]:
     if is_shallow(folder):
         yield "only a part of the history is here: the clone is shallow (fetch-depth: 0)"
     for record in records:
-        yield record.as_posix().removesuffix(".accepted.json") + ".ftgate.yaml"
+        name = record.as_posix().removesuffix(".accepted.json")
+        yield name if name.endswith(".py") else f"{name}.ftgate.yaml"
         for run in accepted_runs(record):
             yield from _run(run)
 
 
 def _run(run: AcceptedRun) -> Iterator[str]:
-    serves = f"serves {run.serves}" if run.serves else "does not say what is to serve"
-    yield f"  {run.at}  {run.commit}  {visible(run.by)}: {visible(serves)}"
+    serves = f": serves {run.serves}" if run.serves else ""
+    yield f"  {run.at}  {run.commit}  {visible(run.by + serves)}"
     gated = [verdict for verdict in run.verdicts if verdict.gated]
     for name in dict.fromkeys(verdict.variant for verdict in gated):
         told = ", ".join(_told(one) for one in gated if one.variant == name)

@@ -83,6 +83,16 @@ def test_what_serves_and_fails_is_rolled_back_to_what_was_accepted_and_passes(ev
     assert (advice.rollback.variant, advice.rollback.by) == ("hosted", "Ada")
 
 
+def test_what_fails_as_well_is_no_way_back(evidence):
+    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
+    variants = ("prompt", "examples", "descriptions", "strong", "lora", "hosted")
+    verdicts = tuple(verdict(name, outcome=FAILED) for name in variants)
+
+    advice = advise(evidence(50_000, serves, verdicts=verdicts))
+
+    assert told(advice)[0] != "roll back"
+
+
 # What the rules look at
 
 

@@ -65,7 +65,7 @@ PAYS = {"tuned": TUNED, "below": BELOW, "economics": MONEY, "gain": gain(0.01, c
         ("gap", {}, None),
         ("gates", {"tuned": TUNED}, True),
         ("gates", {"tuned": row("t", outcomes={"forgetting": "failed"})}, False),
-        ("gates", {"tuned": row("t", outcomes={"format": "inconclusive"})}, True),
+        ("gates", {"tuned": row("t", outcomes={"format": "not judged"})}, False),
         ("examples", {"examples": 199}, False),
         ("examples", {"examples": 200}, True),
         ("stable", {"git": GitFacts(days=90, commits=6, changes={"prompt": 6})}, True),
@@ -105,6 +105,15 @@ def test_a_rule_holds_on_its_side_of_the_line(name, known, holds):
 )
 def test_what_nobody_knows_neither_holds_nor_fails(name, known):
     assert found(name, **known)[0] is None
+
+
+def test_a_gate_that_cannot_tell_speaks_neither_for_a_fine_tune_nor_against_it():
+    ends = {"accuracy": "passed", "format": "inconclusive"}
+
+    holds, told = found("gates", tuned=row("t", outcomes=ends))
+
+    assert holds is None
+    assert told == "gates of t: accuracy passed, format inconclusive"
 
 
 def test_a_history_that_is_too_young_to_show_much_is_said_to_be():

@@ -518,3 +518,13 @@ def test_the_verb_explain_knows_it_by_its_node_id(two, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert code == 0
     assert "it: 98 % → 70 % against current, −28 points, allowed −5" in told
+
+
+def test_one_that_passes_though_it_is_expected_to_fail_keeps_its_verdict(two):
+    two.marked(f"@pytest.mark.xfail\n{RIGHT}")
+
+    result = run(two, "-k", "current")
+
+    result.assert_outcomes(xpassed=1)
+    result.stdout.no_fnmatch_line("*as its xfail mark expects*")
+    result.stdout.fnmatch_lines(["PASSED  1 gate*"])

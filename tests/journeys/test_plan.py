@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from contextlib import closing
@@ -50,6 +51,29 @@ def test_a_plan_counts_what_the_ledger_has(desk):
     result = desk.run("--ftgate-plan")
 
     assert row(desk, result) == ("100", "100", "0")
+
+
+def test_a_plan_counts_the_calls_of_suites_and_of_marked_functions_once(desk):
+    desk.asking_suite(gates="{accuracy: {min: 0.5}}")
+    cases = desk.path("tickets.cases.jsonl").read_text("utf-8").splitlines()
+    rows = [json.loads(line) for line in cases]
+    desk.write_rows("tickets.cases.jsonl", [row | {"tags": ["a"]} for row in rows[:60]] + rows[60:])
+    right = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
+    desk.marked(right, "min=0.5, tags='a'")
+
+    result = desk.run("tickets.ftgate.yaml", "test_marked.py", "--ftgate-plan")
+
+    assert row(desk, result) == ("100", "0", "100")
+    result.stdout.fnmatch_lines(["  test_it?current?  * 60 *"])
+
+
+def test_a_plan_tells_at_most_what_a_conversation_begins_with(desk):
+    desk.asking_suite(gates="{accuracy: {min: 0.5}}")
+    desk.marked("def test_it(case, ask):\n    assert ask().text == case.expected\n", "min=0.5")
+
+    result = desk.run("test_marked.py", "--ftgate-plan")
+
+    assert row(desk, result) == ("100", "0", "100")
 
 
 def test_a_plan_says_what_the_gates_could_certify(desk):

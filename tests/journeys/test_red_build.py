@@ -95,3 +95,19 @@ def test_replies_in_the_wrong_form_name_the_commonest_fault(desk):
     result.stdout.fnmatch_lines(
         ["replies in the right format 100 % → 60 % *", "  next: the commonest fault is *"]
     )
+
+
+def test_of_repeated_replies_a_wrong_one_shows_what_was_lost(desk):
+    desk.suite(current=0, worse=0)
+    right = [{"id": f"t{n:03}", "text": desk.label(n)} for n in range(100)]
+    wrong = [row | {"text": desk.label(n + 1)} for n, row in enumerate(right)]
+    desk.write_rows("current.jsonl", [*right, *right])
+    desk.write_rows("worse.jsonl", [*right, *wrong[:40], *right[40:]])
+    suite = desk.path("tickets.ftgate.yaml")
+    suite.write_text(f"repeats: 2\n{suite.read_text('utf-8')}", "utf-8")
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(
+        ["    t000 *", "*expected  billing", "*before    billing", "*now       refund"]
+    )

@@ -103,6 +103,10 @@ def test_history_says_who_accepted_what_verdict_by_verdict(desk, git, served, mo
         "      current: accuracy 91 % passed", "      v7: accuracy 98 % passed",
     ]  # fmt: skip
     assert cli.main(["history", "tickets.ftgate.yaml"]) == 0
+    capsys.readouterr()
+    monkeypatch.chdir(desk.path("").parent)
+    assert cli.main(["history", desk.path("").name]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == told[1:]
 
 
 def test_without_git_history_says_so_and_the_run_goes_on(desk, served, monkeypatch, capsys):

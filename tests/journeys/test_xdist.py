@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from chat_server import Said, chat_server
 
 PROCESSES = ("-n", "2")
 VARIANTS = {
@@ -52,3 +55,30 @@ def test_accepting_writes_one_record_of_all_variants(spread):
     result.stdout.fnmatch_lines(["accepted * in tickets.accepted.json; *"])
     accepted = spread.path("tickets.accepted.json").read_text()
     assert all(f'"{name}": {{' in accepted for name in ("current", "draft", "worse"))
+
+
+def imposter(request):
+    """Answer every ticket rightly, as another model than the one that was asked for."""
+    number = int(re.search(r"Ticket (\d+)", request["messages"][-1]["content"])[1])
+    return Said(("billing", "refund")[number % 2], model="imposter")
+
+
+def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk):
+    desk.replies("current", wrong=30)
+    desk.replies("third", wrong=25)
+    with chat_server(imposter) as server:
+        desk.suite_of(
+            {
+                "current": "{provider: recorded, replies: current.jsonl}",
+                "fake": "{provider: openai-compatible, model: declared, "
+                f"base_url: '{server.url}', rung: stronger-model}}",
+                "third": "{provider: recorded, replies: third.jsonl, rung: few-shot}",
+            },
+            "{accuracy: {min: 0.5}}",
+        )
+        alone, together = (
+            desk.pytester.runpytest_subprocess("--ftgate", *more) for more in ((), PROCESSES)
+        )
+
+    for result in (alone, together):
+        result.stdout.fnmatch_lines(["  fake * INVALID*", "  STOP HERE: third"])

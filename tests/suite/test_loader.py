@@ -201,6 +201,14 @@ def test_what_cannot_be_used_is_one_fault_and_brings_no_second_one(tmp_path, tex
     assert faults(tmp_path, text) == [message]
 
 
+def test_a_key_that_is_missing_hides_no_other_fault(tmp_path):
+    found = faults(tmp_path, suite(gates="{accuracy: {mn: 0.9}}").replace("cases:", "case:"))
+
+    assert '"cases" is missing' in " ".join(found)
+    assert any('unknown key "case"; did you mean "cases"?' in one for one in found)
+    assert any('unknown key "mn"; did you mean "min"?' in one for one in found)
+
+
 def test_a_misspelt_score_does_not_fault_every_case_that_fits_the_right_one(tmp_path):
     text = suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}\n")
     (found,) = faults(tmp_path, text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET  # of what is drawn here, nothing foreign
@@ -47,7 +48,9 @@ def inlined(figure: Figure, name: str, told: str) -> str:
     from matplotlib import rc_context
 
     raw = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), warnings.catch_warnings():
+        # Names in scripts that the fonts here lack are drawn by the browser, in its own.
+        warnings.simplefilter("ignore", UserWarning)
         figure.savefig(raw, format="svg", metadata={"Date": None}, transparent=True)
     root = ET.fromstring(raw.getvalue())  # noqa: S314 - written in the line above
     for parent in list(root.iter()):
