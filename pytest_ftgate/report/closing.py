@@ -44,7 +44,7 @@ def summary(
     """
     full = full or verbosity > 0
     first = f"{report.verdict.upper()}  {gates_line(report)} · {asked_line(report)}"
-    lines = wrapped(first, 0) if report.judged else []
+    lines = [first] if report.judged else []
     bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
     advised = list(_ladders(report, full=ladder)) if ladder or verbosity >= 0 else []
     if verbosity < 0:
