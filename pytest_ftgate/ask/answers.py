@@ -7,6 +7,7 @@ from threading import Event, Lock
 from typing import Any
 
 from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.shelf import Shelf
 from pytest_ftgate.errors import FtgateError
 
 __all__ = ["Answer", "Answers"]
@@ -29,9 +30,13 @@ class Answers(Mapping[str, Answer]):
     """The answers by fingerprint; plain values, since a run may hold hundreds of thousands.
 
     As a mapping it holds those that have come.
+
+    Args:
+        shelf: where it puts what replies say.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
         self._found: dict[str, Answer | None] = {}
         self._waits: list[_Wait] = []
         self._lock = Lock()
@@ -77,6 +82,7 @@ class Answers(Mapping[str, Answer]):
 
     def settle(self, fingerprint: str, answer: Answer) -> None:
         """Tell what became of a call."""
+        answer = self._shelf.put(answer) if isinstance(answer, Reply) else answer
         with self._lock:
             self._found[fingerprint] = answer
             for wait in self._waits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
@@ -23,11 +23,14 @@ from pytest_ftgate.ask.providers.recorded import Recorded
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.ask.room import Sender
 from pytest_ftgate.ask.secrets import hide
-from pytest_ftgate.errors import FtgateError, LedgerError, NotRecorded, OutOfBudget, ReplyError
+from pytest_ftgate.ask.shelf import Shelf
+from pytest_ftgate.errors import LedgerError, NotRecorded, OutOfBudget, ReplyError
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Engine"]
 
+#: So many replies of the ledger are in memory at once.
+_PART = 1_000
 _NOT_RECORDED = "no reply is recorded for this call; ask it with --ftgate-replies=auto"
 
 
@@ -56,7 +59,7 @@ class Engine:
         self._ledger, self._environ = ledger, environ
         self._mode, self._concurrency, self._others = replies, concurrency, others or {}
         self._budget = budget
-        self._answers = Answers()
+        self._answers = Answers(Shelf(ledger.path.parent))
         self._lanes: dict[tuple[str | None, ...], Lane] = {}
         self._work = Work(self._open, self._answer, self._settle)
         self._reused = self._asked = self._failed = 0
@@ -160,24 +163,27 @@ class Engine:
 
     async def _begin(self, calls: list[Call]) -> list[Call]:
         """Settle what needs no provider; return the rest."""
+        parts = (calls[start : start + _PART] for start in range(0, len(calls), _PART))
+        with Recorded() as recorded:
+            return [call for part in parts for call in self._unsettled(part, recorded)]
+
+    def _unsettled(self, calls: list[Call], recorded: Recorded) -> Iterator[Call]:
         try:
             kept = self._kept(calls)
         except LedgerError as error:
             for call in calls:
                 self._settle(call, error)
-            return []
-        left, recorded = list[Call](), Recorded()
+            return
         for call in calls:
             if call.fingerprint in kept:
                 self._reused += 1
                 self._answers.settle(call.fingerprint, kept[call.fingerprint])
             elif call.provider == "recorded":
-                self._settle(call, _recorded(recorded, call))
+                self._settle(call, recorded.answer(call))
             elif self._mode == "recorded":
                 self._settle(call, NotRecorded(_NOT_RECORDED))
             else:
-                left.append(call)
-        return left
+                yield call
 
     def _send(self, calls: list[Call]) -> None:
         batched = [call for call in calls if call.batch]
@@ -287,10 +293,3 @@ class Engine:
     def _cancel(self) -> None:
         for lane in self._lanes.values():
             lane.cancel()
-
-
-def _recorded(recorded: Recorded, call: Call) -> Answer:
-    try:
-        return recorded.reply(call)
-    except FtgateError as error:
-        return error

@@ -58,7 +58,7 @@ class Reply:
 
     def to_json(self) -> str:
         """Return the reply as one line of JSON; what is empty is left out."""
-        told = {name: value for name in self.__slots__ if (value := getattr(self, name))}
+        told = {name: value for name in Reply.__slots__ if (value := getattr(self, name))}
         told |= {name: [asdict(one) for one in told[name]] for name in _NESTED if name in told}
         told["text"] = self.text
         # ASCII, since a reply cut inside an emoji holds half a surrogate pair, which no file takes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from pytest_ftgate.gate.numbers.proportion import wilson
@@ -47,13 +48,13 @@ def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -
     teller = "format" if "format" in suite.gates else "accuracy"
     if before is None or gate.name != teller:
         return ()
-    was, now = _texts(before), _texts(after)
-    if min(len(was), len(now)) < _FEWEST:
+    was, now = _Texts.of(before), _Texts.of(after)
+    if min(len(was.words), len(now.words)) < _FEWEST:
         return ()
     found = [
         _length(was, now),
         _share("refusals", "are refusals", _refusals(before), _refusals(after)),
-        _share("same text", "are the same text", _commonest(was), _commonest(now)),
+        _share("same text", "are the same text", was.commonest, now.commonest),
         *_languages(before, after),
         *_mix(before, after),
     ]
@@ -79,14 +80,35 @@ def trait_notes(
             yield f"{percent(one.after)} of replies are broken by “{one.kind}”, {_was(one.before)}"
 
 
-def _texts(column: Column) -> list[str]:
-    texts = (reply.text.strip() for row in column.rows.values() for reply in row.replies)
-    return [text for text in texts if text]
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What is known of replies that say something; they themselves may be too many to hold.
+
+    Attributes:
+        words, letters: how long each is.
+        commonest: how often the commonest occurs, and how many there are.
+    """
+
+    words: Sequence[int]
+    letters: Sequence[int]
+    commonest: tuple[int, int]
+
+    @classmethod
+    def of(cls, column: Column) -> _Texts:
+        replies = (reply for row in column.rows.values() for reply in row.replies)
+        sizes = [
+            (len(text.split()), len(text), hash(text))
+            for reply in replies
+            if (text := reply.text.strip())
+        ]
+        words, letters, marks = zip(*sizes, strict=True) if sizes else ((), (), ())
+        most = max(Counter(marks).values(), default=0)
+        return cls(words, letters, (most, len(sizes)))
 
 
-def _length(was: Sequence[str], now: Sequence[str]) -> Trait:
-    words = [median(len(text.split()) for text in side) for side in (was, now)]
-    letters = [median(map(len, side)) for side in (was, now)]
+def _length(was: _Texts, now: _Texts) -> Trait:
+    words = [median(side.words) for side in (was, now)]
+    letters = [median(side.letters) for side in (was, now)]
     spaced = letters[0] < _UNSPACED * words[0]
     unit, (old, new) = ("words", words) if spaced else ("characters", letters)
     far = new >= _FACTOR * old or old >= _FACTOR * new
@@ -97,8 +119,8 @@ def _length(was: Sequence[str], now: Sequence[str]) -> Trait:
         unit=unit,
         before=old,
         after=new,
-        n_before=len(was),
-        n=len(now),
+        n_before=len(was.words),
+        n=len(now.words),
         told=said if far and abs(new - old) >= _WORDS else "",
     )
 
@@ -106,10 +128,6 @@ def _length(was: Sequence[str], now: Sequence[str]) -> Trait:
 def _refusals(column: Column) -> tuple[int, int]:
     replies = [reply for row in column.rows.values() for reply in row.replies]
     return sum(one.stop == "refusal" or refuses(one.text) for one in replies), len(replies)
-
-
-def _commonest(texts: Sequence[str]) -> tuple[int, int]:
-    return Counter(texts).most_common(1)[0][1], len(texts)
 
 
 def _share(what: str, are: str, was: tuple[int, int], now: tuple[int, int]) -> Trait:

@@ -11,7 +11,6 @@ from itertools import chain
 
 from pytest_ftgate.ask.providers.recorded import Recorded
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plan.call import Ask, Call
 from pytest_ftgate.plan.judge import Put
 from pytest_ftgate.run.hearing import matter
@@ -93,10 +92,11 @@ def _answers(session: Session, name: str, asks: _Asks, instead: _Instead) -> Map
 
 
 def _recorded(call: Call) -> Reply | None:
-    try:
-        return Recorded().reply(call) if call.replies else None
-    except FtgateError:
+    if not call.replies:
         return None
+    with Recorded() as recorded:
+        found = recorded.answer(call)
+    return found if isinstance(found, Reply) else None
 
 
 def _usual(variant: str, ask: Ask) -> Reply:

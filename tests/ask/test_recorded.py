@@ -29,9 +29,14 @@ def recorded(call, file):
     return make
 
 
+def reply_to(call) -> Reply:
+    with Recorded() as files:
+        return files.reply(call)
+
+
 def test_a_case_is_answered_by_the_line_with_its_id(recorded, file):
     file.write_text('{"id": "a", "text": "one"}\n\n{"id": "b", "text": "two"}\n')
-    assert Recorded().reply(recorded("b")) == Reply(text="two")
+    assert reply_to(recorded("b")) == Reply(text="two")
 
 
 def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file):
@@ -40,37 +45,37 @@ def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file
         ' "usage": {"output": 7}, "trace": "not ours"}'
     )
     known = Reply(text="one", stop="length", model="m-1", seconds=0.5, usage={"output": 7})
-    assert Recorded().reply(recorded()) == known
+    assert reply_to(recorded()) == known
 
 
 def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):
     file.write_text('{"id": 17, "text": "one"}')
-    assert Recorded().reply(recorded("17")).text == "one"
+    assert reply_to(recorded("17")).text == "one"
 
 
 def test_line_separators_inside_a_text_do_not_break_the_line(recorded, file):
     file.write_text('{"id": "a", "text": "one\u2028two\x85three"}\r\n', encoding="utf-8")
-    assert Recorded().reply(recorded()).text == "one\u2028two\x85three"
+    assert reply_to(recorded()).text == "one\u2028two\x85three"
 
 
 def test_a_second_line_of_an_id_is_its_second_reply(recorded, file):
     file.write_text('{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}\n')
     calls = [replace(recorded(), repeat=repeat) for repeat in (0, 1)]
-    assert [Recorded().reply(call).text for call in calls] == ["one", "two"]
+    assert [reply_to(call).text for call in calls] == ["one", "two"]
 
 
 def test_an_edited_file_is_read_again(recorded, file):
     file.write_text('{"id": "a", "text": "old"}')
-    before = Recorded().reply(recorded()).text
+    before = reply_to(recorded()).text
     file.write_text('{"id": "a", "text": "new"}')
     os.utime(file, ns=(0, 0))
-    assert (before, Recorded().reply(recorded()).text) == ("old", "new")
+    assert (before, reply_to(recorded()).text) == ("old", "new")
 
 
 def test_a_case_without_a_line_is_refused_by_name(recorded, file):
     file.write_text('{"id": "a", "text": "one"}')
     with pytest.raises(Refused, match=r'replies\.jsonl has no reply for case "z"'):
-        Recorded().reply(recorded("z"))
+        reply_to(recorded("z"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +89,7 @@ def test_a_case_without_a_line_is_refused_by_name(recorded, file):
 def test_a_line_that_cannot_be_read_is_named(recorded, file, line, said):
     file.write_text(f'{{"id": "a", "text": "one"}}\n{line}\n')
     with pytest.raises(Unavailable, match=said):
-        Recorded().reply(recorded())
+        reply_to(recorded())
 
 
 @pytest.mark.parametrize("mode", ["auto", "fresh", "recorded"])
@@ -98,6 +103,16 @@ def test_recorded_replies_are_given_in_every_mode_and_never_kept(
     engine.close()
     assert answers == {call.fingerprint: Reply(text="one")}
     assert open_ledger().replies([call.fingerprint]) == {}
+
+
+def test_a_file_that_changes_under_a_run_is_told(recorded, file):
+    long = "a long reply " * 10
+    file.write_text(f'{{"id": "a", "text": "{long}"}}\n{{"id": "b", "text": "{long}"}}\n')
+    with Recorded() as files:
+        assert files.reply(recorded("b")).text == long
+        file.write_text('{"id": "a", "text": "short"}\n')
+        with pytest.raises(Unavailable, match=r"replies\.jsonl has changed since it was read"):
+            files.reply(recorded("b"))
 
 
 def test_a_missing_file_is_an_error_of_the_call(recorded, ledger):

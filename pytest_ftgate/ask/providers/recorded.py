@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
-from typing import Any
+from typing import IO, Any, Self
 
 from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.errors import Refused, Unavailable
+from pytest_ftgate.errors import FtgateError, Refused, Unavailable
 from pytest_ftgate.plan.call import Call
 
 __all__ = ["Recorded"]
@@ -17,25 +18,30 @@ __all__ = ["Recorded"]
 
 #: The characters of a reply that is likely to be a label.
 _LABEL = 64
+#: What is known of a reply: itself where it is a label, else where its line begins.
+_Known = Reply | int
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, changed: int) -> dict[str, tuple[Reply, ...]]:
+def _read(path: Path, changed: int) -> dict[str, tuple[_Known, ...]]:
     del changed  # only there so that an edited file is read again
-    found: dict[str, tuple[Reply, ...]] = {}
+    found: dict[str, tuple[_Known, ...]] = {}
     # Labels come again and again: all that say the same are one.
-    labels: dict[str, tuple[Reply, ...]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if line.strip():
-            key, text, more = _row(path, number, line)
-            made: tuple[Reply, ...] = (Reply(text=text, **more),)
-            if not more and len(text) <= _LABEL:
-                made = labels.setdefault(text, made)
-            found[key] = found[key] + made if key in found else made
+    labels: dict[str, tuple[_Known, ...]] = {}
+    start = 0
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                key, text, more = _row(f"{path.name}:{number}", line)
+                made: tuple[_Known, ...] = (start,)
+                if not more and len(text) <= _LABEL:
+                    made = labels.setdefault(text, (Reply(text=text),))
+                found[key] = found[key] + made if key in found else made
+            start += len(line)
     return found
 
 
-def _row(path: Path, number: int, line: str) -> tuple[str, str, dict[str, Any]]:
+def _row(where: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
     """Return the id of a case, what was said, and what else is known."""
     shape = '{"id": "case-1", "text": "the reply"}'
     try:
@@ -43,16 +49,31 @@ def _row(path: Path, number: int, line: str) -> tuple[str, str, dict[str, Any]]:
         known = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
         return intern(str(raw["id"])), str(raw["text"]), known
     except ValueError as error:
-        raise Unavailable(f"{path.name}:{number}: not JSON: {error}") from error
+        raise Unavailable(f"{where}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise Unavailable(f"{path.name}:{number}: a recorded reply is {shape}") from error
+        raise Unavailable(f"{where}: a recorded reply is {shape}") from error
 
 
 class Recorded:
-    """Answers calls from their files, each of which it looks at once."""
+    """Answers calls from their files, each of which it looks at once, until it is left."""
 
     def __init__(self) -> None:
-        self._files: dict[Path, dict[str, tuple[Reply, ...]]] = {}
+        self._files: dict[Path, dict[str, tuple[_Known, ...]]] = {}
+        self._streams: dict[Path, IO[bytes]] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *told: object) -> None:
+        self._open.close()
+
+    def answer(self, call: Call) -> Reply | FtgateError:
+        """Return the reply to *call*, or why there is none."""
+        try:
+            return self.reply(call)
+        except FtgateError as error:
+            return error
 
     def reply(self, call: Call) -> Reply:
         """Return the reply that a file holds under the id of the call's case, for its repeat.
@@ -67,12 +88,21 @@ class Recorded:
         replies = self._file(path).get(case.id, ())
         if call.repeat >= len(replies):
             raise Refused(f'{path.name} has no reply for case "{case.id}"')
-        return replies[call.repeat]
+        known = replies[call.repeat]
+        return known if isinstance(known, Reply) else self._at(path, known)
 
-    def _file(self, path: Path) -> dict[str, tuple[Reply, ...]]:
+    def _file(self, path: Path) -> dict[str, tuple[_Known, ...]]:
         if path not in self._files:
             try:
                 self._files[path] = _read(path, path.stat().st_mtime_ns)
             except OSError as error:
                 raise Unavailable(f"the recorded replies cannot be read: {error}") from error
         return self._files[path]
+
+    def _at(self, path: Path, start: int) -> Reply:
+        if path not in self._streams:
+            self._streams[path] = self._open.enter_context(path.open("rb"))
+        stream = self._streams[path]
+        stream.seek(start)
+        _, text, more = _row(f"{path.name} has changed since it was read", stream.readline())
+        return Reply(text=text, **more)

@@ -1,0 +1,119 @@
+"""What the replies of a run say, in a file until somebody reads it.
+
+In memory it would grow with the plan. The ledger holds what was paid for alone, and takes ten
+times as long to read. The file has no name, and is gone with the process.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from threading import Lock
+from typing import IO, Any
+from weakref import finalize
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.plan.call import Passage, Step
+
+__all__ = ["Shelf"]
+
+#: The characters of a reply that stays: a label, say, which many replies share.
+_SHORT = 64
+#: What lies in the file; all else of a reply is small.
+_LONG = ("text", "steps", "passages")
+_SMALL = tuple(one.name for one in fields(Reply) if one.name not in _LONG)
+
+_Said = tuple[str, tuple[Step, ...], tuple[Passage, ...]]
+
+
+class Shelf:
+    """A file of what replies say; any thread may put and read.
+
+    Args:
+        folder: where the file lies; where it cannot, among the system's temporary files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: IO[bytes] | None = None
+        self._lock = Lock()
+        self._end = 0
+        #: Whoever reads a reply reads it several times in a row.
+        self._last: tuple[int, _Said] | None = None
+
+    def put(self, reply: Reply) -> Reply:
+        """Return *reply* with what it says in the file, or as it is where that saves nothing."""
+        if not reply.steps and not reply.passages and len(reply.text) <= _SHORT:
+            return reply
+        try:
+            place = self._write(pickle.dumps((reply.text, reply.steps, reply.passages)))
+        except OSError:  # a full disk, say: the run can go on all the same
+            return reply
+        return _Shelved.made(self, place, reply)
+
+    def _write(self, told: bytes) -> int:
+        with self._lock:
+            if self._file is None:
+                self._file = _opened(self._folder)
+                finalize(self, self._file.close)
+            place = self._file.seek(self._end)
+            self._file.write(len(told).to_bytes(8, "big") + told)
+            self._end = self._file.tell()
+        return place
+
+    def read(self, place: int) -> _Said:
+        """Return what was put at *place*."""
+        last = self._last
+        if last is None or last[0] != place:
+            last = self._last = (place, self._read(place))
+        return last[1]
+
+    def _read(self, place: int) -> _Said:
+        assert self._file is not None  # noqa: S101 - something was put there
+        with self._lock:
+            self._file.seek(place)
+            told = self._file.read(int.from_bytes(self._file.read(8), "big"))
+        said: _Said = pickle.loads(told)  # noqa: S301 - nobody else has ever had the file
+        return said
+
+
+def _opened(folder: Path) -> IO[bytes]:
+    with suppress(OSError):
+        return tempfile.TemporaryFile(buffering=0, dir=folder)
+    return tempfile.TemporaryFile(buffering=0)
+
+
+class _Shelved(Reply):
+    """A reply that reads what it says when it is asked; one that is changed is a plain one."""
+
+    __slots__ = ("_place", "_shelf")
+    _shelf: Shelf
+    _place: int
+
+    def __new__(cls, **parts: Any) -> Reply:  # type: ignore[misc]  # what ``replace`` calls
+        return Reply(**parts)
+
+    @classmethod
+    def made(cls, shelf: Shelf, place: int, reply: Reply) -> Reply:
+        """Return *reply* as one whose words lie at a place of *shelf*."""
+        made = object.__new__(cls)
+        for name in _SMALL:
+            object.__setattr__(made, name, getattr(reply, name))
+        object.__setattr__(made, "_shelf", shelf)
+        object.__setattr__(made, "_place", place)
+        return made
+
+    @property
+    def text(self) -> str:
+        return self._shelf.read(self._place)[0]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self._shelf.read(self._place)[1]
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        return self._shelf.read(self._place)[2]

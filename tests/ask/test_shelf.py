@@ -1,0 +1,107 @@
+"""What replies say, out of memory until somebody reads it."""
+
+from __future__ import annotations
+
+import errno
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.ask.shelf import Shelf
+from pytest_ftgate.plan.call import Passage, Step, ToolCall
+
+LONG = Reply(
+    text="Grüße, \ud83d \U0001f600 \x00 " * 50,
+    stop="length",
+    model="m-1",
+    usage={"input": 3, "output": 1},
+    seconds=0.25,
+    request_id="req_1",
+    steps=(Step("let me look", (ToolCall(name="find", arguments={"id": 1}, result="it"),)),),
+    passages=(Passage(source="terms.md", text="within 30 days"),),
+    unsent=("seed",),
+    facts={"parent": "m"},
+    processing="batch",
+)
+PARTS = Reply.__slots__
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    return Shelf(tmp_path)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_of_a_reply_reads_as_before(shelf, part):
+    put = shelf.put(LONG)
+    assert getattr(put, part) == getattr(LONG, part)
+
+
+def test_a_reply_that_was_put_writes_the_same_json(shelf):
+    assert shelf.put(LONG).to_json() == LONG.to_json()
+
+
+def test_a_label_is_left_where_it_is(shelf):
+    label = Reply(text="refund", usage={"input": 3})
+    assert shelf.put(label) is label
+
+
+@pytest.mark.parametrize(
+    "told", [{"steps": LONG.steps}, {"passages": LONG.passages}], ids=["steps", "passages"]
+)
+def test_what_a_short_reply_brings_along_is_put_too(shelf, told):
+    put = shelf.put(Reply(text="refund", **told))
+    assert (put.text, put.steps, put.passages) == (
+        "refund",
+        told.get("steps", ()),
+        told.get("passages", ()),
+    )
+
+
+def test_a_changed_copy_is_a_plain_reply(shelf):
+    assert replace(shelf.put(LONG), text="other") == replace(LONG, text="other")
+
+
+def test_what_replies_say_takes_no_memory(shelf):
+    def reply(number: int) -> Reply:
+        return Reply(text=f"{number} " * 20_000)
+
+    tracemalloc.start()
+    try:
+        kept = [shelf.put(reply(number)) for number in range(100)]
+        assert kept[7].text == reply(7).text
+        shelf.read(kept[0]._place)  # what was read last stays
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 2 * len(reply(0).text)
+
+
+def test_threads_may_put_and_read_at_once(shelf):
+    def there_and_back(number: int) -> bool:
+        text = f"{number} " * (50 + number)
+        put = shelf.put(Reply(text=text))
+        return all(put.text == text for _ in range(20))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(there_and_back, range(400)))
+
+
+def test_no_file_is_left_to_see(shelf, tmp_path):
+    shelf.put(LONG)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_where_the_folder_is_missing_another_is_used(tmp_path):
+    assert Shelf(tmp_path / "none").put(LONG).text == LONG.text
+
+
+def test_a_full_disk_leaves_replies_in_memory(shelf, monkeypatch):
+    def full(told: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shelf, "_write", full)
+    assert shelf.put(LONG) is LONG
