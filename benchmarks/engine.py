@@ -9,6 +9,8 @@ measures whole processes against it, the gate and what it is compared with in tu
 - ``one``: one case: wall time
 - ``cpu``: 5,000 cases, 200 in flight: processor time
 - ``kept``: 10,000 cases whose replies are all in the ledger: seconds
+- ``far``: 1,000 cases, 50 in flight, about 800 ms a reply (lognormal): seconds beyond what a loop
+  takes that has no start, no end and no work, by simulation
 - ``faults``: 1,000 cases, of whose requests 5 % each meet 429, 529, 500, a reset, half a body and
   a reply that takes 20 times as long, by another seed each round: wall time beside a run without
   faults, both with as many calls in flight as the gate finds out to be good; every case must be
@@ -35,7 +37,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from heapq import heapreplace
+from itertools import count, islice
+from math import cos, exp, log, sqrt, tau
 from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
@@ -84,6 +88,10 @@ asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
 FAULTS = ("f429", "f529", "f500", "freset", "fmalformed", "fslow")
 #: Seconds that a reply takes, and that a server which had enough asks to wait.
 LATENCY = 0.05
+#: Seconds that a reply takes on the mean where a server is far away, and how they spread.
+FAR, SPREAD = 0.8, 0.5
+#: The bits of a number of the server.
+WORD = 2**64 - 1
 #: Seconds that a slow reply takes more.
 SLOWER = 19 * LATENCY
 
@@ -255,6 +263,48 @@ def kept(bench: Bench) -> Round:
     return round_
 
 
+def far(bench: Bench) -> Round:
+    """Take the seconds over the least that any tool takes at a latency of real servers."""
+    cases, concurrency = 1_000, 50
+    folder = bench.folder(cases)
+    seeds = count(1)
+
+    def round_() -> tuple[float, float]:
+        seed = next(seeds)
+        bench.tell(latency_ms=FAR * 1000, sigma=SPREAD, seed=seed)
+        took = bench.gate(folder, concurrency).wall
+        least = simulated(cases, concurrency, drawn(seed))
+        bench.tell(sigma=0, seed=1)
+        bench.notes.append(f"  of {took:.2f} s, {least:.2f} s are the least")
+        return took - least, 1.0
+
+    return round_
+
+
+def simulated(cases: int, concurrency: int, takes: Iterator[float]) -> float:
+    """Return when the last of *cases* ends, each of which begins when a place is free."""
+    ends = [0.0] * concurrency
+    for took in islice(takes, cases):
+        heapreplace(ends, ends[0] + took)
+    return max(ends)
+
+
+def drawn(seed: int) -> Iterator[float]:
+    """Yield the seconds that replies take, as the server draws them (xorshift64*, Box-Muller)."""
+    state = (seed * 0x9E3779B97F4A7C15 | 1) & WORD
+
+    def uniform() -> float:
+        nonlocal state
+        state ^= state << 13 & WORD
+        state ^= state >> 7
+        state ^= state << 17 & WORD
+        return (((state * 0x2545F4914F6CDD1D & WORD) >> 11) + 0.5) / 2**53
+
+    while True:
+        normal = sqrt(-2 * log(uniform())) * cos(tau * uniform())
+        yield FAR * exp(SPREAD * normal - SPREAD**2 / 2)
+
+
 def faults(bench: Bench) -> Round:
     """Compare wall times with and without faults, and count the requests."""
     cases = 1_000
@@ -300,6 +350,7 @@ ALL: dict[str, tuple[Callable[[Bench], Round], float]] = {
     "one": (one, 1.2),
     "cpu": (cpu, 1.3),
     "kept": (kept, 3.0),
+    "far": (far, 1.5),
     "faults": (faults, 1.5),
     "suites": (suites, 1.15),
 }

@@ -1,13 +1,15 @@
 """What it takes to score and judge many recorded replies: seconds, CPU and memory of a process.
 
-    python benchmarks/large.py [CASES]
+    python benchmarks/large.py [CASES] [CHARACTERS]
 
 Writes one suite of three variants whose replies are recorded (100,000 cases without an argument,
 so 300,000 replies), each right nine times in ten and well formed as often, with the accuracy and
 the format gate for all of them and a drop against the first; then judges it in a process of its
-own, as a user would. Beside it stands the same for a tenth of the cases. Replies are drawn by a
-fixed seed. CPU is told in three parts: start and loading; planning, with the reading of the
-replies; and scoring, judging and reporting.
+own, as a user would. Beside it stands the same for a tenth of the cases, and both again with
+replies that take so many characters (2,000 without an argument), of which memory should show
+nothing: a reply is JSON then, with the label as one of its fields. Replies are drawn by a fixed
+seed. CPU is told in three parts: start and loading; planning, with the reading of the replies; and
+scoring, judging and reporting.
 """
 
 from __future__ import annotations
@@ -19,14 +21,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 LABELS = ("billing", "refund", "delivery", "other")
 VARIANTS = ("current", "short", "tuned")
+CHOICE = f"{{format: {{choice: [{', '.join(LABELS)}]}}}}"
+SCHEMA = """\
+{format: {json_schema: {properties: {label: {enum: [LABELS]}}, required: [label]}}, score: fields}
+""".replace("LABELS", ", ".join(LABELS)).strip()
 SUITE = f"""\
 cases: all.cases.jsonl
-reply: {{format: {{choice: [{", ".join(LABELS)}]}}}}
+reply: REPLY
 variants:
 {"".join(f"  {name}: {{provider: recorded, replies: {name}.jsonl}}{chr(10)}" for name in VARIANTS)}
 gates: {{accuracy: {{min: 0.8, max_drop: 0.03}}, format: {{min: 0.8, max_drop: 0.02}}}}
@@ -70,26 +78,40 @@ class Took:
     peak: float
 
 
-def written(folder: Path, cases: int) -> None:
-    """Write the suite, its cases and its replies."""
+def written(folder: Path, cases: int, characters: int) -> None:
+    """Write the suite, its cases and its replies, labels where they take no *characters*."""
     drawn = random.Random(0)
     expected = [drawn.choice(LABELS) for _ in range(cases)]
     rows = [
-        {"id": f"c{n:06}", "input": f"Ticket {n}: where is it?", "expected": label}
+        {
+            "id": f"c{n:06}",
+            "input": f"Ticket {n}: where is it?",
+            "expected": {"label": label} if characters else label,
+        }
         for n, label in enumerate(expected)
     ]
     lines(folder / "all.cases.jsonl", rows)
-    (folder / "all.ftgate.yaml").write_text(SUITE)
+    (folder / "all.ftgate.yaml").write_text(
+        SUITE.replace("REPLY", SCHEMA if characters else CHOICE)
+    )
     (folder / "watch.py").write_text(WATCH)
     for name in VARIANTS:
-        said = [
+        labels = [
             label if drawn.random() < 0.9 else drawn.choice((*LABELS, f"It is {label}."))
             for label in expected
         ]
-        lines(folder / f"{name}.jsonl", [{"id": f"c{n:06}", "text": t} for n, t in enumerate(said)])
+        said = ({"id": f"c{n:06}", "text": reply(n, t, characters)} for n, t in enumerate(labels))
+        lines(folder / f"{name}.jsonl", said)
 
 
-def lines(path: Path, rows: list[dict[str, str]]) -> None:
+def reply(number: int, label: str, characters: int) -> str:
+    """Return what a model says for *label*: itself, or so many characters of JSON."""
+    if not characters:
+        return label
+    return json.dumps({"label": label, "why": f"Ticket {number} says so. ".ljust(characters, "x")})
+
+
+def lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write one row a line."""
     with path.open("w") as stream:
         stream.writelines(f"{json.dumps(row)}\n" for row in rows)
@@ -97,8 +119,9 @@ def lines(path: Path, rows: list[dict[str, str]]) -> None:
 
 def judged(folder: Path) -> Took:
     """Judge the suite in a process of its own."""
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(folder)}
+    environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", "pytest", "-p", "pytest_ftgate.plugin", "-p", "watch"]
     command += ["-q", "--ftgate"]
     start = time.perf_counter()
@@ -115,18 +138,20 @@ def judged(folder: Path) -> Took:
     return Took(wall, tuple(map(float, parts)), cpu, usage.ru_maxrss / 1000)
 
 
-def main(most: int) -> None:
-    """Measure both sizes and print the table."""
+def main(most: int, characters: int) -> None:
+    """Measure both sizes and both lengths, and print the table."""
     columns = (("s", 7), ("CPU s", 7), ("load", 6), ("plan", 6), ("judge", 6), ("MB", 6))
-    print(f"{'cases':>9} {'replies':>9}", *(f"{name:>{width}}" for name, width in columns))
-    for cases in (most // 10, most):
+    heads = (f"{name:>{width}}" for name, width in columns)
+    print(f"{'cases':>9} {'replies':>9} {'of':>6}", *heads)
+    for length, cases in product((0, characters), (most // 10, most)):
         with tempfile.TemporaryDirectory() as name:
-            written(Path(name), cases)
+            written(Path(name), cases, length)
             took = judged(Path(name))
         parts = " ".join(f"{part:>6.1f}" for part in took.parts)
-        count = f"{cases:>9,} {3 * cases:>9,}"
+        count = f"{cases:>9,} {3 * cases:>9,} {length or 'label':>6}"
         print(f"{count} {took.wall:>7.1f} {took.cpu:>7.1f} {parts} {took.peak:>6.0f}", flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 100_000)
+    given = [int(one) for one in sys.argv[1:]]
+    main(*given, *(100_000, 2_000)[len(given) :])

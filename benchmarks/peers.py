@@ -66,6 +66,14 @@ def prepared(harness: Path, cases: int) -> None:
     slot.chmod(0o755)
 
 
+def labelled(harness: Path, cases: int, url: str) -> None:
+    """Let promptfoo name its provider: it keeps replies under that name, and else asks anew."""
+    folder = harness / "peers" / "promptfoo"
+    if (folder / "gen.py").is_file():
+        told = (str(cases), url, f"cfg_{cases}_lab.json", "lab")
+        subprocess.run([sys.executable, "gen.py", *told], cwd=folder, check=True)
+
+
 def ran(harness: Path, script: str, found: str, *told: object) -> dict[str, list[dict[str, Any]]]:
     """Run a script of the harness; return what it measured, by tool."""
     (harness / found).unlink(missing_ok=True)
@@ -100,7 +108,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1_000, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s; 0: none")
     parser.add_argument("--warm-rounds", type=int, default=1, help="default: %(default)s; 0: none")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     harness, cases = given.harness.resolve(), given.cases
     prepared(harness, cases)
     sizes = (cases, FLYING, LATENCY)
@@ -117,6 +125,7 @@ def main() -> None:
                 OURS,
             )
         if given.warm_rounds:
+            labelled(harness, cases, url)
             file = f"results/cache_{cases}.json"
             found = ran(harness, "bench_cache.py", file, *sizes, given.warm_rounds)
             warm = {name: runs for name, runs in found.items() if name.endswith("warm")}

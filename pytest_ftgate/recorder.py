@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,11 @@ class Recorder(Gathering):
         from pytest_ftgate.report.closing import undecided
         from pytest_ftgate.report.github import commands
 
-        lines = list(undecided(self._report)) if set(reporter.reportchars) & set("fa") else []
+        on_a_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
+        full = on_a_server or config.get_verbosity() > 1
+        width = None if full else config.get_terminal_writer().fullwidth
+        wanted = set(reporter.reportchars) & set("fa")
+        lines = list(undecided(self._report, width)) if wanted else []
         if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
@@ -112,6 +117,9 @@ class Recorder(Gathering):
 def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
     """Return the status of an item that could not tell, or None for every other."""
     told = dict(report.user_properties).get("ftgate")
+    # What is expected not to pass has words of pytest's own.
+    if hasattr(report, "wasxfail"):
+        return None
     if told is not None and json.loads(str(told))["outcome"] == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
     return None

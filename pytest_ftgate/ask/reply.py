@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 from itertools import chain
 from sys import intern
 from typing import Any
@@ -100,8 +101,13 @@ def _step(raw: Mapping[str, Any]) -> Step:
     return Step(raw["text"], calls, tuple(raw.get("blocks", ())))
 
 
-def _named(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {intern(name): value for name, value in told.items()}
+def _named(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _shared(tuple(told.items()))
+
+
+@lru_cache(maxsize=4096)
+def _shared(told: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    return {intern(name): value for name, value in told}
 
 
 #: What JSON has no type for; and what is the same in reply after reply, which JSON makes anew.

@@ -6,6 +6,7 @@ times as long to read. The file has no name, and is gone with the process.
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
 from contextlib import suppress
@@ -26,6 +27,8 @@ _SHORT = 64
 _LONG = ("text", "steps", "passages")
 _SMALL = tuple(one.name for one in fields(Reply) if one.name not in _LONG)
 
+#: Where something begins in the file, and how long it is.
+_Place = tuple[int, int]
 _Said = tuple[str, tuple[Step, ...], tuple[Passage, ...]]
 
 
@@ -42,7 +45,7 @@ class Shelf:
         self._lock = Lock()
         self._end = 0
         #: Whoever reads a reply reads it several times in a row.
-        self._last: tuple[int, _Said] | None = None
+        self._last: tuple[_Place, _Said] | None = None
 
     def put(self, reply: Reply) -> Reply:
         """Return *reply* with what it says in the file, or as it is where that saves nothing."""
@@ -54,28 +57,31 @@ class Shelf:
             return reply
         return _Shelved.made(self, place, reply)
 
-    def _write(self, told: bytes) -> int:
+    def _write(self, told: bytes) -> _Place:
         with self._lock:
             if self._file is None:
                 self._file = _opened(self._folder)
                 finalize(self, self._file.close)
-            place = self._file.seek(self._end)
-            self._file.write(len(told).to_bytes(8, "big") + told)
+            start = self._file.seek(self._end)
+            self._file.write(told)
             self._end = self._file.tell()
-        return place
+        return start, len(told)
 
-    def read(self, place: int) -> _Said:
+    def read(self, place: _Place) -> _Said:
         """Return what was put at *place*."""
         last = self._last
-        if last is None or last[0] != place:
-            last = self._last = (place, self._read(place))
+        if last is None or last[0] is not place:
+            last = self._last = (place, self._read(*place))
         return last[1]
 
-    def _read(self, place: int) -> _Said:
+    def _read(self, start: int, size: int) -> _Said:
         assert self._file is not None  # noqa: S101 - something was put there
-        with self._lock:
-            self._file.seek(place)
-            told = self._file.read(int.from_bytes(self._file.read(8), "big"))
+        if hasattr(os, "pread"):
+            told = os.pread(self._file.fileno(), size, start)
+        else:
+            with self._lock:
+                self._file.seek(start)
+                told = self._file.read(size)
         said: _Said = pickle.loads(told)  # noqa: S301 - nobody else has ever had the file
         return said
 
@@ -91,13 +97,13 @@ class _Shelved(Reply):
 
     __slots__ = ("_place", "_shelf")
     _shelf: Shelf
-    _place: int
+    _place: _Place
 
     def __new__(cls, **parts: Any) -> Reply:  # type: ignore[misc]  # what ``replace`` calls
         return Reply(**parts)
 
     @classmethod
-    def made(cls, shelf: Shelf, place: int, reply: Reply) -> Reply:
+    def made(cls, shelf: Shelf, place: _Place, reply: Reply) -> Reply:
         """Return *reply* as one whose words lie at a place of *shelf*."""
         made = object.__new__(cls)
         for name in _SMALL:
@@ -105,6 +111,13 @@ class _Shelved(Reply):
         object.__setattr__(made, "_shelf", shelf)
         object.__setattr__(made, "_place", place)
         return made
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Reply):
+            return NotImplemented
+        return all(getattr(self, one.name) == getattr(other, one.name) for one in fields(Reply))
+
+    __hash__ = Reply.__hash__
 
     @property
     def text(self) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from statistics import median
 
 from pytest_ftgate.gate.numbers.proportion import wilson
 from pytest_ftgate.gate.numbers.resample import stuart_maxwell
 from pytest_ftgate.gate.verdict import FaultShare, Trait
 from pytest_ftgate.gate.words import percent
+from pytest_ftgate.score.said import Said
 from pytest_ftgate.score.sheet import Column, Row
 from pytest_ftgate.score.tongue import can_tell, language_of
-from pytest_ftgate.score.wording import refuses
 from pytest_ftgate.suite.margins import RateGate
 from pytest_ftgate.suite.model import Suite
 
@@ -48,13 +47,17 @@ def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -
     teller = "format" if "format" in suite.gates else "accuracy"
     if before is None or gate.name != teller:
         return ()
-    was, now = _Texts.of(before), _Texts.of(after)
+    was, now = before.said, after.said
     if min(len(was.words), len(now.words)) < _FEWEST:
         return ()
     found = [
         _length(was, now),
-        _share("refusals", "are refusals", _refusals(before), _refusals(after)),
-        _share("same text", "are the same text", was.commonest, now.commonest),
+        _share("refusals", "are refusals", *((one.refusals, one.replies) for one in (was, now))),
+        _share(
+            "same text",
+            "are the same text",
+            *((one.commonest, len(one.words)) for one in (was, now)),
+        ),
         *_languages(before, after),
         *_mix(before, after),
     ]
@@ -80,33 +83,7 @@ def trait_notes(
             yield f"{percent(one.after)} of replies are broken by “{one.kind}”, {_was(one.before)}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """What is known of replies that say something; they themselves may be too many to hold.
-
-    Attributes:
-        words, letters: how long each is.
-        commonest: how often the commonest occurs, and how many there are.
-    """
-
-    words: Sequence[int]
-    letters: Sequence[int]
-    commonest: tuple[int, int]
-
-    @classmethod
-    def of(cls, column: Column) -> _Texts:
-        replies = (reply for row in column.rows.values() for reply in row.replies)
-        sizes = [
-            (len(text.split()), len(text), hash(text))
-            for reply in replies
-            if (text := reply.text.strip())
-        ]
-        words, letters, marks = zip(*sizes, strict=True) if sizes else ((), (), ())
-        most = max(Counter(marks).values(), default=0)
-        return cls(words, letters, (most, len(sizes)))
-
-
-def _length(was: _Texts, now: _Texts) -> Trait:
+def _length(was: Said, now: Said) -> Trait:
     words = [median(side.words) for side in (was, now)]
     letters = [median(side.letters) for side in (was, now)]
     spaced = letters[0] < _UNSPACED * words[0]
@@ -123,11 +100,6 @@ def _length(was: _Texts, now: _Texts) -> Trait:
         n=len(now.words),
         told=said if far and abs(new - old) >= _WORDS else "",
     )
-
-
-def _refusals(column: Column) -> tuple[int, int]:
-    replies = [reply for row in column.rows.values() for reply in row.replies]
-    return sum(one.stop == "refusal" or refuses(one.text) for one in replies), len(replies)
 
 
 def _share(what: str, are: str, was: tuple[int, int], now: tuple[int, int]) -> Trait:

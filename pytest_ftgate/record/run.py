@@ -85,14 +85,15 @@ class CaseRun:
     """One case, and the replies to it by variant.
 
     Attributes:
-        asks: ``task`` for the suite's own cases, ``skills`` for those of a forgetting gate.
+        asks: ``task`` for the suite's own cases, ``skills`` for those of a forgetting gate,
+            ``held out`` for those that confirm what a ladder advises.
         where: ``path:line``.
         asked: the last thing that the user says.
         expected: in the words of a person.
     """
 
     id: str
-    asks: Literal["task", "skills"]
+    asks: Literal["task", "skills", "held out"]
     where: str
     asked: str
     expected: str

@@ -23,7 +23,7 @@ from pytest_ftgate.suite.prices import price
 __all__ = ["Asks", "joined", "tell"]
 
 #: Which cases were put to a variant.
-Asks = Literal["task", "skills"]
+Asks = Literal["task", "skills", "held out"]
 #: A reply is told up to so many characters, and then how many there are more.
 _LONGEST = 20_000
 

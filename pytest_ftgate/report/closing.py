@@ -43,19 +43,33 @@ def summary(
         ladder: tell what is advised in full.
     """
     full = full or verbosity > 0
-    first = f"{report.verdict.upper()}  {gates_line(report)} · {asked_line(report)}"
-    lines = [first] if report.judged else []
+    lines = [*_first(report)] if report.judged else []
     bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
+    told = [line for one in report.told for line in wrapped(one, 0, whole=True)]
     advised = list(_ladders(report, full=ladder)) if ladder or verbosity >= 0 else []
     if verbosity < 0:
-        return [*lines, *_table(bad), *stopped(report.bill), *report.told, *advised]
+        why = [line for one in stopped(report.bill) for line in wrapped(one.strip())]
+        return [*lines, *_table(bad), *why, *told, *advised]
     many = len({one.suite for one in report.judged}) > 1
     if full or bad or report.unjudged or len(report.judged) < len(report.verdicts):
         lines += _tables(report.verdicts)
     lines += chain.from_iterable(_open(v, many) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
     lines += _aside([one for one in report.judged if one not in bad])
-    lines += bill_lines(report.bill, full=full, max_usd=report.max_usd) if report.judged else []
-    return [*lines, *report.told, *advised]
+    bill = bill_lines(report.bill, full=full, max_usd=report.max_usd) if report.judged else ()
+    lines += [line for one in bill for line in wrapped(one.strip())]
+    return [*lines, *told, *advised]
+
+
+def _first(report: Report) -> Iterator[str]:
+    """Yield the verdict and what it took, in a second line as far as one has no room."""
+    line, indent = f"{report.verdict.upper()}  {gates_line(report)}", 0
+    for part in asked_line(report).split(" · "):
+        if indent + len(line) + len(part) + 3 > WIDTH:
+            yield from wrapped(line, indent)
+            line, indent = part, 2
+        else:
+            line += f" · {part}"
+    yield from wrapped(line, indent)
 
 
 def _ladders(report: Report, *, full: bool) -> Iterator[str]:
@@ -66,11 +80,20 @@ def _ladders(report: Report, *, full: bool) -> Iterator[str]:
         yield from ladder_lines(advice, full=full)
 
 
-def undecided(report: Report) -> Iterator[str]:
-    """Yield a line of the short summary for each gate that cannot tell, which pytest leaves out."""
+def undecided(report: Report, width: int | None = None) -> Iterator[str]:
+    """Yield a line of the short summary for each gate that cannot tell, which pytest leaves out.
+
+    Args:
+        report: the run.
+        width: columns of a line, to which headlines are cut as pytest's own are; None for all.
+    """
     for verdict in report.judged:
         if verdict.outcome is Outcome.INCONCLUSIVE:
-            yield f"INCONCLUSIVE {node_id(verdict)} - {visible(verdict.headline)}"
+            head = f"INCONCLUSIVE {node_id(verdict)}"
+            line = f"{head} - {visible(verdict.headline)}"
+            if width is not None and len(line) > width:
+                line = f"{line[: width - 3]}..." if len(head) + 6 < width else head
+            yield line
 
 
 def tinted(line: str) -> Iterator[tuple[str, dict[str, bool]]]:
@@ -95,13 +118,13 @@ def _table(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _gated(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a row for each gate; where that is too wide limits are signs, or left to headlines."""
+    """Return a row for each gate; where that is too wide limits become signs, then names break."""
     headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
     told, brief = verdict_rows(verdicts), verdict_rows(verdicts, brief=True)
     lines: list[str] = []
-    for rows in (told, brief, [row[:-1] for row in brief]) if verdicts else ():
-        width = len(rows[0])
-        lines = indented(grid(rows, headers[:width], right=(2, 3, 5)))
+    # Names are broken only where that is not enough.
+    for rows, most in ((told, None), (brief, None), (brief, WIDTH - 2)) if verdicts else ():
+        lines = indented(grid(rows, headers, right=(2, 3, 5), most=most))
         if max(map(len, lines)) <= WIDTH:
             break
     return lines

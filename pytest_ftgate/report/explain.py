@@ -170,12 +170,19 @@ def likely(check: Check) -> str:
     return f"with 95 % confidence the true {what} is {span}"
 
 
+def _sentence(told: str) -> str:
+    return told[:1].upper() + told[1:]
+
+
 def _spent(check: Check) -> Iterator[str]:
+    limit = amount(check.limit, check.unit) if check.before is None else rise(check.limit)
+    if check.low is not None and check.low == check.high:
+        yield f"{_sentence(likely(check))}, and {limit} is allowed; {_ending(check)}"
+        return
     by = "order statistics" if check.method == "order" else "Student's t over the cases"
     if check.before is not None and check.method == "order":
         by += " of each case's own rise"
-    yield f"{likely(check).capitalize()} ({by}, {check.effective:.0f} unrelated cases)."
-    limit = amount(check.limit, check.unit) if check.before is None else rise(check.limit)
+    yield f"{_sentence(likely(check))} ({by}, {check.effective:.0f} unrelated cases)."
     yield (
         f"It passes if all of that is within {limit}, and fails if none of it is; {_ending(check)}"
     )

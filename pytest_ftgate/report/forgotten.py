@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from pytest_ftgate.gate.parts import LossKind, Retention, Slice
 from pytest_ftgate.gate.verdict import Check, Verdict
 from pytest_ftgate.gate.words import counted, interval, percent, points
 from pytest_ftgate.report.tables import grid
 
-__all__ = ["SKILL_HEADERS", "forgotten", "skill_rows"]
+__all__ = ["SKILL_HEADERS", "Forgotten", "by_prompt", "forgotten", "skill_rows"]
 
 _WORDS = {"blind": "nothing to lose"}
 #: Of fewer cases nothing is told.
@@ -18,21 +19,46 @@ _FEWEST = 10
 SKILL_HEADERS = ("skill", "before", "after", "change", "n", "lost", "won", "keeps", "verdict")
 
 
-def forgotten(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
-    """Yield the lines on what was forgotten, for each prompt that skills were asked under."""
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was forgotten under one prompt.
+
+    Attributes:
+        under: which prompt of the product; "" for none.
+        skills: of each skill what is known.
+        told: what is said of all of them: each a head, and what is listed under it.
+    """
+
+    under: str
+    skills: tuple[Slice, ...]
+    told: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def by_prompt(verdict: Verdict) -> Iterator[Forgotten]:
+    """Yield what was forgotten under each prompt that skills were asked under."""
     for check in verdict.checks:
         own = [one for one in verdict.slices if one.under == check.under]
-        parts = [one for one in own if one.kind == "skill"]
-        if not parts:
+        skills = tuple(one for one in own if one.kind == "skill")
+        if not skills:
             continue
+        across = [
+            (f"by {kind}", _across(one for one in own if one.kind == kind))
+            for kind in ("difficulty", "language")
+        ]
+        kinds = _kinds([one for one in verdict.kinds if one.under == check.under])
+        told = (*_whole(check), *(one for one in across if one[1]), *kinds)
+        yield Forgotten(check.under, skills, told)
+
+
+def forgotten(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
+    """Yield the lines on what was forgotten, for each prompt that skills were asked under."""
+    for one in by_prompt(verdict):
         yield ""
-        if check.under:
+        if one.under:
             yield "  under the prompt of the product:"
-        yield from _table(parts, verbosity)
-        yield from _whole(check)
-        for kind in ("difficulty", "language"):
-            yield from _across(kind, [one for one in own if one.kind == kind])
-        yield from _kinds([one for one in verdict.kinds if one.under == check.under])
+        yield from _table(one.skills, verbosity)
+        for head, listed in one.told:
+            yield from _listed(head, listed)
 
 
 def skill_rows(parts: Sequence[Slice]) -> list[list[str]]:
@@ -72,34 +98,31 @@ def _kept(left: Retention | None) -> str:
     return f"{percent(left.share)} ({left.low * 100:.0f} to {high})"
 
 
-def _whole(check: Check) -> Iterator[str]:
+def _whole(check: Check) -> Iterator[tuple[str, tuple[str, ...]]]:
     if check.retention is not None:
-        yield f"  keeps {_kept(check.retention)} of what the base can do"
+        yield f"keeps {_kept(check.retention)} of what the base can do", ()
     if check.transfer is not None:
-        yield f"  backward transfer {points(check.transfer)} points, each skill counting the same"
+        yield f"backward transfer {points(check.transfer)} points, each skill counting the same", ()
 
 
-def _across(kind: str, parts: Sequence[Slice]) -> Iterator[str]:
-    """Yield the parts that cut across the skills."""
+def _across(parts: Iterable[Slice]) -> tuple[str, ...]:
+    """Return what is told of the parts that cut across the skills."""
     some = (p for p in parts if p.n >= _FEWEST)
-    told = [f"{p.name} {percent(p.before)} → {percent(p.after)}" for p in some]
-    yield from _listed(f"by {kind}", told)
+    return tuple(f"{p.name} {percent(p.before)} → {percent(p.after)}" for p in some)
 
 
 def _listed(head: str, told: Sequence[str]) -> Iterator[str]:
-    """Yield *told*, as many of them on a line as it holds."""
-    line = f"  {head}:"
+    """Yield *head*, and *told* after it, as many on a line as it holds."""
+    line = f"  {head}:" if told else f"  {head}"
     for one in told:
         if len(line) + len(one) > 78:  # noqa: PLR2004 - the width of a report
             yield line
             line = "   "
         line += f" {one}{'' if one is told[-1] else ','}"
-    if told:
-        yield line
+    yield line
 
 
-def _kinds(kinds: Sequence[LossKind]) -> Iterator[str]:
+def _kinds(kinds: Sequence[LossKind]) -> Iterator[tuple[str, tuple[str, ...]]]:
     if kinds:
         total = sum(one.cases for one in kinds)
-        told = ", ".join(f"{one.cases} {one.kind}" for one in kinds)
-        yield f"  {counted(total, 'lost answer')}: {told}"
+        yield counted(total, "lost answer"), tuple(f"{one.cases} {one.kind}" for one in kinds)

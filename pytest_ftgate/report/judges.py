@@ -3,25 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pytest_ftgate.gate.examined import Examined, Figure
 from pytest_ftgate.gate.verdict import Verdict
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import around, grid
 
-__all__ = ["judge_lines"]
+__all__ = ["JUDGE_HEADERS", "Examination", "examinations", "judge_lines"]
+
+#: Of a table on a judge.
+JUDGE_HEADERS = ("against people", "", "95 %", "labels", "floor")
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What people found of one judge: rows under *JUDGE_HEADERS*, none where nobody looked."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def missing(self) -> str:
+        """What to do where nobody looked; "" where people did."""
+        told = "never examined: human: labels.jsonl would hold it against people"
+        return "" if self.rows else told
+
+
+def examinations(verdict: Verdict) -> Iterator[Examination]:
+    """Yield what people found of each judge that graded the replies of a verdict."""
+    for one in verdict.judges:
+        rows = (tuple(row) for row in _rows(one) if row[1]) if one.labels else ()
+        yield Examination(f"judge {one.judge} ({one.provider}): {one.rubric}", tuple(rows))
 
 
 def judge_lines(verdict: Verdict) -> Iterator[str]:
-    """Yield what people found of each judge that graded the replies of a verdict."""
-    for one in verdict.judges:
+    """Yield the same in lines."""
+    for one in examinations(verdict):
         yield ""
-        yield f"  judge {visible(one.judge)} ({one.provider}): {visible(one.rubric)}"[:80].rstrip()
-        if not one.labels:
-            yield "    never examined: human: labels.jsonl would hold it against people"
+        yield f"  {visible(one.title)}"[:80].rstrip()
+        if one.missing:
+            yield f"    {one.missing}"
             continue
-        rows = [row for row in _rows(one) if row[1]]
-        table = grid(rows, ["against people", "", "95 %", "labels", "floor"], right=(1, 3, 4))
+        table = grid(one.rows, JUDGE_HEADERS, right=(1, 3, 4))
         yield from (f"    {line}".rstrip() for line in table.split("\n"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from tabulate import tabulate
 
@@ -28,6 +28,10 @@ _WORDS = {
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
     Outcome.INVALID: "INVALID",
 }
+#: How wide a table is at most, which is shown two columns in; a column that is broken, at least.
+_MOST, _LEAST = 78, 12
+#: Holds together what must not be broken.
+_JOINED = "\N{NO-BREAK SPACE}"
 _ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
 
@@ -36,12 +40,44 @@ def word(verdict: Verdict) -> str:
     return _WORDS[verdict.outcome] if verdict.gated else "not gated"
 
 
-def grid(rows: Sequence[Sequence[str]], headers: Sequence[str], right: Iterable[int] = ()) -> str:
-    """Lay out *rows* in plain columns; those in *right* are set flush right."""
-    align = ["right" if i in set(right) else "left" for i in range(len(headers))]
+def grid(
+    rows: Sequence[Sequence[str]],
+    headers: Sequence[str],
+    right: Iterable[int] = (),
+    most: int | None = _MOST,
+) -> str:
+    """Lay out *rows* in plain columns.
+
+    Args:
+        rows: of cells.
+        headers: one for each column.
+        right: columns that are set flush right, and never broken.
+        most: how wide a line may be, for which cells of the widest other columns are broken; None
+            for as wide as it gets.
+    """
+    flush = {*right}
     # As headers they would be set two columns wider than they are.
     laid = [headers, *rows]
-    return tabulate(laid, tablefmt="plain", colalign=align, disable_numparse=True)
+    widths = [max(map(len, column)) for column in zip(*laid, strict=True)]
+    return tabulate(
+        laid,
+        tablefmt="plain",
+        colalign=["right" if i in flush else "left" for i in range(len(headers))],
+        disable_numparse=True,
+        maxcolwidths=_fitting(widths, flush, most),
+    ).replace(_JOINED, " ")
+
+
+def _fitting(widths: Sequence[int], flush: Container[int], most: int | None) -> list[int | None]:
+    """Return how wide each column may be, None where that is no matter."""
+    fitting, gaps = [*widths], 2 * (len(widths) - 1)
+    left = [index for index in range(len(widths)) if index not in flush]
+    while left and most is not None and sum(fitting) + gaps > most:
+        widest = max(left, key=lambda index: fitting[index])
+        if fitting[widest] <= _LEAST:
+            break
+        fitting[widest] -= 1
+    return [one if one < width else None for one, width in zip(fitting, widths, strict=True)]
 
 
 def verdict_rows(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[list[str]]:
@@ -143,7 +179,7 @@ def label_rows(rates: Iterable[LabelRate], most: int = 1) -> list[list[str]]:
             percent(rate.precision),
             percent(rate.recall),
             str(rate.n),
-            ", ".join(f"{label} {n}" for label, n in [*rate.taken_for.items()][:most]),
+            ", ".join(f"{label}{_JOINED}{n}" for label, n in [*rate.taken_for.items()][:most]),
         ]
         for rate in rates
     ]

@@ -174,8 +174,14 @@ def _next(steps: Sequence[str]) -> Iterator[str]:
             yield f"        {command}"
 
 
-def wrapped(text: str, indent: int = 2) -> list[str]:
-    """Return *text* in lines of at most 80 columns, none of which a build server obeys."""
+def wrapped(text: str, indent: int = 2, *, whole: bool = False) -> list[str]:
+    """Return *text* in lines of at most 80 columns, none of which a build server obeys.
+
+    Args:
+        text: what is said.
+        indent: columns before the first line; the others stand two further in.
+        whole: leave words whole that are longer than a line, such as paths.
+    """
     blank = " " * indent
     lines = textwrap.wrap(
         text.replace(" %", _JOINED),
@@ -183,6 +189,7 @@ def wrapped(text: str, indent: int = 2) -> list[str]:
         initial_indent=blank,
         subsequent_indent=f"{blank}  ",
         break_on_hyphens=False,
+        break_long_words=not whole,
     )
     lines = [line.replace(_JOINED, " %") for line in lines]
     # A server's own words may be in it, and "::" at the start of a line is a workflow command.

@@ -21,7 +21,7 @@ from pytest_ftgate.suite.model import Suite, Variant
 
 __all__ = ["Columns", "heard"]
 
-_Asks = Literal["task", "skills"]
+_Asks = Literal["task", "skills", "held out"]
 
 
 class Columns:
@@ -50,19 +50,20 @@ class Columns:
         """Yield each suite with what was scored of it, as far as a record tells of it.
 
         It does not of what was asked to compare times, nor of skills asked under a prompt or again.
-        What no judge graded comes before what judges did.
+        What no judge graded comes before what judges did. Held-out cases stand with their suite.
         """
+        held = {suite.held_out.name for suite in self._suites.values() if suite.holdout}
         for name, suite in self._suites.items():
-            own = [(key[2], column) for key, column in self._columns.items() if key[0] == name]
-            own.sort(key=lambda one: one[0][1])
-            yield (
-                suite,
-                [
-                    ("skills" if what == "skills" else "task", column)
-                    for (what, _), column in own
-                    if what == "skills" or isinstance(what, tuple)
-                ],
-            )
+            if name not in held:
+                told = [*self._scored(name, "task"), *self._scored(suite.held_out.name, "held out")]
+                yield suite, told
+
+    def _scored(self, suite: str, task: _Asks) -> Iterator[tuple[_Asks, Column]]:
+        own = [(key[2], column) for key, column in self._columns.items() if key[0] == suite]
+        own.sort(key=lambda one: one[0][1])
+        for (what, _), column in own:
+            if what == "skills" or isinstance(what, tuple):
+                yield "skills" if what == "skills" else task, column
 
     def task(self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True) -> Column:
         """Return the scores of *variant* on as many of the suite's cases as *look* takes in.

@@ -212,7 +212,7 @@ def _reach(look: Look) -> tuple[float, int]:
 
 def _held_out(session: Session, suite: Suite, variant: Variant, config: pytest.Config) -> Column:
     """Ask the held-out cases of the chosen variant alone, and score them."""
-    held = replace(suite, name=f"{suite.name} (held out)", cases=suite.holdout, holdout=())
+    held = suite.held_out
     with ticking(config) as tick:
         session.answers([session.asks.task(held, variant, whole(held))], tick, suite.name)
     return session.columns.task(held, variant, whole(held))

@@ -17,6 +17,7 @@ from pytest_ftgate.score.content import Ruled, content
 from pytest_ftgate.score.form import Forms
 from pytest_ftgate.score.limit import Limit
 from pytest_ftgate.score.reader import Broken
+from pytest_ftgate.score.said import Said, said
 from pytest_ftgate.score.sandbox import sandboxed
 from pytest_ftgate.suite.model import Case, digest
 from pytest_ftgate.suite.reference import function
@@ -159,6 +160,11 @@ class Column:
         """How often each kind of broken form occurs."""
         scores = (score for row in self.rows.values() for score in row.scores)
         return Counter(score.broken.kind for score in scores if score.broken)
+
+    @cached_property
+    def said(self) -> Said:
+        """What all replies have in common."""
+        return said(reply for row in self.rows.values() for reply in row.replies)
 
     @cached_property
     def stops(self) -> Counter[str]:

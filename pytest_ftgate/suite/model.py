@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,6 +231,11 @@ class Suite:
     economics: Economics | None = None
     ladder: Thresholds = field(default_factory=Thresholds)
     judges: tuple[Judge, ...] = ()
+
+    @property
+    def held_out(self) -> Suite:
+        """The cases that are held out, as a suite of their own."""
+        return replace(self, name=f"{self.name} (held out)", cases=self.holdout, holdout=())
 
     @property
     def accepted_path(self) -> Path:

@@ -32,7 +32,8 @@ def _most(path: Path, changed: int) -> int:
 def _counted(path: Path, changed: int) -> Mapping[str, int]:
     del changed  # only there so that an edited file is read again
     found: Counter[str] = Counter()
-    for line in path.read_text(encoding="utf-8").split("\n"):
-        with suppress(ValueError, KeyError, TypeError):
-            found[intern(str(json.loads(line)["id"]))] += 1
+    with path.open("rb") as stream:
+        for line in stream:
+            with suppress(ValueError, KeyError, TypeError):
+                found[intern(str(json.loads(line)["id"]))] += 1
     return found

@@ -21,6 +21,8 @@ _ROLES = {
     **dict.fromkeys(("tool", "function", "function_call", "observation"), "tool"),
 }
 _REPLY = '{"role": "assistant", "content": "the answer"}'
+#: What others call the answer, of whom it is not known how they call the input.
+_ANSWERS = ("answer", "completion", "label", "reply", "response", "target")
 #: So many keys of a row are told.
 _MOST_KEYS = 8
 _MESSAGE = '{"role": "user", "content": "the text"}'
@@ -155,12 +157,15 @@ def _instruction(row: _Row) -> _Lesson:
 
 
 def _own(row: _Row) -> _Lesson:
-    said, expected = [_Said("user", _text(row["input"], "input"))], row.get("expected")
-    if expected is not None:
-        return _Lesson(said, _answer(expected, "expected"))
-    for key in row:
-        if near := did_you_mean(str(key), ["expected"]):
+    said = [_Said("user", _text(row["input"], "input"))]
+    for key in ("expected", "output"):
+        if row.get(key) is not None:
+            return _Lesson(said, _answer(row[key], key))
+    for key in map(str, row):
+        if near := did_you_mean(key, ["expected"]):
             raise Misshapen(f'unknown key "{key}"{near}')
+        if key in _ANSWERS:
+            raise Misshapen(f'beside "input" the answer is called "expected", and not "{key}"')
     return _Lesson(said, None)
 
 

@@ -45,7 +45,8 @@ def explain(node: str, folder: Path) -> str:
     found = {node_id(verdict): verdict for verdict in last_verdicts(folder)}
     near = [known for known in found if known == node or known.endswith(f"/{node}")]
     if len(near) != 1:
-        known = did_you_mean(node, found) or f"; known: {', '.join(found) or 'none'}"
+        listed = "".join(f"\n  {one}" for one in found) or " none"
+        known = did_you_mean(node, found) or f"; it has{listed}"
         raise Unavailable(f"{folder} has no verdict of {node}{known}")
     verdict = found[near[0]]
     return "\n".join([section(verdict, verbosity=1), *facts_of(verdict)])

@@ -80,11 +80,18 @@ def test_an_edited_file_is_learned_from_again(asked, file):
     )
 
 
+def test_a_label_with_too_few_rows_is_named(asked, file):
+    file.write_text(f"{file.read_text()}\n{row('praise', 'well done')}")
+
+    with pytest.raises(Unavailable, match='3 rows of each label: "praise" has 1; add rows'):
+        open_provider([asked()], {})
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (row("refund", "one") + "\n" + row("login", "two"), "3 rows of each"),
-        ("\n".join(row("refund", f"text {i}") for i in range(9)), "two labels"),
+        (row("refund", "one") + "\n" + row("login", "two"), '"refund" has 1, "login" has 1; add'),
+        ("\n".join(row("refund", f"text {i}") for i in range(9)), "two labels, and .* have 1"),
         ("{}", "train.jsonl:1: a training row is"),
         ("no json", "train.jsonl:1: not JSON: .*; a training row is"),
     ],

@@ -40,6 +40,11 @@ def test_every_part_of_a_reply_reads_as_before(shelf, part):
     assert getattr(put, part) == getattr(LONG, part)
 
 
+def test_a_reply_that_was_put_equals_what_it_was(shelf):
+    assert shelf.put(LONG) == LONG == shelf.put(LONG)
+    assert shelf.put(LONG) != replace(LONG, text="other")
+
+
 def test_a_reply_that_was_put_writes_the_same_json(shelf):
     assert shelf.put(LONG).to_json() == LONG.to_json()
 
@@ -100,7 +105,7 @@ def test_where_the_folder_is_missing_another_is_used(tmp_path):
 
 
 def test_a_full_disk_leaves_replies_in_memory(shelf, monkeypatch):
-    def full(told: bytes) -> int:
+    def full(told: bytes) -> tuple[int, int]:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(shelf, "_write", full)

@@ -11,6 +11,7 @@ from scipy import stats
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.cost import judge_cost, measure_cost
 from pytest_ftgate.gate.verdict import Outcome
+from pytest_ftgate.report.explain import explain
 from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.margins import CostGate
 from pytest_ftgate.suite.model import Suite
@@ -138,6 +139,12 @@ def test_few_unrelated_cases_conclude_nothing(groups):
 @pytest.mark.parametrize(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])
 def test_a_flat_price_is_known_and_needs_no_cases(flat, outcome):
     assert judged(LIMIT, [1, 1], new=Tariff(per_1k=flat)).outcome is outcome
+
+
+def test_a_flat_price_is_explained_without_statistics():
+    told = " ".join(explain(judged(LIMIT, [1, 1], new=Tariff(per_1k=0.6))))
+
+    assert told == "The price is 0.60 USD, and 0.50 USD is allowed; so it failed."
 
 
 @pytest.mark.parametrize(("gone", "outcome"), [(4, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from columns import column, suite
 
@@ -5,6 +7,7 @@ from pytest_ftgate.gate.measured import measure
 from pytest_ftgate.gate.rates import Accepted, Sides, judge_rate, shared_levels
 from pytest_ftgate.gate.side import Cell, side, side_of
 from pytest_ftgate.gate.verdict import Outcome
+from pytest_ftgate.score.sheet import Column
 from pytest_ftgate.suite.margins import ForgettingGate, RateGate
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
@@ -51,6 +54,20 @@ def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.check.against == "accepted"
+
+
+def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
+    gate, few = accuracy(min=0.6), column("new", [1.0] * 12)
+    lost = {
+        f"x{n}": replace(few.rows["c000"], replies=(), scores=(), missing=("gone",))
+        for n in range(48)
+    }
+
+    verdict = judge_rate(suite(gate), gate, Sides(Column("new", {**few.rows, **lost}), few))
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    told = "accuracy 100 % of 12 cases, with no reply to 48, may not hold the floor of 60 %"
+    assert verdict.headline == told
 
 
 def test_stale_accepted_cases_are_counted() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from advised import advice_of
 
@@ -46,6 +48,20 @@ def test_held_out_cases_are_asked_of_the_chosen_rung_alone(desk, ladder):
     advice = advice_of(desk)
     assert {row.n for row in advice.rungs} == {80}
     assert (advice.confirmation.variant, advice.confirmation.n) == (advice.variant, 20)
+
+
+def test_held_out_cases_stand_with_their_suite_in_the_record(desk, ladder):
+    ladder(held_out=20)
+    desk.run("--ftgate-json=run.json")
+
+    (suite,) = json.loads(desk.path("run.json").read_text())["suites"]
+    held = [one for one in suite["cases"] if one["asks"] == "held out"]
+
+    assert suite["name"] == "tickets.ftgate.yaml"
+    assert (len(held), len(suite["cases"])) == (20, 100)
+    assert {*(len(one["answers"]) for one in held)} == {1}
+    # What a variant is told to reach is of the other cases, which every variant was asked.
+    assert {*(one["accuracy"]["n"] for one in suite["variants"])} == {80}
 
 
 def test_a_choice_that_held_out_cases_contradict_is_said_to_be(desk, ladder):

@@ -252,6 +252,16 @@ def test_a_gate_that_is_expected_to_fail_blocks_nothing_and_is_said(two):
     assert result.ret == 0
 
 
+def test_a_gate_that_cannot_tell_is_an_expected_failure_where_one_is_expected(desk):
+    desk.suite(current=0, worse=4)
+    desk.marked(f"@pytest.mark.xfail\n{RIGHT}")
+
+    result = run(desk, "-k", "worse", "-rx")
+
+    result.assert_outcomes(xfailed=1, deselected=1)
+    result.stdout.no_fnmatch_line("*INCONCLUSIVE test_marked*")
+
+
 # Python's and pytest's own forms --------------------------------------------------------------
 
 CLASS = """\

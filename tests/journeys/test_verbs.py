@@ -65,6 +65,20 @@ def test_explain_knows_the_gates_of_the_last_run_and_offers_the_nearest(desk, to
     assert f'did you mean "{SUITE}::accuracy[draft]"' in printed
 
 
+def test_explain_lists_the_gates_a_line_each_where_none_is_near(desk, told, capsys):
+    desk.suite(current=2, draft=40)
+    desk.run()
+    capsys.readouterr()
+
+    _, printed = told("explain", "nonsense")
+
+    head, *listed = printed.rstrip().split("\n")
+    assert head.endswith("has no verdict of nonsense; it has")
+    assert [*map(str.strip, listed)] == [
+        f"{SUITE}::accuracy[{one}]" for one in ("current", "draft")
+    ]
+
+
 def test_a_part_of_a_run_keeps_what_was_known_of_the_rest(desk, told, capsys):
     desk.suite(current=2, draft=40)
     desk.run()

@@ -14,6 +14,7 @@ import pytest
 from reports import HOSTILE, judged, large, open_verdict, report, unjudged
 
 from pytest_ftgate.gate.data.finding import Finding, Severity
+from pytest_ftgate.gate.examined import Examined, Figure
 from pytest_ftgate.gate.verdict import Example, FaultShare, Flip, Trait, Verdict
 from pytest_ftgate.report.html.page import SECTIONS, page
 from pytest_ftgate.report.html.payload import packed
@@ -95,6 +96,32 @@ def test_a_figure_is_told_in_words_and_in_a_table_too():
     figures = text.count('class="plot"')
     assert figures == text.count('role="img"') == text.count("The same as a table")
     assert text.count("aria-label=") >= figures
+
+
+def test_what_was_forgotten_is_a_table_of_skills():
+    text = unescape(page(judged()))
+    table = text.partition('aria-label="Skills of ')[2].partition("</table>")[0]
+
+    cells = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("<tr>")]
+    assert ["arithmetic", "94", "%", "6", "%"] in [one[:5] for one in cells]
+    assert re.search(r">keeps 44 % \(\d+ to \d+\) of what the base can do</p>", text)
+
+
+def test_what_people_found_of_a_judge_is_a_table():
+    figure = Figure(value=0.8, low=0.7, high=0.9, n=60)
+    known = Examined(
+        judge="strict", rubric="Is it | kind?", provider="anthropic", labels=60, kappa=figure,
+        agreement=figure,
+    )  # fmt: skip
+    first, *others = judged().verdicts
+    graded = replace(first, judges=(known, replace(known, judge="new", labels=0, kappa=None)))
+    text = unescape(page(report(graded, *others)))
+
+    table = text.partition('aria-label="judge strict (anthropic): Is it | kind?"')[2]
+    row = '<th scope="row">Cohen\'s kappa</th><td class="n">0.80</td><td>(0.70 to 0.90)</td>'
+    assert row in table.partition("</table>")[0]
+    assert "judge new (anthropic): Is it | kind?" in text
+    assert "never examined: human: labels.jsonl would hold it against people" in text
 
 
 def test_ids_are_unique():

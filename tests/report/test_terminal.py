@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import HOSTILE, judged, open_verdict, report
+from reports import HOSTILE, judged, open_verdict, report, unjudged
 
+from pytest_ftgate.ask.bill import JUDGES, Bill
 from pytest_ftgate.gate.verdict import Flip
-from pytest_ftgate.report.closing import summary, tinted
+from pytest_ftgate.record.run import Report
+from pytest_ftgate.report.closing import summary, tinted, undecided
+from pytest_ftgate.report.lines import asked_line
 from pytest_ftgate.report.terminal import section
+from pytest_ftgate.score.label import LabelRate
 
 FAILED, FENCED, FORGOT, GOOD = judged().verdicts
 
@@ -58,7 +62,8 @@ def test_the_verdict_is_the_first_line():
 
 
 def test_in_quiet_a_gate_that_did_not_pass_is_a_line_and_others_are_none():
-    _, heads, *rows = summary(judged(), -1)
+    lines = summary(judged(), -1)
+    heads, *rows = lines[next(n for n, one in enumerate(lines) if one.startswith("  variant")) :]
 
     assert heads.split()[0] == "variant"
     assert ["FAILED" in row for row in rows] == [True] * 3
@@ -68,6 +73,91 @@ def test_a_gate_that_cannot_tell_says_what_would_settle_it():
     text = "\n".join(summary(report(open_verdict())))
 
     assert "cannot rule out a drop of 5 points" in text
+
+
+LONG = "a-variant-whose-name-says-all-that-was-ever-tried-with-it-and-when"
+
+
+def wide() -> Report:
+    """Return a run that has more to say than a line holds."""
+    names = ("current", LONG)
+    verdicts = [replace(one, variant=LONG) for one in judged().verdicts]
+    bill = Bill(
+        asked=0.1234,
+        variants={**dict.fromkeys(names, 1.5), JUDGES: 0.3},
+        unknown={f"{LONG}-local": "local", "other": "unpriced"},
+    )
+    told = (
+        f"accepted {', '.join(names)} in suites/tickets.accepted.json; commit it with the change",
+        "cut off with 1,234 of 5,678 calls not answered; the same command goes on with the rest",
+    )
+    return report(*verdicts, bill=bill, told=told, unjudged=(unjudged(),), max_usd=2.0)
+
+
+@pytest.mark.parametrize("verbosity", [-1, 0, 1, 2])
+def test_the_closing_section_keeps_within_80_columns(verbosity):
+    lines = summary(wide(), verbosity, full=True)
+
+    assert [one for one in lines if len(one) > 80] == []
+    assert lines[0].startswith("BLOCKED  ")
+
+
+def test_nothing_of_the_closing_section_is_lost_for_its_width():
+    told = " ".join("".join(summary(wide())).split())
+
+    for said in (*asked_line(wide()).split(" · "), "commit it with the change"):
+        assert "".join(said.split()) in "".join(told.split())
+
+
+def test_a_long_name_is_broken_and_not_cut():
+    lines = summary(wide())
+    head = next(n for n, one in enumerate(lines) if one.startswith("  variant"))
+    width = lines[head].index("gate")
+
+    assert LONG in "".join(one[:width].strip() for one in lines[head + 1 :])
+
+
+def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
+    path = f"/home/{'deep/' * 20}ledger.sqlite"
+
+    assert any(path in line for line in summary(report(GOOD, told=(f"damaged: {path}",))))
+
+
+@pytest.mark.parametrize(
+    ("width", "said"),
+    [
+        (None, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 % against cur"),
+        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 % against..."),
+        (50, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new]"),
+    ],
+)
+def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
+    (line,) = undecided(report(open_verdict()), width)
+
+    assert line[: len(said)] == said
+    assert width is None or len(line) <= width
+
+
+@pytest.mark.parametrize("verbosity", [0, 1, 2])
+def test_a_table_of_labels_keeps_within_80_columns(verbosity):
+    names = ["a_label_with_quite_some_name", "another_label_of_this_suite", "billing", "refund"]
+    rates = tuple(
+        LabelRate(
+            label=name,
+            f1_before=0.9,
+            f1=0.8,
+            precision=0.7,
+            recall=0.6,
+            n=100,
+            taken_for=dict.fromkeys(names, 12),
+        )
+        for name in names
+    )
+    lines = section(replace(FAILED, labels=rates), verbosity).split("\n")
+
+    start = next(n for n, one in enumerate(lines) if "taken for" in one)
+    assert max(map(len, lines[start : start + 12])) <= 80
+    assert any("billing 12" in one for one in lines) == (verbosity > 0)
 
 
 def test_what_else_was_told_comes_after_the_verdict():

@@ -96,6 +96,7 @@ SHAPES = {
     "Alpaca without an input": ({"instruction": ASKED, "input": "", "output": ANSWER}, False),
     "text and label": ({"text": ASKED, "label": ANSWER, "id": "train-0"}, False),
     "a case": ({"input": ASKED, "expected": ANSWER}, False),
+    "input and output": ({"input": ASKED, "output": ANSWER}, False),
     "a case of several answers": ({"input": ASKED, "expected": [ANSWER, "parcel"]}, False),
     "a case of messages": ({"messages": CHAT[:2], "expected": ANSWER}, True),
     "columns of several shapes": (
@@ -159,6 +160,13 @@ def test_a_yaml_list_of_cases_is_read(read):
     found, _ = read(f"- input: {ASKED}\n  expected: {ANSWER}\n", "t.yaml")
 
     assert [(one.line, one.shown, one.answer) for one in found] == [(1, ASKED, ANSWER)]
+
+
+@pytest.mark.parametrize("key", ["target", "answer", "label", "response"])
+def test_an_answer_under_another_name_is_not_taken_for_none(read, key):
+    _, (fault,) = read(json.dumps({"input": ASKED, key: ANSWER}))
+
+    assert fault == (f't.jsonl:1: beside "input" the answer is called "expected", and not "{key}"')
 
 
 def test_a_file_may_mix_shapes_line_by_line(read):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ __all__ = ["Classical", "open_provider"]
 #: Strengths of the fit that are tried, weakest first (C of logistic regression).
 _STRENGTHS = (1.0, 3.0, 10.0, 30.0)
 _FOLDS = 3
+#: So many labels are named that have too few rows.
+_NAMED = 5
 _SEED = 0
 
 
@@ -75,9 +78,8 @@ def _learned(path: Path, changed: int) -> Any:
     from sklearn.pipeline import make_pipeline
 
     texts, labels = _taught(path)
-    rarest = min(map(labels.count, set(labels)), default=0)
-    if len(set(labels)) < 2 or rarest < _FOLDS:  # noqa: PLR2004 - one label needs no classifier
-        raise Unavailable(f"{path.name}: a classifier needs two labels, with {_FOLDS} rows of each")
+    if lacking := _lacking(Counter(labels)):
+        raise Unavailable(f"{path.name}: {lacking}")
     features = _features()
     table = features.fit_transform(texts).tocsr()
     # The smoothing of stochastic gradient descent is 1 / (C n).
@@ -89,6 +91,15 @@ def _learned(path: Path, changed: int) -> Any:
         warnings.simplefilter("ignore")
         found = GridSearchCV(fit, grid, cv=folds).fit(table, labels)
     return make_pipeline(features, found.best_estimator_)
+
+
+def _lacking(rows: Mapping[str, int]) -> str:
+    """Say which labels a classifier cannot learn from so many rows of each; "" for none."""
+    if len(rows) < 2:  # noqa: PLR2004 - one label needs no classifier
+        return f"a classifier needs two labels, and the rows have {len(rows)}"
+    rare = [f'"{label}" has {count}' for label, count in rows.items() if count < _FOLDS]
+    told = ", ".join(rare[:_NAMED]) + ", …" * (len(rare) > _NAMED)
+    return f"a classifier needs {_FOLDS} rows of each label: {told}; add rows" if rare else ""
 
 
 def _features() -> Any:

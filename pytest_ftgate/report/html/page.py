@@ -19,13 +19,13 @@ from pytest_ftgate.gate.words import percent
 from pytest_ftgate.record.run import Report
 from pytest_ftgate.record.verdicts import node_id
 from pytest_ftgate.report.explain import explain
-from pytest_ftgate.report.forgotten import forgotten
+from pytest_ftgate.report.forgotten import SKILL_HEADERS, by_prompt, skill_rows
 from pytest_ftgate.report.found import ranges
 from pytest_ftgate.report.html import pictures
 from pytest_ftgate.report.html.advised import ladders
 from pytest_ftgate.report.html.figures import Picture
 from pytest_ftgate.report.html.payload import packed
-from pytest_ftgate.report.judges import judge_lines
+from pytest_ftgate.report.judges import JUDGE_HEADERS, examinations
 from pytest_ftgate.report.lines import asked_line, gates_line
 from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import (
@@ -138,6 +138,8 @@ def _verdicts(report: Report) -> _Told:
         "details": [_detail(one) for one in ranked],
         "told": report.told,
         "many": len({one.suite for one in ranked}) > 1,
+        "skill_headers": SKILL_HEADERS,
+        "judge_headers": JUDGE_HEADERS,
     }
 
 
@@ -155,9 +157,9 @@ def _detail(verdict: Verdict) -> Mapping[str, Any]:
         "others": list(other_checks(verdict)) if len(verdict.checks) > 1 else [],
         "next": [stepped(step) for step in verdict.next],
         "why": list(explain(verdict)),
-        "judges": "\n".join(judge_lines(verdict)).strip("\n"),
+        "judges": list(examinations(verdict)),
         "slices": [] if verdict.gate == "forgetting" else slice_rows(verdict.slices),
-        "forgotten": "\n".join(forgotten(verdict, 1)).strip("\n"),
+        "forgotten": [(one, skill_rows(one.skills)) for one in by_prompt(verdict)],
         "labels": label_rows(verdict.labels, 3),
         "faults": [*_faults(verdict)],
         "traits": trait_rows(verdict.traits),

@@ -99,7 +99,8 @@ class _Pool:
     def _case(self, suite: SuiteRun, case: CaseRun, places: Mapping[str, int]) -> Iterator[Any]:
         yield from (case.id, int(case.asks == "skills"), case.where)
         yield from (self._put(case.asked), self._put(case.expected))
-        yield [*case.tags, *filter(None, (case.skill, case.language))]
+        held = "held out" if case.asks == "held out" else ""
+        yield [*case.tags, *filter(None, (held, case.skill, case.language))]
         before = _before(suite, case)
         yield [
             [places[name], *self._answer(one, whole=_turned(before, one) or self._fits(one))]
