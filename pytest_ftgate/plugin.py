@@ -52,10 +52,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
-    from pytest_ftgate.observers import Observers
-    from pytest_ftgate.recorder import Recorder
-    from pytest_ftgate.run.ordered import ordered
-    from pytest_ftgate.run.session import Session, session_key
+    from pytest_ftgate.run.uncollected import uncollected, unhooked
+
+    with uncollected(), unhooked():
+        from pytest_ftgate.observers import Observers
+        from pytest_ftgate.recorder import Recorder
+        from pytest_ftgate.run.ordered import ordered
+        from pytest_ftgate.run.session import Session, session_key
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:

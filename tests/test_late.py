@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import signal
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from pytest_ftgate.ask.progress import Progress
 from pytest_ftgate.run import late
+from pytest_ftgate.run.uncollected import unhooked
+
+
+def test_pytests_hook_is_laid_aside_and_comes_back_where_it_was():
+    before = [*sys.meta_path]
+    added = SimpleNamespace(find_spec=lambda *told: None)
+
+    with unhooked():
+        inside = [*sys.meta_path]
+        sys.meta_path.append(added)
+    after = [*sys.meta_path]
+    sys.meta_path.remove(added)
+
+    hooks = [one for one in before if type(one).__module__ == "_pytest.assertion.rewrite"]
+    assert hooks
+    assert inside == [one for one in before if one not in hooks]
+    assert after == [*before, added]
 
 
 @pytest.fixture

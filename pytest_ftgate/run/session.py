@@ -29,7 +29,7 @@ from pytest_ftgate.run.hearing import Hearings
 from pytest_ftgate.run.late import accepted_record, import_judges
 from pytest_ftgate.run.missing import all_recorded, enough
 from pytest_ftgate.run.till import Till
-from pytest_ftgate.run.uncollected import uncollected
+from pytest_ftgate.run.uncollected import uncollected, unhooked
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
 
@@ -186,7 +186,7 @@ class Session:
         A gate that cannot be planned is passed over here: its own setup will say why.
         """
         gates = list(gates)
-        with uncollected():
+        with uncollected(), unhooked():
             self.engine.submit(self.order(ask.call for ask in self._planned(gates)))
             if self.progress.to_ask:
                 import_judges(gates, lambda: self.progress)

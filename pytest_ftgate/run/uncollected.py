@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["uncollected"]
+__all__ = ["uncollected", "unhooked"]
 
 
 @contextmanager
@@ -24,3 +25,17 @@ def uncollected() -> Iterator[None]:
         gc.freeze()
         if collecting:
             gc.enable()
+
+
+@contextmanager
+def unhooked() -> Iterator[None]:
+    """Import what is imported inside without pytest's hook, which rewrites the asserts of tests.
+
+    It takes its time over every module, of which an SDK has three thousand and no test.
+    """
+    before = [*sys.meta_path]
+    sys.meta_path[:] = [one for one in before if not type(one).__module__.startswith("_pytest.")]
+    try:
+        yield
+    finally:
+        sys.meta_path[:] = [*before, *(one for one in sys.meta_path if one not in before)]
