@@ -10,7 +10,7 @@ import os
 import pickle
 import tempfile
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -118,6 +118,12 @@ class _Shelved(Reply):
         return all(getattr(self, one.name) == getattr(other, one.name) for one in fields(Reply))
 
     __hash__ = Reply.__hash__
+
+    def __repr__(self) -> str:
+        return repr(replace(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Reply.from_json, (self.to_json(),)
 
     @property
     def text(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import pickle
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -43,6 +45,16 @@ def test_every_part_of_a_reply_reads_as_before(shelf, part):
 def test_a_reply_that_was_put_equals_what_it_was(shelf):
     assert shelf.put(LONG) == LONG == shelf.put(LONG)
     assert shelf.put(LONG) != replace(LONG, text="other")
+
+
+@pytest.mark.parametrize("copied", [deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_copy_of_a_reply_that_was_put_stands_for_itself(shelf, copied):
+    assert type(copied(shelf.put(LONG))) is Reply
+    assert copied(shelf.put(LONG)) == LONG
+
+
+def test_a_reply_that_was_put_looks_like_any_other(shelf):
+    assert repr(shelf.put(LONG)) == repr(LONG)
 
 
 def test_a_reply_that_was_put_writes_the_same_json(shelf):
