@@ -217,6 +217,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     finish(session, config.stash.get(recorder_key, None), tell)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give up what replies said, which takes room on the disk."""
+    if config.stash[settings_key].enabled:
+        from pytest_ftgate.run.session import session_key
+
+        config.stash[session_key].forget()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take from a pytest-xdist worker how much it asked, and what it has to say."""

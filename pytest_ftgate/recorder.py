@@ -40,7 +40,7 @@ class Recorder(Gathering):
         """Print the closing section."""
         if judges_nothing(config) or self._report is None:
             return
-        from pytest_ftgate.report.closing import summary, tinted
+        from pytest_ftgate.report.closing import spoken, summary, tinted
 
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
@@ -58,7 +58,7 @@ class Recorder(Gathering):
             terminalreporter.line("")
         # What plugins that were told of the report made of it came too late to stand in it.
         late = [line for line in dict.fromkeys(self._told) if line not in self._report.told]
-        for line in (*self._written, *late):
+        for line in spoken((*self._written, *late)):
             terminalreporter.write_line(line)
 
     def last_words(self, reporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -29,6 +29,20 @@ def test_pytests_hook_is_laid_aside_and_comes_back_where_it_was():
     assert after == [*before, added]
 
 
+def test_what_lays_itself_before_all_hooks_stays_there_and_what_left_stays_away():
+    first, gone = (SimpleNamespace(find_spec=lambda *told: None) for _ in range(2))
+    before = [*sys.meta_path]
+    sys.meta_path.append(gone)
+
+    with unhooked():
+        sys.meta_path.insert(0, first)
+        sys.meta_path.remove(gone)
+    after = [*sys.meta_path]
+    sys.meta_path.remove(first)
+
+    assert after == [first, *before]
+
+
 @pytest.fixture
 def imported(monkeypatch):
     seen: list[str] = []

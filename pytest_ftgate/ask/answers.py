@@ -90,6 +90,10 @@ class Answers(Mapping[str, Answer]):
                 if not wait.missing:
                     wait.over.set()
 
+    def forget(self) -> None:
+        """Give up what replies said."""
+        self._shelf.close()
+
     def wait(self, fingerprints: Iterable[str], tick: Callable[[], None] | None) -> None:
         """Return once the answers to the calls that were named are here.
 

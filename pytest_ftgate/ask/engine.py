@@ -161,6 +161,10 @@ class Engine:
             self._loop.close()
         self._ledger.close()
 
+    def forget(self) -> None:
+        """Give up what replies said; nobody reads it any more."""
+        self._answers.forget()
+
     async def _begin(self, calls: list[Call]) -> list[Call]:
         """Settle what needs no provider; return the rest."""
         parts = (calls[start : start + _PART] for start in range(0, len(calls), _PART))

@@ -6,6 +6,7 @@ times as long to read. The file has no name, and is gone with the process.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import tempfile
@@ -63,9 +64,16 @@ class Shelf:
                 self._file = _opened(self._folder)
                 finalize(self, self._file.close)
             start = self._file.seek(self._end)
-            self._file.write(told)
-            self._end = self._file.tell()
+            # A disk that fills up takes a part, and says so the next time.
+            if self._file.write(told) != len(told):
+                raise OSError(errno.ENOSPC, "the file of replies is full")
+            self._end += len(told)
         return start, len(told)
+
+    def close(self) -> None:
+        """Give the file up; nothing is read from it afterwards."""
+        if self._file is not None:
+            self._file.close()
 
     def read(self, place: _Place) -> _Said:
         """Return what was put at *place*."""

@@ -48,7 +48,7 @@ def headline(
         order = _HOLDS.get(check.outcome, "may not hold")
         # Of a few replies the rate says little, and must not stand there alone.
         if check.missing and check.outcome is Outcome.INCONCLUSIVE:
-            order = f"of {check.n} cases, with no reply to {check.missing}, {order}"
+            order = f"of {counted(check.n, 'case')}, with no reply to {check.missing}, {order}"
         told = f"{what} {percent(check.after)} {order} the floor of {percent(check.limit)}"
         return told + _but_lost(outcome, check, lost)
     told = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from pytest_ftgate.gate.verdict import Outcome, Verdict
@@ -18,7 +18,7 @@ from pytest_ftgate.report.quote import visible
 from pytest_ftgate.report.tables import grid, verdict_rows
 from pytest_ftgate.report.terminal import WIDTH, indented, wrapped
 
-__all__ = ["summary", "tinted", "undecided"]
+__all__ = ["spoken", "summary", "tinted", "undecided"]
 
 #: Colour only helps: each of these says the same without it.
 _TINTS = {
@@ -45,7 +45,7 @@ def summary(
     full = full or verbosity > 0
     lines = [*_first(report)] if report.judged else []
     bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
-    told = [line for one in report.told for line in wrapped(one, 0, whole=True)]
+    told = [*spoken(report.told)]
     advised = list(_ladders(report, full=ladder)) if ladder or verbosity >= 0 else []
     if verbosity < 0:
         why = [line for one in stopped(report.bill) for line in wrapped(one.strip())]
@@ -80,6 +80,12 @@ def _ladders(report: Report, *, full: bool) -> Iterator[str]:
         yield from ladder_lines(advice, full=full)
 
 
+def spoken(told: Iterable[str]) -> Iterator[str]:
+    """Yield sentences in lines as the closing section has them; paths in them stay whole."""
+    for one in told:
+        yield from wrapped(visible(one), 0, whole=True)
+
+
 def undecided(report: Report, width: int | None = None) -> Iterator[str]:
     """Yield a line of the short summary for each gate that cannot tell, which pytest leaves out.
 
@@ -108,7 +114,8 @@ def _tables(verdicts: Sequence[Verdict]) -> list[str]:
     for verdict in verdicts:
         by_suite[verdict.suite].append(verdict)
     for suite, own in by_suite.items():
-        lines += ["", *([f"  {suite}"] if len(by_suite) > 1 else []), *_table(own)]
+        name = wrapped(visible(suite), whole=True) if len(by_suite) > 1 else []
+        lines += ["", *name, *_table(own)]
     return lines
 
 
@@ -118,13 +125,19 @@ def _table(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _gated(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a row for each gate; where that is too wide limits become signs, then names break."""
+    """Return a row for each gate.
+
+    Where that is too wide limits become signs, or are left to headlines; at last names break.
+    """
     headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
     told, brief = verdict_rows(verdicts), verdict_rows(verdicts, brief=True)
+    bare = [row[:-1] for row in brief]
     lines: list[str] = []
-    # Names are broken only where that is not enough.
-    for rows, most in ((told, None), (brief, None), (brief, WIDTH - 2)) if verdicts else ():
-        lines = indented(grid(rows, headers, right=(2, 3, 5), most=most))
+    ways = ((told, None), (brief, None), (bare, None), (brief, WIDTH - 2), (bare, WIDTH - 2))
+    for rows, most in ways if verdicts else ():
+        # An interval is read as one, so that it is not broken.
+        right = (2, 3, 4, 5) if most else (2, 3, 5)
+        lines = indented(grid(rows, headers[: len(rows[0])], right=right, most=most))
         if max(map(len, lines)) <= WIDTH:
             break
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
+from textwrap import wrap
 
 from tabulate import tabulate
 
@@ -58,18 +59,21 @@ def grid(
     flush = {*right}
     # As headers they would be set two columns wider than they are.
     laid = [headers, *rows]
-    widths = [max(map(len, column)) for column in zip(*laid, strict=True)]
+    widths = _fitting([max(map(len, one)) for one in zip(*laid, strict=True)], flush, most)
     return tabulate(
-        laid,
+        [[_broken(*pair) for pair in zip(row, widths, strict=True)] for row in laid],
         tablefmt="plain",
         colalign=["right" if i in flush else "left" for i in range(len(headers))],
         disable_numparse=True,
-        maxcolwidths=_fitting(widths, flush, most),
     ).replace(_JOINED, " ")
 
 
-def _fitting(widths: Sequence[int], flush: Container[int], most: int | None) -> list[int | None]:
-    """Return how wide each column may be, None where that is no matter."""
+def _broken(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else "\n".join(wrap(cell, width))
+
+
+def _fitting(widths: Sequence[int], flush: Container[int], most: int | None) -> list[int]:
+    """Return how wide each column may be."""
     fitting, gaps = [*widths], 2 * (len(widths) - 1)
     left = [index for index in range(len(widths)) if index not in flush]
     while left and most is not None and sum(fitting) + gaps > most:
@@ -77,7 +81,7 @@ def _fitting(widths: Sequence[int], flush: Container[int], most: int | None) -> 
         if fitting[widest] <= _LEAST:
             break
         fitting[widest] -= 1
-    return [one if one < width else None for one, width in zip(fitting, widths, strict=True)]
+    return fitting
 
 
 def verdict_rows(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[list[str]]:

@@ -162,6 +162,11 @@ class Session:
         if self._engine is not None:
             self._engine.close()
 
+    def forget(self) -> None:
+        """Give up what replies said, once all reports are made."""
+        if self._engine is not None:
+            self._engine.forget()
+
     # Asking -------------------------------------------------------------------------------
 
     def spared(self, gates: Iterable[Judged]) -> int:

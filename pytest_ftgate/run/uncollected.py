@@ -33,9 +33,14 @@ def unhooked() -> Iterator[None]:
 
     It takes its time over every module, of which an SDK has three thousand and no test.
     """
-    before = [*sys.meta_path]
-    sys.meta_path[:] = [one for one in before if not type(one).__module__.startswith("_pytest.")]
+    hooks = [one for one in sys.meta_path if type(one).__module__.startswith("_pytest.")]
+    behind = [sys.meta_path[sys.meta_path.index(one) + 1 :] for one in hooks]
+    for one in hooks:
+        sys.meta_path.remove(one)
     try:
         yield
     finally:
-        sys.meta_path[:] = [*before, *(one for one in sys.meta_path if one not in before)]
+        # What was imported may have added hooks of its own, before these or behind them.
+        for one, others in zip(reversed(hooks), reversed(behind), strict=True):
+            here = (n for n, other in enumerate(sys.meta_path) if other in others)
+            sys.meta_path.insert(next(here, len(sys.meta_path)), one)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -113,6 +117,48 @@ def test_a_file_that_changes_under_a_run_is_told(recorded, file):
         file.write_text('{"id": "a", "text": "short"}\n')
         with pytest.raises(Unavailable, match=r"replies\.jsonl has changed since it was read"):
             files.reply(recorded("b"))
+
+
+def test_lines_that_change_places_under_a_run_are_not_taken_for_each_other(recorded, file):
+    texts = {key: f"{key} " * 50 for key in ("a", "b")}
+    lines = [json.dumps({"id": key, "text": text}) for key, text in texts.items()]
+    file.write_text("\n".join(lines))
+    with Recorded() as files:
+        files._file(file)
+        file.write_text("\n".join(reversed(lines)))
+        with pytest.raises(Unavailable, match="has changed since it was read; run again"):
+            files.reply(recorded("a"))
+
+
+def test_a_file_that_goes_away_under_a_run_is_an_error_of_the_call(recorded, file, ledger):
+    file.write_text(json.dumps({"id": "a", "text": "long " * 50}))
+    call = recorded()
+    with Recorded() as files:
+        files._file(file)
+        file.unlink()
+        assert "cannot be read" in str(files.answer(call))
+
+
+def test_more_files_are_read_than_a_process_may_have_open(recorded, tmp_path):
+    def answered(number: int) -> str:
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(json.dumps({"id": "a", "text": f"{number} " * 50}))
+        return files.reply(replace(recorded(), replies=path)).text
+
+    with Recorded() as files, few_open_files():
+        assert [answered(n).split()[0] for n in range(60)] == [str(n) for n in range(60)]
+
+
+@contextmanager
+def few_open_files():
+    """Allow this process a handful of files more than it has."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_missing_file_is_an_error_of_the_call(recorded, ledger):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import pickle
+import subprocess
+import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -116,9 +117,29 @@ def test_where_the_folder_is_missing_another_is_used(tmp_path):
     assert Shelf(tmp_path / "none").put(LONG).text == LONG.text
 
 
-def test_a_full_disk_leaves_replies_in_memory(shelf, monkeypatch):
-    def full(told: bytes) -> tuple[int, int]:
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_a_disk_that_fills_up_leaves_replies_in_memory(tmp_path):
+    # A limit of the process on its files stands for the disk: the last write takes only a part.
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from pytest_ftgate.ask.reply import Reply; from pytest_ftgate.ask.shelf import Shelf\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))\n"
+        "shelf, texts = Shelf(Path(sys.argv[1])), [f'{n} ' * 1_500 for n in range(6)]\n"
+        "put = [shelf.put(Reply(text=text)) for text in texts]\n"
+        "assert [one.text for one in put] == texts\n"
+        "print(sum(type(one) is Reply for one in put))\n"
+    )
 
-    monkeypatch.setattr(shelf, "_write", full)
-    assert shelf.put(LONG) is LONG
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True
+    )
+
+    assert told.stdout.split() == [b"4"]
+
+
+def test_what_is_closed_is_off_the_disk_and_may_be_closed_again(shelf):
+    shelf.put(LONG)
+    shelf.close()
+    shelf.close()
+    Shelf(shelf._folder).close()  # nothing was put there
+    assert shelf._file.closed

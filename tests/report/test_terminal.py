@@ -10,8 +10,9 @@ from reports import HOSTILE, judged, open_verdict, report, unjudged
 from pytest_ftgate.ask.bill import JUDGES, Bill
 from pytest_ftgate.gate.verdict import Flip
 from pytest_ftgate.record.run import Report
-from pytest_ftgate.report.closing import summary, tinted, undecided
+from pytest_ftgate.report.closing import spoken, summary, tinted, undecided
 from pytest_ftgate.report.lines import asked_line
+from pytest_ftgate.report.tables import grid
 from pytest_ftgate.report.terminal import section
 from pytest_ftgate.score.label import LabelRate
 
@@ -115,6 +116,32 @@ def test_a_long_name_is_broken_and_not_cut():
     width = lines[head].index("gate")
 
     assert LONG in "".join(one[:width].strip() for one in lines[head + 1 :])
+
+
+def test_cells_say_what_they_said_however_wide_a_table_is():
+    laid = grid([["False", "1", "007"], ["w" * 100, "1", "x"]], ["label", "n", "said"], right=(1,))
+
+    assert laid.split("\n")[1].split() == ["False", "1", "007"]
+
+
+def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
+    check = replace(
+        FAILED.check, unit="ms", before=1234.0, after=1834.0, rise=0.49, low=0.31, high=0.69, n=1200
+    )
+    slow = replace(FAILED, variant="tuned", gate="latency", checks=(check,), deciding=0)
+    rows = [one for one in summary(report(slow, open_verdict())) if "tuned" in one]
+
+    assert max(map(len, rows)) <= 80
+    assert any("(+31 +69)" in one or "(+31 % +69 %)" in one for one in rows), rows
+
+
+def test_nothing_that_is_told_acts():
+    told = "it broke: \x1b[2J \u202e\n::error::owned " + "::error::x " * 20
+    lines = summary(report(GOOD, told=(told,)))
+
+    assert not {"\x1b", "\u202e", "\n"} & {*"".join(lines)}
+    assert not [one for one in lines if one.lstrip().startswith("::")]
+    assert next(spoken([told])) in lines
 
 
 def test_a_path_is_left_whole_where_it_is_longer_than_a_line():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
@@ -59,14 +58,15 @@ class Recorded:
 
     def __init__(self) -> None:
         self._files: dict[Path, dict[str, tuple[_Known, ...]]] = {}
-        self._streams: dict[Path, IO[bytes]] = {}
-        self._open = ExitStack()
+        #: The file that was read last; there may be more of them than a process may have open.
+        self._open: tuple[Path, IO[bytes]] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *told: object) -> None:
-        self._open.close()
+        if self._open:
+            self._open[1].close()
 
     def answer(self, call: Call) -> Reply | FtgateError:
         """Return the reply to *call*, or why there is none."""
@@ -85,24 +85,27 @@ class Recorded:
         path, case = call.replies, call.case
         if path is None or case is None:
             raise Refused("a recorded call needs a file of replies")
-        replies = self._file(path).get(case.id, ())
-        if call.repeat >= len(replies):
-            raise Refused(f'{path.name} has no reply for case "{case.id}"')
-        known = replies[call.repeat]
-        return known if isinstance(known, Reply) else self._at(path, known)
+        try:
+            replies = self._file(path).get(case.id, ())
+            if call.repeat >= len(replies):
+                raise Refused(f'{path.name} has no reply for case "{case.id}"')
+            known = replies[call.repeat]
+            return known if isinstance(known, Reply) else self._at(path, known, case.id)
+        except OSError as error:
+            raise Unavailable(f"the recorded replies cannot be read: {error}") from error
 
     def _file(self, path: Path) -> dict[str, tuple[_Known, ...]]:
         if path not in self._files:
-            try:
-                self._files[path] = _read(path, path.stat().st_mtime_ns)
-            except OSError as error:
-                raise Unavailable(f"the recorded replies cannot be read: {error}") from error
+            self._files[path] = _read(path, path.stat().st_mtime_ns)
         return self._files[path]
 
-    def _at(self, path: Path, start: int) -> Reply:
-        if path not in self._streams:
-            self._streams[path] = self._open.enter_context(path.open("rb"))
-        stream = self._streams[path]
+    def _at(self, path: Path, start: int, case: str) -> Reply:
+        if self._open is None or self._open[0] != path:
+            self.__exit__()
+            self._open = (path, path.open("rb"))
+        stream, changed = self._open[1], f"{path.name} has changed since it was read"
         stream.seek(start)
-        _, text, more = _row(f"{path.name} has changed since it was read", stream.readline())
+        key, text, more = _row(changed, stream.readline())
+        if key != case:
+            raise Unavailable(f"{changed}; run again")
         return Reply(text=text, **more)
