@@ -219,9 +219,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Give up what replies said, which takes room on the disk."""
-    if config.stash[settings_key].enabled:
-        from pytest_ftgate.run.session import session_key
+    settings = config.stash.get(settings_key, None)
+    if settings is None or not settings.enabled:
+        return
+    from pytest_ftgate.run.session import session_key
 
+    if session_key in config.stash:
         config.stash[session_key].forget()
 
 
