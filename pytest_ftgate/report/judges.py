@@ -13,7 +13,7 @@ from pytest_ftgate.report.tables import around, grid
 __all__ = ["JUDGE_HEADERS", "Examination", "examinations", "judge_lines"]
 
 #: Of a table on a judge.
-JUDGE_HEADERS = ("against people", "", "95 %", "labels", "floor")
+JUDGE_HEADERS = ("against people", "found", "95 %", "labels", "floor")
 
 
 @dataclass(frozen=True, slots=True)
