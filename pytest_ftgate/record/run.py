@@ -53,7 +53,8 @@ class Answer:
 
     Attributes:
         text: the reply, as the model gave it: foreign text.
-        correct, valid: mean scores over the repeats, 0 to 1, or None where there is none.
+        correct, valid: mean scores over the repeats, 0 to 1, or None where there is none; a reply
+            to a skills case is correct only in the form that the case asks for.
         repeats: how many replies these rest on; 0 where none came, and *missing* says why.
         fault: how the form of the reply is broken, or "".
         wrong: what is wrong with its content, where the texts do not show it.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from math import ceil
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.gate.floor import floor
 from pytest_ftgate.gate.side import side
+from pytest_ftgate.gate.skills import worths
 from pytest_ftgate.record.run import Answer, CaseRun, Confusion, Rate, SuiteRun, VariantRun
 from pytest_ftgate.score.called import shown_expected, shown_use
 from pytest_ftgate.score.metrics import guesses
@@ -78,7 +80,11 @@ def _cases(suite: Suite, rows: Mapping[tuple[Asks, str], Mapping[str, Row]]) -> 
     for (asks, variant), own in rows.items():
         for key, row in own.items():
             cases.setdefault((asks, key), row.case)
-            answers.setdefault((asks, key), {})[variant] = _answer(suite.variants.get(variant), row)
+            told = _answer(suite.variants.get(variant), row)
+            # A skill counts as its gate counts it: right, and in the form that it asks for.
+            if asks == "skills" and row.replies:
+                told = replace(told, correct=fmean(worths(row)))
+            answers.setdefault((asks, key), {})[variant] = told
     for (asks, key), case in cases.items():
         yield CaseRun(
             id=key,

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-from reports import HOSTILE, judged, open_verdict, report, unjudged
+from columns import case, suite
+from reports import FORGETTING, HOSTILE, judged, open_verdict, report, unjudged
 
 import pytest_ftgate
+from pytest_ftgate.ask.reply import Reply
 from pytest_ftgate.errors import Unavailable
 from pytest_ftgate.record.run import FORMAT, read_run, run_schema, verdict_of, write_run
-from pytest_ftgate.record.telling import joined
+from pytest_ftgate.record.telling import joined, tell
+from pytest_ftgate.score.reader import Broken
+from pytest_ftgate.score.sheet import Column, Row, Score
 
 SHIPPED = Path(pytest_ftgate.__file__).parent / "record" / "run.schema.json"
 
@@ -110,6 +114,21 @@ def test_a_variant_is_told_with_its_rates_and_what_its_replies_take():
     assert new.accuracy is not None
     assert (new.accuracy.value, new.accuracy.n, new.tokens, new.p50_ms) == (0.6, 100, 55, 400)
     assert new.usd_per_1k is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "correct"),
+    [("refund", None, 1.0), ("no idea", None, 0.0), ("no idea", "no idea", 0.0)],
+)
+def test_a_skill_is_as_correct_as_its_gate_counts_it(text, expected, correct):
+    asked = replace(case("a"), skill="output_formats", expected=expected)
+    broken = None if text == "refund" else Broken("not in enumeration")
+    mark = None if expected is None else 1.0
+    row = Row(asked, (Reply(text=text),), (Score(mark, broken),), ("call",))
+
+    (told,) = tell(suite(FORGETTING), [("skills", Column("new", {"a": row}))]).cases
+
+    assert told.answers["new"].correct == correct
 
 
 def test_confusions_are_counted_where_replies_are_labels():
