@@ -140,26 +140,35 @@ def left_out(session: Session, judged: Judged) -> Iterator[str]:
 
 
 def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
-    # Here and not at the top: the gates import SciPy, which must wait until a gate runs.
-    from pytest_ftgate.gate.cost import judge_cost
-    from pytest_ftgate.gate.data.judge import judge_data
-    from pytest_ftgate.gate.forgetting import judge_forgetting
-    from pytest_ftgate.gate.rates import judge_rate
-    from pytest_ftgate.record.accepted import accepted_of
-
+    # Here and not at the top: gates import SciPy, each another part of it, and a reader waits.
     suite, gate = judged.suite, judged.gate
     if isinstance(gate, DataGate):
+        from pytest_ftgate.gate.data.judge import judge_data
+
         return judge_data(suite, gate, judged.variant)
     if isinstance(gate, LatencyGate):
         return _judge_latency(session, judged, gate, look)
     if isinstance(gate, ForgettingGate):
+        from pytest_ftgate.gate.forgetting import judge_forgetting
+
         return judge_forgetting(suite, gate, _compared(session, suite, gate, judged.variant))
+    return _judge_paired(session, judged, gate, look)
+
+
+def _judge_paired(
+    session: Session, judged: Judged, gate: RateGate | CostGate, look: Look
+) -> Verdict:
     sides = cast("Sides", sides_of(session, judged, look))
     if isinstance(gate, CostGate):
-        return judge_cost(suite, gate, sides.column, sides.baseline)
-    record = session.accepted(suite)
-    accepted = accepted_of(record, suite, judged.variant.name, gate.kind)
-    return judge_rate(suite, gate, replace(sides, accepted=accepted), look)
+        from pytest_ftgate.gate.cost import judge_cost
+
+        return judge_cost(judged.suite, gate, sides.column, sides.baseline)
+    from pytest_ftgate.gate.rates import judge_rate
+    from pytest_ftgate.record.accepted import accepted_of
+
+    record = session.accepted(judged.suite)
+    accepted = accepted_of(record, judged.suite, judged.variant.name, gate.kind)
+    return judge_rate(judged.suite, gate, replace(sides, accepted=accepted), look)
 
 
 def _judge_latency(session: Session, judged: Judged, gate: LatencyGate, look: Look) -> Verdict:

@@ -23,6 +23,8 @@ __all__ = ["accepted_record", "import_judges"]
 
 #: Seconds for which calls go first, and between two looks at whether they are sent.
 _PATIENCE, _LOOK = 2.0, 0.005
+#: Seconds that an import keeps the interpreter's lock from calls.
+_TURN = 0.0005
 
 
 def import_judges(gates: Iterable[Judged], progress: Callable[[], Progress]) -> None:
@@ -39,9 +41,20 @@ def import_judges(gates: Iterable[Judged], progress: Callable[[], Progress]) -> 
     until = time.monotonic() + _PATIENCE
     while modules and progress().unsent and time.monotonic() < until:
         time.sleep(_LOOK)
-    with _uninterrupted():
+    with _uninterrupted(), _yielding():
         for module in modules:
             import_module(module)
+
+
+@contextmanager
+def _yielding() -> Iterator[None]:
+    """Let a reply that comes meanwhile wait for half a millisecond, and not for five."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager
@@ -69,10 +82,13 @@ def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:
     needed = (name for name, wanted in heavy.items() if wanted)
     return (
         "pytest_ftgate.run.proofs",
+        "pytest_ftgate.gate.measured",
         "pytest_ftgate.record.accepted",
         "pytest_ftgate.record.verdicts",
+        "pytest_ftgate.record.wire",
         *needed,
-        "pytest_ftgate.report.terminal",
+        "pytest_ftgate.report.closing",
+        "pytest_ftgate.report.files",
     )
 
 
