@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.settings import Settings, add_options, settings_key
+from pytest_ftgate.settings import Settings, add_options, faults_key, settings_key
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -55,6 +55,8 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     from pytest_ftgate.run.uncollected import uncollected, unhooked
 
     with uncollected(), unhooked():
+        import pytest_ftgate.nodes
+        import pytest_ftgate.selection  # noqa: F401
         from pytest_ftgate.observers import Observers
         from pytest_ftgate.recorder import Recorder
         from pytest_ftgate.run.ordered import ordered
@@ -119,7 +121,7 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Tell the faults of all marks that were met below *collector*."""
     report = yield
-    if not collector.config.stash[settings_key].enabled:
+    if faults_key not in collector.stash:
         return report
     from pytest_ftgate.marked.hooks import faults_in
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["FACES", "Settings", "add_options", "judges_nothing", "settings_key"]
+__all__ = ["FACES", "Settings", "add_options", "faults_key", "judges_nothing", "settings_key"]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
@@ -104,6 +104,8 @@ class Settings:
 
 
 settings_key = pytest.StashKey[Settings]()
+#: Of a collector: the faults of marks below it, if any was met.
+faults_key = pytest.StashKey[list[Any]]()
 
 
 def judges_nothing(config: pytest.Config) -> bool:

@@ -10,6 +10,7 @@ from pytest_ftgate.marked.lines import lines_of
 from pytest_ftgate.marked.read import read_marks
 from pytest_ftgate.marked.slot import NAMES, Slot
 from pytest_ftgate.run.trial import Stopped, trial_of
+from pytest_ftgate.settings import faults_key
 from pytest_ftgate.suite.source import Source
 
 __all__ = ["begin", "collected", "end", "explain", "faults_in", "parametrize"]
@@ -18,7 +19,6 @@ _UNJUDGED = (
     "this test is marked with ftgate and is no gate: write it as a function or a method of a plain "
     "class that takes case and reply, with the mark on it before it is collected"
 )
-_faults_key = pytest.StashKey[list[Fault]]()
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -36,7 +36,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     except SuiteFaults as error:
         parent = definition.parent
         if parent is not None:
-            parent.stash.setdefault(_faults_key, []).extend(error.faults)
+            parent.stash.setdefault(faults_key, []).extend(error.faults)
         return
     given = [
         pytest.param(*(Slot(name, marked, variant) for name in names), id=variant.name)
@@ -79,10 +79,9 @@ def _names_of(written: object) -> list[str]:
 
 def faults_in(collector: pytest.Collector, report: pytest.CollectReport) -> pytest.CollectReport:
     """Fail the collection of what holds marked functions with faults; all are told at once."""
-    faults = collector.stash.get(_faults_key, [])
-    if faults:
-        report.outcome, report.result = "failed", []
-        report.longrepr = str(SuiteFaults(faults[0].path, faults))
+    faults = collector.stash[faults_key]
+    report.outcome, report.result = "failed", []
+    report.longrepr = str(SuiteFaults(faults[0].path, faults))
     return report
 
 
