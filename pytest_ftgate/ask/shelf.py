@@ -1,7 +1,7 @@
 """What the replies of a run say, in a file until somebody reads it.
 
-In memory it would grow with the plan. The ledger holds what was paid for alone, and takes ten
-times as long to read. The file has no name, and is gone with the process.
+In memory it would grow with the plan, and the ledger holds only what was paid for. The file has
+no name, and is gone with the process.
 """
 
 from __future__ import annotations

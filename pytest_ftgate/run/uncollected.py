@@ -1,4 +1,4 @@
-"""Work whose objects live as long as the run, and which the garbage collector is kept from."""
+"""Work for the whole run, which the garbage collector and pytest's import hook are kept from."""
 
 from __future__ import annotations
 
