@@ -173,7 +173,7 @@ class Bench:
         lenient = "--ftgate-inconclusive=warn"
         told = ["-q", "--ftgate", lenient]
         told += [f"--ftgate-concurrency={concurrency}"] if concurrency else []
-        plugin = ("-p", "pytest_ftgate.plugin", "-p", "no:cacheprovider")
+        plugin = ("-p", "pytest_ftgate", "-p", "no:cacheprovider")
         return measured([sys.executable, "-m", "pytest", *plugin, *told], folder, sign)
 
     def bare(self, folder: Path, concurrency: int) -> Took:

@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from pytest_ftgate.gate.drop import judged
-from pytest_ftgate.gate.numbers.paired import condense, p_drop, p_noninferior, pair
-from pytest_ftgate.gate.numbers.proportion import mcnemar_midp
-from pytest_ftgate.gate.risks import Levels
-from pytest_ftgate.gate.verdict import Outcome
+from pytest_ftgate.gates.checks import judged
+from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.stats.paired import condense, p_drop, p_noninferior, pair
+from pytest_ftgate.stats.proportions import mcnemar_midp
 
 Array = NDArray[np.float64]
 Verdicts = NDArray[np.int_]  # positions in OUTCOMES

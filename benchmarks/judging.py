@@ -15,13 +15,12 @@ import sys
 import time
 from pathlib import Path
 
-from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.gate.rates import Sides, judge_rate
-from pytest_ftgate.score.form import Broken
-from pytest_ftgate.score.sheet import Column, Row, Score
-from pytest_ftgate.suite.margins import RateGate
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
-from pytest_ftgate.suite.rules import Rule
+from pytest_ftgate.gates.rates import Sides, judge_rate
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.score import Broken
+from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.suite.model import Case, RateGate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.rule import Rule
 
 LABELS = Rule("choice", ["a", "b"])
 EXACT = Rule("exact")

@@ -25,7 +25,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
 from counting import Counting, counting, write_suite
 
-from pytest_ftgate.plan.asks import task
+from pytest_ftgate.requests.workload import task
 from pytest_ftgate.suite.loader import load
 
 KILLS, CALLS = 50, 3000

@@ -43,7 +43,7 @@ gates: {{accuracy: {{min: 0.8, max_drop: 0.03}}, format: {{min: 0.8, max_drop: 0
 WATCH = """\
 from time import process_time
 
-from pytest_ftgate.run.session import Session
+from pytest_ftgate.runner.session import Session
 
 planned, begin = 0.0, Session.begin
 
@@ -122,7 +122,7 @@ def judged(folder: Path) -> Took:
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", "pytest", "-p", "pytest_ftgate.plugin", "-p", "watch"]
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_ftgate", "-p", "watch"]
     command += ["-q", "--ftgate"]
     start = time.perf_counter()
     with (folder / "said.txt").open("w") as said:

@@ -62,7 +62,7 @@ def write(folder: Path, functions: int, cases: int, variants: int) -> None:
 
 def run(folder: Path, *args: str) -> tuple[float, float, str]:
     """Return how long one run takes, by the clock and of the processor, and its last line."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_ftgate.plugin", *args]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_ftgate", *args]
     start, before = time.perf_counter(), os.times()
     done = subprocess.run(
         command, cwd=folder, env=os.environ | ALONE, check=False, capture_output=True, text=True

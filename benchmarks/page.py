@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from playwright.sync_api import Page, sync_playwright
 from reports import large
 
-from pytest_ftgate.report.html.page import page
-from pytest_ftgate.report.html.payload import packed
+from pytest_ftgate.reporting.html.case_data import packed
+from pytest_ftgate.reporting.html.page import page
 
 FILTER = """(words) => {
   const form = document.getElementById('filters'), before = performance.now();

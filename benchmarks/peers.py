@@ -43,7 +43,7 @@ import sys, pytest
 code = pytest.main(sys.argv[1:])
 print("acc", 1 if code == 0 else 0)
 sys.exit(code)
-' -q --ftgate -p pytest_ftgate.plugin -p no:cacheprovider --ftgate-concurrency="$CONC" \\
+' -q --ftgate -p pytest_ftgate -p no:cacheprovider --ftgate-concurrency="$CONC" \\
   --ftgate-ledger="${{FTGATE_CACHE:-/tmp/ftgate_bench_cache}}/ledger.sqlite"
 """
 

@@ -19,20 +19,18 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.gate.forgetting import judge_forgetting
-from pytest_ftgate.gate.forgotten import Compared
-from pytest_ftgate.gate.verdict import Outcome, Verdict
-from pytest_ftgate.plan.asks import base_of, skills
-from pytest_ftgate.report.tables import grid
-from pytest_ftgate.score.content import content
-from pytest_ftgate.score.form import Forms
-from pytest_ftgate.score.sheet import Column, Row, Score
+from pytest_ftgate.cli.suite import opened
+from pytest_ftgate.gates.forgetting import Compared, judge_forgetting
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.tables import grid
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.workload import base_of, skills
+from pytest_ftgate.scoring.formats import Forms
+from pytest_ftgate.scoring.scorers import content
+from pytest_ftgate.scoring.scores import Column, Row, Score
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.margins import ForgettingGate
-from pytest_ftgate.suite.model import ReplyRules, Suite, Variant
-from pytest_ftgate.suite.rules import Rule
-from pytest_ftgate.verbs.suites import opened
+from pytest_ftgate.suite.model import ForgettingGate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.rule import Rule
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "tickets" / "tickets.ftgate.yaml"

@@ -19,16 +19,15 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pytest_ftgate.ask.ledger.ledger import Ledger
-from pytest_ftgate.gate.skills import by_worth
-from pytest_ftgate.plan.asks import base_of, skills, task
-from pytest_ftgate.plan.call import Ask
-from pytest_ftgate.report.tables import grid
-from pytest_ftgate.score.sheet import Column, score
+from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.gates.skills import by_worth
+from pytest_ftgate.reporting.tables import grid
+from pytest_ftgate.requests.request import Ask
+from pytest_ftgate.requests.workload import base_of, skills, task
+from pytest_ftgate.scoring.scores import Column, score
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.margins import ForgettingGate
-from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.model import ForgettingGate, Suite
 
 
 def asked(suite: Suite, named: str | None) -> Iterator[tuple[str, tuple[Ask, ...]]]:

@@ -19,16 +19,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_ftgate.gate.skills import by_worth
-from pytest_ftgate.gate.slices import parts_of
-from pytest_ftgate.plan.asks import base_of
-from pytest_ftgate.report.tables import grid
-from pytest_ftgate.run.session import Session, whole
-from pytest_ftgate.score.sheet import Column
+from pytest_ftgate.cli.suite import opened
+from pytest_ftgate.gates.skills import by_worth
+from pytest_ftgate.gates.slices import parts_of
+from pytest_ftgate.reporting.tables import grid
+from pytest_ftgate.requests.workload import base_of
+from pytest_ftgate.runner.session import Session, whole
+from pytest_ftgate.scoring.scores import Column
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.margins import ForgettingGate
-from pytest_ftgate.suite.model import Suite, Variant
-from pytest_ftgate.verbs.suites import opened
+from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
 
 
 def variants(suite: Suite, args: argparse.Namespace) -> list[Variant]:

@@ -15,11 +15,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_ftgate.gate.data.doubtful import doubtful
-from pytest_ftgate.gate.data.examine import examine, read
-from pytest_ftgate.gate.data.finding import Item, Yardstick
+from pytest_ftgate.gates.training_data import examine, read
+from pytest_ftgate.gates.training_data_checks import doubtful
+from pytest_ftgate.gates.verdict import Item, Yardstick
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.rules import Rule
+from pytest_ftgate.suite.rule import Rule
 
 SHARE, SEED = 0.05, 7
 

@@ -5,13 +5,13 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_ftgate.ask.provider import Provider
-    from pytest_ftgate.ask.reply import Reply
     from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
-    from pytest_ftgate.fixture import Ftgate, UsedSuite
-    from pytest_ftgate.gate.verdict import Outcome, Verdict
-    from pytest_ftgate.marked.talk import Talk
-    from pytest_ftgate.plan.call import Call, Step, ToolCall
+    from pytest_ftgate.gates.verdict import Outcome, Verdict
+    from pytest_ftgate.plugin.fixture import Ftgate, UsedSuite
+    from pytest_ftgate.plugin.marked.attempt import Talk
+    from pytest_ftgate.providers.base import Provider
+    from pytest_ftgate.requests.reply import Reply
+    from pytest_ftgate.requests.request import Call, Step, ToolCall
     from pytest_ftgate.suite.model import Case
 
 __all__ = [
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Call", "Step", "ToolCall"), "plan.call"),
+    **dict.fromkeys(("Call", "Step", "ToolCall"), "requests.request"),
     "Case": "suite.model",
-    **dict.fromkeys(("Ftgate", "UsedSuite"), "fixture"),
-    **dict.fromkeys(("Outcome", "Verdict"), "gate.verdict"),
-    "Provider": "ask.provider",
-    "Reply": "ask.reply",
-    "Talk": "marked.talk",
+    **dict.fromkeys(("Ftgate", "UsedSuite"), "plugin.fixture"),
+    **dict.fromkeys(("Outcome", "Verdict"), "gates.verdict"),
+    "Provider": "providers.base",
+    "Reply": "requests.reply",
+    "Talk": "plugin.marked.attempt",
     **dict.fromkeys(("Denied", "Refused", "Transient", "Unavailable"), "errors"),
 }
 

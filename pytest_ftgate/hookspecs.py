@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_ftgate.ask.provider import Open
-    from pytest_ftgate.gate.verdict import Verdict
-    from pytest_ftgate.plan.call import Call
+    from pytest_ftgate.gates.verdict import Verdict
+    from pytest_ftgate.providers.base import Open
+    from pytest_ftgate.requests.request import Call
 
 __all__ = [
     "pytest_ftgate_formats",

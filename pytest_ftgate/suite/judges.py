@@ -1,37 +1,145 @@
-"""From the judges that a suite declares to those that are asked, with what is wrong ruled out."""
+"""Declared judges become judges, with the human labels that validate them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from jinja2 import TemplateError
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.suite.declared import DeclaredSuite, DeclaredVariant
-from pytest_ftgate.suite.faults import keys_of, sentence
-from pytest_ftgate.suite.judge import (
-    GRADES,
-    ORDERS,
+from pytest_ftgate.readers.source import Source, folded, keys_of, sentence
+from pytest_ftgate.readers.table import Row, rows
+from pytest_ftgate.readers.yaml import Document, Where
+from pytest_ftgate.suite.declaration import (
     DeclaredFloor,
     DeclaredJudge,
     DeclaredRubric,
-    Judge,
-    schema_of,
+    DeclaredSuite,
+    DeclaredVariant,
 )
-from pytest_ftgate.suite.labels import labels_of
-from pytest_ftgate.suite.model import Case, ReplyRules, Variant
-from pytest_ftgate.suite.place import Place
-from pytest_ftgate.suite.prompt import names
+from pytest_ftgate.suite.location import Place
+from pytest_ftgate.suite.model import GRADES, ORDERS, Case, Judge, Label, ReplyRules, Variant
+from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import LOCAL
-from pytest_ftgate.suite.rules import Rule
-from pytest_ftgate.suite.source import Source
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.templates import names
 from pytest_ftgate.suite.variants import resolve_one
-from pytest_ftgate.suite.yaml import Document, Where
 
-__all__ = ["Declared", "declared_judges", "resolve_judges"]
+__all__ = ["Declared", "declared_judges", "labels_of", "resolve_judges", "schema_of"]
+
+
+def schema_of(grades: Mapping[str, float], longest: int | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of what a judge answers, its reason first.
+
+    Args:
+        grades: what it may say.
+        longest: the most characters of a reason, where the one who is asked can hold to that.
+    """
+    reason: dict[str, Any] = {"type": "string"}
+    return {
+        "type": "object",
+        "properties": {
+            "reason": {**reason, "maxLength": longest} if longest else reason,
+            "grade": {"type": "string", "enum": list(grades)},
+        },
+        "required": ["reason", "grade"],
+        "additionalProperties": False,
+    }
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    case: Annotated[str, Field(min_length=1)]
+    reply: str | None = None
+    first: str | None = None
+    second: str | None = None
+    grade: str
+    # What a person who labels is shown, and may write down.
+    input: Any = None
+    expected: Any = None
+    note: Any = None
+
+
+def labels_of(
+    source: Source,
+    written: str | None,
+    line: int,
+    cases: tuple[Case, ...],
+    grades: Collection[str],
+    *,
+    pairs: bool,
+) -> tuple[Label, ...]:
+    """Return the labels in the file that a suite calls *written*; faults go to *source*.
+
+    Args:
+        source: the suite file.
+        written: the path of the file, or None where there is none.
+        line: where it is named.
+        cases: of the suite.
+        grades: what the judge may say.
+        pairs: it says it of two replies.
+    """
+    path = source.find(written, line, "judge: human") if written else None
+    if path is None:
+        return ()
+    known = {case.id: case for case in cases}
+    before = len(source.faults)
+    found = [
+        one
+        for row in rows(source, path, line, "judge: human")
+        for one in _label(source, row, known, grades, pairs=pairs)
+    ]
+    if not found and len(source.faults) == before:
+        source.say(line, f"judge: human: {written} holds no labels")
+    source.faults[before:] = folded(source.faults[before:])
+    return tuple(found)
+
+
+def _label(
+    source: Source,
+    row: Row,
+    cases: Mapping[str, Case],
+    grades: Collection[str],
+    *,
+    pairs: bool,
+) -> Iterator[Label]:
+    try:
+        read = _Row.model_validate(row.value)
+    except ValidationError as error:
+        for one in error.errors():
+            told = sentence(dict(one), keys_of(_Row), row.written.get(tuple(one["loc"])))
+            source.say(row.line, f"in a label: {told}", row.path)
+        return
+    wrong = _wrong(read, cases, grades, pairs=pairs)
+    if wrong:
+        source.say(row.line, f"in a label: {wrong}", row.path)
+        return
+    first, second = (read.first or "", read.second) if pairs else (read.reply or "", None)
+    where = f"{source.name(row.path)}:{row.line}"
+    yield Label(case=cases[read.case], reply=first, other=second, grade=read.grade, where=where)
+
+
+def _wrong(
+    read: _Row, cases: Mapping[str, Case], grades: Collection[str], *, pairs: bool
+) -> str | None:
+    if read.case not in cases:
+        return f'there is no case "{read.case}" in the suite{did_you_mean(read.case, cases)}'
+    if pairs and (read.first is None or read.second is None):
+        return 'a judge that compares needs "first" and "second", the two replies'
+    if not pairs and read.reply is None:
+        return '"reply" is missing: the text that was graded'
+    either = " or ".join(grades)
+    if not read.grade.strip():
+        return f'"grade" is empty; write {either}, or take the row out'
+    if read.grade not in grades:
+        near = did_you_mean(read.grade, grades)
+        return f'"{read.grade}" is none of the grades {either}{near}'
+    return None
+
 
 #: What a judge must have been shown to reach where labels are given and no floor is.
 _FLOOR = {"kappa": 0.4}
@@ -142,7 +250,7 @@ def _rubric(source: Source, document: Document, own: DeclaredJudge, at: Where) -
 
 
 def resolve_judges(  # noqa: PLR0913, PLR0917 - all that a suite says of them
-    source: Source,
+    source: SuiteSource,
     document: Document,
     declared: DeclaredSuite,
     found: Iterable[Declared],
@@ -160,7 +268,7 @@ class _Resolving:
     """One judge on its way."""
 
     def __init__(
-        self, source: Source, document: Document, declared: DeclaredSuite, found: Declared
+        self, source: SuiteSource, document: Document, declared: DeclaredSuite, found: Declared
     ) -> None:
         self.source, self.document, self.declared = source, document, declared
         self.rule, self.own, self.at = found.rule, found.own, found.at

@@ -1,4 +1,4 @@
-"""From a suite file to a Suite, or to every fault in it at once."""
+"""A suite file becomes a `Suite`, or every error in it at once."""
 
 from __future__ import annotations
 
@@ -6,52 +6,143 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pytest_ftgate.errors import SuiteFaults, did_you_mean
-from pytest_ftgate.suite.cases import as_asked, to_cases
-from pytest_ftgate.suite.declared import DeclaredSuite
-from pytest_ftgate.suite.economics import resolve_ladder
-from pytest_ftgate.suite.expected import score_fault, unmet
-from pytest_ftgate.suite.forgetting import check_prompts
-from pytest_ftgate.suite.gates import resolve_gates
-from pytest_ftgate.suite.json_schema import read_format
+from pydantic import BaseModel, ValidationError
+
+from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
+from pytest_ftgate.readers.source import keys_of, sentence
+from pytest_ftgate.readers.table import in_place, rows
+from pytest_ftgate.readers.yaml import Document, Where, read_yaml
+from pytest_ftgate.suite.cases import as_asked, score_fault, to_cases, unmet
+from pytest_ftgate.suite.declaration import BRANCHES, DeclaredSuite
+from pytest_ftgate.suite.formats import read_format
+from pytest_ftgate.suite.gates import check_prompts, resolve_gates
 from pytest_ftgate.suite.judges import Declared, declared_judges, resolve_judges
-from pytest_ftgate.suite.margins import CostGate, Gate
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
-from pytest_ftgate.suite.offers import Offers
-from pytest_ftgate.suite.prompt import check_user
-from pytest_ftgate.suite.reading import read_declared
-from pytest_ftgate.suite.rows import in_place, rows
-from pytest_ftgate.suite.rules import Rule, function_fault
-from pytest_ftgate.suite.scores import read_score
-from pytest_ftgate.suite.source import Source
-from pytest_ftgate.suite.tariffs import unpriced
-from pytest_ftgate.suite.tools import check_called, check_expected
-from pytest_ftgate.suite.variants import resolve_variants
-from pytest_ftgate.suite.yaml import Document, Where, read_yaml
+from pytest_ftgate.suite.ladder import resolve_ladder, unpriced
+from pytest_ftgate.suite.model import Case, CostGate, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
+from pytest_ftgate.suite.rule import Rule, function_fault
+from pytest_ftgate.suite.scorers import read_score
+from pytest_ftgate.suite.templates import check_user
+from pytest_ftgate.suite.variants import check_called, check_expected, resolve_variants
 
-__all__ = ["load", "resolved"]
+__all__ = ["load", "read_declared", "resolved"]
 
 
-def load(path: Path, root: Path, offers: Offers | None = None) -> Suite:
+def read_declared(source: SuiteSource, document: Document) -> DeclaredSuite | None:
+    """Return the keys of *document* validated, or None where too little of it can be used.
+
+    Each fault goes to *source*, and what it is about is left out.
+    """
+    value = document.value
+    if not isinstance(value, dict):
+        if value is not None:
+            source.say(1, "a suite is a mapping of keys to values")
+        return None
+    # Cases in place are validated with those of case files, not here.
+    shell = {**value, "cases": ""} if isinstance(value.get("cases"), list) else value
+    if "reply" in shell:
+        shell = {**shell, "reply": source.plugins.named(shell["reply"])}
+    while True:
+        try:
+            declared = DeclaredSuite.model_validate(shell)
+        except ValidationError as error:
+            lacking = False
+            for where, one in _placed(document, error).items():
+                missing = one["type"] == "missing"
+                # A key that is there and counts as missing was wrong, said, and left out.
+                if not (missing and where in document.lines):
+                    source.faults.append(_fault(document, one))
+                if missing and len(where) == 1:
+                    lacking = True
+                else:
+                    shell = _without(shell, where[:-1] if missing else where)
+            if lacking:
+                return None
+            continue
+        return declared
+
+
+def _placed(document: Document, error: ValidationError) -> dict[Where, dict[str, Any]]:
+    """Return one error for each place of the file; a union of types brings one for each type."""
+    placed: dict[Where, dict[str, Any]] = {}
+    for one in error.errors():
+        where: Where = tuple(part for part in one["loc"] if part not in BRANCHES)
+        while where and where not in document.lines and one["type"] != "missing":
+            where = where[:-1]
+        placed[where] = {**one, "loc": where}
+    return placed
+
+
+def _fault(document: Document, error: dict[str, Any]) -> Fault:
+    where: Where = tuple(error["loc"])
+    known = keys_of(_model_at(DeclaredSuite, where[:-1]))
+    text = sentence(error, known, document.written.get(where))
+    return document.fault(where, _within(where) + text)
+
+
+def _without(value: Any, where: Where) -> Any:
+    """Return *value* less what stands at *where*, so that the rest can be validated."""
+    if not where:
+        return {}
+    key, *deeper = where
+    if isinstance(value, dict) and key in value:
+        kept = {k: v for k, v in value.items() if k != key}
+        return {**kept, key: _without(value[key], tuple(deeper))} if deeper else kept
+    return type(value)() if isinstance(value, dict | list) else None
+
+
+def _within(where: Where) -> str:
+    match where:
+        case ("variants", name, _, *_):
+            return f'variant "{name}": '
+    return ""
+
+
+def _model_at(model: type[BaseModel], where: Iterable[str | int]) -> type[BaseModel]:
+    """Return the declared class that holds the keys at *where*."""
+    for key in where:
+        inner = _inner_model(model, str(key))
+        model = inner or model
+    return model
+
+
+def _inner_model(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(key)
+    for kind in _types_in(field.annotation) if field else ():
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _types_in(annotation: Any) -> Iterable[Any]:
+    yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _types_in(inner)
+
+
+def load(path: Path, root: Path, plugins: PluginContributions | None = None) -> Suite:
     """Read the suite file *path*.
 
     Args:
         path: a ``*.ftgate.yaml`` file.
         root: the directory that the files it names must lie below.
-        offers: what plugins add to what it may name.
+        plugins: what plugins add to what it may name.
 
     Raises:
         SuiteFaults: it cannot be used; all faults are named, each with its line and its remedy.
     """
-    source = Source(root=root.resolve(), path=path.resolve(), offers=offers or Offers())
+    source = SuiteSource(
+        root=root.resolve(), path=path.resolve(), plugins=plugins or PluginContributions()
+    )
     text = source.text(source.path, 0, "suite")
     document = read_yaml(text or "", source.name(source.path))
     source.faults.extend(document.faults if text is not None else ())
     return resolved(source, document)
 
 
-def resolved(source: Source, document: Document) -> Suite:
+def resolved(source: SuiteSource, document: Document) -> Suite:
     """Return the suite that *document* declares.
 
     Args:
@@ -68,10 +159,10 @@ def resolved(source: Source, document: Document) -> Suite:
     return suite
 
 
-def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Suite:
+def _resolved(source: SuiteSource, document: Document, declared: DeclaredSuite) -> Suite:
     reply, judges = _reply(source, document, declared)
     cases = _cases(source, document, declared, reply)
-    others = source.offers.providers
+    others = source.plugins.providers
     variants = resolve_variants(source, document, declared, cases, reply, others)
     gates = resolve_gates(source, document, declared, cases, reply, partial(_skill, source))
     baseline = _baseline(source, document, declared)
@@ -95,7 +186,7 @@ def _resolved(source: Source, document: Document, declared: DeclaredSuite) -> Su
     )
 
 
-def _baseline(source: Source, document: Document, declared: DeclaredSuite) -> str:
+def _baseline(source: SuiteSource, document: Document, declared: DeclaredSuite) -> str:
     written = document.value["variants"]
     if not written:
         message = "variants: none declared; write current: {provider: anthropic, model: ...}"
@@ -107,7 +198,7 @@ def _baseline(source: Source, document: Document, declared: DeclaredSuite) -> st
     return baseline
 
 
-def _skill(asking: Source, path: Path) -> tuple[Case, ...]:
+def _skill(asking: SuiteSource, path: Path) -> tuple[Case, ...]:
     """Return the cases of the suite *path* as they are asked there, for a gate of another suite.
 
     Its variants and gates are not looked at: two suites may be skills of each other.
@@ -130,7 +221,7 @@ def _skill(asking: Source, path: Path) -> tuple[Case, ...]:
 
 
 def _check_priced(
-    source: Source, variants: Mapping[str, Variant], baseline: str, cost: Gate | None
+    source: SuiteSource, variants: Mapping[str, Variant], baseline: str, cost: Gate | None
 ) -> None:
     wrong = unpriced(cost, variants, baseline) if isinstance(cost, CostGate) else ""
     if cost and wrong:
@@ -138,7 +229,7 @@ def _check_priced(
 
 
 def _check_judged(
-    source: Source, document: Document, variants: Iterable[Variant], gates: Mapping[str, Gate]
+    source: SuiteSource, document: Document, variants: Iterable[Variant], gates: Mapping[str, Gate]
 ) -> None:
     """Refuse a gate that would silently judge nobody."""
     gated = [variant for variant in variants if variant.gated]
@@ -156,7 +247,7 @@ def _check_judged(
 
 
 def _reply(
-    source: Source, document: Document, declared: DeclaredSuite
+    source: SuiteSource, document: Document, declared: DeclaredSuite
 ) -> tuple[ReplyRules, tuple[Declared, ...]]:
     rules = tuple(
         read_format(source, rule, partial(_format_line, document, index))
@@ -190,7 +281,7 @@ def _format_line(document: Document, index: int, *keys: str | int) -> int:
 
 
 def _cases(
-    source: Source, document: Document, declared: DeclaredSuite, reply: ReplyRules
+    source: SuiteSource, document: Document, declared: DeclaredSuite, reply: ReplyRules
 ) -> tuple[Case, ...]:
     line = document.line(("cases",))
     before = len(source.faults)

@@ -1,4 +1,4 @@
-"""A suite as the author meant it: files read, inheritance resolved, faults ruled out."""
+"""A suite, resolved: cases, variants, gates, judges and economics as frozen values."""
 
 from __future__ import annotations
 
@@ -7,29 +7,339 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_ftgate.suite.ladder import Economics, Thresholds
-from pytest_ftgate.suite.margins import DataGate, ForgettingGate, Gate
 from pytest_ftgate.suite.prices import Tariff
 
 if TYPE_CHECKING:
-    # The rules need pydantic; a plugin's provider names replies and calls wherever pytest starts.
-    from pytest_ftgate.suite.judge import Judge
-    from pytest_ftgate.suite.rules import Rule
+    from pytest_ftgate.suite.rule import Rule
 
 __all__ = [
+    "DAYS_A_MONTH",
+    "FIGURES",
+    "FINDINGS",
+    "FIRST",
+    "GRADES",
+    "ORDERS",
     "Case",
+    "CostGate",
+    "DataGate",
+    "Economics",
     "Expected",
+    "ForgettingGate",
+    "Gate",
+    "Judge",
+    "Label",
+    "LatencyGate",
+    "RateGate",
     "ReplyRules",
     "Retrieve",
     "Shot",
+    "Spend",
+    "SpendGate",
     "Suite",
+    "Thresholds",
     "Turn",
     "Variant",
     "canonical",
     "digest",
 ]
+
+#: What a judge says of a reply where the author declares nothing else, and what that is worth.
+GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
+#: What it says of two replies, and what that is worth to the first of them.
+ORDERS: Mapping[str, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
+FIRST = "first"
+#: What is found out about a judge, and may have a floor.
+FIGURES = ("kappa", "agreement", "sensitivity", "specificity", "consistency")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What a person says of a reply, or of two.
+
+    Attributes:
+        case: what was asked.
+        reply: what is graded; of two the first.
+        other: the second of two.
+        grade: one of the judge's grades.
+        where: ``path:line`` of the label.
+    """
+
+    case: Case
+    reply: str
+    other: str | None = None
+    grade: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """A model that grades replies by a rubric.
+
+    Attributes:
+        rule: the score that it is.
+        rubric: a template, which sees what a prompt sees of a case.
+        grades: what it may say, and what that is worth, 0 to 1.
+        variant: who is asked.
+        compares: it is shown the baseline's reply as well, in both orders.
+        samples: how often it is asked the same.
+        labels: what people said, by which it is examined.
+        floor: what it must reach by that, each figure a share.
+    """
+
+    rule: Rule
+    rubric: str
+    grades: Mapping[str, float]
+    variant: Variant
+    compares: bool = False
+    samples: int = 1
+    labels: tuple[Label, ...] = ()
+    floor: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What a reader calls it: its model, or the function that answers."""
+        return self.variant.model or self.variant.function or self.variant.provider
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether a reply is either wholly good or wholly bad to it."""
+        return not self.compares and sorted(self.grades.values()) == [0.0, 1.0]
+
+    def nearest(self, worth: float) -> str:
+        """Return the grade whose worth is nearest to *worth*; of two the one declared first."""
+        return min(self.grades, key=lambda grade: abs(self.grades[grade] - worth))
+
+
+#: By which a volume a day becomes one a month.
+DAYS_A_MONTH = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What a variant takes besides the price of its calls; keys as in the suite file.
+
+    Attributes:
+        training_usd: paid once, and again at each retraining.
+        hosting_usd_per_month: of a server or of provisioned throughput, or None.
+        adapters_on_server: how many adapters share that server, and its price.
+        retrainings_per_year: how often it must be trained again, as at each new base.
+        evaluation_usd: what evaluating it once costs; None for what this run's replies cost.
+        evaluations_per_month: how often that is done.
+        batched: the share of its calls that can wait for a batch, at half the price.
+        cached: the share of what it reads that comes from a cache.
+    """
+
+    training_usd: float = 0.0
+    hosting_usd_per_month: float | None = None
+    adapters_on_server: int = 1
+    retrainings_per_year: float = 0.0
+    evaluation_usd: float | None = None
+    evaluations_per_month: float = 0.0
+    batched: float = 0.0
+    cached: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Economics:
+    """What the product asks of its model, and what that is worth.
+
+    Attributes:
+        calls_per_day: the volume.
+        wrong_usd: what a wrong reply costs, or None where nobody has said.
+        spend: by variant what it takes besides its calls.
+    """
+
+    calls_per_day: float
+    wrong_usd: float | None = None
+    spend: Mapping[str, Spend] = field(default_factory=dict)
+
+    @property
+    def calls_per_month(self) -> float:
+        """The volume of thirty days."""
+        return self.calls_per_day * DAYS_A_MONTH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Where the rules of the advice draw their lines; keys as in the suite file, docs/ladder.md."""
+
+    worth: float = 0.05
+    fewest_examples: int = 200
+    wanted_examples: int = 500
+    most_changes: int = 6
+    long_prompt: int = 1_000
+    costly_prompt: int = 3_000
+    form_faults: float = 0.05
+    knowledge: float = 0.5
+    payback_days: float = 180.0
+    retirement_days: int = 90
+    tokens_per_word: float = 2.0
+    local_only: bool = False
+
+
+#: What may be found in training data, in the order in which it is told.
+FINDINGS = (
+    *("broken", "size", "secret", "leak", "near leak", "conflict", "format", "missing label"),
+    *("roles", "truncated", "doubtful label", "duplicate", "near duplicate", "balance"),
+    *("unverified", "facts", "personal"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateGate:
+    """The accuracy or the format gate.
+
+    Attributes:
+        kind: ``accuracy`` or ``format``.
+        min: the least share that will do, or None.
+        max_drop: the largest drop that will do, as a share, or None where none is compared.
+        metric: ``accuracy``, or ``macro_f1``, the mean F1 over the labels.
+        evidence: ``statistics``, or ``point`` for plain thresholds on what was seen.
+        slices: the kinds of parts that are looked at one by one: ``tag``, ``label``, ``language``.
+        stop_early: ask the cases in five blocks, and stop once the verdict is clear.
+        settle: the most repeats that may be asked while the verdict is open, or None.
+        called: the marked function whose own scores it judges, or "" for those of the suite.
+    """
+
+    kind: str
+    line: int
+    min: float | None = None
+    max_drop: float | None = None
+    metric: str = "accuracy"
+    evidence: str = "statistics"
+    slices: tuple[str, ...] = ()
+    stop_early: bool = False
+    settle: int | None = None
+    called: str = ""
+
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the baseline too."""
+        return self.max_drop is not None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report and in the name of its test."""
+        return self.called or self.kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgettingGate:
+    """How much of its general skills a fine-tuned variant may lose. Margins are shares.
+
+    Attributes:
+        cases: of all skills, each with the name of its own.
+        max_drop: of the mean over the skills.
+        each: that every skill must itself be shown to keep to, or None.
+        margins: the same for single skills, in place of *each*.
+        weights: how much a skill counts in the mean, where that is not 1.
+        may_lose: skills that are asked and shown, and judged by nothing.
+        prompt: skills are asked under the variant's system prompt as well, and judged there too.
+        left_out: skills that cannot be scored on this machine, and why.
+    """
+
+    kind: str = "forgetting"
+    line: int
+    cases: tuple[Case, ...]
+    max_drop: float
+    each: float | None = None
+    margins: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    may_lose: tuple[str, ...] = ()
+    prompt: bool = False
+    left_out: str = ""
+    #: It always looks at the base too.
+    compares: ClassVar[bool] = True
+
+    @property
+    def unders(self) -> tuple[str, ...]:
+        """What skills are asked under: nothing but their own messages, and the prompt."""
+        return ("", "prompt") if self.prompt else ("",)
+
+    def judges(self, skill: str) -> bool:
+        """Tell whether a loss of *skill* matters to the verdict."""
+        return skill not in self.may_lose
+
+    def required(self, skill: str) -> float | None:
+        """Return the margin that *skill* must itself be shown to keep to, or None."""
+        return self.margins.get(skill, self.each) if self.judges(skill) else None
+
+    def weight(self, skill: str) -> float:
+        """Return how much *skill* counts in the mean."""
+        return self.weights.get(skill, 1.0) if self.judges(skill) else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostGate:
+    """What the calls of a variant may cost.
+
+    Attributes:
+        max_usd_per_1k: the most USD that a thousand of its calls may cost, or None.
+        max_rise: how much more than the baseline's, as a share of these, or None.
+    """
+
+    kind: str = "cost"
+    line: int
+    max_usd_per_1k: float | None = None
+    max_rise: float | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the baseline too."""
+        return self.max_rise is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyGate:
+    """How long the replies of a variant may take.
+
+    Attributes:
+        max_p50_ms, max_p95_ms: the milliseconds that half of them, and 95 in 100, may take at
+            most, or None.
+        max_rise: how much longer than the baseline's, as a share of these, or None.
+    """
+
+    kind: str = "latency"
+    line: int
+    max_p50_ms: float | None = None
+    max_p95_ms: float | None = None
+    max_rise: float | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the baseline too."""
+        return self.max_rise is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataGate:
+    """What the training data of a variant must be like; it asks nothing.
+
+    Attributes:
+        min_rows: fewer rows to learn from fail.
+        want_rows: fewer are warned of.
+        near: texts that share so many of all their different words are near duplicates, 0 to 1.
+        balance: how many times as many rows the most frequent label may have as the least.
+        context: the tokens that a row may have, or None for the model's own.
+        ignore: kinds of findings that do not count.
+    """
+
+    kind: str = "data"
+    line: int = 0
+    min_rows: int = 200
+    want_rows: int = 500
+    near: float = 0.8
+    balance: float = 20.0
+    context: int | None = None
+    ignore: tuple[str, ...] = ()
+    #: It looks at no reply, and at no other variant.
+    compares: ClassVar[bool] = False
+
+
+SpendGate = CostGate | LatencyGate
+Gate = RateGate | ForgettingGate | SpendGate | DataGate
 
 #: A mapping is the call of a tool, or the fields of a JSON object.
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None

@@ -1,7 +1,4 @@
-"""What a call costs: by the author's own rates, or by a public list; else nobody knows.
-
-What nobody knows is None, and never 0: a model without a price is not a model for nothing.
-"""
+"""The price of a request: declared by the author, or from a public list."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The providers that come with the package: what each needs, and which keys it reads."""
+"""The providers in the package: the keys that each needs and reads."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from pytest_ftgate.suite.declared import DeclaredVariant
+from pytest_ftgate.suite.declaration import DeclaredVariant
 
 __all__ = ["HOSTED", "LOCAL", "PROVIDERS", "UNASKED", "misplaced", "understands"]
 

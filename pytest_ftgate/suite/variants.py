@@ -1,31 +1,232 @@
-"""The variants of a suite: inheritance by ``like``, the files they name, what each must have."""
+"""The variants of a suite: inheritance by ``like``, the files that they name, what each needs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.suite.batch import check_batch
-from pytest_ftgate.suite.declared import DeclaredSuite, DeclaredVariant
-from pytest_ftgate.suite.defined import reference_fault
-from pytest_ftgate.suite.model import Case, ReplyRules, Variant
-from pytest_ftgate.suite.place import Place
-from pytest_ftgate.suite.prompt import PASSAGES, check_user, names
+from pytest_ftgate.errors import Fault, Unavailable, did_you_mean
+from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.yaml import Document
+from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredSuite, DeclaredVariant
+from pytest_ftgate.suite.few_shot import shots_of
+from pytest_ftgate.suite.ladder import inherited, tariff_of
+from pytest_ftgate.suite.location import Place
+from pytest_ftgate.suite.model import Case, ReplyRules, Retrieve, Suite, Variant
+from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import HOSTED, PROVIDERS, UNASKED, misplaced, understands
-from pytest_ftgate.suite.retrieve import retrieve_of
-from pytest_ftgate.suite.shots import shots_of
-from pytest_ftgate.suite.source import Source
-from pytest_ftgate.suite.tariffs import inherited, tariff_of
-from pytest_ftgate.suite.tools import check_tools
-from pytest_ftgate.suite.training import training_rows
-from pytest_ftgate.suite.yaml import Document
+from pytest_ftgate.suite.references import reference_fault
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.templates import PASSAGES, check_user, names
+from pytest_ftgate.suite.training_data import training_rows
 
-__all__ = ["resolve_one", "resolve_variants"]
+__all__ = [
+    "NONE",
+    "address",
+    "check_batch",
+    "check_called",
+    "check_expected",
+    "check_tools",
+    "in_batches",
+    "resolve_one",
+    "resolve_variants",
+    "retrieve_of",
+]
+
+#: Where each SDK looks for an address of its own accord.
+_USUAL = {
+    "anthropic": "ANTHROPIC_BASE_URL",
+    "bedrock": "ANTHROPIC_BEDROCK_BASE_URL",
+    "openai-compatible": "OPENAI_BASE_URL",
+}
+
+
+def address(variant: Variant, environ: Mapping[str, str]) -> str | None:
+    """Return where the variant is asked, or None for the provider's own place.
+
+    Credentials inside the address are cut off: it goes into fingerprints and reports.
+
+    Raises:
+        Unavailable: it is not set, or is no address.
+    """
+    name = variant.base_url_env
+    if name is not None and not environ.get(name):
+        raise Unavailable(
+            f'variant "{variant.name}": {name} is not set; it holds the address to ask'
+        )
+    written = environ[name] if name else variant.base_url
+    # The SDKs would read it too; a reply from there must not pass for one from elsewhere.
+    written = written or environ.get(_USUAL.get(variant.provider, ""))
+    if not written:
+        return None
+    try:
+        parts = urlsplit(written)
+    except ValueError as error:
+        raise Unavailable(f'variant "{variant.name}": no address: {error}') from error
+    clean = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    _check(variant, clean)
+    return urlunsplit(clean)
+
+
+def _check(variant: Variant, parts: SplitResult) -> None:
+    if parts.scheme not in ("http", "https"):
+        told = "the address does not begin with http:// or https://"
+        raise Unavailable(f'variant "{variant.name}": {told}')
+    if variant.provider == "anthropic" and parts.path.rstrip("/").endswith("/v1"):
+        told = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
+        raise Unavailable(f'variant "{variant.name}": {told}')
+
+
+def check_batch(place: Place, merged: DeclaredVariant) -> None:
+    """Note a batch whose calls would have to wait for each other's replies."""
+    if merged.batch and merged.tools:
+        key = "batch" if "batch" in place.own.model_fields_set else "tools"
+        place.say(key, "a batch is sent once, so it has no turns for tools; remove batch or tools")
+
+
+def in_batches(suite: Suite) -> Suite:
+    """Return *suite* with every variant in batches that can be; the others stay as they are."""
+    variants = {
+        name: replace(one, batch=understands(one.provider, "batch") and not one.tools)
+        for name, one in suite.variants.items()
+    }
+    return replace(suite, variants=variants)
+
+
+_RETRIEVER = re.compile(r"[\w.]+:\w+")
+
+
+def retrieve_of(
+    place: Place,
+    declared: DeclaredVariant,
+    templates: Iterable[str | None],
+    cases: tuple[Case, ...],
+) -> Retrieve | None:
+    """Return how a variant finds passages, or None; what is wrong is noted.
+
+    Args:
+        place: of the variant.
+        declared: what it declares, inherited keys included.
+        templates: of its messages, which may have a place for passages.
+        cases: the suite's cases, whose files hold the answers.
+    """
+    wanted = declared.retrieve
+    if wanted is None:
+        if declared.provider not in UNASKED and any(_places(text, cases) for text in templates):
+            told = f'a template names "{PASSAGES}", but nothing is retrieved'
+            place.say("retrieve", f'{told}; add retrieve: {{from: "docs/*.md"}}')
+        return None
+    if isinstance(wanted, str):
+        if not _RETRIEVER.fullmatch(wanted):
+            told = f'retrieve: "{wanted}" is no module:function'
+            place.say("retrieve", f'{told}; for files write retrieve: {{from: "{wanted}"}}')
+        elif fault := reference_fault(wanted, place.source.path.parent):
+            place.say("retrieve", f"retrieve: {fault}")
+        return Retrieve(function=wanted)
+    paths = tuple(_files(place, wanted, cases))
+    return Retrieve(paths=paths, top=wanted.top, chunk=wanted.chunk)
+
+
+def _places(template: str | None, cases: tuple[Case, ...]) -> bool:
+    """Tell whether *template* has a place for passages; a case's own var is none of them."""
+    try:
+        named = PASSAGES in names(template or "")
+    except TemplateError:  # said where the template stands
+        return False
+    return named and not any(PASSAGES in case.vars for case in cases)
+
+
+def _files(place: Place, wanted: DeclaredRetrieve, cases: tuple[Case, ...]) -> Iterable[Path]:
+    source, line = place.source, place.line("retrieve")
+    patterns = [wanted.source] if isinstance(wanted.source, str) else wanted.source
+    if not patterns:
+        place.say("retrieve", "retrieve: from is an empty list; name a file or a glob")
+    found = chain.from_iterable(source.files(one, line, "retrieve: from") for one in patterns)
+    answers = {case.where.rpartition(":")[0] for case in cases}
+    for path in dict.fromkeys(found):
+        if source.name(path) in answers:
+            place.say(
+                "retrieve",
+                f"retrieve: {source.name(path)} holds cases with their answers; leave it out",
+            )
+        # Read here for its faults alone: what it says is read when the plan is made.
+        elif source.text(path, line, "retrieve") is not None:
+            yield path
+
+
+#: What a case expects where no tool is to be called.
+NONE = "none"
+#: Names as APIs take them.
+_TOOL = re.compile(r"[^\W\d][\w.]*:[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+def check_tools(place: Place, merged: DeclaredVariant) -> None:
+    """Note what is wrong with the tools of one variant."""
+    own = place.own.model_fields_set
+    if "tools" in own:
+        for message in _faults(merged.tools, place.source.path.parent):
+            place.say("tools", message)
+    if "max_turns" in own and not merged.tools:
+        place.say("max_turns", "max_turns without tools: a model is asked once; remove it")
+
+
+def _faults(tools: tuple[str, ...], folder: Path) -> Iterator[str]:
+    for written in tools:
+        fault = reference_fault(written, folder)
+        if fault:
+            yield f"tools: {fault}"
+        elif not _TOOL.fullmatch(written):
+            yield f'tools: "{written}" is no name that APIs take: letters, digits, _, at most 64'
+    names = Counter(written.partition(":")[2] for written in tools)
+    if NONE in names:
+        yield f"tools: a tool cannot be called {NONE}, which cases expect where none is called"
+    for name, count in names.items():
+        if name and count > 1:
+            yield f"tools: {count} are called {name}, so a model cannot tell them apart; rename one"
+
+
+def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str, Variant]) -> None:
+    """Note each case that expects a tool that no variant has; it would be wrong for ever."""
+    written = {tool for one in variants.values() for tool in one.tools}
+    known = {tool.partition(":")[2] for tool in written}
+    # A reference that is none has been said, and cases may well mean it.
+    for case in cases if known and all(map(_TOOL.fullmatch, written)) else ():
+        for name in _expected(case):
+            if name not in (NONE, *known):
+                near = did_you_mean(name, known) or f"; tools: {', '.join(sorted(known))}"
+                path, _, line = case.where.rpartition(":")
+                told = f'expected "{name}" is a tool of no variant{near}'
+                source.faults.append(Fault(path, int(line), told))
+
+
+def check_called(
+    source: Source, document: Document, rules: Iterable[Rule], variants: Mapping[str, Variant]
+) -> None:
+    """Note each tool that the format of every reply calls for, and that no variant has."""
+    known = {tool.partition(":")[2] for one in variants.values() for tool in one.tools}
+    for rule in rules:
+        if rule.kind == "tool_call" and rule.value["name"] not in known:
+            name = rule.value["name"]
+            near = did_you_mean(name, known) or "; give it to one under tools"
+            line = document.line(("reply", "format"))
+            source.say(line, f'tool_call: "{name}" is a tool of no variant{near}')
+
+
+def _expected(case: Case) -> Iterator[str]:
+    called = any(rule.kind == "tool_call" for rule in case.score.parts)
+    if called and case.expected is not None:
+        answers = case.expected if isinstance(case.expected, list) else [case.expected]
+        yield from (one["name"] if isinstance(one, Mapping) else str(one) for one in answers)
+
 
 _SAMPLING = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
 #: How a GGUF file begins.
@@ -39,7 +240,7 @@ _PLAIN = (
 
 
 def resolve_variants(
-    source: Source,
+    source: SuiteSource,
     document: Document,
     declared: DeclaredSuite,
     cases: tuple[Case, ...],

@@ -10,27 +10,19 @@ from pathlib import Path
 
 import pytest
 
+OURS = [
+    f"pytest_ftgate.{module}"
+    for module in (
+        *("gates.forgetting", "gates.identity", "gates.rates", "gates.training_data"),
+        *("gates.usage", "plugin.fixture", "plugin.item", "plugin.marked.collect"),
+        *("plugin.selection", "providers.local", "recommend.recommend", "reporting.ladder"),
+        *("reporting.plan", "reporting.summary", "reporting.verdict", "reporting.writers"),
+        *("results.accepted", "results.verdicts", "runner.identity", "runner.recommend"),
+    )
+]
+
 # Runs in this process forget what they imported, and NumPy and PyYAML cannot be imported twice.
-for name in (
-    *("scipy.optimize", "sklearn.metrics"),
-    *(
-        f"pytest_ftgate.{module}"
-        for module in (
-            *(
-                "nodes",
-                "record.accepted",
-                "record.verdicts",
-                "ask.providers.python_function",
-                "gate.claims",
-                "gate.cost",
-            ),
-            *("gate.forgetting", "gate.identity", "gate.latency", "gate.rates", "run.proofs"),
-            *("report.closing", "report.files", "report.planned", "report.terminal"),
-            *("marked.hooks", "fixture", "selection"),
-            *("report.ladder", "advise.advise", "gate.data.judge", "run.changes"),
-        )
-    ),
-):
+for name in ("scipy.optimize", "sklearn.metrics", *OURS):
     import_module(name)
 
 LABELS = ("billing", "refund")

@@ -12,18 +12,18 @@ import pytest
 from batches_api import batches_api, succeeded
 
 # Runs in this process forget what they imported, and the SDK is slow to import.
-import pytest_ftgate.ask.providers.anthropic_batches  # noqa: F401
-from pytest_ftgate.ask import post
+import pytest_ftgate.providers.anthropic_batches  # noqa: F401
+from pytest_ftgate.client import batches
 
 DEADLINE = 60
 #: Makes a run look for the end of its batches often; it stands in the desk's conftest.py.
-IMPATIENT = "from pytest_ftgate.ask import post\npost._FIRST = post._LONGEST = 0.05\n"
+IMPATIENT = "from pytest_ftgate.client import batches\nbatches._FIRST = batches._LONGEST = 0.05\n"
 VARIANT = "{{provider: anthropic, model: claude-x, api_key_env: TEAM_KEY, base_url: {}{}}}"
 
 
 @pytest.fixture
 def api(monkeypatch):
-    monkeypatch.setattr(post, "_FIRST", 0.01)
+    monkeypatch.setattr(batches, "_FIRST", 0.01)
     monkeypatch.setenv("TEAM_KEY", "secret")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with batches_api() as running:

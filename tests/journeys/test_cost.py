@@ -10,7 +10,7 @@ import pytest
 from messages_api import serving
 
 #: Runs in this process forget what they imported, and these are slow to import anew.
-import pytest_ftgate.ask.providers.anthropic_messages  # noqa: F401
+import pytest_ftgate.providers.anthropic  # noqa: F401
 
 #: Haiku asks 0.10 USD for a million tokens read, and 0.50 for a million written.
 HAIKU = "{provider: anthropic, base_url_env: API, model: claude-haiku-5-5, served_model: served}"
@@ -120,7 +120,7 @@ def test_the_accepted_record_keeps_what_the_run_cost(judged, desk):
 
 
 def test_a_verdict_on_money_is_explained_with_its_numbers(judged, desk, capsys, monkeypatch):
-    from pytest_ftgate.cli import main
+    from pytest_ftgate.cli.main import main
 
     judged("{cost: {max_usd_per_1k: 0.15}}")
     monkeypatch.chdir(desk.pytester.path)

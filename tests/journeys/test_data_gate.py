@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate import cli
+from pytest_ftgate.cli import main
 
 GATES = "{accuracy: {min: 0.5}, data: {min_rows: 50, want_rows: 60}}"
 VARIANTS = {
@@ -87,16 +87,16 @@ def test_the_verb_examines_a_file_and_ends_by_what_it_found(desk, tuned, monkeyp
     desk.write_rows("bad.jsonl", [{"input": "a"}, {"inptu": "b", "expected": "c"}])
     desk.write_rows("test.jsonl", [{"input": "customer 5 writes 9676!", "expected": "refund"}])
 
-    suite = cli.main(["data", "train.jsonl", "--suite", "tickets.ftgate.yaml"])
+    suite = main.main(["data", "train.jsonl", "--suite", "tickets.ftgate.yaml"])
     warned = capsys.readouterr().out
-    leaked = cli.main(["data", "train.jsonl", "--against", "test.jsonl", "-v"])
+    leaked = main.main(["data", "train.jsonl", "--against", "test.jsonl", "-v"])
     found = capsys.readouterr().out
-    missing = cli.main(["data", "trian.jsonl"])
+    missing = main.main(["data", "trian.jsonl"])
 
     assert (suite, leaked, missing) == (0, 1, 1)
     assert "duplicate: 2 rows repeat another" in warned
     assert "lines 101–102" in warned
     assert "the first is test.jsonl:1, in line 6" in " ".join(found.split())
     assert 'did you mean "train.jsonl"?' in capsys.readouterr().err
-    assert cli.main(["data", "bad.jsonl"]) == 1
+    assert main.main(["data", "bad.jsonl"]) == 1
     assert "broken: " in capsys.readouterr().out

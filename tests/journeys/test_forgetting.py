@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from chat_server import Said, chat_server
 
-from pytest_ftgate.cli import main
+from pytest_ftgate.cli.main import main
 from pytest_ftgate.suite.cases import skill_cases
 
 KNOWN = Path(__file__).parents[1] / "skills"

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from judging import JUDGE
 
-from pytest_ftgate.cli import main
+from pytest_ftgate.cli.main import main
 
 SUITE = """\
 cases: cases.jsonl

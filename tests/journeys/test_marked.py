@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from pytest_ftgate.cli import main
-from pytest_ftgate.record.run import read_run
+from pytest_ftgate.cli.main import main
+from pytest_ftgate.results.run import read_run
 
 RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
 

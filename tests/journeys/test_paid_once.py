@@ -16,10 +16,10 @@ ASK = """
 import os, time
 from pathlib import Path
 from uuid import uuid4
-from pytest_ftgate.ask.engine import Engine
-from pytest_ftgate.ask.ledger.ledger import Ledger
-from pytest_ftgate.plan.asks import task
-from pytest_ftgate.plan.call import distinct
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.requests.workload import task
+from pytest_ftgate.requests.request import distinct
 from pytest_ftgate.suite.loader import load
 
 suite = load(Path("tickets.ftgate.yaml").resolve(), Path.cwd(), None)

@@ -7,9 +7,9 @@ import sys
 import time
 from contextlib import closing
 
-from pytest_ftgate.ask.ledger.ledger import Ledger
-from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.plan.call import Call
+from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Call
 
 #: Two variants, of which one has fifteen of the first thirty tickets wrong.
 TWO = """\

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from chat_server import Said, chat_server
 
-from pytest_ftgate.cli import main
+from pytest_ftgate.cli.main import main
 
 FILE = "tickets.replies.jsonl"
 RECORDED = "--ftgate-replies=recorded"

@@ -8,8 +8,8 @@ import re
 import jsonschema_rs
 import pytest
 
-from pytest_ftgate.cli import main
-from pytest_ftgate.record.run import run_schema
+from pytest_ftgate.cli.main import main
+from pytest_ftgate.results.run import run_schema
 
 FACES = ("--ftgate-json=run.json", "--ftgate-html=out/report.html", "--ftgate-markdown=report.md")
 

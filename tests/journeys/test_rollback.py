@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 from advised import advice_of
 
-from pytest_ftgate import cli
-from pytest_ftgate.run.changes import git_facts
+from pytest_ftgate.cli import main
+from pytest_ftgate.runner.recommend import git_facts
 from pytest_ftgate.suite.loader import load
 
 GATES = "{accuracy: {min: 0.7, max_drop: 0.05}}"
@@ -94,7 +94,7 @@ def test_history_says_who_accepted_what_verdict_by_verdict(desk, git, served, mo
     monkeypatch.chdir(desk.path(""))
     capsys.readouterr()
 
-    assert cli.main(["history"]) == 0
+    assert main.main(["history"]) == 0
 
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "tickets.ftgate.yaml"
@@ -102,10 +102,10 @@ def test_history_says_who_accepted_what_verdict_by_verdict(desk, git, served, mo
     assert told[2:] == [
         "      current: accuracy 91 % passed", "      v7: accuracy 98 % passed",
     ]  # fmt: skip
-    assert cli.main(["history", "tickets.ftgate.yaml"]) == 0
+    assert main.main(["history", "tickets.ftgate.yaml"]) == 0
     capsys.readouterr()
     monkeypatch.chdir(desk.path("").parent)
-    assert cli.main(["history", desk.path("").name]) == 0
+    assert main.main(["history", desk.path("").name]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == told[1:]
 
 
@@ -117,7 +117,7 @@ def test_without_git_history_says_so_and_the_run_goes_on(desk, served, monkeypat
     desk.run().assert_outcomes(passed=2)
 
     assert any("is in no git history" in note for note in advice_of(desk).notes)
-    assert cli.main(["history"]) == 1
+    assert main.main(["history"]) == 1
     assert "history is read from git" in capsys.readouterr().err
 
 

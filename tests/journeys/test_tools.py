@@ -13,7 +13,7 @@ from threading import Thread
 import pytest
 
 # Runs in this process forget what they imported.
-import pytest_ftgate.ask.providers.anthropic_messages  # noqa: F401
+import pytest_ftgate.providers.anthropic  # noqa: F401
 
 CASES = 30
 DEADLINE = 60

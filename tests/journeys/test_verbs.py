@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.cli import main
+from pytest_ftgate.cli.main import main
 
 #: One reply in five is wrong, at other times for each case.
 NOISY = """\

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pytest_ftgate.errors import SuiteFaults
 from pytest_ftgate.suite.formats import FORMATS, LANGUAGES, Format, format_schema
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.rules import Rule
+from pytest_ftgate.suite.rule import Rule
 
 
 def read(raw):

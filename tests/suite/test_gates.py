@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.gate.feasible import MOST_REPEATS, refuse_impossible, repeats_for
+from pytest_ftgate.gates.feasibility import MOST_REPEATS, refuse_impossible, repeats_for
 from pytest_ftgate.suite.loader import load
 
 CASES = "  - {id: a, input: x, expected: refund}\n  - {id: b, input: y, expected: other}\n"

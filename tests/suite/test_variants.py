@@ -7,10 +7,10 @@ import json
 import pytest
 
 from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.declared import DeclaredVariant
-from pytest_ftgate.suite.examples import most_like
+from pytest_ftgate.suite.declaration import DeclaredVariant
+from pytest_ftgate.suite.few_shot import most_like
 from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.offers import Offers
+from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.suite.providers import PROVIDERS
 
 HEAD = """\
@@ -28,7 +28,7 @@ def loaded(folder, variants, head=HEAD, others=(), **files):
         (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
     path = folder / "s.ftgate.yaml"
     path.write_text(head + "".join(f"  {one}\n" for one in variants), encoding="utf-8")
-    return load(path, folder, Offers(providers=others)).variants
+    return load(path, folder, PluginContributions(providers=others)).variants
 
 
 def faults(folder, *variants, head=HEAD, **files):
@@ -189,7 +189,7 @@ def test_it_is_not_told_what_only_one_of_ours_can_do(tmp_path, key):
     path.write_text(f"{HEAD}  one: {{{HOUSE}, {key}: {value}}}\n")
 
     with pytest.raises(SuiteFaults, match=f"{key} means nothing to provider house"):
-        load(path, tmp_path, Offers(providers=["house"]))
+        load(path, tmp_path, PluginContributions(providers=["house"]))
 
 
 def test_what_it_alone_understands_is_kept_as_written(tmp_path):

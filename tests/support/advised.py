@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from pytest_ftgate.advise.advice import Advice
-from pytest_ftgate.record.wire import advice_from_json
+from pytest_ftgate.recommend.advice import Advice
+from pytest_ftgate.results.run import advice_from_json
 
 
 def advice_of(desk) -> Advice:

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.score.reader import Broken
-from pytest_ftgate.score.sheet import Column, Row, Score
-from pytest_ftgate.suite.margins import Gate
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
-from pytest_ftgate.suite.rules import Rule
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.score import Broken
+from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.rule import Rule
 
 LABELS = Rule("choice", ["refund", "late_delivery"])
 EXACT = Rule("exact")

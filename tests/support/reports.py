@@ -8,13 +8,13 @@ from random import Random
 
 from columns import case, column, skills_column, suite
 
-from pytest_ftgate.ask.bill import Bill
-from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.gate.forgetting import judge_forgetting
-from pytest_ftgate.gate.forgotten import Compared
-from pytest_ftgate.gate.rates import Sides, judge_rate
-from pytest_ftgate.gate.verdict import Verdict
-from pytest_ftgate.record.run import (
+from pytest_ftgate.client.budget import Bill
+from pytest_ftgate.gates.forgetting import Compared, judge_forgetting
+from pytest_ftgate.gates.rates import Sides, judge_rate
+from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.results.collect import tell
+from pytest_ftgate.results.run import (
     Answer,
     Asking,
     CaseRun,
@@ -24,10 +24,9 @@ from pytest_ftgate.record.run import (
     Unjudged,
     verdict_of,
 )
-from pytest_ftgate.record.telling import tell
-from pytest_ftgate.score.reader import Broken
-from pytest_ftgate.score.sheet import Column, Row, Score
-from pytest_ftgate.suite.margins import ForgettingGate, RateGate
+from pytest_ftgate.scoring.score import Broken
+from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.suite.model import ForgettingGate, RateGate
 
 #: What a model may say to break out of each face of a report.
 HOSTILE = {

@@ -6,10 +6,10 @@ from datetime import date
 
 from reference_case import LABELS, answers
 
-from pytest_ftgate.advise.evidence import GitFacts
-from pytest_ftgate.ask.reply import Reply
-from pytest_ftgate.gate.verdict import Outcome, Verdict
-from pytest_ftgate.score.sheet import Column, Row, Score
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.recommend.evidence import GitFacts
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.scores import Column, Row, Score
 
 TODAY = date(2026, 11, 25)
 QUIET = GitFacts(days=90, changes={"prompt": 1, "cases": 1, "suite": 2}, commits=3)

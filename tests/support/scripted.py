@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from pytest_ftgate.ask.reply import Reply
+from pytest_ftgate.requests.reply import Reply
 
 
 class Scripted:

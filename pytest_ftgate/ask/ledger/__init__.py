@@ -1,1 +1,0 @@
-"""Replies on disk: the one file in which everything that was paid for is kept."""

@@ -1,1 +1,0 @@
-"""One file a provider; each is the only importer of its SDK."""

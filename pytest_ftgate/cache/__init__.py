@@ -1,0 +1,1 @@
+"""Replies on disk, by the fingerprint of their request."""

@@ -1,1 +1,0 @@
-"""From a sheet to verdicts: paired statistics, four outcomes."""

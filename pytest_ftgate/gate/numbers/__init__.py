@@ -1,1 +1,0 @@
-"""Pure numbers: tests, bounds and sizes that know nothing of suites."""

@@ -1,0 +1,1 @@
+"""Test functions marked with `@pytest.mark.ftgate`."""

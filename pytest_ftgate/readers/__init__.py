@@ -1,0 +1,1 @@
+"""Files with the line of every value: YAML, JSON Lines, JSON and CSV."""

@@ -1,0 +1,1 @@
+"""Verdicts become advice: is fine-tuning worth it here?"""

@@ -1,1 +1,0 @@
-"""One page that opens from disk: verdicts, pictures, and every case."""

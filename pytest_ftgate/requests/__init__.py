@@ -1,0 +1,1 @@
+"""A `Suite` becomes requests."""

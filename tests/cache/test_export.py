@@ -1,0 +1,181 @@
+"""Kept replies as a file: the same bytes each time, and every fault of a file told by its line."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from pytest_ftgate.cache.entry import Entry
+from pytest_ftgate.cache.export import read_replies, write_replies
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Passage, Step, ToolCall
+from pytest_ftgate.suite.model import digest
+
+NAME = "tickets.replies.jsonl"
+FULL = Reply(
+    text="Grüße\n\u2028\U0001f600 \ud83d",
+    stop="length",
+    model="m-1",
+    usage={"input": 3},
+    seconds=0.25,
+    steps=(Step("", (ToolCall(name="look", arguments={"id": "7"}, result="none"),)),),
+    passages=(Passage(source="a.md", text="b"),),
+    unsent=("temperature",),
+    facts={"parent": "p"},
+)
+
+
+def entry(number: int, reply: Reply = FULL) -> Entry:
+    return Entry(
+        fingerprint=digest(number), run="run-1", at=1.25, provider="p", model="m", reply=reply
+    )
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / NAME
+
+
+@pytest.fixture
+def faults(path):
+    """Write three replies, change one line, and return what is said of the file."""
+
+    def told(number: int, line: str) -> list[str]:
+        write_replies(path, "tickets.ftgate.yaml", map(entry, range(3)))
+        lines = path.read_text("utf-8").splitlines()
+        lines[number - 1] = line
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+        with pytest.raises(SuiteFaults) as caught:
+            read_replies(path, NAME)
+        return [str(fault) for fault in caught.value.faults]
+
+    return told
+
+
+def changed(**changes) -> str:
+    """Return a line of a file with other values; a value of None is left out."""
+    line = {"fingerprint": "a" * 64, "run": "r", "at": 1.0, "provider": "p", "model": "m"}
+    line |= {"reply": {"text": "hi"}, **changes}
+    return json.dumps({key: value for key, value in line.items() if value is not None})
+
+
+def test_replies_come_back_as_they_were(path):
+    entries = [entry(number) for number in range(3)]
+    write_replies(path, "s", entries)
+    assert read_replies(path, NAME) == {one.fingerprint: one for one in entries}
+
+
+def test_the_same_replies_make_the_same_file_in_whatever_order_they_come(path):
+    entries = [entry(number) for number in range(20)]
+    write_replies(path, "s", entries)
+    before = path.read_bytes()
+    random.Random(1).shuffle(entries)
+    write_replies(path, "s", [*read_replies(path, NAME).values()])
+    assert path.read_bytes() == before
+
+
+def test_a_new_reply_changes_its_own_line_and_the_count_alone(path):
+    write_replies(path, "s", map(entry, range(20)))
+    before = path.read_text("utf-8").splitlines()
+    write_replies(path, "s", map(entry, range(21)))
+    after = path.read_text("utf-8").splitlines()
+    assert len(set(after) - set(before)) == 2
+    assert len(set(before) - set(after)) == 1
+
+
+def test_the_first_line_says_what_the_file_is(path):
+    write_replies(path, "a/tickets.ftgate.yaml", map(entry, range(3)))
+    assert json.loads(path.read_text("utf-8").splitlines()[0]) == {
+        "about": "replies kept by pytest-ftgate",
+        "format": 1,
+        "suite": "a/tickets.ftgate.yaml",
+        "replies": 3,
+    }
+
+
+def test_where_there_is_no_file_there_are_no_replies(path):
+    assert read_replies(path, NAME) == {}
+
+
+def test_line_ends_of_another_platform_are_no_fault(path):
+    write_replies(path, "s", map(entry, range(3)))
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(read_replies(path, NAME)) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ('{"fingerprint": "', "not an object in JSON"),
+        ("<<<<<<< HEAD", "not an object in JSON"),
+        ("", "not an object in JSON"),
+        ("[" * 100_000, "not an object in JSON"),
+        ("[1]", "not an object in JSON"),
+        (changed(fingerprint="../../etc/passwd"), "fingerprint must be 64 hexadecimal digits"),
+        (changed(fingerprint=None), "fingerprint must be text"),
+        (changed(run=7), "run must be text"),
+        (changed(at="now"), "at must be a number of seconds"),
+        (changed(at=float("nan")), "at must be a number of seconds"),
+        (changed(at=True), "at must be a number of seconds"),
+        (changed(reply=None), "reply must be an object"),
+        (changed(reply={}), 'a reply is an object with "text"'),
+        (changed(reply={"text": 5}), "text cannot be 5"),
+        (changed(reply={"text": "a", "usage": [1]}), "usage cannot be [1]"),
+        (
+            changed(reply={"text": "a", "usage": {"input": "1"}}),
+            "seconds and usage must be numbers",
+        ),
+        (changed(reply={"text": "a", "seconds": True}), "seconds and usage must be numbers"),
+        (changed(reply={"text": "a", "facts": "x"}), 'facts cannot be "x"'),
+        (changed(reply={"text": "a", "steps": [1]}), "no reply: TypeError"),
+        (changed(reply={"text": "a", "steps": [{"calls": [{"x": 1}]}]}), "no reply: TypeError"),
+        (changed(reply={"text": "a", "passages": [{"source": "s"}]}), "no reply: TypeError"),
+    ],
+)
+def test_a_line_that_holds_no_reply_is_a_fault_with_its_number(faults, line, wrong):
+    (fault,) = faults(3, line)
+    assert fault.startswith(f"{NAME}:3: no reply: ")
+    assert wrong in fault
+    assert fault.endswith("; restore the line, or export the file anew")
+
+
+def test_a_reply_that_is_there_twice_is_a_fault(faults, path):
+    write_replies(path, "tickets.ftgate.yaml", map(entry, range(3)))
+    (fault,) = faults(4, path.read_text("utf-8").splitlines()[1])
+    assert "tickets.replies.jsonl:4: fingerprint " in fault
+    assert "is here twice" in fault
+
+
+@pytest.mark.parametrize(
+    ("head", "wrong"),
+    [
+        ("{}", "no file of replies; write one with pytest-ftgate ledger export"),
+        ("hello", "no file of replies; write one with pytest-ftgate ledger export"),
+        (
+            '{"about": "replies kept by pytest-ftgate", "format": 2, "replies": 3}',
+            "format 2 is newer than this version reads; upgrade",
+        ),
+        (
+            '{"about": "replies kept by pytest-ftgate", "format": 1, "replies": 9}',
+            "9 replies are announced, 3 are here; export the file anew",
+        ),
+    ],
+)
+def test_a_first_line_that_does_not_fit_is_a_fault(faults, head, wrong):
+    assert faults(1, head) == [f"{NAME}:1: {wrong}"]
+
+
+def test_all_faults_are_told_at_once(path):
+    path.write_text("hello\n1\n\n{}\n", "utf-8")
+    with pytest.raises(SuiteFaults) as caught:
+        read_replies(path, NAME)
+    assert [fault.line for fault in caught.value.faults] == [1, 2, 3, 4]
+
+
+def test_bytes_that_are_no_text_are_a_fault(path):
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SuiteFaults, match=r"tickets\.replies\.jsonl: cannot be read: .*utf-8"):
+        read_replies(path, NAME)

@@ -1,0 +1,216 @@
+"""A damaged ledger: what can be read is kept, the old file too, and it is said once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.cache.repair import faults
+from pytest_ftgate.client.batches import Batch, Sent
+from pytest_ftgate.requests.reply import Reply
+
+COUNT = 400
+PAGE = 4096
+OPEN_AND_COUNT = """
+import sys, time
+from pathlib import Path
+from pytest_ftgate.cache.cache import Ledger
+print("ready", flush=True)
+sys.stdin.readline()
+said = []
+ledger = Ledger(Path(sys.argv[1]), run="other", clock=time.time, say=said.append)
+print(len(said), len(ledger.replies(sys.argv[2].split(","))), flush=True)
+"""
+
+
+@pytest.fixture
+def filled(ledger, call):
+    """A closed ledger of many replies, and their fingerprints."""
+    calls = [call(str(number)) for number in range(COUNT)]
+    for one in calls:
+        ledger.keep(one, Reply(text="x" * 500))
+    ledger.close()
+    return ledger.path, [one.fingerprint for one in calls]
+
+
+@pytest.fixture
+def opened(filled, open_ledger):
+    """Open the ledger again; return how many replies it has, and what it said."""
+
+    def again() -> tuple[int, list[str]]:
+        said: list[str] = []
+        ledger: Ledger = open_ledger("run-2", say=said.append)
+        found = ledger.replies(filled[1])
+        ledger.close()
+        assert all(reply == Reply(text="x" * 500) for reply in found.values())
+        return len(found), said
+
+    return again
+
+
+def overwrite(path, start, content):
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(content)
+
+
+def zero_the_first_page(path):
+    overwrite(path, 0, bytes(PAGE))
+
+
+def break_a_page_in_the_middle(path):
+    overwrite(path, 20 * PAGE, os.urandom(PAGE))
+
+
+def break_every_tenth_page(path):
+    for start in range(10 * PAGE, path.stat().st_size, 10 * PAGE):
+        overwrite(path, start, bytes(PAGE))
+
+
+def cut_in_half(path):
+    os.truncate(path, path.stat().st_size // 2 + 100)
+
+
+def change_row(sql):
+    def change(path):
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(f"UPDATE replies SET body = {sql} WHERE rowid = 7")
+            db.commit()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "least"),
+    [
+        (zero_the_first_page, COUNT),
+        (break_a_page_in_the_middle, COUNT - 20),
+        (break_every_tenth_page, COUNT * 3 // 4),
+        (cut_in_half, COUNT // 3),
+        (change_row("substr(body, 1, 100)"), COUNT - 1),
+        (change_row("'{}'"), COUNT - 1),
+        (change_row("'[1]'"), COUNT - 1),
+        (change_row("CAST(x'ff00fe' AS TEXT)"), COUNT - 1),
+        (lambda path: path.write_bytes(os.urandom(9000)), 0),
+        (lambda path: path.write_text("no database"), 0),
+    ],
+    ids=[
+        *("first-page", "one-page", "many-pages", "cut"),
+        *("half-a-row", "empty-row", "wrong-row", "no-text"),
+        *("noise", "text"),
+    ],
+)
+def test_what_can_be_read_of_a_damaged_file_is_kept_and_the_old_one_too(
+    filled, opened, damage, least
+):
+    path, _ = filled
+    damage(path)
+    before = path.read_bytes()
+
+    count, said = opened()
+
+    aside = path.with_name(f"{path.name}.damaged-1")
+    assert COUNT > count >= least or count == least == COUNT
+    assert aside.read_bytes() == before
+    assert len(said) == 1
+    assert f"the ledger {path} was damaged" in said[0]
+    assert f"{count:,} replies could be read and are kept" in said[0]
+    assert said[0].endswith(f"the old file is {aside}")
+
+
+def test_a_saved_file_is_whole(filled, opened):
+    break_a_page_in_the_middle(filled[0])
+    count, _ = opened()
+
+    assert faults(filled[0]) == []
+    assert opened() == (count, [])
+
+
+def test_a_second_damage_is_put_aside_beside_the_first(filled, opened):
+    for _ in range(2):
+        break_a_page_in_the_middle(filled[0])
+        opened()
+
+    assert {one.name for one in filled[0].parent.glob("*.damaged-*")} == {
+        "replies.sqlite.damaged-1",
+        "replies.sqlite.damaged-2",
+    }
+
+
+def test_a_log_without_its_file_gives_its_replies_back(filled, opened, call, open_ledger):
+    path, _ = filled
+    path.unlink()
+    ledger = open_ledger()
+    for number in range(20):
+        ledger.keep(call(str(number)), Reply(text="x" * 500))
+    log = path.with_name(f"{path.name}-wal")
+    shutil.copy(log, path.with_name("copy"))
+    ledger.close()
+    path.unlink()
+    path.with_name("copy").rename(log)
+
+    count, said = opened()
+
+    assert count == 20
+    assert "only its write-ahead log is there" in said[0]
+
+
+def test_an_empty_file_is_a_new_ledger(filled, opened):
+    filled[0].write_bytes(b"")
+
+    assert opened() == (0, [])
+
+
+def test_damage_that_is_met_while_reading_does_not_end_the_run(filled, open_ledger):
+    path, names = filled
+    said: list[str] = []
+    ledger = open_ledger(say=said.append)
+    break_a_page_in_the_middle(path)
+
+    assert COUNT - 20 <= len(ledger.replies(names)) < COUNT
+    assert len(said) == 1
+
+
+def test_claims_and_batches_on_their_way_are_kept_too(filled, open_ledger):
+    path, names = filled
+    batch = Batch(key="k", id="batch-1", address="a", at=1.0, calls=("f", "g"))
+    Sent(path).note(batch)
+    ledger = open_ledger()
+    ledger.claim("f")
+    break_a_page_in_the_middle(path)
+    ledger.replies(names)
+
+    assert Sent(path).to("a") == [batch]
+    assert not open_ledger("run-2").claim("f")
+
+
+def test_processes_that_find_the_same_damage_save_the_file_once(filled, start_python):
+    path, names = filled
+    zero_the_first_page(path)
+    processes = [start_python(OPEN_AND_COUNT, str(path), ",".join(names[:100])) for _ in range(4)]
+    assert [one.stdout.readline() for one in processes] == ["ready\n"] * 4
+    for one in processes:
+        one.stdin.write("\n")
+        one.stdin.flush()
+
+    told = sorted(one.stdout.readline() for one in processes)
+
+    assert told == ["0 100\n"] * 3 + ["1 100\n"]
+    assert len([*path.parent.glob("*.damaged-*")]) == 1
+
+
+def test_a_sound_file_has_no_faults(filled):
+    assert faults(filled[0]) == []
+
+
+def test_faults_name_what_is_broken(filled):
+    change_row("'{}'")(filled[0])
+
+    (fault,) = faults(filled[0])
+
+    assert fault.endswith('a reply is an object with "text"')

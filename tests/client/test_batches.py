@@ -1,0 +1,579 @@
+"""Batches through the real SDK against an API on loopback: sent, read, found again."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from contextlib import closing
+
+import pytest
+from batches_api import batches_api, errored, succeeded
+from messages_api import serving
+
+from pytest_ftgate.client import batches
+from pytest_ftgate.client import batches as asking
+from pytest_ftgate.client.batches import Batch, Sent, parts
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.errors import Denied, LedgerError, Refused, ReplyError, Unavailable
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Passage
+
+KEY = "sk-ant-very-secret-0123456789"
+ENVIRON = {"TEAM_KEY": KEY}
+BATCHES = "/v1/messages/batches"
+#: Sends a batch and waits for its results, as a run does that is about to be killed.
+OTHER_RUN = """
+import sys, time
+from pathlib import Path
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Call
+ledger, url, *fingerprints = sys.argv[1:]
+calls = [Call(fingerprint=one, provider="anthropic", model="claude-x", base_url=url, batch=True,
+    messages=(("user", one[:4]),), max_tokens=16, sampling={}, api_key_env="TEAM_KEY")
+    for one in fingerprints]
+engine = Engine(Ledger(Path(ledger), run="other", clock=time.time), {"TEAM_KEY": "k"})
+engine.wait(calls)
+"""
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch, tmp_path):
+    """No credentials of this machine, and no long waits."""
+    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(batches, "_FIRST", 0.01)
+    monkeypatch.setattr(batches, "_LONGEST", 0.02)
+    monkeypatch.setattr(asking, "_POLL", 0.02)
+
+
+@pytest.fixture
+def api():
+    with batches_api() as running:
+        yield running
+
+
+@pytest.fixture
+def batched(call, api):
+    """Make calls to the loopback API that go in batches."""
+
+    def made(*texts: str, **changes):
+        where = {"base_url": api.url, "api_key_env": "TEAM_KEY", "batch": True}
+        asked = {"provider": "anthropic", "model": "claude-x", **where, **changes}
+        return [call(text, **asked) for text in texts]
+
+    return made
+
+
+@pytest.fixture
+def start(open_ledger, request):
+    def started(run: str = "run-1", environ=ENVIRON, **options) -> Engine:
+        engine = Engine(open_ledger(run), environ, **options)
+        request.addfinalizer(engine.close)
+        return engine
+
+    return started
+
+
+def answers_of(engine, calls) -> list:
+    found = engine.wait(calls)
+    return [found[one.fingerprint] for one in calls]
+
+
+def texts_of(engine, calls) -> list[str]:
+    return [getattr(answer, "text", str(answer)) for answer in answers_of(engine, calls)]
+
+
+def on_their_way(engine) -> int:
+    """Return how many batches the ledger knows of once the run has ended."""
+    engine.close()
+    with closing(sqlite3.connect(engine._ledger.path)) as database:
+        (count,) = database.execute("SELECT count(*) FROM batches").fetchone()
+    return count
+
+
+# What is sent, and what comes back
+
+
+def test_a_plan_is_one_batch_whose_results_come_in_any_order(start, batched, api):
+    calls = batched("a", "b", "c")
+
+    assert texts_of(start(), calls) == ["a", "b", "c"]
+    assert api.paths("POST") == [BATCHES]
+
+
+def test_requests_are_named_within_what_the_api_takes(start, batched, api):
+    calls = batched("a", "b")
+    start().wait(calls)
+
+    names = [one["custom_id"] for one in api.created["msgbatch_1"]]
+    assert names == [call.fingerprint[:60] for call in calls]
+
+
+def test_the_request_in_a_batch_is_that_of_a_plain_call(start, batched, api, call):
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    changes = {
+        "messages": (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c")),
+        "sampling": {"temperature": 0.5, "stop": ["END"], "effort": "low"},
+        "constraint": {"json_schema": schema},
+    }
+    start().wait(batched("a", **changes))
+    with serving() as plain:
+        start("run-2").wait(batched("a", **changes, base_url=plain.url, batch=False))
+        (sent,) = plain.requests
+
+    assert api.created["msgbatch_1"][0]["params"] == sent
+
+
+def test_the_key_and_the_version_go_where_a_plain_call_has_them(start, batched, api):
+    start().wait(batched("a", api_version="2099-01-01"))
+
+    ((_, _, headers),) = [one for one in api.seen if one[0] == "POST"]
+    assert KEY in headers["authorization"]
+    assert headers["anthropic-version"] == "2099-01-01"
+
+
+def test_a_reply_says_that_it_was_asked_in_a_batch(start, batched):
+    (reply,) = answers_of(start(), batched("a"))
+
+    assert (reply.processing, reply.model, reply.usage["output"]) == ("batch", "claude-x", 2)
+    assert Reply.from_json(reply.to_json()) == reply
+
+
+def test_a_reply_has_the_passages_that_its_call_was_shown(start, batched):
+    shown = (Passage(source="a.md", text="A."),)
+    (reply,) = answers_of(start(), batched("a", passages=shown))
+
+    assert reply.passages == shown
+
+
+def test_models_share_a_batch_and_addresses_do_not(start, batched, api):
+    with batches_api() as other:
+        calls = [*batched("a"), *batched("b", model="claude-y"), *batched("c", base_url=other.url)]
+        assert texts_of(start(), calls) == ["a", "b", "c"]
+
+    models = [[one["params"]["model"] for one in batch] for batch in api.created.values()]
+    assert models == [["claude-x", "claude-y"]]
+
+
+def test_each_plan_that_is_handed_in_is_a_batch_of_its_own(start, batched, api):
+    engine = start()
+    assert texts_of(engine, batched("a", "b")) == ["a", "b"]
+    assert texts_of(engine, batched("a", "c")) == ["a", "c"]
+
+    assert [len(batch) for batch in api.created.values()] == [2, 1]
+
+
+def test_what_the_ledger_has_is_not_sent(start, batched, api):
+    start().wait(batched("a"))
+    start("run-2").wait(batched("a", "b"))
+
+    assert [len(batch) for batch in api.created.values()] == [1, 1]
+
+
+def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, api, soon):
+    api.may_end.clear()
+    engine = start()
+    engine.submit(batched("a", "b"))
+    soon(lambda: engine.progress.batched == 2)
+    api.may_end.set()
+    engine.wait(batched("a", "b"))
+
+    assert (engine.progress.batched, engine.progress.asked) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "largest", "split"),
+    [
+        ([10, 10, 10], 2, 10_000, [2, 1]),
+        ([400, 400, 10], 9, 600, [1, 2]),
+        ([900, 10], 9, 600, [1, 1]),
+        ([], 9, 600, []),
+    ],
+    ids=["by-number", "by-size", "larger-than-a-batch", "nothing"],
+)
+def test_requests_are_split_by_what_a_batch_takes(sizes, most, largest, split):
+    requests = [{"custom_id": str(i), "params": "x" * size} for i, size in enumerate(sizes)]
+
+    found = list(parts(requests, most, largest))
+
+    assert [len(part) for part in found] == split
+    assert [one for part in found for one in part] == requests
+
+
+def test_no_part_is_larger_than_it_may_be_once_it_is_written():
+    requests = [{"custom_id": str(i), "params": "ä" * (i % 97)} for i in range(2000)]
+
+    sizes = [len(json.dumps({"requests": part})) for part in parts(requests, 9999, 5000)]
+
+    assert max(sizes) <= 5000
+
+
+def test_a_plan_too_large_for_a_batch_goes_in_several(start, batched, api, monkeypatch):
+    monkeypatch.setattr(parts, "__defaults__", (2, 10_000))
+    calls = batched(*"abcde")
+
+    assert texts_of(start(), calls) == list("abcde")
+    assert sorted(len(batch) for batch in api.created.values()) == [1, 2, 2]
+
+
+# Results that are no replies
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"type": "expired"},
+        {"type": "canceled"},
+        errored("overloaded_error"),
+        errored("api_error"),
+        errored("rate_limit_error"),
+        errored("a_later_invention"),
+    ],
+    ids=lambda result: result.get("error", {}).get("error", result)["type"],
+)
+def test_what_may_succeed_another_time_is_asked_again_in_the_next_batch(
+    start, batched, api, result
+):
+    def becomes(name, params):
+        said = params["messages"][-1]["content"]
+        return result if said == "b" and len(api.created) == 1 else succeeded(said)
+
+    api.becomes = becomes
+
+    assert texts_of(start(), batched("a", "b", "c")) == ["a", "b", "c"]
+    assert [len(batch) for batch in api.created.values()] == [3, 1]
+
+
+def test_a_call_is_in_three_batches_at_most(start, batched, api):
+    api.becomes = lambda name, params: {"type": "expired"}
+
+    (answer,) = answers_of(start(), batched("a"))
+
+    assert type(answer) is ReplyError
+    assert str(answer) == "no reply in 3 batches; last: expired"
+    assert len(api.created) == 3
+
+
+def test_a_wrong_request_is_refused_alone(start, batched, api):
+    wrong = errored("invalid_request_error", "prompt is too long")
+    api.becomes = lambda name, params: (
+        wrong if params["messages"][-1]["content"] == "b" else succeeded("fine")
+    )
+
+    fine, refused = answers_of(start(), batched("a", "b"))
+
+    assert fine.text == "fine"
+    assert type(refused) is Refused
+    assert "prompt is too long" in str(refused)
+    assert len(api.created) == 1
+
+
+@pytest.mark.parametrize("kind", ["authentication_error", "not_found_error", "billing_error"])
+def test_what_each_further_request_will_meet_denies(start, batched, api, kind):
+    api.becomes = lambda name, params: errored(kind)
+
+    (answer,) = answers_of(start(), batched("a"))
+
+    assert type(answer) is Denied
+
+
+def test_a_setting_that_a_model_will_not_take_is_left_out_of_the_next_batch(start, batched, api):
+    refused = errored("invalid_request_error", "temperature is not supported by this model")
+    api.becomes = lambda name, params: refused if "temperature" in params else succeeded("ok")
+
+    (reply,) = answers_of(start(), batched("a", sampling={"temperature": 0.0}))
+
+    assert (reply.text, reply.unsent) == ("ok", ("temperature",))
+    assert len(api.created) == 2
+
+
+def test_a_result_that_is_missing_is_asked_again(start, batched, api):
+    whole = api.results
+
+    def results(name):
+        lines = whole(name).splitlines(keepends=True)
+        return b"".join(lines[1:] if name == "msgbatch_1" else lines)
+
+    api.results = results
+
+    assert texts_of(start(), batched("a", "b")) == ["a", "b"]
+    assert [len(batch) for batch in api.created.values()] == [2, 1]
+
+
+def test_results_that_break_off_are_read_again_and_none_is_kept_twice(start, batched, api):
+    whole, reads = api.results, []
+
+    def results(name):
+        reads.append(name)
+        return whole(name)[:-30] if len(reads) == 1 else whole(name)
+
+    api.results = results
+
+    assert texts_of(start(), batched("a", "b")) == ["a", "b"]
+    assert (len(reads), len(api.created)) == (2, 1)
+
+
+# A batch that cannot be sent
+
+
+def test_an_address_without_batches_says_so(start, batched):
+    with serving() as plain:
+        plain.error(404, "not_found_error")
+        (answer,) = answers_of(start(), batched("a", base_url=plain.url))
+
+    assert type(answer) is Denied
+    assert str(answer).startswith("this address takes no batches: 404")
+    assert str(answer).endswith("; remove batch")
+
+
+def test_a_batch_that_is_refused_as_a_whole_refuses_its_calls_and_is_forgotten(start, batched, api):
+    api.fails = [400]
+    engine = start()
+
+    answers = answers_of(engine, batched("a", "b"))
+
+    assert [type(answer) for answer in answers] == [Refused, Refused]
+    assert on_their_way(engine) == 0
+
+
+@pytest.mark.parametrize("status", [429, 500, 529])
+def test_an_overloaded_server_is_asked_again(start, batched, api, status):
+    api.fails = [status, status]
+
+    assert texts_of(start(), batched("a")) == ["a"]
+    assert len(api.created) == 1
+
+
+def test_a_missing_key_is_told_to_every_call(start, batched):
+    answers = answers_of(start(environ={}), batched("a", "b"))
+
+    assert [type(answer) for answer in answers] == [Unavailable] * 2
+    assert "set TEAM_KEY" in str(answers[0])
+
+
+def test_a_ledger_that_breaks_is_told_to_the_calls(start, batched, api):
+    engine = start()
+
+    def becomes(name, params):
+        with closing(sqlite3.connect(engine._ledger.path)) as database:
+            database.execute("DROP TABLE IF EXISTS replies")
+        return succeeded()
+
+    api.becomes = becomes
+    answers = answers_of(engine, batched("a", "b"))
+
+    assert [type(answer) for answer in answers] == [LedgerError] * 2
+    assert on_their_way(engine) == 1
+
+
+# A batch that outlives its run
+
+
+@pytest.fixture
+def killed(start_python, batched, api, soon, tmp_path, monkeypatch):
+    """Let another process send a batch of *a* and *b*, and kill it while it waits."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+    def run(*, when=lambda: bool(api.created)):
+        api.may_end.clear()
+        names = [call.fingerprint for call in batched("a", "b")]
+        process = start_python(OTHER_RUN, str(tmp_path / "replies.sqlite"), api.url, *names)
+        soon(when)
+        process.kill()
+        process.wait()
+        api.may_end.set()
+
+    return run
+
+
+def noted(path) -> bool:
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT 1 FROM batches WHERE id IS NOT NULL").fetchall()
+    return bool(rows)
+
+
+def test_the_batch_of_a_killed_run_is_picked_up_and_not_paid_for_again(
+    killed, start, batched, api, tmp_path
+):
+    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
+    api.becomes = lambda name, params: succeeded("picked up")
+    engine = start("run-2")
+
+    assert texts_of(engine, batched("a", "b")) == ["picked up"] * 2
+    assert len(api.created) == 1
+    assert on_their_way(engine) == 0
+
+
+def test_what_a_killed_run_did_not_send_goes_in_a_batch_of_its_own(
+    killed, start, batched, api, tmp_path
+):
+    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
+
+    assert len(answers_of(start("run-2"), batched("a", "b", "c"))) == 3
+    assert [len(batch) for batch in api.created.values()] == [2, 1]
+
+
+def test_a_fresh_run_too_picks_up_what_was_sent_today(killed, start, batched, api, tmp_path):
+    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
+
+    start("run-2", replies="fresh").wait(batched("a", "b"))
+
+    assert len(api.created) == 1
+
+
+@pytest.mark.parametrize(
+    ("days", "mode", "picked"),
+    [(2, "fresh", False), (2, "auto", True), (28, "auto", True), (30, "auto", False)],
+)
+def test_an_older_batch_is_picked_up_as_long_as_its_results_count(
+    start, batched, api, days, mode, picked
+):
+    engine = start(replies=mode)
+    calls = batched("a")
+    api.create([{"custom_id": calls[0].fingerprint[:60], "params": {}}])
+    api.becomes = lambda name, params: succeeded("old" if name and not params else "new")
+    address = asking._address(calls[0])
+    names = tuple(call.fingerprint for call in calls)
+    at = time.time() - days * 86_400
+    Sent(engine._ledger.path).note(
+        Batch(key="k", id="msgbatch_1", address=address, at=at, calls=names)
+    )
+
+    assert texts_of(engine, calls) == ["old" if picked else "new"]
+
+
+def test_a_batch_whose_name_nobody_lived_to_note_is_found_while_it_runs(
+    killed, start, batched, api, soon
+):
+    never = threading.Event()
+    api.before_answer = never.wait
+    killed()
+    api.may_end.clear()
+    engine = start("run-2")
+    engine.submit(batched("a", "b"))
+    soon(lambda: f"{BATCHES}/msgbatch_1" in api.paths("GET"))
+    api.may_end.set()
+    never.set()
+
+    assert len(answers_of(engine, batched("a", "b"))) == 2
+    assert len(api.created) == 1
+
+
+def test_a_batch_whose_name_nobody_lived_to_note_is_known_by_its_results(
+    killed, start, batched, api
+):
+    never = threading.Event()
+    api.before_answer = never.wait
+    killed()
+    never.set()
+
+    assert all(isinstance(a, Reply) for a in answers_of(start("run-2"), batched("a", "b")))
+    assert len(api.created) == 1
+
+
+def test_a_strangers_batch_of_as_many_requests_is_not_taken_for_ours(start, batched, api):
+    engine = start()
+    calls = batched("a", "b")
+    theirs = {"model": "claude-x", "messages": [{"role": "user", "content": "not ours"}]}
+    api.create([{"custom_id": f"theirs-{i}", "params": theirs} for i in range(2)])
+    lost = Batch(
+        key="k",
+        address=asking._address(calls[0]),
+        at=time.time(),
+        calls=tuple(call.fingerprint for call in calls),
+    )
+    Sent(engine._ledger.path).note(lost)
+
+    assert texts_of(engine, calls) == ["a", "b"]
+    assert [len(batch) for batch in api.created.values()] == [2, 2]
+
+
+def test_a_batch_that_was_created_though_the_connection_broke_is_not_sent_again(
+    start, batched, api
+):
+    first = []
+
+    def breaks():
+        if not first:
+            first.append(True)
+            raise ConnectionResetError
+
+    api.before_answer = breaks
+
+    assert texts_of(start(), batched("a", "b")) == ["a", "b"]
+    assert len(api.created) == 1
+
+
+def test_results_that_are_gone_are_asked_for_anew(start, batched, api):
+    engine = start()
+    calls = batched("a")
+    Sent(engine._ledger.path).note(
+        Batch(
+            key="k",
+            id="msgbatch_of_old",
+            address=asking._address(calls[0]),
+            at=time.time(),
+            calls=(calls[0].fingerprint,),
+        )
+    )
+
+    assert texts_of(engine, calls) == ["a"]
+    assert on_their_way(engine) == 0
+
+
+def test_calls_of_a_batch_that_nobody_asks_for_now_are_still_on_their_way(
+    killed, start, batched, api, tmp_path
+):
+    killed(when=lambda: bool(api.created) and noted(tmp_path / "replies.sqlite"))
+    first = start("run-2")
+    first.wait(batched("a"))
+    assert on_their_way(first) == 1
+
+    second = start("run-3")
+    second.wait(batched("b"))
+
+    assert len(api.created) == 1
+    assert on_their_way(second) == 0
+
+
+# The end of a run, and other processes
+
+
+def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon):
+    api.may_end.clear()
+    engine = start()
+    calls = batched("a", "b")
+    engine.submit(calls)
+    soon(lambda: bool(api.created) and noted(engine._ledger.path))
+    engine.close()
+
+    answer = engine._answers.get(calls[0].fingerprint)
+    assert str(answer).startswith("the run ended before the batch did")
+    assert engine.left == ("batch msgbatch_1 with 2 calls goes on",)
+    api.may_end.set()
+    assert len(answers_of(start("run-2"), calls)) == 2
+    assert len(api.created) == 1
+
+
+def test_two_runs_at_once_send_each_call_once(start, batched, api, soon):
+    api.may_end.clear()
+    one, two = start("run-1"), start("run-2")
+    two._ledger._leases.owner = one._ledger._leases.owner.replace(
+        str(os.getpid()), str(os.getppid())
+    )
+    one.submit(batched("a", "b"))
+    soon(lambda: len(api.created) == 1)
+    two.submit(batched("a", "b", "c"))
+    soon(lambda: len(api.created) == 2)
+    api.may_end.set()
+
+    assert texts_of(two, batched("a", "b", "c")) == ["a", "b", "c"]
+    assert [len(batch) for batch in api.created.values()] == [2, 1]

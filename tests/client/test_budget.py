@@ -1,0 +1,132 @@
+"""A budget: what it counts, and when it says stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from pytest_ftgate.client.budget import Purse
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Step
+from pytest_ftgate.suite.prices import Tariff
+
+#: A token written costs a tenth of a cent.
+DEAR = Tariff(per_1m_input=0.0, per_1m_output=1000.0)
+SPENT = "the 1 USD of --ftgate-max-usd are used up"
+
+
+def reply(tokens: int) -> Reply:
+    return Reply(text="ok", usage={"output": tokens})
+
+
+@pytest.fixture
+def flying():
+    return []
+
+
+@pytest.fixture
+def purse(flying):
+    def made(clock=lambda: 0.0, **limits):
+        return Purse(lambda: flying, clock, **limits)
+
+    return made
+
+
+def test_without_limits_it_never_stops_and_counts_all_the_same(purse, call):
+    own = purse()
+    own.count(call(tariff=DEAR), reply(500))
+
+    assert own.check() is None
+    assert own.spent == Decimal("0.5")
+
+
+def test_it_stops_once_the_next_call_would_go_beyond_the_limit(purse, call, flying):
+    own, one = purse(max_usd=1.0), call(tariff=DEAR)
+    flying.append(one)
+
+    for _ in range(3):
+        own.count(one, reply(300))
+
+    assert own.check() == SPENT
+    assert own.stopped == SPENT
+
+
+def test_calls_in_flight_count_as_much_as_those_of_their_model_did(purse, call, flying):
+    own, one = purse(max_usd=1.0), call(tariff=DEAR)
+    own.count(one, reply(100))
+
+    flying.extend([one] * 9)
+    assert own.check() is None
+    flying.append(one)
+    assert own.check() == SPENT
+
+
+def test_before_the_first_reply_a_call_counts_what_it_should_cost(purse, call, flying):
+    own = purse(max_usd=1.0)
+    # A reply is taken for 100 tokens, unless it may be no longer than 16.
+    flying.extend([call(tariff=DEAR)] * 62)
+    assert own.check() is None
+
+    flying.append(call(tariff=DEAR))
+    assert own.check() == SPENT
+
+
+def test_calls_without_a_price_do_not_count(purse, call, flying):
+    own, local = purse(max_usd=0.001), call(tariff=Tariff(local=True))
+    flying.extend([local] * 50)
+    own.count(local, reply(10_000))
+
+    assert own.check() is None
+
+
+def test_a_flat_price_is_paid_once_for_all_turns_of_a_call(purse, call):
+    own, first = purse(), call(tariff=Tariff(per_1k=1.0))
+    turn = replace(first, steps=(Step("", ()),))
+
+    own.count(first, reply(1))
+    own.count(turn, reply(1))
+
+    assert own.spent == Decimal("0.001")
+
+
+def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(purse, call, flying):
+    own = purse(max_usd=1.0)
+    flying.extend([call(tariff=DEAR)] * 63)
+    own.check()
+
+    flying.clear()
+
+    assert own.check() == SPENT
+
+
+def test_it_stops_when_the_minutes_are_over(purse):
+    now = [10.0]
+    own = purse(lambda: now[0], max_minutes=2.0)
+
+    now[0] = 129.0
+    assert own.check() is None
+    now[0] = 130.0
+    assert own.check() == "the 2 minutes of --ftgate-max-minutes are over"
+
+
+def test_calls_of_a_batch_are_taken_as_far_as_the_money_goes(purse, call, flying):
+    own, one = purse(max_usd=1.0), call(tariff=Tariff(per_1k=100.0))
+    flying.extend([one] * 4)
+
+    assert own.affords([one] * 6) == 6
+    assert own.check() is None
+    assert own.affords([one] * 9) == 6
+    assert own.check() == SPENT
+
+
+def test_a_call_in_a_batch_costs_half_by_rates_of_ones_own_too(purse, call):
+    own = purse(max_usd=1.0)
+    batched = replace(reply(500), processing="batch")
+
+    own.count(call(tariff=DEAR), batched)
+    own.count(call(tariff=Tariff(per_1k=1000.0)), batched)
+
+    assert own.spent == Decimal("0.75")
+    assert own.affords([call(tariff=Tariff(per_1k=100.0), batch=True)] * 9) == 5

@@ -1,0 +1,561 @@
+"""The engine: what it asks, how often, in which order, and how each call ends."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import threading
+import time
+from collections import Counter
+
+import pytest
+from scripted import Scripted, outcome, trouble
+
+from pytest_ftgate.client import engine as module
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.client.progress import Progress
+from pytest_ftgate.client.retry import Patience
+from pytest_ftgate.errors import (
+    Denied,
+    LedgerError,
+    OutOfBudget,
+    Refused,
+    ReplyError,
+    Transient,
+    Unavailable,
+)
+from pytest_ftgate.requests.reply import Reply
+
+OTHER_PROCESS = """
+import sys, time
+from pathlib import Path
+from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Call
+call = Call(fingerprint=sys.argv[3], provider="python", model="", messages=(), max_tokens=1,
+    sampling={})
+ledger = Ledger(Path(sys.argv[1]), run=sys.argv[2], clock=time.time)
+print(ledger.claim(sys.argv[3]), flush=True)
+if sys.stdin.readline() == "keep\\n":
+    ledger.keep(call, Reply(text="theirs"))
+else:
+    ledger.release(sys.argv[3])
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+# What is asked, and in which order
+
+
+def test_each_call_gets_its_own_reply(start, call):
+    calls = [call(text) for text in "abcdefghij"]
+    assert outcome(start().wait(calls), calls) == list("abcdefghij")
+
+
+def test_a_call_is_asked_once_however_often_it_is_handed_in(start, call, providers):
+    engine = start()
+    engine.submit([call("a"), call("a"), call("b")])
+    engine.submit([call("b")])
+    engine.wait([call("a"), call("b"), call("a")])
+    engine.wait([call("a")])
+    assert Counter(providers["m"].asked) == {"a": 1, "b": 1}
+
+
+def test_calls_are_asked_in_the_order_they_were_handed_in(start, call, providers):
+    engine = start(concurrency=1)
+    engine.submit([call(text) for text in "dab"])
+    engine.wait([call(text) for text in "zdc"])
+    assert providers["m"].asked == list("dabzc")
+
+
+@pytest.mark.parametrize(("option", "most"), [(None, 4), (2, 2), (1, 1)])
+def test_as_many_calls_are_in_flight_as_may_be_and_no_more(
+    start, call, providers, soon, option, most
+):
+    provider = providers["m"]
+    provider.open.clear()
+    engine = start(concurrency=option)
+    calls = [call(text) for text in "abcdefghijkl"]
+    engine.submit(calls)
+    soon(lambda: provider.at_once == most)
+    provider.open.set()
+    engine.wait(calls)
+    assert provider.most_at_once == most
+
+
+def test_each_model_has_its_own_room(start, call, providers, soon):
+    providers["m"].open.clear()
+    engine = start(concurrency=1)
+    slow, quick = call("a"), call("b", model="n")
+    engine.submit([slow, quick])
+    assert outcome(engine.wait([quick]), [quick]) == ["b"]
+    soon(lambda: providers["m"].at_once == 1)
+
+
+def test_calls_handed_in_while_others_are_in_flight_are_answered(start, call, providers, soon):
+    providers["m"].open.clear()
+    engine = start()
+    engine.submit([call("a")])
+    soon(lambda: providers["m"].at_once == 1)
+    engine.submit([call("b")])
+    providers["m"].open.set()
+    assert outcome(engine.wait([call("b")]), [call("b")]) == ["b"]
+
+
+def test_calls_handed_in_the_moment_the_last_one_is_answered_are_answered(start, call):
+    engine = start()
+    for i in range(300):
+        engine.submit([call(str(i))])
+        assert outcome(engine.wait([call(str(i))]), [call(str(i))]) == [str(i)]
+
+
+def test_progress_tells_what_became_of_the_calls(start, call, providers):
+    first = start()
+    first.wait([call("kept")])
+    first.close()
+    providers["m"] = Scripted(lambda text, ask: text if text != "bad" else 1 / 0)
+    engine = start("run-2")
+    assert engine.progress == Progress()
+    engine.wait([call(text) for text in ("kept", "new", "bad")])
+    done = engine.progress
+    assert (done.planned, done.reused, done.asked, done.failed, done.to_ask) == (3, 1, 1, 1, 2)
+    assert done.seconds > 0
+
+
+def test_who_waits_is_told_how_far_it_is(start, call, providers):
+    providers["m"].open.clear()
+    seen = []
+
+    def tick(progress):
+        seen.append(progress)
+        providers["m"].open.set()
+
+    start().wait([call("a")], tick)
+    assert seen[0].planned == 1
+
+
+# Retries
+
+
+def test_a_passing_trouble_is_tried_again_with_longer_and_longer_patience(
+    start, call, providers, pauses
+):
+    providers["m"].happens = trouble(Transient("busy", retry_after=7), times=3)
+    calls = [call("a")]
+    assert outcome(start().wait(calls), calls) == ["a"]
+    assert pauses == [(0, 7), (1, 7), (2, 7)]
+
+
+def test_a_trouble_that_does_not_pass_ends_after_six_attempts(start, call, providers):
+    providers["m"].happens = trouble(Transient("busy"))
+    calls = [call("a")]
+    (answer,) = outcome(start().wait(calls), calls)
+    assert type(answer) is ReplyError
+    assert str(answer) == "no reply in 6 attempts; last: busy"
+    assert len(providers["m"].asked) == 6
+
+
+@pytest.fixture
+def paused(monkeypatch):
+    """Note what the pauses are made from, and make none."""
+    made: list[tuple[float, float]] = []
+    monkeypatch.setattr(Patience, "_pause", lambda _, __, ___, *told: made.append(told) or 0.001)
+    return made
+
+
+def test_a_server_that_answers_others_is_asked_again_sooner_and_more_often(
+    start, call, providers, paused
+):
+    providers["m"].happens = lambda text, ask: (
+        text if text == "good" else trouble(Transient("busy"))(text, ask)
+    )
+    engine = start()
+    engine.wait([call("good")])
+    (answer,) = outcome(engine.wait([call("bad")]), [call("bad")])
+
+    assert str(answer) == "no reply in 10 attempts; last: busy"
+    assert set(paused) == {(0.02, 0.3)}
+
+
+def test_a_server_that_has_answered_nobody_is_given_time(start, call, providers, paused):
+    providers["m"].happens = trouble(Transient("busy"))
+    engine = start()
+    engine.wait([call("a")])
+
+    assert set(paused) == {(0.5, 8.0)}
+
+
+@pytest.fixture
+def pause(ledger):
+    """Work a pause out as the product does."""
+    engine = Engine(ledger, {})
+    yield engine._patience._pause
+    engine.close()
+
+
+@pytest.mark.parametrize(("attempt", "most"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (9, 8)])
+def test_pauses_double_up_to_the_longest_and_are_spread(pause, attempt, most):
+    pauses = {pause(attempt, None, 0.5, 8.0) for _ in range(20)}
+    assert 0.75 * most <= min(pauses) < max(pauses) <= most
+
+
+@pytest.mark.parametrize(("asked_for", "waited"), [(0.0, 0.0), (7.5, 7.5), (4_294_967, 60.0)])
+def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(pause, asked_for, waited):
+    assert pause(0, asked_for, 0.5, 8.0) == waited
+
+
+# Trouble
+
+
+def test_a_refused_call_is_not_tried_again_and_touches_no_other(start, call, providers):
+    bad = Refused("bad request")
+    providers["m"].happens = lambda text, ask: text if text != "b" else trouble(bad)(text, ask)
+    calls = [call(text) for text in "abc"]
+    assert outcome(start(concurrency=1).wait(calls), calls) == ["a", bad, "c"]
+    assert providers["m"].asked == list("abc")
+
+
+def test_a_denied_call_ends_its_model_at_once_and_all_that_wait_get_it(start, call, providers):
+    denied = Denied("no such key")
+    providers["m"].happens = trouble(denied)
+    engine = start(concurrency=1)
+    calls = [call(text) for text in "abcdef"]
+    assert outcome(engine.wait(calls), calls) == [denied] * 6
+    late = [call("late")]
+    assert outcome(engine.wait(late), late) == [denied]
+    assert providers["m"].asked == ["a"]
+
+
+@pytest.mark.parametrize("error", [Denied("no key"), Transient("busy"), KeyError("choices")])
+def test_trouble_with_one_model_does_not_touch_another(start, call, providers, error):
+    providers["m"].happens = trouble(error)
+    calls = [call(text, model=model) for text in "abc" for model in "mn"]
+    answers = outcome(start().wait(calls), calls)
+    assert answers[1::2] == list("abc")
+    assert all(isinstance(answer, ReplyError) for answer in answers[::2])
+
+
+def test_what_a_broken_provider_raises_is_an_error_of_that_call(start, call, providers):
+    providers["m"].happens = lambda text, ask: {"a": "fine"}[text]
+    calls = [call("a"), call("b")]
+    fine, broken = outcome(start().wait(calls), calls)
+    assert fine == "fine"
+    assert type(broken) is ReplyError
+    assert str(broken) == "KeyError: 'b'"
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (Unavailable("no weights"), Unavailable),
+        (ImportError("broken package"), ReplyError),
+    ],
+)
+def test_a_provider_that_cannot_be_opened_answers_all_its_calls_with_why(
+    start, call, monkeypatch, error, shown
+):
+    def opened(calls, *rest):
+        raise error
+
+    monkeypatch.setattr(module, "open_provider", opened)
+    calls = [call(text) for text in "abc"]
+    answers = outcome(start().wait(calls), calls)
+    assert [type(answer) for answer in answers] == [shown] * 3
+    assert str(error) in str(answers[2])
+
+
+def test_a_failed_call_is_free_to_be_asked_by_the_next_run(start, call, providers):
+    providers["m"].happens = trouble(Refused("not today"), times=1)
+    calls = [call("a")]
+    first = start()
+    first.wait(calls)
+    first.close()
+    assert outcome(start("run-2").wait(calls), calls) == ["a"]
+
+
+def test_a_ledger_that_breaks_while_looking_is_told_to_every_call(start, call):
+    engine = start()
+    with sqlite3.connect(engine._ledger.path) as db:
+        db.execute("DROP TABLE replies")
+    db.close()
+    calls = [call("a"), call("b")]
+    for _ in range(2):
+        answers = outcome(engine.wait(calls), calls)
+        assert [type(answer) for answer in answers] == [LedgerError] * 2
+
+
+def test_a_ledger_that_breaks_while_keeping_is_told_to_the_call(
+    start, call, providers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    engine = start()
+
+    def happens(text, ask):
+        with sqlite3.connect(engine._ledger.path) as db:
+            db.execute("DROP TABLE replies")
+        db.close()
+        return text
+
+    providers["m"].happens = happens
+    calls = [call("a")]
+    (answer,) = outcome(engine.wait(calls), calls)
+    assert isinstance(answer, LedgerError)
+    assert "no such table" in str(answer)
+
+
+# The ledger
+
+
+def test_a_reply_is_on_disk_before_anything_may_use_it(start, call, open_ledger):
+    engine = start()
+    engine.wait([call("a")])
+    assert set(open_ledger("reader").replies([call("a").fingerprint])) == {call("a").fingerprint}
+
+
+def test_the_next_run_reuses_what_is_kept_and_asks_the_rest(start, call, providers):
+    first = start()
+    first.wait([call("a")])
+    first.close()
+    calls = [call("a"), call("b")]
+    assert outcome(start("run-2").wait(calls), calls) == ["a", "b"]
+    assert providers["m"].asked == ["a", "b"]
+
+
+def test_recorded_mode_gives_what_is_kept_and_never_asks(start, call, providers):
+    first = start()
+    first.wait([call("a")])
+    first.close()
+    calls = [call("a"), call("b")]
+    kept, missing = outcome(start("run-2", replies="recorded").wait(calls), calls)
+    assert kept == "a"
+    assert isinstance(missing, Refused)
+    assert str(missing) == "no reply is recorded for this call; ask it with --ftgate-replies=auto"
+    assert providers["m"].asked == ["a"]
+
+
+def test_fresh_mode_asks_again_but_once_a_run(start, call, providers):
+    providers["m"].happens = lambda text, ask: f"{text}{ask}"
+    calls = [call("a")]
+    for run, said in [("run-1", "a1"), ("run-2", "a2"), ("run-2", "a2")]:
+        engine = start(run, replies="fresh")
+        assert outcome(engine.wait(calls), calls) == [said]
+        engine.close()
+
+
+# Other processes on the same ledger
+
+
+@pytest.fixture
+def other_process(start_python, tmp_path, call):
+    """Start a process that has claimed a call of the same run."""
+
+    def claimed(text: str, run: str = "run-1"):
+        path = str(tmp_path / "replies.sqlite")
+        process = start_python(OTHER_PROCESS, path, run, call(text).fingerprint)
+        assert process.stdout.readline() == "True\n"
+        return process
+
+    return claimed
+
+
+def say(process, word: str) -> None:
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+
+
+@pytest.mark.parametrize("mode", ["auto", "fresh"])
+def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
+    start, call, providers, other_process, mode
+):
+    process = other_process("a")
+    engine = start(replies=mode)
+    calls = [call("a"), call("b")]
+    engine.submit(calls)
+    engine.wait(calls[1:])
+    assert not engine._answers.get(call("a").fingerprint)
+    say(process, "keep")
+    assert outcome(engine.wait(calls), calls) == ["theirs", "b"]
+    assert providers["m"].asked == ["b"]
+    assert (engine.progress.reused, engine.progress.asked) == (1, 1)
+
+
+def test_a_call_that_another_process_gave_up_is_asked(start, call, providers, other_process):
+    process = other_process("a")
+    engine = start()
+    engine.submit([call("a")])
+    say(process, "release")
+    assert outcome(engine.wait([call("a")]), [call("a")]) == ["a"]
+    assert providers["m"].asked == ["a"]
+
+
+def test_a_call_whose_asker_was_killed_is_asked(start, call, providers, other_process):
+    process = other_process("a")
+    engine = start()
+    engine.submit([call("a")])
+    process.kill()
+    process.wait()
+    assert outcome(engine.wait([call("a")]), [call("a")]) == ["a"]
+
+
+def test_two_processes_that_ask_the_same_calls_ask_each_once(
+    start, call, providers, start_python, tmp_path
+):
+    (tmp_path / "slow.py").write_text(
+        "import time\n"
+        "def answer(case):\n"
+        "    with open('asked', 'a') as file:\n"
+        "        file.write(case + '\\n')\n"
+        "    time.sleep(0.005)\n"
+        "    return case\n"
+    )
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from pytest_ftgate.client.engine import Engine\n"
+        "from pytest_ftgate.cache.cache import Ledger\n"
+        "from pytest_ftgate.requests.request import Call\n"
+        "calls = [Call(fingerprint=f'{i}', provider='python', model='', messages=(), case=f'{i}',\n"
+        "    max_tokens=1, sampling={}, function='slow:answer', origin=Path.cwd())\n"
+        "    for i in range(40)]\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "engine = Engine(Ledger(Path('l.sqlite'), run='r', clock=time.time), {})\n"
+        "answers = engine.wait(calls)\n"
+        "engine.close()\n"
+        "print(sorted(int(a.text) for a in answers.values()) == list(range(40)), flush=True)\n"
+    )
+    both = [start_python(script) for _ in range(2)]
+    assert [process.stdout.readline() for process in both] == ["ready\n"] * 2
+    for process in both:
+        say(process, "go")
+    assert [process.stdout.readline() for process in both] == ["True\n"] * 2
+    assert Counter((tmp_path / "asked").read_text().split()) == {str(i): 1 for i in range(40)}
+
+
+# The end
+
+
+def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
+    start, call, providers, soon, open_ledger
+):
+    provider = providers["m"]
+    provider.open.clear()
+    engine = start(concurrency=2)
+    calls = [call(text) for text in "abcd"]
+    engine.submit(calls)
+    soon(lambda: provider.at_once == 2)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    soon(lambda: engine._answers.get(calls[3].fingerprint) is not None)
+    provider.open.set()
+    closing.join(20)
+    ended = [engine._answers.get(c.fingerprint) for c in calls]
+    assert [type(answer) for answer in ended] == [Reply, Reply, ReplyError, ReplyError]
+    assert str(ended[3]) == "the run ended before this call was sent"
+    assert len(open_ledger("reader").replies(c.fingerprint for c in calls)) == 2
+    assert (provider.asked, provider.closed) == (["a", "b"], 1)
+
+
+# Budgets
+
+
+class Allowance:
+    """A budget of so many requests."""
+
+    def __init__(self, requests: int) -> None:
+        self.left, self.counted = requests, list[str]()
+
+    def check(self) -> str | None:
+        self.left -= 1
+        return None if self.left >= 0 else "the money is gone"
+
+    def count(self, call, reply) -> None:
+        self.counted.append(reply.text)
+
+
+def test_a_budget_stops_what_was_not_sent_and_keeps_what_was_paid_for(start, call, providers):
+    calls = [call(text) for text in "abcd"]
+    first = start(budget=Allowance(2), concurrency=1)
+
+    answers = first.wait(calls)
+    first.close()
+
+    assert [type(one) for one in answers.values()] == [Reply, Reply, OutOfBudget, OutOfBudget]
+    assert str(answers[calls[3].fingerprint]) == "the money is gone"
+    # The next run goes on where this one stopped.
+    assert outcome(start("run-2").wait(calls), calls) == list("abcd")
+    assert providers["m"].asked == list("abcd")
+
+
+def test_a_budget_counts_each_reply_that_was_sent_for_and_no_other(start, call, providers):
+    providers["m"].happens = trouble(Refused("no"), times=1)
+    allowance = Allowance(9)
+
+    start(budget=allowance, concurrency=1).wait([call("a"), call("a"), call("b", model="n")])
+
+    assert allowance.counted == ["b"]
+
+
+def test_what_the_ledger_has_needs_no_budget(start, call):
+    first = start()
+    first.wait([call("a")])
+    first.close()
+
+    answers = start("run-2", budget=Allowance(0)).wait([call("a")])
+
+    assert outcome(answers, [call("a")]) == ["a"]
+
+
+def test_it_is_known_what_is_in_flight_and_how_much_was_at_most(start, call, providers, soon):
+    providers["m"].open.clear()
+    engine, calls = start(concurrency=3), [call(text) for text in "abcde"]
+    engine.submit(calls)
+    soon(lambda: engine.progress.flying == 3)
+    flying = {one.fingerprint for one in engine.flying()}
+    providers["m"].open.set()
+    engine.wait(calls)
+
+    assert flying == {one.fingerprint for one in calls[:3]}
+    assert (engine.progress.flying, engine.progress.peak) == (0, 3)
+
+
+# Closing
+
+
+def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, monkeypatch):
+    monkeypatch.setattr(Patience, "_pause", lambda *_: 60.0)
+    providers["m"].happens = trouble(Transient("busy"))
+    engine = start()
+    engine.submit([call("a")])
+    soon(lambda: providers["m"].asked == ["a"])
+    started = time.monotonic()
+    engine.close()
+    assert time.monotonic() - started < 10
+    answer = engine._answers.get(call("a").fingerprint)
+    assert str(answer) == "no reply in 1 attempts; last: busy"
+
+
+def test_closing_does_not_wait_for_another_process(start, call, other_process):
+    other_process("a")
+    engine = start()
+    engine.submit([call("a"), call("b")])
+    engine.wait([call("b")])
+    engine.close()
+    answer = engine._answers.get(call("a").fingerprint)
+    assert str(answer) == "the run ended while another process was asking this call"
+
+
+def test_closing_twice_is_closing(start, call, providers):
+    engine = start()
+    engine.wait([call("a")])
+    engine.close()
+    engine.close()
+    assert providers["m"].closed == 1
+
+
+def test_closing_leaves_no_thread(start, call):
+    engine = start()
+    engine.wait([call("a")])
+    engine.close()
+    assert "ftgate" not in {thread.name for thread in threading.enumerate()}

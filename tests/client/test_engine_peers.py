@@ -1,0 +1,135 @@
+"""Waiting for what other processes ask: one look for all, however many calls are awaited."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from pytest_ftgate.client import engine as module
+from pytest_ftgate.client.engine import Others
+from pytest_ftgate.errors import LedgerError, ReplyError
+from pytest_ftgate.requests.reply import Reply
+
+MANY = 1_000
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(module, "_POLL", 0.01)
+
+
+@pytest.fixture
+def calls(call):
+    return [call(str(number)) for number in range(MANY)]
+
+
+@pytest.fixture
+def theirs(open_ledger, calls):
+    """The ledger of another process on another machine, which asks all calls."""
+    ledger = open_ledger()
+    ledger._leases.owner = "elsewhere pid:[1] 17 abcd"
+    for one in calls:
+        ledger.claim(one.fingerprint)
+    return ledger
+
+
+@pytest.fixture
+def statements(ledger):
+    """What the ledger of this process is asked in SQL."""
+    seen: list[str] = []
+    ledger._database._db.set_trace_callback(seen.append)
+    return seen
+
+
+def waiting(ledger, calls, meanwhile):
+    """Wait for *calls* while *meanwhile* goes on; return what became of each."""
+
+    async def wait():
+        ending = asyncio.Event()
+
+        def kept(wanted):
+            return ledger.replies(one.fingerprint for one in wanted)
+
+        others = Others(ledger, kept, ending)
+        tasks = [asyncio.create_task(others.brought(one)) for one in calls]
+        await meanwhile(ending)
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    return asyncio.run(wait())
+
+
+def test_a_look_takes_a_few_statements_however_many_calls_are_awaited(
+    ledger, theirs, calls, statements
+):
+    def looks():
+        return sum("claims" in sql for sql in statements) / 2
+
+    async def look_and_end(ending):
+        for _ in range(3_000):
+            if looks() >= 2:
+                break
+            await asyncio.sleep(0.01)
+        ending.set()
+
+    waiting(ledger, calls, look_and_end)
+
+    assert looks() >= 2
+    assert len(statements) <= 4 * looks() + 4
+
+
+def test_each_call_gets_its_own_reply_once_it_is_there(ledger, theirs, calls):
+    async def answer(_):
+        for one in calls:
+            await asyncio.sleep(0)
+            theirs.keep(one, Reply(text=one.messages[0][1]))
+
+    found = waiting(ledger, calls, answer)
+
+    assert [reply.text for reply in found] == [one.messages[0][1] for one in calls]
+
+
+def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(ledger, theirs, calls):
+    async def give_one_up(ending):
+        theirs.release(calls[3].fingerprint)
+        await asyncio.sleep(0.1)
+        ending.set()
+
+    found = waiting(ledger, calls[:10], give_one_up)
+
+    assert found.pop(3) is None
+    assert not theirs.claim(calls[3].fingerprint)
+    assert {type(one) for one in found} == {ReplyError}
+
+
+def test_the_end_of_the_run_is_told_to_all(ledger, theirs, calls):
+    async def end(ending):
+        ending.set()
+
+    found = waiting(ledger, calls, end)
+
+    assert {str(one) for one in found} == {
+        "the run ended while another process was asking this call"
+    }
+
+
+def test_a_ledger_that_cannot_be_read_is_told_to_all(ledger, theirs, calls):
+    async def close(_):
+        ledger._database.close()
+
+    found = waiting(ledger, calls, close)
+
+    assert {type(one) for one in found} == {LedgerError}
+
+
+def test_a_call_awaited_after_the_others_were_answered_is_answered(ledger, theirs, calls):
+    async def wait():
+        others = Others(ledger, lambda c: ledger.replies(o.fingerprint for o in c), asyncio.Event())
+        for one in calls[:3]:
+            theirs.keep(one, Reply(text="here"))
+            yield await others.brought(one)
+
+    async def all_of_them():
+        return [reply.text async for reply in wait()]
+
+    assert asyncio.run(all_of_them()) == ["here"] * 3

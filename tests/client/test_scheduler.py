@@ -1,0 +1,219 @@
+"""How room in flight is used: by retries, by models that share a limit, while a server is away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+
+import pytest
+from scripted import Scripted, outcome, trouble
+
+from pytest_ftgate.client.retry import Patience
+from pytest_ftgate.errors import OutOfBudget, ReplyError, Transient
+from pytest_ftgate.requests.reply import Reply
+
+BUSY = Transient("busy")
+
+
+def of(text: str, error: Exception, times: int = 1_000_000):
+    """Raise *error* on the first asks of one text, and answer all others."""
+    happens = trouble(error, times)
+    return lambda said, ask: happens(said, ask) if said == text else said
+
+
+# Retries
+
+
+def test_a_call_that_waits_to_be_tried_again_leaves_its_place_to_others(
+    start, call, providers, monkeypatch
+):
+    monkeypatch.setattr(Patience, "_pause", lambda *_: 0.5)
+    providers["m"].happens = of("a", BUSY, times=1)
+    calls = [call(text) for text in "abcd"]
+
+    assert outcome(start(concurrency=1).wait(calls), calls) == list("abcd")
+    assert providers["m"].asked == list("abcda")
+
+
+def test_a_call_that_is_tried_again_goes_before_those_that_were_never_sent(
+    start, call, providers, soon
+):
+    provider = providers["m"]
+
+    def happens(text: str, ask: int) -> str:
+        if (text, ask) == ("a", 1):
+            provider.open.clear()
+            raise BUSY
+        return text
+
+    provider.happens = happens
+    engine = start(concurrency=1)
+    calls = [call(text) for text in "abcd"]
+    engine.submit(calls)
+    soon(lambda: provider.asked == ["a", "b"])
+    time.sleep(0.05)
+    provider.open.set()
+    engine.wait(calls)
+
+    assert provider.asked == list("abacd")
+
+
+def test_a_call_is_not_tried_again_after_ten_minutes(call):
+    now = iter([0.0, 100.0, 300.0, 595.0])
+
+    async def answered() -> None:
+        patience = Patience(asyncio.Event(), clock=lambda: next(now))
+        patience._pause = lambda attempt, *_: 0.0 if attempt < 2 else 8.0
+        await patience.answered(Scripted(trouble(BUSY)), call("a"))
+
+    with pytest.raises(ReplyError, match="no reply in 3 attempts; last: busy"):
+        asyncio.run(answered())
+
+
+# Limits
+
+
+def test_a_provider_that_can_answer_more_is_sent_more(start, call, providers, soon):
+    provider = providers["m"]
+    provider.concurrency, provider.most = 2, 8
+    calls = [call(str(number)) for number in range(60)]
+    start().wait(calls)
+
+    assert provider.most_at_once == 8
+
+
+@pytest.mark.parametrize(("model", "waits"), [("claude-opus-4-1", True), ("claude-haiku-5", False)])
+def test_a_wait_that_a_server_asks_for_holds_for_all_models_that_share_the_limit(
+    start, call, providers, soon, model, waits
+):
+    limit = Transient("429", retry_after=0.6, limited=True)
+    providers |= {"claude-opus-4-5": Scripted(of("a", limit, times=1)), model: Scripted()}
+    engine = start()
+    first, other = call("a", model="claude-opus-4-5"), call("b", model=model)
+    engine.wait([call("warm", model="claude-opus-4-5"), call("warm", model=model)])
+    engine.submit([first])
+    opus = providers["claude-opus-4-5"]
+    soon(lambda: "a" in opus.asked and opus.at_once == 0)
+    began = time.monotonic()
+    engine.wait([other])
+
+    assert (time.monotonic() - began > 0.4) is waits
+
+
+def test_a_server_that_has_no_requests_left_is_not_asked_before_it_has_more(start, call, providers):
+    left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "600ms"}
+    providers["m"].limits = left
+    engine = start(concurrency=1)
+    began = time.monotonic()
+    engine.wait([call("a"), call("b")])
+
+    assert time.monotonic() - began > 0.5
+
+
+# A server that is away
+
+
+def test_while_nothing_gets_through_no_more_calls_are_sent_and_in_the_end_all_are_given_up(
+    start, call, providers
+):
+    providers["m"].happens = trouble(BUSY)
+    calls = [call(str(number)) for number in range(200)]
+    answers = outcome(start().wait(calls), calls)
+
+    assert {str(answer) for answer in answers} == {"no reply in 6 attempts; last: busy"}
+    # Some were on their way when the eighth failed.
+    assert len(set(providers["m"].asked)) < 8 + providers["m"].concurrency
+
+
+def test_a_server_that_comes_back_in_time_loses_no_call(start, call, providers):
+    back = threading.Event()
+
+    def happens(text: str, ask: int) -> str:
+        if ask == 4:
+            back.set()
+        if not back.is_set():
+            raise BUSY
+        return text
+
+    providers["m"].happens = happens
+    calls = [call(str(number)) for number in range(200)]
+
+    assert outcome(start().wait(calls), calls) == [str(number) for number in range(200)]
+
+
+def test_calls_that_no_server_could_answer_do_not_keep_others_from_it(start, call, providers):
+    providers["m"].happens = lambda text, ask: trouble(BUSY)(text, ask) if text < "5" else text
+    calls = [call(str(number)) for number in range(10)]
+    answers = outcome(start(concurrency=1).wait(calls), calls)
+
+    assert [type(answer) for answer in answers[:5]] == [ReplyError] * 5
+    assert answers[5:] == list("56789")
+
+
+def test_after_a_server_was_away_calls_that_come_later_are_tried(start, call, providers):
+    providers["m"].happens = trouble(BUSY)
+    engine = start()
+    engine.wait([call(str(number)) for number in range(20)])
+    providers["m"].happens = None
+
+    assert outcome(engine.wait([call("late")]), [call("late")]) == ["late"]
+
+
+# Budgets
+
+
+class Purse:
+    """A budget of so many requests."""
+
+    def __init__(self, requests: int) -> None:
+        self.left, self.counted = requests, []
+
+    def check(self) -> str | None:
+        return None if self.left > len(self.counted) else f"{len(self.counted)} are spent"
+
+    def count(self, call, reply: Reply) -> None:
+        self.counted.append((call.messages[0][1], reply.text))
+
+
+def test_every_request_that_was_answered_is_counted(start, call, providers):
+    providers["m"].happens = of("a", BUSY, times=2)
+    purse = Purse(10)
+    engine = start(budget=purse)
+    engine.wait([call("a"), call("b")])
+    engine.wait([call("a")])
+
+    assert Counter(purse.counted) == {("a", "a"): 1, ("b", "b"): 1}
+
+
+def test_without_a_budget_left_nothing_more_is_sent_at_any_model(start, call, providers):
+    purse = Purse(2)
+    engine = start(budget=purse, concurrency=1)
+    calls = [call(text) for text in "abcd"]
+    answers = outcome(engine.wait(calls), calls)
+    late = [call("e"), call("f", model="n")]
+    answers += outcome(engine.wait(late), late)
+
+    assert answers[:2] == ["a", "b"]
+    assert [(type(one), str(one)) for one in answers[2:]] == [(OutOfBudget, "2 are spent")] * 4
+    assert (providers["m"].asked, providers["n"].asked) == (["a", "b"], [])
+
+
+def test_a_call_that_is_tried_again_is_checked_again(start, call, providers):
+    purse = Purse(1)
+    providers["m"].happens = of("a", BUSY, times=1)
+    engine = start(budget=purse, concurrency=1)
+    calls = [call("a"), call("b")]
+    refused, answered = outcome(engine.wait(calls), calls)
+
+    assert (type(refused), answered) == (OutOfBudget, "b")
+    assert providers["m"].asked == ["a", "b"]
+
+
+def test_what_the_ledger_has_needs_no_budget(start, call):
+    first = start()
+    first.wait([call("a")])
+    first.close()
+
+    assert outcome(start("run-2", budget=Purse(0)).wait([call("a")]), [call("a")]) == ["a"]

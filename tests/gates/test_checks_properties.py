@@ -1,0 +1,88 @@
+"""What must hold of every verdict, whatever the replies were."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_ftgate.gates.checks import drop, floor
+from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.samples import Cell, side_of
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.stats.proportions import mcnemar_midp
+
+STEADY = settings(deadline=None, derandomize=True)
+RANK = {Outcome.FAILED: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASSED: 2}
+MARGINS = st.sampled_from([0.02, 0.05, 0.10, 0.2])
+#: Blocks of cases that are (right before, right after), so that few draws make large suites.
+COUNTS = st.tuples(*[st.integers(0, 60)] * 4).filter(lambda counts: sum(counts) > 1)
+REPLIES = st.lists(st.tuples(*[st.sampled_from([0.0, 0.5, 1.0])] * 2), min_size=2, max_size=40)
+
+
+def pairs_of(counts):
+    both, lost, gained, neither = counts
+    return (
+        [(1.0, 1.0)] * both + [(1.0, 0.0)] * lost + [(0.0, 1.0)] * gained + [(0.0, 0.0)] * neither
+    )
+
+
+def judged(pairs, margin, order=None):
+    order = range(len(pairs)) if order is None else order
+    before, after = (
+        side_of({f"c{i}": Cell(pairs[i][which], 2, f"{which}-{i}") for i in order})
+        for which in (0, 1)
+    )
+    return drop(before, after, against="current", margin=margin, levels=Levels())
+
+
+@settings(STEADY, max_examples=60)
+@given(REPLIES, MARGINS, st.randoms(use_true_random=False))
+def test_the_order_of_the_cases_changes_nothing(pairs, margin, random):
+    order = list(range(len(pairs)))
+    random.shuffle(order)
+
+    assert judged(pairs, margin, order) == judged(pairs, margin)
+
+
+@settings(STEADY, max_examples=80)
+@given(COUNTS, MARGINS)
+def test_a_gain_more_never_worsens_a_verdict(counts, margin):
+    both, lost, gained, neither = counts
+    better = (both, lost, gained + 1, max(0, neither - 1))
+
+    before = judged(pairs_of(counts), margin)
+    after = judged(pairs_of(better), margin)
+
+    # A baseline within the margin of chance decides nothing, and a gain may make it one.
+    if before.informative and after.informative:
+        assert RANK[after.outcome] >= RANK[before.outcome]
+
+
+@settings(STEADY, max_examples=80)
+@given(COUNTS, st.tuples(MARGINS, MARGINS))
+def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins):
+    narrow, wide = (judged(pairs_of(counts), margin) for margin in sorted(margins))
+
+    if narrow.outcome is Outcome.PASSED and wide.informative:
+        assert wide.outcome is Outcome.PASSED
+
+
+@settings(STEADY, max_examples=60)
+@given(st.integers(2, 300), st.integers(0, 300), st.floats(0.05, 0.99), st.floats(0.05, 0.99))
+def test_a_lower_floor_never_turns_passed_into_something_else(n, right, one, other):
+    marks = {str(i): Cell(float(i < right), 1, str(i)) for i in range(n)}
+    high, low = (floor(side_of(marks), least=least) for least in sorted((one, other))[::-1])
+
+    if high.outcome is Outcome.PASSED:
+        assert low.outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize("n", range(1, 13))
+def test_the_chance_of_so_many_losses_is_that_of_all_outcomes_counted(n):
+    for losses in range(n + 1):
+        signs = [sum(one) for one in product((0, 1), repeat=n)]
+        beyond = sum(seen > losses for seen in signs) / len(signs)
+        same = sum(seen == losses for seen in signs) / len(signs)
+
+        assert mcnemar_midp(n - losses, losses) == pytest.approx(beyond + same / 2)

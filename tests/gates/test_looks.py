@@ -1,0 +1,117 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from columns import case, suite
+
+from pytest_ftgate.gates.levels import ALARM, MISS, Levels
+from pytest_ftgate.gates.looks import LOOKS, Look, levels, looks
+from pytest_ftgate.stats.paired import condense, p_noninferior
+from pytest_ftgate.suite.model import RateGate
+
+EARLY = RateGate(kind="accuracy", line=1, max_drop=0.05, stop_early=True)
+SETTLE = RateGate(kind="accuracy", line=1, max_drop=0.05, settle=9)
+
+
+def of(gate, cases=(), *, vary=True, repeats=1):
+    made = replace(suite(gate), cases=tuple(cases), repeats=repeats)
+    return looks(made, gate, vary=vary)
+
+
+def test_a_plain_gate_looks_once_at_everything():
+    (look,) = of(replace(EARLY, stop_early=False), repeats=3)
+
+    assert look.of == 1
+    assert look.takes("any", 2)
+    assert not look.takes("any", 3)
+
+
+def test_stopping_early_takes_the_cases_in_blocks_that_grow_to_all():
+    cases = [case(f"c{i}") for i in range(203)]
+
+    found = of(EARLY, cases)
+
+    sizes = [len(look.cases) for look in found]
+    assert [look.number for look in found] == list(range(1, LOOKS + 1))
+    assert sizes == [41, 82, 122, 163, 203]
+    assert all(one.cases < other.cases for one, other in pairwise(found))
+    assert found[-1].fractions == pytest.approx([size / 203 for size in sizes])
+
+
+def test_the_order_of_the_file_does_not_change_the_blocks():
+    cases = [case(f"c{i}") for i in range(100)]
+
+    assert of(EARLY, cases) == of(EARLY, reversed(cases))
+
+
+def test_related_cases_stay_in_one_block():
+    cases = [replace(case(f"c{i}"), group=f"g{i % 12}") for i in range(120)]
+
+    for look in of(EARLY, cases):
+        groups = {one.group for one in cases if one.id in look.cases}
+        assert len(look.cases) == 10 * len(groups)
+
+
+def test_settling_adds_repeats_up_to_the_most_that_were_allowed():
+    found = of(SETTLE)
+
+    assert [look.repeats for look in found] == [1, 3, 5, 7, 9]
+    assert found[1].fractions == pytest.approx((1 / 9, 3 / 9))
+
+
+def test_where_no_reply_varies_there_is_nothing_to_settle():
+    assert of(SETTLE, vary=False) == (Look(),)
+
+
+def test_a_few_repeats_are_a_few_looks():
+    assert [look.repeats for look in of(replace(SETTLE, settle=3), repeats=2)] == [2, 3]
+
+
+def test_one_look_spends_the_whole_risks():
+    found = levels(Look(), Levels())
+
+    assert (found.miss, found.alarm) == (MISS, ALARM)
+
+
+def test_early_looks_spend_little_and_the_last_one_most_but_not_all():
+    spent = [levels(look, Levels()).miss for look in of(SETTLE)]
+
+    assert spent == sorted(spent)
+    assert spent[0] < 1e-4
+    assert 0.03 < spent[-1] < MISS
+
+
+def share_passed(gate, counts_at, margin=0.05):
+    """Return how often a gate passes by any of its looks; *counts_at* counts what each takes in."""
+    passed = False
+    for look in of(gate, [case(f"c{i}") for i in range(500)]):
+        spent = levels(look, Levels())
+        passed = passed | (p_noninferior(counts_at(look), margin) <= spent.miss)
+    return float(np.mean(passed))
+
+
+def test_looking_five_times_at_more_cases_passes_no_more_drops_than_looking_once():
+    rng = np.random.default_rng(1)
+    change = rng.choice([1.0, 0.0, -1.0], (4000, 500), p=[0.05, 0.85, 0.10])
+    before = (change <= 0).astype(float)
+
+    def counts(look):
+        n = round(500 * look.fractions[-1])
+        return condense(before[:, :n], (before + change)[:, :n])
+
+    assert 0.03 < share_passed(EARLY, counts) < 0.065
+
+
+def test_looking_five_times_at_more_repeats_passes_no_more_drops_than_looking_once():
+    rng = np.random.default_rng(2)
+    # A third of the cases are doubtful, and all of those get worse.
+    chance = np.where(rng.random((2000, 500)) < 1 / 3, 0.7, 1.0)
+    worse = np.where(chance < 1, 0.55, 1.0)
+    sides = [rng.random((9, *chance.shape)) < one for one in (chance, worse)]
+
+    def counts(look):
+        means = (side[: look.repeats].mean(axis=0) for side in sides)
+        return condense(*means, 1 / look.repeats)
+
+    assert share_passed(SETTLE, counts) < 0.065

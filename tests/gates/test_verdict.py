@@ -1,0 +1,46 @@
+from dataclasses import replace
+
+import pytest
+
+from pytest_ftgate.gates.verdict import Check, Outcome, together
+
+PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
+
+
+def check(outcome: Outcome, *, before: float | None = 0.9, informative: bool = True) -> Check:
+    return Check(
+        against="x", outcome=outcome, limit=0.05, n=100, after=0.9, before=before,
+        informative=informative,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "wanted"),
+    [
+        ([PASSED, PASSED], (PASSED, 0)),
+        ([PASSED, FAILED, OPEN], (FAILED, 1)),
+        ([PASSED, OPEN], (OPEN, 1)),
+    ],
+)
+def test_the_worst_check_decides(outcomes: list[Outcome], wanted: tuple[Outcome, int]) -> None:
+    assert together([check(outcome) for outcome in outcomes]) == wanted
+
+
+def test_a_check_that_can_show_nothing_gives_way_to_one_that_can() -> None:
+    checks = [check(OPEN, informative=False), check(PASSED, before=None)]
+
+    assert together(checks) == (PASSED, 1)
+
+
+def test_right_must_pass_cases_do_not_stand_in_for_a_comparison_that_shows_nothing() -> None:
+    must = replace(check(PASSED, before=None), against="must_pass")
+
+    assert together([must, check(OPEN, informative=False)]) == (OPEN, 1)
+
+
+def test_alone_a_check_that_can_show_nothing_is_open() -> None:
+    assert together([check(OPEN, informative=False)]) == (OPEN, 0)
+
+
+def test_of_two_failures_the_drop_is_told_since_it_has_a_before() -> None:
+    assert together([check(FAILED, before=None), check(FAILED)]) == (FAILED, 1)

@@ -1,0 +1,261 @@
+"""The plugins that users have beside ours: each does its own, and verdicts stay what they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+from neighbours import NEIGHBOURS, asleep
+from platformdirs import user_cache_path
+
+from pytest_ftgate.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+MODULE = """\
+import pytest
+
+def test_plain():
+    pass
+
+@pytest.mark.ftgate("tickets.ftgate.yaml", max_drop=0.05)
+def test_it(case, reply):
+    assert reply.text == case.expected
+"""
+ALL = {"passed": 3, "failed": 2}
+#: Answers the first time rightly and ever after wrongly, and notes each time.
+FICKLE = """\
+from pathlib import Path
+
+ASKED = Path(__file__).with_name("asked.txt")
+seen = set()
+
+def answer(case):
+    with ASKED.open("a") as stream:
+        stream.write(case.id + "\\n")
+    if case.id in seen or int(case.id[1:]) < 30:
+        return "neither"
+    seen.add(case.id)
+    return case.expected
+"""
+
+
+@pytest.fixture
+def both(desk):
+    """A desk with a suite, a marked function and an ordinary test; one variant fails."""
+    desk.suite(current=2, worse=30, gates="{accuracy: {max_drop: 0.05}}")
+    desk.path("test_it.py").write_text(MODULE)
+    return desk
+
+
+@pytest.fixture
+def beside(both, monkeypatch):
+    """Run pytest in a process of its own, with the plugins awake that are named."""
+
+    def run(awake, *args):
+        monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
+        junit = f"--junitxml={both.path('junit.xml')}"
+        return both.pytester.runpytest_subprocess("--ftgate", junit, *args)
+
+    return run
+
+
+@pytest.fixture
+def alone(both):
+    """The verdicts of a run without any other plugin."""
+    both.run()
+    return both.verdicts()
+
+
+def test_all_of_them_together_change_no_verdict(both, beside, alone):
+    options = ("-n2", "--reruns=1", "--timeout=300", "--cov=.", "--html=page.html")
+
+    result = beside(NEIGHBOURS, *options, "--report-log=log.jsonl", "--force-sugar")
+
+    assert result.ret == 1
+    assert both.verdicts() == alone
+    assert both.path("page.html").exists()
+    assert both.path("log.jsonl").exists()
+
+
+@pytest.fixture(scope="session")
+def weights_folder():
+    # Of the session, so that it is found before pytester moves the home folder away.
+    return user_cache_path()
+
+
+@pytest.fixture
+def example(weights_folder, desk, monkeypatch):
+    """Run the example of the ladder, and a marked function on its suite, on the kept replies."""
+    for name in ("ladder", "tickets"):  # the one takes files of the other
+        copytree(ROOT / "examples" / name, desk.path(name))
+    desk.path("ladder/test_it.py").write_text(MODULE.replace("tickets", "ladder"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(weights_folder))
+    monkeypatch.chdir(desk.pytester.path)
+    assert main(["ledger", "import", str(ROOT / "tests/recorded/ladder.replies.jsonl")]) == 0
+
+    def verdicts(awake, *args):
+        monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
+        junit = f"--junitxml={desk.path('junit.xml')}"
+        replies = "--ftgate-replies=recorded"
+        result = desk.pytester.runpytest_subprocess("--ftgate", replies, junit, "ladder", *args)
+        return result, desk.verdicts()
+
+    return verdicts
+
+
+def test_all_of_them_together_run_the_example(example):
+    options = ("-n2", "--reruns=1", "--timeout=600", "--cov=ladder", "--html=page.html")
+
+    alone, verdicts = example(())
+    together = example(NEIGHBOURS, *options, "--report-log=log.jsonl", "--force-sugar")
+
+    assert len(verdicts) > 2
+    assert together[1] == verdicts
+    assert together[0].ret == alone.ret
+
+
+@pytest.mark.parametrize("mode", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])
+def test_every_way_to_spread_tests_over_processes_reaches_the_same_verdicts(
+    both, beside, alone, mode
+):
+    result = beside((), "-n2", f"--dist={mode}")
+
+    result.assert_outcomes(**ALL)
+    assert both.verdicts() == alone
+
+
+def test_every_process_may_run_everything(both, beside):
+    result = beside((), "--dist=each", "--tx=2*popen")
+
+    result.assert_outcomes(passed=6, failed=4)
+
+
+@pytest.mark.parametrize("flag", ["--reruns=2", "--force-reruns=2"])
+def test_a_rerun_never_rolls_a_verdict_again(both, beside, flag):
+    both.asking_suite(FICKLE, gates="{accuracy: {min: 0.9}}")
+    both.marked("def test_it(case, reply):\n    assert reply.text == case.expected\n", "min=0.9")
+
+    result = beside(("rerunfailures",), flag, "--deselect=test_it.py", "--ftgate-replies=fresh")
+
+    assert result.ret == 1
+    assert len(both.asked()) == both.cases
+    assert {one["checks"][0]["after"] for one in both.verdicts().values()} == {0.7}
+    result.stdout.fnmatch_lines(["BLOCKED  2 failed of 2 gates*"])
+    if flag.startswith("--reruns"):
+        result.stdout.no_re_match_line(r".*\d rerun")
+
+
+def test_a_flaky_ordinary_test_is_run_again_as_ever(both, beside):
+    both.path("test_flaky.py").write_text(
+        "n = []\ndef test_it():\n    n.append(1)\n    assert len(n) > 1\n"
+    )
+
+    result = beside(("rerunfailures",), "--reruns=2", "test_flaky.py")
+
+    result.stdout.fnmatch_lines(["*1 passed, 1 rerun*"])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_order_changes_no_verdict_and_keeps_gates_last(both, beside, alone, seed):
+    result = beside(("randomly",), "-v", f"--randomly-seed={seed}")
+
+    result.assert_outcomes(**ALL)
+    nodes = [line.split()[0] for line in result.outlines if re.search(r" (PASSED|FAILED) ", line)]
+    assert nodes[0] == "test_it.py::test_plain"
+    assert both.verdicts() == alone
+
+
+def test_a_timeout_is_an_error_and_loses_no_reply(both, beside):
+    both.asking_suite(
+        "import time\nfrom pathlib import Path\nASKED = Path(__file__).with_name('asked.txt')\n"
+        "def answer(case):\n"
+        "    with ASKED.open('a') as stream:\n        stream.write(case.id + '\\n')\n"
+        "    time.sleep(0.03)\n    return case.expected\n",
+        gates="{accuracy: {min: 0.9}}",
+    )
+
+    result = beside(("timeout",), "--timeout=1", "tickets.ftgate.yaml")
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*Timeout*1.0s*", "no gate was judged; see the errors above"])
+    came = len(both.asked())
+    assert 0 < came < both.cases
+
+    beside((), "tickets.ftgate.yaml").assert_outcomes(passed=1)
+    assert len(both.asked()) <= both.cases + 1
+
+
+def test_a_timeout_in_a_marked_function_is_no_wrong_reply(both, beside):
+    both.marked("def test_it(case, reply):\n    __import__('time').sleep(60)\n", "min=0.5")
+
+    result = beside(("timeout",), "--timeout=1", "test_marked.py", "-k", "current")
+
+    result.assert_outcomes(errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["*Timeout*1.0s*"])
+
+
+def test_coverage_is_measured_of_what_gates_run(both, beside):
+    both.asking_suite(gates="{accuracy: {min: 0.9}}")
+
+    result = beside(("pytest_cov",), "--cov=.", "--cov-report=term")
+
+    result.stdout.fnmatch_lines(["answers.py * 100%"])
+
+
+def test_a_page_of_pytest_html_has_the_verdicts(both, beside):
+    both.path("test_it.py").write_text(MODULE.replace("reply.text ==", "{}[0] =="))
+
+    beside(("html", "html_fixtures", "metadata"), "--html=page.html", "--self-contained-html")
+
+    page = both.path("page.html").read_text()
+    assert "accuracy 98 % → 70 % against current" in page.replace("\\u2192", "→")
+    # What could not be judged is an error there too.
+    assert "2 Errors" in page
+
+
+def test_github_is_told_of_each_failure_at_its_line(both, beside, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+
+    result = beside(("pytest_github_actions_annotate_failures",))
+
+    told = [line for line in (*result.outlines, *result.errlines) if line.startswith("::error")]
+    assert any("file=tickets.ftgate.yaml,line=6" in line for line in told)
+    assert any("file=test_it.py" in line for line in told)
+    assert len(told) == 2
+
+
+def test_pytest_sugar_counts_gates_as_tests(both, beside):
+    result = beside(("sugar",), "--force-sugar")
+
+    result.stdout.fnmatch_lines(["*BLOCKED  2 failed of 4 gates*"])
+    assert result.ret == 1
+    text = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout.str())
+    assert "3 passed" in text
+    assert "2 failed" in text
+
+
+def test_a_report_log_carries_the_verdicts(both, beside, alone):
+    beside(("pytest_reportlog",), "--report-log=log.jsonl")
+
+    told = [json.loads(line) for line in both.path("log.jsonl").read_text().splitlines()]
+    calls = [one for one in told if one.get("when") == "call"]
+    found = [dict(one["user_properties"]).get("ftgate") for one in calls]
+    assert [json.loads(one) for one in found if one] == [*alone.values()]
+
+
+def _has_ftgate():
+    try:
+        return version("ftgate")
+    except PackageNotFoundError:
+        return ""
+
+
+@pytest.mark.skipif(not _has_ftgate(), reason="pip install --no-deps ftgate runs it")
+def test_the_distribution_called_ftgate_works_beside_ours(both, beside, alone):
+    beside((), "--ftgate-fail-on=error").assert_outcomes(**ALL)
+
+    assert both.verdicts() == alone

@@ -1,0 +1,373 @@
+"""llama.cpp with real weights: what it answers, what holds its replies, what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+from pytest_ftgate import weights
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.errors import Refused, Unavailable
+from pytest_ftgate.providers.llamacpp import LlamaCpp, open_provider
+from pytest_ftgate.requests.request import Adapter, Tool
+
+MODEL = str(weights.find("smollm2-135m", Path()))
+SMALL = {"slots": 2, "threads": 1, "context": 192}
+RANK, WIDTH, KEYS = 4, 576, 192
+
+
+def write_adapter(path: Path, strength: float) -> Adapter:
+    """Write a LoRA that pushes the values of every layer at random; one of no strength is none."""
+    random = np.random.default_rng(7)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(RANK))
+    for layer in range(30):
+        name = f"blk.{layer}.attn_v.weight"
+        down = random.normal(0, 0.1, (RANK, WIDTH))
+        up = random.normal(0, 0.1, (KEYS, RANK)) * strength
+        writer.add_tensor(f"{name}.lora_a", down.astype(np.float32))
+        writer.add_tensor(f"{name}.lora_b", up.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return Adapter(path=path, scale=1.0, sha256=weights.sha256_of(path))
+
+
+@pytest.fixture(scope="module")
+def strong(tmp_path_factory):
+    return write_adapter(tmp_path_factory.mktemp("adapters") / "strong.gguf", 5.0)
+
+
+@pytest.fixture(scope="module")
+def silent(tmp_path_factory):
+    return write_adapter(tmp_path_factory.mktemp("adapters") / "silent.gguf", 0.0)
+
+
+@pytest.fixture(scope="module")
+def local(call):
+    """Make a call to the model, which is greedy."""
+
+    def make(text: str = "Name three colours.", **changes):
+        greedy = {"provider": "llamacpp", "model": MODEL, "sampling": {"temperature": 0.0}}
+        return call(text, **{**greedy, "runtime": SMALL, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def provider(local, strong, silent):
+    """Load the model once, with both adapters."""
+    provider = open_provider([local(adapter=strong), local(adapter=silent)], {})
+    yield provider
+    RUNNER.run(provider.close())
+
+
+@pytest.fixture(scope="module")
+def plain(local):
+    """Load the model without any adapter."""
+    provider = open_provider([local()], {})
+    yield provider
+    RUNNER.run(provider.close())
+
+
+#: One loop for all tests, as the engine has one.
+RUNNER = asyncio.Runner()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loop():
+    with RUNNER:
+        yield
+
+
+def replies(provider, *calls):
+    async def together():
+        return await asyncio.gather(*map(provider.ask, calls))
+
+    return RUNNER.run(together())
+
+
+@pytest.fixture
+def ask(provider):
+    return partial(replies, provider)
+
+
+def test_a_question_is_answered_in_free_text(ask, local):
+    (reply,) = ask(local("Who wrote Hamlet?", max_tokens=24))
+    assert len(reply.text.split()) > 3
+    assert reply.usage["input"] > 10
+    assert 0 < reply.usage["output"] <= 24
+    assert reply.seconds > 0
+
+
+def test_a_reply_cut_at_its_limit_says_so(ask, local):
+    (reply,) = ask(local("Tell a long story.", max_tokens=4))
+    assert (reply.stop, reply.usage["output"]) == ("length", 4)
+
+
+def test_a_greedy_reply_is_the_same_however_many_are_asked_at_once(ask, local):
+    call = local("Count to five.", max_tokens=8)
+    (alone,) = ask(call)
+    together = ask(call, local("Sing.", max_tokens=8), call)
+    assert {together[0].text, together[2].text} == {alone.text}
+
+
+def test_repeats_of_a_sampled_call_differ_and_each_can_be_had_again(ask, local):
+    hot = {"sampling": {"temperature": 1.5}, "max_tokens": 12}
+    first, second = local(repeat=0, **hot), local(repeat=1, **hot)
+    texts = [ask(call)[0].text for call in (first, second, first)]
+    assert texts[0] == texts[2] != texts[1]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["refund", "shipping"], ['the "other" one', "back\\slash"], ["Rückgabe\n", "Größe"]],
+    ids=["plain", "quoted", "unicode"],
+)
+def test_a_choice_holds_the_reply_to_a_label(ask, local, labels):
+    (reply,) = ask(local("Tell me a joke.", constraint={"choice": labels}, max_tokens=24))
+    # The engine trims the whitespace around what a model says.
+    assert reply.text in [label.strip() for label in labels]
+
+
+def test_a_schema_holds_the_reply_to_json_of_that_shape(ask, local):
+    schema = {
+        "type": "object",
+        "properties": {"ok": {"type": "boolean"}, "kind": {"enum": ["a", "b"]}},
+        "required": ["ok", "kind"],
+        "additionalProperties": False,
+    }
+    (reply,) = ask(local("Tell me a joke.", constraint={"json_schema": schema}, max_tokens=48))
+    value = json.loads(reply.text)
+    assert isinstance(value["ok"], bool)
+    assert value["kind"] in ("a", "b")
+
+
+def test_a_schema_that_is_none_is_refused(ask, local):
+    with pytest.raises(Refused):
+        ask(local(constraint={"json_schema": {"type": "nonsense"}}))
+
+
+def test_a_prompt_too_long_is_refused_with_the_remedy(ask, local):
+    remedy = "set context: above 192 tokens on the variant"
+    with pytest.raises(Refused, match=remedy):
+        ask(local("word " * 400))
+
+
+def test_an_adapter_changes_the_reply_of_the_calls_that_name_it_and_of_no_other(ask, local, strong):
+    with_it, without = local(adapter=strong, max_tokens=8), local(max_tokens=8)
+    (before,) = ask(without)
+    (tuned,) = ask(with_it)
+    together = ask(with_it, without)
+    (after,) = ask(without)
+    assert tuned.text != before.text
+    assert [reply.text for reply in together] == [tuned.text, before.text]
+    assert after.text == before.text
+
+
+def test_a_call_without_an_adapter_is_answered_as_if_none_were_loaded(ask, local, plain):
+    call = local(max_tokens=12)
+    assert ask(call)[0].text == replies(plain, call)[0].text
+
+
+def test_an_adapter_of_no_strength_gives_the_replies_of_the_base(ask, local, silent):
+    base, tuned = ask(local(max_tokens=8), local(adapter=silent, max_tokens=8))
+    assert tuned.text == base.text
+
+
+def test_an_adapter_at_scale_zero_gives_the_replies_of_the_base(ask, local, strong):
+    off = replace(strong, scale=0.0)
+    base, tuned = ask(local(max_tokens=8), local(adapter=off, max_tokens=8))
+    assert tuned.text == base.text
+
+
+def test_an_open_model_serves_its_adapters_at_any_scale_and_no_other(provider, local, strong):
+    assert provider.serves(local(adapter=replace(strong, scale=0.5)))
+    assert not provider.serves(local(adapter=replace(strong, sha256="0" * 64)))
+    assert not provider.serves(local(model="another.gguf"))
+
+
+def test_two_scales_of_one_adapter_are_asked_in_one_run(ledger, local, strong):
+    scales = [local(adapter=replace(strong, scale=s), max_tokens=4) for s in (0.0, 1.0)]
+    engine = Engine(ledger, {})
+    answers = engine.wait(scales)
+    engine.close()
+    texts = [answers[call.fingerprint].text for call in scales]
+    assert texts[0] != texts[1]
+
+
+def test_weights_that_are_not_there_are_unavailable(local, tmp_path):
+    with pytest.raises(Unavailable, match=r"cannot load .*nowhere\.gguf"):
+        open_provider([local(model=str(tmp_path / "nowhere.gguf"))], {})
+
+
+def test_a_file_that_holds_no_weights_is_unavailable(local, tmp_path):
+    path = tmp_path / "page.gguf"
+    path.write_bytes(b"<html>" * 100)
+    with pytest.raises(Unavailable, match=r"cannot load .*page\.gguf"):
+        open_provider([local(model=str(path))], {})
+
+
+def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
+    missing = replace(strong, path=tmp_path / "nowhere.gguf")
+    with pytest.raises(Unavailable, match="cannot load"):
+        open_provider([local(adapter=missing)], {})
+
+
+def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_base(
+    provider, plain, local, strong
+):
+    prompts = [f"Tell me a fact about the number {n}." for n in range(2, 12)]
+    calls = [local(prompt, max_tokens=12) for prompt in prompts]
+
+    replies(provider, *(replace(call, adapter=strong) for call in calls))
+
+    found = [reply.text for reply in replies(provider, *calls)]
+    assert found == [reply.text for reply in replies(plain, *calls)]
+
+
+def test_workers_of_one_machine_share_its_cores(local, monkeypatch):
+    started = []
+    monkeypatch.setattr(LlamaCpp, "_start", lambda self, threads: started.append(threads))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for environ in ({}, {"PYTEST_XDIST_WORKER_COUNT": "4"}, {"PYTEST_XDIST_WORKER_COUNT": "64"}):
+        asyncio.run(open_provider([local(runtime={})], environ).close())
+    assert started == [8, 2, 1]
+
+
+def test_the_anthropic_sdk_reads_the_replies_of_the_engines_own_messages_api(
+    plain, local, ledger, monkeypatch
+):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    address = plain._server.listening_address
+    other = {"provider": "anthropic", "model": "any", "base_url": address, "api_key_env": "KEY"}
+    fits, too_long = local(max_tokens=12, **other), local("word " * 400, **other)
+    engine = Engine(ledger, {"KEY": "local"})
+    answers = engine.wait([fits, too_long])
+    engine.close()
+    reply, refused = answers[fits.fingerprint], answers[too_long.fingerprint]
+    (direct,) = replies(plain, local(max_tokens=12))
+    assert (reply.text, reply.stop, reply.usage["output"]) == (direct.text, "length", 12)
+    assert isinstance(refused, Refused)
+    assert "context size" in str(refused)
+
+
+USE_AND_LEAVE = """
+import sys, time
+from pathlib import Path
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.requests.request import Call
+call = Call(fingerprint="f", provider="llamacpp", model=sys.argv[1], messages=(("user", "hi"),),
+            max_tokens=2, sampling={}, runtime={"slots": 1, "threads": 1, "context": 64})
+engine = Engine(Ledger(Path("replies.sqlite"), run="r", clock=time.time), {})
+print(type(engine.wait([call])["f"]).__name__)
+if sys.argv[2] == "closed":
+    engine.close()
+"""
+
+
+@pytest.mark.parametrize("left", ["closed", "open"])
+def test_a_process_that_used_the_engine_ends_cleanly(start_python, left):
+    process = start_python(USE_AND_LEAVE, MODEL, left)
+    said, _ = process.communicate(timeout=60)
+    assert (said.split()[-1], process.returncode) == ("Reply", 0)
+
+
+# Tools ---------------------------------------------------------------------------------------
+
+LOOKUP = Tool(
+    name="lookup_order",
+    description="Tell where an order is.",
+    parameters={
+        "type": "object",
+        "properties": {"order_id": {"type": "string"}},
+        "required": ["order_id"],
+        "additionalProperties": False,
+    },
+    reference="local_shop:lookup_order",
+)
+#: ChatML with a place for tools; the model's own template has none.
+TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+Use a function: <tools>{% for tool in tools %}{{ tool | tojson }}{% endfor %}</tools><|im_end|>
+{% endif %}{%- for message in messages %}<|im_start|>{{ message.role }}
+{{ message.content }}{%- for call in message.tool_calls or [] %}<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>{%- endfor %}<|im_end|>
+{% endfor %}{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def shown(number: str) -> tuple[tuple[str, str], ...]:
+    """Return an example of a use, as it is written: so small a model has to see some."""
+    use = {"name": "lookup_order", "arguments": {"order_id": number}}
+    said = f"<tool_call>\n{json.dumps(use)}\n</tool_call>"
+    return ("user", f"Where is order {number}?"), ("assistant", said)
+
+
+@pytest.fixture(scope="module")
+def tooled(tmp_path_factory):
+    """Write the weights once more, with a template that knows tools."""
+    path = tmp_path_factory.mktemp("weights") / "tooled.gguf"
+    command = [sys.executable, "-m", "gguf.scripts.gguf_new_metadata", MODEL, path]
+    subprocess.run([*command, "--chat-template", TEMPLATE], check=True, capture_output=True)
+    return str(path)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    code = "def lookup_order(order_id: str):\n    return f'{order_id} was shipped'\n"
+    (tmp_path / "local_shop.py").write_text(code, "utf-8")
+    return tmp_path
+
+
+def test_a_model_whose_template_knows_no_tools_is_told_of_them_in_words(ledger, local, shop):
+    call = local(
+        "Use lookup_order: where is order 17?",
+        tools=(LOOKUP,),
+        constraint={"choice": ["shipped", "lost"]},
+        max_turns=2,
+        max_tokens=60,
+        origin=shop,
+        runtime={**SMALL, "context": 1024},
+    )
+    engine = Engine(ledger, {})
+    reply = engine.wait([call])[call.fingerprint]
+    engine.close()
+
+    assert reply.text in ("shipped", "lost")
+    assert all(use.name == "lookup_order" and not use.failed for use in reply.tool_calls)
+
+
+def test_a_model_whose_template_knows_tools_uses_them_until_it_answers(ledger, local, tooled, shop):
+    call = local(
+        model=tooled,
+        messages=(*shown("31"), *shown("52"), ("user", "Where is order 17?")),
+        tools=(LOOKUP,),
+        max_turns=2,
+        max_tokens=48,
+        origin=shop,
+        runtime={**SMALL, "context": 1024},
+    )
+    engine = Engine(ledger, {})
+    reply = engine.wait([call])[call.fingerprint]
+    engine.close()
+
+    use = reply.tool_calls[0]
+    assert (use.name, use.arguments) == ("lookup_order", {"order_id": "17"})
+    assert (use.result, use.failed) == ("17 was shipped", False)
+    assert reply.text or len(reply.steps) == 2

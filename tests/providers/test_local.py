@@ -1,0 +1,111 @@
+"""A team's own function as a provider."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.errors import Denied, Refused, Unavailable
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+SOURCE = """
+import asyncio, sys, time
+import pytest
+
+running = most = 0
+
+def shout(case):
+    return case.input.upper()
+
+async def together(case):
+    global running, most
+    running += 1
+    most = max(most, running)
+    for _ in range(2000):
+        if most < 4:
+            await asyncio.sleep(0.001)
+    running -= 1
+    return str(most)
+
+def alone(case):
+    global running, most
+    running += 1
+    most = max(most, running)
+    time.sleep(0.001)
+    running -= 1
+    return str(most)
+
+def number(case):
+    return 7
+
+def breaks(case):
+    raise KeyError("price")
+
+def exits(case):
+    sys.exit("bye")
+
+def fails(case):
+    pytest.fail("not so")
+"""
+
+
+@pytest.fixture
+def asked(call, tmp_path, ledger, request):
+    """Ask a function of a module that lies beside the suite, through the engine."""
+    # One name a test: what Python has imported once it does not read again.
+    module = f"pipeline_{abs(hash(request.node.nodeid))}"
+    (tmp_path / f"{module}.py").write_text(SOURCE)
+
+    def ask(name: str, *inputs: str) -> list:
+        cases = [Case(id=i, where="c:1", input=i, score=Rule("exact")) for i in inputs]
+        calls = [call(case=c, function=f"{module}:{name}", origin=tmp_path) for c in cases]
+        engine = Engine(ledger, {})
+        answers = engine.wait(calls)
+        engine.close()
+        return [answers[c.fingerprint] for c in calls]
+
+    return ask
+
+
+def test_the_function_is_given_the_case_and_its_text_is_the_reply(asked):
+    replies = asked("shout", "one", "two")
+    assert [reply.text for reply in replies] == ["ONE", "TWO"]
+
+
+def test_an_async_function_answers_several_cases_at_once(asked):
+    assert [reply.text for reply in asked("together", *"abcd")] == ["4"] * 4
+
+
+def test_a_plain_function_never_runs_twice_at_once(asked):
+    assert [reply.text for reply in asked("alone", *"abcdefgh")] == ["1"] * 8
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("breaks", "KeyError: 'price'"), ("exits", "SystemExit: bye"), ("fails", "Failed: not so")],
+)
+def test_whatever_a_function_raises_refuses_its_call(asked, name, said):
+    answers = asked(name, "one", "two")
+    assert [type(answer) for answer in answers] == [Refused, Refused]
+    assert f":{name} raised {said}" in str(answers[0])
+
+
+def test_a_function_that_returns_no_text_ends_the_variant(asked):
+    answers = asked("number", "one", "two")
+    assert answers[0] is answers[1]
+    assert isinstance(answers[0], Denied)
+    assert "number returned int; it must return text" in str(answers[0])
+
+
+def test_a_function_that_is_not_there_is_unavailable_with_the_near_name(asked):
+    (answer,) = asked("shuot", "one")
+    assert isinstance(answer, Unavailable)
+    assert 'did you mean "shout"?' in str(answer)
+
+
+def test_the_time_that_the_function_took_is_told(asked):
+    (reply,) = asked("alone", "one")
+    assert isinstance(reply, Reply)
+    assert reply.seconds >= 0.001

@@ -1,0 +1,170 @@
+"""Replies that another tool wrote to a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate.client.engine import Engine
+from pytest_ftgate.errors import Refused, Unavailable
+from pytest_ftgate.providers.recorded import Recorded
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "replies.jsonl"
+
+
+@pytest.fixture
+def recorded(call, file):
+    def make(case: str = "a"):
+        asked = Case(id=case, where="cases.jsonl:1", score=Rule("exact"))
+        return call(provider="recorded", case=asked, replies=file)
+
+    return make
+
+
+def reply_to(call) -> Reply:
+    with Recorded() as files:
+        return files.reply(call)
+
+
+def test_a_case_is_answered_by_the_line_with_its_id(recorded, file):
+    file.write_text('{"id": "a", "text": "one"}\n\n{"id": "b", "text": "two"}\n')
+    assert reply_to(recorded("b")) == Reply(text="two")
+
+
+def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file):
+    file.write_text(
+        '{"id": "a", "text": "one", "stop": "length", "model": "m-1", "seconds": 0.5,'
+        ' "usage": {"output": 7}, "trace": "not ours"}'
+    )
+    known = Reply(text="one", stop="length", model="m-1", seconds=0.5, usage={"output": 7})
+    assert reply_to(recorded()) == known
+
+
+def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):
+    file.write_text('{"id": 17, "text": "one"}')
+    assert reply_to(recorded("17")).text == "one"
+
+
+def test_line_separators_inside_a_text_do_not_break_the_line(recorded, file):
+    file.write_text('{"id": "a", "text": "one\u2028two\x85three"}\r\n', encoding="utf-8")
+    assert reply_to(recorded()).text == "one\u2028two\x85three"
+
+
+def test_a_second_line_of_an_id_is_its_second_reply(recorded, file):
+    file.write_text('{"id": "a", "text": "one"}\n{"id": "a", "text": "two"}\n')
+    calls = [replace(recorded(), repeat=repeat) for repeat in (0, 1)]
+    assert [reply_to(call).text for call in calls] == ["one", "two"]
+
+
+def test_an_edited_file_is_read_again(recorded, file):
+    file.write_text('{"id": "a", "text": "old"}')
+    before = reply_to(recorded()).text
+    file.write_text('{"id": "a", "text": "new"}')
+    os.utime(file, ns=(0, 0))
+    assert (before, reply_to(recorded()).text) == ("old", "new")
+
+
+def test_a_case_without_a_line_is_refused_by_name(recorded, file):
+    file.write_text('{"id": "a", "text": "one"}')
+    with pytest.raises(Refused, match=r'replies\.jsonl has no reply for case "z"'):
+        reply_to(recorded("z"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{text}", r"replies\.jsonl:2: not JSON"),
+        ('{"id": "b"}', r"replies\.jsonl:2: a recorded reply is \{"),
+        ('["b", "two"]', r"replies\.jsonl:2: a recorded reply is \{"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_named(recorded, file, line, said):
+    file.write_text(f'{{"id": "a", "text": "one"}}\n{line}\n')
+    with pytest.raises(Unavailable, match=said):
+        reply_to(recorded())
+
+
+@pytest.mark.parametrize("mode", ["auto", "fresh", "recorded"])
+def test_recorded_replies_are_given_in_every_mode_and_never_kept(
+    recorded, file, ledger, open_ledger, mode
+):
+    file.write_text('{"id": "a", "text": "one"}')
+    call = recorded()
+    engine = Engine(ledger, {}, replies=mode)
+    answers = engine.wait([call])
+    engine.close()
+    assert answers == {call.fingerprint: Reply(text="one")}
+    assert open_ledger().replies([call.fingerprint]) == {}
+
+
+def test_a_file_that_changes_under_a_run_is_told(recorded, file):
+    long = "a long reply " * 10
+    file.write_text(f'{{"id": "a", "text": "{long}"}}\n{{"id": "b", "text": "{long}"}}\n')
+    with Recorded() as files:
+        assert files.reply(recorded("b")).text == long
+        file.write_text('{"id": "a", "text": "short"}\n')
+        with pytest.raises(Unavailable, match=r"replies\.jsonl has changed since it was read"):
+            files.reply(recorded("b"))
+
+
+def test_lines_that_change_places_under_a_run_are_not_taken_for_each_other(recorded, file):
+    texts = {key: f"{key} " * 50 for key in ("a", "b")}
+    lines = [json.dumps({"id": key, "text": text}) for key, text in texts.items()]
+    file.write_text("\n".join(lines))
+    with Recorded() as files:
+        files._file(file)
+        file.write_text("\n".join(reversed(lines)))
+        with pytest.raises(Unavailable, match="has changed since it was read; run again"):
+            files.reply(recorded("a"))
+
+
+def test_a_file_that_goes_away_under_a_run_is_an_error_of_the_call(recorded, file, ledger):
+    file.write_text(json.dumps({"id": "a", "text": "long " * 50}))
+    call = recorded()
+    with Recorded() as files:
+        files._file(file)
+        file.unlink()
+        assert "cannot be read" in str(files.answer(call))
+
+
+def test_more_files_are_read_than_a_process_may_have_open(recorded, tmp_path):
+    def answered(number: int) -> str:
+        path = tmp_path / f"{number}.jsonl"
+        path.write_text(json.dumps({"id": "a", "text": f"{number} " * 50}))
+        return files.reply(replace(recorded(), replies=path)).text
+
+    with Recorded() as files, few_open_files():
+        assert [answered(n).split()[0] for n in range(60)] == [str(n) for n in range(60)]
+
+
+@contextmanager
+def few_open_files():
+    """Allow this process a handful of files more than it has."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(one.name) for one in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_missing_file_is_an_error_of_the_call(recorded, ledger):
+    call = recorded()
+    engine = Engine(ledger, {})
+    answer = engine.wait([call])[call.fingerprint]
+    engine.close()
+    assert "replies.jsonl" in str(answer)
+    assert not isinstance(answer, Reply)

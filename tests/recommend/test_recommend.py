@@ -1,0 +1,242 @@
+"""What is advised: exactly one thing, by rules whose lines the suite may move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from rungs import QUIET, column, verdict
+
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.recommend.evidence import AcceptedRun, GitFacts
+from pytest_ftgate.recommend.recommend import advise
+from pytest_ftgate.recommend.rules import RULES
+from pytest_ftgate.scoring.scores import Score
+
+FAILED = Outcome.FAILED
+TUNED = ("hosted", "lora")
+
+
+def told(advice):
+    return advice.recommendation, advice.subject
+
+
+def failing(advice):
+    return {one.name for one in advice.conditions if one.needed and one.holds is False}
+
+
+# Each of the six ends
+
+
+def test_a_rung_that_meets_the_floor_and_has_no_better_one_is_where_to_stop(evidence):
+    floor = ("{accuracy: {max_drop: 0.05}}", "{accuracy: {min: 0.85}}")
+
+    advice = advise(evidence(5_000, floor, without=TUNED))
+
+    assert told(advice) == ("stop here", "descriptions")
+    assert advice.reasons[0].told == "descriptions is right in 88 % (86 to 90); the floor is 85 %"
+
+
+def test_the_next_rung_comes_first_while_a_cheaper_one_was_never_measured(evidence):
+    no_strong = ("rung: stronger-model", "rung: prompt")
+
+    advice = advise(evidence(50_000, no_strong))
+
+    assert told(advice) == ("try the next rung first", "stronger-model")
+
+
+def test_a_model_that_must_run_here_needs_no_stronger_one(evidence):
+    no_strong = ("rung: stronger-model", "rung: prompt")
+    here = ("baseline: prompt", "baseline: prompt\nladder: {local_only: true}")
+
+    advice = advise(evidence(50_000, no_strong, here))
+
+    assert told(advice) == ("fine-tune", "lora")
+
+
+def test_a_fine_tune_that_serves_and_still_pays_is_kept(evidence):
+    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
+
+    assert advise(evidence(50_000, serves)).headline == "keep the fine-tune: lora"
+
+
+def test_a_fine_tune_that_serves_and_no_longer_pays_is_not_justified(evidence):
+    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
+
+    advice = advise(evidence(100, serves))
+
+    assert told(advice) == ("fine-tuning not justified", "lora")
+    assert advice.variant == "descriptions"
+
+
+def test_what_serves_and_fails_is_rolled_back_to_what_was_accepted_and_passes(evidence):
+    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
+    history = tuple(
+        AcceptedRun(commit=commit, at=at, by="Ada", serves=name, verdicts=(verdict(name),))
+        for commit, at, name in (("c3", "2026-11-20", "lora"), ("b2", "2026-10-02", "hosted"))
+    )
+    verdicts = (verdict("lora", outcome=FAILED), verdict("hosted"))
+
+    advice = advise(evidence(50_000, serves, verdicts=verdicts, history=history))
+
+    assert advice.headline == "roll back: from lora to hosted, accepted 2026-10-02 in b2"
+    assert (advice.rollback.variant, advice.rollback.by) == ("hosted", "Ada")
+
+
+def test_what_fails_as_well_is_no_way_back(evidence):
+    serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
+    variants = ("prompt", "examples", "descriptions", "strong", "lora", "hosted")
+    verdicts = tuple(verdict(name, outcome=FAILED) for name in variants)
+
+    advice = advise(evidence(50_000, serves, verdicts=verdicts))
+
+    assert told(advice)[0] != "roll back"
+
+
+# What the rules look at
+
+
+@pytest.mark.parametrize(
+    ("change", "known", "names"),
+    [
+        ((), {"git": GitFacts(days=90, changes={"prompt": 9}, commits=9)}, {"stable"}),
+        ((), {"training_rows": {"lora": 150, "hosted": 150}}, {"examples"}),
+        ((("0.4, gated", "9, gated"), ("usd_per_1k: 0.4", "usd_per_1k: 9")), {}, {"gap", "volume"}),
+        ((("baseline: prompt", "baseline: prompt\nladder: {payback_days: 0.1}"),), {},
+         {"gap", "volume"}),
+        ((("baseline: prompt", "baseline: prompt\nchallengers: [strong]"),), {}, {"challenger"}),
+        ((), {"verdicts": (verdict("lora", outcome=FAILED), verdict("hosted", outcome=FAILED))},
+         {"gates"}),
+    ],
+)  # fmt: skip
+def test_a_condition_that_does_not_hold_is_named(evidence, change, known, names):
+    advice = advise(evidence(50_000, *change, **known))
+
+    assert advice.recommendation == "fine-tuning not justified"
+    assert failing(advice) == names
+    ordered = ", ".join(rule.name for rule in RULES if rule.name in names)
+    assert advice.headline == f"fine-tuning not justified ({ordered}): serve {advice.variant}"
+
+
+def test_what_nobody_knows_blocks_nothing_and_is_said(evidence):
+    unknown = GitFacts(unknown="the clone is shallow; fetch its history (fetch-depth: 0)")
+
+    advice = advise(evidence(50_000, git=unknown))
+
+    assert told(advice) == ("fine-tune", "lora")
+    assert any("the clone is shallow" in note for note in advice.notes)
+
+
+def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, amiss):
+    rag = ("rung: stronger-model", "rung: rag")
+    here = ("baseline: prompt", "baseline: prompt\nladder: {local_only: true}")
+    known = evidence(50_000, rag, here)
+    few = set(list(amiss["descriptions"])[:20])
+    columns = {**known.columns, "strong": column(known.suite, "strong", few)}
+
+    advice = advise(replace(known, columns=columns))
+
+    found = {one.name: one for one in advice.conditions}
+    assert found["knowledge"].holds is False
+    assert found["knowledge"].told.startswith("retrieval (strong) mends 79 % of what descriptions")
+
+
+def test_what_a_wrong_reply_costs_decides_where_it_is_declared(evidence):
+    cheap, dear = (
+        advise(evidence(100, ("economics:", f"economics:\n  wrong_usd: {usd}"))) for usd in (0.1, 9)
+    )
+
+    # At 9 USD four points more of 3,000 calls are worth 1,080 USD a month, and strong costs 165.
+    assert cheap.below == "descriptions"
+    assert dear.below == "strong"
+
+
+def test_too_many_prompt_variants_flatter_the_best_and_are_corrected_for(evidence, amiss):
+    known = evidence(without=("descriptions", "strong", *TUNED))
+    worse = set(amiss["prompt"])
+    better = set(sorted(worse)[10:])
+    columns = {
+        "prompt": column(known.suite, "prompt", worse),
+        "examples": column(known.suite, "examples", better | set(range(790, 792)) - worse),
+    }
+    alone = advise(replace(known, columns=columns)).rungs[1].gain
+    beside = {**columns, **{n: column(known.suite, n, worse) for n in ("strong", *TUNED)}}
+    among = advise(replace(known, columns=beside)).rungs[1].gain
+
+    assert (alone.certain, alone.change) == (True, among.change)
+    assert among.p > alone.p
+
+
+def test_an_unmeasured_rung_is_said_and_stands_nowhere(evidence):
+    advice = advise(evidence(50_000, without=("strong",), unmeasured={"strong": "no key"}))
+
+    assert "strong" not in {row.variant for row in advice.rungs}
+    assert "strong could not be measured: no key" in advice.notes
+
+
+def test_models_that_retire_are_named_ninety_days_ahead(evidence):
+    facts = {
+        "strong": {"model": "claude-x", "retires": "2027-01-22"},
+        "prompt": {"model": "claude-y", "retires": "2027-06-30"},
+        "examples": {"model": "claude-z", "retires": "soon"},
+    }
+
+    (one,) = advise(evidence(facts=facts)).retiring
+
+    assert (one.model, one.days, one.variants) == ("claude-x", 58, ("strong",))
+
+
+def test_every_reason_names_a_number_of_the_table(evidence):
+    for volume in (100, 5_000, 50_000):
+        advice = advise(evidence(volume))
+        rows = {row.variant: row for row in advice.rungs}
+        rules = {one.name for one in advice.conditions} | {rule.name for rule in RULES}
+
+        assert advice.reasons
+        for reason in advice.reasons:
+            assert reason.variant in rows
+            assert (
+                reason.figure in rules or getattr(rows[reason.variant], reason.figure) is not None
+            )
+            assert any(letter.isdigit() for letter in reason.told)
+
+
+# Held-out cases
+
+
+@pytest.mark.parametrize(
+    ("wrongs", "outcome"), [(4, "confirmed"), (12, "contradicted"), (8, "open")]
+)
+def test_held_out_cases_confirm_the_choice_or_contradict_it(evidence, wrongs, outcome):
+    known = evidence(50_000)
+    held = column(replace(known.suite, cases=known.suite.cases[:50]), "lora", set(range(wrongs)))
+
+    found = advise(replace(known, held_out=held)).confirmation
+
+    assert (found.outcome, found.n) == (outcome, 50)
+
+
+def test_the_rules_are_a_table_with_a_source_for_each():
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.asks.endswith("?") and rule.source for rule in RULES)
+    lines = [line for rule in RULES for line in rule.threshold.split(", ") if line]
+    assert len(set(lines)) >= 9
+    assert QUIET.commits <= 6
+
+
+def test_without_an_expected_answer_there_is_nothing_to_climb_for(evidence):
+    known = evidence()
+    nothing = {
+        name: replace(
+            one, rows={k: replace(r, scores=(Score(None, None),)) for k, r in one.rows.items()}
+        )
+        for name, one in known.columns.items()
+    }
+
+    assert advise(replace(known, columns=nothing)) is None
+
+
+def test_a_fine_tune_alone_has_nothing_to_be_held_against(evidence):
+    advice = advise(evidence(without=("prompt", "examples", "descriptions", "strong")))
+
+    assert told(advice) == ("try the next rung first", "prompt")

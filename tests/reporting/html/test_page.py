@@ -1,0 +1,233 @@
+"""The page as a file: what is in it, and what can never be."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from base64 import b64decode, b64encode
+from dataclasses import replace
+from hashlib import sha256
+from html import unescape
+
+import pytest
+from reports import HOSTILE, judged, large, open_verdict, report, unjudged
+
+from pytest_ftgate.gates.verdict import (
+    Examined,
+    FaultShare,
+    Figure,
+    Finding,
+    Flip,
+    FormatErrorExample,
+    Severity,
+    Trait,
+    Verdict,
+)
+from pytest_ftgate.reporting.html.case_data import packed
+from pytest_ftgate.reporting.html.page import SECTIONS, page
+
+
+def unpacked(text: str) -> dict:
+    return json.loads(zlib.decompress(b64decode(text), wbits=-15))
+
+
+def texts_of(report) -> tuple[dict[tuple[str, int], bool], str]:
+    """Return for each reply whether the page has its text, and what it says is left out."""
+    made = packed(report)
+    (suite,) = unpacked(made.text)["suites"]
+    told = {(case[0], one[0]): one[4] >= 0 for case in suite["cases"] for one in case[6]}
+    return told, made.left_out
+
+
+def own_test(said: str = "I am sorry") -> Verdict:
+    """Return the verdict of a marked function, which lost a case by *said*."""
+    lost = Flip(case="c1", where="cases.jsonl:1", lost=True, shown=said, expected="", before="",
+                now=said, wrong=f"assert 'sorry' not in {said!r}")  # fmt: skip
+    made = replace(judged().verdicts[0], suite="test_said.py", gate="test_never_sorry")
+    return replace(made, flips=(lost,), lost=2, node="test_said.py::test_never_sorry[new]")
+
+
+def test_the_policy_names_the_one_script_and_the_one_style():
+    text = page(judged())
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
+
+    assert policy
+    for tag in ("script", "style"):
+        (inner,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = b64encode(sha256(inner.encode()).digest()).decode()
+        assert f"{tag}-src &#39;sha256-{digest}&#39;" in policy[1]
+    assert "default-src &#39;none&#39;" in policy[1]
+    assert "unsafe" not in policy[1]
+
+
+def test_no_style_and_no_handler_stands_in_an_element():
+    body = page(judged()).partition("</head>")[2]
+
+    assert not re.findall(r'<[^>]+\s(?:style|on[a-z]+)="', body)
+
+
+def test_nothing_is_fetched_from_anywhere():
+    text = page(judged())
+
+    assert not re.findall(r'(?:src|href|action)="(?!#)[^"]*"', text)
+    assert set(re.findall(r"https?://[\w./]+", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+
+
+@pytest.mark.parametrize("nasty", ["script", "closing", "template"])
+@pytest.mark.parametrize("place", ["advice", "error", "fact", "flip", "headline", "told"])
+def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
+    said = HOSTILE[nasty]
+    verdict = judged().verdicts[0]
+    made = {
+        "headline": lambda: report(replace(verdict, headline=said, variant=said, notes=(said,))),
+        "advice": lambda: report(verdict, advice=(replace(advice, headline=said, notes=(said,)),)),
+        "error": lambda: report(unjudged=(unjudged(said),)),
+        "flip": lambda: report(own_test(said)),
+        "fact": lambda: report(verdict, facts={said: said}),
+        "told": lambda: report(verdict, told=(said,)),
+    }[place]()
+
+    text = page(made)
+
+    assert (said in text) == (nasty == "template")  # which is no template any more
+    for tag in ("<img", "<svg onload", "<script>document", "</details><svg"):
+        assert tag not in text
+
+
+def test_a_figure_is_told_in_words_and_in_a_table_too():
+    text = page(judged())
+
+    figures = text.count('class="plot"')
+    assert figures == text.count('role="img"') == text.count("The same as a table")
+    assert text.count("aria-label=") >= figures
+
+
+def test_what_was_forgotten_is_a_table_of_skills():
+    text = unescape(page(judged()))
+    table = text.partition('aria-label="Skills of ')[2].partition("</table>")[0]
+
+    cells = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("<tr>")]
+    assert ["arithmetic", "94", "%", "6", "%"] in [one[:5] for one in cells]
+    assert re.search(r">keeps 44 % \(\d+ to \d+\) of what the base can do</p>", text)
+
+
+def test_what_people_found_of_a_judge_is_a_table():
+    figure = Figure(value=0.8, low=0.7, high=0.9, n=60)
+    known = Examined(
+        judge="strict", rubric="Is it | kind?", provider="anthropic", labels=60, kappa=figure,
+        agreement=figure,
+    )  # fmt: skip
+    first, *others = judged().verdicts
+    graded = replace(first, judges=(known, replace(known, judge="new", labels=0, kappa=None)))
+    text = unescape(page(report(graded, *others)))
+
+    table = text.partition('aria-label="judge strict (anthropic): Is it | kind?"')[2]
+    row = '<th scope="row">Cohen\'s kappa</th><td class="n">0.80</td><td>(0.70 to 0.90)</td>'
+    assert row in table.partition("</table>")[0]
+    assert "judge new (anthropic): Is it | kind?" in text
+    assert "never examined: human: labels.jsonl would hold it against people" in text
+
+
+def test_ids_are_unique():
+    ids = re.findall(r'\sid="([^"]+)"', page(judged()))
+
+    assert len(ids) == len(set(ids))
+
+
+def test_a_run_without_cases_has_its_verdicts_all_the_same():
+    text = page(report(open_verdict(), unjudged=(unjudged(),)))
+
+    assert "cannot rule out a drop" in text
+    assert 'id="packed"' not in text
+
+
+def test_every_section_that_has_something_to_show_is_reached_from_the_top(advice):
+    text = page(replace(judged(), advice=(advice,)))
+
+    shown = re.findall(r'<section id="([^"]+)"', text)
+    assert re.findall(r'<a href="#([a-z]+)">', text.partition("</nav>")[0]) == shown
+    assert set(shown) == {one.anchor for one in SECTIONS} - {"confusions"}
+
+
+def test_the_ladder_is_told_with_its_reasons_its_table_and_its_money(advice):
+    text = unescape(page(replace(judged(), advice=(advice,))))
+    shown = text.partition('<section id="ladder"')[2].partition("</section>")[0]
+
+    assert re.search(r'<span class="badge passed">fine-tune</span>\s*lora', shown)
+    for reason in advice.reasons:
+        assert f"<li>{reason.told}</li>" in shown
+    for row in advice.rungs:
+        assert re.search(rf'<th scope="row">{row.variant}(?: \*)?</th><td>{row.rung}</td>', shown)
+    assert 'aria-label="USD a month by calls a day' in shown
+    assert "lora is cheaper than descriptions from 1,087 calls a day on" in shown
+
+
+def test_what_costs_nothing_is_drawn_at_nothing(advice):
+    first, *others = advice.money.series
+    none = (0.0,) * len(first.usd)
+    free = replace(first, usd=none, low=none, high=none)
+    told = replace(advice, money=replace(advice.money, series=(free, *others)))
+
+    assert 'aria-label="USD a month by calls a day' in page(report(advice=(told,)))
+
+
+def test_lost_cases_of_a_marked_function_stand_beside_its_verdict():
+    text = unescape(page(report(own_test())))
+
+    assert "2 lost cases (1 shown)" in text
+    assert "assert 'sorry' not in 'I am sorry'" in text
+    assert 'class="to-cases"' not in text
+
+
+def test_what_was_found_in_training_data_is_told_with_its_lines():
+    found = Finding(kind="duplicates", severity=Severity.ERROR, told="3 rows stand twice", count=3,
+                    lines=(3, 4, 5, 9), next="keep one of each")  # fmt: skip
+    text = unescape(page(report(replace(open_verdict(), gate="data", findings=(found,)))))
+
+    assert "duplicates</strong> 3 rows stand twice" in text
+    assert "lines 3–5, 9" in text
+    assert "→ keep one of each" in text
+
+
+def test_faults_are_told_with_examples_and_traits_of_all_replies_with_both_sides():
+    seen = FormatErrorExample(case="c7", said="```x```", detail="a fence")
+    fault = FaultShare(kind="fenced", replies=3, after=0.03, low=0.01, high=0.08, before=0.0,
+                       before_low=0.0, before_high=0.02, examples=(seen,))  # fmt: skip
+    trait = Trait(what="length", unit="words", before=9, after=1, n_before=100, n=100)
+    verdict = replace(judged().verdicts[1], faults=(fault,), traits=(trait,))
+    text = page(report(verdict))
+
+    assert '<th scope="row">fenced</th><td>0 % (0 to 2)</td><td>3 % (1 to 8)</td>' in text
+    assert "<strong>c7</strong> <code>```x```</code>" in text
+    assert '<th scope="row">length</th><td class="n">9 words</td><td class="n">1 words' in text
+
+
+def test_all_texts_of_an_ordinary_run_are_in_the_page():
+    has, told = texts_of(judged())
+
+    assert all(has.values())
+    assert told == ""
+
+
+def test_what_does_not_fit_is_counted_and_none_of_it_turned():
+    run = large(4_000, words=60)
+    has, told = texts_of(run)
+    (suite,) = run.suites
+    names = list(suite.cases[0].answers)
+    turned = {
+        (case.id, names.index(name))
+        for case in suite.cases
+        for name, one in case.answers.items()
+        if one.correct != case.answers["current"].correct
+    }
+
+    assert len(page(run)) < 3_000_000
+    left = {key for key, there in has.items() if not there}
+    assert f"the texts of {len(left):,} replies that did not turn are left out" in told
+    assert turned
+    assert not turned & left
+    assert len(left) < len(has)

@@ -1,0 +1,303 @@
+"""The page in a real browser: it works, asks nobody, lets nobody in, and can be read by all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from reports import HOSTILE, judged, large
+
+from pytest_ftgate.reporting.html.page import page
+from pytest_ftgate.results.run import read_run
+
+BROWSERS = ("chromium", "google-chrome", "chromium-browser")
+FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
+#: Nothing of the browser's own may be taken for a request of the page.
+FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--hide-scrollbars"),
+)
+#: A run record to make the pictures of the docs from: FTGATE_PICTURES=run.json.
+PICTURED = os.environ.get("FTGATE_PICTURES")
+DOCS = Path(__file__).parents[3] / "docs" / "pictures"
+
+# On a build server a missing browser is a fault; at a desk it is a skip that is seen.
+if FOUND is None and not os.environ.get("CI"):
+    told = f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium"
+    pytest.skip(told, allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def plain(advice) -> str:
+    """Return the page that most tests look at; drawing it takes a second."""
+    made = judged(["wholly other words, and far more of them"])
+    return page(replace(made, advice=(advice,)))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    assert FOUND, f"none of {', '.join(BROWSERS)} is installed"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=FOUND, args=list(FLAGS))
+        yield started
+        started.close()
+
+
+class Opened:
+    """A page as it was opened: what it complained of, and what it asked for."""
+
+    def __init__(self, browser, path: Path, **context) -> None:
+        self.page = browser.new_context(
+            viewport={"width": 1200, "height": 900}, **context
+        ).new_page()
+        self.trouble: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda told: self.trouble.append(told.text))
+        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        self.page.on("dialog", lambda told: self.trouble.append(told.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector("html[data-ready]", timeout=30_000)
+
+    def choose(self, name: str, value: str) -> None:
+        self.page.locator(f"#filters [name={name}]").select_option(label=value)
+
+    def wait_for(self, count: str) -> None:
+        self.page.locator("#count", has_text=re.compile(f"^{count}")).wait_for()
+
+    @property
+    def count(self) -> str:
+        return self.page.locator("#count").inner_text()
+
+    @property
+    def ids(self) -> list[str]:
+        return self.page.locator("#list .id").all_inner_texts()
+
+
+@pytest.fixture
+def opened(browser, tmp_path, plain):
+    made: list[Opened] = []
+
+    def open_(report=None, **context) -> Opened:
+        path = tmp_path / f"report-{len(made)}.html"
+        path.write_text(page(report) if report else plain, "utf-8")
+        made.append(Opened(browser, path, **context))
+        return made[-1]
+
+    yield open_
+    for one in made:
+        one.page.context.close()
+
+
+def test_it_opens_without_a_complaint_and_asks_for_nothing_but_itself(opened):
+    one = opened()
+
+    assert one.trouble == []
+    assert [url.partition(":")[0] for url in one.asked] == ["file"]
+    assert one.page.locator("h1").inner_text().endswith("Blocked")
+    assert one.page.locator("svg.plot").count() >= 6
+
+
+def test_the_first_cases_shown_are_those_that_the_first_failed_gate_lost(opened):
+    one = opened()
+
+    assert one.count == "38 of 100 replies"
+    assert one.ids[:2] == ["c002", "c003"]
+
+
+def test_cases_are_chosen_by_kind_variant_gate_and_words(opened):
+    one = opened()
+
+    one.choose("kind", "all")
+    assert one.count == "100 of 100 replies"
+    one.choose("variant", "all")
+    assert one.count == "200 of 200 replies"
+    one.page.locator("#filters [name=words]").fill("OTHER words")
+    one.wait_for("2 of ")
+    assert one.ids == ["c000", "c000"]
+    one.page.locator("#filters [name=words]").fill("")
+    one.choose("gate", "forgetting")
+    one.choose("kind", "lost")
+    one.choose("tag", "arithmetic")
+    assert one.count == "28 of 128 replies"
+
+
+def test_cases_are_put_in_order(opened):
+    one = opened()
+
+    one.choose("kind", "all")
+    one.choose("order", "longest reply first")
+    assert one.ids[0] == "c000"
+    one.choose("order", "by id")
+    assert one.ids == sorted(one.ids)
+
+
+def test_a_case_opens_with_what_was_asked_expected_and_said(opened):
+    one = opened()
+    one.page.get_by_role("button", name="Show its 38 lost cases").first.click()
+    one.choose("kind", "all")
+    one.page.locator("#list summary").first.click()
+
+    text = one.page.locator("#list .inside").first.inner_text()
+    for told in ("ask c000", "right", "Before: current", "Now: new", "400 ms · 50 + 5 tokens"):
+        assert told in text
+
+
+def test_more_are_shown_where_more_are_asked_for(opened):
+    one = opened()
+
+    assert len(one.ids) == 20
+    one.page.locator("#more").click()
+    assert len(one.ids) == 38
+    assert one.page.evaluate("document.activeElement.querySelector('.id').textContent") == "c022"
+
+
+def test_a_failed_gate_leads_to_its_lost_cases(opened):
+    one = opened()
+
+    one.page.get_by_role("button", name="Show its 28 lost cases").click()
+
+    assert one.count == "28 of 64 replies"
+    assert one.page.locator("#filters [name=gate]").input_value() == "forgetting"
+
+
+def test_the_theme_is_switched_and_follows_the_system_before(opened):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    one = opened(color_scheme="dark")
+
+    dark = one.page.evaluate(ground)
+    one.page.locator("#theme").click()
+    light = one.page.evaluate(ground)
+    one.page.locator("#theme").click()
+
+    assert light != dark
+    assert one.page.evaluate(ground) == dark
+
+
+def test_printed_it_is_black_on_white_with_every_gate_opened(opened):
+    one = opened(color_scheme="dark")
+
+    one.page.emulate_media(media="print")
+    one.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    assert one.page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    assert one.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert not one.page.locator("nav").is_visible()
+    assert one.page.locator("details.card:not([open])").count() == 0
+
+
+def test_a_narrow_screen_is_not_left_by_the_page(browser, tmp_path, plain):
+    path = tmp_path / "report.html"
+    path.write_text(plain, "utf-8")
+    one = Opened(browser, path)
+    one.page.set_viewport_size({"width": 390, "height": 844})
+
+    assert one.page.evaluate("document.documentElement.scrollWidth") == 390
+    one.page.context.close()
+
+
+def test_a_keyboard_is_enough(opened):
+    one = opened()
+
+    one.page.keyboard.press("Tab")
+    assert one.page.evaluate("document.activeElement.textContent") == "Skip to the verdicts"
+    one.page.locator("#list summary").first.focus()
+    one.page.keyboard.press("Enter")
+    one.page.locator("#list .inside").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(opened, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    one = opened(color_scheme=scheme, bypass_csp=True)
+    one.page.evaluate("document.querySelectorAll('details').forEach((x) => { x.open = true; })")
+
+    found = Axe().run(one.page).response["violations"]
+
+    assert [(x["id"], x["nodes"][0]["html"]) for x in found] == []
+
+
+def test_hostile_replies_are_text_and_nothing_else(opened):
+    one = opened(judged([*HOSTILE.values()]))
+    title = one.page.title()
+    one.choose("kind", "all")
+    for place in range(len(HOSTILE)):
+        one.page.locator(".case > summary").nth(place).click()
+    one.page.locator("#list .inside").nth(len(HOSTILE) - 1).wait_for()
+
+    shown = one.page.locator("#list .inside").all_inner_texts()
+
+    assert (one.trouble, len(one.asked), one.page.title()) == ([], 1, title)
+    assert one.page.locator("main img, main script:not([type]), iframe, object").count() == 0
+    assert not {"\x1b", "\x00", "\u202e", "\u2028", "\x85"} & set("".join(shown))
+    for told in (
+        "<script>",
+        "</script></style>",
+        "::error::owned",
+        "| a | b |",
+        "```",
+        "\\u001b[2J",
+    ):
+        assert told in "".join(shown)
+    for told in ("\\u202egnillib", "\\u2028::error", "a\\u0000b", "{{ 7 * 7 }}", "more characters"):
+        assert told in "".join(shown)
+
+
+def test_the_policy_stops_a_script_that_got_into_the_page(browser, tmp_path, plain):
+    path = tmp_path / "report.html"
+    forced = plain.replace("<main", "<script>document.title = 'owned'</script><main")
+    path.write_text(forced, "utf-8")
+
+    one = Opened(browser, path)
+
+    assert one.page.title() != "owned"
+    assert any("Content Security Policy" in told for told in one.trouble)
+    one.page.context.close()
+
+
+def test_many_cases_open_and_are_found(opened):
+    one = opened(large())
+    one.choose("kind", "all")
+    one.choose("variant", "all")
+    one.choose("gate", "accuracy")
+
+    assert one.trouble == []
+    assert one.count == "50,000 of 50,000 replies"
+    one.page.locator("#filters [name=words]").fill("case-00042")
+    one.wait_for("5 of ")
+
+
+def taken(page, name: str, most: int, folder: Path) -> None:
+    """Take a picture of a section, at most so many pixels high."""
+    top, high = page.locator(f"#{name}").evaluate(
+        "(x) => [x.getBoundingClientRect().top + scrollY, x.offsetHeight]"
+    )
+    clip = {"x": 0, "y": top + 16, "width": 1200, "height": min(most, high)}
+    page.screenshot(path=folder / f"report-{name}.png", clip=clip, full_page=True)
+
+
+def test_pictures_are_made_of_it(opened, tmp_path):
+    report = read_run(Path(PICTURED)) if PICTURED else None
+    folder = DOCS if PICTURED else tmp_path
+    folder.mkdir(exist_ok=True)
+    one = opened(report)
+    one.page.screenshot(path=folder / "report-verdicts.png")
+    one.page.locator("#list summary").first.click()
+    for name, most in (("variants", 640), ("forgetting", 900), ("cases", 900)):
+        taken(one.page, name, most, folder)
+    taken(opened().page, "ladder", 1_430, folder)
+    dark = opened(report, color_scheme="dark")
+    dark.page.screenshot(path=folder / "report-dark.png")
+
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*.png")}
+    assert len(sizes) == 6
+    assert {name: size for name, size in sizes.items() if size > 300_000} == {}

@@ -1,0 +1,92 @@
+"""Cases that a variant was trained on are counted, whatever the shape of the training data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_ftgate.reporting.plan import leak_lines
+from pytest_ftgate.requests.contamination import Leak, leak
+from pytest_ftgate.suite.loader import load
+
+SUITE = """\
+cases:
+  - {id: a, input: Where is the parcel that I ordered?, expected: x}
+  - {id: b, input: "Money back, please", expected: y}
+  - {id: c, messages: [{role: user, content: "Hi"}, {role: user, content: Cancel it}], expected: z}
+variants:
+  current: {provider: anthropic, model: m}
+  tuned: {like: current, model: n, base: m, training_data: t.jsonl}
+gates: {accuracy: {min: 0.5}}
+"""
+
+
+@pytest.fixture
+def found(tmp_path):
+    """Return what a variant was trained on, given the rows of its training data."""
+
+    def leaked(*rows, variant="tuned"):
+        (tmp_path / "s.ftgate.yaml").write_text(SUITE)
+        (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        suite = load(tmp_path / "s.ftgate.yaml", tmp_path)
+        return leak(suite, suite.variants[variant])
+
+    return leaked
+
+
+OTHER = {"prompt": "Close my account", "completion": "w"}
+IN = "where is the parcel, that I ordered"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"input": IN, "expected": "x"},
+        {"instruction": "Sort the ticket.", "input": IN, "output": "x"},
+        {"prompt": IN, "completion": "x", "label": False},
+        {"text": f"<s>[INST] Sort the ticket: {IN} [/INST] x</s>"},
+        {
+            "conversations": [
+                *({"from": "human", "value": IN}, {"from": "gpt", "value": "x"}),
+                *({"from": "human", "value": "And now?"}, {"from": "gpt", "value": "y"}),
+            ]
+        },
+    ],
+)
+def test_a_case_is_found_in_a_row_of_any_shape_with_its_line(found, row):
+    assert found(OTHER, row) == Leak("tuned", "t.jsonl", cases=3, leaked=1, case="a", line=2)
+
+
+def test_a_case_counts_once_with_the_first_line_that_holds_it(found):
+    row = {"prompt": "please money back", "completion": "y"}
+
+    assert found(row, row, {"prompt": "cancel it", "completion": "z"}) == Leak(
+        "tuned", "t.jsonl", cases=3, leaked=2, case="b", line=1
+    )
+
+
+@pytest.mark.parametrize(
+    "row", [OTHER, {"text": "He said: cancel it. Money back, please, he said."}]
+)
+def test_other_rows_and_short_texts_within_longer_ones_are_no_leak(found, row):
+    assert found(row) is None
+
+
+def test_a_variant_without_training_data_leaks_nothing(found):
+    assert found({"input": IN, "expected": "x"}, variant="current") is None
+
+
+@pytest.mark.parametrize(
+    ("leaked", "told"),
+    [
+        (1, "1 of 1,000 cases is in t.jsonl, a (line 2)"),
+        (30, "30 of 1,000 cases are in t.jsonl, as a (line 2)"),
+    ],
+)
+def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
+    one = Leak("tuned", "t.jsonl", cases=1000, leaked=leaked, case="a", line=2)
+
+    assert [*leak_lines([one])] == [
+        f"  tuned: {told}: what a model has seen it need not know",
+    ]

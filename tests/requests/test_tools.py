@@ -1,0 +1,231 @@
+"""Tools: what a model is told of a function, and which functions cannot be told of."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.requests.tools import tool
+
+HEAD = """\
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from enum import Enum
+from functools import wraps
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+
+class Carrier(Enum):
+    POST = "post"
+    COURIER = "courier"
+
+
+class Item(BaseModel):
+    sku: str
+    count: int = 1
+
+
+@dataclass
+class Place:
+    town: str
+
+
+class Opaque:
+    pass
+
+
+"""
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Return the tool that a piece of code defines under the name ``use``."""
+
+    def told(code: str, head: str = HEAD):
+        (tmp_path / "shop_tools.py").write_text(head + code, "utf-8")
+        return tool("shop_tools:use", tmp_path)
+
+    return told
+
+
+TEXT = {"type": "string"}
+SIGNATURES = {
+    "a: str": TEXT,
+    "a: int": {"type": "integer"},
+    "a: float": {"type": "number"},
+    "a: bool": {"type": "boolean"},
+    "a: list[str]": {"type": "array", "items": TEXT},
+    "a: set[int]": {"type": "array", "items": {"type": "integer"}, "uniqueItems": True},
+    "a: dict[str, int]": {"type": "object", "additionalProperties": {"type": "integer"}},
+    "a: Literal['x', 'y']": {"type": "string", "enum": ["x", "y"]},
+    "a: str | None": {"anyOf": [TEXT, {"type": "null"}]},
+    "a: date": {"type": "string", "format": "date"},
+    "a: Annotated[int, Field(ge=1)]": {"type": "integer", "minimum": 1},
+    "a: Annotated[str, Field(description='so')]": {**TEXT, "description": "so"},
+    "*, a: str": TEXT,
+}
+
+
+@pytest.mark.parametrize(("signature", "schema"), SIGNATURES.items(), ids=SIGNATURES)
+def test_an_argument_that_must_be_given_is_told_by_its_type(told, signature, schema):
+    assert told(f"def use({signature}): ...").parameters == {
+        "type": "object",
+        "properties": {"a": schema},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+
+
+def test_an_argument_with_a_default_may_be_left_out(told):
+    schema = told("def use(a: str, b: int = 3, *, c: str | None = None): ...").parameters
+
+    assert schema["required"] == ["a"]
+    assert [schema["properties"][name]["default"] for name in "bc"] == [3, None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [
+        ("Carrier", {"type": "string", "enum": ["post", "courier"]}),
+        ("Item", {"type": "object", "required": ["sku"]}),
+        ("Place", {"type": "object", "required": ["town"]}),
+    ],
+)
+def test_a_type_of_the_teams_own_is_told_beside_the_arguments(told, kind, schema):
+    found = told(f"def use(a: {kind}): ...").parameters
+
+    assert found["properties"]["a"] == {"$ref": f"#/$defs/{kind}"}
+    assert schema.items() <= found["$defs"][kind].items()
+
+
+@pytest.mark.parametrize("code", ["def use(): ...", "async def use(): ..."])
+def test_a_function_without_arguments_takes_an_empty_object(told, code):
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+
+    assert told(code).parameters == schema
+
+
+def test_an_async_function_is_told_like_any_other(told):
+    assert told("async def use(a: str): ...").parameters == told("def use(a: str): ...").parameters
+
+
+def test_names_that_mean_something_to_pydantic_are_arguments_like_others(told):
+    schema = told("def use(json: str, model_dump: str, _private: str): ...").parameters
+
+    assert schema["required"] == ["json", "model_dump", "_private"]
+
+
+def test_annotations_written_as_text_are_read_where_the_function_stands(told, tmp_path):
+    for folder, values in (("one", "first"), ("two", "second")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "shop_kinds.py").write_text(
+            "from __future__ import annotations\nfrom enum import Enum\n"
+            f"class Kind(Enum):\n    ONLY = '{values}'\n"
+            "def use(kind: Kind): ...\n"
+        )
+
+    found = [tool("shop_kinds:use", tmp_path / folder).parameters for folder in ("one", "two")]
+
+    assert [one["$defs"]["Kind"]["enum"] for one in found] == [["first"], ["second"]]
+
+
+def test_a_decorated_function_is_told_by_its_own_signature(told):
+    code = (
+        "def logged(f):\n    @wraps(f)\n    def inner(*a, **k):\n        return f(*a, **k)\n"
+        "    return inner\n\n@logged\ndef use(a: str): ...\n"
+    )
+
+    assert told(code).parameters["required"] == ["a"]
+
+
+# Docstrings ----------------------------------------------------------------------------------
+
+GOOGLE = '''
+def use(order_id: str, note: str = ""):
+    """Pay an order back.
+
+    It is paid to the card it came from.
+
+    Args:
+        order_id: the number of the order,
+            digits alone.
+        note: shown to the customer.
+
+    Returns:
+        Nothing that matters.
+    """
+'''
+SPHINX = '''
+def use(order_id: str, note: str = ""):
+    """Pay an order back.
+
+    It is paid to the card it came from.
+
+    :param order_id: the number of the order, digits alone.
+    :param note: shown to the customer.
+    """
+'''
+NUMPY = '''
+def use(order_id: str, note: str = ""):
+    """Pay an order back.
+
+    It is paid to the card it came from.
+
+    Parameters
+    ----------
+    order_id : str
+        the number of the order, digits alone.
+    note : str
+        shown to the customer.
+    """
+'''
+
+
+@pytest.mark.parametrize("code", [GOOGLE, SPHINX, NUMPY], ids=["google", "sphinx", "numpy"])
+def test_a_docstring_tells_what_the_function_and_its_arguments_are(told, code):
+    found = told(code)
+    properties = found.parameters["properties"]
+
+    assert found.description == "Pay an order back.\n\nIt is paid to the card it came from."
+    assert properties["order_id"]["description"] == "the number of the order, digits alone."
+    assert properties["note"]["description"] == "shown to the customer."
+
+
+def test_what_an_annotation_says_of_an_argument_goes_before_the_docstring(told):
+    code = (
+        "def use(a: Annotated[str, Field(description='mine')]):\n"
+        '    """Do.\n\n    Args:\n        a: theirs.\n    """\n'
+    )
+
+    assert told(code).parameters["properties"]["a"]["description"] == "mine"
+
+
+def test_a_function_without_a_docstring_is_told_by_its_name(told):
+    found = told("def use(a: str): ...")
+
+    assert (found.name, found.description, found.reference) == ("use", "", "shop_tools:use")
+
+
+# What cannot be a tool -----------------------------------------------------------------------
+
+WRONG = {
+    "def use(a): ...": "does not say what a is; annotate it: a: str",
+    "def use(*a: str): ...": r"takes \*a, which no model can be told of; name each argument",
+    "def use(**a: str): ...": r"takes \*\*a, which no model can be told of; name each argument",
+    "def use(a: str, /): ...": "takes a by position alone, but a model names arguments; remove /",
+    "def use(a: Opaque): ...": "its arguments have no JSON Schema: .*Opaque.*; annotate them with",
+    "def use(a: 'Nowhere'): ...": "its arguments have no JSON Schema: name 'Nowhere' is not def",
+    "use = 3": 'has no function "use"',
+    "class use: ...": r"is no function; a tool is one: def look_up\(order_id: str\)",
+    "def other(): ...": 'has no function "use"',
+    "import nowhere_at_all": "put shop_tools.py beside the suite, or install its package",
+}
+
+
+@pytest.mark.parametrize(("code", "message"), WRONG.items(), ids=WRONG)
+def test_what_no_model_can_be_told_of_is_unavailable_with_what_to_write(told, code, message):
+    with pytest.raises(Unavailable, match=f"shop_tools.*{message}"):
+        told(code)

@@ -1,0 +1,463 @@
+"""Form: read strictly, as a program would, and named where it is broken."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Step, ToolCall
+from pytest_ftgate.scoring.formats import Forms
+from pytest_ftgate.scoring.score import Broken
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+CHOICE = Rule("choice", ["refund", "billing"])
+LABEL = Rule("json_schema", {"properties": {"label": {"enum": ["a", "b"]}}, "required": ["label"]})
+EVERY_TEXT_RULE = (
+    CHOICE,
+    LABEL,
+    Rule("regex", r"^\w+$"),
+    Rule("lines", {"count": 1, "prefix": "a", "longest": 9}),
+    Rule("xml", ["a", "b"]),
+    Rule("csv", {"columns": ["a", "b"]}),
+    Rule("markdown", {"table": ["a", "b"]}),
+    *(Rule("code", language) for language in ("python", "json", "yaml", "sql")),
+    *(Rule("length", {"unit": unit, "max": 3}) for unit in ("words", "sentences", "tokens")),
+    Rule("language", "de"),
+    Rule("contains", ["a"]),
+    Rule("avoids", ["a"]),
+)
+
+
+def case(*rules):
+    return Case(id="a", where="c.jsonl:7", input="q", score=Rule("exact"), format=rules)
+
+
+def read(text, *rules, stop="end", folder=None, steps=()):
+    reply = Reply(text=text, stop=stop, steps=steps)
+    return Forms(folder or Path()).broken(case(*rules), reply)
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ('{"label": "c"}', '/label: "c" is not one of "a" or "b"'),
+        ("{}", '/: "label" is a required property'),
+    ],
+)
+def test_a_broken_schema_says_where_and_what(text, detail):
+    assert read(text, LABEL).detail == detail
+
+
+def test_a_long_fault_is_cut_short():
+    assert len(read('{"label": "' + "x" * 10_000 + '"}', LABEL).detail) <= 200
+
+
+# The reply as a whole ------------------------------------------------------------------------
+
+
+def test_a_cut_off_reply_that_is_broken_is_truncated_and_keeps_the_detail():
+    found = read('{"label": ', LABEL, stop="length")
+
+    assert found.kind == "truncated"
+    assert found.detail.startswith("Expecting value")
+
+
+def test_a_cut_off_reply_that_holds_its_form_is_not_broken():
+    assert read("refund", CHOICE, stop="length") is None
+
+
+def test_an_empty_reply_that_was_cut_off_is_truncated():
+    assert read("", CHOICE, stop="length").kind == "truncated"
+
+
+def test_a_loop_that_was_cut_off_is_a_loop_since_more_room_would_not_end_it():
+    assert read("and so on, " * 50, LABEL, stop="length").kind == "repetition loop"
+
+
+@pytest.mark.parametrize("text", ["I cannot help with that", "refund", ""])
+def test_a_refusal_is_a_refusal_whatever_it_says(text):
+    assert read(text, CHOICE, stop="refusal").kind == "refusal"
+
+
+@pytest.mark.parametrize("stop", ["end", "length", "refusal"])
+def test_where_no_form_is_wanted_none_is_broken(stop):
+    assert read("anything", stop=stop) is None
+
+
+# Several rules -------------------------------------------------------------------------------
+
+
+def test_the_first_of_several_rules_that_is_broken_is_told_and_all_are_named():
+    rules = (Rule("regex", "^r"), Rule("length", {"unit": "characters", "max": 6}), CHOICE)
+
+    assert read("refund", *rules) is None
+    assert read("rest", *rules).rules == ("choice",)
+    assert read("something else", *rules).kind == "regex"
+    assert read("something else", *rules).rules == ("regex", "length", "choice")
+
+
+def test_a_reply_is_meant_rightly_only_where_every_rule_can_be_read_so():
+    fenced = '```json\n{"label": "a"}\n```'
+
+    assert read(fenced, LABEL, Rule("avoids", ["b"])).meant
+    assert not read(fenced, LABEL, Rule("contains", ["b"])).meant
+
+
+# Schemas -------------------------------------------------------------------------------------
+
+#: keyword -> (the rest of the schema, a value that holds, one that does not, the kind of fault)
+KEYWORDS = {
+    "type": ({"type": "integer"}, 1, "a", "wrong type"),
+    "enum": ({"enum": [1, "a"]}, 1, 2, "not in enumeration"),
+    "const": ({"const": 1}, 1, 2, "not in enumeration"),
+    "required": ({"required": ["a"]}, {"a": 1}, {}, "missing key"),
+    "dependentRequired": (
+        {"dependentRequired": {"a": ["b"]}},
+        {"a": 1, "b": 1},
+        {"a": 1},
+        "missing key",
+    ),
+    "additionalProperties": (
+        {"properties": {"a": {}}, "additionalProperties": False},
+        {"a": 1},
+        {"b": 1},
+        "extra key",
+    ),
+    "unevaluatedProperties": (
+        {"allOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},
+        {"a": 1},
+        {"b": 1},
+        "extra key",
+    ),
+    "properties": ({"properties": {"a": {"type": "null"}}}, {"a": None}, {"a": 1}, "wrong type"),
+    "patternProperties": (
+        {"patternProperties": {"^a": {"type": "null"}}},
+        {"ab": None},
+        {"ab": 1},
+        "wrong type",
+    ),
+    "propertyNames": ({"propertyNames": {"maxLength": 1}}, {"a": 1}, {"ab": 1}, "json_schema"),
+    "minProperties": ({"minProperties": 1}, {"a": 1}, {}, "json_schema"),
+    "maxProperties": ({"maxProperties": 0}, {}, {"a": 1}, "json_schema"),
+    "dependentSchemas": (
+        {"dependentSchemas": {"a": {"required": ["b"]}}},
+        {"b": 1},
+        {"a": 1},
+        "missing key",
+    ),
+    "items": ({"items": {"type": "null"}}, [None], [1], "wrong type"),
+    "prefixItems": ({"prefixItems": [{"type": "null"}]}, [None, 1], [1], "wrong type"),
+    "unevaluatedItems": (
+        {"prefixItems": [{}], "unevaluatedItems": False},
+        [1],
+        [1, 2],
+        "json_schema",
+    ),
+    "contains": ({"contains": {"const": 1}}, [2, 1], [2], "json_schema"),
+    "minContains": (
+        {"contains": {"const": 1}, "minContains": 2},
+        [1, 1],
+        [1],
+        "json_schema",
+    ),
+    "maxContains": (
+        {"contains": {"const": 1}, "maxContains": 1},
+        [1],
+        [1, 1],
+        "json_schema",
+    ),
+    "minItems": ({"minItems": 1}, [1], [], "json_schema"),
+    "maxItems": ({"maxItems": 1}, [1], [1, 2], "json_schema"),
+    "uniqueItems": ({"uniqueItems": True}, [1, 2], [1, 1], "json_schema"),
+    "minimum": ({"minimum": 1}, 1, 0, "json_schema"),
+    "exclusiveMinimum": ({"exclusiveMinimum": 1}, 2, 1, "json_schema"),
+    "maximum": ({"maximum": 1}, 1, 2, "json_schema"),
+    "exclusiveMaximum": ({"exclusiveMaximum": 1}, 0, 1, "json_schema"),
+    "multipleOf": ({"multipleOf": 0.1}, 0.3, 0.35, "json_schema"),
+    "minLength": ({"minLength": 1}, "😀", "", "json_schema"),
+    "maxLength": ({"maxLength": 1}, "😀", "ab", "json_schema"),
+    "pattern": ({"pattern": "^a"}, "ab", "b", "json_schema"),
+    "allOf": ({"allOf": [{"minimum": 1}, {"type": "integer"}]}, 1, 1.5, "wrong type"),
+    "anyOf": ({"anyOf": [{"const": 1}, {"const": 2}]}, 2, 3, "json_schema"),
+    "oneOf": ({"oneOf": [{"minimum": 1}, {"minimum": 2}]}, 1, 3, "json_schema"),
+    "not": ({"not": {"const": 1}}, 2, 1, "json_schema"),
+    "if": ({"if": {"const": 1}, "then": False, "else": True}, 2, 1, "json_schema"),
+    "$ref": ({"$defs": {"n": {"type": "null"}}, "$ref": "#/$defs/n"}, None, 1, "wrong type"),
+    "$anchor": (
+        {"$defs": {"n": {"$anchor": "x", "type": "null"}}, "$ref": "#x"},
+        None,
+        1,
+        "wrong type",
+    ),
+    "$dynamicRef": (
+        {"$dynamicAnchor": "x", "type": ["array", "null"], "items": {"$dynamicRef": "#x"}},
+        [[None]],
+        [[1]],
+        "wrong type",
+    ),
+}
+
+
+@pytest.mark.parametrize("keyword", KEYWORDS)
+def test_every_keyword_of_a_schema_is_held_to(keyword):
+    schema, right, wrong, kind = KEYWORDS[keyword]
+    rule = Rule("json_schema", schema)
+
+    assert keyword in json.dumps(schema)
+    assert read(json.dumps(right), rule) is None
+    assert read(json.dumps(wrong), rule).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("draft", "schema"),
+    [
+        ("http://json-schema.org/draft-07/schema#", {"items": [{"type": "null"}]}),
+        ("https://json-schema.org/draft/2019-09/schema", {"items": [{"type": "null"}]}),
+        ("https://json-schema.org/draft/2020-12/schema", {"prefixItems": [{"type": "null"}]}),
+    ],
+)
+def test_a_schema_is_read_by_the_draft_that_it_names(draft, schema):
+    rule = Rule("json_schema", {"$schema": draft, **schema})
+
+    assert read("[null, 1]", rule) is None
+    assert read("[1]", rule).kind == "wrong type"
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://192.0.2.1/ticket.json", "http://localhost:9/x", "file:///etc/hostname"]
+)
+def test_a_schema_elsewhere_is_never_fetched(uri):
+    with pytest.raises(ScorerError, match="nothing is fetched"):
+        read("1", Rule("json_schema", {"$ref": uri}))
+
+
+def test_a_schema_that_is_none_is_an_error_and_never_a_broken_reply():
+    with pytest.raises(ScorerError, match='json_schema: not a schema: "strin"'):
+        read("1", Rule("json_schema", {"type": "strin"}))
+
+
+# Tools ---------------------------------------------------------------------------------------
+
+LOOKUP = Rule("tool_call", {"name": "lookup"})
+NUMBERED = Rule(
+    "tool_call",
+    {"name": "lookup", "schema": {"required": ["id"], "properties": {"id": {"pattern": "."}}}},
+)
+
+
+def used(name, arguments):
+    return (Step("", (ToolCall(name=name, arguments=arguments),)),)
+
+
+def test_a_tool_that_was_called_holds_the_form_of_a_reply_without_a_text():
+    assert read("", LOOKUP, steps=used("lookup", {})) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "detail"),
+    [((), "lookup was not called"), (used("refund", {}), "lookup was not called, but refund")],
+)
+def test_a_tool_that_was_not_called_breaks_it_and_the_others_are_named(steps, detail):
+    assert read("done", LOOKUP, steps=steps) == Broken("tool_call", detail, rules=("tool_call",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        ({"id": 1}, None),
+        ({}, "missing key"),
+        ("no JSON", None),
+        ({"id": "\ud800"}, "invalid syntax"),
+    ],
+)
+def test_the_arguments_of_a_call_may_be_held_to_a_schema(arguments, kind):
+    found = read("", NUMBERED, steps=used("lookup", arguments))
+
+    assert (found and found.kind) == kind
+
+
+# Models --------------------------------------------------------------------------------------
+
+MODELS = """\
+from typing import Literal
+from pydantic import BaseModel, ConfigDict, field_validator
+
+class Ticket(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    label: Literal["a", "b"]
+    n: int = 1
+
+    @field_validator("n")
+    @classmethod
+    def small(cls, n):
+        assert n < 9, "too large"
+        if n == 3:
+            raise RuntimeError("a bug")
+        return n
+
+class Plain:
+    pass
+"""
+
+
+@pytest.fixture
+def models(tmp_path):
+    (tmp_path / "form_models.py").write_text(MODELS)
+    return lambda text, name="Ticket": read(
+        text, Rule("pydantic", f"form_models:{name}"), folder=tmp_path
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "meant"),
+    [
+        ('{"label": "a"}', None, True),
+        ('```json\n{"label": "a"}\n```', "fenced", True),
+        ('Sure: {"label": "a"}', "preamble", True),
+        ("{}", "missing key", False),
+        ('{"label": "a", "x": 1}', "extra key", False),
+        ('{"label": "c"}', "not in enumeration", False),
+        ('{"label": "a", "n": "x"}', "wrong type", False),
+        ("[]", "wrong type", False),
+        ('{"label": "a", "n": 10}', "pydantic", False),
+        ('{"label": ', "truncated", False),
+        ("label: a", "invalid syntax", False),
+        ('{"label": "\ud800"}', "invalid syntax", False),
+    ],
+)
+def test_a_reply_may_be_held_to_a_pydantic_model(models, text, kind, meant):
+    found = models(text)
+
+    assert (found and found.kind, found is None or found.meant) == (kind, meant)
+
+
+def test_a_model_that_breaks_is_an_error_and_never_a_broken_reply(models):
+    with pytest.raises(ScorerError, match="form_models:Ticket broke while it read a reply: "):
+        models('{"label": "a", "n": 3}')
+
+
+def test_a_class_that_is_no_model_is_said_before_anything_is_asked(tmp_path):
+    (tmp_path / "form_plain.py").write_text("class Plain: pass\n")
+
+    with pytest.raises(Unavailable, match="form_plain:Plain is no pydantic model"):
+        Forms(tmp_path).ready([Rule("pydantic", "form_plain:Plain")])
+
+
+# Functions -----------------------------------------------------------------------------------
+
+CHECKS = """\
+def short(case, reply): return len(reply.text) < 5
+def reason(case, reply): return "" if len(reply.text) < 5 else "too long"
+def silent(case, reply): return None
+def broken(case, reply): return 1 / 0
+"""
+
+
+def checked(folder, name, text):
+    (folder / "form_checks.py").write_text(CHECKS)
+    return read(text, Rule("python", f"form_checks:{name}"), folder=folder)
+
+
+@pytest.mark.parametrize("name", ["short", "reason"])
+def test_a_function_may_hold_a_form(tmp_path, name):
+    assert checked(tmp_path, name, "abc") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [("short", "form_checks:short"), ("reason", "too long"), ("silent", "form_checks:silent")],
+)
+def test_a_function_may_break_a_form_and_say_why(tmp_path, name, detail):
+    assert checked(tmp_path, name, "abcdefgh") == Broken("python", detail, rules=("python",))
+
+
+def test_a_function_that_breaks_is_an_error_at_the_case_and_never_a_broken_form(tmp_path):
+    with pytest.raises(
+        ScorerError,
+        match=r'form_checks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivisionError',
+    ):
+        checked(tmp_path, "broken", "abc")
+
+
+# Hostile replies and patterns ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pattern", [r"^(a|a)*$", r"^(a|aa)+$", r"(.*a){20}\d"])
+def test_a_pattern_that_would_search_for_ever_is_an_error_after_a_second(pattern):
+    started = time.monotonic()
+    with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it"):
+        read("a" * 5000 + "x" * 5000 + "!", Rule("regex", pattern))
+
+    assert time.monotonic() - started < 30
+
+
+HOSTILE = [
+    "[" * 200_000,
+    '{"a":' * 40_000,
+    "<a>" * 60_000,
+    "```json\n" * 20_000,
+    "\n```" * 40_000,
+    "|" * 200_000,
+    "|a|b|\n|-|-|\n" * 16_000,
+    "," * 200_000,
+    ", " * 100_000,
+    '"' * 200_000,
+    "a,b\n" * 40_000,
+    "." * 200_000,
+    " ." * 100_000,
+    "a " * 100_000 + "b",
+    "{" + " " * 200_000 + "x",
+    "-" * 200_000,
+    "(" * 200_000,
+    "\ud800" * 1000,
+    "\x00" * 200_000,
+    "😀" * 50_000,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=[f"{n}-{t[:6]!r}" for n, t in enumerate(HOSTILE)])
+def test_no_long_reply_keeps_a_run_waiting_by_any_rule(text):
+    started = time.process_time()
+    for rule in EVERY_TEXT_RULE:
+        read(text, rule)
+
+    assert time.process_time() - started < 5
+
+
+#: What replies are made of, so that what is drawn comes near to what is read.
+PIECES = st.sampled_from(
+    [
+        *("```", "\n", "json", '{"label": "a"}', "{", "}", "[", "]", ",", '"', "<a>", "</a>"),
+        *("<b/>", "a,b", "|a|b|", "|-|-|", "refund", "SELECT 1", "a: 1", "\ud800", "\x00", "😀"),
+    ]
+)
+TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=TEXTS, stop=st.sampled_from(["end", "length", "stop", "refusal", "tool"]))
+def test_no_reply_breaks_a_rule_of_any_kind_in_another_way_than_by_a_fault(text, stop):
+    forms = Forms(Path())
+    for rule in EVERY_TEXT_RULE:
+        broken = forms.broken(case(rule), Reply(text=text, stop=stop))
+
+        assert broken is None or re.fullmatch(r"[a-z_ ]+", broken.kind)
+
+
+def test_many_replies_are_read_within_seconds():
+    forms, one = Forms(Path()), case(CHOICE, LABEL)
+    replies = [Reply(text='{"label": "a"}'), Reply(text="refund")]
+    started = time.process_time()
+    for n in range(30_000):
+        forms.broken(one, replies[n % 2])
+
+    assert time.process_time() - started < 5

@@ -1,0 +1,323 @@
+"""Code of a model: run against tests, and kept from everything but its own folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring import sandbox
+from pytest_ftgate.scoring.scorers import content
+from pytest_ftgate.scoring.scores import ready
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+ADD = "def add(a, b):\n    return a + b"
+BARE = {"sandbox": "none"}
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
+BOTH = pytest.mark.parametrize(
+    "options", [pytest.param({}, marks=linux), BARE], ids=["shut", "not"]
+)
+
+
+def case_of(expected, options=None, tests=None):
+    rule = Rule(
+        "code", tests, {"seconds": 3, **({"tests": "t.py"} if tests else {}), **(options or {})}
+    )
+    return Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=rule)
+
+
+def ran(reply, expected=None, options=None, tests=None):
+    """Mark the code of *reply*; without a test of its own it need only end."""
+    case = case_of(expected if expected or tests else "pass", options, tests)
+    return content(case, Reply(text=reply), Path())
+
+
+def fenced(code):
+    return f"Here:\n\n```python\n{code}\n```\nIt adds."
+
+
+# What is run ---------------------------------------------------------------------------------
+
+HELD = {
+    "the whole text": (ADD, "assert add(2, 2) == 4"),
+    "a fence": (fenced(ADD), "assert add(2, 2) == 4"),
+    "the last of two fences": (fenced("def add(a, b): 1") + fenced(ADD), "assert add(1, 2) == 3"),
+    "test functions": (ADD, "def test_it():\n    assert add(2, 2) == 4"),
+    "an import of the reply": (ADD, "from reply import add\nassert add(1, 1) == 2"),
+    "a class with a module of its own": (
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int'",
+        "assert P(1) == P(1)",
+    ),
+    "other scripts": ("def größe(): return '😀'", "assert größe() == '😀'"),
+    "code behind a guard, which is not run": (
+        f"{ADD}\nif __name__ == '__main__':\n    raise SystemExit(1)",
+        "assert add(1, 1) == 2",
+    ),
+    "a test of the model's own, which is not run": (
+        f"{ADD}\ndef test_mine():\n    assert False",
+        "assert add(1, 1) == 2",
+    ),
+    "threads": (
+        "import threading\nt = threading.Thread(target=print)\nt.start(); t.join()",
+        "pass",
+    ),
+    "a file of its own": ("open('a', 'w').write('x')", "assert open('a').read() == 'x'"),
+    "what it prints": ("print('x' * 10_000_000)", "pass"),
+}  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize(("reply", "tests"), HELD.values(), ids=HELD)
+def test_code_is_right_where_its_tests_hold(reply, tests, options):
+    assert ran(reply, tests, options) == (1.0, "")
+
+
+BROKEN = {
+    "an assertion": (ADD, "assert add(2, 2) == 5", "tests.py:1: assert add(2, 2) == 5: Assert"),
+    "an assertion that says why": (
+        ADD,
+        "def test_it():\n    assert add(2, 2) == 5, 'five'",
+        "tests.py:2: assert add(2, 2) == 5, 'five': AssertionError: five",
+    ),
+    "an error in the reply": (
+        "def add(a, b):\n    return a / 0",
+        "add(1, 2)",
+        "reply.py:2: return a / 0: ZeroDivisionError: division by zero",
+    ),
+    "no such name": ("x = 1", "add(1, 2)", "tests.py:1: add(1, 2): NameError: name 'add' is not"),
+    "no Python": ("def add(", "pass", "reply.py:1: SyntaxError: '(' was never closed"),
+    "words": ("Sure, I can help!", "pass", "reply.py:1: SyntaxError: invalid syntax"),
+    "nothing": ("", "add(1, 2)", "tests.py:1: add(1, 2): NameError: name 'add' is not defined"),
+    "a null byte": ("a = 1\0", "pass", "SyntaxError: source code string cannot contain null bytes"),
+    "half a character": ("'\ud800'", "pass", "reply.py:1: SyntaxError: (unicode error)"),
+    "nesting": ("(" * 10_000, "pass", "reply.py:1: SyntaxError: too many nested parentheses"),
+    "an exit that would pass": ("import sys\nsys.exit(0)", "pass", "reply.py:2: sys.exit(0): "),
+    "an exit by force": ("import os\nos._exit(0)", "pass", "ended before its tests had"),
+    "a crash": ("import ctypes\nctypes.string_at(0)", "pass", "ended before its tests had"),
+    "an error that breaks when it is shown": (
+        "class E(Exception):\n    def __str__(self): raise E\nraise E",
+        "pass",
+        "reply.py:3: raise E: reply.E: <exception str() failed>",
+    ),
+}  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize(("reply", "tests", "why"), BROKEN.values(), ids=BROKEN)
+def test_code_is_wrong_where_its_tests_do_not_hold_and_the_last_line_is_told(
+    reply, tests, why, options
+):
+    mark = ran(reply, tests, options)
+
+    assert mark.value == 0
+    assert mark.why.startswith(why)
+
+
+def test_the_tests_of_the_suite_come_before_those_of_the_case():
+    tests = "def check(n):\n    assert add(n, n) == 2 * n"
+
+    assert ran(ADD, "check(3)", tests=tests).value == 1
+    assert ran(ADD, "check(3); assert add(1, 1) == 3", tests=tests).value == 0
+    assert ran(ADD, tests=f"{tests}\ncheck(3)").value == 1
+
+
+def test_where_neither_has_tests_nothing_is_marked():
+    assert content(case_of(None), Reply(text=ADD), Path()).value is None
+
+
+# What it is kept from ------------------------------------------------------------------------
+
+
+def outcome(attempt, options=None):
+    """Return what became of code that does what it should not."""
+    mark = ran(attempt, options=options)
+    return "done" if mark.value else mark.why
+
+
+@BOTH
+def test_no_secret_of_the_environment_is_there(monkeypatch, options):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+
+    look = "import os\nassert not [k for k, v in os.environ.items() if 'sk-' in v or 'KEY' in k]"
+    assert outcome(look, options) == "done"
+
+
+@linux
+@pytest.mark.parametrize(
+    "path",
+    [f"/proc/{os.getpid()}/environ", "/proc/self/environ", "/etc/passwd", __file__],
+    ids=["environment-of-the-run", "own-environment", "accounts", "this-test"],
+)
+def test_no_file_of_this_machine_can_be_read(path):
+    assert "PermissionError" in outcome(f"open({path!r}).read()")
+
+
+@linux
+@pytest.mark.parametrize(
+    "attempt",
+    ["open({0!r}, 'w')", "import os; os.remove({0!r})", "import os; os.truncate({0!r}, 0)",
+     "import os; os.chmod({0!r}, 0)", "import os; os.link({0!r}, 'mine')",
+     "import os; os.utime({0!r}, (0, 0))"],
+)  # fmt: skip
+def test_no_file_of_this_machine_can_be_changed(tmp_path, attempt):
+    file = tmp_path / "kept.txt"
+    file.write_text("kept")
+    before = file.stat()
+
+    told = outcome(attempt.format(str(file)))
+
+    assert "Error" in told
+    assert file.read_text() == "kept"
+    assert (file.stat().st_mode, file.stat().st_mtime) == (before.st_mode, before.st_mtime)
+
+
+@linux
+@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
+def test_no_server_can_be_reached_not_even_on_this_machine(tmp_path, family):
+    at = {"AF_INET": ("127.0.0.1", 0), "AF_INET6": ("::1", 0)}.get(family, str(tmp_path / "s"))
+    with socket.socket(getattr(socket, family)) as server:
+        server.bind(at)
+        server.listen()
+        where = server.getsockname()
+        attempt = f"import socket\nsocket.socket(socket.{family}).connect({where!r})"
+
+        assert "PermissionError" in outcome(attempt)
+        # The same code reaches it where it is not shut in.
+        assert outcome(attempt, BARE) == "done"
+
+
+@linux
+@pytest.mark.parametrize(
+    "attempt",
+    ["import os; os.fork()", "import subprocess; subprocess.run(['/bin/true'])",
+     "import os; os.execv('/bin/true', ['true'])", "import os; os.kill(os.getppid(), 0)",
+     "import os; os.kill(-1, 0)", "import os; os.setsid()",
+     "import multiprocessing as m; m.Pool(1)",
+     "import resource as r; r.setrlimit(r.RLIMIT_AS, (-1, -1))",
+     "import ctypes; assert not ctypes.CDLL(None).unshare(0x10000000), 'PermissionError'"],
+)  # fmt: skip
+def test_no_other_process_can_be_started_or_ended_and_no_limit_raised(attempt):
+    told = outcome(attempt)
+
+    assert "PermissionError" in told or "not allowed" in told
+
+
+FORK = "import os, time\n{fork}\nwhile True:\n    open({beat!r}, 'w').write(str(time.time()))\n"
+FORKS = {
+    "alone": "",
+    "by a fork": "os.fork()",
+    "by a double fork": "if os.fork() == 0:\n    os.fork() and os._exit(0)",
+}
+
+
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_nothing_outlives_its_time_even_where_it_is_not_shut_in(tmp_path, fork):
+    beat = tmp_path / "beat"
+    begun = time.monotonic()
+
+    told = outcome(FORK.format(fork=fork, beat=str(beat)), {**BARE, "seconds": 0.7})
+
+    assert told == "took longer than 0.7 s"
+    assert time.monotonic() - begun < 5
+    last = beat.read_text()
+    time.sleep(0.2)
+    assert beat.read_text() == last
+
+
+@linux
+def test_a_fork_that_is_left_behind_by_one_who_ends_in_time_is_ended_too(tmp_path):
+    beat = tmp_path / "beat"
+    fork = "if os.fork():\n    time.sleep(0.2)\n    os._exit(0)"
+
+    assert "ended before" in outcome(FORK.format(fork=fork, beat=str(beat)), BARE)
+    last = beat.read_text()
+    time.sleep(0.2)
+    assert beat.read_text() == last
+
+
+FILLS = {
+    "by a file": ("with open('a', 'w') as f:\n    f.write('x' * 5_000_000)", "File too large"),
+    "by files": ("for i in range(9):\n    open(str(i), 'w').write('x' * 3_000_000)", "wrote more"),
+    "by many": ("for i in range(2000):\n    open(str(i), 'w').close()", "wrote more"),
+    "in a folder": (
+        "import os\nos.mkdir('d')\nfor i in range(9): open(f'd/{i}', 'w').write('x' * 3_000_000)",
+        "wrote more",
+    ),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("attempt", "told"), FILLS.values(), ids=FILLS)
+def test_the_disk_cannot_be_filled(attempt, told, options):
+    assert told in outcome(f"{attempt}\nwhile True: pass", options)
+
+
+@BOTH
+def test_the_memory_cannot_be_filled(options):
+    assert "MemoryError" in outcome("x = 'x' * 2_000_000_000", {**options, "memory_mb": 256})
+
+
+def test_nothing_of_a_run_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    assert outcome("open('left', 'w').write('a')") == "done"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_nothing_to_read_from():
+    assert outcome("import sys\nassert sys.stdin.read() == ''") == "done"
+
+
+def test_the_same_run_is_made_once():
+    reply = f"{ADD}\nimport time; time.sleep(0.3)  # {time.time()}"
+    ran(reply, "pass")
+    begun = time.monotonic()
+
+    assert ran(reply, "pass").value == 1
+    assert time.monotonic() - begun < 0.1
+
+
+# Where it cannot be shut in ------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A machine whose kernel cannot shut anything in, as far as the process can tell."""
+    cell = Path(sandbox.cell.__file__).read_text()
+    monkeypatch.setattr(sandbox.cell, "__file__", None)
+
+    def on(folder):
+        copy = folder / "cell.py"
+        copy.write_text(cell.replace('"x86_64": (', '"x": (').replace('"aarch64": (', '"y": ('))
+        monkeypatch.setattr(sandbox.cell, "__file__", str(copy))
+
+    sandbox.sandboxed.cache_clear()
+    sandbox._ran.cache_clear()
+    yield on
+    sandbox.sandboxed.cache_clear()
+    sandbox._ran.cache_clear()
+
+
+def test_code_that_cannot_be_shut_in_is_not_run_and_is_an_error(tmp_path, elsewhere):
+    elsewhere(tmp_path)
+    mark = tmp_path / "ran"
+
+    with pytest.raises(ScorerError, match=r"code broke on case .* code cannot be shut in here"):
+        ran(f"open({str(mark)!r}, 'w')")
+    assert not mark.exists()
+
+
+def test_that_it_cannot_be_shut_in_is_told_before_anything_is_asked(tmp_path, elsewhere):
+    elsewhere(tmp_path)
+
+    with pytest.raises(Unavailable, match=r"run it on Linux .*, or write sandbox: none, and the"):
+        ready([case_of("pass")], tmp_path)
+    ready([case_of("pass", BARE)], tmp_path)

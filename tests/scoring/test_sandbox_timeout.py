@@ -1,0 +1,128 @@
+"""A scorer that takes too long is an error of its case, and never a wrong answer."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Ask, Call
+from pytest_ftgate.scoring import sandbox
+from pytest_ftgate.scoring.scores import score
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+MARKS = """
+import re
+import time
+
+def busy(case, reply):
+    while True:
+        pass
+
+def asleep(case, reply):
+    time.sleep(600)
+
+def stubborn(case, reply):
+    while True:
+        try:
+            time.sleep(600)
+        except Exception:
+            pass
+
+def swallowing(case, reply):
+    for _ in range(3):
+        try:
+            time.sleep(600)
+        except:
+            pass
+    return 1
+
+def searching(case, reply):
+    return bool(re.match("(x+x+)+y", "x" * 60))
+
+def quick(case, reply):
+    return 1
+"""
+
+
+@pytest.fixture
+def column(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+    monkeypatch.setattr(sandbox, "_TICK", 0.05)
+    (tmp_path / "slow_marks.py").write_text(MARKS, "utf-8")
+
+    def made(rule, form=()):
+        case = Case(id="a", where="c.jsonl:7", input="q", score=rule, format=form, expected="x")
+        call = Call(
+            fingerprint="f", provider="p", model="m", messages=(), max_tokens=1, sampling={}
+        )
+        return score("v", [Ask(case, 0, call)], {"f": Reply(text="x")}, tmp_path)
+
+    return made
+
+
+@pytest.mark.parametrize("name", ["busy", "asleep", "stubborn", "searching"])
+def test_a_function_that_does_not_come_to_an_end_is_stopped(column, name):
+    told = r'^score: python took longer than 0\.2 s on case "a" \(c\.jsonl:7\); make it quicker'
+
+    with pytest.raises(ScorerError, match=told):
+        column(Rule("python", f"slow_marks:{name}"))
+
+
+def test_one_that_swallows_the_news_is_told_again(column):
+    with pytest.raises(ScorerError, match="took longer"):
+        column(Rule("python", "slow_marks:swallowing"))
+
+
+def test_a_function_that_holds_a_form_is_stopped_too(column):
+    with pytest.raises(ScorerError, match="score: exact, format: python took longer"):
+        column(Rule("exact"), (Rule("python", "slow_marks:busy"),))
+
+
+def test_a_function_may_be_given_more(column):
+    with pytest.raises(ScorerError, match=r"took longer than 0\.3 s"):
+        column(Rule("python", "slow_marks:busy", {"seconds": 0.1}))
+
+
+def test_the_options_of_a_plugin_s_function_are_its_own(column):
+    busy = Rule("offered", "slow", {"seconds": "few"}, lambda case, reply: time.sleep(600))
+
+    with pytest.raises(ScorerError, match=r"score: slow took longer than 0\.2 s"):
+        column(busy)
+
+
+def test_one_that_is_quick_is_not_stopped(column):
+    assert column(Rule("python", "slow_marks:quick")).rows["a"].correct == 1
+
+
+def test_the_alarm_of_another_is_set_again(column):
+    rang = threading.Event()
+    before = signal.signal(signal.SIGALRM, lambda *_: rang.set())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(ScorerError):
+            column(Rule("python", "slow_marks:busy"))
+        waiting = time.monotonic()
+        while not rang.is_set() and time.monotonic() - waiting < 60:
+            time.sleep(0.01)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert rang.is_set()
+
+
+def test_outside_of_the_main_thread_scores_are_the_same(column):
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(column(Rule("python", "slow_marks:quick")))
+    )
+    thread.start()
+    thread.join()
+
+    assert found[0].rows["a"].correct == 1

@@ -1,0 +1,172 @@
+"""Content: every scorer with replies that are right and replies that are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.scorers import content, stands_in
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+
+def scored(kind, expected, text, options=None, stop="end"):
+    rule = Rule(kind, None, options or {})
+    case = Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=rule)
+    return content(case, Reply(text=text, stop=stop), Path()).value
+
+
+RIGHT = [
+    ("exact", "Berlin", "Berlin", {}),
+    ("exact", "Berlin", "  Berlin\n", {}),
+    ("exact", ["Berlin", "Bonn"], "Bonn", {}),
+    ("exact", "Straße", "STRASSE", {"ignore_case": True}),
+    ("choice", "refund", "refund", {}),
+    ("choice", "refund", '"Refund."', {}),
+    ("choice", "refund", "**refund**", {}),
+    ("choice", ["refund", "billing"], "Billing!", {}),
+    ("contains", "Paris", "It is Paris, of course.", {}),
+    ("contains", "paris", "PARIS", {}),
+    ("contains", ["six", "6"], "At 6.", {}),
+    ("contains", ["bridge", "fog"], "Fog lay on the bridge.", {"all": True}),
+    ("contains", "C++", "I like C++.", {}),
+    ("contains", "née", "She is née Curie", {}),
+    ("regex", r"^\d{4}$", "1984", {}),
+    ("regex", ["^a", "^b"], "banana", {}),
+    ("regex", "(?i)yes", "Oh YES", {}),
+    ("numeric", 42, "42", {}),
+    ("numeric", "42", "The answer is 42.", {}),
+    ("numeric", 1234.5, "That makes 1,234.5 euros", {}),
+    ("numeric", "1,234", "1234", {}),
+    ("numeric", 42, "First 7, then 42", {}),
+    ("numeric", 7, "First 7, then 42", {"pick": "first"}),
+    ("numeric", 0.3, "0.30000000000000004", {}),
+    ("numeric", 10, "about 10.5", {"tolerance": 0.5}),
+    ("numeric", -5, "It is -5 degrees", {}),
+    ("numeric", -5, "It is −5 degrees", {}),
+    ("numeric", 12, "between 10-12", {}),
+    ("numeric", 0.5, "about .5", {}),
+    ("numeric", [3, 4], "4", {}),
+]
+
+WRONG = [
+    ("exact", "Berlin", "berlin", {}),
+    ("exact", "Berlin", "Berlin.", {}),
+    ("exact", "Berlin", "", {}),
+    ("choice", "refund", "a refund", {}),
+    ("choice", "refund", "refunds", {}),
+    ("choice", "refund", "refund or billing", {}),
+    ("contains", "art", "a party", {}),
+    ("contains", ["bridge", "fog"], "The bridge.", {"all": True}),
+    ("contains", "6", "16", {}),
+    ("contains", "a.c", "abc", {}),
+    ("regex", r"^\d{4}$", "year 1984", {}),
+    ("numeric", 42, "forty-two", {}),
+    ("numeric", 42, "", {}),
+    ("numeric", 42, "42 or 43", {}),
+    ("numeric", 10, "10.51", {"tolerance": 0.5}),
+    ("numeric", 5, "It is −5 degrees", {}),
+    ("numeric", -12, "between 10-12", {}),
+    ("numeric", 5, "about .5", {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "expected", "text", "options"), RIGHT)
+def test_a_right_reply_scores_one(kind, expected, text, options):
+    assert scored(kind, expected, text, options) == 1.0
+
+
+@pytest.mark.parametrize(("kind", "expected", "text", "options"), WRONG)
+def test_a_wrong_reply_scores_nothing(kind, expected, text, options):
+    assert scored(kind, expected, text, options) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["exact", "choice", "contains", "regex", "numeric"])
+def test_where_nothing_is_expected_there_is_no_score(kind):
+    assert scored(kind, None, "anything") is None
+
+
+def test_a_refusal_is_wrong_even_where_its_words_are_right():
+    assert scored("contains", "refund", "I cannot help with a refund", stop="refusal") == 0.0
+
+
+# Functions -----------------------------------------------------------------------------------
+
+MARKS = """\
+def half(case, reply): return 0.5
+def same(case, reply): return case.expected == reply.text
+def broken(case, reply): return 1 / 0
+def nothing(case, reply): return None
+def words(case, reply): return "good"
+def above(case, reply): return 1.5
+def below(case, reply): return -0.1
+def nan(case, reply): return float("nan")
+"""
+
+
+def marked(folder, name, expected="b", text="b"):
+    (folder / "content_marks.py").write_text(MARKS)
+    rule = Rule("python", f"content_marks:{name}")
+    case = Case(id="a", where="c.jsonl:7", input="q", expected=expected, score=rule)
+    return content(case, Reply(text=text), folder).value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"), [("half", "b", 0.5), ("same", "b", 1.0), ("same", "c", 0.0)]
+)
+def test_a_function_gives_its_own_score(tmp_path, name, text, value):
+    assert marked(tmp_path, name, text=text) == value
+
+
+def test_a_function_is_asked_even_where_nothing_is_expected(tmp_path):
+    assert marked(tmp_path, "half", expected=None) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("broken", "ZeroDivisionError"), ("nothing", "TypeError"), ("words", "ValueError")],
+)
+def test_a_function_that_breaks_is_an_error_at_the_case_and_never_a_wrong_answer(
+    tmp_path, name, what
+):
+    with pytest.raises(
+        ScorerError, match=rf'content_marks:{name} broke on case "a" \(c\.jsonl:7\): {what}'
+    ):
+        marked(tmp_path, name)
+
+
+@pytest.mark.parametrize("name", ["above", "below", "nan"])
+def test_a_number_that_is_no_score_is_an_error(tmp_path, name):
+    with pytest.raises(ScorerError, match='for case "a"; a score is 0 to 1'):
+        marked(tmp_path, name)
+
+
+def test_a_function_that_is_not_there_is_unavailable(tmp_path):
+    with pytest.raises(Unavailable, match='no function "haf"; did you mean "half"'):
+        marked(tmp_path, "haf")
+
+
+# Where the answer stands ---------------------------------------------------------------------
+
+STANDS = [
+    ("exact", "14 days", [True, False]),
+    ("exact", ["a week", "14 days"], [True, False]),
+    ("contains", ["14 days", "three"], [True, True]),
+    ("regex", r"\d+ days", [True, False]),
+    ("python", "14 DAYS", [True, False]),
+    ("contains", "4 days", [False, False]),
+    ("choice", "refund", None),
+    ("numeric", "14", None),
+    ("python", 14, None),
+    ("python", None, None),
+]
+
+
+@pytest.mark.parametrize(("kind", "expected", "found"), STANDS)
+def test_an_answer_is_looked_for_where_it_could_be_quoted(kind, expected, found):
+    case = Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=Rule(kind))
+
+    assert stands_in(case, ["Within **14\ndays**.", "Or three."]) == found

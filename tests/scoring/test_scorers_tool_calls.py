@@ -1,0 +1,105 @@
+"""Calls: which uses of tools are those that a case expects, and how they are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Step, ToolCall
+from pytest_ftgate.scoring.scorers import content, shown_expected, shown_use
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+
+LOOKUP = ("lookup", {"order_id": "17", "deep": {"a": [1]}})
+REFUND = ("refund", {"order_id": "17"})
+
+
+def scored(expected, *uses, stop="end"):
+    """Score a reply that made *uses*, each a turn of its own."""
+    steps = tuple(Step("", (ToolCall(name=name, arguments=given),)) for name, given in uses)
+    case = Case(id="a", where="c:1", input="q", expected=expected, score=Rule("tool_call"))
+    return content(case, Reply(text="lookup", steps=steps, stop=stop), Path()).value
+
+
+def call(name, **arguments):
+    return {"name": name, "arguments": arguments}
+
+
+RIGHT = {
+    "the tool alone": ("lookup", [LOOKUP]),
+    "the tool alone, as a mapping": ({"name": "lookup"}, [LOOKUP]),
+    "a part of the arguments": (call("lookup", order_id="17"), [LOOKUP]),
+    "arguments that are no text": (call("lookup", deep={"a": [1]}), [LOOKUP]),
+    "a use among others": (call("refund", order_id="17"), [LOOKUP, REFUND]),
+    "one of a list": (["refund", call("lookup", order_id="17")], [LOOKUP]),
+    "no use": ("none", []),
+    "no use, as a mapping": ({"name": "none"}, []),
+    "no use, or one": (["none", "lookup"], [LOOKUP]),
+}
+WRONG = {
+    "no use": ("lookup", []),
+    "another tool": ("refund", [LOOKUP]),
+    "another value": (call("lookup", order_id="18"), [LOOKUP]),
+    "a number for a text": (call("lookup", order_id=17), [LOOKUP]),
+    "an argument that was not given": (call("refund", amount=None), [REFUND]),
+    "name and arguments of two uses": (call("refund", deep={"a": [1]}), [LOOKUP, REFUND]),
+    "a use where none is expected": ("none", [LOOKUP]),
+    "arguments that are no JSON": (call("lookup", order_id="17"), [("lookup", '{"order_id')]),
+}
+
+
+@pytest.mark.parametrize(("expected", "uses"), RIGHT.values(), ids=RIGHT)
+def test_a_call_that_is_expected_is_right(expected, uses):
+    assert scored(expected, *uses) == 1.0
+
+
+@pytest.mark.parametrize(("expected", "uses"), WRONG.values(), ids=WRONG)
+def test_a_call_that_is_not_expected_is_wrong(expected, uses):
+    assert scored(expected, *uses) == 0.0
+
+
+def test_a_call_that_the_model_made_at_its_last_turn_counts():
+    assert scored("lookup", LOOKUP, stop="tool") == 1.0
+
+
+def test_a_refusal_is_wrong_even_where_no_call_is_expected():
+    assert scored("none", stop="refusal") == 0.0
+
+
+def test_where_nothing_is_expected_there_is_no_score():
+    assert scored(None, LOOKUP) is None
+
+
+# Shown ---------------------------------------------------------------------------------------
+
+SHOWN = {
+    "text between quotes": ({"a": "b"}, "shipped", 'f(a="b") -> "shipped"'),
+    "JSON as it is": ({"a": 1, "b": [True]}, '{"c": 2}', 'f(a=1, b=[true]) -> {"c": 2}'),
+    "no arguments": ({}, "3", "f() -> 3"),
+    "arguments that are no JSON": ('{"a', "x", 'f({"a) -> "x"'),
+    "a use that was not run": ({"a": "b"}, "", 'f(a="b")'),
+    "letters of any script": ({"a": "Größe"}, "klein\nfein", 'f(a="Größe") -> "klein\\nfein"'),
+}
+
+
+@pytest.mark.parametrize(("given", "result", "line"), SHOWN.values(), ids=SHOWN)
+def test_a_use_is_shown_as_the_call_and_what_it_returned(given, result, line):
+    assert shown_use(ToolCall(name="f", arguments=given, result=result)) == line
+
+
+def test_a_use_that_failed_says_so():
+    use = ToolCall(name="f", arguments={}, result="KeyError: 3", failed=True)
+
+    assert shown_use(use) == "f() failed: KeyError: 3"
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [(call("f", a="b"), 'f(a="b")'), ({"name": "f"}, "f()"), ("f", "f"), ("none", "none")],
+)
+def test_an_expected_call_is_shown_in_the_form_of_a_use(answer, line):
+    case = Case(id="a", where="c:1", input="q", expected=answer, score=Rule("tool_call"))
+
+    assert shown_expected(case) == line

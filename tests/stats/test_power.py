@@ -1,0 +1,221 @@
+"""Sizes and chances: the tables of statistics.md 1.5, and simulation-free cross-checks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from pytest_ftgate.stats.paired import Pairs, p_noninferior
+from pytest_ftgate.stats.power import (
+    cases_needed,
+    certifiable_margin,
+    detectable_drop,
+    fail_cases_needed,
+    flip_rate,
+    floor_cases_needed,
+    pass_probability,
+    point_rule_miss,
+    point_rule_pass,
+    smallest_margin,
+)
+from pytest_ftgate.stats.proportions import lower_bound
+
+STEADY = settings(deadline=None, derandomize=True)
+
+DISCORDANCES = (0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30)
+NEEDED = {
+    0.01: "804/1063/1315 1327/1847/2307 3134/4340/5471 6211/8591/10854 9301/12869/16259"
+    " 12378/17143/21661 18554/25698/32474",
+    0.02: "255/328/422 398/530/655 810/1117/1409 1565/2170/2736 2331/3228/4080"
+    " 3106/4291/5431 4649/6440/8124",
+    0.03: "147/199/218 206/265/325 380/520/652 705/972/1229 1042/1440/1820"
+    " 1381/1913/2417 2066/2858/3611",
+    0.05: "87/87/118 90/118/147 158/210/260 263/362/454 382/525/660 501/691/876 745/1030/1301",
+    0.10: "28/42/42 42/42/58 49/64/77 74/100/125 102/139/174 130/178/223 187/259/327",
+}
+SIZES = [
+    (margin, discordance, power, int(n))
+    for margin, row in NEEDED.items()
+    for discordance, cell in zip(DISCORDANCES, row.split(), strict=True)
+    for power, n in zip((0.8, 0.9, 0.95), cell.split("/"), strict=True)
+]
+
+
+@pytest.mark.parametrize(("margin", "discordance", "power", "n"), SIZES)
+def test_published_number_of_cases_has_the_power_it_claims(margin, discordance, power, n):
+    assert pass_probability(n, discordance, 0.0, margin) >= power - 1e-4
+
+
+@pytest.mark.parametrize(
+    ("margin", "discordance", "power", "n"), [size for size in SIZES if size[3] < 1300]
+)
+def test_cases_needed_are_the_published_ones_or_the_few_fewer_it_overlooked(
+    margin, discordance, power, n
+):
+    found = cases_needed(margin, discordance, power)
+    assert n - 3 <= found <= n
+    assert pass_probability(found, discordance, 0.0, margin) >= power
+
+
+@pytest.mark.parametrize("size", [size for size in SIZES if size[3] > 12_000])
+def test_cases_needed_beyond_enumeration_are_the_closed_form(size):
+    margin, discordance, power, n = size
+    assert cases_needed(margin, discordance, power) == pytest.approx(n, rel=1e-3)
+
+
+@pytest.mark.parametrize(("margin", "discordance"), [(0.03, 0.1), (0.1, 0.02), (0.05, 0.01)])
+def test_no_smaller_suite_has_the_power(margin, discordance):
+    n = cases_needed(margin, discordance)
+    assert all(pass_probability(k, discordance, 0.0, margin) < 0.9 for k in range(1, n))
+
+
+def test_a_true_drop_takes_more_cases_and_an_improvement_fewer():
+    better, same, worse = (cases_needed(0.05, 0.1, drop=drop) for drop in (-0.02, 0.0, 0.02))
+    assert better < same < worse
+
+
+@settings(STEADY, max_examples=25)
+@given(st.integers(1, 12), st.floats(0.05, 0.9), st.floats(-1, 1), st.floats(0.02, 0.6))
+def test_chance_of_passing_agrees_with_enumeration(n, discordance, slant, margin):
+    drop = slant * discordance
+    cells = [(discordance - drop) / 2, (discordance + drop) / 2, 1 - discordance]
+    expected = 0.0
+    for gains in range(n + 1):
+        for losses in range(n - gains + 1):
+            pairs = Pairs(n=n, gains=gains, losses=losses, effective=n, before=0, after=0)
+            if p_noninferior(pairs, margin) <= 0.05:
+                expected += stats.multinomial.pmf([gains, losses, n - gains - losses], n, cells)
+    assert pass_probability(n, discordance, drop, margin) == pytest.approx(expected, abs=1e-9)
+
+
+@settings(STEADY, max_examples=30)
+@given(st.integers(100, 2000), st.sampled_from([0.01, 0.02, 0.03, 0.05, 0.1]), st.floats(0, 1))
+def test_a_drop_as_large_as_the_margin_hardly_ever_passes(n, margin, share):
+    discordance = margin + share * (0.4 - margin)
+    assert pass_probability(n, discordance, margin, margin) <= 0.068
+
+
+@pytest.mark.parametrize(
+    ("n", "discordance", "drop", "margin", "percent"),
+    [(200, 0.10, 0.0, 0.03, 37), (500, 0.10, 0.0, 0.03, 67), (1000, 0.13, 0.0, 0.03, 83),
+     (200, 0.10, 0.0, 0.05, 70), (500, 0.16, 0.03, 0.03, 5)],
+)  # fmt: skip
+def test_chance_of_passing_is_the_simulated_one(n, discordance, drop, margin, percent):
+    assert pass_probability(n, discordance, drop, margin) == pytest.approx(percent / 100, abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("drop", "row"),
+    [
+        (0.01, "1235/2005 3090/5016 6181/10034 9272/15052 12364/20070 18546/30106"),
+        (0.02, "- 771/1252 1544/2507 2317/3761 3090/5016 4635/7525"),
+        (0.03, "- 342/555 685/1113 1029/1671 1372/2228 2059/3343"),
+        (0.05, "- - 246/399 369/600 493/801 740/1202"),
+        (0.10, "- - - 91/148 122/199 184/299"),
+    ],
+)
+def test_cases_to_prove_a_drop_are_the_published_ones(drop, row):
+    for discordance, cell in zip(DISCORDANCES[1:], row.split(), strict=True):
+        if cell != "-":
+            wanted = [fail_cases_needed(drop, discordance, 0.8, alpha) for alpha in (0.05, 0.01)]
+            assert wanted == pytest.approx([int(n) for n in cell.split("/")], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("n", "points"), [(100, 9), (200, 6.5), (300, 5.3), (500, 4.1), (1000, 2.9)]
+)
+def test_detectable_drop_is_the_published_one(n, points):
+    assert 100 * detectable_drop(n, 0.1) == pytest.approx(points, abs=0.1)
+
+
+@settings(STEADY)
+@given(st.integers(30, 5000), st.floats(0.02, 0.5))
+def test_detectable_drop_is_the_inverse_of_cases_needed(n, discordance):
+    drop = detectable_drop(n, discordance)
+    if drop <= discordance:
+        assert fail_cases_needed(drop, discordance) == pytest.approx(n, abs=1)
+    else:
+        assert fail_cases_needed(drop, drop) == pytest.approx(n, abs=1)
+
+
+@settings(STEADY)
+@given(st.integers(2, 5000), st.sampled_from([0.01, 0.05, 0.1]))
+def test_smallest_margin_is_where_an_unchanged_model_starts_to_pass(n, alpha):
+    margin = smallest_margin(n, alpha)
+    pairs = Pairs(n=n, gains=0, losses=0, effective=n, before=1, after=1)
+    assert p_noninferior(pairs, margin * 1.001) <= alpha < p_noninferior(pairs, margin * 0.999)
+    assert (1 - smallest_margin(n, alpha, exact=True)) ** n == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize("n", [40, 120, 1000])
+def test_certifiable_margin_is_passed_with_power_and_nothing_narrower_is(n):
+    margin = certifiable_margin(n, 0.1)
+    assert pass_probability(n, 0.1, 0.0, margin) >= 0.9
+    assert pass_probability(n, 0.1, 0.0, margin - 2e-6) < 0.9
+
+
+def test_a_hundred_and_twenty_cases_certify_about_eight_points():
+    assert certifiable_margin(120, 0.1) == pytest.approx(0.087, abs=0.006)
+
+
+@pytest.mark.parametrize(("floor", "n"), [(0.99, 299), (0.97, 99), (0.95, 59)])
+def test_a_flawless_model_proves_its_floor_with_the_rule_of_three(floor, n):
+    assert floor_cases_needed(floor, 1.0) == n
+
+
+@pytest.mark.parametrize(("floor", "rate", "power"), [(0.85, 0.92, 0.9), (0.5, 0.6, 0.8)])
+def test_floor_cases_needed_reach_the_floor_with_power(floor, rate, power):
+    def reached(n):
+        k = np.arange(n + 1)
+        shown = lower_bound(k.astype(float), n, 0.05) >= floor
+        return stats.binom.pmf(k, n, rate)[shown].sum()
+
+    n = floor_cases_needed(floor, rate, power)
+    assert reached(n) >= power
+    assert all(reached(k) < power for k in range(1, n))
+
+
+def test_flip_rate_is_highest_for_a_coin():
+    assert [flip_rate(p) for p in (0.0, 0.5, 0.95, 1.0)] == pytest.approx([0, 0.5, 0.095, 0])
+
+
+@pytest.mark.parametrize(("n", "percent"), [(50, 51), (100, 56), (200, 55), (500, 53), (1000, 51)])
+def test_a_point_threshold_misses_half_of_the_drops_it_is_set_at(n, percent):
+    assert point_rule_miss(n, 0.16, 0.03) == pytest.approx(percent / 100, abs=0.02)
+
+
+@pytest.mark.parametrize(("n", "percent"), [(50, 75), (100, 87), (200, 93), (500, 99)])
+def test_a_point_threshold_blames_an_unchanged_model(n, percent):
+    assert point_rule_pass(n, 0.1, 0.0, 0.03) == pytest.approx(percent / 100, abs=0.02)
+
+
+def test_sizes_without_any_change_expected_are_those_of_no_change():
+    assert cases_needed(0.03, 0.0) == 88
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: cases_needed(0.0, 0.1),
+        lambda: cases_needed(0.03, 1.1),
+        lambda: cases_needed(0.03, 0.1, drop=0.03),
+        lambda: cases_needed(0.03, 0.1, 1.0),
+        lambda: pass_probability(0, 0.1, 0.0, 0.03),
+        lambda: pass_probability(math.nan, 0.1, 0.0, 0.03),
+        lambda: pass_probability(10, 0.1, 0.2, 0.03),
+        lambda: fail_cases_needed(0.2, 0.1),
+        lambda: detectable_drop(1, 0.1),
+        lambda: smallest_margin(0),
+        lambda: floor_cases_needed(0.9, 0.9),
+        lambda: flip_rate(1.1),
+    ],
+    ids=[str(number) for number in range(12)],
+)
+def test_questions_without_an_answer_are_refused(call):
+    with pytest.raises(ValueError, match=r"."):
+        call()

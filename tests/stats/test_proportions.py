@@ -1,0 +1,119 @@
+"""Bounds on one share, and the exact chances of counts, against scipy and enumeration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from pytest_ftgate.stats.proportions import (
+    binomial_cdf,
+    binomial_pmf,
+    binomial_sf,
+    clopper_pearson,
+    lower_bound,
+    most_losses,
+    tango_z,
+    trinomial_region,
+    upper_bound,
+    wilson,
+)
+
+STEADY = settings(deadline=None, derandomize=True)
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 0.5), (20, 0.1), (5000, 0.97), (7, 0.0), (7, 1.0)])
+def test_binomial_chances_agree_with_scipy(n, p):
+    k = np.arange(-2, n + 3, dtype=float)
+    assert binomial_cdf(k, n, p) == pytest.approx(stats.binom.cdf(k, n, p), abs=1e-12)
+    assert binomial_sf(k, n, p) == pytest.approx(stats.binom.sf(k, n, p), abs=1e-12)
+    inside = k[2:-2]
+    assert binomial_pmf(inside, n, p) == pytest.approx(stats.binom.pmf(inside, n, p), abs=1e-11)
+
+
+@settings(STEADY)
+@given(st.integers(1, 3000), st.floats(0, 1), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
+def test_intervals_agree_with_statsmodels(n, share, confidence):
+    x = round(share * n)
+    exact = proportion_confint(x, n, 1 - confidence, method="beta")
+    score = proportion_confint(x, n, 1 - confidence, method="wilson")
+    assert clopper_pearson(x, n, confidence) == pytest.approx(exact, abs=1e-9)
+    assert wilson(x, n, confidence) == pytest.approx(score, abs=1e-9)
+
+
+@settings(STEADY)
+@given(st.integers(1, 500), st.floats(0, 1), st.floats(0.001, 0.2))
+def test_one_sided_bounds_invert_the_exact_test(n, share, alpha):
+    x = round(share * n)
+    low, high = lower_bound(x, n, alpha), upper_bound(x, n, alpha)
+    assert low <= x / n <= high
+    if x > 0:
+        assert binomial_sf(x - 1, n, low) == pytest.approx(alpha)
+    if x < n:
+        assert binomial_cdf(x, n, high) == pytest.approx(alpha)
+
+
+@settings(STEADY)
+@given(st.integers(2, 200), st.floats(0, 1))
+def test_a_fraction_of_a_success_lies_between_its_neighbours(n, share):
+    x = share * (n - 1)
+    for bound in (lower_bound, upper_bound):
+        assert bound(np.floor(x), n, 0.05) <= bound(x, n, 0.05) <= bound(np.floor(x) + 1, n, 0.05)
+
+
+def test_bound_of_graded_scores_errs_on_the_safe_side():
+    scores = np.random.default_rng(1).beta(4, 1, size=(4000, 60))
+    assert np.mean(lower_bound(scores.sum(axis=1), 60, 0.05) > 0.8) < 0.05
+
+
+def test_exact_lower_bound_misses_no_more_than_alpha_at_any_share():
+    n, counts = 80, np.arange(81.0)
+    bounds = lower_bound(counts, n, 0.05)
+    for share in np.linspace(0.01, 0.99, 99):
+        assert np.sum(binomial_pmf(counts, n, share)[bounds > share]) <= 0.05
+
+
+def test_arrays_and_scalars_give_the_same_bounds():
+    x, n = np.array([0.0, 3.0, 10.0]), 10
+    for function in (lower_bound, upper_bound):
+        assert list(function(x, n, 0.05)) == [function(float(k), n, 0.05) for k in x]
+        assert isinstance(function(3, n, 0.05), float)
+
+
+def test_rounding_just_past_all_successes_is_forgiven():
+    assert upper_bound(10 + 1e-12, 10, 0.05) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "alpha"), [(-1, 10, 0.05), (11, 10, 0.05), (0, 0, 0.05), (5, 10, 0.0)]
+)
+def test_impossible_counts_are_refused(successes, n, alpha):
+    with pytest.raises(ValueError, match="must"):
+        lower_bound(successes, n, alpha)
+
+
+@settings(STEADY, max_examples=50)
+@given(st.integers(1, 12), st.floats(0.02, 0.5), st.floats(-3, 3))
+def test_most_losses_is_where_the_score_test_turns(n, margin, critical):
+    gains = np.arange(n + 1.0)
+    for gain, limit in zip(gains, most_losses(gains, n, margin, critical), strict=True):
+        losses = np.arange(n - gain + 1)
+        held = tango_z(np.full_like(losses, gain), losses, n, -margin) >= critical
+        assert np.count_nonzero(held) == limit + 1
+        assert np.all(held[: int(limit) + 1])
+
+
+def test_trinomial_region_agrees_with_enumeration():
+    n, discordance, drop = 9, 0.4, 0.1
+    limits = np.array([3.0, 4, 5, 6, 5, 4, 3, 2, 1, -1])
+    outcomes = [
+        stats.multinomial.pmf([g, low, n - g - low], n, [0.15, 0.25, 0.6])
+        for g in range(n + 1)
+        for low in range(int(limits[g]) + 1)
+        if g + low <= n
+    ]
+    found = trinomial_region(limits, np.arange(n + 1.0), n, np.array([discordance]), drop)
+    assert found[0] == pytest.approx(sum(outcomes))

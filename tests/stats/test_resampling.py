@@ -1,0 +1,260 @@
+"""Bootstrap, homogeneity, calibrated judges, clustered errors and macro means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import f1_score
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats.contingency_tables import SquareTable
+
+from pytest_ftgate.stats.paired import p_drop, p_noninferior, pair
+from pytest_ftgate.stats.proportions import mcnemar_midp
+from pytest_ftgate.stats.resampling import (
+    Estimate,
+    bootstrap_bounds,
+    bowker,
+    clustered_se,
+    macro_difference,
+    ppi_mean,
+    stuart_maxwell,
+    two_phase_mean,
+)
+
+STEADY = settings(deadline=None, derandomize=True)
+
+DIFFERENCES = np.random.default_rng(11).choice([-1.0, 0.0, 1.0], 300, p=[0.08, 0.86, 0.06])
+
+
+def mean_difference(counts):
+    return counts @ DIFFERENCES / counts.sum(axis=1)
+
+
+def macro_f1(truth, predicted, classes=3):
+    hits = np.stack([(truth == k) & (predicted == k) for k in range(classes)], axis=1)
+    either = np.stack([(truth == k) * 1.0 + (predicted == k) for k in range(classes)], axis=1)
+    return lambda counts: np.mean(2 * (counts @ hits) / np.maximum(counts @ either, 1e-300), axis=1)
+
+
+# --- bootstrap ------------------------------------------------------------------------------------
+
+
+def test_bounds_of_a_mean_are_the_normal_ones():
+    found = bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(0))
+    reach = stats.norm.isf(0.05) * DIFFERENCES.std() / np.sqrt(300)
+    assert found.estimate == pytest.approx(DIFFERENCES.mean())
+    assert found.lower == pytest.approx(found.estimate - reach, abs=0.003)
+    assert found.upper == pytest.approx(found.estimate + reach, abs=0.003)
+
+
+def test_bounds_agree_with_scipy():
+    found = bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(0))
+    expected = stats.bootstrap(
+        (DIFFERENCES,), np.mean, confidence_level=0.9, method="percentile", rng=1, batch=1000
+    ).confidence_interval
+    assert (found.lower, found.upper) == pytest.approx(expected, abs=0.003)
+
+
+def test_the_same_seed_gives_the_same_bounds():
+    first, second = (
+        bootstrap_bounds(mean_difference, 300, rng=np.random.default_rng(7), resamples=500)
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_any_metric_can_be_bounded():
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 3, 250)
+    before, after = (np.where(rng.random(250) < p, truth, (truth + 1) % 3) for p in (0.9, 0.8))
+    one, other = macro_f1(truth, before), macro_f1(truth, after)
+    found = bootstrap_bounds(lambda w: other(w) - one(w), 250, rng=rng, resamples=2000)
+    expected = f1_score(truth, after, average="macro") - f1_score(truth, before, average="macro")
+    assert found.estimate == pytest.approx(expected)
+    assert found.lower < found.estimate < found.upper < 0
+
+
+def test_groups_are_drawn_whole():
+    drawn = []
+
+    def spy(counts):
+        drawn.append(counts)
+        return counts @ np.arange(6.0)
+
+    groups = ["a", "a", "b", "b", "c", "c"]
+    bootstrap_bounds(spy, 6, rng=np.random.default_rng(0), groups=groups, resamples=50)
+    counts = np.concatenate(drawn)
+    assert np.array_equal(counts[:, ::2], counts[:, 1::2])
+    assert np.all(counts.sum(axis=1) == 6)
+
+
+def test_batches_add_up_to_the_resamples():
+    rows = []
+    bootstrap_bounds(
+        lambda w: rows.append(len(w)) or w.sum(axis=1),
+        1000,
+        rng=np.random.default_rng(0),
+        resamples=4500,
+    )
+    assert sum(rows) == 4500 + 1
+    assert max(rows) <= 2000
+
+
+@pytest.mark.parametrize("more", [{"n": 0}, {"n": 3, "groups": ["a"]}, {"n": 3, "alpha": 1.0}])
+def test_bootstrap_of_nothing_is_refused(more):
+    with pytest.raises(ValueError, match="must"):
+        bootstrap_bounds(lambda w: w[:, 0], rng=np.random.default_rng(0), **more)
+
+
+# --- changes of a label ---------------------------------------------------------------------------
+
+
+@settings(STEADY)
+@given(st.lists(st.integers(1, 40), min_size=16, max_size=16))
+def test_changes_of_a_label_agree_with_statsmodels(cells):
+    table = np.reshape(cells, (4, 4))
+    oracle = SquareTable(table, shift_zeros=False)
+    for test, expected in ((bowker, oracle.symmetry()), (stuart_maxwell, oracle.homogeneity())):
+        found = test(table)
+        assert (found.statistic, found.df) == pytest.approx((expected.statistic, expected.df))
+        assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
+
+
+@pytest.mark.parametrize("test", [stuart_maxwell, bowker])
+def test_a_label_that_never_changed_did_not_drift(test):
+    found = test(np.diag([5, 7, 0]))
+    assert (found.statistic, found.df, found.p) == (0, 0, 1)
+
+
+def test_a_label_that_nobody_used_changes_nothing():
+    table = np.array([[20, 10, 5], [3, 30, 15], [0, 5, 40]])
+    wider = np.pad(table, ((0, 1), (0, 1)))
+    for test in (stuart_maxwell, bowker):
+        first, second = test(table), test(wider)
+        assert (second.statistic, second.df) == pytest.approx((first.statistic, first.df))
+
+
+@pytest.mark.parametrize("table", [[[1, 2]], [1, 2], [[1, -1], [0, 1]]])
+def test_a_table_that_is_not_square_is_refused(table):
+    with pytest.raises(ValueError, match="square"):
+        stuart_maxwell(table)
+
+
+# --- judges, groups, skills -----------------------------------------------------------------------
+
+
+def test_two_phase_mean_follows_its_formula():
+    rng = np.random.default_rng(4)
+    judged = rng.normal(size=400)
+    at = rng.permutation(400)[:120]
+    labels = judged[at] + rng.normal(0.1, 0.3, 120)
+    found = two_phase_mean(judged, labels, at)
+    error = labels - judged[at]
+    variance = labels.var(ddof=1) / 400 + (1 / 120 - 1 / 400) * error.var(ddof=1)
+    assert found.mean == pytest.approx(judged.mean() + error.mean())
+    assert (found.se, found.df) == pytest.approx((np.sqrt(variance), 119))
+
+
+def test_labelling_every_case_leaves_the_judge_out():
+    judged, labels = np.array([0.1, 0.5, 0.9, 0.4]), np.array([0.0, 1.0, 1.0, 0.0])
+    found = two_phase_mean(judged, labels, np.arange(4))
+    assert found.mean == pytest.approx(labels.mean())
+    assert found.se == pytest.approx(labels.std(ddof=1) / 2)
+
+
+def test_calibrated_interval_covers_as_often_as_it_says():
+    rng, covered = np.random.default_rng(8), 0
+    for _ in range(1000):
+        truth = rng.choice([-1.0, 0.0, 1.0], 500, p=[0.1, 0.82, 0.08])
+        judged = truth + rng.normal(0.2, 0.3, 500)
+        at = rng.permutation(500)[:100]
+        low, high = two_phase_mean(judged, truth[at], at).interval(0.9)
+        covered += low <= -0.02 <= high
+    assert covered / 1000 == pytest.approx(0.9, abs=0.03)
+
+
+def test_an_untrusted_judge_is_ignored():
+    found = ppi_mean([1, 0, 1, 1], [0, 0, 1, 0], [1] * 50, trust=0.0)
+    assert found.mean == pytest.approx(0.75)
+    assert found.se == pytest.approx(np.std([1, 0, 1, 1], ddof=1) / 2)
+
+
+def test_calibrated_tests_are_t_tests():
+    x = np.random.default_rng(1).normal(-0.01, 0.1, 40)
+    found = Estimate(mean=x.mean(), se=x.std(ddof=1) / np.sqrt(40), df=39)
+    above = stats.ttest_1samp(x, -0.03, alternative="greater")
+    assert found.p_above(-0.03) == pytest.approx(above.pvalue)
+    assert found.p_below(0.0) == pytest.approx(stats.ttest_1samp(x, 0, alternative="less").pvalue)
+    assert found.interval(0.9) == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.9))
+
+
+def test_a_mean_without_error_is_certain():
+    found = Estimate(mean=0.0, se=0.0, df=10)
+    assert (found.p_above(-0.03), found.p_above(0.0), found.p_below(0.0)) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("at", [[0, 0], [0, 9], [-1, 0], [0]])
+def test_labelled_positions_must_be_cases(at):
+    with pytest.raises(ValueError, match=r"distinct|two"):
+        two_phase_mean([0.1, 0.2, 0.3], [1.0] * len(at), at)
+
+
+@settings(STEADY)
+@given(st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5)), min_size=8, max_size=40))
+def test_clustered_error_agrees_with_statsmodels(rows):
+    values, groups = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    count, n = np.unique(groups).size, len(rows)
+    assume(count > 1)
+    fit = OLS(values, np.ones(n)).fit(
+        cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+    )
+    expected = np.sqrt(np.asarray(fit.cov_params())[0, 0] * count / (count - 1))
+    assert clustered_se(values, groups) == pytest.approx(expected, abs=1e-9)
+
+
+def skill(n, gains, losses):
+    after = np.ones(n)
+    before = np.ones(n)
+    before[:gains] = 0
+    after[gains : gains + losses] = 0
+    return pair(before, after)
+
+
+def test_skills_of_equal_size_are_pooled():
+    macro = macro_difference([skill(100, 2, 5), skill(100, 1, 0), skill(100, 3, 4)])
+    assert (macro.n, macro.gains, macro.losses, macro.effective) == (300, 6, 9, 300)
+    assert p_drop(macro) == mcnemar_midp(6, 9)
+
+
+def test_skills_count_alike_whatever_their_size():
+    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)])
+    assert macro.delta == pytest.approx(-0.05)
+    variance = 0.1 * 0.9 / 50 / 4
+    assert macro.effective == pytest.approx((0.05 - 0.05**2) / variance)
+    assert macro.before - macro.after == pytest.approx(0.05)
+
+
+def test_a_small_skill_without_changes_limits_the_macro_mean():
+    macro = macro_difference([skill(10, 0, 0), skill(1000, 10, 10)])
+    assert macro.effective == pytest.approx(4 / (1 / 10 + 1 / 1000))
+    assert p_noninferior(macro, 0.03) > 0.05
+
+
+def test_order_of_skills_changes_nothing():
+    skills = [skill(100, 2, 5), skill(70, 1, 0), skill(40, 3, 4)]
+    first, second = macro_difference(skills), macro_difference(skills[::-1])
+    assert (first.gains, first.losses) == (second.gains, second.losses)
+    assert first.effective == pytest.approx(second.effective)
+
+
+def test_grouped_skills_keep_the_fewest_groups():
+    grouped = pair([1] * 6, [1, 0, 1, 1, 1, 1], groups=list("aabbcc"))
+    assert macro_difference([grouped, skill(6, 0, 1)]).groups == 3
+
+
+def test_no_skill_has_no_macro_mean():
+    with pytest.raises(ValueError, match="skill"):
+        macro_difference([])

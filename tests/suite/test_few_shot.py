@@ -1,0 +1,54 @@
+"""Texts that say the same, or nearly."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_ftgate.suite.few_shot import Near, twins, words
+from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.training_data import example
+
+TEXTS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8).map(" ".join)
+
+
+def case(number, text):
+    return Case(id=str(number), where=f"c:{number}", input=text, expected="x", score=Rule("exact"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Where is it?", "is it WHERE", True),
+        ("no no", "no", False),
+        ("👍", "👎", False),
+        (" 👍", "👍", True),
+    ],
+)
+def test_case_punctuation_and_order_make_no_other_text(one, other, same):
+    assert (words(one) == words(other)) is same
+
+
+@given(texts=st.lists(TEXTS, max_size=20), asked=TEXTS)
+def test_no_text_that_shares_four_in_five_words_is_missed_and_no_other_is_found(texts, asked):
+    mine = set(asked.split())
+    shares = [len(mine & {*text.split()}) / len(mine | {*text.split()}) for text in texts]
+
+    assert Near(texts).to(asked) == [n for n, share in enumerate(shares) if share >= 0.8]
+
+
+def test_two_hundred_examples_are_held_against_ten_thousand_cases_in_a_moment():
+    said = [" ".join(f"w{(n * 37 + i * i) % 997}" for i in range(15)) for n in range(10_000)]
+    cases = [case(n, text) for n, text in enumerate(said)]
+    shots = [example(n, {"text": f"{said[n * 50]} please", "label": "x"}) for n in range(200)]
+    begun = time.process_time()
+
+    found = list(twins(shots, cases, near=True))
+
+    assert [how for _, _, how in found] == ["is nearly"] * 200
+    # A tenth of it is usual.
+    assert time.process_time() - begun < 2

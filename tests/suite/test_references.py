@@ -1,0 +1,182 @@
+"""Functions that a suite names are looked for in their files, without running them."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.references import reference_fault
+
+THERE = {
+    "def": "def worse(case): ...",
+    "async def": "async def worse(case): ...",
+    "class": "class worse: ...",
+    "assignment": "worse = print",
+    "annotated assignment": "worse: object = print",
+    "one of several": "better, worse = print, print",
+    "import": "from json import worse",
+    "import under another name": "from json import dumps as worse",
+    "plain import": "import worse.inner",
+    "under a condition": "if True:\n    def worse(case): ...",
+    "in a try": "try:\n    from json import worse\nexcept ImportError:\n    worse = None",
+    "in a loop": "for worse in [print]: pass",
+}
+PERHAPS = {
+    "star import": "from json import *",
+    "names on demand": "def __getattr__(name): ...",
+    "names by a dictionary": "globals()['worse'] = print",
+    "code from text": "exec('worse = print')",
+}
+
+
+def fault(folder, code, reference="bots:worse"):
+    (folder / "bots.py").write_text(code, "utf-8")
+    return reference_fault(reference, folder)
+
+
+@pytest.mark.parametrize("how", THERE)
+def test_a_name_at_the_top_of_the_file_is_there(tmp_path, how):
+    assert fault(tmp_path, THERE[how]) is None
+
+
+@pytest.mark.parametrize("how", PERHAPS)
+def test_where_names_may_come_from_elsewhere_the_import_decides(tmp_path, how):
+    assert fault(tmp_path, PERHAPS[how]) is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def other():\n    worse = 1\n    def worse(case): ...",
+        "class Bots:\n    def worse(self): ...",
+        "print(worse)",
+        "other = lambda: (worse := 1)",
+    ],
+)
+def test_a_name_that_only_stands_inside_is_not_there(tmp_path, code):
+    assert fault(tmp_path, code) == 'bots:worse: bots.py has no "worse"'
+
+
+def test_a_misspelt_name_is_met_with_the_nearest(tmp_path):
+    assert fault(tmp_path, "def worse(case): ...", "bots:wrose") == (
+        'bots:wrose: bots.py has no "wrose"; did you mean "worse"?'
+    )
+
+
+def test_the_file_is_read_and_not_run(tmp_path):
+    assert fault(tmp_path, "def worse(case): ...\nraise SystemExit") is None
+
+
+def test_a_file_that_has_been_mended_is_read_again(tmp_path):
+    assert fault(tmp_path, "def better(case): ...\n")
+
+    assert fault(tmp_path, "def worse(case): ...\n\n") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("def worse(case):\n    return (\n", "bots.py:2 is not Python: '(' was never closed"),
+        ("x = 'a\0b'", "bots.py is not Python: source code string cannot contain null bytes"),
+    ],
+)
+def test_a_file_that_is_not_python_is_a_fault(tmp_path, code, told):
+    assert fault(tmp_path, code) == f"bots:worse: {told}"
+
+
+def test_what_python_only_warns_of_is_none(tmp_path):
+    assert fault(tmp_path, "def worse(case): return '\\d'\n") is None
+
+
+def test_a_dotted_module_is_a_file_in_its_folder(tmp_path):
+    (tmp_path / "team").mkdir()
+    (tmp_path / "team" / "bots.py").write_text("def worse(case): ...", "utf-8")
+
+    assert reference_fault("team.bots:worse", tmp_path) is None
+    assert reference_fault("team.bots:better", tmp_path)
+
+
+def test_a_module_that_is_not_beside_the_suite_is_left_to_the_import(tmp_path):
+    assert reference_fault("json:no_such_function", tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [
+        ("bots.worse", "bots:worse"),
+        ("team.bots.worse", "team.bots:worse"),
+        ("bots.py:worse", "bots:worse"),
+        ("team/bots.py:worse", "team.bots:worse"),
+        ("bots:worse()", "bots:worse"),
+        ("worse", "module:function"),
+        (":worse", "module:function"),
+        ("bots:", "module:function"),
+        ("a:b:c", "module:function"),
+        ("bots:Bot.worse", "module:function"),
+    ],
+)
+def test_a_reference_of_another_form_is_told_how_to_be_written(tmp_path, written, instead):
+    assert reference_fault(written, tmp_path) == f'"{written}" is no function; write {instead}'
+
+
+# Where suites name functions -----------------------------------------------------------------
+
+SUITE = """\
+cases:
+  - {input: a, expected: b}
+  - {input: c, expected: d, score: {python: "bots:scoer"}}
+  - {input: e, expected: f, format: {python: "bots:from"}}
+reply:
+  score: {python: "bots:mark"}
+  format: [{regex: b}, {python: "bots:frm"}]
+variants:
+  current: {provider: python, function: "bots:asnwer"}
+  heir: {like: current}
+  dotted: {provider: python, function: bots.answer}
+gates: {accuracy: {min: 0.5}}
+"""
+BOTS = "def answer(case): ...\ndef score(case, reply): ...\ndef form(case, reply): ...\n"
+
+
+def test_each_place_that_names_a_function_has_its_fault_at_its_line(tmp_path):
+    (tmp_path / "bots.py").write_text(BOTS, "utf-8")
+    path = tmp_path / "s.ftgate.yaml"
+    path.write_text(SUITE, "utf-8")
+
+    with pytest.raises(SuiteFaults) as caught:
+        load(path, tmp_path)
+
+    told = [str(one).removeprefix("s.ftgate.yaml:") for one in caught.value.faults]
+    assert [one.replace("bots.py has no ", "") for one in told] == [
+        '3: score: bots:scoer: "scoer"; did you mean "score"?',
+        '4: format: bots:from: "from"; did you mean "form"?',
+        '6: reply.score: bots:mark: "mark"',
+        '7: reply.format: bots:frm: "frm"; did you mean "form"?',
+        '9: variant "current": function: bots:asnwer: "asnwer"; did you mean "answer"?',
+        '11: variant "dotted": function: "bots.answer" is no function; write bots:answer',
+    ]
+
+
+def test_the_functions_of_a_case_file_elsewhere_are_those_beside_the_suite(tmp_path):
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "cases" / "bots.py").write_text("", "utf-8")
+    (tmp_path / "bots.py").write_text(BOTS, "utf-8")
+    case = '{"input": "a", "score": {"python": "bots:score"}}\n'
+    (tmp_path / "cases" / "a.jsonl").write_text(case, "utf-8")
+    path = tmp_path / "s.ftgate.yaml"
+    variants = "{current: {provider: anthropic, model: m}}"
+    text = f"cases: cases/*.jsonl\nvariants: {variants}\ngates: {{accuracy: {{min: 0.5}}}}\n"
+    path.write_text(text, "utf-8")
+
+    assert len(load(path, tmp_path).cases) == 1
+
+
+@pytest.mark.parametrize("key", ["score", "format"])
+def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
+    path = tmp_path / "s.ftgate.yaml"
+    rule = f"reply: {{{key}: {{python: bots.mark}}}}"
+    path.write_text(SUITE.replace(SUITE[SUITE.index("reply:") : SUITE.index("var")], rule + "\n"))
+
+    with pytest.raises(SuiteFaults, match=r'"bots.mark" is no function; write bots:mark'):
+        load(path, tmp_path)

@@ -1,0 +1,288 @@
+"""Scores and what is expected, as an author writes them: read, or refused with what to write."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.scorers import SCORES, Expected, Score
+
+
+def refusal(kind, raw):
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(raw)
+    return caught.value.errors()[0]["msg"]
+
+
+def read(kind, raw):
+    return TypeAdapter(kind).validate_python(raw)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind not in ("python", "judge")])
+def test_a_score_is_named_by_a_word(kind):
+    assert read(Score, kind) == Rule(kind)
+
+
+OPTIONS = [
+    {"exact": {"ignore_case": True, "normalise": ["unicode", "spaces", "case", "punctuation"]}},
+    {"choice": {"synonyms": {"refund": ["money back", "repay"]}, "none": "none of these"}},
+    {"labels": {"separator": ";", "partial": "f1", "none": "none", "synonyms": {"a": ["b"]}}},
+    {"contains": {"all": True}},
+    {"numeric": {"tolerance": 0.5, "relative": 0.01, "pick": "first", "unit": ["EUR", "€"]}},
+    {"numeric": {"decimal": ",", "thousands": [".", " "], "fractions": True, "percent": True}},
+    {"similarity": {"by": "tfidf", "min": 0.8}},
+    {"code": {"tests": "tests.py", "seconds": 2, "memory_mb": 256, "sandbox": "none"}},
+]
+
+
+@pytest.mark.parametrize("raw", OPTIONS)
+def test_a_score_may_carry_its_options(raw):
+    ((kind, options),) = raw.items()
+
+    assert read(Score, raw) == Rule(kind, None, options)
+
+
+def test_a_python_score_is_named_by_module_and_function():
+    assert read(Score, {"python": "pkg.marks:close"}) == Rule("python", "pkg.marks:close")
+
+
+def test_fields_have_a_score_each():
+    found = read(
+        Score, {"fields": {"a.b": "choice", "c": {"numeric": {"tolerance": 1}}, "d": "set"}}
+    )
+
+    assert found.options == {
+        "a.b": Rule("choice"),
+        "c": Rule("numeric", None, {"tolerance": 1}),
+        "d": Rule("set"),
+    }
+
+
+def test_several_scores_are_a_mean_by_their_weights():
+    found = read(Score, ["exact", {"contains": {"all": True}, "weight": 2}])
+
+    assert found.value == ((Rule("exact"), 1), (Rule("contains", None, {"all": True}), 2))
+    assert found.parts == (Rule("exact"), Rule("contains", None, {"all": True}))
+
+
+FAULTS = [
+    ("exakt", 'unknown score "exakt"; did you mean "exact"?; known: exact, '),
+    ({"exact": {"ignore": True}}, 'score exact: unknown key "ignore"; did you mean "ignore_case"?'),
+    ({"regex": {"ignore_case": True}}, "score regex takes no options"),
+    ({"exact": 5}, "score exact takes ignore_case, normalise"),
+    ({"exact": {}, "regex": {}}, "score is one name, or one name with its value"),
+    ({}, "score is one name, or one name with its value"),
+    (5, "score is one name, or one name with its value"),
+    ({"exact": {"ignore_case": "no"}}, 'score exact: ignore_case must be true or false, not "no"'),
+    (
+        {"exact": {"normalise": ["colour"]}},
+        'score exact: normalise is "colour", but must be one of',
+    ),
+    ({"exact": {"normalise": "case"}}, 'score exact: normalise must be a list, not "case"'),
+    ({"choice": {"synonyms": ["a"]}}, "score choice: synonyms must be a mapping of keys to values"),
+    ({"choice": {"synonyms": {"a": "b"}}}, 'score choice: a must be a list, not "b"'),
+    (
+        {"choice": {"synonyms": {"a": ["x"], "b": ["X"]}}},
+        'score choice: synonym "X" of b also means a; keep one',
+    ),
+    ({"choice": {"none": ""}}, 'score choice: none is "", but String should have at least'),
+    ({"labels": {"partial": "half"}}, "score labels: partial is \"half\", but must be one of 'f1'"),
+    ({"labels": {"separator": ""}}, 'score labels: separator is "", but'),
+    ({"contains": {"all": 1}}, "score contains: all must be true or false, not 1"),
+    ({"numeric": {"tolerance": "wide"}}, 'score numeric: tolerance must be a number, not "wide"'),
+    ({"numeric": {"tolerance": -1}}, "score numeric: tolerance is -1, but must be greater than or"),
+    ({"numeric": {"tolerance": True}}, "score numeric: tolerance must be a number, not true"),
+    ({"numeric": {"pick": "often"}}, 'score numeric: pick is "often", but must be one of'),
+    ({"numeric": {"unit": "EUR"}}, 'score numeric: unit must be a list, not "EUR"'),
+    (
+        {"numeric": {"thousands": ["."]}},
+        'score numeric: thousands: "." is the decimal mark already; write decimal: ","',
+    ),
+    ({"similarity": {"by": "sound"}}, 'score similarity: by is "sound", but must be one of'),
+    ({"similarity": {"min": 80}}, "score similarity: min is 80, but must be less than or equal"),
+    ({"code": {"seconds": 0}}, "score code: seconds is 0, but must be greater than 0"),
+    ({"code": {"sandbox": "docker"}}, 'score code: sandbox is "docker", but must be one of'),
+    ({"fields": ["a"]}, "fields needs a score for each field, such as {fields: {total: "),
+    ({"fields": {"a": "fields"}}, 'fields: unknown score "fields"; known: exact, '),
+    ({"fields": {"a": {"set": "yes"}}}, "fields: set is true, or {partial: f1}, not yes"),
+    ({"fields": {"a": {"sequence": []}}}, "fields: sequence is true, or {partial: f1}, not []"),
+    ({"python": {"function": "a:b", "second": 1}}, 'python: unknown key "second", as in {python:'),
+    ({"python": {"function": "a:b", "seconds": 0}}, "python: seconds must be above 0 and at most"),
+    ({"python": {"seconds": 3}}, "python needs a function, written package.module:function"),
+    ({"python": {"function": "a.b"}}, 'python: "a.b" is no function; write a:b'),
+    ({"fields": {"a": {"numeric": {"pick": 1}}}}, "fields: score numeric: pick is 1, but must be"),
+    ([], "score is an empty list; name a score"),
+    ([{"exact": {}, "weight": 0}], "weight must be a number above 0, not 0"),
+    ([{"exact": {}, "weight": "heavy"}], "weight must be a number above 0, not heavy"),
+    ([["exact"]], "score is one name, or one name with its value"),
+    ({"exact": {}, "weight": 2}, "score is one name, or one name with its value"),
+    ("python", "python needs a function, written package.module:function"),
+    (
+        {"python": "module.function"},
+        'python: "module.function" is no function; write module:function',
+    ),
+    ({"python": "module:"}, 'python: "module:" is no function; write module:function'),
+    ({"python": "a:b:c"}, 'python: "a:b:c" is no function; write module:function'),
+]
+
+
+@pytest.mark.parametrize(("raw", "message"), FAULTS)
+def test_a_score_that_cannot_be_used_says_what_to_write(raw, message):
+    assert refusal(Score, raw).startswith(message)
+
+
+@pytest.mark.parametrize("raw", ["a", 5, 0.5, ["a", "b"], [1, 2], {"a": [True]}, [{"a": 1}], None])
+def test_an_answer_is_text_or_a_number_or_a_mapping_or_a_list_of_these(raw):
+    assert read(Expected, raw) == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (True, 'expected is true, but an answer is text or a number: write "true"'),
+        (["a", False], 'expected is false, but an answer is text or a number: write "false"'),
+        ([["a"]], "expected is text, a number, a mapping, or a list of these"),
+    ],
+)
+def test_an_answer_that_is_neither_is_refused(raw, message):
+    assert refusal(Expected, raw) == message
+
+
+# In a suite ----------------------------------------------------------------------------------
+
+
+def faults(folder, score, expected, form="", **files):
+    """Load a suite whose score stands in line 1 and whose case in line 2."""
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    lines = [
+        f"reply: {{score: {score}{form}}}",
+        f"cases: [{{input: a, expected: {expected}}}]",
+        "variants: {one: {provider: anthropic, model: m}}",
+        "gates: {accuracy: {min: 0.5}}",
+    ]
+    (folder / "s.ftgate.yaml").write_text("\n".join(lines), encoding="utf-8")
+    try:
+        load(folder / "s.ftgate.yaml", folder)
+    except SuiteFaults as error:
+        return [str(fault).removeprefix("s.ftgate.yaml:") for fault in error.faults]
+    return []
+
+
+CALL = (
+    "2: expected as a mapping is the call of a tool, such as "
+    '{name: lookup_order, arguments: {order_id: "17"}}'
+)
+MAPPING = "2: expected is a mapping, which only score: tool_call and fields read, not "
+UNFIT = [
+    ("tool_call", "{total: 3}", CALL),
+    ("tool_call", "{name: 3}", CALL),
+    ("tool_call", "{name: a, arguments: [b]}", CALL),
+    ("tool_call", "[a, {name: a, order_id: 17}]", CALL),
+    ("exact", "{a: 1}", f"{MAPPING}exact"),
+    ("numeric", "{a: 1}", f"{MAPPING}numeric"),
+    ("[exact, fields]", "{a: 1}", f"{MAPPING}exact"),
+    ("exact", "5", '2: expected is the number 5, but exact reads text: write "5"'),
+    ("similarity", "5", '2: expected is the number 5, but similarity reads text: write "5"'),
+    ("choice", "[]", "2: expected is an empty list; name an answer, or leave the key out"),
+    ("labels", "[]", "2: expected is an empty list; name an answer, or leave the key out"),
+    ("numeric", "1/2", '2: expected "1/2" is not a number, but score is numeric'),
+    ("numeric", "nan", '2: expected "nan" is not a number, but score is numeric'),
+    ("regex", '"("', "2: expected: '(' is not a pattern: missing )"),
+    ("fields", "a", "2: expected is no mapping of fields, but score is fields: write {total: 12}"),
+    ("fields", "{}", "2: expected is no mapping of fields, but score is fields"),
+    (
+        "{fields: {a: numeric}}",
+        "{a: x}",
+        '2: a: expected "x" is not a number, but score is numeric',
+    ),
+    ("{fields: {a.b: exact}}", "{a: {b: true}}", "2: a.b: expected is true, but exact reads text"),
+    (
+        "{fields: {totl: numeric}}",
+        "{total: 3}",
+        '1: reply.score: fields: no case expects "totl"; did you mean "total"?',
+    ),
+    ("code", '"assert f("', "2: expected is no tests in Python: "),
+    ("code", "[a, b]", "2: expected is a list, but score: code runs one text of tests"),
+    ("code", "{a: 1}", f"{MAPPING}code"),
+    ("{code: {tests: no.py}}", "", "1: code: tests: no.py does not exist (looked in ./)"),
+    ("{code: {tests: ../x.py}}", "", "1: code: tests: ../x.py lies outside "),
+    ("{code: {tests: bad.py}}", "", "1: code: tests: bad.py is not Python: "),
+    ("[{python: 'marks:nobody'}]", "a", '1: reply.score: marks:nobody: marks.py has no "nobody"'),
+]
+
+
+@pytest.mark.parametrize(("score", "expected", "message"), UNFIT)
+def test_what_a_score_cannot_read_is_a_fault_at_its_line(tmp_path, score, expected, message):
+    found = faults(tmp_path, score, expected, bad="def f(:", marks="def some(): pass")
+
+    assert found[0].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        ("{labels: {none: none}}", "[]"),
+        ("{numeric: {fractions: true}}", "1/2"),
+        ("{numeric: {percent: true}}", "50%"),
+        ('{numeric: {decimal: ","}}', '"1.234,5"'),
+        ("{fields: {a: set, b.c: choice}}", "{a: [], b: {c: [x, y], d: null}, e: {}}"),
+        ("code", "assert f(1) == 2"),
+        ("{code: {tests: good.py}}", ""),
+        ("[{python: 'marks:some'}, exact]", "a"),
+    ],
+)
+def test_what_a_score_can_read_is_no_fault(tmp_path, score, expected):
+    assert faults(tmp_path, score, expected, good="assert f(1)", marks="def some(): pass") == []
+
+
+FORM = ", format: {choice: [refund, other]}"
+STRANGE = [
+    (
+        "{choice: {synonyms: {refnd: [repay]}}}",
+        'reply.score: synonyms of "refnd", which is not one of the labels; did you mean "refund"?',
+    ),
+    (
+        "{choice: {synonyms: {refund: [other]}}}",
+        'reply.score: synonym "other" of refund is a label itself; take it out',
+    ),
+]
+
+
+@pytest.mark.parametrize(("score", "message"), STRANGE)
+def test_synonyms_are_of_labels_and_are_none(tmp_path, score, message):
+    assert faults(tmp_path, score, "refund", FORM) == [f"1: {message}"]
+
+
+def test_no_label_may_be_expected_though_the_format_does_not_list_it(tmp_path):
+    score = "{choice: {none: neither, synonyms: {neither: [n/a]}}}"
+
+    assert faults(tmp_path, score, "neither", FORM) == []
+    assert faults(tmp_path, "choice", "neither", FORM) != []
+
+
+def test_the_tests_of_a_case_lie_beside_the_file_of_the_case(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "tests.py").write_text("assert f(1)")
+    row = '{"input": "a", "score": {"code": {"tests": "tests.py"}}}'
+    (tmp_path / "deep" / "c.jsonl").write_text(row)
+    (tmp_path / "s.ftgate.yaml").write_text(
+        "cases: deep/c.jsonl\nvariants: {one: {provider: anthropic, model: m}}\n"
+        "gates: {accuracy: {min: 0.5}}\n"
+    )
+
+    (case,) = load(tmp_path / "s.ftgate.yaml", tmp_path).cases
+
+    assert (case.score.value, case.marked) == ("assert f(1)", True)
+
+
+def test_other_tests_are_another_yardstick(tmp_path):
+    def yardstick(tests):
+        (tmp_path / "good.py").write_text(tests)
+        assert faults(tmp_path, "{code: {tests: good.py}}", "") == []
+        return load(tmp_path / "s.ftgate.yaml", tmp_path).cases[0].yardstick
+
+    assert yardstick("assert f(1)") == yardstick("assert f(1)") != yardstick("assert f(2)")

@@ -1,0 +1,50 @@
+"""Patterns of an author: found as usual, refused where they are none, and never left to hang."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_ftgate.errors import ScorerError
+from pytest_ftgate.suite.scorers import pattern_fault, search
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        (r"\d+", "order 17", "17"),
+        (r"^\d{4}$", "1984", "1984"),
+        ("(?i)yes", "Oh YES", "YES"),
+        (r"(?P<word>\w+)!", "¡olé!", "olé!"),
+        (r"^a$", "b\na", None),
+        ("", "anything", ""),
+    ],
+)
+def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
+    match = search(pattern, text)
+
+    assert (match.group() if match else None) == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"), [("(a+)+$", "a" * 5000 + "b"), (r"(?:a|aa)+$", "a" * 5000 + "b")]
+)
+def test_a_pattern_that_hangs_is_an_error_after_a_second(pattern, text):
+    with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it without"):
+        search(pattern, text)
+
+
+@pytest.mark.parametrize("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])
+def test_a_text_that_is_no_pattern_is_told(pattern):
+    assert pattern_fault(pattern).startswith(f"{pattern!r} is not a pattern: ")
+
+
+def test_a_pattern_that_compiles_has_no_fault():
+    assert pattern_fault("^(a|b)$") is None
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_whatever_is_taken_for_a_pattern_can_be_looked_for(pattern, text):
+    if pattern_fault(pattern) is None:
+        assert search(pattern, text) is None or search(pattern, text).end() <= len(text)

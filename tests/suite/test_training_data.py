@@ -1,0 +1,385 @@
+"""Training files: every usual shape is read into one form, and what is broken has its line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_ftgate.readers.source import Source
+from pytest_ftgate.suite.training_data import training_rows
+
+ASKED, ANSWER = "Where is my parcel?", "delivery"
+SYSTEM = "Sort the ticket."
+
+
+def told(role, content, **more):
+    return {"role": role, "content": content, **more}
+
+
+def parts(text, **more):
+    return [{**more, "text": text}]
+
+
+USER, ASSISTANT = told("user", ASKED), told("assistant", ANSWER)
+CHAT = [told("system", SYSTEM), USER, ASSISTANT]
+
+#: Each shape, with whether it carries the system prompt.
+SHAPES = {
+    "OpenAI chat": ({"messages": CHAT}, True),
+    "OpenAI chat with a developer": ({"messages": [told("developer", SYSTEM), *CHAT[1:]]}, True),
+    "OpenAI parts": (
+        {
+            "messages": [
+                told("user", parts(ASKED, type="text")),
+                told("assistant", ANSWER, weight=1),
+            ],
+            "tools": [],
+        },
+        False,
+    ),
+    "OpenAI preference": (
+        {
+            "input": {"messages": [USER], "tools": []},
+            "preferred_output": [ASSISTANT],
+            "non_preferred_output": [told("assistant", "refund")],
+        },
+        False,
+    ),
+    "Bedrock Claude": ({"system": SYSTEM, "messages": [USER, ASSISTANT]}, True),
+    "Bedrock Nova": (
+        {
+            "schemaVersion": "bedrock-conversation-2024",
+            "system": parts(SYSTEM),
+            "messages": [told("user", parts(ASKED)), told("assistant", parts(ANSWER))],
+        },
+        True,
+    ),
+    "prompt and completion": ({"prompt": ASKED, "completion": f" {ANSWER}"}, False),
+    "prompt and completion as messages": (
+        {"prompt": [told("system", SYSTEM), USER], "completion": [ASSISTANT]},
+        True,
+    ),
+    "preference": ({"prompt": ASKED, "chosen": ANSWER, "rejected": "refund"}, False),
+    "preference as messages": (
+        {"prompt": [USER], "chosen": [ASSISTANT], "rejected": [told("assistant", "refund")]},
+        False,
+    ),
+    "preference with the whole conversation": (
+        {"prompt": ASKED, "chosen": [USER, ASSISTANT], "rejected": [USER, USER]},
+        False,
+    ),
+    "preference without a prompt": ({"chosen": CHAT, "rejected": CHAT}, True),
+    "a liked completion": ({"prompt": ASKED, "completion": ANSWER, "label": True}, False),
+    "ShareGPT": (
+        {
+            "conversations": [
+                {"from": "system", "value": SYSTEM},
+                {"from": "human", "value": ASKED},
+                {"from": "gpt", "value": ANSWER},
+            ]
+        },
+        True,
+    ),
+    "ShareGPT with the usual roles": (
+        {
+            "conversations": [
+                {"from": "user", "value": ASKED},
+                {"from": "assistant", "value": ANSWER},
+            ]
+        },
+        False,
+    ),
+    "Alpaca": ({"instruction": SYSTEM, "input": ASKED, "output": ANSWER}, True),
+    "Alpaca without an input": ({"instruction": ASKED, "input": "", "output": ANSWER}, False),
+    "text and label": ({"text": ASKED, "label": ANSWER, "id": "train-0"}, False),
+    "a case": ({"input": ASKED, "expected": ANSWER}, False),
+    "input and output": ({"input": ASKED, "output": ANSWER}, False),
+    "a case of several answers": ({"input": ASKED, "expected": [ANSWER, "parcel"]}, False),
+    "a case of messages": ({"messages": CHAT[:2], "expected": ANSWER}, True),
+    "columns of several shapes": (
+        {"messages": None, "text": None, "prompt": ASKED, "completion": ANSWER},
+        False,
+    ),
+}
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write a file, read it, and return its rows and what was said about the others."""
+
+    def reading(text, name="t.jsonl"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        source = Source(root=tmp_path, path=path)
+        found = training_rows(source, path)
+        return found, [str(fault) for fault in source.faults]
+
+    return reading
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_row_of_every_shape_teaches_the_same(read, shape):
+    row, has_system = SHAPES[shape]
+
+    ((found,), faults) = read(json.dumps(row))
+
+    assert (found.turns, found.answer, found.teaches) == ((("user", ASKED),), ANSWER, True)
+    assert (found.system, faults) == (SYSTEM if has_system else "", [])
+
+
+TABLES = {
+    "input,expected": f"{ASKED},{ANSWER}",
+    "prompt,completion": f"{ASKED},{ANSWER}",
+    "instruction,input,output": f"{SYSTEM},{ASKED},{ANSWER}",
+    "text,label": f"{ASKED},{ANSWER}",
+}
+
+
+@pytest.mark.parametrize("header", TABLES)
+def test_a_table_has_the_columns_of_a_shape(read, header):
+    ((found,), faults) = read(f"{header}\n{TABLES[header]}\n", "t.csv")
+
+    assert (found.line, found.shown, found.answer, faults) == (2, ASKED, ANSWER, [])
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_list_of_rows_is_read_with_the_line_of_each(read, indent):
+    rows = [{"instruction": ASKED, "output": ANSWER}, {"text": ASKED, "label": ANSWER}]
+
+    found, faults = read(json.dumps(rows, indent=indent), "t.json")
+
+    assert [one.line for one in found] == ([1, 1] if indent is None else [2, 6])
+    assert [one.answer for one in found] == [ANSWER, ANSWER]
+    assert faults == []
+
+
+def test_a_yaml_list_of_cases_is_read(read):
+    found, _ = read(f"- input: {ASKED}\n  expected: {ANSWER}\n", "t.yaml")
+
+    assert [(one.line, one.shown, one.answer) for one in found] == [(1, ASKED, ANSWER)]
+
+
+@pytest.mark.parametrize("key", ["target", "answer", "label", "response"])
+def test_an_answer_under_another_name_is_not_taken_for_none(read, key):
+    _, (fault,) = read(json.dumps({"input": ASKED, key: ANSWER}))
+
+    assert fault == (f't.jsonl:1: beside "input" the answer is called "expected", and not "{key}"')
+
+
+def test_a_file_may_mix_shapes_line_by_line(read):
+    rows = [row for row, _ in SHAPES.values()]
+
+    found, faults = read("\n".join(map(json.dumps, rows)))
+
+    assert [one.line for one in found] == [*range(1, len(rows) + 1)]
+    assert faults == []
+
+
+def test_a_conversation_keeps_its_turns_and_its_last_message_is_the_answer(read):
+    row = {"messages": [USER, ASSISTANT, told("user", "And my refund?"), told("assistant", "no")]}
+
+    ((found,), _) = read(json.dumps(row))
+
+    assert found.turns == (
+        *(("user", ASKED), ("assistant", ANSWER)),
+        ("user", "And my refund?"),
+    )
+    assert (found.shown, found.answer) == ("And my refund?", "no")
+
+
+@pytest.mark.parametrize(("label", "answer"), [(3, "3"), (0.5, "0.5"), (True, "true")])
+def test_a_label_that_is_no_text_is_read_as_it_is_written(read, label, answer):
+    ((found,), _) = read(json.dumps({"text": ASKED, "label": label}))
+
+    assert found.answer == answer
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"text": "<s>[INST] Where is my parcel? [/INST] delivery"},
+        {"chosen": "Human: Where is my parcel? Assistant: delivery", "rejected": "Human: no"},
+        {"input": ASKED},
+    ],
+)
+def test_a_row_that_tells_no_answer_apart_has_none(read, row):
+    ((found,), faults) = read(json.dumps(row))
+
+    assert (found.answer, faults) == (None, [])
+    assert ASKED in found.shown
+
+
+USE = {"id": "a", "type": "function", "function": {"name": "track", "arguments": "{}"}}
+NOT_TO_FOLLOW = {
+    "a disliked completion": {"prompt": ASKED, "completion": ANSWER, "label": False},
+    "weight 0": {"messages": [USER, told("assistant", ANSWER, weight=0)]},
+    "an answer after a tool": {
+        "messages": [
+            *(USER, told("assistant", None, tool_calls=[USE]), told("tool", "it is late")),
+            ASSISTANT,
+        ]
+    },
+    "an answer that is a tool": {"messages": [USER, told("assistant", None, tool_calls=[USE])]},
+    "a picture": {
+        "messages": [
+            told("user", [*parts(ASKED), {"type": "image_url", "image_url": {}}]),
+            ASSISTANT,
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", NOT_TO_FOLLOW)
+def test_what_is_not_to_be_followed_or_is_more_than_text_teaches_nothing(read, name):
+    ((found,), faults) = read(json.dumps(NOT_TO_FOLLOW[name]))
+
+    assert (found.shown, found.teaches, faults) == (ASKED, False, [])
+
+
+# What is wrong --------------------------------------------------------------------------------
+
+GOOD = json.dumps({"input": ASKED, "expected": ANSWER})
+OUGHT = '{"input": "the text", "expected": "the answer"}'
+MESSAGE = '{"role": "user", "content": "the text"}'
+REPLY = '{"role": "assistant", "content": "the answer"}'
+BROKEN = [
+    ("[1]", f"a training row is an object such as {OUGHT}"),
+    (
+        '{"input": "a"',
+        f"not JSON: Expecting ',' delimiter: line 1 column 14 (char 13); a training row is {OUGHT}",
+    ),
+    ('{"input": "a", "expectd": "b"}', 'unknown key "expectd"; did you mean "expected"?'),
+    ('{"input": 5, "expected": "b"}', f"input must be text, such as {OUGHT}"),
+    ('{"prompt": "a", "completion": " "}', "completion is empty; write a text, or remove the row"),
+    ('{"messages": "a"}', f"messages must be a list of messages such as {MESSAGE}"),
+    ('{"messages": ["a"]}', f"messages: a message is {MESSAGE}"),
+    (
+        '{"messages": [{"role": "bot", "content": "a"}]}',
+        f'messages: role "bot" is none of system, user, assistant, tool; a message is {MESSAGE}',
+    ),
+    (
+        '{"messages": [{"role": "user"}]}',
+        'messages: content must be text, or a list of parts such as {"text": "the text"}',
+    ),
+    (
+        '{"messages": [{"role": "user", "content": [{"text": ""}]}]}',
+        "messages: content is empty; write a text, or remove the row",
+    ),
+    (
+        '{"messages": [{"role": "user", "content": "a"}]}',
+        f"the last message is not the answer to learn; one is {REPLY}",
+    ),
+    (
+        '{"conversations": [{"from": "gpt", "value": "a"}]}',
+        f"no message of the user stands before the answer; one is {MESSAGE}",
+    ),
+    (
+        '{"input": "a", "preferred_output": []}',
+        f'input: beside preferred_output it is {{"messages": [{MESSAGE}]}}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BROKEN)
+def test_a_broken_line_says_what_to_write_and_the_others_are_read_on(read, line, message):
+    found, faults = read(f"{GOOD}\n{line}\n{GOOD}\n")
+
+    assert [one.line for one in found] == [1, 3]
+    assert faults == [f"t.jsonl:2: {message}"]
+
+
+def test_a_shape_that_is_not_known_names_its_keys_and_the_shapes_that_are(read):
+    _, (fault,) = read('{"prompt": "a", "completions": "b"}')
+
+    assert "prompt + completion, " in fault
+    assert fault.endswith('; this one has "prompt", "completions"; did you mean "completion"?')
+
+
+CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{0}\n>>>>>>> branch\n"
+CONFLICTS = {
+    "t.jsonl": (CONFLICT.format(GOOD), [1, 3, 5]),
+    "t.json": (f"[\n{CONFLICT.format(GOOD)}]", [2, 4, 6]),
+    "t.csv": ("input,expected\n" + CONFLICT.format("a,b"), [2, 4, 6]),
+    "t.yaml": (CONFLICT.format("- {input: a, expected: b}"), [1, 3, 5]),
+}
+
+
+@pytest.mark.parametrize("name", CONFLICTS)
+def test_a_conflict_marker_is_refused_with_its_line_in_every_kind_of_file(read, name):
+    text, lines = CONFLICTS[name]
+
+    _, faults = read(text, name)
+
+    told = "a version-control conflict marker; resolve the conflict"
+    assert faults == [f"{name}:{line}: {told}" for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD, "t.json:1: a .json file is a list of rows"),
+        (f"[\n{GOOD},\nnonsense]", "t.json:3: not JSON: Expecting value"),
+        (f"[{GOOD}", "t.json:1: not JSON: Expecting value"),
+        (f"[{GOOD}]\n[]", "t.json:1: not JSON: something stands after the end of the list"),
+        (f'[{GOOD},\n{{"a": 1, "a": 2}}]', 't.json:2: not JSON: key "a" stands here twice'),
+    ],
+)
+def test_a_json_list_that_is_broken_is_told_with_its_line(read, text, message):
+    _, (fault,) = read(text, "t.json")
+
+    assert fault.startswith(message)
+
+
+def test_faults_that_are_alike_are_told_three_times_and_counted_and_hide_no_other(read):
+    bad = [f'{{"input": {number}, "expected": "b"}}' for number in range(500)]
+
+    _, faults = read("\n".join([*bad, '{"inptu": "a", "expected": "b"}']))
+
+    assert [fault.split(":")[1] for fault in faults] == ["1", "2", "3", "501"]
+    assert faults[2].endswith(" (and 497 more lines like it)")
+
+
+def test_an_edited_file_is_read_again(read):
+    read(GOOD)
+
+    ((found,), _) = read(GOOD.replace(ANSWER, "refund"))
+
+    assert found.answer == "refund"
+
+
+KEYS = (
+    *("messages", "conversations", "input", "preferred_output", "prompt", "chosen", "instruction"),
+    *("output", "completion", "expected", "text", "label", "system", "role", "from", "content"),
+    *("value", "tool_calls", "weight", "id", "tags", "vars"),
+)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(("user", "assistant", "system", "tool"))
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+LINES = VALUES.map(json.dumps) | st.text() | st.sampled_from(("[" * 100_000, '{"a":' * 100_000))
+
+
+@settings(max_examples=300, deadline=None)
+@given(line=LINES, suffix=st.sampled_from((".jsonl", ".json", ".csv", ".yaml")))
+def test_whatever_stands_in_a_line_it_is_at_worst_a_fault(tmp_path_factory, line, suffix):
+    path = tmp_path_factory.getbasetemp() / f"any{suffix}"
+    path.write_text(line, encoding="utf-8", errors="replace")
+    source = Source(root=path.parent, path=path)
+
+    found = training_rows(source, path)
+
+    assert all(isinstance(one.shown, str) and one.answer != "" for one in found)
