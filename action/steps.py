@@ -1,6 +1,6 @@
-"""The steps of the GitHub Action: each is told all it needs by environment variables.
+"""The steps of the GitHub Action. Each reads its inputs from environment variables.
 
-Only the standard library is used: the first step runs before anything is installed.
+The module uses only the standard library, since the first step runs before any installation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-#: What an input may be, and how that is said.
+#: The pattern of each input, and its description in an error message.
 ALLOWED = {
     "comment": (r"true|false", "true or false"),
     "html": (r"true|false", "true or false"),
@@ -28,16 +28,16 @@ ALLOWED = {
 }
 FROM_A_FORK = (
     "This pull request comes from a fork, where there are no keys: only recorded replies were "
-    "judged, and nothing was asked."
+    "evaluated, and nothing was asked."
 )
 
 
 def check(environ: Mapping[str, str]) -> int:
-    """Name every input that cannot be, and decide where replies come from."""
-    faults = [*_faults(environ)]
-    for fault in faults:
-        print(f"::error title=pytest-ftgate::{fault}")
-    if faults:
+    """Report every invalid input, and decide where replies come from."""
+    errors = [*_input_errors(environ)]
+    for error in errors:
+        print(f"::error title=pytest-ftgate::{error}")
+    if errors:
         return 1
     head = environ.get("HEAD_REPOSITORY", "")
     fork = bool(head) and head != environ["GITHUB_REPOSITORY"]
@@ -52,7 +52,7 @@ def check(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _faults(environ: Mapping[str, str]) -> Iterator[str]:
+def _input_errors(environ: Mapping[str, str]) -> Iterator[str]:
     for name, (pattern, words) in ALLOWED.items():
         value = environ[f"IN_{name.upper()}"]
         if not re.fullmatch(pattern, value):
@@ -65,7 +65,7 @@ def _faults(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def judge(environ: Mapping[str, str]) -> int:
-    """Run pytest, and tell the following steps how it ended."""
+    """Run pytest, and pass its result on to the following steps."""
     folder = Path(environ["RUNNER_TEMP"]) / "ftgate"
     reports = folder / "reports"
     reports.mkdir(parents=True, exist_ok=True)
@@ -90,10 +90,10 @@ def judge(environ: Mapping[str, str]) -> int:
 
 
 def command(environ: Mapping[str, str], folder: Path) -> list[str]:
-    """Return the command that judges."""
+    """Return the command that evaluates the gates."""
     reports = folder / "reports"
     words = [sys.executable, "-m", "pytest", "--ftgate"]
-    words += [f"--ftgate-ledger={folder / 'ledger' / 'ledger.sqlite'}"]
+    words += [f"--ftgate-cache={folder / 'cache' / 'cache.sqlite'}"]
     words += [f"--ftgate-json={reports / 'run.json'}", f"--junitxml={reports / 'junit.xml'}"]
     words += [f"--ftgate-markdown={reports / 'report.md'}"]
     words += [f"--ftgate-html={reports / 'report.html'}"] if environ["IN_HTML"] == "true" else []
@@ -107,8 +107,8 @@ def command(environ: Mapping[str, str], folder: Path) -> list[str]:
 def _say_what_a_fork_misses(
     environ: Mapping[str, str], told: Mapping[str, Any], report: Path
 ) -> None:
-    missed = len(told.get("unjudged", ()))
-    more = f" {missed} could not be judged for want of recorded replies." if missed else ""
+    missed = len(told.get("not_evaluated", ()))
+    more = f" {missed} could not be evaluated for want of recorded replies." if missed else ""
     sentence = f"\n{FROM_A_FORK}{more}\n"
     print(f"::notice title=pytest-ftgate::{sentence.strip()}")
     for path in (report, Path(environ["GITHUB_STEP_SUMMARY"])):
@@ -117,9 +117,9 @@ def _say_what_a_fork_misses(
 
 
 def comment(environ: Mapping[str, str]) -> int:
-    """Write the verdicts into the comment that is there, or into a new one.
+    """Write the verdicts into the existing comment, or into a new one.
 
-    Where it cannot be written that is said, and changes nothing: the job's status is the check.
+    A comment that cannot be written is a warning: the check is the job's status.
     """
     report = Path(environ["RUNNER_TEMP"]) / "ftgate" / "reports" / "report.md"
     if not report.exists():
@@ -143,7 +143,7 @@ def _put(comments: _Comments, marker: str, body: str) -> None:
     else:
         comments.add(body)
         mine = comments.marked(marker)
-    # Two runs at once may both have found none: the older one stays.
+    # Two runs at once may each have added a comment: the older one stays.
     for extra in mine[1:]:
         comments.remove(extra)
 
@@ -162,7 +162,7 @@ class _Comments:
         for page in range(1, 101):
             query = f"per_page=100&page={page}"
             told = self._ask("GET", f"{self._number}/comments?{query}")
-            # Anybody may write the marker; what a person wrote is not ours to edit.
+            # A person may write the marker as well; comments by people are never edited.
             found += [
                 one["id"]
                 for one in told

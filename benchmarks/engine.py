@@ -1,26 +1,26 @@
-"""What asking through the gate costs, beside a bare loop over the same SDK that asks the same.
+"""The overhead of the gate beside a bare loop over the same SDK that sends the same requests.
 
     python benchmarks/engine.py [--rounds N] [NAME ...]
 
-It builds the server in ``stub/`` (a C compiler is needed), which answers after a fixed time, and
-measures whole processes against it, the gate and what it is compared with in turn:
+It builds the server in ``stub/`` (a C compiler is needed), which answers after a fixed time. It
+measures whole processes, the gate and its comparison in turn:
 
 - ``run``: 1,000 cases, 50 in flight, 50 ms a reply: wall time
 - ``one``: one case: wall time
 - ``cpu``: 5,000 cases, 200 in flight: processor time
-- ``kept``: 10,000 cases whose replies are all in the ledger: seconds
-- ``far``: 1,000 cases, 50 in flight, about 800 ms a reply (lognormal): seconds beyond what a loop
-  takes that has no start, no end and no work, by simulation; below stands what the bare loop takes
-- ``faults``: 1,000 cases, of whose requests 5 % each meet 429, 529, 500, a reset, half a body and
-  a reply that takes 20 times as long, by another seed each round: wall time beside a run without
-  faults, both with as many calls in flight as the gate finds out to be good; every case must be
-  answered, and no request sent but one for each case and one for each fault. Below stands what of
-  the difference lies with the server: the wait for the slow reply that is asked for last, and the
-  requests asked again, each at the pace of the run without faults
+- ``kept``: 10,000 cases whose replies are all in the cache: seconds
+- ``far``: 1,000 cases, 50 in flight, about 800 ms a reply (lognormal): seconds beyond those of a
+  simulated loop without start, end and work; the line below shows the bare loop
+- ``faults``: 1,000 cases; 5 % of the requests each get 429, 529, 500, a reset, half a body and a
+  reply that takes 20 times as long, by another seed each round: wall time beside a run without
+  such errors, both with the concurrency that the gate learns. Every case must be answered, by one
+  request for each case and one more for each error. The line below shows the server's part of the
+  difference: the wait for the last slow reply, and the retries, at the pace of the run without
+  errors
 - ``suites``: 200 suites of 25 cases beside one suite of 5,000: wall time
 
-It prints medians, their ratio and what that is held to. Run it on a machine that does nothing
-else; where it does, ratios hold better than seconds.
+It prints medians, their ratio and its limit. Run it on an idle machine; on a busy one the ratios
+are more reliable than the seconds.
 """
 
 from __future__ import annotations
@@ -86,13 +86,13 @@ async def main(url, folder, concurrency):
 asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
 """
 FAULTS = ("f429", "f529", "f500", "freset", "fmalformed", "fslow")
-#: Seconds that a reply takes, and that a server which had enough asks to wait.
+#: Seconds that a reply takes, and that an overloaded server sends as retry-after.
 LATENCY = 0.05
-#: Seconds that a reply takes on the mean where a server is far away, and how they spread.
+#: Mean seconds of a reply from a distant server, and the spread.
 FAR, SPREAD = 0.8, 0.5
-#: The bits of a number of the server.
+#: The range of the server's random numbers.
 WORD = 2**64 - 1
-#: Seconds that a slow reply takes more.
+#: The additional seconds of a slow reply.
 SLOWER = 19 * LATENCY
 
 
@@ -113,7 +113,7 @@ def fnv1a(text: str) -> int:
 
 
 def case(number: int) -> dict[str, str]:
-    """Make a case that the server answers rightly."""
+    """Return a case that the server answers correctly."""
     digits = f"{number:06}"
     label = LABELS[fnv1a(digits) % len(LABELS)]
     return {"id": f"c{digits}", "input": f"#case-{digits} {FILLING}", "expected": label}
@@ -134,18 +134,18 @@ class Bench:
     notes: list[str] = field(default_factory=list)
 
     def tell(self, **options: float) -> None:
-        """Set what the server does, and let it count anew."""
+        """Set options of the server, and reset its counters."""
         wanted = {"latency_ms": LATENCY * 1000, **dict.fromkeys(FAULTS, 0.0), **options}
         query = "&".join(f"{name}={value}" for name, value in wanted.items())
         for path in (f"config?{query}", "reset"):
             urlopen(f"{self.url}/{path}").read()
 
     def stats(self) -> dict[str, float]:
-        """Return what the server counted."""
+        """Return the server's counters."""
         return json.load(urlopen(f"{self.url}/stats"))
 
     def folder(self, cases: int, suites: int = 1) -> Path:
-        """Write suites that hold *cases* in all."""
+        """Write suites with *cases* cases in all."""
         self.number += 1
         folder = self.root / f"suites-{self.number}"
         folder.mkdir()
@@ -163,13 +163,13 @@ class Bench:
     def gate(
         self, folder: Path, concurrency: int = 0, *, kept: bool = False, sign: str = "PASSED"
     ) -> Took:
-        """Judge the suites of *folder* by replies that are asked, or by those that are kept.
+        """Run the gate on the suites of *folder*, with requests or with cached replies.
 
-        Without *concurrency* as many calls are in flight as the gate finds out to be good.
+        Without *concurrency* the gate learns how many requests may be in flight.
         """
         if not kept:
             shutil.rmtree(folder / ".ftgate", ignore_errors=True)
-        # No rule can tell anything of a single case.
+        # A single case decides nothing, so the gate is a plain threshold.
         lenient = "--ftgate-inconclusive=warn"
         told = ["-q", "--ftgate", lenient]
         told += [f"--ftgate-concurrency={concurrency}"] if concurrency else []
@@ -177,13 +177,13 @@ class Bench:
         return measured([sys.executable, "-m", "pytest", *plugin, *told], folder, sign)
 
     def bare(self, folder: Path, concurrency: int) -> Took:
-        """Ask the same of the same server in a bare loop."""
+        """Send the same requests to the same server in a bare loop."""
         arguments = (self.url, str(folder), str(concurrency))
         return measured([sys.executable, "-c", BARE, *arguments], folder, " right")
 
 
 def measured(command: list[str], folder: Path, sign: str) -> Took:
-    """Run *command*, which prints *sign* where all went well."""
+    """Run *command*, which prints *sign* if it succeeds."""
     # Plugins of this environment are not measured; without bytecode all would be compiled anew.
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "ANTHROPIC_API_KEY": "none"}
@@ -202,7 +202,7 @@ def measured(command: list[str], folder: Path, sign: str) -> Took:
 
 @contextmanager
 def serving(root: Path) -> Iterator[str]:
-    """Build the server and let it run."""
+    """Build and start the server."""
     program = root / "stub"
     source = str(HERE / "stub" / "stub.c")
     subprocess.run(["cc", "-O2", "-o", str(program), source, "-lm"], check=True)
@@ -216,7 +216,7 @@ def serving(root: Path) -> Iterator[str]:
             process.terminate()
 
 
-#: One round: what is held to something, and what it is compared with (1 for nothing).
+#: One round: a measurement, and the one that it is compared with (1 for none).
 Round = Callable[[], tuple[float, float]]
 
 
@@ -231,7 +231,7 @@ def one(bench: Bench) -> Round:
 
 
 def cpu(bench: Bench) -> Round:
-    """Compare processor times of many calls in flight."""
+    """Compare processor times with many requests in flight."""
     return beside_bare(bench, cases=5_000, concurrency=200, what="cpu")
 
 
@@ -248,7 +248,7 @@ def beside_bare(bench: Bench, *, cases: int, concurrency: int, what: str) -> Rou
 
 
 def kept(bench: Bench) -> Round:
-    """Take the seconds of a run that asks nothing."""
+    """Measure the seconds of a run that sends no request."""
     folder = bench.folder(10_000)
     bench.tell(latency_ms=0)
     bench.gate(folder, 50)
@@ -264,7 +264,7 @@ def kept(bench: Bench) -> Round:
 
 
 def far(bench: Bench) -> Round:
-    """Take the seconds over the least that any tool takes at a latency of real servers."""
+    """Measure the seconds beyond the simulated minimum, at the latency of real servers."""
     cases, concurrency = 1_000, 50
     folder = bench.folder(cases)
     seeds = count(1)
@@ -285,7 +285,7 @@ def far(bench: Bench) -> Round:
 
 
 def simulated(cases: int, concurrency: int, takes: Iterator[float]) -> float:
-    """Return when the last of *cases* ends, each of which begins when a place is free."""
+    """Return the time at which the last of *cases* ends; each starts when a slot is free."""
     ends = [0.0] * concurrency
     for took in islice(takes, cases):
         heapreplace(ends, ends[0] + took)
@@ -293,7 +293,7 @@ def simulated(cases: int, concurrency: int, takes: Iterator[float]) -> float:
 
 
 def drawn(seed: int) -> Iterator[float]:
-    """Yield the seconds that replies take, as the server draws them (xorshift64*, Box-Muller)."""
+    """Yield the seconds of replies, as the server draws them (xorshift64*, Box-Muller)."""
     state = (seed * 0x9E3779B97F4A7C15 | 1) & WORD
 
     def uniform() -> float:
@@ -309,7 +309,7 @@ def drawn(seed: int) -> Iterator[float]:
 
 
 def faults(bench: Bench) -> Round:
-    """Compare wall times with and without faults, and count the requests."""
+    """Compare wall times with and without errors, and count the requests."""
     cases = 1_000
     folder = bench.folder(cases)
     seeds = count(1)
@@ -319,9 +319,9 @@ def faults(bench: Bench) -> Round:
         took = bench.gate(folder, sign=f"{cases:,} asked").wall
         told = bench.stats()
         troubles = sum(told[name] for name in ("s429", "s529", "s500", "reset", "malformed"))
-        # What is asked about the model meets faults as well, and is not tried again.
+        # Requests for facts about the model get errors as well, and are not retried.
         if not cases <= told["messages"] <= cases + troubles:
-            raise SystemExit(f"faults: {told['messages']} requests, {cases} calls, {troubles}")
+            raise SystemExit(f"faults: {told['messages']} requests, {cases} cases, {troubles}")
         bench.tell()
         clean = bench.gate(folder).wall
         pace = bench.stats()
@@ -347,7 +347,7 @@ def suites(bench: Bench) -> Round:
     return round_
 
 
-#: By name: what makes the rounds, and what the ratio is held to.
+#: By name: the function that makes the rounds, and the limit of the ratio.
 ALL: dict[str, tuple[Callable[[Bench], Round], float]] = {
     "run": (run, 1.25),
     "one": (one, 1.2),

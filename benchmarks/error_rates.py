@@ -1,4 +1,4 @@
-"""How often the drop rule is wrong: simulated, with the product's own functions.
+"""How often the drop rule is wrong, simulated with the package's own functions.
 
     python benchmarks/error_rates.py [--replicates N] [--seed S] [--threads T]
 
@@ -7,12 +7,12 @@ It prints four tables, in per cent:
 1. the rule on one gate: how often it passed, was inconclusive and failed, and how often a second
    run of the same suite, with new replies on both sides, had another verdict;
 2. three common rules beside it, on the same replies;
-3. drops as large as the margin that passed where cases break for certain;
+3. drops as large as the margin that passed if cases break for certain;
 4. the chance that any check fails in a suite where nothing changed.
 
-Then the worst miss rate and chance of a false alarm, and what they are held to: the exit status
-is 1 if one is above that. Cases are drawn anew for every replicate, since the risks are those
-over a population of cases. A seed gives the same figures whatever else is simulated.
+Then the worst miss rate and chance of a false alarm, and their limits: the exit status is 1 if one
+exceeds its limit. Cases are drawn anew for every replicate, since the risks are those over a
+population of cases. A seed gives the same figures whatever else is simulated.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from pytest_ftgate.gates.checks import judged
+from pytest_ftgate.gates.checks import drop_outcome
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.stats.paired import condense, p_drop, p_noninferior, pair
+from pytest_ftgate.stats.paired import change_counts, p_drop, p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import mcnemar_midp
 
 Array = NDArray[np.float64]
@@ -60,7 +60,7 @@ MENDED = 0.03
 
 #: Scores held at once: few enough to stay in a processor's cache.
 _BATCH = 200_000
-#: Replicates of a situation that are judged again, one suite at a time.
+#: Replicates of a situation that are evaluated again, one suite at a time.
 _AGAIN = 3
 
 
@@ -104,28 +104,28 @@ class Situation:
 
 
 def the_rule(before: Array, after: Array, at: Situation, levels: Levels = ALONE) -> Verdicts:
-    """Judge many suites as `drop.judged` does one; `judge_again` holds it to that."""
-    counts = condense(before, after, 1.0 / at.repeats)
+    """Evaluate many suites as `drop_outcome` does one; `evaluate_again` compares the two."""
+    counts = change_counts(before, after, 1.0 / at.repeats)
     failed = np.where(p_drop(counts) <= levels.alarm, 2, 1)
     return np.where(p_noninferior(counts, at.margin) <= levels.miss, 0, failed)
 
 
 def threshold(before: Array, after: Array, at: Situation) -> Verdicts:
-    """Fail where the drop that was seen exceeds the margin, else pass."""
+    """Fail if the observed drop exceeds the margin, else pass."""
     return np.where(np.mean(before - after, axis=-1) > at.margin + 1e-9, 2, 0)
 
 
 def unpaired_z(before: Array, after: Array, at: Situation) -> Verdicts:
-    """Fail where two shares, as if of different cases, differ at 0.05, one-sided; else pass."""
+    """Fail if two shares, treated as unpaired, differ at 0.05, one-sided; else pass."""
     b, a = np.mean(before, axis=-1), np.mean(after, axis=-1)
     error = np.sqrt((b * (1.0 - b) + a * (1.0 - a)) / (at.n - 1.0))
     return np.where((a < b) & (ndtr((a - b) / np.where(error > 0.0, error, 1.0)) <= 0.05), 2, 0)
 
 
 def mcnemar(before: Array, after: Array, _: Situation) -> Verdicts:
-    """Fail where McNemar's one-sided mid-p is at most 0.05, else pass."""
-    counts = condense(before, after)
-    return np.where(mcnemar_midp(counts.gains, counts.losses) <= 0.05, 2, 0)
+    """Fail if McNemar's one-sided mid-p is at most 0.05, else pass."""
+    counts = change_counts(before, after)
+    return np.where(mcnemar_midp(counts.fixed, counts.regressed) <= 0.05, 2, 0)
 
 
 Rule = Callable[[Array, Array, Situation], Verdicts]
@@ -154,7 +154,7 @@ def batches(replicates: int, n: int) -> list[int]:
 
 
 def measure(at: Situation, replicates: int, seed: int) -> dict[str, Figures]:
-    """Return the figures of the rule and, of suites asked once, of the others."""
+    """Return the figures of the rule and, for suites with one reply a case, of the others."""
     rules, rng = (RULES if at.repeats == 1 else {"the rule": the_rule}), at.rng(seed)
     found: dict[str, list[list[Verdicts]]] = {name: [] for name in rules}
     for size in batches(replicates, at.n):
@@ -162,16 +162,16 @@ def measure(at: Situation, replicates: int, seed: int) -> dict[str, Figures]:
         runs = [[rng.binomial(at.repeats, p) / at.repeats for p in truth] for _ in range(2)]
         for name, rule in rules.items():
             found[name].append([rule(before, after, at) for before, after in runs])
-    judge_again(runs[1], found["the rule"][-1][1], at)
+    evaluate_again(runs[1], found["the rule"][-1][1], at)
     return {name: summed(np.concatenate(each, axis=1)) for name, each in found.items()}
 
 
-def judge_again(run: Sequence[Array], found: Verdicts, at: Situation) -> None:
-    """Stop if the verdicts on many suites at once are not the product's on each."""
+def evaluate_again(run: Sequence[Array], found: Verdicts, at: Situation) -> None:
+    """Raise AssertionError if the verdicts on many suites at once differ from those on each."""
     for before, after, verdict in list(zip(*run, found, strict=True))[:_AGAIN]:
-        pairs = pair(before, after, before_repeats=at.repeats, after_repeats=at.repeats)
-        if judged(pairs, at.margin, ALONE) is not OUTCOMES[verdict]:
-            raise AssertionError(f"the product does not say {OUTCOMES[verdict]} of {pairs}")
+        pairs = paired_counts(before, after, before_repeats=at.repeats, after_repeats=at.repeats)
+        if drop_outcome(pairs, at.margin, ALONE) is not OUTCOMES[verdict]:
+            raise AssertionError(f"the package's verdict on {pairs} is not {OUTCOMES[verdict]}")
 
 
 def summed(runs: Verdicts) -> Figures:
@@ -229,7 +229,7 @@ def discordance(drop: float, seed: int) -> float:
 def print_rules(keys: str, rows: dict[str, tuple[str, int, int, float]], results: Results) -> None:
     """Print rules (name, cases, repeats, margin), with four figures at each of three drops."""
     print(" " * len(keys) + "".join(f"  {drop:>24}" for drop in DROPS))
-    print(keys + "    pass  open  fail  flip" * len(DROPS))
+    print(keys + "    pass  inc.  fail  flip" * len(DROPS))
     for label, (name, n, k, m) in rows.items():
         found = [results[Situation(n, k, m, times * m)][name] for times in DROPS.values()]
         cells = (percents(f.passed, f.unsettled, f.failed, f.flips) for f in found)
@@ -238,7 +238,7 @@ def print_rules(keys: str, rows: dict[str, tuple[str, int, int, float]], results
 
 def print_gates(results: Results) -> None:
     """Print the tables of one gate."""
-    print("\n1. The rule, with k replies a case and side: passed, inconclusive (open), failed;")
+    print("\n1. The rule, with k replies a case and side: passed, inconclusive (inc.), failed;")
     print("   flip: another run on the same cases has another verdict\n")
     ours = product(SIZES, REPEATS, MARGINS)
     rows = {f"{n:5}{k:3}{m:8.2f}": ("the rule", n, k, m) for n, k, m in ours}
@@ -265,7 +265,7 @@ def print_suites(alarms: Alarms) -> None:
 
 
 def conclude(results: Results, alarms: Alarms) -> bool:
-    """Print the worst figures and what they are held to, and return whether that is met."""
+    """Print the worst figures and their limits, and return whether all are met."""
     ours = {at: figures["the rule"] for at, figures in results.items() if at.n >= FEWEST}
     missed = {at: (f.passed, f.error) for at, f in ours.items() if at.drop == at.margin}
     held = (("missed", missed, MOST_MISSES), ("any check fails", alarms, MOST_ALARMS))

@@ -1,13 +1,13 @@
-"""How a run grows with its cases: seconds, CPU, memory and the ledger, asked and then replayed.
+"""How a run grows with its cases: seconds, CPU, memory and the cache, sent and then replayed.
 
     python benchmarks/growth.py [CASES ...] [OPTIONS OF PYTEST ...]
 
-Builds the stub of the Messages API and starts it without any latency, so that what is measured is
-this package and its SDK alone. For each number of cases (1,000, 10,000 and 100,000 without
-arguments) one suite with one gate is judged twice, each in a process of its own: all calls asked,
-64 in flight, and then all replies in the ledger. The last line is arithmetic: the growth between
-the two largest sizes, carried on to a million cases. On two cores 100,000 cases take minutes.
-With ``--ftgate-engine=ray`` the same is asked by the workers of a Ray cluster on this machine.
+Builds the stub of the Messages API and starts it without any latency, so that only this package and
+its SDK are measured. For each number of cases (1,000, 10,000 and 100,000 without arguments) one
+suite with one gate runs twice, each time in a process of its own: with all requests sent, 64 in
+flight, and then with all replies in the cache. The last line is arithmetic: the growth between the
+two largest sizes, continued to a million cases. On two cores 100,000 cases take minutes. With
+``--ftgate-engine=ray`` the workers of a Ray cluster on this machine send the requests.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ gates: {{accuracy: {{min: 0.5}}}}
 
 @dataclass(frozen=True)
 class Taken:
-    """What one run took: seconds, seconds of CPU, megabytes at its peak."""
+    """Resources of one run: seconds, seconds of CPU, peak megabytes."""
 
     wall: float
     cpu: float
@@ -84,7 +84,7 @@ def written(folder: Path, cases: int) -> None:
 
 
 def run(folder: Path, options: list[str]) -> Taken:
-    """Judge the suite in *folder* in a process of its own."""
+    """Run the suite in *folder* in a process of its own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--ftgate"]
     command += [f"--ftgate-concurrency={FLYING}", "--rootdir=.", *options]
     start = time.perf_counter()
@@ -99,31 +99,31 @@ def run(folder: Path, options: list[str]) -> Taken:
 
 
 def measured(cases: int, options: list[str]) -> tuple[Taken, Taken, float]:
-    """Return what asking took, what replaying took, and the ledger's megabytes."""
+    """Return the resources of sending and of replaying, and the cache's megabytes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         written(folder, cases)
         asked, replayed = run(folder, options), run(folder, options)
-        size = sum(file.stat().st_size for file in (folder / ".ftgate").glob("ledger*"))
+        size = sum(file.stat().st_size for file in (folder / ".ftgate").glob("cache*"))
     return asked, replayed, size / 1e6
 
 
-def row(cases: int, asked: Taken, replayed: Taken, ledger: float) -> str:
+def row(cases: int, asked: Taken, replayed: Taken, cache: float) -> str:
     """Return one line of the table."""
     shown = [f"{one.wall:9.1f} {one.cpu:9.1f} {one.peak:8.0f}" for one in (asked, replayed)]
-    return f"{cases:>9,}  {'  '.join(shown)}  {ledger:9.1f}"
+    return f"{cases:>9,}  {'  '.join(shown)}  {cache:9.1f}"
 
 
 def carried(small: tuple[int, list[float]], large: tuple[int, list[float]]) -> list[float]:
-    """Return the figures at a million cases, on the line through two sizes."""
+    """Return the figures at a million cases, extrapolated from two sizes."""
     share = (MILLION - large[0]) / (large[0] - small[0])
     return [b + (b - a) * share for a, b in zip(small[1], large[1], strict=True)]
 
 
-def flat(asked: Taken, replayed: Taken, ledger: float) -> list[float]:
+def flat(asked: Taken, replayed: Taken, cache: float) -> list[float]:
     """Return all figures of one size."""
     figures = [(one.wall, one.cpu, one.peak) for one in (asked, replayed)]
-    return [*figures[0], *figures[1], ledger]
+    return [*figures[0], *figures[1], cache]
 
 
 def started(folder: Path) -> subprocess.Popen[bytes]:
@@ -145,7 +145,7 @@ def started(folder: Path) -> subprocess.Popen[bytes]:
 def main(sizes: tuple[int, ...], options: list[str]) -> None:
     """Measure each size and print the table."""
     os.environ |= {"STUB_KEY": "none", "NO_PROXY": "127.0.0.1"}
-    print(f"{'':>9}  {'asked':>28}  {'replayed':>28}  {'ledger':>9}")
+    print(f"{'':>9}  {'sent':>28}  {'replayed':>28}  {'cache':>9}")
     each = f"{'s':>9} {'CPU s':>9} {'MB':>8}"
     print(f"{'cases':>9}  {each}  {each}  {'MB':>9}")
     known: list[tuple[int, list[float]]] = []

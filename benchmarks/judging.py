@@ -1,11 +1,11 @@
-"""How long it takes to judge many gates of many cases, once their replies are scored.
+"""How long it takes to evaluate many gates of many cases, once their replies are scored.
 
     python benchmarks/judging.py [GATES] [CASES]
 
 Builds one baseline and half as many variants as there are gates (200 of 10,000 cases without
-arguments), and judges accuracy and format of each from columns that nothing was worked out of
-before. Beside it stands the time that reading every score of those columns once takes in Python,
-which no gate that looks at all its cases can beat. Scores are drawn by a fixed seed.
+arguments), and evaluates accuracy and format of each from fresh scores. For comparison it measures
+the time that Python takes to read each of these scores once: the least for any gate that uses all
+its cases. Scores are drawn by a fixed seed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
-from pytest_ftgate.gates.rates import Sides, judge_rate
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.model import Case, RateGate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
@@ -30,23 +30,23 @@ GATES = (
 )
 
 
-def column(name: str, cases: list[Case], drawn: random.Random) -> Column:
-    """Make a variant that is right nine times in ten."""
+def column(name: str, cases: list[Case], drawn: random.Random) -> VariantScores:
+    """Return the scores of a variant that is right nine times in ten."""
     rows = {}
     for case in cases:
         right = drawn.random() < 0.9
         score = Score(
-            float(right), None if right or drawn.random() < 0.9 else Broken("wrong label")
+            float(right), None if right or drawn.random() < 0.9 else FormatError("wrong label")
         )
         reply = Reply(text="a" if right else "b")
-        rows[case.id] = Row(
-            case=case, replies=(reply,), scores=(score,), calls=(f"{name} {case.id}",)
+        rows[case.id] = CaseResult(
+            case=case, replies=(reply,), scores=(score,), fingerprints=(f"{name} {case.id}",)
         )
-    return Column(name, rows)
+    return VariantScores(name, rows)
 
 
 def suite(cases: list[Case]) -> Suite:
-    """Make a suite of the two gates."""
+    """Return a suite with the two gates."""
     return Suite(
         path=Path("s.ftgate.yaml"),
         name="s.ftgate.yaml",
@@ -59,30 +59,36 @@ def suite(cases: list[Case]) -> Suite:
 
 
 def main(gates: int, count: int) -> None:
-    """Judge, and print how long it took."""
+    """Evaluate, and print how long it took."""
     drawn = random.Random(0)
     cases = [
-        Case(id=f"c{i}", where="c:1", input="q", expected="a", score=EXACT, format=(LABELS,))
+        Case(id=f"c{i}", location="c:1", input="q", expected="a", score=EXACT, format=(LABELS,))
         for i in range(count)
     ]
     made, base = suite(cases), column("base", cases, drawn)
     variants = [column(f"v{i}", cases, drawn) for i in range(gates // len(GATES))]
     started = time.perf_counter()
     read = sum(
-        score.correct is not None and score.broken is None
+        score.correct is not None and score.format_error is None
         for one in variants
         for _ in GATES
-        for row in one.rows.values()
+        for row in one.results.values()
         for score in row.scores
     )
     once = time.perf_counter() - started
     started = time.perf_counter()
-    ends = [judge_rate(made, gate, Sides(one, base)).outcome for one in variants for gate in GATES]
+    ends = [
+        evaluate_rate(made, gate, Comparison(one, base)).outcome
+        for one in variants
+        for gate in GATES
+    ]
     took = time.perf_counter() - started
     print(
         f"{len(ends)} gates of {count:,} cases: {took:.2f} s, {took / len(ends) * 1000:.1f} ms each"
     )
-    print(f"reading their {read:,} sound scores once: {once:.2f} s; judging is {took / once:.1f} x")
+    print(
+        f"reading their {read:,} sound scores once: {once:.2f} s; evaluating is {took / once:.1f} x"
+    )
     print(", ".join(f"{ends.count(end)} {end}" for end in sorted(set(ends))))
 
 

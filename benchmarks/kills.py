@@ -1,11 +1,11 @@
-"""What runs that are killed at random moments cost: no more than what was in flight.
+"""The cost of runs that are killed at random moments: only the requests in flight are sent again.
 
-    python benchmarks/kills.py [KILLS] [CALLS]
+    python benchmarks/kills.py [KILLS] [REQUESTS]
 
-Runs pytest over one plan (50 kills of 3,000 calls without arguments) against a slow server on
-loopback that counts, and kills it, process group and all, at a random moment; then once more to
-the end. It fails unless the server was asked each call once, and those in flight at a kill once
-more. The moments are drawn by a fixed seed, but what they hit is up to the machine.
+Runs pytest over one plan (50 kills of 3,000 requests without arguments) against a slow, counting
+server on loopback, and kills its process group at a random moment. Then it runs pytest once more to
+the end. It fails unless the server got each request once, and those in flight at a kill once more.
+The moments are drawn by a fixed seed; their effect depends on the machine.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
 from counting import Counting, counting, write_suite
 
-from pytest_ftgate.requests.workload import task
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.requests.workload import task_requests
+from pytest_ftgate.suite.loader import load_suite
 
 KILLS, CALLS = 50, 3000
-#: Calls in flight at once for each of the suite's variants, and in all.
+#: Requests in flight at once for each of the suite's variants, and in all.
 AT_ONCE, FLYING = 4, 8
-#: Seconds that the server takes, and that a run may ask before it is killed.
+#: Seconds that the server takes, and the most seconds before a run is killed.
 ANSWER, LONGEST = 0.05, 0.8
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--ftgate")
 COMMAND = (*PYTEST, f"--ftgate-concurrency={AT_ONCE}")
@@ -46,7 +46,7 @@ def killed(folder: Path, command: Sequence[str], server: Counting, drawn: random
     """Start a run and kill it; return whether it was still running then."""
     before = len(server.asked)
     run = start(folder, command)
-    # One in five is killed while it starts, the others while they ask.
+    # One in five is killed while it starts, the others while they send requests.
     if drawn.random() < 0.2:
         time.sleep(drawn.uniform(0.0, 0.5))
     else:
@@ -58,29 +58,29 @@ def killed(folder: Path, command: Sequence[str], server: Counting, drawn: random
 
 
 def paths(folder: Path) -> dict[str, str]:
-    """Return what each call of the suite asks of the server, by the call's fingerprint."""
-    suite = load(folder / "tickets.ftgate.yaml", folder, None)
-    asks = [ask for one in suite.variants.values() for ask in task(suite, one, {})]
+    """Return the path at the server of each request of the suite, by its fingerprint."""
+    suite = load_suite(folder / "tickets.ftgate.yaml", folder, None)
+    asks = [ask for one in suite.variants.values() for ask in task_requests(suite, one, {})]
     return {
-        ask.call.fingerprint: f"{str(ask.call.function).partition(':')[2]}/{ask.case.id}"
+        ask.request.fingerprint: f"{str(ask.request.function).partition(':')[2]}/{ask.case.id}"
         for ask in asks
     }
 
 
 def kept(folder: Path, known: dict[str, str]) -> set[str]:
-    """Return what the server was asked for the replies that the ledger holds."""
-    path = folder / ".ftgate" / "ledger.sqlite"
+    """Return the paths of the requests whose replies the cache contains."""
+    path = folder / ".ftgate" / "cache.sqlite"
     if not path.exists():
         return set()
-    with closing(sqlite3.connect(path)) as ledger:
+    with closing(sqlite3.connect(path)) as cache:
         try:
-            return {known[name] for (name,) in ledger.execute("SELECT fingerprint FROM replies")}
+            return {known[name] for (name,) in cache.execute("SELECT fingerprint FROM replies")}
         except sqlite3.OperationalError:  # killed before the table was made
             return set()
 
 
 def main(kills: int, calls: int, command: Sequence[str] = COMMAND) -> int:
-    """Kill, finish, and print what it came to."""
+    """Kill, finish, and print the counts."""
     drawn, hit = random.Random(0), 0
     lost: list[set[str]] = []
     again: set[str] = set()
@@ -100,8 +100,8 @@ def main(kills: int, calls: int, command: Sequence[str] = COMMAND) -> int:
         again |= set(server.asked[before:]) & had
     total, flying, most = len(server.asked), sum(map(len, lost)), max(map(len, lost))
     print(f"{hit} of {kills} runs were killed while they ran; the last one ended with {ended}")
-    print(f"{total:,} requests, {planned:,} calls planned, {flying:,} in flight at a kill")
-    print(f"most in flight at a kill: {most}; asked again though kept: {len(again)}")
+    print(f"{total:,} requests, {planned:,} planned, {flying:,} in flight at a kill")
+    print(f"most in flight at a kill: {most}; sent again though cached: {len(again)}")
     sound = total == planned + flying and most <= FLYING and not again
     return 0 if sound and ended == 0 else 1
 

@@ -1,15 +1,15 @@
-"""What it takes to score and judge many recorded replies: seconds, CPU and memory of a process.
+"""The resources to score and evaluate many recorded replies: seconds, CPU and memory of a process.
 
     python benchmarks/large.py [CASES] [CHARACTERS]
 
 Writes one suite of three variants whose replies are recorded (100,000 cases without an argument,
 so 300,000 replies), each right nine times in ten and well formed as often, with the accuracy and
-the format gate for all of them and a drop against the first; then judges it in a process of its
-own, as a user would. Beside it stands the same for a tenth of the cases, and both again with
-replies that take so many characters (2,000 without an argument), of which memory should show
-nothing: a reply is JSON then, with the label as one of its fields. Replies are drawn by a fixed
-seed. CPU is told in three parts: start and loading; planning, with the reading of the replies; and
-scoring, judging and reporting.
+the format gate for all of them and a drop check against the first. Then it runs the suite in a
+process of its own, as a user would, and again with a tenth of the cases. Both sizes are repeated
+with long replies (2,000 characters without an argument), which should need no more memory: such a
+reply is JSON, with the label as one of its fields. Replies are drawn by a fixed seed. CPU is shown
+in three parts: start and loading; planning, with the reading of the replies; and scoring,
+evaluation and reporting.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ variants:
 {"".join(f"  {name}: {{provider: recorded, replies: {name}.jsonl}}{chr(10)}" for name in VARIANTS)}
 gates: {{accuracy: {{min: 0.8, max_drop: 0.03}}, format: {{min: 0.8, max_drop: 0.02}}}}
 """
-#: Tells of the process from inside how far its processor time had come.
+#: Prints from within the process the processor time up to each part.
 WATCH = """\
 from time import process_time
 
 from pytest_ftgate.runner.session import Session
 
-planned, begin = 0.0, Session.begin
+planned, submit = 0.0, Session.submit
 
 
 def timed(session, gates):
     global planned
     start = process_time()
-    begin(session, gates)
+    submit(session, gates)
     planned += process_time() - start
 
 
@@ -64,13 +64,13 @@ def pytest_unconfigure():
     print("took", loaded, planned, process_time() - loaded - planned)
 
 
-Session.begin = timed
+Session.submit = timed
 """
 
 
 @dataclass(frozen=True)
 class Took:
-    """What a process took: seconds, seconds of CPU by part and in all, megabytes at the peak."""
+    """Resources of a process: seconds, seconds of CPU by part and in all, peak megabytes."""
 
     wall: float
     parts: tuple[float, ...]
@@ -79,7 +79,7 @@ class Took:
 
 
 def written(folder: Path, cases: int, characters: int) -> None:
-    """Write the suite, its cases and its replies, labels where they take no *characters*."""
+    """Write the suite, its cases and its replies, which are labels if *characters* is 0."""
     drawn = random.Random(0)
     expected = [drawn.choice(LABELS) for _ in range(cases)]
     rows = [
@@ -105,7 +105,7 @@ def written(folder: Path, cases: int, characters: int) -> None:
 
 
 def reply(number: int, label: str, characters: int) -> str:
-    """Return what a model says for *label*: itself, or so many characters of JSON."""
+    """Return a reply with *label*: the label itself, or so many characters of JSON."""
     if not characters:
         return label
     return json.dumps({"label": label, "why": f"Ticket {number} says so. ".ljust(characters, "x")})
@@ -118,7 +118,7 @@ def lines(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def judged(folder: Path) -> Took:
-    """Judge the suite in a process of its own."""
+    """Run the suite in a process of its own."""
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": os.pathsep.join(paths)}
@@ -140,7 +140,7 @@ def judged(folder: Path) -> Took:
 
 def main(most: int, characters: int) -> None:
     """Measure both sizes and both lengths, and print the table."""
-    columns = (("s", 7), ("CPU s", 7), ("load", 6), ("plan", 6), ("judge", 6), ("MB", 6))
+    columns = (("s", 7), ("CPU s", 7), ("load", 6), ("plan", 6), ("gates", 6), ("MB", 6))
     heads = (f"{name:>{width}}" for name, width in columns)
     print(f"{'cases':>9} {'replies':>9} {'of':>6}", *heads)
     for length, cases in product((0, characters), (most // 10, most)):

@@ -1,13 +1,13 @@
-"""How long many marked functions take to be collected, and to be judged from the ledger.
+"""How long it takes to collect many marked functions, and to evaluate them from the cache.
 
     python benchmarks/marked.py [FUNCTIONS] [CASES] [VARIANTS]
 
-Writes a suite (500 cases and 3 variants without arguments) that a Python function answers, asks it
-once, and then runs 200 marked functions on the kept replies: first with ``--collect-only``, then
-in full. Half of the functions assert, half return a truth value; each is right on most cases. So
-many gates of so many cases are judged, each with its own statistics. Beside it stands what pytest
-takes for as many ordinary tests that do nothing. Times are of whole processes, start-up included;
-those of the processor hold on a machine that has other work as well.
+Writes a suite (500 cases and 3 variants without arguments) that a Python function answers, requests
+its replies once, and then runs 200 marked functions on the cached replies: first with
+``--collect-only``, then in full. Half of the functions assert, half return a truth value; each is
+right on most cases. Each function and variant is a gate with its own statistics. For comparison it
+measures as many ordinary tests that do nothing. Times are of whole processes, start-up included;
+processor times are reliable on a busy machine as well.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ import pytest
 def test_plain(number):
     pass
 """
-#: What others that are installed add is not measured.
+#: Other installed plugins are not measured.
 ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
@@ -61,7 +61,7 @@ def write(folder: Path, functions: int, cases: int, variants: int) -> None:
 
 
 def run(folder: Path, *args: str) -> tuple[float, float, str]:
-    """Return how long one run takes, by the clock and of the processor, and its last line."""
+    """Return the wall time and the processor time of one run, and its last line."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_ftgate", *args]
     start, before = time.perf_counter(), os.times()
     done = subprocess.run(
@@ -79,12 +79,12 @@ def main(functions: int = 200, cases: int = 500, variants: int = 3) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write(folder, functions, cases, variants)
-        run(folder, "--ftgate", "-k", "test_0", "test_marked.py")  # asks, and writes bytecode
+        run(folder, "--ftgate", "-k", "test_0", "test_marked.py")  # fills cache and bytecode
         kept = ("--ftgate", "--ftgate-replies=recorded", "test_marked.py")
         print(f"{functions} marked functions, {variants} variants, {cases} cases")
         for what, args in (
             ("collected", (*kept, "--collect-only")),
-            ("judged from the ledger", kept),
+            ("judged from the cache", kept),
             ("as many ordinary tests, that do nothing", ("test_plain.py",)),
         ):
             took, worked, said = run(folder, *args)

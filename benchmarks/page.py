@@ -1,4 +1,4 @@
-"""How large the page of many cases is, how soon it opens, and how long a filter takes.
+"""How large the page of many cases is, how fast it opens, and how long a filter takes.
 
     python benchmarks/page.py [CASES] [WORDS]
 
@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from playwright.sync_api import Page, sync_playwright
 from reports import large
 
-from pytest_ftgate.reporting.html.case_data import packed
-from pytest_ftgate.reporting.html.page import page
+from pytest_ftgate.reporting.html.case_data import pack_cases
+from pytest_ftgate.reporting.html.page import html_page
 
 FILTER = """(words) => {
   const form = document.getElementById('filters'), before = performance.now();
@@ -42,7 +42,7 @@ SEARCH = """(words) => new Promise((done) => {
 
 
 def opened(tab: Page, path: Path) -> float:
-    """Return how many seconds it takes until the first list is there."""
+    """Return the seconds until the first list is there."""
     before = time.perf_counter()
     tab.goto(path.as_uri())
     tab.wait_for_selector("html[data-ready]", timeout=60_000)
@@ -50,15 +50,15 @@ def opened(tab: Page, path: Path) -> float:
 
 
 def main(cases: int, words: int) -> None:
-    """Make a page, and print what was measured."""
+    """Make a page, and print the measurements."""
     report = large(cases, words=words)
     path = Path(tempfile.mkdtemp()) / "report.html"
     before = time.perf_counter()
-    path.write_text(page(report), "utf-8")
+    path.write_text(html_page(report), "utf-8")
     print(f"{cases:,} cases x 5 variants, {words} words a reply")
     print(f"made in      {time.perf_counter() - before:6.2f} s")
     print(f"size         {path.stat().st_size / 1e6:6.2f} MB")
-    print(f"left out     {packed(report).left_out or 'nothing'}")
+    print(f"left out     {pack_cases(report).left_out or 'nothing'}")
     flags = ["--no-sandbox", "--disable-gpu"]
     found = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:

@@ -1,14 +1,13 @@
-"""The gate beside other tools that ask the same: whole processes, asked and then kept.
+"""The gate beside other tools that send the same requests: whole processes, cold and warm.
 
     python benchmarks/peers.py HARNESS [--cases N] [--rounds N] [--warm-rounds N] [NAME ...]
 
-HARNESS is a folder that may be written to. It knows how each tool is run, and holds them
-installed: ``bench.py N IN_FLIGHT LATENCY_MS ROUNDS [NAME ...]`` runs those named, or all, in turn
-and leaves ``results/peers_….json``; ``bench_cache.py`` runs those that keep replies, cold and then
-warm, and leaves ``results/cache_….json``. Both take a tool at ``peers/ftgate/bench_ftgate.sh``,
-which is written here. This script starts the server in ``stub/`` (a C compiler is needed), has both
-run, and prints medians with the ratio of each to the gate. 50 calls are in flight, and a reply
-takes 50 ms.
+HARNESS is a writable folder with the installed tools and the scripts that run them:
+``bench.py N IN_FLIGHT LATENCY_MS ROUNDS [NAME ...]`` runs the named tools, or all, in turn and
+writes ``results/peers_….json``; ``bench_cache.py`` runs those that cache replies, cold and then
+warm, and writes ``results/cache_….json``. Both include ``peers/ftgate/bench_ftgate.sh``, which this
+script writes. It starts the server in ``stub/`` (a C compiler is needed), runs both, and prints
+medians with the ratio of each to the gate. 50 requests are in flight, and a reply takes 50 ms.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ variants:
   current: {{provider: anthropic, model: stub, base_url_env: URL, api_key_env: STUB_KEY}}
 gates: {{accuracy: {{min: 0.9}}}}
 """
-#: The gate is green where all replies came and are right.
+#: The gate is green if all replies came and are right.
 SLOT = """\
 #!/bin/sh
 cd "{folder}" && PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 exec "{python}" -c '
@@ -44,15 +43,15 @@ code = pytest.main(sys.argv[1:])
 print("acc", 1 if code == 0 else 0)
 sys.exit(code)
 ' -q --ftgate -p pytest_ftgate -p no:cacheprovider --ftgate-concurrency="$CONC" \\
-  --ftgate-ledger="${{FTGATE_CACHE:-/tmp/ftgate_bench_cache}}/ledger.sqlite"
+  --ftgate-cache="${{FTGATE_CACHE:-/tmp/ftgate_bench_cache}}/cache.sqlite"
 """
 
 
 def prepared(harness: Path, cases: int) -> None:
-    """Write the cases that tools read, our suite of the same cases, and what runs it."""
+    """Write the cases that the tools read, a suite of the same cases, and its script."""
     rows = "".join(f"{json.dumps(case(number))}\n" for number in range(cases))
     folder = harness / "peers" / "ftgate"
-    # What a tool wrote for an earlier run names another address.
+    # Files of an earlier run name another address.
     for stale in (harness / "peers").glob("*/cfg_*.json"):
         stale.unlink()
     for place in (folder, harness / "data", harness / "results"):
@@ -67,7 +66,7 @@ def prepared(harness: Path, cases: int) -> None:
 
 
 def labelled(harness: Path, cases: int, url: str) -> None:
-    """Let promptfoo name its provider: it keeps replies under that name, and else asks anew."""
+    """Give promptfoo's provider a name: without one promptfoo caches no replies."""
     folder = harness / "peers" / "promptfoo"
     if (folder / "gen.py").is_file():
         told = (str(cases), url, f"cfg_{cases}_lab.json", "lab")
@@ -75,7 +74,7 @@ def labelled(harness: Path, cases: int, url: str) -> None:
 
 
 def ran(harness: Path, script: str, found: str, *told: object) -> dict[str, list[dict[str, Any]]]:
-    """Run a script of the harness; return what it measured, by tool."""
+    """Run a script of the harness; return its measurements, by tool."""
     (harness / found).unlink(missing_ok=True)
     command = [sys.executable, str(harness / script), *map(str, told)]
     with tempfile.TemporaryFile() as said:
@@ -87,7 +86,7 @@ def ran(harness: Path, script: str, found: str, *told: object) -> dict[str, list
 
 
 def table(title: str, found: dict[str, list[dict[str, Any]]], ours: str) -> None:
-    """Print medians, fastest first, with how many times as long as the gate each takes."""
+    """Print medians, fastest first, and their ratios to the gate."""
     walls = {name: median(run["wall"] for run in runs) for name, runs in found.items()}
     print(f"{title:32}{'wall s':>8}{'CPU s':>8}{'requests':>10}{'times the gate':>16}")
     for name in sorted(walls, key=lambda name: walls[name]):
@@ -120,7 +119,7 @@ def main() -> None:
             names = [*given.names, OURS] if given.names else []
             file = f"results/peers_{cases}_{FLYING}_{LATENCY}.json"
             table(
-                f"{cases:,} asked",
+                f"{cases:,} sent",
                 ran(harness, "bench.py", file, *sizes, given.rounds, *names),
                 OURS,
             )
@@ -129,7 +128,7 @@ def main() -> None:
             file = f"results/cache_{cases}.json"
             found = ran(harness, "bench_cache.py", file, *sizes, given.warm_rounds)
             warm = {name: runs for name, runs in found.items() if name.endswith("warm")}
-            table(f"{cases:,} kept", warm, f"{OURS} warm")
+            table(f"{cases:,} cached", warm, f"{OURS} warm")
 
 
 if __name__ == "__main__":

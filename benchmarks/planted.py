@@ -1,12 +1,12 @@
-"""A loss planted in one skill: is it found there, and nowhere else?
+"""A drop planted in one skill: is it found there, and nowhere else?
 
     python benchmarks/planted.py
-    python benchmarks/planted.py --ledger /tmp/one/ledger.sqlite   # the embedded model's replies
+    python benchmarks/planted.py --cache /tmp/one/cache.sqlite   # the embedded model's replies
 
-The base is one that has every case right, by the replies that the tests know to be right; or, with
---ledger, the embedded model, by the replies that benchmarks/skills.py has kept there. A wrapper
-spoils a share of the replies to one skill, drawn by chance, with the wrong ones that the tests
-know. Each skill is spoiled in turn, and the forgetting gate judges (max_drop 0.05, whole set).
+The base has every case right, by the right replies of the tests; or, with --cache, it is the
+embedded model, by the replies that benchmarks/skills.py cached there. A share of the replies to one
+skill, drawn by chance, is replaced with the wrong replies of the tests. Each skill is spoiled in
+turn, and the forgetting gate is evaluated (max_drop 0.05, whole set).
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from pytest_ftgate.cli.suite import opened
-from pytest_ftgate.gates.forgetting import Compared, judge_forgetting
+from pytest_ftgate.cli.suite import open_suite
+from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.reporting.tables import grid
+from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.workload import base_of, skills
-from pytest_ftgate.scoring.formats import Forms
-from pytest_ftgate.scoring.scorers import content
-from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.requests.workload import base_variant, skill_requests
+from pytest_ftgate.scoring.formats import FormatChecker
+from pytest_ftgate.scoring.scorers import score_content
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.model import ForgettingGate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -35,11 +35,11 @@ from pytest_ftgate.suite.rule import Rule
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "tickets" / "tickets.ftgate.yaml"
 SHARES = (0.1, 0.2, 0.3, 0.5)
-FORMS = Forms(ROOT)
+FORMS = FormatChecker(ROOT)
 
 
 def known(kind: str) -> dict[str, str]:
-    """Return the first reply to each case that the tests know to be ``right`` or ``wrong``."""
+    """Return the first ``right`` or ``wrong`` reply of the tests to each case."""
     found = {}
     for path in sorted((ROOT / "tests" / "skills").glob("*.jsonl")):
         for row in map(json.loads, path.read_text("utf-8").splitlines()):
@@ -48,41 +48,43 @@ def known(kind: str) -> dict[str, str]:
     return found
 
 
-def embedded(ledger: Path) -> dict[str, str]:
-    """Return what the untuned embedded model said, as far as *ledger* has it."""
-    suite, session = opened(EXAMPLE, ledger)
+def embedded(cache: Path) -> dict[str, str]:
+    """Return the replies of the untuned embedded model, as far as *cache* has them."""
+    suite, session = open_suite(EXAMPLE, cache)
     tuned = next(variant for variant in suite.variants.values() if variant.tuned)
-    asks = skills(suite, base_of(tuned), skill_cases(("general",)), {})
-    own = session.ledger()
-    found = own.replies(ask.call.fingerprint for ask in asks)
+    asks = skill_requests(suite, base_variant(tuned), skill_cases(("general",)), {})
+    own = session.open_cache()
+    found = own.replies(ask.request.fingerprint for ask in asks)
     own.close()
-    return {a.case.id: found[a.call.fingerprint].text for a in asks if a.call.fingerprint in found}
+    return {
+        a.case.id: found[a.request.fingerprint].text for a in asks if a.request.fingerprint in found
+    }
 
 
 @lru_cache(maxsize=1 << 16)
-def row(case_id: str, text: str) -> Row:
-    """Score one reply; the same is scored once."""
+def row(case_id: str, text: str) -> CaseResult:
+    """Score one reply; equal replies are scored once."""
     case, reply = CASES[case_id], Reply(text=text)
-    mark = content(case, reply, ROOT)
-    score = Score(mark.value, FORMS.broken(case, reply), mark.why)
-    return Row(case, (reply,), (score,), (f"{case.id} {text}",))
+    mark = score_content(case, reply, ROOT)
+    score = Score(mark.value, FORMS.find_error(case, reply), mark.reason)
+    return CaseResult(case, (reply,), (score,), (f"{case.id} {text}",))
 
 
 CASES = {case.id: case for case in skill_cases(("general",))}
 
 
 def judged(base: dict[str, str], skill: str, share: float, seed: int) -> Verdict:
-    """Spoil *share* of the replies to *skill*, and judge."""
+    """Spoil *share* of the replies to *skill*, and evaluate the gate."""
     cases = tuple(case for case in CASES.values() if case.id in base)
     own = [case.id for case in cases if case.skill == skill]
     spoiled = set(random.Random(seed).sample(own, round(share * len(own))))
     after = {key: WRONG[key] if key in spoiled else text for key, text in base.items()}
     columns = (
-        Column(name, {case.id: row(case.id, said[case.id]) for case in cases})
+        VariantScores(name, {case.id: row(case.id, said[case.id]) for case in cases})
         for name, said in (("spoiled", after), ("base", base))
     )
     mine, theirs = columns
-    return judge_forgetting(SUITE, GATE, Compared({"": (mine, theirs)}))
+    return evaluate_forgetting(SUITE, GATE, SkillComparison({"": (mine, theirs)}))
 
 
 WRONG = known("wrong")
@@ -106,7 +108,7 @@ def rows(base: dict[str, str], seeds: int) -> Iterator[list[str]]:
         for skill in names:
             for seed in range(seeds):
                 verdict = judged(base, skill, share, seed)
-                lost = {s.name for s in verdict.slices if s.judged and s.state == "lost"}
+                lost = {s.name for s in verdict.slices if s.gated and s.state == "regressed"}
                 ends[verdict.outcome] += 1
                 found += skill in lost
                 elsewhere += len(lost - {skill})
@@ -119,12 +121,12 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--ledger", type=Path, help="take the embedded model's replies from here")
+    parser.add_argument("--cache", type=Path, help="take the embedded model's replies from here")
     parser.add_argument("--seeds", type=int, default=5, help="how often each skill is spoiled")
     args = parser.parse_args()
-    base = embedded(args.ledger) if args.ledger else known("right")
+    base = embedded(args.cache) if args.cache else known("right")
     headers = ["spoiled", "tries", "found", "elsewhere", "gate failed", "gate passed"]
-    print(grid(list(rows(base, args.seeds)), headers, right=range(6)))
+    print(format_table(list(rows(base, args.seeds)), headers, right_columns=range(6)))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ r"""What a model and its fine-tunes can do, skill by skill, on the bundled gener
     python benchmarks/skills.py examples/tickets/tickets.ftgate.yaml \\
         --adapter one-epoch=/tmp/short/tickets-narrow.gguf --scale half=0.5 --task
 
-It asks the base of the suite's tuned variants and each of them, and prints the share of right
-replies by skill, by difficulty and by language; with --adapter further adapters beside them, made
-like the first tuned variant, with --scale that variant's adapter at another weight, and with --task
-the accuracy on the suite's own cases. Replies are kept in the ledger, so that a second call asks
-nothing; another --ledger asks anew, and benchmarks/self_agreement.py tells how far two agree.
+It measures the base of the suite's tuned variants and each of them, and prints the share of right
+replies by skill, by difficulty and by language. --adapter adds further adapters, made like the
+first tuned variant; --scale adds that variant's adapter at another weight; --task adds the accuracy
+on the suite's own cases. Replies are cached, so a second run sends no request; another --cache
+starts afresh, and benchmarks/self_agreement.py compares the two.
 """
 
 from __future__ import annotations
@@ -19,56 +19,56 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_ftgate.cli.suite import opened
-from pytest_ftgate.gates.skills import by_worth
-from pytest_ftgate.gates.slices import parts_of
-from pytest_ftgate.reporting.tables import grid
-from pytest_ftgate.requests.workload import base_of
-from pytest_ftgate.runner.session import Session, whole
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.cli.suite import open_suite
+from pytest_ftgate.gates.skills import skill_samples
+from pytest_ftgate.gates.slices import slice_names
+from pytest_ftgate.reporting.tables import format_table
+from pytest_ftgate.requests.workload import base_variant
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
 
 
 def variants(suite: Suite, args: argparse.Namespace) -> list[Variant]:
-    """Return the base and what was tuned from it."""
+    """Return the base and the variants that were tuned from it."""
     tuned = [variant for variant in suite.variants.values() if variant.tuned]
     for name, _, path in (one.partition("=") for one in args.adapter):
         tuned.append(replace(tuned[0], name=name, adapter=Path(path).resolve()))
     for name, _, weight in (one.partition("=") for one in args.scale):
         tuned.append(replace(tuned[0], name=name, scale=float(weight)))
     wanted = args.only or [one.name for one in tuned]
-    chosen = [base_of(tuned[0]), *(one for one in tuned if one.name in wanted)]
+    chosen = [base_variant(tuned[0]), *(one for one in tuned if one.name in wanted)]
     if args.threads is None:
         return chosen
     return [replace(one, runtime={**one.runtime, "threads": args.threads}) for one in chosen]
 
 
-def asked(session: Session, suite: Suite, variant: Variant, gate: ForgettingGate) -> Column:
+def asked(session: Session, suite: Suite, variant: Variant, gate: ForgettingGate) -> VariantScores:
     """Return the scores of *variant* on the cases of *gate*."""
-    asks = session.asks.skills(suite, variant, gate)
-    session.answers([asks], None, suite.name)
-    return session.columns.skills(suite, variant, gate)
+    asks = session.workloads.skill_requests(suite, variant, gate)
+    session.checked_results([asks], None, suite.name)
+    return session.scores.skill_scores(suite, variant, gate)
 
 
 def task(session: Session, suite: Suite, variant: Variant) -> float:
     """Return the accuracy of *variant* on the suite's own cases."""
-    asks = session.asks.task(suite, variant, whole(suite))
-    session.answers([asks], None, suite.name)
-    return float(session.columns.task(suite, variant, whole(suite)).correct.mean())
+    asks = session.workloads.task_requests(suite, variant, full_look(suite))
+    session.checked_results([asks], None, suite.name)
+    return float(session.scores.task_scores(suite, variant, full_look(suite)).correct.mean())
 
 
-def rates(column: Column, kind: str) -> Mapping[str, tuple[int, float]]:
+def rates(column: VariantScores, kind: str) -> Mapping[str, tuple[int, float]]:
     """Return how many cases each part has, and the share of right replies."""
-    side, parts = by_worth(column), dict[str, list[float]]()
-    for key, value in zip(side.keys, side.values, strict=True):
-        for name in parts_of(column.rows[key].case, kind):
+    side, parts = skill_samples(column), dict[str, list[float]]()
+    for key, value in zip(side.case_ids, side.values, strict=True):
+        for name in slice_names(column.results[key].case, kind):
             parts.setdefault(name, []).append(float(value))
     return {name: (len(own), sum(own) / len(own)) for name, own in sorted(parts.items())}
 
 
-def table(columns: Mapping[str, Column], kind: str) -> str:
-    """Lay out the rates of one kind of part."""
+def table(columns: Mapping[str, VariantScores], kind: str) -> str:
+    """Return the rates of one kind of part as a table."""
     found = {name: rates(column, kind) for name, column in columns.items()}
     first = next(iter(found.values()))
     rows = [
@@ -78,7 +78,7 @@ def table(columns: Mapping[str, Column], kind: str) -> str:
     if kind == "skill":
         means = [sum(rate for _, rate in own.values()) / len(own) for own in found.values()]
         rows.append(["mean", str(sum(n for n, _ in first.values())), *(f"{m:.1%}" for m in means)])
-    return grid(rows, [kind, "n", *found], right=range(1, 2 + len(found)))
+    return format_table(rows, [kind, "n", *found], right_columns=range(1, 2 + len(found)))
 
 
 def main() -> None:
@@ -92,9 +92,9 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
     parser.add_argument("--task", action="store_true", help="accuracy on the suite's own cases")
     parser.add_argument("--threads", type=int, help="one is best beside other load")
-    parser.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
+    parser.add_argument("--cache", type=Path, default=Path(".ftgate/cache.sqlite"))
     args = parser.parse_args()
-    suite, session = opened(args.suite, args.ledger)
+    suite, session = open_suite(args.suite, args.cache)
     cases = skill_cases(tuple(args.skills.split(",")))
     gate = ForgettingGate(line=0, cases=cases, max_drop=0.1)
     chosen = variants(suite, args)

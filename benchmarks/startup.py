@@ -1,4 +1,4 @@
-"""What the plugin adds to the start of pytest where it is installed and not used.
+"""The time that the plugin adds to the start of pytest if it is installed and not used.
 
 Run it on an idle machine, with the number of pairs as an argument (15 without one):
 
@@ -25,7 +25,7 @@ WITHOUT = ("-p", "no:pytest_ftgate")
 
 
 def seconds(folder: Path, *args: str) -> float:
-    """Return how long one run takes."""
+    """Return the seconds of one run."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *args]
     start = time.perf_counter()
     subprocess.run(command, cwd=folder, env=_environment(), check=True, capture_output=True)
@@ -46,7 +46,7 @@ def pair(folder: Path, *, swapped: bool) -> tuple[float, float]:
 
 
 def main(pairs: int) -> None:
-    """Take the pairs and print what they show."""
+    """Measure the pairs and print the results."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "test_empty.py").write_text("def test_it(): pass\n")

@@ -1,10 +1,10 @@
-"""What it takes to examine a training file, and how many wrong labels the examination finds.
+"""The time to check a training file, and the number of wrong labels that the check finds.
 
     python benchmarks/training_data.py TRAIN [TEST]
 
-Examines TRAIN, with the rows of TEST as cases, and tells the processor time. Then gives one row in
-twenty another label, drawn by a fixed seed, and tells how many of these are called doubtful, and
-how many others: those may be wrong in the file as it is.
+Checks TRAIN, with the rows of TEST as cases, and prints the processor time. Then changes the labels
+of one row in twenty, chosen with a fixed seed, and prints how many of these rows the check calls
+doubtful, and how many other rows. The other rows may be wrong in the original file.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_ftgate.gates.training_data import examine, read
-from pytest_ftgate.gates.training_data_checks import doubtful
-from pytest_ftgate.gates.verdict import Item, Yardstick
+from pytest_ftgate.gates.training_data import check_training_data, read_training_data
+from pytest_ftgate.gates.training_data_checks import doubtful_label_findings
+from pytest_ftgate.gates.verdict import TrainingDataRules, TrainingRow
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 SHARE, SEED = 0.05, 7
 
 
-def swapped(items: list[Item]) -> tuple[list[Item], set[int]]:
+def swapped(items: list[TrainingRow]) -> tuple[list[TrainingRow], set[int]]:
     """Return the rows with some labels changed, and the lines of these."""
     drawn = random.Random(SEED)
     labels = sorted({str(item.answer) for item in items})
     chosen = set(drawn.sample(range(len(items)), round(SHARE * len(items))))
 
-    def other(item: Item) -> Item:
+    def other(item: TrainingRow) -> TrainingRow:
         label = drawn.choice([one for one in labels if one != item.answer])
         return replace(item, example=replace(item.example, answer=label))
 
@@ -40,21 +40,25 @@ def swapped(items: list[Item]) -> tuple[list[Item], set[int]]:
 
 def main(train: Path, test: Path | None) -> None:
     """Print a line for each of the two."""
-    items = read(test).items if test else ()
+    items = read_training_data(test).rows if test else ()
     cases = tuple(
-        Case(id=f"r{n}", where="", input=item.example.shown, expected="", score=Rule("exact"))
+        Case(
+            id=f"r{n}", location="", input=item.example.input_text, expected="", score=Rule("exact")
+        )
         for n, item in enumerate(items)
     )
     start = time.process_time()
-    data = read(train)
-    found = examine(data, Yardstick(cases=cases))
+    data = read_training_data(train)
+    findings = check_training_data(data, TrainingDataRules(cases=cases))
     took = time.process_time() - start
-    told = ", ".join(f"{one.kind} {one.count:,}" for one in found)
-    print(f"{len(data.items):,} rows, {len(cases):,} cases: {took:.1f} s of processor time; {told}")
-    made, lines = swapped([item for item in data.items if item.answer is not None])
-    doubts = {line for one in doubtful(made) for line in one.lines}
+    counts = ", ".join(f"{finding.kind} {finding.count:,}" for finding in findings)
+    print(
+        f"{len(data.rows):,} rows, {len(cases):,} cases: {took:.1f} s of processor time; {counts}"
+    )
+    made, lines = swapped([item for item in data.rows if item.answer is not None])
+    doubts = {line for finding in doubtful_label_findings(made) for line in finding.lines}
     both = len(doubts & lines)
-    print(f"{len(lines):,} labels swapped: {both:,} told ({both / len(lines):.0%}), and "
+    print(f"{len(lines):,} labels swapped: {both:,} found ({both / len(lines):.0%}), and "
           f"{len(doubts) - both:,} others")  # fmt: skip
 
 

@@ -1,10 +1,9 @@
-"""Whether two runs at once on one ledger send each call once.
+"""Whether two runs at once on one cache send each request once.
 
-    python benchmarks/two_processes.py [CALLS]
+    python benchmarks/two_processes.py [REQUESTS]
 
-Starts pytest twice, at the same time, over one plan (2,000 calls without an argument) against a
-slow server on loopback that counts. It fails unless each call was sent once, and both runs ended
-green.
+Starts pytest twice, at the same time, over one plan (2,000 requests without an argument) against a
+slow, counting server on loopback. It fails unless each request was sent once, and both runs passed.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ COMMAND = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--ft
 
 
 def main(calls: int) -> int:
-    """Run both, and print what it came to."""
+    """Run both, and print the counts."""
     with tempfile.TemporaryDirectory() as name, counting(ANSWER) as server:
         planned = write_suite(Path(name), calls // 2, server.port)
         started = time.perf_counter()
@@ -35,7 +34,7 @@ def main(calls: int) -> int:
         told = [run.communicate()[0] for run in runs]
         took = time.perf_counter() - started
     print(
-        f"two runs at once of {planned:,} calls: {len(server.asked):,} requests in {took:.1f} s, "
+        f"two runs at once of {planned:,} requests: {len(server.asked):,} sent in {took:.1f} s, "
         f"ended with {' and '.join(str(run.returncode) for run in runs)}"
     )
     for one in told:

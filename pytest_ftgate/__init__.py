@@ -5,50 +5,63 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
+    from pytest_ftgate.errors import (
+        ConfigurationError,
+        ProviderRejected,
+        RequestRejected,
+        RetryableError,
+    )
     from pytest_ftgate.gates.verdict import Outcome, Verdict
-    from pytest_ftgate.plugin.fixture import Ftgate, UsedSuite
-    from pytest_ftgate.plugin.marked.attempt import Talk
+    from pytest_ftgate.plugin.fixture import Ftgate, SuiteHandle
+    from pytest_ftgate.plugin.marked.attempt import Conversation
     from pytest_ftgate.providers.base import Provider
     from pytest_ftgate.requests.reply import Reply
-    from pytest_ftgate.requests.request import Call, Step, ToolCall
+    from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.suite.model import Case
 
 __all__ = [
-    "Call",
     "Case",
-    "Denied",
+    "ConfigurationError",
+    "Conversation",
     "Ftgate",
     "Outcome",
     "Provider",
-    "Refused",
+    "ProviderRejected",
     "Reply",
+    "Request",
+    "RequestRejected",
+    "RetryableError",
     "Step",
-    "Talk",
+    "SuiteHandle",
     "ToolCall",
-    "Transient",
-    "Unavailable",
-    "UsedSuite",
     "Verdict",
     "__version__",
 ]
 
-_HOMES = {
-    **dict.fromkeys(("Call", "Step", "ToolCall"), "requests.request"),
+#: The module of each public name.
+_MODULES = {
     "Case": "suite.model",
-    **dict.fromkeys(("Ftgate", "UsedSuite"), "plugin.fixture"),
-    **dict.fromkeys(("Outcome", "Verdict"), "gates.verdict"),
+    "ConfigurationError": "errors",
+    "Conversation": "plugin.marked.attempt",
+    "Ftgate": "plugin.fixture",
+    "Outcome": "gates.verdict",
     "Provider": "providers.base",
+    "ProviderRejected": "errors",
     "Reply": "requests.reply",
-    "Talk": "plugin.marked.attempt",
-    **dict.fromkeys(("Denied", "Refused", "Transient", "Unavailable"), "errors"),
+    "Request": "requests.request",
+    "RequestRejected": "errors",
+    "RetryableError": "errors",
+    "Step": "requests.request",
+    "SuiteHandle": "plugin.fixture",
+    "ToolCall": "requests.request",
+    "Verdict": "gates.verdict",
 }
 
 
 def __getattr__(name: str) -> object:
-    # On demand: at every start of pytest this module is imported, and nothing of it is needed.
+    # Imported on demand: pytest imports this module at every start and needs none of the names.
     if name == "__version__":
         return version("pytest-ftgate")
-    if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""LoRA adapter files: rank, strength, and the base model that they were trained on."""
+"""LoRA adapter files: their rank, alpha and base model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["adapter_facts"]
 
-#: Keys of PEFT's ``adapter_config.json`` and how a record calls them.
+#: Keys of PEFT's ``adapter_config.json``, and the names of the facts.
 _CONFIG = {
     "base_model_name_or_path": "adapter base",
     "revision": "adapter base revision",
@@ -23,25 +23,25 @@ _CONFIG = {
 
 @lru_cache(maxsize=64)
 def adapter_facts(path: Path) -> Mapping[str, str]:
-    """Return what is known of the adapter *path*, a GGUF file, and of the folder it lies in.
+    """Return the facts in the adapter's GGUF file *path* and in the PEFT config beside it.
 
-    A fact that cannot be read is left out: none of them decides whether it can be used.
+    Facts that cannot be read are left out, since the adapter works without them.
     """
-    told: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
     with suppress(ImportError, OSError, ValueError, KeyError, IndexError):
-        told |= _of_weights(path)
-    beside = path.with_name("adapter_config.json")
+        facts |= _weight_facts(path)
+    config_path = path.with_name("adapter_config.json")
     with suppress(OSError, ValueError, AttributeError):
-        written = json.loads(beside.read_text("utf-8"))
-        told |= {name: written.get(key) for key, name in _CONFIG.items()}
-    return {name: str(value) for name, value in told.items() if value is not None}
+        config = json.loads(config_path.read_text("utf-8"))
+        facts |= {name: config.get(key) for key, name in _CONFIG.items()}
+    return {name: str(value) for name, value in facts.items() if value is not None}
 
 
-def _of_weights(path: Path) -> dict[str, Any]:
+def _weight_facts(path: Path) -> dict[str, Any]:
     from gguf import GGUFReader
 
     reader = GGUFReader(path)
-    ranks = {int(t.shape[-1]) for t in reader.tensors if t.name.endswith(".lora_a")}
+    ranks = {int(tensor.shape[-1]) for tensor in reader.tensors if tensor.name.endswith(".lora_a")}
     kind, alpha = (reader.get_field(f"adapter.{key}") for key in ("type", "lora.alpha"))
     return {
         "adapter rank": ", ".join(map(str, sorted(ranks))) or None,

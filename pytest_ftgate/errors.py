@@ -1,17 +1,17 @@
-"""Everything that can go wrong, as a tree.
+"""Every error of the package, as a tree.
 
 FtgateError
-├── SuiteFaults          what an author wrote cannot be used; carries every fault at once
-├── Unavailable          something needed is not here: weights, a package, a key
-├── ReplyError           one call brought no reply
-│   ├── OutOfBudget      it was not sent, since the money or the time of the run is used up
-│   ├── Transient        worth asking again: overload, timeout, a broken body
-│   └── Refused          asking again cannot help: bad request, unknown model
-│       ├── Denied       no call of this variant can succeed: credentials, spend limit
-│       └── NotRecorded  nothing may be asked, and no reply is kept
-├── RepliesMissing       too few calls of a variant brought a reply to judge anything
-├── ScorerError          a scorer of the suite broke; never counted as a wrong answer
-└── LedgerError          the ledger file cannot be read or written
+├── SuiteError                    a suite has errors; carries all of them, each with its line
+├── ConfigurationError            something is missing: weights, a package, a key
+├── ReplyError                    one request failed
+│   ├── OutOfBudget               it was not sent: the budget of the run is used up
+│   ├── RetryableError            a retry may succeed: overload, timeout, incomplete body
+│   └── RequestRejected           a retry fails as well: bad request, unknown model
+│       ├── ProviderRejected      all requests of the variant fail: credentials, spending limit
+│       └── NotRecorded           the run sends no requests, and no reply is recorded
+├── RepliesMissing                too many requests of a variant failed
+├── ScorerError                   a scorer raised an exception; it never counts as a wrong reply
+└── CacheError                    the reply cache cannot be read or written
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "Denied",
-    "Fault",
+    "CacheError",
+    "ConfigurationError",
+    "Diagnostic",
     "FtgateError",
-    "LedgerError",
     "NotRecorded",
     "OutOfBudget",
-    "Refused",
+    "ProviderRejected",
     "RepliesMissing",
     "ReplyError",
+    "RequestRejected",
+    "RetryableError",
     "ScorerError",
-    "SuiteFaults",
-    "Transient",
-    "Unavailable",
+    "SuiteError",
     "did_you_mean",
 ]
 
 
 class FtgateError(Exception):
-    """The root: catching it catches everything this package raises on purpose."""
+    """The base class of all errors that this package raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """One thing an author can mend.
+class Diagnostic:
+    """One error in a file, with its position and its remedy.
 
     Attributes:
-        path: the file, relative to the root directory where it lies below it.
-        line: the line, counted from 1; 0 where the whole file is meant.
-        message: what is wrong and what to write instead.
+        path: the file, relative to the root directory if it lies below it.
+        line: the line, counted from 1; 0 for the whole file.
+        message: the error and its remedy.
     """
 
     path: str
@@ -60,7 +60,7 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        """Show as ``path:line: message``, the form that editors turn into a link."""
+        """Return ``path:line: message``, which editors show as a link."""
         return (
             f"{self.path}:{self.line}: {self.message}"
             if self.line
@@ -68,36 +68,36 @@ class Fault:
         )
 
 
-class SuiteFaults(FtgateError):
-    """A suite that cannot be used; every fault found is in *faults*."""
+class SuiteError(FtgateError):
+    """A suite cannot be used; *errors* lists every error in it."""
 
-    def __init__(self, suite: str, faults: Iterable[Fault]) -> None:
+    def __init__(self, suite: str, errors: Iterable[Diagnostic]) -> None:
         self.suite = suite
-        self.faults: Sequence[Fault] = sorted(set(faults))
-        count = len(self.faults)
-        head = f"{suite}: {count} fault{'' if count == 1 else 's'}"
-        super().__init__("\n".join([head, *(f"  {fault}" for fault in self.faults)]))
+        self.errors: Sequence[Diagnostic] = sorted(set(errors))
+        count = len(self.errors)
+        head = f"{suite}: {count} error{'' if count == 1 else 's'}"
+        super().__init__("\n".join([head, *(f"  {error}" for error in self.errors)]))
 
 
-class Unavailable(FtgateError):
-    """Something that a run needs is not here; the message says how to get it."""
+class ConfigurationError(FtgateError):
+    """Something that the run needs is missing; the message contains the remedy."""
 
 
 class ReplyError(FtgateError):
-    """One call brought no reply."""
+    """One request failed."""
 
 
 class OutOfBudget(ReplyError):
-    """A call that was not sent, since the money or the time of the run is used up."""
+    """A request was not sent, since the money or the time of the run is used up."""
 
 
-class Transient(ReplyError):
-    """A failure that may pass: worth asking again.
+class RetryableError(ReplyError):
+    """A request failed, and a retry may succeed.
 
     Args:
-        message: what the provider said.
-        retry_after: seconds that the provider asked to wait, if it did.
-        limited: whether there was more asked than the provider takes: a rate limit or overload.
+        message: the message of the provider.
+        retry_after: the seconds that the provider asks to wait, or None.
+        limited: True for a rate limit or an overload of the provider.
     """
 
     def __init__(
@@ -107,31 +107,31 @@ class Transient(ReplyError):
         self.retry_after, self.limited = retry_after, limited
 
 
-class Refused(ReplyError):
-    """A failure that asking again cannot mend."""
+class RequestRejected(ReplyError):
+    """A request failed, and every retry would fail too."""
 
 
-class Denied(Refused):
-    """A failure that will meet every call of this variant: no key, no access, no money."""
+class ProviderRejected(RequestRejected):
+    """All requests of a variant fail: no key, no access, spending limit reached."""
 
 
-class NotRecorded(Refused):
-    """A call whose reply is not kept, in a run that asks nothing."""
+class NotRecorded(RequestRejected):
+    """No reply is recorded for a request, and the run sends no requests."""
 
 
 class RepliesMissing(FtgateError):
-    """Too few calls of a variant brought a reply to judge anything."""
+    """Too many requests of a variant failed to evaluate a gate."""
 
 
 class ScorerError(FtgateError):
-    """A scorer broke while reading a reply; an error, never a zero."""
+    """A scorer raised an exception: an error of the run, never a score of zero."""
 
 
-class LedgerError(FtgateError):
-    """The ledger cannot be read or written."""
+class CacheError(FtgateError):
+    """The reply cache cannot be read or written."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean "…"?`` for the nearest of *known*, or an empty string."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'; did you mean "{near[0]}"?' if near else ""
+    """Return ``; did you mean "…"?`` for the closest of *known*, or ""."""
+    matches = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{matches[0]}"?' if matches else ""

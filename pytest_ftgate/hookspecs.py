@@ -1,7 +1,7 @@
-"""What other plugins may add, and how they are asked for it. docs/hooks.md has an example of each.
+"""The hooks that plugins and ``conftest.py`` files may implement; docs/hooks.md has examples.
 
-None of these is called without ``--ftgate``. What a ``conftest.py`` implements holds for the suites
-and the marked functions below it, what a plugin implements for all.
+The hooks are called only with ``--ftgate``. A ``conftest.py`` adds to the suites and the marked
+functions below its folder, a plugin to all of them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.verdict import Verdict
-    from pytest_ftgate.providers.base import Open
-    from pytest_ftgate.requests.request import Call
+    from pytest_ftgate.providers.base import ProviderFactory
+    from pytest_ftgate.requests.request import Request
 
 __all__ = [
     "pytest_ftgate_formats",
@@ -28,81 +28,82 @@ __all__ = [
     "pytest_ftgate_verdict",
 ]
 
-# What suites may name: collected from all plugins; a name is offered once in a run -------------
+# Names for suites: collected from all plugins; a name may be defined once in a run --------------
 
 
-def pytest_ftgate_providers() -> Mapping[str, Open]:
-    """Offer providers.
+def pytest_ftgate_providers() -> Mapping[str, ProviderFactory]:
+    """Return providers.
 
     Returns:
-        For each name that a suite may write as ``provider:`` a class derived from ``Provider``,
-        or a function that takes the same ``(calls, environ)`` and returns an open provider.
+        The providers by the name that a suite writes as ``provider:``. Each is a class derived
+        from ``Provider``, or a function that takes ``(requests, environ)`` and returns an open
+        provider.
     """
     raise NotImplementedError
 
 
 def pytest_ftgate_scorers() -> Mapping[str, Callable[..., Any]]:
-    """Offer scorers.
+    """Return scorers.
 
     Returns:
-        For each name that a suite may write as ``score:`` a function that takes a case and a
-        reply, and as keywords the options that the suite gives, and returns 0 to 1.
+        The scorers by the name that a suite writes as ``score:``. Each is a function that takes a
+        case, a reply, and the suite's options as keywords, and returns a score from 0 to 1.
     """
     raise NotImplementedError
 
 
 def pytest_ftgate_formats() -> Mapping[str, Callable[..., Any]]:
-    """Offer formats.
+    """Return format checkers.
 
     Returns:
-        For each name that a suite may write in ``format:`` a function that takes a case and a
-        reply, and as keywords the options that the suite gives, and returns True or "" where the
-        form holds, and else False or what is wrong.
+        The checkers by the name that a suite writes in ``format:``. Each is a function that takes
+        a case, a reply, and the suite's options as keywords. It returns True or "" for a valid
+        format, and False or the format error otherwise.
     """
     raise NotImplementedError
 
 
 def pytest_ftgate_skills() -> Mapping[str, str | Path]:
-    """Offer skills.
+    """Return skills.
 
     Returns:
-        For each name that a forgetting gate may write in ``skills:`` a ``.jsonl`` file of cases.
+        A ``.jsonl`` file of cases by the name that a forgetting gate writes in ``skills:``.
     """
     raise NotImplementedError
 
 
 @pytest.hookspec(firstresult=True)
 def pytest_ftgate_prices(provider: str, model: str) -> tuple[float, float] | None:
-    """Tell what a model costs whose suite declares no price; the first answer is taken.
+    """Return the price of a model whose suite declares none; the first result counts.
 
     Returns:
-        USD for a million tokens, read and written, or None where it is not known here.
+        USD for a million input tokens and for a million output tokens, or None if unknown.
     """
     raise NotImplementedError
 
 
-# What happens in a run: every plugin is told ----------------------------------------------------
+# Events of a run: called for every plugin -------------------------------------------------------
 
 
-def pytest_ftgate_plan_modifyitems(config: pytest.Config, items: list[Call]) -> None:
-    """Order the calls of a run before they are asked, in place.
+def pytest_ftgate_plan_modifyitems(config: pytest.Config, items: list[Request]) -> None:
+    """Reorder the requests of a run in place, before the first one is sent.
 
-    A call that is taken out is asked once a gate waits for it. Under pytest-xdist each worker
-    plans its own.
+    A removed request is sent when a gate needs it. Under pytest-xdist each worker has its own
+    plan.
     """
     raise NotImplementedError
 
 
 def pytest_ftgate_verdict(config: pytest.Config, verdict: Verdict, nodeid: str) -> None:
-    """See each verdict as it is reached, in the process that reports; it cannot be changed."""
+    """Receive each verdict when it is reached, in the reporting process; it cannot be changed."""
     raise NotImplementedError
 
 
 def pytest_ftgate_reporters(config: pytest.Config, report: Any) -> None:
-    """Report the run in your own way, at its end, in the process that reports.
+    """Write a report of your own at the end of the run, in the reporting process.
 
     Args:
-        config: of the run.
+        config: the config of the run.
         report: the verdicts of the run, those of gates first.
     """
     raise NotImplementedError

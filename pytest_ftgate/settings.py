@@ -1,4 +1,4 @@
-"""Command-line options and configuration keys. No other module reads them."""
+"""Command-line options and configuration keys; only this module reads them."""
 
 from __future__ import annotations
 
@@ -8,43 +8,71 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import pytest
+from pytest_ftgate.errors import ConfigurationError
 
-__all__ = ["FACES", "Settings", "add_options", "faults_key", "judges_nothing", "settings_key"]
+__all__ = ["REPORT_FORMATS", "OptionParser", "PytestConfig", "Settings", "add_options"]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
-#: The faces of a report that are files.
-FACES = ("html", "json", "markdown")
+#: The formats of the reports that are files.
+REPORT_FORMATS = ("html", "json", "markdown")
+
+
+class PytestConfig(Protocol):
+    """The part of pytest's ``Config`` that settings are read from."""
+
+    @property
+    def rootpath(self) -> Path:
+        """The root directory."""
+
+    @property
+    def invocation_params(self) -> Any:
+        """The arguments of pytest, with the folder where it was started as ``dir``."""
+
+    def getoption(self, name: str) -> Any:
+        """Return the value of a command-line option."""
+
+    def getini(self, name: str) -> Any:
+        """Return the value of a configuration key."""
+
+
+class OptionParser(Protocol):
+    """The part of pytest's ``Parser`` that options are declared with."""
+
+    def getgroup(self, name: str, description: str = "") -> Any:
+        """Return the group of options *name*."""
+
+    def addini(self, name: str, help: str, type: Any = None, default: Any = ...) -> None:  # noqa: A002
+        """Declare a configuration key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the user asked for.
+    """The settings of one pytest run.
 
     Attributes:
-        enabled: gates are collected and judged.
+        enabled: True to collect and evaluate gates.
         files: the globs of suite files.
-        replies: ``auto`` reuses the ledger and asks the rest, ``fresh`` asks all, ``recorded``
-            asks nothing.
-        variants: judge these alone; empty for all.
-        inconclusive: ``fail`` blocks on a gate that cannot tell, ``warn`` only shows it.
-        concurrency: calls in flight at once for each model, or None for the provider's own.
-        ledger: the file of replies.
-        batch: what can be asked in batches is.
-        engine: ``local`` asks from this machine, ``ray`` from the nodes of a Ray cluster.
-        max_usd: nothing more is asked once so much is spent; None for no limit.
-        max_minutes: nothing more is asked after so many minutes; None for no limit.
-        ladder: the ladder of each suite is told in full.
-        show: how many cases a gate that did not pass shows; None for as many as -v and -vv say.
-        reports: where reports are written, by their face: ``html``, ``json``, ``markdown``.
+        replies: ``auto`` uses the cache and sends the other requests, ``fresh`` sends all
+            requests, ``recorded`` sends none.
+        variants: the variants to evaluate; empty for all.
+        inconclusive: ``fail`` lets an inconclusive gate block the run, ``warn`` only shows it.
+        concurrency: requests in flight for each model, or None for the provider's default.
+        cache: the file of the reply cache.
+        batch: True to send requests in batches where the provider supports it.
+        engine: ``local`` sends from this machine, ``ray`` from the nodes of a Ray cluster.
+        max_usd: the spending at which the run stops sending, in USD; None for no limit.
+        max_minutes: the time after which the run stops sending, in minutes; None for no limit.
+        ladder: True to show the ladder of each suite in full.
+        show: the number of cases shown for a gate that did not pass; None to follow -v and -vv.
+        reports: the paths of report files by format: ``html``, ``json``, ``markdown``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
-        run_url: that page, or "".
-        annotates: where the root directory lies in the repository, as GitHub shows annotations of
-            its files; None elsewhere.
+        run_url: the address of that page, or "".
+        annotation_prefix: the root directory relative to the repository, for GitHub annotations;
+            None elsewhere.
     """
 
     enabled: bool
@@ -55,7 +83,7 @@ class Settings:
     plan: bool
     accept: bool
     concurrency: int | None
-    ledger: Path
+    cache: Path
     root: Path
     batch: bool = False
     engine: str = "local"
@@ -66,97 +94,92 @@ class Settings:
     reports: Mapping[str, Path] = field(default_factory=dict)
     summary: Path | None = None
     run_url: str = ""
-    annotates: str | None = None
+    annotation_prefix: str | None = None
 
     @property
-    def tells_cases(self) -> bool:
-        """Whether a report is wanted that shows each case."""
+    def reports_cases(self) -> bool:
+        """Whether a requested report shows individual cases."""
         return bool({"html", "json"} & self.reports.keys())
 
     @classmethod
-    def of(cls, config: pytest.Config) -> Settings:
-        """Read the settings of one pytest run; the command line wins over the configuration."""
+    def from_config(cls, config: PytestConfig) -> Settings:
+        """Return the settings of one pytest run; options override configuration keys.
 
-        def chosen(name: str) -> str:
+        Raises:
+            ConfigurationError: a value is not allowed, or an option lacks ``--ftgate``.
+        """
+
+        def option_or_ini(name: str) -> str:
             return str(config.getoption(f"ftgate_{name}") or config.getini(f"ftgate_{name}"))
 
         _need_enabled(config)
         return cls(
             enabled=bool(config.getoption("ftgate_enabled")),
             files=tuple(config.getini("ftgate_files")),
-            replies=_one_of("replies", chosen("replies"), _REPLIES),
+            replies=_one_of("replies", option_or_ini("replies"), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
-            inconclusive=_one_of("inconclusive", chosen("inconclusive"), _INCONCLUSIVE),
+            inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
             plan=bool(config.getoption("ftgate_plan")),
             accept=bool(config.getoption("ftgate_accept")),
-            concurrency=_count("concurrency", chosen("concurrency"), least=1),
-            ledger=config.rootpath / chosen("ledger"),
+            concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
+            cache=config.rootpath / option_or_ini("cache"),
             root=config.rootpath,
             batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
-            engine=_one_of("engine", chosen("engine"), _ENGINES),
-            max_usd=_amount("max_usd", chosen("max_usd")),
-            max_minutes=_amount("max_minutes", chosen("max_minutes")),
+            engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
+            max_usd=_amount("max_usd", option_or_ini("max_usd")),
+            max_minutes=_amount("max_minutes", option_or_ini("max_minutes")),
             ladder=bool(config.getoption("ftgate_ladder")),
-            show=_count("show", chosen("show"), least=0),
+            show=_count("show", option_or_ini("show"), least=0),
             reports=_reports(config),
-            **_of_github(os.environ, config.rootpath),
+            **_github_settings(os.environ, config.rootpath),
         )
 
 
-settings_key = pytest.StashKey[Settings]()
-#: Of a collector: the faults of marks below it, if any was met.
-faults_key = pytest.StashKey[list[Any]]()
-
-
-def judges_nothing(config: pytest.Config) -> bool:
-    """Tell whether the run was asked to judge nothing."""
-    # What --setup-plan is asked for is part of --setup-only.
-    looks = config.getoption("collectonly") or config.getoption("setuponly")
-    return bool(looks) or config.stash[settings_key].plan
-
-
-def _reports(config: pytest.Config) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for face in FACES:
-        # As pytest has it for --junitxml: an option is relative to where it was started.
-        if given := config.getoption(f"ftgate_{face}"):
-            found[face] = config.invocation_params.dir / str(given)
-        elif told := config.getini(f"ftgate_{face}"):
-            found[face] = config.rootpath / str(told)
-    for face, path in found.items():
+def _reports(config: PytestConfig) -> dict[str, Path]:
+    paths: dict[str, Path] = {}
+    for name in REPORT_FORMATS:
+        # Like pytest's --junitxml: an option is relative to the folder where pytest was started.
+        if option := config.getoption(f"ftgate_{name}"):
+            paths[name] = config.invocation_params.dir / str(option)
+        elif ini := config.getini(f"ftgate_{name}"):
+            paths[name] = config.rootpath / str(ini)
+    for name, path in paths.items():
         if path.is_dir():
-            raise pytest.UsageError(f"--ftgate-{face}: {path} is a folder; name a file")
-    wanted = bool(config.getoption("ftgate_enabled"))
-    if wanted and "html" in found and find_spec("matplotlib") is None:
+            raise ConfigurationError(f"--ftgate-{name}: {path} is a folder; name a file")
+    enabled = bool(config.getoption("ftgate_enabled"))
+    if enabled and "html" in paths and find_spec("matplotlib") is None:
         remedy = 'pip install "pytest-ftgate[html]"'
-        raise pytest.UsageError(f"--ftgate-html draws with matplotlib, which is not here: {remedy}")
-    return found
+        raise ConfigurationError(
+            f"--ftgate-html draws with matplotlib, which is not here: {remedy}"
+        )
+    return paths
 
 
-def _of_github(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
-    """Return what a run on GitHub tells of itself; nothing elsewhere."""
+def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
+    """Return the settings that GitHub Actions provides; empty elsewhere."""
     if environ.get("GITHUB_ACTIONS") != "true":
         return {}
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (environ.get(name, "") for name in names)
-    summary, top = environ.get("GITHUB_STEP_SUMMARY"), Path(environ.get("GITHUB_WORKSPACE", "."))
-    inside = root.is_relative_to(top)
+    summary = environ.get("GITHUB_STEP_SUMMARY")
+    workspace = Path(environ.get("GITHUB_WORKSPACE", "."))
+    inside = root.is_relative_to(workspace)
     return {
-        "annotates": root.relative_to(top).as_posix() if inside else "",
+        "annotation_prefix": root.relative_to(workspace).as_posix() if inside else "",
         "summary": Path(summary) if summary else None,
         "run_url": f"{server}/{repository}/actions/runs/{run}" if run else "",
     }
 
 
-def _need_enabled(config: pytest.Config) -> None:
-    for name in ("accept", "ladder", "plan", "variant", *FACES):
+def _need_enabled(config: PytestConfig) -> None:
+    for name in ("accept", "ladder", "plan", "variant", *REPORT_FORMATS):
         if config.getoption(f"ftgate_{name}") and not config.getoption("ftgate_enabled"):
-            raise pytest.UsageError(f"--ftgate-{name} does nothing without --ftgate; add it")
+            raise ConfigurationError(f"--ftgate-{name} does nothing without --ftgate; add it")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
-        raise pytest.UsageError(f"ftgate_{name} is {value}; write one of {', '.join(allowed)}")
+        raise ConfigurationError(f"ftgate_{name} is {value}; write one of {', '.join(allowed)}")
     return value
 
 
@@ -164,8 +187,8 @@ def _count(name: str, value: str, *, least: int) -> int | None:
     if value in ("", "None"):
         return None
     if not value.isdecimal() or int(value) < least:
-        wanted = f"write a whole number from {least} up"
-        raise pytest.UsageError(f"ftgate_{name} is {value}; {wanted}")
+        remedy = f"write a whole number from {least} up"
+        raise ConfigurationError(f"ftgate_{name} is {value}; {remedy}")
     return int(value)
 
 
@@ -177,22 +200,22 @@ def _amount(name: str, value: str) -> float | None:
     except ValueError:
         amount = -1.0
     if not 0 <= amount < inf:
-        raise pytest.UsageError(f"ftgate_{name} is {value}; write a number from 0 up, such as 2.5")
+        raise ConfigurationError(f"ftgate_{name} is {value}; write a number from 0 up, such as 2.5")
     return amount
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Declare every option and every configuration key."""
+def add_options(parser: OptionParser) -> None:
+    """Add all options and configuration keys to *parser*."""
     group = parser.getgroup("ftgate", "quality gates for prompts and fine-tuned models")
     add = group.addoption
     add(
         "--ftgate", dest="ftgate_enabled", action="store_true",
-        help="Collect *.ftgate.yaml suites and judge their gates.",
+        help="Collect *.ftgate.yaml suites and evaluate their gates.",
     )  # fmt: skip
     add(
         "--ftgate-replies", dest="ftgate_replies", choices=_REPLIES,
-        help="Where replies come from: the ledger and the rest asked (auto, the default), "
-        "all asked (fresh), or the ledger alone (recorded).",
+        help="Where replies come from: the cache and the rest asked (auto, the default), "
+        "all asked (fresh), or the cache alone (recorded).",
     )  # fmt: skip
     add(
         "--ftgate-plan", dest="ftgate_plan", action="store_true",
@@ -202,29 +225,29 @@ def add_options(parser: pytest.Parser) -> None:
         "--ftgate-accept", dest="ftgate_accept", action="store_true",
         help="Write what this run measured as the accepted record beside each suite.",
     )  # fmt: skip
-    _add_places(add)
-    _add_choices(add)
-    _add_bounds(add)
-    _add_scale(add)
+    _add_cache_option(add)
+    _add_gate_options(add)
+    _add_limits(add)
+    _add_sending_options(add)
     _add_reports(add)
-    _add_keys(parser)
+    _add_ini_keys(parser)
 
 
-def _add_places(add: Callable[..., None]) -> None:
+def _add_cache_option(add: Callable[..., None]) -> None:
     add(
-        "--ftgate-ledger", dest="ftgate_ledger", metavar="PATH",
-        help="The file that keeps replies (default: .ftgate/ledger.sqlite).",
+        "--ftgate-cache", dest="ftgate_cache", metavar="PATH",
+        help="The file that stores replies (default: .ftgate/cache.sqlite).",
     )  # fmt: skip
 
 
-def _add_choices(add: Callable[..., None]) -> None:
+def _add_gate_options(add: Callable[..., None]) -> None:
     add(
         "--ftgate-variant", dest="ftgate_variant", action="append", metavar="NAME",
-        help="Judge the gates of this variant alone; may be given several times.",
+        help="Evaluate the gates of this variant alone; may be given several times.",
     )  # fmt: skip
     add(
         "--ftgate-inconclusive", dest="ftgate_inconclusive", choices=_INCONCLUSIVE,
-        help="What a gate does that cannot tell: block the run (fail, the default) or warn.",
+        help="What an inconclusive gate does: block the run (fail, the default) or warn.",
     )  # fmt: skip
     add(
         "--ftgate-show", dest="ftgate_show", metavar="N",
@@ -232,7 +255,7 @@ def _add_choices(add: Callable[..., None]) -> None:
     )  # fmt: skip
 
 
-def _add_scale(add: Callable[..., None]) -> None:
+def _add_sending_options(add: Callable[..., None]) -> None:
     add(
         "--ftgate-batch", dest="ftgate_batch", action="store_true",
         help="Ask variants of provider anthropic in batches: half the price, within a day.",
@@ -244,7 +267,7 @@ def _add_scale(add: Callable[..., None]) -> None:
 
 
 def _add_reports(add: Callable[..., None]) -> None:
-    told = {
+    helps = {
         "html": "Write a page with pictures and every case, which opens without a network.",
         "json": "Write the run record, from which pytest-ftgate report makes the other reports.",
         "markdown": "Write the verdicts for a comment on a pull request.",
@@ -254,14 +277,14 @@ def _add_reports(add: Callable[..., None]) -> None:
         help="Tell the ladder of each suite in full: its rungs, what fine-tuning would take, "
         "and what each costs by volume.",
     )  # fmt: skip
-    for face in FACES:
-        add(f"--ftgate-{face}", dest=f"ftgate_{face}", metavar="PATH", help=told[face])
+    for name in REPORT_FORMATS:
+        add(f"--ftgate-{name}", dest=f"ftgate_{name}", metavar="PATH", help=helps[name])
 
 
-def _add_bounds(add: Callable[..., None]) -> None:
+def _add_limits(add: Callable[..., None]) -> None:
     add(
         "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
-        help="Calls in flight at once for each model.",
+        help="Requests in flight at once for each model.",
     )  # fmt: skip
     add(
         "--ftgate-max-usd", dest="ftgate_max_usd", metavar="X",
@@ -274,7 +297,7 @@ def _add_bounds(add: Callable[..., None]) -> None:
     )  # fmt: skip
 
 
-def _add_keys(parser: pytest.Parser) -> None:
+def _add_ini_keys(parser: OptionParser) -> None:
     ini = parser.addini
     ini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
     ini("ftgate_replies", "As --ftgate-replies.", default="auto")
@@ -283,8 +306,8 @@ def _add_keys(parser: pytest.Parser) -> None:
     ini("ftgate_concurrency", "As --ftgate-concurrency.", default="")
     ini("ftgate_max_usd", "As --ftgate-max-usd.", default="")
     ini("ftgate_max_minutes", "As --ftgate-max-minutes.", default="")
-    ini("ftgate_ledger", "As --ftgate-ledger.", default=".ftgate/ledger.sqlite")
+    ini("ftgate_cache", "As --ftgate-cache.", default=".ftgate/cache.sqlite")
     ini("ftgate_batch", "As --ftgate-batch.", type="bool", default=False)
-    for face in FACES:
-        ini(f"ftgate_{face}", f"As --ftgate-{face}, from the root directory on.", default="")
+    for name in REPORT_FORMATS:
+        ini(f"ftgate_{name}", f"As --ftgate-{name}, from the root directory on.", default="")
     ini("ftgate_engine", "As --ftgate-engine.", default="local")

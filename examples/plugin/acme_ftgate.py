@@ -1,7 +1,7 @@
-"""An example of a plugin: a provider, a scorer, a format, a skill, prices, and a page of its own.
+"""An example plugin: a provider, a scorer, a format, a skill, prices, and a report of its own.
 
-All it takes is the entry point in pyproject.toml; pytest and pytest-ftgate find the functions by
-their names. docs/hooks.md of pytest-ftgate tells what each may do.
+The entry point in pyproject.toml is enough: pytest and pytest-ftgate find the functions by their
+names. docs/hooks.md of pytest-ftgate describes each hook.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ftgate import Call, Case, Provider, Reply, Verdict
+from pytest_ftgate import Case, Provider, Reply, Request, Verdict
 
 __all__ = [
     "Echo",
@@ -28,77 +28,78 @@ __all__ = [
 
 
 class Echo(Provider):
-    """Says what it was told, loudly where its model is ``loud``."""
+    """Repeats the question, in capital letters if its model is ``loud``."""
 
-    async def ask(self, call: Call) -> Reply:
-        """Answer one call."""
-        said = call.messages[-1][1]
-        text = said.upper() if call.model == "loud" else said
-        return Reply(text=text, usage={"input": len(said.split()), "output": len(text.split())})
+    async def generate(self, request: Request) -> Reply:
+        """Return the reply to one request."""
+        question = request.messages[-1][1]
+        text = question.upper() if request.model == "loud" else question
+        usage = {"input": len(question.split()), "output": len(text.split())}
+        return Reply(text=text, usage=usage)
 
 
 def pytest_ftgate_providers() -> Mapping[str, type[Provider]]:
-    """Suites may write ``provider: echo``."""
+    """Return the providers; suites may write ``provider: echo``."""
     return {"echo": Echo}
 
 
 def _words(case: Case, reply: Reply) -> float:
-    """Return the share of the expected words that the reply has."""
-    wanted = str(case.expected).lower().split()
-    said = reply.text.lower().split()
-    return sum(word in said for word in wanted) / len(wanted)
+    """Return the share of the expected words that the reply contains, 0 to 1."""
+    expected = str(case.expected).lower().split()
+    words = reply.text.lower().split()
+    return sum(word in words for word in expected) / len(expected)
 
 
 def pytest_ftgate_scorers() -> Mapping[str, Callable[..., float]]:
-    """Suites may write ``score: words``."""
+    """Return the scorers; suites may write ``score: words``."""
     return {"words": _words}
 
 
 def _quiet(case: Case, reply: Reply, most: float = 0.3) -> str:
-    """Hold the share of capital letters down."""
+    """Return a format error if more than *most* of the characters are capital letters."""
     del case
     share = sum(letter.isupper() for letter in reply.text) / (len(reply.text) or 1)
     return "" if share <= most else f"{share:.0%} capital letters, at most {most:.0%}"
 
 
 def pytest_ftgate_formats() -> Mapping[str, Callable[..., str]]:
-    """Suites may write ``format: quiet``, or ``format: {quiet: {most: 0.1}}``."""
+    """Return the formats; suites may write ``format: quiet`` or ``{quiet: {most: 0.1}}``."""
     return {"quiet": _quiet}
 
 
 def pytest_ftgate_skills() -> Mapping[str, Path]:
-    """Suites may write ``forgetting: {skills: repeating}``."""
+    """Return the skills; suites may write ``forgetting: {skills: repeating}``."""
     return {"repeating": Path(__file__).with_name("acme_repeating.jsonl")}
 
 
 def pytest_ftgate_prices(provider: str, model: str) -> tuple[float, float] | None:
-    """Tell what the provider costs, in USD for a million tokens read and written."""
+    """Return the provider's prices, in USD for a million input and output tokens."""
     del model
     return (1.0, 2.0) if provider == "echo" else None
 
 
-def pytest_ftgate_plan_modifyitems(items: list[Call]) -> None:
-    """Ask the short ones first: what is wrong in all of them shows the sooner."""
-    items.sort(key=lambda call: len(call.messages[-1][1]))
+def pytest_ftgate_plan_modifyitems(items: list[Request]) -> None:
+    """Send short requests first, so that an error in all of them shows early."""
+    items.sort(key=lambda request: len(request.messages[-1][1]))
 
 
-# What it does with verdicts ---------------------------------------------------------------------
+# Verdicts and reports ---------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Give it an option of its own, as any plugin of pytest may have."""
+    """Add an option, like any pytest plugin."""
     parser.addoption("--acme-page", metavar="FILE", help="Write a line for each gate to FILE.")
 
 
 def pytest_ftgate_verdict(config: pytest.Config, verdict: Verdict, nodeid: str) -> None:
-    """Write a line for each verdict as it is reached."""
+    """Write a line for each verdict when it is reached."""
     _write(config, f"{verdict.outcome} {nodeid}")
 
 
 def pytest_ftgate_reporters(config: pytest.Config, report: tuple[Verdict, ...]) -> None:
     """Write a last line for the run."""
-    good = sum(verdict.outcome == "passed" for verdict in report)
-    _write(config, f"{good} of {len(report)} passed")
+    passed = sum(verdict.outcome == "passed" for verdict in report)
+    _write(config, f"{passed} of {len(report)} passed")
 
 
 def _write(config: pytest.Config, line: str) -> None:

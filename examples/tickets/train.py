@@ -9,7 +9,7 @@ replay adapter forgets less, since it also learns general prompts as the untuned
 them (self-distillation). Each is a GGUF file of 3 MB that llama.cpp loads beside the weights.
 Products are computed in bfloat16, which cores that have it (AVX-512) do more than twice as fast.
 
-    pip install "pytest-ftgate[train]" && pytest-ftgate weights smollm2-135m
+    pip install "pytest-ftgate[train]" && pytest-ftgate download smollm2-135m
 """
 
 import argparse
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--rank", type=int, default=RANK, help="of the LoRA matrices")
     parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE)
     args = parser.parse_args()
-    args.weights = args.weights or weights.find("smollm2-135m", HERE)
+    args.weights = args.weights or weights.find_weights("smollm2-135m", HERE)
     tokenizer = AutoTokenizer.from_pretrained(args.weights.parent, gguf_file=args.weights.name)
     for variant in VARIANTS if args.variant == "both" else [args.variant]:
         train(variant, args, tokenizer)

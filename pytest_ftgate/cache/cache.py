@@ -10,130 +10,153 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_ftgate.cache.claims import Leases
-from pytest_ftgate.cache.entry import Entry, model_of
+from pytest_ftgate.cache.claims import Claims
+from pytest_ftgate.cache.entry import CacheEntry, answering_model
 from pytest_ftgate.cache.export import write_replies
-from pytest_ftgate.cache.repair import lost_its_file, rescue
-from pytest_ftgate.cache.sqlite import COLUMNS, Database, chunks, is_damage, network_of
-from pytest_ftgate.errors import LedgerError
+from pytest_ftgate.cache.repair import has_only_log, repair
+from pytest_ftgate.cache.sqlite import COLUMNS, Database, chunks, is_damage, network_filesystem
+from pytest_ftgate.errors import CacheError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
-__all__ = ["Ledger", "Place"]
+__all__ = ["Cache", "CacheFile"]
 
-#: What a file is called that may be put aside where it is no database: no slip of the pen.
-_OURS = (".sqlite", ".sqlite3", ".db")
+#: A damaged file is replaced only if its name ends like that of a database. Any other file was
+#: probably named by mistake.
+_SUFFIXES = (".sqlite", ".sqlite3", ".db")
+#: The default file name, and that of older versions. Both have the same format.
+_NAME, _OLD_NAME = "cache.sqlite", "ledger.sqlite"
 
 
-class Place:
-    """The file of a ledger, as it is found.
+class CacheFile:
+    """The file of a cache, in whatever state it is.
 
     Args:
-        path: the file; its folder is made where it is missing.
-        recorded: nothing will be kept, so a copy will do where the file cannot be written.
-        say: called with a sentence that the user should read.
+        path: the file; its folder is created if missing.
+        recorded: True if the run stores nothing; a copy replaces a file that is not writable.
+        warn: called with messages for the user, one sentence each.
     """
 
-    def __init__(self, path: Path, *, recorded: bool, say: Callable[[str], None]) -> None:
-        self._path, self._recorded, self._say = path, recorded, say
-        self._aside: Path | None = None
-        self._copy: tempfile.TemporaryDirectory[str] | None = None
+    def __init__(self, path: Path, *, recorded: bool, warn: Callable[[str], None]) -> None:
+        self._path, self._recorded, self._warn = path, recorded, warn
+        self._fallback_folder: Path | None = None
+        self._copy_folder: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self) -> Database:
-        """Open the file, or what can be saved of it.
+        """Open the file; repair it first if it is damaged.
 
         Raises:
-            OSError, sqlite3.Error: it cannot be opened.
+            CacheError: only the file of an older version exists.
+            OSError, sqlite3.Error: the file cannot be opened.
         """
         try:
-            return self._opened()
+            return self._open_database()
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, sqlite3.Error) and is_damage(error):
-                return self._saved(error)
+                return self._repair_after(error)
             if not self._recorded:
                 raise
-        self._path = self._copied()
+        self._path = self._copy_to_temporary_folder()
         return self.open()
 
-    def _opened(self) -> Database:
-        # Replies stay out of version control, but only a folder of our own may say so.
+    def _open_database(self) -> Database:
+        # Replies stay out of version control, but an existing folder is the user's to configure.
         if not self._path.parent.exists():
             self._path.parent.mkdir(parents=True, exist_ok=True)
             (self._path.parent / ".gitignore").write_text("*\n")
-        kind = network_of(self._path.parent.resolve())
-        if kind:
-            self._say(
-                f"the ledger {self._path} lies on {kind}: SQLite's WAL does not work over a "
-                "network; name a file on a local disk with ftgate_ledger"
+        filesystem = network_filesystem(self._path.parent.resolve())
+        if filesystem:
+            self._warn(
+                f"the cache {self._path} lies on {filesystem}: SQLite's WAL does not work over a "
+                "network; name a file on a local disk with ftgate_cache"
             )
-        return self.mended() if lost_its_file(self._path) else Database(self._path)
-
-    def _saved(self, error: sqlite3.Error) -> Database:
-        if self._path.suffix not in _OURS:
-            # Such as a suite that was named by mistake.
-            raise error
-        return self.mended()
-
-    def mended(self) -> Database:
-        """Open the file after what can be read of it was saved.
-
-        Raises:
-            OSError, sqlite3.Error: nothing could be done.
-        """
-        told = rescue(self._path)
-        if told:
-            self._say(told)
+        if has_only_log(self._path):
+            return self.open_repaired()
+        self._refuse_old_file()
         return Database(self._path)
 
-    def _copied(self) -> Path:
-        """Return a copy of the file that can be opened: even to be read, SQLite wants to write."""
+    def _refuse_old_file(self) -> None:
+        """Raise CacheError if a new file would hide the replies of an older version."""
+        old = self._path.with_name(_OLD_NAME)
+        if self._path.name != _NAME or self._path.exists() or not old.is_file():
+            return
+        has_log = old.with_name(f"{_OLD_NAME}-wal").exists()
+        log = f" and {_OLD_NAME}-wal to {_NAME}-wal" if has_log else ""
+        raise CacheError(
+            f"{old} holds replies of an older version; rename it to {_NAME}{log} to use them "
+            "again, or delete it to pay for new ones"
+        )
+
+    def _repair_after(self, error: sqlite3.Error) -> Database:
+        if self._path.suffix not in _SUFFIXES:
+            raise error
+        return self.open_repaired()
+
+    def open_repaired(self) -> Database:
+        """Repair the file and open it.
+
+        Raises:
+            OSError, sqlite3.Error: the file cannot be repaired.
+        """
+        message = repair(self._path)
+        if message:
+            self._warn(message)
+        return Database(self._path)
+
+    def _copy_to_temporary_folder(self) -> Path:
+        """Return a copy that can be opened: SQLite needs to write even for reading."""
         self._recorded = False
-        self._copy = tempfile.TemporaryDirectory(prefix="ftgate-", ignore_cleanup_errors=True)
-        copy = Path(self._copy.name) / "ledger.sqlite"
+        self._copy_folder = tempfile.TemporaryDirectory(
+            prefix="ftgate-", ignore_cleanup_errors=True
+        )
+        copy = Path(self._copy_folder.name) / "cache.sqlite"
         for suffix in ("", "-wal"):
             original = self._path.with_name(f"{self._path.name}{suffix}")
             if original.is_file():
                 shutil.copyfile(original, f"{copy}{suffix}")
         return copy
 
-    def set_aside(self, entries: Sequence[Entry], run: str, why: BaseException) -> str:
-        """Write replies that cannot be kept to another disk; return the sentence that says so."""
+    def save_elsewhere(self, entries: Sequence[CacheEntry], run: str, reason: BaseException) -> str:
+        """Write replies that the cache cannot store to a temporary folder; return a message."""
         count = f"{len(entries):,} {'reply' if len(entries) == 1 else 'replies'}"
-        told = f"the ledger {self._path} cannot be written: {why}; nothing more is asked"
+        message = f"the cache {self._path} cannot be written: {reason}; nothing more is asked"
         try:
-            # A folder of its own, which nobody else can read.
-            self._aside = self._aside or Path(tempfile.mkdtemp(prefix="ftgate-"))
-            path = self._aside / "unkept.replies.jsonl"
+            # mkdtemp: other users of the machine cannot read this folder.
+            self._fallback_folder = self._fallback_folder or Path(
+                tempfile.mkdtemp(prefix="ftgate-")
+            )
+            path = self._fallback_folder / "unstored.replies.jsonl"
             write_replies(path, f"run {run}", entries)
         except OSError as error:
-            return f"{told}; {count} could not be kept anywhere: {error}"
-        remedy = f"pytest-ftgate ledger import {path}"
-        return f"{told}; {count} came all the same; once it can be written again: {remedy}"
+            return f"{message}; {count} could not be stored anywhere: {error}"
+        remedy = f"pytest-ftgate cache import {path}"
+        return f"{message}; {count} came all the same; once it can be written again: {remedy}"
 
     def close(self) -> None:
-        """Remove the copy, where there is one."""
-        if self._copy is not None:
-            self._copy.cleanup()
+        """Remove the temporary copy, if there is one."""
+        if self._copy_folder is not None:
+            self._copy_folder.cleanup()
 
 
 _T = TypeVar("_T")
-_MARKS = ", ".join("?" * len(COLUMNS))
-_INSERT = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({_MARKS})"
+_PLACEHOLDERS = ", ".join("?" * len(COLUMNS))
+_INSERT = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({_PLACEHOLDERS})"
 
 
-class Ledger:
-    """One file of replies.
+class Cache:
+    """The cached replies of one file, shared by processes.
 
     Args:
-        path: the file; its folder is made where it is missing.
+        path: the file; its folder is created if missing.
         run: the name of this run, shared by all of its processes.
-        clock: seconds since the epoch.
-        recorded: nothing will be kept, so a file that cannot be written will do.
-        beside: replies that are not in the file, and are used where it has none.
-        say: called with a sentence that the user should read.
+        clock: returns seconds since the epoch.
+        recorded: True if the run stores nothing; then the file need not be writable.
+        committed_replies: replies from elsewhere, used if the file does not have them.
+        warn: called with messages for the user, one sentence each.
 
     Raises:
-        LedgerError: the file cannot be opened, or is no ledger.
+        CacheError: the file cannot be opened or is not a cache, or only the file of an older
+            version exists.
     """
 
     def __init__(
@@ -143,161 +166,175 @@ class Ledger:
         run: str,
         clock: Callable[[], float],
         recorded: bool = False,
-        beside: Mapping[str, Entry] | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        committed_replies: Mapping[str, CacheEntry] | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.path, self.run, self._clock, self._say = path, run, clock, say
-        self._beside = beside or {}
+        self.path, self.run, self._clock = path, run, clock
+        self._committed_replies = committed_replies or {}
         self._lock = threading.RLock()
-        self._unkept: list[Entry] = []
-        self._full: LedgerError | None = None
+        self._unstored: list[CacheEntry] = []
+        self._write_error: CacheError | None = None
         try:
-            self._place = Place(path, recorded=recorded, say=say)
-            self._database = self._place.open()
+            self._file = CacheFile(path, recorded=recorded, warn=warn)
+            self._database = self._file.open()
         except (OSError, sqlite3.Error) as error:
-            raise self._broken(error) from error
-        self._leases = Leases(self._execute, clock)
+            raise self._cache_error(error) from error
+        self._claims = Claims(self._execute, clock)
 
-    def _broken(self, error: Exception) -> LedgerError:
-        remedy = "move it away, or name another file with --ftgate-ledger"
-        return LedgerError(f"the ledger {self.path} cannot be used: {error}; {remedy}")
+    def _cache_error(self, error: Exception) -> CacheError:
+        remedy = "move it away, or name another file with --ftgate-cache"
+        return CacheError(f"the cache {self.path} cannot be used: {error}; {remedy}")
 
-    def _do(self, work: Callable[[Database], _T]) -> _T:
-        """Do *work* on the file; where that shows damage, once more on what could be saved."""
+    def _run(self, operation: Callable[[Database], _T]) -> _T:
+        """Run *operation*; if it finds damage, repair the file and run it once more."""
         with self._lock:
             try:
                 try:
-                    return work(self._database)
-                # A row that holds no reply is damage too.
+                    return operation(self._database)
+                # A row without a valid reply is damage too.
                 except (sqlite3.Error, ValueError) as error:
                     if isinstance(error, sqlite3.Error) and not is_damage(error):
                         raise
                 self._database.close()
-                self._database = self._place.mended()
-                return work(self._database)
+                self._database = self._file.open_repaired()
+                return operation(self._database)
             except (OSError, sqlite3.Error, ValueError) as error:
-                raise self._broken(error) from error
+                raise self._cache_error(error) from error
 
     def _execute(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
-        return self._do(lambda database: database.execute(sql, values))
+        return self._run(lambda database: database.execute(sql, values))
 
     def replies(self, fingerprints: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
-        """Return the replies that are here, by fingerprint.
+        """Return the cached replies, by fingerprint.
 
         Args:
-            fingerprints: the calls asked for.
-            this_run: only replies that came in this run.
+            fingerprints: the fingerprints of the requests.
+            this_run: True to return only replies of this run.
         """
         wanted = list(fingerprints)
         runs = (self.run,) if this_run else ()
 
         def read(database: Database) -> dict[str, Reply]:
-            rows = _rows(database, "fingerprint, body", wanted, runs)
-            return {str(name): Reply.from_json(str(body)) for name, body in rows}
+            rows = _select_replies(database, "fingerprint, body", wanted, runs)
+            return {str(fingerprint): Reply.from_json(str(body)) for fingerprint, body in rows}
 
-        found = self._do(read)
-        lent = () if this_run else self._lent(wanted, found)
-        return found | {entry.fingerprint: entry.reply for entry in lent}
+        replies = self._run(read)
+        committed = () if this_run else self._committed_entries(wanted, replies)
+        return replies | {entry.fingerprint: entry.reply for entry in committed}
 
-    def entries(self, fingerprints: Iterable[str]) -> list[Entry]:
-        """Return the replies that are here with all that is kept of them, in no order."""
+    def entries(self, fingerprints: Iterable[str]) -> list[CacheEntry]:
+        """Return the cached replies with their metadata, in no particular order."""
         wanted = list(fingerprints)
         columns = ", ".join(COLUMNS)
-        found = self._do(lambda db: [Entry.of(row) for row in _rows(db, columns, wanted)])
-        return [*found, *self._lent(wanted, {entry.fingerprint for entry in found})]
+        entries = self._run(
+            lambda database: [
+                CacheEntry.from_row(row) for row in _select_replies(database, columns, wanted)
+            ]
+        )
+        stored = {entry.fingerprint for entry in entries}
+        return [*entries, *self._committed_entries(wanted, stored)]
 
-    def made(self, fingerprints: Iterable[str]) -> list[tuple[float, str]]:
-        """Return when each reply that is here came, and in which run; the oldest first."""
+    def origins(self, fingerprints: Iterable[str]) -> list[tuple[float, str]]:
+        """Return the time and the run of each cached reply, the oldest first."""
         wanted = list(fingerprints)
-        found = self._do(lambda db: [*_rows(db, "fingerprint, at, run", wanted)])
-        own = [(float(str(at)), str(run)) for _, at, run in found]
-        lent = self._lent(wanted, {str(row[0]) for row in found})
-        return sorted([*own, *((entry.at, entry.run) for entry in lent)])
+        rows = self._run(
+            lambda database: [*_select_replies(database, "fingerprint, at, run", wanted)]
+        )
+        origins = [(float(str(at)), str(run)) for _, at, run in rows]
+        committed = self._committed_entries(wanted, {str(row[0]) for row in rows})
+        return sorted([*origins, *((entry.at, entry.run) for entry in committed)])
 
-    def of_model(self, model: str, most: int = 200) -> list[Reply]:
-        """Return the latest replies of a model by the name that its server gives it.
+    def latest_of_model(self, model: str, limit: int = 200) -> list[Reply]:
+        """Return the latest replies of a model, by the name that the server reports.
 
         Args:
-            model: the name; a dated one, such as ``…-20251001``, counts for the undated.
-            most: how many at most.
+            model: the name; it matches dated names such as ``…-20251001`` as well.
+            limit: the largest number of replies to return.
         """
         sql = (
             "SELECT body FROM replies WHERE json_extract(body, '$.model') = ?1 "
             "OR json_extract(body, '$.model') GLOB ?1 || '-20[0-9][0-9]*' ORDER BY at DESC LIMIT ?2"
         )
-        rows = self._do(lambda database: [*database.execute(sql, (model, most))])
+        rows = self._run(lambda database: [*database.execute(sql, (model, limit))])
         return [Reply.from_json(str(body)) for (body,) in rows]
 
-    def _lent(self, wanted: Iterable[str], found: Container[str]) -> Iterator[Entry]:
-        """Yield what the file lacks and what lies beside it has."""
-        return (self._beside[one] for one in wanted if one in self._beside and one not in found)
+    def _committed_entries(
+        self, wanted: Iterable[str], stored: Container[str]
+    ) -> Iterator[CacheEntry]:
+        """Yield the committed replies that the file does not have."""
+        committed = self._committed_replies
+        return (
+            committed[fingerprint]
+            for fingerprint in wanted
+            if fingerprint in committed and fingerprint not in stored
+        )
 
-    def keep(self, call: Call, reply: Reply) -> None:
-        """Commit a reply; when this returns it survives the death of the process.
+    def store(self, request: Request, reply: Reply) -> None:
+        """Commit a reply to the disk, and release the claim of its request.
 
         Raises:
-            LedgerError: it cannot be written; the message says where the reply is instead.
+            CacheError: the reply cannot be written; the message names the file that has it.
         """
-        entry = Entry(
-            fingerprint=call.fingerprint,
+        entry = CacheEntry(
+            fingerprint=request.fingerprint,
             run=self.run,
             at=self._clock(),
-            provider=call.provider,
-            model=model_of(call),
+            provider=request.provider,
+            model=answering_model(request),
             reply=reply,
         )
         release = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
         statements = (
             (f"INSERT OR REPLACE {_INSERT}", entry.row),
-            (release, (call.fingerprint, self._leases.owner)),
+            (release, (request.fingerprint, self._claims.owner)),
         )
         try:
-            self._do(lambda database: database.together(statements))
-        except LedgerError as error:
-            self._unkept.append(entry)
-            # From now on nothing can be claimed, so nothing more is asked and paid for.
-            self._full = LedgerError(
-                self._place.set_aside(self._unkept, self.run, error.__cause__ or error)
+            self._run(lambda database: database.execute_together(statements))
+        except CacheError as error:
+            self._unstored.append(entry)
+            # From now on every claim fails, so that no further request is sent and paid for.
+            self._write_error = CacheError(
+                self._file.save_elsewhere(self._unstored, self.run, error.__cause__ or error)
             )
-            raise self._full from error
+            raise self._write_error from error
 
-    def add(self, entries: Sequence[Entry]) -> int:
-        """Keep replies from elsewhere, where there are none; return how many were new."""
+    def add(self, entries: Sequence[CacheEntry]) -> int:
+        """Add replies from elsewhere that the cache does not have; return how many were new."""
         before = self.replies(entry.fingerprint for entry in entries)
         statements = [(f"INSERT OR IGNORE {_INSERT}", entry.row) for entry in entries]
-        self._do(lambda database: database.together(statements))
+        self._run(lambda database: database.execute_together(statements))
         return len({entry.fingerprint for entry in entries} - before.keys())
 
     def claim(self, fingerprint: str) -> bool:
-        """Say that this process asks a call; False where another living one already does.
+        """Claim a request for this process; return False if another live process has claimed it.
 
         Raises:
-            LedgerError: a reply could not be kept, so that none should be asked.
+            CacheError: an earlier reply could not be stored.
         """
-        if self._full is not None:
-            raise self._full
-        return self._leases.claim(fingerprint)
+        if self._write_error is not None:
+            raise self._write_error
+        return self._claims.claim(fingerprint)
 
-    def free(self, fingerprints: Sequence[str]) -> list[str]:
-        """Return those of *fingerprints* that no other living process is asking."""
-        return self._leases.free(fingerprints)
+    def claimable(self, fingerprints: Sequence[str]) -> list[str]:
+        """Return the *fingerprints* that no other live process has claimed."""
+        return self._claims.claimable(fingerprints)
 
     def release(self, fingerprint: str) -> None:
-        """Give a claim up."""
-        self._leases.release(fingerprint)
+        """Release a claim."""
+        self._claims.release(fingerprint)
 
     def close(self) -> None:
         """Close the file."""
-        self._leases.close()
+        self._claims.close()
         with self._lock:
             self._database.close()
-            self._place.close()
+            self._file.close()
 
 
-def _rows(
+def _select_replies(
     database: Database, columns: str, wanted: Sequence[str], runs: Sequence[str] = ()
 ) -> Iterator[tuple[object, ...]]:
-    """Yield what is kept of the replies *wanted*; where a run is named, of those of it alone."""
-    for part, marks in chunks(wanted):
-        sql = f"SELECT {columns} FROM replies WHERE fingerprint IN ({marks})"  # noqa: S608
+    """Yield *columns* of the *wanted* replies; if *runs* names a run, only of its replies."""
+    for part, placeholders in chunks(wanted):
+        sql = f"SELECT {columns} FROM replies WHERE fingerprint IN ({placeholders})"  # noqa: S608
         yield from database.execute(sql + " AND run = ?" * len(runs), (*part, *runs))

@@ -1,4 +1,4 @@
-"""Claims: which process is asking a request. A claim expires when its process dies."""
+"""Claims: which process is sending a request. A claim expires when its process dies."""
 
 from __future__ import annotations
 
@@ -12,133 +12,143 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytest_ftgate.cache.sqlite import chunks
-from pytest_ftgate.errors import LedgerError
+from pytest_ftgate.errors import CacheError
 
-__all__ = ["Leases"]
+__all__ = ["Claims"]
 
-#: Seconds between two renewals, and without one until a claim is nobody's.
-_BEAT, _LAPSED = 20.0, 60.0
-#: A claim from elsewhere that is older by the clock is nobody's without being watched: no two
-#: clocks differ by so many seconds that are set at all.
-_ANCIENT = 600.0
+#: Seconds between two renewals, and seconds without a renewal after which a claim expires.
+_RENEWAL, _EXPIRY = 20.0, 60.0
+#: A claim from another machine that is this many seconds old expires without being watched. The
+#: clocks of two machines never differ by so much if they are set at all.
+_MAX_CLOCK_DIFFERENCE = 600.0
 
 _Execute = Callable[[str, tuple[object, ...]], Sequence[tuple[object, ...]]]
+#: The owner of a claim, and its last renewal in seconds since the epoch.
 _Claim = tuple[str, float]
 
 
-class Leases:
-    """The claims of one process, and what it knows of those of others.
+class Claims:
+    """The claims of one process, with its observations of other processes' claims.
 
-    A claim of another process is watched: it is abandoned once it has not changed for a minute by
-    this process's own steady clock. So clocks that differ, or are set, end no lease and prolong
-    none.
+    A claim of another process expires if it stays unchanged for a minute by this process's own
+    monotonic clock. Clocks that differ, or are set, neither end a claim nor prolong it.
 
     Args:
-        execute: runs a statement on the ledger.
-        clock: seconds since the epoch.
-        steady: seconds that nobody sets.
+        execute: runs a statement on the cache.
+        clock: returns seconds since the epoch.
+        monotonic: returns seconds of a clock that is never set.
     """
 
     def __init__(
         self,
         execute: _Execute,
         clock: Callable[[], float],
-        steady: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._execute, self._clock, self._steady = execute, clock, steady
-        # Process ids are given out again, so the id alone names no process for long.
-        self.owner = f"{_here()} {os.getpid()} {secrets.token_hex(4)}"
+        self._execute, self._clock, self._monotonic = execute, clock, monotonic
+        # A system reuses process ids, so the id alone does not identify a process for long.
+        self.owner = f"{_process_namespace()} {os.getpid()} {secrets.token_hex(4)}"
+        #: Claims of other processes, and since when each has been unchanged.
         self._watched: dict[str, tuple[_Claim, float]] = {}
-        self._ended = threading.Event()
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def claim(self, fingerprint: str) -> bool:
-        """Say that this process asks a call; False where another living one already does."""
-        self._keep_alive()
+        """Claim a request for this process; return False if another live process has claimed it."""
+        self._start_renewing()
         sql = "INSERT OR IGNORE INTO claims VALUES (?, ?, ?) RETURNING 1"
         if self._execute(sql, (fingerprint, self.owner, self._clock())):
             return True
-        found = dict(self._claims([fingerprint])).get(fingerprint)
-        if found is None:
+        claim = dict(self._read_claims([fingerprint])).get(fingerprint)
+        if claim is None:
             return self.claim(fingerprint)
-        if found[0] == self.owner:
+        if claim[0] == self.owner:
             return True
-        return self._abandoned(fingerprint, found) and self._taken_over(fingerprint, found)
+        return self._has_expired(fingerprint, claim) and self._take_over(fingerprint, claim)
 
-    def _taken_over(self, fingerprint: str, found: _Claim) -> bool:
-        # Only as it was found: one that has been renewed, or taken by a third, stays.
+    def _take_over(self, fingerprint: str, claim: _Claim) -> bool:
+        # Only if unchanged: the owner may have renewed it, or a third process may have taken it.
         sql = "UPDATE claims SET owner = ?, at = ? WHERE fingerprint = ? AND owner = ? AND at = ?"
-        values = (self.owner, self._clock(), fingerprint, *found)
+        values = (self.owner, self._clock(), fingerprint, *claim)
         return bool(self._execute(f"{sql} RETURNING 1", values))
 
     def release(self, fingerprint: str) -> None:
-        """Give a claim up."""
+        """Release a claim."""
         sql = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
         self._execute(sql, (fingerprint, self.owner))
 
-    def free(self, fingerprints: Sequence[str]) -> list[str]:
-        """Return those of *fingerprints* that no other living process is asking."""
-        claims = dict(self._claims(fingerprints))
-        return [one for one in fingerprints if one not in claims or self._is_free(one, claims[one])]
+    def claimable(self, fingerprints: Sequence[str]) -> list[str]:
+        """Return the *fingerprints* that no other live process has claimed."""
+        claims = dict(self._read_claims(fingerprints))
+        return [
+            fingerprint
+            for fingerprint in fingerprints
+            if fingerprint not in claims or self._is_claimable(fingerprint, claims[fingerprint])
+        ]
 
-    def _is_free(self, fingerprint: str, found: _Claim) -> bool:
-        return found[0] == self.owner or self._abandoned(fingerprint, found)
+    def _is_claimable(self, fingerprint: str, claim: _Claim) -> bool:
+        return claim[0] == self.owner or self._has_expired(fingerprint, claim)
 
-    def _claims(self, fingerprints: Iterable[str]) -> Iterator[tuple[str, _Claim]]:
-        for part, marks in chunks(fingerprints):
-            sql = f"SELECT fingerprint, owner, at FROM claims WHERE fingerprint IN ({marks})"  # noqa: S608
+    def _read_claims(self, fingerprints: Iterable[str]) -> Iterator[tuple[str, _Claim]]:
+        for part, placeholders in chunks(fingerprints):
+            sql = (
+                "SELECT fingerprint, owner, at FROM claims "  # noqa: S608
+                f"WHERE fingerprint IN ({placeholders})"
+            )
             for fingerprint, owner, at in self._execute(sql, part):
                 yield str(fingerprint), (str(owner), float(str(at)))
 
-    def _abandoned(self, fingerprint: str, found: _Claim) -> bool:
-        owner, at = found
-        lives = _lives_here(owner)
-        if lives is False or (lives is None and self._clock() - at > _ANCIENT):
+    def _has_expired(self, fingerprint: str, claim: _Claim) -> bool:
+        owner, at = claim
+        alive = _is_alive(owner)
+        if alive is False or (alive is None and self._clock() - at > _MAX_CLOCK_DIFFERENCE):
             return True
-        known, since = self._watched.get(fingerprint, (None, 0.0))
-        if known != found:
-            self._watched[fingerprint] = found, self._steady()
+        watched, since = self._watched.get(fingerprint, (None, 0.0))
+        if watched != claim:
+            self._watched[fingerprint] = claim, self._monotonic()
             return False
-        return self._steady() - since > _LAPSED
+        return self._monotonic() - since > _EXPIRY
 
     def renew(self) -> None:
-        """Show that this process lives, for all of its claims at once."""
+        """Renew all claims of this process."""
         self._execute("UPDATE claims SET at = ? WHERE owner = ?", (self._clock(), self.owner))
 
-    def _keep_alive(self) -> None:
+    def _start_renewing(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._beat, name="ftgate-claims", daemon=True)
+            self._thread = threading.Thread(
+                target=self._renew_regularly, name="ftgate-claims", daemon=True
+            )
             self._thread.start()
 
-    def _beat(self) -> None:
-        while not self._ended.wait(_BEAT):
-            # A file that is busy or full now may be neither at the next beat.
-            with suppress(LedgerError):
+    def _renew_regularly(self) -> None:
+        while not self._closing.wait(_RENEWAL):
+            # A file that is busy or full now may be writable at the next renewal.
+            with suppress(CacheError):
                 self.renew()
 
     def close(self) -> None:
         """Stop renewing."""
-        self._ended.set()
+        self._closing.set()
         if self._thread is not None:
             self._thread.join()
 
 
-def _here() -> str:
-    """Return what tells apart places whose process ids mean different processes."""
-    # Containers may share a name, and do not see each other's processes.
+def _process_namespace() -> str:
+    """Return the machine and the namespace in which this process's id is unique."""
+    # Containers may share a host name, and do not see each other's processes.
     with suppress(OSError):
         return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
     return f"{socket.gethostname()} here"
 
 
-def _lives_here(owner: str) -> bool | None:
-    """Tell whether the process of a claim is there; None where that cannot be seen from here."""
-    place, _, rest = owner.rpartition(" ")[0].rpartition(" ")
-    # Elsewhere than on POSIX, signal 0 is no question but ends the process.
-    if place != _here() or os.name != "posix":
+def _is_alive(owner: str) -> bool | None:
+    """Return whether the process of a claim is alive; None if it is not visible from here."""
+    namespace, _, process_id = owner.rpartition(" ")[0].rpartition(" ")
+    # On Windows, signal 0 does not test a process but ends it.
+    if namespace != _process_namespace() or os.name != "posix":
         return None
     try:
-        os.kill(int(rest), 0)
+        os.kill(int(process_id), 0)
     except ProcessLookupError:
         return False
     except OSError:

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
-__all__ = ["Entry", "model_of"]
+__all__ = ["CacheEntry", "answering_model"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A reply that is kept.
+class CacheEntry:
+    """A cached reply with its metadata.
 
     Attributes:
-        fingerprint: of the call that it answers.
-        run: the run that it came in.
-        at: when it came, in seconds since the epoch.
-        provider: what brought it; "" in what was kept before this was noted.
-        model: the model, the file of its weights, or the function that answered.
+        fingerprint: the fingerprint of the request.
+        run: the run that received the reply.
+        at: the time of the reply, in seconds since the epoch.
+        provider: the provider; "" in entries from versions that did not store it.
+        model: the model, the file of its weights, or the function that replied.
     """
 
     fingerprint: str
@@ -33,16 +33,16 @@ class Entry:
 
     @property
     def row(self) -> tuple[object, ...]:
-        """The values of the ledger's columns."""
+        """The values of the cache's columns."""
         body = self.reply.to_json()
         return self.fingerprint, self.run, self.at, body, self.provider, self.model
 
     @classmethod
-    def of(cls, row: Sequence[object]) -> Entry:
-        """Read the values of the ledger's columns.
+    def from_row(cls, row: Sequence[object]) -> CacheEntry:
+        """Return the entry for the values of the cache's columns.
 
         Raises:
-            TypeError, ValueError: they hold no reply.
+            TypeError, ValueError: the values are not a valid entry.
         """
         fingerprint, run, at, body, provider, model = row
         return cls(
@@ -55,8 +55,8 @@ class Entry:
         )
 
 
-def model_of(call: Call) -> str:
-    """Return what answers *call*, by a name that means the same on every machine."""
-    name = call.model or call.function or ""
+def answering_model(request: Request) -> str:
+    """Return the model or function that answers *request*, under the same name on any machine."""
+    name = request.model or request.function or ""
     name = Path(name).name if Path(name).is_absolute() else name
-    return f"{name} + {call.adapter.path.name}" if call.adapter else name
+    return f"{name} + {request.adapter.path.name}" if request.adapter else name

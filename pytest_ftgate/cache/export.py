@@ -1,4 +1,4 @@
-"""Replies as JSON Lines, one a line, to commit beside a suite."""
+"""Replies as JSON Lines, one reply a line, to commit beside a suite."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.cache.entry import Entry
-from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.readers.source import folded
+from pytest_ftgate.cache.entry import CacheEntry
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.readers.source import fold_similar
 from pytest_ftgate.requests.reply import Reply
 
 __all__ = ["FORMAT", "read_replies", "write_replies"]
 
 FORMAT = 1
+#: Identifies the file; part of the file format.
 _ABOUT = "replies kept by pytest-ftgate"
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
-_TEXTS = ("fingerprint", "run", "provider", "model")
-#: What a reply may hold.
-_SHAPES: Mapping[str, type | tuple[type, ...]] = {
+_TEXT_KEYS = ("fingerprint", "run", "provider", "model")
+#: The keys of a reply, with the types of their values.
+_REPLY_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "text": str,
     "stop": str,
     "model": (str, type(None)),
@@ -37,121 +38,124 @@ _SHAPES: Mapping[str, type | tuple[type, ...]] = {
 _REMEDY = "restore the line, or export the file anew"
 
 
-def write_replies(path: Path, suite: str, entries: Iterable[Entry]) -> None:
-    """Write *entries* by their fingerprints, which puts each at the same place every time."""
-    ranked = sorted(entries, key=lambda entry: entry.fingerprint)
-    head = {"about": _ABOUT, "format": FORMAT, "suite": suite, "replies": len(ranked)}
-    lines = [json.dumps(head), *map(_line, ranked)]
+def write_replies(path: Path, suite: str, entries: Iterable[CacheEntry]) -> None:
+    """Write *entries*, sorted by fingerprint so that diffs of the file stay small."""
+    entries = sorted(entries, key=lambda entry: entry.fingerprint)
+    header = {"about": _ABOUT, "format": FORMAT, "suite": suite, "replies": len(entries)}
+    lines = [json.dumps(header), *map(_json_line, entries)]
     part = path.with_name(f"{path.name}.part")
     part.write_text("".join(f"{line}\n" for line in lines), "utf-8", newline="\n")
     part.replace(path)
 
 
-def _line(entry: Entry) -> str:
-    told = {key: getattr(entry, key) for key in ("fingerprint", "run", "at", "provider", "model")}
-    return json.dumps(told | {"reply": json.loads(entry.reply.to_json())})
+def _json_line(entry: CacheEntry) -> str:
+    keys = ("fingerprint", "run", "at", "provider", "model")
+    metadata = {key: getattr(entry, key) for key in keys}
+    return json.dumps(metadata | {"reply": json.loads(entry.reply.to_json())})
 
 
-def read_replies(path: Path, name: str) -> dict[str, Entry]:
-    """Return the replies in the file *path*, by fingerprint; none where there is no file.
+def read_replies(path: Path, name: str) -> dict[str, CacheEntry]:
+    """Return the replies in the file *path*, by fingerprint; none if there is no file.
 
     Args:
         path: the file.
-        name: what messages call it.
+        name: the name of the file in messages.
 
     Raises:
-        SuiteFaults: it cannot be read; with every line that holds no reply.
+        SuiteError: the file cannot be read; the error lists every line without a valid reply.
     """
     if not path.is_file():
         return {}
-    read = _Read(name)
+    reader = _RepliesReader(name)
     try:
-        # At newlines alone: text may hold other marks that end a line elsewhere.
+        # Not splitlines: text may contain other characters that it treats as line ends.
         lines = path.read_text("utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise SuiteFaults(name, [Fault(name, 0, f"cannot be read: {error}")]) from error
-    read.head(lines)
+        raise SuiteError(name, [Diagnostic(name, 0, f"cannot be read: {error}")]) from error
+    reader.check_header(lines)
     for number, line in enumerate(lines[1:], start=2):
-        read.line(number, line)
-    if read.faults:
-        raise SuiteFaults(name, folded(read.faults))
-    return read.found
+        reader.read_line(number, line)
+    if reader.errors:
+        raise SuiteError(name, fold_similar(reader.errors))
+    return reader.entries
 
 
 @dataclass(slots=True)
-class _Read:
-    """What has been read so far, and what was wrong with it."""
+class _RepliesReader:
+    """The entries read so far, with the errors found."""
 
     name: str
-    found: dict[str, Entry] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    entries: dict[str, CacheEntry] = field(default_factory=dict)
+    errors: list[Diagnostic] = field(default_factory=list)
 
-    def head(self, lines: list[str]) -> None:
-        """Read the first line, which tells a cut file from a whole one."""
-        head = _object(lines[0]) if lines else None
+    def check_header(self, lines: list[str]) -> None:
+        """Check the first line; its count of replies shows whether the file is complete."""
+        header = _json_object(lines[0]) if lines else None
         count = len(lines) - 1
-        if head is None or head.get("about") != _ABOUT:
-            self.say(1, "no file of replies; write one with pytest-ftgate ledger export")
-        elif not isinstance(head.get("format"), int) or head["format"] > FORMAT:
-            self.say(1, f"format {head.get('format')} is newer than this version reads; upgrade")
-        elif head.get("replies") != count:
-            told = f"{head.get('replies')} replies are announced, {count} are here"
-            self.say(1, f"{told}; export the file anew")
+        if header is None or header.get("about") != _ABOUT:
+            self.add_error(1, "no file of replies; write one with pytest-ftgate cache export")
+        elif not isinstance(header.get("format"), int) or header["format"] > FORMAT:
+            message = f"format {header.get('format')} is newer than this version reads; upgrade"
+            self.add_error(1, message)
+        elif header.get("replies") != count:
+            counts = f"{header.get('replies')} replies are announced, {count} are here"
+            self.add_error(1, f"{counts}; export the file anew")
 
-    def line(self, number: int, line: str) -> None:
+    def read_line(self, number: int, line: str) -> None:
         """Read one reply."""
-        raw = _object(line)
-        wrong = [*_wrong(raw)]
-        if raw is None or wrong:
-            self.say(number, f"no reply: {wrong[0]}; {_REMEDY}")
-        elif raw["fingerprint"] in self.found:
-            self.say(number, f"fingerprint {raw['fingerprint'][:12]} is here twice; {_REMEDY}")
+        raw = _json_object(line)
+        errors = [*_entry_errors(raw)]
+        if raw is None or errors:
+            self.add_error(number, f"no reply: {errors[0]}; {_REMEDY}")
+        elif raw["fingerprint"] in self.entries:
+            fingerprint = raw["fingerprint"][:12]
+            self.add_error(number, f"fingerprint {fingerprint} is here twice; {_REMEDY}")
         else:
-            self.take(number, raw)
+            self.add_entry(number, raw)
 
-    def take(self, number: int, raw: Mapping[str, Any]) -> None:
-        """Take the reply of a line that has all its keys."""
+    def add_entry(self, number: int, raw: Mapping[str, Any]) -> None:
+        """Add the entry of a line that has all its keys."""
         try:
-            reply = Reply.of(raw["reply"])
+            reply = Reply.from_dict(raw["reply"])
         except ValueError as error:
-            self.say(number, f"no reply: {error}; {_REMEDY}")
+            self.add_error(number, f"no reply: {error}; {_REMEDY}")
             return
-        own = {key: raw[key] for key in _TEXTS}
-        self.found[raw["fingerprint"]] = Entry(**own, at=float(raw["at"]), reply=reply)
+        texts = {key: raw[key] for key in _TEXT_KEYS}
+        self.entries[raw["fingerprint"]] = CacheEntry(**texts, at=float(raw["at"]), reply=reply)
 
-    def say(self, number: int, message: str) -> None:
-        self.faults.append(Fault(self.name, number, message))
+    def add_error(self, number: int, message: str) -> None:
+        self.errors.append(Diagnostic(self.name, number, message))
 
 
-def _object(line: str) -> dict[str, Any] | None:
+def _json_object(line: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
-def _wrong(raw: Mapping[str, Any] | None) -> Iterator[str]:
+def _entry_errors(raw: Mapping[str, Any] | None) -> Iterator[str]:
     if raw is None:
         yield "not an object in JSON"
         return
-    for key in _TEXTS:
+    for key in _TEXT_KEYS:
         if not isinstance(raw.get(key), str):
             yield f"{key} must be text"
     if not _FINGERPRINT.fullmatch(str(raw.get("fingerprint"))):
         yield "fingerprint must be 64 hexadecimal digits"
     if not _is_number(raw.get("at")):
         yield "at must be a number of seconds"
-    yield from _wrong_in(raw.get("reply"))
+    yield from _reply_errors(raw.get("reply"))
 
 
-def _wrong_in(reply: Any) -> Iterator[str]:
-    """Yield what no provider would have said: anyone may have written the file."""
+def _reply_errors(reply: Any) -> Iterator[str]:
+    """Yield the values that no provider produces: the file may have been edited by hand."""
     if not isinstance(reply, dict):
         yield "reply must be an object"
         return
     for key, value in reply.items():
-        if not isinstance(value, _SHAPES.get(key, object)):
+        if not isinstance(value, _REPLY_TYPES.get(key, object)):
             yield f"{key} cannot be {json.dumps(value):.60}"
     usage = reply.get("usage")
     counts = usage.values() if isinstance(usage, dict) else ()
@@ -160,5 +164,5 @@ def _wrong_in(reply: Any) -> Iterator[str]:
 
 
 def _is_number(value: Any) -> bool:
-    # A truth value is a number to Python.
+    # In Python, bool is a subclass of int.
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)

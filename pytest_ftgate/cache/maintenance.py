@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_ftgate.cache.repair import faults
+from pytest_ftgate.cache.repair import find_damage
 from pytest_ftgate.cache.sqlite import Database, is_damage
-from pytest_ftgate.errors import LedgerError, Unavailable
+from pytest_ftgate.errors import CacheError, ConfigurationError
 
-__all__ = ["Stock", "Stored", "fault_lines", "prune", "stock"]
+__all__ = ["CacheStats", "ModelStats", "cache_errors", "cache_stats", "prune"]
 
-#: Whatever the bodies of replies take, their rows take some bytes more.
-_ROW = 200
+#: Bytes that a row takes besides the body of its reply, as an estimate.
+_ROW_BYTES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """The replies of one model.
+class ModelStats:
+    """The cached replies of one model.
 
     Attributes:
-        bytes: what their bodies take.
-        oldest, newest: when they came, in seconds since the epoch.
+        bytes: the size of their bodies.
+        oldest, newest: the first and the last time, in seconds since the epoch.
     """
 
     provider: str
@@ -36,90 +36,95 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
-    """All that a ledger holds.
+class CacheStats:
+    """The contents of a cache.
 
     Attributes:
-        bytes: what the file and its log take on the disk.
-        claims: calls that processes say they are asking; those of killed ones stay for a while.
+        bytes: the size of the file and its log on the disk.
+        claims: requests claimed by processes; claims of killed processes remain for a while.
     """
 
     bytes: int
-    models: tuple[Stored, ...]
+    models: tuple[ModelStats, ...]
     claims: int
 
 
-def stock(path: Path) -> Stock:
-    """Count what the ledger at *path* holds.
+def cache_stats(path: Path) -> CacheStats:
+    """Return the statistics of the cache at *path*.
 
     Raises:
-        Unavailable: there is none.
-        LedgerError: it cannot be read.
+        ConfigurationError: the file does not exist.
+        CacheError: the file cannot be read.
     """
-    with _opened(path) as database:
+    with _open_existing(path) as database:
         ((claims,),) = database.execute("SELECT count(*) FROM claims")
         rows = database.execute(
             "SELECT provider, model, count(*), sum(length(body)), min(at), max(at) "
             "FROM replies GROUP BY provider, model ORDER BY count(*) DESC, provider, model"
         )
-    models = tuple(Stored(*row) for row in rows)  # type: ignore[arg-type]
-    return Stock(_size(path), models, int(str(claims)))
+    models = tuple(ModelStats(*row) for row in rows)  # type: ignore[arg-type]
+    return CacheStats(_disk_bytes(path), models, int(str(claims)))
 
 
-def prune(path: Path, *, before: float | None, most: int | None) -> tuple[int, int]:
-    """Forget replies, the oldest first; return how many, and what the file takes afterwards.
+def prune(path: Path, *, before: float | None, max_bytes: int | None) -> tuple[int, int]:
+    """Delete replies, the oldest first; return their number and the new size of the file in bytes.
 
     Args:
-        path: the ledger.
-        before: forget those that came before this, in seconds since the epoch.
-        most: forget more until the file takes at most so many bytes.
+        path: the cache.
+        before: delete replies that are older than this time, in seconds since the epoch.
+        max_bytes: delete further replies until the file is not larger than this.
 
     Raises:
-        Unavailable: there is none.
-        LedgerError: it cannot be written, or others are at it.
+        ConfigurationError: the file does not exist.
+        CacheError: the file cannot be written, or other processes are using it.
     """
-    with _opened(path) as database:
-        ((had,),) = database.execute("SELECT count(*) FROM replies")
+    with _open_existing(path) as database:
+        ((count_before,),) = database.execute("SELECT count(*) FROM replies")
         if before is not None:
             database.execute("DELETE FROM replies WHERE at < ?", (before,))
-        _shrink(database)
-        if most is not None:
-            _cut(database, path, most)
-        ((has,),) = database.execute("SELECT count(*) FROM replies")
-    return int(str(had)) - int(str(has)), _size(path)
+        _compact(database)
+        if max_bytes is not None:
+            _delete_oldest(database, path, max_bytes)
+        ((count_after,),) = database.execute("SELECT count(*) FROM replies")
+    return int(str(count_before)) - int(str(count_after)), _disk_bytes(path)
 
 
-def _cut(database: Database, path: Path, most: int) -> None:
-    newest = (
+def _delete_oldest(database: Database, path: Path, max_bytes: int) -> None:
+    oldest = (
         "SELECT rowid FROM (SELECT rowid, sum(length(body) + ?) OVER "
         "(ORDER BY at DESC, rowid DESC) AS taken FROM replies) WHERE taken > ?"
     )
-    while _size(path) > most and database.execute("SELECT 1 FROM replies LIMIT 1"):
-        # What pages and indices take beside the rows is not known before.
-        ((total,),) = database.execute("SELECT sum(length(body) + ?) FROM replies", (_ROW,))
-        room = float(str(total)) * min(most / _size(path), 0.98)
-        database.execute(f"DELETE FROM replies WHERE rowid IN ({newest})", (_ROW, room))  # noqa: S608
-        _shrink(database)
+    while _disk_bytes(path) > max_bytes and database.execute("SELECT 1 FROM replies LIMIT 1"):
+        # In a loop, since the size of pages and indices is known only after a deletion.
+        ((row_bytes,),) = database.execute(
+            "SELECT sum(length(body) + ?) FROM replies", (_ROW_BYTES,)
+        )
+        target = float(str(row_bytes)) * min(max_bytes / _disk_bytes(path), 0.98)
+        database.execute(
+            f"DELETE FROM replies WHERE rowid IN ({oldest})",  # noqa: S608
+            (_ROW_BYTES, target),
+        )
+        _compact(database)
 
 
-def _shrink(database: Database) -> None:
+def _compact(database: Database) -> None:
     database.execute("VACUUM")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def fault_lines(path: Path) -> list[str]:
-    """Return what is wrong with the ledger at *path*.
+def cache_errors(path: Path) -> list[str]:
+    """Return the errors found in the cache at *path*.
 
     Raises:
-        Unavailable: there is none.
+        ConfigurationError: the file does not exist.
     """
-    _need(path)
-    return faults(path)
+    _require_file(path)
+    return find_damage(path)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Database]:
-    _need(path)
+def _open_existing(path: Path) -> Iterator[Database]:
+    _require_file(path)
     try:
         database = Database(path)
         try:
@@ -127,16 +132,16 @@ def _opened(path: Path) -> Iterator[Database]:
         finally:
             database.close()
     except sqlite3.Error as error:
-        remedy = "see pytest-ftgate ledger check" if is_damage(error) else "try again later"
-        raise LedgerError(f"the ledger {path} cannot be used: {error}; {remedy}") from error
+        remedy = "see pytest-ftgate cache check" if is_damage(error) else "try again later"
+        raise CacheError(f"the cache {path} cannot be used: {error}; {remedy}") from error
 
 
-def _need(path: Path) -> None:
+def _require_file(path: Path) -> None:
     if not path.is_file():
-        told = f"there is no ledger {path}; pytest --ftgate writes it, or name one with --ledger"
-        raise Unavailable(told)
+        remedy = "pytest --ftgate writes it, or name one with --cache"
+        raise ConfigurationError(f"there is no cache {path}; {remedy}")
 
 
-def _size(path: Path) -> int:
+def _disk_bytes(path: Path) -> int:
     files = (path, path.with_name(f"{path.name}-wal"))
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -11,28 +11,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import FtgateError, SuiteFaults, Unavailable, did_you_mean
-from pytest_ftgate.gates.training_data import examine, read, summed_up, yardstick_of
-from pytest_ftgate.gates.units import amount, counted
-from pytest_ftgate.gates.verdict import Finding, Severity, Verdict, Yardstick
+from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError, did_you_mean
+from pytest_ftgate.gates.training_data import (
+    check_training_data,
+    read_training_data,
+    severity_counts,
+    training_data_rules,
+)
+from pytest_ftgate.gates.units import amount, quantity
+from pytest_ftgate.gates.verdict import Finding, Severity, TrainingDataRules, Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.recommend.evidence import AcceptedRun
-from pytest_ftgate.reporting.summary import summary
-from pytest_ftgate.reporting.text import visible
+from pytest_ftgate.reporting.summary import summary_lines
+from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import finding_lines
 from pytest_ftgate.reporting.writers import write_report
-from pytest_ftgate.results.git import accepted_runs, is_shallow, tracked
+from pytest_ftgate.results.git import is_shallow, tracked_files
+from pytest_ftgate.results.history import accepted_runs
 from pytest_ftgate.results.run import read_run
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Case, DataGate
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.training_data import training_rows
+from pytest_ftgate.suite.training_data import read_training_rows
 
-__all__ = ["Examined", "data", "history", "main", "report"]
+__all__ = ["DataReport", "examine_data", "history_lines", "main", "report_record"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return 0, or 1 with the reason on standard error or in what it prints."""
+    """Run one verb and return its exit code: 0, or 1 with the reason in its output."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -42,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # The reader, such as head, has seen enough; Python would complain again at its end.
+        # A reader such as head has closed the pipe; without this Python fails again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code or 0
@@ -51,42 +57,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pytest-ftgate", description=__doc__)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    weights = verbs.add_parser("weights", help="fetch the weights of a local model")
-    weights.add_argument("name", help="such as smollm2-135m")
-    weights.set_defaults(run=_weights)
-    why = verbs.add_parser("explain", help="say how a gate of the last run was judged")
-    why.add_argument("node", help="as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]")
-    why.set_defaults(run=_explain)
+    download = verbs.add_parser("download", help="download the weights of a local model")
+    download.add_argument("name", help="such as smollm2-135m")
+    download.set_defaults(run=_download)
+    explain = verbs.add_parser("explain", help="say how a gate of the last run was evaluated")
+    node_help = "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"
+    explain.add_argument("node", help=node_help)
+    explain.set_defaults(run=_explain)
     power = verbs.add_parser("power", help="say what the gates of a suite could show; asks nothing")
     power.add_argument("suite", type=Path)
     power.set_defaults(run=_power)
-    own = verbs.add_parser("selftest", help="hold a suite's baseline against itself")
-    own.add_argument("suite", type=Path)
-    own.add_argument("--repeats", type=int, default=3, help="live replies to each case")
-    own.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
-    own.add_argument("--seed", type=int, default=0)
-    own.set_defaults(run=_selftest)
-    ledger = verbs.add_parser("ledger", help="look at kept replies, cut them back, carry them over")
-    for verb in (why, power, own, _sheet(verbs), *_of_ledger(ledger)):
-        verb.add_argument("--ledger", type=Path, default=Path(".ftgate/ledger.sqlite"))
-    _of_advice(verbs)
-    _of_records(verbs)
+    selftest = verbs.add_parser("selftest", help="hold a suite's baseline against itself")
+    selftest.add_argument("suite", type=Path)
+    selftest.add_argument("--repeats", type=int, default=3, help="live replies to each case")
+    selftest.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
+    selftest.add_argument("--seed", type=int, default=0)
+    selftest.set_defaults(run=_selftest)
+    cache = verbs.add_parser("cache", help="inspect, prune, export and import cached replies")
+    for verb in (explain, power, selftest, _add_labels(verbs), *_add_cache_actions(cache)):
+        verb.add_argument("--cache", type=Path, default=Path(".ftgate/cache.sqlite"))
+    _add_data_and_history(verbs)
+    _add_schema_and_report(verbs)
     return parser
 
 
-def _sheet(verbs: Any) -> argparse.ArgumentParser:
-    sheet: argparse.ArgumentParser = verbs.add_parser(
-        "labels", help="write kept replies for people to grade"
+def _add_labels(verbs: Any) -> argparse.ArgumentParser:
+    labels: argparse.ArgumentParser = verbs.add_parser(
+        "labels", help="write cached replies for people to grade"
     )
-    sheet.add_argument("suite", type=Path)
-    sheet.add_argument("-o", dest="out", type=Path, help="by default NAME.labels.jsonl beside it")
-    sheet.add_argument("--count", type=int, default=200, help="of how many replies, at the least")
-    sheet.add_argument("--seed", type=int, default=0)
-    sheet.set_defaults(run=_labels)
-    return sheet
+    labels.add_argument("suite", type=Path)
+    labels.add_argument("-o", dest="out", type=Path, help="by default NAME.labels.jsonl beside it")
+    labels.add_argument("--count", type=int, default=200, help="of how many replies, at the least")
+    labels.add_argument("--seed", type=int, default=0)
+    labels.set_defaults(run=_labels)
+    return labels
 
 
-def _of_advice(verbs: Any) -> None:
+def _add_data_and_history(verbs: Any) -> None:
     data = verbs.add_parser("data", help="say what is wrong with a training file")
     data.add_argument("file", type=Path)
     data.add_argument("--suite", type=Path, help="a suite whose cases and format it is held to")
@@ -99,120 +106,121 @@ def _of_advice(verbs: Any) -> None:
     history.set_defaults(run=_history)
 
 
-def _of_records(verbs: Any) -> None:
+def _add_schema_and_report(verbs: Any) -> None:
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files or run records")
     schema.add_argument("of", nargs="?", choices=("suite", "run"), default="suite")
     schema.set_defaults(run=_schema)
-    again = verbs.add_parser("report", help="make reports of a run record; asks and judges nothing")
-    again.add_argument("record", type=Path, help="as --ftgate-json wrote it")
-    again.add_argument("--html", type=Path, metavar="PATH", help="a page with every case")
-    again.add_argument("--markdown", type=Path, metavar="PATH", help="for a comment")
-    again.set_defaults(run=_report)
+    report_help = "make reports of a run record; asks and evaluates nothing"
+    report = verbs.add_parser("report", help=report_help)
+    report.add_argument("record", type=Path, help="as --ftgate-json wrote it")
+    report.add_argument("--html", type=Path, metavar="PATH", help="a page with every case")
+    report.add_argument("--markdown", type=Path, metavar="PATH", help="for a comment")
+    report.set_defaults(run=_report)
 
 
-def _of_ledger(ledger: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    inner = ledger.add_subparsers(required=True, metavar="WHAT")
-    show = inner.add_parser("show", help="count what is kept, by provider and model")
+def _add_cache_actions(cache: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    actions = cache.add_subparsers(required=True, metavar="WHAT")
+    show = actions.add_parser("show", help="count cached replies, by provider and model")
     show.set_defaults(run=_show)
-    prune = inner.add_parser("prune", help="forget replies, the oldest first")
+    prune = actions.add_parser("prune", help="forget replies, the oldest first")
     prune.add_argument("--older-than", metavar="90d", help="those that came before: 12h, 90d, 2w")
     prune.add_argument("--max-mb", type=float, metavar="MB", help="until the file takes no more")
     prune.set_defaults(run=_prune)
-    check = inner.add_parser("check", help="say whether the file is whole")
+    check = actions.add_parser("check", help="say whether the file is whole")
     check.set_defaults(run=_check)
-    export = inner.add_parser("export", help="write the replies that a suite needs to a file")
+    export = actions.add_parser("export", help="write the replies that a suite needs to a file")
     export.add_argument("suite", type=Path)
     export.add_argument("-o", dest="out", type=Path, help="by default NAME.replies.jsonl beside it")
     export.add_argument("--base", metavar="VARIANT", help="what its base said to skills, by case")
     export.set_defaults(run=_export)
-    take = inner.add_parser("import", help="put the replies of such a file into the ledger")
-    take.add_argument("file", type=Path)
-    take.set_defaults(run=_import)
-    yield from (show, prune, check, export, take)
+    imported = actions.add_parser("import", help="put the replies of such a file into the cache")
+    imported.add_argument("file", type=Path)
+    imported.set_defaults(run=_import)
+    yield from (show, prune, check, export, imported)
 
 
 def _show(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.cache import show
+    from pytest_ftgate.cli.cache import cache_lines
 
-    print("\n".join(show(args.ledger)))
+    print("\n".join(cache_lines(args.cache)))
 
 
 def _prune(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.cache import prune_, seconds
+    from pytest_ftgate.cli.cache import parse_duration, prune_cache
 
     try:
-        older = seconds(args.older_than) if args.older_than else None
+        older_than = parse_duration(args.older_than) if args.older_than else None
     except ValueError as error:
-        raise Unavailable(f"--older-than: {error}") from error
-    print(prune_(args.ledger, older, args.max_mb))
+        raise ConfigurationError(f"--older-than: {error}") from error
+    print(prune_cache(args.cache, older_than, args.max_mb))
 
 
 def _check(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.cache import check
+    from pytest_ftgate.cli.cache import check_cache
 
-    print(check(args.ledger))
+    print(check_cache(args.cache))
 
 
 def _export(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.cache import export, export_base
+    from pytest_ftgate.cli.cache import export_base_replies, export_replies
 
     if args.base:
-        print("\n".join(export_base(args.suite, args.ledger, args.base, args.out)))
+        print("\n".join(export_base_replies(args.suite, args.cache, args.base, args.out)))
     else:
-        print("\n".join(export(args.suite, args.ledger, args.out)))
+        print("\n".join(export_replies(args.suite, args.cache, args.out)))
 
 
 def _import(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.cache import import_
+    from pytest_ftgate.cli.cache import import_replies
 
-    print(import_(args.file, args.ledger))
+    print(import_replies(args.file, args.cache))
 
 
-def _weights(args: argparse.Namespace) -> None:
-    from pytest_ftgate.weights import fetch
+def _download(args: argparse.Namespace) -> None:
+    from pytest_ftgate.weights import download_weights
 
-    print(fetch(args.name))
+    print(download_weights(args.name))
 
 
 def _explain(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.suite import explain
+    from pytest_ftgate.cli.suite import explain_gate
 
-    print(explain(args.node, args.ledger.parent))
+    print(explain_gate(args.node, args.cache.parent))
 
 
 def _data(args: argparse.Namespace) -> int:
-
-    found = data(args.file, args.suite, args.against, args.context, args.verbosity)
-    print("\n".join(found.lines))
-    return 0 if found.fit else 1
+    report = examine_data(args.file, args.suite, args.against, args.context, args.verbosity)
+    print("\n".join(report.lines))
+    return 0 if report.usable else 1
 
 
 def _history(args: argparse.Namespace) -> None:
-
-    print("\n".join(history(args.path)))
+    print("\n".join(history_lines(args.path)))
 
 
 def _power(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.suite import power
+    from pytest_ftgate.cli.suite import power_report
 
-    print("\n".join(power(args.suite, args.ledger)))
+    print("\n".join(power_report(args.suite, args.cache)))
 
 
 def _selftest(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.suite import selftest
+    from pytest_ftgate.cli.suite import run_selftest
 
     if args.repeats < 2 or args.pairs < 1:  # noqa: PLR2004 - a pair has two runs
-        raise Unavailable("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
-    told = selftest(args.suite, args.ledger, repeats=args.repeats, pairs=args.pairs, seed=args.seed)
-    print("\n".join(told))
+        raise ConfigurationError("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
+    lines = run_selftest(
+        args.suite, args.cache, repeats=args.repeats, pairs=args.pairs, seed=args.seed
+    )
+    print("\n".join(lines))
 
 
 def _labels(args: argparse.Namespace) -> None:
-    from pytest_ftgate.cli.suite import labels
+    from pytest_ftgate.cli.suite import write_labels
 
     name = args.suite.name.removesuffix(".ftgate.yaml")
     out = args.out or args.suite.with_name(f"{name}.labels.jsonl")
-    print("\n".join(labels(args.suite, args.ledger, out, count=args.count, seed=args.seed)))
+    print("\n".join(write_labels(args.suite, args.cache, out, count=args.count, seed=args.seed)))
 
 
 def _schema(args: argparse.Namespace) -> None:
@@ -225,135 +233,145 @@ def _schema(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    print("\n".join(report_record(args.record, {"html": args.html, "markdown": args.markdown})))
 
-    print("\n".join(report(args.record, {"html": args.html, "markdown": args.markdown})))
 
-
-def report(record: Path, paths: Mapping[str, Path | None]) -> Iterator[str]:
-    """Write the faces that *paths* names, or yield the closing section where it names none.
+def report_record(record: Path, paths: Mapping[str, Path | None]) -> Iterator[str]:
+    """Write the reports that *paths* names, by format; without any, yield the closing section.
 
     Raises:
-        Unavailable: *record* is no run record, or a report cannot be made.
+        ConfigurationError: *record* is not a run record, or a report cannot be written.
     """
-    made = read_run(record)
-    wanted = {face: path for face, path in paths.items() if path is not None}
+    report = read_run(record)
+    wanted = {name: path for name, path in paths.items() if path is not None}
     if not wanted:
-        yield from summary(made, full=True)
-    for face, path in wanted.items():
+        yield from summary_lines(report, show_table=True)
+    for name, path in wanted.items():
         try:
-            yield write_report(face, path, made)
+            yield write_report(name, path, report)
         except OSError as error:
-            raise Unavailable(f"{path} cannot be written: {error.strerror}") from error
+            raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
 
 
-_WIDTH = 80
+_LINE_WIDTH = 80
 
 
-def history(path: Path) -> Iterator[str]:
-    """Yield what was accepted of a suite, or of every suite below a folder, newest first.
+def history_lines(path: Path) -> Iterator[str]:
+    """Yield the accepted runs of a suite, or of all suites below a folder, newest first.
 
     Raises:
-        Unavailable: git knows nothing there, or no accepted record.
+        ConfigurationError: there is no git repository or no accepted record.
     """
     if not path.exists():
-        raise Unavailable(f"there is no {path}; name a suite or a folder")
+        raise ConfigurationError(f"there is no {path}; name a suite or a folder")
     folder = path if path.is_dir() else path.parent
     name = path.name.removesuffix(".ftgate.yaml") if path.is_file() else "*"
-    records = tracked(folder, f"{name}.accepted.json")
+    records = tracked_files(folder, f"{name}.accepted.json")
     if not records:
-        told = "run pytest --ftgate --ftgate-accept and commit the record that it writes"
-        raise Unavailable(f"{path}: nothing was accepted yet; {told}")
+        remedy = "run pytest --ftgate --ftgate-accept and commit the record that it writes"
+        raise ConfigurationError(f"{path}: nothing was accepted yet; {remedy}")
     if is_shallow(folder):
         yield "only a part of the history is here: the clone is shallow (fetch-depth: 0)"
     for record in records:
-        name = record.as_posix().removesuffix(".accepted.json")
-        yield name if name.endswith(".py") else f"{name}.ftgate.yaml"
+        suite = record.as_posix().removesuffix(".accepted.json")
+        yield suite if suite.endswith(".py") else f"{suite}.ftgate.yaml"
         for run in accepted_runs(record):
-            yield from _run(run)
+            yield from _run_lines(run)
 
 
-def _run(run: AcceptedRun) -> Iterator[str]:
+def _run_lines(run: AcceptedRun) -> Iterator[str]:
     serves = f": serves {run.serves}" if run.serves else ""
-    yield f"  {run.at}  {run.commit}  {visible(run.by + serves)}"
+    yield f"  {run.at}  {run.commit}  {escape_controls(run.by + serves)}"
     gated = [verdict for verdict in run.verdicts if verdict.gated]
     for name in dict.fromkeys(verdict.variant for verdict in gated):
-        told = ", ".join(_told(one) for one in gated if one.variant == name)
+        gates = ", ".join(_gate_summary(verdict) for verdict in gated if verdict.variant == name)
+        line = f"{escape_controls(name)}: {gates}"
         yield from textwrap.wrap(
-            f"{visible(name)}: {told}", _WIDTH, initial_indent="      ", subsequent_indent=" " * 8
+            line, _LINE_WIDTH, initial_indent="      ", subsequent_indent=" " * 8
         )
 
 
-def _told(verdict: Verdict) -> str:
-    seen = f" {amount(verdict.check.after, verdict.check.unit)}" if verdict.check else ""
-    return f"{verdict.gate}{seen} {verdict.outcome}"
+def _gate_summary(verdict: Verdict) -> str:
+    value = f" {amount(verdict.check.after, verdict.check.unit)}" if verdict.check else ""
+    return f"{verdict.gate}{value} {verdict.outcome}"
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """What was found in a file, and how it is told."""
+class DataReport:
+    """The findings in a training file, and the lines that show them."""
 
     findings: tuple[Finding, ...]
     lines: tuple[str, ...]
 
     @property
-    def fit(self) -> bool:
-        """Whether nothing found is an error."""
-        return not any(one.severity is Severity.ERROR for one in self.findings)
+    def usable(self) -> bool:
+        """Whether no finding is an error."""
+        return not any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def data(
+def examine_data(
     path: Path,
     suite: Path | None = None,
-    against: Path | None = None,
+    test_file: Path | None = None,
     context: int | None = None,
     verbosity: int = 0,
-) -> Examined:
+) -> DataReport:
     """Examine the training file *path*.
 
     Args:
         path: the file.
-        suite: a suite whose cases, labels and format it is held to.
-        against: a file of rows that a model trained on *path* will be tested with.
-        context: the tokens that the model takes.
-        verbosity: how many lines of each finding are told.
+        suite: a suite with the cases, labels and format to check the rows with.
+        test_file: a file of test rows for a model that is trained on *path*.
+        context: the context size of the model, in tokens.
+        verbosity: the number of lines for each finding; 0 shows the fewest.
 
     Raises:
-        SuiteFaults: the suite, or a row of *against*, cannot be used.
-        Unavailable: there is no such file.
+        SuiteError: the suite or a row of *test_file* is invalid.
+        ConfigurationError: a file does not exist.
     """
-    yardstick = _held_to(suite) if suite else Yardstick()
-    if against:
-        yardstick = replace(yardstick, cases=(*yardstick.cases, *_cases(against)))
+    rules = _rules_of(suite) if suite else TrainingDataRules()
+    if test_file:
+        rules = replace(rules, cases=(*rules.cases, *_test_cases(test_file)))
     if context:
-        yardstick = replace(yardstick, context=context)
-    found = read(_here(path))
-    findings = examine(found, yardstick)
-    head = f"{path}: {summed_up(findings)} in {counted(len(found.items), 'row')}"
-    return Examined(findings, (head, *finding_lines(findings, verbosity)))
+        rules = replace(rules, context=context)
+    data = read_training_data(_existing(path))
+    findings = check_training_data(data, rules)
+    head = f"{path}: {severity_counts(findings)} in {quantity(len(data.rows), 'row')}"
+    return DataReport(findings, (head, *finding_lines(findings, verbosity)))
 
 
-def _held_to(path: Path) -> Yardstick:
-    suite = load(path, Path.cwd())
-    variants = [one for one in suite.variants.values() if one.training_data]
-    variant = next(iter(variants or suite.variants.values()))
+def _rules_of(path: Path) -> TrainingDataRules:
+    suite = load_suite(path, Path.cwd())
+    trained = [variant for variant in suite.variants.values() if variant.training_data]
+    variant = next(iter(trained or suite.variants.values()))
     gate = suite.gates.get("data")
-    return yardstick_of(suite, gate if isinstance(gate, DataGate) else DataGate(), variant)
+    return training_data_rules(suite, gate if isinstance(gate, DataGate) else DataGate(), variant)
 
 
-def _cases(path: Path) -> list[Case]:
-    source = Source(root=Path.cwd(), path=_here(path).resolve())
-    rows = training_rows(source, source.path)
-    if source.faults:
-        raise SuiteFaults(str(path), source.faults)
+def _test_cases(path: Path) -> list[Case]:
+    source = Source(root=Path.cwd(), path=_existing(path).resolve())
+    rows = read_training_rows(source, source.path)
+    if source.errors:
+        raise SuiteError(str(path), source.errors)
     score = Rule("exact")
     return [
-        Case(id=f"{path.name}:{row.line}", where=f"{path}:{row.line}", input=row.shown, score=score)
+        Case(
+            id=f"{path.name}:{row.line}",
+            location=f"{path}:{row.line}",
+            input=row.input_text,
+            score=score,
+        )
         for row in rows
     ]
 
 
-def _here(path: Path) -> Path:
+def _existing(path: Path) -> Path:
+    """Return *path* if it is a file.
+
+    Raises:
+        ConfigurationError: it is not; the message suggests a file with a similar name.
+    """
     if not path.is_file():
-        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise Unavailable(f"there is no file {path}{did_you_mean(path.name, beside)}")
+        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ConfigurationError(f"there is no file {path}{did_you_mean(path.name, names)}")
     return path

@@ -1,4 +1,4 @@
-"""The verbs that need a suite: plan, power, selftest, explain, labels and others."""
+"""The verbs about a suite: explain, power, selftest and labels."""
 
 from __future__ import annotations
 
@@ -11,164 +11,176 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pytest_ftgate.errors import Unavailable, did_you_mean
-from pytest_ftgate.gates.feasibility import refuse_impossible, repeats_for, runnable
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.gates.feasibility import (
+    check_feasibility,
+    exclude_unrunnable_skills,
+    needed_repeats,
+)
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.power import SelfTest, skills_selftest
-from pytest_ftgate.gates.power import selftest as drawn
+from pytest_ftgate.gates.power import SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.gates.rates import shared_levels
-from pytest_ftgate.gates.skills import worths
+from pytest_ftgate.gates.skills import skill_reply_scores
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
-from pytest_ftgate.reporting.verdict import facts_of, section
-from pytest_ftgate.requests.workload import base_of, varies
-from pytest_ftgate.results.verdicts import last_verdicts, node_id
-from pytest_ftgate.runner.preview import kept_replies, powers
+from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
+from pytest_ftgate.requests.workload import base_variant, replies_vary
+from pytest_ftgate.results.verdicts import load_verdicts, node_id
+from pytest_ftgate.runner.preview import cached_replies, power_estimates
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workloads import Judged
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import Settings
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Case, ForgettingGate, Judge, RateGate, Suite, Variant
 from pytest_ftgate.suite.plugins import PluginContributions
 
-__all__ = ["explain", "labels", "opened", "power", "selftest"]
+__all__ = ["explain_gate", "open_suite", "power_report", "run_selftest", "write_labels"]
 
 
-def explain(node: str, folder: Path) -> str:
-    """Return how the gate *node* was judged in the last run.
+def explain_gate(node: str, folder: Path) -> str:
+    """Return how the gate *node* was evaluated in the last run.
 
     Raises:
-        Unavailable: no verdict of it was kept in *folder*.
+        ConfigurationError: *folder* has no verdict of the gate.
     """
-    found = {node_id(verdict): verdict for verdict in last_verdicts(folder)}
-    near = [known for known in found if known == node or known.endswith(f"/{node}")]
-    if len(near) != 1:
-        listed = "".join(f"\n  {one}" for one in found) or " none"
-        known = did_you_mean(node, found) or f"; it has{listed}"
-        raise Unavailable(f"{folder} has no verdict of {node}{known}")
-    verdict = found[near[0]]
-    return "\n".join([section(verdict, verbosity=1), *facts_of(verdict)])
+    verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
+    matches = [name for name in verdicts if name == node or name.endswith(f"/{node}")]
+    if len(matches) != 1:
+        names = "".join(f"\n  {name}" for name in verdicts) or " none"
+        hint = did_you_mean(node, verdicts) or f"; it has{names}"
+        raise ConfigurationError(f"{folder} has no verdict of {node}{hint}")
+    verdict = verdicts[matches[0]]
+    return "\n".join([verdict_section(verdict, verbosity=1), *fact_lines(verdict)])
 
 
-def power(path: Path, ledger: Path) -> Iterator[str]:
-    """Yield what the gates of the suite *path* could show; asks nothing."""
-    suite, session = opened(path, ledger)
+def power_report(path: Path, cache: Path) -> Iterator[str]:
+    """Yield what the gates of the suite *path* can detect, without sending requests."""
+    suite, session = open_suite(path, cache)
     gates = [
-        Judged(suite, gate, variant)
+        GateRun(suite, gate, variant)
         for variant in suite.variants.values()
-        for gate in suite.gates_of(variant)
+        for gate in suite.gates_for(variant)
     ]
-    yield from power_lines(powers(session, gates))
-    yield from dict.fromkeys(session.told)
+    yield from power_lines(power_estimates(session, gates))
+    yield from dict.fromkeys(session.cache_messages)
 
 
-def selftest(path: Path, ledger: Path, *, repeats: int, pairs: int, seed: int) -> Iterator[str]:
+def run_selftest(path: Path, cache: Path, *, repeats: int, pairs: int, seed: int) -> Iterator[str]:
     """Yield how often the gates of the suite *path* would fail its own baseline.
 
     Args:
-        path: the suite.
-        ledger: where replies are kept.
-        repeats: how many live replies to each case are drawn from.
-        pairs: how many pairs of runs are drawn.
-        seed: of the draws.
+        path: the suite file.
+        cache: the cache file.
+        repeats: the number of live replies to each case.
+        pairs: the number of pairs of runs to draw from these replies.
+        seed: the seed of the draws.
 
     Raises:
-        Unavailable: replies of the baseline do not vary, or no gate allows a drop.
+        ConfigurationError: the replies of the baseline do not vary, or no gate allows a drop.
     """
-    suite, session = opened(path, ledger)
-    suite, drawing = replace(suite, repeats=repeats), _Drawing(repeats, pairs, seed)
-    gates = [g for g in suite.gates.values() if isinstance(g, RateGate) and g.max_drop is not None]
+    suite, session = open_suite(path, cache)
+    suite, draws = replace(suite, repeats=repeats), _Draws(repeats, pairs, seed)
+    gates = [
+        gate
+        for gate in suite.gates.values()
+        if isinstance(gate, RateGate) and gate.max_drop is not None
+    ]
     forgetting = suite.gates.get("forgetting")
     if not gates and not isinstance(forgetting, ForgettingGate):
-        raise Unavailable("no gate of the suite allows a drop; add max_drop: to one")
+        raise ConfigurationError("no gate of the suite allows a drop; add max_drop: to one")
     try:
         if gates:
-            yield from _rates(session, suite, gates, drawing)
+            yield from _selftest_rates(session, suite, gates, draws)
         if isinstance(forgetting, ForgettingGate):
-            yield from _skills(session, suite, forgetting, drawing)
+            yield from _selftest_skills(session, suite, forgetting, draws)
     finally:
         session.close()
-    yield from dict.fromkeys(session.told)
+    yield from dict.fromkeys(session.cache_messages)
 
 
-class _Drawing(NamedTuple):
-    """How many replies to each case are drawn from, how many pairs of runs, and from which seed."""
+class _Draws(NamedTuple):
+    """The number of replies to each case, the number of pairs of runs, and the seed."""
 
     repeats: int
     pairs: int
     seed: int
 
 
-def _must_vary(variant: Variant) -> None:
-    if not varies(variant):
-        raise Unavailable(
+def _require_varying(variant: Variant) -> None:
+    if not replies_vary(variant):
+        raise ConfigurationError(
             f'the replies of "{variant.name}" do not vary: two runs of it are the same, and no '
             "gate can fail it; give it a temperature above 0"
         )
 
 
-def _rates(
-    session: Session, suite: Suite, gates: Sequence[RateGate], drawing: _Drawing
+def _selftest_rates(
+    session: Session, suite: Suite, gates: Sequence[RateGate], draws: _Draws
 ) -> Iterator[str]:
-    baseline, look = suite.variants[suite.baseline], Look(repeats=drawing.repeats)
-    _must_vary(baseline)
-    session.answers([session.asks.task(suite, baseline, look)], None)
-    column, levels = session.columns.task(suite, baseline, look), shared_levels(suite)
-    tested = [_selftest_of(column, gate, levels, *drawing) for gate in gates]
-    yield from selftest_lines(tested, baseline.name, drawing.repeats, levels)
+    baseline, look = suite.variants[suite.baseline], Look(repeats=draws.repeats)
+    _require_varying(baseline)
+    session.checked_results([session.workloads.task_requests(suite, baseline, look)], None)
+    scores, levels = session.scores.task_scores(suite, baseline, look), shared_levels(suite)
+    tested = [_selftest_of(scores, gate, levels, *draws) for gate in gates]
+    yield from selftest_lines(tested, baseline.name, draws.repeats, levels)
 
 
-def _skills(
-    session: Session, suite: Suite, gate: ForgettingGate, drawing: _Drawing
+def _selftest_skills(
+    session: Session, suite: Suite, gate: ForgettingGate, draws: _Draws
 ) -> Iterator[str]:
-    """Hold the base of the first tuned variant against itself on the skills cases."""
-    tuned = next(one for one in suite.variants.values() if one.tuned and one.gated)
-    base, levels = base_of(tuned), shared_levels(suite)
-    _must_vary(base)
-    asks = session.asks.skills(suite, base, gate, repeats=drawing.repeats)
-    session.answers([asks], None)
-    column = session.columns.of(suite, base, "skills repeated", asks)
-    marks: dict[str, list[list[float]]] = {}
-    for row in column.rows.values():
-        if len(row.scores) == drawing.repeats:
-            marks.setdefault(str(row.case.skill), []).append(worths(row))
-    if not marks:
-        raise Unavailable(_NOT_ALL.format(repeats=drawing.repeats))
-    arrays = {skill: np.array(own, dtype=np.float64) for skill, own in marks.items()}
-    told = skills_selftest(arrays, gate, levels, pairs=drawing.pairs, seed=drawing.seed)
-    yield from ("", *selftest_lines([told], base.name, drawing.repeats, levels))
+    """Compare the base of the first tuned variant with itself on the skill cases."""
+    variants = suite.variants.values()
+    tuned = next(variant for variant in variants if variant.tuned and variant.gated)
+    base, levels = base_variant(tuned), shared_levels(suite)
+    _require_varying(base)
+    case_requests = session.workloads.skill_requests(suite, base, gate, repeats=draws.repeats)
+    session.checked_results([case_requests], None)
+    scores = session.scores.score_requests(suite, base, "skills repeated", case_requests)
+    by_skill: dict[str, list[list[float]]] = {}
+    for case_result in scores.results.values():
+        if len(case_result.scores) == draws.repeats:
+            skill = str(case_result.case.skill)
+            by_skill.setdefault(skill, []).append(skill_reply_scores(case_result))
+    if not by_skill:
+        raise ConfigurationError(_NO_FULL_CASE.format(repeats=draws.repeats))
+    arrays = {skill: np.array(values, dtype=np.float64) for skill, values in by_skill.items()}
+    result = skills_selftest(arrays, gate, levels, pairs=draws.pairs, seed=draws.seed)
+    yield from ("", *selftest_lines([result], base.name, draws.repeats, levels))
 
 
-_NOT_ALL = "no case brought all {repeats} replies; run it again for those that are missing"
+_NO_FULL_CASE = "no case brought all {repeats} replies; run it again for those that are missing"
 
 
 def _selftest_of(
-    column: Column, gate: RateGate, levels: Levels, repeats: int, pairs: int, seed: int
+    scores: VariantScores, gate: RateGate, levels: Levels, repeats: int, pairs: int, seed: int
 ) -> SelfTest:
     correct = gate.kind == "accuracy"
-    marks = [
-        [score.correct if correct else score.valid for score in row.scores]
-        for row in column.rows.values()
-        if len(row.scores) == repeats and (row.case.marked if correct else row.case.format)
+    values = [
+        [score.correct if correct else score.valid for score in result.scores]
+        for result in scores.results.values()
+        if len(result.scores) == repeats
+        and (result.case.is_scorable if correct else result.case.format)
     ]
-    if not marks:
-        raise Unavailable(_NOT_ALL.format(repeats=repeats))
+    if not values:
+        raise ConfigurationError(_NO_FULL_CASE.format(repeats=repeats))
     margin = gate.max_drop or 0.0
-    array = np.array(marks, dtype=np.float64)
-    return drawn(array, gate=gate.kind, margin=margin, levels=levels, pairs=pairs, seed=seed)
+    array = np.array(values, dtype=np.float64)
+    return rate_selftest(
+        array, gate=gate.kind, margin=margin, levels=levels, pairs=pairs, seed=seed
+    )
 
 
-def opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
-    """Load the suite *path* as pytest started in this folder would, with a session to ask it in.
+def open_suite(path: Path, cache: Path) -> tuple[Suite, Session]:
+    """Load the suite *path* as pytest does in this folder, and open a session for it.
 
     Raises:
-        SuiteFaults: it cannot be used.
+        SuiteError: the suite is invalid.
     """
     root = Path.cwd()
-    # Plugins are pytest's: their providers are not known without it.
-    suite = runnable(load(path, root, PluginContributions(providers=None)))
-    refuse_impossible(suite)
+    # Only pytest loads plugins, so their providers are unknown here.
+    suite = exclude_unrunnable_skills(load_suite(path, root, PluginContributions(providers=None)))
+    check_feasibility(suite)
     settings = Settings(
         enabled=True,
         files=(),
@@ -178,91 +190,102 @@ def opened(path: Path, ledger: Path) -> tuple[Suite, Session]:
         plan=False,
         accept=False,
         concurrency=None,
-        ledger=ledger,
+        cache=cache,
         root=root,
     )
     session = Session(settings, "pytest-ftgate")
-    session.take_in(suite)
-    return replace(suite, repeats=repeats_for(suite)), session
+    session.use_committed_replies(suite)
+    return replace(suite, repeats=needed_repeats(suite)), session
 
 
-def labels(suite: Path, ledger: Path, out: Path, *, count: int, seed: int) -> Iterator[str]:
-    """Write replies to be graded to *out*, and say what to do with them.
+def write_labels(suite: Path, cache: Path, out: Path, *, count: int, seed: int) -> Iterator[str]:
+    """Write cached replies for people to grade to *out*, and yield the instructions.
 
     Args:
         suite: the suite file.
-        ledger: where replies are kept.
+        cache: the cache file.
         out: the file to write.
-        count: of how many replies at the least, if there are so many.
-        seed: of the draw.
+        count: the minimum number of replies, if the cache has as many.
+        seed: the seed of the draw.
 
     Raises:
-        SuiteFaults: the suite cannot be used.
-        Unavailable: it has no judge, nothing is kept, or the file is there.
+        SuiteError: the suite is invalid.
+        ConfigurationError: it has no judge, the cache has no reply, or the file exists.
     """
-    loaded, session = opened(suite, ledger)
+    loaded, session = open_suite(suite, cache)
     if not loaded.judges:
-        raise Unavailable(f"{suite} has no judge; labels are what one is examined by")
+        raise ConfigurationError(f"{suite} has no judge; labels are what one is examined by")
     if out.exists():
-        raise Unavailable(f"{out} is there already; name another file with -o")
+        raise ConfigurationError(f"{out} is there already; name another file with -o")
     judge = loaded.judges[0]
-    found = _sampled_rows(_rows(session, loaded, judge), count, random.Random(seed))  # noqa: S311 - a draw
-    if not found:
-        raise Unavailable(f"{ledger} has no reply left to label; run pytest --ftgate {suite} first")
-    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found)
+    draw = random.Random(seed)  # noqa: S311 - a draw
+    rows = _sampled_rows(_unlabelled_rows(session, loaded, judge), count, draw)
+    if not rows:
+        raise ConfigurationError(
+            f"{cache} has no reply left to label; run pytest --ftgate {suite} first"
+        )
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     out.write_text(text, "utf-8")
-    yield f"{len(found):,} {'pairs' if judge.compares else 'replies'} written to {out}"
-    yield f'for each write "grade": {_either(judge)}, by this rubric and without asking the judge:'
+    yield f"{len(rows):,} {'pairs' if judge.is_pairwise else 'replies'} written to {out}"
+    grades = _grade_choices(judge)
+    yield f'for each write "grade": {grades}, by this rubric and without asking the judge:'
     yield from (f"  {line}" for line in judge.rubric.strip().split("\n"))
     yield f"then name the file in the suite: judge: {{human: {out.name}}}"
 
 
-def _either(judge: Judge) -> str:
+def _grade_choices(judge: Judge) -> str:
     return " or ".join(f'"{grade}"' for grade in judge.grades)
 
 
-def _rows(session: Session, suite: Suite, judge: Judge) -> dict[str, list[dict[str, Any]]]:
-    """Return by case the rows that can be labelled, less those that are."""
-    known = {(one.case.id, one.reply.strip(), (one.other or "").strip()) for one in judge.labels}
+def _unlabelled_rows(
+    session: Session, suite: Suite, judge: Judge
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows without a label, by case."""
+    labelled = {
+        (label.case.id, label.reply.strip(), (label.second_reply or "").strip())
+        for label in judge.labels
+    }
     by_case: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-    kept = {one.name: kept_replies(session, suite, one) for one in suite.variants.values()}
-    for name, replies in kept.items():
+    cached = {
+        name: cached_replies(session, suite, variant) for name, variant in suite.variants.items()
+    }
+    for name, replies in cached.items():
         for case, text in replies:
-            pair = _pair(judge, kept[suite.baseline], case, text)
-            if pair is None or (name == suite.baseline and judge.compares):
+            pair = _pair(judge, cached[suite.baseline], case, text)
+            if pair is None or (name == suite.baseline and judge.is_pairwise):
                 continue
-            if (case.id, *pair) not in known:
-                by_case.setdefault(case.id, {})[pair] = _row(judge, case, pair)
-    return {case: [*own.values()] for case, own in by_case.items()}
+            if (case.id, *pair) not in labelled:
+                by_case.setdefault(case.id, {})[pair] = _label_row(judge, case, pair)
+    return {case: [*rows.values()] for case, rows in by_case.items()}
 
 
 def _pair(
     judge: Judge, baseline: list[tuple[Case, str]], case: Case, text: str
 ) -> tuple[str, str] | None:
-    """Return the texts that are graded together, or None where there is nothing to compare."""
-    if not judge.compares:
+    """Return the texts to grade together, or None if a pairwise judge has nothing to compare."""
+    if not judge.is_pairwise:
         return text.strip(), ""
-    other = next((said for one, said in baseline if one.id == case.id), None)
-    if other is None or other.strip() == text.strip():
+    second = next((reply for other, reply in baseline if other.id == case.id), None)
+    if second is None or second.strip() == text.strip():
         return None
-    return text.strip(), other.strip()
+    return text.strip(), second.strip()
 
 
-def _row(judge: Judge, case: Case, pair: tuple[str, str]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"case": case.id, "input": case.shown}
-    shown |= {} if case.expected is None else {"expected": case.expected}
-    replies = {"first": pair[0], "second": pair[1]} if judge.compares else {"reply": pair[0]}
-    return {**shown, **replies, "grade": ""}
+def _label_row(judge: Judge, case: Case, pair: tuple[str, str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"case": case.id, "input": case.input_text}
+    row |= {} if case.expected is None else {"expected": case.expected}
+    replies = {"first": pair[0], "second": pair[1]} if judge.is_pairwise else {"reply": pair[0]}
+    return {**row, **replies, "grade": ""}
 
 
 def _sampled_rows(
     by_case: Mapping[str, list[dict[str, Any]]], count: int, draw: random.Random
 ) -> list[dict[str, Any]]:
-    """Return the rows of cases drawn one by one, until there are *count*; shuffled."""
-    found: list[dict[str, Any]] = []
+    """Return the rows of randomly drawn cases, at least *count* if there are so many, shuffled."""
+    rows: list[dict[str, Any]] = []
     for case in draw.sample(sorted(by_case), len(by_case)):
-        if len(found) >= count:
+        if len(rows) >= count:
             break
-        found += by_case[case]
-    draw.shuffle(found)
-    return found
+        rows += by_case[case]
+    draw.shuffle(rows)
+    return rows

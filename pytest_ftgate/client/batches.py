@@ -1,4 +1,4 @@
-"""Batches: sent, found again after a restart, awaited, and read; no batch is paid for twice."""
+"""Batches: sent, found again after a restart, awaited and read; no batch is paid for twice."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
-from pytest_ftgate.cache.cache import Ledger
-from pytest_ftgate.client.budget import Budget
-from pytest_ftgate.client.retry import Patience
-from pytest_ftgate.errors import FtgateError, LedgerError, OutOfBudget, ReplyError, Transient
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.results import Result
+from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.errors import CacheError, FtgateError, OutOfBudget, ReplyError, RetryableError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
 if TYPE_CHECKING:
     from pytest_ftgate.providers.anthropic_batches import MessageBatches
 
-__all__ = ["Batch", "Batches", "Ended", "Post", "Sent", "parts"]
+__all__ = ["Batch", "BatchClient", "BatchStore", "Batches", "RunEnded", "split_into_batches"]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
@@ -48,486 +49,517 @@ CREATE TABLE IF NOT EXISTS batches (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One batch on its way.
+    """One batch that was sent and has not been read completely.
 
     Attributes:
-        key: our own name for it, which it has before it is sent.
-        id: the provider's name for it, or None where nobody lived to note it.
-        address: where it was sent, and the variable that holds the key.
-        at: when it was sent, in seconds since the epoch.
-        calls: the fingerprints of its calls.
-        unsent: settings that its requests were sent without, by model.
+        key: our own id, assigned before the batch is sent.
+        id: the provider's id, or None if the process died before it was stored.
+        address: the address, the variable with the key and the API version, as JSON.
+        at: the time of sending, in seconds since the epoch.
+        fingerprints: the fingerprints of its requests.
+        unsent: the parameters that were left out of its requests, by model.
     """
 
     key: str
     id: str | None = None
     address: str
     at: float
-    calls: tuple[str, ...]
+    fingerprints: tuple[str, ...]
     unsent: Mapping[str, list[str]] = field(default_factory=dict)
 
 
-class Sent:
-    """The batches on their way that one ledger knows of.
+class BatchStore:
+    """The pending batches, in a table of the cache.
 
     Args:
-        path: the ledger's file, which is there already.
+        path: the file of the cache; it exists already.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def to(self, address: str) -> list[Batch]:
+    def sent_to(self, address: str) -> list[Batch]:
         """Return the batches that were sent to *address*, the oldest first."""
         sql = "SELECT key, id, at, calls, unsent FROM batches WHERE address = ? ORDER BY at"
         return [
             Batch(
                 key=key,
-                id=name,
+                id=batch_id,
                 address=address,
                 at=at,
-                calls=tuple(calls.split()),
+                fingerprints=tuple(fingerprints.split()),
                 unsent=json.loads(unsent),
             )
-            for key, name, at, calls, unsent in self._execute(sql, (address,))
+            for key, batch_id, at, fingerprints, unsent in self._execute(sql, (address,))
         ]
 
-    def note(self, batch: Batch) -> None:
-        """Keep what is known of *batch*; when this returns it survives the death of the process."""
-        calls, unsent = " ".join(batch.calls), json.dumps(dict(batch.unsent))
-        row = (batch.key, batch.id, batch.address, batch.at, calls, unsent)
+    def save(self, batch: Batch) -> None:
+        """Commit *batch* to the disk."""
+        fingerprints, unsent = " ".join(batch.fingerprints), json.dumps(dict(batch.unsent))
+        row = (batch.key, batch.id, batch.address, batch.at, fingerprints, unsent)
         self._execute("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def shorten(self, batch: Batch, left: Collection[str]) -> None:
-        """Keep of *batch* only the calls *left*; drop it where none are."""
-        if not left:
-            self.forget(batch)
+    def reduce(self, batch: Batch, remaining: Collection[str]) -> None:
+        """Reduce *batch* to the *remaining* fingerprints; delete it if there are none."""
+        if not remaining:
+            self.delete(batch)
             return
         sql = "UPDATE batches SET calls = ? WHERE key = ?"
-        self._execute(sql, (" ".join(left), batch.key))
+        self._execute(sql, (" ".join(remaining), batch.key))
 
-    def forget(self, batch: Batch) -> None:
-        """Drop *batch*, which brings nothing any more."""
+    def delete(self, batch: Batch) -> None:
+        """Delete *batch*: no more results are expected from it."""
         self._execute("DELETE FROM batches WHERE key = ?", (batch.key,))
 
     def _execute(self, sql: str, values: tuple[object, ...]) -> list[Any]:
-        # A connection for each: there are few, from several threads.
+        # A new connection each time: statements are few, and come from several threads.
         try:
             with closing(sqlite3.connect(self._path, timeout=30)) as database, database:
                 database.execute(_SCHEMA)
                 return database.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            told = f"the batches in {self._path} cannot be read or written: {error}"
-            raise LedgerError(told) from error
+            message = f"the batches in {self._path} cannot be read or written: {error}"
+            raise CacheError(message) from error
 
 
 _T = TypeVar("_T")
 
-#: Seconds between two looks at a batch, at first and at most, and how much longer each is.
-_FIRST, _LONGEST, _GROWTH = 2.0, 60.0, 1.5
-#: How often in a row a request about a batch may fail in passing.
+#: Seconds between two polls of a batch: the first and the longest wait, and the growth factor.
+_FIRST_POLL, _MAX_POLL, _GROWTH = 2.0, 60.0, 1.5
+#: How often in a row a request about a batch may fail with a retryable error.
 _ATTEMPTS = 20
-#: What one batch takes: requests, and bytes.
-_MOST, _LARGEST = 100_000, 256_000_000
-#: Bytes that stand around the requests of a batch, and between two of them.
-_AROUND, _BETWEEN = 64, 2
-#: Seconds that the provider keeps results.
-_KEPT = 29 * 86_400.0
-#: Seconds by which two clocks may differ, and a batch may be created after it was noted.
-_SLACK = 900.0
+#: The limits of one batch: requests and bytes.
+_MAX_REQUESTS, _MAX_BYTES = 100_000, 256_000_000
+#: Bytes around all requests of a batch, and between two of them.
+_ENVELOPE_BYTES, _SEPARATOR_BYTES = 64, 2
+#: Seconds for which the provider stores results.
+_RETENTION = 29 * 86_400.0
+#: Seconds between our note of a batch and its creation on the server, by different clocks.
+_CLOCK_TOLERANCE = 900.0
 
 
-class Ended(ReplyError):
+class RunEnded(ReplyError):
     """The run ended before a batch did."""
 
 
-def parts(
-    requests: Iterable[dict[str, Any]], most: int = _MOST, largest: int = _LARGEST
+def split_into_batches(
+    requests: Iterable[dict[str, Any]],
+    max_requests: int = _MAX_REQUESTS,
+    max_bytes: int = _MAX_BYTES,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Split *requests* into as few batches as take them in their order.
+    """Yield *requests* in their order, in as few batches as possible.
 
     Args:
-        requests: what is to be sent.
-        most: requests that one batch takes.
-        largest: bytes that one batch takes.
+        requests: the requests as the provider expects them.
+        max_requests: the largest number of requests in one batch.
+        max_bytes: the largest size of one batch.
     """
     part: list[dict[str, Any]] = []
-    size = _AROUND
+    part_bytes = _ENVELOPE_BYTES
     for request in requests:
-        own = len(json.dumps(request)) + _BETWEEN
-        if part and (len(part) == most or size + own > largest):
+        request_bytes = len(json.dumps(request)) + _SEPARATOR_BYTES
+        if part and (len(part) == max_requests or part_bytes + request_bytes > max_bytes):
             yield part
-            part, size = [], _AROUND
+            part, part_bytes = [], _ENVELOPE_BYTES
         part.append(request)
-        size += own
+        part_bytes += request_bytes
     if part:
         yield part
 
 
-def _waits() -> Iterator[float]:
-    """Yield how long to wait before each further look, in seconds, for ever."""
-    wait = _FIRST
+def _poll_intervals() -> Iterator[float]:
+    """Yield the seconds to wait before each poll, without end."""
+    interval = _FIRST_POLL
     while True:
-        yield wait
-        wait = min(wait * _GROWTH, _LONGEST)
+        yield interval
+        interval = min(interval * _GROWTH, _MAX_POLL)
 
 
-class Post:
-    """Sends batches to one address, and brings their results.
+class BatchClient:
+    """Sends batches to one address, and reads their results.
 
     Args:
-        api: talks to the provider.
-        sent: knows which batches are on their way.
-        address: what *sent* calls the address.
-        patience: knows when the run ends.
+        api: the client of the provider's API.
+        store: the pending batches.
+        address: the address under which *store* has them.
+        retry_policy: the retry policy of the run.
     """
 
-    def __init__(self, api: MessageBatches, sent: Sent, address: str, patience: Patience) -> None:
-        self.api, self._sent, self._address, self._patience = api, sent, address, patience
+    def __init__(
+        self, api: MessageBatches, store: BatchStore, address: str, retry_policy: RetryPolicy
+    ) -> None:
+        self.api, self._store, self._address = api, store, address
+        self._retry_policy = retry_policy
 
-    async def known(self, calls: Collection[str], oldest: float) -> list[Batch]:
-        """Return the batches on their way that hold any of *calls*.
+    async def find_sent(self, fingerprints: Collection[str], max_age: float) -> list[Batch]:
+        """Return the pending batches that contain any of *fingerprints*.
 
         Args:
-            calls: fingerprints.
-            oldest: seconds that a batch may be old.
+            fingerprints: the fingerprints of the requests.
+            max_age: the largest age of a batch, in seconds.
         """
-        found: list[Batch] = []
-        for batch in self._sent.to(self._address):
-            age = time.time() - batch.at
-            if age > _KEPT:
-                self._sent.forget(batch)
-            elif age <= oldest and not set(calls).isdisjoint(batch.calls):
-                named = batch if batch.id else await self._lasting(partial(self._found, batch))
-                if named is None:
-                    self._sent.forget(batch)
+        batches: list[Batch] = []
+        for stored in self._store.sent_to(self._address):
+            age = time.time() - stored.at
+            if age > _RETENTION:
+                self._store.delete(stored)
+            elif age <= max_age and not set(fingerprints).isdisjoint(stored.fingerprints):
+                batch: Batch | None = stored
+                if not stored.id:
+                    batch = await self._with_retries(partial(self._find_created, stored))
+                if batch is None:
+                    self._store.delete(stored)
                 else:
-                    found.append(named)
-        return found
+                    batches.append(batch)
+        return batches
 
-    async def send(self, calls: Collection[Call], requests: list[dict[str, Any]]) -> Batch:
-        """Send one batch; the ledger knows of it before anybody else does.
+    async def send(self, requests: Collection[Request], items: list[dict[str, Any]]) -> Batch:
+        """Send one batch; it is stored before it is sent.
+
+        Args:
+            requests: the requests.
+            items: the same requests as the provider expects them.
 
         Raises:
-            Refused: the batch as a whole is wrong.
-            Denied: no batch can be sent there.
-            ReplyError: it could not be sent, or the run ended.
+            RequestRejected: the batch as a whole is invalid.
+            ProviderRejected: no batch can be sent to this address.
+            ReplyError: the batch could not be sent, or the run ended.
         """
         batch = Batch(
             key=uuid4().hex,
             address=self._address,
             at=time.time(),
-            calls=tuple(call.fingerprint for call in calls),
-            unsent=self.api.unsent(calls),
+            fingerprints=tuple(request.fingerprint for request in requests),
+            unsent=self.api.unsent(requests),
         )
-        self._sent.note(batch)
-        version = next(iter(calls)).api_version
+        self._store.save(batch)
+        version = next(iter(requests)).api_version
         try:
-            return await self._lasting(lambda: self._once(batch, requests, version))
-        except (Ended, Transient):
-            # Whether it was created is not known; the next run looks for it.
+            return await self._with_retries(lambda: self._create(batch, items, version))
+        except (RunEnded, RetryableError):
+            # The batch may exist on the server; the next run looks for it.
             raise
         except FtgateError:
-            self._sent.forget(batch)
+            self._store.delete(batch)
             raise
 
-    async def _once(
-        self, batch: Batch, requests: list[dict[str, Any]], version: str | None
+    async def _create(
+        self, batch: Batch, items: list[dict[str, Any]], version: str | None
     ) -> Batch:
         try:
-            name = await self.api.create(requests, version)
-        except Transient:
-            # A connection may break after a batch was created: a second one would be paid as well.
-            found = await self._found(batch)
-            if found is None:
+            batch_id = await self.api.create(items, version)
+        except RetryableError:
+            # A connection may break after the batch was created: a second batch would be paid for.
+            created = await self._find_created(batch)
+            if created is None:
                 raise
-            return found
-        return self._noted(replace(batch, id=name))
+            return created
+        return self._save(replace(batch, id=batch_id))
 
-    def _noted(self, batch: Batch) -> Batch:
-        self._sent.note(batch)
+    def _save(self, batch: Batch) -> Batch:
+        self._store.save(batch)
         return batch
 
-    async def _found(self, batch: Batch) -> Batch | None:
-        """Return *batch* with the name that nobody lived to note; None where there is none.
+    async def _find_created(self, batch: Batch) -> Batch | None:
+        """Find *batch* on the server without its id; return it with the id, or None.
 
-        It is looked for by when it was sent and how many requests it has; once it has results
-        these tell whether it is ours.
+        The batch is recognised by its time and its number of requests, and by its results if it
+        has ended.
         """
-        known = {one.id for one in self._sent.to(self._address)}
-        async for listed in self.api.recent(batch.at - _SLACK):
-            alike = listed.requests == len(batch.calls) and listed.at <= batch.at + _SLACK
-            if alike and listed.id not in known and await self._may_be(listed.id, batch):
-                return self._noted(replace(batch, id=listed.id))
+        known_ids = {stored.id for stored in self._store.sent_to(self._address)}
+        async for listed in self.api.recent(batch.at - _CLOCK_TOLERANCE):
+            is_similar = (
+                listed.requests == len(batch.fingerprints)
+                and listed.created <= batch.at + _CLOCK_TOLERANCE
+            )
+            if is_similar and listed.id not in known_ids and await self._may_be(listed.id, batch):
+                return self._save(replace(batch, id=listed.id))
         return None
 
-    async def _may_be(self, name: str, batch: Batch) -> bool:
-        state = await self.api.state(name)
+    async def _may_be(self, batch_id: str, batch: Batch) -> bool:
+        state = await self.api.state(batch_id)
         if state == "ended":
-            names = self.api.names(batch.calls)
-            return any([custom_id in names async for custom_id, _ in self.api.results(name)])
+            known_ids = self.api.fingerprints_by_id(batch.fingerprints)
+            return any([name in known_ids async for name, _ in self.api.results(batch_id)])
         return state == "running"
 
     async def results(self, batch: Batch) -> AsyncIterator[tuple[str, Any]]:
-        """Wait until *batch* has ended; yield each call's fingerprint and what became of it.
+        """Wait for the end of *batch*; yield the fingerprint and the result of each request.
 
         Raises:
-            Ended: the run ended first; the batch goes on.
+            RunEnded: the run ended first; the batch continues.
         """
-        if not await self._has_ended(batch):
-            self._sent.forget(batch)
+        if not await self._wait_for_results(batch):
+            self._store.delete(batch)
             return
-        names, told = self.api.names(batch.calls), set[str]()
-        for wait in islice(_waits(), _ATTEMPTS):
+        fingerprints, seen = self.api.fingerprints_by_id(batch.fingerprints), set[str]()
+        for interval in islice(_poll_intervals(), _ATTEMPTS):
             try:
-                async for name, result in self.api.results(str(batch.id)):
-                    if name in names and name not in told:
-                        told.add(name)
-                        yield names[name], result
-            except Transient as error:
-                await self._pause(wait, error)
+                async for custom_id, result in self.api.results(str(batch.id)):
+                    if custom_id in fingerprints and custom_id not in seen:
+                        seen.add(custom_id)
+                        yield fingerprints[custom_id], result
+            except RetryableError as error:
+                await self._pause(interval, error)
             else:
                 return
         raise ReplyError(f"the results of batch {batch.id} cannot be read; they are kept 29 days")
 
-    async def _has_ended(self, batch: Batch) -> bool:
-        """Wait for the end of *batch*; False where its results are gone."""
-        for wait in _waits():
-            state = await self._lasting(lambda: self.api.state(str(batch.id)))
+    async def _wait_for_results(self, batch: Batch) -> bool:
+        """Wait for the end of *batch*; return False if its results were deleted."""
+        for interval in _poll_intervals():
+            state = await self._with_retries(lambda: self.api.state(str(batch.id)))
             if state != "running":
                 return state == "ended"
-            await self._pause(wait, "it had no results yet")
+            await self._pause(interval, "it had no results yet")
         raise AssertionError("unreachable")  # pragma: no cover
 
-    async def _lasting(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """Ask until it succeeds, does not fail in passing, or has failed too often in a row."""
-        for wait in islice(_waits(), _ATTEMPTS - 1):
+    async def _with_retries(self, send: Callable[[], Awaitable[_T]]) -> _T:
+        """Return the result of *send*; retry after retryable errors."""
+        for interval in islice(_poll_intervals(), _ATTEMPTS - 1):
             try:
-                return await ask()
-            except Transient as error:
-                await self._pause(wait, error)
-        return await ask()
+                return await send()
+            except RetryableError as error:
+                await self._pause(interval, error)
+        return await send()
 
-    async def _pause(self, seconds: float, why: object) -> None:
-        if await self._patience.ends_within(seconds):
-            raise Ended(f"the run ended before the batch did; last: {why}")
+    async def _pause(self, seconds: float, reason: object) -> None:
+        if await self._retry_policy.run_ends_within(seconds):
+            raise RunEnded(f"the run ended before the batch did; last: {reason}")
 
-    def shorten(self, batch: Batch, left: Collection[str]) -> None:
-        """Note that *batch* has only the calls *left* to bring, which nobody asks for now."""
-        self._sent.shorten(batch, left)
+    def reduce(self, batch: Batch, remaining: Collection[str]) -> None:
+        """Store that *batch* only has results for the *remaining* fingerprints left."""
+        self._store.reduce(batch, remaining)
 
 
-#: How often in a run a call is part of a batch.
+#: How often one run sends a request in a batch.
 _ROUNDS = 3
-#: Seconds between two looks for what another process asks.
+#: Seconds between two looks for the replies of other processes.
 _POLL = 2.0
-#: Seconds that a batch may be old whose results still count where all is to be asked afresh.
-_FRESH = 86_400.0
+#: The largest age of a batch whose results count as fresh, in seconds.
+_MAX_FRESH_AGE = 86_400.0
 
-_Answer = Reply | FtgateError
-_Settle = Callable[[Call, _Answer], None]
-_Kept = Callable[[list[Call]], Mapping[str, Reply]]
+_Settle = Callable[[Request, Result], None]
+_StoredReplies = Callable[[list[Request]], Mapping[str, Reply]]
 
 
 class Batches:
-    """Asks calls in batches, for one engine.
+    """Sends requests in batches, for one engine.
 
     Args:
-        ledger: where replies are kept, and which batches are on their way.
-        environ: where the key is read.
-        patience: knows when the run ends.
-        kept: finds the replies that are here already.
-        settle: is told what became of each call.
-        fresh: whether results of an older batch are too old.
-        budget: what may be spent, or None for all.
-        unpaid: calls on their way whose cost is not known yet; grows and shrinks here.
+        cache: the cache, with the replies and the pending batches.
+        environ: the environment, with the key.
+        retry_policy: the retry policy of the run.
+        stored_replies: returns the cached replies to requests that this run may use.
+        settle: receives the result of each request.
+        fresh: True to ignore the results of older batches.
+        budget: the budget of the run, or None for no limit.
+        unpaid: requests in batches whose cost is not known yet; changed in place.
     """
 
-    def __init__(  # noqa: PLR0913 - what the engine lends, each by name
+    def __init__(  # noqa: PLR0913 - the parts of the engine, each by name
         self,
-        ledger: Ledger,
+        cache: Cache,
         environ: Mapping[str, str],
-        patience: Patience,
+        retry_policy: RetryPolicy,
         *,
-        kept: _Kept,
+        stored_replies: _StoredReplies,
         settle: _Settle,
         fresh: bool = False,
-        budget: Budget | None = None,
-        unpaid: MutableMapping[str, Call] | None = None,
+        budget: SpendingLimit | None = None,
+        unpaid: MutableMapping[str, Request] | None = None,
     ) -> None:
-        self.ledger, self.environ, self.patience = ledger, environ, patience
-        self.kept, self.settle = kept, settle
-        self.oldest = _FRESH if fresh else float("inf")
+        self.cache, self.environ, self.retry_policy = cache, environ, retry_policy
+        self.stored_replies, self.settle = stored_replies, settle
+        self.max_age = _MAX_FRESH_AGE if fresh else float("inf")
         self.budget, self.unpaid = budget, {} if unpaid is None else unpaid
-        #: Calls in batches that have not ended.
-        self.flying: set[str] = set()
-        #: A sentence on each batch that goes on without the run.
-        self.left: list[str] = []
+        #: Fingerprints of requests in batches that have not ended.
+        self.in_flight: set[str] = set()
+        #: A sentence on each batch that continues after the end of the run.
+        self.pending_batches: list[str] = []
 
-    async def answer(self, calls: Iterable[Call]) -> None:
-        """Bring each of *calls*, a whole plan, to its end."""
-        groups: dict[str, list[Call]] = defaultdict(list)
-        for call in calls:
-            groups[_address(call)].append(call)
-        await asyncio.gather(*(self._of_plan(group) for group in groups.values()))
+    async def run(self, requests: Iterable[Request]) -> None:
+        """Settle each of *requests*; call it once with all requests of a plan."""
+        groups: dict[str, list[Request]] = defaultdict(list)
+        for request in requests:
+            groups[_address(request)].append(request)
+        await asyncio.gather(*(self._run_group(group) for group in groups.values()))
 
-    async def _of_plan(self, calls: list[Call]) -> None:
-        mine = await asyncio.to_thread(self._claimed, calls)
-        claimed = {call.fingerprint for call in mine}
-        theirs = [call for call in calls if call.fingerprint not in claimed]
-        await asyncio.gather(self._asked(mine), self._of_others(theirs))
+    async def _run_group(self, requests: list[Request]) -> None:
+        claimed = await asyncio.to_thread(self._claim, requests)
+        fingerprints = {request.fingerprint for request in claimed}
+        others = [request for request in requests if request.fingerprint not in fingerprints]
+        await asyncio.gather(self._send(claimed), self._wait_for_peers(others))
 
-    def _claimed(self, calls: Iterable[Call]) -> list[Call]:
-        # One look for all, before a claim of each that writes.
-        free = set(self.ledger.free([call.fingerprint for call in calls]))
-        return [c for c in calls if c.fingerprint in free and self.ledger.claim(c.fingerprint)]
+    def _claim(self, requests: Iterable[Request]) -> list[Request]:
+        """Claim *requests*; return those that no other process has claimed."""
+        # One read for all requests before a write for each claim.
+        claimable = set(self.cache.claimable([request.fingerprint for request in requests]))
+        return [
+            request
+            for request in requests
+            if request.fingerprint in claimable and self.cache.claim(request.fingerprint)
+        ]
 
-    async def _asked(self, calls: Sequence[Call]) -> None:
-        group = _Group(self, calls)
+    async def _send(self, requests: Sequence[Request]) -> None:
+        group = _Group(self, requests)
         try:
-            await group.ask()
+            await group.run()
         except FtgateError as error:
             group.give_up(error)
-        except Exception as error:  # noqa: BLE001 - what breaks here must not leave gates waiting
+        except Exception as error:  # noqa: BLE001 - an error here must not leave gates waiting
             group.give_up(ReplyError(f"{type(error).__name__}: {error}"))
         finally:
             await group.close()
 
-    async def _of_others(self, calls: Sequence[Call]) -> None:
-        """Wait for the replies to calls that another process asks; ask those that it gives up."""
-        waiting = {call.fingerprint: call for call in calls}
-        while waiting and not await self.patience.ends_within(_POLL):
-            for fingerprint, reply in self.kept(list(waiting.values())).items():
+    async def _wait_for_peers(self, requests: Sequence[Request]) -> None:
+        """Wait for replies that other processes fetch; send the requests that they give up."""
+        waiting = {request.fingerprint: request for request in requests}
+        while waiting and not await self.retry_policy.run_ends_within(_POLL):
+            for fingerprint, reply in self.stored_replies(list(waiting.values())).items():
                 self.settle(waiting.pop(fingerprint), reply)
-            free = await asyncio.to_thread(self._claimed, list(waiting.values()))
-            for call in free:
-                del waiting[call.fingerprint]
-            await self._asked(free)
-        for call in waiting.values():
-            told = "the run ended while another process was asking this call"
-            self.settle(call, ReplyError(told))
+            claimed = await asyncio.to_thread(self._claim, list(waiting.values()))
+            for request in claimed:
+                del waiting[request.fingerprint]
+            await self._send(claimed)
+        for request in waiting.values():
+            message = "the run ended while another process was sending this request"
+            self.settle(request, ReplyError(message))
 
 
 class _Group:
-    """Calls to one address, until the last of them is settled."""
+    """Requests to one address, until the last of them is settled."""
 
-    def __init__(self, batches: Batches, calls: Sequence[Call]) -> None:
-        self._of, self._calls = batches, calls
-        self.open = {call.fingerprint: call for call in calls}
-        self._why: dict[str, str] = {}
-        self._post: Post | None = None
+    def __init__(self, batches: Batches, requests: Sequence[Request]) -> None:
+        self._batches, self._requests = batches, requests
+        #: The requests without a result, by fingerprint.
+        self.unsettled = {request.fingerprint: request for request in requests}
+        self._last_errors: dict[str, str] = {}
+        self._client: BatchClient | None = None
 
-    async def ask(self) -> None:
-        """Pick up what is on its way, send the rest, and read the results, as often as it takes."""
-        # Another process may have brought some after the engine looked and before it claimed.
-        for fingerprint, reply in self._of.kept(list(self._calls)).items():
-            self.settle(self.open[fingerprint], reply)
+    async def run(self) -> None:
+        """Pick up pending batches, send the other requests, and read the results, in rounds."""
+        # Another process may have stored replies between the look-up and the claim.
+        for fingerprint, reply in self._batches.stored_replies(list(self._requests)).items():
+            self.settle(self.unsettled[fingerprint], reply)
         for _ in range(_ROUNDS):
-            if not self.open:
+            if not self.unsettled:
                 return
-            post = await self._opened()
-            known = await post.known(self.open.keys(), self._of.oldest)
-            covered = {fingerprint for batch in known for fingerprint in batch.calls}
-            rest = [call for name, call in self.open.items() if name not in covered]
-            batches = [*known, *await self._sent(post, rest)]
-            await asyncio.gather(*(self._finish(post, batch) for batch in batches))
-        for fingerprint, call in list(self.open.items()):
-            why = self._why.get(fingerprint, "no result")
-            self.settle(call, ReplyError(f"no reply in {_ROUNDS} batches; last: {why}"))
+            client = await self._open_client()
+            pending = await client.find_sent(self.unsettled.keys(), self._batches.max_age)
+            covered = {fingerprint for batch in pending for fingerprint in batch.fingerprints}
+            unsent = [
+                request
+                for fingerprint, request in self.unsettled.items()
+                if fingerprint not in covered
+            ]
+            batches = [*pending, *await self._send(client, unsent)]
+            await asyncio.gather(*(self._collect(client, batch) for batch in batches))
+        for fingerprint, request in list(self.unsettled.items()):
+            last_error = self._last_errors.get(fingerprint, "no result")
+            self.settle(request, ReplyError(f"no reply in {_ROUNDS} batches; last: {last_error}"))
 
-    async def _opened(self) -> Post:
-        if self._post is None:
-            call, of = self._calls[0], self._of
-            api = await asyncio.to_thread(_open, call, of.environ)
-            self._post = Post(api, Sent(of.ledger.path), _address(call), of.patience)
-        return self._post
+    async def _open_client(self) -> BatchClient:
+        if self._client is None:
+            request, batches = self._requests[0], self._batches
+            api = await asyncio.to_thread(_open_api, request, batches.environ)
+            store = BatchStore(batches.cache.path)
+            self._client = BatchClient(api, store, _address(request), batches.retry_policy)
+        return self._client
 
-    async def _sent(self, post: Post, calls: Sequence[Call]) -> list[Batch]:
-        """Send *calls*, and return the batches they are in; what cannot be sent is settled."""
+    async def _send(self, client: BatchClient, requests: Sequence[Request]) -> list[Batch]:
+        """Send *requests* and return their batches; settle the requests that cannot be sent."""
         batches: list[Batch] = []
-        left = iter(calls)
-        for requests in parts(post.api.request(call) for call in calls):
-            part = self._affordable([next(left) for _ in requests])
+        remaining = iter(requests)
+        for items in split_into_batches(client.api.batch_item(request) for request in requests):
+            part = self._reserve_affordable([next(remaining) for _ in items])
             if not part:
                 continue
             try:
-                batches.append(await post.send(part, requests[: len(part)]))
+                batches.append(await client.send(part, items[: len(part)]))
             except ReplyError as error:
-                self.give_up(error, [call.fingerprint for call in part])
+                self.give_up(error, [request.fingerprint for request in part])
         return batches
 
-    def _affordable(self, part: list[Call]) -> list[Call]:
-        """Return the calls that the budget takes, and hold their price back; settle the others."""
-        budget = self._of.budget
-        most = budget.affords(part) if budget else len(part)
-        if budget and most < len(part):
-            self.give_up(OutOfBudget(budget.check()), [call.fingerprint for call in part[most:]])
-        self._of.unpaid.update((call.fingerprint, call) for call in part[:most])
-        return part[:most]
+    def _reserve_affordable(self, requests: list[Request]) -> list[Request]:
+        """Return the requests that the budget covers, and reserve their cost; settle the others."""
+        budget = self._batches.budget
+        count = budget.affordable_count(requests) if budget else len(requests)
+        affordable, others = requests[:count], requests[count:]
+        if budget and others:
+            error = OutOfBudget(budget.stop_reason())
+            self.give_up(error, [request.fingerprint for request in others])
+        self._batches.unpaid.update((request.fingerprint, request) for request in affordable)
+        return affordable
 
-    async def _finish(self, post: Post, batch: Batch) -> None:
-        """Wait for the results of *batch* and keep them one by one."""
-        mine = [name for name in batch.calls if name in self.open]
-        self._of.flying.update(mine)
+    async def _collect(self, client: BatchClient, batch: Batch) -> None:
+        """Wait for the results of *batch* and store them one by one."""
+        expected = [name for name in batch.fingerprints if name in self.unsettled]
+        self._batches.in_flight.update(expected)
         try:
-            async for fingerprint, result in post.results(batch):
-                await self._take(post, batch, fingerprint, result)
-            asked = {call.fingerprint for call in self._calls}
-            post.shorten(batch, [name for name in batch.calls if name not in asked])
-        except Ended as error:
-            self._of.left.append(f"batch {batch.id} with {len(batch.calls):,} calls goes on")
-            self.give_up(error, mine)
+            async for fingerprint, result in client.results(batch):
+                await self._store_result(client, batch, fingerprint, result)
+            requested = {request.fingerprint for request in self._requests}
+            client.reduce(batch, [name for name in batch.fingerprints if name not in requested])
+        except RunEnded as error:
+            count = len(batch.fingerprints)
+            self._batches.pending_batches.append(
+                f"batch {batch.id} with {count:,} requests goes on"
+            )
+            self.give_up(error, expected)
         except FtgateError as error:
-            self.give_up(error, mine)
+            self.give_up(error, expected)
         finally:
-            self._of.flying.difference_update(mine)
+            self._batches.in_flight.difference_update(expected)
 
-    async def _take(self, post: Post, batch: Batch, fingerprint: str, result: Any) -> None:
-        call = self.open.get(fingerprint)
-        if call is None:
+    async def _store_result(
+        self, client: BatchClient, batch: Batch, fingerprint: str, result: Any
+    ) -> None:
+        request, batches = self.unsettled.get(fingerprint), self._batches
+        if request is None:
             return
         try:
-            reply = await post.api.read(result, call, batch.unsent.get(call.model, ()))
-        except Transient as error:
-            self._why[fingerprint] = str(error)
+            reply = await client.api.read(result, request, batch.unsent.get(request.model, ()))
+        except RetryableError as error:
+            self._last_errors[fingerprint] = str(error)
             return
         except ReplyError as error:
-            self.settle(call, error)
+            self.settle(request, error)
             return
-        reply = replace(reply, passages=call.passages)
-        # What an earlier run has sent was paid for by that one.
-        if self._of.budget and fingerprint in self._of.unpaid:
-            self._of.budget.count(call, reply)
-        # Committed before anything may use it: a kill from here on loses nothing.
-        self._of.ledger.keep(call, reply)
-        self.settle(call, reply)
+        reply = replace(reply, passages=request.passages)
+        # An earlier run has paid for the batches that it sent.
+        if batches.budget and fingerprint in batches.unpaid:
+            batches.budget.record_cost(request, reply)
+        # Committed before use: a kill from here on loses nothing.
+        batches.cache.store(request, reply)
+        self.settle(request, reply)
 
-    def settle(self, call: Call, answer: _Answer) -> None:
-        """Say what became of *call*."""
-        del self.open[call.fingerprint]
-        self._of.flying.discard(call.fingerprint)
-        self._of.unpaid.pop(call.fingerprint, None)
-        self._of.ledger.release(call.fingerprint)
-        self._of.settle(call, answer)
+    def settle(self, request: Request, result: Result) -> None:
+        """Set the result of *request*."""
+        del self.unsettled[request.fingerprint]
+        self._batches.in_flight.discard(request.fingerprint)
+        self._batches.unpaid.pop(request.fingerprint, None)
+        self._batches.cache.release(request.fingerprint)
+        self._batches.settle(request, result)
 
-    def give_up(self, error: FtgateError, calls: Collection[str] | None = None) -> None:
-        """Settle the open calls, or those of *calls* that are open, with *error*."""
-        for fingerprint in list(self.open if calls is None else calls):
-            if fingerprint in self.open:
-                self.settle(self.open[fingerprint], error)
+    def give_up(self, error: FtgateError, fingerprints: Collection[str] | None = None) -> None:
+        """Settle the unsettled requests with *error*: all, or those of *fingerprints*."""
+        for fingerprint in list(self.unsettled if fingerprints is None else fingerprints):
+            if fingerprint in self.unsettled:
+                self.settle(self.unsettled[fingerprint], error)
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._post is not None:
-            await self._post.api.close()
+        if self._client is not None:
+            await self._client.api.close()
 
 
-def _address(call: Call) -> str:
-    """Return what calls of one batch share: where it goes, whose key, which version of the API."""
-    return json.dumps([call.base_url, call.api_key_env, call.api_version])
+def _address(request: Request) -> str:
+    """Return what the requests of one batch share: address, key variable and API version."""
+    return json.dumps([request.base_url, request.api_key_env, request.api_version])
 
 
-def _open(call: Call, environ: Mapping[str, str]) -> Any:
+def _open_api(request: Request, environ: Mapping[str, str]) -> Any:
     from pytest_ftgate.providers.anthropic_batches import open_batches
 
-    return open_batches(call, environ)
+    return open_batches(request, environ)

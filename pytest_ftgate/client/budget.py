@@ -9,130 +9,140 @@ from decimal import Decimal
 from itertools import chain
 from typing import Protocol
 
-from pytest_ftgate.requests.estimate import expected
-from pytest_ftgate.requests.reply import Reply, paid
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.estimate import expected_cost
+from pytest_ftgate.requests.reply import Reply, reply_cost
+from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.prices import Tariff, listed_models
 
-__all__ = ["JUDGES", "Bill", "Budget", "Came", "Purse", "bill", "summed"]
+__all__ = [
+    "JUDGE_LABEL",
+    "Budget",
+    "CostReport",
+    "Exchange",
+    "SpendingLimit",
+    "cost_report",
+    "merge_cost_reports",
+]
 
 
-class Budget(Protocol):
-    """What a run may spend. All methods run in the loop of the engine, so they must be quick."""
+class SpendingLimit(Protocol):
+    """The budget as the client uses it. All methods run in the engine's loop and must be quick."""
 
-    def check(self) -> str | None:
-        """Return why nothing more may be sent, or None while there is something left."""
+    def stop_reason(self) -> str | None:
+        """Return why nothing more may be sent, or None if the budget is not used up."""
 
-    def affords(self, calls: Sequence[Call]) -> int:
-        """Return how many of *calls*, sent together in their order, may be sent."""
+    def affordable_count(self, requests: Sequence[Request]) -> int:
+        """Return how many of *requests*, sent together in their order, the budget covers."""
 
-    def count(self, call: Call, reply: Reply) -> None:
-        """Take in what one request has cost.
+    def record_cost(self, request: Request, reply: Reply) -> None:
+        """Record the cost of one request.
 
         Args:
-            call: the request; of a model that uses tools, one for each turn.
-            reply: what it brought, with the tokens that it used.
+            request: the request; in a tool loop, the request of one turn.
+            reply: its reply, with the tokens used.
         """
 
 
 _MINUTE = 60.0
 
 
-class Purse:
-    """Counts what replies cost, and says when the money or the minutes of a run are used up.
+class Budget:
+    """Records costs, and stops requests when the money or the minutes of a run are used up.
 
-    A call in flight counts as much as those of its model have cost so far on the average, since
-    it can no longer be called back; before the first of them, what it is expected to cost.
+    A request in flight counts with the average cost of its model so far, since it can no longer
+    be stopped. Before the first reply it counts with its expected cost.
 
     Args:
-        flying: tells which calls are in flight, the one that is to be sent among them.
-        clock: seconds, from any point in time on.
-        max_usd: what may be spent, or None for no limit.
-        max_minutes: how long may be asked, from now on, or None for no limit.
+        in_flight: returns the requests in flight, including the one to be sent.
+        clock: returns seconds of a monotonic clock.
+        max_usd: the limit in USD, or None for no limit.
+        max_minutes: the limit in minutes from now on, or None for no limit.
     """
 
     def __init__(
         self,
-        flying: Callable[[], Iterable[Call]],
+        in_flight: Callable[[], Iterable[Request]],
         clock: Callable[[], float],
         *,
         max_usd: float | None = None,
         max_minutes: float | None = None,
     ) -> None:
-        self._flying, self._clock = flying, clock
+        self._in_flight, self._clock = in_flight, clock
         self._max_usd, self._max_minutes = max_usd, max_minutes
-        self._until = None if max_minutes is None else clock() + _MINUTE * max_minutes
+        self._deadline = None if max_minutes is None else clock() + _MINUTE * max_minutes
         self._costs: dict[tuple[Tariff, bool], list[Decimal]] = defaultdict(list)
-        #: USD, of the replies whose price is known.
+        #: The cost of all replies with a known price, in USD.
         self.spent = Decimal(0)
-        #: Why it said stop, or "". From then on it always does.
+        #: Why the budget stopped the run, or "". It never changes back.
         self.stopped = ""
 
-    def check(self) -> str | None:
-        """Return why nothing more may be sent, or None where it may."""
-        if self._until is not None and self._clock() >= self._until:
+    def stop_reason(self) -> str | None:
+        """Return why nothing more may be sent, or None if the budget is not used up."""
+        if self._deadline is not None and self._clock() >= self._deadline:
             self.stopped = f"the {self._max_minutes:g} minutes of --ftgate-max-minutes are over"
-        elif self._left() < 0:
-            self._used_up()
+        elif self._remaining() < 0:
+            self._stop_for_cost()
         return self.stopped or None
 
-    def affords(self, calls: Sequence[Call]) -> int:
-        """Return how many of *calls*, sent together in their order, may be sent."""
-        if self.check():
+    def affordable_count(self, requests: Sequence[Request]) -> int:
+        """Return how many of *requests*, sent together in their order, the budget covers."""
+        if self.stop_reason():
             return 0
-        left = self._left()
-        for number, call in enumerate(calls):
-            left -= self._likely(call)
-            if left < 0:
-                self._used_up()
+        remaining = self._remaining()
+        for number, request in enumerate(requests):
+            remaining -= self._likely_cost(request)
+            if remaining < 0:
+                self._stop_for_cost()
                 return number
-        return len(calls)
+        return len(requests)
 
-    def _left(self) -> Decimal:
-        """Return the USD that remain once what is in flight has come; without a limit no end."""
+    def _remaining(self) -> Decimal:
+        """Return the USD left after the requests in flight; infinite without a limit."""
         if self._max_usd is None:
             return Decimal("Infinity")
-        flying = sum((self._likely(call) for call in self._flying()), Decimal(0))
-        return Decimal(str(self._max_usd)) - self.spent - flying
+        committed = sum((self._likely_cost(request) for request in self._in_flight()), Decimal(0))
+        return Decimal(str(self._max_usd)) - self.spent - committed
 
-    def _used_up(self) -> None:
+    def _stop_for_cost(self) -> None:
         self.stopped = f"the {self._max_usd:g} USD of --ftgate-max-usd are used up"
 
-    def count(self, call: Call, reply: Reply) -> None:
-        """Add what a request cost; one without a price adds nothing."""
-        cost = paid(call, reply)
-        # A flat price is that of all turns with tools together: it is paid with the first.
-        later = bool(call.steps) and call.tariff.per_1k is not None
-        if cost is not None and not later:
+    def record_cost(self, request: Request, reply: Reply) -> None:
+        """Add the cost of a request; a request without a price adds nothing."""
+        cost = reply_cost(request, reply)
+        # A flat price covers all turns of a tool loop: it is paid with the first turn.
+        is_paid = bool(request.steps) and request.tariff.per_1k is not None
+        if cost is not None and not is_paid:
             self.spent += cost
-            self._costs[call.tariff, call.batch].append(cost)
+            self._costs[request.tariff, request.batch].append(cost)
 
-    def _likely(self, call: Call) -> Decimal:
-        costs = self._costs.get((call.tariff, call.batch))
-        return sum(costs, Decimal(0)) / len(costs) if costs else expected(call) or Decimal(0)
+    def _likely_cost(self, request: Request) -> Decimal:
+        costs = self._costs.get((request.tariff, request.batch))
+        if costs:
+            return sum(costs, Decimal(0)) / len(costs)
+        return expected_cost(request) or Decimal(0)
 
 
-#: A call, and the reply that it brought.
-Came = tuple[Call, Reply]
+#: A request and its reply.
+Exchange = tuple[Request, Reply]
 
-#: Whose the grades of judges are: of no variant.
-JUDGES = "the judge"
-#: Of a dollar; what lies beyond is noise of adding, in a file that people review.
-_PLACES = 9
+#: The name under which the replies of judges are reported: they belong to no variant.
+JUDGE_LABEL = "the judge"
+#: Decimal places of a dollar; the digits beyond are rounding noise in a file that people review.
+_DECIMALS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
-    """What replies cost, in USD.
+class CostReport:
+    """The cost of replies, in USD.
 
     Attributes:
-        asked: those that came in this run.
-        variants: by variant all of its replies, those from the ledger at today's prices; a reply
-            that several share is counted at the first.
-        unknown: by variant the word for a price that nobody knows, ``local`` or ``unpriced``.
-        listed: some of these could be in the public list, which is not installed.
+        asked: the cost of the replies received in this run.
+        variants: the cost of all replies of each variant, cached ones at today's prices; a reply
+            that several variants share counts for the first one.
+        unknown: variants without a known price, each with ``local`` or ``unpriced``.
+        listed: True if the public price list, which is not installed, may have prices for them.
         stopped: why the budget stopped the run, or "".
-        unasked: how many calls were not sent for that.
+        unasked: the number of requests that the budget stopped.
     """
 
     asked: float = 0.0
@@ -144,47 +154,52 @@ class Bill:
 
     @property
     def used(self) -> float:
-        """What all replies would have cost, had all been asked in this run."""
+        """The cost of all replies, as if this run had requested each of them."""
         return sum(self.variants.values())
 
 
-def bill(asked: float, parts: Iterable[tuple[str, Iterable[Came]]]) -> Bill:
-    """Return the bill of one process.
+def cost_report(spent: float, parts: Iterable[tuple[str, Iterable[Exchange]]]) -> CostReport:
+    """Return the cost report of one process.
 
     Args:
-        asked: what was spent in this run, in USD.
-        parts: variants and their replies, in the order in which they count shared ones.
+        spent: the cost of this run, in USD.
+        parts: the variants with their requests and replies; a shared reply counts for the first.
     """
     seen: set[str] = set()
     variants: dict[str, float] = {}
     unknown: dict[str, str] = {}
     listed = False
-    for name, came in parts:
-        for call, reply in came:
-            cost = paid(call, reply)
-            # What a file says was paid for elsewhere, if it was at all.
-            free = cost is None and call.provider == "recorded"
-            if free or call.fingerprint in seen:
+    for name, exchanges in parts:
+        for request, reply in exchanges:
+            cost = reply_cost(request, reply)
+            # Recorded replies without a price were paid for elsewhere, if at all.
+            is_free = cost is None and request.provider == "recorded"
+            if is_free or request.fingerprint in seen:
                 continue
-            seen.add(call.fingerprint)
+            seen.add(request.fingerprint)
             if cost is not None:
                 variants[name] = variants.get(name, 0.0) + float(cost)
             else:
-                unknown[name] = call.tariff.unknown
-                listed = listed or bool(call.tariff.model)
-    listed = listed and listed_models() is None
-    told = {name: round(cost, _PLACES) for name, cost in variants.items()}
-    return Bill(asked=round(asked, _PLACES), variants=told, unknown=unknown, listed=listed)
+                unknown[name] = request.tariff.no_price_label
+                listed = listed or bool(request.tariff.model)
+    return CostReport(
+        asked=round(spent, _DECIMALS),
+        variants={name: round(cost, _DECIMALS) for name, cost in variants.items()},
+        unknown=unknown,
+        listed=listed and listed_models() is None,
+    )
 
 
-def summed(bills: Sequence[Bill]) -> Bill:
-    """Return the bill of all processes of a run, which share the replies of their variants."""
-    names = dict.fromkeys(chain.from_iterable(one.variants for one in bills))
-    return Bill(
-        asked=sum(one.asked for one in bills),
-        variants={name: max(one.variants.get(name, 0.0) for one in bills) for name in names},
-        unknown={name: word for one in bills for name, word in one.unknown.items()},
-        listed=any(one.listed for one in bills),
-        stopped=next((one.stopped for one in bills if one.stopped), ""),
-        unasked=sum(one.unasked for one in bills),
+def merge_cost_reports(reports: Sequence[CostReport]) -> CostReport:
+    """Return one report for all processes of a run, which share the replies of variants."""
+    names = dict.fromkeys(chain.from_iterable(report.variants for report in reports))
+    return CostReport(
+        asked=sum(report.asked for report in reports),
+        variants={
+            name: max(report.variants.get(name, 0.0) for report in reports) for name in names
+        },
+        unknown={name: label for report in reports for name, label in report.unknown.items()},
+        listed=any(report.listed for report in reports),
+        stopped=next((report.stopped for report in reports if report.stopped), ""),
+        unasked=sum(report.unasked for report in reports),
     )

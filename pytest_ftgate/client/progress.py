@@ -9,36 +9,36 @@ __all__ = ["Progress"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the asking has come.
+    """The progress of the requests of a run.
 
     Attributes:
-        planned: calls handed in so far.
-        reused: of these, replies that the ledger or a file had.
-        asked: replies that came in this run.
-        failed: calls that brought none.
-        seconds: since the first call was sent; 0 before that.
-        batched: calls in batches that have not ended.
-        flying: calls that are being asked right now.
-        peak: the most that were at once.
-        usd: what replies cost that came in this run, as far as their price is known.
+        planned: requests submitted so far.
+        reused: requests whose reply came from the cache or a file.
+        received: requests whose reply came in this run.
+        failed: requests that failed.
+        seconds: the time since the first request was sent; 0 before that.
+        batched: requests in batches that have not ended.
+        in_flight: requests in flight now.
+        peak_in_flight: the largest number of requests in flight so far.
+        usd: the cost of the replies of this run, as far as their price is known.
     """
 
     planned: int = 0
     reused: int = 0
-    asked: int = 0
+    received: int = 0
     failed: int = 0
     seconds: float = 0.0
     batched: int = 0
-    flying: int = 0
-    peak: int = 0
+    in_flight: int = 0
+    peak_in_flight: int = 0
     usd: float = 0.0
 
     @property
-    def to_ask(self) -> int:
-        """How many calls the ledger could not answer."""
+    def to_send(self) -> int:
+        """The requests whose reply was not in the cache."""
         return self.planned - self.reused
 
     @property
     def unsent(self) -> int:
-        """How many calls still wait to be sent for the first time."""
-        return self.to_ask - self.asked - self.failed - self.flying - self.batched
+        """The requests that wait to be sent for the first time."""
+        return self.to_send - self.received - self.failed - self.in_flight - self.batched

@@ -1,4 +1,4 @@
-"""The rate limit of one server, learned while asking (additive increase, fewer when it refuses)."""
+"""The rate limit of one server, learned during the run: additive increase, halved on overload."""
 
 from __future__ import annotations
 
@@ -6,164 +6,169 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-__all__ = ["LONGEST_WAIT", "Limiter", "family", "wait_told"]
+__all__ = ["MAX_WAIT", "RateLimiter", "model_family", "seconds_until_reset"]
 
-#: A server that asks for more patience than this, in seconds, is not waited for any longer.
-LONGEST_WAIT = 60.0
-#: Calls in flight give way where more than one of so many of them meets a limit, and once they
-#: have given way they are no more where more than one of so many does.
-_TOLERATED, _RARE = 4, 16
-#: Fewer answers than this are no window: chance alone makes limits common among a few.
-_FEWEST = 16
+#: The longest wait that a server can ask for, in seconds.
+MAX_WAIT = 60.0
+#: Concurrency is halved if more than one in this many requests of a window was limited.
+_HALVE_ABOVE = 4
+#: After the first halving, concurrency grows only if at most one in this many was limited.
+_GROW_BELOW = 16
+#: The smallest window with limited requests: in fewer requests, chance decides the share.
+_MIN_WINDOW = 16
 
 _DATE = re.compile(r"[-@]20\d\d-?\d\d-?\d\d\b")
 _MINOR = re.compile(r"(claude-[a-z]+-\d+)-\d{1,2}\b")
-#: Headers that say how many requests are left, each with the one that says until when.
-_REQUESTS = {
+#: Headers with the number of requests left, each with the header of its reset time.
+_REQUEST_HEADERS = {
     "anthropic-ratelimit-requests-remaining": "anthropic-ratelimit-requests-reset",
     "x-ratelimit-remaining-requests": "x-ratelimit-reset-requests",
 }
-#: The same of tokens.
-_TOKENS = {
+#: Headers with the number of tokens left, each with the header of its reset time.
+_TOKEN_HEADERS = {
     "anthropic-ratelimit-input-tokens-remaining": "anthropic-ratelimit-input-tokens-reset",
     "anthropic-ratelimit-output-tokens-remaining": "anthropic-ratelimit-output-tokens-reset",
     "x-ratelimit-remaining-tokens": "x-ratelimit-reset-tokens",
 }
-#: With so few requests left, those that are on their way use them up.
+#: With so few requests left, the requests in flight may use them up.
 _NEAR_ZERO = 1
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class Limiter:
-    """Grows while all goes well, and gives way to a server that has had enough.
+class RateLimiter:
+    """Adapts the number of requests in flight to the server (AIMD).
 
-    It doubles with each window of replies until more than a quarter of the calls in flight meet a
-    limit. Then it halves, at most once a round trip, and grows by one a window where hardly any
-    does. A server that turns single calls away at random is not helped by fewer of them: halved
-    for each, a tenth of them turned away would leave four in flight. For the same reason a wait
-    that a server asks for holds for all calls only where many of the last ones met a limit; the
-    call that met it waits in any case.
+    The limit doubles after each window of replies, until more than a quarter of the requests in
+    flight are limited (429, 503, 529). Then it is halved, at most once a round trip, and grows by
+    one a window in which few requests are limited.
 
-    Times are seconds on any clock that does not run backwards.
+    A server that rejects single requests at random does not improve with fewer requests: with a
+    halving for each rejection, a rate of 10 % would leave four requests in flight. For the same
+    reason, a wait that the server asks for holds for all requests only if many recent requests
+    were limited; it always holds for the rejected request.
+
+    All times are seconds of a monotonic clock.
 
     Args:
-        start: calls in flight at first.
-        most: calls in flight at most.
+        start: the first limit.
+        maximum: the largest limit.
 
     Attributes:
-        limit: how many calls may be in flight now.
-        in_flight: how many are.
-        opens: when the next call may be sent at the earliest.
+        limit: the number of requests that may be in flight now.
+        in_flight: the number of requests in flight.
+        opens_at: the earliest time for the next request.
     """
 
-    def __init__(self, start: int, most: int) -> None:
-        self.limit, self.in_flight, self.opens = start, 0, 0.0
-        self._most, self._doubling = most, True
-        self._halved = float("-inf")
-        self._answers = self._limited = 0
-        #: The answers of the window before, and how many of them were a limit.
-        self._before = (0, 0)
-        self._full = False
+    def __init__(self, start: int, maximum: int) -> None:
+        self.limit, self.in_flight, self.opens_at = start, 0, 0.0
+        self._maximum, self._is_doubling = maximum, True
+        self._halved_at = float("-inf")
+        #: The finished and the limited requests of this window, and of the one before.
+        self._finished = self._limited = 0
+        self._previous = (0, 0)
+        self._reached_limit = False
 
-    def has_room(self, now: float) -> bool:
-        """Tell whether one more call may be sent."""
-        return self.in_flight < self.limit and now >= self.opens
+    def has_capacity(self, now: float) -> bool:
+        """Return True if one more request may be sent."""
+        return self.in_flight < self.limit and now >= self.opens_at
 
-    def sent(self) -> None:
-        """Take a call in."""
+    def acquire(self) -> None:
+        """Count a request that is sent."""
         self.in_flight += 1
 
-    def left(self) -> None:
-        """Let a call go that says nothing of the server: it was not sent, or is at fault itself."""
+    def release(self) -> None:
+        """Count a finished request that says nothing about the server: not sent, or rejected."""
         self.in_flight -= 1
 
-    def replied(self) -> None:
-        """Let a call go that brought its reply."""
-        # What was never tried out is no reason to grow.
-        self._full = self._full or self.in_flight >= self.limit
+    def record_reply(self) -> None:
+        """Count a request that brought a reply."""
+        # The limit grows only after it has been reached.
+        self._reached_limit = self._reached_limit or self.in_flight >= self.limit
         self.in_flight -= 1
         self._count()
 
-    def failed(self, sent: float, now: float, *, limited: bool, retry_after: float | None) -> None:
-        """Let a call go that is worth asking again.
+    def record_failure(
+        self, sent_at: float, now: float, *, limited: bool, retry_after: float | None
+    ) -> None:
+        """Count a request that failed and may be retried.
 
         Args:
-            sent: when it was sent.
+            sent_at: the time at which it was sent.
             now: the time.
-            limited: whether it met a limit of the server.
-            retry_after: seconds that the server asks to wait, if it does.
+            limited: True for a rate limit or an overload of the server.
+            retry_after: the seconds that the server asks to wait, or None.
         """
         self.in_flight -= 1
-        # A call that left before the last cut says nothing of what is left after it.
-        self._limited += (limited or retry_after is not None) and sent >= self._halved
+        # A request sent before the last halving says nothing about the lower limit.
+        self._limited += (limited or retry_after is not None) and sent_at >= self._halved_at
         if retry_after is not None and self._are_many_limited():
-            self.wait_until(now + retry_after, now)
-        if self._limited * _TOLERATED > self._window:
-            self._halved, self._doubling = now, False
+            self.pause_until(now + retry_after, now)
+        if self._limited * _HALVE_ABOVE > self._window:
+            self._halved_at, self._is_doubling = now, False
             self._begin_window(self.limit // 2)
         else:
             self._count()
 
     def _are_many_limited(self) -> bool:
-        answers, limited = self._before
-        return (limited + self._limited) * _TOLERATED >= answers + self._answers + 1
+        finished, limited = self._previous
+        return (limited + self._limited) * _HALVE_ABOVE >= finished + self._finished + 1
 
-    def wait_until(self, when: float, now: float) -> None:
-        """Send nothing before *when*, or before the longest wait is over."""
-        self.opens = max(self.opens, min(when, now + LONGEST_WAIT))
+    def pause_until(self, time: float, now: float) -> None:
+        """Send nothing before *time*, for `MAX_WAIT` seconds at most."""
+        self.opens_at = max(self.opens_at, min(time, now + MAX_WAIT))
 
     @property
     def _window(self) -> int:
-        """How many answers make a window: one for each call in flight, about a round trip."""
-        return max(self.limit, _FEWEST if self._limited else 1)
+        """The requests of a window: as many as are in flight, about one round trip."""
+        return max(self.limit, _MIN_WINDOW if self._limited else 1)
 
     def _count(self) -> None:
-        self._answers += 1
-        if self._answers < self._window:
+        self._finished += 1
+        if self._finished < self._window:
             return
-        grown = self.limit * 2 if self._doubling else self.limit + 1
-        grows = self._doubling or self._limited * _RARE <= self._window
-        self._begin_window(grown if self._full and grows else self.limit)
+        grown = self.limit * 2 if self._is_doubling else self.limit + 1
+        may_grow = self._is_doubling or self._limited * _GROW_BELOW <= self._window
+        self._begin_window(grown if self._reached_limit and may_grow else self.limit)
 
     def _begin_window(self, limit: int) -> None:
-        self.limit = max(1, min(limit, self._most))
-        self._before = (self._answers, self._limited)
-        self._answers = self._limited = 0
-        self._full = False
+        self.limit = max(1, min(limit, self._maximum))
+        self._previous = (self._finished, self._limited)
+        self._finished = self._limited = 0
+        self._reached_limit = False
 
 
-def family(model: str) -> str:
-    """Return what models that share a rate limit have in common: the name without dates.
+def model_family(model: str) -> str:
+    """Return the common name of models that share a rate limit: the name without dates.
 
-    Of Anthropic's also without the minor version: Opus 4.1 and Opus 4.5 share what Opus 4 may.
+    Names of Anthropic also lose the minor version: Opus 4.1 and Opus 4.5 share one limit.
     """
     return _MINOR.sub(r"\1", _DATE.sub("", model))
 
 
-def wait_told(headers: Mapping[str, str], now: datetime, tokens: int = 0) -> float:
-    """Return for how many seconds a server will take no more requests; 0 while it will.
+def seconds_until_reset(headers: Mapping[str, str], now: datetime, tokens: int = 0) -> float:
+    """Return the seconds until the server accepts a request again; 0 if it accepts one now.
 
     Args:
-        headers: what it said with its last reply, by names in lower case.
-        now: the time, with its zone.
-        tokens: how many a call takes.
+        headers: the headers of its last response, with names in lower case.
+        now: the time, with its time zone.
+        tokens: the tokens of one request.
     """
     waits = [0.0]
-    for names, few in ((_REQUESTS, _NEAR_ZERO), (_TOKENS, tokens)):
-        for remaining, reset in names.items():
+    for header_names, minimum in ((_REQUEST_HEADERS, _NEAR_ZERO), (_TOKEN_HEADERS, tokens)):
+        for remaining, reset in header_names.items():
             left = headers.get(remaining, "")
-            if left.isdigit() and int(left) <= few:
-                waits.append(_seconds(headers.get(reset, ""), now))
+            if left.isdigit() and int(left) <= minimum:
+                waits.append(_parse_seconds(headers.get(reset, ""), now))
     return max(waits)
 
 
-def _seconds(told: str, now: datetime) -> float:
-    """Read ``2026-11-24T12:00:30Z``, or ``1m30s``."""
-    lengths = _LENGTH.findall(told)
-    if lengths and "".join(map("".join, lengths)) == told:
-        return sum(float(number) * _SECONDS[unit] for number, unit in lengths)
+def _parse_seconds(text: str, now: datetime) -> float:
+    """Return the seconds until a time such as ``2026-11-24T12:00:30Z``, or of ``1m30s``."""
+    durations = _DURATION.findall(text)
+    if durations and "".join(map("".join, durations)) == text:
+        return sum(float(number) * _SECONDS[unit] for number, unit in durations)
     try:
-        return (datetime.fromisoformat(told) - now).total_seconds()
+        return (datetime.fromisoformat(text) - now).total_seconds()
     except (TypeError, ValueError):
         return 0.0

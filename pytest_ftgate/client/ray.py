@@ -1,4 +1,4 @@
-"""The engine on a Ray cluster: providers run on its nodes, cache and plan stay here."""
+"""The engine on a Ray cluster: providers run on its nodes, the cache and the plan stay here."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
-from pytest_ftgate.cache.cache import Ledger
-from pytest_ftgate.client.budget import Budget
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.retry import Patience
-from pytest_ftgate.errors import FtgateError, ReplyError, Transient, Unavailable
-from pytest_ftgate.providers.base import Open, Provider, open_provider
+from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.errors import ConfigurationError, FtgateError, ReplyError, RetryableError
+from pytest_ftgate.providers.base import Provider, ProviderFactory, open_provider
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
-__all__ = ["Asker", "Handed", "Opened", "RayEngine", "handed"]
+__all__ = ["RayEngine", "RayWorker", "WorkerEnvironment", "WorkerInfo", "provider_environment"]
 
-#: How the variables begin that the SDK of a provider reads by itself.
-_READ = {
+#: The prefixes of the variables that the SDK of a provider reads by itself.
+_SDK_PREFIXES = {
     "anthropic": ("ANTHROPIC_",),
     "bedrock": ("ANTHROPIC_", "AWS_"),
     "openai-compatible": ("OPENAI_",),
@@ -34,213 +34,237 @@ _READ = {
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
-    """Variables with their values; they are never shown."""
+class WorkerEnvironment:
+    """Variables with their values, which no repr shows."""
 
     values: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """What an open provider can do: calls at once, and which of the kinds of calls it serves."""
+class WorkerInfo:
+    """The abilities of a worker's provider.
+
+    Attributes:
+        concurrency: the number of requests in flight.
+        served: for each kind of request, whether the provider serves it.
+    """
 
     concurrency: int
     served: tuple[bool, ...]
 
 
-def handed(calls: Iterable[Call], environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of *environ* that *calls* name, or that their SDK reads by itself."""
-    named = {call.api_key_env for call in calls}
-    begins = tuple(begin for call in calls for begin in _READ.get(call.provider, ()))
-    return {k: v for k, v in environ.items() if k in named or k.startswith(begins)}
+def provider_environment(requests: Iterable[Request], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of *environ* that *requests* name, or that their SDK reads by itself."""
+    key_names = {request.api_key_env for request in requests}
+    prefixes = tuple(
+        prefix for request in requests for prefix in _SDK_PREFIXES.get(request.provider, ())
+    )
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in key_names or name.startswith(prefixes)
+    }
 
 
-class Asker:
-    """A worker on a node: holds one open provider and asks with it.
+class RayWorker:
+    """A worker on a node: it holds one open provider and sends requests through it.
 
     Args:
-        calls: one of each kind that it must serve.
+        requests: one request of each kind that the worker must serve.
         environ: variables for the provider.
-        opens: a provider from elsewhere, pickled, or None for one of the package's.
+        pickled_factory: the pickled factory of a plugin's provider, or None.
     """
 
-    def __init__(self, calls: Sequence[Call], environ: Handed, opens: bytes | None) -> None:
+    def __init__(
+        self,
+        requests: Sequence[Request],
+        environ: WorkerEnvironment,
+        pickled_factory: bytes | None,
+    ) -> None:
         # SDKs read the environment of their process.
         os.environ.update(environ.values)
-        self._calls, self._opens = calls, opens
+        self._requests, self._pickled_factory = requests, pickled_factory
         self._ending = asyncio.Event()
-        self._patience = Patience(self._ending)
+        self._retry_policy = RetryPolicy(self._ending)
         self._opening: asyncio.Future[Provider] | None = None
 
-    async def opened(self) -> Opened | FtgateError:
-        """Open the provider, and tell what it can do, or why it cannot be opened."""
+    async def open(self) -> WorkerInfo | FtgateError:
+        """Open the provider; return its abilities, or the error."""
         try:
             provider = await self._provider()
-        except Exception as error:  # noqa: BLE001 - what comes home is judged there
-            return _told(error)
-        return Opened(provider.concurrency, tuple(map(provider.serves, self._calls)))
+        except Exception as error:  # noqa: BLE001 - the driver handles the error
+            return _portable_error(error)
+        return WorkerInfo(provider.concurrency, tuple(map(provider.serves, self._requests)))
 
-    async def answer(self, call: Call) -> Reply | FtgateError:
-        """Ask *call* until it is answered or has failed for good."""
+    async def generate(self, request: Request) -> Reply | FtgateError:
+        """Send *request*, with retries; return the reply or the error."""
         try:
-            return await self._patience.answered(await self._provider(), call)
-        except Exception as error:  # noqa: BLE001 - what comes home is judged there
-            return _told(error)
+            return await self._retry_policy.generate_with_retries(await self._provider(), request)
+        except Exception as error:  # noqa: BLE001 - the driver handles the error
+            return _portable_error(error)
 
     async def end(self) -> None:
-        """Wait for no further attempt: the run has ended."""
+        """Stop all retries: the run has ended."""
         self._ending.set()
 
     async def close(self) -> None:
-        """Let go of connections, threads and loaded models."""
+        """Close the provider."""
         await (await self._provider()).close()
 
     def _provider(self) -> asyncio.Future[Provider]:
-        # When it is first needed: a worker that Ray brings up again is told nothing but to answer.
+        # Opened on first use: Ray calls only `generate` on a worker that it has restarted.
         if self._opening is None:
-            self._opening = asyncio.ensure_future(asyncio.to_thread(self._open))
+            self._opening = asyncio.ensure_future(asyncio.to_thread(self._open_provider))
         return self._opening
 
-    def _open(self) -> Provider:
-        others: dict[str, Open] = {}
-        if self._opens is not None:
-            # What the run itself has pickled.
-            others = {self._calls[0].provider: pickle.loads(self._opens)}  # noqa: S301
-        return open_provider(self._calls, os.environ, others)
+    def _open_provider(self) -> Provider:
+        plugin_providers: dict[str, ProviderFactory] = {}
+        if self._pickled_factory is not None:
+            # The run itself has pickled it.
+            factory = pickle.loads(self._pickled_factory)  # noqa: S301
+            plugin_providers = {self._requests[0].provider: factory}
+        return open_provider(self._requests, os.environ, plugin_providers)
 
 
-def _told(error: Exception) -> FtgateError:
-    """Return *error* as one that every process can read."""
+def _portable_error(error: Exception) -> FtgateError:
+    """Return *error* as one that every process can unpickle."""
     if isinstance(error, FtgateError):
         return error.with_traceback(None)
     return ReplyError(f"{type(error).__name__}: {error}")
 
 
-#: The package's providers that are worth another machine; the others only read files.
+#: The package's providers that profit from other machines; the others only read files.
 _REMOTE = ("anthropic", "bedrock", "llamacpp", "openai-compatible", "python")
-#: With fewer calls than this there is no use for another worker.
-_SHARD = 16
-#: How often Ray sends a call again whose worker was lost before it answered.
-_AGAIN = 3
-#: Seconds in which a cluster must answer.
-_KNOCK = 10.0
-#: Seconds for which a lost worker is given no call that another one can take.
-_LOST = 10.0
-#: Seconds in which the cluster must have found room for the workers.
-_ROOM = 600.0
+#: Each worker beyond the first needs at least this many requests more.
+_REQUESTS_PER_WORKER = 16
+#: How often Ray sends a request again whose worker was lost before it replied.
+_TASK_RETRIES = 3
+#: Seconds in which a cluster must accept a connection.
+_CONNECT_TIMEOUT = 10.0
+#: Seconds for which a lost worker gets no request that another one can take.
+_LOST_WORKER_PAUSE = 10.0
+#: Seconds in which the cluster must start the workers.
+_START_TIMEOUT = 600.0
 
 
-def _kind(call: Call) -> tuple[object, ...]:
-    """Return what decides whether an open provider serves *call*: all but what is asked."""
-    return (call.model, call.function, call.adapter, tuple(sorted(call.runtime.items())))
+def _kind(request: Request) -> tuple[object, ...]:
+    """Return what decides whether an open provider serves *request*."""
+    runtime = tuple(sorted(request.runtime.items()))
+    return (request.model, request.function, request.adapter, runtime)
 
 
-def _bare(call: Call) -> Call:
-    """Return *call* without what it asks, which may be long and opens no provider."""
-    return replace(call, messages=(), passages=(), case=None)
+def _without_content(request: Request) -> Request:
+    """Return *request* without its messages, which may be long and do not matter for opening."""
+    return replace(request, messages=(), passages=(), case=None)
 
 
-class _Workers(Provider):
-    """The workers that answer the calls of one lane, as one provider."""
+class _WorkerPool(Provider):
+    """The workers for the requests of one scheduler, as one provider."""
 
-    def __init__(self, calls: Sequence[Call], actors: Sequence[Any], opened: Opened) -> None:
-        self.concurrency = opened.concurrency * len(actors)
-        self._flying = dict.fromkeys(actors, 0)
-        #: When each was last found lost, by the clock of the machine.
-        self._lost: dict[Any, float] = {}
-        kinds = zip(calls, opened.served, strict=True)
-        self._served = {_kind(call) for call, served in kinds if served}
+    def __init__(
+        self, requests: Sequence[Request], actors: Sequence[Any], info: WorkerInfo
+    ) -> None:
+        self.concurrency = info.concurrency * len(actors)
+        self._in_flight = dict.fromkeys(actors, 0)
+        #: The time at which each worker was last found lost.
+        self._lost_at: dict[Any, float] = {}
+        pairs = zip(requests, info.served, strict=True)
+        self._served = {_kind(request) for request, is_served in pairs if is_served}
 
-    def serves(self, call: Call) -> bool:
-        """Tell whether the workers were opened for calls like this one."""
-        return _kind(call) in self._served
+    def serves(self, request: Request) -> bool:
+        """Return True if the workers were opened for requests of this kind."""
+        return _kind(request) in self._served
 
-    async def ask(self, call: Call) -> Reply:
-        """Let the worker answer that has the least to do.
+    async def generate(self, request: Request) -> Reply:
+        """Send *request* through the worker with the fewest requests in flight.
 
         Raises:
-            Transient: the worker was lost.
-            ReplyError: the call brought no reply.
+            RetryableError: the worker was lost.
+            ReplyError: the request failed.
         """
         from ray.exceptions import RayActorError
 
-        actor = min(self._flying, key=self._burden)
-        self._flying[actor] += 1
+        actor = min(self._in_flight, key=self._load)
+        self._in_flight[actor] += 1
         try:
-            answer: Reply | FtgateError = await actor.answer.remote(call)
+            result: Reply | FtgateError = await actor.generate.remote(request)
         except RayActorError as error:
-            # Until the cluster has noticed the loss, its own attempts all go to the same place.
-            self._lost[actor] = time.monotonic()
-            raise Transient("the cluster lost the worker that was asking") from error
+            # Until Ray notices the loss, it sends its own retries to the lost worker as well.
+            self._lost_at[actor] = time.monotonic()
+            raise RetryableError("the cluster lost the worker of this request") from error
         finally:
-            self._flying[actor] -= 1
-        if isinstance(answer, Reply):
-            return answer
-        raise answer
+            self._in_flight[actor] -= 1
+        if isinstance(result, Reply):
+            return result
+        raise result
 
-    def _burden(self, actor: Any) -> tuple[bool, int]:
-        lost = self._lost.get(actor)
-        return lost is not None and time.monotonic() - lost < _LOST, self._flying[actor]
+    def _load(self, actor: Any) -> tuple[bool, int]:
+        lost_at = self._lost_at.get(actor)
+        is_lost = lost_at is not None and time.monotonic() - lost_at < _LOST_WORKER_PAUSE
+        return is_lost, self._in_flight[actor]
 
     def end(self) -> None:
-        """Let the workers wait for no further attempt."""
-        for actor in self._flying:
+        """Stop all retries of the workers."""
+        for actor in self._in_flight:
             actor.end.remote()
 
     async def close(self) -> None:
-        """Let the workers go."""
+        """Close the providers of the workers, and stop the workers."""
         import ray
 
         await asyncio.gather(
-            *(actor.close.remote() for actor in self._flying), return_exceptions=True
+            *(actor.close.remote() for actor in self._in_flight), return_exceptions=True
         )
-        for actor in self._flying:
+        for actor in self._in_flight:
             ray.kill(actor)
 
 
 class _Cluster:
-    """The Ray cluster that ``RAY_ADDRESS`` names, or one on this machine alone."""
+    """The Ray cluster at ``RAY_ADDRESS``, or a new one on this machine."""
 
-    def __init__(self, environ: Mapping[str, str], others: Mapping[str, Open]) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], plugin_providers: Mapping[str, ProviderFactory]
+    ) -> None:
         if find_spec("ray") is None:
-            raise Unavailable('the engine ray needs Ray: pip install "pytest-ftgate[ray]"')
-        self._environ, self._others = environ, others
-        self._joining, self._joined = Lock(), False
-        self._workers: list[_Workers] = []
+            raise ConfigurationError('the engine ray needs Ray: pip install "pytest-ftgate[ray]"')
+        self._environ, self._plugin_providers = environ, plugin_providers
+        self._lock, self._has_joined = Lock(), False
+        self._pools: list[_WorkerPool] = []
 
-    def open(self, calls: Sequence[Call], environ: Mapping[str, str]) -> Provider:
-        """Open the provider that answers *calls* on as many nodes as they are worth.
+    def open_provider(self, requests: Sequence[Request], environ: Mapping[str, str]) -> Provider:
+        """Open the provider for *requests* on as many nodes as are useful.
 
         Raises:
-            Unavailable: there is no cluster or no room, or the provider cannot be opened there.
+            ConfigurationError: there is no cluster or no capacity, or the provider cannot be
+                opened there.
         """
         import ray
 
-        with self._joining:
+        with self._lock:
             self._join()
-        kinds = list({_kind(call): _bare(call) for call in calls}.values())
-        opens = self._others.get(kinds[0].provider)
-        packed = _packed(kinds[0].provider, opens) if opens else None
-        given = Handed(handed(kinds, environ))
-        remote: Any = ray.remote(max_restarts=-1, max_task_retries=_AGAIN)(Asker)
+        kinds = list({_kind(request): _without_content(request) for request in requests}.values())
+        factory = self._plugin_providers.get(kinds[0].provider)
+        pickled_factory = _pickle_factory(kinds[0].provider, factory) if factory else None
+        variables = WorkerEnvironment(provider_environment(kinds, environ))
+        remote: Any = ray.remote(max_restarts=-1, max_task_retries=_TASK_RETRIES)(RayWorker)
         actors = [
-            remote.options(scheduling_strategy=place).remote(kinds, given, packed)
-            for place in self._places(len(calls))
+            remote.options(scheduling_strategy=strategy).remote(kinds, variables, pickled_factory)
+            for strategy in self._scheduling_strategies(len(requests))
         ]
-        workers = _Workers(kinds, actors, _opened(actors))
-        self._workers.append(workers)
-        return workers
+        pool = _WorkerPool(kinds, actors, _open_workers(actors))
+        self._pools.append(pool)
+        return pool
 
-    def _places(self, calls: int) -> list[Any]:
-        """Return the nodes for the workers of so many calls; where one is lost, any other does."""
+    def _scheduling_strategies(self, requests: int) -> list[Any]:
+        """Return one strategy for each worker: it prefers a node, but accepts any other."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        nodes = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU")]
-        first = len(self._workers)
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        first = len(self._pools)
         return [
             NodeAffinitySchedulingStrategy(nodes[(first + n) % len(nodes)]["NodeID"], soft=True)
-            for n in range(min(len(nodes), -(-calls // _SHARD)))
+            for n in range(min(len(nodes), -(-requests // _REQUESTS_PER_WORKER)))
         ]
 
     def _join(self) -> None:
@@ -248,116 +272,117 @@ class _Cluster:
 
         if ray.is_initialized():
             return
-        # A cluster that is started here tells nobody of it, unless the user wants it to.
+        # A cluster that is started here sends no usage statistics, unless the user enables them.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Without an address Ray would join whichever cluster was started here last.
+        # Without an address Ray would join the cluster that was started last on this machine.
         address = self._environ.get("RAY_ADDRESS") or "local"
         try:
-            _reach(address)
+            _check_connection(address)
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         except (OSError, RuntimeError, ValueError) as error:
-            raise Unavailable(f"no Ray cluster at {address}: {error}") from error
-        self._joined = True
+            raise ConfigurationError(f"no Ray cluster at {address}: {error}") from error
+        self._has_joined = True
 
     def end(self) -> None:
-        """Let no worker wait for a further attempt."""
-        for workers in self._workers:
-            workers.end()
+        """Stop all retries of the workers."""
+        for pool in self._pools:
+            pool.end()
 
     def leave(self) -> None:
         """Leave the cluster, if it was joined here."""
-        if self._joined:
+        if self._has_joined:
             import ray
 
             ray.shutdown()
 
 
-def _reach(address: str) -> None:
-    """Knock at *address*, where it is ``host:port``: Ray would knock for minutes.
+def _check_connection(address: str) -> None:
+    """Connect to *address* if it is ``host:port``; Ray itself would try for minutes.
 
     Raises:
-        OSError: nobody is there.
+        OSError: the connection fails.
     """
     host, _, port = address.rpartition(":")
     if port.isdigit() and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=_KNOCK).close()
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT).close()
 
 
-def _opened(actors: Sequence[Any]) -> Opened:
+def _open_workers(actors: Sequence[Any]) -> WorkerInfo:
     """Wait until all *actors* have opened their provider."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError
 
     try:
-        answers = ray.get([actor.opened.remote() for actor in actors], timeout=_ROOM)
+        results = ray.get([actor.open.remote() for actor in actors], timeout=_START_TIMEOUT)
     except GetTimeoutError as error:
-        told = f"the cluster had no room for {len(actors)} workers in {_ROOM / 60:.0f} minutes"
-        raise Unavailable(told) from error
+        minutes = f"{_START_TIMEOUT / 60:.0f} minutes"
+        message = f"the cluster had no room for {len(actors)} workers in {minutes}"
+        raise ConfigurationError(message) from error
     except RayError as error:
-        raise Unavailable(f"a worker of the cluster cannot start: {error}") from error
-    for answer in answers:
-        if isinstance(answer, FtgateError):
-            raise answer
-    found: Opened = answers[0]
-    return found
+        raise ConfigurationError(f"a worker of the cluster cannot start: {error}") from error
+    for result in results:
+        if isinstance(result, FtgateError):
+            raise result
+    info: WorkerInfo = results[0]
+    return info
 
 
-def _packed(name: str, opens: Open) -> bytes:
-    """Pickle a provider from elsewhere whole: its module may be a conftest.py that no node has."""
+def _pickle_factory(name: str, factory: ProviderFactory) -> bytes:
+    """Pickle a plugin's provider by value: its module may be a conftest.py that no node has."""
     from ray import cloudpickle
 
-    module = sys.modules.get(getattr(opens, "__module__", ""))
+    module = sys.modules.get(getattr(factory, "__module__", ""))
     if module:
         cloudpickle.register_pickle_by_value(module)
     try:
-        packed: bytes = cloudpickle.dumps(opens)
+        pickled: bytes = cloudpickle.dumps(factory)
     except Exception as error:
-        told = f"provider {name} cannot be sent to the cluster: {error}"
-        raise Unavailable(told) from error
+        message = f"provider {name} cannot be sent to the cluster: {error}"
+        raise ConfigurationError(message) from error
     finally:
         if module:
             cloudpickle.unregister_pickle_by_value(module)
-    return packed
+    return pickled
 
 
 class RayEngine(Engine):
-    """Asks calls from the nodes of a Ray cluster; all else is as with the engine of one machine.
+    """Sends requests from the nodes of a Ray cluster; otherwise it is like the local engine.
 
     Args:
-        ledger: where replies are looked for and kept.
-        environ: where credentials, addresses and ``RAY_ADDRESS`` are read.
+        cache: the cache, where replies are looked up and stored.
+        environ: the environment, with credentials, addresses and ``RAY_ADDRESS``.
         replies: ``auto``, ``fresh`` or ``recorded``.
-        concurrency: calls in flight at once for each model, on all nodes together.
-        others: providers that do not come with the package, by name.
-        budget: what may be spent, or None for all.
+        concurrency: the number of requests in flight for each model, on all nodes together.
+        plugin_providers: the providers of other plugins, by name.
+        budget: the budget of the run, or None for no limit.
 
     Raises:
-        Unavailable: Ray is not installed.
+        ConfigurationError: Ray is not installed.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        cache: Cache,
         environ: Mapping[str, str],
         *,
         replies: str = "auto",
         concurrency: int | None = None,
-        others: Mapping[str, Open] | None = None,
-        budget: Budget | None = None,
+        plugin_providers: Mapping[str, ProviderFactory] | None = None,
+        budget: SpendingLimit | None = None,
     ) -> None:
-        self._cluster = _Cluster(environ, others or {})
-        away = dict.fromkeys((*_REMOTE, *(others or {})), self._cluster.open)
+        self._cluster = _Cluster(environ, plugin_providers or {})
+        names = (*_REMOTE, *(plugin_providers or {}))
         super().__init__(
-            ledger,
+            cache,
             environ,
             replies=replies,
             concurrency=concurrency,
-            others=away,
+            plugin_providers=dict.fromkeys(names, self._cluster.open_provider),
             budget=budget,
         )
 
     def close(self) -> None:
-        """Give up what was not sent, let what is in flight come home, and leave the cluster."""
+        """Drop waiting requests, wait for the requests in flight, and leave the cluster."""
         self._cluster.end()
         super().close()
         self._cluster.leave()

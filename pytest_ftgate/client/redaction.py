@@ -1,4 +1,4 @@
-"""Redaction: no key in an error message, since servers and proxies repeat what they were sent."""
+"""Redaction of keys in error messages: servers and proxies repeat what they received."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Mapping
 
 from pytest_ftgate.errors import FtgateError
 
-__all__ = ["hide"]
+__all__ = ["redact"]
 
-_NAMED = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
-#: A token after the name of its scheme; a plain word after it is no token.
-_SENT = re.compile(r"(?i)\b(bearer|basic|x-api-key:?)\s+(?=\S*\d|\S{16})[^\s\"',}]+")
-#: Shorter values stand in ordinary words.
-_SHORTEST = 6
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+#: A token after the name of its scheme; a plain word after it is not a token.
+_SCHEME_TOKEN = re.compile(r"(?i)\b(bearer|basic|x-api-key:?)\s+(?=\S*\d|\S{16})[^\s\"',}]+")
+#: Shorter values may be part of ordinary words.
+_MIN_LENGTH = 6
 
 
-def hide(error: FtgateError, environ: Mapping[str, str], named: str | None = None) -> None:
-    """Take secrets out of what *error* says.
+def redact(error: FtgateError, environ: Mapping[str, str], key_name: str | None = None) -> None:
+    """Remove secrets from the message of *error*, in place.
 
     Args:
-        error: changed in place.
-        environ: whose values are secret where their names say so.
-        named: a variable that holds a key, whatever its name.
+        error: the error.
+        environ: the environment; values are secret if their names suggest it.
+        key_name: one more variable with a secret value.
     """
-    said = str(error)
-    names = [name for name in environ if name == named or _NAMED.search(name)]
-    # The longest first, since one may be part of another.
+    message = str(error)
+    names = [name for name in environ if name == key_name or _SECRET_NAME.search(name)]
+    # The longest first, since one value may be part of another.
     for name in sorted(names, key=lambda name: -len(environ[name])):
-        if len(environ[name]) >= _SHORTEST:
-            said = said.replace(environ[name], f"[{name}]")
-    said = _SENT.sub(r"\1 [hidden]", said)
-    if said != str(error):
-        error.args = (said, *error.args[1:])
+        if len(environ[name]) >= _MIN_LENGTH:
+            message = message.replace(environ[name], f"[{name}]")
+    message = _SCHEME_TOKEN.sub(r"\1 [hidden]", message)
+    if message != str(error):
+        error.args = (message, *error.args[1:])

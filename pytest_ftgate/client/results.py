@@ -18,24 +18,24 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step
 
-__all__ = ["Answer", "Answers", "Shelf"]
+__all__ = ["Result", "Results", "Spool"]
 
-#: The characters of a reply that stays: a label, say, which many replies share.
-_SHORT = 64
-#: What lies in the file; all else of a reply is small.
-_LONG = ("text", "steps", "passages")
-_SMALL = tuple(one.name for one in fields(Reply) if one.name not in _LONG)
+#: The longest text that stays in memory: a label, for example, which many replies share.
+_MAX_IN_MEMORY = 64
+#: The attributes of a reply that are spooled, and those that stay in memory.
+_LARGE = ("text", "steps", "passages")
+_SMALL = tuple(attribute.name for attribute in fields(Reply) if attribute.name not in _LARGE)
 
-#: Where something begins in the file, and how long it is.
-_Place = tuple[int, int]
-_Said = tuple[str, tuple[Step, ...], tuple[Passage, ...]]
+#: A position in the file: the offset and the length, in bytes.
+_Position = tuple[int, int]
+_LargeValues = tuple[str, tuple[Step, ...], tuple[Passage, ...]]
 
 
-class Shelf:
-    """A file of what replies say; any thread may put and read.
+class Spool:
+    """A temporary file with the texts of replies; thread-safe.
 
     Args:
-        folder: where the file lies; where it cannot, among the system's temporary files.
+        folder: the folder of the file; if it is not writable, the system's temporary folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,85 +43,88 @@ class Shelf:
         self._file: IO[bytes] | None = None
         self._lock = Lock()
         self._end = 0
-        #: Whoever reads a reply reads it several times in a row.
-        self._last: tuple[_Place, _Said] | None = None
+        #: The last values read: a reply is usually read several times in a row.
+        self._last: tuple[_Position, _LargeValues] | None = None
 
     def put(self, reply: Reply) -> Reply:
-        """Return *reply* with what it says in the file, or as it is where that saves nothing."""
-        if not reply.steps and not reply.passages and len(reply.text) <= _SHORT:
+        """Return *reply* with its large values in the file; a short reply stays as it is."""
+        if not reply.steps and not reply.passages and len(reply.text) <= _MAX_IN_MEMORY:
             return reply
         try:
-            place = self._write(pickle.dumps((reply.text, reply.steps, reply.passages)))
-        except OSError:  # a full disk, say: the run can go on all the same
+            position = self._write(pickle.dumps((reply.text, reply.steps, reply.passages)))
+        except OSError:  # such as a full disk: the run can continue with the reply in memory
             return reply
-        return _Shelved.made(self, place, reply)
+        return _SpooledReply.create(self, position, reply)
 
-    def _write(self, told: bytes) -> _Place:
+    def _write(self, data: bytes) -> _Position:
         with self._lock:
             if self._file is None:
-                self._file = _opened(self._folder)
+                self._file = _open_temporary_file(self._folder)
                 finalize(self, self._file.close)
             start = self._file.seek(self._end)
-            # A disk that fills up takes a part, and says so the next time.
-            if self._file.write(told) != len(told):
+            # A disk that is nearly full writes a part, and raises on the next write only.
+            if self._file.write(data) != len(data):
                 raise OSError(errno.ENOSPC, "the file of replies is full")
-            self._end += len(told)
-        return start, len(told)
+            self._end += len(data)
+        return start, len(data)
 
     def close(self) -> None:
-        """Give the file up; nothing is read from it afterwards."""
+        """Close the file; nothing can be read afterwards."""
         if self._file is not None:
             self._file.close()
 
-    def read(self, place: _Place) -> _Said:
-        """Return what was put at *place*."""
+    def read(self, position: _Position) -> _LargeValues:
+        """Return the values at *position*."""
         last = self._last
-        if last is None or last[0] is not place:
-            last = self._last = (place, self._read(*place))
+        if last is None or last[0] is not position:
+            last = self._last = (position, self._read(*position))
         return last[1]
 
-    def _read(self, start: int, size: int) -> _Said:
-        assert self._file is not None  # noqa: S101 - something was put there
+    def _read(self, start: int, size: int) -> _LargeValues:
+        assert self._file is not None  # noqa: S101 - a position exists, so a file does
         if hasattr(os, "pread"):
-            told = os.pread(self._file.fileno(), size, start)
+            data = os.pread(self._file.fileno(), size, start)
         else:
             with self._lock:
                 self._file.seek(start)
-                told = self._file.read(size)
-        said: _Said = pickle.loads(told)  # noqa: S301 - nobody else has ever had the file
-        return said
+                data = self._file.read(size)
+        values: _LargeValues = pickle.loads(data)  # noqa: S301 - no other process has the file
+        return values
 
 
-def _opened(folder: Path) -> IO[bytes]:
+def _open_temporary_file(folder: Path) -> IO[bytes]:
     with suppress(OSError):
         return tempfile.TemporaryFile(buffering=0, dir=folder)
     return tempfile.TemporaryFile(buffering=0)
 
 
-class _Shelved(Reply):
-    """A reply that reads what it says when it is asked; one that is changed is a plain one."""
+class _SpooledReply(Reply):
+    """A reply that reads its large values from the spool; `replace` returns a plain reply."""
 
-    __slots__ = ("_place", "_shelf")
-    _shelf: Shelf
-    _place: _Place
+    __slots__ = ("_position", "_spool")
+    _spool: Spool
+    _position: _Position
 
-    def __new__(cls, **parts: Any) -> Reply:  # type: ignore[misc]  # what ``replace`` calls
-        return Reply(**parts)
+    def __new__(cls, **values: Any) -> Reply:  # type: ignore[misc]  # called by ``replace``
+        return Reply(**values)
 
     @classmethod
-    def made(cls, shelf: Shelf, place: _Place, reply: Reply) -> Reply:
-        """Return *reply* as one whose words lie at a place of *shelf*."""
-        made = object.__new__(cls)
+    def create(cls, spool: Spool, position: _Position, reply: Reply) -> Reply:
+        """Return a copy of *reply* with its large values at *position* of *spool*."""
+        spooled = object.__new__(cls)
         for name in _SMALL:
-            object.__setattr__(made, name, getattr(reply, name))
-        object.__setattr__(made, "_shelf", shelf)
-        object.__setattr__(made, "_place", place)
-        return made
+            object.__setattr__(spooled, name, getattr(reply, name))
+        object.__setattr__(spooled, "_spool", spool)
+        object.__setattr__(spooled, "_position", position)
+        return spooled
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Reply):
             return NotImplemented
-        return all(getattr(self, one.name) == getattr(other, one.name) for one in fields(Reply))
+        return all(
+            getattr(self, attribute.name) == getattr(other, attribute.name)
+            for attribute in fields(Reply)
+        )
 
     __hash__ = Reply.__hash__
 
@@ -133,114 +136,114 @@ class _Shelved(Reply):
 
     @property
     def text(self) -> str:
-        return self._shelf.read(self._place)[0]
+        return self._spool.read(self._position)[0]
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return self._shelf.read(self._place)[1]
+        return self._spool.read(self._position)[1]
 
     @property
     def passages(self) -> tuple[Passage, ...]:
-        return self._shelf.read(self._place)[2]
+        return self._spool.read(self._position)[2]
 
 
-#: What became of one call.
-Answer = Reply | FtgateError
+#: The result of one request.
+Result = Reply | FtgateError
 
-#: Seconds between two ticks of somebody who waits.
+#: Seconds between two ticks of a waiting thread.
 _TICK = 0.5
 
 
-class _Wait:
-    """What somebody waits for: fingerprints without an answer, and the news that none is left."""
+class _Waiter:
+    """A waiting thread: the fingerprints without a result, and an event for when none is left."""
 
     def __init__(self, missing: set[str]) -> None:
-        self.missing, self.over = missing, Event()
+        self.missing, self.done = missing, Event()
 
 
-class Answers(Mapping[str, Answer]):
-    """The answers by fingerprint; plain values, since a run may hold hundreds of thousands.
+class Results(Mapping[str, Result]):
+    """The results by fingerprint; as a mapping, only those that have arrived.
 
-    As a mapping it holds those that have come.
+    The values are plain, since a run may have hundreds of thousands of requests.
 
     Args:
-        shelf: where it puts what replies say.
+        spool: stores the large values of replies.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
-        self._found: dict[str, Answer | None] = {}
-        self._waits: list[_Wait] = []
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._results: dict[str, Result | None] = {}
+        self._waiters: list[_Waiter] = []
         self._lock = Lock()
 
     @property
     def expected(self) -> int:
-        """How many answers are expected, or have come."""
-        return len(self._found)
+        """The number of results that are expected or have arrived."""
+        return len(self._results)
 
     def expects(self, fingerprint: str) -> bool:
-        """Tell whether an answer is expected, or has come."""
-        return fingerprint in self._found
+        """Return True if a result is expected or has arrived."""
+        return fingerprint in self._results
 
     def __len__(self) -> int:
-        """Return how many answers have come."""
+        """Return the number of results that have arrived."""
         return sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[str]:
-        """Return the calls whose answers have come."""
-        return (name for name, answer in self._found.items() if answer is not None)
+        """Return the fingerprints of the results that have arrived."""
+        return (name for name, result in self._results.items() if result is not None)
 
     def get(self, fingerprint: str, default: Any = None) -> Any:
-        """Return an answer, or *default* while it is awaited."""
-        return self._found.get(fingerprint) or default
+        """Return a result, or *default* if it has not arrived."""
+        return self._results.get(fingerprint) or default
 
-    def __getitem__(self, fingerprint: str) -> Answer:
-        """Return an answer.
+    def __getitem__(self, fingerprint: str) -> Result:
+        """Return a result.
 
         Raises:
-            KeyError: it is awaited, or nobody expects it.
+            KeyError: the result has not arrived, or is not expected.
         """
-        answer = self._found[fingerprint]
-        if answer is None:
+        result = self._results[fingerprint]
+        if result is None:
             raise KeyError(fingerprint)
-        return answer
+        return result
 
     def expect(self, fingerprint: str) -> bool:
-        """Take note of a call; False where it is known already."""
-        if fingerprint in self._found:
+        """Expect a result; return False if it was expected before."""
+        if fingerprint in self._results:
             return False
-        self._found[fingerprint] = None
+        self._results[fingerprint] = None
         return True
 
-    def settle(self, fingerprint: str, answer: Answer) -> None:
-        """Tell what became of a call."""
-        answer = self._shelf.put(answer) if isinstance(answer, Reply) else answer
+    def settle(self, fingerprint: str, result: Result) -> None:
+        """Set the result of a request."""
+        result = self._spool.put(result) if isinstance(result, Reply) else result
         with self._lock:
-            self._found[fingerprint] = answer
-            for wait in self._waits:
-                wait.missing.discard(fingerprint)
-                if not wait.missing:
-                    wait.over.set()
+            self._results[fingerprint] = result
+            for waiter in self._waiters:
+                waiter.missing.discard(fingerprint)
+                if not waiter.missing:
+                    waiter.done.set()
 
-    def forget(self) -> None:
-        """Give up what replies said."""
-        self._shelf.close()
+    def close_spool(self) -> None:
+        """Free the large values of all replies."""
+        self._spool.close()
 
     def wait(self, fingerprints: Iterable[str], tick: Callable[[], None] | None) -> None:
-        """Return once the answers to the calls that were named are here.
+        """Wait for the results of *fingerprints*.
 
         Args:
-            fingerprints: calls that are expected.
-            tick: called about twice a second while there is something to wait for.
+            fingerprints: the fingerprints of expected results.
+            tick: called about twice a second while waiting.
         """
         with self._lock:
-            wait = _Wait({name for name in fingerprints if self._found[name] is None})
-            self._waits.append(wait)
+            waiter = _Waiter({name for name in fingerprints if self._results[name] is None})
+            self._waiters.append(waiter)
         try:
-            while wait.missing:
-                wait.over.wait(_TICK)
+            while waiter.missing:
+                waiter.done.wait(_TICK)
                 if tick:
                     tick()
         finally:
             with self._lock:
-                self._waits.remove(wait)
+                self._waiters.remove(waiter)

@@ -9,67 +9,72 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
-from pytest_ftgate.client.rate_limit import LONGEST_WAIT
-from pytest_ftgate.errors import ReplyError, Transient
-from pytest_ftgate.providers.base import Sends, asked
+from pytest_ftgate.client.rate_limit import MAX_WAIT
+from pytest_ftgate.errors import ReplyError, RetryableError
+from pytest_ftgate.providers.base import SupportsGenerate, generate_reply
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
-__all__ = ["Patience"]
+__all__ = ["RetryPolicy"]
 
-#: How often a call is sent at most, the seconds before the second time, and the most between two:
-#: to a server that has not answered yet, and to one that answers others.
-_AT_A_LOSS = (6, 0.5, 8.0)
-_GOING_WELL = (10, 0.02, 0.3)
-#: Seconds after its first attempt in which a call may be tried again.
+#: The largest number of attempts, the first and the longest backoff in seconds: for a server
+#: without any reply yet, and for one that replies to other requests.
+_UNHEALTHY = (6, 0.5, 8.0)
+_HEALTHY = (10, 0.02, 0.3)
+#: Seconds after its first attempt in which a request may be retried.
 _DEADLINE = 600.0
 
 
-class Patience:
-    """Tries calls again until they are answered, the attempts are used up, or the run ends.
+class RetryPolicy:
+    """Retries requests until there is a reply, the attempts are used up, or the run ends.
 
     Args:
         ending: set when the run ends.
-        clock: seconds on a clock that does not run backwards.
+        clock: returns seconds of a monotonic clock.
     """
 
     def __init__(self, ending: asyncio.Event, clock: Callable[[], float] = time.monotonic) -> None:
         self._ending, self._clock = ending, clock
         self._random = random.Random(0)  # noqa: S311 - spreads retries, guards nothing
 
-    async def answered(
-        self, provider: Sends, call: Call, goes_well: Callable[[], bool] = lambda: False
+    async def generate_with_retries(
+        self,
+        provider: SupportsGenerate,
+        request: Request,
+        is_healthy: Callable[[], bool] = lambda: False,
     ) -> Reply:
-        """Return the reply to *call*.
+        """Return the reply to *request*.
 
         Args:
-            provider: what sends it.
-            call: the call.
-            goes_well: whether the server answers other calls. Then a failure is this one's own
-                bad luck, and to wait long for the next try would help nobody.
+            provider: sends the request.
+            request: the request.
+            is_healthy: returns True if the server replies to other requests. Then a failure
+                concerns this request only, and a short backoff is enough.
 
         Raises:
-            ReplyError: it brought none.
+            ReplyError: the request failed.
         """
         deadline = self._clock() + _DEADLINE
         for attempt in count(1):
             try:
-                return await asked(provider, call)
-            except Transient as error:
-                most, *pauses = _GOING_WELL if goes_well() else _AT_A_LOSS
-                pause = self._pause(attempt - 1, error.retry_after, *pauses)
-                last = attempt >= most or self._clock() + pause > deadline
-                if last or await self.ends_within(pause):
+                return await generate_reply(provider, request)
+            except RetryableError as error:
+                max_attempts, *backoffs = _HEALTHY if is_healthy() else _UNHEALTHY
+                wait = self._backoff(attempt - 1, error.retry_after, *backoffs)
+                is_last = attempt >= max_attempts or self._clock() + wait > deadline
+                if is_last or await self.run_ends_within(wait):
                     raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
         raise AssertionError("unreachable")  # pragma: no cover
 
-    async def ends_within(self, seconds: float) -> bool:
-        """Sleep; return early, and True, if the run ends meanwhile."""
+    async def run_ends_within(self, seconds: float) -> bool:
+        """Wait *seconds*, or until the run ends; return True if the run ended."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._ending.wait(), seconds)
         return self._ending.is_set()
 
-    def _pause(self, attempt: int, asked_for: float | None, first: float, most: float) -> float:
-        if asked_for is not None:
-            return min(asked_for, LONGEST_WAIT)
-        return float(min(first * 2**attempt, most) * self._random.uniform(0.75, 1.0))
+    def _backoff(
+        self, retries: int, retry_after: float | None, first: float, longest: float
+    ) -> float:
+        if retry_after is not None:
+            return min(retry_after, MAX_WAIT)
+        return float(min(first * 2**retries, longest) * self._random.uniform(0.75, 1.0))

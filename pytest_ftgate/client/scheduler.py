@@ -12,339 +12,357 @@ from heapq import heappop, heappush
 from itertools import count
 from urllib.parse import urlsplit
 
-from pytest_ftgate.client.budget import Budget
-from pytest_ftgate.client.rate_limit import Limiter, family, wait_told
-from pytest_ftgate.client.results import Answer
+from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.rate_limit import RateLimiter, model_family, seconds_until_reset
+from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import (
-    Denied,
+    CacheError,
     FtgateError,
-    LedgerError,
     OutOfBudget,
+    ProviderRejected,
     ReplyError,
-    Transient,
+    RetryableError,
 )
-from pytest_ftgate.providers.base import Provider, asked
+from pytest_ftgate.providers.base import Provider, generate_reply
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
-__all__ = ["Lane", "Room", "Sender", "Work", "lane_of"]
+__all__ = ["Scheduler", "SchedulerCallbacks", "SlotLease", "Slots", "rate_limit_key"]
 
-#: So many calls in a row that fail, and none that is answered: it is the server, not the calls.
-_AWAY = 8
+#: After this many first attempts in a row without a reply, the server counts as unreachable.
+_UNREACHABLE_AFTER = 8
+_ENDED = "the run ended before this request was sent again"
 
 
-class Room:
-    """The places of calls that share a rate limit, and who waits for one to be sent again.
+class Slots:
+    """The slots of requests that share a rate limit, and the queue of requests to send again.
 
     Args:
-        fill: called when there may be room for more.
-        budget: what may be spent, or None for all.
+        on_free: called when a slot may be free.
+        budget: the budget of the run, or None for no limit.
     """
 
-    def __init__(self, fill: Callable[[], None], budget: Budget | None) -> None:
-        self._fill, self.budget = fill, budget
+    def __init__(self, on_free: Callable[[], None], budget: SpendingLimit | None) -> None:
+        self._on_free, self.budget = on_free, budget
         self._loop = asyncio.get_running_loop()
-        #: Of one place, until a provider is open that knows better.
-        self.limiter = Limiter(1, 1)
-        #: How many calls in a row failed when they were first sent, and none was answered.
-        self.in_vain = 0
-        self._has_answered = False
-        self._again: list[tuple[int, asyncio.Future[None]]] = []
+        #: Replaced by the limiter of the provider once one is open.
+        self.limiter = RateLimiter(1, 1)
+        #: First attempts in a row that failed, without any reply between them.
+        self.failed_in_a_row = 0
+        self._has_replied = False
+        #: Requests that wait to be sent again, ordered by their number.
+        self._retries: list[tuple[int, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._closed = False
 
-    def has_place(self) -> bool:
-        """Tell whether a call may be sent now."""
-        return self.limiter.has_room(self._loop.time())
+    def has_free_slot(self) -> bool:
+        """Return True if a request may be sent now."""
+        return self.limiter.has_capacity(self._loop.time())
 
-    def is_away(self) -> bool:
-        """Tell whether nothing gets through to the server."""
-        return self.in_vain >= max(_AWAY, self.limiter.limit)
+    def is_unreachable(self) -> bool:
+        """Return True if so many requests failed that the server seems to be down."""
+        return self.failed_in_a_row >= max(_UNREACHABLE_AFTER, self.limiter.limit)
 
-    def goes_well(self) -> bool:
-        """Tell whether the server answers, so that a failure is one call's own."""
-        return self._has_answered and self.in_vain < _AWAY
+    def is_healthy(self) -> bool:
+        """Return True if the server replies, so that a failure concerns one request only."""
+        return self._has_replied and self.failed_in_a_row < _UNREACHABLE_AFTER
 
-    def take(self) -> float:
-        """Take a place; return when."""
-        self.limiter.sent()
+    def acquire(self) -> float:
+        """Take a free slot; return the time on the clock of the loop."""
+        self.limiter.acquire()
         return self._loop.time()
 
-    async def retake(self, number: int) -> float:
-        """Wait for a place to be sent again, and take it; those who came first go first."""
-        if self._ended:
-            raise ReplyError("the run ended before this call was sent again")
+    async def reacquire(self, number: int) -> float:
+        """Wait for a slot to send a request again, and take it; lower numbers go first."""
+        if self._closed:
+            raise ReplyError(_ENDED)
         turn = self._loop.create_future()
-        heappush(self._again, (number, turn))
-        self._loop.call_soon(self._fill)
+        heappush(self._retries, (number, turn))
+        self._loop.call_soon(self._on_free)
         await turn
         return self._loop.time()
 
-    def admit(self) -> None:
-        """Give the places that are free to those who are sent again, or wait until one opens."""
-        while self._again and self.has_place():
-            _, turn = heappop(self._again)
+    def grant(self) -> None:
+        """Give free slots to requests that are sent again, or set a timer for the next one."""
+        while self._retries and self.has_free_slot():
+            _, turn = heappop(self._retries)
             if not turn.done():
-                self.limiter.sent()
+                self.limiter.acquire()
                 turn.set_result(None)
-        if not self._timer and self.limiter.opens > self._loop.time():
-            self._timer = self._loop.call_at(self.limiter.opens, self._open)
+        if not self._timer and self.limiter.opens_at > self._loop.time():
+            self._timer = self._loop.call_at(self.limiter.opens_at, self._on_timer)
 
-    def _open(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        self._fill()
+        self._on_free()
 
-    def leave(self, provider: Provider, sent: float, came: Reply | BaseException | None) -> None:
-        """Give a place back, and learn from what became of the request."""
+    def release(
+        self, provider: Provider, sent_at: float, outcome: Reply | BaseException | None
+    ) -> None:
+        """Give a slot back, and adapt the rate limit to the outcome of the request."""
         now = self._loop.time()
-        if isinstance(came, Reply):
-            self.in_vain, self._has_answered = 0, True
-            self.limiter.replied()
-        elif isinstance(came, Transient):
-            self.limiter.failed(sent, now, limited=came.limited, retry_after=came.retry_after)
+        if isinstance(outcome, Reply):
+            self.failed_in_a_row, self._has_replied = 0, True
+            self.limiter.record_reply()
+        elif isinstance(outcome, RetryableError):
+            self.limiter.record_failure(
+                sent_at, now, limited=outcome.limited, retry_after=outcome.retry_after
+            )
         else:
-            self.limiter.left()
-        headers = getattr(provider, "limits", None)
+            self.limiter.release()
+        headers = getattr(provider, "rate_limit_headers", None)
         if headers:
-            tokens = sum(came.usage.values()) if isinstance(came, Reply) else 0
-            if wait := wait_told(headers, datetime.now(UTC), tokens):
-                self.limiter.wait_until(now + wait, now)
-        # Soon and not now: what this answer means is first told to those who wait for it.
-        self._loop.call_soon(self._fill)
+            tokens = sum(outcome.usage.values()) if isinstance(outcome, Reply) else 0
+            if wait := seconds_until_reset(headers, datetime.now(UTC), tokens):
+                self.limiter.pause_until(now + wait, now)
+        # Not immediately: the waiting code processes the outcome first.
+        self._loop.call_soon(self._on_free)
 
-    def end(self) -> None:
-        """Send nothing again."""
-        self._ended = True
+    def close(self) -> None:
+        """Fail all requests that wait to be sent again."""
+        self._closed = True
         if self._timer:
             self._timer.cancel()
-        for _, turn in self._again:
+        for _, turn in self._retries:
             if not turn.done():
-                turn.set_exception(ReplyError("the run ended before this call was sent again"))
+                turn.set_exception(ReplyError(_ENDED))
 
 
-class Sender:
-    """Sends the requests of one call at *provider*, each in a place of its own.
+class SlotLease:
+    """Sends one request through *provider*, with a slot for each attempt and each turn.
 
     Args:
-        room: where the places are; the first one is taken already.
-        provider: what sends.
-        number: its place in the order of the calls.
+        slots: the slots; the first one is taken at once.
+        provider: the provider that sends.
+        number: the position of the request in the order of all requests.
     """
 
-    def __init__(self, room: Room, provider: Provider, number: int) -> None:
-        self._room, self._provider, self._number = room, provider, number
-        self._sent: float | None = room.take()
+    def __init__(self, slots: Slots, provider: Provider, number: int) -> None:
+        self._slots, self._provider, self._number = slots, provider, number
+        self._sent_at: float | None = slots.acquire()
         self._is_first = True
 
-    def goes_well(self) -> bool:
-        """Tell whether the server answers others."""
-        return self._room.goes_well()
+    def is_healthy(self) -> bool:
+        """Return True if the server replies to other requests."""
+        return self._slots.is_healthy()
 
-    async def ask(self, call: Call) -> Reply:
-        """Send one request as soon as there is a place for it.
+    async def generate(self, request: Request) -> Reply:
+        """Send one request as soon as a slot is free.
 
         Raises:
-            OutOfBudget: nothing more may be spent.
-            ReplyError: it brought no reply, as at any provider.
+            OutOfBudget: the budget is used up.
+            ReplyError: the request failed.
         """
-        sent = await self._room.retake(self._number) if self._sent is None else self._sent
-        self._sent, first, self._is_first = sent, self._is_first, False
+        if self._sent_at is None:
+            self._sent_at = await self._slots.reacquire(self._number)
+        is_first, self._is_first = self._is_first, False
         try:
-            reply = await self._paid(call)
+            reply = await self._send_within_budget(request)
         except BaseException as error:
-            self._room.in_vain += first and isinstance(error, Transient)
-            self.leave(error)
+            self._slots.failed_in_a_row += is_first and isinstance(error, RetryableError)
+            self.release(error)
             raise
-        self.leave(reply)
+        self.release(reply)
         return reply
 
-    async def _paid(self, call: Call) -> Reply:
-        budget = self._room.budget
-        reason = budget.check() if budget else None
+    async def _send_within_budget(self, request: Request) -> Reply:
+        budget = self._slots.budget
+        reason = budget.stop_reason() if budget else None
         if reason:
             raise OutOfBudget(reason)
-        reply = await asked(self._provider, call)
+        reply = await generate_reply(self._provider, request)
         if budget:
-            budget.count(call, reply)
+            budget.record_cost(request, reply)
         return reply
 
-    def leave(self, came: Reply | BaseException | None = None) -> None:
-        """Give the place back, if there is one."""
-        if self._sent is not None:
-            self._room.leave(self._provider, self._sent, came)
-            self._sent = None
+    def release(self, outcome: Reply | BaseException | None = None) -> None:
+        """Give the slot back, if it is held."""
+        if self._sent_at is not None:
+            self._slots.release(self._provider, self._sent_at, outcome)
+            self._sent_at = None
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What a lane leaves to the engine.
+class SchedulerCallbacks:
+    """The parts of the engine that a scheduler calls.
 
     Attributes:
-        open: opens the provider that answers some calls.
-        answer: brings the reply to a call; what it sends it sends through the sender.
-        settle: is told what became of a call.
+        open_provider: opens the provider for the given requests.
+        fetch_reply: returns the reply to a request, and sends through the given lease.
+        settle: receives the result of a request.
     """
 
-    open: Callable[[Sequence[Call]], Awaitable[Provider]]
-    answer: Callable[[Sender, Call], Awaitable[Reply]]
-    settle: Callable[[Call, Answer], None]
+    open_provider: Callable[[Sequence[Request]], Awaitable[Provider]]
+    fetch_reply: Callable[[SlotLease, Request], Awaitable[Reply]]
+    settle: Callable[[Request, Result], None]
 
 
-def lane_of(call: Call) -> tuple[str | None, ...]:
-    """Return what the calls of one lane share: provider, host, key and family of models."""
-    host = urlsplit(call.base_url).netloc if call.base_url else None
-    return (call.provider, host, call.api_key_env, family(call.model), call.function)
+def rate_limit_key(request: Request) -> tuple[str | None, ...]:
+    """Return what requests with one rate limit share: provider, host, key and model family."""
+    host = urlsplit(request.base_url).netloc if request.base_url else None
+    family = model_family(request.model)
+    return (request.provider, host, request.api_key_env, family, request.function)
 
 
 @dataclass(slots=True, eq=False)
-class _Model:
-    """One model of a lane, with the provider that is open for it alone."""
+class _ModelState:
+    """One model of a scheduler.
+
+    Attributes:
+        provider: the provider that is open for this model.
+        active: requests that were started and have no result yet.
+        error: the error that ended all requests of this model.
+    """
 
     provider: Provider | None = None
-    working: int = 0
-    dead: FtgateError | None = None
+    active: int = 0
+    error: FtgateError | None = None
 
-    def serves(self, call: Call) -> bool:
-        # A provider that breaks here is opened anew, where the reason is told.
+    def serves(self, request: Request) -> bool:
+        # A provider that raises here is opened anew, and that reports the reason.
         with suppress(Exception):
-            return self.provider is not None and self.provider.serves(call)
+            return self.provider is not None and self.provider.serves(request)
         return False
 
 
-class Lane:
-    """Sends calls: fills what room there is when one ends, comes in, or a pause is over.
+class Scheduler:
+    """Sends requests that share a rate limit whenever a slot is free.
 
-    A call that waits for anything but its reply takes up no room. While nothing gets through to
-    the server, no call is sent for the first time; if none of those under way gets through
-    either, all are given up.
+    A request holds a slot only while it waits for its reply. While the server is unreachable, no
+    request is sent for the first time; if all requests in flight fail too, the scheduler gives up
+    on the others.
 
     Args:
-        work: what is left to the engine.
-        concurrency: calls in flight at once, or None for as many as the provider takes.
-        budget: what may be spent, or None for all.
+        callbacks: the parts of the engine that are called.
+        concurrency: the number of requests in flight, or None for the provider's own.
+        budget: the budget of the run, or None for no limit.
     """
 
-    def __init__(self, work: Work, concurrency: int | None, budget: Budget | None) -> None:
-        self._work, self._concurrency = work, concurrency
-        self._room = Room(self.fill, budget)
-        self._waiting: deque[Call] = deque()
-        self._models: dict[tuple[str | None, str], _Model] = {}
+    def __init__(
+        self, callbacks: SchedulerCallbacks, concurrency: int | None, budget: SpendingLimit | None
+    ) -> None:
+        self._callbacks, self._concurrency = callbacks, concurrency
+        self._slots = Slots(self.send_waiting, budget)
+        self._waiting: deque[Request] = deque()
+        self._models: dict[tuple[str | None, str], _ModelState] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: asyncio.Task[None] | None = None
         self._numbers = count()
-        self._lost = FtgateError("no reply")
+        self._last_error = FtgateError("no reply")
 
-    def add(self, call: Call) -> None:
-        """Let *call* wait for its turn; *fill* sends it."""
-        dead = self._model(call).dead
-        if dead:
-            self._work.settle(call, dead)
+    def add(self, request: Request) -> None:
+        """Put *request* at the end of the queue; `send_waiting` sends it."""
+        error = self._model(request).error
+        if error:
+            self._callbacks.settle(request, error)
         else:
-            self._waiting.append(call)
+            self._waiting.append(request)
 
-    def _model(self, call: Call) -> _Model:
-        return self._models.setdefault((call.base_url, call.model), _Model())
+    def _model(self, request: Request) -> _ModelState:
+        return self._models.setdefault((request.base_url, request.model), _ModelState())
 
-    def fill(self) -> None:
-        """Send as much as there is room for: first what is sent again, then what waits."""
-        self._room.admit()
-        while self._waiting and self._room.has_place() and not self._room.is_away():
+    def send_waiting(self) -> None:
+        """Send requests while slots are free: retries first, then the queue."""
+        self._slots.grant()
+        while self._waiting and self._slots.has_free_slot() and not self._slots.is_unreachable():
             model = self._model(self._waiting[0])
-            if not self._is_open(model):
+            if not self._has_open_provider(model):
                 return
             self._start(self._waiting.popleft(), model)
-        if self._room.is_away() and not any(one.working for one in self._models.values()):
-            self._room.in_vain = 0
-            self.give_up(self._lost)
+        if self._slots.is_unreachable() and not any(
+            model.active for model in self._models.values()
+        ):
+            self._slots.failed_in_a_row = 0
+            self.give_up(self._last_error)
 
-    def _start(self, call: Call, model: _Model) -> None:
-        model.working += 1
-        assert model.provider is not None  # noqa: S101 - it has just been asked whether it serves
-        sender = Sender(self._room, model.provider, next(self._numbers))
-        task = asyncio.get_running_loop().create_task(self._run(call, model, sender))
+    def _start(self, request: Request, model: _ModelState) -> None:
+        model.active += 1
+        assert model.provider is not None  # noqa: S101 - the caller has just checked it
+        lease = SlotLease(self._slots, model.provider, next(self._numbers))
+        task = asyncio.get_running_loop().create_task(self._run(request, model, lease))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, call: Call, model: _Model, sender: Sender) -> None:
-        answer = await self._answer(sender, call)
-        sender.leave()
-        model.working -= 1
-        # Without a ledger every further reply would be paid for and lost.
-        if isinstance(answer, Denied | LedgerError):
-            model.dead = answer
-            self.give_up(answer, model)
-        self._work.settle(call, answer)
-        self.fill()
+    async def _run(self, request: Request, model: _ModelState, lease: SlotLease) -> None:
+        result = await self._fetch_result(lease, request)
+        lease.release()
+        model.active -= 1
+        # Without a cache every further reply would be paid for and lost.
+        if isinstance(result, ProviderRejected | CacheError):
+            model.error = result
+            self.give_up(result, model)
+        self._callbacks.settle(request, result)
+        self.send_waiting()
 
-    async def _answer(self, sender: Sender, call: Call) -> Answer:
+    async def _fetch_result(self, lease: SlotLease, request: Request) -> Result:
         try:
-            return await self._work.answer(sender, call)
+            return await self._callbacks.fetch_reply(lease, request)
         except FtgateError as error:
-            self._lost = error
+            self._last_error = error
         except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
-            self._lost = ReplyError(f"{type(error).__name__}: {error}")
-        return self._lost
+            self._last_error = ReplyError(f"{type(error).__name__}: {error}")
+        return self._last_error
 
-    def _is_open(self, model: _Model) -> bool:
-        """Tell whether the next call can be sent; begin to open its provider where it cannot."""
+    def _has_open_provider(self, model: _ModelState) -> bool:
+        """Return True if the next request can be sent; if not, begin to open its provider."""
         if self._opening:
             return False
         if model.serves(self._waiting[0]):
             return True
-        # What is under way needs the provider that is open.
-        if not model.working:
-            self._opening = asyncio.get_running_loop().create_task(self._open(model))
+        # Active requests still need the provider that is open.
+        if not model.active:
+            self._opening = asyncio.get_running_loop().create_task(self._open_provider(model))
         return False
 
-    async def _open(self, model: _Model) -> None:
-        mine = [call for call in self._waiting if self._model(call) is model]
+    async def _open_provider(self, model: _ModelState) -> None:
+        requests = [request for request in self._waiting if self._model(request) is model]
         try:
-            await self._reopen(model, mine)
+            await self._replace_provider(model, requests)
         except FtgateError as error:
             self.give_up(error, model)
         except Exception as error:  # noqa: BLE001 - a broken provider must not leave gates waiting
             self.give_up(ReplyError(f"{type(error).__name__}: {error}"), model)
         finally:
             self._opening = None
-        self.fill()
+        self.send_waiting()
 
-    async def _reopen(self, model: _Model, calls: Sequence[Call]) -> None:
-        before, model.provider = model.provider, None
-        if before is not None:
-            await before.close()
-        opened = await self._work.open(calls)
-        # What was learned of a server holds for all of its models.
-        if not any(one.provider for one in self._models.values()):
-            self._room.limiter = self._limiter(opened)
-        model.provider = opened
+    async def _replace_provider(self, model: _ModelState, requests: Sequence[Request]) -> None:
+        previous, model.provider = model.provider, None
+        if previous is not None:
+            await previous.close()
+        provider = await self._callbacks.open_provider(requests)
+        # All models share the limiter, so that they keep what it has learned about the server.
+        if not any(other.provider for other in self._models.values()):
+            self._slots.limiter = self._new_limiter(provider)
+        model.provider = provider
 
-    def _limiter(self, provider: Provider) -> Limiter:
+    def _new_limiter(self, provider: Provider) -> RateLimiter:
         if self._concurrency:
-            return Limiter(self._concurrency, self._concurrency)
+            return RateLimiter(self._concurrency, self._concurrency)
         start = provider.concurrency
-        return Limiter(start, max(start, getattr(provider, "most", 0)))
+        return RateLimiter(start, max(start, getattr(provider, "max_concurrency", 0)))
 
-    def give_up(self, error: FtgateError, model: _Model | None = None) -> None:
-        """Settle the calls that wait to be sent for the first time: all, or those of one model."""
+    def give_up(self, error: FtgateError, model: _ModelState | None = None) -> None:
+        """Settle the requests in the queue with *error*: all, or those of one model."""
         waiting, self._waiting = self._waiting, deque()
-        for call in waiting:
-            if model is None or self._model(call) is model:
-                self._work.settle(call, error)
+        for request in waiting:
+            if model is None or self._model(request) is model:
+                self._callbacks.settle(request, error)
             else:
-                self._waiting.append(call)
+                self._waiting.append(request)
 
     def cancel(self) -> None:
-        """Let go of what is in flight."""
+        """Cancel the requests in flight."""
         for task in self._tasks:
             task.cancel()
 
-    async def end(self) -> None:
-        """Send nothing more, let what is in flight come home, and close the providers."""
-        self._room.end()
-        self.give_up(ReplyError("the run ended before this call was sent"))
-        under_way = [*self._tasks, *([self._opening] if self._opening else [])]
-        await asyncio.gather(*under_way, return_exceptions=True)
-        for provider in [one.provider for one in self._models.values() if one.provider]:
-            # Every reply is home by now; one that cannot close must not keep others from it.
+    async def close(self) -> None:
+        """Send nothing more, wait for the requests in flight, and close the providers."""
+        self._slots.close()
+        self.give_up(ReplyError("the run ended before this request was sent"))
+        tasks = [*self._tasks, *([self._opening] if self._opening else [])]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for provider in [model.provider for model in self._models.values() if model.provider]:
+            # All replies are in; an error on closing must not affect the other providers.
             with suppress(Exception):
                 await provider.close()

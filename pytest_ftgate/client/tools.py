@@ -1,4 +1,4 @@
-"""The tool loop: a model that calls tools is asked again with the results until it answers."""
+"""The tool loop: a model that calls tools gets the results until it answers."""
 
 from __future__ import annotations
 
@@ -13,199 +13,203 @@ from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from pytest_ftgate.errors import Refused, did_you_mean
+from pytest_ftgate.errors import RequestRejected, did_you_mean
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call, Step, ToolCall
-from pytest_ftgate.requests.tools import caller
+from pytest_ftgate.requests.request import Request, Step, ToolCall
+from pytest_ftgate.requests.tools import tool_caller
 from pytest_ftgate.suite.model import digest
 
-__all__ = ["LONGEST", "Keep", "Send", "converse", "ran"]
+__all__ = ["MAX_RESULT_LENGTH", "Send", "Store", "run_tool_loop", "run_tools"]
 
-#: The most characters of a result that a model is given.
-LONGEST = 20_000
+#: The most characters of a tool result that a model gets.
+MAX_RESULT_LENGTH = 20_000
 #: Seconds that a tool may take.
-_PATIENCE = 60.0
+_TOOL_TIMEOUT = 60.0
 
 
-class _Failed(Exception):
-    """What the model is told of a use that failed."""
+class _ToolFailure(Exception):
+    """A tool call failed; the model gets the message."""
 
 
-async def ran(step: Step, call: Call) -> Step:
-    """Return *step* with the result of each use, in their order.
+async def run_tools(step: Step, request: Request) -> Step:
+    """Return *step* with the result of each tool call, run in their order.
 
     Raises:
-        Refused: a tool was interrupted from the keyboard.
+        RequestRejected: a tool was interrupted from the keyboard.
     """
-    return replace(step, calls=tuple([await _used(use, call) for use in step.calls]))
+    calls = [await _run_tool_call(tool_call, request) for tool_call in step.calls]
+    return replace(step, calls=tuple(calls))
 
 
-async def _used(use: ToolCall, call: Call) -> ToolCall:
+async def _run_tool_call(tool_call: ToolCall, request: Request) -> ToolCall:
     try:
-        value = await asyncio.wait_for(_value(use, call), _PATIENCE)
-        with _told(use.name):
-            return replace(use, result=_cut(_text(value)))
+        value = await asyncio.wait_for(_call_tool(tool_call, request), _TOOL_TIMEOUT)
+        with _failures_for_model(tool_call.name):
+            return replace(tool_call, result=_truncate(_result_text(value)))
     except TimeoutError:
-        told = f"{use.name} did not return within {_PATIENCE:g} seconds"
-        return replace(use, result=told, failed=True)
-    except _Failed as error:
-        return replace(use, result=_cut(str(error)), failed=True)
+        message = f"{tool_call.name} did not return within {_TOOL_TIMEOUT:g} seconds"
+        return replace(tool_call, result=message, failed=True)
+    except _ToolFailure as error:
+        return replace(tool_call, result=_truncate(str(error)), failed=True)
 
 
-async def _value(use: ToolCall, call: Call) -> Any:
-    value = await _ONE_BY_ONE.run(partial(_called, use, call))
+async def _call_tool(tool_call: ToolCall, request: Request) -> Any:
+    value = await _TOOL_THREADS.run(partial(_call_function, tool_call, request))
     if inspect.isawaitable(value):
-        with _told(use.name):
+        with _failures_for_model(tool_call.name):
             value = await value
     return value
 
 
-class _OneByOne:
-    """Runs plain functions in threads, none beside another, since they may share state.
+class _ToolThreads:
+    """Runs plain functions in threads, one at a time, since they may share state.
 
-    A thread that hangs is left to itself: it must keep neither the others nor the end of the run.
+    A thread that hangs is abandoned: it blocks neither the next functions nor the end of the run.
     """
 
     def __init__(self) -> None:
-        self._free = threading.Lock()
+        self._lock = threading.Lock()
 
-    async def run(self, called: Callable[[], Any]) -> Any:
-        """Return what *called* returns, or raise what it raises."""
-        loop, free = asyncio.get_running_loop(), self._free
-        done: asyncio.Future[Any] = loop.create_future()
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Return what *function* returns, or raise what it raises."""
+        loop, lock = asyncio.get_running_loop(), self._lock
+        future: asyncio.Future[Any] = loop.create_future()
 
-        def work() -> None:
-            with free:
+        def call_function() -> None:
+            with lock:
                 try:
-                    value, error = called(), None
-                # Also what is no Exception: it belongs to whoever waits, not to this thread.
+                    value, error = function(), None
+                # BaseException too: it belongs to the awaiting code, not to this thread.
                 except BaseException as raised:  # noqa: BLE001
                     value, error = None, raised
-            with suppress(RuntimeError):  # the loop is closed where nobody waits any more
-                loop.call_soon_threadsafe(_settle, done, value, error)
+            with suppress(RuntimeError):  # the loop is closed, and the value no longer needed
+                loop.call_soon_threadsafe(_settle, future, value, error)
 
-        threading.Thread(target=work, name="ftgate-tool", daemon=True).start()
+        threading.Thread(target=call_function, name="ftgate-tool", daemon=True).start()
         try:
-            return await done
+            return await future
         except asyncio.CancelledError:
-            self._free = threading.Lock()
+            self._lock = threading.Lock()
             raise
 
 
-def _settle(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if done.done():
+def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if future.done():
         return
     if error is None:
-        done.set_result(value)
+        future.set_result(value)
     else:
-        done.set_exception(error)
+        future.set_exception(error)
 
 
-_ONE_BY_ONE = _OneByOne()
+_TOOL_THREADS = _ToolThreads()
 
 
-def _called(use: ToolCall, call: Call) -> Any:
-    references = {tool.name: tool.reference for tool in call.tools}
-    if use.name not in references:
-        near = did_you_mean(use.name, references) or f"; known: {', '.join(references)}"
-        raise _Failed(f'there is no tool "{use.name}"{near}')
-    if not isinstance(use.arguments, dict):
-        raise _Failed(f"the arguments are no JSON object: {use.arguments}")
-    checked = caller(references[use.name], call.origin)
-    with _told(use.name):
-        return checked.validate_json(json.dumps(use.arguments))
+def _call_function(tool_call: ToolCall, request: Request) -> Any:
+    name, arguments = tool_call.name, tool_call.arguments
+    references = {tool.name: tool.reference for tool in request.tools}
+    if name not in references:
+        hint = did_you_mean(name, references) or f"; known: {', '.join(references)}"
+        raise _ToolFailure(f'there is no tool "{name}"{hint}')
+    if not isinstance(arguments, dict):
+        raise _ToolFailure(f"the arguments are no JSON object: {arguments}")
+    caller = tool_caller(references[name], request.folder)
+    with _failures_for_model(name):
+        return caller.validate_json(json.dumps(arguments))
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Turn what breaks in a tool into words for the model; it is never an error of the run."""
+def _failures_for_model(name: str) -> Iterator[None]:
+    """Turn an exception of a tool into a message for the model; it is no error of the run."""
     from pydantic import ValidationError
 
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Refused(f"{name} was interrupted") from error
+        raise RequestRejected(f"{name} was interrupted") from error
     except ValidationError as error:
-        raise _Failed(_wrong(error.errors(include_url=False))) from error
-    # BaseException: sys.exit and a skip must not end the loop that awaits this.
+        raise _ToolFailure(_validation_message(error.errors(include_url=False))) from error
+    # BaseException: sys.exit and pytest.skip must not end the loop that awaits this.
     except BaseException as error:
-        raise _Failed(f"{type(error).__name__}: {error}") from error
+        raise _ToolFailure(f"{type(error).__name__}: {error}") from error
 
 
-def _wrong(errors: list[Any]) -> str:
-    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in errors)
+def _validation_message(errors: list[Any]) -> str:
+    return "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors)
 
 
-def _text(value: Any) -> str:
-    """Return what a model reads of a result: text as it is, all else as JSON."""
+def _result_text(value: Any) -> str:
+    """Return a result as text for the model: text as it is, any other value as JSON."""
     from pydantic_core import to_json
 
     text = value if isinstance(value, str) else to_json(value).decode()
-    # Half a character, which a cut may leave, cannot be sent.
+    # Lone surrogates cannot be encoded as UTF-8, so they are escaped.
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _cut(text: str) -> str:
-    if len(text) <= LONGEST:
+def _truncate(text: str) -> str:
+    if len(text) <= MAX_RESULT_LENGTH:
         return text
-    return f"{text[:LONGEST]}\n[cut: {len(text) - LONGEST} more characters]"
+    rest = len(text) - MAX_RESULT_LENGTH
+    return f"{text[:MAX_RESULT_LENGTH]}\n[cut: {rest} more characters]"
 
 
-#: What sends one request and brings its reply.
-Send = Callable[[Call], Awaitable[Reply]]
-#: What keeps the reply to one request.
-Keep = Callable[[Call, Reply], None]
+#: Sends one request and returns its reply.
+Send = Callable[[Request], Awaitable[Reply]]
+#: Stores the reply to one request.
+Store = Callable[[Request, Reply], None]
 
 
-async def converse(call: Call, send: Send, keep: Keep) -> Reply:
-    """Return the reply to *call*, with the passages that it was shown.
+async def run_tool_loop(request: Request, send: Send, store: Store) -> Reply:
+    """Return the reply to *request*, with the passages in its prompt.
 
     Args:
-        call: what is asked, with the tools that the model may call.
-        send: brings the reply to one request, kept or new.
-        keep: called once more with each reply whose tools have been run.
+        request: the request, with the tools that the model may call.
+        send: returns the reply to one request, cached or new.
+        store: called with each reply again, once its tools have run.
     """
-    reply = await (_in_turns(call, send, keep) if call.tools else send(call))
-    return replace(reply, passages=call.passages) if call.passages else reply
+    reply = await (_run_turns(request, send, store) if request.tools else send(request))
+    return replace(reply, passages=request.passages) if request.passages else reply
 
 
-async def _in_turns(call: Call, send: Send, keep: Keep) -> Reply:
-    """Ask, and run the tools that the model wants, until it answers or has had its turns."""
+async def _run_turns(request: Request, send: Send, store: Store) -> Reply:
+    """Send turns and run the requested tools until the model answers or the turns are used up."""
     replies: list[Reply] = []
     while True:
-        turn = _turn(call)
+        turn = _turn_request(request)
         replies.append(await send(turn))
-        wanted = replies[-1].steps if replies[-1].stop == "tool" else ()
-        if not wanted or len(replies) == call.max_turns:
-            return _whole(replies, call.steps, call.served_as or call.model)
-        step = wanted[0]
-        if not _has_run(step):
-            step = await ran(step, call)
-            # With its results, so that after a kill no tool that acts is run twice.
-            keep(turn, replace(replies[-1], steps=(step,)))
-        call = replace(call, steps=(*call.steps, step))
+        steps = replies[-1].steps if replies[-1].stop == "tool" else ()
+        if not steps or len(replies) == request.max_turns:
+            return _merge_turns(replies, request.steps, request.served_model or request.model)
+        step = steps[0]
+        if not _has_results(step):
+            step = await run_tools(step, request)
+            # Stored with its results, so that no tool with side effects runs twice after a kill.
+            store(turn, replace(replies[-1], steps=(step,)))
+        request = replace(request, steps=(*request.steps, step))
 
 
-def _turn(call: Call) -> Call:
-    """Return the next request as a call of its own: *call* names the whole conversation."""
-    steps = [asdict(step) for step in call.steps]
-    return replace(call, fingerprint=digest([call.fingerprint, "turn", steps]))
+def _turn_request(request: Request) -> Request:
+    """Return the request of the next turn; *request* stands for the whole conversation."""
+    steps = [asdict(step) for step in request.steps]
+    return replace(request, fingerprint=digest([request.fingerprint, "turn", steps]))
 
 
-def _has_run(step: Step) -> bool:
-    return all(use.result is not None for use in step.calls)
+def _has_results(step: Step) -> bool:
+    return all(tool_call.result is not None for tool_call in step.calls)
 
 
-def _whole(replies: Sequence[Reply], steps: tuple[Step, ...], model: str) -> Reply:
+def _merge_turns(replies: Sequence[Reply], steps: tuple[Step, ...], model: str) -> Reply:
+    """Return one reply for all turns: the text of the last one, with the usage of all."""
     usage: Counter[str] = Counter()
     for reply in replies:
         usage.update(reply.usage)
     last = replies[-1]
-    # Each turn must be by the model that is asked for, so a stranger among them is the one told.
-    models = [reply.model for reply in replies if reply.model not in (None, model)]
+    # If any turn came from another model than the requested one, report that model.
+    other_models = [reply.model for reply in replies if reply.model not in (None, model)]
     return replace(
         last,
-        model=models[0] if models else last.model,
+        model=other_models[0] if other_models else last.model,
         unsent=tuple(sorted({name for reply in replies for name in reply.unsent})),
         steps=(*steps, *last.steps),
         usage=dict(usage),

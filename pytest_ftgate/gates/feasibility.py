@@ -1,4 +1,4 @@
-"""Feasibility: can any outcome pass a gate, and can its scorers run on this machine."""
+"""Feasibility: whether any replies can pass a gate, and whether its scorers run here."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import replace
 from math import ceil, log
 from statistics import NormalDist
 
-from pytest_ftgate.errors import Fault, SuiteFaults
+from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.levels import (
     CONFIDENCE,
-    FEWEST_FOR_F1,
-    FEWEST_GROUPS,
+    MIN_CASES_FOR_F1,
+    MIN_GROUPS,
     MISS,
     POWER,
-    USUAL_DISCORDANCE,
+    TYPICAL_DISCORDANCE,
 )
-from pytest_ftgate.requests.workload import varies
-from pytest_ftgate.scoring.sandbox import can_shut_in
+from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.scoring.sandbox import can_sandbox
 from pytest_ftgate.suite.model import (
     Case,
     CostGate,
@@ -27,186 +27,200 @@ from pytest_ftgate.suite.model import (
     Gate,
     LatencyGate,
     RateGate,
-    SpendGate,
     Suite,
+    UsageGate,
 )
 
 __all__ = [
-    "MOST_REPEATS",
-    "cases_of",
-    "fewest",
-    "fewest_for",
-    "refuse_impossible",
-    "repeats_for",
-    "runnable",
+    "MAX_REPEATS",
+    "check_feasibility",
+    "count_evaluated_cases",
+    "exclude_unrunnable_skills",
+    "min_cases_for_quantile",
+    "min_latency_cases",
+    "needed_repeats",
 ]
 
-#: With ``repeats: auto`` no case is asked more often than this.
-MOST_REPEATS = 10
-#: What the last of five looks may spend of the risk of a miss: O'Brien and Fleming's 1.7397.
-_LAST_LOOK = 1 - NormalDist().cdf(1.7397)
-#: Of many skills that have one fault so many are named.
-_NAMED = 3
-#: The quantiles of latency that are held to limits.
-_HALF, _MOST = 0.5, 0.95
+#: The largest number of replies to each case with ``repeats: auto``.
+MAX_REPEATS = 10
+#: The miss level of the last of five looks: O'Brien and Fleming's 1.7397.
+_LAST_LOOK_MISS = 1 - NormalDist().cdf(1.7397)
+#: The number of skills that a message names.
+_MAX_NAMED = 3
+#: The quantiles of latency that gates limit.
+_P50, _P95 = 0.5, 0.95
 
 
-def refuse_impossible(suite: Suite) -> None:
-    """Refuse a suite with a gate whose margin or floor its cases can never show.
+def check_feasibility(suite: Suite) -> None:
+    """Raise an error if a gate has a limit that its cases can never show to hold.
 
     Raises:
-        SuiteFaults: with a fault for each such gate, and what it would take.
+        SuiteError: with a diagnostic for each such gate, and what it needs.
     """
-    faults = [
-        Fault(suite.name, gate.line, f"{_called(gate)}{message}")
+    errors = [
+        Diagnostic(suite.name, gate.line, f"{_prefix(gate)}{message}")
         for gate in suite.gates.values()
         for message in _problems(suite, gate)
     ]
-    if faults:
-        raise SuiteFaults(suite.name, faults)
+    if errors:
+        raise SuiteError(suite.name, errors)
 
 
-def _called(gate: Gate) -> str:
-    # The line of a marked function says whose margin it is.
-    return "" if isinstance(gate, RateGate) and gate.called else f"{gate.kind}: "
+def _prefix(gate: Gate) -> str:
+    # For a marked function, the line already identifies the gate.
+    return "" if isinstance(gate, RateGate) and gate.function else f"{gate.kind}: "
 
 
 def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
     if isinstance(gate, DataGate):
         return
-    n = cases_of(suite, gate)
+    n = count_evaluated_cases(suite, gate)
     if isinstance(gate, CostGate | LatencyGate):
-        yield from _spend_problems(suite, gate, n)
+        yield from _usage_problems(suite, gate, n)
         return
     if isinstance(gate, RateGate) and gate.evidence == "point":
         return
     if isinstance(gate, RateGate) and gate.metric == "macro_f1":
-        if n < FEWEST_FOR_F1:
-            told = f"it takes {FEWEST_FOR_F1}, or metric: accuracy"
-            yield f"macro_f1 can show nothing with {n} cases; {told}"
+        if n < MIN_CASES_FOR_F1:
+            needed = f"it takes {MIN_CASES_FOR_F1}, or metric: accuracy"
+            yield f"macro_f1 can show nothing with {n} cases; {needed}"
         return
-    early = isinstance(gate, RateGate) and gate.stop_early
-    miss = _LAST_LOOK if early else MISS
-    square = NormalDist().inv_cdf(1 - miss) ** 2
+    stops_early = isinstance(gate, RateGate) and gate.stop_early
+    miss = _LAST_LOOK_MISS if stops_early else MISS
     if isinstance(gate, ForgettingGate):
         yield from _skill_problems(gate)
     if gate.max_drop is not None:
-        # Without a single discordant pair the score test passes from this many cases on.
-        wanted = ceil(square * (1 - gate.max_drop) / gate.max_drop)
-        if n < wanted:
-            smallest = square / (n + square)
-            yield (
-                f"max_drop: {gate.max_drop:g} can never be shown with {n} cases, even if every "
-                f"reply is the same; it takes {wanted} cases, or max_drop: {_up(smallest):g}"
-            )
+        yield from _drop_problem(gate.max_drop, n, miss)
     if isinstance(gate, RateGate) and gate.min is not None and gate.min > 0:
-        yield from _floor_problem(gate.min, n, miss)
+        yield from _minimum_problem(gate.min, n, miss)
+
+
+def _min_cases_for_drop(margin: float, miss: float) -> int:
+    """Return from how many cases on the score test passes without a discordant pair."""
+    return ceil(_squared_quantile(miss) * (1 - margin) / margin)
+
+
+def _squared_quantile(miss: float) -> float:
+    return NormalDist().inv_cdf(1 - miss) ** 2
+
+
+def _drop_problem(margin: float, n: int, miss: float) -> Iterable[str]:
+    needed = _min_cases_for_drop(margin, miss)
+    if n < needed:
+        square = _squared_quantile(miss)
+        smallest = square / (n + square)
+        yield (
+            f"max_drop: {margin:g} can never be shown with {n} cases, even if every "
+            f"reply is the same; it takes {needed} cases, or max_drop: {_round_up(smallest):g}"
+        )
 
 
 def _skill_problems(gate: ForgettingGate) -> Iterable[str]:
-    """Yield the skills that have too few cases for the margin that they must keep to."""
+    """Yield the skills that have too few cases for their required margin."""
     counts = Counter(case.skill for case in gate.cases)
-    square, alike = NormalDist().inv_cdf(1 - MISS) ** 2, dict[float, list[str]]()
+    square, skills_by_margin = _squared_quantile(MISS), dict[float, list[str]]()
     for skill, n in counts.items():
-        margin = gate.required(str(skill))
-        if margin is not None and n < ceil(square * (1 - margin) / margin):
-            alike.setdefault(margin, []).append(f"{skill} ({n})")
-    for margin, few in alike.items():
-        wanted = ceil(square * (1 - margin) / margin)
-        most = square / (square + min(counts[one.partition(" ")[0]] for one in few))
-        more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+        margin = gate.required_margin(str(skill))
+        if margin is not None and n < _min_cases_for_drop(margin, MISS):
+            skills_by_margin.setdefault(margin, []).append(f"{skill} ({n})")
+    for margin, skills in skills_by_margin.items():
+        needed = _min_cases_for_drop(margin, MISS)
+        smallest = square / (square + min(counts[text.partition(" ")[0]] for text in skills))
+        more = f" and {len(skills) - _MAX_NAMED} more" if len(skills) > _MAX_NAMED else ""
         yield (
-            f"a loss of {margin:g} can never be ruled out in {', '.join(few[:_NAMED])}{more}, even "
-            f"if every reply is the same; it takes {wanted} cases of a skill, or a margin of "
-            f"{_up(most):g}"
+            f"a loss of {margin:g} can never be ruled out in {', '.join(skills[:_MAX_NAMED])}"
+            f"{more}, even if every reply is the same; it takes {needed} cases of a skill, or a "
+            f"margin of {_round_up(smallest):g}"
         )
 
 
-def _spend_problems(suite: Suite, gate: SpendGate, n: int) -> Iterable[str]:
+def _usage_problems(suite: Suite, gate: UsageGate, n: int) -> Iterable[str]:
     if isinstance(gate, LatencyGate):
-        if n < fewest_for(gate):
+        if n < min_latency_cases(gate):
             quantile = "the 95th percentile" if gate.max_p95_ms is not None else "a median"
-            yield f"{n} cases can never bound {quantile}; it takes {fewest_for(gate)}"
+            yield f"{n} cases can never bound {quantile}; it takes {min_latency_cases(gate)}"
         return
-    flat = all(one.tariff.per_1k is not None for one in suite.variants.values())
-    if n < FEWEST_GROUPS and not flat:
-        yield f"{n} cases can never bound a mean price; it takes {FEWEST_GROUPS}"
+    flat = all(variant.tariff.per_1k is not None for variant in suite.variants.values())
+    if n < MIN_GROUPS and not flat:
+        yield f"{n} cases can never bound a mean price; it takes {MIN_GROUPS}"
 
 
-def fewest_for(gate: LatencyGate) -> int:
-    """Return how many cases it takes for every limit of *gate* to be held."""
-    return fewest(_MOST if gate.max_p95_ms is not None else _HALF)
+def min_latency_cases(gate: LatencyGate) -> int:
+    """Return the number of cases that every limit of *gate* needs."""
+    return min_cases_for_quantile(_P95 if gate.max_p95_ms is not None else _P50)
 
 
-def fewest(share: float) -> int:
-    """Return how many values it takes for the largest to bound a quantile from above."""
+def min_cases_for_quantile(share: float) -> int:
+    """Return the number of values whose largest is an upper bound of a quantile, a share."""
     return ceil(log((1 - CONFIDENCE) / 2) / log(share))
 
 
-def _floor_problem(least: float, n: int, miss: float) -> Iterable[str]:
+def _minimum_problem(minimum: float, n: int, miss: float) -> Iterable[str]:
     highest = miss ** (1 / n)
-    if highest < least:
-        wanted = f"it takes {ceil(log(miss) / log(least))} cases, or " if least < 1 else ""
+    if highest < minimum:
+        needed = f"it takes {ceil(log(miss) / log(minimum))} cases, or " if minimum < 1 else ""
         yield (
-            f"min: {least:g} can never be shown with {n} cases, even if every reply is right; "
-            f"{wanted}min: {int(highest * 100) / 100:g}"
+            f"min: {minimum:g} can never be shown with {n} cases, even if every reply is right; "
+            f"{needed}min: {int(highest * 100) / 100:g}"
         )
 
 
-def repeats_for(suite: Suite) -> int:
-    """Return how often each case must be asked for every gate to pass an unchanged variant.
+def needed_repeats(suite: Suite) -> int:
+    """Return the number of replies to each case with which an unchanged variant passes.
 
-    Nine times in ten, replies disagreeing on as many cases as they usually do; at most
-    *MOST_REPEATS*, and once where no reply varies.
+    It passes 9 times in 10, if two runs disagree on as many cases as usual. The number is at most
+    *MAX_REPEATS*, and 1 if no reply varies. An explicit ``repeats`` of the suite takes precedence.
     """
     if suite.repeats is not None:
         return suite.repeats
-    if not any(varies(variant) for variant in suite.variants.values()):
+    if not any(replies_vary(variant) for variant in suite.variants.values()):
         return 1
-    reach = NormalDist().inv_cdf(1 - MISS) + NormalDist().inv_cdf(POWER)
-    wanted = [
-        reach**2 * USUAL_DISCORDANCE / gate.max_drop**2 / cases_of(suite, gate)
+    quantiles = NormalDist().inv_cdf(1 - MISS) + NormalDist().inv_cdf(POWER)
+    repeats = [
+        quantiles**2 * TYPICAL_DISCORDANCE / gate.max_drop**2 / count_evaluated_cases(suite, gate)
         for gate in suite.gates.values()
         if isinstance(gate, RateGate) and gate.max_drop
     ]
-    return min(MOST_REPEATS, max([1, *(ceil(one) for one in wanted)]))
+    return min(MAX_REPEATS, max([1, *(ceil(number) for number in repeats)]))
 
 
-def cases_of(suite: Suite, gate: Gate) -> int:
-    """Return how many cases *gate* has something to say about."""
+def count_evaluated_cases(suite: Suite, gate: Gate) -> int:
+    """Return the number of cases that *gate* evaluates; at least 1 for accuracy and format."""
     if isinstance(gate, ForgettingGate):
         return sum(gate.weight(str(case.skill)) > 0 for case in gate.cases)
     if isinstance(gate, CostGate | LatencyGate):
         return len(suite.cases)
     if gate.kind == "format":
         return sum(1 for case in suite.cases if case.format) or 1
-    return sum(case.marked for case in suite.cases) or 1
+    return sum(case.is_scorable for case in suite.cases) or 1
 
 
-def _up(share: float) -> float:
+def _round_up(share: float) -> float:
+    """Return *share* rounded up to two decimals."""
     return ceil(share * 100) / 100
 
 
-def runnable(suite: Suite) -> Suite:
-    """Return *suite* without the skills cases whose code cannot be shut in here, and say which.
+def exclude_unrunnable_skills(suite: Suite) -> Suite:
+    """Return *suite* without the skills cases whose code cannot be sandboxed on this machine.
 
-    A set that comes with the package must not keep a whole machine from being used.
+    The gate notes the excluded skills. The other skills stay usable on such a machine.
     """
     gate = suite.gates.get("forgetting")
-    if not isinstance(gate, ForgettingGate) or can_shut_in():
+    if not isinstance(gate, ForgettingGate) or can_sandbox():
         return suite
-    left = tuple(case for case in gate.cases if not _runs_code(case))
-    gone = sorted({str(case.skill) for case in gate.cases if _runs_code(case)})
-    if not gone or not left:
+    runnable = tuple(case for case in gate.cases if not _needs_sandbox(case))
+    excluded = sorted({str(case.skill) for case in gate.cases if _needs_sandbox(case)})
+    if not excluded or not runnable:
         return suite
-    told = (
-        f"left out: {', '.join(gone)}, since the code of a model cannot be shut in on this machine"
+    note = (
+        f"left out: {', '.join(excluded)}, "
+        "since the code of a model cannot be shut in on this machine"
     )
     return replace(
-        suite, gates={**suite.gates, gate.kind: replace(gate, cases=left, left_out=told)}
+        suite, gates={**suite.gates, gate.kind: replace(gate, cases=runnable, exclusion_note=note)}
     )
 
 
-def _runs_code(case: Case) -> bool:
-    """Tell whether scoring *case* runs code that the author did not set free."""
-    return any(r.kind == "code" and "sandbox" not in r.options for r in case.score.parts)
+def _needs_sandbox(case: Case) -> bool:
+    """Return True if the scorer of *case* runs code, unless the case turns its sandbox off."""
+    return any(rule.kind == "code" and "sandbox" not in rule.options for rule in case.score.parts)

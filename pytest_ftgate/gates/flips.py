@@ -1,4 +1,4 @@
-"""Regressed and fixed cases of a comparison."""
+"""Flips: the regressed and the fixed cases of a comparison."""
 
 from __future__ import annotations
 
@@ -8,128 +8,137 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_ftgate.gates.samples import Array, Side, aligned
-from pytest_ftgate.gates.slices import answered_in, passages, retrieves
+from pytest_ftgate.gates.samples import FloatArray, Samples, align
+from pytest_ftgate.gates.slices import answer_rank, has_retrieval, passage_heads
 from pytest_ftgate.gates.verdict import Flip
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scorers import shown_expected, shown_use
-from pytest_ftgate.scoring.scores import Column, Row
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 
-__all__ = ["MOST", "Turned", "flips", "turned"]
+__all__ = ["MAX_FLIPS", "Regressions", "find_regressions", "flips"]
 
-#: A verdict carries no more flips than a person would read; the counts are of all.
-MOST = 40
-_LONGEST = 600
+#: The largest number of flips in a verdict; its counts include all regressed and fixed cases.
+MAX_FLIPS = 40
+#: The largest number of characters of a text.
+_MAX_CHARS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Turned:
-    """The ids of the cases whose score fell, and of those whose score rose."""
+class Regressions:
+    """The ids of the regressed cases, and of the fixed cases."""
 
-    lost: tuple[str, ...]
-    gained: tuple[str, ...]
+    regressed: tuple[str, ...]
+    fixed: tuple[str, ...]
 
-    def led_by(self, keys: Sequence[str]) -> Turned:
-        """Return the same with the cases *keys* first among the lost."""
-        first = tuple(key for key in keys if key)
-        return Turned((*first, *(key for key in self.lost if key not in first)), self.gained)
+    def with_first(self, case_ids: Sequence[str]) -> Regressions:
+        """Return a copy in which *case_ids* are the first regressed cases."""
+        first = tuple(case_id for case_id in case_ids if case_id)
+        rest = (case_id for case_id in self.regressed if case_id not in first)
+        return Regressions((*first, *rest), self.fixed)
 
-    def spread(self, column: Column) -> Turned:
-        """Return the same with the lost ordered so that each kind of fault comes early."""
-        turn: Counter[str] = Counter()
+    def interleaved_by_format_error(self, scores: VariantScores) -> Regressions:
+        """Return a copy in which the first regressed cases show all kinds of format error."""
+        counts: Counter[str] = Counter()
         ranked = []
-        for key in self.lost:
-            kind = _kind(column.rows[key])
-            ranked.append((turn[kind], key))
-            turn[kind] += 1
-        ranked.sort(key=lambda one: one[0])
-        return Turned(tuple(key for _, key in ranked), self.gained)
+        for case_id in self.regressed:
+            kind = _format_error_kind(scores.results[case_id])
+            ranked.append((counts[kind], case_id))
+            counts[kind] += 1
+        ranked.sort(key=lambda pair: pair[0])
+        return Regressions(tuple(case_id for _, case_id in ranked), self.fixed)
 
 
-def turned(before: Side | None, after: Side) -> Turned:
-    """Return the cases that turned between two sides, the greatest change first.
+def find_regressions(before: Samples | None, after: Samples) -> Regressions:
+    """Return the regressed and the fixed cases, largest change first.
 
     Args:
-        before: what is compared with; without it, every case that *after* has wrong is lost.
-        after: the variant.
+        before: the sample compared with; without it, every wrong case of *after* is regressed.
+        after: the sample of the variant.
     """
-    was: Array = np.ones(len(after))
+    values_before: FloatArray = np.ones(len(after))
     if before is not None:
-        before, after = aligned(before, after)
-        was = before.values
+        before, after = align(before, after)
+        values_before = before.values
     with np.errstate(invalid="ignore"):
-        change = after.values - was
-        found = [np.flatnonzero(change < 0), np.flatnonzero(change > 0)]
-    ranked = [one[np.argsort(-abs(change[one]), kind="stable")] for one in found]
-    lost, gained = (tuple(after.keys[index] for index in indices) for indices in ranked)
-    return Turned(lost, gained)
+        change = after.values - values_before
+        selected = [np.flatnonzero(change < 0), np.flatnonzero(change > 0)]
+    ranked = [indices[np.argsort(-abs(change[indices]), kind="stable")] for indices in selected]
+    regressed, fixed = (tuple(after.case_ids[index] for index in indices) for indices in ranked)
+    return Regressions(regressed, fixed)
 
 
-def flips(before: Column | None, after: Column, told: Turned) -> tuple[Flip, ...]:
-    """Return what a reader is shown of the first cases that turned, the lost ones first.
+def flips(
+    before: VariantScores | None, after: VariantScores, regressions: Regressions
+) -> tuple[Flip, ...]:
+    """Return the first *MAX_FLIPS* flips for display, regressed cases first.
 
     Args:
-        before: the side compared with, or None where its replies are no longer known.
-        after: the variant.
-        told: which cases turned.
+        before: the scores compared with, or None if its replies are no longer available.
+        after: the scores of the variant.
+        regressions: the regressed and the fixed cases.
     """
-    found = retrieves(after)
-    ranked = [(key, True) for key in told.lost] + [(key, False) for key in told.gained]
+    retrieval = has_retrieval(after)
+    ranked = [(case_id, True) for case_id in regressions.regressed]
+    ranked += [(case_id, False) for case_id in regressions.fixed]
     return tuple(
-        _flip(before, after.rows[key], lost=lost, found=found) for key, lost in ranked[:MOST]
+        _flip(before, after.results[case_id], regressed=regressed, retrieval=retrieval)
+        for case_id, regressed in ranked[:MAX_FLIPS]
     )
 
 
-def _flip(before: Column | None, row: Row, *, lost: bool, found: bool) -> Flip:
-    old = before.rows.get(row.case.id) if before else None
-    broken = _broken(row)
+def _flip(
+    before: VariantScores | None, result: CaseResult, *, regressed: bool, retrieval: bool
+) -> Flip:
+    case = result.case
+    old = before.results.get(case.id) if before else None
+    error = _format_error(result)
     return Flip(
-        case=row.case.id,
-        where=row.case.where,
-        lost=lost,
-        shown=row.case.shown[:_LONGEST],
-        expected=shown_expected(row.case),
-        before=_text(old, right=lost) if old else "",
-        now=_text(row, right=not lost),
-        fault=broken.kind if broken else "",
-        why=_storable(f"{broken.kind}: {broken.detail}".rstrip(": ")) if broken else "",
-        wrong=_storable(next((score.why for score in row.scores if score.why), "")),
-        skill=row.case.skill or "",
-        passages=passages(row),
-        answered_in=answered_in(row) if found else None,
-        called_before=_called(old, right=lost) if old else (),
-        called=_called(row, right=not lost),
+        case=case.id,
+        where=case.location,
+        regressed=regressed,
+        shown=case.input_text[:_MAX_CHARS],
+        expected=expected_text(case),
+        before=_text(old, right=regressed) if old else "",
+        now=_text(result, right=not regressed),
+        format_error=error.kind if error else "",
+        why=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
+        wrong=_storable(next((score.reason for score in result.scores if score.reason), "")),
+        skill=case.skill or "",
+        passages=passage_heads(result),
+        answered_in=answer_rank(result) if retrieval else None,
+        called_before=_tool_calls(old, right=regressed) if old else (),
+        called=_tool_calls(result, right=not regressed),
     )
 
 
-def _broken(row: Row) -> Broken | None:
-    return next((score.broken for score in row.scores if score.broken), None)
+def _format_error(result: CaseResult) -> FormatError | None:
+    return next((score.format_error for score in result.scores if score.format_error), None)
 
 
-def _kind(row: Row) -> str:
-    broken = _broken(row)
-    return broken.kind if broken else ""
+def _format_error_kind(result: CaseResult) -> str:
+    error = _format_error(result)
+    return error.kind if error else ""
 
 
-def _telling(row: Row, *, right: bool) -> Reply | None:
-    """Return the reply that shows best what became of a case: a right one, or a wrong one."""
-    marks = [(score.correct or 0.0) + (score.broken is None) for score in row.scores]
-    if len(marks) != len(row.replies) or not marks:
-        return next(iter(row.replies), None)
-    return row.replies[marks.index(max(marks) if right else min(marks))]
+def _representative_reply(result: CaseResult, *, right: bool) -> Reply | None:
+    """Return the best reply to a case if *right*, else the worst; None without replies."""
+    scores = [(score.correct or 0.0) + (score.format_error is None) for score in result.scores]
+    if len(scores) != len(result.replies) or not scores:
+        return next(iter(result.replies), None)
+    return result.replies[scores.index(max(scores) if right else min(scores))]
 
 
-def _called(row: Row, *, right: bool) -> tuple[str, ...]:
-    reply = _telling(row, right=right)
-    return tuple(_storable(shown_use(use)) for use in reply.tool_calls) if reply else ()
+def _tool_calls(result: CaseResult, *, right: bool) -> tuple[str, ...]:
+    reply = _representative_reply(result, right=right)
+    return tuple(_storable(tool_call_text(call)) for call in reply.tool_calls) if reply else ()
 
 
-def _text(row: Row, *, right: bool) -> str:
-    reply = _telling(row, right=right)
+def _text(result: CaseResult, *, right: bool) -> str:
+    reply = _representative_reply(result, right=right)
     return _storable(reply.text) if reply else ""
 
 
 def _storable(text: str) -> str:
-    """Return the head of *text*; half a character, as a cut may leave, is written out."""
-    return text[:_LONGEST].encode("utf-8", "backslashreplace").decode()
+    """Return the head of *text*, with lone surrogates escaped."""
+    return text[:_MAX_CHARS].encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The forgetting gate: general skills of a fine-tuned variant against its base."""
+"""The forgetting gate: general skills of a fine-tuned variant, compared with its base."""
 
 from __future__ import annotations
 
@@ -9,355 +9,412 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.checks import drop, paired
-from pytest_ftgate.gates.flips import Turned, flips, turned
-from pytest_ftgate.gates.levels import MOST_MISSING, Levels
-from pytest_ftgate.gates.rates import shared_levels
-from pytest_ftgate.gates.samples import Side
+from pytest_ftgate.gates.checks import check_drop, pair_samples
+from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
+from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels
+from pytest_ftgate.gates.rates import choice_labels, shared_levels
+from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
-    FORMAT,
-    Losses,
-    by_worth,
-    kept,
-    labels_of,
-    macro,
+    FORMAT_LOSS,
+    LossClassifier,
+    mean_over_skills,
+    skill_retention,
+    skill_samples,
     skill_slices,
 )
-from pytest_ftgate.gates.units import counted, percent, points, size
-from pytest_ftgate.gates.verdict import Check, Flip, LossKind, Outcome, Slice, Verdict, together
-from pytest_ftgate.requests.contamination import Leak
-from pytest_ftgate.scoring.scores import Column
-from pytest_ftgate.stats.paired import Pairs
-from pytest_ftgate.stats.resampling import Part
+from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
+from pytest_ftgate.gates.verdict import (
+    Check,
+    Flip,
+    LossKind,
+    Outcome,
+    Slice,
+    Verdict,
+    combine_checks,
+)
+from pytest_ftgate.requests.contamination import Contamination
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.paired import PairedCounts
+from pytest_ftgate.stats.resampling import SkillSample
 from pytest_ftgate.suite.model import ForgettingGate, Suite
 
-__all__ = ["Compared", "Forgotten", "broken", "forgotten", "judge_forgetting", "shown"]
+__all__ = ["SkillComparison", "broken_must_keep_ids", "evaluate_forgetting"]
 
+#: A case is right if its score is above this value.
 _HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """What a forgetting gate looks at: columns of the variant and of its base.
+class SkillComparison:
+    """The skill scores that a forgetting gate compares.
 
     Attributes:
-        sides: by what skills were asked under, ``""`` or ``prompt``: the variant, its base.
-        again: the must-keep cases that broke, asked again of both; None where there are none, or
-            where replies do not vary.
-        leak: the skills cases that the variant was trained on.
+        scores: the scores of the variant and of its base, by prompt mode: ``""`` or ``prompt``.
+        repeated: both scores of the broken must-keep cases, from repeated requests; None if no
+            case broke, or if replies do not vary.
+        contamination: the skills cases that the variant was trained on.
     """
 
-    sides: Mapping[str, tuple[Column, Column]]
-    again: tuple[Column, Column] | None = None
-    leak: Leak | None = None
+    scores: Mapping[str, tuple[VariantScores, VariantScores]]
+    repeated: tuple[VariantScores, VariantScores] | None = None
+    contamination: Contamination | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What became of the skills under one prompt."""
+class _ModeResult:
+    """The result of the skills in one prompt mode."""
 
     check: Check
     slices: tuple[Slice, ...]
-    turned: Turned
-    kinds: tuple[LossKind, ...]
+    regressions: Regressions
+    loss_kinds: tuple[LossKind, ...]
 
     @property
-    def lost(self) -> list[Slice]:
-        """The skills that really dropped, of those that matter."""
-        return [one for one in self.slices if one.judged and one.state == "lost"]
+    def regressed_skills(self) -> list[Slice]:
+        """The gated skills that regressed."""
+        return [part for part in self.slices if part.gated and part.state == "regressed"]
 
     @property
-    def unproven(self) -> list[Slice]:
-        """The skills that must be shown to keep to their margin, and are not."""
-        return [one for one in self.slices if one.required and one.state == "open"]
+    def unproven_skills(self) -> list[Slice]:
+        """The skills that are required to keep their margin and are inconclusive."""
+        return [part for part in self.slices if part.required and part.state == "inconclusive"]
 
 
-def forgotten(
-    gate: ForgettingGate, under: str, compared: Compared, levels: Levels, losses: Losses
-) -> Forgotten:
-    """Return what became of the skills as they were asked *under* nothing more, or a prompt.
+def _evaluate_mode(
+    gate: ForgettingGate,
+    mode: str,
+    comparison: SkillComparison,
+    levels: Levels,
+    classifier: LossClassifier,
+) -> _ModeResult:
+    """Return the result of the skills in one prompt mode.
 
     Args:
         gate: the gate.
-        under: ``""`` or ``prompt``.
-        compared: the columns.
-        levels: the risks of one of its checks.
-        losses: tells how lost answers went wrong.
+        mode: ``""`` or ``prompt``.
+        comparison: the scores.
+        levels: the error rates of one check of the gate.
+        classifier: classifies the regressed cases.
     """
-    column, base = compared.sides[under]
-    seen = compared.leak.ids if compared.leak else frozenset()
-    before, after = (_without(by_worth(one), seen) for one in (base, column))
-    parts = skill_slices(before, after, column.cases, gate, levels)
-    told = turned(before, after)
-    return Forgotten(
-        check=replace(_check(gate, column, before, after, levels), under=under),
-        slices=tuple(replace(part, under=under) for part in parts),
-        turned=told,
-        kinds=losses.count(base, column, told.lost, under),
+    scores, base = comparison.scores[mode]
+    contamination = comparison.contamination
+    excluded = contamination.case_ids if contamination else frozenset()
+    before, after = (_without(skill_samples(side), excluded) for side in (base, scores))
+    slices = skill_slices(before, after, scores.cases, gate, levels)
+    regressions = find_regressions(before, after)
+    return _ModeResult(
+        check=replace(_check(gate, scores, before, after, levels), under=mode),
+        slices=tuple(replace(part, under=mode) for part in slices),
+        regressions=regressions,
+        loss_kinds=classifier.count_kinds(base, scores, regressions.regressed, mode),
     )
 
 
-def _without(side: Side, ids: frozenset[str]) -> Side:
-    return side.where(np.array([key not in ids for key in side.keys], dtype=bool)) if ids else side
+def _without(samples: Samples, case_ids: frozenset[str]) -> Samples:
+    if not case_ids:
+        return samples
+    return samples.select(np.array([key not in case_ids for key in samples.case_ids], dtype=bool))
 
 
 def _check(
-    gate: ForgettingGate, column: Column, before: Side, after: Side, levels: Levels
+    gate: ForgettingGate, scores: VariantScores, before: Samples, after: Samples, levels: Levels
 ) -> Check:
-    def skills(side: Side) -> NDArray[np.str_]:
-        return np.array([column.rows[key].case.skill or "other" for key in side.keys])
+    """Return the check of the mean over the skills."""
 
-    def pairing(was: Side, now: Side) -> Pairs:
-        own = skills(now)
-        return macro(
+    def skills_of(samples: Samples) -> NDArray[np.str_]:
+        return np.array([scores.results[key].case.skill or "other" for key in samples.case_ids])
+
+    def pairing(then: Samples, now: Samples) -> PairedCounts:
+        skills = skills_of(now)
+        masks = {str(skill): skills == skill for skill in dict.fromkeys(skills)}
+        return mean_over_skills(
             gate,
-            {str(s): paired(was.where(own == s), now.where(own == s)) for s in dict.fromkeys(own)},
+            {
+                skill: pair_samples(then.select(mask), now.select(mask))
+                for skill, mask in masks.items()
+            },
         )
 
-    weighed = [
-        side.where(np.array([gate.weight(str(s)) > 0 for s in skills(side)], dtype=bool))
-        for side in (before, after)
+    weighted = [
+        samples.select(np.array([gate.weight(str(s)) > 0 for s in skills_of(samples)], dtype=bool))
+        for samples in (before, after)
     ]
-    check = drop(*weighed, against="base", margin=gate.max_drop, levels=levels, pairing=pairing)
-    return _with_retention(gate, check, skills(before), before, after)
+    check = check_drop(
+        *weighted, against="base", margin=gate.max_drop, levels=levels, pairing=pairing
+    )
+    return _with_retention(gate, check, skills_of(before), before, after)
 
 
 def _with_retention(
     gate: ForgettingGate,
     check: Check,
     skills: NDArray[np.str_],
-    before: Side,
-    after: Side,
+    before: Samples,
+    after: Samples,
 ) -> Check:
-    """Add what is left in the mean, and the mean change of all skills whatever their weight."""
-    known = before.known & after.known
-    parts = {
-        str(skill): Part(before.values[mask], after.values[mask], float(mask.sum()))
+    """Return *check* with the mean retention, and the mean change with equal weights."""
+    answered = before.has_reply & after.has_reply
+    samples = {
+        str(skill): SkillSample(before.values[mask], after.values[mask], float(mask.sum()))
         for skill in dict.fromkeys(skills)
-        if (mask := known & (skills == skill)).any()
+        if (mask := answered & (skills == skill)).any()
     }
-    if not parts:
+    if not samples:
         return check
-    changes = [float(part.after.mean() - part.before.mean()) for part in parts.values()]
-    weighed = [part._replace(weight=gate.weight(skill)) for skill, part in parts.items()]
+    changes = [float(sample.after.mean() - sample.before.mean()) for sample in samples.values()]
+    weighted = [sample._replace(weight=gate.weight(skill)) for skill, sample in samples.items()]
     return replace(
         check,
-        retention=kept([part for part in weighed if part.weight]),
+        retention=skill_retention([sample for sample in weighted if sample.weight]),
         transfer=float(np.mean(changes)),
     )
 
 
-def broken(
-    column: Column, base: Column, again: tuple[Column, Column] | None = None
+def broken_must_keep_ids(
+    scores: VariantScores,
+    base: VariantScores,
+    repeated: tuple[VariantScores, VariantScores] | None = None,
 ) -> tuple[str, ...]:
-    """Return the must-keep cases that *base* has right and *column* has wrong.
+    """Return the must-keep cases that *base* has right and *scores* has wrong.
 
     Args:
-        column: the variant's scores on the skills cases.
-        base: its base's.
-        again: those that broke at first, asked again of both, where one unlucky reply may explain
-            it: most replies of each side must say so.
+        scores: the scores of the variant on the skills cases.
+        base: the scores of its base.
+        repeated: both scores of the cases that broke at first, from repeated requests. A case
+            stays broken only if most of these replies confirm it.
     """
-    held = [key for key, row in column.rows.items() if row.case.must_keep]
-    was, now = (_values(one) for one in (base, column))
-    broke = [key for key in held if was.get(key, 0.0) > _HALF and now.get(key, 1.0) <= _HALF]
-    if again is not None:
-        # A reply that did not come the second time takes nothing back.
-        now, was = (_values(one) for one in again)
-        sound = [key for key in broke if now.get(key, 0.0) > _HALF or was.get(key, 1.0) <= _HALF]
-        broke = [key for key in broke if key not in sound]
-    return tuple(broke)
+    must_keep = [key for key, result in scores.results.items() if result.case.must_keep]
+    then, now = (_values(side) for side in (base, scores))
+    broken = [key for key in must_keep if then.get(key, 0.0) > _HALF and now.get(key, 1.0) <= _HALF]
+    if repeated is not None:
+        # A case without a repeated reply stays broken.
+        now, then = (_values(side) for side in repeated)
+        unconfirmed = [
+            key for key in broken if now.get(key, 0.0) > _HALF or then.get(key, 1.0) <= _HALF
+        ]
+        broken = [key for key in broken if key not in unconfirmed]
+    return tuple(broken)
 
 
-def _values(column: Column) -> dict[str, float]:
-    side = by_worth(column)
-    return dict(zip(side.keys, map(float, side.values), strict=True))
+def _values(scores: VariantScores) -> dict[str, float]:
+    samples = skill_samples(scores)
+    return dict(zip(samples.case_ids, map(float, samples.values), strict=True))
 
 
-# What a reader is shown first -------------------------------------------------------------------
+# Flips ------------------------------------------------------------------------------------------
 
 
-def _telling(told: Turned, column: Column, breaks: tuple[str, ...]) -> Turned:
-    """Order the lost cases so that the first ones tell most: what broke, then what was easiest.
+def _easiest_first(
+    regressions: Regressions, scores: VariantScores, breaks: tuple[str, ...]
+) -> Regressions:
+    """Return a copy that starts with the broken must-keep cases, then the easiest cases.
 
-    One of each skill comes before a second of any.
+    The first cases come from as many skills as possible.
     """
-    easy = sorted(told.lost, key=lambda key: column.rows[key].case.difficulty or 3)
-    turn: Counter[str | None] = Counter()
+    by_difficulty = sorted(
+        regressions.regressed, key=lambda key: scores.results[key].case.difficulty or 3
+    )
+    counts: Counter[str | None] = Counter()
     ranked = []
-    for key in easy:
-        skill = column.rows[key].case.skill
-        ranked.append((turn[skill], key))
-        turn[skill] += 1
-    ranked.sort(key=lambda one: one[0])
-    return Turned(tuple(key for _, key in ranked), told.gained).led_by(
-        [key for key in breaks if key in told.lost]
+    for key in by_difficulty:
+        skill = scores.results[key].case.skill
+        ranked.append((counts[skill], key))
+        counts[skill] += 1
+    ranked.sort(key=lambda pair: pair[0])
+    return Regressions(tuple(key for _, key in ranked), regressions.fixed).with_first(
+        [key for key in breaks if key in regressions.regressed]
     )
 
 
-def shown(
-    losses: Losses, base: Column, column: Column, told: Turned, breaks: tuple[str, ...]
+def _skill_flips(
+    classifier: LossClassifier,
+    base: VariantScores,
+    scores: VariantScores,
+    regressions: Regressions,
+    breaks: tuple[str, ...],
 ) -> Iterator[Flip]:
-    """Yield the cases that turned, the most telling ones first, each lost one with its kind."""
-    for flip in flips(base, column, _telling(told, column, breaks)):
-        kind = losses.kind(base.rows.get(flip.case), column.rows[flip.case]) if flip.lost else ""
+    """Yield the flips for display, each regressed case with its kind of loss."""
+    for flip in flips(base, scores, _easiest_first(regressions, scores, breaks)):
+        kind = ""
+        if flip.regressed:
+            kind = classifier.classify(base.results.get(flip.case), scores.results[flip.case])
         yield replace(flip, kind=kind)
 
 
-#: From this share of the lost answers on, their shape is worth a sentence.
-_TELLING = 0.25
-#: So many names a headline holds.
-_MOST_NAMED = 4
+# The verdict ------------------------------------------------------------------------------------
+
+#: From this share of the regressed answers on, a note reports that they look like labels.
+_MIN_FORMAT_SHARE = 0.25
+#: The number of names in a headline.
+_MAX_NAMED = 4
 
 
-def judge_forgetting(suite: Suite, gate: ForgettingGate, compared: Compared) -> Verdict:
-    """Judge whether a fine-tuned variant kept its base's general skills.
+def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillComparison) -> Verdict:
+    """Return the verdict on the general skills of a fine-tuned variant.
 
-    Passed: a mean loss as large as the margin is ruled out, no single skill shows a real loss
-    (Holm over the skills), every skill with a margin of its own keeps to it, and no must-keep case
-    broke. An average never hides a lost skill.
+    The gate passes if a mean drop as large as the limit is ruled out, no gated skill regressed
+    (Holm's correction over the skills), every skill with its own margin keeps it, and no must-keep
+    case broke. A good mean therefore cannot hide one regressed skill.
 
     Args:
-        suite: the suite, for the number of its checks and the format of its replies.
+        suite: the suite, for the number of its checks and its reply format.
         gate: the gate.
-        compared: the columns.
+        comparison: the scores.
     """
-    levels, losses = shared_levels(suite), Losses(suite)
-    found = {u: forgotten(gate, u, compared, levels, losses) for u in gate.unders}
-    checks = tuple(one.check for one in found.values())
-    breaks = broken(*compared.sides[""], compared.again)
-    outcome, deciding = _outcome(list(found.values()), breaks)
-    decided = found[checks[deciding].under]
-    told, (column, base) = decided.turned, compared.sides[decided.check.under]
+    levels, classifier = shared_levels(suite), LossClassifier(suite)
+    results = [
+        _evaluate_mode(gate, mode, comparison, levels, classifier) for mode in gate.prompt_modes
+    ]
+    breaks = broken_must_keep_ids(*comparison.scores[""], comparison.repeated)
+    outcome, deciding = _outcome(results, breaks)
+    decided = results[deciding]
+    regressions, (scores, base) = decided.regressions, comparison.scores[decided.check.under]
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
-        variant=column.variant,
+        variant=scores.variant,
         outcome=outcome,
         headline=_headline(outcome, decided, breaks),
-        checks=checks,
+        checks=tuple(result.check for result in results),
         deciding=deciding,
-        slices=tuple(part for one in found.values() for part in one.slices),
-        flips=tuple(shown(losses, base, column, told, breaks)),
-        lost=len(told.lost),
-        gained=len(told.gained),
-        kinds=tuple(kind for one in found.values() for kind in one.kinds),
+        slices=tuple(part for result in results for part in result.slices),
+        flips=tuple(_skill_flips(classifier, base, scores, regressions, breaks)),
+        regressed=len(regressions.regressed),
+        fixed=len(regressions.fixed),
+        loss_kinds=tuple(kind for result in results for kind in result.loss_kinds),
         breaks=breaks,
-        notes=tuple(_notes(suite, gate, compared, decided)),
-        next=tuple(_next(suite, column.variant, outcome, decided)),
+        notes=tuple(_notes(suite, gate, comparison, decided)),
+        next=tuple(_next_steps(suite, scores.variant, outcome, decided)),
     )
 
 
-# What it comes to -------------------------------------------------------------------------------
-
-
-def _outcome(found: list[Forgotten], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
-    outcome, deciding = together([one.check for one in found])
-    for index, one in enumerate(found):
-        # Too many missing replies leave everything open, a lost skill too.
-        if one.lost and _trustworthy(one.check) and outcome is not Outcome.FAILED:
+def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
+    """Return the outcome of the gate, and the index of the prompt mode that decides it."""
+    outcome, deciding = combine_checks([result.check for result in results])
+    for index, result in enumerate(results):
+        # With too many missing replies even a regressed skill decides nothing.
+        regressed = result.regressed_skills and _is_trustworthy(result.check)
+        if regressed and outcome is not Outcome.FAILED:
             outcome, deciding = Outcome.FAILED, index
     if breaks:
         return Outcome.FAILED, deciding
     if outcome is Outcome.PASSED:
-        for index, one in enumerate(found):
-            if one.unproven:
+        for index, result in enumerate(results):
+            if result.unproven_skills:
                 return Outcome.INCONCLUSIVE, index
     return outcome, deciding
 
 
-def _trustworthy(check: Check) -> bool:
-    return check.informative and check.missing <= MOST_MISSING * (check.n + check.missing)
+def _is_trustworthy(check: Check) -> bool:
+    return check.informative and check.missing <= MAX_MISSING_SHARE * (check.n + check.missing)
 
 
-def _headline(outcome: Outcome, one: Forgotten, breaks: tuple[str, ...]) -> str:
-    check = one.check
+def _headline(outcome: Outcome, result: _ModeResult, breaks: tuple[str, ...]) -> str:
+    check = result.check
     if check.before is None:
         return check.note
     under = " under the prompt" if check.under else ""
-    told = (
+    headline = (
         f"general skills{under} {percent(check.before)} → {percent(check.after)}, "
         f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
     )
     if outcome is Outcome.FAILED and breaks:
-        told += f"; must-keep cases broke: {_named(breaks)}"
-    lost, unproven = ([part.name for part in some] for some in (one.lost, one.unproven))
-    if outcome is Outcome.FAILED and lost:
-        but = "; lost:" if check.outcome is Outcome.FAILED else ", but lost:"
-        return f"{told}{but} {_named(lost)}"
+        headline += f"; must-keep cases broke: {_name_first(breaks)}"
+    regressed = [part.name for part in result.regressed_skills]
+    unproven = [part.name for part in result.unproven_skills]
+    if outcome is Outcome.FAILED and regressed:
+        joint = "; regressed:" if check.outcome is Outcome.FAILED else ", but regressed:"
+        return f"{headline}{joint} {_name_first(regressed)}"
     if outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
-        return f"{told}, but open: {_named(unproven)}"
-    return told
+        return f"{headline}, but inconclusive: {_name_first(unproven)}"
+    return headline
 
 
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+def _name_first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
 
 
-# What else a reader must know -------------------------------------------------------------------
+# Notes and next steps ---------------------------------------------------------------------------
 
 
 def _notes(
-    suite: Suite, gate: ForgettingGate, compared: Compared, found: Forgotten
+    suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[str]:
-    if found.check.note:
-        yield found.check.note
-    blind = [one.name for one in found.slices if one.kind == "skill" and one.state == "blind"]
-    if blind:
-        yield f"the base can so little of {', '.join(blind)} that a loss could not be seen there"
-    leak = compared.leak
-    if leak is not None:
-        were = "stands" if leak.leaked == 1 else "stand"
+    if result.check.note:
+        yield result.check.note
+    uninformative = [
+        part.name
+        for part in result.slices
+        if part.kind == "skill" and part.state == "uninformative"
+    ]
+    if uninformative:
+        names = ", ".join(uninformative)
+        yield f"the base can so little of {names} that a loss could not be seen there"
+    contamination = comparison.contamination
+    if contamination is not None:
+        verb = "stands" if contamination.leaked == 1 else "stand"
         yield (
-            f"{counted(leak.leaked, 'skills case')} {were} in {leak.file} (line {leak.line}: "
-            f"{leak.case}) and left out: what was trained on shows no forgetting"
+            f"{quantity(contamination.leaked, 'skills case')} {verb} in {contamination.file} "
+            f"(line {contamination.line}: {contamination.first_case}) and left out: what was "
+            "trained on shows no forgetting"
         )
-    if gate.left_out:
-        yield gate.left_out
-    yield from _signature(suite, compared, found)
+    if gate.exclusion_note:
+        yield gate.exclusion_note
+    yield from _format_loss_note(suite, comparison, result)
 
 
-def _signature(suite: Suite, compared: Compared, found: Forgotten) -> Iterator[str]:
-    """Say how many lost answers have the shape of the suite's labels: narrow tuning's mark."""
-    labels = labels_of(suite)
-    kind = next((one for one in found.kinds if one.kind == FORMAT), None)
-    if kind is None or kind.share < _TELLING:
+def _format_loss_note(
+    suite: Suite, comparison: SkillComparison, result: _ModeResult
+) -> Iterator[str]:
+    """Yield the number of regressed answers that look like labels: typical of narrow tuning."""
+    labels = choice_labels(suite)
+    kind = next((kind for kind in result.loss_kinds if kind.kind == FORMAT_LOSS), None)
+    if kind is None or kind.share < _MIN_FORMAT_SHARE:
         return
-    lost = sum(one.cases for one in found.kinds)
-    column, _ = compared.sides[found.check.under]
-    said = [r.text.strip() for key in found.turned.lost for r in column.rows[key].replies[:1]]
-    exact = sum(text in labels for text in said)
-    what = f"this suite's labels ({exact} are labels, the others invented)"
-    yield f"{kind.cases} of {lost} lost answers look like {what if labels else 'its own replies'}"
+    count = sum(kind.cases for kind in result.loss_kinds)
+    scores, _ = comparison.scores[result.check.under]
+    texts = [
+        reply.text.strip()
+        for key in result.regressions.regressed
+        for reply in scores.results[key].replies[:1]
+    ]
+    exact = sum(text in labels for text in texts)
+    alike = f"this suite's labels ({exact} are labels, the others invented)"
+    yield (
+        f"{kind.cases} of {count} regressed answers look like "
+        f"{alike if labels else 'its own replies'}"
+    )
 
 
-def _next(suite: Suite, variant: str, outcome: Outcome, found: Forgotten) -> Iterator[str]:
+def _next_steps(suite: Suite, variant: str, outcome: Outcome, result: _ModeResult) -> Iterator[str]:
     if outcome is Outcome.FAILED:
         yield (
             f"do not ship {variant} as it is: mix general data into its training set, train for "
             "fewer epochs, lower the learning rate or the rank, or go back to the last one that "
             "passed (docs/forgetting.md)"
         )
-        yield f'all lost cases: pytest --ftgate -vv "{suite.name}::forgetting[{variant}]"'
+        yield f'all regressed cases: pytest --ftgate -vv "{suite.name}::forgetting[{variant}]"'
     elif outcome is Outcome.INCONCLUSIVE:
-        yield from _to_settle(found)
+        yield from _steps_if_inconclusive(result)
 
 
-def _to_settle(found: Forgotten) -> Iterator[str]:
-    check, parts = found.check, []
+def _steps_if_inconclusive(result: _ModeResult) -> Iterator[str]:
+    check, sentences = result.check, []
     if check.certifiable is not None:
-        parts.append(
-            f"{check.n} skills cases cannot rule out a mean loss of {size(check.limit)} points "
-            f"(they can certify {size(check.certifiable)})"
+        sentences.append(
+            f"{check.n} skills cases cannot rule out a mean loss of "
+            f"{unsigned_points(check.limit)} points "
+            f"(they can certify {unsigned_points(check.certifiable)})"
         )
     if check.needed is not None:
-        parts.append(f"about {counted(check.needed, 'more case')} would settle it")
-    if parts:
-        yield "; ".join(parts)
-    for one in found.unproven:
+        sentences.append(f"about {quantity(check.needed, 'more case')} would settle it")
+    if sentences:
+        yield "; ".join(sentences)
+    for part in result.unproven_skills:
         yield (
-            f"{one.n} cases of {one.name} cannot rule out a loss of {size(one.margin or 0)} points "
-            f"(they leave {points(one.low)} to {points(one.high)}); allow more, or add cases"
+            f"{part.n} cases of {part.name} cannot rule out a loss of "
+            f"{unsigned_points(part.margin or 0)} points "
+            f"(they leave {points(part.low)} to {points(part.high)}); allow more, or add cases"
         )

@@ -1,4 +1,4 @@
-"""Format errors by kind, on both sides, and drift in how replies look."""
+"""Format errors by kind, before and now, and the drift of all replies."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
-from pytest_ftgate.gates.samples import side
+from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.verdict import Check, FaultShare, FormatErrorExample, Outcome, Trait
-from pytest_ftgate.scoring.formats import can_tell, language_of
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scores import Column, Row, Said
+from pytest_ftgate.gates.verdict import Check, Drift, FormatErrorExample, FormatErrorShare, Outcome
+from pytest_ftgate.scoring.formats import can_detect_language, detect_language
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scores import CaseResult, ReplyStats, VariantScores
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import stuart_maxwell
 from pytest_ftgate.suite.model import RateGate, Suite
 
-__all__ = ["fault_shares", "forms", "rule_shares", "trait_notes", "traits", "what_changed"]
+__all__ = [
+    "changed_habit",
+    "drift_notes",
+    "error_shares",
+    "format_error_fields",
+    "reply_drifts",
+    "rule_shares",
+]
 
 _CONFIDENCE = 0.95
-#: So many replies are quoted for a fault, and so many characters of each.
-_EXAMPLES, _QUOTED = 3, 300
-#: What a model does that a lenient reader would not mind: of late, and all along.
+#: The number of replies that are quoted for a format error, and of characters of each.
+_MAX_EXAMPLES, _MAX_CHARS = 3, 300
+#: What a model does to its replies that a lenient reader accepts: if it is new, and if it is not.
 _HABITS = {
     "fenced": ("began to fence {}", "fences {}"),
     "preamble": ("began to write before {}", "writes before {}"),
@@ -41,323 +48,363 @@ _NAMES = {
     "markdown": "its tables",
     "code": "its code",
 }
-#: A lenient rate that falls by less than this part of the strict one is said not to fall.
-_LITTLE = 0.1
+#: A lenient drop of at most this share of the strict drop counts as no lenient drop.
+_MAX_LENIENT_DROP = 0.1
+
+_ErrorNames = Callable[[FormatError], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
-    """How often each name occurs among the replies of *n* cases, and as a mean of the cases."""
+class _Counts:
+    """The frequency of each name in the replies of *n* cases.
+
+    Attributes:
+        replies: the number of replies with the name.
+        cases: the same, as the sum over the cases of the share of their replies.
+    """
 
     n: int
     replies: Counter[str]
     cases: Counter[str]
 
 
-def _counted(column: Column, names: Callable[[Broken], Iterable[str]]) -> _Count:
+def _count_errors(scores: VariantScores, names: _ErrorNames) -> _Counts:
     replies: Counter[str] = Counter()
     cases: dict[str, float] = defaultdict(float)
     n = 0
-    for row in column.rows.values():
-        if not row.case.format or not row.scores:
+    for result in scores.results.values():
+        if not result.case.format or not result.scores:
             continue
         n += 1
-        for score in row.scores:
-            for name in names(score.broken) if score.broken else ():
+        for score in result.scores:
+            for name in names(score.format_error) if score.format_error else ():
                 replies[name] += 1
-                cases[name] += 1 / len(row.scores)
-    return _Count(n, replies, Counter(cases))
+                cases[name] += 1 / len(result.scores)
+    return _Counts(n, replies, Counter(cases))
 
 
-def fault_shares(before: Column | None, after: Column) -> tuple[FaultShare, ...]:
-    """Return how often each kind of fault occurs, the one that grew most first.
+def error_shares(
+    before: VariantScores | None, after: VariantScores
+) -> tuple[FormatErrorShare, ...]:
+    """Return the share of each kind of format error, largest increase first.
 
     Args:
-        before: the side compared with, or None where there is none.
-        after: the variant.
+        before: the scores compared with, or None.
+        after: the scores of the variant.
     """
-    shares = _shares(before, after, lambda broken: (broken.kind,))
-    return tuple(replace(one, examples=_examples(one, after)) for one in shares)
+    shares = _shares(before, after, lambda error: (error.kind,))
+    return tuple(replace(share, examples=_examples(share, after)) for share in shares)
 
 
-def _examples(share: FaultShare, column: Column) -> tuple[FormatErrorExample, ...]:
-    """Return the first replies with a fault that is new, or commoner than chance explains."""
+def _examples(share: FormatErrorShare, scores: VariantScores) -> tuple[FormatErrorExample, ...]:
+    """Return the first replies with a format error that is new or grew by more than chance."""
     if share.before and share.low <= share.before:
         return ()
-    found = (
-        FormatErrorExample(case=row.case.id, said=reply.text[:_QUOTED], detail=score.broken.detail)
-        for row in column.rows.values()
-        for reply, score in zip(row.replies, row.scores, strict=True)
-        if score.broken and score.broken.kind == share.kind
+    examples = (
+        FormatErrorExample(
+            case=result.case.id, text=reply.text[:_MAX_CHARS], detail=score.format_error.detail
+        )
+        for result in scores.results.values()
+        for reply, score in zip(result.replies, result.scores, strict=True)
+        if score.format_error and score.format_error.kind == share.kind
     )
-    return tuple(islice(found, _EXAMPLES))
+    return tuple(islice(examples, _MAX_EXAMPLES))
 
 
-def rule_shares(before: Column | None, after: Column) -> tuple[FaultShare, ...]:
-    """Return how often each rule is broken, where a form has several; else nothing."""
-    if all(len(case.format) < 2 for case in after.cases):  # noqa: PLR2004 - one is told by its faults
+def rule_shares(before: VariantScores | None, after: VariantScores) -> tuple[FormatErrorShare, ...]:
+    """Return the share of replies that break each format rule, if a case has several rules."""
+    if all(len(case.format) < 2 for case in after.cases):  # noqa: PLR2004 - one rule adds nothing
         return ()
-    return _shares(before, after, lambda broken: dict.fromkeys(broken.rules))
+    return _shares(before, after, lambda error: dict.fromkeys(error.rules))
 
 
 def _shares(
-    before: Column | None, after: Column, names: Callable[[Broken], Iterable[str]]
-) -> tuple[FaultShare, ...]:
-    now, was = _counted(after, names), _counted(before, names) if before else None
-    kinds = {*now.replies, *(was.replies if was else ())}
-    shares = [_error_share(kind, now, was) for kind in kinds if now.n]
-    return tuple(sorted(shares, key=lambda one: ((one.before or 0) - one.after, one.kind)))
+    before: VariantScores | None, after: VariantScores, names: _ErrorNames
+) -> tuple[FormatErrorShare, ...]:
+    now, then = _count_errors(after, names), _count_errors(before, names) if before else None
+    kinds = {*now.replies, *(then.replies if then else ())}
+    shares = [_error_share(kind, now, then) for kind in kinds if now.n]
+    return tuple(sorted(shares, key=lambda share: ((share.before or 0) - share.after, share.kind)))
 
 
-def _error_share(kind: str, now: _Count, was: _Count | None) -> FaultShare:
+def _error_share(kind: str, now: _Counts, then: _Counts | None) -> FormatErrorShare:
     low, high = wilson(float(now.cases[kind]), now.n, _CONFIDENCE)
-    told = FaultShare(
+    share = FormatErrorShare(
         kind=kind,
         replies=now.replies[kind],
         after=now.cases[kind] / now.n,
         low=float(low),
         high=float(high),
     )
-    if was is None or not was.n:
-        return told
-    low, high = wilson(float(was.cases[kind]), was.n, _CONFIDENCE)
-    share = was.cases[kind] / was.n
-    return replace(told, before=share, before_low=float(low), before_high=float(high))
+    if then is None or not then.n:
+        return share
+    low, high = wilson(float(then.cases[kind]), then.n, _CONFIDENCE)
+    before = then.cases[kind] / then.n
+    return replace(share, before=before, before_low=float(low), before_high=float(high))
 
 
-def forms(gate: RateGate, before: Column | None, after: Column) -> dict[str, Any]:
-    """Return what a verdict of *gate* tells of broken forms, by the names that it has for it.
+def format_error_fields(
+    gate: RateGate, before: VariantScores | None, after: VariantScores
+) -> dict[str, Any]:
+    """Return the fields of a verdict about format errors; none unless *gate* is a format gate.
 
     Args:
         gate: the accuracy or the format gate.
-        before: the baseline, or None where there is nothing to compare with.
-        after: the variant.
+        before: the scores of the baseline, or None without a comparison.
+        after: the scores of the variant.
     """
     if gate.kind != "format":
         return {}
     return {
-        "faults": fault_shares(before, after),
+        "format_errors": error_shares(before, after),
         "broken_rules": rule_shares(before, after),
-        "meant": _meant(after),
-        "meant_before": _meant(before) if before else None,
+        "lenient": _lenient_share(after),
+        "lenient_before": _lenient_share(before) if before else None,
     }
 
 
-def _meant(column: Column) -> float | None:
-    """Return the share of replies that hold their form for a lenient reader."""
-    return side(column, "meant").mean if column.formed.any() else None
+def _lenient_share(scores: VariantScores) -> float | None:
+    """Return the share of replies whose format is valid for a lenient reader."""
+    return samples_from_scores(scores, "lenient").mean if scores.has_format.any() else None
 
 
-def what_changed(gate: RateGate, check: Check, before: Column | None, after: Column) -> str:
-    """Say in a few words what a model does to its replies, where only a strict reader minds.
+def changed_habit(
+    gate: RateGate, check: Check, before: VariantScores | None, after: VariantScores
+) -> str:
+    """Return in a few words what a model does to its replies, if only a strict reader rejects it.
 
-    "" where the gate is another, or where replies are broken for a lenient reader as well.
+    Returns "" for other gates, and if the lenient share drops as well.
 
     Args:
         gate: the accuracy or the format gate.
-        check: the one that decided.
-        before: the baseline, or None where there is nothing to compare with.
-        after: the variant.
+        check: the check that decided.
+        before: the scores of the baseline, or None without a comparison.
+        after: the scores of the variant.
     """
-    if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.formed.any():
+    if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.has_format.any():
         return ""
     compared = before if check.before is not None and check.against != "accepted" else None
     strict = check.limit if check.before is None else check.before
-    lenient = side(compared, "meant").mean if compared else strict
-    if lenient - side(after, "meant").mean > _LITTLE * max(strict - check.after, 0.0):
+    lenient = samples_from_scores(compared, "lenient").mean if compared else strict
+    lenient_drop = lenient - samples_from_scores(after, "lenient").mean
+    if lenient_drop > _MAX_LENIENT_DROP * max(strict - check.after, 0.0):
         return ""
-    shares = [one for one in fault_shares(compared, after) if one.kind in _HABITS and one.replies]
+    shares = [
+        share for share in error_shares(compared, after) if share.kind in _HABITS and share.replies
+    ]
     return _habit(shares[0], after) if shares else ""
 
 
-def _habit(share: FaultShare, column: Column) -> str:
-    late, plain = _HABITS[share.kind]
+def _habit(share: FormatErrorShare, scores: VariantScores) -> str:
+    if_new, if_old = _HABITS[share.kind]
     is_new = share.before is not None and share.before < share.after / 2
-    told = (late if is_new else plain).format(_name(column, share.kind))
-    count = sum(len(row.scores) for row in column.rows.values() if row.case.format)
-    return f"{share.kind}: the model {told}, {share.replies:,} of {count:,} replies"
+    habit = (if_new if is_new else if_old).format(_output_name(scores, share.kind))
+    results = scores.results.values()
+    count = sum(len(result.scores) for result in results if result.case.format)
+    return f"{share.kind}: the model {habit}, {share.replies:,} of {count:,} replies"
 
 
-def _name(column: Column, kind: str) -> str:
-    broken: Sequence[Broken] = [
-        score.broken
-        for row in column.rows.values()
-        for score in row.scores
-        if score.broken and score.broken.kind == kind and score.broken.rules
+def _output_name(scores: VariantScores, kind: str) -> str:
+    """Return what most replies with this kind of format error should be, such as ``its JSON``."""
+    errors: Sequence[FormatError] = [
+        score.format_error
+        for result in scores.results.values()
+        for score in result.scores
+        if score.format_error and score.format_error.kind == kind and score.format_error.rules
     ]
-    rules = Counter(one.rules[0] for one in broken).most_common(1)
+    rules = Counter(error.rules[0] for error in errors).most_common(1)
     return _NAMES.get(rules[0][0], "its replies") if rules else "its replies"
 
 
-#: Fewer replies than this say nothing of how replies have changed.
-_FEWEST = 20
-#: A change is told from this factor on, a length from this many words.
-_FACTOR, _WORDS = 1.5, 3
-#: So many cases at most are read for their language, spread evenly.
-_READ = 300
-#: A text of fewer characters, such as a label, has no language to speak of.
-_SPOKEN = 16
-#: From here on characters a word, a text is one that puts no spaces between words.
-_UNSPACED = 15
-#: With fewer cases whose fault is another the test of their mix would say nothing; from here on
-#: a change is told.
-_FEWEST_CHANGED, _RARE = 10, 0.01
+# Drift of all replies ---------------------------------------------------------------------------
+
+#: With fewer replies on either side, no drift is reported.
+_MIN_REPLIES = 20
+#: A share or a length is reported if it changes by this factor, a length also by this many words.
+_MIN_FACTOR, _MIN_WORDS = 1.5, 3
+#: The number of cases whose language is detected, evenly spread.
+_MAX_LANGUAGE_CASES = 300
+#: A shorter text, such as a label, has no detectable language.
+_MIN_CHARS_FOR_LANGUAGE = 16
+#: With this many characters a word, a text is written without spaces.
+_UNSPACED_CHARS = 15
+#: With fewer cases whose format error changed, the test of their mix shows nothing.
+_MIN_CHANGED = 10
+#: Below this p-value, a change of the mix is reported.
+_MAX_P = 0.01
 
 
-def traits(suite: Suite, gate: RateGate, before: Column | None, after: Column) -> tuple[Trait, ...]:
-    """Return how the replies to all cases have changed, those without expectation included.
+def reply_drifts(
+    suite: Suite, gate: RateGate, before: VariantScores | None, after: VariantScores
+) -> tuple[Drift, ...]:
+    """Return the drift of the replies to all cases, including cases without expectation.
 
-    One gate of a suite tells it, the format gate where there is one; a marked function never.
+    Only one gate of a suite reports it: the format gate, or the accuracy gate if there is no
+    format gate. The gate of a marked function never does.
 
     Args:
-        suite: for the other gates.
-        gate: the one that is judged.
-        before: the baseline, or None where there is nothing to compare with.
-        after: the variant.
+        suite: the suite, for its other gates.
+        gate: the gate that is evaluated.
+        before: the scores of the baseline, or None without a comparison.
+        after: the scores of the variant.
     """
-    teller = "format" if "format" in suite.gates else "accuracy"
-    if before is None or gate.name != teller:
+    reporting_gate = "format" if "format" in suite.gates else "accuracy"
+    if before is None or gate.name != reporting_gate:
         return ()
-    was, now = before.said, after.said
-    if min(len(was.words), len(now.words)) < _FEWEST:
+    then, now = before.reply_stats, after.reply_stats
+    if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
         return ()
-    found = [
-        _length(was, now),
-        _drift_share(
-            "refusals", "are refusals", *((one.refusals, one.replies) for one in (was, now))
-        ),
-        _drift_share(
-            "same text",
-            "are the same text",
-            *((one.commonest, len(one.words)) for one in (was, now)),
-        ),
-        *_languages(before, after),
-        *_mix(before, after),
+    refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
+    same_text = [(stats.most_common_count, len(stats.word_counts)) for stats in (then, now)]
+    drifts = [
+        _length_drift(then, now),
+        _share_drift("refusals", "are refusals", *refusals),
+        _share_drift("same text", "are the same text", *same_text),
+        *_language_drift(before, after),
+        *_format_error_drift(before, after),
     ]
-    return tuple(found)
+    return tuple(drifts)
 
 
-def trait_notes(
-    found: Iterable[Trait], gate: RateGate, faults: Iterable[FaultShare], *, passed: bool
+def drift_notes(
+    drifts: Iterable[Drift], gate: RateGate, shares: Iterable[FormatErrorShare], *, passed: bool
 ) -> Iterator[str]:
-    """Yield what is worth telling of *found* beside a verdict, a sentence each.
+    """Yield a sentence for each drift that is large enough to report.
 
     Args:
-        found: the traits.
-        gate: the one that is judged.
-        faults: how often replies are broken in each way.
-        passed: whether the gate did; a format gate that did not shows all of its faults anyway.
+        drifts: the drifts.
+        gate: the gate that is evaluated.
+        shares: the share of each kind of format error.
+        passed: whether the gate passed. A format gate that did not pass shows all of its format
+            errors anyway.
     """
-    found = tuple(found)
+    drifts = tuple(drifts)
     shown = gate.kind == "format" and not passed
-    yield from (one.told for one in found if one.told and not (shown and one.what == "faults"))
-    for one in faults if found and not shown else ():
-        if one.before is not None and one.after > (one.before_high or 0) and one.low > one.before:
-            yield f"{percent(one.after)} of replies are broken by “{one.kind}”, {_was(one.before)}"
+    for drift in drifts:
+        if drift.message and not (shown and drift.what == "format errors"):
+            yield drift.message
+    for share in shares if drifts and not shown else ():
+        old = share.before
+        if old is not None and share.after > (share.before_high or 0) and share.low > old:
+            text = f"{percent(share.after)} of replies are broken by “{share.kind}”"
+            yield f"{text}, {_before_text(old)}"
 
 
-def _length(was: Said, now: Said) -> Trait:
-    words = [median(side.words) for side in (was, now)]
-    letters = [median(side.letters) for side in (was, now)]
-    spaced = letters[0] < _UNSPACED * words[0]
-    unit, (old, new) = ("words", words) if spaced else ("characters", letters)
-    far = new >= _FACTOR * old or old >= _FACTOR * new
+def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
+    words = [median(stats.word_counts) for stats in (then, now)]
+    characters = [median(stats.character_counts) for stats in (then, now)]
+    has_spaces = characters[0] < _UNSPACED_CHARS * words[0]
+    unit, (old, new) = ("words", words) if has_spaces else ("characters", characters)
+    is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
     medians = f"(median {old:.0f} → {new:.0f} {unit})"
-    said = f"replies are {new / old:.1f} times as long as before {medians}"
-    return Trait(
+    message = f"replies are {new / old:.1f} times as long as before {medians}"
+    return Drift(
         what="length",
         unit=unit,
         before=old,
         after=new,
-        n_before=len(was.words),
-        n=len(now.words),
-        told=said if far and abs(new - old) >= _WORDS else "",
+        n_before=len(then.word_counts),
+        n=len(now.word_counts),
+        message=message if is_far and abs(new - old) >= _MIN_WORDS else "",
     )
 
 
-def _drift_share(what: str, are: str, was: tuple[int, int], now: tuple[int, int]) -> Trait:
-    """Return a share, told where it has grown by more than chance or other labels explain."""
-    old, new = was[0] / was[1], now[0] / now[1]
-    grown = new >= _FACTOR * old and new > _bounds(was)[1] and _bounds(now)[0] > old
-    return Trait(
+def _share_drift(what: str, predicate: str, then: tuple[int, int], now: tuple[int, int]) -> Drift:
+    """Return the drift of a share, with a message if it grew by more than chance."""
+    old, new = then[0] / then[1], now[0] / now[1]
+    has_grown = new >= _MIN_FACTOR * old and new > _interval(then)[1] and _interval(now)[0] > old
+    return Drift(
         what=what,
         unit="share",
         before=old,
         after=new,
-        n_before=was[1],
+        n_before=then[1],
         n=now[1],
-        told=f"{percent(new)} of replies {are}, {_was(old)}" if grown else "",
+        message=f"{percent(new)} of replies {predicate}, {_before_text(old)}" if has_grown else "",
     )
 
 
-def _was(share: float) -> str:
+def _before_text(share: float) -> str:
     return f"{percent(share)} before"
 
 
-def _bounds(share: tuple[int, int]) -> tuple[float, float]:
-    low, high = wilson(float(share[0]), share[1], 0.95)
+def _interval(count_and_total: tuple[int, int]) -> tuple[float, float]:
+    count, total = count_and_total
+    low, high = wilson(float(count), total, _CONFIDENCE)
     return float(low), float(high)
 
 
-def _languages(before: Column, after: Column) -> Iterator[Trait]:
-    """Yield into which language replies have changed, where the package for it is installed."""
-    if not can_tell():
+def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Drift]:
+    """Yield the share of replies in another language, if languages can be detected."""
+    if not can_detect_language():
         return
-    both = [key for key in after.rows if key in before.rows]
-    some = both[:: max(1, len(both) // _READ)]
-    texts = [
-        (old[0].text, new[0].text)
-        for key in some
-        if (old := before.rows[key].replies) and (new := after.rows[key].replies)
+    pairs = [
+        (detect_language(old), detect_language(new)) for old, new in _text_pairs(before, after)
     ]
-    spoken = [pair for pair in texts if min(len(text) for text in pair) >= _SPOKEN]
-    pairs = [(language_of(old), language_of(new)) for old, new in spoken]
     if not pairs:
         return
     changed = Counter(pair for pair in pairs if all(pair) and pair[0] != pair[1])
-    share, said = changed.total() / len(pairs), ""
-    if _bounds((changed.total(), len(pairs)))[0] > 1 / _FEWEST:
-        (old_one, new_one), _ = changed.most_common(1)[0]
-        said = (
-            f"{percent(share)} of replies changed their language, most from {old_one} to {new_one}"
+    share, message = changed.total() / len(pairs), ""
+    if _interval((changed.total(), len(pairs)))[0] > 1 / _MIN_REPLIES:
+        (old_language, new_language), _ = changed.most_common(1)[0]
+        message = (
+            f"{percent(share)} of replies changed their language, "
+            f"most from {old_language} to {new_language}"
         )
     n = len(pairs)
-    yield Trait(what="language", unit="share", before=0.0, after=share, n_before=n, n=n, told=said)
+    yield Drift(
+        what="language", unit="share", before=0.0, after=share, n_before=n, n=n, message=message
+    )
 
 
-def _mix(before: Column, after: Column) -> Iterator[Trait]:
-    """Yield whether the shares of the faults are still the same, by the first reply to each case.
+def _text_pairs(before: VariantScores, after: VariantScores) -> list[tuple[str, str]]:
+    """Return the first replies before and now, for some cases with long replies on both sides."""
+    shared = [case_id for case_id in after.results if case_id in before.results]
+    texts = [
+        (old[0].text, new[0].text)
+        for case_id in shared[:: max(1, len(shared) // _MAX_LANGUAGE_CASES)]
+        if (old := before.results[case_id].replies) and (new := after.results[case_id].replies)
+    ]
+    return [pair for pair in texts if min(len(text) for text in pair) >= _MIN_CHARS_FOR_LANGUAGE]
 
-    The test is Stuart and Maxwell's, of a table that counts cases by their fault before and now.
+
+def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator[Drift]:
+    """Yield the drift of the mix of format errors, by the first reply to each case.
+
+    Stuart and Maxwell's test compares the margins of a table that counts the cases by their kind
+    of format error before and now.
     """
     pairs = [
-        (_fault(old), _fault(row))
-        for key, row in after.rows.items()
-        if (old := before.rows.get(key)) and old.scores and row.scores and row.case.format
+        (_first_error_kind(old), _first_error_kind(result))
+        for case_id, result in after.results.items()
+        if (old := before.results.get(case_id))
+        and old.scores
+        and result.scores
+        and result.case.format
     ]
     kinds = sorted({kind for pair in pairs for kind in pair})
-    if sum(one != other for one, other in pairs) < _FEWEST_CHANGED:
+    if sum(old_kind != new_kind for old_kind, new_kind in pairs) < _MIN_CHANGED:
         return
     counts = Counter(pairs)
-    p = stuart_maxwell([[counts[one, other] for other in kinds] for one in kinds]).p
+    p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
     old, new = (sum(kind != "" for kind in side) / len(pairs) for side in zip(*pairs, strict=True))
-    changed = f"the mix of faults is another than before (Stuart-Maxwell, {_chance(p)})"
-    yield Trait(
-        what="faults",
+    message = f"the mix of format errors is another than before (Stuart-Maxwell, {_p_text(p)})"
+    yield Drift(
+        what="format errors",
         unit="share",
         before=old,
         after=new,
         n_before=len(pairs),
         n=len(pairs),
         p=p,
-        told=changed if p < _RARE else "",
+        message=message if p < _MAX_P else "",
     )
 
 
-def _fault(row: Row) -> str:
-    broken = row.scores[0].broken
-    return broken.kind if broken else ""
+def _first_error_kind(result: CaseResult) -> str:
+    error = result.scores[0].format_error
+    return error.kind if error else ""
 
 
-def _chance(p: float) -> str:
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - as it is written
+def _p_text(p: float) -> str:
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals

@@ -1,4 +1,4 @@
-"""Identity: is a variant what it claims to be, and does a baseline still answer alike."""
+"""Identity: whether a variant is what it claims to be, and whether a baseline has drifted."""
 
 from __future__ import annotations
 
@@ -12,351 +12,432 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.samples import Side, aligned
+from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask, Call
+from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.stats.proportions import mcnemar_midp
-from pytest_ftgate.suite.formats import validator
+from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
 
 __all__ = [
-    "FEWEST",
-    "Answers",
-    "Identity",
-    "drift",
-    "facts",
-    "held",
-    "lineage",
-    "notices",
-    "prove",
-    "prove_unlike",
-    "sampled",
-    "seeded",
-    "served_model",
-    "to_ask_anew",
+    "MIN_COMPARED_REPLIES",
+    "IdentityResult",
+    "RequestResults",
+    "check_constraint",
+    "check_parent_model",
+    "check_seed",
+    "check_served_model",
+    "check_temperature",
+    "compare_with_base",
+    "compare_with_recorded_base",
+    "drift_case_ids",
+    "drift_message",
+    "identity_facts",
+    "server_notices",
 ]
 
-#: Fewer replies than this show nothing.
-FEWEST = 30
-_PROVEN = 0.01
+#: With fewer replies, the identity checks are inconclusive.
+MIN_COMPARED_REPLIES = 30
+#: The significance level at which a variant counts as different from its base.
+_DIFFERENCE_ALPHA = 0.01
 
-Answers = Mapping[str, Reply | FtgateError]
+#: Fingerprint of a request -> its reply, or the error.
+RequestResults = Mapping[str, Reply | FtgateError]
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What is known of a variant: ``passed`` (proven), ``inconclusive`` (said) or ``invalid``."""
+class IdentityResult:
+    """The result of one identity check.
+
+    Attributes:
+        outcome: ``passed``, ``inconclusive`` (reported only) or ``invalid`` (blocks the gate).
+        message: the reason, in a sentence.
+    """
 
     outcome: Outcome
-    sentence: str
+    message: str
 
 
-def prove(probes: Sequence[Sequence[Ask]], answers: Answers) -> Identity:
-    """Compare a tuned variant's free-text replies with its base's, and the base with itself.
+def compare_with_base(
+    probes: Sequence[Sequence[CaseRequest]], results: RequestResults
+) -> IdentityResult:
+    """Compare the free-text replies of a tuned variant with those of its base.
 
-    Even greedy replies differ from run to run, since batched decoding turns on the last bit and
-    the texts part ways some words later. So what counts is how far two replies run alike: where
-    the variant leaves the base's reply sooner than the base leaves its own, and where later. An
-    adapter without effect does both equally often (sign test, one-sided).
+    Even greedy replies vary between runs: rounding in batched decoding changes a word, and the
+    texts differ from there on. Two texts are therefore compared by their common prefix. For each
+    case, the prefix of variant and base is compared with the prefix of two replies of the base. An
+    adapter without effect makes either one longer equally often (one-sided sign test).
 
     Args:
-        probes: the same cases put to the variant, to its base, and to its base a second time.
-        answers: what became of the calls.
+        probes: requests for the same cases to the variant, to its base, and to its base again.
+        results: the results of these requests.
     """
-    texts = [_texts(asks, answers) for asks in probes]
-    cases = sorted(set(texts[0]) & set(texts[1]) & set(texts[2]))
-    n = len(cases)
-    if n < FEWEST:
-        return Identity(
-            Outcome.INCONCLUSIVE, f"adapter not proven: {n} replies, {FEWEST} are needed"
+    tuned_texts, base_texts, repeated_texts = (
+        _texts_by_case(requests, results) for requests in probes
+    )
+    case_ids = sorted(set(tuned_texts) & set(base_texts) & set(repeated_texts))
+    n = len(case_ids)
+    if n < MIN_COMPARED_REPLIES:
+        return IdentityResult(
+            Outcome.INCONCLUSIVE,
+            f"adapter not proven: {n} replies, {MIN_COMPARED_REPLIES} are needed",
         )
-    tuned, base, again = ([text[case] for case in cases] for text in texts)
-    agree, own = _same(tuned, base), _same(again, base)
-    told = f"{agree} of {n} replies are the base model's; the base repeats itself on {own} of {n}"
-    apart = [_alike(t, b) - _alike(a, b) for t, b, a in zip(tuned, base, again, strict=True)]
-    later, sooner = sum(d > 0 for d in apart), sum(d < 0 for d in apart)
-    if mcnemar_midp(later, sooner) <= _PROVEN:
-        return Identity(Outcome.PASSED, f"tuned model proven: {told}")
-    if 2 * own < n:
-        # A base that says something else most times, as a sampled one does, can hide a change.
-        return Identity(Outcome.INCONCLUSIVE, f"tuned model not proven: {told}")
-    return Identity(Outcome.INVALID, f"replies no different from the base model's: {told}")
+    tuned, base, repeated = (
+        [texts[case_id] for case_id in case_ids]
+        for texts in (tuned_texts, base_texts, repeated_texts)
+    )
+    agree, base_agrees = _count_equal(tuned, base), _count_equal(repeated, base)
+    counts = (
+        f"{agree} of {n} replies are the base model's; "
+        f"the base repeats itself on {base_agrees} of {n}"
+    )
+    longer, shorter = _compare_prefixes(tuned, base, repeated)
+    if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA:
+        return IdentityResult(Outcome.PASSED, f"tuned model proven: {counts}")
+    if 2 * base_agrees < n:
+        # A base whose replies mostly vary, for example by sampling, can hide a real difference.
+        return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {counts}")
+    return IdentityResult(Outcome.INVALID, f"replies no different from the base model's: {counts}")
 
 
-def prove_unlike(probes: Sequence[Sequence[Ask]], answers: Answers) -> Identity:
-    """Compare a tuned variant's replies with recorded ones of its base, which is asked no more.
+def _compare_prefixes(
+    tuned: Sequence[str], base: Sequence[str], repeated: Sequence[str]
+) -> tuple[int, int]:
+    """Return on how many cases the variant shares more, or less, with the base than the base."""
+    differences = [
+        _common_length(tuned_text, base_text) - _common_length(repeated_text, base_text)
+        for tuned_text, base_text, repeated_text in zip(tuned, base, repeated, strict=True)
+    ]
+    longer = sum(difference > 0 for difference in differences)
+    shorter = sum(difference < 0 for difference in differences)
+    return longer, shorter
 
-    How far the base agrees with itself is not known, so that nothing is proven; but a variant that
-    says the same throughout is the base.
+
+def compare_with_recorded_base(
+    probes: Sequence[Sequence[CaseRequest]], results: RequestResults
+) -> IdentityResult:
+    """Compare the replies of a tuned variant with recorded replies of its base.
+
+    The base cannot be requested again, so its own variation is unknown and nothing is proven. If
+    all replies are equal, the variant is the base.
 
     Args:
-        probes: the same cases put to the variant, and recorded of its base.
-        answers: what became of the calls.
+        probes: requests for the same cases to the variant, and recorded requests to its base.
+        results: the results of these requests.
     """
-    tuned, base = (_texts(asks, answers) for asks in probes)
-    cases = set(tuned) & set(base)
-    agree = sum(tuned[case] == base[case] for case in cases)
-    told = f"{agree} of {len(cases)} replies are those recorded of the base"
-    if len(cases) >= FEWEST and agree == len(cases):
-        return Identity(Outcome.INVALID, f"replies no different from the base model's: {told}")
-    return Identity(Outcome.INCONCLUSIVE, f"tuned model not proven, its base is recorded: {told}")
+    tuned, base = (_texts_by_case(requests, results) for requests in probes)
+    case_ids = set(tuned) & set(base)
+    agree = sum(tuned[case_id] == base[case_id] for case_id in case_ids)
+    counts = f"{agree} of {len(case_ids)} replies are those recorded of the base"
+    if len(case_ids) >= MIN_COMPARED_REPLIES and agree == len(case_ids):
+        return IdentityResult(
+            Outcome.INVALID, f"replies no different from the base model's: {counts}"
+        )
+    return IdentityResult(
+        Outcome.INCONCLUSIVE, f"tuned model not proven, its base is recorded: {counts}"
+    )
 
 
-def _texts(asks: Sequence[Ask], answers: Answers) -> dict[str, str]:
-    came = {ask.case.id: answers.get(ask.call.fingerprint) for ask in asks}
-    return {key: reply.text.strip() for key, reply in came.items() if isinstance(reply, Reply)}
+def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
+    replies = {
+        case_request.case.id: results.get(case_request.request.fingerprint)
+        for case_request in case_requests
+    }
+    return {
+        case_id: reply.text.strip()
+        for case_id, reply in replies.items()
+        if isinstance(reply, Reply)
+    }
 
 
-def _same(these: Sequence[str], those: Sequence[str]) -> int:
-    return sum(one == other for one, other in zip(these, those, strict=True))
+def _count_equal(texts: Sequence[str], base_texts: Sequence[str]) -> int:
+    return sum(text == base_text for text, base_text in zip(texts, base_texts, strict=True))
 
 
-def _alike(one: str, other: str) -> int:
-    return len(commonprefix([one, other]))  # noqa: RUF071 - by characters, as is meant
+def _common_length(text: str, base_text: str) -> int:
+    return len(commonprefix([text, base_text]))  # noqa: RUF071 - the unit is the character
 
 
-#: A schema that is in force is broken by no whole reply; so many may be an engine's own slips.
-_SLIPS = 0.05
-#: What servers promise of a schema is its structure; they may leave these to the model.
-_LEFT_TO_THE_MODEL = (
+#: The largest share of complete replies that break an enforced schema; engines make rare errors.
+_MAX_BROKEN_SHARE = 0.05
+#: Schema keywords that a server need not enforce: servers promise the structure only.
+_UNENFORCED_KEYWORDS = (
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength"),
     *("maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems", "minProperties"),
     *("maxProperties", "contains", "default"),
 )
-#: Fewer replies asked twice than this say nothing of a seed.
-_TWICE = 5
-#: What was done where a setting was not taken, if something could be.
-_INSTEAD = dict.fromkeys(
+#: With fewer repeated replies, the seed check passes.
+_MIN_REPEATED = 5
+#: setting -> what replaces it if a server rejects it
+_REPLACEMENTS = dict.fromkeys(
     ("output_config", "response_format"), "a tool that the model must use stood in for it"
 )
-#: Where less is stricter: without a bound inside them these would refuse what is right.
-_CONTRARY = ("not", "if", "then", "else")
-_LOOSER = {"oneOf": "anyOf"}
-#: Keys under which names stand that are no keywords.
-_NAMED = ("properties", "patternProperties", "$defs", "definitions")
+#: Keywords that become stricter if the bounds inside them are removed.
+_INVERTING_KEYWORDS = ("not", "if", "then", "else")
+_LOOSER_KEYWORDS = {"oneOf": "anyOf"}
+#: Keywords whose keys are names, not keywords.
+_NAME_KEYWORDS = ("properties", "patternProperties", "$defs", "definitions")
 
 
-def _undated(model: str) -> str:
+def _without_date(model: str) -> str:
     return re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|latest)$", "", model)
 
 
-def _plain(model: str, provider: str) -> str:
-    """Return the name without what providers add to it: a date, at Bedrock also where it runs."""
+def _plain_model_name(model: str, provider: str) -> str:
+    """Return the name without the parts that providers add: the date, at Bedrock the region."""
     if provider == "bedrock":
         model = re.sub(r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$", "", model)
-    return _undated(model)
+    return _without_date(model)
 
 
-def _replies(asks: Sequence[Ask], answers: Answers) -> Iterator[tuple[Ask, Reply]]:
-    for ask in asks:
-        answer = answers.get(ask.call.fingerprint)
-        if isinstance(answer, Reply):
-            yield ask, answer
+def _replies(
+    case_requests: Sequence[CaseRequest], results: RequestResults
+) -> Iterator[tuple[CaseRequest, Reply]]:
+    for case_request in case_requests:
+        result = results.get(case_request.request.fingerprint)
+        if isinstance(result, Reply):
+            yield case_request, result
 
 
-def served_model(asks: Sequence[Ask], answers: Answers) -> Identity:
-    """Hold the model that the server says has answered against the declared one.
+def check_served_model(
+    case_requests: Sequence[CaseRequest], results: RequestResults
+) -> IdentityResult:
+    """Compare the model that the server reports with the declared model.
 
-    A dated name (``…-20251001``) answers for the undated one. A server that says nothing, as
-    local ones may, is taken at its word, and so is one that is asked for an ARN.
+    A dated name (``…-20251001``) matches the undated one. The check passes if the server reports
+    no model, as some local servers do, and if the declared model is an ARN.
 
     Args:
-        asks: of one model.
-        answers: what became of the calls.
+        case_requests: requests to one model.
+        results: the results of these requests.
     """
-    call = asks[0].call
-    declared = call.served_as or call.model
-    served = {reply.model for _, reply in _replies(asks, answers) if reply.model}
+    request = case_requests[0].request
+    declared = request.served_model or request.model
+    served = {reply.model for _, reply in _replies(case_requests, results) if reply.model}
     if not declared or declared.startswith("arn:"):
-        return Identity(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
-    mine = _plain(declared, call.provider)
-    strangers = sorted(name for name in served if _plain(name, call.provider) != mine)
-    if strangers:
-        told = f"another model answered: {strangers[0]}, declared {declared}"
-        return Identity(Outcome.INVALID, told)
-    return Identity(Outcome.PASSED, f"served model: {', '.join(sorted(served)) or 'not stated'}")
+        return IdentityResult(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
+    expected = _plain_model_name(declared, request.provider)
+    mismatches = sorted(
+        name for name in served if _plain_model_name(name, request.provider) != expected
+    )
+    if mismatches:
+        message = f"another model answered: {mismatches[0]}, declared {declared}"
+        return IdentityResult(Outcome.INVALID, message)
+    return IdentityResult(
+        Outcome.PASSED, f"served model: {', '.join(sorted(served)) or 'not stated'}"
+    )
 
 
-def lineage(base: str, asks: Sequence[Ask], answers: Answers) -> Identity:
-    """Hold the parent that the server lists for a tuned model against the declared base.
-
-    Args:
-        base: the declared one.
-        asks: of the tuned model.
-        answers: what became of the calls.
-    """
-    parents = {reply.facts.get("parent", "") for _, reply in _replies(asks, answers)} - {""}
-    strangers = sorted(name for name in parents if _undated(name) != _undated(base))
-    if strangers:
-        told = f"the server lists {strangers[0]} as its parent, declared base {base}"
-        return Identity(Outcome.INVALID, told)
-    return Identity(Outcome.PASSED, f"parent: {', '.join(sorted(parents)) or 'not stated'}")
-
-
-def held(asks: Sequence[Ask], answers: Answers) -> Identity:
-    """Tell whether replies were held to the schema or the labels that the server was sent.
+def check_parent_model(
+    base: str, case_requests: Sequence[CaseRequest], results: RequestResults
+) -> IdentityResult:
+    """Compare the parent that the server lists for a tuned model with the declared base.
 
     Args:
-        asks: of one variant.
-        answers: what became of the calls.
+        base: the declared base.
+        case_requests: requests to the tuned model.
+        results: the results of these requests.
     """
-    whole = [
-        (ask.call, reply)
-        for ask, reply in _replies(asks, answers)
-        if ask.call.constraint and reply.stop == "end"
+    replies = [reply for _, reply in _replies(case_requests, results)]
+    parents = {reply.facts.get("parent", "") for reply in replies} - {""}
+    mismatches = sorted(name for name in parents if _without_date(name) != _without_date(base))
+    if mismatches:
+        message = f"the server lists {mismatches[0]} as its parent, declared base {base}"
+        return IdentityResult(Outcome.INVALID, message)
+    return IdentityResult(Outcome.PASSED, f"parent: {', '.join(sorted(parents)) or 'not stated'}")
+
+
+def check_constraint(
+    case_requests: Sequence[CaseRequest], results: RequestResults
+) -> IdentityResult:
+    """Check that the server enforced the requested schema or labels.
+
+    Args:
+        case_requests: requests to one variant.
+        results: the results of these requests.
+    """
+    complete = [
+        (case_request.request, reply)
+        for case_request, reply in _replies(case_requests, results)
+        if case_request.request.constraint and reply.stop == "end"
     ]
-    broken = [reply for call, reply in whole if not _keeps(call, reply.text)]
-    told = f"the schema is broken in {len(broken)} of {len(whole)} whole replies"
-    if len(broken) > _SLIPS * len(whole):
-        return Identity(Outcome.INVALID, f"{told}: the server did not hold the model to it")
-    if broken:
-        return Identity(Outcome.INCONCLUSIVE, told)
-    return Identity(Outcome.PASSED, told)
+    broken = sum(not _meets_constraint(request, reply.text) for request, reply in complete)
+    message = f"the schema is broken in {broken} of {len(complete)} whole replies"
+    if broken > _MAX_BROKEN_SHARE * len(complete):
+        message = f"{message}: the server did not hold the model to it"
+        return IdentityResult(Outcome.INVALID, message)
+    return IdentityResult(Outcome.INCONCLUSIVE if broken else Outcome.PASSED, message)
 
 
-def _keeps(call: Call, text: str) -> bool:
-    constraint = call.constraint or {}
+def _meets_constraint(request: Request, text: str) -> bool:
+    constraint = request.constraint or {}
     if "choice" in constraint:
         return text.strip() in constraint["choice"]
-    checker = validator(json.dumps(_structure(constraint["json_schema"])))
+    validator = json_schema_validator(json.dumps(_enforced_part(constraint["json_schema"])))
     try:
-        return bool(checker.is_valid(json.loads(text)))
+        return bool(validator.is_valid(json.loads(text)))
     except (ValueError, RecursionError):
         return False
 
 
-def _structure(schema: Any, *, named: bool = False) -> Any:
-    """Return *schema* without what a server may leave to the model."""
+def _enforced_part(schema: Any, *, keys_are_names: bool = False) -> Any:
+    """Return *schema* without the keywords that a server need not enforce."""
     if isinstance(schema, list):
-        return [_structure(one) for one in schema]
+        return [_enforced_part(item) for item in schema]
     if not isinstance(schema, Mapping):
         return schema
-    kept = {
-        key: value if key in ("enum", "const") else _structure(value, named=key in _NAMED)
+    enforced = {
+        key: value
+        if key in ("enum", "const")
+        else _enforced_part(value, keys_are_names=key in _NAME_KEYWORDS)
         for key, value in schema.items()
-        if named or key not in (*_LEFT_TO_THE_MODEL, *_CONTRARY)
+        if keys_are_names or key not in (*_UNENFORCED_KEYWORDS, *_INVERTING_KEYWORDS)
     }
-    # Of branches that differ in a bound alone, several hold once the bound is gone.
-    return kept if named else {_LOOSER.get(key, key): value for key, value in kept.items()}
+    if keys_are_names:
+        return enforced
+    # Branches of oneOf that differ in a bound only overlap without the bound.
+    return {_LOOSER_KEYWORDS.get(key, key): value for key, value in enforced.items()}
 
 
-def sampled(asks: Sequence[Ask], answers: Answers) -> Identity:
-    """Tell whether a temperature above 0 shows: repeats of a case then differ now and then.
-
-    Args:
-        asks: of one variant.
-        answers: what became of the calls.
-    """
-    texts: dict[str, list[str]] = defaultdict(list)
-    for ask, reply in _replies(asks, answers):
-        if ask.call.constraint is None and ask.call.sampling.get("temperature"):
-            texts[ask.case.id].append(reply.text)
-    # A label is the same at every temperature; only longer texts can show that they were drawn.
-    drawn = [own for own in texts.values() if len(own) > 1 and len(own[0].split()) > 4]  # noqa: PLR2004
-    if len(drawn) >= FEWEST and all(len(set(own)) == 1 for own in drawn):
-        declared = asks[0].call.sampling["temperature"]
-        told = f"temperature {declared:g} shows no effect: {len(drawn)} cases have equal repeats"
-        return Identity(Outcome.INCONCLUSIVE, told)
-    return Identity(Outcome.PASSED, "")
-
-
-def seeded(asks: Sequence[Ask], again: Sequence[Ask], answers: Answers) -> Identity:
-    """Tell whether a seed shows: what is drawn twice with it is now and then the same.
+def check_temperature(
+    case_requests: Sequence[CaseRequest], results: RequestResults
+) -> IdentityResult:
+    """Check that a temperature above 0 has an effect: some repeats of a case differ.
 
     Args:
-        asks: drawn with a seed.
-        again: the same, with the same seed.
-        answers: what became of the calls.
+        case_requests: requests to one variant.
+        results: the results of these requests.
     """
-    twice = [
-        (one.text, two.text)
-        for a, b in zip(asks, again, strict=True)
-        if isinstance(one := answers.get(a.call.fingerprint), Reply)
-        and isinstance(two := answers.get(b.call.fingerprint), Reply)
+    texts_by_case: dict[str, list[str]] = defaultdict(list)
+    for case_request, reply in _replies(case_requests, results):
+        request = case_request.request
+        if request.constraint is None and request.sampling.get("temperature"):
+            texts_by_case[case_request.case.id].append(reply.text)
+    # A short label is the same at every temperature. Only longer texts show the sampling.
+    repeats = [
+        texts
+        for texts in texts_by_case.values()
+        if len(texts) > 1 and len(texts[0].split()) > 4  # noqa: PLR2004
     ]
-    same = sum(one == two for one, two in twice)
-    if len(twice) < _TWICE or same:
-        return Identity(Outcome.PASSED, f"seed: {same} of {len(twice)} asked twice are the same")
-    seed = asks[0].call.sampling["seed"]
-    told = f"seed {seed} shows no effect: none of {len(twice)} replies asked twice is the same"
-    return Identity(Outcome.INCONCLUSIVE, told)
+    if len(repeats) >= MIN_COMPARED_REPLIES and all(len(set(texts)) == 1 for texts in repeats):
+        declared = case_requests[0].request.sampling["temperature"]
+        message = (
+            f"temperature {declared:g} shows no effect: {len(repeats)} cases have equal repeats"
+        )
+        return IdentityResult(Outcome.INCONCLUSIVE, message)
+    return IdentityResult(Outcome.PASSED, "")
 
 
-def notices(asks: Sequence[Ask], answers: Answers, declared: Collection[str]) -> Iterator[Identity]:
-    """Yield what the server would not take, and when the model retires: said, never blocking.
+def check_seed(
+    case_requests: Sequence[CaseRequest],
+    repeated_requests: Sequence[CaseRequest],
+    results: RequestResults,
+) -> IdentityResult:
+    """Check that a seed has an effect: some replies with the same seed are equal.
 
     Args:
-        asks: of one model.
-        answers: what became of the calls.
-        declared: the settings that the suite declares; others are the proofs' own affair.
+        case_requests: requests with a seed.
+        repeated_requests: the same requests with the same seed, in the same order.
+        results: the results of all these requests.
     """
-    replies = [reply for _, reply in _replies(asks, answers)]
-    model = asks[0].call.model if asks else ""
+    pairs = [
+        (first.text, second.text)
+        for case_request, repeated in zip(case_requests, repeated_requests, strict=True)
+        if isinstance(first := results.get(case_request.request.fingerprint), Reply)
+        and isinstance(second := results.get(repeated.request.fingerprint), Reply)
+    ]
+    equal = sum(first == second for first, second in pairs)
+    if len(pairs) < _MIN_REPEATED or equal:
+        message = f"seed: {equal} of {len(pairs)} asked twice are the same"
+        return IdentityResult(Outcome.PASSED, message)
+    seed = case_requests[0].request.sampling["seed"]
+    message = f"seed {seed} shows no effect: none of {len(pairs)} replies asked twice is the same"
+    return IdentityResult(Outcome.INCONCLUSIVE, message)
+
+
+def server_notices(
+    case_requests: Sequence[CaseRequest], results: RequestResults, declared: Collection[str]
+) -> Iterator[IdentityResult]:
+    """Yield the settings that the server rejects, and the retirement date of the model.
+
+    Notices never block a gate.
+
+    Args:
+        case_requests: requests to one model.
+        results: the results of these requests.
+        declared: the settings that the suite declares; other rejected settings are ignored.
+    """
+    replies = [reply for _, reply in _replies(case_requests, results)]
+    model = case_requests[0].request.model if case_requests else ""
     for setting in sorted({name for reply in replies for name in reply.unsent}):
         if setting in declared:
-            instead = _INSTEAD.get(setting, "the replies came without it")
-            yield Identity(Outcome.INCONCLUSIVE, f"{model} takes no {setting}; {instead}")
+            replacement = _REPLACEMENTS.get(setting, "the replies came without it")
+            message = f"{model} takes no {setting}; {replacement}"
+            yield IdentityResult(Outcome.INCONCLUSIVE, message)
     for date in sorted({reply.facts["retires"] for reply in replies if "retires" in reply.facts}):
-        yield Identity(Outcome.INCONCLUSIVE, f"{model} retires on {date}")
+        yield IdentityResult(Outcome.INCONCLUSIVE, f"{model} retires on {date}")
 
 
-def facts(asks: Sequence[Ask], answers: Answers) -> dict[str, str]:
-    """Return what a record should know of the variant that gave the replies.
+def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
+    """Return the facts about a variant that the run record stores.
 
     Args:
-        asks: of one variant.
-        answers: what became of the calls.
+        case_requests: requests to one variant.
+        results: the results of these requests.
     """
-    if not asks:
+    if not case_requests:
         return {}
-    call, replies = asks[0].call, [reply for _, reply in _replies(asks, answers)]
-    told = {
-        "provider": call.provider,
-        # Where local weights lie is a fact of this machine alone.
-        "model": Path(call.model).name if call.provider == "llamacpp" else call.model,
-        "address": call.base_url or "",
-        "API version": call.api_version or "",
+    request = case_requests[0].request
+    replies = [reply for _, reply in _replies(case_requests, results)]
+    facts = {
+        "provider": request.provider,
+        # The folder of local weights matters on this machine only.
+        "model": Path(request.model).name if request.provider == "llamacpp" else request.model,
+        "address": request.base_url or "",
+        "API version": request.api_version or "",
         "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),
-        "sampling": ", ".join(f"{key} {value}" for key, value in call.sampling.items()),
+        "sampling": ", ".join(f"{key} {value}" for key, value in request.sampling.items()),
         "not taken": ", ".join(sorted({name for reply in replies for name in reply.unsent})),
     }
-    if call.adapter:
-        told["adapter"] = f"{call.adapter.path.name} x {call.adapter.scale:g}"
-        told["adapter sha256"] = call.adapter.sha256
+    if request.adapter:
+        facts["adapter"] = f"{request.adapter.path.name} x {request.adapter.scale:g}"
+        facts["adapter sha256"] = request.adapter.sha256
     for reply in replies:
-        told |= reply.facts
-    return {key: value for key, value in told.items() if value}
+        facts |= reply.facts
+    return {key: value for key, value in facts.items() if value}
 
 
-#: One case in so many is asked anew, but no fewer than *FEWEST* in all.
-_ONE_IN = 10
-_FEWEST = 20
-#: The risk of calling a baseline drifted that is not.
-_ALARM = 0.01
-_HALF = 0.5
+#: The drift check repeats one case in *_CASES_PER_REPEAT*, and at least *_MIN_REPEATED_CASES*.
+_CASES_PER_REPEAT = 10
+_MIN_REPEATED_CASES = 20
+#: The probability that a baseline without drift is reported as drifted.
+_DRIFT_ALPHA = 0.01
+#: A score above this counts as right.
+_RIGHT_ABOVE = 0.5
 
 
-def to_ask_anew(cases: tuple[Case, ...]) -> frozenset[str]:
-    """Return the ids of the cases on which a recorded baseline is asked anew, spread evenly."""
-    marked = [case.id for case in cases if case.marked or case.format]
-    count = min(len(marked), max(_FEWEST, len(marked) // _ONE_IN))
-    return frozenset(marked[i * len(marked) // count] for i in range(count))
+def drift_case_ids(cases: tuple[Case, ...]) -> frozenset[str]:
+    """Return the ids of the cases to repeat for the drift check, evenly spread over the file."""
+    scored = [case.id for case in cases if case.is_scorable or case.format]
+    count = min(len(scored), max(_MIN_REPEATED_CASES, len(scored) // _CASES_PER_REPEAT))
+    return frozenset(scored[i * len(scored) // count] for i in range(count))
 
 
-def drift(then: Side, now: Side) -> str:
-    """Say how a baseline has drifted between two askings of the same cases, or "".
+def drift_message(before: Samples, after: Samples) -> str:
+    """Return how a baseline has drifted between two samples of the same cases; "" without drift.
 
-    McNemar's mid-p, two-sided at 0.01; scores are read as right or wrong.
+    The test is McNemar's mid-p, two-sided at 0.01. Scores are reduced to right and wrong.
     """
-    then, now = aligned(then, now)
-    both = then.known & now.known
-    was, is_ = then.values[both] > _HALF, now.values[both] > _HALF
-    gains, losses = int((is_ & ~was).sum()), int((was & ~is_).sum())
-    if 2.0 * min(mcnemar_midp(gains, losses), mcnemar_midp(losses, gains)) > _ALARM:
+    before, after = align(before, after)
+    both = before.has_reply & after.has_reply
+    was_right, is_right = before.values[both] > _RIGHT_ABOVE, after.values[both] > _RIGHT_ABOVE
+    fixed, regressed = int((is_right & ~was_right).sum()), int((was_right & ~is_right).sum())
+    p = 2.0 * min(mcnemar_midp(fixed, regressed), mcnemar_midp(regressed, fixed))
+    if p > _DRIFT_ALPHA:
         return ""
     return (
-        f"the recorded baseline has drifted: asked anew, {percent(float(was.mean()))} → "
-        f"{percent(float(is_.mean()))} on {int(both.sum())} cases; it is not compared"
+        f"the recorded baseline has drifted: asked anew, {percent(float(was_right.mean()))} → "
+        f"{percent(float(is_right.mean()))} on {int(both.sum())} cases; it is not compared"
     )

@@ -1,4 +1,4 @@
-"""Judges in a gate: validated by human labels, their errors corrected, or refused."""
+"""Judges in a gate: their validation by human labels, and corrected checks of their grades."""
 
 from __future__ import annotations
 
@@ -10,236 +10,276 @@ from statistics import mean
 import numpy as np
 from scipy.special import stdtr
 
-from pytest_ftgate.gates.checks import UNCHANGED, drop, floor
+from pytest_ftgate.gates.checks import UNCHANGED, check_drop, check_minimum
 from pytest_ftgate.gates.levels import CONFIDENCE, Levels
-from pytest_ftgate.gates.samples import Array, Side, aligned
+from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.units import percent, points
-from pytest_ftgate.gates.verdict import Check, Examined, Figure, Outcome, Verdict
-from pytest_ftgate.scoring.classification import kappa
-from pytest_ftgate.scoring.judges import Ruling
+from pytest_ftgate.gates.verdict import Check, IntervalEstimate, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.scoring.classification import cohen_kappa
+from pytest_ftgate.scoring.judges import JudgeGrades
 from pytest_ftgate.stats.proportions import binomial_sf, wilson
-from pytest_ftgate.stats.resampling import Estimate, kappa_bounds, two_phase_mean
-from pytest_ftgate.suite.model import FIGURES, Judge, Label
+from pytest_ftgate.stats.resampling import MeanEstimate, kappa_bounds, two_phase_mean
+from pytest_ftgate.suite.model import JUDGE_METRICS, Judge, Label
 
 __all__ = [
-    "FEWEST_LABELS",
-    "Judging",
-    "by_judges",
-    "examine",
-    "judged_drop",
-    "judged_floor",
-    "judging_notes",
-    "unproven",
+    "MIN_CORRECTION_LABELS",
+    "JudgeEvidence",
+    "check_graded_drop",
+    "check_graded_minimum",
+    "inconclusive_if_unqualified",
+    "judge_notes",
+    "validate_judge",
+    "with_judge_evidence",
 ]
 
-#: What to do where a judge may not gate.
-_UNFIT = (
+#: The next steps if a judge is not qualified.
+_UNQUALIFIED_STEPS = (
     "sharpen the rubric, or take a stronger judge; pytest-ftgate labels writes replies to label",
 )
-#: With fewer labels of these very replies the judge's mean is not corrected by its error on them.
-FEWEST_LABELS = 100
+#: With fewer labels of the compared replies, the labels do not correct the judge's mean.
+MIN_CORRECTION_LABELS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
-    """What is known of the judges of one variant's replies.
+class JudgeEvidence:
+    """What is known about the judges that graded one variant's replies.
 
     Attributes:
-        judges: what each was found to be worth.
-        alone: the score is one judge's grade and nothing else, so that labels speak of it.
-        said: what people said of this variant's replies, by case, 0 to 1.
-        said_before: the same of the baseline's replies.
-        baseline: its name.
-        compares: the grades say how far a reply is preferred to the baseline's, which is preferred
-            as far as it is not.
-        ungraded: which of this variant's replies came without a grade, in a sentence, or "".
-        constant: the judge says one and the same of all replies of the run, of so many; or 0.
+        validations: the validation of each judge.
+        is_sole_score: True if the score is the grade of one judge and nothing else, so that human
+            labels apply to the score.
+        human_scores: the human scores of this variant's replies by case id, 0 to 1.
+        baseline_human_scores: the human scores of the baseline's replies by case id, 0 to 1.
+        baseline: the name of the baseline.
+        is_pairwise: True if a grade is the preference for a reply over the baseline's reply. The
+            baseline's score is then 1 minus the grade.
+        ungraded_note: a sentence about this variant's replies without a grade, or "".
+        constant_grades: the number of graded replies if all grades of the run are equal, else 0.
     """
 
-    judges: tuple[Examined, ...] = ()
-    alone: bool = False
-    said: Mapping[str, float] = field(default_factory=dict)
-    said_before: Mapping[str, float] = field(default_factory=dict)
+    validations: tuple[JudgeValidation, ...] = ()
+    is_sole_score: bool = False
+    human_scores: Mapping[str, float] = field(default_factory=dict)
+    baseline_human_scores: Mapping[str, float] = field(default_factory=dict)
     baseline: str = ""
-    compares: bool = False
-    ungraded: str = ""
-    constant: int = 0
+    is_pairwise: bool = False
+    ungraded_note: str = ""
+    constant_grades: int = 0
 
     @property
-    def fault(self) -> str:
-        """Why a judge may not gate, or ""."""
-        return next((f"{one.judge}: {one.fault}" for one in self.judges if one.fault), "")
+    def error(self) -> str:
+        """Why a judge is not qualified, or ""."""
+        errors = (
+            f"{validation.judge}: {validation.error}"
+            for validation in self.validations
+            if validation.error
+        )
+        return next(errors, "")
 
     @property
-    def changes(self) -> dict[str, float]:
-        """How much more people said of this variant's replies than of the baseline's."""
-        both = self.said.keys() & self.said_before.keys()
-        return {key: self.said[key] - self.said_before[key] for key in both}
+    def human_changes(self) -> dict[str, float]:
+        """The change of the human score by case id, this variant's reply minus the baseline's."""
+        both = self.human_scores.keys() & self.baseline_human_scores.keys()
+        return {
+            case_id: self.human_scores[case_id] - self.baseline_human_scores[case_id]
+            for case_id in both
+        }
 
     @property
-    def shows(self) -> tuple[float, float] | None:
-        """How much of a true change the grades show, and at least; None where nobody knows."""
-        return self.judges[0].shows if self.alone and len(self.judges) == 1 else None
+    def youden_index(self) -> tuple[float, float] | None:
+        """The share of a real change that the grades show, and its lower bound; None if unknown."""
+        if not self.is_sole_score or len(self.validations) != 1:
+            return None
+        return self.validations[0].youden_index
 
     @property
-    def relative(self) -> str:
-        """Why verdicts hold for what the judge says alone, or ""."""
-        if not self.judges or self.fault:
+    def uncorrected_reason(self) -> str:
+        """Why verdicts rest on uncorrected grades, or ""."""
+        if not self.validations or self.error:
             return ""
-        if not all(one.labels for one in self.judges):
+        if not _all_validated(self):
             return "no labels have examined it"
-        return "" if self.shows or len(self.changes) >= FEWEST_LABELS else "nothing corrects it"
+        is_corrected = self.youden_index or len(self.human_changes) >= MIN_CORRECTION_LABELS
+        return "" if is_corrected else "nothing corrects it"
 
 
-def unproven(check: Check, judging: Judging) -> Check:
-    """Return *check* open, where a judge may not gate."""
-    if not judging.fault:
+def _all_validated(evidence: JudgeEvidence) -> bool:
+    return all(validation.labels for validation in evidence.validations)
+
+
+def inconclusive_if_unqualified(check: Check, evidence: JudgeEvidence) -> Check:
+    """Return *check*; inconclusive if a judge is not qualified."""
+    if not evidence.error:
         return check
     return replace(check, outcome=Outcome.INCONCLUSIVE, needed=None, certifiable=None)
 
 
-def by_judges(verdict: Verdict, judging: Judging) -> Verdict:
-    """Return *verdict* as far as its judges may decide it; that of another gate as it is."""
-    if verdict.gate != "accuracy" or not judging.judges:
+def with_judge_evidence(verdict: Verdict, evidence: JudgeEvidence) -> Verdict:
+    """Return *verdict* of the accuracy gate with its judges; inconclusive if one is unqualified.
+
+    Verdicts of other gates are returned unchanged.
+    """
+    if verdict.gate != "accuracy" or not evidence.validations:
         return verdict
-    verdict = replace(verdict, judges=judging.judges)
-    if judging.fault:
+    verdict = replace(verdict, judges=evidence.validations)
+    if evidence.error:
         return replace(
             verdict,
             outcome=Outcome.INCONCLUSIVE,
-            headline=f"judge not qualified: {judging.fault}",
-            next=_UNFIT,
+            headline=f"judge not qualified: {evidence.error}",
+            next=_UNQUALIFIED_STEPS,
         )
-    told = verdict.headline
-    told = told.replace("accuracy", "preferred", 1) if judging.compares else told
-    relative = judging.relative and verdict.check
-    return replace(verdict, headline=f"{told} (judge-relative)" if relative else told)
+    headline = verdict.headline
+    if evidence.is_pairwise:
+        headline = headline.replace("accuracy", "preferred", 1)
+    if evidence.uncorrected_reason and verdict.check:
+        headline = f"{headline} (judge-relative)"
+    return replace(verdict, headline=headline)
 
 
-def judging_notes(judging: Judging) -> Sequence[str]:
-    """Return what a reader must know of the judges, a sentence each."""
-    told = [f"{one.judge}: {warning}" for one in judging.judges for warning in one.warnings]
-    if judging.relative:
-        told.insert(0, f"judge-relative: {judging.relative}, so this holds for its grades alone")
-    told += [judging.ungraded] * bool(judging.ungraded)
-    if judging.constant and not all(one.labels for one in judging.judges):
-        told.append(f"the judge says the same of all {judging.constant} replies")
-    return told
+def judge_notes(evidence: JudgeEvidence) -> Sequence[str]:
+    """Return notes about the judges for the reader of a verdict, a sentence each."""
+    notes = []
+    if evidence.uncorrected_reason:
+        reason = evidence.uncorrected_reason
+        notes.append(f"judge-relative: {reason}, so this holds for its grades alone")
+    for validation in evidence.validations:
+        notes += [f"{validation.judge}: {warning}" for warning in validation.warnings]
+    if evidence.ungraded_note:
+        notes.append(evidence.ungraded_note)
+    if evidence.constant_grades and not _all_validated(evidence):
+        notes.append(f"the judge says the same of all {evidence.constant_grades} replies")
+    return notes
 
 
 # Drops ------------------------------------------------------------------------------------------
 
 
-def judged_drop(  # noqa: PLR0913 - the rule's parameters, each by name
-    judging: Judging,
-    before: Side,
-    after: Side,
+def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
+    evidence: JudgeEvidence,
+    before: Samples,
+    after: Samples,
     *,
     against: str,
     margin: float,
     levels: Levels,
-    chance: float = 0.0,
+    guess_rate: float = 0.0,
 ) -> Check:
-    """Compare two sides as *drop* does, corrected by labels where there are any."""
-    if judging.compares and against == judging.baseline:
-        before, after = aligned(before, after)
+    """Return the drop check of grades, corrected by human labels if there are enough.
+
+    Args:
+        evidence: the evidence on the judges; without judges the check is *check_drop*'s.
+        before: the samples to compare with; replaced if pairwise grades compare with them.
+        after: the samples of the variant.
+        against: the name of *before*, see *Check.against*.
+        margin: the largest allowed drop, a share.
+        levels: the error levels.
+        guess_rate: the expected rate of guessing, a share.
+    """
+    if evidence.is_pairwise and against == evidence.baseline:
+        before, after = align(before, after)
         before = replace(before, values=1.0 - after.values)
-    plain = drop(before, after, against=against, margin=margin, levels=levels, chance=chance)
-    if not judging.judges or judging.fault or plain.note == UNCHANGED or not plain.informative:
+    plain = check_drop(
+        before, after, against=against, margin=margin, levels=levels, guess_rate=guess_rate
+    )
+    has_qualified_judges = evidence.validations and not evidence.error
+    if not has_qualified_judges or plain.note == UNCHANGED or not plain.informative:
         return plain
-    if against == judging.baseline:
-        made = _by_labels(plain, before, after, judging, levels)
-        if made:
-            return made
-    shows = judging.shows
-    if shows is None:
+    if against == evidence.baseline:
+        corrected = _drop_by_labels(plain, before, after, evidence, levels)
+        if corrected:
+            return corrected
+    if evidence.youden_index is None:
         return plain
-    seen, least = shows
-    if least <= 0:
-        return replace(plain, outcome=Outcome.INCONCLUSIVE, note=_BLIND)
-    held = drop(before, after, against=against, margin=margin * least, levels=levels)
-    return _enlarged(held, margin, judging.judges[0], seen, least)
+    index, lower_bound = evidence.youden_index
+    if lower_bound <= 0:
+        return replace(plain, outcome=Outcome.INCONCLUSIVE, note=_UNRELATED_GRADES)
+    check = check_drop(before, after, against=against, margin=margin * lower_bound, levels=levels)
+    return _with_true_change(check, margin, evidence.validations[0], index, lower_bound)
 
 
-_BLIND = "labels cannot rule out that the judge shows nothing of a true change"
+_UNRELATED_GRADES = "labels cannot rule out that the judge shows nothing of a true change"
 
 
-def _enlarged(check: Check, margin: float, judge: Examined, seen: float, least: float) -> Check:
-    """Return a check of grades as one of what they stand for."""
-    told = f"the judge shows {percent(seen)} of a true change, at least {percent(least)}"
-    note = f"{told}; the margin was held to that"
+def _with_true_change(
+    check: Check, margin: float, judge: JudgeValidation, index: float, lower_bound: float
+) -> Check:
+    """Return a check of grades with its numbers converted to the true change behind them."""
+    shown = f"the judge shows {percent(index)} of a true change, at least {percent(lower_bound)}"
+    note = f"{shown}; the margin was held to that"
     return replace(
         check,
         limit=margin,
         before=_true_rate(check.before or 0.0, judge),
         after=_true_rate(check.after, judge),
-        low=_within((check.low or 0.0) / seen, -1.0),
-        high=_within((check.high or 0.0) / seen, -1.0),
-        certifiable=_larger(check.certifiable, least),
-        detectable=_larger(check.detectable, least),
+        low=_clamp((check.low or 0.0) / index, -1.0),
+        high=_clamp((check.high or 0.0) / index, -1.0),
+        certifiable=_true_drop(check.certifiable, lower_bound),
+        detectable=_true_drop(check.detectable, lower_bound),
         method="judge",
         note=f"{check.note}; {note}" if check.note else note,
     )
 
 
-def _larger(share: float | None, least: float) -> float | None:
-    return None if share is None or share >= least else share / least
+def _true_drop(drop: float | None, lower_bound: float) -> float | None:
+    return None if drop is None or drop >= lower_bound else drop / lower_bound
 
 
-def _within(value: float, low: float) -> float:
+def _clamp(value: float, low: float) -> float:
     return min(1.0, max(low, value))
 
 
-def _true_rate(rate: float, judge: Examined) -> float:
-    """Return what share is truly good where the judge calls a share of *rate* good."""
+def _true_rate(rate: float, judge: JudgeValidation) -> float:
+    """Return the share of replies that are good if the judge grades the share *rate* as good."""
     if judge.sensitivity is None or judge.specificity is None:
         return rate
-    good, bad = judge.sensitivity.value, judge.specificity.value
-    return _within((rate + bad - 1) / (good + bad - 1), 0.0)
+    sensitivity, specificity = judge.sensitivity.value, judge.specificity.value
+    return _clamp((rate + specificity - 1) / (sensitivity + specificity - 1), 0.0)
 
 
-def _by_labels(
-    plain: Check, before: Side, after: Side, judging: Judging, levels: Levels
+def _drop_by_labels(
+    plain: Check, before: Samples, after: Samples, evidence: JudgeEvidence, levels: Levels
 ) -> Check | None:
-    """Return the check by the two-phase estimate; None where it has too little to go by."""
-    before, after = aligned(before, after)
-    known = before.known & after.known
-    was, now = before.where(known), after.where(known)
-    seen: Array = now.values - was.values
-    made = _estimated(plain, now, seen, judging.changes)
-    if made is None:
+    """Return the drop check by the two-phase estimate; None with too few labels."""
+    before, after = align(before, after)
+    both = before.has_reply & after.has_reply
+    before, after = before.select(both), after.select(both)
+    changes: FloatArray = after.values - before.values
+    change = _mean_by_labels(plain, after, changes, evidence.human_changes)
+    if change is None:
         return None
-    estimate, count = made
-    then = _estimated(plain, was, was.values, judging.said_before)
-    rate = _within(then[0].mean if then else plain.before or 0.0, 0.0)
+    estimate, label_count = change
+    baseline = _mean_by_labels(plain, before, before.values, evidence.baseline_human_scores)
+    rate = _clamp(baseline[0].mean if baseline else plain.before or 0.0, 0.0)
     p_pass, p_fail = estimate.p_above(-plain.limit), estimate.p_below(0.0)
     low, high = estimate.interval(CONFIDENCE)
-    told = f"the judge alone saw {points(float(np.mean(seen)))} points"
+    uncorrected = f"the judge alone saw {points(float(np.mean(changes)))} points"
     return replace(
         plain,
         outcome=_outcome(p_pass, p_fail, levels),
         before=rate,
-        after=_within(rate + estimate.mean, 0.0),
-        low=_within(low, -1.0),
-        high=_within(high, -1.0),
+        after=_clamp(rate + estimate.mean, 0.0),
+        low=_clamp(low, -1.0),
+        high=_clamp(high, -1.0),
         p_pass=p_pass,
         p_fail=p_fail,
         method="labels",
         needed=None,
         certifiable=None,
-        note=f"corrected by {count} labels of these replies: {told}",
+        note=f"corrected by {label_count} labels of these replies: {uncorrected}",
     )
 
 
-def _estimated(
-    plain: Check, side: Side, values: Array, labels: Mapping[str, float]
-) -> tuple[Estimate, int] | None:
-    """Return the mean of *values*, corrected by *labels*, and how many these are; None if few."""
-    at = [index for index, key in enumerate(side.keys) if key in labels]
-    whole = side.groups is None and side.weights is None and not plain.missing
-    if len(at) < FEWEST_LABELS or not whole:
+def _mean_by_labels(
+    plain: Check, samples: Samples, values: FloatArray, labels: Mapping[str, float]
+) -> tuple[MeanEstimate, int] | None:
+    """Return the mean of *values* corrected by *labels*, and the number of labels; None if few."""
+    labelled = [index for index, case_id in enumerate(samples.case_ids) if case_id in labels]
+    is_plain_sample = samples.groups is None and samples.weights is None and not plain.missing
+    if len(labelled) < MIN_CORRECTION_LABELS or not is_plain_sample:
         return None
-    return two_phase_mean(values, [labels[side.keys[index]] for index in at], at), len(at)
+    label_values = [labels[samples.case_ids[index]] for index in labelled]
+    return two_phase_mean(values, label_values, labelled), len(labelled)
 
 
 def _outcome(p_pass: float, p_fail: float, levels: Levels) -> Outcome:
@@ -248,185 +288,238 @@ def _outcome(p_pass: float, p_fail: float, levels: Levels) -> Outcome:
     return Outcome.FAILED if p_fail <= levels.alarm else Outcome.INCONCLUSIVE
 
 
-# Floors -----------------------------------------------------------------------------------------
+# Minimums ---------------------------------------------------------------------------------------
 
 
-def judged_floor(judging: Judging, after: Side, *, least: float, levels: Levels) -> Check:
-    """Hold a rate to a floor as *floor* does, corrected by labels where there are any."""
-    plain = floor(after, least=least, levels=levels)
-    if not judging.judges or judging.fault:
+def check_graded_minimum(
+    evidence: JudgeEvidence, after: Samples, *, minimum: float, levels: Levels
+) -> Check:
+    """Return the minimum check of grades, corrected by human labels if there are enough."""
+    plain = check_minimum(after, minimum=minimum, levels=levels)
+    if not evidence.validations or evidence.error:
         return plain
-    made = _floor_by_labels(plain, after, judging.said, levels)
-    if made or judging.shows is None:
-        return made or plain
-    return _moved_floor(plain, after, judging.judges[0], levels)
+    corrected = _minimum_by_labels(plain, after, evidence.human_scores, levels)
+    if corrected or evidence.youden_index is None:
+        return corrected or plain
+    return _minimum_of_grades(plain, after, evidence.validations[0], levels)
 
 
-def _moved_floor(plain: Check, after: Side, judge: Examined, levels: Levels) -> Check:
-    good, bad = judge.sensitivity, judge.specificity
-    if good is None or bad is None:
+def _minimum_of_grades(
+    plain: Check, after: Samples, judge: JudgeValidation, levels: Levels
+) -> Check:
+    """Return the minimum check with the minimum converted to a rate of the judge's grades."""
+    if judge.sensitivity is None or judge.specificity is None:
         return plain
-    least = plain.limit
-    seen = good.value + bad.value - 1
-    # What the judge must say for the floor to hold for certain, and to be missed for certain.
-    hard, easy = (
-        _within(least * g + (1 - least) * (1 - b), 0.0)
-        for g, b in ((good.high, bad.low), (good.low, bad.high))
+    sensitivity, specificity = judge.sensitivity, judge.specificity
+    strict, lenient = _grade_minimums(plain.limit, sensitivity, specificity)
+    strict_check, lenient_check = (
+        check_minimum(after, minimum=minimum, levels=levels) for minimum in (strict, lenient)
     )
-    held, missed = (floor(after, least=one, levels=levels) for one in (hard, easy))
     outcome = Outcome.INCONCLUSIVE
-    if held.outcome is Outcome.PASSED:
+    if strict_check.outcome is Outcome.PASSED:
         outcome = Outcome.PASSED
-    elif missed.outcome is Outcome.FAILED:
+    elif lenient_check.outcome is Outcome.FAILED:
         outcome = Outcome.FAILED
-    told = f"of good replies the judge finds {percent(good.value)}, of bad {percent(bad.value)}"
     return replace(
         plain,
         outcome=outcome,
         after=_true_rate(plain.after, judge),
-        low=_within(((plain.low or 0.0) + bad.value - 1) / seen, 0.0),
-        high=_within(((plain.high or 0.0) + bad.value - 1) / seen, 0.0),
-        needed=held.needed if outcome is Outcome.INCONCLUSIVE else None,
+        low=_true_rate(plain.low or 0.0, judge),
+        high=_true_rate(plain.high or 0.0, judge),
+        needed=strict_check.needed if outcome is Outcome.INCONCLUSIVE else None,
         method="judge",
-        note=f"{told}; it calls {percent(plain.after)} good, {percent(hard)} would hold the floor",
+        note=_minimum_note(plain, sensitivity, specificity, strict),
     )
 
 
-def _floor_by_labels(
-    plain: Check, after: Side, said: Mapping[str, float], levels: Levels
+def _grade_minimums(
+    minimum: float, sensitivity: IntervalEstimate, specificity: IntervalEstimate
+) -> tuple[float, float]:
+    """Return the rates of good grades that are certainly, and possibly, enough for *minimum*."""
+    strict, lenient = (
+        _clamp(minimum * true_positive + (1 - minimum) * (1 - true_negative), 0.0)
+        for true_positive, true_negative in (
+            (sensitivity.high, specificity.low),
+            (sensitivity.low, specificity.high),
+        )
+    )
+    return strict, lenient
+
+
+def _minimum_note(
+    plain: Check, sensitivity: IntervalEstimate, specificity: IntervalEstimate, strict: float
+) -> str:
+    return (
+        f"of good replies the judge finds {percent(sensitivity.value)}, of bad "
+        f"{percent(specificity.value)}; it calls {percent(plain.after)} good, "
+        f"{percent(strict)} would hold the minimum"
+    )
+
+
+def _minimum_by_labels(
+    plain: Check, after: Samples, human_scores: Mapping[str, float], levels: Levels
 ) -> Check | None:
-    now = after.where(after.known)
-    made = _estimated(plain, now, now.values, said)
-    if made is None:
+    """Return the minimum check by the two-phase estimate; None with too few labels."""
+    answered = after.select(after.has_reply)
+    corrected = _mean_by_labels(plain, answered, answered.values, human_scores)
+    if corrected is None:
         return None
-    estimate, count = made
+    estimate, label_count = corrected
     low, high = estimate.interval(CONFIDENCE)
     p_pass, p_fail = estimate.p_above(plain.limit), estimate.p_below(plain.limit)
-    told = f"the judge alone calls {percent(plain.after)} good"
+    uncorrected = f"the judge alone calls {percent(plain.after)} good"
     return replace(
         plain,
         outcome=_outcome(p_pass, p_fail, levels),
-        after=_within(estimate.mean, 0.0),
-        low=_within(low, 0.0),
-        high=_within(high, 0.0),
+        after=_clamp(estimate.mean, 0.0),
+        low=_clamp(low, 0.0),
+        high=_clamp(high, 0.0),
         method="labels",
         needed=None,
-        note=f"corrected by {count} labels of these replies: {told}",
+        note=f"corrected by {label_count} labels of these replies: {uncorrected}",
     )
 
 
-#: With fewer labels, or fewer of either kind, a judge is not examined.
-_FEWEST, _FEWEST_OF_A_KIND = 50, 10
-#: From this worth on a reply counts as good.
-_GOOD = 0.5
-#: A judge that gives no grade more often than this cannot be relied on.
-_MOST_UNREAD = 0.05
-#: A bias is told where chance explains it less often than this.
-_RARE = 0.01
+# Validation -------------------------------------------------------------------------------------
 
-_Rated = Sequence[tuple[Label, Ruling]]
+#: With fewer labels, or fewer labels of good or of bad replies, a judge cannot be validated.
+_MIN_LABELS, _MIN_LABELS_OF_A_KIND = 50, 10
+#: A reply with at least this score counts as good.
+_GOOD_SCORE = 0.5
+#: A judge without a readable grade for a larger share of the replies is not qualified.
+_MAX_UNREAD_SHARE = 0.05
+#: A bias is reported if its p-value is below this.
+_BIAS_ALPHA = 0.01
+
+_LabelledGrades = Sequence[tuple[Label, JudgeGrades]]
 
 
-def examine(judge: Judge, rated: _Rated, padded: Sequence[tuple[Ruling, Ruling]]) -> Examined:
-    """Return what *judge* is worth.
+def validate_judge(
+    judge: Judge,
+    labelled: _LabelledGrades,
+    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
+) -> JudgeValidation:
+    """Return the validation of *judge* by human labels.
 
     Args:
-        judge: who is examined.
-        rated: what it said of each reply that people labelled.
-        padded: what it said of bad replies, and of the same replies said twice.
+        judge: the judge.
+        labelled: each human label, and the judge's grades of the same reply.
+        padded: the grades of bad replies, and of the same replies with their text doubled.
     """
-    found = Examined(
+    validation = JudgeValidation(
         judge=judge.name,
         provider=judge.variant.provider,
         rubric=" ".join(judge.rubric.split())[:80],
-        labels=len(rated),
-        floor=judge.floor,
+        labels=len(labelled),
+        minimum=judge.minimum,
         is_binary=judge.is_binary,
     )
-    if not rated:
-        return found
-    read = [(label, ruling) for label, ruling in rated if ruling.worth is not None]
-    found = replace(found, unread=len(rated) - len(read))
-    if read:
-        found = _measured(found, judge, read, padded)
-    fault = next(_faults(found, judge, rated, read), "")
-    # Whatever else is wrong with it, how far it agrees is what a reader asks first.
-    told = _floored(found, "kappa")
-    fault += f"; {told}" if fault and told not in fault else ""
-    return replace(found, fault=fault, warnings=tuple(_warnings(found)))
+    if not labelled:
+        return validation
+    readable = [(label, grades) for label, grades in labelled if grades.value is not None]
+    validation = replace(validation, unread=len(labelled) - len(readable))
+    if readable:
+        validation = _with_metrics(validation, judge, readable, padded)
+    error = next(_errors(validation, judge, labelled, readable), "")
+    # A reader wants to know the agreement first, so the error always contains it.
+    kappa_error = _minimum_error(validation, "kappa")
+    if error and kappa_error not in error:
+        error = f"{error}; {kappa_error}"
+    return replace(validation, error=error, warnings=tuple(_warnings(validation)))
 
 
-def _measured(
-    found: Examined, judge: Judge, read: _Rated, padded: Sequence[tuple[Ruling, Ruling]]
-) -> Examined:
-    pairs = [(label.grade, _said(judge, ruling)) for label, ruling in read]
-    twice = [one for _, ruling in read if (one := ruling.agreement) is not None]
-    orders = [one for _, ruling in read if (one := ruling.consistent) is not None]
-    length, p = _length(judge, read)
-    worths = [(one.worth, two.worth) for one, two in padded]
-    known = [(one, two) for one, two in worths if one is not None and two is not None]
+def _with_metrics(
+    validation: JudgeValidation,
+    judge: Judge,
+    readable: _LabelledGrades,
+    padded: Sequence[tuple[JudgeGrades, JudgeGrades]],
+) -> JudgeValidation:
+    pairs = [(label.grade, _mean_grade(judge, grades)) for label, grades in readable]
+    repeats = [grades.self_agreement for _, grades in readable]
+    orders = [grades.consistent for _, grades in readable]
+    length, length_p = _length_correlation(judge, readable)
+    padded_values = [
+        (once.value, doubled.value)
+        for once, doubled in padded
+        if once.value is not None and doubled.value is not None
+    ]
     return replace(
-        found,
-        agreement=_share([one == other for one, other in pairs]),
+        validation,
+        agreement=_share([human == grade for human, grade in pairs]),
         kappa=_kappa(judge, pairs),
-        sensitivity=None if judge.compares else _found(judge, pairs, good=True),
-        specificity=None if judge.compares else _found(judge, pairs, good=False),
-        consistency=_share(orders),
-        repeats=_share(twice),
+        sensitivity=None if judge.is_pairwise else _found_share(judge, pairs, good=True),
+        specificity=None if judge.is_pairwise else _found_share(judge, pairs, good=False),
+        consistency=_share([is_same for is_same in orders if is_same is not None]),
+        repeats=_share([share for share in repeats if share is not None]),
         length=length,
-        length_p=p,
-        padded=len(known),
-        padded_up=sum(two > one for one, two in known),
-        padded_down=sum(two < one for one, two in known),
+        length_p=length_p,
+        padded=len(padded_values),
+        padded_up=sum(doubled > once for once, doubled in padded_values),
+        padded_down=sum(doubled < once for once, doubled in padded_values),
     )
 
 
-def _said(judge: Judge, ruling: Ruling) -> str:
-    return judge.nearest(ruling.worth or 0.0)
+def _mean_grade(judge: Judge, grades: JudgeGrades) -> str:
+    return judge.nearest_grade(grades.value or 0.0)
 
 
-def _share(held: Sequence[float]) -> Figure | None:
-    if not held:
+def _share(values: Sequence[float]) -> IntervalEstimate | None:
+    """Return the mean of *values* (0 to 1) with its interval; None without values."""
+    if not values:
         return None
-    low, high = wilson(float(sum(held)), len(held), CONFIDENCE)
-    return Figure(value=mean(map(float, held)), low=float(low), high=float(high), n=len(held))
+    low, high = wilson(float(sum(values)), len(values), CONFIDENCE)
+    return IntervalEstimate(
+        value=mean(map(float, values)), low=float(low), high=float(high), n=len(values)
+    )
 
 
-def _found(judge: Judge, pairs: Sequence[tuple[str, str]], *, good: bool) -> Figure | None:
-    """Return how often the judge calls good what people do, or bad."""
-    of = [(judge.grades[a] >= _GOOD, judge.grades[b] >= _GOOD) for a, b in pairs]
-    return _share([said is good for human, said in of if human is good])
+def _found_share(
+    judge: Judge, pairs: Sequence[tuple[str, str]], *, good: bool
+) -> IntervalEstimate | None:
+    """Return the share of good (or bad) replies, by human label, that the judge grades so too."""
+    kinds = [
+        (judge.grades[human] >= _GOOD_SCORE, judge.grades[grade] >= _GOOD_SCORE)
+        for human, grade in pairs
+    ]
+    return _share([judge_good is good for human_good, judge_good in kinds if human_good is good])
 
 
-def _kappa(judge: Judge, pairs: Sequence[tuple[str, str]]) -> Figure:
+def _kappa(judge: Judge, pairs: Sequence[tuple[str, str]]) -> IntervalEstimate:
     ranked = sorted(judge.grades, key=lambda grade: judge.grades[grade])
-    human, said = ([ranked.index(pair[i]) for pair in pairs] for i in (0, 1))
-    weighted = len(ranked) > 2  # noqa: PLR2004 - of two grades all disagreement is the same
-    bounds = kappa_bounds(human, said, len(ranked), weighted=weighted)
-    value = kappa(human, said, len(ranked), weighted=weighted)
-    return Figure(value=value, low=bounds.lower, high=bounds.upper, n=len(pairs))
+    human_ranks, judge_ranks = ([ranked.index(pair[i]) for pair in pairs] for i in (0, 1))
+    weighted = len(ranked) > 2  # noqa: PLR2004 - with two grades, weights change nothing
+    bounds = kappa_bounds(human_ranks, judge_ranks, len(ranked), weighted=weighted)
+    value = cohen_kappa(human_ranks, judge_ranks, len(ranked), weighted=weighted)
+    return IntervalEstimate(value=value, low=bounds.lower, high=bounds.upper, n=len(pairs))
 
 
-def _length(judge: Judge, read: _Rated) -> tuple[float | None, float | None]:
-    """Return how far the judge's error goes with the length of what it grades, and its chance.
+def _length_correlation(
+    judge: Judge, readable: _LabelledGrades
+) -> tuple[float | None, float | None]:
+    """Return the correlation of the judge's error with the reply's length, and its p-value.
 
-    Both are compared among replies that people grade alike: a judge that errs at all errs upwards
-    on bad replies and downwards on good ones, whatever their length.
+    Errors and lengths are centred within each human grade: any judge that makes errors grades bad
+    replies too high and good replies too low, whatever their length.
     """
-    errors, sizes, kinds = [], [], 0
+    grade_values, lengths, kinds = [], [], 0
     for grade in judge.grades:
-        alike = [(label, ruling) for label, ruling in read if label.grade == grade]
-        kinds += bool(alike)
-        errors += _centred([ruling.worth or 0.0 for _, ruling in alike])
-        sizes += _centred(_ranks([len(one.reply) - len(one.other or "") for one, _ in alike]))
-    one, other, left = np.array(errors), np.array(sizes), len(errors) - kinds - 1
-    spread = float(np.sqrt(np.sum(one**2) * np.sum(other**2)))
-    if left < 1 or not spread:
+        same_label = [(label, grades) for label, grades in readable if label.grade == grade]
+        kinds += bool(same_label)
+        grade_values += _centred([grades.value or 0.0 for _, grades in same_label])
+        sizes = [len(label.reply) - len(label.second_reply or "") for label, _ in same_label]
+        lengths += _centred(_ranks(sizes))
+    errors, ranks, freedom = (
+        np.array(grade_values),
+        np.array(lengths),
+        len(grade_values) - kinds - 1,
+    )
+    spread = float(np.sqrt(np.sum(errors**2) * np.sum(ranks**2)))
+    if freedom < 1 or not spread:
         return None, None
-    found = float(np.clip(np.sum(one * other) / spread, -1.0, 1.0))
-    if abs(found) == 1.0:
-        return found, 0.0
-    return found, 2 * float(stdtr(left, -abs(found) * np.sqrt(left / (1 - found**2))))
+    r = float(np.clip(np.sum(errors * ranks) / spread, -1.0, 1.0))
+    if abs(r) == 1.0:
+        return r, 0.0
+    return r, 2 * float(stdtr(freedom, -abs(r) * np.sqrt(freedom / (1 - r**2))))
 
 
 def _centred(values: Sequence[float]) -> list[float]:
@@ -435,54 +528,67 @@ def _centred(values: Sequence[float]) -> list[float]:
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """Return each value's place among all, from 0 to 1; equal values share theirs."""
+    """Return the rank of each value, scaled to 0 to 1; equal values have the same rank."""
     ranked = sorted(values)
     last = max(1, len(values) - 1)
     return [(bisect_left(ranked, v) + bisect_right(ranked, v) - 1) / 2 / last for v in values]
 
 
-def _faults(found: Examined, judge: Judge, rated: _Rated, read: _Rated) -> Iterator[str]:
-    """Yield why the judge may not gate, what matters most first."""
-    if found.unread > _MOST_UNREAD * found.labels:
-        # Without what it said instead, which a note quotes.
-        why = next(ruling.unread[0] for _, ruling in rated if ruling.worth is None).split(": '")[0]
-        yield f"it gave no grade in {found.unread} of {found.labels} cases, the first: {why}"
-    kinds = [judge.grades[label.grade] >= _GOOD for label, _ in rated]
-    fewest = min(sum(kinds), len(kinds) - sum(kinds))
-    if found.labels < _FEWEST or fewest < _FEWEST_OF_A_KIND:
+def _errors(
+    validation: JudgeValidation,
+    judge: Judge,
+    labelled: _LabelledGrades,
+    readable: _LabelledGrades,
+) -> Iterator[str]:
+    """Yield the reasons why the judge is not qualified, the most important first."""
+    if validation.unread > _MAX_UNREAD_SHARE * validation.labels:
+        unreadable = next(grades.unreadable[0] for _, grades in labelled if grades.value is None)
+        # Drop the judge's own words, which follow the reason in quotes.
+        reason = unreadable.split(": '")[0]
         yield (
-            f"{found.labels} labels, {fewest} of the rarer kind, do not examine it; at least "
-            f"{_FEWEST} are needed, {_FEWEST_OF_A_KIND} of either kind"
+            f"it gave no grade in {validation.unread} of {validation.labels} cases, the first: "
+            f"{reason}"
         )
-    said = {_said(judge, ruling) for _, ruling in read}
-    if len(said) == 1:
-        told = _floored(found, "kappa") if "kappa" in found.floor else ""
-        yield f'it says "{said.pop()}" of all {len(read)} labelled replies{"; " * bool(told)}{told}'
-    yield from (told for name in FIGURES if (told := _floored(found, name)))
+    is_good = [judge.grades[label.grade] >= _GOOD_SCORE for label, _ in labelled]
+    rarer = min(sum(is_good), len(is_good) - sum(is_good))
+    if validation.labels < _MIN_LABELS or rarer < _MIN_LABELS_OF_A_KIND:
+        yield (
+            f"{validation.labels} labels, {rarer} of the rarer kind, do not examine it; at least "
+            f"{_MIN_LABELS} are needed, {_MIN_LABELS_OF_A_KIND} of either kind"
+        )
+    given = {_mean_grade(judge, grades) for _, grades in readable}
+    if len(given) == 1:
+        error = f'it says "{given.pop()}" of all {len(readable)} labelled replies'
+        kappa_error = _minimum_error(validation, "kappa")
+        yield f"{error}; {kappa_error}" if kappa_error else error
+    yield from filter(None, (_minimum_error(validation, metric) for metric in JUDGE_METRICS))
 
 
-def _floored(found: Examined, name: str) -> str:
-    """Say that a figure was not shown to reach its floor, or return ""."""
-    figure, floor = getattr(found, name), found.floor.get(name)
-    if floor is None:
+def _minimum_error(validation: JudgeValidation, metric: str) -> str:
+    """Return an error if the interval of *metric* does not reach the required minimum, else ""."""
+    estimate, minimum = getattr(validation, metric), validation.minimum.get(metric)
+    if minimum is None:
         return ""
-    if figure is None:
-        return f"its {name} is not known, floor {floor:.2f}"
-    if figure.low >= floor:
+    if estimate is None:
+        return f"its {metric} is not known, minimum {minimum:.2f}"
+    if estimate.low >= minimum:
         return ""
-    return f"{name} {figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f}), floor {floor:.2f}"
+    interval = f"({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{metric} {estimate.value:.2f} {interval}, minimum {minimum:.2f}"
 
 
-def _warnings(found: Examined) -> Iterator[str]:
-    if found.length is not None and (found.length_p or 1.0) < _RARE:
-        which = "longer" if found.length > 0 else "shorter"
-        yield f"it favours {which} replies (rank correlation {found.length:+.2f} with its error)"
-    moved = found.padded_up + found.padded_down
-    by_chance = float(binomial_sf(found.padded_up - 1, moved, 0.5)) if found.padded_up else 1.0
-    if by_chance < _RARE:
-        told = f"{found.padded_up} of {found.padded} bad replies got a better grade"
-        yield f"{told} by being said twice"
-    if found.repeats is not None and found.repeats.value < 1 - 2 * _MOST_UNREAD:
-        yield f"two samples of it say the same in {percent(found.repeats.value)}"
-    if found.consistency is not None and found.consistency.value < 1 - 2 * _MOST_UNREAD:
-        yield f"both orders come to the same in {percent(found.consistency.value)}"
+def _warnings(validation: JudgeValidation) -> Iterator[str]:
+    if validation.length is not None and (validation.length_p or 1.0) < _BIAS_ALPHA:
+        favoured = "longer" if validation.length > 0 else "shorter"
+        correlation = f"rank correlation {validation.length:+.2f} with its error"
+        yield f"it favours {favoured} replies ({correlation})"
+    up, moved = validation.padded_up, validation.padded_up + validation.padded_down
+    p_up = float(binomial_sf(up - 1, moved, 0.5)) if up else 1.0
+    if p_up < _BIAS_ALPHA:
+        better = f"{up} of {validation.padded} bad replies got a better grade"
+        yield f"{better} by being said twice"
+    repeats, consistency = validation.repeats, validation.consistency
+    if repeats is not None and repeats.value < 1 - 2 * _MAX_UNREAD_SHARE:
+        yield f"two samples of it say the same in {percent(repeats.value)}"
+    if consistency is not None and consistency.value < 1 - 2 * _MAX_UNREAD_SHARE:
+        yield f"both orders come to the same in {percent(consistency.value)}"

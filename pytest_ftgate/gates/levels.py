@@ -1,4 +1,4 @@
-"""Error rates of verdicts, and the sizes below which nothing is concluded."""
+"""Error rates of verdicts, and the sample sizes below which a verdict is inconclusive."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from dataclasses import dataclass
 __all__ = [
     "ALARM",
     "CONFIDENCE",
-    "FEWEST_FOR_F1",
-    "FEWEST_GROUPS",
+    "MAX_MISSING_SHARE",
+    "MIN_CASES_FOR_F1",
+    "MIN_GROUPS",
     "MISS",
-    "MOST_MISSING",
     "POWER",
-    "USUAL_DISCORDANCE",
+    "TYPICAL_DISCORDANCE",
     "Levels",
 ]
 
-#: The risk of passing a drop as large as the margin.
+#: The probability of passing a drop as large as the limit.
 MISS = 0.05
-#: The risk, shared by all drop checks of a suite, of failing a variant that dropped nothing.
+#: The probability of failing an unchanged variant, shared by all drop checks of a suite.
 ALARM = 0.01
-#: More unanswered cases than this leave a verdict open.
-MOST_MISSING = 0.05
-#: Fewer groups of related cases than this show nothing.
-FEWEST_GROUPS = 10
-#: With fewer cases the bootstrap of macro-F1 misses more often than it says.
-FEWEST_FOR_F1 = 200
-#: The chance with which "9 times in 10" is meant.
+#: With a larger share of cases without a reply, a verdict is inconclusive.
+MAX_MISSING_SHARE = 0.05
+#: With fewer groups of related cases, a verdict is inconclusive.
+MIN_GROUPS = 10
+#: With fewer cases, the bootstrap interval of macro-F1 is too narrow.
+MIN_CASES_FOR_F1 = 200
+#: The power behind "9 times in 10".
 POWER = 0.9
-#: Of the intervals that are printed.
+#: The confidence level of all reported intervals.
 CONFIDENCE = 0.95
-#: Replies of the same model disagree on about this share of the cases where nothing is known.
-USUAL_DISCORDANCE = 0.10
+#: The share of cases on which two runs of one model disagree, unless it is measured.
+TYPICAL_DISCORDANCE = 0.10
 
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """The risks that one check may take.
+    """The error rates of one check, as probabilities.
 
     Attributes:
-        miss: of passing a drop as large as the margin.
-        alarm: of failing a variant that dropped nothing.
-        shared: how many drop checks of the suite share the alarm level.
-        last: no further look can take in more replies.
+        miss: the probability of passing a drop as large as the limit.
+        alarm: the probability of failing an unchanged variant.
+        shared: the number of drop checks of the suite that share the alarm level.
+        last: True if no later look can include more replies.
     """
 
     miss: float = MISS

@@ -1,4 +1,4 @@
-"""Looks: the parts of a suite's replies at which a gate may already be evaluated."""
+"""Looks: interim analyses, in which a gate is evaluated on part of its replies."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from math import ceil
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.suite.model import Case, Gate, RateGate, Suite
 
-__all__ = ["LOOKS", "Look", "levels", "looks"]
+__all__ = ["MAX_LOOKS", "Look", "look_levels", "plan_looks"]
 
-#: How often a gate looks at most.
-LOOKS = 5
+#: The largest number of looks of a gate.
+MAX_LOOKS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What one look takes in.
+    """One look: the cases and the replies that it includes.
 
     Attributes:
-        number: which look it is, from 1, out of *of*.
-        cases: the ids of its cases, or None for all.
-        repeats: how many replies of each case it takes in.
-        fractions: the shares of everything that the looks so far took in, this one the last.
-        vary: whether asking again may bring another reply.
+        number: the number of the look, from 1 to *of*.
+        of: the number of looks.
+        cases: the ids of its cases, or None for all cases.
+        repeats: the number of replies to each case that it includes.
+        fractions: the information fractions (0 to 1) of all looks up to this one.
+        replies_vary: whether a repeated request may get a different reply.
     """
 
     number: int = 1
@@ -32,93 +33,94 @@ class Look:
     cases: frozenset[str] | None = None
     repeats: int = 1
     fractions: tuple[float, ...] = (1.0,)
-    vary: bool = False
+    replies_vary: bool = False
 
-    def takes(self, case: str, repeat: int) -> bool:
-        """Return whether the reply *repeat* of *case* belongs to it."""
+    def includes(self, case: str, repeat: int) -> bool:
+        """Return True if the look includes the reply *repeat* (from 0) to *case*."""
         return repeat < self.repeats and (self.cases is None or case in self.cases)
 
 
-def looks(suite: Suite, gate: Gate, *, vary: bool) -> tuple[Look, ...]:
-    """Return the looks of *gate*, the last of which takes in everything that may be asked.
+def plan_looks(suite: Suite, gate: Gate, *, replies_vary: bool) -> tuple[Look, ...]:
+    """Return the looks of *gate*; the last one includes all replies.
 
     Args:
         suite: the suite.
         gate: one of its gates.
-        vary: whether asking again may bring another reply, on either side.
+        replies_vary: whether a repeated request may get a different reply, from the variant or
+            from the baseline.
     """
     repeats = suite.repeats or 1
     if isinstance(gate, RateGate) and gate.stop_early:
-        return _blocks(suite, repeats, vary=vary)
-    if isinstance(gate, RateGate) and gate.settle and vary:
-        return _stages(repeats, gate.settle)
-    return (Look(repeats=repeats, vary=vary),)
+        return _case_blocks(suite, repeats, replies_vary=replies_vary)
+    if isinstance(gate, RateGate) and gate.settle and replies_vary:
+        return _repeat_stages(repeats, gate.settle)
+    return (Look(repeats=repeats, replies_vary=replies_vary),)
 
 
-def levels(look: Look, whole: Levels) -> Levels:
-    """Return what *look* may spend of the risks *whole*."""
+def look_levels(look: Look, total: Levels) -> Levels:
+    """Return the error rates of one *look*, by O'Brien-Fleming spending of *total*."""
     if look.of == 1:
-        return whole
+        return total
     from scipy.special import ndtr
 
     from pytest_ftgate.stats.sequential import obrien_fleming_bounds
 
     miss, alarm = (
         float(ndtr(-obrien_fleming_bounds(risk, look.fractions)[-1]))
-        for risk in (whole.miss, whole.alarm)
+        for risk in (total.miss, total.alarm)
     )
-    return Levels(miss, alarm, whole.shared, last=look.number == look.of)
+    return Levels(miss, alarm, total.shared, last=look.number == look.of)
 
 
-def _blocks(suite: Suite, repeats: int, *, vary: bool) -> tuple[Look, ...]:
-    """Take the cases in five blocks, in an order that no reordering of the file changes."""
-    ranked = sorted(suite.cases, key=_place)
-    ends = sorted({ceil(len(ranked) * number / LOOKS) for number in range(1, LOOKS + 1)})
-    ends = sorted({_whole_group(ranked, end) for end in ends})
-    shares = [end / len(ranked) for end in ends]
+def _case_blocks(suite: Suite, repeats: int, *, replies_vary: bool) -> tuple[Look, ...]:
+    """Return looks that add one block of cases each; the order of the file does not matter."""
+    cases = sorted(suite.cases, key=_block_order)
+    ends = sorted({ceil(len(cases) * number / MAX_LOOKS) for number in range(1, MAX_LOOKS + 1)})
+    ends = sorted({_end_of_group(cases, end) for end in ends})
+    fractions = [end / len(cases) for end in ends]
     return tuple(
         Look(
             number=number,
             of=len(ends),
-            cases=frozenset(case.id for case in ranked[:end]),
+            cases=frozenset(case.id for case in cases[:end]),
             repeats=repeats,
-            fractions=tuple(shares[:number]),
-            vary=vary,
+            fractions=tuple(fractions[:number]),
+            replies_vary=replies_vary,
         )
         for number, end in enumerate(ends, start=1)
     )
 
 
-def _place(case: Case) -> tuple[str, str]:
-    # Drawn by hash, so that a case keeps its place when others come or go.
+def _block_order(case: Case) -> tuple[str, str]:
+    # The order is by hash, so that a case keeps its place when others are added or removed.
     return sha256(f"{case.group or case.id}".encode()).hexdigest(), case.id
 
 
-def _whole_group(ranked: list[Case], end: int) -> int:
-    """Return the end of the block that does not tear a group of related cases apart."""
-    while 0 < end < len(ranked) and _torn(ranked[end - 1], ranked[end]):
+def _end_of_group(cases: list[Case], end: int) -> int:
+    """Return the first end of a block, from *end*, that does not split a group of cases."""
+    while 0 < end < len(cases) and _same_group(cases[end - 1], cases[end]):
         end += 1
     return end
 
 
-def _torn(last: Case, following: Case) -> bool:
-    return last.group is not None and last.group == following.group
+def _same_group(case: Case, following: Case) -> bool:
+    return case.group is not None and case.group == following.group
 
 
-def _stages(least: int, most: int) -> tuple[Look, ...]:
-    """Add repeats step by step, from what is asked anyway to the most that may be."""
-    if most <= least:
-        return (Look(repeats=least, vary=True),)
-    steps = min(LOOKS, most - least + 1)
-    counts = [round(least + (most - least) * i / (steps - 1)) for i in range(steps)]
+def _repeat_stages(first: int, last: int) -> tuple[Look, ...]:
+    """Return looks with more repeats each, from *first* repeats to *last*."""
+    if last <= first:
+        return (Look(repeats=first, replies_vary=True),)
+    steps = min(MAX_LOOKS, last - first + 1)
+    counts = [round(first + (last - first) * i / (steps - 1)) for i in range(steps)]
     return tuple(
         Look(
             number=number,
             of=len(counts),
             repeats=count,
-            # Replies of one case tell less the more there are, so this says no look too much.
-            fractions=tuple(one / most for one in counts[:number]),
-            vary=True,
+            # Further replies to one case add less information, so this is conservative.
+            fractions=tuple(repeats / last for repeats in counts[:number]),
+            replies_vary=True,
         )
         for number, count in enumerate(counts, start=1)
     )

@@ -10,134 +10,151 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.checks import judged
-from pytest_ftgate.gates.feasibility import cases_of
-from pytest_ftgate.gates.levels import MISS, POWER, USUAL_DISCORDANCE, Levels
-from pytest_ftgate.gates.skills import macro, states
+from pytest_ftgate.gates.checks import drop_outcome
+from pytest_ftgate.gates.feasibility import count_evaluated_cases
+from pytest_ftgate.gates.levels import MISS, POWER, TYPICAL_DISCORDANCE, Levels
+from pytest_ftgate.gates.skills import mean_over_skills, skill_states
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.stats.paired import Pairs, condense, p_drop, p_noninferior, pair
+from pytest_ftgate.stats.paired import (
+    PairedCounts,
+    change_counts,
+    p_drop,
+    p_noninferior,
+    paired_counts,
+)
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
     flip_rate,
-    floor_cases_needed,
+    minimum_cases_needed,
     pass_probability,
 )
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
 
-__all__ = ["Certain", "SelfTest", "certain", "selftest", "skills_selftest"]
+__all__ = ["PowerEstimate", "SelfTest", "estimate_power", "rate_selftest", "skills_selftest"]
 
-#: A floor is planned for a variant that is so much better than it.
-_ABOVE_FLOOR = 0.05
+#: The power of a minimum is planned for a variant whose rate is this much above it.
+_ABOVE_MINIMUM = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Certain:
-    """How far a gate can tell an unchanged variant from one that dropped.
+class PowerEstimate:
+    """The power of one gate for one variant. Rates and margins are shares, 0 to 1.
 
     Attributes:
-        gate, variant: whose gate it is.
-        cases: how many it has; *worth* is what they tell with their repeats.
-        margin: the drop that the gate allows, or None where it is a floor alone.
-        floor: the floor, or None where it has none.
-        discordance: the share of cases on which the sides disagree, *measured* or usual; None where
-            the baseline is so low that a drop from it could not be seen.
-        least: the smallest margin that this many cases can certify nine times in ten.
-        chance: how often an unchanged variant passes.
-        missing: how many more cases it takes to pass one nine times in ten.
-        repeats: the repeats that tell as much as the missing cases, where replies vary.
+        gate, variant: the names of the gate and the variant.
+        cases: the number of cases.
+        effective: the effective number of cases, repeats included.
+        margin: the largest allowed drop, or None if the gate has a minimum only.
+        minimum: the minimum, or None.
+        discordance: the share of cases on which both variants disagree; None if the baseline is too
+            low for a drop to be seen.
+        measured: whether *discordance* is measured, and not the typical value.
+        certifiable: the smallest margin that this many cases can certify 9 times in 10.
+        pass_probability: the probability that an unchanged variant passes.
+        needed: the number of further cases to pass an unchanged variant 9 times in 10.
+        repeats: the number of repeats that replaces the needed cases, if replies vary.
     """
 
     gate: str
     variant: str
     cases: int
-    worth: float
+    effective: float
     margin: float | None = None
-    floor: float | None = None
-    discordance: float | None = USUAL_DISCORDANCE
+    minimum: float | None = None
+    discordance: float | None = TYPICAL_DISCORDANCE
     measured: bool = False
-    least: float | None = None
-    chance: float | None = None
-    missing: int = 0
+    certifiable: float | None = None
+    pass_probability: float | None = None
+    needed: int = 0
     repeats: int | None = None
 
 
-def certain(
+def estimate_power(
     suite: Suite,
     gate: RateGate | ForgettingGate,
     variant: str,
     *,
     repeats: int | None,
     measured: float | None = None,
-    blind: bool = False,
-) -> Certain:
-    """Return what *gate* could show about *variant* with the cases it has.
+    baseline_too_low: bool = False,
+) -> PowerEstimate:
+    """Return the power of *gate* for *variant* with the cases of the suite.
 
     Args:
         suite: the suite.
         gate: one of its gates.
         variant: the name of the variant.
-        repeats: how often each case is asked, or None where asking again tells nothing new; they
-            count in full, as for an unchanged variant.
-        measured: the discordance that replies already had, or None for the usual one.
-        blind: the baseline is known to be so low that a drop from it could not be seen.
+        repeats: the number of replies to each case, or None if replies do not vary. Each counts
+            as a case, which holds for an unchanged variant.
+        measured: the discordance of cached replies, or None for the typical value.
+        baseline_too_low: whether the baseline is known to be too low for a drop to be seen.
     """
-    n = cases_of(suite, gate)
-    disagree = USUAL_DISCORDANCE if measured is None else measured
-    floor = None if isinstance(gate, ForgettingGate) else gate.min
-    told = Certain(
+    n = count_evaluated_cases(suite, gate)
+    discordance = TYPICAL_DISCORDANCE if measured is None else measured
+    minimum = None if isinstance(gate, ForgettingGate) else gate.min
+    estimate = PowerEstimate(
         gate=gate.name if isinstance(gate, RateGate) else gate.kind,
         variant=variant,
         cases=n,
-        worth=n * (repeats or 1),
+        effective=n * (repeats or 1),
         margin=gate.max_drop,
-        floor=floor,
-        discordance=None if blind else disagree,
+        minimum=minimum,
+        discordance=None if baseline_too_low else discordance,
         measured=measured is not None,
-        missing=_for_floor(floor, n) if floor else 0,
+        needed=_needed_for_minimum(minimum, n) if minimum else 0,
     )
-    if gate.max_drop is None or blind:
-        return told
-    return _for_drop(told, gate.max_drop, disagree, repeats)
+    if gate.max_drop is None or baseline_too_low:
+        return estimate
+    return _with_drop(estimate, gate.max_drop, discordance, repeats)
 
 
-def _for_floor(floor: float, n: int) -> int:
+def _needed_for_minimum(minimum: float, n: int) -> int:
     try:
-        wanted = floor_cases_needed(floor, min(1.0, floor + _ABOVE_FLOOR), POWER, MISS)
+        rate = min(1.0, minimum + _ABOVE_MINIMUM)
+        total = minimum_cases_needed(minimum, rate, POWER, MISS)
     except ValueError:
         return 0
-    return max(0, wanted - n)
+    return max(0, total - n)
 
 
-def _for_drop(told: Certain, margin: float, disagree: float, repeats: int | None) -> Certain:
+def _with_drop(
+    estimate: PowerEstimate, margin: float, discordance: float, repeats: int | None
+) -> PowerEstimate:
+    """Return *estimate* with the power of its drop check."""
     try:
-        least: float | None = certifiable_margin(told.worth, disagree)
+        certifiable: float | None = certifiable_margin(estimate.effective, discordance)
     except ValueError:
-        least = None
-    wanted = cases_needed(margin, disagree)
-    short = wanted > told.worth
+        certifiable = None
+    total = cases_needed(margin, discordance)
+    is_short = total > estimate.effective
+    needed = ceil((total - estimate.effective) / (repeats or 1)) if is_short else 0
     return replace(
-        told,
-        least=least,
-        chance=pass_probability(told.worth, disagree, 0.0, margin),
-        missing=max(told.missing, ceil((wanted - told.worth) / (repeats or 1)) if short else 0),
-        repeats=ceil(wanted / told.cases) if short and repeats else None,
+        estimate,
+        certifiable=certifiable,
+        pass_probability=pass_probability(estimate.effective, discordance, 0.0, margin),
+        needed=max(estimate.needed, needed),
+        repeats=ceil(total / estimate.cases) if is_short and repeats else None,
     )
 
 
-_Marks = NDArray[np.float64]
+_Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfTest:
-    """What became of pairs of runs of one and the same variant; shares, 0 to 1.
+    """The outcomes of a gate on pairs of runs of one variant. Rates are shares, 0 to 1.
 
     Attributes:
-        pairs: how many pairs of runs were drawn.
+        gate: the kind of the gate.
+        cases: the number of cases.
+        margin: the largest allowed drop.
+        pairs: the number of pairs of runs.
         discordance: the share of cases on which two runs disagree.
-        flips: how often two gates, each on two runs of its own, would disagree on passing.
-        needed: cases for the gate to pass an unchanged variant nine times in ten.
-        lost: of skills, the share of pairs in which each was called lost, where it ever was.
+        passed, failed: the share of pairs that pass, and that fail.
+        flips: the probability that the gate disagrees on two pairs of runs.
+        needed: the number of cases to pass an unchanged variant 9 times in 10.
+        regressed: by skill, the share of pairs in which it regressed, if not 0.
     """
 
     gate: str
@@ -149,107 +166,118 @@ class SelfTest:
     failed: float
     flips: float
     needed: int
-    lost: Mapping[str, float] = field(default_factory=dict)
+    regressed: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def inconclusive(self) -> float:
-        """How often the gate could not tell."""
+        """The share of inconclusive pairs."""
         return 1.0 - self.passed - self.failed
 
 
-def selftest(
-    marks: NDArray[np.float64], *, gate: str, margin: float, levels: Levels, pairs: int, seed: int
+def rate_selftest(
+    scores: NDArray[np.float64], *, gate: str, margin: float, levels: Levels, pairs: int, seed: int
 ) -> SelfTest:
-    """Judge pairs of runs drawn from the replies of one variant.
+    """Evaluate a drop check on pairs of runs that are resampled from the replies of one variant.
 
-    Each pair draws the cases anew, with replacement, and for each of them two different replies
-    of those that were given, one for either side: whatever it finds, nothing has changed.
+    Each pair draws the cases with replacement, and for each case two different replies, one for
+    before and one for after. The true drop is therefore 0.
 
     Args:
-        marks: the scores, 0 to 1, of shape (n, r): n cases, r replies to each, r at least 2.
-        gate: its kind.
-        margin: the drop it allows.
-        levels: its risks.
-        pairs: how many pairs to draw.
-        seed: of the draws.
+        scores: the scores, 0 to 1, of shape (n, r): n cases, r replies to each, r at least 2.
+        gate: the kind of the gate.
+        margin: the largest allowed drop.
+        levels: the error rates of the check.
+        pairs: the number of pairs to draw.
+        seed: the seed of the random numbers.
     """
-    n, r = marks.shape
+    n, r = scores.shape
     rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, n, (pairs, n))
+    cases = rng.integers(0, n, (pairs, n))
     first = rng.integers(0, r, (pairs, n))
     second = (first + rng.integers(1, r, (pairs, n))) % r
-    before, after = marks[chosen, first], marks[chosen, second]
-    counts = condense(before, after)
+    before, after = scores[cases, first], scores[cases, second]
+    counts = change_counts(before, after)
     passed = np.asarray(p_noninferior(counts, margin)) <= levels.miss
     failed = ~passed & (np.asarray(p_drop(counts)) <= levels.alarm)
-    unlike = float(np.mean(before != after))
-    share = float(passed.mean())
+    discordance = float(np.mean(before != after))
+    pass_share = float(passed.mean())
     return SelfTest(
         gate=gate,
         cases=n,
         margin=margin,
         pairs=pairs,
-        discordance=unlike,
-        passed=share,
+        discordance=discordance,
+        passed=pass_share,
         failed=float(failed.mean()),
-        flips=flip_rate(share),
-        needed=cases_needed(margin, max(unlike, 1.0 / n)),
+        flips=flip_rate(pass_share),
+        needed=cases_needed(margin, max(discordance, 1.0 / n)),
     )
 
 
 def skills_selftest(
-    marks: Mapping[str, _Marks], gate: ForgettingGate, levels: Levels, *, pairs: int, seed: int
+    scores: Mapping[str, _Scores], gate: ForgettingGate, levels: Levels, *, pairs: int, seed: int
 ) -> SelfTest:
-    """Judge pairs of runs drawn from the replies of one model to skills cases, as that gate does.
+    """Evaluate the forgetting gate on pairs of runs, resampled from the replies of one model.
 
     Args:
-        marks: for each skill the scores, 0 to 1, of shape (n, r): n cases, r replies to each, r at
-            least 2. Cases are drawn anew within their skill.
+        scores: by skill, the scores, 0 to 1, of shape (n, r): n cases, r replies to each, r at
+            least 2. Cases are drawn within their skill.
         gate: the gate.
-        levels: its risks.
-        pairs: how many pairs to draw.
-        seed: of the draws.
+        levels: the error rates of its checks.
+        pairs: the number of pairs to draw.
+        seed: the seed of the random numbers.
     """
-    rng, ends, lost = np.random.default_rng(seed), Counter[Outcome](), Counter[str]()
-    unlike = 0.0
+    rng = np.random.default_rng(seed)
+    outcomes, regressions = Counter[Outcome](), Counter[str]()
+    discordance = 0.0
     for _ in range(pairs):
-        drawn = dict(_drawn(marks, rng))
-        whole = macro(gate, drawn)
-        unlike += (whole.gains + whole.losses) / whole.n / pairs
-        found = states(gate, drawn, levels)
-        gone = [one for one, state in found.items() if state == "lost" and gate.judges(one)]
-        lost.update(gone)
-        ends[Outcome.FAILED if gone else _ending(gate, whole, found, levels)] += 1
-    passed = ends[Outcome.PASSED] / pairs
-    cases = sum(own.shape[0] for own in marks.values())
+        counts = dict(_draw_pair(scores, rng))
+        mean = mean_over_skills(gate, counts)
+        discordance += (mean.fixed + mean.regressed) / mean.n / pairs
+        skills = skill_states(gate, counts, levels)
+        regressed = [
+            skill
+            for skill, state in skills.items()
+            if state == "regressed" and gate.evaluates(skill)
+        ]
+        regressions.update(regressed)
+        outcomes[Outcome.FAILED if regressed else _mean_outcome(gate, mean, skills, levels)] += 1
+    passed = outcomes[Outcome.PASSED] / pairs
+    cases = sum(skill_scores.shape[0] for skill_scores in scores.values())
     return SelfTest(
         gate=gate.kind,
         cases=cases,
         margin=gate.max_drop,
         pairs=pairs,
-        discordance=unlike,
+        discordance=discordance,
         passed=passed,
-        failed=ends[Outcome.FAILED] / pairs,
+        failed=outcomes[Outcome.FAILED] / pairs,
         flips=flip_rate(passed),
-        needed=cases_needed(gate.max_drop, max(unlike, 1.0 / cases)),
-        lost={skill: count / pairs for skill, count in lost.most_common()},
+        needed=cases_needed(gate.max_drop, max(discordance, 1.0 / cases)),
+        regressed={skill: count / pairs for skill, count in regressions.most_common()},
     )
 
 
-def _drawn(marks: Mapping[str, _Marks], rng: np.random.Generator) -> Iterator[tuple[str, Pairs]]:
-    for skill, own in marks.items():
-        n, r = own.shape
-        chosen, first = rng.integers(0, n, n), rng.integers(0, r, n)
+def _draw_pair(
+    scores: Mapping[str, _Scores], rng: np.random.Generator
+) -> Iterator[tuple[str, PairedCounts]]:
+    """Yield each skill with the paired counts of one resampled pair of runs."""
+    for skill, skill_scores in scores.items():
+        n, r = skill_scores.shape
+        cases, first = rng.integers(0, n, n), rng.integers(0, r, n)
         second = (first + rng.integers(1, r, n)) % r
-        yield skill, pair(own[chosen, first], own[chosen, second])
+        yield skill, paired_counts(skill_scores[cases, first], skill_scores[cases, second])
 
 
-def _ending(
-    gate: ForgettingGate, whole: Pairs, found: Mapping[str, str], levels: Levels
+def _mean_outcome(
+    gate: ForgettingGate, mean: PairedCounts, skills: Mapping[str, str], levels: Levels
 ) -> Outcome:
-    """Return what the mean comes to, and the skills that must be shown to keep to a margin."""
-    if whole.before <= gate.max_drop:
+    """Return the outcome by the mean of the skills, and by the state of the required skills."""
+    if mean.before <= gate.max_drop:
         return Outcome.INCONCLUSIVE
-    outcome = judged(whole, gate.max_drop, levels)
-    unproven = any(gate.required(s) is not None and state == "open" for s, state in found.items())
+    outcome = drop_outcome(mean, gate.max_drop, levels)
+    unproven = any(
+        gate.required_margin(skill) is not None and state == "inconclusive"
+        for skill, state in skills.items()
+    )
     return Outcome.INCONCLUSIVE if unproven and outcome is Outcome.PASSED else outcome

@@ -1,8 +1,8 @@
-"""Samples: one side of a comparison, a value for each case."""
+"""Samples: one value for each case, as input of a comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import NamedTuple
@@ -10,140 +10,158 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.scoring.scores import Column, Row, rests_on
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 
-__all__ = ["Array", "Cell", "Side", "aligned", "side", "side_of", "unchanged", "valued"]
+__all__ = [
+    "CaseSample",
+    "FloatArray",
+    "Samples",
+    "align",
+    "same_replies",
+    "samples_from_cases",
+    "samples_from_scores",
+    "samples_from_values",
+]
 
-Array = NDArray[np.float64]
-#: What a column calls that which a gate looks at.
-_VALUES = {"accuracy": "correct", "format": "valid", "meant": "meant"}
+FloatArray = NDArray[np.float64]
+#: The values of *VariantScores* by kind of sample.
+_VALUES: Mapping[str, Callable[[VariantScores], FloatArray]] = {
+    "accuracy": lambda scores: scores.correct,
+    "format": lambda scores: scores.valid,
+    "lenient": lambda scores: scores.lenient_valid,
+}
 
 
-class Cell(NamedTuple):
-    """One case of a side.
+class CaseSample(NamedTuple):
+    """The sample of one case.
 
     Attributes:
-        value: the mean score over the repeats, 0 to 1, or None where no reply came.
-        repeats: how many replies it rests on.
-        rests_on: a digest of the calls and the replies; equal digests are the same thing twice.
-        group: cases that share one are not independent.
-        weight: how much the case counts beside the others.
+        value: the mean score over the repeats, 0 to 1, or None without a reply.
+        repeats: the number of replies.
+        replies_digest: a digest of the requests and the replies.
+        group: cases of the same group are not independent.
+        weight: the weight of the case.
     """
 
     value: float | None
     repeats: int
-    rests_on: str
+    replies_digest: str
     group: str | None = None
     weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Side:
-    """The cases of one side; everything is of shape (n,), in the order of *keys*.
+class Samples:
+    """The samples of n cases. All arrays have the shape (n,), in the order of *case_ids*.
 
     Attributes:
-        values: mean scores, 0 to 1; NaN where no reply came.
-        repeats: how many replies each rests on, at least 1.
-        groups: a name for each case, of its own where it stands for itself; None for no groups.
-        weights: how much each case counts, or None where each counts the same.
-        sources: what each rests on: its row, or the digest that was kept of it.
+        case_ids: the ids of the cases.
+        values: the mean scores, 0 to 1; NaN without a reply.
+        repeats: the number of replies, at least 1.
+        groups: the group of each case, unique for a case without a group; None for no groups.
+        weights: the weight of each case, or None for equal weights.
+        sources: the result of each case, or the digest of its requests and replies.
     """
 
-    keys: tuple[str, ...]
-    values: Array
-    repeats: Array
+    case_ids: tuple[str, ...]
+    values: FloatArray
+    repeats: FloatArray
     groups: NDArray[np.str_] | None = None
-    weights: Array | None = None
-    sources: Sequence[Row | str] = ()
+    weights: FloatArray | None = None
+    sources: Sequence[CaseResult | str] = ()
 
     def __len__(self) -> int:
-        """Return how many cases there are."""
-        return len(self.keys)
+        """Return the number of cases."""
+        return len(self.case_ids)
 
     @property
-    def known(self) -> NDArray[np.bool_]:
-        """Where a reply came."""
+    def has_reply(self) -> NDArray[np.bool_]:
+        """True for each case with a reply."""
         return ~np.isnan(self.values)
 
     @property
     def mean(self) -> float:
-        """The mean of the cases that brought a reply; 0 for none."""
-        known = self.known
-        if not known.any():
+        """The weighted mean of the cases with a reply; 0 for none."""
+        answered = self.has_reply
+        if not answered.any():
             return 0.0
-        weights = None if self.weights is None else self.weights[known]
-        return float(np.average(self.values[known], weights=weights))
+        weights = None if self.weights is None else self.weights[answered]
+        return float(np.average(self.values[answered], weights=weights))
 
-    def where(self, chosen: NDArray[np.bool_]) -> Side:
-        """Return the cases that are *chosen*, of shape (n,)."""
-        if chosen.all():
+    def select(self, mask: NDArray[np.bool_]) -> Samples:
+        """Return the cases for which *mask*, of shape (n,), is True."""
+        if mask.all():
             return self
         return replace(
             self,
-            keys=tuple(compress(self.keys, chosen)),
-            values=self.values[chosen],
-            repeats=self.repeats[chosen],
-            groups=None if self.groups is None else self.groups[chosen],
-            weights=None if self.weights is None else self.weights[chosen],
-            sources=tuple(compress(self.sources, chosen)),
+            case_ids=tuple(compress(self.case_ids, mask)),
+            values=self.values[mask],
+            repeats=self.repeats[mask],
+            groups=None if self.groups is None else self.groups[mask],
+            weights=None if self.weights is None else self.weights[mask],
+            sources=tuple(compress(self.sources, mask)),
         )
 
-    def filled(self, value: float) -> Side:
-        """Return the side with *value* for every reply that did not come."""
-        known = self.known
-        values, repeats = np.where(known, self.values, value), np.where(known, self.repeats, 1.0)
+    def impute_missing(self, value: float) -> Samples:
+        """Return the samples with *value* for each case without a reply."""
+        answered = self.has_reply
+        values = np.where(answered, self.values, value)
+        repeats = np.where(answered, self.repeats, 1.0)
         return replace(self, values=values, repeats=repeats)
 
 
-def side(column: Column, kind: str) -> Side:
-    """Return the cases of *column* that the gate *kind*, ``accuracy`` or ``format``, judges.
+def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
+    """Return the samples of the cases that a gate evaluates.
 
-    ``meant`` stands for the format gate with a lenient reader.
+    Args:
+        scores: the scores of a variant.
+        kind: ``accuracy``, ``format``, or ``lenient`` for the format with a lenient parser.
     """
-    made = valued(column, getattr(column, _VALUES[kind]))
-    return made.where(
-        (column.marked if kind == "accuracy" else column.formed) & (column.weights > 0)
+    samples = samples_from_values(scores, _VALUES[kind](scores))
+    return samples.select(
+        (scores.scorable if kind == "accuracy" else scores.has_format) & (scores.weights > 0)
     )
 
 
-def valued(column: Column, values: Array) -> Side:
-    """Return the cases of *column* with one of the *values* each, NaN where it is not known."""
-    keys = tuple(column.rows)
-    return Side(
-        keys=keys,
+def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
+    """Return samples of all cases of *scores* with the given *values*, NaN for unknown ones."""
+    case_ids = tuple(scores.results)
+    return Samples(
+        case_ids=case_ids,
         values=values,
-        repeats=column.repeats,
-        groups=_groups(keys, column.groups),
-        weights=_weights(column.weights),
-        sources=tuple(column.rows.values()),
+        repeats=scores.repeats,
+        groups=_groups(case_ids, scores.groups),
+        weights=_weights(scores.weights),
+        sources=tuple(scores.results.values()),
     )
 
 
-def side_of(cells: Mapping[str, Cell]) -> Side:
-    """Return a side made of single cells."""
-    found = cells.values()
-    values = [np.nan if cell.value is None else cell.value for cell in found]
-    return Side(
-        keys=tuple(cells),
+def samples_from_cases(cases: Mapping[str, CaseSample]) -> Samples:
+    """Return the samples of *cases*, which are by id."""
+    rows = cases.values()
+    values = [np.nan if case.value is None else case.value for case in rows]
+    return Samples(
+        case_ids=tuple(cases),
         values=np.array(values, dtype=np.float64),
-        repeats=np.array([max(1, cell.repeats) for cell in found], dtype=np.float64),
-        groups=_groups(tuple(cells), tuple(cell.group for cell in found)),
-        weights=_weights(np.array([cell.weight for cell in found], dtype=np.float64)),
-        sources=tuple(cell.rests_on for cell in found),
+        repeats=np.array([max(1, case.repeats) for case in rows], dtype=np.float64),
+        groups=_groups(tuple(cases), tuple(case.group for case in rows)),
+        weights=_weights(np.array([case.weight for case in rows], dtype=np.float64)),
+        sources=tuple(case.replies_digest for case in rows),
     )
 
 
-def aligned(before: Side, after: Side) -> tuple[Side, Side]:
-    """Return the cases that both sides have, in the order of *after*."""
-    if before.keys == after.keys:
+def align(before: Samples, after: Samples) -> tuple[Samples, Samples]:
+    """Return the shared cases of two samples, in the order of *after*."""
+    if before.case_ids == after.case_ids:
         return before, after
-    place = {key: index for index, key in enumerate(before.keys)}
-    after = after.where(np.array([key in place for key in after.keys], dtype=bool))
-    order = np.array([place[key] for key in after.keys], dtype=np.intp)
+    index_of = {case_id: index for index, case_id in enumerate(before.case_ids)}
+    shared = [case_id in index_of for case_id in after.case_ids]
+    after = after.select(np.array(shared, dtype=bool))
+    order = np.array([index_of[case_id] for case_id in after.case_ids], dtype=np.intp)
     return (
         replace(
             before,
-            keys=after.keys,
+            case_ids=after.case_ids,
             values=before.values[order],
             repeats=before.repeats[order],
             groups=None if before.groups is None else before.groups[order],
@@ -154,26 +172,26 @@ def aligned(before: Side, after: Side) -> tuple[Side, Side]:
     )
 
 
-def unchanged(before: Side, after: Side) -> bool:
-    """Return whether two aligned sides rest on the same calls and the same replies."""
-    # The same replies have the same scores, which is quicker to see.
+def same_replies(before: Samples, after: Samples) -> bool:
+    """Return True if two aligned samples rest on the same requests and the same replies."""
+    # Comparing values first is fast: the same replies have the same scores.
     if not np.array_equal(before.values, after.values, equal_nan=True):
         return False
     pairs = zip(before.sources, after.sources, strict=True)
-    return all(one is other or _digest(one) == _digest(other) for one, other in pairs)
+    return all(first is second or _digest(first) == _digest(second) for first, second in pairs)
 
 
-def _digest(source: Row | str) -> str:
-    return source if isinstance(source, str) else rests_on(source)
+def _digest(source: CaseResult | str) -> str:
+    return source if isinstance(source, str) else digest_replies(source)
 
 
-def _groups(keys: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.str_] | None:
+def _groups(case_ids: Sequence[str], groups: Sequence[str | None]) -> NDArray[np.str_] | None:
     if not any(groups):
         return None
-    # A case without a group stands for itself.
-    named = [group or f"\0{key}" for key, group in zip(keys, groups, strict=True)]
-    return np.array(named, dtype=np.str_)
+    # A case without a group is a group of its own.
+    names = [group or f"\0{case_id}" for case_id, group in zip(case_ids, groups, strict=True)]
+    return np.array(names, dtype=np.str_)
 
 
-def _weights(weights: Array) -> Array | None:
+def _weights(weights: FloatArray) -> FloatArray | None:
     return None if np.all(weights == 1.0) else weights

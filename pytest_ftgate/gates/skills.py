@@ -1,4 +1,4 @@
-"""Results by skill, difficulty and language, and the ways in which answers were lost."""
+"""Results by skill, difficulty and language, and the kinds of loss of regressed answers."""
 
 from __future__ import annotations
 
@@ -11,156 +11,167 @@ from dataclasses import replace
 import numpy as np
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import paired
-from pytest_ftgate.gates.levels import CONFIDENCE, FEWEST_GROUPS, Levels
-from pytest_ftgate.gates.samples import Side, aligned, valued
-from pytest_ftgate.gates.slices import members
+from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, Levels
+from pytest_ftgate.gates.samples import Samples, align, samples_from_values
+from pytest_ftgate.gates.slices import slice_members
 from pytest_ftgate.gates.verdict import LossKind, Retention, Slice
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.formats import Forms, can_tell, language_of, loops, refuses
-from pytest_ftgate.scoring.scores import Column, Row, worth
-from pytest_ftgate.stats.paired import Pairs, holm, p_drop, p_noninferior, tango_interval
-from pytest_ftgate.stats.resampling import Part, macro_difference, ratio
+from pytest_ftgate.scoring.formats import (
+    FormatChecker,
+    can_detect_language,
+    detect_language,
+    ends_in_loop,
+    looks_like_refusal,
+)
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores, skill_score
+from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.stats.resampling import SkillSample, macro_difference, retention_ratio
 from pytest_ftgate.suite.model import Case, ForgettingGate, Suite
 
 __all__ = [
-    "FORMAT",
-    "KEPT_WITHIN",
-    "Losses",
-    "by_worth",
-    "kept",
-    "labels_of",
-    "macro",
+    "DEFAULT_SKILL_MARGIN",
+    "FORMAT_LOSS",
+    "LossClassifier",
+    "mean_over_skills",
+    "skill_reply_scores",
+    "skill_retention",
+    "skill_samples",
     "skill_slices",
-    "states",
-    "worths",
+    "skill_states",
 ]
 
-#: A skill without a margin of its own is called kept where a loss of this size is ruled out.
-KEPT_WITHIN = 0.10
-#: Of a part that was below this rate no share is told: it would be the ratio of two accidents.
-_TOO_LITTLE = 0.10
+#: A skill without its own margin is ``kept`` if a drop of this size is ruled out.
+DEFAULT_SKILL_MARGIN = 0.10
+#: With a lower rate before, no retention is reported: the ratio would be mostly noise.
+_MIN_RATE_FOR_RETENTION = 0.10
 
 
-def by_worth(column: Column) -> Side:
-    """Return what each skills case of *column* is worth: right, and in the form it asks for."""
-    found = (worths(row) for row in column.rows.values())
-    values = np.array([np.mean(own) if own else np.nan for own in found], dtype=np.float64)
-    return valued(column, values).where(column.weights > 0)
+def skill_samples(scores: VariantScores) -> Samples:
+    """Return the mean skill score of each skills case, 0 to 1; NaN without replies."""
+    reply_scores = (skill_reply_scores(result) for result in scores.results.values())
+    means = [np.mean(case_scores) if case_scores else np.nan for case_scores in reply_scores]
+    values = np.array(means, dtype=np.float64)
+    return samples_from_values(scores, values).select(scores.weights > 0)
 
 
-def worths(row: Row) -> list[float]:
-    """Return what each reply to one skills case is worth."""
-    pairs = zip(row.replies, row.scores, strict=True)
-    return [worth(row.case, reply, score) for reply, score in pairs]
+def skill_reply_scores(result: CaseResult) -> list[float]:
+    """Return the skill score of each reply to one skills case, 0 to 1."""
+    pairs = zip(result.replies, result.scores, strict=True)
+    return [skill_score(result.case, reply, score) for reply, score in pairs]
 
 
-def macro(gate: ForgettingGate, pairs: Mapping[str, Pairs]) -> Pairs:
-    """Return the pairs of the skills as one: the mean of their changes by the gate's weights."""
-    weighed = {skill: own for skill, own in pairs.items() if gate.weight(skill)}
-    return macro_difference([*weighed.values()], [gate.weight(skill) for skill in weighed])
+def mean_over_skills(gate: ForgettingGate, pairs: Mapping[str, PairedCounts]) -> PairedCounts:
+    """Return the paired counts of the mean over the skills, by the weights of *gate*."""
+    weighted = {skill: counts for skill, counts in pairs.items() if gate.weight(skill)}
+    return macro_difference([*weighted.values()], [gate.weight(skill) for skill in weighted])
 
 
-def states(gate: ForgettingGate, pairs: Mapping[str, Pairs], levels: Levels) -> dict[str, str]:
-    """Return what is shown of each skill: ``kept``, ``lost``, ``open`` or ``blind``.
+def skill_states(
+    gate: ForgettingGate, pairs: Mapping[str, PairedCounts], levels: Levels
+) -> dict[str, str]:
+    """Return the state of each skill: see *Slice.state*.
 
-    Kept where a loss of its margin is ruled out; else lost where there really is one, Holm's
-    correction over the judged skills counted in.
+    A skill is ``kept`` if a drop of its margin is ruled out. Otherwise it is ``regressed`` if a
+    real drop is shown, with Holm's correction over the evaluated skills.
     """
-    adjusted = _adjusted({skill: own for skill, own in pairs.items() if gate.judges(skill)})
+    evaluated = {skill: counts for skill, counts in pairs.items() if gate.evaluates(skill)}
+    adjusted = _adjusted_p_values(evaluated)
     return {
-        skill: _state(own, adjusted.get(skill, p_drop(own)), _margin(gate, skill), levels)
-        for skill, own in pairs.items()
+        skill: _state(counts, adjusted.get(skill, p_drop(counts)), _margin(gate, skill), levels)
+        for skill, counts in pairs.items()
     }
 
 
-def _adjusted(pairs: Mapping[str, Pairs]) -> dict[str, float]:
-    corrected = holm([p_drop(own) for own in pairs.values()])
+def _adjusted_p_values(pairs: Mapping[str, PairedCounts]) -> dict[str, float]:
+    corrected = holm([p_drop(counts) for counts in pairs.values()])
     return {name: float(p) for name, p in zip(pairs, corrected, strict=True)}
 
 
 def _margin(gate: ForgettingGate, skill: str) -> float:
-    return gate.required(skill) or KEPT_WITHIN
+    return gate.required_margin(skill) or DEFAULT_SKILL_MARGIN
 
 
-def _state(pairs: Pairs, adjusted: float, margin: float, levels: Levels) -> str:
+def _state(pairs: PairedCounts, adjusted: float, margin: float, levels: Levels) -> str:
     if pairs.before <= margin:
-        return "blind"
-    if pairs.groups is not None and pairs.groups < FEWEST_GROUPS:
-        return "open"
+        return "uninformative"
+    if pairs.groups is not None and pairs.groups < MIN_GROUPS:
+        return "inconclusive"
     if p_noninferior(pairs, margin) <= levels.miss:
         return "kept"
-    return "lost" if adjusted <= levels.alarm else "open"
+    return "regressed" if adjusted <= levels.alarm else "inconclusive"
 
 
 def skill_slices(
-    before: Side, after: Side, cases: Sequence[Case], gate: ForgettingGate, levels: Levels
+    before: Samples, after: Samples, cases: Sequence[Case], gate: ForgettingGate, levels: Levels
 ) -> tuple[Slice, ...]:
-    """Return what became of each skill, the greatest loss first; then by difficulty and language.
+    """Return the result of each skill, largest drop first, then by difficulty and by language.
 
     Args:
-        before: what the base is worth on the skills cases.
-        after: the variant.
+        before: the skill scores of the base.
+        after: the skill scores of the variant.
         cases: the skills cases.
         gate: the gate, for its margins.
-        levels: the risks, the alarm shared by all skills.
+        levels: the error rates; all skills share the alarm level.
     """
-    before, after = aligned(before, after)
-    known = before.known & after.known
-    before, after = before.where(known), after.where(known)
-    told = [*_skills(before, after, cases, gate, levels)]
+    before, after = align(before, after)
+    answered = before.has_reply & after.has_reply
+    before, after = before.select(answered), after.select(answered)
+    slices = [*_skill_results(before, after, cases, gate, levels)]
     for kind in ("difficulty", "language"):
-        told += _others(before, after, cases, kind, levels)
-    return tuple(told)
+        slices += _ungated_slices(before, after, cases, kind, levels)
+    return tuple(slices)
 
 
-def _skills(
-    before: Side, after: Side, cases: Sequence[Case], gate: ForgettingGate, levels: Levels
+def _skill_results(
+    before: Samples, after: Samples, cases: Sequence[Case], gate: ForgettingGate, levels: Levels
 ) -> list[Slice]:
-    chosen = _parts(before, after, cases, "skill")
-    pairs = {skill: paired(*sides) for skill, sides in chosen.items()}
-    found, adjusted = states(gate, pairs, levels), _adjusted(pairs)
-    made = [
+    samples = _samples_by_slice(before, after, cases, "skill")
+    pairs = {skill: pair_samples(*both) for skill, both in samples.items()}
+    states, adjusted = skill_states(gate, pairs, levels), _adjusted_p_values(pairs)
+    slices = [
         replace(
-            _slice("skill", skill, chosen[skill], own, adjusted[skill]),
-            state=found[skill],
-            judged=gate.judges(skill),
+            _slice("skill", skill, samples[skill], counts, adjusted[skill]),
+            state=states[skill],
+            gated=gate.evaluates(skill),
             margin=_margin(gate, skill),
-            required=gate.required(skill) is not None,
+            required=gate.required_margin(skill) is not None,
             weight=gate.weight(skill),
         )
-        for skill, own in pairs.items()
+        for skill, counts in pairs.items()
     ]
-    return sorted(made, key=lambda one: one.change)
+    return sorted(slices, key=lambda part: part.change)
 
 
-def _others(
-    before: Side, after: Side, cases: Sequence[Case], kind: str, levels: Levels
+def _ungated_slices(
+    before: Samples, after: Samples, cases: Sequence[Case], kind: str, levels: Levels
 ) -> Iterator[Slice]:
-    """Yield parts that cut across the skills: shown, and judged by nothing."""
-    chosen = _parts(before, after, cases, kind)
-    pairs = {name: paired(*sides) for name, sides in chosen.items()}
-    adjusted = _adjusted(pairs)
-    for name, own in sorted(pairs.items()):
-        made = _slice(kind, name, chosen[name], own, adjusted[name])
-        state = _state(own, adjusted[name], KEPT_WITHIN, levels)
-        yield replace(made, state=state, judged=False, margin=KEPT_WITHIN, weight=0.0)
+    """Yield the slices by difficulty or by language. They are reported and not evaluated."""
+    samples = _samples_by_slice(before, after, cases, kind)
+    pairs = {name: pair_samples(*both) for name, both in samples.items()}
+    adjusted = _adjusted_p_values(pairs)
+    for name, counts in sorted(pairs.items()):
+        part = _slice(kind, name, samples[name], counts, adjusted[name])
+        state = _state(counts, adjusted[name], DEFAULT_SKILL_MARGIN, levels)
+        yield replace(part, state=state, gated=False, margin=DEFAULT_SKILL_MARGIN, weight=0.0)
 
 
-def _parts(
-    before: Side, after: Side, cases: Sequence[Case], kind: str
-) -> dict[str, tuple[Side, Side]]:
-    found = {}
-    for (_, name), own in members(cases, [kind]).items():
-        mask = np.array([key in own for key in after.keys], dtype=bool)
+def _samples_by_slice(
+    before: Samples, after: Samples, cases: Sequence[Case], kind: str
+) -> dict[str, tuple[Samples, Samples]]:
+    samples = {}
+    for (_, name), members in slice_members(cases, [kind]).items():
+        mask = np.array([case_id in members for case_id in after.case_ids], dtype=bool)
         if mask.any():
-            found[name] = (before.where(mask), after.where(mask))
-    return found
+            samples[name] = (before.select(mask), after.select(mask))
+    return samples
 
 
-def _slice(kind: str, name: str, sides: tuple[Side, Side], pairs: Pairs, adjusted: float) -> Slice:
+def _slice(
+    kind: str, name: str, samples: tuple[Samples, Samples], pairs: PairedCounts, adjusted: float
+) -> Slice:
     low, high = tango_interval(pairs, CONFIDENCE)
-    was, now = sides[0].values, sides[1].values
+    before, after = samples[0].values, samples[1].values
     return Slice(
         kind=kind,
         name=name,
@@ -170,137 +181,150 @@ def _slice(kind: str, name: str, sides: tuple[Side, Side], pairs: Pairs, adjuste
         low=low,
         high=high,
         p_drop=adjusted,
-        state="open",
-        kept=int(np.sum((was > 0) & (now >= was))),
-        lost=int(np.sum(now < was)),
-        gained=int(np.sum(now > was)),
-        retention=kept([Part(was, now, min(pairs.n, pairs.effective))]),
+        state="inconclusive",
+        kept=int(np.sum((before > 0) & (after >= before))),
+        regressed=int(np.sum(after < before)),
+        fixed=int(np.sum(after > before)),
+        retention=skill_retention([SkillSample(before, after, min(pairs.n, pairs.effective))]),
     )
 
 
-def kept(parts: Sequence[Part]) -> Retention | None:
-    """Return how much is left of *parts* together, where enough was there to be told of."""
-    whole = sum(part.weight for part in parts)
-    if not whole or sum(p.weight * p.before.mean() for p in parts) / whole < _TOO_LITTLE:
+def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
+    """Return the retention of *samples* together, or None if the rate before is too low."""
+    total = sum(sample.weight for sample in samples)
+    if not total:
         return None
-    found = ratio(parts, CONFIDENCE)
-    if found is None:
+    before = sum(sample.weight * sample.before.mean() for sample in samples) / total
+    if before < _MIN_RATE_FOR_RETENTION:
         return None
-    share, low, high = found
+    ratio = retention_ratio(samples, CONFIDENCE)
+    if ratio is None:
+        return None
+    share, low, high = ratio
     return Retention(share, low, high if np.isfinite(high) else None)
 
 
-#: The kind that marks a narrow fine-tune.
-FORMAT = "fine-tune's format"
+# Kinds of loss ----------------------------------------------------------------------------------
+
+#: The kind of loss that is typical of a narrow fine-tune.
+FORMAT_LOSS = "fine-tune's format"
 _CONTENT, _EMPTY, _REFUSAL = "wrong content", "empty", "refusal"
 _LANGUAGE, _REPETITION = "other language", "repetition"
-#: From so many words on a text is said to repeat itself, or to be in some language.
-_REPEATED, _TELLING = 6, 4
-#: How often a word stands in a text that says little else.
-_OVER_AGAIN = 4
-_EXAMPLES = 5
-_INVENTED = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
-#: How replies of a structured format begin.
-_BEGINS = {"json_schema": "{[", "pydantic": "{[", "xml": "<"}
+#: A text with fewer words has no detectable repetition.
+_MIN_WORDS_FOR_REPETITION = 6
+#: A text with fewer words has no detectable language.
+_MIN_WORDS_FOR_LANGUAGE = 4
+#: A text is repetitive if each of its different words occurs this often on average.
+_REPETITIONS = 4
+_MAX_EXAMPLES = 5
+_INVENTED_LABEL = re.compile(r"[a-z0-9]+(_[a-z0-9]+)+")
+#: The first characters of a reply, by the kind of format rule.
+_FIRST_CHARS = {"json_schema": "{[", "pydantic": "{[", "xml": "<"}
 
 
-def labels_of(suite: Suite) -> tuple[str, ...]:
-    """Return the labels that the suite's replies are held to."""
-    return tuple(label for r in suite.reply.format if r.kind == "choice" for label in r.value)
-
-
-class Losses:
-    """Tells of lost answers how they went wrong; what the suite's own format needs is made once.
+class LossClassifier:
+    """Classifies regressed answers by what is wrong with them now.
 
     Args:
-        suite: whose format a fine-tune may have learned to answer everything in.
+        suite: the suite, for the reply format that a fine-tune may apply to every question.
     """
 
     def __init__(self, suite: Suite) -> None:
-        own = ("python", "tool_call")
-        self._rules = tuple(rule for rule in suite.reply.format if rule.kind not in own)
-        self._labels, self._folder = labels_of(suite), suite.path.parent
-        self._forms = Forms(self._folder)
+        excluded = ("python", "tool_call")
+        self._rules = tuple(rule for rule in suite.reply.format if rule.kind not in excluded)
+        self._labels = [
+            label for rule in self._rules if rule.kind == "choice" for label in rule.value
+        ]
+        self._folder = suite.path.parent
+        self._checker = FormatChecker(self._folder)
 
-    def kind(self, before: Row | None, now: Row) -> str:
-        """Return the way in which the first reply of *now* went wrong."""
-        if not now.replies:
+    def classify(self, before: CaseResult | None, after: CaseResult) -> str:
+        """Return the kind of loss of the first reply of *after*."""
+        if not after.replies:
             return _EMPTY
-        reply, text = now.replies[0], now.replies[0].text.strip()
-        was = before.replies[0].text.strip() if before and before.replies else ""
+        reply, text = after.replies[0], after.replies[0].text.strip()
+        old_text = before.replies[0].text.strip() if before and before.replies else ""
         if not text and reply.stop != "refusal":
             return _EMPTY
-        if reply.stop == "refusal" or (refuses(text) and not refuses(was)):
+        is_refusal = looks_like_refusal(text) and not looks_like_refusal(old_text)
+        if reply.stop == "refusal" or is_refusal:
             return _REFUSAL
-        if self._tuned(now.case, reply) and not self._tuned(now.case, replace(reply, text=was)):
-            return FORMAT
-        if loops(text) or _says_little(text):
+        old_reply = replace(reply, text=old_text)
+        if self._has_format(after.case, reply) and not self._has_format(after.case, old_reply):
+            return FORMAT_LOSS
+        if ends_in_loop(text) or _is_repetitive(text):
             return _REPETITION
-        return _LANGUAGE if _strange(text, was, now.case) else _CONTENT
+        return _LANGUAGE if _is_other_language(text, old_text, after.case) else _CONTENT
 
-    def count(
-        self, before: Column, after: Column, lost: Sequence[str], under: str = ""
+    def count_kinds(
+        self, before: VariantScores, after: VariantScores, regressed: Sequence[str], under: str = ""
     ) -> tuple[LossKind, ...]:
-        """Return the kinds of the cases *lost*, the commonest first."""
-        found = defaultdict[str, list[str]](list)
-        for key in lost:
-            found[self.kind(before.rows.get(key), after.rows[key])].append(key)
-        ranked = sorted(found.items(), key=lambda one: -len(one[1]))
+        """Return the kinds of loss of the cases *regressed*, most frequent first."""
+        ids_by_kind = defaultdict[str, list[str]](list)
+        for case_id in regressed:
+            kind = self.classify(before.results.get(case_id), after.results[case_id])
+            ids_by_kind[kind].append(case_id)
+        ranked = sorted(ids_by_kind.items(), key=lambda pair: -len(pair[1]))
         return tuple(
             LossKind(
                 kind=kind,
                 cases=len(ids),
-                share=len(ids) / len(lost),
-                examples=tuple(ids[:_EXAMPLES]),
+                share=len(ids) / len(regressed),
+                examples=tuple(ids[:_MAX_EXAMPLES]),
                 under=under,
             )
             for kind, ids in ranked
         )
 
-    def _tuned(self, case: Case, reply: Reply) -> bool:
-        """Tell whether *reply* has the form that the suite asks of its own replies, or its shape.
+    def _has_format(self, case: Case, reply: Reply) -> bool:
+        """Return True if *reply* has the reply format of the suite, or resembles it.
 
-        A narrow model invents labels for what it was never asked, such as ``japan_capital``.
+        A narrow fine-tune invents labels for other questions, such as ``japan_capital``.
         """
         text = reply.text.strip()
         if not text or not self._rules:
             return False
-        if text in self._labels or (_joint(self._labels) and _INVENTED.fullmatch(text)):
+        if text in self._labels:
             return True
-        if any(text[0] in _BEGINS[rule.kind] for rule in self._rules if rule.kind in _BEGINS):
+        if _any_has_underscore(self._labels) and _INVENTED_LABEL.fullmatch(text):
             return True
-        return self._holds(replace(case, format=self._rules, folder=self._folder), reply)
+        kinds = (rule.kind for rule in self._rules if rule.kind in _FIRST_CHARS)
+        if any(text[0] in _FIRST_CHARS[kind] for kind in kinds):
+            return True
+        return self._follows_rules(replace(case, format=self._rules, folder=self._folder), reply)
 
-    def _holds(self, case: Case, reply: Reply) -> bool:
+    def _follows_rules(self, case: Case, reply: Reply) -> bool:
         try:
-            return self._forms.broken(case, reply) is None
+            return self._checker.find_error(case, reply) is None
         except FtgateError:
-            # A rule that breaks on a reply to another question says nothing about it.
+            # A rule that raises for a reply to another question shows nothing about it.
             return False
 
 
-def _joint(labels: Iterable[str]) -> bool:
+def _any_has_underscore(labels: Iterable[str]) -> bool:
     return any("_" in label for label in labels)
 
 
-def _says_little(text: str) -> bool:
+def _is_repetitive(text: str) -> bool:
     words = text.casefold().split()
-    return len(words) >= _REPEATED and len(set(words)) * _OVER_AGAIN <= len(words)
-
-
-def _strange(text: str, was: str, case: Case) -> bool:
-    """Tell whether *text* is in a language that neither the case nor the earlier reply is in."""
-    scripts = [_script(one) for one in (text, was)]
-    if all(scripts) and scripts[0] != scripts[1]:
-        return True
-    if not can_tell() or len(text.split()) < _TELLING:
+    if len(words) < _MIN_WORDS_FOR_REPETITION:
         return False
-    now = language_of(text)
-    return now not in ("", "zxx", case.language, language_of(was), language_of(case.shown))
+    return len(set(words)) * _REPETITIONS <= len(words)
+
+
+def _is_other_language(text: str, old_text: str, case: Case) -> bool:
+    """Return True if *text* is in neither the language of the case nor that of *old_text*."""
+    script, old_script = _script(text), _script(old_text)
+    if script and old_script and script != old_script:
+        return True
+    if not can_detect_language() or len(text.split()) < _MIN_WORDS_FOR_LANGUAGE:
+        return False
+    expected = (case.language, detect_language(old_text), detect_language(case.input_text))
+    return detect_language(text) not in ("", "zxx", *expected)
 
 
 def _script(text: str) -> str:
-    """Return the script that most letters of *text* are of, such as ``LATIN``; "" for none."""
-    names = (unicodedata.name(c, "").partition(" ")[0] for c in text if c.isalpha())
+    """Return the script of most letters of *text*, such as ``LATIN``; "" without letters."""
+    names = (unicodedata.name(char, "").partition(" ")[0] for char in text if char.isalpha())
     common = Counter(names).most_common(1)
     return common[0][0] if common else ""

@@ -1,4 +1,4 @@
-"""Results by slice (tag, label, language), and whether retrieval found the answer."""
+"""Results by slice (tag, label, language), and whether retrieval finds the answer."""
 
 from __future__ import annotations
 
@@ -6,136 +6,148 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import paired
-from pytest_ftgate.gates.levels import CONFIDENCE, FEWEST_GROUPS, Levels
-from pytest_ftgate.gates.samples import Side, aligned
+from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, Levels
+from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.verdict import Slice
-from pytest_ftgate.scoring.scorers import stands_in
-from pytest_ftgate.scoring.scores import Column, Row
-from pytest_ftgate.stats.paired import Pairs, holm, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.scoring.scorers import contains_answer
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
 from pytest_ftgate.suite.model import Case, RateGate
 
-__all__ = ["answered_in", "members", "missed", "parts_of", "passages", "retrieves", "slices"]
+__all__ = [
+    "answer_rank",
+    "has_retrieval",
+    "passage_heads",
+    "retrieval_notes",
+    "slice_members",
+    "slice_names",
+    "slice_results",
+]
 
 
-def parts_of(case: Case, kind: str) -> Sequence[str]:
-    """Return the slices of *kind*, such as ``tag``, ``label`` or ``skill``, that it is in."""
+def slice_names(case: Case, kind: str) -> Sequence[str]:
+    """Return the names of the slices of *kind* (``tag``, ``label``, ``skill``, ...) of a case."""
     if kind == "tag":
         return case.tags
     if kind == "label":
         answers = case.expected if isinstance(case.expected, list) else [case.expected]
-        # Of several answers that are right the first stands for all; of labels each is one.
-        every = answers if case.score.kind == "labels" else answers[:1]
-        # The label of a call is the tool; fields have none.
-        names = (a.get("name") if isinstance(a, Mapping) else a for a in every)
+        # The first of several right answers gives the label, unless the answers are labels.
+        labels = answers if case.score.kind == "labels" else answers[:1]
+        # The label of a tool call is the name of the tool. Fields have no label.
+        names = (label.get("name") if isinstance(label, Mapping) else label for label in labels)
         return [] if case.score.kind == "fields" else [str(n) for n in names if n is not None]
     if kind == "difficulty":
         return [] if case.difficulty is None else [str(case.difficulty)]
-    found = case.language if kind == "language" else case.skill
-    return [found] if found else []
+    name = case.language if kind == "language" else case.skill
+    return [name] if name else []
 
 
-def members(cases: Iterable[Case], kinds: Iterable[str]) -> dict[tuple[str, str], set[str]]:
-    """Return the ids of the cases in each slice, by the slice's kind and name."""
-    found: dict[tuple[str, str], set[str]] = {}
+def slice_members(cases: Iterable[Case], kinds: Iterable[str]) -> dict[tuple[str, str], set[str]]:
+    """Return the case ids of each slice, by kind and name of the slice."""
+    members: dict[tuple[str, str], set[str]] = {}
     kinds = tuple(kinds)
     for case in cases:
         for kind in kinds:
-            for name in parts_of(case, kind):
-                found.setdefault((kind, name), set()).add(case.id)
-    return found
+            for name in slice_names(case, kind):
+                members.setdefault((kind, name), set()).add(case.id)
+    return members
 
 
-def slices(
-    before: Side,
-    after: Side,
-    parts: Mapping[tuple[str, str], set[str]],
+def slice_results(
+    before: Samples,
+    after: Samples,
+    members: Mapping[tuple[str, str], set[str]],
     *,
     margin: float,
     levels: Levels,
 ) -> tuple[Slice, ...]:
-    """Return what became of each part, the greatest loss first.
+    """Return the result of each slice, largest drop first.
 
-    A part is kept where a drop of *margin* can be ruled out in it; else lost where a real drop is
-    shown, Holm's correction over all parts counted in; else open.
+    A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
+    shown, after Holm's correction over all slices, and else inconclusive.
 
     Args:
-        before: what is compared with.
-        after: the variant.
-        parts: the ids of the cases in each part.
-        margin: the drop that is ruled out where a part is kept.
-        levels: the risks, the alarm shared by all parts.
+        before: the sample compared with.
+        after: the sample of the variant.
+        members: the case ids of each slice, by kind and name of the slice.
+        margin: the drop that is ruled out if a slice is kept.
+        levels: the error rates; all slices share the alarm level.
     """
-    before, after = aligned(before, after)
-    known = before.known & after.known
-    chosen = {
-        part: known & np.array([key in own for key in after.keys], dtype=bool)
-        for part, own in parts.items()
+    before, after = align(before, after)
+    answered = before.has_reply & after.has_reply
+    masks = {
+        key: answered & np.array([case_id in ids for case_id in after.case_ids], dtype=bool)
+        for key, ids in members.items()
     }
     pairs = {
-        part: paired(before.where(mask), after.where(mask))
-        for part, mask in chosen.items()
+        key: pair_samples(before.select(mask), after.select(mask))
+        for key, mask in masks.items()
         if mask.any()
     }
-    adjusted = holm([p_drop(one) for one in pairs.values()])
-    told = [
-        _slice(part, one, float(p), margin, levels)
-        for (part, one), p in zip(pairs.items(), adjusted, strict=True)
+    adjusted = holm([p_drop(counts) for counts in pairs.values()])
+    results = [
+        _slice(key, counts, float(p), margin, levels)
+        for (key, counts), p in zip(pairs.items(), adjusted, strict=True)
     ]
-    return tuple(sorted(told, key=lambda one: one.change))
+    return tuple(sorted(results, key=lambda result: result.change))
 
 
 def _slice(
-    part: tuple[str, str], pairs: Pairs, adjusted: float, margin: float, levels: Levels
+    key: tuple[str, str], pairs: PairedCounts, adjusted: float, margin: float, levels: Levels
 ) -> Slice:
     low, high = tango_interval(pairs, CONFIDENCE)
-    few = pairs.groups is not None and pairs.groups < FEWEST_GROUPS
+    few = pairs.groups is not None and pairs.groups < MIN_GROUPS
     kept = p_noninferior(pairs, margin) <= levels.miss
-    state = "kept" if kept else ("lost" if adjusted <= levels.alarm else "open")
+    state = "kept" if kept else ("regressed" if adjusted <= levels.alarm else "inconclusive")
     return Slice(
-        kind=part[0],
-        name=part[1],
+        kind=key[0],
+        name=key[1],
         n=int(pairs.n),
         before=pairs.before,
         after=pairs.after,
         low=low,
         high=high,
         p_drop=adjusted,
-        state="open" if few else state,
+        state="inconclusive" if few else state,
     )
 
 
-#: What a verdict carries of a passage, in characters: more than a line shows.
-_LONGEST = 120
+#: The largest number of characters of a passage in a verdict.
+_MAX_PASSAGE_CHARS = 120
 
 
-def retrieves(column: Column) -> bool:
-    """Tell whether anything was retrieved for any case of *column*."""
-    return any(reply.passages for row in column.rows.values() for reply in row.replies)
+def has_retrieval(scores: VariantScores) -> bool:
+    """Return True if passages are retrieved for any case."""
+    return any(reply.passages for result in scores.results.values() for reply in result.replies)
 
 
-def passages(row: Row) -> tuple[str, ...]:
-    """Return source and first words of what was retrieved for a case."""
-    found = row.replies[0].passages if row.replies else ()
-    return tuple(f"{one.source}: {one.text}".removeprefix(": ")[:_LONGEST] for one in found)
+def passage_heads(result: CaseResult) -> tuple[str, ...]:
+    """Return source and first words of each passage that is retrieved for a case."""
+    passages = result.replies[0].passages if result.replies else ()
+    texts = (f"{passage.source}: {passage.text}".removeprefix(": ") for passage in passages)
+    return tuple(text[:_MAX_PASSAGE_CHARS] for text in texts)
 
 
-def answered_in(row: Row) -> int | None:
-    """Return the first passage that holds an expected answer, from 1; 0 for none.
+def answer_rank(result: CaseResult) -> int | None:
+    """Return the rank of the first passage with an expected answer, from 1; 0 for none.
 
-    None where no reply came, or where it would say nothing.
+    None without a reply, or if the rank is meaningless for the case.
     """
-    if not row.replies:
+    if not result.replies:
         return None
-    held = stands_in(row.case, [one.text for one in row.replies[0].passages])
-    return None if held is None else next((n for n, yes in enumerate(held, start=1) if yes), 0)
+    hits = contains_answer(result.case, [passage.text for passage in result.replies[0].passages])
+    return None if hits is None else next((rank for rank, hit in enumerate(hits, 1) if hit), 0)
 
 
-def missed(gate: RateGate, column: Column, lost: Sequence[str]) -> Iterator[str]:
-    """Yield how many lost cases could not be answered from what was retrieved for them."""
-    if gate.kind != "accuracy" or not retrieves(column):
+def retrieval_notes(
+    gate: RateGate, scores: VariantScores, regressed: Sequence[str]
+) -> Iterator[str]:
+    """Yield the number of regressed cases for which no passage contains the answer."""
+    if gate.kind != "accuracy" or not has_retrieval(scores):
         return
-    told = [found for key in lost if (found := answered_in(column.rows[key])) is not None]
-    if 0 in told:
-        amiss = f"{told.count(0)} of {len(told)} lost case{'s' * (len(told) != 1)}"
-        yield f"retrieval: the expected answer stands in no passage for {amiss}"
+    ranks = [answer_rank(scores.results[case_id]) for case_id in regressed]
+    ranks = [rank for rank in ranks if rank is not None]
+    if 0 in ranks:
+        misses = f"{ranks.count(0)} of {len(ranks)} regressed case{'s' * (len(ranks) != 1)}"
+        yield f"retrieval: the expected answer stands in no passage for {misses}"

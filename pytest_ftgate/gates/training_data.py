@@ -1,4 +1,4 @@
-"""The training-data gate: it asks nothing, and passes when the file has no error."""
+"""The training-data gate: it passes if the training file has no error. It sends no requests."""
 
 from __future__ import annotations
 
@@ -9,103 +9,132 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.gates.training_data_checks import Leaks, answers, doubles, leaks_in, private
-from pytest_ftgate.gates.units import counted
-from pytest_ftgate.gates.verdict import Finding, Item, Outcome, Severity, Verdict, Yardstick
+from pytest_ftgate.gates.training_data_checks import (
+    CaseLeaks,
+    answer_findings,
+    duplicate_findings,
+    find_case_leaks,
+    sensitive_data_findings,
+)
+from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.verdict import (
+    Finding,
+    Outcome,
+    Severity,
+    TrainingDataRules,
+    TrainingRow,
+    Verdict,
+)
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import rows
-from pytest_ftgate.requests.estimate import tokens_in
-from pytest_ftgate.suite.model import FINDINGS, DataGate, Suite, Variant
-from pytest_ftgate.suite.training_data import example
+from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.requests.estimate import estimate_tokens
+from pytest_ftgate.suite.model import FINDING_KINDS, DataGate, Suite, Variant
+from pytest_ftgate.suite.training_data import parse_training_row
 
-__all__ = ["Data", "examine", "judge_data", "leaked", "read", "summed_up", "yardstick_of"]
+__all__ = [
+    "TrainingData",
+    "check_training_data",
+    "evaluate_data",
+    "find_leaked_cases",
+    "read_training_data",
+    "severity_counts",
+    "training_data_rules",
+]
 
-#: What those who make up training rows write beside them.
-_MADE = ("synthetic", "generated", "llm", "model")
+#: Values of the key "source" that mark a row as synthetic.
+_SYNTHETIC_SOURCES = ("synthetic", "generated", "llm", "model")
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    """A training file: its rows, and by fault the lines that cannot be read."""
+class TrainingData:
+    """A training file.
+
+    Attributes:
+        path: the file.
+        rows: the readable rows.
+        broken_lines: the lines that cannot be read, by error message.
+    """
 
     path: Path
-    items: tuple[Item, ...]
-    broken: dict[str, tuple[int, ...]]
+    rows: tuple[TrainingRow, ...]
+    broken_lines: dict[str, tuple[int, ...]]
 
     @property
-    def taught(self) -> int:
-        """How many rows there are to learn from."""
-        return sum(item.answer is not None for item in self.items)
+    def answered_row_count(self) -> int:
+        """The number of rows to learn from."""
+        return sum(row.answer is not None for row in self.rows)
 
 
-def read(path: Path) -> Data:
-    """Read a training file of any shape; it is read once however many ask for it."""
-    changed = path.stat()
-    return _read(path, (changed.st_mtime_ns, changed.st_size))
+def read_training_data(path: Path) -> TrainingData:
+    """Return the content of a training file in any format; an unchanged file is read once."""
+    status = path.stat()
+    return _read(path, (status.st_mtime_ns, status.st_size))
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, changed: tuple[int, int]) -> Data:
-    del changed  # only there so that an edited file is read again
+def _read(path: Path, version: tuple[int, int]) -> TrainingData:
+    del version  # part of the cache key, so that a changed file is read again
     source = Source(root=path.parent, path=path)
-    items = []
-    for row in rows(source, path, what="training data"):
+    rows = []
+    for row in read_rows(source, path, what="training data"):
         try:
-            items.append(Item(example(row.line, row.value), row.value))
+            rows.append(TrainingRow(parse_training_row(row.line, row.value), row.value))
         except ValueError as error:
-            source.say(row.line, str(error), path)
-    broken: dict[str, list[int]] = defaultdict(list)
-    for fault in source.faults:
-        broken[fault.message].append(fault.line)
-    return Data(path, tuple(items), {told: tuple(own) for told, own in broken.items()})
+            source.add_error(row.line, str(error), path)
+    broken_lines: dict[str, list[int]] = defaultdict(list)
+    for diagnostic in source.errors:
+        broken_lines[diagnostic.message].append(diagnostic.line)
+    return TrainingData(
+        path, tuple(rows), {message: tuple(lines) for message, lines in broken_lines.items()}
+    )
 
 
-def examine(data: Data, yardstick: Yardstick) -> tuple[Finding, ...]:
-    """Return what is wrong with a training file, in the order of ``FINDINGS``."""
-    found = [one for one in _all(data, yardstick) if one.kind not in yardstick.ignore]
-    return tuple(sorted(found, key=lambda one: FINDINGS.index(one.kind)))
+def check_training_data(data: TrainingData, rules: TrainingDataRules) -> tuple[Finding, ...]:
+    """Return the findings in a training file, in the order of ``FINDING_KINDS``."""
+    findings = [finding for finding in _findings(data, rules) if finding.kind not in rules.ignore]
+    return tuple(sorted(findings, key=lambda finding: FINDING_KINDS.index(finding.kind)))
 
 
-def _all(data: Data, yardstick: Yardstick) -> Iterator[Finding]:
-    for told, lines in data.broken.items():
+def _findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]:
+    for message, lines in data.broken_lines.items():
         severity, count = Severity.ERROR, len(lines)
-        yield Finding(kind="broken", severity=severity, told=told, count=count, lines=lines)
-    yield from _size(data, yardstick)
-    yield from _roles(data.items)
-    yield from _length(data.items, yardstick.context)
-    yield from _unverified(data.items)
-    yield from private(data.items)
-    yield from doubles(data.items, yardstick)
-    yield from answers(data.items, yardstick)
-    if yardstick.cases:
-        found = leaks_in(data.items, yardstick.cases, yardstick.near)
-        yield from found.findings(len(yardstick.cases))
+        yield Finding(kind="broken", severity=severity, message=message, count=count, lines=lines)
+    yield from _size_findings(data, rules)
+    yield from _role_findings(data.rows)
+    yield from _length_findings(data.rows, rules.context)
+    yield from _unverified_findings(data.rows)
+    yield from sensitive_data_findings(data.rows)
+    yield from duplicate_findings(data.rows, rules)
+    yield from answer_findings(data.rows, rules)
+    if rules.cases:
+        leaks = find_case_leaks(data.rows, rules.cases, rules.near)
+        yield from leaks.findings(len(rules.cases))
 
 
-def _size(data: Data, yardstick: Yardstick) -> Iterator[Finding]:
-    if data.taught >= yardstick.want_rows:
+def _size_findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]:
+    if data.answered_row_count >= rules.want_rows:
         return
-    few = data.taught < yardstick.min_rows
-    wanted = yardstick.min_rows if few else yardstick.want_rows
-    told = f"{counted(data.taught, 'row')} to learn from, and {wanted:,} are wanted"
+    is_error = data.answered_row_count < rules.min_rows
+    wanted = rules.min_rows if is_error else rules.want_rows
+    message = f"{quantity(data.answered_row_count, 'row')} to learn from, and {wanted:,} are wanted"
     yield Finding(
         kind="size",
-        severity=Severity.ERROR if few else Severity.WARNING,
-        told=told,
+        severity=Severity.ERROR if is_error else Severity.WARNING,
+        message=message,
         next="so few teach a style at most; show them as examples in the prompt instead"
-        if few
+        if is_error
         else "more rows, or as few as these only for a narrow task",
     )
 
 
-def _roles(items: Sequence[Item]) -> Iterator[Finding]:
-    lines = tuple(item.line for item in items if _out_of_turn(item))
+def _role_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
+    lines = tuple(row.line for row in rows if _has_misplaced_turn(row))
     if lines:
         verb = "has" if len(lines) == 1 else "have"
         yield Finding(
             kind="roles",
             severity=Severity.ERROR,
-            told=f"{counted(len(lines), 'conversation')} {verb} turns out of order: user and "
+            message=f"{quantity(len(lines), 'conversation')} {verb} turns out of order: user and "
             "assistant must take turns, the user first",
             count=len(lines),
             lines=lines,
@@ -113,103 +142,100 @@ def _roles(items: Sequence[Item]) -> Iterator[Finding]:
         )
 
 
-def _out_of_turn(item: Item) -> bool:
-    own = item.example
-    roles = [role for role, _ in own.turns if role != "tool"]
-    # Where tools had a part, turns follow other rules.
-    if not own.teaches or len(roles) < len(own.turns):
+def _has_misplaced_turn(row: TrainingRow) -> bool:
+    example = row.example
+    roles = [role for role, _ in example.turns if role != "tool"]
+    # Conversations with tools need not alternate.
+    if not example.usable or len(roles) < len(example.turns):
         return False
-    roles += ["assistant"] if own.answer is not None else []
+    roles += ["assistant"] if example.answer is not None else []
     return any(role != ("user", "assistant")[i % 2] for i, role in enumerate(roles))
 
 
-def _length(items: Sequence[Item], context: int | None) -> Iterator[Finding]:
+def _length_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterator[Finding]:
     if context is None:
         return
-    lines = tuple(i.line for i in items if sum(map(tokens_in, i.texts)) > context)
+    lines = tuple(row.line for row in rows if sum(map(estimate_tokens, row.texts)) > context)
     if lines:
         verb = "is" if len(lines) == 1 else "are"
         yield Finding(
             kind="truncated",
             severity=Severity.ERROR,
-            told=f"{counted(len(lines), 'row')} {verb} longer than the {context:,} tokens that the "
-            "model takes (characters divided by four)",
+            message=f"{quantity(len(lines), 'row')} {verb} longer than the {context:,} tokens that "
+            "the model takes (characters divided by four)",
             count=len(lines),
             lines=lines,
             next="the answer stands at the end and is cut off first: shorten or split them",
         )
 
 
-def _unverified(items: Sequence[Item]) -> Iterator[Finding]:
-    lines = tuple(item.line for item in items if _made_up(item.raw))
+def _unverified_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
+    lines = tuple(row.line for row in rows if _is_unverified(row.raw))
     if lines:
         verb = "names" if len(lines) == 1 else "name"
         yield Finding(
             kind="unverified",
             severity=Severity.WARNING,
-            told=f"{counted(len(lines), 'synthetic row')} {verb} nobody who has checked it",
+            message=f"{quantity(len(lines), 'synthetic row')} {verb} nobody who has checked it",
             count=len(lines),
             lines=lines,
             next='have someone read them, and write "verified_by" beside each',
         )
 
 
-def _made_up(raw: Any) -> bool:
+def _is_unverified(raw: Any) -> bool:
     if not isinstance(raw, dict) or raw.get("verified_by"):
         return False
     source = str(raw.get("source", "")).lower()
-    return bool(raw.get("synthetic") or raw.get("generated_by")) or source in _MADE
+    return bool(raw.get("synthetic") or raw.get("generated_by")) or source in _SYNTHETIC_SOURCES
 
 
-#: So many lines and cases of a finding travel with a verdict; it counts all.
-_CARRIED = 200
-#: The context of a slot of llama.cpp, where a variant does not say.
-_SLOT = 2048
+#: The most lines, and the most cases, of a finding that a verdict stores; its count is complete.
+_MAX_STORED = 200
+#: The default context of llama.cpp, in tokens.
+_LLAMACPP_CONTEXT = 2048
 
 
-def judge_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
-    """Judge the training data of *variant*: it passes where nothing found is an error."""
+def evaluate_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
+    """Return the verdict on the training data of *variant*: passed if no finding is an error."""
     if variant.training_data is None:
         raise ValueError(f"{variant.name} has no training data")
-    data = read(variant.training_data)
-    found = examine(data, yardstick_of(suite, gate, variant))
-    failed = any(one.severity is Severity.ERROR for one in found)
+    data = read_training_data(variant.training_data)
+    findings = check_training_data(data, training_data_rules(suite, gate, variant))
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=variant.name,
-        outcome=Outcome.FAILED if failed else Outcome.PASSED,
-        headline=f"{variant.training_data.name}: {summed_up(found)} in "
-        f"{counted(len(data.items), 'row')}",
-        findings=tuple(_carried(one) for one in found),
-        next=tuple(dict.fromkeys(one.next for one in found if _stops(one) and one.next)),
+        outcome=Outcome.FAILED if errors else Outcome.PASSED,
+        headline=f"{variant.training_data.name}: {severity_counts(findings)} in "
+        f"{quantity(len(data.rows), 'row')}",
+        findings=tuple(_shortened(finding) for finding in findings),
+        next=tuple(dict.fromkeys(error.next for error in errors if error.next)),
     )
 
 
-def _stops(finding: Finding) -> bool:
-    return finding.severity is Severity.ERROR
-
-
-def summed_up(found: tuple[Finding, ...]) -> str:
-    """Return how many findings of each severity there are, in words."""
-    told = [
-        counted(number, str(severity))
+def severity_counts(findings: tuple[Finding, ...]) -> str:
+    """Return the number of findings of each severity, as text."""
+    counts = [
+        quantity(count, str(severity))
         for severity in Severity
-        if (number := sum(one.severity is severity for one in found))
+        if (count := sum(finding.severity is severity for finding in findings))
     ]
-    return ", ".join(told) or "nothing found"
+    return ", ".join(counts) or "nothing found"
 
 
-def _carried(finding: Finding) -> Finding:
-    lines, cases = finding.lines[:_CARRIED], finding.cases[:_CARRIED]
+def _shortened(finding: Finding) -> Finding:
+    lines, cases = finding.lines[:_MAX_STORED], finding.cases[:_MAX_STORED]
     return replace(finding, lines=lines, cases=cases)
 
 
-def yardstick_of(suite: Suite, gate: DataGate, variant: Variant) -> Yardstick:
-    """Return what the training data of *variant* is held to."""
-    slot = variant.runtime.get("context", _SLOT) if variant.provider == "llamacpp" else None
-    return Yardstick(
+def training_data_rules(suite: Suite, gate: DataGate, variant: Variant) -> TrainingDataRules:
+    """Return the rules for the training data of *variant*."""
+    is_llamacpp = variant.provider == "llamacpp"
+    context = variant.runtime.get("context", _LLAMACPP_CONTEXT) if is_llamacpp else None
+    return TrainingDataRules(
         cases=(*suite.cases, *suite.holdout),
         format=suite.reply.format,
         folder=suite.path.parent,
@@ -217,14 +243,14 @@ def yardstick_of(suite: Suite, gate: DataGate, variant: Variant) -> Yardstick:
         want_rows=gate.want_rows,
         near=gate.near,
         balance=gate.balance,
-        context=gate.context or slot,
+        context=gate.context or context,
         ignore=gate.ignore,
     )
 
 
-def leaked(suite: Suite, variant: Variant) -> Leaks:
-    """Return the cases of *suite* that *variant* was trained on; none without a gate on data."""
+def find_leaked_cases(suite: Suite, variant: Variant) -> CaseLeaks:
+    """Return the cases of *suite* that *variant* was trained on; none without a data gate."""
     gate = suite.gates.get("data")
     if variant.training_data is None or not isinstance(gate, DataGate):
-        return Leaks({}, {})
-    return leaks_in(read(variant.training_data).items, suite.cases, gate.near)
+        return CaseLeaks({}, {})
+    return find_case_leaks(read_training_data(variant.training_data).rows, suite.cases, gate.near)

@@ -14,95 +14,99 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from pytest_ftgate.gates.units import counted
-from pytest_ftgate.gates.verdict import Finding, Item, Severity, Yardstick
-from pytest_ftgate.requests.contamination import seen
+from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.verdict import Finding, Severity, TrainingDataRules, TrainingRow
+from pytest_ftgate.requests.contamination import contaminated_lines
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.formats import Forms
-from pytest_ftgate.suite.few_shot import in_order
+from pytest_ftgate.scoring.formats import FormatChecker
+from pytest_ftgate.suite.few_shot import word_sequence
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 __all__ = [
-    "Leaks",
-    "answers",
-    "asked",
-    "doubles",
-    "doubtful",
-    "leaks_in",
+    "CaseLeaks",
+    "answer_findings",
+    "doubtful_label_findings",
+    "duplicate_findings",
+    "find_case_leaks",
     "near_pairs",
-    "normalised",
-    "private",
+    "normalise_text",
+    "question_key",
+    "sensitive_data_findings",
 ]
 
-#: Each third of the rows is told by a classifier that has learned from the other two.
+#: Each third of the rows is classified by a classifier that is trained on the other two.
 _FOLDS = 3
 _SEED = 0
-_STRENGTH = 10.0
-#: A label is in doubt where another one is so many times as likely.
-_TIMES = 10.0
-#: From this share of the rows on it is a warning; fewer may well be hard, and not wrong.
+#: The inverse of the regularisation strength, for one row.
+_INVERSE_REGULARISATION = 10.0
+#: A label is doubtful if another label is at least this many times as likely.
+_DOUBTFUL_ODDS = 10.0
+#: From this share of the rows on, doubtful labels are a warning; fewer may be hard, not wrong.
 _MANY_DOUBTFUL = 0.01
 
 
-def doubtful(taught: Sequence[Item]) -> Iterator[Finding]:
-    """Yield the rows of a labelled file whose label another one beats by far.
+def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+    """Yield a finding with the rows for which a classifier strongly prefers another label.
 
-    Nothing is said where the classifier itself is not half-way from guessing to always right.
+    There is no finding if the accuracy of the classifier is less than half-way from guessing to 1.
 
     Args:
-        taught: rows that are answered with labels.
+        answered: rows whose answers are labels.
     """
-    times = Counter(item.answer for item in taught)
-    rows = [item for item in taught if times[item.answer] >= _FOLDS]
-    names, own = np.unique([item.answer or "" for item in rows], return_inverse=True)
-    if len(names) < 2:  # noqa: PLR2004 - one label is never taken for another
+    label_counts = Counter(row.answer for row in answered)
+    rows = [row for row in answered if label_counts[row.answer] >= _FOLDS]
+    names, labels = np.unique([row.answer or "" for row in rows], return_inverse=True)
+    if len(names) < 2:  # noqa: PLR2004 - a single label has no alternative
         return
-    likely = _likely([item.example.shown for item in rows], own)
-    best = likely.argmax(axis=1)
-    guessed = np.bincount(own).max() / len(own)
-    if (best == own).mean() < (1.0 + guessed) / 2.0:
+    probabilities = _label_probabilities([row.example.input_text for row in rows], labels)
+    best = probabilities.argmax(axis=1)
+    guess_rate = np.bincount(labels).max() / len(labels)
+    if (best == labels).mean() < (1.0 + guess_rate) / 2.0:
         return
-    at = np.arange(len(own))
-    odds = likely[at, best] / np.maximum(likely[at, own], np.finfo(float).tiny)
-    found = np.flatnonzero(odds >= _TIMES)
-    if found.size:
-        first = found[odds[found].argmax()]
-        shown = f"line {rows[first].line}: {names[own[first]]}, and not {names[best[first]]}"
-        yield _doubtful_finding([rows[i].line for i in found], shown, found.size / len(rows))
+    at = np.arange(len(labels))
+    odds = probabilities[at, best] / np.maximum(probabilities[at, labels], np.finfo(float).tiny)
+    doubtful = np.flatnonzero(odds >= _DOUBTFUL_ODDS)
+    if doubtful.size:
+        first = doubtful[odds[doubtful].argmax()]
+        shown = f"line {rows[first].line}: {names[labels[first]]}, and not {names[best[first]]}"
+        lines = [rows[i].line for i in doubtful]
+        yield _doubtful_label_finding(lines, shown, doubtful.size / len(rows))
 
 
-def _likely(texts: Sequence[str], own: NDArray[Any]) -> NDArray[np.float64]:
-    """Return how likely each label is, of shape (texts, labels), by the other texts."""
+def _label_probabilities(texts: Sequence[str], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the probability of each label, cross-validated, of shape (texts, labels)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     try:
-        table = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
-    except ValueError:  # there is no word in any of them
-        return np.zeros((len(texts), int(own.max()) + 1))
-    fit = SGDClassifier(
+        features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
+    except ValueError:  # no text contains a word
+        return np.zeros((len(texts), int(labels.max()) + 1))
+    classifier = SGDClassifier(
         loss="log_loss",
-        alpha=1 / (_STRENGTH * len(texts)),
+        alpha=1 / (_INVERSE_REGULARISATION * len(texts)),
         max_iter=20,
         tol=1e-2,
         random_state=_SEED,
     )
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=_SEED)
     with warnings.catch_warnings():
-        # A fit that ran out of rounds is worse, and then says nothing.
+        # A fit that does not converge is less accurate, which the caller checks.
         warnings.simplefilter("ignore")
-        found = cross_val_predict(fit, table.tocsr(), own, cv=folds, method="predict_proba")
-    return np.asarray(found, np.float64)
+        probabilities = cross_val_predict(
+            classifier, features.tocsr(), labels, cv=folds, method="predict_proba"
+        )
+    return np.asarray(probabilities, np.float64)
 
 
-def _doubtful_finding(lines: Sequence[int], shown: str, share: float) -> Finding:
+def _doubtful_label_finding(lines: Sequence[int], shown: str, share: float) -> Finding:
     verb = "is" if len(lines) == 1 else "are"
     return Finding(
         kind="doubtful label",
         severity=Severity.WARNING if share >= _MANY_DOUBTFUL else Severity.NOTE,
-        told=f"{counted(len(lines), 'row')} {verb} labelled otherwise than rows like them; the "
+        message=f"{quantity(len(lines), 'row')} {verb} labelled otherwise than rows like them; the "
         f"clearest is {shown}",
         count=len(lines),
         lines=tuple(sorted(lines)),
@@ -110,8 +114,8 @@ def _doubtful_finding(lines: Sequence[int], shown: str, share: float) -> Finding
     )
 
 
-#: What keys look like, by those who give them out; a model repeats what it was trained on.
-_SECRETS = {
+#: Patterns of secrets in the formats of their issuers. A model can repeat its training data.
+_SECRET_PATTERNS = {
     "a private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY",
     "an Anthropic key": r"\bsk-ant-[\w-]{20,}",
     "an OpenAI key": r"\bsk-(?!ant-)(?:proj-)?[\w-]{20,}",
@@ -127,79 +131,81 @@ _SECRETS = {
     "a password": r"(?i)\b(?:password|passwd|api[_-]?key|secret|access[_-]?token)\b[\"']?\s*[:=]\s*"
     r"[\"']?(?=\S*\d)[^\s\"',;]{8,}",
 }
-_PERSONAL = {
+_PERSONAL_DATA_PATTERNS = {
     "an e-mail address": r"\b[\w.+-]+@(?!example\.|test\.)[\w-]+\.[\w.-]*\w",
     "a telephone number": r"(?<![\w.])(?:\+\d{1,3}[ -]?)(?:\(?\d{1,4}\)?[ -]?){2,5}\d{2,4}\b",
     "a bank account": r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b",
     "a card number": r"(?<![\w.-])(?:\d[ -]?){12,18}\d(?![\w-])",
     "a social security number": r"(?<![\d-])\d{3}-\d{2}-\d{4}(?![\d-])",
 }
-_BASE = 36
+#: Letters of an IBAN are digits of this base.
+_IBAN_BASE = 36
 
 
-def private(items: Sequence[Item]) -> Iterator[Finding]:
-    """Yield the rows with what looks like a secret, and those with personal data."""
-    yield from _found(items, "secret", Severity.ERROR, _SECRETS, _NEXT["secret"])
-    yield from _found(items, "personal", Severity.WARNING, _PERSONAL, _NEXT["personal"])
+def sensitive_data_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
+    """Yield a finding with the rows that seem to hold secrets, and one for personal data."""
+    yield from _pattern_findings(rows, "secret", Severity.ERROR, _SECRET_PATTERNS)
+    yield from _pattern_findings(rows, "personal", Severity.WARNING, _PERSONAL_DATA_PATTERNS)
 
 
-_NEXT = {
+_NEXT_STEPS = {
     "secret": "revoke it and take it out: a model gives away what it was trained on",
     "personal": "replace it by invented data, unless you may train on it",
 }
 
 
-def _found(
-    items: Sequence[Item], kind: str, severity: Severity, patterns: dict[str, str], step: str
+def _pattern_findings(
+    rows: Sequence[TrainingRow], kind: str, severity: Severity, patterns: dict[str, str]
 ) -> Iterator[Finding]:
-    each = {name: re.compile(pattern) for name, pattern in patterns.items()}
-    lines = defaultdict[str, list[int]](list)
-    for item in items:
-        text = "\n".join(item.texts)
-        for name, pattern in each.items():
-            if any(_holds(name, one.group()) for one in pattern.finditer(text)):
-                lines[name].append(item.line)
-    if lines:
-        told = ", ".join(f"{name} ({len(own):,})" for name, own in lines.items())
-        rows = sorted({line for own in lines.values() for line in own})
-        verb = "seems" if len(rows) == 1 else "seem"
+    compiled = {name: re.compile(pattern) for name, pattern in patterns.items()}
+    lines_by_name = defaultdict[str, list[int]](list)
+    for row in rows:
+        text = "\n".join(row.texts)
+        for name, pattern in compiled.items():
+            if any(_has_valid_checksum(name, match.group()) for match in pattern.finditer(text)):
+                lines_by_name[name].append(row.line)
+    if lines_by_name:
+        counts = ", ".join(f"{name} ({len(lines):,})" for name, lines in lines_by_name.items())
+        all_lines = sorted({line for lines in lines_by_name.values() for line in lines})
+        verb = "seems" if len(all_lines) == 1 else "seem"
         yield Finding(
             kind=kind,
             severity=severity,
-            told=f"{counted(len(rows), 'row')} {verb} to hold {told}",
-            count=len(rows),
-            lines=tuple(rows),
-            next=step,
+            message=f"{quantity(len(all_lines), 'row')} {verb} to hold {counts}",
+            count=len(all_lines),
+            lines=tuple(all_lines),
+            next=_NEXT_STEPS[kind],
         )
 
 
-def _holds(name: str, found: str) -> bool:
-    """Tell whether the check digits are right, where a number has such."""
+def _has_valid_checksum(name: str, text: str) -> bool:
+    """Return True if the check digits of *text* are right, or if its kind has none."""
     if name == "a card number":
-        return _luhn([int(one) for one in found if one.isdigit()])
+        return _is_luhn_valid([int(character) for character in text if character.isdigit()])
     if name == "a bank account":
-        plain = found.replace(" ", "")
-        turned = plain[4:] + plain[:4]
-        return int("".join(str(int(one, _BASE)) for one in turned)) % 97 == 1
+        iban = text.replace(" ", "")
+        rotated = iban[4:] + iban[:4]
+        digits = "".join(str(int(character, _IBAN_BASE)) for character in rotated)
+        return int(digits) % 97 == 1
     return True
 
 
-def _luhn(digits: list[int]) -> bool:
-    doubled = [sum(divmod(2 * one, 10)) for one in digits[-2::-2]]
+def _is_luhn_valid(digits: list[int]) -> bool:
+    doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-#: So many texts are held against all others in one step, which bounds the memory.
-_STEP = 512
+#: The number of texts that are compared in one step, which limits the memory.
+_BLOCK_SIZE = 512
 
 
-def normalised(text: str) -> str:
-    """Return the words of *text* in lower case, without punctuation around them."""
-    words = (_bare(word) for word in text.lower().split())
+def normalise_text(text: str) -> str:
+    """Return the words of *text* in lower case, without surrounding punctuation."""
+    words = (_strip_punctuation(word) for word in text.lower().split())
     return " ".join(filter(None, words)) or text.strip()
 
 
-def _bare(word: str) -> str:
+def _strip_punctuation(word: str) -> str:
     start, end = 0, len(word)
     while start < end and unicodedata.category(word[start])[0] == "P":
         start += 1
@@ -209,300 +215,337 @@ def _bare(word: str) -> str:
 
 
 def near_pairs(
-    texts: Sequence[str], others: Sequence[str] | None = None, *, share: float = 0.8
+    texts: Sequence[str], references: Sequence[str] | None = None, *, share: float = 0.8
 ) -> Iterator[tuple[int, int]]:
-    """Yield the numbers of texts that share so many of all their different words.
+    """Yield the indexes of each pair of texts whose words have a Jaccard index of at least *share*.
 
-    Every pair is found (Jaccard on sets of words, by sparse matrices), in a time that grows with
-    how many texts a word is in, and not with how alike the texts are.
+    The result is exact: sparse matrices count the common words of all pairs. The time grows with
+    the number of texts that contain a word, and does not depend on the similarity of the texts.
 
     Args:
-        texts: what is looked at.
-        others: what they are held against; by default each text against those before it.
-        share: 0 to 1.
+        texts: the texts.
+        references: the texts to compare them with; by default each text is compared with the
+            earlier ones.
+        share: the common words of a pair as a share of all its words, 0 to 1.
     """
-    mine, theirs = _tables(texts, texts if others is None else others)
-    sizes, others_sizes = (np.diff(one.indptr) for one in (mine, theirs))
-    turned = theirs.T.tocsr()
-    for start in range(0, len(texts), _STEP):
-        both = (mine[start : start + _STEP] @ turned).tocoo()
-        row, column, common = both.row + start, both.col, both.data
-        wanted = common >= share * (sizes[row] + others_sizes[column] - common) - 1e-9
-        if others is None:
-            wanted &= column < row
-        yield from zip(row[wanted].tolist(), column[wanted].tolist(), strict=True)
+    matrix, reference_matrix = _word_matrices(texts, texts if references is None else references)
+    sizes, reference_sizes = np.diff(matrix.indptr), np.diff(reference_matrix.indptr)
+    transposed = reference_matrix.T.tocsr()
+    for start in range(0, len(texts), _BLOCK_SIZE):
+        products = (matrix[start : start + _BLOCK_SIZE] @ transposed).tocoo()
+        row, column, common = products.row + start, products.col, products.data
+        near = common >= share * (sizes[row] + reference_sizes[column] - common) - 1e-9
+        if references is None:
+            near &= column < row
+        yield from zip(row[near].tolist(), column[near].tolist(), strict=True)
 
 
-def _tables(
-    texts: Iterable[str], others: Iterable[str]
+def _word_matrices(
+    texts: Iterable[str], references: Iterable[str]
 ) -> tuple[csr_matrix[np.int32], csr_matrix[np.int32]]:
-    """Return which words are in which text: tables of shape (texts, words)."""
-    known: dict[str, int] = {}
-    rows = [_numbers(texts, known), _numbers(others, known)]
-    first, second = (
-        csr_matrix((np.ones(len(at), np.int32), at, ends), shape=(len(ends) - 1, len(known) or 1))
-        for at, ends in rows
+    """Return two matrices of shape (texts, words), with 1 where a text contains a word."""
+    vocabulary: dict[str, int] = {}
+    rows = [_word_indexes(texts, vocabulary), _word_indexes(references, vocabulary)]
+    width = len(vocabulary) or 1
+    matrix, reference_matrix = (
+        csr_matrix((np.ones(len(indexes), np.int32), indexes, ends), shape=(len(ends) - 1, width))
+        for indexes, ends in rows
     )
-    return first, second
+    return matrix, reference_matrix
 
 
-def _numbers(
-    texts: Iterable[str], known: dict[str, int]
+def _word_indexes(
+    texts: Iterable[str], vocabulary: dict[str, int]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    at: list[int] = []
+    """Return the word indexes of all texts, and where each text ends; add words to *vocabulary*."""
+    indexes: list[int] = []
     ends = [0]
     for text in texts:
-        # In their order and not that of a set, which differs from run to run.
-        at += [known.setdefault(word, len(known)) for word in dict.fromkeys(in_order(text))]
-        ends.append(len(at))
-    return np.array(at, np.int32), np.array(ends, np.int32)
+        # A dict keeps the order of the words; the order of a set differs between runs.
+        words = dict.fromkeys(word_sequence(text))
+        indexes += [vocabulary.setdefault(word, len(vocabulary)) for word in words]
+        ends.append(len(indexes))
+    return np.array(indexes, np.int32), np.array(ends, np.int32)
 
 
-_Asked = tuple[str, ...]
+_QuestionKey = tuple[str, ...]
 
 
-def asked(item: Item) -> _Asked:
-    """Return what a row asks, less what differs in case or punctuation alone."""
-    own = item.example
-    return (normalised(own.system), *(f"{role} {normalised(text)}" for role, text in own.turns))
+def question_key(row: TrainingRow) -> _QuestionKey:
+    """Return the question of a row, normalised for case and punctuation."""
+    example = row.example
+    turns = (f"{role} {normalise_text(text)}" for role, text in example.turns)
+    return (normalise_text(example.system), *turns)
 
 
-def doubles(items: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
-    """Yield the rows that repeat an earlier one, or nearly."""
-    first: dict[tuple[_Asked, str], int] = {}
-    again: dict[int, int] = {}
-    for item in items:
-        key = asked(item), normalised(item.example.answer or "")
-        if key in first:
-            again[item.line] = first[key]
-        first.setdefault(key, item.line)
-    if again:
-        yield _duplicate_finding("duplicate", again, f"{_rows(again)} another", "remove them")
-    left = [item for item in items if item.line not in again]
-    near = _nearly(left, yardstick.near)
-    if near:
-        told = f"{_rows(near, 'nearly ')} another that has the same answer"
-        yield _duplicate_finding(
-            "near duplicate", near, told, "keep one of each, or write more varied ones"
-        )
+def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> Iterator[Finding]:
+    """Yield a finding with the rows that repeat an earlier row, and one for near duplicates."""
+    first_lines: dict[tuple[_QuestionKey, str], int] = {}
+    duplicates: dict[int, int] = {}
+    for row in rows:
+        key = question_key(row), normalise_text(row.example.answer or "")
+        if key in first_lines:
+            duplicates[row.line] = first_lines[key]
+        first_lines.setdefault(key, row.line)
+    if duplicates:
+        message = f"{_count_text(duplicates)} another"
+        yield _duplicate_finding("duplicate", duplicates, message, "remove them")
+    near_duplicates = _near_duplicates(
+        [row for row in rows if row.line not in duplicates], rules.near
+    )
+    if near_duplicates:
+        message = f"{_count_text(near_duplicates, 'nearly ')} another that has the same answer"
+        step = "keep one of each, or write more varied ones"
+        yield _duplicate_finding("near duplicate", near_duplicates, message, step)
 
 
-def _rows(found: Mapping[int, int], how: str = "") -> str:
-    return f"{counted(len(found), 'row')} {how}{'repeats' if len(found) == 1 else 'repeat'}"
+def _count_text(duplicates: Mapping[int, int], adverb: str = "") -> str:
+    verb = "repeats" if len(duplicates) == 1 else "repeat"
+    return f"{quantity(len(duplicates), 'row')} {adverb}{verb}"
 
 
-def _duplicate_finding(kind: str, again: Mapping[int, int], told: str, step: str) -> Finding:
-    line, other = next(iter(again.items()))
+def _duplicate_finding(
+    kind: str, duplicates: Mapping[int, int], message: str, step: str
+) -> Finding:
+    line, earlier_line = next(iter(duplicates.items()))
     return Finding(
         kind=kind,
         severity=Severity.WARNING,
-        told=f"{told}; the first is that of line {other}, in line {line}",
-        count=len(again),
-        lines=tuple(sorted(again)),
+        message=f"{message}; the first is that of line {earlier_line}, in line {line}",
+        count=len(duplicates),
+        lines=tuple(sorted(duplicates)),
         next=step,
     )
 
 
-def _nearly(items: Sequence[Item], share: float) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for one, other in near_pairs([item.example.shown for item in items], share=share):
-        mine, its = items[one], items[other]
-        if mine.example.answer == its.example.answer:
-            found.setdefault(mine.line, its.line)
-    return found
+def _near_duplicates(rows: Sequence[TrainingRow], share: float) -> dict[int, int]:
+    """Return line -> earlier line for rows with the same answer and nearly the same question."""
+    earlier_lines: dict[int, int] = {}
+    for i, j in near_pairs([row.example.input_text for row in rows], share=share):
+        row, earlier = rows[i], rows[j]
+        if row.example.answer == earlier.example.answer:
+            earlier_lines.setdefault(row.line, earlier.line)
+    return earlier_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Leaks:
-    """The cases that stand in a training file, by id, each with the lines that hold it.
+class CaseLeaks:
+    """The eval cases that occur in a training file.
 
     Attributes:
-        same: lines that say the same, but for case and punctuation.
-        near: further lines that say nearly the same, or hold it in a longer text.
+        exact: case id -> lines with the same text, apart from case and punctuation.
+        near: case id -> further lines with nearly the same text, or with the case in a longer text.
     """
 
-    same: Mapping[str, Sequence[int]]
+    exact: Mapping[str, Sequence[int]]
     near: Mapping[str, Sequence[int]]
 
     @property
-    def cases(self) -> frozenset[str]:
-        """The ids of all of them."""
-        return frozenset((*self.same, *self.near))
+    def case_ids(self) -> frozenset[str]:
+        """The ids of all these cases."""
+        return frozenset((*self.exact, *self.near))
 
-    def findings(self, of: int) -> Iterator[Finding]:
-        """Yield what is to be said of them, out of so many cases."""
-        if self.same:
-            yield _leak("leak", Severity.ERROR, self.same, of, "")
+    def findings(self, case_count: int) -> Iterator[Finding]:
+        """Yield one finding per kind of leak, for a suite of *case_count* cases."""
+        if self.exact:
+            yield _leak_finding("leak", Severity.ERROR, self.exact, case_count, "")
         if self.near:
-            yield _leak("near leak", Severity.WARNING, self.near, of, "nearly ")
+            yield _leak_finding("near leak", Severity.WARNING, self.near, case_count, "nearly ")
 
 
-def _leak(
-    kind: str, severity: Severity, found: Mapping[str, Sequence[int]], of: int, how: str
+def _leak_finding(
+    kind: str,
+    severity: Severity,
+    lines_by_case: Mapping[str, Sequence[int]],
+    case_count: int,
+    adverb: str,
 ) -> Finding:
-    verb = "stands" if len(found) == 1 else "stand"
-    case, lines = next(iter(found.items()))
+    count = len(lines_by_case)
+    verb = "stands" if count == 1 else "stand"
+    case_id, lines = next(iter(lines_by_case.items()))
     return Finding(
         kind=kind,
         severity=severity,
-        told=f"{len(found):,} of {counted(of, 'case')} {verb} {how}in the training data; the "
-        f"first is {case}, in line {lines[0]}",
-        count=len(found),
-        lines=tuple(sorted({line for own in found.values() for line in own})),
+        message=f"{count:,} of {quantity(case_count, 'case')} {verb} {adverb}in the training data; "
+        f"the first is {case_id}, in line {lines[0]}",
+        count=count,
+        lines=tuple(sorted({line for lines in lines_by_case.values() for line in lines})),
         next="take the rows out and train again; until then these cases show nothing",
-        cases=tuple(found),
+        cases=tuple(lines_by_case),
     )
 
 
-def leaks_in(items: Sequence[Item], cases: Sequence[Case], share: float) -> Leaks:
-    """Return which of *cases* the rows of a training file give away."""
-    turns = ((item.line, turn) for item in items for turn in item.example.turns)
-    said = [(text, line) for line, (role, text) in turns if role == "user"]
-    rows = defaultdict[str, list[int]](list)
-    for text, line in said:
-        rows[normalised(text)].append(line)
-    keys = {case.id: normalised(case.shown) for case in cases}
-    same = {case: rows[key] for case, key in keys.items() if key in rows}
-    near = defaultdict[str, list[int]](list)
-    # Those in a longer text, and of the same words in another order, count as near.
-    for case, line in seen([item.example for item in items], cases).items():
-        near[case].append(line)
-    for one, row in near_pairs([c.shown for c in cases], [text for text, _ in said], share=share):
-        near[cases[one].id].append(said[row][1])
-    left = {c.id: sorted({*near.get(c.id, ())} - {*same.get(c.id, ())}) for c in cases}
-    return Leaks(same, {case: lines for case, lines in left.items() if lines})
+def find_case_leaks(rows: Sequence[TrainingRow], cases: Sequence[Case], share: float) -> CaseLeaks:
+    """Return the cases that occur in the rows of a training file.
+
+    Args:
+        rows: the rows.
+        cases: the eval cases.
+        share: the least share of common words of a near leak, 0 to 1, see *near_pairs*.
+    """
+    turns = ((row.line, turn) for row in rows for turn in row.example.turns)
+    questions = [(text, line) for line, (role, text) in turns if role == "user"]
+    lines_by_text = defaultdict[str, list[int]](list)
+    for text, line in questions:
+        lines_by_text[normalise_text(text)].append(line)
+    keys = {case.id: normalise_text(case.input_text) for case in cases}
+    exact = {case_id: lines_by_text[key] for case_id, key in keys.items() if key in lines_by_text}
+    near = defaultdict[str, set[int]](set)
+    # A case in a longer text is a near leak, and so are the same words in another order.
+    for case_id, line in contaminated_lines([row.example for row in rows], cases).items():
+        near[case_id].add(line)
+    texts = [text for text, _ in questions]
+    for i, j in near_pairs([case.input_text for case in cases], texts, share=share):
+        near[cases[i].id].add(questions[j][1])
+    only_near = {
+        case.id: sorted(near.get(case.id, set()) - {*exact.get(case.id, ())}) for case in cases
+    }
+    return CaseLeaks(exact, {case_id: lines for case_id, lines in only_near.items() if lines})
 
 
-#: Answers are labels where each is given to so many rows on the average, and is so short.
-_EACH, _LONGEST = 5, 80
-#: An answer that is given so often is a label and no fact.
-_OFTEN = 3
-#: An answer of more words than this begins with a capital because it is a sentence.
-_SENTENCE = 3
-#: From this share of the rows on it is a warning that answers hold facts of their own.
+#: Answers are labels if each occurs in this many rows on average, and is at most this long.
+_MIN_ROWS_PER_LABEL, _MAX_LABEL_LENGTH = 5, 80
+#: An answer that occurs at least this often is a label, not a fact.
+_MIN_LABEL_ROWS = 3
+#: A longer answer, in words, is a sentence, and its first word has a capital for that reason.
+_MAX_PHRASE_WORDS = 3
+#: From this share of the rows on, answers with facts of their own are a warning.
 _MANY_INVENTED = 0.1
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 _NAME = re.compile(r"\b[^\W\d_a-z][\w'-]+")
-_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*)(?:[\"'(*-]\s*)*(\w+)")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*)(?:[\"'(*-]\s*)*(\w+)")
 
 
-def answers(items: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
-    """Yield what is wrong with what a file teaches."""
-    taught = [item for item in items if item.answer is not None]
-    yield from _conflicts(taught)
-    yield from _forms(taught, yardstick)
-    yield from _absent(taught, yardstick.labels)
-    known = yardstick.labels
-    labelled = [item for item in taught if not known or item.answer in known]
+def answer_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) -> Iterator[Finding]:
+    """Yield the findings about the answers of a training file."""
+    answered = [row for row in rows if row.answer is not None]
+    yield from _conflict_findings(answered)
+    yield from _format_findings(answered, rules)
+    yield from _missing_label_findings(answered, rules.labels)
+    labelled = [row for row in answered if not rules.labels or row.answer in rules.labels]
     if _are_labels(labelled):
-        yield from _balance(labelled, yardstick)
-        yield from doubtful(labelled)
-    yield from _facts(taught)
+        yield from _balance_findings(labelled, rules)
+        yield from doubtful_label_findings(labelled)
+    yield from _fact_findings(answered)
 
 
-def _conflicts(taught: Sequence[Item]) -> Iterator[Finding]:
-    by_question = defaultdict[tuple[str, ...], list[Item]](list)
-    for item in taught:
-        by_question[asked(item)].append(item)
-    torn = [own for own in by_question.values() if len({one.answer for one in own}) > 1]
-    if torn:
-        lines = sorted(item.line for own in torn for item in own)
-        shown = " and ".join(str(item.line) for item in torn[0][:2])
-        questions = "is asked" if len(torn) == 1 else "are asked"
+def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+    by_question = defaultdict[_QuestionKey, list[TrainingRow]](list)
+    for row in answered:
+        by_question[question_key(row)].append(row)
+    conflicts = [rows for rows in by_question.values() if len({row.answer for row in rows}) > 1]
+    if conflicts:
+        lines = sorted(row.line for rows in conflicts for row in rows)
+        shown = " and ".join(str(row.line) for row in conflicts[0][:2])
+        verb = "is asked" if len(conflicts) == 1 else "are asked"
         yield Finding(
             kind="conflict",
             severity=Severity.ERROR,
-            told=f"{counted(len(torn), 'question')} {questions} with different answers; the first "
-            f"in lines {shown}",
+            message=f"{quantity(len(conflicts), 'question')} {verb} with different answers; the "
+            f"first in lines {shown}",
             count=len(lines),
             lines=tuple(lines),
             next="decide on one answer, or tell the questions apart",
         )
 
 
-def _forms(taught: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
-    if not yardstick.format:
+def _format_findings(
+    answered: Sequence[TrainingRow], rules: TrainingDataRules
+) -> Iterator[Finding]:
+    if not rules.format:
         return
-    forms = Forms(yardstick.folder)
-    found: dict[int, str] = {}
-    for item in taught:
-        case = Case(id="", where="", input=item.example.shown, score=Rule("exact"),
-                    format=yardstick.format)  # fmt: skip
-        broken = forms.broken(case, Reply(text=item.answer or ""))
-        if broken:
-            found[item.line] = broken.kind
-    if found:
-        kinds = ", ".join(f"{kind} {n:,}" for kind, n in Counter(found.values()).most_common(3))
-        verb = "breaks" if len(found) == 1 else "break"
+    checker = FormatChecker(rules.folder)
+    kinds: dict[int, str] = {}
+    for row in answered:
+        case = Case(id="", location="", input=row.example.input_text, score=Rule("exact"),
+                    format=rules.format)  # fmt: skip
+        error = checker.find_error(case, Reply(text=row.answer or ""))
+        if error:
+            kinds[row.line] = error.kind
+    if kinds:
+        counts = Counter(kinds.values()).most_common(3)
+        shown = ", ".join(f"{kind} {count:,}" for kind, count in counts)
+        verb = "breaks" if len(kinds) == 1 else "break"
         yield Finding(
             kind="format",
             severity=Severity.ERROR,
-            told=f"{counted(len(found), 'answer')} {verb} the form of replies ({kinds})",
-            count=len(found),
-            lines=tuple(found),
-            next="a model learns the form of its answers: write them as replies must be",
+            message=f"{quantity(len(kinds), 'answer')} {verb} the format of replies ({shown})",
+            count=len(kinds),
+            lines=tuple(kinds),
+            next="a model learns the format of its answers: write them as replies must be",
         )
 
 
-def _absent(taught: Sequence[Item], labels: Sequence[str]) -> Iterator[Finding]:
-    known = {item.answer for item in taught}
-    absent = [label for label in labels if label not in known]
-    if absent:
-        named = ", ".join(absent[:5]) + (", …" if len(absent) > 5 else "")  # noqa: PLR2004
+def _missing_label_findings(
+    answered: Sequence[TrainingRow], labels: Sequence[str]
+) -> Iterator[Finding]:
+    answers = {row.answer for row in answered}
+    missing = [label for label in labels if label not in answers]
+    if missing:
+        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004
         yield Finding(
             kind="missing label",
             severity=Severity.ERROR,
-            told=f"{counted(len(absent), 'label')} of the suite without a row: {named}",
-            count=len(absent),
+            message=f"{quantity(len(missing), 'label')} of the suite without a row: {shown}",
+            count=len(missing),
             next="add rows of each label that the model is to tell apart",
         )
 
 
-def _are_labels(taught: Sequence[Item]) -> bool:
-    texts = {item.answer or "" for item in taught}
-    return 1 < len(texts) <= len(taught) / _EACH and max(map(len, texts)) <= _LONGEST
+def _are_labels(answered: Sequence[TrainingRow]) -> bool:
+    answers = {row.answer or "" for row in answered}
+    if not 1 < len(answers) <= len(answered) / _MIN_ROWS_PER_LABEL:
+        return False
+    return max(map(len, answers)) <= _MAX_LABEL_LENGTH
 
 
-def _balance(taught: Sequence[Item], yardstick: Yardstick) -> Iterator[Finding]:
-    times = Counter(item.answer or "" for item in taught)
-    (most, often), *_, (least, rarely) = times.most_common()
-    if often > yardstick.balance * rarely:
-        told = f"{most} has {often:,} rows and {least} has {rarely:,}"
+def _balance_findings(
+    labelled: Sequence[TrainingRow], rules: TrainingDataRules
+) -> Iterator[Finding]:
+    counts = Counter(row.answer or "" for row in labelled)
+    (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
+    if most > rules.balance * fewest:
+        rows = f"{most_frequent} has {most:,} rows and {rarest} has {fewest:,}"
         yield Finding(
             kind="balance",
             severity=Severity.WARNING,
-            told=f"{told}: more than {yardstick.balance:g} times as many",
-            count=rarely,
-            lines=tuple(item.line for item in taught if item.answer == least),
+            message=f"{rows}: more than {rules.balance:g} times as many",
+            count=fewest,
+            lines=tuple(row.line for row in labelled if row.answer == rarest),
             next="add rows of the rare labels; what is rare in training is rarely answered",
         )
 
 
-def _facts(taught: Sequence[Item]) -> Iterator[Finding]:
-    said = [normalised(item.answer or "") for item in taught]
-    times = Counter(said)
-    rows = [i for i, own in zip(taught, said, strict=True) if times[own] < _OFTEN and _new(i)]
+def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
+    answers = [normalise_text(row.answer or "") for row in answered]
+    counts = Counter(answers)
+    rows = [
+        row
+        for row, answer in zip(answered, answers, strict=True)
+        if counts[answer] < _MIN_LABEL_ROWS and _has_new_fact(row)
+    ]
     if rows:
-        share = len(rows) / len(taught)
-        severity = Severity.WARNING if share >= _MANY_INVENTED else Severity.NOTE
+        is_frequent = len(rows) / len(answered) >= _MANY_INVENTED
         verb = "names" if len(rows) == 1 else "name"
         yield Finding(
             kind="facts",
-            severity=severity,
-            told=f"{counted(len(rows), 'answer')} {verb} people, places, dates or numbers that the "
-            "question does not",
+            severity=Severity.WARNING if is_frequent else Severity.NOTE,
+            message=f"{quantity(len(rows), 'answer')} {verb} people, places, dates or numbers that "
+            "the question does not",
             count=len(rows),
-            lines=tuple(item.line for item in rows),
+            lines=tuple(row.line for row in rows),
             next="facts are better retrieved than trained: new ones are learned badly, and teach "
             "to invent",
         )
 
 
-def _new(item: Item) -> bool:
-    """Tell whether an answer holds a name or a number that nothing before it mentions."""
-    answer = item.answer or ""
-    told = " ".join((item.example.system, *(text for _, text in item.example.turns))).lower()
-    starts = set(_START.findall(answer)) if len(answer.split()) > _SENTENCE else set()
-    names = [name for name in _NAME.findall(answer) if name not in starts]
+def _has_new_fact(row: TrainingRow) -> bool:
+    """Return True if the answer contains a name or a number that the question does not."""
+    answer = row.answer or ""
+    turns = (text for _, text in row.example.turns)
+    question = " ".join((row.example.system, *turns)).lower()
+    is_sentence = len(answer.split()) > _MAX_PHRASE_WORDS
+    first_words = set(_SENTENCE_START.findall(answer)) if is_sentence else set()
+    names = [name for name in _NAME.findall(answer) if name not in first_words]
     numbers = [number for number in _NUMBER.findall(answer) if len(number) > 1]
-    return any(one.lower() not in told for one in (*names, *numbers))
+    return any(fact.lower() not in question for fact in (*names, *numbers))

@@ -6,15 +6,15 @@ from decimal import Decimal
 
 __all__ = [
     "amount",
-    "clock",
-    "counted",
-    "interval",
-    "ms",
+    "duration",
+    "milliseconds",
     "percent",
+    "percent_interval",
     "points",
-    "rise",
-    "risen",
-    "size",
+    "points_interval",
+    "quantity",
+    "signed_percent",
+    "unsigned_points",
     "usd",
 ]
 
@@ -22,7 +22,7 @@ _MINUS = "−"
 
 
 def percent(share: float) -> str:
-    """Return a share as ``61 %``; the last per cent on either side is told exactly."""
+    """Return a share as ``61 %``, with one decimal if it rounds to 0 or 100 without being it."""
     rounded = round(share * 100)
     exact = share * 100
     if rounded in (0, 100) and abs(exact - rounded) > 0.05:  # noqa: PLR2004 - shown as 99.6 %
@@ -36,23 +36,23 @@ def points(change: float) -> str:
     return f"+{value}" if value > 0 else (f"{_MINUS}{-value}" if value < 0 else "0")
 
 
-def size(share: float) -> str:
-    """Return the size of a drop or margin in points, without a sign: ``5``."""
+def unsigned_points(share: float) -> str:
+    """Return the size of a drop or limit in points, unsigned: ``5``."""
     return f"{abs(share) * 100:.0f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """Return an interval of a change in points: ``(−53 −40)``."""
+def points_interval(low: float | None, high: float | None) -> str:
+    """Return the interval of a change in points: ``(−53 −40)``."""
     return "" if low is None or high is None else f"({points(low)} {points(high)})"
 
 
-def counted(number: int, what: str) -> str:
-    """Return how many there are of *what*, as ``1 case`` or ``1,200 cases``."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def quantity(number: int, noun: str) -> str:
+    """Return a number with its *noun*, as ``1 case`` or ``1,200 cases``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def usd(money: Decimal | float) -> str:
-    """Return an amount as ``0.42 USD``; below a dollar to three figures, and at least to a cent."""
+    """Return an amount as ``0.42 USD``: below 1 USD with three figures, at least two decimals."""
     value = float(money)
     figures = f"{value:.2f}" if value >= 1 or value == 0 else _to_three_figures(value)
     return f"{float(figures):,.2f} USD" if value >= 1 else f"{figures} USD"
@@ -60,34 +60,34 @@ def usd(money: Decimal | float) -> str:
 
 def _to_three_figures(value: float) -> str:
     exact = f"{Decimal(f'{value:.3g}'):f}"
-    whole, _, rest = exact.partition(".")
-    return f"{whole}.{rest.rstrip('0').ljust(2, '0')}"
+    whole, _, decimals = exact.partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
-def ms(milliseconds: float) -> str:
-    """Return a length of time as ``1,500 ms``; a short one to two figures."""
-    return f"{milliseconds:.2g} ms" if milliseconds < 10 else f"{milliseconds:,.0f} ms"  # noqa: PLR2004
+def milliseconds(value: float) -> str:
+    """Return milliseconds as ``1,500 ms``, with two figures if below 10."""
+    return f"{value:.2g} ms" if value < 10 else f"{value:,.0f} ms"  # noqa: PLR2004
 
 
 def amount(value: float, unit: str) -> str:
-    """Return a number in its *unit*: ``share``, ``usd`` or ``ms``."""
-    return {"share": percent, "usd": usd, "ms": ms}[unit](value)
+    """Return *value* as text in its *unit*: ``share``, ``usd`` or ``ms``."""
+    return {"share": percent, "usd": usd, "ms": milliseconds}[unit](value)
 
 
-def clock(seconds: float) -> str:
-    """Return a length of time as ``4:11``."""
-    minutes, rest = divmod(round(seconds), 60)
+def duration(seconds: float) -> str:
+    """Return a duration as ``4:11``, or with hours as ``1:04:11``."""
+    minutes, second = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
 
 
-def rise(share: float) -> str:
+def signed_percent(share: float) -> str:
     """Return a relative change, signed: ``+23 %``."""
     return f"{points(share)} %"
 
 
-def risen(low: float | None, high: float | None) -> str:
-    """Return an interval of a relative change: ``(+12 +34)``, open where nothing bounds it."""
+def percent_interval(low: float | None, high: float | None) -> str:
+    """Return the interval of a relative change: ``(+12 +34)``, with ``…`` for no bound."""
     if low is None and high is None:
         return ""
     return f"({'…' if low is None else points(low)} {'…' if high is None else points(high)})"

@@ -1,4 +1,4 @@
-"""The cost and the latency gate."""
+"""The cost gate and the latency gate."""
 
 from __future__ import annotations
 
@@ -12,97 +12,105 @@ from scipy.special import stdtrit
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.checks import UNCHANGED
-from pytest_ftgate.gates.feasibility import fewest, fewest_for
-from pytest_ftgate.gates.levels import CONFIDENCE, FEWEST_GROUPS, MOST_MISSING
-from pytest_ftgate.gates.samples import Array, Side, aligned, unchanged, valued
-from pytest_ftgate.gates.units import amount, counted, ms, rise, usd
-from pytest_ftgate.gates.verdict import Check, Outcome, Verdict, together
+from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
+from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_GROUPS
+from pytest_ftgate.gates.samples import (
+    FloatArray,
+    Samples,
+    align,
+    same_replies,
+    samples_from_values,
+)
+from pytest_ftgate.gates.units import amount, milliseconds, quantity, signed_percent, usd
+from pytest_ftgate.gates.verdict import Check, Outcome, Verdict, combine_checks
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.resampling import clustered_se
-from pytest_ftgate.suite.model import CostGate, LatencyGate, SpendGate, Suite
-from pytest_ftgate.suite.prices import Tariff, price
+from pytest_ftgate.suite.model import CostGate, LatencyGate, Suite, UsageGate
+from pytest_ftgate.suite.prices import Tariff, request_price
 
 __all__ = [
-    "Times",
-    "beside",
-    "decided",
-    "headline",
-    "judge_cost",
-    "judge_latency",
+    "ReplyTimes",
+    "evaluate_cost",
+    "evaluate_latency",
+    "interval_outcome",
     "measure_cost",
     "measure_latency",
-    "quantile",
-    "times",
-    "verdict_on",
+    "quantile_interval",
+    "reply_times",
+    "ungated_verdict",
+    "usage_headline",
+    "usage_verdict",
 ]
 
-_NOTHING = "nothing to compare with: it is the baseline"
+_NOTHING_TO_COMPARE = "nothing to compare with: it is the baseline"
 _HOLDS = {Outcome.PASSED: "within", Outcome.FAILED: "over"}
 
 
-def decided(low: float | None, high: float | None, limit: float) -> Outcome:
-    """Hold an interval to a limit: passed where all of it is within, failed where none is."""
+def interval_outcome(low: float | None, high: float | None, limit: float) -> Outcome:
+    """Return passed if the whole interval is within *limit*, failed if none of it is."""
     if high is not None and high <= limit:
         return Outcome.PASSED
     return Outcome.FAILED if low is not None and low > limit else Outcome.INCONCLUSIVE
 
 
-def verdict_on(
-    suite: Suite, gate: SpendGate, variant: str, checks: tuple[Check, ...], notes: Iterable[str]
+def usage_verdict(
+    suite: Suite, gate: UsageGate, variant: str, checks: tuple[Check, ...], notes: Iterable[str]
 ) -> Verdict:
-    """Return what *checks* decide about a variant."""
-    outcome, deciding = together(checks) if checks else (Outcome.PASSED, 0)
+    """Return the verdict of *checks* about a variant."""
+    outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    own = (c.note for c in checks if c.note not in ("", UNCHANGED))
+    check_notes = (c.note for c in checks if c.note not in ("", UNCHANGED))
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=variant,
         outcome=outcome,
-        headline=headline(check) if check else _NOTHING,
+        headline=usage_headline(check) if check else _NOTHING_TO_COMPARE,
         checks=checks,
         deciding=deciding,
-        notes=(*own, *notes),
-        next=tuple(_next(outcome, check)),
+        notes=(*check_notes, *notes),
+        next=tuple(_next_steps(outcome, check)),
     )
 
 
-def beside(suite: Suite, gate: SpendGate, variant: str, check: Check, told: str) -> Verdict:
-    """Return what an ungated variant takes: shown beside the others, judged by nobody."""
+def ungated_verdict(
+    suite: Suite, gate: UsageGate, variant: str, check: Check, headline: str
+) -> Verdict:
+    """Return the cost or the latency of an ungated variant, as a verdict that is only shown."""
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=variant,
         outcome=Outcome.PASSED,
-        headline=told,
+        headline=headline,
         gated=False,
         checks=(replace(check, outcome=Outcome.PASSED),),
     )
 
 
-def headline(check: Check) -> str:
-    """Return what was seen and what was allowed, in one line."""
-    after, what = amount(check.after, check.unit), _what(check)
+def usage_headline(check: Check) -> str:
+    """Return the measured and the allowed value, in one line."""
+    after, what = amount(check.after, check.unit), _quantity_name(check)
     if check.before is None:
-        order = _HOLDS.get(check.outcome, "perhaps over")
-        return f"{what} {after}, {order} the limit of {amount(check.limit, check.unit)}"
-    told = f"{what} {amount(check.before, check.unit)} → {after} against {check.against}"
-    seen = "" if check.rise is None else f"{rise(check.rise)}, "
-    return f"{told}, {seen}allowed {rise(check.limit)}"
+        relation = _HOLDS.get(check.outcome, "perhaps over")
+        return f"{what} {after}, {relation} the limit of {amount(check.limit, check.unit)}"
+    values = f"{what} {amount(check.before, check.unit)} → {after} against {check.against}"
+    rise = "" if check.rise is None else f"{signed_percent(check.rise)}, "
+    return f"{values}, {rise}allowed {signed_percent(check.limit)}"
 
 
-def _what(check: Check) -> str:
+def _quantity_name(check: Check) -> str:
     if check.unit == "usd":
-        return "a thousand calls cost"
+        return "a thousand requests cost"
     return "95 in 100 replies take up to" if check.against == "p95" else "half of the replies take"
 
 
-def _next(outcome: Outcome, check: Check | None) -> Iterator[str]:
+def _next_steps(outcome: Outcome, check: Check | None) -> Iterator[str]:
     if check is None or outcome is Outcome.PASSED:
         return
     if outcome is Outcome.FAILED:
@@ -112,60 +120,67 @@ def _next(outcome: Outcome, check: Check | None) -> Iterator[str]:
     elif check.missing:
         yield "run again for the missing replies"
     elif check.needed:
-        yield f"about {counted(check.needed, 'more case')} would settle it"
+        yield f"about {quantity(check.needed, 'more case')} would settle it"
     else:
         yield "more cases are needed"
 
 
-#: More cases than this to settle a verdict is nothing to advise.
-_MOST_NEEDED = 20_000
+#: The largest number of further cases to advise.
+_MAX_NEEDED = 20_000
 
 
-def judge_cost(suite: Suite, gate: CostGate, column: Column, baseline: Column) -> Verdict:
-    """Judge what the calls of a variant cost.
+def evaluate_cost(
+    suite: Suite, gate: CostGate, scores: VariantScores, baseline: VariantScores
+) -> Verdict:
+    """Return the verdict of the cost gate about one variant.
 
     Args:
         suite: the suite, for the prices of its variants.
         gate: the gate.
-        column: the variant's replies.
-        baseline: the baseline's; the same column where the variant is the baseline.
+        scores: the variant's scores, with its replies.
+        baseline: the baseline's scores; the same object if the variant is the baseline.
     """
-    checks = tuple(_cost_checks(suite, gate, column, baseline))
-    notes = _cost_notes(column, suite.variants[column.variant].tariff)
-    return verdict_on(suite, gate, column.variant, checks, notes)
+    checks = tuple(_cost_checks(suite, gate, scores, baseline))
+    notes = _cost_notes(scores, suite.variants[scores.variant].tariff)
+    return usage_verdict(suite, gate, scores.variant, checks, notes)
 
 
-def measure_cost(suite: Suite, gate: CostGate, column: Column) -> Iterator[Verdict]:
-    """Yield what an ungated variant costs, where its price is known."""
-    check = _mean(column, suite.variants[column.variant].tariff, 0.0)
+def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterator[Verdict]:
+    """Yield the cost of an ungated variant, if its price is known."""
+    check = _mean_price_check(scores, suite.variants[scores.variant].tariff, 0.0)
     if check.n:
-        yield beside(suite, gate, column.variant, check, f"{usd(check.after)} a thousand calls")
+        headline = f"{usd(check.after)} a thousand requests"
+        yield ungated_verdict(suite, gate, scores.variant, check, headline)
 
 
-def _mean(column: Column, tariff: Tariff, limit: float) -> Check:
-    """Hold the mean price of a thousand calls, in USD, to *limit*."""
-    mine = _side(column, tariff)
-    known = mine.where(mine.known)
-    check = _bounded(known.values, np.ones(len(known)), known, len(mine), flat=_flat(tariff))
-    return _outcome(replace(check, against="mean", limit=limit, after=known.mean), len(mine))
+def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Check:
+    """Compare the mean price of 1,000 requests, in USD, with *limit*."""
+    prices = _request_prices(scores, tariff)
+    known, n = prices.select(prices.has_reply), len(prices)
+    check = _ratio_check(known.values, np.ones(len(known)), known, n, flat=_is_flat(tariff))
+    return _cost_outcome(replace(check, against="mean", limit=limit, after=known.mean), n)
 
 
-def _cost_checks(suite: Suite, gate: CostGate, column: Column, baseline: Column) -> Iterator[Check]:
-    tariff = suite.variants[column.variant].tariff
+def _cost_checks(
+    suite: Suite, gate: CostGate, scores: VariantScores, baseline: VariantScores
+) -> Iterator[Check]:
+    tariff = suite.variants[scores.variant].tariff
     if gate.max_usd_per_1k is not None:
-        yield _mean(column, tariff, gate.max_usd_per_1k)
-    if gate.max_rise is not None and column is not baseline:
-        yield _cost_rise(suite, column, baseline, gate.max_rise)
+        yield _mean_price_check(scores, tariff, gate.max_usd_per_1k)
+    if gate.max_rise is not None and scores is not baseline:
+        yield _cost_rise(suite, scores, baseline, gate.max_rise)
 
 
-def _cost_rise(suite: Suite, column: Column, baseline: Column, limit: float) -> Check:
-    tariffs = [suite.variants[one.variant].tariff for one in (baseline, column)]
-    before, after = aligned(_side(baseline, tariffs[0]), _side(column, tariffs[1]))
-    known = before.known & after.known
-    then, now = before.where(known), after.where(known)
-    flat = all(_flat(tariff) for tariff in tariffs)
-    check = _bounded(now.values, then.values, now, len(after), flat=flat)
-    low, high = (None if one is None else one - 1.0 for one in (check.low, check.high))
+def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, limit: float) -> Check:
+    tariffs = [suite.variants[side.variant].tariff for side in (baseline, scores)]
+    before, after = align(
+        _request_prices(baseline, tariffs[0]), _request_prices(scores, tariffs[1])
+    )
+    known = before.has_reply & after.has_reply
+    then, now = before.select(known), after.select(known)
+    flat = all(_is_flat(tariff) for tariff in tariffs)
+    check = _ratio_check(now.values, then.values, now, len(after), flat=flat)
+    low, high = (None if bound is None else bound - 1.0 for bound in (check.low, check.high))
     check = replace(
         check, against=baseline.variant, limit=limit, low=low, high=high,
         before=then.mean, after=now.mean, rise=now.mean / then.mean - 1.0 if then.mean else None,
@@ -173,238 +188,272 @@ def _cost_rise(suite: Suite, column: Column, baseline: Column, limit: float) -> 
     if then.mean == 0.0 and len(then):
         note = f"{baseline.variant} costs nothing, so nothing can be told as a share of it"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
-    if unchanged(before, after) and known.all():
+    if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, note=UNCHANGED)
-    return _outcome(check, len(after))
+    return _cost_outcome(check, len(after))
 
 
-def _side(column: Column, tariff: Tariff) -> Side:
-    """Return the USD of a thousand calls by case; NaN where no reply tells what it took."""
+def _request_prices(scores: VariantScores, tariff: Tariff) -> Samples:
+    """Return the price of 1,000 requests in USD for each case; NaN without known usage."""
+    usages = [[reply.usage for reply in result.replies] for result in scores.results.values()]
     prices = [
-        [float(one) for reply in row.replies if (one := price(tariff, reply.usage)) is not None]
-        for row in column.rows.values()
+        [float(price) for usage in case if (price := request_price(tariff, usage)) is not None]
+        for case in usages
     ]
-    means = np.array([1000 * sum(own) / len(own) if own else np.nan for own in prices])
-    return valued(column, means).where(column.weights > 0)
+    means = np.array([1000 * sum(case) / len(case) if case else np.nan for case in prices])
+    return samples_from_values(scores, means).select(scores.weights > 0)
 
 
-def _flat(tariff: Tariff) -> bool:
+def _is_flat(tariff: Tariff) -> bool:
     return tariff.per_1k is not None
 
 
-def _bounded(above: Array, below: Array, side: Side, cases: int, *, flat: bool) -> Check:
-    """Bound the sum of *above* over that of *below*, by the spread that linearizing leaves.
+def _ratio_check(
+    numerator: FloatArray, denominator: FloatArray, samples: Samples, cases: int, *, flat: bool
+) -> Check:
+    """Return a check with the interval of sum(numerator) / sum(denominator), by linearization.
 
-    A flat price of a call has no spread: what a thousand calls cost is known, not estimated.
+    A flat price has no spread, so that its interval is one point.
+
+    Args:
+        numerator: one value for each of *samples*.
+        denominator: one value for each of *samples*.
+        samples: the cases with known prices, for their groups and weights.
+        cases: the number of all cases.
+        flat: whether the price of a request is flat.
     """
-    n, groups = len(side), np.arange(len(side)) if side.groups is None else side.groups
+    n = len(samples)
+    groups = np.arange(n) if samples.groups is None else samples.groups
     units = np.unique(groups).size
-    plain = Check(
+    check = Check(
         against="", outcome=Outcome.INCONCLUSIVE, limit=0.0, n=n, effective=units, after=0.0,
         missing=cases - n, unit="usd", method="t",
     )  # fmt: skip
-    weights = np.ones(n) if side.weights is None else side.weights
-    above, below = above * weights, below * weights
-    if not n or not below.sum():
-        return plain
-    share = float(above.sum() / below.sum())
-    if flat:
-        return replace(plain, low=share, high=share)
-    if units < FEWEST_GROUPS:
-        what = "cases" if side.groups is None else "groups of related cases"
-        return replace(plain, note=f"{units} {what}; at least {FEWEST_GROUPS} are needed")
-    error = clustered_se((above - share * below) / below.mean(), groups)
-    reach = float(stdtrit(units - 1.0, (1.0 + CONFIDENCE) / 2.0)) * error
-    return replace(plain, low=share - reach, high=share + reach)
-
-
-def _outcome(check: Check, cases: int) -> Check:
-    # A flat price has no spread, and so is what it is however many replies are missing.
-    if check.missing > MOST_MISSING * cases and check.low != check.high:
+    weights = np.ones(n) if samples.weights is None else samples.weights
+    numerator, denominator = numerator * weights, denominator * weights
+    if not n or not denominator.sum():
         return check
-    check = replace(check, outcome=decided(check.low, check.high, check.limit))
-    open_ = check.outcome is Outcome.INCONCLUSIVE
-    return replace(check, needed=_more(check)) if open_ else check
+    ratio = float(numerator.sum() / denominator.sum())
+    if flat:
+        return replace(check, low=ratio, high=ratio)
+    if units < MIN_GROUPS:
+        what = "cases" if samples.groups is None else "groups of related cases"
+        return replace(check, note=f"{units} {what}; at least {MIN_GROUPS} are needed")
+    error = clustered_se((numerator - ratio * denominator) / denominator.mean(), groups)
+    half_width = float(stdtrit(units - 1.0, (1.0 + CONFIDENCE) / 2.0)) * error
+    return replace(check, low=ratio - half_width, high=ratio + half_width)
 
 
-def _more(check: Check) -> int | None:
-    """Return how many further cases would settle it, if what was seen is the truth."""
+def _cost_outcome(check: Check, cases: int) -> Check:
+    # A flat price is exact, however many replies are missing.
+    if check.missing > MAX_MISSING_SHARE * cases and check.low != check.high:
+        return check
+    check = replace(check, outcome=interval_outcome(check.low, check.high, check.limit))
+    if check.outcome is Outcome.INCONCLUSIVE:
+        return replace(check, needed=_needed_cases(check))
+    return check
+
+
+def _needed_cases(check: Check) -> int | None:
+    """Return the number of further cases that settle the check if the observed value is real."""
     if check.low is None or check.high is None:
         return None
-    seen, reach = (check.low + check.high) / 2.0, (check.high - check.low) / 2.0
-    gap = abs(seen - check.limit)
-    wanted = check.n * (reach / gap) ** 2 if gap else np.inf
-    return ceil(wanted - check.n) if wanted < _MOST_NEEDED else None
+    center, half_width = (check.low + check.high) / 2.0, (check.high - check.low) / 2.0
+    gap = abs(center - check.limit)
+    needed = check.n * (half_width / gap) ** 2 if gap else np.inf
+    return ceil(needed - check.n) if needed < _MAX_NEEDED else None
 
 
-def _cost_notes(column: Column, tariff: Tariff) -> Iterator[str]:
-    replies = [reply for row in column.rows.values() for reply in row.replies]
-    untold = sum(price(tariff, reply.usage) is None for reply in replies)
-    if untold:
-        yield f"{untold} of {len(replies)} replies do not tell their tokens, and so no price"
-    if column.missing:
-        first = column.missing[0].missing[0]
-        yield f"no reply to {counted(len(column.missing), 'case')}; first: {first}"
+def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[str]:
+    replies = [reply for result in scores.results.values() for reply in result.replies]
+    unpriced = sum(request_price(tariff, reply.usage) is None for reply in replies)
+    if unpriced:
+        yield f"{unpriced} of {len(replies)} replies do not tell their tokens, and so no price"
+    if scores.unanswered:
+        first = scores.unanswered[0].missing_reasons[0]
+        yield f"no reply to {quantity(len(scores.unanswered), 'case')}; first: {first}"
 
 
-_HALF, _MOST = 0.5, 0.95
-_ASK_ANEW = "ask all of them anew to measure it: --ftgate-replies=fresh"
+_P50, _P95 = 0.5, 0.95
+_FRESH_REPLIES = "ask all of them anew to measure it: --ftgate-replies=fresh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
-    """How long the replies of a variant took.
+class ReplyTimes:
+    """The latencies of a variant's replies.
 
     Attributes:
-        variant: whose they are.
-        seconds: by case, of the replies that were asked in this run.
-        groups: what each case belongs to, its own id where it stands for itself.
-        came: replies in all.
-        missing: why others did not come.
+        variant: the name of the variant.
+        seconds: by case id, the seconds that each reply of this run took.
+        groups: by case id, the group of the case, unique for a case without a group.
+        replies: the number of all replies, cached ones included.
+        missing: the errors of the failed requests.
     """
 
     variant: str
     seconds: Mapping[str, Sequence[float]]
     groups: Mapping[str, str]
-    came: int
+    replies: int
     missing: tuple[str, ...] = ()
 
     @property
     def measured(self) -> int:
-        """How many replies were asked in this run."""
+        """The number of replies with a latency, requested in this run."""
         return sum(map(len, self.seconds.values()))
 
     @property
     def units(self) -> int:
-        """How many unrelated cases they are of."""
-        return len({self.groups[key] for key in self.seconds})
+        """The number of independent units (groups) with a latency."""
+        return len({self.groups[case_id] for case_id in self.seconds})
 
 
-def times(
+def reply_times(
     variant: str,
-    asks: Iterable[Ask],
-    answers: Mapping[str, Reply | FtgateError],
+    requests: Iterable[CaseRequest],
+    replies: Mapping[str, Reply | FtgateError],
     fresh: Mapping[str, Reply],
-) -> Times:
-    """Return how long the replies to *asks* took.
+) -> ReplyTimes:
+    """Return the latencies of the replies to *requests*.
 
     Args:
-        variant: whose they are.
-        asks: the cases and their calls.
-        answers: what became of the calls.
-        fresh: the replies among them that were asked in this run.
+        variant: the name of the variant.
+        requests: the cases and their requests.
+        replies: by fingerprint, the reply to each request, or its error.
+        fresh: by fingerprint, the replies that were requested in this run.
     """
     seconds: dict[str, list[float]] = defaultdict(list)
-    groups, came, missing = dict[str, str](), 0, list[str]()
-    for ask in asks:
-        answer = answers[ask.call.fingerprint]
-        came += isinstance(answer, Reply)
-        missing += [str(answer)] if not isinstance(answer, Reply) else []
-        if ask.call.fingerprint in fresh:
-            seconds[ask.case.id].append(fresh[ask.call.fingerprint].seconds)
-            groups[ask.case.id] = ask.case.group or f"\0{ask.case.id}"
-    told = tuple(missing)
-    return Times(variant=variant, seconds=seconds, groups=groups, came=came, missing=told)
+    groups, count, missing = dict[str, str](), 0, list[str]()
+    for case_request in requests:
+        case, fingerprint = case_request.case, case_request.request.fingerprint
+        reply = replies[fingerprint]
+        count += isinstance(reply, Reply)
+        missing += [str(reply)] if not isinstance(reply, Reply) else []
+        if fingerprint in fresh:
+            seconds[case.id].append(fresh[fingerprint].seconds)
+            groups[case.id] = case.group or f"\0{case.id}"
+    return ReplyTimes(
+        variant=variant, seconds=seconds, groups=groups, replies=count, missing=tuple(missing)
+    )
 
 
-def judge_latency(
-    suite: Suite, gate: LatencyGate, mine: Times, baseline: Times | None, flying: int
+def evaluate_latency(
+    suite: Suite, gate: LatencyGate, times: ReplyTimes, baseline: ReplyTimes | None, in_flight: int
 ) -> Verdict:
-    """Judge how long the replies of a variant took.
+    """Return the verdict of the latency gate about one variant.
 
     Args:
         suite: the suite.
         gate: the gate.
-        mine: the variant's times.
-        baseline: those of the baseline; None where the variant is the baseline.
-        flying: how many calls were in flight at once at most; 0 where another process asked.
+        times: the variant's latencies.
+        baseline: the baseline's latencies; None if the variant is the baseline.
+        in_flight: the largest number of concurrent requests; 0 if another process made them.
     """
-    least = fewest_for(gate)
-    if mine.units < least and mine.measured < mine.came:
-        return _not_measured(suite, gate, mine, least)
-    checks = tuple(_latency_checks(gate, mine, baseline))
+    min_cases = min_latency_cases(gate)
+    if times.units < min_cases and times.measured < times.replies:
+        return _not_measured(suite, gate, times, min_cases)
+    checks = tuple(_latency_checks(gate, times, baseline))
     if not checks and baseline is not None:
-        return _not_measured(suite, gate, baseline, least, mine.variant)
-    return verdict_on(
-        suite, gate, mine.variant, checks, _latency_notes(gate, mine, baseline, flying)
+        return _not_measured(suite, gate, baseline, min_cases, times.variant)
+    return usage_verdict(
+        suite, gate, times.variant, checks, _latency_notes(gate, times, baseline, in_flight)
     )
 
 
-def measure_latency(suite: Suite, gate: LatencyGate, of: Times) -> Iterator[Verdict]:
-    """Yield how long the replies of an ungated variant took, where they were asked in this run."""
-    if of.measured:
-        check = _held(of, "p95", _MOST, 0.0)
-        median = _held(of, "p50", _HALF, 0.0).after
-        yield beside(suite, gate, of.variant, check, f"p50 {ms(median)}, p95 {ms(check.after)}")
+def measure_latency(suite: Suite, gate: LatencyGate, times: ReplyTimes) -> Iterator[Verdict]:
+    """Yield the latency of an ungated variant, if its replies are of this run."""
+    if times.measured:
+        check = _quantile_check(times, "p95", _P95, 0.0)
+        median = _quantile_check(times, "p50", _P50, 0.0).after
+        headline = f"p50 {milliseconds(median)}, p95 {milliseconds(check.after)}"
+        yield ungated_verdict(suite, gate, times.variant, check, headline)
 
 
 def _not_measured(
-    suite: Suite, gate: LatencyGate, of: Times, least: int, variant: str = ""
+    suite: Suite, gate: LatencyGate, times: ReplyTimes, min_cases: int, variant: str = ""
 ) -> Verdict:
-    """Pass without a word on speed: what was not measured can neither hold a limit nor break it."""
-    told = f"{of.measured:,} of {of.came:,} replies of {of.variant} were asked in this run"
-    told = f"not measured: {told}, and it takes {least} cases; {_ASK_ANEW}"
-    plain = verdict_on(suite, gate, variant or of.variant, (), [told])
-    return replace(plain, headline=told.partition(";")[0])
+    """Return a passed verdict without a check, since latency was not measured.
+
+    Args:
+        suite: the suite.
+        gate: the gate.
+        times: the latencies that are incomplete.
+        min_cases: the number of cases that a measurement takes.
+        variant: the variant that is gated; by default the one of *times*.
+    """
+    share = f"{times.measured:,} of {times.replies:,} replies"
+    reason = f"{share} of {times.variant} were asked in this run, and it takes {min_cases} cases"
+    note = f"not measured: {reason}; {_FRESH_REPLIES}"
+    verdict = usage_verdict(suite, gate, variant or times.variant, (), [note])
+    return replace(verdict, headline=note.partition(";")[0])
 
 
-def _latency_checks(gate: LatencyGate, mine: Times, baseline: Times | None) -> Iterator[Check]:
-    for name, share, limit in (("p50", _HALF, gate.max_p50_ms), ("p95", _MOST, gate.max_p95_ms)):
+def _latency_checks(
+    gate: LatencyGate, times: ReplyTimes, baseline: ReplyTimes | None
+) -> Iterator[Check]:
+    for name, share, limit in (("p50", _P50, gate.max_p50_ms), ("p95", _P95, gate.max_p95_ms)):
         if limit is not None:
-            yield _held(mine, name, share, limit)
+            yield _quantile_check(times, name, share, limit)
     if gate.max_rise is not None and baseline is not None:
-        both = [key for key in mine.seconds if key in baseline.seconds]
-        if len({mine.groups[key] for key in both}) >= fewest(_HALF):
-            yield _latency_rise(mine, baseline, both, gate.max_rise)
+        shared = [case_id for case_id in times.seconds if case_id in baseline.seconds]
+        if len({times.groups[case_id] for case_id in shared}) >= min_cases_for_quantile(_P50):
+            yield _latency_rise(times, baseline, shared, gate.max_rise)
 
 
-def _held(mine: Times, name: str, share: float, limit: float) -> Check:
-    values = 1000 * np.array([one for own in mine.seconds.values() for one in own])
-    return _decided(mine, values, share, Check(
+def _quantile_check(times: ReplyTimes, name: str, share: float, limit: float) -> Check:
+    """Compare a quantile (*share*, 0 to 1) of the latencies with *limit*, in milliseconds."""
+    values = 1000 * np.array([seconds for case in times.seconds.values() for seconds in case])
+    return _decide(times, values, share, Check(
         against=name, outcome=Outcome.INCONCLUSIVE, limit=limit, n=values.size, after=0.0,
     ))  # fmt: skip
 
 
-def _latency_rise(mine: Times, baseline: Times, both: Sequence[str], limit: float) -> Check:
-    """Compare case by case: a median of ratios needs no two cases to be alike."""
+def _latency_rise(
+    times: ReplyTimes, baseline: ReplyTimes, case_ids: Sequence[str], limit: float
+) -> Check:
+    """Compare the median relative rise over *case_ids*, which may have any latencies."""
     then, now = (
-        1000 * np.array([np.mean(one.seconds[key]) for key in both]) for one in (baseline, mine)
+        1000 * np.array([np.mean(side.seconds[case_id]) for case_id in case_ids])
+        for side in (baseline, times)
     )
-    shared = replace(mine, seconds={key: mine.seconds[key] for key in both})
-    check = _decided(shared, now / np.maximum(then, 1e-9) - 1.0, _HALF, Check(
-        against=baseline.variant, outcome=Outcome.INCONCLUSIVE, limit=limit, n=len(both), after=0.0,
+    n = len(case_ids)
+    shared = replace(times, seconds={case_id: times.seconds[case_id] for case_id in case_ids})
+    check = _decide(shared, now / np.maximum(then, 1e-9) - 1.0, _P50, Check(
+        against=baseline.variant, outcome=Outcome.INCONCLUSIVE, limit=limit, n=n, after=0.0,
     ))  # fmt: skip
     before, after = float(np.median(then)), float(np.median(now))
     return replace(check, rise=check.after, before=before, after=after)
 
 
-def _decided(of: Times, values: Array, share: float, check: Check) -> Check:
-    seen, low, high = quantile(values, share, of.units)
-    gone = len(of.missing)
-    outcome = decided(low, high, check.limit)
-    if gone > MOST_MISSING * (of.came + gone):
+def _decide(times: ReplyTimes, values: FloatArray, share: float, check: Check) -> Check:
+    """Return *check* with its outcome, by the interval of a quantile of *values*."""
+    value, low, high = quantile_interval(values, share, times.units)
+    missing = len(times.missing)
+    outcome = interval_outcome(low, high, check.limit)
+    if missing > MAX_MISSING_SHARE * (times.replies + missing):
         outcome = Outcome.INCONCLUSIVE
     return replace(
-        check, outcome=outcome, after=seen, low=low, high=high, effective=of.units,
-        missing=gone, unit="ms", method="order",
+        check, outcome=outcome, after=value, low=low, high=high, effective=times.units,
+        missing=missing, unit="ms", method="order",
     )  # fmt: skip
 
 
-def quantile(values: Array, share: float, units: int) -> tuple[float, float | None, float | None]:
+def quantile_interval(
+    values: FloatArray, share: float, units: int
+) -> tuple[float, float | None, float | None]:
     """Return a quantile of *values* and its exact 95 % interval, by order statistics.
 
     Args:
-        values: what was measured, at least one.
-        share: which quantile, 0.5 for the median.
-        units: how many of the values count as independent.
+        values: the measured values.
+        share: the quantile, 0 to 1; 0.5 for the median.
+        units: the number of independent values.
 
     Returns:
-        the quantile, and its bounds, None where so few values do not bound it.
+        the quantile, and its lower and upper bound; a bound is None with too few values for it.
     """
     ranked, risk = np.sort(values), (1.0 - CONFIDENCE) / 2.0
     if not ranked.size:
         return 0.0, None, None
-    # At the rank r from 1 a bound fails where fewer than r values lie below the true quantile.
+    # A bound at rank r (from 1) fails if fewer than r values lie below the true quantile.
     below = binomial_cdf(np.arange(units, dtype=np.float64), float(units), share)
     lower = int(np.count_nonzero(below <= risk))
     upper = int(np.count_nonzero(below < 1.0 - risk)) + 1
@@ -415,16 +464,20 @@ def quantile(values: Array, share: float, units: int) -> tuple[float, float | No
 
 
 def _latency_notes(
-    gate: LatencyGate, mine: Times, baseline: Times | None, flying: int
+    gate: LatencyGate, times: ReplyTimes, baseline: ReplyTimes | None, in_flight: int
 ) -> Iterator[str]:
-    if mine.measured < mine.came:
-        yield f"{mine.came - mine.measured:,} of {mine.came:,} replies were not asked in this run"
-    if gate.max_rise is not None and baseline is not None and baseline.measured < baseline.came:
-        told = f"{baseline.came - baseline.measured:,} of {baseline.came:,} replies"
-        yield f"{told} of {baseline.variant} were not asked in this run; {_ASK_ANEW}"
-    if mine.missing:
-        yield f"no reply to {len(mine.missing)} calls; first: {mine.missing[0]}"
-    if mine.measured and flying:
-        yield f"measured with up to {flying} call{'s' * (flying != 1)} in flight at once"
-    elif mine.measured:
+    if times.measured < times.replies:
+        yield f"{_unmeasured_share(times)} were not asked in this run"
+    if gate.max_rise is not None and baseline is not None and baseline.measured < baseline.replies:
+        share = f"{_unmeasured_share(baseline)} of {baseline.variant}"
+        yield f"{share} were not asked in this run; {_FRESH_REPLIES}"
+    if times.missing:
+        yield f"no reply to {len(times.missing)} requests; first: {times.missing[0]}"
+    if times.measured and in_flight:
+        yield f"measured with up to {in_flight} request{'s' * (in_flight != 1)} in flight at once"
+    elif times.measured:
         yield "measured by another worker of this run"
+
+
+def _unmeasured_share(times: ReplyTimes) -> str:
+    return f"{times.replies - times.measured:,} of {times.replies:,} replies"

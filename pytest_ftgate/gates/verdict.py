@@ -1,4 +1,4 @@
-"""Verdicts: outcome, checks, slices, findings, and the numbers that they rest on."""
+"""Verdicts: outcome, checks, slices, findings, and the numbers behind them."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.scoring.classification import LabelRate
+from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.training_data import Example
+from pytest_ftgate.suite.training_data import TrainingExample
 
 __all__ = [
     "Check",
-    "Examined",
-    "FaultShare",
-    "Figure",
+    "Drift",
     "Finding",
     "Flip",
     "FormatErrorExample",
-    "Item",
+    "FormatErrorShare",
+    "IntervalEstimate",
+    "JudgeValidation",
     "LossKind",
     "Outcome",
     "Retention",
     "Severity",
     "Slice",
-    "Trait",
+    "TrainingDataRules",
+    "TrainingRow",
     "Verdict",
-    "Yardstick",
-    "together",
+    "combine_checks",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """After divided by before, and its 95 % interval; *high* is None where nothing bounds it."""
+    """The ratio of after to before, with its 95 % interval; *high* is None if unbounded."""
 
     share: float
     low: float
@@ -45,19 +45,21 @@ class Retention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """What became of one part of the cases: ``lost``, ``kept``, ``open`` or ``blind``.
-
-    Blind is a part of which so little was there that a loss as large as the margin cannot be.
+    """The result of one slice of the cases. Rates, changes and margins are shares, 0 to 1.
 
     Attributes:
-        kind: what the part shares: ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
-        name: which of them.
-        judged: whether a loss of it matters to the verdict; else it is shown and no more.
-        margin: the loss that is ruled out where it is kept; *required* where it must be.
-        weight: how much it counts in the mean over the skills.
-        kept, lost, gained: cases that were right before and still are; that fell; that rose.
-        retention: how much of it is left; None where there was next to nothing.
-        under: as in *Check* of gate/verdict.py.
+        kind: ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
+        name: the skill, tag, label, language or difficulty.
+        p_drop: the p-value of a drop, adjusted for the number of slices.
+        state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``; or
+            ``uninformative`` if the rate before is too low for a drop of *margin*.
+        gated: whether a regression of the slice affects the verdict.
+        margin: the drop that ``kept`` rules out.
+        required: whether the gate passes only if the slice is ``kept``.
+        weight: the weight of the slice in the mean over the skills.
+        kept, regressed, fixed: cases right before and now; right before only; right now only.
+        retention: the share of the ability that is left; None if there was almost none before.
+        under: see *Check.under*.
     """
 
     kind: str
@@ -69,13 +71,13 @@ class Slice:
     high: float
     p_drop: float
     state: str
-    judged: bool = True
+    gated: bool = True
     margin: float | None = None
     required: bool = False
     weight: float = 1.0
     kept: int = 0
-    lost: int = 0
-    gained: int = 0
+    regressed: int = 0
+    fixed: int = 0
     retention: Retention | None = None
     under: str = ""
 
@@ -87,12 +89,14 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossKind:
-    """In how many of the lost answers a model went wrong in one way.
+    """One way in which regressed cases are wrong now, and how often it occurs.
 
     Attributes:
-        kind: one of six, see gate/losses.py; *examples* are the ids of a few.
-        cases: how many; *share* is that of all lost answers.
-        under: as in *Check* of gate/verdict.py.
+        kind: the kind of loss, see gates/forgetting.py.
+        cases: the number of regressed cases of this kind.
+        share: *cases* as a share of all regressed cases, 0 to 1.
+        examples: the ids of a few of these cases.
+        under: see *Check.under*.
     """
 
     kind: str
@@ -103,8 +107,8 @@ class LossKind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A share or a kappa with its 95 % interval, and how many ratings it rests on."""
+class IntervalEstimate:
+    """A share or a kappa with its 95 % interval, and the number of ratings behind it."""
 
     value: float
     low: float
@@ -113,29 +117,29 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examined:
-    """What one judge is worth, by what people said of the same replies.
+class JudgeValidation:
+    """The validation of one judge against human labels of the same replies.
 
     Attributes:
-        judge: its model.
-        provider: who serves it.
-        rubric: how its rubric begins.
-        labels: how many replies people labelled; 0 where it was never examined.
-        unread: how many of these it gave no grade.
-        agreement: how often it says what people say.
-        kappa: Cohen's, by scikit-learn; of more than two grades with quadratic weights.
-        sensitivity, specificity: of the replies that people call good, or bad, the share that it
-            calls so too; None where it compares.
-        consistency: how often it says the same of two replies in both orders.
-        repeats: how often two samples of it say the same; None where it was asked once.
-        length: Spearman's correlation of its error with the length of the reply, *length_p* how
-            easily so much comes by chance.
-        padded: of so many bad replies *padded_up* became better by being said twice, and
-            *padded_down* worse.
-        floor: what it had to reach, each by the lower end of its interval.
-        fault: why it may not gate, or "".
-        warnings: what else speaks against it.
-        is_binary: a reply is wholly good or wholly bad to it, so that rates can be corrected.
+        judge: the model of the judge.
+        provider: the provider of that model.
+        rubric: the beginning of the rubric.
+        labels: the number of replies with a human label; 0 if the judge was never validated.
+        unread: the number of labelled replies without a readable grade of the judge.
+        agreement: the share of replies on which judge and people agree.
+        kappa: Cohen's kappa, with quadratic weights for more than two grades.
+        sensitivity, specificity: the share of good, or bad, replies (by human label) that the
+            judge grades so too; None if the judge compares two replies.
+        consistency: the share of pairs with the same grade in both orders.
+        repeats: the share of replies with the same grade in two samples; None without repeats.
+        length: Spearman's correlation between the judge's error and the length of the reply.
+        length_p: the p-value of *length*.
+        padded: the number of bad replies that were graded again with their text doubled.
+        padded_up, padded_down: the padded replies with a better, or a worse, grade.
+        minimum: the required minimum by figure; the lower end of the interval must reach it.
+        error: why the judge may not gate, or "".
+        warnings: further weaknesses of the judge.
+        is_binary: the judge gives only two grades, so that rates can be corrected.
     """
 
     judge: str
@@ -143,33 +147,36 @@ class Examined:
     rubric: str
     labels: int = 0
     unread: int = 0
-    agreement: Figure | None = None
-    kappa: Figure | None = None
-    sensitivity: Figure | None = None
-    specificity: Figure | None = None
-    consistency: Figure | None = None
-    repeats: Figure | None = None
+    agreement: IntervalEstimate | None = None
+    kappa: IntervalEstimate | None = None
+    sensitivity: IntervalEstimate | None = None
+    specificity: IntervalEstimate | None = None
+    consistency: IntervalEstimate | None = None
+    repeats: IntervalEstimate | None = None
     length: float | None = None
     length_p: float | None = None
     padded: int = 0
     padded_up: int = 0
     padded_down: int = 0
-    floor: Mapping[str, float] = field(default_factory=dict)
-    fault: str = ""
+    minimum: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""
     warnings: tuple[str, ...] = ()
     is_binary: bool = False
 
     @property
-    def shows(self) -> tuple[float, float] | None:
-        """How much of a true change its grades show, and at least; None where it is not known."""
+    def youden_index(self) -> tuple[float, float] | None:
+        """Youden's index and its lower bound: the share of a real change that the grades show.
+
+        None if sensitivity or specificity is unknown.
+        """
         if not self.is_binary or self.sensitivity is None or self.specificity is None:
             return None
-        seen = self.sensitivity.value + self.specificity.value - 1
-        return seen, self.sensitivity.low + self.specificity.low - 1
+        index = self.sensitivity.value + self.specificity.value - 1
+        return index, self.sensitivity.low + self.specificity.low - 1
 
 
 class Severity(StrEnum):
-    """What a finding does to the gate: an error fails it, the others are told."""
+    """The effect of a finding: an error fails the gate, the others are only reported."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -181,17 +188,17 @@ class Finding:
     """One kind of defect of a training file.
 
     Attributes:
-        kind: one of ``suite.margins.FINDINGS``.
-        told: what is wrong, in a sentence that never quotes a secret.
-        count: how many rows, or cases, are affected; 0 where the file as a whole is meant.
-        lines: where, each line once, ascending.
+        kind: one of ``suite.training_data.FINDINGS``.
+        message: what is wrong, in a sentence that never quotes a secret.
+        count: the number of affected rows or cases; 0 if the finding is about the whole file.
+        lines: the affected lines, unique and ascending.
         next: what to do about it.
-        cases: the ids of cases of the suite that are affected.
+        cases: the ids of the affected cases of the suite.
     """
 
     kind: str
     severity: Severity
-    told: str
+    message: str
     count: int = 0
     lines: tuple[int, ...] = ()
     next: str = ""
@@ -199,42 +206,44 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One row of a training file: what it teaches, and as it was written."""
+class TrainingRow:
+    """One row of a training file: the parsed example, and the row as written."""
 
-    example: Example
+    example: TrainingExample
     raw: Any
 
     @property
     def line(self) -> int:
-        """Where it begins in its file."""
+        """The line of the file at which the row begins."""
         return self.example.line
 
     @property
     def answer(self) -> str | None:
-        """What it teaches, or None where it teaches nothing."""
-        return self.example.answer if self.example.teaches else None
+        """The answer that the row teaches, or None if it teaches none."""
+        return self.example.answer if self.example.usable else None
 
     @property
     def texts(self) -> Sequence[str]:
-        """Every text in it."""
-        own = self.example
-        return [*filter(None, (own.system, own.answer)), *(text for _, text in own.turns)]
+        """All texts of the row."""
+        example = self.example
+        turns = (text for _, text in example.turns)
+        return [*filter(None, (example.system, example.answer)), *turns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Yardstick:
-    """What a training file is held to.
+class TrainingDataRules:
+    """The rules for a training file.
 
     Attributes:
-        cases: those that the trained model is judged by.
-        format: the form that replies must have.
-        folder: where functions of the suite are looked for first.
-        min_rows, want_rows: fewer rows to learn from are an error, and a warning.
-        near: the share of all their different words that near duplicates have in common.
-        balance: how many times as many rows the most frequent label may have as the least.
-        context: the tokens that the model takes, or None where nobody has said.
-        ignore: kinds that are not told.
+        cases: the eval cases of the trained model.
+        format: the format rules of replies.
+        folder: the first folder in which functions of the suite are looked up.
+        min_rows: fewer rows to learn from are an error.
+        want_rows: fewer rows to learn from are a warning.
+        near: two rows are near duplicates if they share at least this share of their words.
+        balance: the largest allowed ratio of the most to the least frequent label.
+        context: the context size of the model in tokens, or None if unknown.
+        ignore: kinds of findings that are not reported.
     """
 
     cases: tuple[Case, ...] = ()
@@ -249,12 +258,12 @@ class Yardstick:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that a reply may be, where the form has such."""
+        """The labels of the ``choice`` rules of the format."""
         return tuple(label for rule in self.format if rule.kind == "choice" for label in rule.value)
 
 
 class Outcome(StrEnum):
-    """The four ends of a gate; a call that could not be asked is an error and none of them."""
+    """The four possible outcomes of a gate. A failed request is an error, not an outcome."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -267,33 +276,36 @@ class Check:
     """One comparison of a gate. Rates, changes and margins are shares, 0 to 1.
 
     Attributes:
-        against: ``floor``, the baseline's name, ``accepted`` or ``base``; of what replies take
-            ``mean``, ``p50`` or ``p95``, held to a limit, or the baseline's name.
-        limit: the floor, or the margin that a drop must stay within; of what replies take the most
-            that is allowed, or the largest rise, as a share of what is compared with.
-        unit: of *before* and *after*: ``share``, ``usd`` (of a thousand calls) or ``ms``.
-        n: cases compared; *effective* is what they are worth after repeats and groups.
-        before: the rate compared with, or None for a floor.
-        low, high: 95 % interval, of the change or, for a floor or a limit, of the rate or amount;
-            None where nothing bounds it. A change of amounts is relative, as *rise* is.
-        rise: of amounts, the change that was seen: of the mean, or the median over the cases.
-        gains, losses: cases won and lost (fractions where replies were repeated).
-        p_pass: how easily such figures come from a drop as large as the margin.
-        p_fail: how easily they come from no drop at all.
-        miss, alarm: what p_pass and p_fail are held against.
-        shared: how many drop checks of the suite share the alarm level.
-        method: ``counts``, ``bootstrap`` for macro-F1, ``point`` for a plain threshold, ``t`` for
-            money, ``order`` for time; ``judge`` for grades with moved limits, ``labels`` for
-            grades corrected by labels of the same replies.
-        discordance: the share of cases on which the sides disagree.
-        detectable: the smallest real drop that this many cases find 9 times in 10.
-        certifiable: the smallest margin that this many cases can certify 9 times in 10.
-        needed: how many cases more would settle it, where it is open and more would help.
-        informative: False where nothing could have been lost, so that it decides nothing.
-        stale: accepted cases that the yardstick has changed under, left out.
-        under: ``prompt`` where skills were asked under the variant's system prompt.
-        retention: of skills, how much is left in the mean; None where there was next to nothing.
-        transfer: backward transfer: the mean change over all skills, each counting the same.
+        against: what the variant is compared with: ``minimum``, ``must_pass``, ``accepted``,
+            ``base`` or the baseline's name; for cost and latency ``mean``, ``p50`` or ``p95``
+            (held to a limit), or the baseline's name.
+        limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
+            amount, or the largest allowed relative rise.
+        unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests) or ``ms``.
+        n: the number of cases compared.
+        effective: the effective number of cases, after repeats and groups.
+        before: the rate or amount compared with, or None for a minimum or a limit.
+        low, high: the 95 % interval of the change (relative for cost and latency), or of the rate
+            or amount where *before* is None; None if unbounded.
+        rise: the relative change of cost (of the mean) or latency (median over the cases).
+        fixed, regressed: the numbers of fixed and regressed cases (fractions with repeats).
+        p_pass: the p-value against a drop as large as the limit.
+        p_fail: the p-value against no drop.
+        miss, alarm: the levels that *p_pass* and *p_fail* are compared with.
+        shared: the number of drop checks of the suite that share the alarm level.
+        method: ``counts``; ``bootstrap`` for macro-F1; ``point`` for a plain threshold; ``t`` for
+            cost; ``order`` for latency; ``judge`` for grades with adjusted limits; ``labels`` for
+            grades corrected by human labels of the same replies.
+        discordance: the share of cases on which the two variants disagree.
+        detectable: the smallest real drop that this many cases detect 9 times in 10.
+        certifiable: the smallest limit that this many cases can certify 9 times in 10.
+        needed: the number of further cases that would settle an inconclusive check, or None.
+        informative: False if no drop could be seen, so that the check cannot decide.
+        missing: the number of cases without a reply.
+        stale: the number of accepted cases that are left out, because they have changed since.
+        under: ``prompt`` if skills were tested under the variant's system prompt.
+        retention: the mean retention of the skills; None if there was almost nothing before.
+        transfer: backward transfer: the mean change over all skills, equally weighted.
         note: what a reader should know about this check, in a sentence.
     """
 
@@ -306,8 +318,8 @@ class Check:
     effective: float = 0.0
     low: float | None = None
     high: float | None = None
-    gains: float = 0.0
-    losses: float = 0.0
+    fixed: float = 0.0
+    regressed: float = 0.0
     p_pass: float | None = None
     p_fail: float | None = None
     miss: float = 0.05
@@ -336,27 +348,32 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flip:
-    """A case that one side has and the other has not.
+    """A regressed or a fixed case.
 
     Attributes:
-        lost: True where it held before and is gone now.
-        fault: the kind of fault of the reply's form, where it is broken; *why* says how.
-        wrong: what is wrong with its content, where the texts do not show it.
-        passages: source and first words of what was retrieved for it.
-        answered_in: the first passage that holds the answer, from 1; 0 for none; None where
-            nothing is retrieved or where it would say nothing.
-        called_before, called: the uses of tools on either side, each in one line.
-        kind: of a lost skills case, how it was lost; see *LossKind*.
+        case: the id of the case.
+        where: the file and line of the case.
+        regressed: True if right before and wrong now, False for the reverse.
+        shown: the input of the case.
+        before, now: the reply before, and the reply of the variant.
+        format_error: the kind of format error of the reply, or "".
+        why: the format error in full.
+        wrong: what is wrong with the content, where the texts do not show it.
+        passages: source and first words of each retrieved passage.
+        answered_in: the rank of the first passage with the answer, from 1; 0 for none; None if
+            nothing is retrieved or the rank is meaningless.
+        called_before, called: the tool calls before and now, one a line.
+        kind: the kind of loss of a regressed skills case, see *LossKind*.
     """
 
     case: str
     where: str
-    lost: bool
+    regressed: bool
     shown: str
     expected: str
     before: str
     now: str
-    fault: str = ""
+    format_error: str = ""
     why: str = ""
     wrong: str = ""
     skill: str = ""
@@ -368,16 +385,17 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trait:
-    """How all replies of a side are, and whether that has changed; nothing is gated by it.
+class Drift:
+    """The drift of one property of all replies; it never decides a gate.
 
     Attributes:
-        what: ``length``, ``refusals``, ``same text``, ``language`` or ``faults``.
-        unit: of *before* and *after*: ``words`` or ``characters`` (the median), or ``share``; of
-            ``language`` *after* is the share that changed, of ``faults`` that of broken replies.
-        n_before, n: how many replies are told of; of ``language`` and ``faults`` how many cases.
-        p: how easily as great a change comes by chance; None where nothing tests it.
-        told: the change in a sentence; "" where there is none worth telling.
+        what: ``length``, ``refusals``, ``same text``, ``language`` or ``format errors``.
+        unit: the unit of *before* and *after*: ``words`` or ``characters`` (the median), or
+            ``share``. For ``language`` *after* is the share of changed replies, for
+            ``format errors`` the share of replies with a format error.
+        n_before, n: the number of replies; for ``language`` and ``format errors`` of cases.
+        p: the p-value of the change; None if it is not tested.
+        message: the change in a sentence; "" if it is too small to report.
     """
 
     what: str
@@ -387,29 +405,30 @@ class Trait:
     n_before: int
     n: int
     p: float | None = None
-    told: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatErrorExample:
-    """One reply with a fault: the beginning of its text, and what exactly is wrong with it."""
+    """One reply with a format error: the beginning of its text, and the error in detail."""
 
     case: str
-    said: str
+    text: str
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FaultShare:
-    """How often replies break their form in one way.
+class FormatErrorShare:
+    """The share of replies with one kind of format error. Shares are 0 to 1.
 
     Attributes:
-        kind: the kind of fault, or the kind of a rule that does not hold.
-        replies: how many replies have it now.
-        after: their share, 0 to 1, each case counting the same; *low* and *high* are its 95 %
-            interval, as *before_low* and *before_high* are that of *before*.
-        before: the share on the side compared with, or None where there is none.
-        examples: three replies that have it, where it is new or grew.
+        kind: the kind of format error, or the kind of the format rule that is broken.
+        replies: the number of replies with this error now.
+        after: their share, with each case weighted equally.
+        low, high: the 95 % interval of *after*.
+        before: the share before, or None if there is no comparison.
+        before_low, before_high: the 95 % interval of *before*.
+        examples: up to three replies with this error, if it is new or grew.
     """
 
     kind: str
@@ -425,30 +444,31 @@ class FaultShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one gate decided about one variant.
+    """The verdict of one gate about one variant.
 
     Attributes:
-        suite: the suite file, relative to the root directory; of a marked function its module.
-        line: the line of the gate in it.
-        node: how pytest calls its test, where that is not made of suite, gate and variant.
-        gated: False for a variant that is measured beside the others and judged by nobody.
-        checks: what was compared; *deciding* is the index of the one that decided.
-        slices: what became of parts of the cases, where the gate looks at them.
-        labels: how well each label is told from the others, where a gate that did not pass has
-            labels; the greatest loss first.
-        flips: lost cases first; at most a few dozen, *lost* and *gained* count all.
-        faults: how often each kind of fault occurs, the one that grew most first.
-        broken_rules: how often each rule of the form is broken, where it has several.
-        meant: the share of replies whose form holds for a lenient reader, and *meant_before* that
-            of the baseline; None but for the format gate.
-        findings: what is wrong with training data, where that is what the gate looks at.
-        kinds: of forgetting, how the lost answers went wrong, the commonest first.
+        suite: the suite file, relative to the root directory; the module of a marked function.
+        line: the line of the gate in that file.
+        gated: False for a variant that is measured without being gated.
+        node: the id of the pytest test, where suite, gate and variant do not give it.
+        checks: the comparisons.
+        deciding: the index of the check that decided.
+        slices: the results by slice, if the gate has slices.
+        labels: the figures by label, largest drop first, if a gate with labels did not pass.
+        flips: the first few dozen regressed and fixed cases, regressed first.
+        regressed, fixed: the numbers of all regressed and fixed cases.
+        format_errors: the share of each kind of format error, largest increase first.
+        broken_rules: the share of replies that break each format rule, if there are several.
+        lenient, lenient_before: the share of replies with a valid format for a lenient parser, now
+            and for the baseline; None except for the format gate.
+        findings: the findings in training data, for the training-data gate.
+        loss_kinds: the kinds of loss of the forgetting gate, most frequent first.
         breaks: the must-keep cases that the base has right and the variant wrong.
-        traits: how all replies have changed, told by one gate of each variant.
-        judges: what the judges were found to be worth that graded its replies.
+        drifts: the drift of all replies, reported by one gate of each variant.
+        judges: the validation of the judges that graded the replies.
         notes: what else a reader must know: identity, missing replies, stale cases.
         next: what to do, each a sentence or a command.
-        facts: what is known of the variant: provider, model, digests, what the server says of it.
+        facts: provider, model, digests and server facts of the variant.
     """
 
     suite: str
@@ -462,19 +482,19 @@ class Verdict:
     checks: tuple[Check, ...] = ()
     deciding: int = 0
     slices: tuple[Slice, ...] = ()
-    labels: tuple[LabelRate, ...] = ()
+    labels: tuple[LabelMetrics, ...] = ()
     flips: tuple[Flip, ...] = ()
-    lost: int = 0
-    gained: int = 0
-    faults: tuple[FaultShare, ...] = ()
-    broken_rules: tuple[FaultShare, ...] = ()
-    meant: float | None = None
-    meant_before: float | None = None
+    regressed: int = 0
+    fixed: int = 0
+    format_errors: tuple[FormatErrorShare, ...] = ()
+    broken_rules: tuple[FormatErrorShare, ...] = ()
+    lenient: float | None = None
+    lenient_before: float | None = None
     findings: tuple[Finding, ...] = ()
-    kinds: tuple[LossKind, ...] = ()
+    loss_kinds: tuple[LossKind, ...] = ()
     breaks: tuple[str, ...] = ()
-    traits: tuple[Trait, ...] = ()
-    judges: tuple[Examined, ...] = ()
+    drifts: tuple[Drift, ...] = ()
+    judges: tuple[JudgeValidation, ...] = ()
     notes: tuple[str, ...] = ()
     next: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -485,20 +505,20 @@ class Verdict:
         return self.checks[self.deciding] if self.checks else None
 
 
-def together(checks: Iterable[Check]) -> tuple[Outcome, int]:
-    """Return what several checks decide, and the index of the one that decides it.
+def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
+    """Return the combined outcome of *checks*, and the index of the check that decides it.
 
-    Any failed: failed. All passed: passed. Otherwise inconclusive. Checks that could not have
-    shown anything are left aside as long as another one could.
+    Any failed: failed. All passed: passed. Otherwise inconclusive. Uninformative checks are
+    ignored if another check is informative.
     """
-    ranked = list(enumerate(checks))
-    # Must-pass cases say nothing of the others, so they cannot stand in for a comparison.
-    telling = any(c.informative and c.against != "must_pass" for _, c in ranked)
-    heard = [(i, c) for i, c in ranked if c.informative] if telling else ranked
-    # A drop says more than a floor, for it has a before, and a floor more than a few cases.
-    heard.sort(key=lambda one: (one[1].before is None, one[1].against == "must_pass"))
+    indexed = list(enumerate(checks))
+    # Must-pass cases show nothing about the other cases, so they cannot replace a comparison.
+    has_comparison = any(c.informative and c.against != "must_pass" for _, c in indexed)
+    ranked = [(i, c) for i, c in indexed if c.informative] if has_comparison else indexed
+    # A drop check decides before a minimum, and a minimum before the must-pass cases.
+    ranked.sort(key=lambda pair: (pair[1].before is None, pair[1].against == "must_pass"))
     for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):
-        for index, check in heard:
+        for index, check in ranked:
             if check.outcome is outcome:
                 return outcome, index
-    return Outcome.PASSED, heard[0][0]
+    return Outcome.PASSED, ranked[0][0]

@@ -9,48 +9,50 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_ftgate.client.results import Answer
-from pytest_ftgate.errors import Unavailable, did_you_mean
+from pytest_ftgate.client.results import Result
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.suites import suite_at
+from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.state import session_key
+from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.runner.evaluate import is_clear, judge, sides_of
-from pytest_ftgate.runner.progress import ticking
-from pytest_ftgate.runner.session import Session, session_key, whole
-from pytest_ftgate.runner.workloads import Judged
+from pytest_ftgate.runner.evaluate import comparison_of, evaluate, is_decided
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.scoring.scores import Column
+    from pytest_ftgate.scoring.scores import VariantScores
 
-__all__ = ["Ftgate", "UsedSuite"]
+__all__ = ["Ftgate", "SuiteHandle"]
 
-_Thing = TypeVar("_Thing")
-#: So many names are told where none is near.
-_TOLD = 10
+_Value = TypeVar("_Value")
+#: The most known names in an error message.
+_MAX_NAMES = 10
 
 
 class Ftgate:
-    """What the fixture ``ftgate`` is."""
+    """The value of the fixture ``ftgate``."""
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
 
-    def suite(self, path: str | os.PathLike[str]) -> UsedSuite:
+    def suite(self, path: str | os.PathLike[str]) -> SuiteHandle:
         """Return the suite in the file *path*, relative to the root directory.
 
         Raises:
-            Unavailable: there is no such file.
-            SuiteFaults: it cannot be used.
+            ConfigurationError: the file does not exist.
+            SuiteError: the suite cannot be used.
         """
-        found = self._session.config.rootpath / path
-        if not found.is_file():
-            raise Unavailable(f"{path} does not exist (looked in {self._session.config.rootpath})")
-        return UsedSuite(self._session, suite_at(self._session, found.resolve()))
+        root = self._session.config.rootpath
+        file = root / path
+        if not file.is_file():
+            raise ConfigurationError(f"{path} does not exist (looked in {root})")
+        return SuiteHandle(self._session, load_suite_once(self._session, file.resolve()))
 
 
-class UsedSuite:
-    """A suite that a test asks and judges as it likes; replies are kept as those of any gate.
+class SuiteHandle:
+    """A suite in the hands of a test; its replies are cached like those of any gate.
 
     Attributes:
         cases: the cases, by id.
@@ -70,76 +72,82 @@ class UsedSuite:
         """Return the reply of *variant* to *case*.
 
         Args:
-            variant: its name.
-            case: one of the cases, its id, or a case of your own: ``replace(case, input="...")``.
+            variant: the name of the variant.
+            case: a case, its id, or a case of your own: ``replace(case, input="...")``.
 
         Raises:
-            Unavailable: there is no such variant or case.
+            ConfigurationError: there is no such variant or case.
             ReplyError: no reply came.
         """
-        put = case if isinstance(case, Case) else _named(case, self.cases, "case")
-        ask = self._session.asks.turns(self._suite, self._variant(variant))(put, None, (), 0)
-        answer = self._session.waited([ask])[ask.call.fingerprint]
-        if isinstance(answer, Reply):
-            return answer
-        raise answer
+        asked = case if isinstance(case, Case) else _by_name(case, self.cases, "case")
+        build = self._session.workloads.turn_builder(self._suite, self._variant(variant))
+        request = build(asked, None, (), 0)
+        result = self._session.results([request])[request.request.fingerprint]
+        if isinstance(result, Reply):
+            return result
+        raise result
 
     @property
-    def sheet(self) -> Mapping[str, Column]:
-        """The scores of every variant, by its name; each column has a row for each case.
+    def scores(self) -> Mapping[str, VariantScores]:
+        """The scores of every variant, by its name, with a row for each case.
 
         Raises:
-            FtgateError: a variant cannot be asked, or too little of it was answered.
+            FtgateError: requests of a variant cannot be sent, or too few replies came.
         """
-        return {name: self._column(self._suite.variants[name]) for name in self.variants}
+        return {name: self._scores(self._suite.variants[name]) for name in self.variants}
 
-    def _column(self, variant: Variant) -> Column:
-        look = whole(self._suite)
-        with ticking(self._config) as tick:
-            asks = self._session.asks.task(self._suite, variant, look)
-            self._session.answers([asks], tick, self._suite.name)
-        return self._session.columns.task(self._suite, variant, look)
+    def _scores(self, variant: Variant) -> VariantScores:
+        look = full_look(self._suite)
+        with live_progress(self._config) as on_progress:
+            requests = self._session.workloads.task_requests(self._suite, variant, look)
+            self._session.checked_results([requests], on_progress, self._suite.name)
+        return self._session.scores.task_scores(self._suite, variant, look)
 
     def verdict(self, gate: str, variant: str) -> Verdict:
-        """Return what *gate* decides about *variant*, as the suite's own test would.
+        """Return the verdict of *gate* on *variant*, as the suite's own test would.
 
         Args:
             gate: ``accuracy``, or another kind that the suite declares.
-            variant: its name.
+            variant: the name of the variant.
 
         Raises:
-            Unavailable: there is no such gate or variant.
-            FtgateError: it cannot be asked, or too little of it was answered.
+            ConfigurationError: there is no such gate or variant.
+            FtgateError: requests cannot be sent, or too few replies came.
         """
-        gates = {one.kind: one for one in self._suite.gates_of(self._gated(variant))}
-        judged = Judged(self._suite, _named(gate, gates, "gate"), self._variant(variant))
-        for look in self._session.asks.looks(judged):
-            with ticking(self._config) as tick:
-                asks = self._session.asks.of(judged, look)
-                found = self._session.answers(asks, tick, self._suite.name)
-            sides_of(self._session, judged, look)
-            verdict = judge(self._session, judged, look)
-            if is_clear(verdict):
+        gates = {gate.kind: gate for gate in self._suite.gates_for(self._gated(variant))}
+        gate_run = GateRun(self._suite, _by_name(gate, gates, "gate"), self._variant(variant))
+        for look in self._session.workloads.looks(gate_run):
+            with live_progress(self._config) as on_progress:
+                requests = self._session.workloads.gate_requests(gate_run, look)
+                results = self._session.checked_results(requests, on_progress, self._suite.name)
+            comparison_of(self._session, gate_run, look)
+            verdict = evaluate(self._session, gate_run, look)
+            if is_decided(verdict):
                 break
-        return self._proven(judged, verdict, found)
+        return self._with_identity(gate_run, verdict, results)
 
-    def _proven(self, judged: Judged, verdict: Verdict, found: Mapping[str, Answer]) -> Verdict:
-        from pytest_ftgate.runner.identity import proofs
+    def _with_identity(
+        self, gate_run: GateRun, verdict: Verdict, results: Mapping[str, Result]
+    ) -> Verdict:
+        from pytest_ftgate.runner.identity import identities
 
-        strange = [p for p in proofs(self._session, judged, found) if p.outcome is Outcome.INVALID]
-        if not strange:
+        checks = identities(self._session, gate_run, results)
+        invalid = [check for check in checks if check.outcome is Outcome.INVALID]
+        if not invalid:
             return verdict
-        return replace(verdict, outcome=Outcome.INVALID, headline=strange[0].sentence, checks=())
+        return replace(verdict, outcome=Outcome.INVALID, headline=invalid[0].message, checks=())
 
     def _variant(self, name: str) -> Variant:
-        return _named(name, self._suite.variants, "variant")
+        return _by_name(name, self._suite.variants, "variant")
 
     def _gated(self, name: str) -> Variant:
         return replace(self._variant(name), gated=True)
 
 
-def _named(name: str, known: Mapping[str, _Thing], what: str) -> _Thing:
-    if name not in known:
-        near = did_you_mean(name, known) or f"; known: {', '.join([*known][:_TOLD]) or 'none'}"
-        raise Unavailable(f'the suite has no {what} "{name}"{near}')
-    return known[name]
+def _by_name(name: str, values: Mapping[str, _Value], noun: str) -> _Value:
+    if name not in values:
+        known = f"; known: {', '.join([*values][:_MAX_NAMES]) or 'none'}"
+        raise ConfigurationError(
+            f'the suite has no {noun} "{name}"{did_you_mean(name, values) or known}'
+        )
+    return values[name]

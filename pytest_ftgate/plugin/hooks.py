@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.settings import Settings, add_options, faults_key, settings_key
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.plugin.state import errors_key, settings_key
+from pytest_ftgate.settings import Settings, add_options
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
 
     from pytest_ftgate.plugin.fixture import Ftgate
     from pytest_ftgate.plugin.item import SuiteFile
-    from pytest_ftgate.plugin.reporter import Observers, Recorder
+    from pytest_ftgate.plugin.reporter import HookDispatcher, Reporter
 
-recorder_key: pytest.StashKey[Recorder] = pytest.StashKey()
-observers_key: pytest.StashKey[Observers] = pytest.StashKey()
+reporter_key: pytest.StashKey[Reporter] = pytest.StashKey()
+dispatcher_key: pytest.StashKey[HookDispatcher] = pytest.StashKey()
 
 _MARK = (
     "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
@@ -28,7 +30,7 @@ _MARK = (
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare what other plugins may add."""
+    """Register the hooks that other plugins may implement."""
     from pytest_ftgate import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
@@ -40,9 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the settings, and where gates are wanted prepare to judge and to report."""
+    """Read the settings; with ``--ftgate``, prepare to evaluate and to report."""
     config.addinivalue_line("markers", _MARK)
-    settings = Settings.of(config)
+    try:
+        settings = Settings.from_config(config)
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
     config.stash[settings_key] = settings
     if settings.enabled:
         _enable(config, settings)
@@ -51,41 +56,42 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
-    from pytest_ftgate.runner.imports import uncollected, unhooked
+    from pytest_ftgate.runner.imports import without_gc, without_pytest_hooks
 
-    with uncollected(), unhooked():
+    with without_gc(), without_pytest_hooks():
         import pytest_ftgate.plugin.item
         import pytest_ftgate.plugin.selection  # noqa: F401
-        from pytest_ftgate.plugin.reporter import Observers, Recorder
-        from pytest_ftgate.plugin.suites import ordered
-        from pytest_ftgate.runner.session import Session, session_key
+        from pytest_ftgate.plugin.reporter import HookDispatcher, Reporter
+        from pytest_ftgate.plugin.state import session_key
+        from pytest_ftgate.plugin.suites import order_requests
+        from pytest_ftgate.runner.session import Session
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:
-        # Each worker may spend its part, for none knows what the others have spent.
+        # Workers do not share a budget, so each may spend an equal part.
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
     session = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
-    session.order = partial(ordered, config)
+    session.order_requests = partial(order_requests, config)
     config.stash[session_key] = session
     if worker is None:
-        config.stash[recorder_key] = Recorder(settings)
-        recorder = config.stash[recorder_key]
-        config.stash[observers_key] = Observers(config, recorder.note_told)
-        config.pluginmanager.register(recorder, "ftgate-recorder")
-        config.pluginmanager.register(config.stash[observers_key], "ftgate-observers")
+        config.stash[reporter_key] = Reporter(settings)
+        reporter = config.stash[reporter_key]
+        config.stash[dispatcher_key] = HookDispatcher(config, reporter.add_messages)
+        config.pluginmanager.register(reporter, "ftgate-reporter")
+        config.pluginmanager.register(config.stash[dispatcher_key], "ftgate-dispatcher")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say where replies come from and where they are kept."""
+    """Return the header line: where replies come from, and the cache file."""
     settings = config.stash[settings_key]
     if not settings.enabled:
         return None
-    ledger = config.getoption("ftgate_ledger") or config.getini("ftgate_ledger")
-    return f"ftgate: replies {settings.replies}, ledger {ledger}"
+    cache = config.getoption("ftgate_cache") or config.getini("ftgate_cache")
+    return f"ftgate: replies {settings.replies}, cache {cache}"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
-    """Collect suite files, where gates are wanted."""
+    """Collect suite files, with ``--ftgate``."""
     settings = parent.config.stash[settings_key]
     if not settings.enabled or not any(file_path.match(glob) for glob in settings.files):
         return None
@@ -97,14 +103,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 
 @pytest.fixture(scope="session")
 def ftgate(request: pytest.FixtureRequest) -> Ftgate:
-    """Suites to ask, score and judge in a test of one's own; such a test needs --ftgate."""
+    """Suites to ask, score and evaluate in your own test; such a test needs --ftgate."""
     from pytest_ftgate.plugin.fixture import Ftgate
 
     return Ftgate(request.session)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a gate of a marked function for each variant, where gates are wanted."""
+    """Parametrize a marked function with its variants, with ``--ftgate``."""
     definition = metafunc.definition
     enabled = metafunc.config.stash[settings_key].enabled
     if enabled and definition.get_closest_marker("ftgate"):
@@ -117,65 +123,68 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Tell the faults of all marks that were met below *collector*."""
+    """Fail the collection of *collector* if marks below it have errors."""
     report = yield
-    if faults_key not in collector.stash:
+    if errors_key not in collector.stash:
         return report
-    from pytest_ftgate.plugin.marked.collect import faults_in
+    from pytest_ftgate.plugin.marked.collect import fail_collection
 
-    return faults_in(collector, report)
+    return fail_collection(collector, report)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let the items of marked functions stand for gates."""
+    """Make a gate of each item of a marked function."""
     if item.config.stash[settings_key].enabled and item.get_closest_marker("ftgate"):
-        from pytest_ftgate.plugin.marked.collect import collected
+        from pytest_ftgate.plugin.marked.collect import make_gate
 
-        collected(item)
+        make_gate(item)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put gates after ordinary tests, and leave out the variants that were not named."""
+    """Put gates after ordinary tests, and apply ``--ftgate-variant``."""
     settings = config.stash[settings_key]
     if settings.enabled:
-        from pytest_ftgate.plugin.selection import arrange
+        from pytest_ftgate.plugin.selection import arrange_items
 
-        arrange(config, settings, items)
+        arrange_items(config, settings, items)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
-    """Once the fixtures of a marked function stand, ask and mark; never let one pass unjudged."""
-    takes = {"reply", "ask"} & {*getattr(item, "fixturenames", ())}
-    # A class or a module may be marked though not every test of it marks replies.
-    itself = any(mark.name == "ftgate" for mark in item.own_markers)
-    marked = itself or (takes and item.get_closest_marker("ftgate") is not None)
-    if not marked and "ftgate" not in getattr(item, "fixturenames", ()):
+    """After the fixtures of a marked function are set up, ask and score.
+
+    A marked function that is not a gate fails; it never passes without a verdict.
+    """
+    takes_reply = {"reply", "ask"} & {*getattr(item, "fixturenames", ())}
+    # In a marked class or module, some tests may take no reply.
+    has_own_mark = any(mark.name == "ftgate" for mark in item.own_markers)
+    inherits_mark = takes_reply and item.get_closest_marker("ftgate") is not None
+    if not has_own_mark and not inherits_mark and "ftgate" not in getattr(item, "fixturenames", ()):
         return (yield)
     if not item.config.stash[settings_key].enabled:
-        pytest.skip("judged with --ftgate only")
-    from pytest_ftgate.plugin.marked.collect import begin, end
+        pytest.skip("evaluated with --ftgate only")
+    from pytest_ftgate.plugin.marked.collect import after_setup, before_setup
 
-    begin(item)
+    before_setup(item)
     yield
-    end(item)
+    after_setup(item)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the verdict that ended a marked function, and not how it did."""
+    """Show the verdict of a marked function in place of a traceback."""
     report = yield
     if call.when == "call" and call.excinfo and item.config.stash[settings_key].enabled:
-        from pytest_ftgate.plugin.marked.collect import explain
+        from pytest_ftgate.plugin.marked.collect import show_verdict
 
-        explain(item, call, report)
+        show_verdict(item, call, report)
     return report
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Print the plan instead of running, where that is what was asked for."""
+    """With ``--ftgate-plan``, print the plan instead of running tests."""
     settings = session.config.stash[settings_key]
     if not (settings.enabled and settings.plan):
         return None
@@ -186,11 +195,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
-    """Show inconclusive as a status of its own, neither passed nor failed."""
+    """Return *inconclusive* as a status of its own, neither passed nor failed."""
     if config.stash[settings_key].enabled and getattr(report, "when", "") == "call":
-        from pytest_ftgate.plugin.reporter import status
+        from pytest_ftgate.plugin.reporter import inconclusive_status
 
-        return status(report)
+        return inconclusive_status(report)
     return None
 
 
@@ -198,45 +207,45 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None]:
-    """Follow pytest's short summary with what it leaves out."""
+    """Complete pytest's short summary with inconclusive gates."""
     yield
-    recorder = config.stash.get(recorder_key, None)
-    if recorder is not None:
-        recorder.last_words(terminalreporter, config)
+    reporter = config.stash.get(reporter_key, None)
+    if reporter is not None:
+        reporter.complete_short_summary(terminalreporter, config)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Stop the engine, write records, and never end green without a gate judged."""
+    """Stop the engine and write the reports; a run without any verdict is not green."""
     config = session.config
     if not config.stash[settings_key].enabled:
         return
-    from pytest_ftgate.plugin.reporter import finish
+    from pytest_ftgate.plugin.reporter import finish_run
 
-    observers = config.stash.get(observers_key, None)
-    tell = observers.tell_run if observers else None
-    finish(session, config.stash.get(recorder_key, None), tell)
+    dispatcher = config.stash.get(dispatcher_key, None)
+    dispatch_run = dispatcher.dispatch_run if dispatcher else None
+    finish_run(session, config.stash.get(reporter_key, None), dispatch_run)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Give up what replies said, which takes room on the disk."""
+    """Delete the temporary file of long replies."""
     settings = config.stash.get(settings_key, None)
     if settings is None or not settings.enabled:
         return
-    from pytest_ftgate.runner.session import session_key
+    from pytest_ftgate.plugin.state import session_key
 
     if session_key in config.stash:
-        config.stash[session_key].forget()
+        config.stash[session_key].discard_replies()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take from a pytest-xdist worker how much it asked, and what it has to say."""
-    told = getattr(node, "workeroutput", {})
-    recorder = node.config.stash.get(recorder_key, None)
-    if "ftgate_asking" in told and recorder is not None:
-        recorder.note_asking(*(told["ftgate_asking"]))
-        recorder.note_told(told["ftgate_told"])
-        if told["ftgate_cases"]:
-            from pytest_ftgate.runner.workers import taken
+    """Collect the request counts, messages and cases of a pytest-xdist worker."""
+    output = getattr(node, "workeroutput", {})
+    reporter = node.config.stash.get(reporter_key, None)
+    if "ftgate_requests" in output and reporter is not None:
+        reporter.add_request_counts(*output["ftgate_requests"])
+        reporter.add_messages(output["ftgate_messages"])
+        if output["ftgate_cases"]:
+            from pytest_ftgate.runner.workers import read_suite_runs
 
-            recorder.note_suites(taken(told["ftgate_cases"]))
+            reporter.add_suite_runs(read_suite_runs(output["ftgate_cases"]))

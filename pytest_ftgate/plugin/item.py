@@ -11,160 +11,172 @@ from typing import Any, TypeGuard
 
 import pytest
 
-from pytest_ftgate.client.results import Answer
-from pytest_ftgate.errors import FtgateError, SuiteFaults
-from pytest_ftgate.gates.feasibility import refuse_impossible
+from pytest_ftgate.client.results import Result
+from pytest_ftgate.errors import FtgateError, SuiteError
+from pytest_ftgate.gates.feasibility import check_feasibility
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.suites import suite_at
-from pytest_ftgate.reporting.text import guarded
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.runner.evaluate import is_clear, judge, measured, sides_of
-from pytest_ftgate.runner.progress import ticking
-from pytest_ftgate.runner.recommend import Judgement, advised, has_ladder
-from pytest_ftgate.runner.session import Session, session_key
-from pytest_ftgate.runner.workloads import Judged
-from pytest_ftgate.scoring.scores import ready
-from pytest_ftgate.settings import settings_key
+from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.state import session_key, settings_key
+from pytest_ftgate.plugin.suites import load_suite_once
+from pytest_ftgate.reporting.text import quote_following_lines
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.runner.evaluate import comparison_of, evaluate, is_decided, measure_ungated
+from pytest_ftgate.runner.recommend import GateResult, has_ladder, suite_advice
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.scoring.scores import validate_rules
 from pytest_ftgate.suite.model import DataGate, ForgettingGate, RateGate
 
-__all__ = ["GateItem", "Stopped", "SuiteFile", "Trial", "gates_of", "judged_of", "trial_of"]
+__all__ = [
+    "BlockingVerdict",
+    "GateItem",
+    "GateItemState",
+    "SuiteFile",
+    "gate_run_of",
+    "gate_runs_in",
+    "state_of",
+]
 
-_trial_key = pytest.StashKey["Trial"]()
+_state_key = pytest.StashKey["GateItemState"]()
 
 
-class Stopped(Exception):
-    """Ends an item whose verdict blocks; carries the verdict to the failure section."""
+class BlockingVerdict(Exception):
+    """Ends an item whose verdict fails the build; carries the verdict to the failure section."""
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
         super().__init__(verdict.headline)
 
 
-class Trial:
-    """What the two kinds of gate share, suite files' and marked functions'.
+class GateItemState:
+    """The state of one gate's item: of a suite file, or of a marked function.
 
     Args:
-        item: the test that stands for the gate.
-        judged: the gate.
-        late: what it asks is known once the test's own fixtures are set up, and no earlier.
+        item: the test item of the gate.
+        gate_run: the gate.
+        late: True if its requests are known only after the test's own fixtures are set up.
     """
 
-    def __init__(self, item: pytest.Item, judged: Judged, *, late: bool = False) -> None:
-        self.item, self.judged, self.late = item, judged, late
-        #: How far it has asked.
+    def __init__(self, item: pytest.Item, gate_run: GateRun, *, late: bool = False) -> None:
+        self.item, self.gate_run, self.late = item, gate_run, late
+        #: The last look whose replies are here.
         self.look = Look()
-        #: What it has come to, if it has.
+        #: The verdict, once there is one.
         self.verdict: Verdict | None = None
         self._notes: tuple[str, ...] = ()
         self._facts: dict[str, str] = {}
-        item.stash[_trial_key] = self
+        item.stash[_state_key] = self
         if item.config.pluginmanager.has_plugin("rerunfailures"):
-            # A second run would find the same replies, and a verdict is never rolled again.
+            # A rerun would find the same replies, and so the same verdict.
             item.add_marker(pytest.mark.flaky(reruns=0), append=False)
 
     @property
     def session(self) -> Session:
-        """The run's own state."""
+        """The session of this run."""
         return self.item.config.stash[session_key]
 
     @property
-    def asks_nothing(self) -> bool:
-        """Whether the user wants to see how tests are set up, and no more."""
+    def only_shows_setup(self) -> bool:
+        """Whether pytest only shows how tests are set up (``--setup-only``)."""
         return bool(self.item.config.getoption("setuponly"))
 
     @property
     def accepts(self) -> bool:
-        """Whether the run is to be accepted."""
+        """Whether this run writes accepted records."""
         return self.item.config.stash[settings_key].accept
 
-    def begin(self) -> None:
-        """Hand in the calls, with those of all gates that can be planned by now."""
-        if self.session.has_begun(self.judged):
+    def submit(self) -> None:
+        """Submit the requests of this gate, and of all gates that can be planned by now."""
+        if self.session.is_submitted(self.gate_run):
             return
-        # A pytest-xdist worker does not know which gates it will be given, so it plans its own.
+        # A pytest-xdist worker learns one by one which gates it runs, so it plans one by one.
         alone = self.late or hasattr(self.item.config, "workerinput")
-        self.session.begin([self.judged] if alone else _together(self.item.session))
+        self.session.submit([self.gate_run] if alone else _planned_gate_runs(self.item.session))
 
-    def answered(self, look: Look) -> str:
-        """Wait for what *look* takes in; return what makes the variant invalid, or "".
+    def ask_look(self, look: Look) -> str:
+        """Wait for the replies of *look*; return why the variant is invalid, or "".
 
         Raises:
-            FtgateError: it cannot be asked, or too little of it was answered.
+            FtgateError: the requests cannot be sent, or too few replies came.
         """
-        found = self.waited(self.session.asks.of(self.judged, look))
+        results = self.results_of(self.session.workloads.gate_requests(self.gate_run, look))
         self.look = look
-        return self.proven(found) if look.number == 1 else ""
+        return self.check_identity(results) if look.number == 1 else ""
 
-    def waited(self, groups: list[tuple[Ask, ...]]) -> Mapping[str, Answer]:
-        """Wait for the asks of *groups*, and show how far that has come."""
-        with ticking(self.item.config) as tick:
-            return self.session.answers(groups, tick, self.judged.suite.name)
+    def results_of(self, groups: list[tuple[CaseRequest, ...]]) -> Mapping[str, Result]:
+        """Return the results of *groups* of requests; show progress while waiting."""
+        with live_progress(self.item.config) as on_progress:
+            return self.session.checked_results(groups, on_progress, self.gate_run.suite.name)
 
-    def proven(self, found: Mapping[str, Answer], asked: tuple[Ask, ...] = ()) -> str:
+    def check_identity(
+        self, results: Mapping[str, Result], unplanned: tuple[CaseRequest, ...] = ()
+    ) -> str:
         """Return why the variant is not what it claims to be, or "".
 
         Args:
-            found: what became of its calls.
-            asked: those of its calls that no plan foresaw.
+            results: the results of its requests, by fingerprint.
+            unplanned: the requests that were not in the plan.
         """
-        from pytest_ftgate.runner.identity import invalid, known, proofs
+        from pytest_ftgate.runner.identity import identities, invalid_verdict, variant_facts
 
-        proven = proofs(self.session, self.judged, found, asked)
-        self._facts = known(self.session, self.judged, found, asked)
-        self._notes = tuple(p.sentence for p in proven if p.outcome is Outcome.INCONCLUSIVE)
-        for proof in proven:
-            if proof.outcome is Outcome.INVALID:
-                node = self.item.nodeid if self.judged.rules else ""
-                self._keep(invalid(self.judged, proof.sentence, self._facts, node))
-                return f"not what it claims: {proof.sentence}"
+        checks = identities(self.session, self.gate_run, results, unplanned)
+        self._facts = variant_facts(self.session, self.gate_run, results, unplanned)
+        self._notes = tuple(c.message for c in checks if c.outcome is Outcome.INCONCLUSIVE)
+        for check in checks:
+            if check.outcome is Outcome.INVALID:
+                node = self.item.nodeid if self.gate_run.function_suite else ""
+                verdict = invalid_verdict(self.gate_run, check.message, self._facts, node)
+                self._store_verdict(verdict)
+                return f"not what it claims: {check.message}"
         return ""
 
-    def fail(self, trouble: str) -> None:
-        """End the item's setup: it could not be judged."""
-        pytest.fail(guarded(f"{self.judged.variant.name}: {trouble}"), pytrace=False)
+    def fail_setup(self, reason: str) -> None:
+        """Fail the item's setup: the gate was not evaluated."""
+        message = quote_following_lines(f"{self.gate_run.variant.name}: {reason}")
+        pytest.fail(message, pytrace=False)
 
     def conclude(self, verdict: Verdict) -> None:
-        """Keep the verdict, and stop the item where it blocks."""
+        """Store the verdict; raise BlockingVerdict if it fails the build."""
         verdict = replace(verdict, notes=(*verdict.notes, *self._notes), facts=self._facts)
-        self._keep(verdict)
+        self._store_verdict(verdict)
         lenient = self.item.config.stash[settings_key].inconclusive == "warn"
-        open_ = verdict.outcome is Outcome.INCONCLUSIVE
-        if verdict.outcome is not Outcome.PASSED and not (open_ and lenient):
-            raise Stopped(verdict)
+        is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
+        if verdict.outcome is not Outcome.PASSED and not (is_inconclusive and lenient):
+            raise BlockingVerdict(verdict)
 
-    def _keep(self, verdict: Verdict) -> None:
+    def _store_verdict(self, verdict: Verdict) -> None:
         from pytest_ftgate.results.verdicts import verdict_to_json
 
         self.verdict = verdict
-        self.keep("ftgate", verdict_to_json(verdict))
+        self.set_property("ftgate", verdict_to_json(verdict))
 
-    def keep(self, name: str, value: str) -> None:
-        """Let the item's report carry *value*, in place of what a run before has left there."""
-        own = self.item.user_properties
-        own[:] = [*(one for one in own if one[0] != name), (name, value)]
-
-
-def trial_of(item: Any) -> Trial | None:
-    """Return the trial of an item that stands for a gate, or None."""
-    found: Trial | None = item.stash.get(_trial_key, None)
-    return found
+    def set_property(self, name: str, value: str) -> None:
+        """Set a property of the item's report; a value of an earlier run is replaced."""
+        properties = self.item.user_properties
+        properties[:] = [*(pair for pair in properties if pair[0] != name), (name, value)]
 
 
-def judged_of(item: pytest.Item) -> Judged | None:
-    """Return the gate that *item* stands for, or None."""
-    trial = trial_of(item)
-    return trial.judged if trial else None
+def state_of(item: Any) -> GateItemState | None:
+    """Return the state of a gate's item; None for any other item."""
+    state: GateItemState | None = item.stash.get(_state_key, None)
+    return state
 
 
-def gates_of(items: list[pytest.Item]) -> list[Judged]:
+def gate_run_of(item: pytest.Item) -> GateRun | None:
+    """Return the gate of *item*; None for any other item."""
+    state = state_of(item)
+    return state.gate_run if state else None
+
+
+def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
     """Return the gates among *items*."""
-    return [judged for item in items if (judged := judged_of(item))]
+    return [gate_run for item in items if (gate_run := gate_run_of(item))]
 
 
-def _together(session: pytest.Session) -> Iterator[Judged]:
-    trials = (trial_of(item) for item in session.items)
-    return (trial.judged for trial in trials if trial and not trial.late)
+def _planned_gate_runs(session: pytest.Session) -> Iterator[GateRun]:
+    states = (state_of(item) for item in session.items)
+    return (state.gate_run for state in states if state and not state.late)
 
 
 class SuiteFile(pytest.File):
@@ -173,152 +185,158 @@ class SuiteFile(pytest.File):
     def collect(self) -> Iterator[GateItem]:
         """Yield the gates of each gated variant."""
         try:
-            suite = suite_at(self.session, self.path)
-            refuse_impossible(suite)
-        except SuiteFaults as error:
+            suite = load_suite_once(self.session, self.path)
+            check_feasibility(suite)
+        except SuiteError as error:
             raise self.CollectError(str(error)) from error
         for variant in suite.variants.values():
-            for gate in suite.gates_of(variant):
+            for gate in suite.gates_for(variant):
                 name = f"{gate.kind}[{variant.name}]"
-                judged = Judged(suite, gate, variant)
-                # The id is given whole, so that pytest reads the variant as a parameter.
+                gate_run = GateRun(suite, gate, variant)
+                # The whole id is given, so that pytest reads the variant as a parameter.
                 node = f"{self.nodeid}::{name}"
-                yield GateItem.from_parent(self, name=name, nodeid=node, judged=judged)
+                yield GateItem.from_parent(self, name=name, nodeid=node, gate_run=gate_run)
 
 
 class GateItem(pytest.Item):
     """One gate of one variant."""
 
-    def __init__(self, *, judged: Judged, **kwargs: Any) -> None:
+    def __init__(self, *, gate_run: GateRun, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.judged = judged
-        self.trial = Trial(self, judged)
+        self.gate_run = gate_run
+        self.state = GateItemState(self, gate_run)
         self.add_marker("ftgate")
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Return the gate's line in the suite file, and the title of its failure section."""
-        line = self.judged.gate.line
-        return self.path, line - 1, f"{self.judged.suite.name}:{line} {self.name}"
+        line = self.gate_run.gate.line
+        return self.path, line - 1, f"{self.gate_run.suite.name}:{line} {self.name}"
 
-    # Asking and identity: trouble here is an error of this gate alone -----------------------
+    # Requests and identity: an error here is an error of this gate alone ---------------------
 
     def setup(self) -> None:
-        """Ask what the gate rests on, and prove that the variant is what it claims."""
-        if self.trial.asks_nothing:
+        """Send the gate's requests, and check that the variant is what it claims to be."""
+        if self.state.only_shows_setup:
             return
         try:
-            trouble = self._prepare()
+            reason = self._prepare()
         except FtgateError as error:
-            trouble = str(error)
-        if trouble:
-            self.trial.fail(trouble)
+            reason = str(error)
+        if reason:
+            self.state.fail_setup(reason)
 
     def _prepare(self) -> str:
-        """Ask, prove and score; return what makes the variant invalid, or an empty string."""
-        judged, session = self.judged, self.trial.session
-        if isinstance(judged.gate, DataGate):
+        """Send requests, check identity, score; return why the variant is invalid, or ""."""
+        gate_run, session = self.gate_run, self.state.session
+        if isinstance(gate_run.gate, DataGate):
             return ""
-        # A scorer that cannot be used is better found before anything is paid for.
-        ready(judged.suite.cases, self.path.parent)
-        if isinstance(judged.gate, ForgettingGate):
-            ready(judged.gate.cases, self.path.parent)
-        if judged.suite.judges and judged.gate.kind == "accuracy":
-            self._awaiting(partial(session.hearings.examined, judged.suite))
-        self.trial.begin()
-        session.accepted(judged.suite)
-        for look in session.asks.looks(judged):
-            invalid = self.trial.answered(look)
-            if invalid:
-                return invalid
-            # Judges are asked here, about what has come.
-            self._awaiting(partial(sides_of, session, judged, look))
-            # What is accepted is what later runs are compared with: all cases, not the first block.
-            whole_wanted = self.trial.accepts and look.cases is not None
+        # A scorer that cannot be used should be found before anything is paid for.
+        validate_rules(gate_run.suite.cases, self.path.parent)
+        if isinstance(gate_run.gate, ForgettingGate):
+            validate_rules(gate_run.gate.cases, self.path.parent)
+        if gate_run.suite.judges and gate_run.gate.kind == "accuracy":
+            self._with_progress(partial(session.judges.validations, gate_run.suite))
+        self.state.submit()
+        session.accepted_record(gate_run.suite)
+        for look in session.workloads.looks(gate_run):
+            reason = self.state.ask_look(look)
+            if reason:
+                return reason
+            # Judges grade the replies here.
+            self._with_progress(partial(comparison_of, session, gate_run, look))
+            # An accepted record needs all cases, not only the first block.
+            needs_all = self.state.accepts and look.cases is not None
             if (
                 look.number < look.of
-                and not whole_wanted
-                and is_clear(judge(session, judged, look))
+                and not needs_all
+                and is_decided(evaluate(session, gate_run, look))
             ):
                 break
         return ""
 
-    def _awaiting(self, asks_judges: Callable[[], object]) -> None:
-        """Do what may ask judges, and show how far that has come."""
-        session = self.trial.session
+    def _with_progress(self, ask_judges: Callable[[], object]) -> None:
+        """Call *ask_judges*, and show progress while it waits."""
+        session = self.state.session
         try:
-            with ticking(self.config) as session.tick:
-                asks_judges()
+            with live_progress(self.config) as session.on_progress:
+                ask_judges()
         finally:
-            session.tick = None
+            session.on_progress = None
 
-    # Judging --------------------------------------------------------------------------------
+    # Verdict --------------------------------------------------------------------------------
 
     def runtest(self) -> None:
-        """Judge, and stop the item where the verdict blocks."""
-        verdict = judge(self.trial.session, self.judged, self.trial.look)
-        if self.trial.accepts and isinstance(self.judged.gate, RateGate):
-            self._keep_cells()
-        self.trial.conclude(verdict)
+        """Evaluate the gate; raise BlockingVerdict if the verdict fails the build."""
+        verdict = evaluate(self.state.session, self.gate_run, self.state.look)
+        if self.state.accepts and isinstance(self.gate_run.gate, RateGate):
+            self._store_accepted_cases()
+        self.state.conclude(verdict)
 
-    def _keep_cells(self) -> None:
-        from pytest_ftgate.results.accepted import kept
+    def _store_accepted_cases(self) -> None:
+        from pytest_ftgate.results.accepted import accepted_cases
 
-        judged, columns = self.judged, self.trial.session.columns
-        column = columns.task(judged.suite, judged.variant, self.trial.look)
-        self.trial.keep("ftgate_serves", judged.suite.serves or judged.suite.baseline)
-        self.trial.keep("ftgate_cells", json.dumps(kept(column, self.path.parent)))
+        suite = self.gate_run.suite
+        scores = self.state.session.scores.task_scores(
+            suite, self.gate_run.variant, self.state.look
+        )
+        self.state.set_property("ftgate_serves", suite.serves or suite.baseline)
+        cases = accepted_cases(scores, self.path.parent)
+        self.state.set_property("ftgate_cells", json.dumps(cases))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show a verdict as its own section; everything else as pytest does."""
-        if isinstance(excinfo.value, Stopped):
-            from pytest_ftgate.reporting.verdict import section
+        """Return the section of a verdict; for any other failure, what pytest shows."""
+        if isinstance(excinfo.value, BlockingVerdict):
+            from pytest_ftgate.reporting.verdict import verdict_section
 
-            shown = self.config.stash[settings_key].show
-            return section(excinfo.value.verdict, self.config.get_verbosity(), shown)
+            most_cases = self.config.stash[settings_key].show
+            return verdict_section(excinfo.value.verdict, self.config.get_verbosity(), most_cases)
         if isinstance(excinfo.value, FtgateError):
-            return guarded(f"{self.judged.variant.name}: {excinfo.value}")
+            return quote_following_lines(f"{self.gate_run.variant.name}: {excinfo.value}")
         return super().repr_failure(excinfo, style)
 
-    # Variants that are measured beside the judged ones ----------------------------------------
+    # Ungated variants and advice --------------------------------------------------------------
 
     def teardown(self) -> None:
-        """After a suite's last gate, measure the variants that have none, and be advised."""
-        if not self._is_last_of_whole_suite() or self.trial.asks_nothing:
+        """After the last gate of a suite, measure its ungated variants and make its advice."""
+        if not self._is_last_of_whole_suite() or self.state.only_shows_setup:
             return
         from pytest_ftgate.results.run import advice_to_json
         from pytest_ftgate.results.verdicts import verdict_to_json
 
-        session, suite = self.trial.session, self.judged.suite
-        own = self.user_properties
-        own[:] = [one for one in own if one[0] not in ("ftgate_measured", "ftgate_advice")]
-        beside = list(measured(session, suite, self.config))
-        own += [("ftgate_measured", verdict_to_json(verdict)) for verdict in beside]
-        if self.config.stash[settings_key].ladder or has_ladder(suite):
-            found = advised(session, suite, self._judgements(), beside, self.config)
-            own += [("ftgate_advice", advice_to_json(found))] if found else []
+        session, suite = self.state.session, self.gate_run.suite
+        stale = ("ftgate_measured", "ftgate_advice")
+        properties = self.user_properties
+        properties[:] = [pair for pair in properties if pair[0] not in stale]
+        with live_progress(self.config) as on_progress:
+            measured = list(measure_ungated(session, suite, on_progress))
+            properties += [("ftgate_measured", verdict_to_json(verdict)) for verdict in measured]
+            if self.config.stash[settings_key].ladder or has_ladder(suite):
+                results = self._gate_results()
+                advice = suite_advice(session, suite, results, measured, on_progress)
+                properties += [("ftgate_advice", advice_to_json(advice))] if advice else []
 
-    def _judgements(self) -> dict[tuple[str, str], Judgement]:
-        """Return what this process has judged of the suite."""
-        mine = (item.trial for item in self.session.items if _is_gate(item))
+    def _gate_results(self) -> dict[tuple[str, str], GateResult]:
+        """Return the results of the suite's gates that ran in this process."""
+        states = (item.state for item in self.session.items if _is_gate(item))
         return {
-            (trial.judged.variant.name, trial.judged.gate.kind): Judgement(
-                trial.verdict, trial.look
+            (state.gate_run.variant.name, state.gate_run.gate.kind): GateResult(
+                state.verdict, state.look
             )
-            for trial in mine
-            if trial.judged.suite.name == self.judged.suite.name and trial.verdict is not None
+            for state in states
+            if state.gate_run.suite.name == self.gate_run.suite.name and state.verdict is not None
         }
 
     def _is_last_of_whole_suite(self) -> bool:
-        name = self.judged.suite.name
-        mine = [i for i in self.session.items if _is_gate(i) and i.judged.suite.name == name]
-        suite = self.judged.suite
-        whole = sum(len(suite.gates_of(variant)) for variant in suite.variants.values())
+        suite = self.gate_run.suite
+        gates = [item for item in self.session.items if _is_gate(item)]
+        gates = [item for item in gates if item.gate_run.suite.name == suite.name]
+        total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
         return (
-            len(mine) == whole
-            and mine[-1] is self
-            # After an interruption pytest tears down once the engine has ended.
+            len(gates) == total
+            and gates[-1] is self
+            # After an interruption pytest tears items down when the engine is already closed.
             and not (
-                self.session.shouldstop or self.session.shouldfail or self.trial.session.closed
+                self.session.shouldstop or self.session.shouldfail or self.state.session.closed
             )
         )
 

@@ -16,67 +16,75 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.client.budget import Bill, summed
-from pytest_ftgate.plugin.item import gates_of
-from pytest_ftgate.plugin.suites import giver_of
-from pytest_ftgate.reporting.text import visible
-from pytest_ftgate.runner.evaluate import so_far
-from pytest_ftgate.runner.session import session_key
-from pytest_ftgate.runner.workers import leave, told
-from pytest_ftgate.settings import Settings, judges_nothing
+from pytest_ftgate.client.budget import CostReport, merge_cost_reports
+from pytest_ftgate.plugin.item import gate_runs_in
+from pytest_ftgate.plugin.state import evaluates_nothing, session_key
+from pytest_ftgate.plugin.suites import plugin_label
+from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.runner.evaluate import interrupted_notes
+from pytest_ftgate.runner.workers import collect_suite_runs, write_suite_runs
+from pytest_ftgate.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.verdict import Verdict
-    from pytest_ftgate.results.run import Asking, Report, SuiteRun
+    from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
 
-__all__ = ["Gathering", "Observers", "Recorder", "finish", "status", "surroundings"]
+__all__ = [
+    "HookDispatcher",
+    "Reporter",
+    "ResultCollector",
+    "environment_facts",
+    "finish_run",
+    "inconclusive_status",
+]
 
 
-class Observers:
-    """A plugin object of the process that reports.
+class HookDispatcher:
+    """Calls the hooks of other plugins, in the process that reports.
 
-    What a plugin does with what it is told is its own: where it breaks, that is said, and neither
-    the verdicts nor the exit code change.
+    An exception in a plugin becomes a message; verdicts and exit code stay as they are.
 
     Args:
-        config: of the run.
-        say: takes a sentence that the user should read.
+        config: the configuration of the run.
+        add_messages: takes sentences for the user.
     """
 
-    def __init__(self, config: pytest.Config, say: Callable[[Iterable[str]], None]) -> None:
-        self._config, self._say = config, say
+    def __init__(
+        self, config: pytest.Config, add_messages: Callable[[Iterable[str]], None]
+    ) -> None:
+        self._config, self._add_messages = config, add_messages
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Tell of the verdict that a test has reached."""
-        told = dict(report.user_properties).get("ftgate")
+        """Call ``pytest_ftgate_verdict`` for the verdict in *report*, if it has one."""
+        verdict = dict(report.user_properties).get("ftgate")
         reached = report.when == "call" or report.failed
         ended = report.outcome in ("passed", "failed", "skipped")
-        if told is None or not reached or not ended or not self._are_there("verdict"):
+        if verdict is None or not reached or not ended or not self._has_implementations("verdict"):
             return
         from pytest_ftgate.results.verdicts import verdict_from_json
 
-        self._tell("verdict", verdict=verdict_from_json(str(told)), nodeid=report.nodeid)
+        self._dispatch("verdict", verdict=verdict_from_json(str(verdict)), nodeid=report.nodeid)
 
-    def tell_run(self, report: Any) -> None:
-        """Tell of the whole run."""
-        self._tell("reporters", report=report)
+    def dispatch_run(self, report: Any) -> None:
+        """Call ``pytest_ftgate_reporters`` for the whole run."""
+        self._dispatch("reporters", report=report)
 
-    def _are_there(self, name: str) -> bool:
+    def _has_implementations(self, name: str) -> bool:
         return bool(getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls())
 
-    def _tell(self, name: str, **given: Any) -> None:
-        given["config"] = self._config
-        for one in getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls():
+    def _dispatch(self, name: str, **arguments: Any) -> None:
+        arguments["config"] = self._config
+        for implementation in getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls():
             try:
-                one.function(**{key: given[key] for key in one.argnames})
-            except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - it may be any
-                giver = giver_of(one.plugin_name, self._config.rootpath)
+                implementation.function(**{key: arguments[key] for key in implementation.argnames})
+            except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - a plugin may raise anything
+                plugin = plugin_label(implementation.plugin_name, self._config.rootpath)
                 what = f"{type(error).__name__}: {error}"
-                self._say([f"pytest_ftgate_{name} of {giver} broke: {what}"])
+                self._add_messages([f"pytest_ftgate_{name} of {plugin} broke: {what}"])
 
 
-def surroundings(settings: Settings) -> dict[str, str]:
-    """Return where and by what a run was made; git is asked where a report is written."""
+def environment_facts(settings: Settings) -> dict[str, str]:
+    """Return versions and commit of a run; git is called only if a report is written."""
     facts = {
         "pytest-ftgate": version("pytest-ftgate"),
         "pytest": pytest.__version__,
@@ -86,27 +94,27 @@ def surroundings(settings: Settings) -> dict[str, str]:
     if settings.run_url:
         facts["run"] = settings.run_url
     if settings.reports or settings.summary:
-        facts |= _commit(settings.root)
+        facts |= _commit_facts(settings.root)
     return facts
 
 
-def _commit(root: Path) -> dict[str, str]:
-    from pytest_ftgate.results.git import NoAnswer, said
+def _commit_facts(root: Path) -> dict[str, str]:
+    from pytest_ftgate.results.git import GitError, git_output
 
     try:
-        commit = said(root, "log", "-n1", "--format=%h %s").strip()
-        changed = said(root, "status", "--porcelain", "--untracked-files=no").strip()
-    except NoAnswer:
+        commit = git_output(root, "log", "-n1", "--format=%h %s").strip()
+        changed = git_output(root, "status", "--porcelain", "--untracked-files=no").strip()
+    except GitError:
         return {}
     return {"commit": f"{commit}{' (with changes that are not committed)' * bool(changed)}"}
 
 
-#: What is told of an error that left a gate unjudged, in characters.
-_LONGEST = 2_000
+#: The most characters of an error that kept a gate from being evaluated.
+_MAX_ERROR_LENGTH = 2_000
 
 
-class Gathering:
-    """What came so far; a run has one, in the process that reports."""
+class ResultCollector:
+    """Collects the results of a run, in the process that reports."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -114,92 +122,98 @@ class Gathering:
         self._measured: list[str] = []
         self._advice: list[str] = []
         self._serves: dict[str, str] = {}
-        self._cells: dict[str, dict[str, Any]] = defaultdict(dict)
-        self._asking: list[tuple[int, int, float]] = []
-        self._told: list[str] = []
-        self._bills: list[Bill] = []
-        self._suites: list[SuiteRun] = []
-        self._unjudged: dict[str, str] = {}
-        #: Calls that were never asked because gates stopped early.
-        self.spared = 0
-        #: What goes on though the run has ended.
-        self.left: tuple[str, ...] = ()
-        #: It was cut off while it asked.
-        self.cut = False
-        #: A test has used the fixture, which judges as that test says.
-        self._used = False
+        self._accepted_cases: dict[str, dict[str, Any]] = defaultdict(dict)
+        self._request_counts: list[tuple[int, int, float]] = []
+        self._messages: list[str] = []
+        self._cost_reports: list[CostReport] = []
+        self._collected_runs: list[SuiteRun] = []
+        self._not_evaluated: dict[str, str] = {}
+        #: Requests that were never sent because gates stopped early.
+        self.skipped_requests = 0
+        #: Batches that are still on their way when the run ends, as sentences.
+        self.pending_batches: tuple[str, ...] = ()
+        #: The run was interrupted while requests were in flight.
+        self.is_interrupted = False
+        #: A test has used the fixture: it evaluates gates by itself.
+        self._fixture_used = False
 
     def _is_suite(self, node: str) -> bool:
-        return any(PurePath(node.partition("::")[0]).match(one) for one in self._settings.files)
+        path = PurePath(node.partition("::")[0])
+        return any(path.match(pattern) for pattern in self._settings.files)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Take note of a suite that cannot be collected."""
+        """Record a suite that cannot be collected."""
         if report.failed and self._is_suite(report.nodeid):
-            self._unjudged[report.nodeid] = _trouble(report, self._settings.root)
+            self._not_evaluated[report.nodeid] = _error_text(report, self._settings.root)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the verdict from the phase that reached it."""
-        own = dict(report.user_properties)
-        # One that another plugin will run again has not come to its end.
+        """Record the verdict of a gate, and what its item carries besides."""
+        properties = dict(report.user_properties)
+        # Another plugin, such as rerunfailures, will run the item again.
         if report.outcome not in ("passed", "failed", "skipped"):
             return
-        self._used |= "ftgate_used" in own and report.when == "call"
-        if "ftgate" in own and report.when == "call" and isinstance(report.longrepr, str):
-            headline = json.loads(str(own["ftgate"]))["headline"]
+        self._fixture_used |= "ftgate_used" in properties and report.when == "call"
+        if "ftgate" in properties and report.when == "call" and isinstance(report.longrepr, str):
+            headline = json.loads(str(properties["ftgate"]))["headline"]
             report.longrepr = _Section(report.longrepr, headline)  # type: ignore[assignment]
         if report.when == "teardown":
-            told = report.user_properties
-            self._measured += [str(v) for key, v in told if key == "ftgate_measured"]
-            self._advice += [str(v) for key, v in told if key == "ftgate_advice"]
-        if "ftgate_gate" in own:
-            self._note(report, own.get("ftgate"))
-        if "ftgate_cells" in own and report.when == "call":
-            verdict = json.loads(str(own["ftgate"]))
-            self._serves[verdict["suite"]] = str(own.get("ftgate_serves", ""))
-            cells = json.loads(str(own["ftgate_cells"]))
-            name = str(own.get("ftgate_cells_of", verdict["variant"]))
-            before = self._cells[verdict["suite"]].get(name, {})
-            # Gates of one variant may look at less than others; what rests on most is kept.
-            if _replies(cells) >= _replies(before):
-                self._cells[verdict["suite"]][name] = cells
+            pairs = report.user_properties
+            self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]
+            self._advice += [str(value) for key, value in pairs if key == "ftgate_advice"]
+        if "ftgate_gate" in properties:
+            self._add_gate_report(report, properties.get("ftgate"))
+        if "ftgate_cells" in properties and report.when == "call":
+            self._add_accepted_cases(properties)
 
-    def _note(self, report: pytest.TestReport, told: object) -> None:
-        """Take note of what became of a gate, *told* being its verdict, if it has one by now."""
-        passed = told is not None and json.loads(str(told))["outcome"] == "passed"
-        # With a verdict that passed something else went wrong, such as a warning that is an error.
-        if report.failed and (told is None or passed or report.when == "teardown"):
+    def _add_accepted_cases(self, properties: Mapping[str, object]) -> None:
+        verdict = json.loads(str(properties["ftgate"]))
+        self._serves[verdict["suite"]] = str(properties.get("ftgate_serves", ""))
+        cases = json.loads(str(properties["ftgate_cells"]))
+        name = str(properties.get("ftgate_cells_of", verdict["variant"]))
+        earlier = self._accepted_cases[verdict["suite"]].get(name, {})
+        # Gates of one variant may use fewer replies than others; the most replies are stored.
+        if _count_replies(cases) >= _count_replies(earlier):
+            self._accepted_cases[verdict["suite"]][name] = cases
+
+    def _add_gate_report(self, report: pytest.TestReport, verdict: object) -> None:
+        """Record the report of a gate's item; *verdict* is its verdict as JSON, or None."""
+        passed = verdict is not None and json.loads(str(verdict))["outcome"] == "passed"
+        # The verdict passed and the item failed: for example a warning became an error.
+        if report.failed and (verdict is None or passed or report.when == "teardown"):
             self._verdicts.pop(report.nodeid, None)
-            self._unjudged[report.nodeid] = _trouble(report, self._settings.root)
-        elif told is not None and hasattr(report, "wasxfail") and report.skipped:
-            self._used = True
-            self._told.append(f"{report.nodeid} did not pass, as its xfail mark expects")
-        elif told is not None and (report.when == "call" or report.failed):
-            self._verdicts[report.nodeid] = str(told)
+            self._not_evaluated[report.nodeid] = _error_text(report, self._settings.root)
+        elif verdict is not None and hasattr(report, "wasxfail") and report.skipped:
+            self._fixture_used = True
+            self._messages.append(f"{report.nodeid} did not pass, as its xfail mark expects")
+        elif verdict is not None and (report.when == "call" or report.failed):
+            self._verdicts[report.nodeid] = str(verdict)
 
-    def note_asking(self, used: int, asked: int, seconds: float, bill: Mapping[str, Any]) -> None:
-        """Add what one process used, asked, how many seconds that took, and what it cost."""
-        self._asking.append((used, asked, seconds))
-        self._bills.append(Bill(**bill))
+    def add_request_counts(
+        self, replies: int, sent: int, seconds: float, cost: Mapping[str, Any]
+    ) -> None:
+        """Add the replies, the sent requests, the seconds and the cost of one process."""
+        self._request_counts.append((replies, sent, seconds))
+        self._cost_reports.append(CostReport(**cost))
 
-    def note_told(self, sentences: Iterable[str]) -> None:
-        """Add what one process has to say of the ledger."""
-        self._told += sentences
+    def add_messages(self, sentences: Iterable[str]) -> None:
+        """Add sentences for the user, such as those of the cache."""
+        self._messages += sentences
 
-    def note_cut(self, sentences: Iterable[str]) -> None:
-        """Add what is known by a run that was cut off while it asked."""
-        told = [*sentences]
-        self.cut = bool(told)
-        self._told += told
+    def add_interrupted_notes(self, sentences: Iterable[str]) -> None:
+        """Add the partial results of a run that was interrupted while it waited for replies."""
+        notes = [*sentences]
+        self.is_interrupted = bool(notes)
+        self._messages += notes
 
-    def note_suites(self, suites: Iterable[SuiteRun]) -> None:
-        """Add the cases that one process knows."""
-        self._suites += suites
+    def add_suite_runs(self, suites: Iterable[SuiteRun]) -> None:
+        """Add the cases of one process."""
+        self._collected_runs += suites
 
-    def note_interruption(self) -> None:
-        """Let no report of a run that was cut off say that it passed."""
-        if not self._unjudged:
-            self._unjudged["pytest"] = "the run was cut off before every gate was judged"
+    def mark_interrupted(self) -> None:
+        """Record that gates are missing, so that no report of an interrupted run says passed."""
+        if not self._not_evaluated:
+            self._not_evaluated["pytest"] = "the run was cut off before every gate was evaluated"
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return the verdicts of the run, those of gates first."""
@@ -208,66 +222,77 @@ class Gathering:
         return tuple(map(verdict_from_json, (*self._verdicts.values(), *self._measured)))
 
     @property
-    def judged(self) -> int:
-        """How many gates reached a verdict."""
-        return len(self._verdicts) + self._used
+    def evaluated(self) -> int:
+        """The number of gates with a verdict."""
+        return len(self._verdicts) + self._fixture_used
 
     def report(self) -> Report:
-        """Return all that a report shows of the run so far."""
-        from pytest_ftgate.results.run import Report, Unjudged, advice_from_json, verdict_of
+        """Return the run record so far."""
+        from pytest_ftgate.results.run import (
+            NotEvaluated,
+            Report,
+            advice_from_json,
+            overall_verdict,
+        )
 
         lenient = self._settings.inconclusive == "warn"
-        left = [f"{line}; the same command picks its replies up" for line in self.left]
+        pending = [
+            f"{line}; the same command picks its replies up" for line in self.pending_batches
+        ]
         report = Report(
             verdict="blocked",
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             lenient=lenient,
             verdicts=self.verdicts(),
-            unjudged=tuple(Unjudged(node=node, why=why) for node, why in self._unjudged.items()),
-            asking=self._asked(),
-            bill=summed(self._bills),
+            not_evaluated=tuple(
+                NotEvaluated(node=node, reason=why) for node, why in self._not_evaluated.items()
+            ),
+            requests=self._total_requests(),
+            cost=merge_cost_reports(self._cost_reports),
             max_usd=self._settings.max_usd,
-            told=tuple(dict.fromkeys((*left, *self._told))),
-            facts=surroundings(self._settings),
-            suites=self._with_history(),
+            notes=tuple(dict.fromkeys((*pending, *self._messages))),
+            facts=environment_facts(self._settings),
+            suites=self._suite_runs(),
             advice=tuple(map(advice_from_json, self._advice)),
         )
-        return replace(report, verdict=verdict_of(report))
+        return replace(report, verdict=overall_verdict(report))
 
-    def _with_history(self) -> tuple[SuiteRun, ...]:
-        if not self._suites:
+    def _suite_runs(self) -> tuple[SuiteRun, ...]:
+        if not self._collected_runs:
             return ()
         from pytest_ftgate.results.accepted import accepted_path
-        from pytest_ftgate.results.collect import joined
-        from pytest_ftgate.results.git import history
+        from pytest_ftgate.results.collect import merge_suite_runs
+        from pytest_ftgate.results.history import accepted_history
 
         by_name: dict[str, list[SuiteRun]] = defaultdict(list)
-        for one in self._suites:
-            by_name[one.name].append(one)
-        made = (joined(own) for own in by_name.values())
+        for run in self._collected_runs:
+            by_name[run.name].append(run)
         root = self._settings.root
-        return tuple(replace(one, history=history(accepted_path(root, one.name))) for one in made)
+        return tuple(
+            replace(run, history=accepted_history(accepted_path(root, run.name)))
+            for run in map(merge_suite_runs, by_name.values())
+        )
 
-    def _asked(self) -> Asking:
-        from pytest_ftgate.results.run import Asking
+    def _total_requests(self) -> RequestCounts:
+        from pytest_ftgate.results.run import RequestCounts
 
-        return Asking(
-            used=max((one[0] for one in self._asking), default=0),
-            asked=sum(one[1] for one in self._asking),
-            seconds=max((one[2] for one in self._asking), default=0.0),
-            spared=self.spared,
+        return RequestCounts(
+            replies=max((replies for replies, _, _ in self._request_counts), default=0),
+            sent=sum(sent for _, sent, _ in self._request_counts),
+            seconds=max((seconds for _, _, seconds in self._request_counts), default=0.0),
+            skipped=self.skipped_requests,
         )
 
 
 class _Section:
-    """The section of a gate as a failure that has one line for those who want no more.
+    """The failure section of a gate, with its headline for JUnit files and the short summary.
 
-    Of a plain text, JUnit files and, on build servers, the short summary would take several.
+    Both would show several lines of a plain text.
     """
 
     def __init__(self, text: str, headline: str) -> None:
         self._text = text
-        self.reprcrash = SimpleNamespace(message=visible(headline).replace("\n", " "))
+        self.reprcrash = SimpleNamespace(message=escape_controls(headline).replace("\n", " "))
 
     def __str__(self) -> str:
         return self._text
@@ -277,28 +302,28 @@ class _Section:
         tw.line(self._text)
 
 
-def _trouble(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:
-    """Return what went wrong: the error itself, and not the way to it, which pytest has shown."""
+def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:
+    """Return the message and the place of an error; pytest itself shows the traceback."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None or not hasattr(crash, "path"):
-        return report.longreprtext[:_LONGEST]
+        return report.longreprtext[:_MAX_ERROR_LENGTH]
     path = Path(crash.path)
     place = path.relative_to(root) if path.is_relative_to(root) else path
-    return f"{crash.message[:_LONGEST]}\n{place.as_posix()}:{crash.lineno}"
+    return f"{crash.message[:_MAX_ERROR_LENGTH]}\n{place.as_posix()}:{crash.lineno}"
 
 
-def _replies(cells: Mapping[str, Any]) -> int:
-    from pytest_ftgate.results.accepted import Kept
+def _count_replies(cases: Mapping[str, Any]) -> int:
+    from pytest_ftgate.results.accepted import AcceptedCase
 
-    return sum(Kept(*cell).repeats for cell in cells.values())
+    return sum(AcceptedCase(*values).repeats for values in cases.values())
 
 
-#: An annotator of its own, which already marks the line of each gate that fails.
+#: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
-class Recorder(Gathering):
-    """A plugin object of the process that reports; under pytest-xdist the controller alone."""
+class Reporter(ResultCollector):
+    """Prints the closing section and writes the reports; under xdist in the controller only."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -309,49 +334,54 @@ class Recorder(Gathering):
         self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
     ) -> None:
         """Print the closing section."""
-        if judges_nothing(config) or self._report is None:
+        if evaluates_nothing(config) or self._report is None:
             return
-        from pytest_ftgate.reporting.summary import spoken, summary, tinted
+        from pytest_ftgate.reporting.summary import colour_parts, message_lines, summary_lines
 
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
-        full = self._settings.accept
-        failed = self._unjudged or terminalreporter.stats.get("error")
-        if not self._verdicts and (failed or not self._used):
+        show_table = self._settings.accept
+        failed = self._not_evaluated or terminalreporter.stats.get("error")
+        if not self._verdicts and (failed or not self._fixture_used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
-            reason = "the run was cut off" if self.cut else reason
-            terminalreporter.write_line(f"no gate was judged; {reason}", red=True)
-        for line in summary(
-            self._report, config.get_verbosity(), full=full, ladder=self._settings.ladder
+            reason = "the run was cut off" if self.is_interrupted else reason
+            terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
+        for line in summary_lines(
+            self._report,
+            config.get_verbosity(),
+            show_table=show_table,
+            full_ladder=self._settings.ladder,
         ):
-            for text, colours in tinted(line):
+            for text, colours in colour_parts(line):
                 terminalreporter.write(text, **colours)
             terminalreporter.line("")
-        # What plugins that were told of the report made of it came too late to stand in it.
-        late = [line for line in dict.fromkeys(self._told) if line not in self._report.told]
-        for line in spoken((*self._written, *late)):
+        # Messages of plugins that received the report came too late to be in it.
+        late = [line for line in dict.fromkeys(self._messages) if line not in self._report.notes]
+        for line in message_lines((*self._written, *late)):
             terminalreporter.write_line(line)
 
-    def last_words(self, reporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-        """Complete pytest's short summary, and tell GitHub of the lines that gates stand on."""
-        if judges_nothing(config) or self._report is None:
+    def complete_short_summary(
+        self, reporter: pytest.TerminalReporter, config: pytest.Config
+    ) -> None:
+        """Add inconclusive gates to pytest's short summary, and annotate lines on GitHub."""
+        if evaluates_nothing(config) or self._report is None:
             return
-        from pytest_ftgate.reporting.github import commands
-        from pytest_ftgate.reporting.summary import undecided
+        from pytest_ftgate.reporting.github import workflow_commands
+        from pytest_ftgate.reporting.summary import inconclusive_lines
 
-        on_a_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
-        full = on_a_server or config.get_verbosity() > 1
+        on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
+        full = on_build_server or config.get_verbosity() > 1
         width = None if full else config.get_terminal_writer().fullwidth
         wanted = set(reporter.reportchars) & set("fa")
-        lines = list(undecided(self._report, width)) if wanted else []
+        lines = list(inconclusive_lines(self._report, width)) if wanted else []
         if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
             reporter.write_line(line, yellow=True)
-        prefix = self._settings.annotates
+        prefix = self._settings.annotation_prefix
         if prefix is not None and not config.pluginmanager.has_plugin(_ANNOTATOR):
             reporter.ensure_newline()
-            for line in commands(self._report, prefix):
+            for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
     def write(self) -> None:
@@ -359,79 +389,85 @@ class Recorder(Gathering):
         from pytest_ftgate.reporting.writers import write_reports
 
         if self._verdicts:
-            self._keep_verdicts()
-        made = self.report()
-        made = replace(made, told=(*made.told, *self._accepted(made)))
-        self._written = write_reports(made, self._settings.reports, self._settings.summary)
-        self._report = made
+            self._store_verdicts()
+        report = self.report()
+        report = replace(report, notes=(*report.notes, *self._write_accepted_records(report)))
+        self._written = write_reports(report, self._settings.reports, self._settings.summary)
+        self._report = report
 
-    def _keep_verdicts(self) -> None:
-        from pytest_ftgate.results.verdicts import keep_verdicts
+    def _store_verdicts(self) -> None:
+        from pytest_ftgate.results.verdicts import store_verdicts
 
         try:
-            keep_verdicts(self._settings.ledger.parent, [*self._verdicts.values()])
+            store_verdicts(self._settings.cache.parent, [*self._verdicts.values()])
         except OSError as error:
-            self._told.append(f"the verdicts could not be kept for pytest-ftgate explain: {error}")
+            self._messages.append(
+                f"the verdicts could not be kept for pytest-ftgate explain: {error}"
+            )
 
-    def _accepted(self, made: Report) -> list[str]:
-        if not self._cells:
+    def _write_accepted_records(self, report: Report) -> list[str]:
+        if not self._accepted_cases:
             return []
-        from pytest_ftgate.results.accepted import accept  # which takes what judges
+        from pytest_ftgate.results.accepted import accept_run  # imports SciPy
 
         root = self._settings.root
         return [
-            accept(root, suite, cells, made, self._serves[suite])
-            for suite, cells in self._cells.items()
+            accept_run(root, suite, cases, report, self._serves[suite])
+            for suite, cases in self._accepted_cases.items()
         ]
 
 
-def status(report: pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """Return the status of an item that could not tell, or None for every other."""
-    told = dict(report.user_properties).get("ftgate")
-    # What is expected not to pass has words of pytest's own.
+def inconclusive_status(
+    report: pytest.TestReport,
+) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+    """Return pytest's status of an inconclusive gate, or None for every other item."""
+    verdict = dict(report.user_properties).get("ftgate")
+    # pytest has its own words for expected failures.
     if hasattr(report, "wasxfail"):
         return None
-    if told is not None and json.loads(str(told))["outcome"] == "inconclusive":
+    if verdict is not None and json.loads(str(verdict))["outcome"] == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
     return None
 
 
-def finish(
-    session: pytest.Session, recorder: Recorder | None, tell: Callable[[Any], None] | None = None
+def finish_run(
+    session: pytest.Session,
+    reporter: Reporter | None,
+    dispatch_run: Callable[[Any], None] | None = None,
 ) -> None:
-    """Stop the engine; tell the reporting process what was asked; write the records.
+    """Stop the engine, hand the results to the reporting process, write the reports.
 
     Args:
-        session: of the run.
-        recorder: of the process that reports; None in others.
-        tell: takes what the run came to, for other plugins.
+        session: pytest's session.
+        reporter: the reporter, in the process that reports; None in xdist workers.
+        dispatch_run: takes the verdicts of the run, for other plugins.
     """
-    own = session.config.stash[session_key]
-    looks = judges_nothing(session.config)
-    if recorder is not None and not looks:
-        recorder.spared = own.spared(gates_of(session.items))
-    own.close()
-    cut = session.exitstatus == pytest.ExitCode.INTERRUPTED
-    if recorder is not None and cut and not looks:
-        recorder.note_cut(so_far(own, gates_of(session.items)))
-    progress = own.progress
-    came = progress.planned - progress.failed
-    asked = (came, progress.asked, progress.seconds, asdict(own.bill()))
-    if recorder is None:
+    run = session.config.stash[session_key]
+    evaluates = not evaluates_nothing(session.config)
+    if reporter is not None and evaluates:
+        reporter.skipped_requests = run.count_saved_requests(gate_runs_in(session.items))
+    run.close()
+    is_interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
+    if reporter is not None and is_interrupted and evaluates:
+        reporter.add_interrupted_notes(interrupted_notes(run, gate_runs_in(session.items)))
+    progress = run.progress
+    replies = progress.planned - progress.failed
+    counts = (replies, progress.received, progress.seconds, asdict(run.cost_report()))
+    if reporter is None:
         output = session.config.workeroutput  # type: ignore[attr-defined]
-        output |= {"ftgate_asking": list(asked), "ftgate_told": own.told}
-        output["ftgate_cases"] = None if looks else leave(own)
+        output |= {"ftgate_requests": list(counts), "ftgate_messages": run.cache_messages}
+        output["ftgate_cases"] = write_suite_runs(run) if evaluates else None
         return
-    if looks:
+    if not evaluates:
         return
-    recorder.left = own.left
-    recorder.note_asking(*asked)
-    recorder.note_told(own.told)
-    recorder.note_suites(told(own))
+    reporter.pending_batches = run.pending_batches
+    reporter.add_request_counts(*counts)
+    reporter.add_messages(run.cache_messages)
+    reporter.add_suite_runs(collect_suite_runs(run))
     if session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
-        recorder.note_interruption()
-    recorder.write()
-    if tell is not None:
-        tell(recorder.verdicts())
-    if not recorder.judged and session.exitstatus == pytest.ExitCode.OK:
+        reporter.mark_interrupted()
+    reporter.write()
+    if dispatch_run is not None:
+        dispatch_run(reporter.verdicts())
+    if not reporter.evaluated and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

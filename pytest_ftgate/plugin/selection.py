@@ -5,46 +5,62 @@ from __future__ import annotations
 import pytest
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.plugin.item import gates_of, judged_of
-from pytest_ftgate.runner.session import session_key
+from pytest_ftgate.plugin.item import gate_run_of, gate_runs_in
+from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.settings import Settings
 
-__all__ = ["arrange", "show_plan"]
+__all__ = ["arrange_items", "show_plan"]
 
 
-def arrange(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
-    """Put gates after ordinary tests, and deselect the variants that were not named."""
-    gates = [(item, judged) for item in items if (judged := judged_of(item))]
-    named = {judged.variant.name for _, judged in gates}
-    known = {name for _, judged in gates for name in judged.suite.variants}
+def arrange_items(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
+    """Put gates after ordinary tests, and deselect variants that ``--ftgate-variant`` omits.
+
+    Raises:
+        pytest.UsageError: a named variant is in no suite, or has no gates.
+    """
+    gates = [(item, gate_run) for item in items if (gate_run := gate_run_of(item))]
+    gated = {gate_run.variant.name for _, gate_run in gates}
+    known = {name for _, gate_run in gates for name in gate_run.suite.variants}
     for name in settings.variants if gates else ():
-        if name not in named:
-            stranger = f"is in no suite{did_you_mean(name, known)}"
-            reason = "is not gated" if name in known else stranger
+        if name not in gated:
+            unknown = f"is in no suite{did_you_mean(name, known)}"
+            reason = "is not gated" if name in known else unknown
             raise pytest.UsageError(f'--ftgate-variant: "{name}" {reason}')
-    chosen = settings.variants or named
-    wanted = [item for item, judged in gates if judged.variant.name in chosen]
-    dropped = [item for item, judged in gates if judged.variant.name not in chosen]
-    if dropped:
-        config.hook.pytest_deselected(items=dropped)
-    items[:] = [*(item for item in items if not judged_of(item)), *wanted]
+    chosen = settings.variants or gated
+    selected = [item for item, gate_run in gates if gate_run.variant.name in chosen]
+    deselected = [item for item, gate_run in gates if gate_run.variant.name not in chosen]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+    items[:] = [*(item for item in items if not gate_run_of(item)), *selected]
 
 
 def show_plan(session: pytest.Session) -> None:
-    """Print what would be asked and what it could show."""
-    from pytest_ftgate.reporting.plan import leak_lines, planned, power_lines
-    from pytest_ftgate.runner.preview import estimates, lacks, leaks, lints, powers
+    """Print the plan: requests, costs, and what the gates can show."""
+    from pytest_ftgate.reporting.plan import contamination_lines, plan_lines, power_lines
+    from pytest_ftgate.runner.preview import (
+        contaminations,
+        coverage_lines,
+        estimate_variants,
+        lint_lines,
+        power_estimates,
+    )
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
         return
-    gates = gates_of(session.items)
-    own = session.config.stash[session_key]
+    gate_runs = gate_runs_in(session.items)
+    run = session.config.stash[session_key]
     reporter.section("ftgate plan")
-    if not gates:
+    if not gate_runs:
         reporter.write_line("no gate was collected, and nothing is asked")
         return
-    asked = planned(*estimates(own, gates))
-    told = (*asked, *leak_lines(leaks(gates)), *lints(own, gates), *lacks(gates))
-    for line in (*told, "", *power_lines(powers(own, gates)), *dict.fromkeys(own.told)):
+    for line in (
+        *plan_lines(*estimate_variants(run, gate_runs)),
+        *contamination_lines(contaminations(gate_runs)),
+        *lint_lines(run, gate_runs),
+        *coverage_lines(gate_runs),
+        "",
+        *power_lines(power_estimates(run, gate_runs)),
+        *dict.fromkeys(run.cache_messages),
+    ):
         reporter.write_line(line)

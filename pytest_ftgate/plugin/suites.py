@@ -12,44 +12,50 @@ import pluggy
 import pytest
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import Fault, SuiteFaults, Unavailable
-from pytest_ftgate.gates.feasibility import repeats_for, runnable
-from pytest_ftgate.requests.request import Call
-from pytest_ftgate.runner.session import session_key
-from pytest_ftgate.settings import settings_key
-from pytest_ftgate.suite.formats import FORMATS
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
+from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, needed_repeats
+from pytest_ftgate.plugin.state import session_key, settings_key
+from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.formats import FORMAT_KINDS
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
-from pytest_ftgate.suite.plugins import PluginContributions, Price
+from pytest_ftgate.suite.plugins import PluginContributions, PriceFunction
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.scorers import SCORES
-from pytest_ftgate.suite.variants import in_batches
+from pytest_ftgate.suite.scorers import SCORE_KINDS
+from pytest_ftgate.suite.variants import with_batching
 
-__all__ = ["broken", "giver_of", "offered", "ordered", "prepared", "suite_at"]
+__all__ = [
+    "contributions_for",
+    "hook_error",
+    "load_suite_once",
+    "order_requests",
+    "plugin_label",
+    "prepare_suite",
+]
 
-#: Where the code lies that calls hooks.
+#: Folders of the code that calls hooks.
 _CALLERS = (Path(__file__).parents[1], Path(pluggy.__file__).parent)
-#: Which plugin offers each name, in the whole run.
-_givers_key = pytest.StashKey[dict[tuple[str, str], str]]()
+#: The plugin that contributed each name, for the whole run.
+_owners_key = pytest.StashKey[dict[tuple[str, str], str]]()
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of thing that plugins offer by name.
+class _ContributionKind:
+    """One kind of contribution, which a suite refers to by name.
 
     Attributes:
-        hook: the end of the hook's name, and what a mapping of it is called.
-        one: what one of it is called.
-        taken: the names that the package has taken.
-        fits: tells whether something is one of it.
-        wanted: what to offer instead.
+        hook: the end of the hook's name; also the plural noun in messages.
+        noun: the singular noun in messages.
+        reserved: returns the names that the package itself uses.
+        is_valid: returns True if a value is a contribution of this kind.
+        expected: a description of a valid value, for messages.
     """
 
     hook: str
-    one: str
-    taken: Callable[[], Collection[str]]
-    fits: Callable[[Any], bool]
-    wanted: str
+    noun: str
+    reserved: Callable[[], Collection[str]]
+    is_valid: Callable[[Any], bool]
+    expected: str
 
 
 def _is_file(value: Any) -> bool:
@@ -57,167 +63,183 @@ def _is_file(value: Any) -> bool:
 
 
 _KINDS = (
-    _Kind(
+    _ContributionKind(
         *("providers", "provider", lambda: PROVIDERS, callable),
         "a class derived from pytest_ftgate.Provider",
     ),
-    _Kind(
-        *("scorers", "scorer", lambda: SCORES, callable),
+    _ContributionKind(
+        *("scorers", "scorer", lambda: SCORE_KINDS, callable),
         "a function that takes a case and a reply, and returns 0 to 1",
     ),
-    _Kind(
-        *("formats", "format", lambda: FORMATS, callable),
+    _ContributionKind(
+        *("formats", "format", lambda: FORMAT_KINDS, callable),
         "a function that takes a case and a reply, and returns what is wrong or an empty text",
     ),
-    _Kind(
-        *("skills", "skill", lambda: (*skills.SETS, *skills.known()), _is_file),
+    _ContributionKind(
+        *("skills", "skill", lambda: (*skills.SETS, *skills.skill_names()), _is_file),
         "the path of a .jsonl file of cases",
     ),
 )
 
 
-def offered(session: pytest.Session, path: Path) -> PluginContributions:
-    """Return what plugins, and the ``conftest.py`` files above *path*, offer the suite there.
+def contributions_for(session: pytest.Session, path: Path) -> PluginContributions:
+    """Return the contributions of plugins, and of ``conftest.py`` files above the suite *path*.
 
-    The run is told of providers as well: one engine asks for all suites.
+    Contributed providers are added to the session too, since one engine serves all suites.
 
     Raises:
-        SuiteFaults: a name is taken, or what is offered is not what the hook asks for.
+        SuiteError: a name is taken, or a contribution has the wrong type.
     """
     hooks, root = session.gethookproxy(path), session.config.rootpath
-    faults: list[Fault] = []
-    found = {kind.hook: dict(_of_kind(session.config, hooks, kind, faults)) for kind in _KINDS}
-    if faults:
-        raise SuiteFaults(giver_of(str(path), root), faults)
-    session.config.stash[session_key].others.update(found["providers"])
+    errors: list[Diagnostic] = []
+    contributed = {
+        kind.hook: dict(_contributions_of_kind(session.config, hooks, kind, errors))
+        for kind in _KINDS
+    }
+    if errors:
+        raise SuiteError(plugin_label(str(path), root), errors)
+    session.config.stash[session_key].plugin_providers.update(contributed["providers"])
     return PluginContributions(
-        providers=found["providers"],
-        scorers=found["scorers"],
-        formats=found["formats"],
-        skills={name: Path(file).resolve() for name, file in found["skills"].items()},
-        price=_price(hooks, root),
+        providers=contributed["providers"],
+        scorers=contributed["scorers"],
+        formats=contributed["formats"],
+        skills={name: Path(file).resolve() for name, file in contributed["skills"].items()},
+        price=_price_function(hooks, root),
     )
 
 
-def _of_kind(
-    config: pytest.Config, hooks: Any, kind: _Kind, faults: list[Fault]
+def _contributions_of_kind(
+    config: pytest.Config, hooks: Any, kind: _ContributionKind, errors: list[Diagnostic]
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the names and things of one kind; what is wrong with them goes to *faults*."""
-    givers = config.stash.setdefault(_givers_key, {})
-    # One by one, since a joint call does not tell which plugin a result is of.
-    for one in getattr(hooks, f"pytest_ftgate_{kind.hook}").get_hookimpls():
-        giver = giver_of(one.plugin_name, config.rootpath)
+    """Yield names and values of one kind; append what is wrong with them to *errors*."""
+    owners = config.stash.setdefault(_owners_key, {})
+    # One by one: a joint call does not tell which plugin returned which value.
+    for implementation in getattr(hooks, f"pytest_ftgate_{kind.hook}").get_hookimpls():
+        plugin = plugin_label(implementation.plugin_name, config.rootpath)
         try:
-            offers: Any = one.function()
-        except Exception as error:  # noqa: BLE001 - it may be any
-            faults.append(broken(kind.hook, error, config.rootpath))
+            contributed: Any = implementation.function()
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            errors.append(hook_error(kind.hook, error, config.rootpath))
             continue
-        wrong = [] if offers is None else list(_wrong(kind, offers, giver, givers))
-        faults += [Fault(giver, 0, message) for message in wrong]
-        if offers and not wrong:
-            givers |= {(kind.hook, name): giver for name in offers}
-            yield from offers.items()
+        if contributed is None:
+            continue
+        messages = list(_contribution_errors(kind, contributed, plugin, owners))
+        errors += [Diagnostic(plugin, 0, message) for message in messages]
+        if not messages:
+            owners |= {(kind.hook, name): plugin for name in contributed}
+            yield from contributed.items()
 
 
-def _price(hooks: Any, root: Path) -> Price | None:
-    """Return what asks plugins for prices, the first of which that knows one is believed."""
+def _price_function(hooks: Any, root: Path) -> PriceFunction | None:
+    """Return a function that asks plugins for a price, or None if no plugin has prices."""
     hook = hooks.pytest_ftgate_prices
     if not hook.get_hookimpls():
         return None
 
-    def asked(provider: str, model: str) -> tuple[float, float] | None:
+    def price(provider: str, model: str) -> tuple[float, float] | None:
         try:
-            found: tuple[float, float] | None = hook(provider=provider, model=model)
+            usd: tuple[float, float] | None = hook(provider=provider, model=model)
         except Exception as error:
-            fault = broken("prices", error, root)
-            raise SuiteFaults(fault.path, [fault]) from error
-        return found
+            diagnostic = hook_error("prices", error, root)
+            raise SuiteError(diagnostic.path, [diagnostic]) from error
+        return usd
 
-    return asked
-
-
-def broken(hook: str, error: Exception, root: Path) -> Fault:
-    """Return what a plugin's author mends: *error*, at the line of the plugin where it came up."""
-    frames = [(Path(one.filename), one.lineno or 0) for one in extract_tb(error.__traceback__)]
-    file, line = next(one for one in frames if not any(map(one[0].is_relative_to, _CALLERS)))
-    told = f"pytest_ftgate_{hook} broke: {type(error).__name__}: {error}"
-    return Fault(giver_of(str(file), root), line, told)
+    return price
 
 
-def giver_of(plugin: str, root: Path) -> str:
-    """Return a plugin's name; that of a ``conftest.py`` is its path."""
+def hook_error(hook: str, error: Exception, root: Path) -> Diagnostic:
+    """Return *error* of a plugin's hook, at the line of the plugin that raised it."""
+    frames = [
+        (Path(frame.filename), frame.lineno or 0) for frame in extract_tb(error.__traceback__)
+    ]
+    file, line = next(
+        (file, line) for file, line in frames if not any(map(file.is_relative_to, _CALLERS))
+    )
+    message = f"pytest_ftgate_{hook} broke: {type(error).__name__}: {error}"
+    return Diagnostic(plugin_label(str(file), root), line, message)
+
+
+def plugin_label(plugin: str, root: Path) -> str:
+    """Return the name of a plugin; for a ``conftest.py``, its path relative to *root*."""
     path = Path(plugin)
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else plugin
 
 
-def _wrong(
-    kind: _Kind, offers: object, giver: str, givers: Mapping[tuple[str, str], str]
+def _contribution_errors(
+    kind: _ContributionKind,
+    contributed: object,
+    plugin: str,
+    owners: Mapping[tuple[str, str], str],
 ) -> Iterator[str]:
-    if not isinstance(offers, Mapping):
-        what = type(offers).__name__
-        told = f"return a mapping of names to {kind.hook}"
-        yield f"pytest_ftgate_{kind.hook} returned {what}; {told}"
+    if not isinstance(contributed, Mapping):
+        what = type(contributed).__name__
+        remedy = f"return a mapping of names to {kind.hook}"
+        yield f"pytest_ftgate_{kind.hook} returned {what}; {remedy}"
         return
-    for name, one in offers.items():
-        other = givers.get((kind.hook, name), giver)
-        if name in kind.taken():
-            yield f'{kind.one} "{name}" comes with the package; offer yours under another name'
-        elif other != giver:
-            yield f'{kind.one} "{name}" is offered by {other} as well; rename one of them'
-        elif not kind.fits(one):
-            what = one if kind.hook == "skills" else type(one).__name__
-            yield f'{kind.one} "{name}" is {what}; offer {kind.wanted}'
+    for name, value in contributed.items():
+        owner = owners.get((kind.hook, name), plugin)
+        if name in kind.reserved():
+            yield f'{kind.noun} "{name}" comes with the package; offer yours under another name'
+        elif owner != plugin:
+            yield f'{kind.noun} "{name}" is offered by {owner} as well; rename one of them'
+        elif not kind.is_valid(value):
+            what = value if kind.hook == "skills" else type(value).__name__
+            yield f'{kind.noun} "{name}" is {what}; offer {kind.expected}'
 
 
-_suites_key = pytest.StashKey[dict[Path, Suite | SuiteFaults]]()
+_suites_key = pytest.StashKey[dict[Path, Suite | SuiteError]]()
 
 
-def suite_at(session: pytest.Session, path: Path) -> Suite:
-    """Return the suite in the file *path*, ready to be asked.
+def load_suite_once(session: pytest.Session, path: Path) -> Suite:
+    """Return the suite in the file *path*, prepared for this run; each file is read once.
 
     Raises:
-        SuiteFaults: it cannot be used; gates that no outcome could pass are not looked for.
+        SuiteError: it cannot be used. Gates that no outcome could pass are not checked here.
     """
-    known = session.config.stash.setdefault(_suites_key, {})
-    if path not in known:
+    suites = session.config.stash.setdefault(_suites_key, {})
+    if path not in suites:
         try:
-            suite = load(path, session.config.rootpath, offered(session, path))
-            known[path] = prepared(session.config, suite)
-        except SuiteFaults as error:
-            known[path] = error
-    found = known[path]
-    if isinstance(found, SuiteFaults):
-        raise found
-    return found
+            suite = load_suite(path, session.config.rootpath, contributions_for(session, path))
+            suites[path] = prepare_suite(session.config, suite)
+        except SuiteError as error:
+            suites[path] = error
+    loaded = suites[path]
+    if isinstance(loaded, SuiteError):
+        raise loaded
+    return loaded
 
 
-def prepared(config: pytest.Config, suite: Suite) -> Suite:
-    """Return *suite* as this run asks it, and use the replies that are committed beside it.
+def prepare_suite(config: pytest.Config, suite: Suite) -> Suite:
+    """Return *suite* with the settings of this run, and load the replies committed beside it.
 
     Raises:
-        SuiteFaults: these cannot be read.
+        SuiteError: the committed replies cannot be read.
     """
-    suite = runnable(suite)
-    suite = in_batches(suite) if config.stash[settings_key].batch else suite
-    config.stash[session_key].take_in(suite)
-    return replace(suite, repeats=repeats_for(suite))
+    suite = exclude_unrunnable_skills(suite)
+    suite = with_batching(suite) if config.stash[settings_key].batch else suite
+    config.stash[session_key].use_committed_replies(suite)
+    return replace(suite, repeats=needed_repeats(suite))
 
 
-def ordered(config: pytest.Config, calls: Iterable[Call]) -> Iterable[Call]:
-    """Return *calls* in the order that plugins want; what they take out is asked when needed.
+def order_requests(config: pytest.Config, requests: Iterable[Request]) -> Iterable[Request]:
+    """Return *requests* in the order that plugins want; removed ones are sent when needed.
 
     Raises:
-        Unavailable: one breaks, or puts in what nobody asks.
+        ConfigurationError: a plugin raises, or adds a request.
     """
     hook = config.hook.pytest_ftgate_plan_modifyitems
     if not hook.get_hookimpls():
-        return calls
-    planned = {call.fingerprint: call for call in calls}
+        return requests
+    planned = {request.fingerprint: request for request in requests}
     items = [*planned.values()]
     try:
         hook(config=config, items=items)
     except Exception as error:
-        raise Unavailable(str(broken("plan_modifyitems", error, config.rootpath))) from error
-    if any(planned.get(call.fingerprint) is not call for call in items):
-        raise Unavailable("pytest_ftgate_plan_modifyitems may order calls, not add or change any")
+        raise ConfigurationError(
+            str(hook_error("plan_modifyitems", error, config.rootpath))
+        ) from error
+    if any(planned.get(request.fingerprint) is not request for request in items):
+        raise ConfigurationError(
+            "pytest_ftgate_plan_modifyitems may order requests, not add or change any"
+        )
     return items

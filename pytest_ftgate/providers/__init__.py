@@ -1,1 +1,1 @@
-"""One module for each backend that answers requests."""
+"""One module for each provider: a backend that answers requests."""

@@ -1,4 +1,4 @@
-"""The provider protocol, and the table of the providers in the package."""
+"""The provider protocol, and the table of the package's own providers."""
 
 from __future__ import annotations
 
@@ -10,63 +10,76 @@ from inspect import isawaitable
 from types import MappingProxyType
 from typing import Protocol
 
-from pytest_ftgate.errors import Denied, FtgateError, Refused, Unavailable
+from pytest_ftgate.errors import ConfigurationError, FtgateError, ProviderRejected, RequestRejected
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
-__all__ = ["Open", "Provider", "Sends", "asked", "import_providers", "open_provider"]
+__all__ = [
+    "REPLY_TOOL",
+    "Provider",
+    "ProviderFactory",
+    "SupportsGenerate",
+    "generate_reply",
+    "import_providers",
+    "open_provider",
+]
 
 
-class Sends(Protocol):
-    """What brings the reply to a call: a provider, or something between it and who asks."""
+class SupportsGenerate(Protocol):
+    """Anything that generates replies: a provider, or a wrapper around one."""
 
-    async def ask(self, call: Call) -> Reply:
-        """Send one call."""
+    async def generate(self, request: Request) -> Reply:
+        """Return the reply to *request*."""
         raise NotImplementedError
 
 
 class Provider(Protocol):
-    """One way to bring replies. A provider from elsewhere derives from it, and needs ``ask`` alone.
+    """A backend that answers requests. A plugin's provider derives from it and adds ``generate``.
 
     Args:
-        calls: the calls that wait for it, which all share provider, address, key and model.
-        environ: where credentials are read.
+        requests: the waiting requests, which all have the same provider, address, key and model.
+        environ: the environment variables, which may hold credentials.
 
     Attributes:
-        concurrency: how many calls it can well answer at once.
-        most: how many it may be found to answer by sending more and more, where that is more.
-        limits: headers of its last answer that tell what is left of a rate limit, by names in
-            lower case.
+        concurrency: the number of requests in flight at the start.
+        max_concurrency: the largest number of requests in flight that the rate limiter may try;
+            0 for *concurrency*.
+        rate_limit_headers: the headers of the last response, which state what is left of a rate
+            limit; their names are in lower case.
     """
 
     concurrency: int = 16
-    most: int = 0
-    limits: Mapping[str, str] = MappingProxyType({})
+    max_concurrency: int = 0
+    rate_limit_headers: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, calls: Sequence[Call], environ: Mapping[str, str]) -> None:
-        del calls, environ
+    def __init__(self, requests: Sequence[Request], environ: Mapping[str, str]) -> None:
+        del requests, environ
 
-    async def ask(self, call: Call) -> Reply:
-        """Send one call.
+    async def generate(self, request: Request) -> Reply:
+        """Send *request* and return the reply.
 
         Raises:
-            Transient: it may succeed if asked again.
-            Refused: it cannot succeed.
-            Denied: no call like it can succeed.
+            RetryableError: the request may succeed if it is sent again.
+            RequestRejected: the request cannot succeed.
+            ProviderRejected: no request of this variant can succeed.
         """
         raise NotImplementedError
 
-    def serves(self, call: Call) -> bool:
-        """Tell whether this open provider can answer *call* as well."""
-        return bool(call)
+    def serves(self, request: Request) -> bool:
+        """Return True if this open provider can answer *request*."""
+        return bool(request)
 
     async def close(self) -> None:
-        """Let go of connections, threads and loaded models."""
+        """Release connections, threads and loaded models."""
 
 
-Open = Callable[[Sequence[Call], Mapping[str, str]], Provider]
+ProviderFactory = Callable[[Sequence[Request], Mapping[str, str]], Provider]
+
+#: The tool through which a model gives its reply if it accepts no schema for replies.
+REPLY_TOOL = "give_the_reply"
 
 _PACKAGE = "pytest_ftgate.providers"
+#: Each provider's module, which defines ``open_MODULE``.
 _MODULES = {
     "anthropic": "anthropic",
     "bedrock": "anthropic",
@@ -77,89 +90,101 @@ _MODULES = {
 }
 
 
-def import_providers(calls: Iterable[Call]) -> None:
-    """Import what will send *calls*; what cannot be imported is told where it is opened."""
-    needed = {"anthropic_batches" if call.batch else _MODULES.get(call.provider) for call in calls}
-    for name in filter(None, needed):
+def import_providers(requests: Iterable[Request]) -> None:
+    """Import the modules that send *requests*; `open_provider` reports what cannot be imported."""
+    modules = {
+        "anthropic_batches" if request.batch else _MODULES.get(request.provider)
+        for request in requests
+    }
+    for name in filter(None, modules):
         with suppress(ImportError):
             import_module(f"{_PACKAGE}.{name}")
 
 
 def open_provider(
-    calls: Sequence[Call], environ: Mapping[str, str], others: Mapping[str, Open]
+    requests: Sequence[Request],
+    environ: Mapping[str, str],
+    plugin_providers: Mapping[str, ProviderFactory],
 ) -> Provider:
-    """Open the provider that answers *calls*, which all share provider, address and model.
+    """Open the provider that answers *requests*, which all have the same address and model.
 
     Args:
-        calls: what waits for it.
-        environ: where credentials are read.
-        others: providers that do not come with the package, by name.
+        requests: the waiting requests.
+        environ: the environment variables, which may hold credentials.
+        plugin_providers: the providers of plugins, by name.
 
     Raises:
-        Unavailable: a package, weights or credentials are missing.
+        ConfigurationError: a package, weights or credentials are missing.
     """
-    name = calls[0].provider
-    if name in others:
-        return _from_elsewhere(name, others[name], calls, environ)
+    name = requests[0].provider
+    if name in plugin_providers:
+        return _open_plugin_provider(name, plugin_providers[name], requests, environ)
     if name not in _MODULES:
-        raise Unavailable(f"no plugin offers the provider {name} here")
-    # Each module imports one SDK, and only the ones in use are imported.
+        raise ConfigurationError(f"no plugin offers the provider {name} here")
+    # Each module imports one SDK, so only the modules in use are imported.
     try:
         module = import_module(f"{_PACKAGE}.{_MODULES[name]}")
     except ImportError as error:
-        told = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
-        raise Unavailable(told) from error
-    opened: Provider = module.open_provider(calls, environ)
+        message = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
+        raise ConfigurationError(message) from error
+    opened: Provider = getattr(module, f"open_{_MODULES[name]}")(requests, environ)
     return opened
 
 
-def _from_elsewhere(
-    name: str, opens: Open, calls: Sequence[Call], environ: Mapping[str, str]
+def _open_plugin_provider(
+    name: str, factory: ProviderFactory, requests: Sequence[Request], environ: Mapping[str, str]
 ) -> Provider:
-    """Open what a plugin offers, and hold it to the protocol: a lane waits for it for ever."""
+    """Open a plugin's provider and check the protocol: the scheduler would wait for it forever."""
     try:
-        found = opens(calls, environ)
-        wrong = _unfit(found, calls[0])
+        provider = factory(requests, environ)
+        problem = _unfit(provider, requests[0])
     except FtgateError:
         raise
-    # Also what is no Exception: sys.exit and pytest.fail must not end the thread of the loop.
+    # Not only Exception: sys.exit and pytest.fail must not end the event loop's thread.
     except BaseException as error:
-        what = f"{type(error).__name__}: {error}"
-        raise Unavailable(f"provider {name} cannot be opened: {what}") from error
-    if wrong:
-        raise Unavailable(f"provider {name}: {wrong}")
-    return found
+        message = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"provider {name} cannot be opened: {message}") from error
+    if problem:
+        raise ConfigurationError(f"provider {name}: {problem}")
+    return provider
 
 
-def _unfit(found: Provider, call: Call) -> str:
-    absent = [key for key in ("ask", "serves", "close", "concurrency") if not hasattr(found, key)]
+def _unfit(provider: Provider, request: Request) -> str:
+    """Return how *provider* breaks the protocol; "" if it does not."""
+    required = ("generate", "serves", "close", "concurrency")
+    absent = [name for name in required if not hasattr(provider, name)]
     if absent:
-        kind = type(found).__name__
+        kind = type(provider).__name__
         return f"{kind} has no {absent[0]}; derive it from pytest_ftgate.Provider"
-    if not isinstance(found.concurrency, int) or found.concurrency < 1:
-        return f"concurrency is {found.concurrency}; write a whole number from 1 up"
-    return "" if found.serves(call) else "it does not serve the call that it was opened for"
+    if not isinstance(provider.concurrency, int) or provider.concurrency < 1:
+        return f"concurrency is {provider.concurrency}; write a whole number from 1 up"
+    serves = provider.serves(request)
+    return "" if serves else "it does not serve the request that it was opened for"
 
 
-async def asked(provider: Sends, call: Call) -> Reply:
-    """Send *call*, and make sure that what comes back is a reply.
+async def generate_reply(provider: SupportsGenerate, request: Request) -> Reply:
+    """Send *request* and check that the result is a reply.
 
     Raises:
-        Denied: it is none, so nothing that this provider brings can be judged.
-        Refused: the provider tried to end the run.
+        ProviderRejected: the provider returned something else, so none of its results is usable.
+        RequestRejected: the provider tried to end the run.
     """
     try:
-        sent: object = provider.ask(call)
-        found: object = await sent if isawaitable(sent) else None
+        pending: object = provider.generate(request)
+        result: object = await pending if isawaitable(pending) else None
     except (Exception, CancelledError):
         raise
-    # What is no Exception, such as sys.exit and pytest.fail, would end the loop that awaits this.
+    # sys.exit and pytest.fail are not Exceptions and would end the event loop.
     except BaseException as error:
-        what = f"{type(error).__name__}: {error}"
-        raise Refused(f"provider {call.provider} raised {what}") from error
-    if not isawaitable(sent):
-        raise Denied(f"provider {call.provider}: ask is not async; write async def ask")
-    if isinstance(found, Reply) and isinstance(found.text, str):
-        return found
-    kind = "a Reply without text" if isinstance(found, Reply) else type(found).__name__
-    raise Denied(f"provider {call.provider} returned {kind}; it must return a Reply with text")
+        message = f"{type(error).__name__}: {error}"
+        raise RequestRejected(f"provider {request.provider} raised {message}") from error
+    if not isawaitable(pending):
+        raise ProviderRejected(
+            f"provider {request.provider}: generate is not async; write async def generate"
+        )
+    if isinstance(result, Reply) and isinstance(result.text, str):
+        return result
+    kind = "a Reply without text" if isinstance(result, Reply) else type(result).__name__
+    raise ProviderRejected(
+        f"provider {request.provider} returned {kind}; it must return a Reply with text"
+    )

@@ -9,58 +9,64 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pytest_ftgate.errors import Denied, Refused, ReplyError, Transient
+from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected, RetryableError
 
-__all__ = ["Learned", "said_in", "trouble"]
+__all__ = ["UnsupportedParams", "error_message", "http_error"]
 
-#: Every call of the variant will meet these: no key, no money, no access, no such model.
-_HOPELESS = (401, 402, 403, 404)
+#: Statuses that every request of the variant gets: no key, no money, no access, no such model.
+_PROVIDER_STATUSES = (401, 402, 403, 404)
 _FORBIDDEN = 403
-#: Time-outs, conflicts and rate limits pass, as every fault of the server itself does.
-_PASSING = (408, 409, 429)
-_SERVERS_FAULT = 500
-#: More was asked than the server takes.
-_LIMITED = (429, 503, 529)
-#: Statuses that a limit on money or on a day comes with; no waiting within a run lifts it.
-_SPENDING = (400, 429)
-_SPENT = re.compile(
+#: Retryable statuses below 500: timeouts, conflicts and rate limits.
+_RETRYABLE_STATUSES = (408, 409, 429)
+_SERVER_ERROR = 500
+#: Statuses of rate limits and overload.
+_LIMIT_STATUSES = (429, 503, 529)
+#: Statuses of spending limits and daily limits, which outlast a run.
+_SPENDING_STATUSES = (400, 429)
+_SPENDING_LIMIT = re.compile(
     r"spend(ing)?[ _]limit|insufficient_quota|billing_hard_limit|api usage limits|credit balance"
     r"|\bper[ -]day\b|PerDay|\bdaily (quota|limit)|\b[RT]PD\b",
     re.IGNORECASE,
 )
 
 
-def trouble(
-    status: int, said: str, headers: Mapping[str, str], code: object = "", *, answers: bool = False
+def http_error(
+    status: int,
+    message: str,
+    headers: Mapping[str, str],
+    code: object = "",
+    *,
+    has_answered: bool = False,
 ) -> ReplyError:
-    """Return the error that an answer with *status* is.
+    """Return the error for an HTTP response with *status*.
 
     Args:
-        status: from 400 up.
-        said: the server's own words.
-        headers: of the answer.
-        code: the server's own name for what is wrong, where it has one.
-        answers: the server has answered others of these calls, so that what it forbids is this one.
+        status: the HTTP status, at least 400.
+        message: the server's error message.
+        headers: the headers of the response.
+        code: the server's error code, if it has one.
+        has_answered: True if the server has answered other requests of the variant. A 403 then
+            concerns this request alone.
     """
-    told = f"{status} {said}"
-    spent = status in _SPENDING and _SPENT.search(f"{code} {said}")
-    if spent or (status in _HOPELESS and not (status == _FORBIDDEN and answers)):
-        return Denied(told)
-    if status >= _SERVERS_FAULT or status in _PASSING:
-        wait = _seconds(headers.get("retry-after"))
-        return Transient(told, wait, limited=status in _LIMITED)
-    return Refused(told)
+    text = f"{status} {message}"
+    over_limit = status in _SPENDING_STATUSES and _SPENDING_LIMIT.search(f"{code} {message}")
+    if over_limit or (status in _PROVIDER_STATUSES and not (status == _FORBIDDEN and has_answered)):
+        return ProviderRejected(text)
+    if status >= _SERVER_ERROR or status in _RETRYABLE_STATUSES:
+        wait = _retry_after(headers.get("retry-after"))
+        return RetryableError(text, wait, limited=status in _LIMIT_STATUSES)
+    return RequestRejected(text)
 
 
-def said_in(body: Any, otherwise: str) -> str:
-    """Return the sentence that the body of an error holds, or *otherwise*; shapes differ widely."""
+def error_message(body: Any, default: str) -> str:
+    """Return the message in the JSON body of an error, or *default*; servers differ in shape."""
     error = body.get("error", body) if isinstance(body, Mapping) else body
-    said = error.get("message") if isinstance(error, Mapping) else error
-    return str(said or otherwise)
+    message = error.get("message") if isinstance(error, Mapping) else error
+    return str(message or default)
 
 
-def _seconds(header: str | None) -> float | None:
-    """Return the seconds that a server asks to wait, given as such or as a date."""
+def _retry_after(header: str | None) -> float | None:
+    """Return the seconds to wait from a Retry-After header, which holds seconds or a date."""
     if not header:
         return None
     with suppress(ValueError):
@@ -70,47 +76,49 @@ def _seconds(header: str | None) -> float | None:
     return None
 
 
-#: Words of a server that knows the setting and minds its value: that is for the author to mend.
-_VALUE = re.compile(
+#: Words of a server that supports the setting and rejects its value, which the author must fix.
+_BAD_VALUE = re.compile(
     r"range|must be|at (least|most)|less than|greater|between|maximum|minimum|may only|"
     r"invalid (value|schema)|cannot both|only one|not both",
     re.IGNORECASE,
 )
-#: Words of a server that does not know settings; with others it may mean them together.
-_UNKNOWN = re.compile(
+#: Words of a server that does not support a setting. Other words about several settings may mean
+#: their combination.
+_UNSUPPORTED = re.compile(
     r"(not|n't) (supported|permitted|allowed|accepted)|unsupported|unknown|unrecognized|extra",
     re.IGNORECASE,
 )
 
 
-class Learned:
-    """What one server and model will not take.
+class UnsupportedParams:
+    """The settings that one model on one server rejects.
 
-    A declared setting is sent until the server names it in a refusal. What was left out is kept
-    with every reply, so that nobody takes a reply for one at temperature 0 that is none.
+    A declared setting is sent until an error message of the server names it. Each reply records
+    the settings that were left out, so a reply is never mistaken for one at temperature 0.
     """
 
     def __init__(self) -> None:
-        self._refused: set[str] = set()
+        self._rejected: set[str] = set()
 
-    def takes(self, setting: str) -> bool:
-        """Tell whether *setting* has not been refused so far."""
-        return setting not in self._refused
+    def supports(self, setting: str) -> bool:
+        """Return True unless the server has rejected *setting*."""
+        return setting not in self._rejected
 
-    def taken(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *settings* without those that were refused."""
-        return {key: value for key, value in settings.items() if self.takes(key)}
+    def supported(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *settings* without the rejected ones."""
+        return {key: value for key, value in settings.items() if self.supports(key)}
 
-    def learn(self, said: str, sent: Iterable[str]) -> bool:
-        """Take a refusal in; True where it names a setting that was sent, to be left out now.
+    def learn(self, message: str, sent: Iterable[str]) -> bool:
+        """Record the settings that *message* rejects; return True if there are any.
 
         Args:
-            said: the server's own words.
-            sent: the settings that the refused request held, also where they have been learned of
-                since: it was in flight meanwhile.
+            message: the server's error message.
+            sent: the settings in the rejected request, including those that were rejected by
+                other requests while this one was in flight.
         """
-        named = {key for key in sent if re.search(rf"\b{re.escape(key)}\b", said)}
-        if not named or _VALUE.search(said) or (len(named) > 1 and not _UNKNOWN.search(said)):
+        named = {key for key in sent if re.search(rf"\b{re.escape(key)}\b", message)}
+        is_ambiguous = len(named) > 1 and not _UNSUPPORTED.search(message)
+        if not named or _BAD_VALUE.search(message) or is_ambiguous:
             return False
-        self._refused |= named
+        self._rejected |= named
         return True

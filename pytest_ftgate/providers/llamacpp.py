@@ -1,4 +1,4 @@
-"""llama.cpp in this process: local weights, an adapter for each request, grammars, tools."""
+"""llama.cpp in this process: local weights, an adapter for each request, grammars and tools."""
 
 from __future__ import annotations
 
@@ -18,51 +18,59 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_ftgate.adapters import adapter_facts
-from pytest_ftgate.errors import Refused, Transient, Unavailable
-from pytest_ftgate.providers.openai import messages_of, step_of, tools_of
+from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
+from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Adapter, Call, Step, Tool, ToolCall
+from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 
-__all__ = ["LlamaCpp", "open_provider", "prompted_messages", "prompted_schema", "read_prompted"]
+__all__ = [
+    "LlamaCppProvider",
+    "open_llamacpp",
+    "parse_prompted",
+    "prompted_messages",
+    "prompted_schema",
+]
 
 _SLOTS = 8
-#: Tokens that one slot holds: prompt and reply together.
+#: The tokens of one slot, for prompt and reply together.
 _CONTEXT = 2048
 _STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
-#: Part of the message with which the engine says that a prompt is too long.
+#: The start of the error type for a prompt that is too long.
 _TOO_LONG = "exceed_context_size"
-_EITHER = (
+_SCHEMA_AND_TOOLS = (
     "llama.cpp holds replies of {} to a schema or lets them use tools, not both; remove "
     "response_schema or tools"
 )
-#: Seconds that the engine in this process may take to tell what its model can do.
-_PATIENCE = 60.0
+#: The timeout of a request for the model's properties, in seconds.
+_PROPERTIES_TIMEOUT = 60.0
 
 
-class LlamaCpp:
-    """One loaded model, with every adapter that any of its calls needs."""
+class LlamaCppProvider:
+    """One loaded model, with all adapters that its requests need."""
 
-    def __init__(self, calls: Sequence[Call], threads: int) -> None:
-        self._model = calls[0].model
+    def __init__(self, requests: Sequence[Request], threads: int) -> None:
+        self._model = requests[0].model
         self._adapters: list[Adapter] = list(
-            {c.adapter.sha256: c.adapter for c in calls if c.adapter}.values()
+            {
+                request.adapter.sha256: request.adapter for request in requests if request.adapter
+            }.values()
         )
         runtime: dict[str, int] = {}
-        for call in calls:
-            # Variants share the loaded model, so the largest wish is met.
-            runtime |= {k: max(v, runtime.get(k, 0)) for k, v in call.runtime.items()}
+        for request in requests:
+            # Variants share the loaded model, so the largest value of each setting applies.
+            runtime |= {k: max(v, runtime.get(k, 0)) for k, v in request.runtime.items()}
         self.concurrency = runtime.get("slots", _SLOTS)
         self._context = runtime.get("context", _CONTEXT)
         self._server = self._start(runtime.get("threads", threads))
         self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ftgate-llamacpp")
-        self._turns = _Turns()
+        self._adapter_lock = _AdapterLock()
 
     def _start(self, threads: int) -> Any:
         try:
             import xllamacpp
         except ImportError as error:
             message = 'provider llamacpp needs xllamacpp: pip install "pytest-ftgate[local]"'
-            raise Unavailable(message) from error
+            raise ConfigurationError(message) from error
         params = xllamacpp.CommonParams()
         params.model.path = self._model
         params.n_parallel = self.concurrency
@@ -70,96 +78,101 @@ class LlamaCpp:
         params.cpuparams.n_threads = threads
         params.verbosity = -1
         params.port = 0
-        # States that its store of prompts gives back do not always answer like fresh ones: with
-        # it a base under adapters repeated itself on 23 of 32 prompts, without it on all.
+        # States from the prompt cache do not always give the replies of fresh ones: with the cache
+        # a base under adapters repeated its reply on 23 of 32 prompts, without it on all 32.
         params.cache_ram_mib = 0
         params.lora_adapters = [
-            xllamacpp.CommonAdapterLoraInfo(str(a.path), a.scale) for a in self._adapters
+            xllamacpp.CommonAdapterLoraInfo(str(adapter.path), adapter.scale)
+            for adapter in self._adapters
         ]
         try:
             return xllamacpp.Server(params)
         except RuntimeError as error:
-            raise Unavailable(f"llama.cpp cannot load {self._model}: {error}") from error
+            raise ConfigurationError(f"llama.cpp cannot load {self._model}: {error}") from error
 
     @cached_property
-    def _told(self) -> Mapping[str, Any]:
-        """What the engine says of the model that it has loaded."""
+    def _properties(self) -> Mapping[str, Any]:
+        """The engine's description of the loaded model."""
         address = urlsplit(self._server.listening_address)
-        with closing(HTTPConnection(address.netloc, timeout=_PATIENCE)) as connection:
+        with closing(HTTPConnection(address.netloc, timeout=_PROPERTIES_TIMEOUT)) as connection:
             connection.request("GET", "/props")
-            told: dict[str, Any] = json.load(connection.getresponse())
-        return told
+            properties: dict[str, Any] = json.load(connection.getresponse())
+        return properties
 
-    def _tells_tools(self, call: Call) -> bool:
-        """Whether tools are told in words: without a place in the template they would be lost."""
-        return bool(call.tools) and not self._told["chat_template_caps"]["supports_tools"]
+    def _prompts_tools(self, request: Request) -> bool:
+        """Return True if the tools go into the prompt because the chat template has none."""
+        return bool(request.tools) and not self._properties["chat_template_caps"]["supports_tools"]
 
-    def _facts(self, call: Call) -> dict[str, str]:
-        template = sha256(self._told["chat_template"].encode()).hexdigest()
-        adapter = adapter_facts(call.adapter.path) if call.adapter else {}
+    def _facts(self, request: Request) -> dict[str, str]:
+        template = sha256(self._properties["chat_template"].encode()).hexdigest()
+        adapter = adapter_facts(request.adapter.path) if request.adapter else {}
         return {"chat template sha256": template, **adapter}
 
-    def serves(self, call: Call) -> bool:
-        """Serve calls to the same weights, with no adapter or one that is loaded."""
+    def serves(self, request: Request) -> bool:
+        """Return True for the same weights, without an adapter or with a loaded one."""
         digests = [adapter.sha256 for adapter in self._adapters]
-        loaded = call.adapter is None or call.adapter.sha256 in digests
-        return loaded and call.model == self._model
+        loaded = request.adapter is None or request.adapter.sha256 in digests
+        return loaded and request.model == self._model
 
-    async def ask(self, call: Call) -> Reply:
-        """Answer one call.
+    async def generate(self, request: Request) -> Reply:
+        """Return the reply to one request.
 
         Raises:
-            Refused: the request cannot be answered, such as a prompt too long for the context.
-            Transient: the engine failed.
+            RequestRejected: the request is invalid, such as a prompt longer than the context.
+            RetryableError: the engine failed.
         """
         loop = asyncio.get_running_loop()
-        request = self._request(call)
-        answer = self._server.handle_chat_completions
-        async with self._turns.of(request["lora"]):
+        payload = self._payload(request)
+        complete = self._server.handle_chat_completions
+        async with self._adapter_lock.shared(payload["lora"]):
             start = time.perf_counter()
             try:
-                raw = await loop.run_in_executor(self._pool, answer, request)
+                raw = await loop.run_in_executor(self._pool, complete, payload)
             except ValueError as error:
-                # So the engine says that it cannot read a request, such as a schema that is none.
-                raise Refused(str(error)) from error
+                # The engine raises it for a malformed request, such as an invalid schema.
+                raise RequestRejected(str(error)) from error
             reply = self._reply(raw, time.perf_counter() - start)
-        if self._tells_tools(call):
-            text, step = read_prompted(reply.text)
+        if self._prompts_tools(request):
+            text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
             reply = replace(reply, text=text, steps=steps, stop=stop)
-        return replace(reply, facts=self._facts(call))
+        return replace(reply, facts=self._facts(request))
 
-    def _request(self, call: Call) -> dict[str, Any]:
-        # Every adapter is named: an empty list would leave all of them switched on.
-        wanted = call.adapter
+    def _payload(self, request: Request) -> dict[str, Any]:
+        # The list names every adapter: an empty list would leave all of them active.
+        adapter = request.adapter
         lora = [
-            {"id": i, "scale": wanted.scale if wanted and wanted.sha256 == loaded.sha256 else 0.0}
+            {
+                "id": i,
+                "scale": adapter.scale if adapter and adapter.sha256 == loaded.sha256 else 0.0,
+            }
             for i, loaded in enumerate(self._adapters)
         ]
         return {
-            **self._asked(call),
-            "max_tokens": call.max_tokens,
-            **call.sampling,
-            # Repeats of a sampled reply must differ, and be the same in the next run.
-            "seed": int(call.sampling.get("seed", 0)) + call.repeat,
+            **self._prompt(request),
+            "max_tokens": request.max_tokens,
+            **request.sampling,
+            # Repeats must differ from each other, and each must be the same in the next run.
+            "seed": int(request.sampling.get("seed", 0)) + request.repeat,
             "lora": lora,
         }
 
-    def _asked(self, call: Call) -> dict[str, Any]:
-        if self._tells_tools(call):
-            schema = prompted_schema(call)
-            return {"messages": prompted_messages(call), "json_schema": schema}
-        if not call.tools:
-            return {"messages": messages_of(call), **_held_to(call.constraint)}
-        if call.constraint:
-            raise Refused(_EITHER.format(Path(self._model).name))
-        return {"messages": messages_of(call), "tools": tools_of(call)}
+    def _prompt(self, request: Request) -> dict[str, Any]:
+        """Return the messages, and what restricts the reply: a grammar, a schema, or tools."""
+        if self._prompts_tools(request):
+            schema = prompted_schema(request)
+            return {"messages": prompted_messages(request), "json_schema": schema}
+        if not request.tools:
+            return {"messages": chat_messages(request), **_constraint(request.constraint)}
+        if request.constraint:
+            raise RequestRejected(_SCHEMA_AND_TOOLS.format(Path(self._model).name))
+        return {"messages": chat_messages(request), "tools": chat_tools(request)}
 
     def _reply(self, raw: Mapping[str, Any], seconds: float) -> Reply:
         if "error" in raw:
             raise self._error(raw["error"])
         choice, usage = raw["choices"][0], raw.get("usage", {})
-        step = step_of(choice["message"])
+        step = chat_step(choice["message"])
         return Reply(
             text=choice["message"].get("content") or "",
             stop=_STOPS.get(choice.get("finish_reason"), "end"),
@@ -172,44 +185,46 @@ class LlamaCpp:
         )
 
     def _error(self, error: Mapping[str, Any]) -> Exception:
-        said = str(error.get("message", error))
+        message = str(error.get("message", error))
         if str(error.get("type", "")).startswith(_TOO_LONG):
-            return Refused(f"{said}; set context: above {self._context} tokens on the variant")
-        is_ours = error.get("type") == "invalid_request_error"
-        return Refused(said) if is_ours else Transient(said)
+            return RequestRejected(
+                f"{message}; set context: above {self._context} tokens on the variant"
+            )
+        is_invalid = error.get("type") == "invalid_request_error"
+        return RequestRejected(message) if is_invalid else RetryableError(message)
 
     async def close(self) -> None:
-        """Let the threads end, then the model go."""
+        """Wait for the threads, then release the model."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._server = None
 
 
-class _Turns:
-    """Lets calls in flight together only where they use the same adapters.
+class _AdapterLock:
+    """Allows several requests in flight only if they use the same adapters.
 
-    llama.cpp cannot batch others with them, so both would be slower, and a reply would depend in
-    its last bits on which others happened to be beside it.
+    llama.cpp cannot batch requests with different adapters. They would slow each other down, and
+    the numerics of a reply would depend on the other requests in flight.
     """
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
-        self._flying, self._adapters = 0, list[dict[str, Any]]()
+        self._in_flight, self._adapters = 0, list[dict[str, Any]]()
 
     @asynccontextmanager
-    async def of(self, adapters: list[dict[str, Any]]) -> AsyncIterator[None]:
-        """Wait until no call with other adapters is in flight."""
+    async def shared(self, adapters: list[dict[str, Any]]) -> AsyncIterator[None]:
+        """Wait until no request with other adapters is in flight."""
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._flying or self._adapters == adapters)
-            self._flying, self._adapters = self._flying + 1, adapters
+            await self._changed.wait_for(lambda: not self._in_flight or self._adapters == adapters)
+            self._in_flight, self._adapters = self._in_flight + 1, adapters
         try:
             yield
         finally:
             async with self._changed:
-                self._flying -= 1
+                self._in_flight -= 1
                 self._changed.notify_all()
 
 
-def _held_to(constraint: Mapping[str, Any] | None) -> dict[str, Any]:
+def _constraint(constraint: Mapping[str, Any] | None) -> dict[str, Any]:
     if constraint is None:
         return {}
     if "choice" in constraint:
@@ -223,16 +238,16 @@ def _quoted(label: str) -> str:
     return f'"{escaped}"'
 
 
-def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> LlamaCpp:
-    """Load the model that *calls* name.
+def open_llamacpp(requests: Sequence[Request], environ: Mapping[str, str]) -> LlamaCppProvider:
+    """Load the model that *requests* name.
 
-    Several pytest-xdist workers share the machine's cores between their models.
+    The models of pytest-xdist workers share the cores of the machine.
 
     Raises:
-        Unavailable: the engine is not installed, or cannot load the weights or an adapter.
+        ConfigurationError: the engine is not installed, or fails to load the weights or an adapter.
     """
     workers = int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return LlamaCpp(calls, threads=max(1, (os.cpu_count() or 1) // workers))
+    return LlamaCppProvider(requests, threads=max(1, (os.cpu_count() or 1) // workers))
 
 
 _HOW = (
@@ -241,61 +256,68 @@ _HOW = (
 )
 
 
-def prompted_messages(call: Call) -> list[dict[str, str]]:
-    """Return the conversation of *call*, with its tools told in the system prompt."""
-    told = "\n".join(["You can use these tools:", *map(_line, call.tools), _HOW])
-    system = [text for role, text in call.messages if role == "system"]
-    asked = [(role, text) for role, text in call.messages if role != "system"]
-    turns = [("system", "\n\n".join([*system, told])), *asked, *_since(call.steps)]
+def prompted_messages(request: Request) -> list[dict[str, str]]:
+    """Return the conversation of *request*, with its tools described in the system prompt."""
+    tools = "\n".join(["You can use these tools:", *map(_tool_line, request.tools), _HOW])
+    system = [text for role, text in request.messages if role == "system"]
+    rest = [(role, text) for role, text in request.messages if role != "system"]
+    turns = [("system", "\n\n".join([*system, tools])), *rest, *_step_turns(request.steps)]
     return [{"role": role, "content": text} for role, text in turns]
 
 
-def _line(tool: Tool) -> str:
-    arguments = tool.parameters.get("properties", {})
-    known = tool.parameters.get("$defs", {})
-    named = ", ".join(f"{name}: {_kind(told, known)}" for name, told in arguments.items())
-    return f"- {tool.name}({named}): {' '.join(tool.description.split())}"
+def _tool_line(tool: Tool) -> str:
+    properties = tool.parameters.get("properties", {})
+    definitions = tool.parameters.get("$defs", {})
+    arguments = ", ".join(
+        f"{name}: {_type_text(schema, definitions)}" for name, schema in properties.items()
+    )
+    return f"- {tool.name}({arguments}): {' '.join(tool.description.split())}"
 
 
-def _kind(told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    meant = {**known.get(str(told.get("$ref", "")).rpartition("/")[2], {}), **told}
-    values = " or ".join(json.dumps(value) for value in meant.get("enum", ()))
-    kind = values or str(meant.get("type", "any"))
-    return f"{kind}, {told['description']}" if "description" in told else kind
+def _type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+    resolved = {**definitions.get(str(schema.get("$ref", "")).rpartition("/")[2], {}), **schema}
+    values = " or ".join(json.dumps(value) for value in resolved.get("enum", ()))
+    text = values or str(resolved.get("type", "any"))
+    return f"{text}, {schema['description']}" if "description" in schema else text
 
 
-def _since(steps: tuple[Step, ...]) -> Iterator[tuple[str, str]]:
+def _step_turns(steps: tuple[Step, ...]) -> Iterator[tuple[str, str]]:
     for step in steps:
-        (use,) = step.calls
-        yield "assistant", json.dumps({"tool": use.name, "arguments": use.arguments})
-        yield "user", f"{use.name} {'failed' if use.failed else 'returned'}: {use.result}"
+        (call,) = step.calls
+        yield "assistant", json.dumps({"tool": call.name, "arguments": call.arguments})
+        yield "user", f"{call.name} {'failed' if call.failed else 'returned'}: {call.result}"
 
 
-def prompted_schema(call: Call) -> dict[str, Any]:
-    """Return the schema of the next turn: a use of a tool, or the answer; at last the answer."""
-    shared: dict[str, Any] = {}
-    answer = _object({"answer": _lifted(_answer(call.constraint), "answer", shared)})
-    uses = [
+def prompted_schema(request: Request) -> dict[str, Any]:
+    """Return the schema of the next turn: a tool call or an answer; the last turn is an answer."""
+    definitions: dict[str, Any] = {}
+    answer = _object(
+        {"answer": _lift_definitions(_answer_schema(request.constraint), "answer", definitions)}
+    )
+    tool_calls = [
         _object(
-            {"tool": {"const": one.name}, "arguments": _lifted(one.parameters, one.name, shared)}
+            {
+                "tool": {"const": tool.name},
+                "arguments": _lift_definitions(tool.parameters, tool.name, definitions),
+            }
         )
-        for one in call.tools
+        for tool in request.tools
     ]
-    turn = answer if call.is_last_turn else {"anyOf": [*uses, answer]}
-    return {**turn, "$defs": shared} if shared else turn
+    turn = answer if request.is_last_turn else {"anyOf": [*tool_calls, answer]}
+    return {**turn, "$defs": definitions} if definitions else turn
 
 
-def _lifted(schema: Any, owner: str, shared: dict[str, Any]) -> Any:
-    """Return *schema* with its definitions moved to *shared*: references count from the root."""
+def _lift_definitions(schema: Any, owner: str, definitions: dict[str, Any]) -> Any:
+    """Return *schema* with its ``$defs`` moved to *definitions*: references start at the root."""
     text = json.dumps(schema).replace('"#/$defs/', f'"#/$defs/{owner}.')
-    inner = json.loads(text)
-    if isinstance(inner, dict):
-        found = inner.pop("$defs", {})
-        shared.update({f"{owner}.{name}": told for name, told in found.items()})
-    return inner
+    lifted = json.loads(text)
+    if isinstance(lifted, dict):
+        nested = lifted.pop("$defs", {})
+        definitions.update({f"{owner}.{name}": definition for name, definition in nested.items()})
+    return lifted
 
 
-def _answer(constraint: Mapping[str, Any] | None) -> Any:
+def _answer_schema(constraint: Mapping[str, Any] | None) -> Any:
     if constraint is None:
         return {"type": "string"}
     return {"enum": constraint["choice"]} if "choice" in constraint else constraint["json_schema"]
@@ -306,16 +328,16 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, **closed}
 
 
-def read_prompted(text: str) -> tuple[str, Step | None]:
-    """Return the answer that a turn gives, or "" and the use of a tool that it asks for.
+def parse_prompted(text: str) -> tuple[str, Step | None]:
+    """Return the answer in a turn and None, or "" and the turn's tool call.
 
-    A turn that was cut off is neither, and is returned as it is.
+    A truncated turn is returned unchanged.
     """
     try:
-        said = json.loads(text)
+        turn = json.loads(text)
     except ValueError:
         return text, None
-    if "tool" in said:
-        return "", Step("", (ToolCall(name=said["tool"], arguments=said["arguments"]),))
-    answer = said["answer"]
+    if "tool" in turn:
+        return "", Step("", (ToolCall(name=turn["tool"], arguments=turn["arguments"]),))
+    answer = turn["answer"]
     return (answer if isinstance(answer, str) else json.dumps(answer)), None

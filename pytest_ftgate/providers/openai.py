@@ -1,4 +1,4 @@
-"""Chat completions: OpenAI, vLLM, llama.cpp's server, Ollama, and compatible servers."""
+"""The Chat Completions API: OpenAI, vLLM, llama.cpp's server, Ollama and compatible servers."""
 
 from __future__ import annotations
 
@@ -15,32 +15,38 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
-from pytest_ftgate.errors import Denied, Refused, ReplyError, Transient, Unavailable
-from pytest_ftgate.providers.http import Learned, said_in, trouble
+from pytest_ftgate.errors import (
+    ConfigurationError,
+    ProviderRejected,
+    ReplyError,
+    RequestRejected,
+    RetryableError,
+)
+from pytest_ftgate.providers.base import REPLY_TOOL
+from pytest_ftgate.providers.http import UnsupportedParams, error_message, http_error
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call, Step, ToolCall
+from pytest_ftgate.requests.request import Request, Step, ToolCall
 
 __all__ = [
-    "REPLY_TOOL",
-    "Chat",
-    "is_closed",
-    "messages_of",
-    "open_provider",
-    "refusal_of",
-    "reply_of",
-    "step_of",
-    "tools_of",
+    "OpenAIProvider",
+    "chat_messages",
+    "chat_step",
+    "chat_tools",
+    "completion_error",
+    "is_closed_schema",
+    "open_openai",
+    "parse_completion",
 ]
 
 
-def messages_of(call: Call) -> list[dict[str, Any]]:
-    """Return the conversation of *call*: what is asked, and the turns with tools since then."""
-    asked = [{"role": role, "content": text} for role, text in call.messages]
-    return [*asked, *(message for step in call.steps for message in _turn(step))]
+def chat_messages(request: Request) -> list[dict[str, Any]]:
+    """Return the conversation of *request*, including the earlier turns with tool calls."""
+    messages = [{"role": role, "content": text} for role, text in request.messages]
+    return [*messages, *(message for step in request.steps for message in _step_messages(step))]
 
 
-def tools_of(call: Call) -> list[dict[str, Any]]:
-    """Return the functions that the model may call; empty where there are none."""
+def chat_tools(request: Request) -> list[dict[str, Any]]:
+    """Return the tools of *request* in the API's format."""
     return [
         {
             "type": "function",
@@ -50,61 +56,59 @@ def tools_of(call: Call) -> list[dict[str, Any]]:
                 "parameters": dict(tool.parameters),
             },
         }
-        for tool in call.tools
+        for tool in request.tools
     ]
 
 
-def step_of(message: Mapping[str, Any]) -> Step | None:
-    """Return the uses of tools that the model asks for in *message*, or None where it does not."""
-    asked = message.get("tool_calls")
-    if not asked:
+def chat_step(message: Mapping[str, Any]) -> Step | None:
+    """Return the text and the tool calls in *message*, or None if there is no tool call."""
+    tool_calls = message.get("tool_calls")
+    if not tool_calls:
         return None
-    uses = tuple(_use(one, index) for index, one in enumerate(asked))
-    return Step(message.get("content") or "", uses)
+    parsed = tuple(_tool_call(tool_call, index) for index, tool_call in enumerate(tool_calls))
+    return Step(message.get("content") or "", parsed)
 
 
-def _turn(step: Step) -> Iterator[dict[str, Any]]:
-    calls = [
+def _step_messages(step: Step) -> Iterator[dict[str, Any]]:
+    tool_calls = [
         {
-            "id": use.id,
+            "id": tool_call.id,
             "type": "function",
-            "function": {"name": use.name, "arguments": _arguments(use)},
+            "function": {"name": tool_call.name, "arguments": _arguments_json(tool_call)},
         }
-        for use in step.calls
+        for tool_call in step.calls
     ]
-    yield {"role": "assistant", "content": step.text, "tool_calls": calls}
-    for use in step.calls:
-        yield {"role": "tool", "tool_call_id": use.id, "content": use.result}
+    yield {"role": "assistant", "content": step.text, "tool_calls": tool_calls}
+    for tool_call in step.calls:
+        yield {"role": "tool", "tool_call_id": tool_call.id, "content": tool_call.result}
 
 
-def _arguments(use: ToolCall) -> str:
-    # Servers read these again, and some break on what is no JSON; its result tells the model so.
-    return json.dumps(use.arguments if isinstance(use.arguments, Mapping) else {})
+def _arguments_json(tool_call: ToolCall) -> str:
+    # Some servers fail on invalid JSON here; the tool's result reports it to the model anyway.
+    return json.dumps(tool_call.arguments if isinstance(tool_call.arguments, Mapping) else {})
 
 
-def _use(asked: Mapping[str, Any], index: int) -> ToolCall:
-    function = asked.get("function") or {}
+def _tool_call(raw: Mapping[str, Any], index: int) -> ToolCall:
+    function = raw.get("function") or {}
     return ToolCall(
         name=str(function.get("name") or ""),
-        arguments=_read(function.get("arguments")),
-        # Some servers give none, and a result must name the use that it belongs to.
-        id=str(asked.get("id") or f"call_{index}"),
+        arguments=_parse_arguments(function.get("arguments")),
+        # Some servers send no id, and a result must name its tool call.
+        id=str(raw.get("id") or f"call_{index}"),
     )
 
 
-def _read(written: Any) -> Any:
-    """Return arguments as a mapping; as text where they are none. No text is no arguments."""
-    if isinstance(written, Mapping):
-        return dict(written)
+def _parse_arguments(arguments: Any) -> Any:
+    """Return *arguments* as a mapping, or as text if they are not a JSON object; "" means {}."""
+    if isinstance(arguments, Mapping):
+        return dict(arguments)
     try:
-        found = json.loads(written or "{}")
+        parsed = json.loads(arguments or "{}")
     except (TypeError, ValueError):
-        return str(written)
-    return found if isinstance(found, dict) else str(written)
+        return str(arguments)
+    return parsed if isinstance(parsed, dict) else str(arguments)
 
 
-#: The tool that a reply is asked for through where a server takes no schema for replies.
-REPLY_TOOL = "give_the_reply"
 _STOPS = {
     "stop": "end",
     "length": "length",
@@ -112,35 +116,35 @@ _STOPS = {
     "tool_calls": "tool",
     "function_call": "tool",
 }
-#: So much is shown of a body that cannot be read.
+#: The number of characters that an error message shows of an unreadable body.
 _SHOWN = 80
 
 
-def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
-    """Read a completion.
+def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
+    """Return the reply in the body of a response.
 
     Raises:
-        Transient: it is none.
+        RetryableError: the body is not a completion.
     """
     try:
         completion = json.loads(body)
         choice = completion["choices"][0]
         message = {key: value for key, value in choice["message"].items() if value is not None}
     except ValueError as error:
-        raise Transient(f"the body is cut off or no JSON: {error}") from error
+        raise RetryableError(f"the body is cut off or no JSON: {error}") from error
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise Transient(f"the body is no completion: {_start(body)}") from error
+        raise RetryableError(f"the body is no completion: {_start(body)}") from error
     text, stop = message.get("content", ""), _STOPS.get(choice.get("finish_reason") or "", "end")
-    step = step_of(message)
-    forced = [use for use in step.calls if use.name == REPLY_TOOL] if step else []
-    if forced:
-        text, step = forced[0].written, None
+    step = chat_step(message)
+    reply_calls = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
+    if reply_calls:
+        text, step = reply_calls[0].arguments_text, None
         stop = "end" if stop == "tool" else stop
     if message.get("refusal"):
         text, stop = message["refusal"], "refusal"
     return Reply(
         text=text,
-        # A turn that was cut off holds half a call at the most.
+        # The last tool call of a truncated turn is incomplete.
         stop="tool" if step and stop not in ("length", "refusal") else stop,
         model=completion.get("model") or None,
         usage=_usage(completion.get("usage")),
@@ -149,36 +153,38 @@ def reply_of(body: bytes, headers: Mapping[str, str]) -> Reply:
     )
 
 
-def refusal_of(
-    status: int, body: bytes, headers: Mapping[str, str], *, answers: bool
+def completion_error(
+    status: int, body: bytes, headers: Mapping[str, str], *, has_answered: bool
 ) -> ReplyError:
-    """Return the error that an answer with *status* is.
+    """Return the error for an HTTP response with *status*.
 
     Args:
-        status: from 400 up.
-        body: of the answer.
-        headers: of the answer.
-        answers: the server has answered others of these calls.
+        status: the HTTP status, at least 400.
+        body: the body of the response.
+        headers: the headers of the response.
+        has_answered: True if the server has answered other requests of the variant.
     """
     try:
-        told = json.loads(body)
+        content = json.loads(body)
     except ValueError:
-        told = None
-    error = told.get("error") if isinstance(told, Mapping) else None
+        content = None
+    error = content.get("error") if isinstance(content, Mapping) else None
     code = error.get("code") if isinstance(error, Mapping) else None
-    return trouble(status, said_in(told, _start(body)), headers, code, answers=answers)
+    return http_error(
+        status, error_message(content, _start(body)), headers, code, has_answered=has_answered
+    )
 
 
-def is_closed(schema: Any) -> bool:
-    """Tell whether each object of *schema* names all of its keys and requires them."""
+def is_closed_schema(schema: Any) -> bool:
+    """Return True if every object of *schema* names all of its keys and requires them."""
     if isinstance(schema, list):
-        return all(map(is_closed, schema))
+        return all(map(is_closed_schema, schema))
     if not isinstance(schema, Mapping):
         return True
-    named = schema.get("properties")
-    open_ = isinstance(named, Mapping) and set(named) != set(schema.get("required", ()))
-    loose = schema.get("type") == "object" and schema.get("additionalProperties") is not False
-    return not (open_ or loose) and all(map(is_closed, schema.values()))
+    keys = schema.get("properties")
+    has_optional = isinstance(keys, Mapping) and set(keys) != set(schema.get("required", ()))
+    is_open = schema.get("type") == "object" and schema.get("additionalProperties") is not False
+    return not (has_optional or is_open) and all(map(is_closed_schema, schema.values()))
 
 
 def _start(body: bytes) -> str:
@@ -188,54 +194,54 @@ def _start(body: bytes) -> str:
 def _usage(usage: Any) -> dict[str, int]:
     if not isinstance(usage, Mapping):
         return {}
-    read = _part(usage, "prompt_tokens_details", "cached_tokens")
+    cached = _token_detail(usage, "prompt_tokens_details", "cached_tokens")
     counts = {
-        # As at other providers, what was read from a cache is counted apart.
-        "input": (usage.get("prompt_tokens") or 0) - read,
+        # Like the other providers, count cached input tokens apart.
+        "input": (usage.get("prompt_tokens") or 0) - cached,
         "output": usage.get("completion_tokens") or 0,
-        "cache_read": read,
-        "thinking": _part(usage, "completion_tokens_details", "reasoning_tokens"),
+        "cache_read": cached,
+        "thinking": _token_detail(usage, "completion_tokens_details", "reasoning_tokens"),
     }
     return {key: count for key, count in counts.items() if count or key in ("input", "output")}
 
 
-def _part(usage: Mapping[str, Any], details: str, name: str) -> int:
+def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
     return int((usage.get(details) or {}).get(name) or 0)
 
 
-#: How the API calls what a suite calls otherwise.
-_NAMES = {"effort": "reasoning_effort"}
-_HOME = "https://api.openai.com/v1"
-_BAD, _NOT_FOUND = 400, 404
-#: Seconds that a reply may take, and that a connection may.
+#: Settings whose names in the API differ.
+_API_NAMES = {"effort": "reasoning_effort"}
+_OPENAI_URL = "https://api.openai.com/v1"
+_BAD_REQUEST, _NOT_FOUND = 400, 404
+#: Timeouts of a reply and of a connection, in seconds.
 _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
-#: Seconds that a server may take to tell what it knows of its model.
-_QUICKLY = aiohttp.ClientTimeout(total=5)
+#: The timeout of a request for model facts, in seconds.
+_FACTS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
-class Chat:
+class OpenAIProvider:
     """One client for one address, key and model.
 
     Args:
-        url: the address, without a slash at its end.
-        headers: sent with each request.
-        at_home: whether it is OpenAI's own.
+        url: the address, without a trailing slash.
+        headers: the headers of each request.
+        is_openai: True if the address is OpenAI's own.
     """
 
-    concurrency, most = 8, 64
+    concurrency, max_concurrency = 8, 64
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, at_home: bool) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], *, is_openai: bool) -> None:
         self._url, self._headers = url, dict(headers)
-        self._learned = Learned()
-        self._answers = False
-        self._limit = "max_completion_tokens" if at_home else "max_tokens"
+        self._unsupported = UnsupportedParams()
+        self._has_answered = False
+        self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
-        self.limits: Mapping[str, str] = {}
+        self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
-        """The connections; made where they are used, since they belong to its loop."""
-        # As many as are asked for at once: how many that is is the engine's to say.
+        """The HTTP session; created on first use because it belongs to the running event loop."""
+        # limit=0 means no limit of connections: the engine limits the requests in flight.
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -244,114 +250,116 @@ class Chat:
             proxy=_proxy(self._url),
         )
 
-    def serves(self, call: Call) -> bool:
-        """Serve every call that comes to the same address, key and model."""
-        return bool(call)
+    def serves(self, request: Request) -> bool:
+        """Return True: the scheduler groups requests by address, key and model."""
+        return bool(request)
 
-    async def ask(self, call: Call) -> Reply:
-        """Send one request; retries are the engine's work, so that it sees every failure.
+    async def generate(self, request: Request) -> Reply:
+        """Send one request without retries; the engine retries and counts every failure.
 
         Raises:
-            Transient: overload, a timeout, a lost connection, a broken body.
-            Refused: the request itself is wrong.
-            Denied: credentials, spend limit, unknown model.
+            RetryableError: overload, a timeout, a lost connection, a broken body.
+            RequestRejected: the request itself is wrong.
+            ProviderRejected: credentials, spending limit, unknown model.
         """
-        facts = await self._told(call.model)
+        facts = await self._fetch_facts(request.model)
         while True:
-            sent = [key for key in _declared(call) if self._learned.takes(key)]
-            request, start = self._request(call), time.perf_counter()
+            sent = [key for key in _declared_settings(request) if self._unsupported.supports(key)]
+            payload, start = self._payload(request), time.perf_counter()
             try:
-                reply = await self._answered(request)
-            except Refused as error:
-                if not self._learn(str(error), sent, request):
+                reply = await self._post(payload)
+            except RequestRejected as error:
+                if not self._learn(str(error), sent, payload):
                     raise
                 continue
-            self._answers, took = True, time.perf_counter() - start
-            unsent = tuple(sorted({*_declared(call)} - {*sent}))
-            return replace(reply, seconds=took, facts=facts, unsent=unsent)
+            self._has_answered, seconds = True, time.perf_counter() - start
+            unsent = tuple(sorted({*_declared_settings(request)} - {*sent}))
+            return replace(reply, seconds=seconds, facts=facts, unsent=unsent)
 
-    def _learn(self, said: str, sent: Sequence[str], request: Mapping[str, Any]) -> bool:
-        if "max_completion_tokens" in said and "max_tokens" in request:
-            self._limit = "max_completion_tokens"
+    def _learn(self, message: str, sent: Sequence[str], payload: Mapping[str, Any]) -> bool:
+        if "max_completion_tokens" in message and "max_tokens" in payload:
+            self._max_tokens_key = "max_completion_tokens"
             return True
-        return self._learned.learn(_ours(said), sent)
+        return self._unsupported.learn(_with_setting_names(message), sent)
 
-    def _request(self, call: Call) -> dict[str, Any]:
-        sampling = self._learned.taken(call.sampling)
+    def _payload(self, request: Request) -> dict[str, Any]:
+        sampling = self._unsupported.supported(request.sampling)
         if "seed" in sampling:
-            # Repeats of a sampled reply must differ, and be the same in the next run.
-            sampling["seed"] += call.repeat
-        request: dict[str, Any] = {
-            "model": call.model,
-            "messages": messages_of(call),
-            self._limit: call.max_tokens,
-            **{_NAMES.get(key, key): value for key, value in sampling.items()},
+            # Repeats must differ from each other, and each must be the same in the next run.
+            sampling["seed"] += request.repeat
+        payload: dict[str, Any] = {
+            "model": request.model,
+            "messages": chat_messages(request),
+            self._max_tokens_key: request.max_tokens,
+            **{_API_NAMES.get(key, key): value for key, value in sampling.items()},
         }
-        if call.tools:
-            request["tools"] = tools_of(call)
-        return request | self._held(call)
+        if request.tools:
+            payload["tools"] = chat_tools(request)
+        return payload | self._schema_options(request)
 
-    def _held(self, call: Call) -> dict[str, Any]:
-        if call.constraint is None:
+    def _schema_options(self, request: Request) -> dict[str, Any]:
+        """Return the options that enforce the schema: the native one, or those of a forced tool."""
+        if request.constraint is None:
             return {}
-        schema = call.constraint["json_schema"]
-        # A model that has tools of its own cannot be made to use another one.
-        if self._learned.takes("response_format") or call.tools:
-            # Servers that read "strict" refuse a schema that leaves anything open.
-            named = {"name": "reply", "schema": schema, "strict": is_closed(schema)}
-            return {"response_format": {"type": "json_schema", "json_schema": named}}
+        schema = request.constraint["json_schema"]
+        # A request with tools of its own cannot force the reply tool.
+        if self._unsupported.supports("response_format") or request.tools:
+            # With "strict" servers reject schemas with optional or additional keys.
+            reply_schema = {"name": "reply", "schema": schema, "strict": is_closed_schema(schema)}
+            return {"response_format": {"type": "json_schema", "json_schema": reply_schema}}
         function = {"name": REPLY_TOOL, "parameters": schema, "strict": True}
         choice = {"type": "function", "function": {"name": REPLY_TOOL}}
         return {"tools": [{"type": "function", "function": function}], "tool_choice": choice}
 
-    async def _answered(self, request: dict[str, Any]) -> Reply:
+    async def _post(self, payload: dict[str, Any]) -> Reply:
+        url = f"{self._url}/chat/completions"
         try:
-            async with self._session.post(f"{self._url}/chat/completions", json=request) as answer:
-                body, self.limits = await answer.read(), answer.headers
+            async with self._session.post(url, json=payload) as response:
+                body, self.rate_limit_headers = await response.read(), response.headers
         except aiohttp.InvalidURL as error:
-            raise Denied(f"{self._url} is no address") from error
+            raise ProviderRejected(f"{self._url} is no address") from error
         except TimeoutError as error:
-            raise Transient("no reply in time") from error
+            raise RetryableError("no reply in time") from error
         except aiohttp.ClientError as error:
-            raise Transient(f"no connection to {self._url}: {error!r}") from error
-        if answer.status >= _BAD:
-            raise self._failure(answer.status, body, answer.headers)
+            raise RetryableError(f"no connection to {self._url}: {error!r}") from error
+        if response.status >= _BAD_REQUEST:
+            raise self._error(response.status, body, response.headers)
         try:
-            return reply_of(body, answer.headers)
-        except Transient as error:
-            raise Transient(f"{error}{self._hint()}") from error
+            return parse_completion(body, response.headers)
+        except RetryableError as error:
+            raise RetryableError(f"{error}{self._url_hint()}") from error
 
-    def _failure(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
-        error = refusal_of(status, body, headers, answers=self._answers)
-        return type(error)(f"{error}{self._hint()}") if status == _NOT_FOUND else error
+    def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
+        error = completion_error(status, body, headers, has_answered=self._has_answered)
+        return type(error)(f"{error}{self._url_hint()}") if status == _NOT_FOUND else error
 
-    def _hint(self) -> str:
+    def _url_hint(self) -> str:
         return "" if self._url.endswith("/v1") else f"; {self._url} does not end in /v1, as most do"
 
-    async def _told(self, model: str) -> Mapping[str, str]:
-        """Return what the server says of the model; asked once, and never a reason to fail."""
+    async def _fetch_facts(self, model: str) -> Mapping[str, str]:
+        """Return the facts of the model; they are fetched once, and that never fails."""
         if self._facts is None:
-            self._facts = asyncio.create_task(self._ask_about(model))
+            self._facts = asyncio.create_task(self._model_facts(model))
         return await self._facts
 
-    async def _ask_about(self, model: str) -> Mapping[str, str]:
-        mine = await self._listed(f"{self._url}/models", "data", "id", model)
-        told = {key: mine[key] for key in ("parent", "root") if isinstance(mine.get(key), str)}
-        if not told and self._limit == "max_tokens":
-            # Ollama tells elsewhere which weights are behind a tag.
-            tag = await self._listed(urljoin(self._url, "/api/tags"), "models", "name", model)
-            told |= {"digest": str(tag["digest"])} if "digest" in tag else {}
-        return told | _retiring(mine)
+    async def _model_facts(self, model: str) -> Mapping[str, str]:
+        entry = await self._list_entry(f"{self._url}/models", "data", "id", model)
+        facts = {key: entry[key] for key in ("parent", "root") if isinstance(entry.get(key), str)}
+        if not facts and self._max_tokens_key == "max_tokens":
+            # Ollama has its own endpoint for the weights behind a tag.
+            tag = await self._list_entry(urljoin(self._url, "/api/tags"), "models", "name", model)
+            facts |= {"digest": str(tag["digest"])} if "digest" in tag else {}
+        return facts | _retirement(entry)
 
-    async def _listed(self, url: str, rows: str, key: str, model: str) -> dict[str, Any]:
-        """Return the server's row on *model*, or an empty one."""
+    async def _list_entry(self, url: str, list_key: str, key: str, model: str) -> dict[str, Any]:
+        """Return the entry of *model* in the server's list at *url*, or an empty dict."""
         try:
-            async with self._session.get(url, timeout=_QUICKLY) as answer:
-                body: Any = json.loads(await answer.read())
-            found = {str(row[key]).removesuffix(":latest"): dict(row) for row in body[rows]}
+            async with self._session.get(url, timeout=_FACTS_TIMEOUT) as response:
+                body: Any = json.loads(await response.read())
+            entries = {str(row[key]).removesuffix(":latest"): dict(row) for row in body[list_key]}
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
             return {}
-        return found.get(model.removesuffix(":latest"), {})
+        return entries.get(model.removesuffix(":latest"), {})
 
     async def close(self) -> None:
         """Close the connections."""
@@ -359,51 +367,55 @@ class Chat:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment names; aiohttp would look it up for each request."""
+    """Return the proxy from the environment; aiohttp would look it up for each request."""
     parts = urlsplit(url)
     return None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
 
 
-def _retiring(row: Mapping[str, Any]) -> dict[str, str]:
-    when = row.get("shutdown_date")
-    if isinstance(when, int | float):
-        when = datetime.fromtimestamp(when, UTC).date().isoformat()
-    return {"retires": when} if isinstance(when, str) else {}
+def _retirement(entry: Mapping[str, Any]) -> dict[str, str]:
+    date = entry.get("shutdown_date")
+    if isinstance(date, int | float):
+        date = datetime.fromtimestamp(date, UTC).date().isoformat()
+    return {"retires": date} if isinstance(date, str) else {}
 
 
-def _declared(call: Call) -> list[str]:
-    return [*call.sampling, *(["response_format"] if call.constraint else [])]
+def _declared_settings(request: Request) -> list[str]:
+    return [*request.sampling, *(["response_format"] if request.constraint else [])]
 
 
-def _ours(said: str) -> str:
-    """Return the server's words with our name for a setting beside its own."""
-    return f"{said} ({', '.join(key for key, name in _NAMES.items() if name in said)})"
+def _with_setting_names(message: str) -> str:
+    """Return the server's message with the suite's names of the settings that it mentions."""
+    names = (key for key, api_name in _API_NAMES.items() if api_name in message)
+    return f"{message} ({', '.join(names)})"
 
 
-def open_provider(calls: Sequence[Call], environ: Mapping[str, str]) -> Chat:
-    """Open a client for the address and key that *calls* name.
+def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> OpenAIProvider:
+    """Open a client for the address and key that *requests* name.
 
     Raises:
-        Unavailable: the variable that should hold the key is not set.
+        ConfigurationError: the environment variable of the key is not set.
     """
-    call = calls[0]
-    # A key of OpenAI's goes where the environment says, never to an address that a suite names.
-    at_home = call.base_url in (None, environ.get("OPENAI_BASE_URL"))
-    name = call.api_key_env
+    request = requests[0]
+    # OPENAI_API_KEY goes only to OpenAI or OPENAI_BASE_URL, never to an address that a suite names.
+    is_default = request.base_url in (None, environ.get("OPENAI_BASE_URL"))
+    name = request.api_key_env
     if name is None:
-        name = "OPENAI_API_KEY" if at_home else ""
+        name = "OPENAI_API_KEY" if is_default else ""
     key = environ.get(name) if name else "none"
     if not key:
-        raise Unavailable(
-            f"the key of {call.model} is missing: set {name}, "
-            "or judge what is recorded with --ftgate-replies=recorded"
+        raise ConfigurationError(
+            f"the key of {request.model} is missing: set {name}, "
+            "or evaluate what is recorded with --ftgate-replies=recorded"
         )
-    url = call.base_url or environ.get("OPENAI_BASE_URL") or _HOME
-    headers = {"Authorization": f"Bearer {key}", **(_account(environ) if at_home else {})}
-    return Chat(url.rstrip("/"), headers, at_home=call.base_url is None)
+    url = request.base_url or environ.get("OPENAI_BASE_URL") or _OPENAI_URL
+    headers = {
+        "Authorization": f"Bearer {key}",
+        **(_account_headers(environ) if is_default else {}),
+    }
+    return OpenAIProvider(url.rstrip("/"), headers, is_openai=request.base_url is None)
 
 
-def _account(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return which of several accounts of one key pays."""
+def _account_headers(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that select the account to bill, for a key of several accounts."""
     names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     return {header: environ[name] for header, name in names.items() if environ.get(name)}

@@ -1,4 +1,4 @@
-"""Replies read from a file that any tool has written."""
+"""Recorded replies, from a file that any tool may write."""
 
 from __future__ import annotations
 
@@ -8,104 +8,106 @@ from pathlib import Path
 from sys import intern
 from typing import IO, Any, Self
 
-from pytest_ftgate.errors import FtgateError, Refused, Unavailable
+from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
-__all__ = ["Recorded"]
+__all__ = ["RecordedReplies"]
 
 
-#: The characters of a reply that is likely to be a label.
-_LABEL = 64
-#: What is known of a reply: itself where it is a label, else where its line begins.
-_Known = Reply | int
+#: A reply of at most this many characters is probably a label.
+_LABEL_LENGTH = 64
+#: The reply itself if it is short, else the offset of its line in the file.
+_ReplyOrOffset = Reply | int
+#: The replies of a file, by case id.
+_Index = dict[str, tuple[_ReplyOrOffset, ...]]
 
 
 @lru_cache(maxsize=16)
-def _read(path: Path, changed: int) -> dict[str, tuple[_Known, ...]]:
-    del changed  # only there so that an edited file is read again
-    found: dict[str, tuple[_Known, ...]] = {}
-    # Labels come again and again: all that say the same are one.
-    labels: dict[str, tuple[_Known, ...]] = {}
+def _read_index(path: Path, modified: int) -> _Index:
+    del modified  # part of the cache key, so that an edited file is read again
+    index: _Index = {}
+    # Labels occur many times, so equal ones share one object.
+    labels: _Index = {}
     start = 0
     with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():
-                key, text, more = _row(f"{path.name}:{number}", line)
-                made: tuple[_Known, ...] = (start,)
-                if not more and len(text) <= _LABEL:
-                    made = labels.setdefault(text, (Reply(text=text),))
-                found[key] = found[key] + made if key in found else made
+                case_id, text, details = _parse_row(f"{path.name}:{number}", line)
+                entry: tuple[_ReplyOrOffset, ...] = (start,)
+                if not details and len(text) <= _LABEL_LENGTH:
+                    entry = labels.setdefault(text, (Reply(text=text),))
+                index[case_id] = index[case_id] + entry if case_id in index else entry
             start += len(line)
-    return found
+    return index
 
 
-def _row(where: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
-    """Return the id of a case, what was said, and what else is known."""
+def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
+    """Return the case id, the text and the other fields of a recorded reply."""
     shape = '{"id": "case-1", "text": "the reply"}'
     try:
         raw = json.loads(line)
-        known = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
-        return intern(str(raw["id"])), str(raw["text"]), known
+        details = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
+        return intern(str(raw["id"])), str(raw["text"]), details
     except ValueError as error:
-        raise Unavailable(f"{where}: not JSON: {error}") from error
+        raise ConfigurationError(f"{location}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise Unavailable(f"{where}: a recorded reply is {shape}") from error
+        raise ConfigurationError(f"{location}: a recorded reply is {shape}") from error
 
 
-class Recorded:
-    """Answers calls from their files, each of which it looks at once, until it is left."""
+class RecordedReplies:
+    """Answers requests from their files; a context manager that reads each file only once."""
 
     def __init__(self) -> None:
-        self._files: dict[Path, dict[str, tuple[_Known, ...]]] = {}
-        #: The file that was read last; there may be more of them than a process may have open.
+        self._files: dict[Path, _Index] = {}
+        #: The last file that was read: all of them could exceed the limit of open files.
         self._open: tuple[Path, IO[bytes]] | None = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *told: object) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._open:
             self._open[1].close()
 
-    def answer(self, call: Call) -> Reply | FtgateError:
-        """Return the reply to *call*, or why there is none."""
+    def reply_or_error(self, request: Request) -> Reply | FtgateError:
+        """Return the reply to *request*, or the error if there is none."""
         try:
-            return self.reply(call)
+            return self.reply(request)
         except FtgateError as error:
             return error
 
-    def reply(self, call: Call) -> Reply:
-        """Return the reply that a file holds under the id of the call's case, for its repeat.
+    def reply(self, request: Request) -> Reply:
+        """Return the recorded reply to the case and repeat of *request*.
 
         Raises:
-            Refused: the file has none for this case.
-            Unavailable: the file, or a line of it, cannot be read.
+            RequestRejected: the file has no reply for the case and repeat.
+            ConfigurationError: the file, or a line of it, cannot be read.
         """
-        path, case = call.replies, call.case
+        path, case = request.replies, request.case
         if path is None or case is None:
-            raise Refused("a recorded call needs a file of replies")
+            raise RequestRejected("a recorded request needs a file of replies")
         try:
-            replies = self._file(path).get(case.id, ())
-            if call.repeat >= len(replies):
-                raise Refused(f'{path.name} has no reply for case "{case.id}"')
-            known = replies[call.repeat]
-            return known if isinstance(known, Reply) else self._at(path, known, case.id)
+            replies = self._index(path).get(case.id, ())
+            if request.repeat >= len(replies):
+                raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
+            entry = replies[request.repeat]
+            return entry if isinstance(entry, Reply) else self._read_at(path, entry, case.id)
         except OSError as error:
-            raise Unavailable(f"the recorded replies cannot be read: {error}") from error
+            raise ConfigurationError(f"the recorded replies cannot be read: {error}") from error
 
-    def _file(self, path: Path) -> dict[str, tuple[_Known, ...]]:
+    def _index(self, path: Path) -> _Index:
         if path not in self._files:
-            self._files[path] = _read(path, path.stat().st_mtime_ns)
+            self._files[path] = _read_index(path, path.stat().st_mtime_ns)
         return self._files[path]
 
-    def _at(self, path: Path, start: int, case: str) -> Reply:
+    def _read_at(self, path: Path, start: int, case_id: str) -> Reply:
         if self._open is None or self._open[0] != path:
             self.__exit__()
             self._open = (path, path.open("rb"))
         stream, changed = self._open[1], f"{path.name} has changed since it was read"
         stream.seek(start)
-        key, text, more = _row(changed, stream.readline())
-        if key != case:
-            raise Unavailable(f"{changed}; run again")
-        return Reply(text=text, **more)
+        found_id, text, details = _parse_row(changed, stream.readline())
+        if found_id != case_id:
+            raise ConfigurationError(f"{changed}; run again")
+        return Reply(text=text, **details)

@@ -1,4 +1,4 @@
-"""The files that a suite names: found below the root directory, read, and every error noted."""
+"""Access to the files that a suite names, below the root directory, with all errors collected."""
 
 from __future__ import annotations
 
@@ -12,100 +12,103 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pytest_ftgate.errors import Fault, did_you_mean
-from pytest_ftgate.readers.yaml import Where
+from pytest_ftgate.errors import Diagnostic, did_you_mean
+from pytest_ftgate.readers.yaml import KeyPath
 
-__all__ = ["Source", "folded", "keys_of", "sentence"]
+__all__ = ["Source", "declared_keys", "fold_similar", "validation_message"]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a suite lies, and the faults met while reading what it names.
+    """A suite file and the errors found in it and in the files that it names.
 
     Attributes:
-        root: the directory that no named file may lie outside of.
+        root: the directory that holds every named file.
         path: the suite file.
-        faults: grows while the suite is read, so that an author sees every fault at once.
+        errors: grows while the suite is read, so that an author sees all errors at once.
     """
 
     root: Path
     path: Path
-    faults: list[Fault] = field(default_factory=list)
+    errors: list[Diagnostic] = field(default_factory=list)
 
-    def name(self, path: Path) -> str:
-        """Return *path* as the reader of a message knows it: relative to the root."""
-        return _name(self.root, path)
+    def display_path(self, path: Path) -> str:
+        """Return *path* as messages show it: relative to the root where it lies below."""
+        return _display_path(self.root, path)
 
-    def say(self, line: int, message: str, path: Path | None = None) -> None:
-        """Note a fault at *line* of the suite file, or of *path*."""
-        self.faults.append(Fault(self.name(path or self.path), line, message))
+    def add_error(self, line: int, message: str, path: Path | None = None) -> None:
+        """Add an error at *line* of the suite file, or of *path*."""
+        self.errors.append(Diagnostic(self.display_path(path or self.path), line, message))
 
-    def find(self, written: str, line: int, what: str, *, anywhere: bool = False) -> Path | None:
-        """Return the file that the suite calls *written*, or note why it cannot be used.
+    def find_file(
+        self, written: str, line: int, what: str, *, anywhere: bool = False
+    ) -> Path | None:
+        """Return the file at *written*, or None after adding an error.
 
         Args:
-            written: the path as it stands in the suite, relative to the suite's folder.
-            line: where it stands.
-            what: the key it is the value of.
+            written: the path in the suite, relative to the suite's folder.
+            line: the line of the path in the suite.
+            what: the key of the path, for messages.
             anywhere: allow a file outside the root directory.
         """
         path = (self.path.parent / written).resolve()
-        folder = self.name(self.path.parent)
+        folder = self.display_path(self.path.parent)
         if not anywhere and not path.is_relative_to(self.root):
-            self.say(line, f"{what}: {written} lies outside {self.root}; move it below")
+            self.add_error(line, f"{what}: {written} lies outside {self.root}; move it below")
         elif path.is_dir():
-            self.say(line, f"{what}: {written} is a folder; name a file in it")
+            self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file():
-            self.say(line, f"{what}: {written} does not exist (looked in {folder}/)")
+            self.add_error(line, f"{what}: {written} does not exist (looked in {folder}/)")
         else:
             return path
         return None
 
-    def files(self, pattern: str, line: int, what: str) -> list[Path]:
-        """Return the files that *pattern* names, a path or a glob, or note that there is none.
+    def find_files(self, pattern: str, line: int, what: str) -> list[Path]:
+        """Return the files that *pattern* matches, or an empty list after adding an error.
 
         Args:
-            pattern: as it stands in the suite, relative to the suite's folder.
-            line: where it stands.
-            what: the key it is the value of.
+            pattern: a path or a glob, relative to the suite's folder.
+            line: the line of the pattern in the suite.
+            what: the key of the pattern, for messages.
         """
-        if not any(mark in pattern for mark in "*?["):
-            path = self.find(pattern, line, what)
+        if not any(wildcard in pattern for wildcard in "*?["):
+            path = self.find_file(pattern, line, what)
             return [path] if path else []
         try:
-            found = {path.resolve() for path in self.path.parent.glob(pattern)}
+            matches = {path.resolve() for path in self.path.parent.glob(pattern)}
         except (NotImplementedError, ValueError) as error:
-            self.say(line, f"{what}: {pattern} is no glob: {error}; write one such as docs/**/*.md")
+            hint = "write one such as docs/**/*.md"
+            self.add_error(line, f"{what}: {pattern} is no glob: {error}; {hint}")
             return []
-        paths = sorted(p for p in found if p.is_file() and p.is_relative_to(self.root))
+        paths = sorted(p for p in matches if p.is_file() and p.is_relative_to(self.root))
         if not paths:
-            self.say(line, f"{what}: no file matches {pattern}")
+            self.add_error(line, f"{what}: no file matches {pattern}")
         return paths
 
-    def text(self, path: Path, line: int, what: str) -> str | None:
-        """Return the content of *path*, or note why it cannot be read."""
+    def read_text(self, path: Path, line: int, what: str) -> str | None:
+        """Return the content of *path*, or None after adding an error."""
+        name = self.display_path(path)
         try:
             return path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            self.say(
-                line, f"{what}: {self.name(path)} is not UTF-8 (byte {error.start}); save it so"
-            )
+            self.add_error(line, f"{what}: {name} is not UTF-8 (byte {error.start}); save it so")
         except OSError as error:
-            self.say(line, f"{what}: {self.name(path)} cannot be read: {error.strerror}")
+            self.add_error(line, f"{what}: {name} cannot be read: {error.strerror}")
         return None
 
 
 @lru_cache(maxsize=256)
-def _name(root: Path, path: Path) -> str:
+def _display_path(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-#: Of so many faults that are alike each is told with its line.
-_TOLD = 3
-#: What may differ between faults that are alike: a value, a number; not the name of a key.
+#: How many similar errors are shown with their lines.
+_MAX_SIMILAR = 3
+#: The parts in which similar errors may differ: values and numbers, but not names of keys.
 _VALUE = re.compile(r'(?<!key )"[^"]*"|\d+')
 
-_KINDS = {
+#: pydantic's error type -> the expected type, for messages
+_EXPECTED_TYPES = {
     "string_type": "text",
     "int_type": "a whole number",
     "float_type": "a number",
@@ -118,12 +121,12 @@ _KINDS = {
 }
 
 
-def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
+def declared_keys(model: type[BaseModel]) -> tuple[str, ...]:
     """Return the keys that an author may write in *model*."""
     return tuple(f.alias or name for name, f in model.model_fields.items())
 
 
-def _shown(value: Any) -> str:
+def _display_value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "empty"}[value]
     if isinstance(value, list | Mapping):
@@ -131,64 +134,68 @@ def _shown(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def sentence(error: Mapping[str, Any], known: tuple[str, ...], written: str | None) -> str:
-    """Say in one line what is wrong with a value and what to write.
+def validation_message(
+    error: Mapping[str, Any], known: tuple[str, ...], written: str | None
+) -> str:
+    """Return one line that names the problem of a value and its remedy.
 
     Args:
         error: one entry of ``ValidationError.errors()``.
-        known: the keys allowed where the error stands, for a misspelt one.
-        written: the value as it stands in the file, where that is known.
+        known: the keys allowed at this place, to suggest one for a misspelt key.
+        written: the value as it stands in the file, or None if unknown.
     """
-    where: Where = error["loc"]
-    # An item of a list is called by the list's own key.
-    key = next((part for part in reversed(where) if isinstance(part, str)), "it")
-    kind, given = error["type"], error["input"]
+    key_path: KeyPath = error["loc"]
+    # An item of a list carries the key of the list.
+    key = next((part for part in reversed(key_path) if isinstance(part, str)), "it")
+    kind, value = error["type"], error["input"]
     match kind:
         case "extra_forbidden":
             near = did_you_mean(key, known) or f"; known: {', '.join(known)}"
-            told = f'unknown key "{key}"{near}'
+            message = f'unknown key "{key}"{near}'
         case "missing":
-            told = f'"{key}" is missing'
-        case "string_type" if isinstance(given, bool | int | float):
-            text = written if written is not None else str(given).lower()
-            told = f'{key} is {_shown(given)}, but text is wanted here: write "{text}"'
+            message = f'"{key}" is missing'
+        case "string_type" if isinstance(value, bool | int | float):
+            text = written if written is not None else str(value).lower()
+            message = f'{key} is {_display_value(value)}, but text is wanted here: write "{text}"'
         case "literal_error":
-            told = f"{key} is {_shown(given)}, but must be one of {error['ctx']['expected']}"
+            expected = error["ctx"]["expected"]
+            message = f"{key} is {_display_value(value)}, but must be one of {expected}"
         case "rule":
-            told = str(error["msg"])
-        case _ if kind in _KINDS:
-            told = f"{key} must be {_KINDS[kind]}, not {_shown(given)}"
+            message = str(error["msg"])
+        case _ if kind in _EXPECTED_TYPES:
+            message = f"{key} must be {_EXPECTED_TYPES[kind]}, not {_display_value(value)}"
         case _:
-            told = f"{key} is {_shown(given)}, but {_wanted(error)}"
-    return told
+            message = f"{key} is {_display_value(value)}, but {_constraint(error)}"
+    return message
 
 
-def _wanted(error: Mapping[str, Any]) -> str:
-    """Turn the library's own words for a bound into ours."""
-    said = str(error["msg"])
+def _constraint(error: Mapping[str, Any]) -> str:
+    """Return pydantic's message about a bound, reworded; a share gets a hint about percent."""
+    message = str(error["msg"])
     bounds = error.get("ctx") or {}
     if 1 in (bounds.get("lt"), bounds.get("le")):
         share = float(error["input"]) / 100
         hint = f"; for {error['input']} % write {share:g}" if 0 < share < 1 else ""
-        return said.replace("Input should", "must") + hint
-    return said.replace("Input should", "must") if said.startswith("Input should") else said
+        return message.replace("Input should", "must") + hint
+    is_bound = message.startswith("Input should")
+    return message.replace("Input should", "must") if is_bound else message
 
 
-def folded(faults: Iterable[Fault]) -> list[Fault]:
-    """Return the first few of the faults of a file that are alike; the last says how many follow.
+def fold_similar(errors: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the first few of similar errors in a file; the last one counts the rest.
 
-    Hundreds of rows with one and the same mistake would hide the others.
+    Hundreds of rows with the same mistake would hide other errors.
     """
-    alike: dict[tuple[str, str], list[Fault]] = defaultdict(list)
-    for fault in faults:
-        alike[fault.path, _VALUE.sub("", fault.message)].append(fault)
-    return [fault for group in alike.values() for fault in _first(group)]
+    groups: dict[tuple[str, str], list[Diagnostic]] = defaultdict(list)
+    for error in errors:
+        groups[error.path, _VALUE.sub("", error.message)].append(error)
+    return [error for group in groups.values() for error in _first_of(group)]
 
 
-def _first(group: list[Fault]) -> list[Fault]:
-    more = len(group) - _TOLD
+def _first_of(group: list[Diagnostic]) -> list[Diagnostic]:
+    more = len(group) - _MAX_SIMILAR
     if more <= 0:
         return group
-    *before, last = group[:_TOLD]
-    told = f"{last.message} (and {more} more line{'s' * (more > 1)} like it)"
-    return [*before, replace(last, message=told)]
+    *first, last = group[:_MAX_SIMILAR]
+    message = f"{last.message} (and {more} more line{'s' * (more > 1)} like it)"
+    return [*first, replace(last, message=message)]

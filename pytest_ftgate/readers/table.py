@@ -12,133 +12,143 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.yaml import Document, Where, read_yaml
+from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 
-__all__ = ["Row", "in_place", "rows"]
+__all__ = ["Row", "read_rows", "rows_at"]
 
-_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
-_GAP = re.compile(r"\s*,?\s*")
+_CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
+_SEPARATOR = re.compile(r"\s*,?\s*")
 _CONFLICT = "a version-control conflict marker; resolve the conflict"
 
 
 class Row(NamedTuple):
-    """One row as it was written, and where."""
+    """One row of a file.
+
+    Attributes:
+        path: the file.
+        line: the line of the row, counted from 1.
+        value: the parsed value.
+        raw: the text of each scalar as written, by its keys within the row; YAML only.
+    """
 
     path: Path
     line: int
     value: Any
-    written: Mapping[Where, str] = {}
+    raw: Mapping[KeyPath, str] = {}
 
 
-def rows(source: Source, path: Path, line: int = 0, what: str = "cases") -> Iterator[Row]:
-    """Read the rows of one file; a broken line becomes a fault, the others are still read.
+def read_rows(source: Source, path: Path, line: int = 0, what: str = "cases") -> Iterator[Row]:
+    """Yield the rows of one file; a broken line becomes an error, and reading goes on.
 
     Args:
-        source: where faults are noted.
+        source: collects the errors.
         path: the file.
-        line: where the suite names it.
-        what: what the rows are.
+        line: the line of the suite that names the file.
+        what: the noun for the rows in messages.
     """
     read = _READERS.get(path.suffix)
     if read is None:
-        suffix = path.suffix or "no"
-        source.say(line, f"{what}: {path.name}: {suffix} suffix; use .jsonl, .json, .csv or .yaml")
+        problem = f"{path.suffix or 'no'} suffix; use .jsonl, .json, .csv or .yaml"
+        source.add_error(line, f"{what}: {path.name}: {problem}")
         return
-    text = source.text(path, line, what)
+    text = source.read_text(path, line, what)
     if text is not None:
         yield from read(source, path, text)
 
 
-def _jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
+def _read_jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
-        if line.startswith(_MARKERS):
-            source.say(number, _CONFLICT, path)
+        if line.startswith(_CONFLICT_MARKERS):
+            source.add_error(number, _CONFLICT, path)
             continue
         try:
             value = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
-            source.say(number, f"not JSON: {_told(error)}", path)
+            source.add_error(number, f"not JSON: {_json_problem(error)}", path)
             continue
-        # The first row of a data file may describe it instead of being one of its rows.
+        # The first row of a data file may describe the file instead of being a row.
         if number == 1 and isinstance(value, dict) and "about" in value:
             continue
         yield Row(path, number, value)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the JSON object of *pairs*; raise ValueError for a repeated key."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'key "{twice}" stands here twice; keep one')
-    return found
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f'key "{repeated}" stands here twice; keep one')
+    return value
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_once)
+_decoder = json.JSONDecoder(object_pairs_hook=_object_of)
 
 
-def _told(error: ValueError | RecursionError) -> str:
+def _json_problem(error: ValueError | RecursionError) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def _json(source: Source, path: Path, text: str) -> Iterator[Row]:
-    """Read the items of a list one by one, so that each has its line."""
-    if _conflicts(source, path, text):
+def _read_json(source: Source, path: Path, text: str) -> Iterator[Row]:
+    """Yield the items of a list, decoded one by one so that each has its line."""
+    if _has_conflicts(source, path, text):
         return
-    at = _past(text, 0)
-    if not text.startswith("[", at):
-        source.say(1, "a .json file is a list of rows", path)
+    position = _skip_separator(text, 0)
+    if not text.startswith("[", position):
+        source.add_error(1, "a .json file is a list of rows", path)
         return
-    line, counted, at = 1, 0, _past(text, at + 1)
-    while not text.startswith("]", at):
-        line, counted = line + text.count("\n", counted, at), at
+    line, counted, position = 1, 0, _skip_separator(text, position + 1)
+    while not text.startswith("]", position):
+        line, counted = line + text.count("\n", counted, position), position
         try:
-            value, end = _decoder.raw_decode(text, at)
+            value, end = _decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
-            source.say(getattr(error, "lineno", line), f"not JSON: {_told(error)}", path)
+            error_line = getattr(error, "lineno", line)
+            source.add_error(error_line, f"not JSON: {_json_problem(error)}", path)
             return
         yield Row(path, line, value)
-        at = _past(text, end)
-    if text[at:].strip() != "]":
-        source.say(line, "not JSON: something stands after the end of the list", path)
+        position = _skip_separator(text, end)
+    if text[position:].strip() != "]":
+        source.add_error(line, "not JSON: something stands after the end of the list", path)
 
 
-def _past(text: str, at: int) -> int:
-    """Return where the next item stands."""
-    found = _GAP.match(text, at)
-    return found.end() if found else at
+def _skip_separator(text: str, position: int) -> int:
+    """Return the position of the next item."""
+    match = _SEPARATOR.match(text, position)
+    return match.end() if match else position
 
 
-def _conflicts(source: Source, path: Path, text: str) -> bool:
-    """Note the markers of a file that cannot be read line by line."""
-    marked = [n for n, line in enumerate(text.split("\n"), 1) if line.startswith(_MARKERS)]
-    for number in marked:
-        source.say(number, _CONFLICT, path)
-    return bool(marked)
+def _has_conflicts(source: Source, path: Path, text: str) -> bool:
+    """Return True if the file holds conflict markers, after adding an error for each."""
+    lines = text.split("\n")
+    numbers = [n for n, line in enumerate(lines, 1) if line.startswith(_CONFLICT_MARKERS)]
+    for number in numbers:
+        source.add_error(number, _CONFLICT, path)
+    return bool(numbers)
 
 
-def _csv(source: Source, path: Path, text: str) -> Iterator[Row]:
-    # Strict, because a quote that is not closed would swallow the rows after it.
+def _read_csv(source: Source, path: Path, text: str) -> Iterator[Row]:
+    # Strict, because an unclosed quote would swallow the rows after it.
     reader = csv.DictReader(io.StringIO(text), strict=True)
     try:
         for record in reader:
             if None in record:
-                source.say(reader.line_num, "more cells than the header has columns", path)
+                source.add_error(reader.line_num, "more cells than the header has columns", path)
                 continue
             cells = [cell for cell in record.values() if cell]
             line = reader.line_num - sum(cell.count("\n") for cell in cells)
-            if cells and cells[0].startswith(_MARKERS):
-                source.say(line, _CONFLICT, path)
+            if cells and cells[0].startswith(_CONFLICT_MARKERS):
+                source.add_error(line, _CONFLICT, path)
                 continue
-            yield Row(path, line, _from_cells(record))
+            yield Row(path, line, _row_value(record))
     except csv.Error as error:
         message = f"not CSV: {error}; is every quote closed?"
-        source.say(reader.line_num + 1, message, path)
+        source.add_error(reader.line_num + 1, message, path)
 
 
-def _from_cells(record: Mapping[str, str | None]) -> dict[str, Any]:
+def _row_value(record: Mapping[str, str | None]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for column, cell in record.items():
         if not cell:
@@ -148,12 +158,12 @@ def _from_cells(record: Mapping[str, str | None]) -> dict[str, Any]:
         elif column == "tags":
             value["tags"] = cell.replace(",", " ").split()
         else:
-            value[column] = _read(column, cell)
+            value[column] = _cell_value(column, cell)
     return value
 
 
-def _read(column: str, cell: str) -> Any:
-    """Return what a cell stands for; what cannot be read is left for the validation to name."""
+def _cell_value(column: str, cell: str) -> Any:
+    """Return the typed value of a cell, or its text for the validation to report."""
     try:
         match column:
             case "max_tokens" | "difficulty":
@@ -167,35 +177,35 @@ def _read(column: str, cell: str) -> Any:
     return cell
 
 
-def _yaml(source: Source, path: Path, text: str) -> Iterator[Row]:
-    if _conflicts(source, path, text):
+def _read_yaml_rows(source: Source, path: Path, text: str) -> Iterator[Row]:
+    if _has_conflicts(source, path, text):
         return
-    document = read_yaml(text, source.name(path))
-    source.faults.extend(document.faults)
+    document = read_yaml(text, source.display_path(path))
+    source.errors.extend(document.errors)
     if isinstance(document.value, list):
-        yield from in_place(path, document, ())
+        yield from rows_at(path, document, ())
     elif document.value is not None:
-        source.say(1, "a .yaml file is a list of rows", path)
+        source.add_error(1, "a .yaml file is a list of rows", path)
 
 
-def in_place(path: Path, document: Document, where: Where) -> Iterator[Row]:
-    """Yield the rows that stand as a list at *where* of a YAML document."""
+def rows_at(path: Path, document: Document, key_path: KeyPath) -> Iterator[Row]:
+    """Yield the items of the list at *key_path* of a YAML document."""
     value: Any = document.value
-    for key in where:
+    for key in key_path:
         value = value[key]
-    depth = len(where)
-    written: dict[Where, dict[Where, str]] = defaultdict(dict)
-    for place, text in document.written.items():
-        written[place[: depth + 1]][place[depth + 1 :]] = text
-    for index, one in enumerate(value):
-        at = (*where, index)
-        yield Row(path, document.line(at), one, written[at])
+    depth = len(key_path)
+    raw: dict[KeyPath, dict[KeyPath, str]] = defaultdict(dict)
+    for scalar_path, text in document.raw.items():
+        raw[scalar_path[: depth + 1]][scalar_path[depth + 1 :]] = text
+    for index, item in enumerate(value):
+        item_path = (*key_path, index)
+        yield Row(path, document.line(item_path), item, raw[item_path])
 
 
 _READERS: Mapping[str, Callable[[Source, Path, str], Iterator[Row]]] = {
-    ".jsonl": _jsonl,
-    ".json": _json,
-    ".csv": _csv,
-    ".yaml": _yaml,
-    ".yml": _yaml,
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".yaml": _read_yaml_rows,
+    ".yml": _read_yaml_rows,
 }

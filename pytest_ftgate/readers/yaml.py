@@ -1,4 +1,4 @@
-"""YAML with the line of every value; values that YAML misreads are refused."""
+"""YAML with the line of every value; values that YAML would misread are errors."""
 
 from __future__ import annotations
 
@@ -10,158 +10,170 @@ import yaml
 from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from pytest_ftgate.errors import Fault
+from pytest_ftgate.errors import Diagnostic
 
-__all__ = ["Document", "Where", "read_yaml"]
+__all__ = ["Document", "KeyPath", "read_yaml"]
 
-#: The keys and indices that lead to a value from the top of the document.
-Where = tuple[str | int, ...]
+#: The keys and indices from the top of a document to a value.
+KeyPath = tuple[str | int, ...]
 
 # The C loader is about eight times as fast; PyYAML may have been built without it.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-_PLAIN_TRUTH = {"true", "false", "True", "False", "TRUE", "FALSE"}
+_PLAIN_BOOLS = {"true", "false", "True", "False", "TRUE", "FALSE"}
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A YAML file: its value, and for each value in it the line and the text as written."""
+    """A parsed YAML file.
+
+    Attributes:
+        path: the file, for messages.
+        value: the parsed value.
+        lines: the line of each key and item, counted from 1.
+        raw: the text of each scalar as written.
+        errors: errors in the file.
+    """
 
     path: str
     value: Any
-    lines: Mapping[Where, int]
-    written: Mapping[Where, str]
-    faults: tuple[Fault, ...] = ()
+    lines: Mapping[KeyPath, int]
+    raw: Mapping[KeyPath, str]
+    errors: tuple[Diagnostic, ...] = ()
 
-    def line(self, where: Where) -> int:
-        """Return the line of *where*, or of the nearest value around it."""
-        while where not in self.lines and where:
-            where = where[:-1]
-        return self.lines.get(where, 1)
+    def line(self, key_path: KeyPath) -> int:
+        """Return the line of *key_path*, or of the nearest value around it."""
+        while key_path not in self.lines and key_path:
+            key_path = key_path[:-1]
+        return self.lines.get(key_path, 1)
 
-    def fault(self, where: Where, message: str) -> Fault:
-        """Return *message* as a fault at the line of *where*."""
-        return Fault(self.path, self.line(where), message)
+    def error(self, key_path: KeyPath, message: str) -> Diagnostic:
+        """Return *message* as an error at the line of *key_path*."""
+        return Diagnostic(self.path, self.line(key_path), message)
 
 
 @dataclass(slots=True)
-class _Reading:
-    path: str
-    lines: dict[Where, int] = field(default_factory=dict)
-    written: dict[Where, str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-    inside: list[Node] = field(default_factory=list)
+class _NodeReader:
+    """Turns the nodes of one document into values; *parents* are the nodes around the current."""
 
-    def value(self, node: Node, where: Where) -> Any:
-        self.lines.setdefault(where, node.start_mark.line + 1)
+    path: str
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    raw: dict[KeyPath, str] = field(default_factory=dict)
+    errors: list[Diagnostic] = field(default_factory=list)
+    parents: list[Node] = field(default_factory=list)
+
+    def value(self, node: Node, key_path: KeyPath) -> Any:
+        self.lines.setdefault(key_path, node.start_mark.line + 1)
         if isinstance(node, ScalarNode):
-            return self.scalar(node, where)
-        if node in self.inside:
-            self.fault(self.lines[where], f"{_named(where)}an anchor holds itself; write it out")
+            return self.scalar(node, key_path)
+        if node in self.parents:
+            message = f"{_key_prefix(key_path)}an anchor holds itself; write it out"
+            self.add_error(self.lines[key_path], message)
             return None
-        self.inside.append(node)
-        value = self.nested(node, where)
-        self.inside.pop()
+        self.parents.append(node)
+        value = self.collection(node, key_path)
+        self.parents.pop()
         return value
 
-    def nested(self, node: Node, where: Where) -> Any:
+    def collection(self, node: Node, key_path: KeyPath) -> Any:
         if isinstance(node, SequenceNode):
-            return [self.value(child, (*where, i)) for i, child in enumerate(node.value)]
-        return self.mapping(node, where) if isinstance(node, MappingNode) else None
+            return [self.value(child, (*key_path, i)) for i, child in enumerate(node.value)]
+        return self.mapping(node, key_path) if isinstance(node, MappingNode) else None
 
-    def mapping(self, node: MappingNode, where: Where) -> dict[str, Any]:
-        out: dict[str, Any] = {}
+    def mapping(self, node: MappingNode, key_path: KeyPath) -> dict[str, Any]:
+        values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = self.key(key_node)
             line = key_node.start_mark.line + 1
-            if key in out:
-                before = self.lines[(*where, key)]
-                self.fault(
-                    line, f'key "{key}" stands here twice (first in line {before}); keep one'
-                )
+            if key in values:
+                first = self.lines[(*key_path, key)]
+                message = f'key "{key}" stands here twice (first in line {first}); keep one'
+                self.add_error(line, message)
                 continue
-            self.lines[(*where, key)] = line
-            out[key] = self.value(value_node, (*where, key))
-        return out
+            self.lines[(*key_path, key)] = line
+            values[key] = self.value(value_node, (*key_path, key))
+        return values
 
     def key(self, node: Node) -> str:
+        line = node.start_mark.line + 1
         if not isinstance(node, ScalarNode):
-            self.fault(node.start_mark.line + 1, "a key must be plain text")
+            self.add_error(line, "a key must be plain text")
             return str(node.start_mark.line)
         if node.tag != f"{_TAG}str" and not node.style:
-            line = node.start_mark.line + 1
-            self.fault(line, f'the key {node.value} is not text to YAML; write "{node.value}"')
+            self.add_error(line, f'the key {node.value} is not text to YAML; write "{node.value}"')
         return str(node.value)
 
-    def scalar(self, node: ScalarNode, where: Where) -> Any:
-        self.written[where] = node.value
-        trap = _trap(node)
-        if trap:
-            self.fault(self.lines[where], f"{_named(where)}{trap}")
+    def scalar(self, node: ScalarNode, key_path: KeyPath) -> Any:
+        self.raw[key_path] = node.value
+        line, prefix = self.lines[key_path], _key_prefix(key_path)
+        misreading = _misreading(node)
+        if misreading:
+            self.add_error(line, f"{prefix}{misreading}")
             return node.value
         try:
             return _constructor.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            self.fault(self.lines[where], f"{_named(where)}{node.value!r} cannot be read; quote it")
+            self.add_error(line, f"{prefix}{node.value!r} cannot be read; quote it")
             return node.value
 
-    def fault(self, line: int, message: str) -> None:
-        self.faults.append(Fault(self.path, line, message))
+    def add_error(self, line: int, message: str) -> None:
+        self.errors.append(Diagnostic(self.path, line, message))
 
 
 _constructor = SafeConstructor()
 
 
-def _named(where: Where) -> str:
-    return f"{where[-1]}: " if where and isinstance(where[-1], str) else ""
+def _key_prefix(key_path: KeyPath) -> str:
+    return f"{key_path[-1]}: " if key_path and isinstance(key_path[-1], str) else ""
 
 
-def _trap(node: ScalarNode) -> str | None:
-    """Say how YAML would misread a plain scalar, or return None where it reads what one sees."""
+def _misreading(node: ScalarNode) -> str | None:
+    """Return how YAML would misread a plain scalar, or None if its value is what one sees."""
     text, kind = node.value, node.tag.removeprefix(_TAG)
     if node.style:
         return None
-    if kind == "bool" and text not in _PLAIN_TRUTH:
-        read = str(_constructor.construct_yaml_bool(node)).lower()
-        return f'YAML reads the bare word {text} as {read}: write "{text}" for the text, or {read}'
+    if kind == "bool" and text not in _PLAIN_BOOLS:
+        value = str(_constructor.construct_yaml_bool(node)).lower()
+        remedy = f'write "{text}" for the text, or {value}'
+        return f"YAML reads the bare word {text} as {value}: {remedy}"
     if kind == "timestamp":
         return f'YAML reads {text} as a date: write "{text}"'
     odd = "_" in text or ":" in text or (text.lstrip("+-").startswith("0") and len(text) > 1)
-    if kind in ("int", "float") and odd and not _decimal(text):
+    if kind in ("int", "float") and odd and not _is_plain_decimal(text):
         number = _constructor.construct_object(node)
         return f'YAML reads {text} as the number {number}: write "{text}" or the plain number'
     return None
 
 
-def _decimal(text: str) -> bool:
+def _is_plain_decimal(text: str) -> bool:
     return text.lstrip("+-").split(".")[0] == "0" and "_" not in text and ":" not in text
 
 
 def read_yaml(text: str, path: str) -> Document:
-    """Parse *text*; a fault in it never stops the search for further ones.
+    """Return *text* parsed, with all errors in it.
 
     Args:
         text: the file's content.
-        path: the name that faults carry.
+        path: the file, for messages.
     """
-    reading = _Reading(path)
+    reader = _NodeReader(path)
     try:
         node = yaml.compose(text, _Loader)
-        value = None if node is None else reading.value(node, ())
+        value = None if node is None else reader.value(node, ())
     except RecursionError:
-        return Document(path, None, {}, {}, (Fault(path, 0, "not YAML: nested too deeply"),))
+        return Document(path, None, {}, {}, (Diagnostic(path, 0, "not YAML: nested too deeply"),))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-        told = f"not YAML: {error.problem}{_hint(error.problem)}"
-        return Document(path, None, {}, {}, (Fault(path, line, told),))
+        message = f"not YAML: {error.problem}{_tab_hint(error.problem)}"
+        return Document(path, None, {}, {}, (Diagnostic(path, line, message),))
     except yaml.YAMLError as error:
-        return Document(path, None, {}, {}, (Fault(path, 0, f"not YAML: {error}"),))
+        return Document(path, None, {}, {}, (Diagnostic(path, 0, f"not YAML: {error}"),))
     if node is None:
-        return Document(path, None, {}, {}, (Fault(path, 0, "the file is empty"),))
-    return Document(path, value, reading.lines, reading.written, tuple(reading.faults))
+        return Document(path, None, {}, {}, (Diagnostic(path, 0, "the file is empty"),))
+    return Document(path, value, reader.lines, reader.raw, tuple(reader.errors))
 
 
-def _hint(problem: str | None) -> str:
+def _tab_hint(problem: str | None) -> str:
     tab = problem is not None and "'\\t'" in problem
     return "; a tab stands here: indent with spaces" if tab else ""

@@ -1,4 +1,4 @@
-"""Advice on a suite, and every number it rests on, as frozen values."""
+"""The advice on a suite, and the numbers that it rests on, as frozen values."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = [
-    "UNJUDGED",
+    "NOT_EVALUATED",
     "Advice",
     "BreakEven",
     "Challenge",
     "Condition",
     "Confirmation",
-    "Debt",
+    "CostByVolume",
+    "CostSeries",
+    "CoverageGaps",
     "Gain",
-    "Money",
+    "LadderRow",
     "Reason",
     "Recommendation",
     "Retirement",
     "Rollback",
-    "Series",
-    "Standing",
 ]
 
-#: How a gate ended that nothing could be asked for.
-UNJUDGED = "not judged"
+#: The outcome of a gate that was never evaluated.
+NOT_EVALUATED = "not evaluated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gain:
-    """How much more one rung gets right than another, on the same cases.
+    """The gain in accuracy of one rung over another, on the same cases.
 
     Attributes:
-        over: the variant that it is compared with.
-        change: the difference; *low* and *high* are its 95 % interval, paired.
-        n: cases that both answered.
-        p: how easily this is seen without a real gain, corrected for all pairs (Holm).
-        certain: whether *p* is at most 0.05, and no group of cases is taken for many.
+        over: the variant compared with.
+        change: the difference as a share; *low* and *high* are its paired 95 % interval.
+        n: the number of cases that both answered.
+        p: the p-value against no gain, corrected for all pairs (Holm).
+        certain: whether *p* is at most 0.05; never with too few groups of cases.
     """
 
     over: str
@@ -50,25 +50,27 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """One rung of the ladder: a row of its table.
+class LadderRow:
+    """One variant on the ladder: a row of its table.
 
     Attributes:
-        variant: its name; *rung* is the kind of effort, one of ``suite.ladder.RUNGS``.
-        n: cases that it answered.
-        accuracy, form: rates, each with *_low* and *_high*, the 95 % interval; None where the
-            suite does not mark it.
-        gain: over the rung below; None for the lowest.
-        p50_ms, p95_ms: how long replies took, whenever they were asked; None where not timed.
-        tokens: read and written in a call, the mean.
-        prompt_tokens: of them those of the system prompt and the examples, about.
-        usd_per_1k: what a thousand calls cost, *usd_low* and *usd_high* their 95 % interval.
-        unknown: the word for a price that nobody knows, ``local`` or ``unpriced``; else "".
-        usd_per_month: at the declared volume, with what it takes besides its calls.
-        frontier: no other rung is both better and cheaper.
-        outcomes: of its gates; empty for one that has none.
-        training_rows: labelled rows that it learned from.
-        model: what answered; *provider* is where.
+        variant: the name of the variant.
+        rung: the kind of effort, one of ``suite.ladder.RUNGS``.
+        n: the number of cases that it answered.
+        accuracy, format: rates, each with *_low* and *_high*, the 95 % interval; None if the
+            suite does not score it.
+        gain: over the row above; None for the first.
+        p50_ms, p95_ms: percentiles of the latency; None if not timed.
+        tokens: the mean number of input and output tokens of a request.
+        prompt_tokens: the approximate tokens of the system prompt and the examples.
+        tokens_per_word: the approximate input tokens for a word of a case.
+        usd_per_1k: USD for a thousand requests; *usd_low* and *usd_high* are the 95 % interval.
+        unknown: ``local`` or ``unpriced`` if there is no price, else "".
+        usd_per_month: USD a month at the declared volume, with all other costs.
+        frontier: no other row is both more accurate and cheaper.
+        outcomes: by gate; empty for a variant without gates.
+        training_rows: the number of labelled rows of its training file.
+        provider, model: the provider, and the model that replied.
     """
 
     variant: str
@@ -77,9 +79,9 @@ class Standing:
     accuracy: float | None = None
     accuracy_low: float | None = None
     accuracy_high: float | None = None
-    form: float | None = None
-    form_low: float | None = None
-    form_high: float | None = None
+    format: float | None = None
+    format_low: float | None = None
+    format_high: float | None = None
     gain: Gain | None = None
     p50_ms: float | None = None
     p95_ms: float | None = None
@@ -98,58 +100,60 @@ class Standing:
     model: str = ""
 
     @property
-    def refused(self) -> bool:
-        """Whether one of its gates says that it must not serve."""
+    def fails_gate(self) -> bool:
+        """Whether one of its gates is failed or invalid."""
         return bool({"failed", "invalid"} & set(self.outcomes.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One thing that speaks for or against fine-tuning.
+    """The result of one rule for or against fine-tuning.
 
     Attributes:
-        name: as in the table of rules, ``advise/rules.py`` and docs/ladder.md.
-        told: what was found, with the number it rests on.
-        holds: whether it speaks for fine-tuning; None where nobody knows.
+        name: of the rule, see ``recommend/rules.py`` and docs/ladder.md.
+        message: the result in a sentence, with the number it rests on.
+        holds: whether it speaks for fine-tuning; None if unknown.
         needed: whether fine-tuning is not justified without it.
     """
 
     name: str
-    told: str
+    message: str
     holds: bool | None
     needed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
-    """Why something is recommended: a sentence, and the cell of the table that it rests on.
+    """A reason for a recommendation: a sentence, and the cell of the table that it rests on.
 
     Attributes:
-        variant: the row.
-        figure: the field of ``Standing`` that the sentence tells.
+        message: the sentence.
+        variant: the row of the table.
+        figure: the field of ``LadderRow``, or the name of a rule.
     """
 
-    told: str
+    message: str
     variant: str
     figure: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakEven:
-    """From which volume on a fine-tune is the cheaper of two rungs.
+    """The volume from which a fine-tune is cheaper than another rung.
 
     Attributes:
-        variant: the fine-tune; *against* is the other rung.
-        calls_per_day: where both cost the same; 0 where it is cheaper at any volume, and None
-            where it never is. *low* and *high* are the 95 % interval from the measured tokens,
-            None where prices are flat or nothing bounds it.
-        days: until what it saves at the declared volume has paid for its training; None where it
-            saves nothing. *days_low* and *days_high* are its interval.
-        saves_per_month: at the declared volume, in USD; negative where it costs more.
+        variant: the fine-tune.
+        compared_with: the other variant.
+        calls_per_day: the break-even in requests a day; 0 if the fine-tune is cheaper at any
+            volume, None if at none. *low* and *high* are the 95 % interval from the measured
+            tokens; None for flat prices, or if unbounded.
+        days: the days until the savings at the declared volume have paid for the training; None
+            without savings. *days_low* and *days_high* are the interval.
+        saves_per_month: USD at the declared volume; negative if the fine-tune costs more.
     """
 
     variant: str
-    against: str
+    compared_with: str
     calls_per_day: float | None
     low: float | None = None
     high: float | None = None
@@ -160,12 +164,13 @@ class BreakEven:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """What one rung costs a month, by volume: a line of the plot.
+class CostSeries:
+    """The monthly costs of one variant by volume: a line of the chart.
 
     Attributes:
-        variant: whose line it is.
-        usd: for each of ``Money.volumes``; *low* and *high* are the 95 % interval.
+        variant: the name of the variant.
+        usd: USD a month for each of ``CostByVolume.volumes``; *low* and *high* are the 95 %
+            interval.
         fixed: the part of it that does not depend on the volume.
     """
 
@@ -177,34 +182,34 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Money:
-    """What the rungs cost as the volume grows.
+class CostByVolume:
+    """The costs of all variants by volume.
 
     Attributes:
-        calls_per_day: the declared volume.
-        volumes: calls a day, ascending, that the series are told for.
-        series: a line for each rung whose price is known.
-        break_even: of each fine-tune against each other rung.
-        unpriced: variants without a line, with the word for it.
+        calls_per_day: the declared volume, in requests a day.
+        volumes: the volumes of the series in requests a day, ascending.
+        series: a line for each variant with a known price.
+        break_even: of each fine-tune with each other variant.
+        unpriced: by variant without a price ``local`` or ``unpriced``.
     """
 
     calls_per_day: float
     volumes: tuple[float, ...]
-    series: tuple[Series, ...]
+    series: tuple[CostSeries, ...]
     break_even: tuple[BreakEven, ...]
     unpriced: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """Whether a variant without tuning has become as good as a fine-tuned one.
+    """The comparison of an untuned variant with the fine-tune.
 
     Attributes:
         challenger, tuned: the two variants.
-        gain: of the challenger over the tuned one.
-        margin: how much less would still be as good.
-        p: how easily this is seen though it is worse by the margin, Holm over challengers.
-        outcome: ``as good``, ``worse`` or ``open``.
+        gain: of the challenger over the tuned variant.
+        margin: the drop that still counts as as good, as a share.
+        p: the p-value against a drop of *margin*, corrected for all pairs (Holm).
+        outcome: ``as good``, ``worse`` or ``inconclusive``.
     """
 
     challenger: str
@@ -217,13 +222,15 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """What the held-out cases say of the variant that was chosen.
+    """The accuracy of the chosen variant on held-out cases.
 
     Attributes:
-        n: held-out cases answered, *accuracy* on them with its 95 % interval.
-        before: the accuracy that it was chosen by.
-        p: how easily a fall like this is seen though there is none (one-sided, Fisher).
-        outcome: ``confirmed``, ``contradicted`` or ``open``.
+        n: the number of held-out cases answered.
+        accuracy: on these cases; *low* and *high* are its 95 % interval.
+        before: the accuracy on the other cases.
+        p: the p-value against no drop (Fisher's exact test, one-sided).
+        outcome: ``confirmed``, ``contradicted`` or ``inconclusive``.
+        message: the outcome in a sentence.
     """
 
     variant: str
@@ -234,12 +241,12 @@ class Confirmation:
     before: float
     p: float
     outcome: str
-    told: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retirement:
-    """A model in use that will be gone: *date* is ISO, *days* counts from the day of the run."""
+    """A model in use that retires: at *date* (ISO), *days* after the day of the run."""
 
     model: str
     date: str
@@ -249,13 +256,14 @@ class Retirement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """The way back: the last accepted variant that still passes.
+    """The last accepted variant that still passes, in place of a failing one.
 
     Attributes:
-        failing: what is meant to serve and fails, *gates* are the gates.
-        variant: what to serve instead; "" where nothing that was accepted passes.
-        commit, at, by: when it was accepted, and by whom; "" where git does not say.
-        in_suite: whether the suite still has it; else its commit does.
+        failing: the variant that should serve and fails.
+        gates: the gates that it fails.
+        variant: the variant to serve instead; "" if no accepted variant passes.
+        commit, at, by: the commit that accepted it, its date and author; "" if unknown.
+        in_suite: whether the suite still has the variant; else its commit does.
     """
 
     failing: str
@@ -268,13 +276,13 @@ class Rollback:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Debt:
-    """What the evaluation itself lacks.
+class CoverageGaps:
+    """The gaps of the evaluation itself.
 
     Attributes:
-        unclaimed: prompt files beside the suite's that no suite names.
-        thin: labels with too few cases, and how many they have.
-        blunt: gates that can show nothing useful, with the smallest drop that they rule out.
+        unclaimed: prompt files in the suite's folder that no suite names.
+        thin: labels with too few cases, and their number of cases.
+        blunt: gates with too little power, and the smallest drop that they rule out, or None.
     """
 
     unclaimed: tuple[str, ...] = ()
@@ -282,12 +290,12 @@ class Debt:
     blunt: Mapping[str, float | None] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        """Return whether there is any."""
+        """Return True if there is any gap."""
         return bool(self.unclaimed or self.thin or self.blunt)
 
 
 class Recommendation(StrEnum):
-    """What to do; exactly one of these."""
+    """The recommendation; an advice has exactly one."""
 
     STOP = "stop here"
     NEXT = "try the next rung first"
@@ -299,18 +307,19 @@ class Recommendation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What is advised about one suite.
+    """The advice on one suite.
 
     Attributes:
         suite: the suite file, relative to the root directory.
-        recommendation: what to do; *subject* is the variant or the rung that it speaks of.
-        variant: what should serve as things stand.
-        below: the best rung without tuning, which fine-tunes are held against; "" for none.
-        headline: both in a sentence.
-        reasons: why, each with a number of the table.
+        recommendation: what to do.
+        subject: the variant or the rung that it is about.
+        variant: the variant that should serve now.
+        headline: recommendation and subject in a sentence.
+        reasons: each with a number of the table.
+        below: the best untuned variant, which fine-tunes are compared with; "" for none.
         rungs: the table, least effort first.
-        frontier_by: ``usd`` or ``time``: what *frontier* holds against accuracy; "" for nothing.
-        conditions: what speaks for and against fine-tuning, where that is the question.
+        frontier_by: the other axis of the frontier, ``usd`` or ``time``; "" for none.
+        conditions: the results of the rules for and against fine-tuning, if evaluated.
         unmeasured: variants without a row, and why.
     """
 
@@ -321,14 +330,14 @@ class Advice:
     headline: str
     reasons: tuple[Reason, ...]
     below: str
-    rungs: tuple[Standing, ...]
+    rungs: tuple[LadderRow, ...]
     frontier_by: str = ""
     conditions: tuple[Condition, ...] = ()
-    money: Money | None = None
+    money: CostByVolume | None = None
     challenges: tuple[Challenge, ...] = ()
     confirmation: Confirmation | None = None
     retiring: tuple[Retirement, ...] = ()
     rollback: Rollback | None = None
-    debt: Debt = field(default_factory=Debt)
+    coverage_gaps: CoverageGaps = field(default_factory=CoverageGaps)
     unmeasured: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -9,25 +9,25 @@ from math import inf
 import numpy as np
 from scipy.special import stdtrit
 
-from pytest_ftgate.gates.levels import CONFIDENCE, FEWEST_GROUPS
-from pytest_ftgate.gates.samples import Side, aligned, valued
-from pytest_ftgate.recommend.advice import BreakEven, Money, Series
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS
+from pytest_ftgate.gates.samples import Samples, align, samples_from_values
+from pytest_ftgate.recommend.advice import BreakEven, CostByVolume, CostSeries
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.resampling import clustered_se
-from pytest_ftgate.suite.model import DAYS_A_MONTH, Economics, Spend, Variant
-from pytest_ftgate.suite.prices import Tariff, price
+from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Spend, Variant
+from pytest_ftgate.suite.prices import Tariff, request_price
 
-__all__ = ["Bounded", "Cost", "bounded", "cost_of", "money"]
+__all__ = ["BoundedMean", "VariantCost", "bounded_mean", "cost_by_volume", "variant_cost"]
 
-_YEAR = 12
-#: Volumes that are told, in calls a day, besides the declared one.
+_MONTHS_PER_YEAR = 12
+#: Requests a day for which costs are listed, besides the declared volume.
 _VOLUMES = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 _FREE = Tariff(per_1k=0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Bounded:
-    """A mean with its 95 % interval, where anything bounds it."""
+class BoundedMean:
+    """A mean with its 95 % interval; None if unbounded."""
 
     mean: float
     low: float | None
@@ -35,116 +35,119 @@ class Bounded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Cost:
-    """What one variant costs.
+class VariantCost:
+    """The costs of one variant, in USD.
 
     Attributes:
-        prices: of a thousand calls in USD, by case.
-        per_1k: their mean.
-        fixed: what a month takes besides, in USD.
-        training: what is paid once, in USD.
+        prices: of a thousand requests, by case.
+        per_1k: the mean of *prices*.
+        fixed: the monthly costs that do not depend on the volume.
+        training: the cost of one training.
     """
 
     variant: str
-    prices: Side
-    per_1k: Bounded
+    prices: Samples
+    per_1k: BoundedMean
     fixed: float
     training: float
 
-    def a_month(self, calls_per_day: float) -> Bounded:
-        """Return the USD of a month at a volume."""
-        thousands = calls_per_day * DAYS_A_MONTH / 1000
-        ends = (self.per_1k.mean, self.per_1k.low, self.per_1k.high)
-        mean, low, high = (None if e is None else self.fixed + thousands * e for e in ends)
-        return Bounded(mean or 0.0, low, high)
+    def usd_per_month(self, calls_per_day: float) -> BoundedMean:
+        """Return USD a month at *calls_per_day* requests a day."""
+        thousands = calls_per_day * DAYS_PER_MONTH / 1000
+        per_1k = (self.per_1k.mean, self.per_1k.low, self.per_1k.high)
+        mean, low, high = (None if u is None else self.fixed + thousands * u for u in per_1k)
+        return BoundedMean(mean or 0.0, low, high)
 
 
-def cost_of(variant: Variant, column: Column, spend: Spend, bill: float = 0.0) -> Cost | None:
-    """Return what *variant* costs, or None where nobody knows.
+def variant_cost(
+    variant: Variant, scores: VariantScores, spend: Spend, evaluation_usd: float = 0.0
+) -> VariantCost | None:
+    """Return the costs of *variant*, or None without a price.
 
     Args:
-        variant: the variant, for its tariff.
-        column: its replies, for their tokens.
-        spend: what it takes besides its calls.
-        bill: what evaluating it has cost in this run.
+        variant: the variant, with its tariff.
+        scores: of its replies, which hold the token counts.
+        spend: its declared costs besides requests.
+        evaluation_usd: the cost of its replies in this run.
     """
-    # A server of one's own that is paid by the month sends no bill for a call.
-    own = variant.tariff.local and spend.hosting_usd_per_month is not None
-    prices = _prices(column, _FREE if own else variant.tariff, spend)
-    known = prices.where(prices.known)
+    # With a server of your own at a monthly price, a request costs nothing more.
+    has_own_server = variant.tariff.local and spend.hosting_usd_per_month is not None
+    prices = _prices_per_1k(scores, _FREE if has_own_server else variant.tariff, spend)
+    known = prices.select(prices.has_reply)
     if not len(known):
         return None
-    each = bill if spend.evaluation_usd is None else spend.evaluation_usd
+    per_evaluation = evaluation_usd if spend.evaluation_usd is None else spend.evaluation_usd
     fixed = (
         (spend.hosting_usd_per_month or 0.0) / spend.adapters_on_server
-        + spend.retrainings_per_year * spend.training_usd / _YEAR
-        + spend.evaluations_per_month * each
+        + spend.retrainings_per_year * spend.training_usd / _MONTHS_PER_YEAR
+        + spend.evaluations_per_month * per_evaluation
     )
-    return Cost(variant.name, known, bounded(known), fixed, spend.training_usd)
+    return VariantCost(variant.name, known, bounded_mean(known), fixed, spend.training_usd)
 
 
-def _prices(column: Column, tariff: Tariff, spend: Spend) -> Side:
+def _prices_per_1k(scores: VariantScores, tariff: Tariff, spend: Spend) -> Samples:
+    """Return USD for a thousand requests by case; NaN without a price."""
     means = []
-    for row in column.rows.values():
-        usages = [_cached(reply.usage, spend.cached) for reply in row.replies]
-        costs = [one for usage in usages if (one := _price(tariff, usage, spend)) is not None]
-        means.append(1000 * sum(costs) / len(costs) if costs else np.nan)
-    return valued(column, np.array(means, dtype=np.float64)).where(column.weights > 0)
+    for result in scores.results.values():
+        usages = [_with_cached_share(reply.usage, spend.cached) for reply in result.replies]
+        prices = [p for usage in usages if (p := _price(tariff, usage, spend)) is not None]
+        means.append(1000 * sum(prices) / len(prices) if prices else np.nan)
+    return samples_from_values(scores, np.array(means, dtype=np.float64)).select(scores.weights > 0)
 
 
 def _price(tariff: Tariff, usage: Mapping[str, int], spend: Spend) -> float | None:
-    whole = price(tariff, usage)
-    if whole is None or not spend.batched:
-        return None if whole is None else float(whole)
-    half = price(tariff, usage, batch=True)
-    return float(whole) * (1 - spend.batched) + float(half or whole) * spend.batched
+    single = request_price(tariff, usage)
+    if single is None or not spend.batched:
+        return None if single is None else float(single)
+    batched = request_price(tariff, usage, batch=True)
+    return float(single) * (1 - spend.batched) + float(batched or single) * spend.batched
 
 
-def _cached(usage: Mapping[str, int], share: float) -> Mapping[str, int]:
-    """Return *usage* as if so much of what is read came from a cache."""
+def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, int]:
+    """Return *usage* as if *share* of the input tokens came from the provider's cache."""
     if not share:
         return usage
-    read = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
-    held = round(read * share)
-    return {**usage, "input": read - held, "cache_read": held, "cache_write": 0}
+    input_tokens = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
+    cached = round(input_tokens * share)
+    return {**usage, "input": input_tokens - cached, "cache_read": cached, "cache_write": 0}
 
 
-def bounded(side: Side) -> Bounded:
-    """Return the mean of *side*, bounded by Student's t; groups of related cases count as one."""
-    groups = np.arange(len(side)) if side.groups is None else side.groups
+def bounded_mean(samples: Samples) -> BoundedMean:
+    """Return the mean of *samples* with its interval by Student's t; a group counts as one unit."""
+    groups = np.arange(len(samples)) if samples.groups is None else samples.groups
     units = np.unique(groups).size
-    if np.ptp(side.values) == 0.0:
-        return Bounded(side.mean, side.mean, side.mean)
-    if units < FEWEST_GROUPS:
-        return Bounded(side.mean, None, None)
-    weights = np.ones(len(side)) if side.weights is None else side.weights
-    spread = side.mean + (side.values - side.mean) * weights / weights.mean()
-    reach = float(stdtrit(units - 1.0, (1.0 + CONFIDENCE) / 2.0)) * clustered_se(spread, groups)
-    return Bounded(side.mean, side.mean - reach, side.mean + reach)
+    if np.ptp(samples.values) == 0.0:
+        return BoundedMean(samples.mean, samples.mean, samples.mean)
+    if units < MIN_GROUPS:
+        return BoundedMean(samples.mean, None, None)
+    weights = np.ones(len(samples)) if samples.weights is None else samples.weights
+    spread = samples.mean + (samples.values - samples.mean) * weights / weights.mean()
+    margin = float(stdtrit(units - 1.0, (1.0 + CONFIDENCE) / 2.0)) * clustered_se(spread, groups)
+    return BoundedMean(samples.mean, samples.mean - margin, samples.mean + margin)
 
 
-def money(
+def cost_by_volume(
     economics: Economics,
-    costs: Mapping[str, Cost],
+    costs: Mapping[str, VariantCost],
     tuned: Iterable[str],
     unpriced: Mapping[str, str],
-) -> Money:
-    """Return what the rungs cost by volume.
+) -> CostByVolume:
+    """Return the costs of all variants by volume.
 
     Args:
         economics: the declared volume.
         costs: by variant.
         tuned: the names of the fine-tunes.
-        unpriced: variants without a price, with the word for it.
+        unpriced: by variant without a price ``local`` or ``unpriced``.
     """
     volumes = tuple(sorted({*map(float, _VOLUMES), economics.calls_per_day}))
     pairs = [
-        (costs[one], other)
-        for one in tuned
+        (costs[name], other)
+        for name in tuned
         for other in costs.values()
-        if one in costs and one != other.variant
+        if name in costs and name != other.variant
     ]
-    return Money(
+    return CostByVolume(
         calls_per_day=economics.calls_per_day,
         volumes=volumes,
         series=tuple(_series(cost, volumes) for cost in costs.values()),
@@ -153,59 +156,64 @@ def money(
     )
 
 
-def _series(cost: Cost, volumes: Sequence[float]) -> Series:
-    months = [cost.a_month(volume) for volume in volumes]
-    return Series(
+def _series(cost: VariantCost, volumes: Sequence[float]) -> CostSeries:
+    months = [cost.usd_per_month(volume) for volume in volumes]
+    return CostSeries(
         variant=cost.variant,
         fixed=cost.fixed,
-        usd=tuple(one.mean for one in months),
-        low=tuple(one.mean if one.low is None else one.low for one in months),
-        high=tuple(one.mean if one.high is None else one.high for one in months),
+        usd=tuple(month.mean for month in months),
+        low=tuple(month.mean if month.low is None else month.low for month in months),
+        high=tuple(month.mean if month.high is None else month.high for month in months),
     )
 
 
-def _break_even(mine: Cost, other: Cost, calls_per_day: float) -> BreakEven:
-    dearer = _difference(other, mine)
-    more = mine.fixed - other.fixed
-    ends = [None if end is None else _crossing(more, end) for end in dearer]
-    thousands = calls_per_day * DAYS_A_MONTH / 1000
-    saved = [None if end is None else thousands * end - more for end in dearer]
-    days = [None if one is None else _days(mine.training, one) for one in saved]
-    # Where a call saves more, the volume is lower and the days are fewer.
-    bound = dearer[1] is not None and dearer[1] != dearer[2]
+def _break_even(tuned: VariantCost, other: VariantCost, calls_per_day: float) -> BreakEven:
+    savings_per_1k = _savings_per_1k(tuned, other)
+    extra_fixed = tuned.fixed - other.fixed
+    volumes = [None if s is None else _break_even_volume(extra_fixed, s) for s in savings_per_1k]
+    thousands = calls_per_day * DAYS_PER_MONTH / 1000
+    saved = [None if s is None else thousands * s - extra_fixed for s in savings_per_1k]
+    days = [None if s is None else _payback_days(tuned.training, s) for s in saved]
+    # Larger savings mean a lower volume and fewer days, so that the bounds swap.
+    bounded = savings_per_1k[1] is not None and savings_per_1k[1] != savings_per_1k[2]
     return BreakEven(
-        variant=mine.variant,
-        against=other.variant,
-        calls_per_day=_finite(ends[0]),
-        low=_finite(ends[2]) if bound else None,
-        high=_finite(ends[1]) if bound else None,
+        variant=tuned.variant,
+        compared_with=other.variant,
+        calls_per_day=_finite(volumes[0]),
+        low=_finite(volumes[2]) if bounded else None,
+        high=_finite(volumes[1]) if bounded else None,
         days=_finite(days[0]),
-        days_low=_finite(days[2]) if bound else None,
-        days_high=_finite(days[1]) if bound else None,
+        days_low=_finite(days[2]) if bounded else None,
+        days_high=_finite(days[1]) if bounded else None,
         saves_per_month=saved[0],
     )
 
 
-def _difference(one: Cost, other: Cost) -> tuple[float, float | None, float | None]:
-    """Return how much dearer a thousand calls of *one* are, case by case, with its interval."""
-    before, after = aligned(other.prices, one.prices)
-    if not len(after):
-        return one.per_1k.mean - other.per_1k.mean, None, None
-    told = bounded(replace(after, values=after.values - before.values))
-    return told.mean, told.low, told.high
+def _savings_per_1k(
+    tuned: VariantCost, other: VariantCost
+) -> tuple[float, float | None, float | None]:
+    """Return the mean saving for a thousand requests, paired by case, and its interval."""
+    tuned_prices, other_prices = align(tuned.prices, other.prices)
+    if not len(other_prices):
+        return other.per_1k.mean - tuned.per_1k.mean, None, None
+    savings = replace(other_prices, values=other_prices.values - tuned_prices.values)
+    saving = bounded_mean(savings)
+    return saving.mean, saving.low, saving.high
 
 
-def _crossing(more: float, dearer: float) -> float:
-    """Return the calls a day from which on the fine-tune is the cheaper one."""
-    if more <= 0.0 and dearer >= 0.0:
+def _break_even_volume(extra_fixed: float, savings_per_1k: float) -> float:
+    """Return the requests a day from which the fine-tune is cheaper; infinity if never."""
+    if extra_fixed <= 0.0 and savings_per_1k >= 0.0:
         return 0.0
-    return max(0.0, more / dearer * 1000 / DAYS_A_MONTH) if dearer > 0.0 and more > 0.0 else inf
+    if extra_fixed <= 0.0 or savings_per_1k <= 0.0:
+        return inf
+    return max(0.0, extra_fixed / savings_per_1k * 1000 / DAYS_PER_MONTH)
 
 
-def _days(training: float, saved_a_month: float) -> float:
+def _payback_days(training: float, saved_per_month: float) -> float:
     if training <= 0.0:
-        return 0.0 if saved_a_month >= 0.0 else inf
-    return training / (saved_a_month / DAYS_A_MONTH) if saved_a_month > 0.0 else inf
+        return 0.0 if saved_per_month >= 0.0 else inf
+    return training / (saved_per_month / DAYS_PER_MONTH) if saved_per_month > 0.0 else inf
 
 
 def _finite(value: float | None) -> float | None:

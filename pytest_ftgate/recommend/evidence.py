@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.recommend.advice import Debt
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.recommend.advice import CoverageGaps
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Suite
 
 __all__ = ["AcceptedRun", "Evidence", "GitFacts"]
@@ -19,9 +19,10 @@ class AcceptedRun:
     """One commit of an accepted record.
 
     Attributes:
-        commit: its hash, shortened; *at* its day, ISO, *by* its author.
-        serves: the variant that was meant to serve; "" in records that do not say.
-        verdicts: of the run that was accepted.
+        commit: the shortened hash.
+        at, by: the date (ISO) and the author of the commit.
+        serves: the variant that should serve; "" if the record does not say.
+        verdicts: of the accepted run.
     """
 
     commit: str
@@ -33,16 +34,16 @@ class AcceptedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitFacts:
-    """What git knows of a suite's files.
+    """The git history of a suite's files.
 
     Attributes:
-        unknown: why it knows nothing, or "".
-        days: how long the history reaches back, at most as far as was looked.
-        changes: by what was changed (``prompt``, ``cases``, ``suite``) the commits in that time.
-        commits: in how many different commits any of it was changed.
+        unknown_reason: why there is no history, or "".
+        days: the length of the history, up to the period that is looked at.
+        changes: the number of commits that changed ``prompt``, ``cases`` or ``suite``.
+        commits: the number of different commits among them.
     """
 
-    unknown: str = ""
+    unknown_reason: str = ""
     days: int = 0
     changes: Mapping[str, int] = field(default_factory=dict)
     commits: int = 0
@@ -50,31 +51,34 @@ class GitFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What is known of one suite when its ladder is judged.
+    """The inputs of the recommendation on one suite.
 
     Attributes:
-        columns: the scores of each variant that was measured.
-        verdicts: of its gates, and of variants measured beside them.
-        facts: by variant what is known of its model, as in ``Verdict.facts``.
-        bill: by variant what this run's replies cost, in USD.
-        training_rows: by variant the labelled rows of its training file.
-        examples: the labelled rows that there are, as far as the suite names any; None for none.
-        unmeasured: variants that could not be measured, and why.
+        suite: the suite.
+        scores: of each measured variant.
+        verdicts: of all gates, and of variants without gates.
         today: the day of the run.
-        history: what was accepted, newest first.
-        held_out: the scores on held-out cases of the variant that was chosen, once it was asked.
+        facts: by variant, the facts on its model, as in ``Verdict.facts``.
+        usd_spent: by variant, the cost of its replies in this run.
+        training_rows: by variant, the number of labelled rows of its training file.
+        examples: the number of labelled rows in the suite's training data; None without any.
+        unmeasured: variants that could not be measured, and why.
+        git: the git history of the suite's files.
+        history: the accepted records, newest first.
+        coverage_gaps: the gaps of the evaluation.
+        held_out: the scores of the chosen variant on held-out cases; None before the choice.
     """
 
     suite: Suite
-    columns: Mapping[str, Column]
+    scores: Mapping[str, VariantScores]
     verdicts: tuple[Verdict, ...]
     today: date
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    bill: Mapping[str, float] = field(default_factory=dict)
+    usd_spent: Mapping[str, float] = field(default_factory=dict)
     training_rows: Mapping[str, int] = field(default_factory=dict)
     examples: int | None = None
     unmeasured: Mapping[str, str] = field(default_factory=dict)
     git: GitFacts = field(default_factory=GitFacts)
     history: tuple[AcceptedRun, ...] = ()
-    debt: Debt = field(default_factory=Debt)
-    held_out: Column | None = None
+    coverage_gaps: CoverageGaps = field(default_factory=CoverageGaps)
+    held_out: VariantScores | None = None

@@ -11,286 +11,322 @@ from typing import Any
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import floor, paired
-from pytest_ftgate.gates.levels import CONFIDENCE, FEWEST_GROUPS, MISS
-from pytest_ftgate.gates.samples import Side, aligned, side, unchanged
+from pytest_ftgate.gates.checks import check_minimum, pair_samples
+from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, MISS
+from pytest_ftgate.gates.samples import Samples, align, same_replies, samples_from_scores
 from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.usage import quantile
+from pytest_ftgate.gates.usage import quantile_interval
 from pytest_ftgate.recommend.advice import (
-    UNJUDGED,
+    NOT_EVALUATED,
     BreakEven,
     Challenge,
+    CostByVolume,
     Gain,
-    Money,
+    LadderRow,
     Retirement,
-    Standing,
 )
-from pytest_ftgate.recommend.cost_model import Cost, cost_of, money
+from pytest_ftgate.recommend.cost_model import VariantCost, cost_by_volume, variant_cost
 from pytest_ftgate.recommend.evidence import Evidence
-from pytest_ftgate.requests.estimate import tokens_in
+from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.scores import Column
-from pytest_ftgate.stats.paired import Pairs, holm, p_drop, p_noninferior, tango_interval
-from pytest_ftgate.suite.ladder import laddered
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import RateGate, Spend, Suite, Variant
-from pytest_ftgate.suite.providers import UNASKED
+from pytest_ftgate.suite.providers import PROMPTLESS
 
 __all__ = [
-    "Compared",
     "Ladder",
-    "best",
-    "challenges",
-    "compared",
-    "floor_of",
-    "frontier",
+    "RungComparison",
+    "best_rung",
+    "build_ladder",
+    "can_serve",
+    "compare_challengers",
+    "compare_rungs",
     "frontier_key",
-    "in_order",
-    "ladder_of",
-    "meets",
-    "standings",
-    "untried",
-    "usable",
+    "gate_minimum",
+    "ladder_rows",
+    "mark_frontier",
+    "measured_rungs",
+    "meets_minimum",
+    "untried_rungs",
 ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Compared:
-    """Every pair of rungs: how much more the higher one gets right, and how sure that is.
+class RungComparison:
+    """The comparison of every pair of variants on the ladder.
 
     Attributes:
-        gains: by (over, variant); of either order.
-        p_worse: by the same, how easily this is seen though the variant is worse by *margin*;
-            corrected as the gains are, upwards and downwards each by itself.
+        gains: by (over, variant), in both directions.
+        margin: the drop that still counts as as good, as a share.
+        p_worse: by (over, variant), the p-value against a drop of *margin*; corrected (Holm) for
+            all pairs of one direction, as the p-values of the gains are.
     """
 
     gains: Mapping[tuple[str, str], Gain]
     margin: float
     p_worse: Mapping[tuple[str, str], float]
 
-    def of(self, variant: str, over: str) -> Gain:
+    def gain_over(self, variant: str, over: str) -> Gain:
         """Return the gain of *variant* over another."""
         return self.gains[over, variant]
 
-    def as_good(self, variant: str, than: str) -> bool:
-        """Tell whether it is ruled out that *variant* is worse by the margin."""
-        return self.p_worse[than, variant] <= MISS
+    def is_as_good(self, variant: str, other_variant: str) -> bool:
+        """Return True if a drop of the margin from *other_variant* to *variant* is ruled out."""
+        return self.p_worse[other_variant, variant] <= MISS
 
 
-def compared(sides: Mapping[str, Side], margin: float) -> Compared:
-    """Compare every two of *sides*, given in the order of the ladder.
+def compare_rungs(samples: Mapping[str, Samples], margin: float) -> RungComparison:
+    """Compare every pair of variants.
 
     Args:
-        sides: by variant.
-        margin: how much less is still as good, as a share.
+        samples: by variant, in the order of the ladder.
+        margin: the drop that still counts as as good, as a share.
     """
-    up = list(combinations(sides, 2))
+    upwards = list(combinations(samples, 2))
+    downwards = [(high, low) for low, high in upwards]
     gains, p_worse = dict[tuple[str, str], Gain](), dict[tuple[str, str], float]()
-    # Upwards it is asked whether more effort brings more, downwards whether less will do.
-    for order in (up, [(high, low) for low, high in up]):
-        pairs = {key: _paired(sides[key[0]], sides[key[1]]) for key in order}
-        better = _corrected([_p_better(pairs[key]) for key in order])
-        worse = _corrected([_p_worse(pairs[key], margin) for key in order])
-        gains |= {k: _gain(k[0], pairs[k], p) for k, p in zip(order, better, strict=True)}
-        p_worse |= dict(zip(order, worse, strict=True))
-    return Compared(gains, margin, p_worse)
+    # Upwards: does more effort gain anything? Downwards: is less effort as good?
+    for keys in (upwards, downwards):
+        pairs = {key: _Pair.of(samples[key[0]], samples[key[1]]) for key in keys}
+        p_better = _holm([_p_better(pairs[key]) for key in keys])
+        corrected = _holm([_p_worse(pairs[key], margin) for key in keys])
+        gains |= {k: _gain(k[0], pairs[k], p) for k, p in zip(keys, p_better, strict=True)}
+        p_worse |= dict(zip(keys, corrected, strict=True))
+    return RungComparison(gains, margin, p_worse)
 
 
-def _corrected(p_values: list[float]) -> list[float]:
+def _holm(p_values: list[float]) -> list[float]:
     return [float(p) for p in holm(p_values)] if p_values else []
 
 
-def _paired(before: Side, after: Side) -> tuple[Side, Side, Pairs | None]:
-    before, after = aligned(before, after)
-    known = before.known & after.known
-    before, after = before.where(known), after.where(known)
-    return before, after, paired(before, after) if len(after) > 1 else None
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pair:
+    """The samples of two variants on their shared cases; *counts* is None for under two cases."""
+
+    before: Samples
+    after: Samples
+    counts: PairedCounts | None
+
+    @classmethod
+    def of(cls, before: Samples, after: Samples) -> _Pair:
+        before, after = align(before, after)
+        both = before.has_reply & after.has_reply
+        before, after = before.select(both), after.select(both)
+        return cls(before, after, pair_samples(before, after) if len(after) > 1 else None)
+
+    @property
+    def has_few_groups(self) -> bool:
+        """Whether there are too few independent groups of cases for a test."""
+        counts = self.counts
+        return counts is not None and counts.groups is not None and counts.groups < MIN_GROUPS
 
 
-def _p_better(found: tuple[Side, Side, Pairs | None]) -> float:
-    before, after, pairs = found
-    if pairs is None or _few(pairs) or unchanged(before, after):
+def _p_better(pair: _Pair) -> float:
+    if pair.counts is None or pair.has_few_groups or same_replies(pair.before, pair.after):
         return 1.0
-    # A rung is better where the other one, taken as its successor, has dropped.
-    return float(p_drop(paired(after, before)))
+    # The gain of *after* is the drop from *after* to *before*.
+    return float(p_drop(pair_samples(pair.after, pair.before)))
 
 
-def _p_worse(found: tuple[Side, Side, Pairs | None], margin: float) -> float:
-    before, after, pairs = found
-    if pairs is None or _few(pairs) or not 0.0 < margin < 1.0:
+def _p_worse(pair: _Pair, margin: float) -> float:
+    if pair.counts is None or pair.has_few_groups or not 0.0 < margin < 1.0:
         return 1.0
-    return 0.0 if unchanged(before, after) else float(p_noninferior(pairs, margin))
+    if same_replies(pair.before, pair.after):
+        return 0.0
+    return float(p_noninferior(pair.counts, margin))
 
 
-def _few(pairs: Pairs) -> bool:
-    return pairs.groups is not None and pairs.groups < FEWEST_GROUPS
+def _gain(over: str, pair: _Pair, p: float) -> Gain:
+    counts, n = pair.counts, len(pair.after)
+    if counts is None:
+        return Gain(over=over, change=0.0, low=-1.0, high=1.0, n=n, p=1.0, certain=False)
+    low, high = tango_interval(counts, CONFIDENCE)
+    change = counts.after - counts.before
+    return Gain(over=over, change=change, low=low, high=high, n=n, p=p, certain=p <= MISS)
 
 
-def _gain(over: str, found: tuple[Side, Side, Pairs | None], p: float) -> Gain:
-    _, after, pairs = found
-    if pairs is None:
-        return Gain(over=over, change=0.0, low=-1.0, high=1.0, n=len(after), p=1.0, certain=False)
-    low, high = tango_interval(pairs, CONFIDENCE)
-    change = pairs.after - pairs.before
-    return Gain(over=over, change=change, low=low, high=high, n=len(after), p=p, certain=p <= MISS)
-
-
-def challenges(
-    found: Compared, challengers: Iterable[str], tuned: str | None
+def compare_challengers(
+    comparison: RungComparison, challengers: Iterable[str], tuned: str | None
 ) -> tuple[Challenge, ...]:
-    """Return whether *challengers* have become as good as the fine-tune *tuned*."""
-    names: Sequence[str] = [one for one in challengers if tuned and one != tuned]
-    known = [one for one in names if (tuned, one) in found.gains]
-    if not known or tuned is None:
+    """Return whether each of *challengers* is as good as the fine-tune *tuned*."""
+    if tuned is None:
         return ()
-    return tuple(_challenge(found, one, tuned) for one in known)
+    return tuple(
+        _challenge(comparison, challenger, tuned)
+        for challenger in challengers
+        if challenger != tuned and (tuned, challenger) in comparison.gains
+    )
 
 
-def _challenge(found: Compared, challenger: str, tuned: str) -> Challenge:
-    gain, p = found.of(challenger, tuned), found.p_worse[tuned, challenger]
-    worse = found.of(tuned, challenger).certain
-    outcome = "as good" if p <= MISS else "worse" if worse else "open"
+def _challenge(comparison: RungComparison, challenger: str, tuned: str) -> Challenge:
+    p = comparison.p_worse[tuned, challenger]
+    is_worse = comparison.gain_over(tuned, challenger).certain
     return Challenge(
         challenger=challenger,
         tuned=tuned,
-        gain=gain,
-        margin=found.margin,
+        gain=comparison.gain_over(challenger, tuned),
+        margin=comparison.margin,
         p=p,
-        outcome=outcome,
+        outcome="as good" if p <= MISS else "worse" if is_worse else "inconclusive",
     )
 
 
-_HALF, _MOST = 0.5, 0.95
+_MEDIAN, _P95 = 0.5, 0.95
 
 
-def in_order(evidence: Evidence) -> list[tuple[str, Variant]]:
-    """Return the rungs that were measured, least effort first."""
+def measured_rungs(evidence: Evidence) -> list[tuple[str, Variant]]:
+    """Return the measured variants with their rungs, least effort first."""
     suite = evidence.suite
-    rungs = laddered(suite.variants, suite.baseline)
-    return [(rung, one) for rung, one in rungs if one.name in evidence.columns]
+    rungs = variants_by_rung(suite.variants, suite.baseline)
+    return [(rung, variant) for rung, variant in rungs if variant.name in evidence.scores]
 
 
-def standings(
-    evidence: Evidence, found: Compared, costs: Mapping[str, Cost]
-) -> tuple[Standing, ...]:
-    """Return a row for each rung that was measured, least effort first.
+def ladder_rows(
+    evidence: Evidence, comparison: RungComparison, costs: Mapping[str, VariantCost]
+) -> tuple[LadderRow, ...]:
+    """Return a row for each measured variant, least effort first.
 
     Args:
-        evidence: what is known.
-        found: the rungs held against each other.
-        costs: by variant, as far as they are known.
+        evidence: scores, verdicts and facts.
+        comparison: of all pairs of variants.
+        costs: by variant, without those that have no price.
     """
-    rows: list[Standing] = []
-    for rung, variant in in_order(evidence):
-        below = rows[-1].variant if rows else None
-        made = _standing(evidence, rung, variant, costs.get(variant.name))
-        known = below is not None and (below, variant.name) in found.gains
-        rows.append(replace(made, gain=found.of(variant.name, below) if known and below else None))
-    return frontier(rows)
+    rows: list[LadderRow] = []
+    for rung, variant in measured_rungs(evidence):
+        row = _row(evidence, rung, variant, costs.get(variant.name))
+        gain = comparison.gains.get((rows[-1].variant, variant.name)) if rows else None
+        rows.append(replace(row, gain=gain))
+    return mark_frontier(rows)
 
 
-def _standing(evidence: Evidence, rung: str, variant: Variant, cost: Cost | None) -> Standing:
-    column, name = evidence.columns[variant.name], variant.name
-    replies = [reply for row in column.rows.values() for reply in row.replies]
-    known = evidence.facts.get(name, {})
-    economics = evidence.suite.economics
-    return Standing(
+def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | None) -> LadderRow:
+    name = variant.name
+    scores, facts = evidence.scores[name], evidence.facts.get(name, {})
+    replies = [reply for result in scores.results.values() for reply in result.replies]
+    return LadderRow(
         variant=name,
         rung=rung,
-        n=sum(bool(row.scores) for row in column.rows.values()),
-        **_rates(column),
-        **_times(replies, timed=variant.provider != "classical"),
-        **_tokens(variant, column, replies),
-        usd_per_1k=cost.per_1k.mean if cost else None,
-        usd_low=cost.per_1k.low if cost else None,
-        usd_high=cost.per_1k.high if cost else None,
-        unknown="" if cost else variant.tariff.unknown,
-        usd_per_month=cost.a_month(economics.calls_per_day).mean if cost and economics else None,
+        n=sum(bool(result.scores) for result in scores.results.values()),
+        **_rate_fields(scores),
+        **_latency_fields(replies, timed=variant.provider != "classical"),
+        **_token_fields(variant, scores, replies),
+        **_cost_fields(evidence, cost),
+        unknown="" if cost else variant.tariff.no_price_label,
         outcomes=_outcomes(evidence, variant),
         training_rows=evidence.training_rows.get(name),
         provider=variant.provider,
-        model=known.get("model", variant.model),
+        model=facts.get("model", variant.model),
     )
 
 
-def _outcomes(evidence: Evidence, variant: Variant) -> dict[str, str]:
-    """Return how the gates of a variant ended; what could not be asked has no verdict."""
-    gates = evidence.suite.gates_of(variant) if variant.gated else ()
-    mine = (v for v in evidence.verdicts if v.variant == variant.name and v.gated)
-    return dict.fromkeys((gate.kind for gate in gates), UNJUDGED) | {
-        verdict.gate: str(verdict.outcome) for verdict in mine
-    }
-
-
-def _rates(column: Column) -> dict[str, Any]:
-    told: dict[str, Any] = {}
-    for kind, name in (("accuracy", "accuracy"), ("format", "form")):
-        own = side(column, kind)
-        if own.known.any():
-            check = floor(own, least=0.0)
-            told |= {name: check.after, f"{name}_low": check.low, f"{name}_high": check.high}
-    return told
-
-
-def _times(replies: Iterable[Reply], *, timed: bool) -> dict[str, Any]:
-    """Return how long replies took; what answers at once and is not timed took no time."""
-    values = np.array([1000 * reply.seconds for reply in replies if reply.seconds or not timed])
-    if not values.size:
+def _cost_fields(evidence: Evidence, cost: VariantCost | None) -> dict[str, Any]:
+    if cost is None:
         return {}
-    ends = (quantile(values, share, values.size)[0] for share in (_HALF, _MOST))
-    return dict(zip(("p50_ms", "p95_ms"), ends, strict=True))
-
-
-def _tokens(variant: Variant, column: Column, replies: Sequence[Reply]) -> dict[str, Any]:
-    used = [sum(reply.usage.get(key, 0) for key in _USED) for reply in replies]
-    told = [number for number in used if number]
-    shown = [text for _, text in variant.shots]
-    if variant.pool:
-        each = mean(sum(tokens_in(text) for _, text in shot.turns) for shot in variant.pool)
-        own = round(each * variant.similar)
-    else:
-        own = sum(map(tokens_in, shown))
-    prompt = tokens_in(variant.system or "") + own
-    read = variant.provider not in UNASKED and bool(variant.system or shown or variant.pool)
+    economics = evidence.suite.economics
     return {
-        "tokens": mean(told) if told else None,
-        "prompt_tokens": prompt if read else None,
-        "tokens_per_word": _per_word(variant, column),
+        "usd_per_1k": cost.per_1k.mean,
+        "usd_low": cost.per_1k.low,
+        "usd_high": cost.per_1k.high,
+        "usd_per_month": cost.usd_per_month(economics.calls_per_day).mean if economics else None,
     }
 
 
-_USED = ("input", "cache_read", "cache_write", "output")
+def _outcomes(evidence: Evidence, variant: Variant) -> dict[str, str]:
+    """Return the outcome of each gate of a variant; a gate without a verdict is not evaluated."""
+    gates = evidence.suite.gates_for(variant) if variant.gated else ()
+    outcomes = {gate.kind: NOT_EVALUATED for gate in gates}
+    for verdict in evidence.verdicts:
+        if verdict.variant == variant.name and verdict.gated:
+            outcomes[verdict.gate] = str(verdict.outcome)
+    return outcomes
 
 
-def _per_word(variant: Variant, column: Column) -> float | None:
-    """Return about how many tokens the model takes for a word of what it reads, case by case.
+def _rate_fields(scores: VariantScores) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for kind in ("accuracy", "format"):
+        samples = samples_from_scores(scores, kind)
+        if samples.has_reply.any():
+            check = check_minimum(samples, minimum=0.0)
+            fields |= {kind: check.after, f"{kind}_low": check.low, f"{kind}_high": check.high}
+    return fields
 
-    Measured by how the tokens grow with the words of the cases: what all calls share, such as the
-    prompt and the chat template, is the same in each and falls out.
+
+def _latency_fields(replies: Iterable[Reply], *, timed: bool) -> dict[str, Any]:
+    """Return the median and the 95th percentile; a provider that is not timed takes 0 ms."""
+    times = np.array([1000 * reply.seconds for reply in replies if reply.seconds or not timed])
+    if not times.size:
+        return {}
+    return {
+        "p50_ms": quantile_interval(times, _MEDIAN, times.size)[0],
+        "p95_ms": quantile_interval(times, _P95, times.size)[0],
+    }
+
+
+def _token_fields(
+    variant: Variant, scores: VariantScores, replies: Sequence[Reply]
+) -> dict[str, Any]:
+    used = [sum(reply.usage.get(key, 0) for key in _USAGE_KEYS) for reply in replies]
+    counts = [tokens for tokens in used if tokens]
+    has_prompt = bool(variant.system or variant.shots or variant.shot_pool)
+    prompt_tokens = estimate_tokens(variant.system or "") + _shot_tokens(variant)
+    is_read = variant.provider not in PROMPTLESS and has_prompt
+    return {
+        "tokens": mean(counts) if counts else None,
+        "prompt_tokens": prompt_tokens if is_read else None,
+        "tokens_per_word": _tokens_per_word(variant, scores),
+    }
+
+
+def _shot_tokens(variant: Variant) -> int:
+    """Return the approximate tokens of the examples in the prompt."""
+    if not variant.shot_pool:
+        return sum(estimate_tokens(text) for _, text in variant.shots)
+    per_shot = mean(
+        sum(estimate_tokens(text) for _, text in shot.turns) for shot in variant.shot_pool
+    )
+    return round(per_shot * variant.similar_shots)
+
+
+_USAGE_KEYS = ("input", "cache_read", "cache_write", "output")
+
+
+def _tokens_per_word(variant: Variant, scores: VariantScores) -> float | None:
+    """Return the approximate input tokens for a word of a case.
+
+    It is the slope of input tokens over words. Prompt and chat template are the same in each
+    request, so that they do not affect the slope.
     """
-    rows = [row for row in column.rows.values() if row.replies]
-    read = np.array([sum(row.replies[0].usage.get(k, 0) for k in _USED[:3]) for row in rows], float)
-    words = np.array([len(row.case.shown.split()) for row in rows], float)
-    shared = not (variant.pool or variant.retrieve or variant.tools)
-    if not shared or len(rows) < _FEWEST_ROWS or not read.all() or np.ptp(words) == 0.0:
+    results = [result for result in scores.results.values() if result.replies]
+    tokens = np.array(
+        [sum(r.replies[0].usage.get(key, 0) for key in _USAGE_KEYS[:3]) for r in results], float
+    )
+    words = np.array([len(result.case.input_text.split()) for result in results], float)
+    same_prompt = not (variant.shot_pool or variant.retrieve or variant.tools)
+    enough = len(results) >= _MIN_RESULTS
+    if not same_prompt or not enough or not tokens.all() or np.ptp(words) == 0.0:
         return None
-    return float(np.polyfit(words, read, 1)[0])
+    return float(np.polyfit(words, tokens, 1)[0])
 
 
-_FEWEST_ROWS = 20
+_MIN_RESULTS = 20
 
 
-def frontier(rows: Sequence[Standing]) -> tuple[Standing, ...]:
-    """Mark the rows that no other one beats: right at least as often, at a lower price or time."""
+def mark_frontier(rows: Sequence[LadderRow]) -> tuple[LadderRow, ...]:
+    """Return *rows* with *frontier* set where no other row is both more accurate and cheaper."""
     key = frontier_key(rows)
     if not key:
         return tuple(rows)
     priced = [row for row in rows if row.accuracy is not None and getattr(row, key) is not None]
-    best = {row.variant for row in priced if not any(_beats(o, row, key) for o in priced)}
-    return tuple(replace(row, frontier=row.variant in best) for row in rows)
+    frontier = {
+        row.variant for row in priced if not any(_beats(other, row, key) for other in priced)
+    }
+    return tuple(replace(row, frontier=row.variant in frontier) for row in rows)
 
 
-def frontier_key(rows: Iterable[Standing]) -> str:
-    """Return what accuracy is held against: money where any is known, else time."""
+def frontier_key(rows: Iterable[LadderRow]) -> str:
+    """Return the field on the other axis of the frontier: costs if known, else the latency."""
     rows = list(rows)
     for key in ("usd_per_month", "usd_per_1k", "p50_ms"):
         if sum(getattr(row, key) is not None for row in rows) > 1:
@@ -298,170 +334,184 @@ def frontier_key(rows: Iterable[Standing]) -> str:
     return ""
 
 
-def _beats(one: Standing, other: Standing, key: str) -> bool:
-    mine, its = ((row.accuracy or 0.0, -float(getattr(row, key))) for row in (one, other))
-    return mine != its and mine[0] >= its[0] and mine[1] >= its[1]
+def _beats(first: LadderRow, second: LadderRow, key: str) -> bool:
+    """Return True if *first* is at least as good as *second* on both axes and better on one."""
+    (accuracy, cost), (other_accuracy, other_cost) = (
+        (row.accuracy or 0.0, float(getattr(row, key))) for row in (first, second)
+    )
+    as_good = accuracy >= other_accuracy and cost <= other_cost
+    return as_good and (accuracy, cost) != (other_accuracy, other_cost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ladder:
-    """What was measured of the rungs.
+    """The measured ladder.
 
     Attributes:
         rows: least effort first.
-        found: every two of them, held against each other.
-        money: by volume, where a volume is declared.
-        retiring: models in use that will be gone.
+        comparison: of all pairs of variants.
+        money: the costs by volume; None without a declared volume.
+        retiring: models in use that retire.
     """
 
-    rows: tuple[Standing, ...]
-    found: Compared
-    money: Money | None
+    rows: tuple[LadderRow, ...]
+    comparison: RungComparison
+    money: CostByVolume | None
     retiring: tuple[Retirement, ...]
 
-    def row(self, variant: str) -> Standing | None:
-        """Return the row of *variant*, or None where it was not measured."""
+    def row(self, variant: str) -> LadderRow | None:
+        """Return the row of *variant*, or None if it was not measured."""
         return next((row for row in self.rows if row.variant == variant), None)
 
-    def break_even(self, variant: str, against: str) -> BreakEven | None:
-        """Return from which volume on a fine-tune is cheaper than another rung, if known."""
-        pairs = self.money.break_even if self.money else ()
-        return next((p for p in pairs if (p.variant, p.against) == (variant, against)), None)
+    def break_even(self, variant: str, compared_with: str) -> BreakEven | None:
+        """Return the break-even of a fine-tune with another variant, or None without prices."""
+        for pair in self.money.break_even if self.money else ():
+            if (pair.variant, pair.compared_with) == (variant, compared_with):
+                return pair
+        return None
 
 
-def ladder_of(evidence: Evidence) -> Ladder:
+def build_ladder(evidence: Evidence) -> Ladder:
     """Return the ladder of a suite."""
     suite = evidence.suite
-    rungs = in_order(evidence)
-    sides = {one.name: side(evidence.columns[one.name], "accuracy") for _, one in rungs}
-    marked = {name: own for name, own in sides.items() if own.known.any()}
-    found = compared(marked, suite.ladder.worth)
-    costs = _costs(evidence)
-    rows = standings(evidence, found, costs)
+    samples = {
+        variant.name: samples_from_scores(evidence.scores[variant.name], "accuracy")
+        for _, variant in measured_rungs(evidence)
+    }
+    scored = {name: sample for name, sample in samples.items() if sample.has_reply.any()}
+    comparison = compare_rungs(scored, suite.ladder.worth)
+    costs = _variant_costs(evidence)
+    rows = ladder_rows(evidence, comparison, costs)
     tuned = [row.variant for row in rows if row.rung == "fine-tuned"]
     unpriced = {row.variant: row.unknown for row in rows if row.unknown}
     priced = {row.variant: costs[row.variant] for row in rows if row.variant in costs}
-    told = money(suite.economics, priced, tuned, unpriced) if suite.economics else None
-    return Ladder(rows=rows, found=found, money=told, retiring=tuple(_retiring(evidence)))
+    money = cost_by_volume(suite.economics, priced, tuned, unpriced) if suite.economics else None
+    retiring = tuple(_retiring_models(evidence))
+    return Ladder(rows=rows, comparison=comparison, money=money, retiring=retiring)
 
 
-def _costs(evidence: Evidence) -> Mapping[str, Cost]:
+def _variant_costs(evidence: Evidence) -> Mapping[str, VariantCost]:
     suite = evidence.suite
     spends = suite.economics.spend if suite.economics else {}
-    found = {
-        name: cost_of(
-            suite.variants[name], column, spends.get(name, Spend()), _bill(evidence, name)
-        )
-        for name, column in evidence.columns.items()
-    }
-    return {name: cost for name, cost in found.items() if cost is not None}
+    costs = {}
+    for name, scores in evidence.scores.items():
+        spend, usd_spent = spends.get(name, Spend()), evidence.usd_spent.get(name, 0.0)
+        cost = variant_cost(suite.variants[name], scores, spend, usd_spent)
+        if cost is not None:
+            costs[name] = cost
+    return costs
 
 
-def _bill(evidence: Evidence, name: str) -> float:
-    return evidence.bill.get(name, 0.0)
-
-
-def _retiring(evidence: Evidence) -> Sequence[Retirement]:
-    """Return the models that will be gone within as many days as the suite looks ahead."""
-    users: dict[tuple[str, str], list[str]] = {}
+def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
+    """Return the models that retire within the suite's *retirement_days*, the first one first."""
+    variants_by_model: dict[tuple[str, str], list[str]] = {}
     for name, facts in evidence.facts.items():
         if facts.get("retires"):
-            users.setdefault((facts.get("model", name), facts["retires"]), []).append(name)
-    found = []
-    for (model, when), variants in users.items():
+            key = (facts.get("model", name), facts["retires"])
+            variants_by_model.setdefault(key, []).append(name)
+    retiring = []
+    for (model, when), variants in variants_by_model.items():
         try:
             days = (date.fromisoformat(when[:10]) - evidence.today).days
         except ValueError:
             continue
         if days <= evidence.suite.ladder.retirement_days:
-            told = tuple(variants)
-            found.append(Retirement(model=model, date=when[:10], days=days, variants=told))
-    return sorted(found, key=lambda one: one.days)
+            names = tuple(variants)
+            retiring.append(Retirement(model=model, date=when[:10], days=days, variants=names))
+    return sorted(retiring, key=lambda retirement: retirement.days)
 
 
-#: Providers whose models never run on a machine of the team's own.
+#: Providers whose models never run on your own machine.
 _HOSTED = ("anthropic", "bedrock")
 
 
-def floor_of(suite: Suite, kind: str) -> float | None:
-    """Return the floor of the accuracy or the format gate, or None where there is none."""
+def gate_minimum(suite: Suite, kind: str) -> float | None:
+    """Return the minimum of the accuracy or the format gate, or None if it has none."""
     gate = suite.gates.get(kind)
     return gate.min if isinstance(gate, RateGate) else None
 
 
-def usable(suite: Suite, row: Standing) -> bool:
-    """Tell whether a rung could serve: no gate refuses it, and its form is not below the floor."""
-    least = floor_of(suite, "format")
-    broken = least is not None and row.form_high is not None and row.form_high < least
-    away = suite.ladder.local_only and row.provider in _HOSTED
-    return row.accuracy is not None and not (row.refused or broken or away)
+def can_serve(suite: Suite, row: LadderRow) -> bool:
+    """Return True if no gate failed, and the format rate is not surely below its minimum."""
+    minimum = gate_minimum(suite, "format")
+    is_below = minimum is not None and row.format_high is not None and row.format_high < minimum
+    must_not_leave = suite.ladder.local_only and row.provider in _HOSTED
+    return row.accuracy is not None and not (row.fails_gate or is_below or must_not_leave)
 
 
-def meets(suite: Suite, row: Standing) -> bool:
-    """Tell whether a rung is shown to be right as often as the suite asks; True without a floor."""
-    least = floor_of(suite, "accuracy")
-    if least is None:
+def meets_minimum(suite: Suite, row: LadderRow) -> bool:
+    """Return True if the accuracy is shown to reach the suite's minimum, or if there is none."""
+    minimum = gate_minimum(suite, "accuracy")
+    if minimum is None:
         return True
-    end = row.outcomes.get("accuracy", UNJUDGED)
-    return (row.accuracy_low or 0.0) >= least if end == UNJUDGED else end == "passed"
+    outcome = row.outcomes.get("accuracy", NOT_EVALUATED)
+    if outcome == NOT_EVALUATED:
+        return (row.accuracy_low or 0.0) >= minimum
+    return outcome == "passed"
 
 
-def best(suite: Suite, rows: Sequence[Standing], found: Compared) -> Standing | None:
-    """Return the rung that climbing ends on: each step up must be worth its effort or its price."""
-    standing: Standing | None = None
+def best_rung(
+    suite: Suite, rows: Sequence[LadderRow], comparison: RungComparison
+) -> LadderRow | None:
+    """Return the best row: starting at the first, each step up must be worth its effort or cost."""
+    best: LadderRow | None = None
     for row in rows:
-        if usable(suite, row) and (standing is None or _climbs(suite, row, standing, found)):
-            standing = row
-    return standing
+        if can_serve(suite, row) and (best is None or _is_step_up(suite, row, best, comparison)):
+            best = row
+    return best
 
 
-def _climbs(suite: Suite, row: Standing, below: Standing, found: Compared) -> bool:
-    gain = found.of(row.variant, below.variant)
-    dearer = _dearer(row, below)
+def _is_step_up(suite: Suite, row: LadderRow, below: LadderRow, comparison: RungComparison) -> bool:
+    gain = comparison.gain_over(row.variant, below.variant)
+    extra_cost = _extra_cost(row, below)
     if not gain.certain:
-        return found.as_good(row.variant, below.variant) and dearer is not None and dearer < 0.0
-    if dearer is not None and dearer <= 0.0:
+        is_cheaper = extra_cost is not None and extra_cost < 0.0
+        return is_cheaper and comparison.is_as_good(row.variant, below.variant)
+    if extra_cost is not None and extra_cost <= 0.0:
         return True
-    if dearer is None and row.rung == below.rung:
+    if extra_cost is None and row.rung == below.rung:
         return True
-    return gain.change >= _worth(suite, dearer)
+    return gain.change >= _required_gain(suite, extra_cost)
 
 
-def _dearer(row: Standing, below: Standing) -> float | None:
-    """Return how much more a rung costs, a month or else a thousand calls; None if unknown."""
+def _extra_cost(row: LadderRow, below: LadderRow) -> float | None:
+    """Return the extra cost in USD, a month or else a thousand requests; None if unknown."""
     for key in ("usd_per_month", "usd_per_1k"):
-        mine, its = getattr(row, key), getattr(below, key)
-        if mine is not None and its is not None:
-            return float(mine) - float(its)
+        cost, cost_below = getattr(row, key), getattr(below, key)
+        if cost is not None and cost_below is not None:
+            return float(cost) - float(cost_below)
     return None
 
 
-def _worth(suite: Suite, dearer: float | None) -> float:
-    money = suite.economics
-    if money is None or not money.wrong_usd or dearer is None:
+def _required_gain(suite: Suite, extra_cost: float | None) -> float:
+    """Return the gain that pays for *extra_cost*, if a wrong reply has a cost; else ``worth``."""
+    economics = suite.economics
+    if economics is None or not economics.wrong_usd or extra_cost is None:
         return suite.ladder.worth
-    return dearer / (money.wrong_usd * money.calls_per_month)
+    return extra_cost / (economics.wrong_usd * economics.calls_per_month)
 
 
-def untried(suite: Suite, rows: Sequence[Standing], at: Standing) -> Iterator[tuple[str, str]]:
+def untried_rungs(
+    suite: Suite, rows: Sequence[LadderRow], best: LadderRow
+) -> Iterator[tuple[str, str]]:
     """Yield the rungs below fine-tuning that were not measured and may help, and why."""
     tried = {row.rung for row in rows}
-    # A rung that has more than one thing is the highest of them: what it shows is tried as well.
-    shown = any(v.shots or v.pool for v in suite.variants.values())
-    if "few-shot" not in tried and not shown:
+    variants = suite.variants.values()
+    # A variant counts for its highest rung only, so that examples may be tried on another one.
+    has_examples = any(variant.shots or variant.shot_pool for variant in variants)
+    if "few-shot" not in tried and not has_examples:
         yield "few-shot", "no variant shows examples"
     if "stronger-model" not in tried and not suite.ladder.local_only:
         yield "stronger-model", "no variant asks a stronger model"
-    held = any(one.constrained or one.schema is not None for one in suite.variants.values())
-    broken = 1.0 - (1.0 if at.form is None else at.form)
-    if not held and broken >= suite.ladder.form_faults:
-        yield (
-            "structured-output",
-            f"{percent(broken)} of the replies of {at.variant} break the form",
-        )
-    labelled = any(rule.kind == "choice" for rule in suite.reply.format)
-    looked = any(one.retrieve is not None for one in suite.variants.values())
-    if not (looked or labelled or suite.reply.score.kind == "tool_call"):
+    has_schema = any(variant.constrained or variant.schema is not None for variant in variants)
+    broken = 1.0 - (1.0 if best.format is None else best.format)
+    if not has_schema and broken >= suite.ladder.format_errors:
+        share = f"{percent(broken)} of the replies of {best.variant}"
+        yield "structured-output", f"{share} have a format error"
+    has_labels = any(rule.kind == "choice" for rule in suite.reply.format)
+    has_retrieval = any(variant.retrieve is not None for variant in variants)
+    scores_tool_calls = suite.reply.score.kind == "tool_call"
+    if not (has_retrieval or has_labels or scores_tool_calls):
         yield "rag", "answers are free text, and no variant retrieves anything"
-    if suite.reply.score.kind == "tool_call" and "tools" not in tried:
+    if scores_tool_calls and "tools" not in tried:
         yield "tools", "the suite scores calls of tools, and no variant has any"

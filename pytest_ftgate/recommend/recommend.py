@@ -5,43 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_ftgate.gates.checks import floor
+from pytest_ftgate.gates.checks import check_minimum
 from pytest_ftgate.gates.levels import MISS
-from pytest_ftgate.gates.samples import side
-from pytest_ftgate.gates.units import interval, percent, points
+from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.units import percent, points, points_interval
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import (
     Advice,
     Challenge,
     Condition,
     Confirmation,
+    Gain,
+    LadderRow,
     Reason,
     Recommendation,
     Rollback,
-    Standing,
 )
 from pytest_ftgate.recommend.evidence import AcceptedRun, Evidence
 from pytest_ftgate.recommend.ladder import (
     Ladder,
-    best,
-    floor_of,
+    best_rung,
+    build_ladder,
     frontier_key,
-    ladder_of,
-    meets,
-    untried,
+    gate_minimum,
+    meets_minimum,
+    untried_rungs,
 )
-from pytest_ftgate.recommend.rules import FineTune, fine_tune
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.recommend.rules import FineTuneAssessment, assess_fine_tune
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Suite
 
-__all__ = ["Decision", "advise", "confirmation", "decide", "rollback"]
+__all__ = ["Decision", "advise", "confirm_on_held_out", "decide", "find_rollback"]
 
-_TUNED = "fine-tuned"
+_TUNED_RUNG = "fine-tuned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What is recommended; fields as in ``Advice``."""
+    """The recommendation; fields as in ``Advice``."""
 
     recommendation: Recommendation
     subject: str
@@ -53,293 +54,312 @@ class Decision:
     challenges: tuple[Challenge, ...] = ()
 
 
-def decide(evidence: Evidence, ladder: Ladder, back: Rollback | None) -> Decision:
+def decide(evidence: Evidence, ladder: Ladder, rollback: Rollback | None) -> Decision:
     """Return the one recommendation for a ladder of at least one row.
 
     Args:
-        evidence: what is known.
-        ladder: what was measured.
-        back: the way back, where what is meant to serve fails.
+        evidence: scores, verdicts and facts.
+        ladder: the measured ladder.
+        rollback: if the variant that should serve fails.
     """
-    suite = evidence.suite
-    marked = [row for row in ladder.rows if row.accuracy is not None]
-    untuned = [row for row in marked if row.rung != _TUNED]
-    tuned = [row for row in marked if row.rung == _TUNED]
-    at = best(suite, untuned, ladder.found) or next(iter(untuned), None)
-    if back is not None and (way := _roll_back(ladder, back, at)):
-        return replace(way, below=at.variant if at else "")
-    if at is None:
-        return _first_rung(tuned)
-    return replace(_climbed(evidence, ladder, at, tuned), below=at.variant)
+    scored = [row for row in ladder.rows if row.accuracy is not None]
+    untuned = [row for row in scored if row.rung != _TUNED_RUNG]
+    tuned = [row for row in scored if row.rung == _TUNED_RUNG]
+    best = best_rung(evidence.suite, untuned, ladder.comparison) or next(iter(untuned), None)
+    if rollback is not None:
+        decision = _decide_roll_back(ladder, rollback, best)
+        if decision is not None:
+            return replace(decision, below=best.variant if best else "")
+    if best is None:
+        return _decide_first_rung(tuned)
+    return replace(_decide_by_rules(evidence, ladder, best, tuned), below=best.variant)
 
 
-def _climbed(
-    evidence: Evidence, ladder: Ladder, at: Standing, tuned: Sequence[Standing]
+def _decide_by_rules(
+    evidence: Evidence, ladder: Ladder, best: LadderRow, tuned: Sequence[LadderRow]
 ) -> Decision:
-    tunes = [fine_tune(evidence, ladder, at, row) for row in tuned]
-    missing = list(untried(evidence.suite, ladder.rows, at))
-    if tunes:
-        return _with_tuned(evidence, ladder, at, tunes, missing)
-    return _without_tuned(evidence, ladder, at, missing)
+    assessments = [assess_fine_tune(evidence, ladder, best, row) for row in tuned]
+    untried = list(untried_rungs(evidence.suite, ladder.rows, best))
+    if assessments:
+        return _decide_with_fine_tunes(evidence, ladder, best, assessments, untried)
+    return _decide_without_fine_tunes(evidence, ladder, best, untried)
 
 
-def _with_tuned(
+def _decide_with_fine_tunes(
     evidence: Evidence,
     ladder: Ladder,
-    at: Standing,
-    tunes: Sequence[FineTune],
-    missing: Sequence[tuple[str, str]],
+    best: LadderRow,
+    assessments: Sequence[FineTuneAssessment],
+    untried: Sequence[tuple[str, str]],
 ) -> Decision:
     suite = evidence.suite
-    serving = next((one for one in tunes if one.name == suite.serves), None)
+    serving = next((one for one in assessments if one.name == suite.serves), None)
     if serving and not serving.failing:
-        return _go(Recommendation.KEEP, ladder, at, serving, tunes)
-    good = [one for one in tunes if not one.failing]
-    # A floor that is met leaves nothing to try for; without one nobody knows what is enough.
-    enough = floor_of(suite, "accuracy") is not None and meets(suite, at)
-    if missing and not enough and serving is None:
-        return _next(at, missing)
-    if good:
-        return _go(Recommendation.FINE_TUNE, ladder, at, min(good, key=_price), tunes)
-    return _not_justified(at, serving or min(tunes, key=_nearest), tunes)
+        return _decide_fine_tune(Recommendation.KEEP, ladder, best, serving, assessments)
+    justified = [assessment for assessment in assessments if not assessment.failing]
+    # A minimum that is met needs no further rung; without a minimum nothing is known to be enough.
+    is_enough = gate_minimum(suite, "accuracy") is not None and meets_minimum(suite, best)
+    if untried and not is_enough and serving is None:
+        return _decide_next_rung(best, untried)
+    if justified:
+        cheapest = min(justified, key=_cost_rank)
+        return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, cheapest, assessments)
+    nearest = serving or min(assessments, key=_distance)
+    return _decide_not_justified(best, nearest, assessments)
 
 
-def _without_tuned(
-    evidence: Evidence, ladder: Ladder, at: Standing, missing: Sequence[tuple[str, str]]
+def _decide_without_fine_tunes(
+    evidence: Evidence, ladder: Ladder, best: LadderRow, untried: Sequence[tuple[str, str]]
 ) -> Decision:
     suite = evidence.suite
-    floor = floor_of(suite, "accuracy")
-    top = at is ladder.rows[-1]
-    if (floor is not None and meets(suite, at)) or (floor is None and not (top and missing)):
-        return _stop(ladder, at, floor)
-    if missing:
-        return _next(at, missing)
-    thought = fine_tune(evidence, ladder, at, None)
-    if thought.failing:
-        return _not_justified(at, thought, [])
-    return _go(Recommendation.FINE_TUNE, ladder, at, thought, [])
+    minimum = gate_minimum(suite, "accuracy")
+    if minimum is None:
+        is_enough = best is not ladder.rows[-1] or not untried
+    else:
+        is_enough = meets_minimum(suite, best)
+    if is_enough:
+        return _decide_stop(ladder, best, minimum)
+    if untried:
+        return _decide_next_rung(best, untried)
+    planned = assess_fine_tune(evidence, ladder, best, None)
+    if planned.failing:
+        return _decide_not_justified(best, planned, [])
+    return _decide_fine_tune(Recommendation.FINE_TUNE, ladder, best, planned, [])
 
 
-# What each of them says --------------------------------------------------------------------
+# The decisions -----------------------------------------------------------------------------
 
 
-def _right(row: Standing) -> Reason:
+def _accuracy_reason(row: LadderRow) -> Reason:
     low, high = row.accuracy_low, row.accuracy_high
     span = "" if low is None or high is None else f" ({round(low * 100)} to {round(high * 100)})"
-    told = f"{row.variant} is right in {percent(row.accuracy or 0.0)}{span}"
-    return Reason(told=told, variant=row.variant, figure="accuracy")
+    message = f"{row.variant} is right in {percent(row.accuracy or 0.0)}{span}"
+    return Reason(message=message, variant=row.variant, figure="accuracy")
 
 
-def _roll_back(ladder: Ladder, back: Rollback, at: Standing | None) -> Decision | None:
-    failing = ladder.row(back.failing)
-    target = back.variant
-    tuned = failing is not None and failing.rung == _TUNED
-    # What fails as well is no way back.
-    if not target and at is not None and tuned and not at.refused:
-        target = at.variant
-    if not target or target == back.failing:
+def _decide_roll_back(
+    ladder: Ladder, rollback: Rollback, best: LadderRow | None
+) -> Decision | None:
+    failing = ladder.row(rollback.failing)
+    target = rollback.variant
+    is_tuned = failing is not None and failing.rung == _TUNED_RUNG
+    # A variant that fails a gate is no rollback target.
+    if not target and best is not None and is_tuned and not best.fails_gate:
+        target = best.variant
+    if not target or target == rollback.failing:
         return None
-    when = f", accepted {back.at} in {back.commit}" if back.commit else ""
+    when = f", accepted {rollback.at} in {rollback.commit}" if rollback.commit else ""
     rate = f", is right in {percent(failing.accuracy)}" if failing and failing.accuracy else ""
-    told = f"{back.failing} is meant to serve{rate} and fails {', '.join(back.gates)}"
+    gates = ", ".join(rollback.gates)
+    message = f"{rollback.failing} is meant to serve{rate} and fails {gates}"
     row = ladder.row(target)
     return Decision(
         recommendation=Recommendation.ROLL_BACK,
         subject=target,
         variant=target,
-        headline=f"{Recommendation.ROLL_BACK}: from {back.failing} to {target}{when}",
+        headline=f"{Recommendation.ROLL_BACK}: from {rollback.failing} to {target}{when}",
         reasons=(
-            Reason(told=told, variant=back.failing, figure="outcomes"),
-            *([_right(row)] if row else []),
+            Reason(message=message, variant=rollback.failing, figure="outcomes"),
+            *([_accuracy_reason(row)] if row else []),
         ),
     )
 
 
-def _first_rung(tuned: Sequence[Standing]) -> Decision:
-    told = f"{', '.join(row.variant for row in tuned)} cannot be held against an untuned rung"
+def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
+    names = ", ".join(row.variant for row in tuned)
+    message = f"{names} cannot be held against an untuned rung"
     return Decision(
         recommendation=Recommendation.NEXT,
         subject="prompt",
         variant=tuned[0].variant,
         headline=f"{Recommendation.NEXT}: prompt",
-        reasons=(Reason(told=told, variant=tuned[0].variant, figure="rung"),),
+        reasons=(Reason(message=message, variant=tuned[0].variant, figure="rung"),),
     )
 
 
-def _stop(ladder: Ladder, at: Standing, floor: float | None) -> Decision:
-    told = _right(at)
-    if floor is not None:
-        told = Reason(
-            told=f"{told.told}; the floor is {percent(floor)}",
-            variant=at.variant,
-            figure="accuracy",
-        )
-    above = list(ladder.rows)[list(ladder.rows).index(at) + 1 :]
+def _decide_stop(ladder: Ladder, best: LadderRow, minimum: float | None) -> Decision:
+    reason = _accuracy_reason(best)
+    if minimum is not None:
+        message = f"{reason.message}; the minimum is {percent(minimum)}"
+        reason = replace(reason, message=message)
+    above = list(ladder.rows)[list(ladder.rows).index(best) + 1 :]
     return Decision(
         recommendation=Recommendation.STOP,
-        subject=at.variant,
-        variant=at.variant,
-        headline=f"{Recommendation.STOP}: {at.variant}",
-        reasons=(told, *_not_worth(ladder, at, above)),
+        subject=best.variant,
+        variant=best.variant,
+        headline=f"{Recommendation.STOP}: {best.variant}",
+        reasons=(reason, *_gain_reasons(ladder, best, above)),
     )
 
 
-def _not_worth(ladder: Ladder, at: Standing, others: Iterable[Standing]) -> Iterator[Reason]:
-    for row in others:
-        gain = ladder.found.gains.get((at.variant, row.variant))
+def _gain_reasons(ladder: Ladder, best: LadderRow, above: Iterable[LadderRow]) -> Iterator[Reason]:
+    """Yield the gain of each row above the best one, which is too small for its effort."""
+    for row in above:
+        gain = ladder.comparison.gains.get((best.variant, row.variant))
         if gain is not None:
-            seen = f"{points(gain.change)} {interval(gain.low, gain.high)} points over {at.variant}"
-            told = f"{row.variant} is right in {percent(row.accuracy or 0.0)}: {seen}"
-            yield Reason(told=told, variant=row.variant, figure="accuracy")
+            rate = f"{row.variant} is right in {percent(row.accuracy or 0.0)}"
+            message = f"{rate}: {_gain_text(gain)} points over {best.variant}"
+            yield Reason(message=message, variant=row.variant, figure="accuracy")
 
 
-def _next(at: Standing, missing: Sequence[tuple[str, str]]) -> Decision:
-    rung, why = missing[0]
+def _gain_text(gain: Gain) -> str:
+    return f"{points(gain.change)} {points_interval(gain.low, gain.high)}"
+
+
+def _decide_next_rung(best: LadderRow, untried: Sequence[tuple[str, str]]) -> Decision:
+    rung, why = untried[0]
     return Decision(
         recommendation=Recommendation.NEXT,
         subject=rung,
-        variant=at.variant,
+        variant=best.variant,
         headline=f"{Recommendation.NEXT}: {rung}, since {why}",
-        reasons=(_right(at),),
+        reasons=(_accuracy_reason(best),),
     )
 
 
-def _go(
-    what: Recommendation, ladder: Ladder, at: Standing, one: FineTune, tunes: Sequence[FineTune]
+def _decide_fine_tune(
+    recommendation: Recommendation,
+    ladder: Ladder,
+    best: LadderRow,
+    chosen: FineTuneAssessment,
+    assessments: Sequence[FineTuneAssessment],
 ) -> Decision:
-    others = [other for other in tunes if other.failing]
-    told = f"{what}: {one.name}" if one.row else f"{what}: no other rung reaches what is asked"
+    subject = chosen.name if chosen.row else "no other rung reaches what is asked"
     return Decision(
-        recommendation=what,
-        subject=one.name,
-        variant=one.row.variant if one.row else at.variant,
-        headline=told,
+        recommendation=recommendation,
+        subject=chosen.name,
+        variant=chosen.row.variant if chosen.row else best.variant,
+        headline=f"{recommendation}: {subject}",
         reasons=(
-            *one.reasons(failing=False),
-            *_dearer(ladder, at, one),
-            *(_of(other) for other in others),
+            *chosen.reasons(failing=False),
+            *_price_reasons(ladder, best, chosen),
+            *(_rejection(one) for one in assessments if one.failing),
         ),
-        conditions=one.conditions,
-        challenges=one.challenges,
+        conditions=chosen.conditions,
+        challenges=chosen.challenges,
     )
 
 
-def _dearer(ladder: Ladder, at: Standing, one: FineTune) -> Iterator[Reason]:
-    """Say of untuned rungs that are right as often how much dearer they are."""
+def _price_reasons(ladder: Ladder, best: LadderRow, chosen: FineTuneAssessment) -> Iterator[Reason]:
+    """Yield the price of each untuned row that is as accurate as the chosen fine-tune."""
     for row in ladder.rows:
-        if one.row is None or row.rung == _TUNED or row is at:
+        if chosen.row is None or row.rung == _TUNED_RUNG or row is best:
             continue
-        gain = ladder.found.gains.get((one.name, row.variant))
-        mine, its = one.row.usd_per_1k, row.usd_per_1k
-        if gain is None or not mine or its is None or gain.certain or gain.change < 0.0:
+        gain = ladder.comparison.gains.get((chosen.name, row.variant))
+        tuned_usd, usd = chosen.row.usd_per_1k, row.usd_per_1k
+        if gain is None or not tuned_usd or usd is None or gain.certain or gain.change < 0.0:
             continue
-        seen = f"{points(gain.change)} {interval(gain.low, gain.high)} points, not separated"
-        told = (
-            f"{row.variant} costs {its / mine:,.0f} times as much a call as {one.name} for {seen}"
-        )
-        yield Reason(told=told, variant=row.variant, figure="usd_per_1k")
+        price = f"{row.variant} costs {usd / tuned_usd:,.0f} times as much a request as"
+        message = f"{price} {chosen.name} for {_gain_text(gain)} points, not separated"
+        yield Reason(message=message, variant=row.variant, figure="usd_per_1k")
 
 
-def _of(other: FineTune) -> Reason:
-    worst = other.failing[-1]
-    return Reason(told=f"not {other.name}: {worst.told}", variant=other.name, figure=worst.name)
+def _rejection(assessment: FineTuneAssessment) -> Reason:
+    last = assessment.failing[-1]
+    message = f"not {assessment.name}: {last.message}"
+    return Reason(message=message, variant=assessment.name, figure=last.name)
 
 
-def _not_justified(at: Standing, one: FineTune, tunes: Sequence[FineTune]) -> Decision:
-    names = ", ".join(condition.name for condition in one.failing)
+def _decide_not_justified(
+    best: LadderRow, nearest: FineTuneAssessment, assessments: Sequence[FineTuneAssessment]
+) -> Decision:
+    names = ", ".join(condition.name for condition in nearest.failing)
     return Decision(
         recommendation=Recommendation.NOT_JUSTIFIED,
-        subject=one.name,
-        variant=at.variant,
-        headline=f"{Recommendation.NOT_JUSTIFIED} ({names}): serve {at.variant}",
+        subject=nearest.name,
+        variant=best.variant,
+        headline=f"{Recommendation.NOT_JUSTIFIED} ({names}): serve {best.variant}",
         reasons=(
-            _right(at),
-            *one.reasons(failing=True),
-            *(_of(other) for other in tunes if other is not one),
+            _accuracy_reason(best),
+            *nearest.reasons(failing=True),
+            *(_rejection(one) for one in assessments if one is not nearest),
         ),
-        conditions=one.conditions,
-        challenges=one.challenges,
+        conditions=nearest.conditions,
+        challenges=nearest.challenges,
     )
 
 
-def _nearest(one: FineTune) -> tuple[int, tuple[float, float]]:
-    """Return how far a fine-tune is from being justified."""
-    return len(one.failing), _price(one)
+def _distance(assessment: FineTuneAssessment) -> tuple[int, tuple[float, float]]:
+    """Return a sort key: the number of failing conditions, then *_cost_rank*."""
+    return len(assessment.failing), _cost_rank(assessment)
 
 
-def _price(one: FineTune) -> tuple[float, float]:
-    """Return by what the better of two fine-tunes is known: the cheaper, else the more accurate."""
-    month = one.row.usd_per_month if one.row else None
-    right = one.row.accuracy if one.row else None
-    return (float("inf") if month is None else month, -(right or 0.0))
+def _cost_rank(assessment: FineTuneAssessment) -> tuple[float, float]:
+    """Return a sort key: the cheaper fine-tune first, then the more accurate one."""
+    row = assessment.row
+    usd = row.usd_per_month if row else None
+    accuracy = row.accuracy if row else None
+    return (float("inf") if usd is None else usd, -(accuracy or 0.0))
 
 
-_BAD = (Outcome.FAILED, Outcome.INVALID)
+_FAILING = (Outcome.FAILED, Outcome.INVALID)
 
 
-def rollback(evidence: Evidence) -> Rollback | None:
-    """Return what to serve instead of a variant that fails, or None where it does not fail.
+def find_rollback(evidence: Evidence) -> Rollback | None:
+    """Return the variant to serve instead of one that fails, or None if it does not fail.
 
-    Of what was accepted before, newest first, the first variant counts whose gates all pass now;
-    one that the suite no longer has cannot be judged, and is named where no other passes.
+    Accepted records are searched, newest first, for a variant whose gates all pass now. A variant
+    that has left the suite cannot be evaluated; it is returned if no other one passes.
     """
     serves = evidence.suite.serves
-    failed = tuple(v.gate for v in _gates(evidence, serves) if v.outcome in _BAD)
+    verdicts = _gate_verdicts(evidence, serves)
+    failed = tuple(verdict.gate for verdict in verdicts if verdict.outcome in _FAILING)
     if not failed:
         return None
-    gone: Rollback | None = None
+    not_in_suite: Rollback | None = None
     for run in evidence.history:
-        for variant in _accepted(run):
+        for variant in _passed_variants(run):
             if variant == serves:
                 continue
-            found = _back(serves, failed, variant, run)
+            rollback = Rollback(
+                failing=serves, gates=failed, variant=variant,
+                commit=run.commit, at=run.at, by=run.by,
+            )  # fmt: skip
             if variant not in evidence.suite.variants:
-                gone = gone or replace(found, in_suite=False)
+                not_in_suite = not_in_suite or replace(rollback, in_suite=False)
             elif _passes(evidence, variant):
-                return found
-    return gone or Rollback(failing=serves, gates=failed, variant="")
+                return rollback
+    return not_in_suite or Rollback(failing=serves, gates=failed, variant="")
 
 
-def _gates(evidence: Evidence, variant: str) -> list[Verdict]:
+def _gate_verdicts(evidence: Evidence, variant: str) -> list[Verdict]:
     return [v for v in evidence.verdicts if v.variant == variant and v.gated]
 
 
 def _passes(evidence: Evidence, variant: str) -> bool:
-    gates = _gates(evidence, variant)
-    return bool(gates) and all(v.outcome is Outcome.PASSED for v in gates)
+    verdicts = _gate_verdicts(evidence, variant)
+    return bool(verdicts) and all(v.outcome is Outcome.PASSED for v in verdicts)
 
 
-def _accepted(run: AcceptedRun) -> list[str]:
-    """Return the variants of a record whose gates all passed, the one that was to serve first."""
-    gated = [v for v in run.verdicts if v.gated]
-    bad = {v.variant for v in gated if v.outcome is not Outcome.PASSED}
-    passed = dict.fromkeys(v.variant for v in gated if v.variant not in bad)
+def _passed_variants(run: AcceptedRun) -> list[str]:
+    """Return the variants whose gates all passed, first the one that should serve."""
+    gated = [verdict for verdict in run.verdicts if verdict.gated]
+    not_passed = {v.variant for v in gated if v.outcome is not Outcome.PASSED}
+    passed = dict.fromkeys(v.variant for v in gated if v.variant not in not_passed)
     return sorted(passed, key=lambda name: name != run.serves)
 
 
-def _back(failing: str, gates: tuple[str, ...], variant: str, run: AcceptedRun) -> Rollback:
-    return Rollback(
-        failing=failing, gates=gates, variant=variant, commit=run.commit, at=run.at, by=run.by
-    )
+def confirm_on_held_out(
+    suite: Suite, chosen: LadderRow, held_out: VariantScores
+) -> Confirmation | None:
+    """Return whether held-out cases confirm the accuracy of the chosen variant.
 
-
-def confirmation(suite: Suite, chosen: Standing, held_out: Column) -> Confirmation | None:
-    """Return what the held-out cases say of the rung that was chosen by the others.
-
-    Contradicted where its accuracy on them is lower than chance explains (Fisher's exact test,
-    one-sided, 0.05), or surely below the floor; confirmed where it is within ``worth``; else open.
+    Contradicted: the accuracy on them is significantly lower (Fisher's exact test, one-sided,
+    0.05) or surely below the minimum. Confirmed: it is within ``worth``. Else inconclusive.
     """
-    own = side(held_out, "accuracy")
-    known = own.where(own.known)
-    if chosen.accuracy is None or not len(known):
+    samples = samples_from_scores(held_out, "accuracy")
+    answered = samples.select(samples.has_reply)
+    if chosen.accuracy is None or not len(answered):
         return None
-    check = floor(own, least=0.0)
-    p = _p_fell((chosen.accuracy, chosen.n), (check.after, check.n))
-    least = floor_of(suite, "accuracy")
-    below = least is not None and check.high is not None and check.high < least
-    within = check.after >= chosen.accuracy - suite.ladder.worth
-    outcome = "contradicted" if below or p <= MISS else "confirmed" if within else "open"
+    check = check_minimum(samples, minimum=0.0)
+    p = _p_drop_on_held_out((chosen.accuracy, chosen.n), (check.after, check.n))
+    minimum = gate_minimum(suite, "accuracy")
+    is_below = minimum is not None and check.high is not None and check.high < minimum
+    is_within = check.after >= chosen.accuracy - suite.ladder.worth
+    not_contradicted = "confirmed" if is_within else "inconclusive"
+    outcome = "contradicted" if is_below or p <= MISS else not_contradicted
     rate = f"right in {percent(check.after)} of {check.n} held-out cases"
+    before = percent(chosen.accuracy)
     return Confirmation(
         variant=chosen.variant,
         n=check.n,
@@ -349,31 +369,35 @@ def confirmation(suite: Suite, chosen: Standing, held_out: Column) -> Confirmati
         before=chosen.accuracy,
         p=p,
         outcome=outcome,
-        told=f"{outcome}: {chosen.variant} is {rate}, and in {percent(chosen.accuracy)} before",
+        message=f"{outcome}: {chosen.variant} is {rate}, and in {before} before",
     )
 
 
-def _p_fell(before: tuple[float, int], after: tuple[float, int]) -> float:
-    """Return how easily so few right ones among the second are seen, were the two alike."""
+def _p_drop_on_held_out(before: tuple[float, int], held_out: tuple[float, int]) -> float:
+    """Return the one-sided p-value of Fisher's exact test for a drop between two rates.
+
+    Args:
+        before: a rate, and its number of cases.
+        held_out: the same for the held-out cases.
+    """
     from scipy.stats import hypergeom
 
-    (rate, n), (held_rate, m) = before, after
-    right, held = round(rate * n), round(held_rate * m)
-    return float(hypergeom.cdf(held, n + m, right + held, m))
+    (rate, n), (held_out_rate, held_out_n) = before, held_out
+    right, held_out_right = round(rate * n), round(held_out_rate * held_out_n)
+    return float(hypergeom.cdf(held_out_right, n + held_out_n, right + held_out_right, held_out_n))
 
 
 def advise(evidence: Evidence) -> Advice | None:
-    """Return what is advised about a suite, or None where nothing was marked right or wrong.
+    """Return the advice on a suite, or None if no variant has an accuracy.
 
-    The same evidence brings the same advice: the day and what git knows are part of it.
+    The result depends on *evidence* alone, which includes the day and the git history.
     """
-    ladder = ladder_of(evidence)
+    ladder = build_ladder(evidence)
     if all(row.accuracy is None for row in ladder.rows):
         return None
-    back = rollback(evidence)
-    decision = decide(evidence, ladder, back)
+    rollback = find_rollback(evidence)
+    decision = decide(evidence, ladder, rollback)
     key = frontier_key(ladder.rows)
-    chosen, held = ladder.row(decision.variant), evidence.held_out
     return Advice(
         suite=evidence.suite.name,
         recommendation=decision.recommendation,
@@ -387,23 +411,30 @@ def advise(evidence: Evidence) -> Advice | None:
         conditions=decision.conditions,
         money=ladder.money,
         challenges=decision.challenges,
-        confirmation=confirmation(evidence.suite, chosen, held) if chosen and held else None,
+        confirmation=_confirmation(evidence, ladder, decision),
         retiring=ladder.retiring,
-        rollback=back,
-        debt=evidence.debt,
+        rollback=rollback,
+        coverage_gaps=evidence.coverage_gaps,
         unmeasured=dict(evidence.unmeasured),
         notes=tuple(_notes(evidence, ladder, decision)),
     )
 
 
+def _confirmation(evidence: Evidence, ladder: Ladder, decision: Decision) -> Confirmation | None:
+    chosen, held_out = ladder.row(decision.variant), evidence.held_out
+    if chosen is None or not held_out:
+        return None
+    return confirm_on_held_out(evidence.suite, chosen, held_out)
+
+
 def _notes(evidence: Evidence, ladder: Ladder, decision: Decision) -> Iterator[str]:
-    for one in decision.conditions:
-        if one.needed and one.holds is None:
-            yield one.told
+    for condition in decision.conditions:
+        if condition.needed and condition.holds is None:
+            yield condition.message
     if evidence.suite.judges:
         yield "right is what a judge model says; here it is not corrected for the judge's errors"
     for name, why in evidence.unmeasured.items():
         yield f"{name} could not be measured: {why}"
-    few = [row.variant for row in ladder.rows if row.accuracy is None]
-    if few:
-        yield f"without an accuracy, and so not climbed: {', '.join(few)}"
+    unscored = [row.variant for row in ladder.rows if row.accuracy is None]
+    if unscored:
+        yield f"without an accuracy, and so not climbed: {', '.join(unscored)}"

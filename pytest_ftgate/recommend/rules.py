@@ -6,398 +6,428 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pytest_ftgate.gates.units import counted, interval, percent, points, usd
+from pytest_ftgate.gates.units import percent, points, points_interval, quantity, usd
 from pytest_ftgate.recommend.advice import (
-    UNJUDGED,
+    NOT_EVALUATED,
     BreakEven,
     Challenge,
     Condition,
     Gain,
+    LadderRow,
     Reason,
     Retirement,
-    Standing,
 )
 from pytest_ftgate.recommend.evidence import Evidence, GitFacts
-from pytest_ftgate.recommend.ladder import Ladder, challenges, floor_of
+from pytest_ftgate.recommend.ladder import Ladder, compare_challengers, gate_minimum
 from pytest_ftgate.suite.model import Economics, Thresholds
 
 __all__ = [
     "RULES",
-    "FineTune",
-    "Found",
-    "Question",
-    "Rule",
-    "conditions",
-    "fine_tune",
-    "pays",
-    "worth",
-    "worth_the_price",
+    "DecisionContext",
+    "FineTuneAssessment",
+    "FineTuneRule",
+    "RuleResult",
+    "assess_fine_tune",
+    "evaluate_rules",
+    "is_worth_the_price",
+    "pays_back",
+    "required_gain",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """Should this be fine-tuned? What the rules look at to answer.
+class DecisionContext:
+    """The inputs of the rules.
 
     Attributes:
-        lines: the thresholds.
-        below: the best rung without tuning, which the fine-tune would replace.
-        tuned: the fine-tune; None where none was measured.
+        thresholds: of the rules.
+        below: the best untuned row, which the fine-tune would replace.
+        tuned: the row of the fine-tune; None if none was measured.
         gain: of the fine-tune over *below*.
-        as_good: that the fine-tune is worse than *below* by ``worth`` is ruled out.
-        wanted: the accuracy that the suite's floor asks for, or None.
-        examples: labelled rows that there are, or None where the suite names none.
+        as_good: whether a drop of ``worth`` from *below* to the fine-tune is ruled out.
+        minimum: of the accuracy gate, or None.
+        examples: the number of labelled rows; None if the suite names no training data.
         git: how often the task changed.
-        rag: a rung with retrieval, and *without* the one that it was added to; *fixed* is the
-            share of the failures of *without* that retrieval mends.
-        held: a rung whose replies are held to a schema.
+        rag: the row with retrieval.
+        without_rag: the row above *rag*.
+        rag_gain: of *rag* over *without_rag*.
+        rag_fixes: the share of the wrong cases of *without_rag* that *rag* fixes.
+        with_schema: the row with a response schema.
         economics: the declared volume, or None.
-        break_even: of the fine-tune against *below*, or None where prices are not known.
-        challenges: whether untuned variants have become as good.
-        retiring: models that will be gone.
+        break_even: of the fine-tune with *below*; None without prices.
+        challenges: the comparisons of untuned variants with the fine-tune.
+        retiring: models in use that retire.
     """
 
-    lines: Thresholds
-    below: Standing
-    tuned: Standing | None = None
+    thresholds: Thresholds
+    below: LadderRow
+    tuned: LadderRow | None = None
     gain: Gain | None = None
     as_good: bool = False
-    wanted: float | None = None
+    minimum: float | None = None
     examples: int | None = None
     git: GitFacts
-    rag: Standing | None = None
-    without: Standing | None = None
+    rag: LadderRow | None = None
+    without_rag: LadderRow | None = None
     rag_gain: Gain | None = None
-    fixed: float | None = None
-    held: Standing | None = None
+    rag_fixes: float | None = None
+    with_schema: LadderRow | None = None
     economics: Economics | None = None
     break_even: BreakEven | None = None
     challenges: tuple[Challenge, ...] = ()
     retiring: tuple[Retirement, ...] = ()
 
 
-def worth(q: Question) -> float:
-    """Return the gain that is worth a fine-tune: as declared, or what its cost a month comes to."""
-    money, own = q.economics, q.break_even
-    if money is None or money.wrong_usd is None or own is None or own.saves_per_month is None:
-        return q.lines.worth
-    each = money.wrong_usd * money.calls_per_month
-    return max(0.0, -own.saves_per_month / each) if each else q.lines.worth
+def required_gain(context: DecisionContext) -> float:
+    """Return the gain that pays for the fine-tune, if a wrong reply has a cost; else ``worth``."""
+    economics, break_even = context.economics, context.break_even
+    if economics is None or economics.wrong_usd is None:
+        return context.thresholds.worth
+    if break_even is None or break_even.saves_per_month is None:
+        return context.thresholds.worth
+    usd_for_all_wrong = economics.wrong_usd * economics.calls_per_month
+    if not usd_for_all_wrong:
+        return context.thresholds.worth
+    return max(0.0, -break_even.saves_per_month / usd_for_all_wrong)
 
 
-def pays(q: Question) -> bool:
-    """Tell whether the fine-tune is cheaper than *below*, and soon has paid for its training."""
-    own = q.break_even
-    saves = own is not None and own.saves_per_month is not None and own.saves_per_month > 0.0
-    days = own.days if own else None
-    return saves and days is not None and days <= q.lines.payback_days
+def pays_back(context: DecisionContext) -> bool:
+    """Return True if the fine-tune is cheaper than *below* and soon pays for its training."""
+    break_even = context.break_even
+    if break_even is None or break_even.saves_per_month is None or break_even.days is None:
+        return False
+    is_soon = break_even.days <= context.thresholds.payback_days
+    return break_even.saves_per_month > 0.0 and is_soon
 
 
-def worth_the_price(q: Question) -> bool:
-    """Tell whether what a wrong reply costs, where that is declared, makes up for its cost."""
-    money = q.economics
-    return bool(
-        money and money.wrong_usd is not None and q.gain and q.gain.certain
-        and q.gain.change >= worth(q)
-    )  # fmt: skip
+def is_worth_the_price(context: DecisionContext) -> bool:
+    """Return True if a wrong reply has a cost, and the gain makes up for the price by it."""
+    economics, gain = context.economics, context.gain
+    if economics is None or economics.wrong_usd is None or gain is None:
+        return False
+    return gain.certain and gain.change >= required_gain(context)
 
 
-#: So long must a task have held still.
-_DAYS = 90
+#: The period in which a task must be stable.
+_STABLE_DAYS = 90
 
 
-class Found(NamedTuple):
-    """What a rule found: whether it speaks for fine-tuning, and the sentence that says why."""
+class RuleResult(NamedTuple):
+    """Whether a rule speaks for fine-tuning (None: unknown), and a sentence that says why."""
 
     holds: bool | None
-    told: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One row of the table.
+class FineTuneRule:
+    """One rule: a row of the table in docs/ladder.md.
 
     Attributes:
-        name: what a report calls it.
-        asks: what it asks, in words.
-        threshold: the keys of ``ladder:`` that move its line, or "".
-        source: where it is from.
-        check: finds out; None where it says nothing about this suite.
-        needed: a fine-tune is not justified where it does not hold.
+        name: as in reports.
+        question: the question that the rule answers.
+        threshold: the keys of ``ladder:`` with its thresholds, or "".
+        source: the literature, or "convention".
+        evaluate: returns the result; None if the rule does not apply to the suite.
+        needed: whether a fine-tune is not justified unless the rule holds.
     """
 
     name: str
-    asks: str
+    question: str
     threshold: str
     source: str
-    check: Callable[[Question], Found | None]
+    evaluate: Callable[[DecisionContext], RuleResult | None]
     needed: bool = False
 
 
-def conditions(question: Question) -> Iterator[Condition]:
-    """Yield what each rule found, in the order of the table."""
+def evaluate_rules(context: DecisionContext) -> Iterator[Condition]:
+    """Yield the result of each rule that applies, in the order of the table."""
     for rule in RULES:
-        found = rule.check(question)
-        if found is not None:
-            holds, told = found
-            yield Condition(name=rule.name, told=told, holds=holds, needed=rule.needed)
+        result = rule.evaluate(context)
+        if result is not None:
+            holds, message = result
+            yield Condition(name=rule.name, message=message, holds=holds, needed=rule.needed)
 
 
-def _for(told: str) -> Found:
-    return Found(holds=True, told=told)
+def _for(message: str) -> RuleResult:
+    return RuleResult(holds=True, message=message)
 
 
-def _against(told: str) -> Found:
-    return Found(holds=False, told=told)
+def _against(message: str) -> RuleResult:
+    return RuleResult(holds=False, message=message)
 
 
-def _unknown(told: str) -> Found:
-    return Found(holds=None, told=told)
+def _unknown(message: str) -> RuleResult:
+    return RuleResult(holds=None, message=message)
 
 
-# What each rule finds -----------------------------------------------------------------------
+# The rules ----------------------------------------------------------------------------------
 
 
-def _gap(q: Question) -> Found | None:
-    if q.tuned is None or q.gain is None:
-        return _gap_to_floor(q)
-    rates = f"{_right(q.tuned)} against {_right(q.below)}"
-    told = f"{rates}: {points(q.gain.change)} {interval(q.gain.low, q.gain.high)} points"
-    least = worth(q)
-    if q.gain.certain and q.gain.change >= least:
-        return _for(f"{told}; from {points(least)} on it is worth it by itself")
-    if (q.as_good or q.gain.certain) and pays(q):
-        return _for(f"{told}: as good, and cheaper")
-    return _against(f"{told}, {_too_little(q, least)}")
+def _evaluate_gap(context: DecisionContext) -> RuleResult | None:
+    gain = context.gain
+    if context.tuned is None or gain is None:
+        return _evaluate_gap_to_minimum(context)
+    rates = f"{_rate_text(context.tuned)} against {_rate_text(context.below)}"
+    message = f"{rates}: {_gain_text(gain)}"
+    required = required_gain(context)
+    if gain.certain and gain.change >= required:
+        return _for(f"{message}; from {points(required)} on it is worth it by itself")
+    if (context.as_good or gain.certain) and pays_back(context):
+        return _for(f"{message}: as good, and cheaper")
+    return _against(f"{message}, {_insufficient_gain(context, gain, required)}")
 
 
-def _too_little(q: Question, least: float) -> str:
-    if q.gain is not None and q.gain.certain:
-        return f"worth it from {points(least)} on"
-    if pays(q):
+def _insufficient_gain(context: DecisionContext, gain: Gain, required: float) -> str:
+    if gain.certain:
+        return f"worth it from {points(required)} on"
+    if pays_back(context):
         return "cheaper, but not shown to be as good"
-    return "which may be chance" if q.gain and q.gain.change > 0.0 else "which is no gain"
+    return "which may be chance" if gain.change > 0.0 else "which is no gain"
 
 
-def _right(row: Standing) -> str:
+def _rate_text(row: LadderRow) -> str:
     return f"{row.variant} {percent(row.accuracy or 0.0)}"
 
 
-def _gap_to_floor(q: Question) -> Found | None:
-    if q.wanted is None or q.below.accuracy is None:
+def _gain_text(gain: Gain) -> str:
+    return f"{points(gain.change)} {points_interval(gain.low, gain.high)} points"
+
+
+def _evaluate_gap_to_minimum(context: DecisionContext) -> RuleResult | None:
+    below, minimum = context.below, context.minimum
+    if minimum is None or below.accuracy is None:
         return None
-    short = q.wanted - q.below.accuracy
-    told = f"{q.below.variant} is right in {percent(q.below.accuracy)}"
-    asked = f"the suite asks for {percent(q.wanted)}"
-    certain = (q.below.accuracy_high or 1.0) < q.wanted
-    return Found(
-        holds=certain and short >= q.lines.worth, told=f"{told}, {asked}: {points(-short)} points"
+    gap = minimum - below.accuracy
+    rate = f"{below.variant} is right in {percent(below.accuracy)}"
+    certain = (below.accuracy_high or 1.0) < minimum
+    return RuleResult(
+        holds=certain and gap >= context.thresholds.worth,
+        message=f"{rate}, the suite asks for {percent(minimum)}: {points(-gap)} points",
     )
 
 
-def _examples(q: Question) -> Found:
-    rows = q.tuned.training_rows if q.tuned and q.tuned.training_rows is not None else q.examples
-    few, enough = q.lines.fewest_examples, q.lines.wanted_examples
+def _evaluate_examples(context: DecisionContext) -> RuleResult:
+    rows, tuned = context.examples, context.tuned
+    if tuned and tuned.training_rows is not None:
+        rows = tuned.training_rows
+    few, enough = context.thresholds.fewest_examples, context.thresholds.wanted_examples
     if rows is None:
         return _unknown(f"no training_data is named; {enough} labelled rows are wanted")
     if rows < few:
         return _against(f"{rows:,} labelled rows: under {few} teach a style at most")
-    told = f"{rows:,} labelled rows"
-    return _for(told if rows >= enough else f"{told}; {enough} or more are better")
+    message = f"{rows:,} labelled rows"
+    return _for(message if rows >= enough else f"{message}; {enough} or more are better")
 
 
-def _stable(q: Question) -> Found:
-    git, most = q.git, q.lines.most_changes
-    if git.unknown:
-        return _unknown(f"how often the task changes is not known: {git.unknown}")
-    told = ", ".join(f"{what} {times}" for what, times in git.changes.items())
-    young = ", all that it has" if git.days < _DAYS else ""
-    times = f"{counted(git.commits, 'change')} in {counted(git.days, 'day')}{young}"
-    seen = f"{times} ({told})" if git.commits else times
-    held = git.commits <= most
-    return Found(
-        holds=held, told=seen if held else f"{seen}: over {most}, each may mean to train again"
-    )
+def _evaluate_stable(context: DecisionContext) -> RuleResult:
+    git, max_changes = context.git, context.thresholds.most_changes
+    if git.unknown_reason:
+        return _unknown(f"how often the task changes is not known: {git.unknown_reason}")
+    is_young = ", all that it has" if git.days < _STABLE_DAYS else ""
+    message = f"{quantity(git.commits, 'change')} in {quantity(git.days, 'day')}{is_young}"
+    if git.commits:
+        message += f" ({', '.join(f'{what} {count}' for what, count in git.changes.items())})"
+    if git.commits <= max_changes:
+        return _for(message)
+    return _against(f"{message}: over {max_changes}, each may mean to train again")
 
 
-def _knowledge(q: Question) -> Found | None:
-    if q.rag is None or q.without is None or q.fixed is None or q.rag_gain is None:
+def _evaluate_knowledge(context: DecisionContext) -> RuleResult | None:
+    rag, without_rag, gain = context.rag, context.without_rag, context.rag_gain
+    if rag is None or without_rag is None or gain is None or context.rag_fixes is None:
         return None
-    told = f"retrieval ({q.rag.variant}) mends {percent(q.fixed)} of what {q.without.variant} fails"
-    lacks = q.fixed >= q.lines.knowledge and q.rag_gain.certain
-    after = "what lacks is knowledge, which is retrieved and not trained"
-    return Found(
-        holds=not lacks, told=f"{told}: {after}" if lacks else f"{told}: what lacks is behaviour"
-    )
+    share = percent(context.rag_fixes)
+    message = f"retrieval ({rag.variant}) mends {share} of what {without_rag.variant} fails"
+    if context.rag_fixes >= context.thresholds.knowledge and gain.certain:
+        return _against(f"{message}: what lacks is knowledge, which is retrieved and not trained")
+    return _for(f"{message}: what lacks is behaviour")
 
 
-def _prompt(q: Question) -> Found | None:
-    tokens = q.below.prompt_tokens
+def _evaluate_prompt(context: DecisionContext) -> RuleResult | None:
+    tokens = context.below.prompt_tokens
     if tokens is None:
         return None
-    told = f"the prompt of {q.below.variant} has about {tokens:,} tokens"
-    if tokens > q.lines.costly_prompt:
-        return _for(f"{told}: a fine-tune does not read them, and does not pay for them")
-    if tokens > q.lines.long_prompt:
-        return _for(f"{told}: rules this long contradict each other; shorten it first")
-    return _against(f"{told}: there is little to save")
+    message = f"the prompt of {context.below.variant} has about {tokens:,} tokens"
+    if tokens > context.thresholds.costly_prompt:
+        return _for(f"{message}: a fine-tune does not read them, and does not pay for them")
+    if tokens > context.thresholds.long_prompt:
+        return _for(f"{message}: rules this long contradict each other; shorten it first")
+    return _against(f"{message}: there is little to save")
 
 
-def _form(q: Question) -> Found | None:
-    row = q.held or q.below
-    if row.form is None:
+def _evaluate_format(context: DecisionContext) -> RuleResult | None:
+    row = context.with_schema or context.below
+    if row.format is None:
         return None
-    broken, how = 1.0 - row.form, "under a schema" if q.held else "without a schema"
-    told = f"{percent(broken)} of the replies of {row.variant} break the form {how}"
-    if not q.held:
-        return _unknown(told) if broken >= q.lines.form_faults else _against(told)
-    return Found(holds=broken >= q.lines.form_faults, told=told)
+    broken = 1.0 - row.format
+    schema = "under a schema" if context.with_schema else "without a schema"
+    replies = f"{percent(broken)} of the replies of {row.variant}"
+    message = f"{replies} have a format error {schema}"
+    is_high = broken >= context.thresholds.format_errors
+    if context.with_schema:
+        return RuleResult(holds=is_high, message=message)
+    return _unknown(message) if is_high else _against(message)
 
 
-def _volume(q: Question) -> Found | None:
-    own, money = q.break_even, q.economics
-    if q.tuned is None or money is None:
+def _evaluate_volume(context: DecisionContext) -> RuleResult | None:
+    tuned, below, break_even = context.tuned, context.below, context.break_even
+    economics = context.economics
+    if tuned is None or economics is None:
         return None
-    if own is None or q.tuned.usd_per_month is None or q.below.usd_per_month is None:
-        word = q.tuned.unknown or q.below.unknown or "unpriced"
-        return _unknown(f"whether the volume pays is not known: a price is {word}")
-    mine, its = (usd(one.usd_per_month or 0.0) for one in (q.tuned, q.below))
-    told = f"{mine} a month against {its} of {q.below.variant} at {money.calls_per_day:,.0f} a day"
-    if pays(q):
-        return _for(f"{told}; paid back in {_days(own.days)}")
-    if worth_the_price(q):
-        return _for(f"{told}; its gain is worth that")
-    since = own.calls_per_day
-    at = "cheaper at no volume" if since is None else f"cheaper from {since:,.0f} a day on"
-    slow = own.saves_per_month is not None and own.saves_per_month > 0.0
-    late = f"paid back in {_days(own.days)}, over {q.lines.payback_days:g}"
-    undecided = bool(q.gain and q.gain.certain and q.gain.change >= q.lines.worth)
-    if undecided and money.wrong_usd is None:
-        each = -(own.saves_per_month or 0.0) / (
-            (q.gain.change if q.gain else 1.0) * money.calls_per_month
-        )
-        return _unknown(f"{told}: {usd(each)} for each reply more that is right")
-    return _against(f"{told}; {late if slow else at}")
+    if break_even is None or tuned.usd_per_month is None or below.usd_per_month is None:
+        label = tuned.unknown or below.unknown or "unpriced"
+        return _unknown(f"whether the volume pays is not known: a price is {label}")
+    message = (
+        f"{usd(tuned.usd_per_month)} a month against {usd(below.usd_per_month)} of "
+        f"{below.variant} at {economics.calls_per_day:,.0f} a day"
+    )
+    if pays_back(context):
+        return _for(f"{message}; paid back in {_days_text(break_even.days)}")
+    if is_worth_the_price(context):
+        return _for(f"{message}; its gain is worth that")
+    gain = context.gain
+    is_large = gain is not None and gain.certain and gain.change >= context.thresholds.worth
+    if gain is not None and is_large and economics.wrong_usd is None:
+        extra_right = gain.change * economics.calls_per_month
+        price = usd(-(break_even.saves_per_month or 0.0) / extra_right)
+        return _unknown(f"{message}: {price} for each reply more that is right")
+    return _against(f"{message}; {_break_even_text(context, break_even)}")
 
 
-def _days(days: float | None) -> str:
+def _break_even_text(context: DecisionContext, break_even: BreakEven) -> str:
+    if break_even.saves_per_month is not None and break_even.saves_per_month > 0.0:
+        limit = context.thresholds.payback_days
+        return f"paid back in {_days_text(break_even.days)}, over {limit:g}"
+    if break_even.calls_per_day is None:
+        return "cheaper at no volume"
+    return f"cheaper from {break_even.calls_per_day:,.0f} a day on"
+
+
+def _days_text(days: float | None) -> str:
     if days is None:
         return "no time at all"
     return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
 
 
-def _private(q: Question) -> Found | None:
-    if not q.lines.local_only:
+def _evaluate_privacy(context: DecisionContext) -> RuleResult | None:
+    if not context.thresholds.local_only:
         return None
     return _for("the model must run here, which rules out a stronger one that is hosted")
 
 
-def _domain(q: Question) -> Found | None:
-    each = q.below.tokens_per_word
-    if each is None:
+def _evaluate_domain(context: DecisionContext) -> RuleResult | None:
+    tokens = context.below.tokens_per_word
+    if tokens is None:
         return None
-    strange = each > q.lines.tokens_per_word
-    kind = "a language of its own" if strange else "words that the model knows"
-    return Found(holds=strange, told=f"{each:.1f} tokens a word in the cases: {kind}")
+    is_special = tokens > context.thresholds.tokens_per_word
+    kind = "a language of its own" if is_special else "words that the model knows"
+    return RuleResult(holds=is_special, message=f"{tokens:.1f} tokens a word in the cases: {kind}")
 
 
-def _gates(q: Question) -> Found | None:
-    if q.tuned is None or not q.tuned.outcomes:
+def _evaluate_gates(context: DecisionContext) -> RuleResult | None:
+    if context.tuned is None or not context.tuned.outcomes:
         return None
-    ends = q.tuned.outcomes
-    bad = [gate for gate, end in ends.items() if end in ("failed", "invalid", UNJUDGED)]
-    told = ", ".join(f"{gate} {ends[gate]}" for gate in bad or ends)
-    open_ = not bad and "inconclusive" in ends.values()
-    return Found(holds=None if open_ else not bad, told=f"gates of {q.tuned.variant}: {told}")
+    outcomes = context.tuned.outcomes
+    bad = [gate for gate, end in outcomes.items() if end in ("failed", "invalid", NOT_EVALUATED)]
+    listed = ", ".join(f"{gate} {outcomes[gate]}" for gate in bad or outcomes)
+    message = f"gates of {context.tuned.variant}: {listed}"
+    if bad:
+        return _against(message)
+    return _unknown(message) if "inconclusive" in outcomes.values() else _for(message)
 
 
-def _challenged(q: Question) -> Found | None:
-    if not q.challenges:
+def _evaluate_challengers(context: DecisionContext) -> RuleResult | None:
+    if not context.challenges:
         return None
-    for one in q.challenges:
-        seen = f"{points(one.gain.change)} {interval(one.gain.low, one.gain.high)} points"
-        if one.outcome == "as good":
-            return _against(f"{one.challenger} without tuning is as good: {seen}")
-    told = ", ".join(f"{one.challenger} {one.outcome}" for one in q.challenges)
-    return _for(f"no challenger is shown to be as good: {told}")
+    for challenge in context.challenges:
+        if challenge.outcome == "as good":
+            gain = _gain_text(challenge.gain)
+            return _against(f"{challenge.challenger} without tuning is as good: {gain}")
+    outcomes = ", ".join(f"{one.challenger} {one.outcome}" for one in context.challenges)
+    return _for(f"no challenger is shown to be as good: {outcomes}")
 
 
-def _retires(q: Question) -> Found | None:
-    names = {q.tuned.variant} if q.tuned else set()
-    mine = [one for one in q.retiring if names & set(one.variants)]
-    if not mine:
-        return None
-    first = mine[0]
-    return _against(f"{first.model} is gone in {first.days} days, on {first.date}: train again")
+def _evaluate_retirement(context: DecisionContext) -> RuleResult | None:
+    tuned = context.tuned
+    for model in context.retiring:
+        if tuned is not None and tuned.variant in model.variants:
+            when = f"in {model.days} days, on {model.date}"
+            return _against(f"{model.model} is gone {when}: train again")
+    return None
 
 
-#: The table, in the order in which it is told.
-RULES: tuple[Rule, ...] = (
-    Rule(
+#: All rules, in the order of reports.
+RULES: tuple[FineTuneRule, ...] = (
+    FineTuneRule(
         "gap", "Is the gain over the best rung without tuning certain, and large enough?", "worth",
         "pairs: Tango 1998, many rungs: Holm 1979; as good and cheaper will do: Kapoor et al. 2024",
-        _gap, needed=True,
+        _evaluate_gap, needed=True,
     ),
-    Rule(
+    FineTuneRule(
         "gates", "Does the fine-tune pass its own gates, forgetting among them?", "",
-        "forgetting of tuned models: Luo et al. 2023", _gates, needed=True,
+        "forgetting of tuned models: Luo et al. 2023", _evaluate_gates, needed=True,
     ),
-    Rule(
+    FineTuneRule(
         "examples", "Are there enough labelled rows?", "fewest_examples, wanted_examples",
         "few teach a style at most: Zhou et al. 2023 (LIMA); the numbers are a convention",
-        _examples, needed=True,
+        _evaluate_examples, needed=True,
     ),
-    Rule(
+    FineTuneRule(
         "stable", "Have prompt, cases and suite held still for 90 days?", "most_changes",
         "what changes around a model is its debt: Sculley et al. 2015; the number is a convention",
-        _stable, needed=True,
+        _evaluate_stable, needed=True,
     ),
-    Rule(
+    FineTuneRule(
         "knowledge", "Is it behaviour that is missing, not knowledge that retrieval brings?",
-        "knowledge", "Ovadia et al. 2023; Gekhman et al. 2024", _knowledge, needed=True,
+        "knowledge", "Ovadia et al. 2023; Gekhman et al. 2024", _evaluate_knowledge, needed=True,
     ),
-    Rule(
-        "volume", "Do the calls pay for training and hosting?", "payback_days",
-        "price and accuracy together: Chen et al. 2023 (FrugalGPT)", _volume, needed=True,
+    FineTuneRule(
+        "volume", "Do the requests pay for training and hosting?", "payback_days",
+        "price and accuracy together: Chen et al. 2023 (FrugalGPT)", _evaluate_volume, needed=True,
     ),
-    Rule(
+    FineTuneRule(
         "challenger", "Is no untuned challenger as good by now?", "worth",
-        "non-inferiority: Tango 1998, Holm 1979", _challenged, needed=True,
+        "non-inferiority: Tango 1998, Holm 1979", _evaluate_challengers, needed=True,
     ),
-    Rule(
+    FineTuneRule(
         "retirement", "Does the model under it stay?", "retirement_days",
-        "the dates of its provider", _retires,
+        "the dates of its provider", _evaluate_retirement,
     ),
-    Rule(
-        "form", "Is the form still broken under a schema?", "form_faults",
-        "what a grammar can hold need not be trained: Willard & Louf 2023", _form,
+    FineTuneRule(
+        "format", "Do format errors remain under a schema?", "format_errors",
+        "what a grammar can hold need not be trained: Willard & Louf 2023", _evaluate_format,
     ),
-    Rule(
+    FineTuneRule(
         "prompt", "Is the prompt so long that leaving it out saves something?",
         "long_prompt, costly_prompt",
-        "models reason worse from 3,000 tokens on: Levy et al. 2024", _prompt,
+        "models reason worse from 3,000 tokens on: Levy et al. 2024", _evaluate_prompt,
     ),
-    Rule("privacy", "Must the model run here?", "local_only", "declared", _private),
-    Rule(
+    FineTuneRule(
+        "privacy", "Must the model run here?", "local_only", "declared", _evaluate_privacy,
+    ),
+    FineTuneRule(
         "domain", "Are the cases in words that the model does not know whole?", "tokens_per_word",
-        "pieces a word: Rust et al. 2021; the number is a convention", _domain,
+        "pieces a word: Rust et al. 2021; the number is a convention", _evaluate_domain,
     ),
 )  # fmt: skip
 
-#: A score from which on a reply counts as right, where it is not simply right or wrong.
-_RIGHT = 0.5
+#: A reply with this score or more counts as right.
+_MIN_RIGHT = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FineTune:
-    """A fine-tune, measured or only thought of, with what the rules found about it.
+class FineTuneAssessment:
+    """A fine-tune, measured or not, with the results of the rules.
 
     Attributes:
-        row: its row, or None where none was measured.
-        name: what it is called.
+        row: of the ladder; None if it was not measured.
+        name: the variant, or a description.
+        conditions: the results of the rules.
+        challenges: the comparisons of untuned variants with it.
     """
 
-    row: Standing | None
+    row: LadderRow | None
     name: str
     conditions: tuple[Condition, ...]
     challenges: tuple[Challenge, ...]
@@ -408,74 +438,78 @@ class FineTune:
         return tuple(one for one in self.conditions if one.needed and one.holds is False)
 
     def reasons(self, *, failing: bool) -> tuple[Reason, ...]:
-        """Return what is told of it: the conditions that fail, or those that hold."""
-        holding = (one for one in self.conditions if one.needed and one.holds)
-        told = self.failing if failing else holding
-        return tuple(Reason(told=one.told, variant=self.name, figure=one.name) for one in told)
+        """Return the needed conditions that fail, or those that hold, as reasons."""
+        holding = tuple(one for one in self.conditions if one.needed and one.holds)
+        return tuple(
+            Reason(message=condition.message, variant=self.name, figure=condition.name)
+            for condition in (self.failing if failing else holding)
+        )
 
 
-def fine_tune(
-    evidence: Evidence, ladder: Ladder, below: Standing, row: Standing | None
-) -> FineTune:
-    """Hold a fine-tune against the best rung without tuning.
+def assess_fine_tune(
+    evidence: Evidence, ladder: Ladder, below: LadderRow, row: LadderRow | None
+) -> FineTuneAssessment:
+    """Evaluate the rules for a fine-tune in place of the best untuned variant.
 
     Args:
-        evidence: what is known.
-        ladder: what was measured.
-        below: the rung that it would replace.
-        row: the fine-tune, or None for one that is not there yet.
+        evidence: scores, verdicts and facts.
+        ladder: the measured ladder.
+        below: the best untuned row.
+        row: the fine-tune, or None if there is none yet.
     """
-    suite, name = evidence.suite, row.variant if row else None
-    key = (below.variant, name or "")
-    question = Question(
-        lines=suite.ladder,
+    suite, comparison, name = evidence.suite, ladder.comparison, row.variant if row else ""
+    key = (below.variant, name)
+    context = DecisionContext(
+        thresholds=suite.ladder,
         below=below,
         tuned=row,
-        gain=ladder.found.gains.get(key),
-        as_good=key in ladder.found.p_worse and ladder.found.as_good(key[1], key[0]),
-        wanted=floor_of(suite, "accuracy"),
+        gain=comparison.gains.get(key),
+        as_good=key in comparison.p_worse and comparison.is_as_good(name, below.variant),
+        minimum=gate_minimum(suite, "accuracy"),
         examples=evidence.examples,
         git=evidence.git,
-        held=_held(evidence, ladder),
+        with_schema=_row_with_schema(evidence, ladder),
         economics=suite.economics,
-        break_even=ladder.break_even(name, below.variant) if name else None,
-        challenges=challenges(ladder.found, suite.challengers, name),
+        break_even=ladder.break_even(name, below.variant) if row else None,
+        challenges=compare_challengers(comparison, suite.challengers, name or None),
         retiring=ladder.retiring,
-        **_retrieval(evidence, ladder),
+        **_rag_fields(evidence, ladder),
     )
-    found = tuple(conditions(question))
-    return FineTune(
-        row=row, name=name or "a fine-tune", conditions=found, challenges=question.challenges
+    return FineTuneAssessment(
+        row=row,
+        name=name or "a fine-tune",
+        conditions=tuple(evaluate_rules(context)),
+        challenges=context.challenges,
     )
 
 
-def _held(evidence: Evidence, ladder: Ladder) -> Standing | None:
-    """Return the rung whose replies are held to a schema and break their form least."""
+def _row_with_schema(evidence: Evidence, ladder: Ladder) -> LadderRow | None:
+    """Return the row with a response schema and the highest format rate."""
     variants = evidence.suite.variants
-    held = [
+    rows = [
         row
         for row in ladder.rows
         if variants[row.variant].constrained or variants[row.variant].schema is not None
     ]
-    return max(held, key=lambda row: row.form or 0.0, default=None)
+    return max(rows, key=lambda row: row.format or 0.0, default=None)
 
 
-def _retrieval(evidence: Evidence, ladder: Ladder) -> dict[str, Any]:
-    """Return what retrieval mends of the rung below it, where one was measured."""
-    place = next((i for i, row in enumerate(ladder.rows) if row.rung == "rag"), 0)
-    if place == 0:
+def _rag_fields(evidence: Evidence, ladder: Ladder) -> dict[str, Any]:
+    """Return the fields of *DecisionContext* on retrieval, if a row with it was measured."""
+    index = next((i for i, row in enumerate(ladder.rows) if row.rung == "rag"), 0)
+    if index == 0:
         return {}
-    rag, without = ladder.rows[place], ladder.rows[place - 1]
-    mine, its = (evidence.columns[one.variant].rows for one in (rag, without))
-    failed = [
-        key
-        for key, row in its.items()
-        if row.correct is not None and row.correct < _RIGHT and key in mine
+    rag, without_rag = ladder.rows[index], ladder.rows[index - 1]
+    results = evidence.scores[rag.variant].results
+    wrong = [
+        case_id
+        for case_id, result in evidence.scores[without_rag.variant].results.items()
+        if result.correct is not None and result.correct < _MIN_RIGHT and case_id in results
     ]
-    mended = [key for key in failed if (mine[key].correct or 0.0) >= _RIGHT]
+    fixed = [case_id for case_id in wrong if (results[case_id].correct or 0.0) >= _MIN_RIGHT]
     return {
         "rag": rag,
-        "without": without,
-        "rag_gain": ladder.found.gains.get((without.variant, rag.variant)),
-        "fixed": len(mended) / len(failed) if failed else None,
+        "without_rag": without_rag,
+        "rag_gain": ladder.comparison.gains.get((without_rag.variant, rag.variant)),
+        "rag_fixes": len(fixed) / len(wrong) if wrong else None,
     }

@@ -1,4 +1,4 @@
-"""GitHub workflow commands: a verdict at the gate's line in the suite file."""
+"""GitHub workflow commands: a verdict at the line of its gate in the suite file."""
 
 from __future__ import annotations
 
@@ -6,63 +6,63 @@ from collections.abc import Iterator
 from posixpath import join, normpath
 
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.reporting.text import visible
-from pytest_ftgate.results.run import Report, Unjudged
+from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.results.run import NotEvaluated, Report
 from pytest_ftgate.results.verdicts import node_name
 
-__all__ = ["commands"]
+__all__ = ["workflow_commands"]
 
-#: GitHub shows no more of a step, and no more characters of one.
-_MOST, _LONGEST = 10, 1_000
+#: GitHub shows at most this many commands of a step, and this many characters of a command.
+_MAX_COMMANDS, _MAX_CHARACTERS = 10, 1_000
 
 
-def commands(report: Report, prefix: str = "") -> Iterator[str]:
-    """Yield a command for each gate that did not pass, the most important first, and a count.
+def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
+    """Yield a command for each gate that did not pass, then the number of those left out.
 
     Args:
         report: the run.
-        prefix: the folder that suites are named from, as seen from the root of the repository.
+        prefix: the folder of the suites, relative to the root of the repository.
     """
-    told = [*_of(report, Outcome.FAILED, prefix), *_of(report, Outcome.INVALID, prefix)]
-    told += [_unjudged(one, prefix) for one in report.unjudged]
-    told += _of(report, Outcome.INCONCLUSIVE, prefix)
-    yield from told[:_MOST]
-    if len(told) > _MOST:
-        yield f"… and {len(told) - _MOST} more"
+    commands = [
+        *_outcome_commands(report, Outcome.FAILED, prefix),
+        *_outcome_commands(report, Outcome.INVALID, prefix),
+        *(_not_evaluated_command(gate, prefix) for gate in report.not_evaluated),
+        *_outcome_commands(report, Outcome.INCONCLUSIVE, prefix),
+    ]
+    yield from commands[:_MAX_COMMANDS]
+    if len(commands) > _MAX_COMMANDS:
+        yield f"… and {len(commands) - _MAX_COMMANDS} more"
 
 
-def _of(report: Report, outcome: Outcome, prefix: str) -> Iterator[str]:
-    soft = report.lenient and outcome is Outcome.INCONCLUSIVE
-    level = "warning" if soft else "error"
-    for verdict in report.judged:
+def _outcome_commands(report: Report, outcome: Outcome, prefix: str) -> Iterator[str]:
+    warns = report.lenient and outcome is Outcome.INCONCLUSIVE
+    level = "warning" if warns else "error"
+    for verdict in report.gated_verdicts:
         if verdict.outcome is outcome:
-            yield _command(
-                level, normpath(join(prefix, verdict.suite)), verdict.line, *_words(verdict)
-            )
+            file = normpath(join(prefix, verdict.suite))
+            title = f"{node_name(verdict)} {verdict.outcome}"
+            yield _command(level, file, verdict.line, title, _message(verdict))
 
 
-def _words(verdict: Verdict) -> tuple[str, str]:
-    steps = "".join(f"\nnext: {step}" for step in verdict.next)
-    title = f"{node_name(verdict)} {verdict.outcome}"
-    return title, f"{verdict.headline}{steps}"
+def _message(verdict: Verdict) -> str:
+    return verdict.headline + "".join(f"\nnext: {step}" for step in verdict.next)
 
 
-def _unjudged(one: Unjudged, prefix: str) -> str:
-    suite, _, gate = one.node.partition("::")
-    return _command(
-        "error", normpath(join(prefix, suite)), 1, f"{gate or suite} not judged", one.why
-    )
+def _not_evaluated_command(gate: NotEvaluated, prefix: str) -> str:
+    suite, _, name = gate.node.partition("::")
+    title = f"{name or suite} not evaluated"
+    return _command("error", normpath(join(prefix, suite)), 1, title, gate.reason)
 
 
-def _command(level: str, file: str, line: int, title: str, told: str) -> str:
-    place = f"file={_property(file)},line={line},title={_property(title)}"
-    return f"::{level} {place}::{_data(told[:_LONGEST])}"
+def _command(level: str, file: str, line: int, title: str, message: str) -> str:
+    location = f"file={_escape_property(file)},line={line},title={_escape_property(title)}"
+    return f"::{level} {location}::{_escape_data(message[:_MAX_CHARACTERS])}"
 
 
-def _data(text: str) -> str:
-    text = visible(text).replace("%", "%25")
+def _escape_data(text: str) -> str:
+    text = escape_controls(text).replace("%", "%25")
     return text.replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

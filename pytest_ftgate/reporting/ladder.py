@@ -1,189 +1,225 @@
-"""The ladder as text: rows, recommendation, reasons, money."""
+"""The ladder as text: rungs, recommendation, reasons, and costs."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pytest_ftgate.gates.units import counted, interval, percent, points, usd
-from pytest_ftgate.recommend.advice import Advice, BreakEven, Debt, Gain, Money
-from pytest_ftgate.reporting.tables import around, grid
-from pytest_ftgate.reporting.text import visible
+from pytest_ftgate.gates.units import percent, points, points_interval, quantity, usd
+from pytest_ftgate.recommend.advice import (
+    Advice,
+    BreakEven,
+    CostByVolume,
+    CoverageGaps,
+    Gain,
+    LadderRow,
+)
+from pytest_ftgate.reporting.tables import format_table, rate_interval
+from pytest_ftgate.reporting.text import escape_controls
 
 __all__ = [
-    "Table",
-    "conditions",
-    "crossings",
-    "debt_lines",
-    "indebted",
+    "TextTable",
+    "break_even_sentences",
+    "break_even_table",
+    "condition_rows",
+    "coverage_gap_lines",
+    "coverage_gap_sentence",
+    "frontier_legend",
     "ladder_lines",
-    "legend",
-    "months",
-    "paid",
-    "quality",
-    "recommended",
-    "rungs",
-    "taken",
-    "watched",
+    "ladder_table",
+    "monitoring_sentences",
+    "monthly_cost_table",
+    "quality_table",
+    "split_headline",
+    "usage_table",
 ]
 
-_NAMED = 4
-_HOLDS = {True: "for", False: "against", None: "not known"}
+#: Names listed in a sentence.
+_MAX_NAMES = 4
+_HOLDS_LABELS = {True: "for", False: "against", None: "not known"}
 
 
-class Table(NamedTuple):
-    """Headers, rows, and the places of the columns that are set flush right."""
+class TextTable(NamedTuple):
+    """A table of texts, with the indices of its right-aligned columns."""
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
-    right: Sequence[int] = ()
+    right_columns: Sequence[int] = ()
 
 
-def recommended(advice: Advice) -> tuple[str, str, str]:
-    """Return what is said before the recommendation, the recommendation, and what is after it."""
+def split_headline(advice: Advice) -> tuple[str, str, str]:
+    """Return the headline in three parts: before, at, and after the recommendation."""
     return advice.headline.partition(str(advice.recommendation))
 
 
-def quality(advice: Advice) -> Table:
-    """Return how often each rung is right, and how well formed its replies are."""
+def quality_table(advice: Advice) -> TextTable:
+    """Return the accuracy of each rung, its gain over the rung above, and its format rate."""
     rows = [
         [
             row.variant,
             "*" * row.frontier,
-            _rate(row.accuracy, row.accuracy_low, row.accuracy_high),
-            _gain(row.gain),
-            _rate(row.form, row.form_low, row.form_high),
+            _rate_text(row.accuracy, row.accuracy_low, row.accuracy_high),
+            _gain_text(row.gain),
+            _rate_text(row.format, row.format_low, row.format_high),
         ]
         for row in advice.rungs
     ]
-    return Table(["variant", "", "right", "over the one above", "form"], rows)
+    return TextTable(["variant", "", "right", "over the one above", "format"], rows)
 
 
-def legend(advice: Advice) -> str:
-    """Say what the star means; "" where no rung has one."""
+def frontier_legend(advice: Advice) -> str:
+    """Return the meaning of the star; "" if no rung has one."""
     cheaper = "faster" if advice.frontier_by == "time" else "cheaper"
     starred = any(row.frontier for row in advice.rungs)
     return f"* no other is right as often and {cheaper}" if starred else ""
 
 
-def taken(advice: Advice) -> Table:
-    """Return what each rung takes; what was measured of none has no column."""
-    columns = {
-        "p50 ms": [_number(row.p50_ms) for row in advice.rungs],
-        "p95 ms": [_number(row.p95_ms) for row in advice.rungs],
-        "tokens": [_number(row.tokens) for row in advice.rungs],
-        "USD/1k": [row.unknown or _usd(row.usd_per_1k) for row in advice.rungs],
-        "USD/month": [_usd(row.usd_per_month) for row in advice.rungs],
+def usage_table(advice: Advice) -> TextTable:
+    """Return latency, tokens and costs of each rung, without columns that were not measured."""
+    measured = {
+        header: cells
+        for header, cells in _usage_columns(advice.rungs).items()
+        if any(cell for cell in cells)
     }
-    told = {head: cells for head, cells in columns.items() if any(cells)}
     rows = [
-        [row.variant, row.rung, *(cells[i] for cells in told.values())]
-        for i, row in enumerate(advice.rungs)
+        [row.variant, row.rung, *(cells[index] for cells in measured.values())]
+        for index, row in enumerate(advice.rungs)
     ]
-    return Table(["variant", "rung", *told], rows, range(2, 2 + len(told)))
+    return TextTable(["variant", "rung", *measured], rows, range(2, 2 + len(measured)))
 
 
-def rungs(advice: Advice) -> Table:
-    """Return both as one table, for faces that have the room."""
-    better, dearer = quality(advice), taken(advice)
+def _usage_columns(rungs: Sequence[LadderRow]) -> dict[str, list[str]]:
+    return {
+        "p50 ms": [_number(row.p50_ms) for row in rungs],
+        "p95 ms": [_number(row.p95_ms) for row in rungs],
+        "tokens": [_number(row.tokens) for row in rungs],
+        "USD/1k": [row.unknown or _usd(row.usd_per_1k) for row in rungs],
+        "USD/month": [_usd(row.usd_per_month) for row in rungs],
+    }
+
+
+def ladder_table(advice: Advice) -> TextTable:
+    """Return *quality_table* and *usage_table* as one, for reports that have the width."""
+    quality, usage = quality_table(advice), usage_table(advice)
     rows = [
-        [f"{a[0]} {a[1]}".rstrip(), b[1], *a[2:], *b[2:]]
-        for a, b in zip(better.rows, dearer.rows, strict=True)
+        [f"{left[0]} {left[1]}".rstrip(), right[1], *left[2:], *right[2:]]
+        for left, right in zip(quality.rows, usage.rows, strict=True)
     ]
-    headers = ["variant", "rung", *better.headers[2:], *dearer.headers[2:]]
-    return Table(headers, rows, range(5, len(headers)))
+    headers = ["variant", "rung", *quality.headers[2:], *usage.headers[2:]]
+    return TextTable(headers, rows, range(5, len(headers)))
 
 
-def conditions(advice: Advice) -> list[tuple[str, str, str]]:
-    """Return what speaks for and against fine-tuning: name, which of them, and why."""
+def condition_rows(advice: Advice) -> list[tuple[str, str, str]]:
+    """Return the name of each condition, whether it speaks for fine-tuning, and why."""
     return [
-        (f"{'*' if one.needed else ' '} {one.name}", _HOLDS[one.holds], one.told)
-        for one in advice.conditions
+        (
+            f"{'*' if condition.needed else ' '} {condition.name}",
+            _HOLDS_LABELS[condition.holds],
+            condition.message,
+        )
+        for condition in advice.conditions
     ]
 
 
-def months(money: Money, most: int) -> Table:
-    """Return what each rung costs a month, at no more than *most* volumes."""
-    declared = money.volumes.index(money.calls_per_day)
-    tens = [i for i, one in enumerate(money.volumes) if one in (100, 1_000, 10_000, 100_000)]
-    chosen = sorted({declared, *tens})[:most]
-    heads = ["USD a month at", *(f"{money.volumes[i]:,.0f}" for i in chosen)]
-    rows = [[one.variant, *(_whole(one.usd[index]) for index in chosen)] for one in money.series]
-    return Table(heads, rows, range(1, len(heads)))
+def monthly_cost_table(costs: CostByVolume, max_volumes: int) -> TextTable:
+    """Return the cost of each rung a month, at no more than *max_volumes* volumes."""
+    declared = costs.volumes.index(costs.calls_per_day)
+    round_volumes = [
+        index
+        for index, volume in enumerate(costs.volumes)
+        if volume in (100, 1_000, 10_000, 100_000)
+    ]
+    shown = sorted({declared, *round_volumes})[:max_volumes]
+    headers = ["USD a month at", *(f"{costs.volumes[index]:,.0f}" for index in shown)]
+    rows = [
+        [series.variant, *(_usd_without_cents(series.usd[index]) for index in shown)]
+        for series in costs.series
+    ]
+    return TextTable(headers, rows, range(1, len(headers)))
 
 
-def crossings(money: Money) -> Table:
-    """Return from which volume on each fine-tune is cheaper than each other rung."""
+def break_even_table(costs: CostByVolume) -> TextTable:
+    """Return the volume from which each fine-tune is cheaper than each other rung."""
     rows = [
         [
-            one.variant,
-            one.against,
-            _volume(one),
-            _usd(one.saves_per_month) if one.days is not None else "nothing",
-            "" if one.days is None else _days(one),
+            pair.variant,
+            pair.compared_with,
+            _volume_text(pair),
+            _usd(pair.saves_per_month) if pair.days is not None else "nothing",
+            "" if pair.days is None else _days_text(pair),
         ]
-        for one in money.break_even
+        for pair in costs.break_even
     ]
-    heads = ["cheaper", "than", "from calls a day", "saves/month", "days to pay back"]
-    return Table(heads, rows, range(2, 5))
+    headers = ["cheaper", "than", "from requests a day", "saves/month", "days to pay back"]
+    return TextTable(headers, rows, range(2, 5))
 
 
-def paid(advice: Advice, money: Money, *, full: bool) -> Iterator[str]:
-    """Yield from which volume on a fine-tune pays, and what has no price.
+def break_even_sentences(advice: Advice, costs: CostByVolume, *, full: bool) -> Iterator[str]:
+    """Yield the break-even with the best untuned rung, then the variants without a price.
 
     Args:
-        advice: whose money it is.
-        money: the same.
-        full: leave out the first, which ``crossings`` tells of every rung.
+        advice: on one suite.
+        costs: of *advice*.
+        full: leave out the break-even, which *break_even_table* has for every rung.
     """
-    for pair in money.break_even:
-        if pair.against == advice.below and not full:
-            yield _break_even(pair)
-    if money.unpriced:
-        yield f"without a price: {', '.join(_priceless(money.unpriced))}"
+    for pair in costs.break_even:
+        if pair.compared_with == advice.below and not full:
+            yield _break_even_sentence(pair)
+    if costs.unpriced:
+        names = ", ".join(f"{name} ({label})" for name, label in costs.unpriced.items())
+        yield f"without a price: {names}"
 
 
-def watched(advice: Advice) -> Iterator[str]:
-    """Yield what to keep an eye on: challengers, models that retire, the way back."""
-    for one in advice.challenges:
-        gain = f"{points(one.gain.change)} {interval(one.gain.low, one.gain.high)}"
-        yield f"challenger {one.challenger}: {one.outcome}; {gain} points against {one.tuned}"
+def monitoring_sentences(advice: Advice) -> Iterator[str]:
+    """Yield a sentence on each challenger, each retiring model, and the rollback."""
+    for challenge in advice.challenges:
+        gain = _gain_points(challenge.gain)
+        result = f"{challenge.outcome}; {gain} points against {challenge.tuned}"
+        yield f"challenger {challenge.challenger}: {result}"
     for model in advice.retiring:
-        when = f"in {counted(model.days, 'day')}" if model.days >= 0 else "already"
+        when = f"in {quantity(model.days, 'day')}" if model.days >= 0 else "already"
         yield f"{model.model} ({', '.join(model.variants)}) retires {when}, on {model.date}"
-    back = advice.rollback
-    if back is not None and back.variant and not back.in_suite:
-        told = f"{back.variant} was accepted {back.at} by {back.by} and has left the suite"
-        yield f"{told}: git show {back.commit}:./{advice.suite.rpartition('/')[2]}"
-    elif back is not None and not back.variant:
-        yield f"{back.failing} fails {', '.join(back.gates)}, and nothing accepted before passes"
+    rollback = advice.rollback
+    if rollback is None:
+        return
+    if not rollback.variant:
+        gates = ", ".join(rollback.gates)
+        yield f"{rollback.failing} fails {gates}, and nothing accepted before passes"
+    elif not rollback.in_suite:
+        when = f"{rollback.variant} was accepted {rollback.at} by {rollback.by}"
+        command = f"git show {rollback.commit}:./{advice.suite.rpartition('/')[2]}"
+        yield f"{when} and has left the suite: {command}"
 
 
-def indebted(debt: Debt) -> str:
-    """Say what the evaluation itself lacks; "" where it lacks nothing."""
-    told = []
-    if debt.thin:
-        count = f"{counted(len(debt.thin), 'label')} with fewer than 10 cases"
-        told.append(f"{count} ({_listed([f'{k} {n}' for k, n in debt.thin.items()])})")
-    if debt.blunt:
-        gates = [f"{k} {_ruled_out(least)}" for k, least in debt.blunt.items()]
-        told.append(f"{counted(len(gates), 'gate')} too blunt to use ({_listed(gates)})")
-    if debt.unclaimed:
-        count = counted(len(debt.unclaimed), "prompt file")
-        told.append(f"{count} that no suite names ({_listed(debt.unclaimed)})")
-    return f"eval debt: {'; '.join(told)}" if told else ""
+def coverage_gap_sentence(gaps: CoverageGaps) -> str:
+    """Return the gaps of the evaluation in a sentence; "" if there are none."""
+    parts = []
+    if gaps.thin:
+        count = f"{quantity(len(gaps.thin), 'label')} with fewer than 10 cases"
+        parts.append(f"{count} ({_name_list([f'{k} {n}' for k, n in gaps.thin.items()])})")
+    if gaps.blunt:
+        gates = [f"{gate} {_detectable_text(drop)}" for gate, drop in gaps.blunt.items()]
+        parts.append(f"{quantity(len(gates), 'gate')} too blunt to use ({_name_list(gates)})")
+    if gaps.unclaimed:
+        count = quantity(len(gaps.unclaimed), "prompt file")
+        parts.append(f"{count} that no suite names ({_name_list(gaps.unclaimed)})")
+    return f"eval debt: {'; '.join(parts)}" if parts else ""
 
 
-def _rate(rate: float | None, low: float | None, high: float | None) -> str:
-    return "" if rate is None else f"{percent(rate)} {around(low, high)}".rstrip()
+def _rate_text(rate: float | None, low: float | None, high: float | None) -> str:
+    return "" if rate is None else f"{percent(rate)} {rate_interval(low, high)}".rstrip()
 
 
-def _gain(gain: Gain | None) -> str:
+def _gain_text(gain: Gain | None) -> str:
     if gain is None:
         return ""
-    told = f"{points(gain.change)} {interval(gain.low, gain.high)}"
-    return told if gain.certain or gain.change < 0 else f"{told} open"
+    text = _gain_points(gain)
+    return text if gain.certain or gain.change < 0 else f"{text} inconclusive"
+
+
+def _gain_points(gain: Gain) -> str:
+    return f"{points(gain.change)} {points_interval(gain.low, gain.high)}"
 
 
 def _number(value: float | None) -> str:
@@ -196,126 +232,128 @@ def _usd(value: float | None) -> str:
     return "" if value is None else usd(value).removesuffix(" USD")
 
 
-def _whole(value: float) -> str:
+def _usd_without_cents(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"  # noqa: PLR2004 - 15.00, 1,560
 
 
-def _priceless(unpriced: Mapping[str, str]) -> Iterator[str]:
-    yield from (f"{name} ({word})" for name, word in unpriced.items())
-
-
-def _break_even(pair: BreakEven) -> str:
-    told = f"{pair.variant} is cheaper than {pair.against}"
+def _break_even_sentence(pair: BreakEven) -> str:
+    start = f"{pair.variant} is cheaper than {pair.compared_with}"
     if pair.calls_per_day is None:
-        return f"{told} at no volume"
-    told += f" from {_volume(pair)} calls a day on" if pair.calls_per_day else " at any volume"
+        return f"{start} at no volume"
+    volume = "at any volume"
+    if pair.calls_per_day:
+        volume = f"from {_volume_text(pair)} requests a day on"
     if pair.days is None:
-        return f"{told}; at the declared volume it saves nothing"
-    saves = usd(pair.saves_per_month or 0.0)
-    return f"{told}; it saves {saves} a month and is paid back in {_days(pair)} days"
+        return f"{start} {volume}; at the declared volume it saves nothing"
+    saves = f"it saves {usd(pair.saves_per_month or 0.0)} a month"
+    return f"{start} {volume}; {saves} and is paid back in {_days_text(pair)} days"
 
 
-def _volume(pair: BreakEven) -> str:
+def _volume_text(pair: BreakEven) -> str:
     if not pair.calls_per_day:
         return "never" if pair.calls_per_day is None else "any"
-    span = "" if pair.low is None else f" ({pair.low:,.0f} to {_open(pair.high)})"
-    return f"{pair.calls_per_day:,.0f}{span}"
+    interval = "" if pair.low is None else f" ({pair.low:,.0f} to {_upper_bound(pair.high)})"
+    return f"{pair.calls_per_day:,.0f}{interval}"
 
 
-def _days(pair: BreakEven) -> str:
+def _days_text(pair: BreakEven) -> str:
     days = pair.days or 0.0
-    told = f"{days:,.1f}" if days < 10 else f"{days:,.0f}"  # noqa: PLR2004
-    span = "" if pair.days_low is None else f" ({pair.days_low:,.1f} to {_open(pair.days_high)})"
-    return f"{told}{span}"
+    text = f"{days:,.1f}" if days < 10 else f"{days:,.0f}"  # noqa: PLR2004
+    if pair.days_low is None:
+        return text
+    return f"{text} ({pair.days_low:,.1f} to {_upper_bound(pair.days_high)})"
 
 
-def _open(value: float | None) -> str:
+def _upper_bound(value: float | None) -> str:
     return "…" if value is None else f"{value:,.0f}"
 
 
-def _ruled_out(least: float | None) -> str:
-    return "rules out no drop" if least is None else f"rules out drops from {points(least)[1:]} on"
+def _detectable_text(drop: float | None) -> str:
+    return "rules out no drop" if drop is None else f"rules out drops from {points(drop)[1:]} on"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+def _name_list(names: Sequence[str]) -> str:
+    return ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
 
 
 _WIDTH = 80
-#: So many volumes are told in a terminal; a plot tells all.
-_COLUMNS = 5
+#: Volumes in a terminal; the chart of the page shows all.
+_MAX_VOLUMES = 5
 
 
 def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
     """Yield the lines of one ladder.
 
     Args:
-        advice: what is advised.
-        full: tell the conditions and the money by volume as well.
+        advice: on one suite.
+        full: include the conditions and the costs by volume.
     """
     yield f"  {advice.suite}: the ladder, least effort first"
     yield ""
-    yield from _grid(quality(advice))
-    yield from _wrapped(legend(advice))
+    yield from _table_lines(quality_table(advice))
+    yield from _wrap(frontier_legend(advice))
     yield ""
-    yield from _grid(taken(advice))
+    yield from _table_lines(usage_table(advice))
     yield ""
-    yield from _advised(advice)
+    yield from _recommendation_lines(advice)
     if full:
-        yield from _conditions(advice)
+        yield from _condition_lines(advice)
     if advice.money is not None:
-        yield from _money(advice, advice.money, full=full)
-    for told in watched(advice):
-        yield from _wrapped(visible(told))
-    yield from debt_lines(advice.debt)
+        yield from _cost_lines(advice, advice.money, full=full)
+    for sentence in monitoring_sentences(advice):
+        yield from _wrap(escape_controls(sentence))
+    yield from coverage_gap_lines(advice.coverage_gaps)
 
 
-def debt_lines(debt: Debt) -> Iterator[str]:
-    """Yield the paragraph on what the evaluation itself lacks; nothing where it lacks nothing."""
-    yield from _wrapped(visible(indebted(debt)))
+def coverage_gap_lines(gaps: CoverageGaps) -> Iterator[str]:
+    """Yield the lines on the gaps of the evaluation; none if there are no gaps."""
+    yield from _wrap(escape_controls(coverage_gap_sentence(gaps)))
 
 
-def _grid(table: Table) -> list[str]:
-    laid = grid(table.rows, table.headers, right=table.right)
-    return [f"  {line}".rstrip() for line in laid.split("\n")]
+def _table_lines(table: TextTable) -> list[str]:
+    text = format_table(table.rows, table.headers, table.right_columns)
+    return [f"  {line}".rstrip() for line in text.split("\n")]
 
 
-def _advised(advice: Advice) -> Iterator[str]:
-    head, told, rest = recommended(advice)
-    yield from _wrapped(f"{head}{told.upper()}{visible(rest)}")
+def _recommendation_lines(advice: Advice) -> Iterator[str]:
+    head, recommendation, rest = split_headline(advice)
+    yield from _wrap(f"{head}{recommendation.upper()}{escape_controls(rest)}")
     for reason in advice.reasons:
-        yield from _wrapped(f"- {visible(reason.told)}", 4)
+        yield from _wrap(f"- {escape_controls(reason.message)}", 4)
     if advice.confirmation is not None:
-        yield from _wrapped(f"- held-out cases: {visible(advice.confirmation.told)}", 4)
+        yield from _wrap(f"- held-out cases: {escape_controls(advice.confirmation.message)}", 4)
     for note in advice.notes:
-        yield from _wrapped(f"note: {visible(note)}")
+        yield from _wrap(f"note: {escape_controls(note)}")
 
 
-def _conditions(advice: Advice) -> Iterator[str]:
+def _condition_lines(advice: Advice) -> Iterator[str]:
     if advice.conditions:
         yield ""
         yield "  for and against fine-tuning (* needed)"
-    for name, holds, told in conditions(advice):
+    for name, holds, message in condition_rows(advice):
         head = f"  {name:<13}{holds:<10}"
         yield from textwrap.wrap(
-            visible(told), _WIDTH, initial_indent=head, subsequent_indent=" " * len(head),
+            escape_controls(message),
+            _WIDTH,
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
             break_on_hyphens=False,
-        )  # fmt: skip
+        )
 
 
-def _money(advice: Advice, money: Money, *, full: bool) -> Iterator[str]:
+def _cost_lines(advice: Advice, costs: CostByVolume, *, full: bool) -> Iterator[str]:
     yield ""
-    if money.series:
-        yield from _grid(months(money, _COLUMNS))
-        yield f"  calls a day; {money.calls_per_day:,.0f} are declared"
-    if full and money.break_even:
+    if costs.series:
+        yield from _table_lines(monthly_cost_table(costs, _MAX_VOLUMES))
+        yield f"  requests a day; {costs.calls_per_day:,.0f} are declared"
+    if full and costs.break_even:
         yield ""
-        yield from _grid(crossings(money))
-    for told in paid(advice, money, full=full):
-        yield from _wrapped(told)
+        yield from _table_lines(break_even_table(costs))
+    for sentence in break_even_sentences(advice, costs, full=full):
+        yield from _wrap(sentence)
 
 
-def _wrapped(text: str, indent: int = 2) -> list[str]:
+def _wrap(text: str, indent: int = 2) -> list[str]:
     blank = " " * indent
     return textwrap.wrap(
         text, _WIDTH, initial_indent=blank, subsequent_indent=f"{blank}  ", break_on_hyphens=False

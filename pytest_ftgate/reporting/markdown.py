@@ -5,147 +5,160 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from pytest_ftgate.gates.units import counted
+from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.reporting.ladder import legend, recommended, rungs, watched
-from pytest_ftgate.reporting.summary import beside
-from pytest_ftgate.reporting.tables import asked_line, gates_line, verdict_rows
-from pytest_ftgate.reporting.text import visible
-from pytest_ftgate.reporting.verdict import section
+from pytest_ftgate.reporting.ladder import (
+    TextTable,
+    frontier_legend,
+    ladder_table,
+    monitoring_sentences,
+    split_headline,
+)
+from pytest_ftgate.reporting.summary import ungated_lines
+from pytest_ftgate.reporting.tables import gates_line, usage_line, verdict_rows
+from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 
-__all__ = ["SECTIONS", "fenced", "markdown", "plain"]
+__all__ = ["MARKDOWN_SECTIONS", "code_block", "escape_markdown", "markdown_report"]
 
-#: All that can act in Markdown within a line; "@" and "#" call people and issues even as entities.
-_ACTS = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
-_ROWS = 60
-_MARKS = {"passed": "🟢 PASSED", "blocked": "🔴 BLOCKED"}
+#: Characters with a meaning in a line of Markdown.
+_SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
+_MAX_ROWS = 60
+_VERDICT_LABELS = {"passed": "🟢 PASSED", "blocked": "🔴 BLOCKED"}
 
 
-def markdown(report: Report, limit: int) -> str:
+def markdown_report(report: Report, limit: int) -> str:
     """Return *report* as GitHub Flavored Markdown of at most *limit* characters.
 
-    What does not fit is left out block by block and counted; a table is never cut within.
+    Blocks that do not fit are left out whole and counted; a table is never cut within.
     """
-    blocks = [block for part in SECTIONS for block in part(report)]
-    kept: list[str] = []
-    room = limit - 200
+    blocks = [block for section in MARKDOWN_SECTIONS for block in section(report)]
+    fitting: list[str] = []
+    left = limit - 200
     for index, block in enumerate(blocks):
-        room -= len(block) + 2
-        if room < 0:
-            kept.append(f"_{counted(len(blocks) - index, 'more part')} left out for their length._")
+        left -= len(block) + 2
+        if left < 0:
+            count = quantity(len(blocks) - index, "more part")
+            fitting.append(f"_{count} left out for their length._")
             break
-        kept.append(block)
-    return "\n\n".join(kept) + "\n"
+        fitting.append(block)
+    return "\n\n".join(fitting) + "\n"
 
 
-def plain(text: str) -> str:
-    """Return foreign *text* as words that cannot act in Markdown, in one line."""
-    text = visible(text).replace("\n", " ")
-    return _ACTS.sub(_inert, text)
+def escape_markdown(text: str) -> str:
+    """Return foreign *text* in one line, without any Markdown, mention or issue link in effect."""
+    text = escape_controls(text).replace("\n", " ")
+    return _SPECIAL.sub(_escape_character, text)
 
 
-def _inert(found: re.Match[str]) -> str:
-    return f"<span>{found[0]}</span>" if found[0] in "@#" else f"&#{ord(found[0])};"
+def _escape_character(match: re.Match[str]) -> str:
+    # GitHub links mentions and issues even if "@" and "#" are entities.
+    return f"<span>{match[0]}</span>" if match[0] in "@#" else f"&#{ord(match[0])};"
 
 
-def _head(report: Report) -> Iterator[str]:
-    yield f"### {_MARKS[report.verdict]}: {gates_line(report)}"
+def _verdict_section(report: Report) -> Iterator[str]:
+    yield f"### {_VERDICT_LABELS[report.verdict]}: {gates_line(report)}"
     page = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
-    yield asked_line(report) + page
+    yield usage_line(report) + page
 
 
-def _table(report: Report) -> Iterator[str]:
-    for suite in dict.fromkeys(one.suite for one in report.judged):
-        rows = verdict_rows(one for one in report.judged if one.suite == suite)
-        headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
+def _table_section(report: Report) -> Iterator[str]:
+    for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
+        rows = verdict_rows(v for v in report.gated_verdicts if v.suite == suite)
+        headers = ["gate", "before", "after", "change", "n", "verdict", "limit"]
         lines = [
-            _row([f"<code>{plain(suite)}</code>", *headers[1:]]),
+            _row([f"<code>{escape_markdown(suite)}</code>", *headers]),
             "|---|---|--:|--:|---|--:|---|---|",
         ]
-        lines += [_row([plain(cell) for cell in row]) for row in rows[:_ROWS]]
+        lines += [_row([escape_markdown(cell) for cell in row]) for row in rows[:_MAX_ROWS]]
         yield "\n".join(lines)
-        if len(rows) > _ROWS:
-            yield f"_{counted(len(rows) - _ROWS, 'more gate')}, none worse than the last shown._"
+        if len(rows) > _MAX_ROWS:
+            count = quantity(len(rows) - _MAX_ROWS, "more gate")
+            yield f"_{count}, none worse than the last shown._"
 
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _blocking(report: Report) -> Iterator[str]:
-    """Yield what did not pass: the headline in the open, all the rest folded."""
+def _blocking_section(report: Report) -> Iterator[str]:
+    """Yield the gates that did not pass: the headline in the open, all details folded."""
     order = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE)
     for outcome in order:
-        for verdict in report.judged:
+        for verdict in report.gated_verdicts:
             if verdict.outcome is outcome:
-                yield _verdict(verdict)
+                yield _gate_block(verdict)
 
 
-def _verdict(verdict: Verdict) -> str:
-    steps = "".join(f"\n  next: {plain(step)}" for step in verdict.next)
-    head = f"- **{plain(node_name(verdict))}** {verdict.outcome}"
-    return f"{head}: {plain(verdict.headline)}{steps}\n\n" + _folded(
-        _in_it(verdict), section(verdict, verbosity=1)
-    )
-
-
-def _in_it(verdict: Verdict) -> str:
-    flips = f"{counted(verdict.lost, 'lost case')} and why" if verdict.lost else "why"
-    return f"{plain(node_id(verdict))}: {flips}"
+def _gate_block(verdict: Verdict) -> str:
+    steps = "".join(f"\n  next: {escape_markdown(step)}" for step in verdict.next)
+    head = f"- **{escape_markdown(node_name(verdict))}** {verdict.outcome}"
+    cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
+    title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
+    details = _folded(title, verdict_section(verdict, verbosity=1))
+    return f"{head}: {escape_markdown(verdict.headline)}{steps}\n\n{details}"
 
 
 def _folded(title: str, text: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{fenced(text)}\n\n</details>"
+    return f"<details><summary>{title}</summary>\n\n{code_block(text)}\n\n</details>"
 
 
-def fenced(text: str) -> str:
-    """Return *text* as a code block that nothing in it can end."""
+def code_block(text: str) -> str:
+    """Return *text* as a code block with a fence that the text cannot close."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _unjudged(report: Report) -> Iterator[str]:
-    for one in report.unjudged:
-        first, _, rest = visible(one.why).strip().partition("\n")
-        head = f"- **{plain(one.node)}** not judged: {plain(first)}"
-        yield f"{head}\n\n{_folded('the whole message', visible(one.why))}" if rest else head
+def _not_evaluated_section(report: Report) -> Iterator[str]:
+    for gate in report.not_evaluated:
+        reason = escape_controls(gate.reason)
+        first, _, rest = reason.strip().partition("\n")
+        head = f"- **{escape_markdown(gate.node)}** not evaluated: {escape_markdown(first)}"
+        yield f"{head}\n\n{_folded('the whole message', reason)}" if rest else head
 
 
-def _beside(report: Report) -> Iterator[str]:
-    for suite in dict.fromkeys(one.suite for one in report.verdicts):
-        lines = [*beside([one for one in report.verdicts if one.suite == suite])]
+def _ungated_section(report: Report) -> Iterator[str]:
+    for suite in dict.fromkeys(verdict.suite for verdict in report.verdicts):
+        lines = [*ungated_lines([v for v in report.verdicts if v.suite == suite])]
         if lines:
-            yield _folded(f"{plain(suite)}: not gated", "\n".join(lines).strip("\n"))
+            yield _folded(f"{escape_markdown(suite)}: not gated", "\n".join(lines).strip("\n"))
 
 
-def _ladders(report: Report) -> Iterator[str]:
+def _ladder_section(report: Report) -> Iterator[str]:
     for advice in report.advice:
-        head, name, rest = recommended(advice)
-        reasons = "".join(f"\n- {plain(one.told)}" for one in advice.reasons)
-        told = f"{plain(head)}**{name}**{plain(rest)}"
-        yield f"#### Ladder of <code>{plain(advice.suite)}</code>\n\n{told}\n{reasons}"
-        table = rungs(advice)
-        aligned = ["--:" if at in table.right else "---" for at in range(len(table.headers))]
-        rows = [_row([*map(plain, row)]) for row in table.rows]
-        yield "\n".join([_row(table.headers), f"|{'|'.join(aligned)}|", *rows])
-        asides = [*filter(None, (legend(advice), *advice.notes, *watched(advice)))]
-        if asides:
-            yield f"<sub>{'<br>'.join(map(plain, asides))}</sub>"
+        head, recommendation, rest = split_headline(advice)
+        headline = f"{escape_markdown(head)}**{recommendation}**{escape_markdown(rest)}"
+        reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
+        suite = f"<code>{escape_markdown(advice.suite)}</code>"
+        yield f"#### Ladder of {suite}\n\n{headline}\n{reasons}"
+        yield _markdown_table(ladder_table(advice))
+        notes = (frontier_legend(advice), *advice.notes, *monitoring_sentences(advice))
+        if any(notes):
+            yield f"<sub>{'<br>'.join(escape_markdown(note) for note in notes if note)}</sub>"
 
 
-def _told(report: Report) -> Iterator[str]:
-    if report.told:
-        yield "\n".join(f"- {plain(one)}" for one in report.told)
-    facts = [f"{name} {plain(told)}" for name, told in report.facts.items() if name != "run"]
+def _markdown_table(table: TextTable) -> str:
+    columns = range(len(table.headers))
+    alignment = ["--:" if column in table.right_columns else "---" for column in columns]
+    rows = [_row([*map(escape_markdown, row)]) for row in table.rows]
+    return "\n".join([_row(table.headers), f"|{'|'.join(alignment)}|", *rows])
+
+
+def _note_section(report: Report) -> Iterator[str]:
+    if report.notes:
+        yield "\n".join(f"- {escape_markdown(note)}" for note in report.notes)
+    facts = [
+        f"{name} {escape_markdown(value)}" for name, value in report.facts.items() if name != "run"
+    ]
     if facts:
         yield f"<sub>{' · '.join(facts)}</sub>"
 
 
-#: The parts of the report, in their order; each yields blocks that stand or fall as a whole.
-SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
-    *(_head, _table, _unjudged, _blocking),
-    *(_beside, _ladders, _told),
+#: The sections of the report in their order; each yields blocks that are kept or dropped whole.
+MARKDOWN_SECTIONS: tuple[Callable[[Report], Iterator[str]], ...] = (
+    *(_verdict_section, _table_section, _not_evaluated_section, _blocking_section),
+    *(_ungated_section, _ladder_section, _note_section),
 )

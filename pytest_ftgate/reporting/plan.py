@@ -1,4 +1,4 @@
-"""The plan as text: requests, cost, power; and the results of a self-test."""
+"""The plan as text: requests, costs, and power; and the results of a self-test."""
 
 from __future__ import annotations
 
@@ -7,149 +7,163 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.power import Certain, SelfTest
-from pytest_ftgate.gates.units import clock, counted, percent, points, usd
-from pytest_ftgate.reporting.tables import grid
-from pytest_ftgate.requests.contamination import Leak
-from pytest_ftgate.requests.estimate import USUAL_SECONDS, Estimate
-from pytest_ftgate.suite.prices import INSTALL, listed_models
+from pytest_ftgate.gates.power import PowerEstimate, SelfTest
+from pytest_ftgate.gates.units import duration, percent, points, quantity, usd
+from pytest_ftgate.reporting.tables import format_table
+from pytest_ftgate.requests.contamination import Contamination
+from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
+from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
 
-__all__ = ["leak_lines", "planned", "power_lines", "selftest_lines"]
+__all__ = ["contamination_lines", "plan_lines", "power_lines", "selftest_lines"]
 
 
-def planned(estimates: Sequence[Estimate], problems: Sequence[str]) -> Iterator[str]:
-    """Yield the lines on what would be asked.
+def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) -> Iterator[str]:
+    """Yield the lines on the requests of a run that sends none.
 
     Args:
-        estimates: for each variant what it would ask.
-        problems: why variants cannot be asked at all.
+        estimates: the requests of each variant.
+        problems: why variants cannot be requested at all.
     """
-    rows = [_cells(one) for one in estimates]
-    rows += [_total(estimates)] if len(estimates) > 1 else []
-    headers = ["variant", "calls", "in ledger", "to ask", "tokens", "USD", "time"]
-    yield from (f"  {line}" for line in grid(rows, headers, right=range(1, 7)).split("\n"))
+    rows = [_estimate_row(estimate) for estimate in estimates]
+    rows += [_total_row(estimates)] if len(estimates) > 1 else []
+    headers = ["variant", "requests", "in cache", "to ask", "tokens", "USD", "time"]
+    yield from _indented_table(rows, headers, range(1, 7))
     yield from (f"  {problem}" for problem in problems)
-    yield "  A call that variants share is counted once, where it is first needed."
-    yield from _assumptions(estimates)
+    yield "  A request that variants share is counted once, where it is first needed."
+    yield from _assumption_lines(estimates)
     yield "  Nothing was asked."
 
 
-def _cells(one: Estimate) -> list[str]:
-    time = f"~{clock(one.seconds)}" if one.to_ask else clock(0)
-    return [one.variant, *_counts([one]), _money([one]), f"{time}*" if one.assumed else time]
+def _indented_table(
+    rows: Sequence[Sequence[str]], headers: Sequence[str], right: Iterable[int]
+) -> Iterator[str]:
+    yield from (f"  {line}" for line in format_table(rows, headers, right).split("\n"))
 
 
-def _total(estimates: Sequence[Estimate]) -> list[str]:
-    lanes: dict[tuple[str, str], float] = defaultdict(float)
-    for one in estimates:
-        lanes[one.lane] += one.seconds
-    time = f"~{clock(max(lanes.values()))}" if any(lanes.values()) else clock(0)
-    return ["total", *_counts(estimates), _money(estimates), time]
+def _estimate_row(estimate: RequestEstimate) -> list[str]:
+    time = f"~{duration(estimate.seconds)}" if estimate.to_send else duration(0)
+    counts, cost = _count_cells([estimate]), _cost_cell([estimate])
+    return [estimate.variant, *counts, cost, f"{time}*" if estimate.seconds_assumed else time]
 
 
-def _counts(estimates: Sequence[Estimate]) -> list[str]:
-    calls, kept, to_ask, tokens = (
-        sum(getattr(one, key) for one in estimates) for key in ("calls", "kept", "to_ask", "tokens")
-    )
-    return [f"{calls:,}", f"{kept:,}", f"{to_ask:,}", f"{tokens / 1000:,.0f} k"]
+def _total_row(estimates: Sequence[RequestEstimate]) -> list[str]:
+    """Return the sums; requests to different backends run at the same time."""
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    for estimate in estimates:
+        seconds[estimate.backend] += estimate.seconds
+    longest = max(seconds.values())
+    time = f"~{duration(longest)}" if longest else duration(0)
+    return ["total", *_count_cells(estimates), _cost_cell(estimates), time]
 
 
-def _money(estimates: Sequence[Estimate]) -> str:
-    known = [one.usd for one in estimates if one.usd is not None]
-    rest = dict.fromkeys(one.unknown for one in estimates if one.unknown)
-    told = [usd(sum(known, Decimal(0))).removesuffix(" USD")] if known or not rest else []
-    return " + ".join([*told, *rest])
+def _count_cells(estimates: Sequence[RequestEstimate]) -> list[str]:
+    requests = sum(estimate.requests for estimate in estimates)
+    cached = sum(estimate.cached for estimate in estimates)
+    to_send = sum(estimate.to_send for estimate in estimates)
+    tokens = sum(estimate.tokens for estimate in estimates)
+    return [f"{requests:,}", f"{cached:,}", f"{to_send:,}", f"{tokens / 1000:,.0f} k"]
 
 
-def _assumptions(estimates: Sequence[Estimate]) -> Iterator[str]:
-    if any(one.tokens for one in estimates):
+def _cost_cell(estimates: Sequence[RequestEstimate]) -> str:
+    known = [estimate.usd for estimate in estimates if estimate.usd is not None]
+    reasons = dict.fromkeys(one.unpriced_reason for one in estimates if one.unpriced_reason)
+    amounts = [usd(sum(known, Decimal(0))).removesuffix(" USD")] if known or not reasons else []
+    return " + ".join([*amounts, *reasons])
+
+
+def _assumption_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:
+    if any(estimate.tokens for estimate in estimates):
         yield "  tokens: replies as long as earlier ones of the model, or else as they may be."
-    if any(one.assumed for one in estimates):
-        yield f"  * no reply was timed yet: taken for {USUAL_SECONDS:g} s a call."
-    if any(one.listed for one in estimates) and listed_models() is None:
-        yield f"  for prices of hosted models: {INSTALL}"
+    if any(estimate.seconds_assumed for estimate in estimates):
+        yield f"  * no reply was timed yet: taken for {DEFAULT_SECONDS:g} s a request."
+    if any(estimate.has_list_price for estimate in estimates) and listed_models() is None:
+        yield f"  for prices of hosted models: {INSTALL_PRICES}"
 
 
-def leak_lines(leaks: Iterable[Leak]) -> Iterator[str]:
+def contamination_lines(contaminations: Iterable[Contamination]) -> Iterator[str]:
     """Yield a line for each variant that was trained on cases of its suite."""
-    for one in leaks:
-        verb = "is" if one.leaked == 1 else "are"
-        count = f"{one.leaked:,} of {counted(one.cases, one.of)} {verb} in {one.file}"
-        first = f"{'' if one.leaked == 1 else 'as '}{one.case} (line {one.line})"
-        yield f"  {one.variant}: {count}, {first}: what a model has seen it need not know"
-        if one.canary:
-            yield f"  {one.variant}: {one.file} holds the canary of the bundled skills: take it out"
+    for contamination in contaminations:
+        leaked, file = contamination.leaked, contamination.file
+        cases = quantity(contamination.cases, contamination.case_kind)
+        count = f"{leaked:,} of {cases} {'is' if leaked == 1 else 'are'} in {file}"
+        first = f"{contamination.first_case} (line {contamination.line})"
+        where = f"{count}, {'' if leaked == 1 else 'as '}{first}"
+        yield f"  {contamination.variant}: {where}: what a model has seen it need not know"
+        if contamination.has_canary:
+            canary = f"{file} holds the canary of the bundled skills: take it out"
+            yield f"  {contamination.variant}: {canary}"
 
 
-def power_lines(gates: Sequence[Certain]) -> Iterator[str]:
-    """Yield the lines on what the gates could show, and what is missing."""
+def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
+    """Yield the lines on the drops that each gate can detect, and the cases that it lacks."""
     rows = [
         [
-            f"{one.gate}[{one.variant}]",
-            f"{one.cases:,}",
-            "" if one.margin is None else points(-one.margin),
-            *_drop_cells(one),
-            _missing(one),
+            f"{estimate.gate}[{estimate.variant}]",
+            f"{estimate.cases:,}",
+            "" if estimate.margin is None else points(-estimate.margin),
+            *_power_cells(estimate),
+            _needed_cell(estimate),
         ]
-        for one in gates
+        for estimate in estimates
     ]
     headers = ["gate", "cases", "allowed", "certifies", "disagree", "passes", "missing"]
-    yield from (f"  {line}" for line in grid(rows, headers, right=(1, 2, 3, 4, 5, 6)).split("\n"))
+    yield from _indented_table(rows, headers, range(1, 7))
     yield "  certifies: the least drop of which 9 in 10 unchanged variants are cleared"
     yield "  disagree:  cases on which two sides differ; measured with a *, else usual"
     yield "  passes:    how often an unchanged variant does; never where baselines guess"
-    yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a floor,"
+    yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a minimum,"
     yield "             for 9 in 10 that are 5 points above it"
 
 
-def _missing(one: Certain) -> str:
-    if not one.missing:
+def _needed_cell(estimate: PowerEstimate) -> str:
+    if not estimate.needed:
         return ""
-    return f"+{one.missing:,}" + (f" or ×{one.repeats}" if one.repeats else "")
+    return f"+{estimate.needed:,}" + (f" or ×{estimate.repeats}" if estimate.repeats else "")
 
 
-def _drop_cells(one: Certain) -> list[str]:
-    if one.margin is None:
-        return [f"floor {percent(one.floor or 0.0)}", "", ""]
-    if one.discordance is None:
+def _power_cells(estimate: PowerEstimate) -> list[str]:
+    if estimate.margin is None:
+        return [f"min {percent(estimate.minimum or 0.0)}", "", ""]
+    if estimate.discordance is None:
         return ["nothing", "", "at chance"]
-    least = "nothing" if one.least is None else points(-one.least)
-    star = "*" if one.measured else ""
-    return [least, f"{percent(one.discordance)}{star}", percent(one.chance or 0.0)]
+    smallest = "nothing" if estimate.certifiable is None else points(-estimate.certifiable)
+    star = "*" if estimate.measured else ""
+    passes = percent(estimate.pass_probability or 0.0)
+    return [smallest, f"{percent(estimate.discordance)}{star}", passes]
 
 
 def selftest_lines(
-    tested: Sequence[SelfTest], variant: str, repeats: int, levels: Levels
+    results: Sequence[SelfTest], variant: str, repeats: int, levels: Levels
 ) -> Iterator[str]:
-    """Yield the lines.
+    """Yield the lines on a self-test.
 
     Args:
-        tested: what was found for each gate.
-        variant: whose replies were drawn from.
-        repeats: how many replies to each case.
-        levels: the risks of one drop check.
+        results: of each gate.
+        variant: the variant whose replies were resampled.
+        repeats: the number of replies to each case.
+        levels: the error rates of one drop check.
     """
-    first = tested[0]
+    first = results[0]
     yield f"  {first.pairs:,} pairs of runs, drawn from {repeats} live replies of {variant} to each"
     yield f"  of {first.cases:,} cases; one drop check may fail {levels.alarm:.2%} of them."
     yield ""
     rows = [
         [
-            one.gate,
-            points(-one.margin),
-            *(f"{share:.1%}" for share in (one.discordance, one.passed, one.inconclusive)),
-            *(f"{share:.1%}" for share in (one.failed, one.flips)),
-            f"{one.needed:,}",
+            result.gate,
+            points(-result.margin),
+            *(f"{share:.1%}" for share in (result.discordance, result.passed)),
+            *(f"{share:.1%}" for share in (result.inconclusive, result.failed, result.flips)),
+            f"{result.needed:,}",
         ]
-        for one in tested
+        for result in results
     ]
     headers = ["gate", "allowed", "disagree", "passed", "inconclusive", "failed", "flips", "needs"]
-    right = range(1, len(headers))
-    yield from (f"  {line}" for line in grid(rows, headers, right=right).split("\n"))
+    yield from _indented_table(rows, headers, range(1, len(headers)))
     yield ""
     yield "  disagree: cases on which two runs of the same variant differ. flips: how often two"
     yield "  pairs of runs would disagree on passing. needs: cases to pass 9 times in 10."
-    for one in tested:
-        if one.gate == "forgetting":
-            told = ", ".join(f"{skill} in {share:.1%}" for skill, share in one.lost.items())
-            yield f"  skills called lost, in the share of pairs: {told or 'none'}."
+    for result in results:
+        if result.gate == "forgetting":
+            skills = [f"{skill} in {share:.1%}" for skill, share in result.regressed.items()]
+            names = ", ".join(skills) or "none"
+            yield f"  skills called regressed, in the share of pairs: {names}."

@@ -6,127 +6,158 @@ import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
 from pytest_ftgate.reporting.ladder import ladder_lines
 from pytest_ftgate.reporting.tables import (
-    around,
-    asked_line,
-    bill_lines,
+    budget_stop_lines,
+    cost_lines,
+    format_table,
     gates_line,
-    grid,
-    stopped,
+    rate_interval,
+    usage_line,
     verdict_rows,
 )
-from pytest_ftgate.reporting.text import visible
-from pytest_ftgate.reporting.verdict import WIDTH, indented, wrapped
+from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.verdict import WIDTH, indent_lines, wrap_lines
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 
-__all__ = ["beside", "modest", "spoken", "summary", "tinted", "undecided"]
+__all__ = [
+    "classifier_lines",
+    "colour_parts",
+    "inconclusive_lines",
+    "message_lines",
+    "summary_lines",
+    "ungated_lines",
+]
 
-_WIDTH = 80
 
-
-def beside(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield a table of the variants that have no gates, and why others could not be measured."""
-    rows: dict[str, dict[str, Check]] = defaultdict(dict)
-    for verdict in verdicts:
-        if not verdict.gated and verdict.check is not None:
-            rows[verdict.variant][verdict.gate] = verdict.check
-    kinds = list(dict.fromkeys(kind for own in rows.values() for kind in own))
-    if rows:
-        cells = [[name, *(_rate(own.get(kind)) for kind in kinds)] for name, own in rows.items()]
+def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield a table of the variants without gates, then why some could not be measured."""
+    checks: dict[str, dict[str, Check]] = defaultdict(dict)
+    ungated = [verdict for verdict in verdicts if not verdict.gated]
+    for verdict in ungated:
+        if verdict.check is not None:
+            checks[verdict.variant][verdict.gate] = verdict.check
+    kinds = list(dict.fromkeys(kind for by_kind in checks.values() for kind in by_kind))
+    if checks:
+        rows = [
+            [variant, *(_rate_cell(by_kind.get(kind)) for kind in kinds)]
+            for variant, by_kind in checks.items()
+        ]
         yield ""
-        yield from grid(cells, ["not gated", *kinds]).split("\n")
-    notes = [(v.variant, note) for v in verdicts if not v.gated for note in v.notes]
+        yield from format_table(rows, ["not gated", *kinds]).split("\n")
+    notes = [(verdict.variant, note) for verdict in ungated for note in verdict.notes]
     for variant, note in dict.fromkeys(notes):
-        yield from _wrapped(f"{variant}: {visible(note)}")
-    for verdict in verdicts:
-        if not verdict.gated and verdict.check is None:
-            told = visible(verdict.headline).replace("\n", " ")
-            yield from _wrapped(f"not gated: {verdict.variant}: {told}")
+        yield from _wrap_ungated(f"{variant}: {escape_controls(note)}")
+    for verdict in ungated:
+        if verdict.check is None:
+            headline = escape_controls(verdict.headline).replace("\n", " ")
+            yield from _wrap_ungated(f"not gated: {verdict.variant}: {headline}")
 
 
-def _rate(check: Check | None) -> str:
-    return "" if check is None else f"{percent(check.after)} {around(check.low, check.high)}"
+def _rate_cell(check: Check | None) -> str:
+    return "" if check is None else f"{percent(check.after)} {rate_interval(check.low, check.high)}"
 
 
-def modest(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Say of each variant that needs no language model which others are not shown to be better.
+def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Yield for each classical classifier the variants that are not shown to be better.
 
-    The classifier is the floor: a language model that is not above it is not needed here.
+    A variant with a language model that is not better than the classifier is not needed.
     """
-    rates = {v.variant: v.check for v in verdicts if v.gate == "accuracy" and v.check is not None}
-    plain = [v.variant for v in verdicts if v.facts.get("provider") == "classical"]
-    for name in dict.fromkeys(one for one in plain if one in rates):
-        own = rates[name]
-        others = {other: check for other, check in rates.items() if other != name}
-        level = [other for other, check in others.items() if (check.low or 0) <= (own.high or 1)]
-        if level:
-            told = f"{name} needs no language model and is right in {percent(own.after)}"
-            yield from _wrapped(f"{told}; not clearly above it: {', '.join(level)}")
+    checks = {v.variant: v.check for v in verdicts if v.gate == "accuracy" and v.check is not None}
+    classifiers = [
+        verdict.variant
+        for verdict in verdicts
+        if verdict.facts.get("provider") == "classical" and verdict.variant in checks
+    ]
+    for name in dict.fromkeys(classifiers):
+        classifier = checks[name]
+        not_better = [
+            variant
+            for variant, check in checks.items()
+            if variant != name and (check.low or 0) <= (classifier.high or 1)
+        ]
+        if not_better:
+            rate = f"{name} needs no language model and is right in {percent(classifier.after)}"
+            yield from _wrap_ungated(f"{rate}; not clearly above it: {', '.join(not_better)}")
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
+def _wrap_ungated(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
 
 
-#: Colour only helps: each of these says the same without it.
-_TINTS = {
+#: Colours repeat what the words say, so that a reader without colour misses nothing.
+_COLOURS = {
     "PASSED": {"green": True, "bold": True},
     "BLOCKED": {"red": True, "bold": True},
     "FAILED": {"red": True},
     "INVALID": {"red": True},
     "INCONCLUSIVE": {"yellow": True},
 }
-_TINTED = re.compile(rf"(?<!\S)({'|'.join(_TINTS)})(?!\S)")
+_COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(_COLOURS)})(?!\S)")
 
 
-def summary(
-    report: Report, verbosity: int = 0, *, full: bool = False, ladder: bool = False
+def summary_lines(
+    report: Report, verbosity: int = 0, *, show_table: bool = False, full_ladder: bool = False
 ) -> list[str]:
     """Return the lines of the closing section, the verdict first.
 
     Args:
         report: the run.
-        verbosity: below 0 the gates that did not pass, a line each; from 1 on all there is.
-        full: print the table though everything passed.
-        ladder: tell what is advised in full.
+        verbosity: below 0 a line for each gate that did not pass; from 1 on everything.
+        show_table: print the table even if all gates passed.
+        full_ladder: print the ladder in full.
     """
-    full = full or verbosity > 0
-    lines = [*_first(report)] if report.judged else []
-    bad = [one for one in report.judged if one.outcome is not Outcome.PASSED]
-    told = [*spoken(report.told)]
-    advised = list(_ladders(report, full=ladder)) if ladder or verbosity >= 0 else []
+    lines = [*_verdict_lines(report)] if report.gated_verdicts else []
+    messages = [*message_lines(report.notes)]
+    ladders = [*_ladder_sections(report, full=full_ladder)] if full_ladder or verbosity >= 0 else []
     if verbosity < 0:
-        why = [line for one in stopped(report.bill) for line in wrapped(one.strip())]
-        return [*lines, *_table(bad), *why, *told, *advised]
-    many = len({one.suite for one in report.judged}) > 1
-    if full or bad or report.unjudged or len(report.judged) < len(report.verdicts):
-        lines += _tables(report.verdicts)
-    lines += chain.from_iterable(_open(v, many) for v in bad if v.outcome is Outcome.INCONCLUSIVE)
-    lines += _aside([one for one in report.judged if one not in bad])
-    bill = bill_lines(report.bill, full=full, max_usd=report.max_usd) if report.judged else ()
-    lines += [line for one in bill for line in wrapped(one.strip())]
-    return [*lines, *told, *advised]
+        not_passed = [v for v in report.gated_verdicts if v.outcome is not Outcome.PASSED]
+        lines += _verdict_table(not_passed)
+        lines += _wrap_all(budget_stop_lines(report.cost))
+    else:
+        lines += _full_lines(report, show_table=show_table or verbosity > 0)
+    return [*lines, *messages, *ladders]
 
 
-def _first(report: Report) -> Iterator[str]:
-    """Yield the verdict and what it took, in a second line as far as one has no room."""
+def _full_lines(report: Report, *, show_table: bool) -> list[str]:
+    """Return the tables, what would settle inconclusive gates, notes, and costs."""
+    gated = report.gated_verdicts
+    passed = [verdict for verdict in gated if verdict.outcome is Outcome.PASSED]
+    lines: list[str] = []
+    all_passed = len(passed) == len(gated) and not report.not_evaluated
+    if show_table or not all_passed or len(gated) < len(report.verdicts):
+        lines += _tables_by_suite(report.verdicts)
+    several_suites = len({verdict.suite for verdict in gated}) > 1
+    for verdict in gated:
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            lines += _inconclusive_section(verdict, node_id(verdict) if several_suites else "")
+    lines += _note_lines(passed)
+    if gated:
+        lines += _wrap_all(cost_lines(report.cost, full=show_table, max_usd=report.max_usd))
+    return lines
+
+
+def _wrap_all(lines: Iterable[str]) -> list[str]:
+    return [wrapped for line in lines for wrapped in wrap_lines(line.strip())]
+
+
+def _verdict_lines(report: Report) -> Iterator[str]:
+    """Yield the verdict, then replies, time and cost, in a second line if one is too short."""
     line, indent = f"{report.verdict.upper()}  {gates_line(report)}", 0
-    for part in asked_line(report).split(" · "):
+    for part in usage_line(report).split(" · "):
         if indent + len(line) + len(part) + 3 > WIDTH:
-            yield from wrapped(line, indent)
+            yield from wrap_lines(line, indent)
             line, indent = part, 2
         else:
             line += f" · {part}"
-    yield from wrapped(line, indent)
+    yield from wrap_lines(line, indent)
 
 
-def _ladders(report: Report, *, full: bool) -> Iterator[str]:
+def _ladder_sections(report: Report, *, full: bool) -> Iterator[str]:
     if full and not report.advice:
         yield "  no ladder: it takes every gate of a suite, and cases with an expected answer"
     for advice in report.advice:
@@ -134,83 +165,93 @@ def _ladders(report: Report, *, full: bool) -> Iterator[str]:
         yield from ladder_lines(advice, full=full)
 
 
-def spoken(told: Iterable[str]) -> Iterator[str]:
-    """Yield sentences in lines as the closing section has them; paths in them stay whole."""
-    for one in told:
-        yield from wrapped(visible(one), 0, whole=True)
+def message_lines(messages: Iterable[str]) -> Iterator[str]:
+    """Yield *messages* in lines of the closing section; paths in them stay whole."""
+    for message in messages:
+        yield from wrap_lines(escape_controls(message), 0, keep_long_words=True)
 
 
-def undecided(report: Report, width: int | None = None) -> Iterator[str]:
-    """Yield a line of the short summary for each gate that cannot tell, which pytest leaves out.
+def inconclusive_lines(report: Report, width: int | None = None) -> Iterator[str]:
+    """Yield a line for each inconclusive gate, which pytest's short summary leaves out.
 
     Args:
         report: the run.
-        width: columns of a line, to which headlines are cut as pytest's own are; None for all.
+        width: columns of a line; a headline is cut to fit, as pytest does. None for no limit.
     """
-    for verdict in report.judged:
+    for verdict in report.gated_verdicts:
         if verdict.outcome is Outcome.INCONCLUSIVE:
             head = f"INCONCLUSIVE {node_id(verdict)}"
-            line = f"{head} - {visible(verdict.headline)}"
+            line = f"{head} - {escape_controls(verdict.headline)}"
             if width is not None and len(line) > width:
                 line = f"{line[: width - 3]}..." if len(head) + 6 < width else head
             yield line
 
 
-def tinted(line: str) -> Iterator[tuple[str, dict[str, bool]]]:
-    """Yield the parts of *line* with the colours of each."""
-    for part in filter(None, _TINTED.split(line)):
-        yield part, _TINTS.get(part, {})
+def colour_parts(line: str) -> Iterator[tuple[str, dict[str, bool]]]:
+    """Yield the parts of *line*, each with its markup for pytest's terminal writer."""
+    for part in filter(None, _COLOURED_WORD.split(line)):
+        yield part, _COLOURS.get(part, {})
 
 
-def _tables(verdicts: Sequence[Verdict]) -> list[str]:
+def _tables_by_suite(verdicts: Sequence[Verdict]) -> list[str]:
     lines: list[str] = []
     by_suite: dict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         by_suite[verdict.suite].append(verdict)
-    for suite, own in by_suite.items():
-        name = wrapped(visible(suite), whole=True) if len(by_suite) > 1 else []
-        lines += ["", *name, *_table(own)]
+    for suite, suite_verdicts in by_suite.items():
+        several = len(by_suite) > 1
+        title = wrap_lines(escape_controls(suite), keep_long_words=True) if several else []
+        lines += ["", *title, *_verdict_table(suite_verdicts)]
     return lines
 
 
-def _table(verdicts: Sequence[Verdict]) -> list[str]:
-    lines = _gated([one for one in verdicts if one.gated])
-    return [*lines, *(f"  {line}".rstrip() for line in (*beside(verdicts), *modest(verdicts)))]
+def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
+    lines = _gate_table([verdict for verdict in verdicts if verdict.gated])
+    ungated = (*ungated_lines(verdicts), *classifier_lines(verdicts))
+    return [*lines, *(f"  {line}".rstrip() for line in ungated)]
 
 
-def _gated(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a row for each gate.
+def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return a table with a row for each gate, in at most 80 columns.
 
-    Where that is too wide limits become signs, or are left to headlines; at last names break.
+    Tried in this order: limits in words, limits as signs, no limits, wrapped names.
     """
     headers = ["variant", "gate", "before", "after", "change", "n", "verdict", "limit"]
-    told, brief = verdict_rows(verdicts), verdict_rows(verdicts, brief=True)
-    bare = [row[:-1] for row in brief]
+    rows, short_rows = verdict_rows(verdicts), verdict_rows(verdicts, short_limits=True)
+    bare_rows = [row[:-1] for row in short_rows]
+    layouts = (
+        *((rows, None), (short_rows, None), (bare_rows, None)),
+        *((short_rows, WIDTH - 2), (bare_rows, WIDTH - 2)),
+    )
     lines: list[str] = []
-    ways = ((told, None), (brief, None), (bare, None), (brief, WIDTH - 2), (bare, WIDTH - 2))
-    for rows, most in ways if verdicts else ():
-        # An interval is read as one, so that it is not broken.
-        right = (2, 3, 4, 5) if most else (2, 3, 5)
-        lines = indented(grid(rows, headers[: len(rows[0])], right=right, most=most))
+    for layout, max_width in layouts if verdicts else ():
+        # An interval must not be wrapped.
+        right = (2, 3, 4, 5) if max_width else (2, 3, 5)
+        table = format_table(layout, headers[: len(layout[0])], right, max_width)
+        lines = indent_lines(table)
         if max(map(len, lines)) <= WIDTH:
             break
     return lines
 
 
-def _aside(verdicts: Sequence[Verdict]) -> list[str]:
-    """Say what a reader should know about gates that passed; what many share is said once."""
-    shared: dict[str, list[str]] = defaultdict(list)
+def _note_lines(verdicts: Sequence[Verdict]) -> list[str]:
+    """Return the notes and next steps of *verdicts*, each text once with the gates it is about."""
+    gates_by_text: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        for told in (*verdict.notes, *verdict.next):
-            shared[visible(told)].append(node_name(verdict))
+        for text in (*verdict.notes, *verdict.next):
+            gates_by_text[escape_controls(text)].append(node_name(verdict))
     return [
-        line for told, gates in shared.items() for line in wrapped(f"{', '.join(gates)}: {told}")
+        line
+        for text, gates in gates_by_text.items()
+        for line in wrap_lines(f"{', '.join(gates)}: {text}")
     ]
 
 
-def _open(verdict: Verdict, many: bool) -> list[str]:  # noqa: FBT001
-    name = node_id(verdict) if many else node_name(verdict)
-    head = f"{name} cannot tell: {visible(verdict.headline)}"
-    notes = [line for note in verdict.notes for line in wrapped(f"note: {visible(note)}", 4)]
-    steps = [line for step in verdict.next for line in wrapped(step, 4)]
-    return ["", *wrapped(head), *notes, *steps]
+def _inconclusive_section(verdict: Verdict, name: str) -> list[str]:
+    headline = escape_controls(verdict.headline)
+    lines = ["", *wrap_lines(f"{name or node_name(verdict)} is inconclusive: {headline}")]
+    for note in verdict.notes:
+        lines += wrap_lines(f"note: {escape_controls(note)}", 4)
+    for step in verdict.next:
+        lines += wrap_lines(step, 4)
+    return lines

@@ -1,308 +1,338 @@
-"""Rows and lines that all reports share: verdict line, costs, gates."""
+"""Table rows and summary lines shared by all reports: verdicts, costs, gate counts."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from textwrap import wrap
 
 from tabulate import tabulate
 
-from pytest_ftgate.client.budget import JUDGES, Bill
+from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.units import (
     amount,
-    clock,
-    counted,
-    interval,
+    duration,
     percent,
+    percent_interval,
     points,
-    rise,
-    risen,
+    points_interval,
+    quantity,
+    signed_percent,
     usd,
 )
-from pytest_ftgate.gates.verdict import Check, FaultShare, Outcome, Slice, Trait, Verdict
+from pytest_ftgate.gates.verdict import Check, Drift, FormatErrorShare, Outcome, Slice, Verdict
 from pytest_ftgate.results.run import Report
-from pytest_ftgate.scoring.classification import LabelRate
-from pytest_ftgate.suite.prices import INSTALL
+from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.suite.prices import INSTALL_PRICES
 
 __all__ = [
-    "around",
-    "asked_line",
-    "bill_lines",
-    "bill_phrase",
+    "budget_stop_lines",
+    "cost_lines",
+    "cost_phrase",
+    "drift_rows",
+    "format_error_rows",
+    "format_table",
     "gates_line",
-    "grid",
     "label_rows",
-    "share_rows",
+    "outcome_label",
+    "rate_interval",
     "slice_rows",
-    "stopped",
-    "trait_rows",
+    "usage_line",
     "verdict_rows",
-    "word",
 ]
 
-_WORDS = {
+_OUTCOME_LABELS = {
     Outcome.PASSED: "passed",
     Outcome.FAILED: "FAILED",
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
     Outcome.INVALID: "INVALID",
 }
-#: How wide a table is at most, which is shown two columns in; a column that is broken, at least.
-_MOST, _LEAST = 78, 12
-#: Holds together what must not be broken.
-_JOINED = "\N{NO-BREAK SPACE}"
-_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
+#: Columns of a table, which is printed two columns in, and of the narrowest column with wrapping.
+_MAX_WIDTH, _MIN_COLUMN_WIDTH = 78, 12
+_NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+_OUTCOME_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
 
-def word(verdict: Verdict) -> str:
-    """Return the outcome as it is printed; what blocks stands out without colour."""
-    return _WORDS[verdict.outcome] if verdict.gated else "not gated"
+def outcome_label(verdict: Verdict) -> str:
+    """Return the outcome as printed; a blocking outcome is in capitals, readable without colour."""
+    return _OUTCOME_LABELS[verdict.outcome] if verdict.gated else "not gated"
 
 
-def grid(
+def format_table(
     rows: Sequence[Sequence[str]],
     headers: Sequence[str],
-    right: Iterable[int] = (),
-    most: int | None = _MOST,
+    right_columns: Iterable[int] = (),
+    max_width: int | None = _MAX_WIDTH,
 ) -> str:
-    """Lay out *rows* in plain columns.
+    """Return *rows* as text in plain columns.
 
     Args:
-        rows: of cells.
+        rows: lists of cells.
         headers: one for each column.
-        right: columns that are set flush right, and never broken.
-        most: how wide a line may be, for which cells of the widest other columns are broken; None
-            for as wide as it gets.
+        right_columns: indices of columns that are aligned right and never wrapped.
+        max_width: columns of a line. Cells of the widest other columns are wrapped to fit. None
+            for no limit.
     """
-    flush = {*right}
-    # As headers they would be set two columns wider than they are.
-    laid = [headers, *rows]
-    widths = _fitting([max(map(len, one)) for one in zip(*laid, strict=True)], flush, most)
+    right = {*right_columns}
+    # tabulate sets its own headers two columns wider than needed.
+    lines = [headers, *rows]
+    natural = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = _fit_widths(natural, right, max_width)
     return tabulate(
-        [[_broken(*pair) for pair in zip(row, widths, strict=True)] for row in laid],
+        [[_wrap_cell(*pair) for pair in zip(line, widths, strict=True)] for line in lines],
         tablefmt="plain",
-        colalign=["right" if i in flush else "left" for i in range(len(headers))],
+        colalign=["right" if i in right else "left" for i in range(len(headers))],
         disable_numparse=True,
-    ).replace(_JOINED, " ")
+    ).replace(_NO_BREAK_SPACE, " ")
 
 
-def _broken(cell: str, width: int) -> str:
-    return cell if len(cell) <= width else "\n".join(wrap(cell, width))
+def _wrap_cell(cell: str, width: int) -> str:
+    """Return *cell* in lines of at most *width*, broken after blanks, hyphens and underscores."""
+    if len(cell) <= width:
+        return cell
+    lines = [""]
+    for part in re.findall(r"[^ _-]*[ _-]?", cell):
+        if lines[-1] and len(lines[-1] + part.rstrip(" ")) > width:
+            lines.append("")
+        lines[-1] += part
+        while len(lines[-1].rstrip(" ")) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return "\n".join(line.rstrip(" ") for line in lines)
 
 
-def _fitting(widths: Sequence[int], flush: Container[int], most: int | None) -> list[int]:
-    """Return how wide each column may be."""
-    fitting, gaps = [*widths], 2 * (len(widths) - 1)
-    left = [index for index in range(len(widths)) if index not in flush]
-    while left and most is not None and sum(fitting) + gaps > most:
-        widest = max(left, key=lambda index: fitting[index])
-        if fitting[widest] <= _LEAST:
+def _fit_widths(widths: Sequence[int], right: Container[int], max_width: int | None) -> list[int]:
+    """Return column widths that fit into *max_width*, with columns in *right* left as they are."""
+    fitted, gaps = [*widths], 2 * (len(widths) - 1)
+    wrappable = [index for index in range(len(widths)) if index not in right]
+    while wrappable and max_width is not None and sum(fitted) + gaps > max_width:
+        widest = max(wrappable, key=lambda index: fitted[index])
+        if fitted[widest] <= _MIN_COLUMN_WIDTH:
             break
-        fitting[widest] -= 1
-    return fitting
+        fitted[widest] -= 1
+    return fitted
 
 
-def verdict_rows(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[list[str]]:
+def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> list[list[str]]:
     """Return a row for each verdict, those that block first.
 
     Args:
         verdicts: of gates.
-        brief: tell limits in signs instead of words.
+        short_limits: write limits as ``≥ 80 %`` instead of ``min 80 %``.
     """
-    ranked = sorted(verdicts, key=lambda v: (not v.gated, _ORDER.index(v.outcome)))
-    return [_verdict_row(verdict, _brief if brief else _limit) for verdict in ranked]
+    ranked = sorted(verdicts, key=lambda v: (not v.gated, _OUTCOME_ORDER.index(v.outcome)))
+    limit_cell = _short_limit_cell if short_limits else _limit_cell
+    return [_verdict_row(verdict, limit_cell) for verdict in ranked]
 
 
-def _verdict_row(verdict: Verdict, limit: Callable[[Check], str]) -> list[str]:
-    head, decided = [verdict.variant, verdict.gate], verdict.check
-    if decided is None:
-        aside = "not measured" if verdict.headline.startswith("not measured") else ""
-        return [*head, "", "", "", "", word(verdict), aside]
-    # Where a floor decided, the drop is still what tells a reader how things were before; of what
-    # replies take each limit is of another figure.
-    alike = [c for c in (decided, *verdict.checks) if c.unit == "share" and c.before is not None]
-    told = next(iter(alike), decided)
-    before = "" if told.before is None else amount(told.before, told.unit)
+def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[str]:
+    head, deciding = [verdict.variant, verdict.gate], verdict.check
+    if deciding is None:
+        note = "not measured" if verdict.headline.startswith("not measured") else ""
+        return [*head, "", "", "", "", outcome_label(verdict), note]
+    # If a minimum decided, the drop still shows the level before. Cost and latency limits each
+    # bound another figure, so they show their own.
+    comparisons = (
+        check
+        for check in (deciding, *verdict.checks)
+        if check.unit == "share" and check.before is not None
+    )
+    shown = next(comparisons, deciding)
+    before = "" if shown.before is None else amount(shown.before, shown.unit)
     return [
-        *(*head, before, amount(told.after, told.unit), _change(told)),
-        *(str(told.n), word(verdict), limit(decided)),
+        *(*head, before, amount(shown.after, shown.unit), _change_cell(shown)),
+        *(str(shown.n), outcome_label(verdict), limit_cell(deciding)),
     ]
 
 
-def _change(check: Check) -> str:
-    """Return the change that was seen, and in what bounds; of a rate or amount its bounds alone."""
+def _change_cell(check: Check) -> str:
+    """Return the observed change with its interval; without a comparison, the interval alone."""
     if check.before is None:
-        return _around(check)
+        return _interval_cell(check)
     if check.unit != "share":
-        seen = "" if check.rise is None else rise(check.rise)
-        return f"{seen} {risen(check.low, check.high)}".strip()
-    return f"{points(check.after - check.before)} {interval(check.low, check.high)}"
+        change = "" if check.rise is None else signed_percent(check.rise)
+        return f"{change} {percent_interval(check.low, check.high)}".strip()
+    return f"{points(check.after - check.before)} {points_interval(check.low, check.high)}"
 
 
-def _limit(check: Check) -> str:
+def _limit_cell(check: Check) -> str:
     if check.against == "must_pass":
         return "must pass"
     if check.unit != "share":
-        whole = check.before is None
-        return (
-            f"limit {amount(check.limit, check.unit)}" if whole else f"allowed {rise(check.limit)}"
-        )
+        if check.before is None:
+            return f"limit {amount(check.limit, check.unit)}"
+        return f"allowed {signed_percent(check.limit)}"
     if check.before is None:
-        return f"floor {percent(check.limit)}"
+        return f"min {percent(check.limit)}"
     return f"allowed {points(-check.limit)}"
 
 
-def _brief(check: Check) -> str:
-    words = _limit(check)
+def _short_limit_cell(check: Check) -> str:
+    text = _limit_cell(check)
     sign = "≥" if check.unit == "share" else "≤"
-    return words if check.against == "must_pass" else f"{sign} {words.partition(' ')[2]}"
+    return text if check.against == "must_pass" else f"{sign} {text.partition(' ')[2]}"
 
 
-def around(low: float | None, high: float | None) -> str:
-    """Return the interval of a rate in percent, ``(88 to 98)``; empty where there is none."""
+def rate_interval(low: float | None, high: float | None) -> str:
+    """Return the interval of a rate in percent, ``(88 to 98)``; "" if there is none."""
     return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
 
 
-def _around(check: Check) -> str:
-    low, high = check.low, check.high
-    if check.unit != "share":
-        ends = ["…" if one is None else _bare(one, check.unit) for one in (low, high)]
-        return "" if ends[0] == ends[1] else f"({' to '.join(ends)})"
-    return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
+def _interval_cell(check: Check) -> str:
+    if check.unit == "share":
+        return rate_interval(check.low, check.high)
+    low, high = (
+        "…" if bound is None else _without_unit(bound, check.unit)
+        for bound in (check.low, check.high)
+    )
+    return "" if low == high else f"({low} to {high})"
 
 
-def _bare(value: float, unit: str) -> str:
+def _without_unit(value: float, unit: str) -> str:
     return amount(value, unit).rpartition(" ")[0]
 
 
-def slice_rows(changes: Sequence[Slice]) -> list[list[str]]:
+def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
     """Return a row for each slice, in the order given."""
-    mixed = len({change.kind for change in changes}) > 1
+    several_kinds = len({part.kind for part in slices}) > 1
     return [
         [
-            f"{change.kind} {change.name}" if mixed else change.name,
-            percent(change.before),
-            percent(change.after),
-            f"{points(change.change)} {interval(change.low, change.high)}",
-            str(change.n),
-            change.state,
+            f"{part.kind} {part.name}" if several_kinds else part.name,
+            percent(part.before),
+            percent(part.after),
+            f"{points(part.change)} {points_interval(part.low, part.high)}",
+            str(part.n),
+            part.state,
         ]
-        for change in changes
+        for part in slices
     ]
 
 
-def label_rows(rates: Iterable[LabelRate], most: int = 1) -> list[list[str]]:
-    """Return a row for each label, in the order given, with *most* others it is taken for."""
+def label_rows(labels: Iterable[LabelMetrics], max_confusions: int = 1) -> list[list[str]]:
+    """Return a row for each label, in the order given.
+
+    Args:
+        labels: with their precision and recall.
+        max_confusions: how many labels that replies gave instead are listed.
+    """
     return [
         [
-            rate.label,
-            "" if rate.f1_before is None else percent(rate.f1_before),
-            percent(rate.f1),
-            percent(rate.precision),
-            percent(rate.recall),
-            str(rate.n),
-            ", ".join(f"{label}{_JOINED}{n}" for label, n in [*rate.taken_for.items()][:most]),
+            label.label,
+            "" if label.f1_before is None else percent(label.f1_before),
+            percent(label.f1),
+            percent(label.precision),
+            percent(label.recall),
+            str(label.n),
+            ", ".join(
+                f"{confused}{_NO_BREAK_SPACE}{n}"
+                for confused, n in [*label.taken_for.items()][:max_confusions]
+            ),
         ]
-        for rate in rates
+        for label in labels
     ]
 
 
-def share_rows(shares: Sequence[FaultShare]) -> list[list[str]]:
-    """Return a row for each kind of fault: its share before, where that is told, its share, n."""
-    compared = any(one.before is not None for one in shares)
+def format_error_rows(shares: Sequence[FormatErrorShare]) -> list[list[str]]:
+    """Return a row for each kind of format error.
+
+    The cells are: kind, share before if any is compared, share now, number of replies.
+    """
+    compared = any(share.before is not None for share in shares)
     return [
         [
-            one.kind,
-            *([_share(one.before, one.before_low, one.before_high)] * compared),
-            _share(one.after, one.low, one.high),
-            f"{one.replies:,}",
+            share.kind,
+            *([_share_cell(share.before, share.before_low, share.before_high)] * compared),
+            _share_cell(share.after, share.low, share.high),
+            f"{share.replies:,}",
         ]
-        for one in shares
+        for share in shares
     ]
 
 
-def _share(share: float | None, low: float | None, high: float | None) -> str:
-    return "" if share is None else f"{percent(share)} {around(low, high)}"
+def _share_cell(share: float | None, low: float | None, high: float | None) -> str:
+    return "" if share is None else f"{percent(share)} {rate_interval(low, high)}"
 
 
-def trait_rows(traits: Iterable[Trait]) -> list[list[str]]:
-    """Return a row for each trait of all replies: what it was, what it is, and of how many."""
+def drift_rows(drifts: Iterable[Drift]) -> list[list[str]]:
+    """Return a row for each drift: what is measured, before, now, and the number of replies."""
     return [
-        [one.what, *map(_measure, (one.before, one.after), (one.unit,) * 2), f"{one.n:,}"]
-        for one in traits
+        [
+            drift.what,
+            _drift_cell(drift.before, drift.unit),
+            _drift_cell(drift.after, drift.unit),
+            f"{drift.n:,}",
+        ]
+        for drift in drifts
     ]
 
 
-def _measure(value: float, unit: str) -> str:
+def _drift_cell(value: float, unit: str) -> str:
     return percent(value) if unit == "share" else f"{value:,.0f} {unit}"
 
 
-def bill_phrase(bill: Bill) -> str:
-    """Return what was paid in this run, and what all replies are worth; "" where nobody knows."""
-    if not bill.variants:
-        return "unpriced" if "unpriced" in bill.unknown.values() else ""
-    told = usd(bill.asked)
-    if usd(bill.used) != told:
-        told += f" of {usd(bill.used)}"
-    graded = bill.variants.get(JUDGES)
-    told += f", {usd(graded)} of it for the judge" if graded and len(bill.variants) > 1 else ""
-    return f"{told} without {_listed(bill.unknown)}" if bill.unknown else told
+def cost_phrase(report: CostReport) -> str:
+    """Return the cost of this run and of all its replies; "" if no price is known."""
+    if not report.variants:
+        return "unpriced" if "unpriced" in report.unknown.values() else ""
+    phrase = usd(report.asked)
+    if usd(report.used) != phrase:
+        phrase += f" of {usd(report.used)}"
+    judge_cost = report.variants.get(JUDGE_LABEL)
+    if judge_cost and len(report.variants) > 1:
+        phrase += f", {usd(judge_cost)} of it for the judge"
+    return f"{phrase} without {_unpriced_list(report.unknown)}" if report.unknown else phrase
 
 
-def bill_lines(bill: Bill, *, full: bool, max_usd: float | None) -> Iterator[str]:
-    """Yield what else is to be said of money.
+def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iterator[str]:
+    """Yield the lines on cost below the table of gates.
 
     Args:
-        bill: of the run.
-        full: tell each variant.
-        max_usd: what might be spent, or None for no limit.
+        report: the cost of the run.
+        full: include the cost of each variant.
+        max_usd: the limit of the run, or None.
     """
-    yield from stopped(bill)
-    if max_usd is not None and bill.unknown:
-        yield f"  not counted by --ftgate-max-usd, having no price: {_listed(bill.unknown)}"
-    if full and bill.variants:
-        told = [f"{name} {usd(cost)}" for name, cost in bill.variants.items()]
-        told += [f"{name} {word}" for name, word in bill.unknown.items()]
-        yield f"  replies cost: {', '.join(told)}"
-    if bill.listed:
-        yield f"  for prices of hosted models: {INSTALL}"
+    yield from budget_stop_lines(report)
+    if max_usd is not None and report.unknown:
+        unpriced = _unpriced_list(report.unknown)
+        yield f"  not counted by --ftgate-max-usd, having no price: {unpriced}"
+    if full and report.variants:
+        costs = [f"{name} {usd(cost)}" for name, cost in report.variants.items()]
+        costs += [f"{name} {label}" for name, label in report.unknown.items()]
+        yield f"  replies cost: {', '.join(costs)}"
+    if report.listed:
+        yield f"  for prices of hosted models: {INSTALL_PRICES}"
 
 
-def stopped(bill: Bill) -> Iterator[str]:
-    """Yield why a budget stopped the run, if one did."""
-    if bill.stopped:
-        calls = f"{bill.unasked:,} call{'s' * (bill.unasked != 1)}"
-        yield f"  stopped with {calls} not sent: {bill.stopped}"
+def budget_stop_lines(report: CostReport) -> Iterator[str]:
+    """Yield a line if a budget stopped the run."""
+    if report.stopped:
+        yield f"  stopped with {quantity(report.unasked, 'request')} not sent: {report.stopped}"
 
 
-def _listed(unknown: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} ({word})" for name, word in _sorted(unknown.items()))
-
-
-def _sorted(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return what is unpriced before what is local, which nobody misses."""
-    return sorted(items, key=lambda item: item[1] == "local")
+def _unpriced_list(unknown: Mapping[str, str]) -> str:
+    """Return variants without a price: first those that should have one, then local models."""
+    ordered = sorted(unknown.items(), key=lambda item: item[1] == "local")
+    return ", ".join(f"{name} ({label})" for name, label in ordered)
 
 
 def gates_line(report: Report) -> str:
-    """Return ``1 failed of 6 gates``, or ``6 gates`` where all passed."""
-    told = [
-        f"{count} {name}"
-        for count, name in (
+    """Return ``1 failed of 6 gates``, or ``6 gates`` if all passed."""
+    counts = [
+        f"{count} {label}"
+        for count, label in (
             (report.count(Outcome.FAILED), "failed"),
             (report.count(Outcome.INVALID), "invalid"),
-            (len(report.unjudged), "could not be judged"),
+            (len(report.not_evaluated), "not evaluated"),
             (report.count(Outcome.INCONCLUSIVE), "inconclusive"),
         )
         if count
     ]
-    gates = counted(len(report.judged) + len(report.unjudged), "gate")
-    return f"{', '.join(told)} of {gates}" if told else gates
+    gates = quantity(len(report.gated_verdicts) + len(report.not_evaluated), "gate")
+    return f"{', '.join(counts)} of {gates}" if counts else gates
 
 
-def asked_line(report: Report) -> str:
-    """Return how many replies were used and asked, how long that took, and what it cost."""
-    asking, money = report.asking, bill_phrase(report.bill)
-    took = f" in {clock(asking.seconds)}" if asking.asked else ""
-    spared = f", {asking.spared:,} spared by stopping early" if asking.spared else ""
-    told = f"{asking.used:,} replies, {asking.asked:,} asked{took}{spared}"
-    return f"{told} · {money}" if money else told
+def usage_line(report: Report) -> str:
+    """Return how many replies were used and requested, how long that took, and its cost."""
+    requests, cost = report.requests, cost_phrase(report.cost)
+    took = f" in {duration(requests.seconds)}" if requests.sent else ""
+    skipped = f", {requests.skipped:,} spared by stopping early" if requests.skipped else ""
+    line = f"{requests.replies:,} replies, {requests.sent:,} asked{took}{skipped}"
+    return f"{line} · {cost}" if cost else line

@@ -1,4 +1,4 @@
-"""Hostile text made safe to print, and word-by-word differences."""
+"""Escape hostile text for a terminal, and show word-by-word differences."""
 
 from __future__ import annotations
 
@@ -9,101 +9,113 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-__all__ = ["guarded", "quoted", "visible", "word_diff"]
+__all__ = ["escape_controls", "quote_following_lines", "quoted_lines", "word_diff"]
 
 
-def visible(text: str) -> str:
-    r"""Return *text* with control and direction characters written out, as in ``\x1b``."""
-    return "".join(c if c == "\n" or not _acts(c) else _written(c) for c in text)
+def escape_controls(text: str) -> str:
+    r"""Return *text* with control and direction characters escaped, as in ``\x1b``."""
+    return "".join(_escape(c) if c != "\n" and _is_control(c) else c for c in text)
 
 
-def _acts(character: str) -> bool:
-    # Cc: terminal control; Cf: among others the marks that turn the direction of text.
+def _is_control(character: str) -> bool:
+    # Cc: terminal controls. Cf: among others the characters that change the text direction.
     return unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Cs")
 
 
-def _written(character: str) -> str:
+def _escape(character: str) -> str:
     return " " if character == "\t" else character.encode("unicode_escape", "replace").decode()
 
 
-def guarded(text: str) -> str:
-    """Return *text* visible, each line after the first behind a bar, so that none can act."""
-    first, *others = visible(text).split("\n")
-    return "\n".join([first, *(f"│ {line}" for line in others)])
+def quote_following_lines(text: str) -> str:
+    """Return *text* escaped, with a bar before each line after the first.
+
+    The bar keeps a terminal or a build server from reading a line as a command.
+    """
+    first, *following = escape_controls(text).split("\n")
+    return "\n".join([first, *(f"│ {line}" for line in following)])
 
 
-def quoted(label: str, text: str, *, indent: int, width: int = 80, lines: int = 4) -> Iterator[str]:
-    """Yield *text* in lines that all begin with a bar, so that no line of it can act.
+def quoted_lines(
+    label: str, text: str, *, indent: int, width: int = 80, max_lines: int = 4
+) -> Iterator[str]:
+    """Yield *text* in lines that all begin with a bar.
+
+    The bar keeps a terminal or a build server from reading a line as a command.
 
     Args:
-        label: what the text is, in the first line.
+        label: what the text is; shown in the first line.
         text: foreign text.
         indent: blanks before the bar.
-        width: columns to keep within.
-        lines: how many lines at the most.
+        width: columns of a line.
+        max_lines: further lines are counted and left out.
     """
     head = f"{' ' * indent}│ "
-    room = width - len(head) - 10
-    parts = [
-        piece for line in visible(text).split("\n") for piece in (textwrap.wrap(line, room) or [""])
+    text_width = width - len(head) - 10
+    lines = [
+        part
+        for line in escape_controls(text).split("\n")
+        for part in (textwrap.wrap(line, text_width) or [""])
     ]
-    while parts and not parts[-1]:
-        parts.pop()
-    if len(parts) > lines:
-        parts = [*parts[: lines - 1], f"… {len(parts) - lines + 1} more lines"]
-    for index, part in enumerate(parts or ["(empty)"]):
-        yield f"{head}{label if index == 0 else '':<10}{part}".rstrip()
+    while lines and not lines[-1]:
+        lines.pop()
+    if len(lines) > max_lines:
+        lines = [*lines[: max_lines - 1], f"… {len(lines) - max_lines + 1} more lines"]
+    for index, line in enumerate(lines or ["(empty)"]):
+        yield f"{head}{label if index == 0 else '':<10}{line}".rstrip()
 
 
-#: With fewer words in common than this share of the expected ones, a reader sees more without.
-_ALIKE = 1 / 3
-_FEWEST, _MOST = 3, 400
-#: Equal words in a row beyond which only the first and the last are shown.
-_RUN = 8
+#: Texts that share less than this share of the expected words are clearer without a diff.
+_MIN_SHARED = 1 / 3
+_MIN_WORDS, _MAX_WORDS = 3, 400
+#: A longer run of equal words is shortened to its ends.
+_MAX_EQUAL_RUN = 8
 
 
-def word_diff(expected: str, said: str) -> str:
-    """Return both texts as one: ``[-left out-]`` and ``{+put in+}``; "" where it would not help.
+def word_diff(expected: str, reply: str) -> str:
+    """Return both texts as one, with ``[-removed-]`` and ``{+added+}``; "" if too different.
 
-    Where several answers are right, the one that is most like what was said counts.
+    If *expected* lists several answers, the one closest to the reply is used.
     """
-    words = said.split()
-    made = [_Match.of(one.split(), words) for one in expected.split(" | ")]
-    found = [one for one in made if one is not None]
-    return " ".join(max(found, key=lambda one: one.alike).marked()) if found else ""
+    words = reply.split()
+    candidates = [_WordMatch.between(answer.split(), words) for answer in expected.split(" | ")]
+    matches = [match for match in candidates if match is not None]
+    return " ".join(max(matches, key=lambda match: match.ratio).diff_words()) if matches else ""
 
 
-class _Match(NamedTuple):
-    """Two texts as words, how alike they are, and how one becomes the other."""
+class _WordMatch(NamedTuple):
+    """Two texts as words, their similarity, and the edits from one to the other."""
 
     expected: list[str]
-    said: list[str]
-    alike: float
-    steps: Sequence[tuple[str, int, int, int, int]]
+    reply: list[str]
+    ratio: float
+    opcodes: Sequence[tuple[str, int, int, int, int]]
 
     @classmethod
-    def of(cls, expected: list[str], said: list[str]) -> _Match | None:
-        if not _FEWEST <= len(expected) <= _MOST or len(said) > _MOST or expected == said:
+    def between(cls, expected: list[str], reply: list[str]) -> _WordMatch | None:
+        comparable = _MIN_WORDS <= len(expected) <= _MAX_WORDS and len(reply) <= _MAX_WORDS
+        if not comparable or expected == reply:
             return None
-        matcher = SequenceMatcher(None, expected, said, autojunk=False)
-        same = sum(block.size for block in matcher.get_matching_blocks())
-        if same < _ALIKE * len(expected):
+        matcher = SequenceMatcher(None, expected, reply, autojunk=False)
+        shared = sum(block.size for block in matcher.get_matching_blocks())
+        if shared < _MIN_SHARED * len(expected):
             return None
-        return cls(expected, said, matcher.ratio(), matcher.get_opcodes())
+        return cls(expected, reply, matcher.ratio(), matcher.get_opcodes())
 
-    def marked(self) -> Iterator[str]:
-        expected, said = ([_plain(word) for word in one] for one in (self.expected, self.said))
-        for kind, start, end, first, last in self.steps:
+    def diff_words(self) -> Iterator[str]:
+        expected, reply = (
+            [_break_diff_marks(word) for word in words] for words in (self.expected, self.reply)
+        )
+        for kind, start, end, reply_start, reply_end in self.opcodes:
             if kind == "equal":
-                same = expected[start:end]
-                yield from [*same[:3], "…", *same[-3:]] if len(same) > _RUN else same
+                equal = expected[start:end]
+                yield from [*equal[:3], "…", *equal[-3:]] if len(equal) > _MAX_EQUAL_RUN else equal
                 continue
             if end > start:
                 yield f"[-{' '.join(expected[start:end])}-]"
-            if last > first:
-                yield f"{{+{' '.join(said[first:last])}+}}"
+            if reply_end > reply_start:
+                yield f"{{+{' '.join(reply[reply_start:reply_end])}+}}"
 
 
-def _plain(word: str) -> str:
-    """Return *word* with marks of its own broken up, so that none passes for ours."""
+def _break_diff_marks(word: str) -> str:
+    """Return *word* with its own diff marks broken up, so that a reply cannot forge ours."""
     return re.sub(r"(?<=[\[{])(?=[-+])|(?<=[-+])(?=[\]}])", "\\\\", word)

@@ -1,4 +1,4 @@
-"""Writes the reports that are files."""
+"""Write the reports that are files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from pytest_ftgate.results.run import Report, write_run
 
 __all__ = ["write_report", "write_reports"]
 
-#: What GitHub takes of a step's summary in bytes, with room for what others write; and of a
-#: comment in characters, which is the smaller.
-_SUMMARY, _COMMENT = 1_000_000, 60_000
+#: GitHub's limits: bytes of a step summary, shared with other steps, and characters of a comment.
+_MAX_SUMMARY_BYTES, _MAX_COMMENT = 1_000_000, 60_000
 
 
 def write_reports(
@@ -22,39 +21,39 @@ def write_reports(
 
     Args:
         report: the run.
-        paths: where, by face: ``html``, ``json``, ``markdown``.
+        paths: by format: ``html``, ``json``, ``markdown``.
         summary: a file to append the Markdown to, or None.
     """
-    told = []
-    for face, path in paths.items():
+    messages = []
+    for format_name, path in paths.items():
         try:
-            told.append(write_report(face, path, report))
+            messages.append(write_report(format_name, path, report))
         except (OSError, FtgateError) as error:
-            told.append(f"the {face} report could not be written to {path}: {error}")
+            messages.append(f"the {format_name} report could not be written to {path}: {error}")
     if summary is not None:
-        told += _append(summary, report)
-    return told
+        messages += _append_summary(summary, report)
+    return messages
 
 
-def write_report(face: str, path: Path, report: Report) -> str:
-    """Write one face of *report* to *path*, and say so.
+def write_report(format_name: str, path: Path, report: Report) -> str:
+    """Write *report* to *path* in one format, and return a sentence on the file.
 
     Raises:
         OSError: the file cannot be written.
-        Unavailable: what draws is not here.
+        ConfigurationError: matplotlib is not installed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _WRITERS[face](path, report)
-    return f"wrote {_named(path)} ({_size(path.stat().st_size)})"
+    _WRITERS[format_name](path, report)
+    return f"wrote {_relative(path)} ({_size_text(path.stat().st_size)})"
 
 
-def _append(summary: Path, report: Report) -> list[str]:
-    from pytest_ftgate.reporting.markdown import markdown
+def _append_summary(summary: Path, report: Report) -> list[str]:
+    from pytest_ftgate.reporting.markdown import markdown_report
 
     try:
         before = summary.stat().st_size if summary.exists() else 0
-        text = f"\n{markdown(report, _COMMENT)}"
-        if before + len(text.encode()) > _SUMMARY:
+        text = f"\n{markdown_report(report, _MAX_COMMENT)}"
+        if before + len(text.encode()) > _MAX_SUMMARY_BYTES:
             return ["the step's summary is full, so the verdicts are not in it"]
         with summary.open("a", encoding="utf-8") as stream:
             stream.write(text)
@@ -63,28 +62,28 @@ def _append(summary: Path, report: Report) -> list[str]:
     return []
 
 
-def _markdown(path: Path, report: Report) -> None:
-    from pytest_ftgate.reporting.markdown import markdown
+def _write_markdown(path: Path, report: Report) -> None:
+    from pytest_ftgate.reporting.markdown import markdown_report
 
-    path.write_text(markdown(report, _COMMENT), "utf-8")
+    path.write_text(markdown_report(report, _MAX_COMMENT), "utf-8")
 
 
-def _html(path: Path, report: Report) -> None:
-    from pytest_ftgate.reporting.html.page import page
+def _write_html(path: Path, report: Report) -> None:
+    from pytest_ftgate.reporting.html.page import html_page
 
-    path.write_text(page(report), "utf-8")
+    path.write_text(html_page(report), "utf-8")
 
 
 _WRITERS: Mapping[str, Callable[[Path, Report], None]] = {
     "json": write_run,
-    "markdown": _markdown,
-    "html": _html,
+    "markdown": _write_markdown,
+    "html": _write_html,
 }
 
 
-def _named(path: Path) -> str:
+def _relative(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _size(octets: int) -> str:
-    return f"{octets / 1_000_000:.1f} MB" if octets >= 1_000_000 else f"{octets / 1_000:,.0f} kB"  # noqa: PLR2004
+def _size_text(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{size / 1_000:,.0f} kB"  # noqa: PLR2004

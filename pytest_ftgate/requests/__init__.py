@@ -1,1 +1,1 @@
-"""A `Suite` becomes requests."""
+"""From a suite to its requests."""

@@ -1,4 +1,4 @@
-"""Builds the requests of one variant: one a case, one a turn of a conversation."""
+"""Build the requests of one variant, for its cases and for the turns of conversations."""
 
 from __future__ import annotations
 
@@ -11,68 +11,70 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.errors import Fault, SuiteFaults, Unavailable
-from pytest_ftgate.requests.request import Adapter, Ask, Call, Tool
-from pytest_ftgate.requests.retrieval import Passages, put_before, retrieved
-from pytest_ftgate.requests.tools import tool
-from pytest_ftgate.suite.few_shot import most_like
-from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical
+from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
+from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
+from pytest_ftgate.requests.retrieval import Passages, prepend_passages, retrieve_passages
+from pytest_ftgate.requests.tools import build_tool
+from pytest_ftgate.suite.few_shot import most_similar
+from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json
 from pytest_ftgate.suite.references import source_files
-from pytest_ftgate.suite.templates import PASSAGES, names, render
-from pytest_ftgate.suite.variants import address
-from pytest_ftgate.weights import find, sha256_of
+from pytest_ftgate.suite.templates import PASSAGES, render_template, template_variables
+from pytest_ftgate.suite.variants import resolve_base_url
+from pytest_ftgate.weights import file_sha256, find_weights
 
-__all__ = ["Maker", "turn"]
+__all__ = ["RequestBuilder", "conversation_request"]
 
-#: What a call has from its variant as it is.
-_SAME = (
+#: Fields that a request copies from its variant.
+_COPIED = (
     *("provider", "api_version", "function", "replies", "runtime", "options", "batch", "tariff"),
 )
 
 
-#: Stands where one call differs from another of its variant; no setting is this text.
-_HOLE = "\0hole"
+#: Stands for the values that differ between the requests of a variant; no setting has this value.
+_PLACEHOLDER = "\0hole"
 
 
-class Maker:
-    """Makes the calls of one variant; what they share is worked out once."""
+class RequestBuilder:
+    """Builds the requests of one variant; computes the parts that they share only once."""
 
     def __init__(self, suite: Suite, variant: Variant, environ: Mapping[str, str]) -> None:
         self.variant, self.suite = variant, suite
-        self.origin = suite.path.parent
-        self.by_case = variant.provider in ("python", "recorded", "classical")
+        self.folder = suite.path.parent
+        self.uses_case = variant.provider in ("python", "recorded", "classical")
         self.model, self.model_identity = variant.model, variant.model
         self.adapter: Adapter | None = None
-        # Of a tuned model it is told for the record; a classifier learns from it here.
-        self.training = variant.training_data if variant.provider == "classical" else None
+        # A tuned model's training file is for the record only; a classifier is trained on it here.
+        self.training_data = variant.training_data if variant.provider == "classical" else None
         self.sampling = dict(variant.sampling)
         if variant.provider == "llamacpp":
-            self._local()
-        self.base_url = address(variant, environ)
-        self.tools = tuple(tool(reference, self.origin) for reference in variant.tools)
-        self.shared = self._shared()
-        self.same = self._same()
-        # Schemas and tools are long; they are written once, with holes for what differs.
-        holes = dict.fromkeys(("max_tokens", "messages", "repeat"), _HOLE)
-        self.frame = canonical({**self.shared, **holes}).split(canonical(_HOLE))
+            self._find_local_files()
+        self.base_url = resolve_base_url(variant, environ)
+        self.tools = tuple(build_tool(reference, self.folder) for reference in variant.tools)
+        self.fingerprint_fields = self._fingerprint_fields()
+        self.request_fields = self._request_fields()
+        # Schemas and tools are long, so they are serialized once, with placeholders.
+        varying = dict.fromkeys(("max_tokens", "messages", "repeat"), _PLACEHOLDER)
+        self.fingerprint_frame = canonical_json({**self.fingerprint_fields, **varying}).split(
+            canonical_json(_PLACEHOLDER)
+        )
 
-    def _local(self) -> None:
+    def _find_local_files(self) -> None:
         variant = self.variant
-        path = find(variant.model, self.origin)
-        self.model, self.model_identity = str(path), sha256_of(path)
+        path = find_weights(variant.model, self.folder)
+        self.model, self.model_identity = str(path), file_sha256(path)
         if variant.adapter is not None:
             self.adapter = Adapter(
-                path=variant.adapter, scale=variant.scale, sha256=sha256_of(variant.adapter)
+                path=variant.adapter, scale=variant.scale, sha256=file_sha256(variant.adapter)
             )
-        # Greedy unless the author says otherwise: local replies are then free of sampling noise.
+        # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)
 
-    def _shared(self) -> dict[str, Any]:
-        """Return what every fingerprint of this variant has in common."""
+    def _fingerprint_fields(self) -> dict[str, Any]:
+        """Return the part of the fingerprint input that all requests of the variant share."""
         function = self.variant.function
-        code = source_files(function, self.origin) if function else ()
-        code = (*code, self.variant.replies) if self.variant.replies else code
-        code = (*code, self.training) if self.training else code
+        files = source_files(function, self.folder) if function else ()
+        files = (*files, self.variant.replies) if self.variant.replies else files
+        files = (*files, self.training_data) if self.training_data else files
         shared = {
             "provider": self.variant.provider,
             "model": self.model_identity,
@@ -81,47 +83,47 @@ class Maker:
             "constraint": self._constraint(),
             "base_url": self.base_url,
             "function": function,
-            "code": [sha256_of(path) for path in code],
+            "code": [file_sha256(path) for path in files],
         }
-        rare = {
+        optional = {
             "api_version": self.variant.api_version,
             "options": dict(self.variant.options),
-            "tools": [self._identity(one) for one in self.tools],
+            "tools": [self._tool_identity(tool) for tool in self.tools],
             "max_turns": self.variant.max_turns if self.tools else 0,
         }
-        # Only where they are there, so that all other calls keep their names.
-        return shared | {key: value for key, value in rare.items() if value}
+        # Absent if empty, so that the fingerprints of all other requests stay the same.
+        return shared | {key: value for key, value in optional.items() if value}
 
-    def _same(self) -> dict[str, Any]:
-        """Return what every call of this variant is made of."""
+    def _request_fields(self) -> dict[str, Any]:
+        """Return the request fields that all requests of the variant share."""
         return {
             "model": self.model,
             "sampling": self.sampling,
-            "constraint": self.shared["constraint"],
+            "constraint": self.fingerprint_fields["constraint"],
             "tools": self.tools,
             "max_turns": self.variant.max_turns if self.tools else 1,
             "adapter": self.adapter,
             "base_url": self.base_url,
-            "api_key_env": self._key(),
-            "served_as": self.variant.served_model,
-            "training": self.training,
-            "origin": self.origin,
-            **{key: getattr(self.variant, key) for key in _SAME},
+            "api_key_env": self._api_key_env(),
+            "served_model": self.variant.served_model,
+            "training_data": self.training_data,
+            "folder": self.folder,
+            **{key: getattr(self.variant, key) for key in _COPIED},
         }
 
-    def _key(self) -> str | None:
-        """Return the variable that holds the key; "" where none must be sent.
+    def _api_key_env(self) -> str | None:
+        """Return the environment variable of the API key; "" if no key may be sent.
 
-        A key that the environment holds anyway is not for an address that a suite names.
+        An address that the suite file itself names must not receive a default key.
         """
         variant = self.variant
-        stranger = variant.base_url is not None and variant.base_url_env is None
-        return variant.api_key_env or ("" if stranger else None)
+        address_in_suite = variant.base_url is not None and variant.base_url_env is None
+        return variant.api_key_env or ("" if address_in_suite else None)
 
-    def _identity(self, one: Tool) -> list[Any]:
-        """Return all of a tool that can change a reply: what is told of it, and its code."""
-        code = source_files(one.reference, self.origin)
-        return [one.name, one.description, one.parameters, [sha256_of(path) for path in code]]
+    def _tool_identity(self, tool: Tool) -> list[Any]:
+        """Return everything about a tool that can change a reply: description, schema and code."""
+        files = source_files(tool.reference, self.folder)
+        return [tool.name, tool.description, tool.parameters, [file_sha256(path) for path in files]]
 
     def _constraint(self) -> dict[str, Any] | None:
         if self.variant.schema is not None:
@@ -132,115 +134,120 @@ class Maker:
         kind = "json_schema" if "json_schema" in rules else "choice"
         return {kind: rules[kind]}
 
-    def prompted(self, case: Case) -> tuple[Turn, ...]:
-        """Return the messages that put *case* under the variant's prompt.
+    def messages_for(self, case: Case) -> tuple[Turn, ...]:
+        """Return the messages of *case* under the variant's prompt.
 
         Raises:
-            SuiteFaults: a template cannot be rendered for it.
-            Unavailable: nothing can be retrieved for it.
+            SuiteError: a template cannot be rendered for the case.
+            ConfigurationError: the retrieval fails for the case.
         """
-        # What is recorded was asked elsewhere, nobody knows how.
+        # The prompt of recorded replies is unknown.
         if self.variant.provider == "recorded":
             return ()
         values = self._values(case)
         try:
-            system = render(self.variant.system, values) if self.variant.system else None
-            asked = case.messages or (("user", render(self.variant.user, values)),)
+            system = render_template(self.variant.system, values) if self.variant.system else None
+            messages = case.messages or (("user", render_template(self.variant.user, values)),)
         except TemplateError as error:
-            path, _, line = case.where.rpartition(":")
+            path, _, line = case.location.rpartition(":")
             message = f'variant "{self.variant.name}": the prompt fails for this case: {error}'
-            raise SuiteFaults(self.suite.name, [Fault(path, int(line), message)]) from error
+            raise SuiteError(self.suite.name, [Diagnostic(path, int(line), message)]) from error
         head = (("system", system),) if system else ()
-        return (*head, *self._shots(case), *self._with_passages(case, asked))
+        return (*head, *self._shots(case), *self._with_passages(case, messages))
 
     @cached_property
     def _passages(self) -> Mapping[str, Passages]:
         retrieve = self.variant.retrieve
-        return retrieved(retrieve, self.suite.cases, self.origin) if retrieve else {}
+        return retrieve_passages(retrieve, self.suite.cases, self.folder) if retrieve else {}
 
     def _values(self, case: Case) -> dict[str, Any]:
-        """Return what templates see; what is retrieved hides a case's own var of that name."""
-        own = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
-        found = self._passages.get(case.id)
-        return own if found is None else {**own, PASSAGES: found}
+        """Return the template variables; retrieved passages override a case's own variable."""
+        values = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
+        passages = self._passages.get(case.id)
+        return values if passages is None else {**values, PASSAGES: passages}
 
-    def _with_passages(self, case: Case, asked: tuple[Turn, ...]) -> tuple[Turn, ...]:
-        """Put the passages before what is asked, unless a template has a place for them."""
+    def _with_passages(self, case: Case, messages: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        """Return *messages* with the passages, unless a template contains them already."""
         templates = (self.variant.system or "", "" if case.messages else self.variant.user)
-        if case.id not in self._passages or any(PASSAGES in names(text) for text in templates):
-            return asked
-        return put_before(self._passages[case.id], asked)
+        if case.id not in self._passages or any(
+            PASSAGES in template_variables(text) for text in templates
+        ):
+            return messages
+        return prepend_passages(self._passages[case.id], messages)
 
     def _shots(self, case: Case) -> Iterable[Turn]:
         variant = self.variant
-        if not variant.pool:
+        if not variant.shot_pool:
             return variant.shots
-        found = most_like(variant.pool, case.shown, variant.similar)
-        return chain.from_iterable(shot.turns for shot in found)
+        shots = most_similar(variant.shot_pool, case.input_text, variant.similar_shots)
+        return chain.from_iterable(shot.turns for shot in shots)
 
-    def call(
+    def build(
         self, case: Case, messages: tuple[Turn, ...], repeat: int, tokens: int | None = None
-    ) -> Call:
-        """Return the call that puts *messages* for *case*.
+    ) -> Request:
+        """Return the request that sends *messages* for *case*.
 
         Args:
-            case: what is asked.
-            messages: how it is asked.
-            repeat: which of several replies it is, from 0.
-            tokens: the longest reply, where neither case nor variant says.
+            case: the case.
+            messages: its rendered messages.
+            repeat: the index of the reply among several replies to the case, from 0.
+            tokens: the longest reply if neither case nor variant declares one.
         """
         limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
-        asked = _read_by_function(case) if self.by_case else messages
-        first, second, third, last = self.frame
-        named = f"{first}{limit}{second}{canonical(asked)}{third}{repeat}{last}"
-        return Call(
-            fingerprint=sha256(named.encode()).hexdigest(),
+        content = _fields_for_functions(case) if self.uses_case else messages
+        first, second, third, last = self.fingerprint_frame
+        identity = f"{first}{limit}{second}{canonical_json(content)}{third}{repeat}{last}"
+        return Request(
+            fingerprint=sha256(identity.encode()).hexdigest(),
             messages=messages,
             max_tokens=limit,
             passages=self._passages.get(case.id, ()),
-            case=case if self.by_case else None,
+            case=case if self.uses_case else None,
             repeat=repeat,
-            **self.same,
+            **self.request_fields,
         )
 
 
-#: What of a case its function, or who recorded the replies, cannot have gone by.
-_MARKS = ("where", "score", "format", "weight", "must_pass", "must_keep", "folder")
-_READ = tuple(one.name for one in fields(Case) if one.name not in _MARKS)
+#: Fields of a case that cannot change the reply of a function, a classifier or a recording.
+_NOT_READ = ("location", "score", "format", "weight", "must_pass", "must_keep", "folder")
+_READ = tuple(field.name for field in fields(Case) if field.name not in _NOT_READ)
 
 
-def _read_by_function(case: Case) -> dict[str, Any]:
+def _fields_for_functions(case: Case) -> dict[str, Any]:
     return {name: getattr(case, name) for name in _READ}
 
 
-#: Providers that have one reply to each case, whatever is said to them.
-_DEAF = ("classical", "recorded")
+#: Providers that have one reply to each case and cannot read messages.
+_WITHOUT_MESSAGES = ("classical", "recorded")
 
 
-def turn(
-    make: Maker, case: Case, opening: str | None, later: Sequence[Turn], repeat: int = 0
-) -> Ask:
-    """Return the ask that goes on with a conversation.
+def conversation_request(
+    builder: RequestBuilder, case: Case, opening: str | None, later: Sequence[Turn], repeat: int = 0
+) -> CaseRequest:
+    """Return the request of the next turn of a conversation.
 
-    The first turn stands under the variant's prompt as a case does, so a conversation that opens
-    with the case shares its call.
+    The first turn is rendered under the variant's prompt like a case, so a conversation that opens
+    with the case shares the request of the case.
 
     Args:
-        make: makes the calls of the variant.
-        case: what the conversation is about.
-        opening: the user's first words, or None where the case itself opens it.
-        later: the turns since, a reply first and the user's words last; empty for the first turn.
-        repeat: which of several conversations this is, from 0.
+        builder: the request builder of the variant.
+        case: the case that the conversation is about.
+        opening: the user's first message, or None if the case itself is the first message.
+        later: the turns since then, first a reply and last a user message; empty for the first
+            turn.
+        repeat: the index of the conversation among several about the case, from 0.
 
     Raises:
-        Unavailable: the variant can only answer the case.
+        ConfigurationError: the variant can only answer the case itself.
     """
-    provider = make.variant.provider
-    if provider in _DEAF and (later or opening is not None):
-        raise Unavailable(f"provider {provider} has one reply to each case, so it cannot converse")
+    provider = builder.variant.provider
+    if provider in _WITHOUT_MESSAGES and (later or opening is not None):
+        raise ConfigurationError(
+            f"provider {provider} has one reply to each case, so it cannot converse"
+        )
     first = case if opening is None else replace(case, input=opening, messages=())
-    messages = (*make.prompted(first), *later)
+    messages = (*builder.messages_for(first), *later)
     if later:
-        said = first.messages or (("user", first.input),)
-        first = replace(first, input="", messages=(*said, *later))
-    return Ask(case, repeat, make.call(first, messages, repeat))
+        opened = first.messages or (("user", first.input),)
+        first = replace(first, input="", messages=(*opened, *later))
+    return CaseRequest(case, repeat, builder.build(first, messages, repeat))

@@ -9,111 +9,113 @@ from itertools import chain
 
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.skills import CANARY
-from pytest_ftgate.suite.few_shot import in_order, words
+from pytest_ftgate.suite.few_shot import normalised_words, word_sequence
 from pytest_ftgate.suite.model import Case, ForgettingGate, Suite, Variant
-from pytest_ftgate.suite.training_data import Example, training_rows
+from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
-__all__ = ["Leak", "leak", "seen", "skills_leak"]
+__all__ = ["Contamination", "contaminated_lines", "find_contamination", "find_skill_contamination"]
 
-#: A case of fewer words stands in a longer text by chance.
+#: A case with fewer words may occur in a longer text by chance.
 _FEWEST_WORDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Leak:
-    """How many cases of a suite a variant was trained on.
+class Contamination:
+    """The eval cases that occur in a variant's training file.
 
     Attributes:
         file: the name of the training file.
-        leaked: how many of all *cases* are in it.
-        case: the id of the first of them.
-        line: the line of the training file that holds it.
-        of: what the cases are.
-        ids: of all that are in it.
-        canary: whether the file holds the mark that stands in the bundled data.
+        cases: the number of cases that were compared with the file.
+        leaked: the number of cases that occur in the file.
+        first_case: the id of the first of them.
+        line: the line of the training file that contains *first_case*.
+        case_kind: the kind of case, ``case`` or ``skills case``.
+        case_ids: the ids of all cases that occur in the file.
+        has_canary: True if the file contains the canary string of the bundled skill data.
     """
 
     variant: str
     file: str
     cases: int
     leaked: int
-    case: str
+    first_case: str
     line: int
-    of: str = "case"
-    ids: frozenset[str] = field(default=frozenset(), compare=False)
-    canary: bool = False
+    case_kind: str = "case"
+    case_ids: frozenset[str] = field(default=frozenset(), compare=False)
+    has_canary: bool = False
 
 
-def leak(suite: Suite, variant: Variant) -> Leak | None:
-    """Return which cases say the same as a row of the variant's training data; None for none."""
-    return _leak(variant, suite.cases, "case")
+def find_contamination(suite: Suite, variant: Variant) -> Contamination | None:
+    """Return the suite's cases that occur in the variant's training data, or None."""
+    return _compare(variant, suite.cases, "case")
 
 
-def skills_leak(gate: ForgettingGate, variant: Variant) -> Leak | None:
-    """Return which skills cases say the same as a row of the variant's training data.
+def find_skill_contamination(gate: ForgettingGate, variant: Variant) -> Contamination | None:
+    """Return the skill cases that occur in the variant's training data, or None.
 
-    A conversation is no case by its last message, which may be anybody's: it is passed over.
+    Conversations are skipped: their last message alone does not identify them.
     """
-    return _leak(variant, [case for case in gate.cases if _is_one_question(case)], "skills case")
+    return _compare(variant, [case for case in gate.cases if _is_one_question(case)], "skills case")
 
 
 def _is_one_question(case: Case) -> bool:
     return sum(role == "user" for role, _ in case.messages) <= 1
 
 
-def _leak(variant: Variant, cases: Sequence[Case], of: str) -> Leak | None:
+def _compare(variant: Variant, cases: Sequence[Case], case_kind: str) -> Contamination | None:
     path = variant.training_data
     if path is None:
         return None
-    rows = training_rows(Source(root=path.parent, path=path), path)
-    found = seen(rows, cases)
-    first = next((case for case in cases if case.id in found), None)
+    rows = read_training_rows(Source(root=path.parent, path=path), path)
+    lines = contaminated_lines(rows, cases)
+    first = next((case for case in cases if case.id in lines), None)
     if first is None:
         return None
-    return Leak(
+    return Contamination(
         variant.name,
         path.name,
         cases=len(cases),
-        leaked=len(found),
-        case=first.id,
-        line=found[first.id],
-        of=of,
-        ids=frozenset(found),
-        canary=CANARY in path.read_text("utf-8", errors="replace"),
+        leaked=len(lines),
+        first_case=first.id,
+        line=lines[first.id],
+        case_kind=case_kind,
+        case_ids=frozenset(lines),
+        has_canary=CANARY in path.read_text("utf-8", errors="replace"),
     )
 
 
-def seen(rows: Iterable[Example], cases: Sequence[Case]) -> dict[str, int]:
-    """Return the ids of the cases that stand in *rows*, each with the first line that holds it."""
-    asked: dict[tuple[str, ...], list[str]] = defaultdict(list)
+def contaminated_lines(rows: Iterable[TrainingExample], cases: Sequence[Case]) -> dict[str, int]:
+    """Return the first line that contains each contaminated case, by case id."""
+    ids_by_words: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for case in cases:
-        asked[words(case.shown)].append(case.id)
-    inside = _Inside(cases)
-    found: dict[str, int] = {}
+        ids_by_words[normalised_words(case.input_text)].append(case.id)
+    phrases = _PhraseIndex(cases)
+    lines: dict[str, int] = {}
     for row in rows:
-        said = (words(text) for role, text in row.turns if role == "user")
-        same = chain.from_iterable(asked.get(one, ()) for one in said)
-        # A bare text holds the question, the answer and marks of its template in one.
-        for case_id in (*same, *(inside.of(row.shown) if row.answer is None else ())):
-            found.setdefault(case_id, row.line)
-    return found
+        questions = (normalised_words(text) for role, text in row.turns if role == "user")
+        equal = chain.from_iterable(ids_by_words.get(question, ()) for question in questions)
+        # A row without an answer is one text: question, answer and template marks together.
+        contained = phrases.case_ids_in(row.input_text) if row.answer is None else ()
+        for case_id in (*equal, *contained):
+            lines.setdefault(case_id, row.line)
+    return lines
 
 
-class _Inside:
-    """Finds the cases that stand word for word in a longer text."""
+class _PhraseIndex:
+    """Finds the cases that occur word for word in a longer text."""
 
     def __init__(self, cases: Iterable[Case]) -> None:
         self._by_start: dict[tuple[str, ...], list[tuple[tuple[str, ...], str]]] = defaultdict(list)
         for case in cases:
-            said = in_order(case.shown)
-            if len(said) >= _FEWEST_WORDS:
-                self._by_start[said[:_FEWEST_WORDS]].append((said, case.id))
+            phrase = word_sequence(case.input_text)
+            if len(phrase) >= _FEWEST_WORDS:
+                self._by_start[phrase[:_FEWEST_WORDS]].append((phrase, case.id))
 
-    def of(self, text: str) -> Iterator[str]:
-        """Yield the ids of the cases that stand in *text*."""
-        said = in_order(text)
-        shifted = (said[shift:] for shift in range(_FEWEST_WORDS))
-        for at, start in enumerate(zip(*shifted, strict=False)):
-            for case, case_id in self._by_start.get(start, ()):
-                if said[at : at + len(case)] == case:
+    def case_ids_in(self, text: str) -> Iterator[str]:
+        """Yield the ids of the cases that occur in *text*."""
+        text_words = word_sequence(text)
+        shifted = (text_words[shift:] for shift in range(_FEWEST_WORDS))
+        for position, start in enumerate(zip(*shifted, strict=False)):
+            for phrase, case_id in self._by_start.get(start, ()):
+                if text_words[position : position + len(phrase)] == phrase:
                     yield case_id

@@ -1,4 +1,4 @@
-"""Estimates the number of requests, the tokens, the cost and the time of a run."""
+"""Estimate the number of requests, the tokens, the cost and the time of a run."""
 
 from __future__ import annotations
 
@@ -7,134 +7,153 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pytest_ftgate.requests.request import Call
-from pytest_ftgate.suite.prices import price
+from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.prices import request_price
 
-__all__ = ["USUAL_SECONDS", "Estimate", "Past", "estimate", "expected", "tokens_in"]
+__all__ = [
+    "DEFAULT_SECONDS",
+    "ReplyHistory",
+    "RequestEstimate",
+    "estimate_requests",
+    "estimate_tokens",
+    "expected_cost",
+]
 
-#: A token is about so many characters of English.
+#: Characters of English text in one token, on average.
 _CHARACTERS = 4
-#: A reply is taken for so long, in tokens, where its price is needed and none has come yet.
-_USUAL_OUTPUT = 100
-#: A reply is taken to last so many seconds where none was timed yet.
-USUAL_SECONDS = 2.0
-#: How many calls each provider answers at once, where not these many.
-_HANDS, _OWN_HANDS = 16, {"classical": 1, "llamacpp": 8, "python": 1, "recorded": 64}
+#: The assumed length of a reply before the first reply arrives, in tokens.
+_DEFAULT_OUTPUT = 100
+#: The assumed time of a request before the first one is timed, in seconds.
+DEFAULT_SECONDS = 2.0
+#: The default concurrency, and that of providers that differ from it.
+_CONCURRENCY = 16
+_PROVIDER_CONCURRENCY = {"classical": 1, "llamacpp": 8, "python": 1, "recorded": 64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """What earlier replies took on the average; None where there is none to go by.
+class ReplyHistory:
+    """Averages over earlier replies; None if there are none.
 
     Attributes:
-        output: tokens of a reply.
-        seconds: from sending a request to having the whole reply.
+        output_tokens: the tokens of a reply.
+        seconds: the time from sending a request to receiving the whole reply.
     """
 
-    output: float | None = None
+    output_tokens: float | None = None
     seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """What one variant would ask.
+class RequestEstimate:
+    """The estimated requests of one variant.
 
     Attributes:
-        calls: distinct calls that no variant before it needs.
-        kept: how many of them the ledger can answer.
-        tokens: about how many tokens the others read and write; 0 where no model is asked.
-        usd: what they would cost, as far as prices are known; None where none is.
-        unknown: the word for the rest, ``local`` or ``unpriced``; "" where there is none.
-        listed: some of the rest could be in the public list of prices.
-        seconds: how long they would take, one after the other as far as the provider must.
-        assumed: no reply was timed yet, so that *seconds* rests on what is usual.
-        lane: what shares its time: calls of one provider and model wait for each other.
+        requests: the number of distinct requests that no earlier variant needs.
+        cached: the number of requests that the cache can answer.
+        tokens: the approximate input and output tokens of the other requests; 0 for providers
+            without a language model.
+        usd: their cost, as far as prices are known; None if no price is known.
+        unpriced_reason: why the rest has no price, ``local`` or ``unpriced``; "" if all have one.
+        has_list_price: True if the public price list may have a price for the rest.
+        seconds: the time that they take at the provider's concurrency.
+        seconds_assumed: True if no reply was timed yet and *seconds* rests on a default.
+        backend: provider and model; requests of one backend share its concurrency.
     """
 
     variant: str
-    calls: int
-    kept: int
+    requests: int
+    cached: int
     tokens: int
     usd: Decimal | None = None
-    unknown: str = ""
-    listed: bool = False
+    unpriced_reason: str = ""
+    has_list_price: bool = False
     seconds: float = 0.0
-    assumed: bool = False
-    lane: tuple[str, str] = ("", "")
+    seconds_assumed: bool = False
+    backend: tuple[str, str] = ("", "")
 
     @property
-    def to_ask(self) -> int:
-        """How many calls the ledger cannot answer."""
-        return self.calls - self.kept
+    def to_send(self) -> int:
+        """The number of requests that the cache cannot answer."""
+        return self.requests - self.cached
 
 
-def tokens_in(text: str) -> int:
-    """Return about how many tokens *text* has."""
+def estimate_tokens(text: str) -> int:
+    """Return the approximate number of tokens of *text*."""
     return len(text) // _CHARACTERS
 
 
-def expected(call: Call, output: float = _USUAL_OUTPUT) -> Decimal | None:
-    """Return what *call* should cost in USD if its reply has *output* tokens; None if unknown."""
-    written = min(round(output), call.max_tokens)
-    return price(call.tariff, {"input": _read(call), "output": written}, batch=call.batch)
+def expected_cost(request: Request, output_tokens: float = _DEFAULT_OUTPUT) -> Decimal | None:
+    """Return the cost of *request* in USD for a reply of *output_tokens*, or None if unknown."""
+    usage = {
+        "input": _input_tokens(request),
+        "output": min(round(output_tokens), request.max_tokens),
+    }
+    return request_price(request.tariff, usage, batch=request.batch)
 
 
-def estimate(
+def estimate_requests(
     variant: str,
-    calls: Sequence[Call],
-    kept: Container[str],
-    past: Past | None = None,
-    at_once: int | None = None,
-) -> Estimate:
-    """Estimate what asking *calls* takes, less those whose fingerprints are *kept*.
+    requests: Sequence[Request],
+    cached: Container[str],
+    history: ReplyHistory | None = None,
+    concurrency: int | None = None,
+) -> RequestEstimate:
+    """Estimate what sending *requests* takes, without those in the cache.
 
     Args:
-        variant: whose calls they are.
-        calls: the calls.
-        kept: fingerprints that the ledger can answer.
-        past: what earlier replies took; without it they are taken to be as long as they may be.
-        at_once: how many calls may be in flight, or None for the provider's own number.
+        variant: the variant of the requests.
+        requests: the requests.
+        cached: the fingerprints that the cache can answer.
+        history: averages over earlier replies; without them each reply has its maximum length.
+        concurrency: the number of requests in flight, or None for the provider's default.
     """
-    past = past or Past()
-    to_ask = [call for call in calls if call.fingerprint not in kept]
-    by_model = [call for call in to_ask if call.case is None]
-    written = sum(_written(call, past) for call in by_model)
-    return Estimate(
+    history = history or ReplyHistory()
+    to_send = [request for request in requests if request.fingerprint not in cached]
+    to_models = [request for request in to_send if request.case is None]
+    output_tokens = sum(_output_tokens(request, history) for request in to_models)
+    return RequestEstimate(
         variant=variant,
-        calls=len(calls),
-        kept=len(calls) - len(to_ask),
-        tokens=round(written) + sum(map(_read, by_model)),
-        seconds=_seconds(to_ask, past, at_once),
-        assumed=bool(to_ask) and past.seconds is None,
-        lane=(calls[0].provider, calls[0].model) if calls else ("", ""),
-        **_money(to_ask or calls[:1], past, len(to_ask)),
+        requests=len(requests),
+        cached=len(requests) - len(to_send),
+        tokens=round(output_tokens) + sum(map(_input_tokens, to_models)),
+        seconds=_seconds(to_send, history, concurrency),
+        seconds_assumed=bool(to_send) and history.seconds is None,
+        backend=(requests[0].provider, requests[0].model) if requests else ("", ""),
+        **_cost_fields(to_send or requests[:1], history, len(to_send)),
     )
 
 
-def _money(calls: Sequence[Call], past: Past, to_ask: int) -> dict[str, Any]:
-    """Return what *calls* cost; with none *to_ask* one of them tells whether there is a price."""
-    costs = {call.fingerprint: expected(call, _written(call, past)) for call in calls}
+def _cost_fields(
+    requests: Sequence[Request], history: ReplyHistory, to_send: int
+) -> dict[str, Any]:
+    """Return the cost of *requests*; if none is *to_send*, only whether a price is known."""
+    costs = {
+        request.fingerprint: expected_cost(request, _output_tokens(request, history))
+        for request in requests
+    }
     known = [cost for cost in costs.values() if cost is not None]
-    rest = [call.tariff for call in calls if costs[call.fingerprint] is None]
+    rest = [request.tariff for request in requests if costs[request.fingerprint] is None]
     return {
-        "usd": sum(known, Decimal(0)) * bool(to_ask) if known else None,
-        "unknown": rest[0].unknown if rest else "",
-        "listed": any(tariff.model for tariff in rest),
+        "usd": sum(known, Decimal(0)) * bool(to_send) if known else None,
+        "unpriced_reason": rest[0].no_price_label if rest else "",
+        "has_list_price": any(tariff.model for tariff in rest),
     }
 
 
-def _read(call: Call) -> int:
-    return sum(len(text) for _, text in call.messages) // _CHARACTERS
+def _input_tokens(request: Request) -> int:
+    return sum(len(text) for _, text in request.messages) // _CHARACTERS
 
 
-def _written(call: Call, past: Past) -> float:
-    return call.max_tokens if past.output is None else min(past.output, call.max_tokens)
+def _output_tokens(request: Request, history: ReplyHistory) -> float:
+    if history.output_tokens is None:
+        return request.max_tokens
+    return min(history.output_tokens, request.max_tokens)
 
 
-def _seconds(to_ask: Sequence[Call], past: Past, at_once: int | None) -> float:
-    if not to_ask:
+def _seconds(to_send: Sequence[Request], history: ReplyHistory, concurrency: int | None) -> float:
+    if not to_send:
         return 0.0
-    usual = _OWN_HANDS.get(to_ask[0].provider, _HANDS)
-    hands = at_once or to_ask[0].runtime.get("slots", usual)
-    each = USUAL_SECONDS if past.seconds is None else past.seconds
-    return each * max(1.0, len(to_ask) / hands)
+    default = _PROVIDER_CONCURRENCY.get(to_send[0].provider, _CONCURRENCY)
+    in_flight = concurrency or to_send[0].runtime.get("slots", default)
+    seconds = DEFAULT_SECONDS if history.seconds is None else history.seconds
+    return seconds * max(1.0, len(to_send) / in_flight)

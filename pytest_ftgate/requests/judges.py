@@ -1,4 +1,4 @@
-"""The prompts of judges: one reply, or two in both orders, without the names of variants."""
+"""The prompts of judges: with one reply, or with two in both orders; variants stay anonymous."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import NamedTuple
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.requests.builder import Maker
-from pytest_ftgate.requests.request import Ask, Call
-from pytest_ftgate.requests.workload import varies
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.requests.builder import RequestBuilder
+from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.suite.model import Case, Judge, Suite, Turn, digest
-from pytest_ftgate.suite.templates import render
+from pytest_ftgate.suite.templates import render_template
 
-__all__ = ["Bench", "Matter", "Put"]
+__all__ = ["JudgeInput", "JudgePrompter", "JudgeRequest"]
 
-#: The longest answer of a judge, in tokens, where its model says nothing else.
-_TOKENS = 1024
-#: Of a longer text a judge is shown so many characters, half from either end.
-_LONGEST = 24_000
-#: How chat templates mark turns: text of a reply must not pass for them.
-_TURNS = re.compile(r"<(?=\|)|<(?=/?s>)|\[(?=/?INST\])|<(?=(?:start|end)_of_turn>)")
+#: The longest answer of a judge whose model declares no limit, in tokens.
+_MAX_TOKENS = 1024
+#: The largest number of characters that a judge sees of one text, half from each end.
+_MAX_CHARACTERS = 24_000
+#: Turn markers of chat templates, which a reply must not be able to imitate.
+_TURN_MARKERS = re.compile(r"<(?=\|)|<(?=/?s>)|\[(?=/?INST\])|<(?=(?:start|end)_of_turn>)")
 
 _RULES = """\
 You grade {what} by the rubric below. You are not told who wrote {them}, and it does not matter.
@@ -41,92 +41,100 @@ which is {grades}.
 
 
 @dataclass(frozen=True, slots=True)
-class Matter:
-    """What is judged: a reply to a case, or two of which the first is the one graded."""
+class JudgeInput:
+    """What a judge grades: a reply to a case, compared with *other_reply* if there is one."""
 
     case: Case
     reply: str
-    other: str | None = None
+    other_reply: str | None = None
 
 
-class Put(NamedTuple):
-    """One asking of a judge; *turned* tells that it sees the second reply first."""
+class JudgeRequest(NamedTuple):
+    """One request to a judge; *swapped* is True if it shows the second reply first."""
 
-    turned: bool
-    ask: Ask
+    swapped: bool
+    case_request: CaseRequest
 
 
-class Bench:
-    """Puts replies to one judge.
+class JudgePrompter:
+    """Builds the requests to one judge.
 
     Raises:
-        Unavailable: weights, an address or a function of the judge are not here.
+        ConfigurationError: weights, an address or a function of the judge are missing.
     """
 
     def __init__(self, suite: Suite, judge: Judge, environ: Mapping[str, str]) -> None:
         self.judge, self._suite = judge, suite
-        self._make = Maker(suite, judge.variant, environ)
-        #: How often it is asked the same; once where it would say the same.
-        self.samples = judge.samples if varies(judge.variant) else 1
+        self._builder = RequestBuilder(suite, judge.variant, environ)
+        #: The number of requests with the same prompt; 1 for a deterministic judge.
+        self.samples = judge.samples if replies_vary(judge.variant) else 1
 
-    def puts(self, matter: Matter) -> tuple[Put, ...]:
-        """Return all that the judge is asked about *matter*.
+    def requests(self, judge_input: JudgeInput) -> tuple[JudgeRequest, ...]:
+        """Return all requests to the judge about *judge_input*.
 
         Raises:
-            SuiteFaults: the rubric cannot be rendered for its case.
+            SuiteError: the rubric cannot be rendered for the case.
         """
         return tuple(
-            Put(turned, Ask(matter.case, sample, self._call(matter, sample, turned=turned)))
-            for turned in ((False, True) if self.judge.compares else (False,))
+            JudgeRequest(
+                swapped,
+                CaseRequest(
+                    judge_input.case, sample, self._request(judge_input, sample, swapped=swapped)
+                ),
+            )
+            for swapped in ((False, True) if self.judge.is_pairwise else (False,))
             for sample in range(self.samples)
         )
 
-    def _call(self, matter: Matter, sample: int, *, turned: bool) -> Call:
-        texts = [matter.reply, matter.other or ""] if self.judge.compares else [matter.reply]
-        messages = self._messages(matter.case, texts[::-1] if turned else texts)
-        # A function is shown what a model is shown, and nothing else.
-        shown = Case(
+    def _request(self, judge_input: JudgeInput, sample: int, *, swapped: bool) -> Request:
+        replies = [judge_input.reply]
+        replies += [judge_input.other_reply or ""] if self.judge.is_pairwise else []
+        messages = self._messages(judge_input.case, replies[::-1] if swapped else replies)
+        # A judge that is a function gets the prompt of a model and nothing else.
+        prompt_case = Case(
             id=digest(messages)[:16],
-            where=matter.case.where,
+            location=judge_input.case.location,
             messages=messages,
             score=self.judge.rule,
         )
-        return self._make.call(shown, messages, sample, _TOKENS)
+        return self._builder.build(prompt_case, messages, sample, _MAX_TOKENS)
 
     def _messages(self, case: Case, replies: list[str]) -> tuple[Turn, ...]:
-        two = len(replies) > 1
-        told = _RULES.format(
-            what="the first of two replies against the second" if two else "a reply",
-            them="them" if two else "it",
+        pair = len(replies) > 1
+        rules = _RULES.format(
+            what="the first of two replies against the second" if pair else "a reply",
+            them="them" if pair else "it",
             rubric=self._rubric(case).strip(),
-            grades=_either(self.judge.grades),
+            grades=_alternatives(self.judge.grades),
         )
-        return ("system", told), ("user", "\n\n".join(_blocks(case, replies)))
+        return ("system", rules), ("user", "\n\n".join(_blocks(case, replies)))
 
     def _rubric(self, case: Case) -> str:
         values = {"input": case.input, "id": case.id, "tags": case.tags}
         try:
-            return render(self.judge.rubric, {**values, "expected": case.expected, **case.vars})
+            return render_template(
+                self.judge.rubric, {**values, "expected": case.expected, **case.vars}
+            )
         except TemplateError as error:
-            path, _, line = case.where.rpartition(":")
+            path, _, line = case.location.rpartition(":")
             message = f"judge: the rubric fails for this case: {error}"
-            raise SuiteFaults(self._suite.name, [Fault(path, int(line), message)]) from error
+            raise SuiteError(self._suite.name, [Diagnostic(path, int(line), message)]) from error
 
 
-def _either(grades: Mapping[str, float]) -> str:
-    *others, last = (f'"{grade}"' for grade in grades)
-    return f"{', '.join(others)} or {last}"
+def _alternatives(grades: Mapping[str, float]) -> str:
+    *first, last = (f'"{grade}"' for grade in grades)
+    return f"{', '.join(first)} or {last}"
 
 
 def _blocks(case: Case, replies: list[str]) -> Iterator[str]:
     names = ["first reply", "second reply"] if len(replies) > 1 else ["reply"]
-    asked = "\n\n".join(f"{role}: {text}" for role, text in case.messages) or case.input
-    parts = [("asked", asked)]
+    question = "\n\n".join(f"{role}: {text}" for role, text in case.messages) or case.input
+    parts = [("asked", question)]
     parts += [] if case.expected is None else [("a right answer", _expected(case))]
     parts += zip(names, replies, strict=True)
-    shown = [(name, _disarmed(_cut(text))) for name, text in parts]
-    code = _code([text for _, text in shown])
-    yield from (f"[{name} {code}]\n{text}\n[end of {name} {code}]" for name, text in shown)
+    blocks = [(name, _without_turn_markers(_shortened(text))) for name, text in parts]
+    code = _block_code([text for _, text in blocks])
+    yield from (f"[{name} {code}]\n{text}\n[end of {name} {code}]" for name, text in blocks)
     yield f"Grade the {names[0]}."
 
 
@@ -135,21 +143,21 @@ def _expected(case: Case) -> str:
     return "\n".join(str(answer) for answer in answers)
 
 
-def _code(texts: list[str]) -> str:
-    """Return a code that stands in none of *texts*, and that none of them could foresee."""
+def _block_code(texts: list[str]) -> str:
+    """Return a code that occurs in none of *texts* and that no reply can predict."""
     code = digest(texts)[:16]
     while any(code in text for text in texts):
         code = digest([code, texts])[:16]
     return code
 
 
-def _disarmed(text: str) -> str:
-    """Return *text* with a blank within what a chat template would take for the end of a turn."""
-    return _TURNS.sub(lambda mark: f"{mark[0]} ", text)
+def _without_turn_markers(text: str) -> str:
+    """Return *text* with a space inside each turn marker of a chat template."""
+    return _TURN_MARKERS.sub(lambda match: f"{match[0]} ", text)
 
 
-def _cut(text: str) -> str:
-    if len(text) <= _LONGEST:
+def _shortened(text: str) -> str:
+    if len(text) <= _MAX_CHARACTERS:
         return text
-    half, left = _LONGEST // 2, len(text) - _LONGEST
-    return f"{text[:half]}\n[{left:,} characters are left out here]\n{text[-half:]}"
+    half, omitted = _MAX_CHARACTERS // 2, len(text) - _MAX_CHARACTERS
+    return f"{text[:half]}\n[{omitted:,} characters are left out here]\n{text[-half:]}"

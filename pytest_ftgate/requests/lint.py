@@ -1,80 +1,82 @@
-"""Warnings about a variant's prompt and examples, before anything is asked."""
+"""Warnings about a variant's prompt and examples, before any request is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pytest_ftgate.requests.estimate import tokens_in
-from pytest_ftgate.requests.request import Ask, Call, distinct
-from pytest_ftgate.suite.few_shot import in_order
+from pytest_ftgate.requests.estimate import estimate_tokens
+from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
+from pytest_ftgate.suite.few_shot import word_sequence
 from pytest_ftgate.suite.model import Case, Variant
-from pytest_ftgate.suite.templates import written
+from pytest_ftgate.suite.templates import template_text
 
 __all__ = ["lint"]
 
-#: A system prompt of more tokens than this often holds rules that exclude each other.
+#: A system prompt of more tokens than this often contains rules that contradict each other.
 _LONG = 1_000
-#: One of more tokens than this is most of what a run reads.
-_DEAR = 3_000
-#: An input of fewer words may stand in a prompt by chance.
+#: A system prompt of more tokens than this dominates the input cost of a run.
+_EXPENSIVE = 3_000
+#: An input with fewer words may occur in a prompt by chance.
 _FEWEST_WORDS = 4
-#: How many of the labels that are missing are named.
+#: The largest number of missing labels that a warning names.
 _NAMED = 3
 
 
-def lint(variant: Variant, asks: Sequence[Ask]) -> Iterator[str]:
-    """Yield what is likely to mislead *variant*, a sentence each.
+def lint(variant: Variant, case_requests: Sequence[CaseRequest]) -> Iterator[str]:
+    """Yield a warning for each problem in the prompt or the examples of *variant*.
 
     Args:
         variant: the variant.
-        asks: the suite's cases put to it.
+        case_requests: its requests for the suite's cases.
     """
-    asked = [ask for ask in asks if ask.call.case is None]
-    cases = tuple({ask.case.id: ask.case for ask in asked}.values())
-    if variant.system and asked:
-        yield from _length(variant.system, distinct(asked))
-        yield from _given_away(variant.system, cases)
-    yield from _labels(variant, cases)
+    to_models = [item for item in case_requests if item.request.case is None]
+    cases = tuple({item.case.id: item.case for item in to_models}.values())
+    if variant.system and to_models:
+        yield from _length_warnings(variant.system, distinct_requests(to_models))
+        yield from _leak_warnings(variant.system, cases)
+    yield from _label_warnings(variant, cases)
 
 
-def _length(template: str, calls: Sequence[Call]) -> Iterator[str]:
-    heads = [call.messages[0] for call in calls]
-    tokens = [tokens_in(text) for role, text in heads if role == "system"]
-    each = sum(tokens) // len(calls)
-    # A document that is put in is no instruction, and one of two branches is not read.
-    own = min(max(tokens, default=0), tokens_in(written(template)))
-    if own > _LONG:
-        told = f"the system prompt has about {own:,} tokens"
-        yield f"{told}; instructions of this length often contradict each other"
-    if each > _DEAR:
-        told = f"about {each:,} tokens of system prompt in each of {len(calls):,} calls"
-        yield f"{told}: about {sum(tokens):,} tokens in all"
+def _length_warnings(template: str, requests: Sequence[Request]) -> Iterator[str]:
+    first_turns = [request.messages[0] for request in requests]
+    tokens = [estimate_tokens(text) for role, text in first_turns if role == "system"]
+    mean = sum(tokens) // len(requests)
+    # Inserted documents are not instructions, and a model reads only one branch of a condition.
+    instructions = min(max(tokens, default=0), estimate_tokens(template_text(template)))
+    if instructions > _LONG:
+        length = f"the system prompt has about {instructions:,} tokens"
+        yield f"{length}; instructions of this length often contradict each other"
+    if mean > _EXPENSIVE:
+        length = f"about {mean:,} tokens of system prompt in each of {len(requests):,} requests"
+        yield f"{length}: about {sum(tokens):,} tokens in all"
 
 
-def _given_away(template: str, cases: Iterable[Case]) -> Iterator[str]:
-    prompt = _words(written(template))
-    inputs = [(case, _words(case.shown)) for case in cases]
-    found = [c for c, text in inputs if len(text.split()) >= _FEWEST_WORDS and text in prompt]
-    if found:
-        count = f"{len(found):,} eval case{'s stand' if len(found) > 1 else ' stands'}"
-        told = f"{count} word for word in the system prompt, the first {found[0].where}"
-        yield f"{told}; take each out of the prompt or out of the cases"
+def _leak_warnings(template: str, cases: Iterable[Case]) -> Iterator[str]:
+    prompt = _spaced_words(template_text(template))
+    inputs = [(case, _spaced_words(case.input_text)) for case in cases]
+    leaked = [
+        case for case, text in inputs if len(text.split()) >= _FEWEST_WORDS and text in prompt
+    ]
+    if leaked:
+        count = f"{len(leaked):,} eval case{'s stand' if len(leaked) > 1 else ' stands'}"
+        finding = f"{count} word for word in the system prompt, the first {leaked[0].location}"
+        yield f"{finding}; take each out of the prompt or out of the cases"
 
 
-def _words(text: str) -> str:
-    """Return the words of *text*, each with a space on both sides, so that none ends inside one."""
-    return " " + "".join(f"{word} " for word in in_order(text))
+def _spaced_words(text: str) -> str:
+    """Return the words of *text* with spaces around each, so that only whole words match."""
+    return " " + "".join(f"{word} " for word in word_sequence(text))
 
 
-def _labels(variant: Variant, cases: Iterable[Case]) -> Iterator[str]:
-    turns = (*variant.shots, *(turn for shot in variant.pool for turn in shot.turns))
+def _label_warnings(variant: Variant, cases: Iterable[Case]) -> Iterator[str]:
+    turns = (*variant.shots, *(turn for shot in variant.shot_pool for turn in shot.turns))
     shown = {text for role, text in turns if role == "assistant"}
     expected = {label for case in cases for label in _labels_of(case)}
     missing = sorted(expected - shown)
     if turns and missing:
-        told = f"the examples show {len(expected) - len(missing):,} of {len(expected):,} labels"
+        share = f"the examples show {len(expected) - len(missing):,} of {len(expected):,} labels"
         named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-        yield f"{told} that the cases expect; without {named}"
+        yield f"{share} that the cases expect; without {named}"
 
 
 def _labels_of(case: Case) -> set[str]:

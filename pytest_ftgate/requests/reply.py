@@ -1,4 +1,4 @@
-"""A reply: what came back from one request."""
+"""The reply to one request, and its cost."""
 
 from __future__ import annotations
 
@@ -11,109 +11,111 @@ from itertools import chain
 from sys import intern
 from typing import Any
 
-from pytest_ftgate.requests.request import Call, Passage, Step, ToolCall
-from pytest_ftgate.suite.prices import price
+from pytest_ftgate.requests.request import Passage, Request, Step, ToolCall
+from pytest_ftgate.suite.prices import request_price
 
-__all__ = ["Reply", "paid"]
+__all__ = ["Reply", "reply_cost"]
 
-#: One for all: a run may hold hundreds of thousands of replies.
-_NOTHING: dict[str, Any] = {}
-#: What holds values of its own.
+#: Shared by all replies to save memory: a run may hold hundreds of thousands of them.
+_EMPTY: dict[str, Any] = {}
+#: Fields that hold dataclasses.
 _NESTED = ("steps", "passages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One reply as the provider gave it.
+    """One reply as the provider returned it.
 
     Attributes:
-        text: what the model said.
-        stop: why it stopped: ``end``, ``length``, ``stop``, ``refusal`` or ``tool``.
-        model: the model that the server says has answered, or None where it says nothing.
-        usage: tokens: ``input``, ``output``, ``cache_read``, ``cache_write``, ``thinking``.
-        seconds: from sending the request to having the whole reply.
-        request_id: the provider's own name for the request.
-        steps: the turns in which the model used tools before it answered.
-        passages: what was retrieved for the case and shown to the model.
-        unsent: settings that were declared, and that the server would not take.
-        facts: what the server says of the model, such as its parent or when it retires.
-        processing: ``batch`` where it was asked in a batch, which costs half; else "".
+        text: the text of the reply.
+        stop: why the model stopped: ``end``, ``length``, ``stop``, ``refusal`` or ``tool``.
+        model: the model that the server reports, or None if it reports none.
+        usage: token counts: ``input``, ``output``, ``cache_read``, ``cache_write``, ``thinking``.
+        seconds: the time from sending the request to receiving the whole reply.
+        request_id: the provider's id of the request.
+        steps: the turns in which the model called tools before it answered.
+        passages: the retrieved passages that the model was shown.
+        unsent: declared settings that were left out because the server rejected them.
+        facts: properties of the model that the server reports, such as its parent or the date
+            on which it retires.
+        processing: ``batch`` if the request was sent in a batch, at half the price; else "".
     """
 
     text: str
     stop: str = "end"
     model: str | None = None
-    usage: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    usage: Mapping[str, int] = field(default_factory=lambda: _EMPTY)
     seconds: float = 0.0
     request_id: str | None = None
     steps: tuple[Step, ...] = ()
     passages: tuple[Passage, ...] = ()
     unsent: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    facts: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     processing: str = ""
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """Every use of a tool, in order."""
+        """All tool calls, in order."""
         return tuple(chain.from_iterable(step.calls for step in self.steps))
 
     def to_json(self) -> str:
-        """Return the reply as one line of JSON; what is empty is left out."""
-        told = {name: value for name in Reply.__slots__ if (value := getattr(self, name))}
-        told |= {name: [asdict(one) for one in told[name]] for name in _NESTED if name in told}
-        told["text"] = self.text
-        # ASCII, since a reply cut inside an emoji holds half a surrogate pair, which no file takes.
-        return json.dumps(told)
+        """Return the reply as one line of JSON, without its empty fields."""
+        raw = {name: value for name in Reply.__slots__ if (value := getattr(self, name))}
+        raw |= {name: [asdict(value) for value in raw[name]] for name in _NESTED if name in raw}
+        raw["text"] = self.text
+        # ASCII only: a reply that was cut inside an emoji ends with half a surrogate pair, which
+        # UTF-8 cannot encode.
+        return json.dumps(raw)
 
     @classmethod
     def from_json(cls, text: str) -> Reply:
-        """Read what *to_json* wrote; keys of later versions are left out.
+        """Read a reply from the output of *to_json*; ignore the keys of later versions.
 
         Raises:
-            ValueError: it holds no reply.
+            ValueError: *text* is not a reply.
         """
-        return cls.of(json.loads(text))
+        return cls.from_dict(json.loads(text))
 
     @classmethod
-    def of(cls, raw: Any) -> Reply:
-        """Return the reply that JSON told of.
+    def from_dict(cls, raw: Any) -> Reply:
+        """Return the reply that a parsed JSON object describes.
 
         Raises:
-            ValueError: it is none.
+            ValueError: *raw* is not a reply.
         """
         if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
-            raise ValueError('a reply is an object with "text"')  # noqa: TRY004 - of what a file holds
-        known = {key: value for key, value in raw.items() if key in cls.__slots__}
+            raise ValueError('a reply is an object with "text"')  # noqa: TRY004 - a file's content
+        values = {key: value for key, value in raw.items() if key in cls.__slots__}
         try:
-            known |= {key: read(known[key]) for key, read in _READ.items() if key in known}
+            values |= {key: read(values[key]) for key, read in _READERS.items() if key in values}
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no reply: {type(error).__name__}: {error}") from error
-        return cls(**known)
+        return cls(**values)
 
 
-def paid(call: Call, reply: Reply) -> Decimal | None:
-    """Return what *reply* to *call* cost in USD, or None where nobody knows."""
-    return price(call.tariff, reply.usage, batch=reply.processing == "batch")
+def reply_cost(request: Request, reply: Reply) -> Decimal | None:
+    """Return the cost of *reply* in USD, or None if it is unknown."""
+    return request_price(request.tariff, reply.usage, batch=reply.processing == "batch")
 
 
 def _step(raw: Mapping[str, Any]) -> Step:
-    calls = tuple(ToolCall(**call) for call in raw["calls"])
-    return Step(raw["text"], calls, tuple(raw.get("blocks", ())))
+    tool_calls = tuple(ToolCall(**tool_call) for tool_call in raw["calls"])
+    return Step(raw["text"], tool_calls, tuple(raw.get("blocks", ())))
 
 
-def _named(told: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _shared(tuple(told.items()))
+def _usage(counts: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _shared_usage(tuple(counts.items()))
 
 
 @lru_cache(maxsize=4096)
-def _shared(told: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
-    return {intern(name): value for name, value in told}
+def _shared_usage(counts: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    return {intern(name): count for name, count in counts}
 
 
-#: What JSON has no type for; and what is the same in reply after reply, which JSON makes anew.
-_READ: Mapping[str, Callable[[Any], Any]] = {
+#: Readers of the fields that JSON has no type for, or whose equal values replies share in memory.
+_READERS: Mapping[str, Callable[[Any], Any]] = {
     "model": lambda name: name and intern(name),
-    "usage": _named,
+    "usage": _usage,
     "steps": lambda steps: tuple(map(_step, steps)),
     "passages": lambda passages: tuple(Passage(**passage) for passage in passages),
     "unsent": tuple,

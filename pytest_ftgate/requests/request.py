@@ -1,4 +1,4 @@
-"""A request: fully rendered, with its fingerprint and the conversation so far."""
+"""A fully rendered request, with its fingerprint and the conversation so far."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from typing import Any
 from pytest_ftgate.suite.model import Case, Turn, digest
 from pytest_ftgate.suite.prices import Tariff
 
-__all__ = ["Adapter", "Ask", "Call", "Passage", "Step", "Tool", "ToolCall", "distinct"]
+__all__ = [
+    "Adapter",
+    "CaseRequest",
+    "Passage",
+    "Request",
+    "Step",
+    "Tool",
+    "ToolCall",
+    "distinct_requests",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """A LoRA adapter laid over a model's weights."""
+    """A LoRA adapter that is applied to a model's weights."""
 
     path: Path
     scale: float
@@ -25,7 +34,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """A piece of a document that was retrieved for a case, and where it comes from."""
+    """A piece of a document that was retrieved for a case, with its source."""
 
     source: str
     text: str
@@ -37,7 +46,7 @@ class Tool:
 
     Attributes:
         parameters: the JSON Schema of its arguments, an object.
-        reference: ``module:function``.
+        reference: the function, as ``module:function``.
     """
 
     name: str
@@ -48,13 +57,13 @@ class Tool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """One use that a model made of a tool.
+    """One tool call of a model.
 
     Attributes:
-        arguments: as the model gave them; text where they were no JSON object.
-        id: the provider's own name for it.
-        result: what the tool returned, or how it failed; None before it was run.
-        failed: whether the result is a failure.
+        arguments: the arguments as the model wrote them; text if they are not a JSON object.
+        id: the provider's id of the tool call.
+        result: the tool's return value or error message; None before the tool runs.
+        failed: True if *result* is an error message.
     """
 
     name: str
@@ -64,18 +73,18 @@ class ToolCall:
     failed: bool = False
 
     @property
-    def written(self) -> str:
-        """The arguments as text: as JSON, or as they came where they are none."""
+    def arguments_text(self) -> str:
+        """The arguments as text: as JSON, or unchanged if they are text already."""
         return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One turn of a model that used tools: what it said, and the uses it made.
+    """One turn in which a model called tools: its text and its tool calls.
 
     Attributes:
-        blocks: the turn in the provider's own form, where it wants more of it back than text and
-            uses, such as signed thinking.
+        blocks: the turn in the provider's own format, if the provider needs more of it in the
+            next request than text and tool calls, such as signed thinking.
     """
 
     text: str
@@ -84,25 +93,26 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request, fully rendered.
+class Request:
+    """One fully rendered request.
 
     Attributes:
-        fingerprint: sha256 over everything that can change the reply, and nothing else.
+        fingerprint: the sha256 of everything that can change the reply, and of nothing else.
         model: the model's name, or the path of its weights.
-        constraint: the format that the provider is asked to hold the reply to, or None.
-        tools: what the model may call; *max_turns* bounds how often it is asked in all.
-        steps: the turns with tools that this request follows on.
-        passages: what was retrieved for the case, already part of *messages*.
-        training: the file that a classifier learns from.
+        constraint: the format that the provider enforces on the reply, or None.
+        tools: the functions that the model may call.
+        max_turns: the largest number of requests in one tool loop.
+        steps: the earlier turns with tool calls in the same tool loop.
+        passages: the passages retrieved for the case; *messages* contains them already.
         case: the case itself, for providers that answer without a prompt.
-        origin: the folder that relative names are read from.
-        repeat: which of several replies to the same request this is, from 0.
-        served_as: what the server calls the model, where it is not *model*.
-        runtime: settings of the machinery that do not change what is asked.
-        options: settings that only the provider itself knows.
-        batch: it is sent together with others, and costs half; the reply is the same.
-        tariff: what it costs.
+        training_data: the file that a classifier is trained on.
+        folder: the folder that relative names start from.
+        repeat: the index of this reply among several replies to the same messages, from 0.
+        served_model: the server's name for the model, if it differs from *model*.
+        runtime: settings of the inference engine that do not change the reply.
+        options: settings that are specific to the provider.
+        batch: True if the request is sent in a batch, at half the price.
+        tariff: the prices of the model.
     """
 
     fingerprint: str
@@ -123,10 +133,10 @@ class Call:
     case: Case | None = None
     function: str | None = None
     replies: Path | None = None
-    training: Path | None = None
-    origin: Path = Path()
+    training_data: Path | None = None
+    folder: Path = Path()
     repeat: int = 0
-    served_as: str | None = None
+    served_model: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False
@@ -134,24 +144,25 @@ class Call:
 
     @property
     def is_last_turn(self) -> bool:
-        """Whether a model that has used tools must answer now."""
+        """Whether the tool loop has reached its last turn, in which the model must answer."""
         return bool(self.steps) and len(self.steps) + 1 >= self.max_turns
 
-    def again(self, mark: int | str) -> Call:
-        """Return the same request as another call, told from others by *mark*."""
-        fingerprint = digest([self.fingerprint, mark])
+    def repeated(self, salt: int | str) -> Request:
+        """Return the same request with a new fingerprint, which *salt* determines."""
+        fingerprint = digest([self.fingerprint, salt])
         return replace(self, repeat=self.repeat + 1, fingerprint=fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """One case put to one variant, and the call that answers it; several may share a call."""
+class CaseRequest:
+    """One case of one variant, and the request that answers it; cases may share a request."""
 
     case: Case
     repeat: int
-    call: Call
+    request: Request
 
 
-def distinct(asks: Iterable[Ask]) -> tuple[Call, ...]:
-    """Return each call of *asks* once, in the order of its first need."""
-    return tuple({ask.call.fingerprint: ask.call for ask in asks}.values())
+def distinct_requests(case_requests: Iterable[CaseRequest]) -> tuple[Request, ...]:
+    """Return each request of *case_requests* once, in order of first use."""
+    requests = (case_request.request for case_request in case_requests)
+    return tuple({request.fingerprint: request for request in requests}.values())

@@ -1,4 +1,4 @@
-"""The requests that a gate needs: the suite's cases, the skills, and identity probes."""
+"""The requests that a gate needs: for the suite's cases, for skills, and for identity checks."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 
-from pytest_ftgate.requests.builder import Maker
-from pytest_ftgate.requests.request import Ask
+from pytest_ftgate.requests.builder import RequestBuilder
+from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
-from pytest_ftgate.suite.training_data import most_recorded, recorded
+from pytest_ftgate.suite.training_data import count_recorded_replies, max_recorded_replies
 
 __all__ = [
-    "PROBES",
+    "PROBE_COUNT",
     "SKILL_TOKENS",
-    "anew",
-    "base_of",
-    "probes",
-    "same_seed",
-    "skills",
-    "task",
-    "varies",
+    "base_variant",
+    "probe_requests",
+    "repeat_requests",
+    "replies_vary",
+    "same_seed_requests",
+    "skill_requests",
+    "task_requests",
 ]
 
-#: The longest reply to a skills case that does not say how long it may be, in tokens.
+#: The longest reply to a skill case that declares no limit, in tokens.
 SKILL_TOKENS = 32
-#: How many replies show whether an adapter is at work; see gate/identity.py.
-PROBES = 60
-#: Scores of replies that are short by nature.
-_BRIEF = ("numeric", "exact", "code")
-#: How many replies are asked a second time where a seed is declared.
-_SEEDED = 10
+#: The number of replies that show whether an adapter is active; see gates/identity.py.
+PROBE_COUNT = 60
+#: Scorers whose replies are short.
+_SHORT_REPLIES = ("numeric", "exact", "code")
+#: The number of requests that are repeated if a seed is declared.
+_SEED_CHECKS = 10
 
 
-def base_of(variant: Variant) -> Variant:
-    """Return the untuned model under *variant*, at the same provider, or what is recorded of it."""
+def base_variant(variant: Variant) -> Variant:
+    """Return the untuned model under *variant*, at the same provider or from a recording."""
     if variant.base_replies is not None:
         return _recorded_base(variant)
     model, tariff = variant.base or variant.model, variant.tariff
-    # One that is listed by its own name has a price of its own; what is declared holds for both.
-    own = replace(tariff, model=model) if tariff.model == variant.model else tariff
+    # A list price belongs to the model's name; declared prices hold for both models.
+    tariff = replace(tariff, model=model) if tariff.model == variant.model else tariff
     return replace(
         variant,
         name=f"base of {variant.name}",
         model=model,
-        tariff=own,
+        tariff=tariff,
         adapter=None,
         base=None,
         served_model=None,
@@ -64,41 +64,41 @@ def _recorded_base(variant: Variant) -> Variant:
     )
 
 
-def varies(variant: Variant) -> bool:
-    """Return whether asking *variant* the same again may bring another reply."""
+def replies_vary(variant: Variant) -> bool:
+    """Return True if *variant* may answer a repeated request differently."""
     if variant.provider == "llamacpp":
         return bool(variant.sampling.get("temperature"))
     if variant.provider == "recorded" and variant.replies is not None:
-        return most_recorded(variant.replies) > 1
+        return max_recorded_replies(variant.replies) > 1
     return variant.provider != "classical"
 
 
-def task(
+def task_requests(
     suite: Suite, variant: Variant, environ: Mapping[str, str], repeats: int = 1
-) -> tuple[Ask, ...]:
-    """Return the suite's cases put to *variant*, under its own prompt.
+) -> tuple[CaseRequest, ...]:
+    """Return the requests for the suite's cases, under the prompt of *variant*.
 
     Args:
         suite: the suite.
         variant: one of its variants.
-        environ: where addresses are read.
-        repeats: how often each case is asked, where replies vary.
+        environ: the environment variables, which may hold addresses.
+        repeats: the number of requests for each case, if replies vary.
 
     Raises:
-        SuiteFaults: a template cannot be rendered for a case.
-        Unavailable: weights, an address or a function are not here, or nothing can be retrieved.
+        SuiteError: a template cannot be rendered for a case.
+        ConfigurationError: weights, an address or a function are missing, or the retrieval fails.
     """
-    make = Maker(suite, variant, environ)
-    repeats = repeats if varies(variant) else 1
-    kept = recorded(variant.replies) if variant.replies else {}
+    builder = RequestBuilder(suite, variant, environ)
+    repeats = repeats if replies_vary(variant) else 1
+    counts = count_recorded_replies(variant.replies) if variant.replies else {}
     return tuple(
-        Ask(case, repeat, make.call(case, make.prompted(case), repeat))
+        CaseRequest(case, repeat, builder.build(case, builder.messages_for(case), repeat))
         for case in suite.cases
-        for repeat in range(min(repeats, max(1, kept.get(case.id, 1))) if kept else repeats)
+        for repeat in range(min(repeats, max(1, counts.get(case.id, 1))) if counts else repeats)
     )
 
 
-def skills(
+def skill_requests(
     suite: Suite,
     variant: Variant,
     cases: Iterable[Case],
@@ -106,72 +106,96 @@ def skills(
     *,
     under: str = "",
     repeats: int = 1,
-) -> tuple[Ask, ...]:
-    """Return skills cases put to the model of *variant* alone, without what the product adds.
+) -> tuple[CaseRequest, ...]:
+    """Return the requests for skill cases, without the product's prompt, examples and tools.
 
     Args:
         suite: the suite.
         variant: one of its variants, or the base of one.
-        cases: of skills, with the messages that they are asked with.
-        environ: where addresses are read.
-        under: ``prompt`` to ask them under the variant's system prompt all the same.
-        repeats: how often each is asked, where replies vary.
+        cases: skill cases, each with its own messages.
+        environ: the environment variables, which may hold addresses.
+        under: ``prompt`` to add the variant's system prompt.
+        repeats: the number of requests for each case, if replies vary.
 
     Raises:
-        SuiteFaults: the prompt cannot be rendered for a case.
-        Unavailable: weights or an address are not here.
+        SuiteError: the prompt cannot be rendered for a case.
+        ConfigurationError: weights or an address are missing.
     """
-    make = Maker(suite, _bare(variant, system=variant.system if under else None), environ)
-    turns = [(case, _one_system(make.prompted(case))) for case in cases]
+    model = _model_alone(variant, system=variant.system if under else None)
+    builder = RequestBuilder(suite, model, environ)
+    rendered = [(case, _merge_system(builder.messages_for(case))) for case in cases]
     return tuple(
-        Ask(case, repeat, make.call(case, messages, repeat, SKILL_TOKENS))
-        for case, messages in turns
-        for repeat in range(repeats if varies(variant) else 1)
+        CaseRequest(case, repeat, builder.build(case, messages, repeat, SKILL_TOKENS))
+        for case, messages in rendered
+        for repeat in range(repeats if replies_vary(variant) else 1)
     )
 
 
-def probes(asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
-    """Return the second asking of a part of *asks*, which shows how far a model agrees with itself.
+def probe_requests(case_requests: tuple[CaseRequest, ...]) -> tuple[CaseRequest, ...]:
+    """Return repeats of some of *case_requests*, which show how far a model agrees with itself.
 
-    The part is spread evenly over the cases that are answered in free text, if they suffice: two
-    models may well agree on a number.
+    They are spread evenly over the cases with free-text replies, if there are enough of them: two
+    different models often give the same number.
     """
-    free = [a for a in asks if not a.case.format and a.case.score.kind not in _BRIEF]
-    asks = tuple(free) if len(free) >= PROBES else asks
-    count = min(PROBES, len(asks))
-    chosen = [asks[i * len(asks) // count] for i in range(count)]
-    return tuple(Ask(a.case, 1, a.call.again(1)) for a in chosen)
+    free_text = tuple(
+        case_request
+        for case_request in case_requests
+        if not case_request.case.format and case_request.case.score.kind not in _SHORT_REPLIES
+    )
+    candidates = free_text if len(free_text) >= PROBE_COUNT else case_requests
+    count = min(PROBE_COUNT, len(candidates))
+    chosen = [candidates[i * len(candidates) // count] for i in range(count)]
+    return tuple(
+        CaseRequest(case_request.case, 1, case_request.request.repeated(1))
+        for case_request in chosen
+    )
 
 
-def same_seed(asks: Iterable[Ask]) -> tuple[tuple[Ask, ...], tuple[Ask, ...]]:
-    """Return a part of *asks* that are drawn with a seed, and the same put once more with it."""
-    drawn = (a for a in asks if "seed" in a.call.sampling and a.call.sampling.get("temperature"))
-    chosen = tuple(islice(drawn, _SEEDED))
-    names = (digest([a.call.fingerprint, "same seed"]) for a in chosen)
-    again = (replace(a.call, fingerprint=name) for a, name in zip(chosen, names, strict=True))
-    return chosen, tuple(replace(a, call=c) for a, c in zip(chosen, again, strict=True))
+def same_seed_requests(
+    case_requests: Iterable[CaseRequest],
+) -> tuple[tuple[CaseRequest, ...], tuple[CaseRequest, ...]]:
+    """Return some of *case_requests* that are sampled with a seed, and their exact repeats."""
+    seeded = (
+        case_request
+        for case_request in case_requests
+        if "seed" in case_request.request.sampling
+        and case_request.request.sampling.get("temperature")
+    )
+    chosen = tuple(islice(seeded, _SEED_CHECKS))
+    return chosen, tuple(
+        replace(case_request, request=_same_request(case_request.request))
+        for case_request in chosen
+    )
 
 
-def anew(asks: Iterable[Ask], run: str) -> tuple[Ask, ...]:
-    """Return *asks* put once more for the sake of *run*, whose replies are compared with them."""
-    return tuple(Ask(a.case, a.repeat, a.call.again(run)) for a in asks)
+def _same_request(request: Request) -> Request:
+    """Return *request* under another fingerprint, so that the cache does not answer it."""
+    return replace(request, fingerprint=digest([request.fingerprint, "same seed"]))
 
 
-def _one_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """Put what several system messages say into one: many models take no more than that."""
-    said = [text for role, text in turns if role == "system"]
+def repeat_requests(case_requests: Iterable[CaseRequest], run: str) -> tuple[CaseRequest, ...]:
+    """Return repeats of *case_requests* that only the run *run* shares."""
+    return tuple(
+        CaseRequest(case_request.case, case_request.repeat, case_request.request.repeated(run))
+        for case_request in case_requests
+    )
+
+
+def _merge_system(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Return *turns* with one system message: many models accept only one."""
+    system = [text for role, text in turns if role == "system"]
     rest = tuple(turn for turn in turns if turn[0] != "system")
-    return (("system", "\n\n".join(said)), *rest) if said else rest
+    return (("system", "\n\n".join(system)), *rest) if system else rest
 
 
-def _bare(variant: Variant, system: str | None) -> Variant:
-    """Return *variant* without what the product adds to its model, but for its *system* prompt."""
+def _model_alone(variant: Variant, system: str | None) -> Variant:
+    """Return *variant* with *system* as the only thing that the product adds to its model."""
     return replace(
         variant,
         system=system,
         user="{{ input }}",
         shots=(),
-        pool=(),
+        shot_pool=(),
         constrained=False,
         retrieve=None,
         tools=(),

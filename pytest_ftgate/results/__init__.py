@@ -1,1 +1,1 @@
-"""The run record, and what a team has accepted."""
+"""The run record and the accepted record."""

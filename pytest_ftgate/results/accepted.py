@@ -1,4 +1,4 @@
-"""The accepted record: one JSON file beside each suite."""
+"""The accepted record: a JSON file beside each suite, with which later runs are compared."""
 
 from __future__ import annotations
 
@@ -12,84 +12,95 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from pytest_ftgate.client.budget import Bill
-from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.gates.rates import Accepted
-from pytest_ftgate.gates.samples import Cell, side_of
+from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.rates import AcceptedSamples
+from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.run import Report
-from pytest_ftgate.scoring.scores import Column, rests_on
+from pytest_ftgate.scoring.scores import VariantScores, digest_replies
 from pytest_ftgate.suite.model import Case, Suite, digest
 from pytest_ftgate.suite.references import source_files
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.weights import sha256_of
+from pytest_ftgate.weights import file_sha256
 
 __all__ = [
-    "FORMAT",
-    "Kept",
-    "Record",
-    "accept",
-    "accepted_of",
+    "RECORD_FORMAT",
+    "AcceptedCase",
+    "AcceptedRecord",
+    "accept_run",
+    "accepted_cases",
     "accepted_path",
-    "kept",
+    "accepted_samples",
     "read_record",
     "record_from_json",
     "write_record",
 ]
 
-FORMAT = 1
+#: The version of the file format. Raise it if a key changes its name or its meaning.
+RECORD_FORMAT = 2
 
 
-class Kept(NamedTuple):
-    """What is kept of one case: never the reply itself.
+class AcceptedCase(NamedTuple):
+    """The accepted scores of one case, without its replies.
 
     Attributes:
-        correct, valid: mean scores, 0 to 1, or None where there is none.
-        repeats: how many replies they rest on.
-        yardstick: a digest of the case and how it is marked.
-        rests_on: a digest of the calls and the replies.
-        meant: the mean over the replies whose form holds for a lenient reader; None where no form
-            is wanted, and in records of earlier versions.
+        correct, valid: the mean scores over the repeats, 0 to 1, or None if there is none.
+        repeats: the number of replies.
+        case_digest: a digest of the case and of how it is scored.
+        replies_digest: a digest of the requests and the replies.
+        lenient_valid: the share of replies whose format is valid for a lenient reader; None if the
+            case requires no format.
     """
 
     correct: float | None
     valid: float | None
     repeats: int
-    yardstick: str
-    rests_on: str
-    meant: float | None = None
+    case_digest: str
+    replies_digest: str
+    lenient_valid: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """What one run found in one suite, what its replies cost, and which variant is to serve."""
+class AcceptedRecord:
+    """The accepted results of one suite.
+
+    Attributes:
+        suite: the suite file, relative to the root directory.
+        at: the end of the accepted run, in ISO 8601.
+        format: the version of the file format.
+        verdicts: the verdicts of the suite's gates, without examples of replies.
+        variants: by variant and case id, the accepted cases.
+        cost: the cost of the replies of the accepted run.
+        serves: the variant that is meant to serve.
+    """
 
     suite: str
     at: str
-    format: int = FORMAT
+    format: int = RECORD_FORMAT
     verdicts: tuple[Verdict, ...] = ()
-    variants: Mapping[str, Mapping[str, Kept]] = field(default_factory=dict)
-    bill: Bill | None = None
+    variants: Mapping[str, Mapping[str, AcceptedCase]] = field(default_factory=dict)
+    cost: CostReport | None = None
     serves: str = ""
 
 
-# Built on first use: pydantic builds the validators of nested classes in milliseconds, not none.
+# Built on first use: the validators of nested classes take milliseconds to build.
 @cache
-def _records() -> TypeAdapter[Record]:
-    return TypeAdapter(Record)
+def _record_adapter() -> TypeAdapter[AcceptedRecord]:
+    return TypeAdapter(AcceptedRecord)
 
 
-def _yardstick(case: Case, folder: Path) -> str:
-    """Return a digest of a case and how it is marked, the code that its rules name included."""
-    named = ("python", "pydantic")
-    rules = [rule for rule in (case.score, *case.format) if rule.kind in named]
-    code = [sha256_of(file) for rule in rules for file in source_files(str(rule.value), folder)]
-    code += [sha256_of(file) for rule in (case.score, *case.format) for file in _offered(rule)]
-    return digest([case.yardstick, code])[:16] if code else case.yardstick
+def _case_digest(case: Case, folder: Path) -> str:
+    """Return a digest of a case and of how it is scored, including the code of its functions."""
+    rules = (case.score, *case.format)
+    loaded = [str(rule.value) for rule in rules if rule.kind in ("python", "pydantic")]
+    code = [file_sha256(file) for name in loaded for file in source_files(name, folder)]
+    code += [file_sha256(file) for rule in rules for file in _plugin_function_file(rule)]
+    return digest([case.digest, code])[:16] if code else case.digest
 
 
-def _offered(rule: Rule) -> tuple[Path, ...]:
-    """Return the file of a function that a plugin offers; what it imports is the plugin's own."""
+def _plugin_function_file(rule: Rule) -> tuple[Path, ...]:
+    """Return the source file of a plugin's function, without the modules that it imports."""
     if rule.function is None:
         return ()
     function = rule.function.func if isinstance(rule.function, partial) else rule.function
@@ -100,127 +111,165 @@ def _offered(rule: Rule) -> tuple[Path, ...]:
     return (Path(file),) if file else ()
 
 
-def kept(column: Column, folder: Path) -> dict[str, Kept]:
-    """Return what is kept of each answered case of *column*.
+def accepted_cases(scores: VariantScores, folder: Path) -> dict[str, AcceptedCase]:
+    """Return what the accepted record stores of each answered case in *scores*.
 
     Args:
-        column: the scores of a variant.
-        folder: where python rules are looked for first.
+        scores: of one variant.
+        folder: where functions of the suite are searched first.
     """
     return {
-        key: Kept(
-            row.correct,
-            row.valid,
-            len(row.scores),
-            _yardstick(row.case, folder),
-            rests_on(row),
-            row.meant,
+        case_id: AcceptedCase(
+            result.correct,
+            result.valid,
+            len(result.scores),
+            _case_digest(result.case, folder),
+            digest_replies(result),
+            result.lenient_valid,
         )
-        for key, row in column.rows.items()
-        if row.scores
+        for case_id, result in scores.results.items()
+        if result.scores
     }
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Write *record*, one case a line, so that a review shows which cases changed."""
-    document = _records().dump_python(record, mode="json")
+def write_record(path: Path, record: AcceptedRecord) -> None:
+    """Write *record* with one case in a line, so that a diff shows which cases changed."""
+    document = _record_adapter().dump_python(record, mode="json")
     variants = document.pop("variants")
     text = json.dumps(document, ensure_ascii=False, indent=1)[:-2]
     blocks = [
         f"  {json.dumps(name)}: {{\n"
-        + ",\n".join(f"   {json.dumps(k)}: {json.dumps(list(v))}" for k, v in cells.items())
+        + ",\n".join(f"   {json.dumps(key)}: {json.dumps(list(row))}" for key, row in cases.items())
         + "\n  }"
-        for name, cells in variants.items()
+        for name, cases in variants.items()
     ]
     part = path.with_name(f"{path.name}.part")
     part.write_text(f'{text},\n "variants": {{\n' + ",\n".join(blocks) + "\n }\n}\n", "utf-8")
     part.replace(path)
 
 
-def record_from_json(text: str | bytes) -> Record:
-    """Read what *write_record* wrote.
+def record_from_json(text: str | bytes) -> AcceptedRecord:
+    """Parse the text of an accepted record.
 
     Raises:
-        ValidationError: it is no record.
+        ValidationError: *text* is no accepted record.
     """
-    return _records().validate_json(text)
+    return _record_adapter().validate_json(text)
 
 
-def read_record(path: Path, name: str) -> Record | None:
-    """Return the record at *path*, or None where there is none.
+def read_record(path: Path, suite: str) -> AcceptedRecord | None:
+    """Return the accepted record at *path*, or None if there is no file.
+
+    Args:
+        path: the file.
+        suite: the name of its suite, for the error.
 
     Raises:
-        SuiteFaults: the file is no record, or of a later format.
+        SuiteError: the file is no accepted record, or has an older or newer format.
     """
     if not path.is_file():
         return None
+    text = path.read_bytes()
+    message = _format_message(text)
+    if message:
+        raise SuiteError(suite, [Diagnostic(path.name, 0, message)])
     try:
-        record = record_from_json(path.read_bytes())
+        return record_from_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         message = f"no accepted record ({place}: {first['msg']}); restore it or delete it"
-        raise SuiteFaults(name, [Fault(str(path.name), 0, message)]) from error
-    if record.format > FORMAT:
-        message = f"record format {record.format} is newer than this version reads; upgrade"
-        raise SuiteFaults(name, [Fault(str(path.name), 0, message)])
-    return record
+        raise SuiteError(suite, [Diagnostic(path.name, 0, message)]) from error
+
+
+def _format_message(text: bytes) -> str:
+    """Return why this version does not read the format of a record, or ""."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    number = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(number, int) or number == RECORD_FORMAT:
+        return ""
+    if number > RECORD_FORMAT:
+        return f"record format {number} is newer than this version reads; upgrade"
+    remedy = "delete it, and accept a run again with pytest --ftgate --ftgate-accept"
+    return f"record format {number} is older than this version reads; {remedy}"
 
 
 def accepted_path(root: Path, suite: str) -> Path:
-    """Return where the accepted record of *suite* lies, which is named from *root* on."""
+    """Return the path of the accepted record of *suite*, a name relative to *root*."""
     return root / (suite.removesuffix(".ftgate.yaml") + ".accepted.json")
 
 
-def accept(
+def accept_run(
     root: Path,
     suite: str,
-    cells: Mapping[str, Mapping[str, Sequence[Any]]],
+    cases: Mapping[str, Mapping[str, Sequence[Any]]],
     report: Report,
     serves: str,
 ) -> str:
-    """Accept what *report* tells of *suite*, and say so.
+    """Write the results of *suite* in *report* to its accepted record; return a message about it.
 
     Args:
         root: the root directory.
         suite: the name of the suite.
-        cells: by variant and case the values of a *Kept*.
+        cases: by variant and case id, the values of an ``AcceptedCase``.
         report: the run.
         serves: the variant that is meant to serve.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
     variants = dict(before.variants) if before else {}
-    # What models said stays out of a file that is committed.
-    verdicts = tuple(replace(one, flips=()) for one in report.verdicts if one.suite == suite)
-    variants |= {v: {k: Kept(*one) for k, one in own.items()} for v, own in cells.items()}
-    record = Record(
+    # The file is committed, so it contains no text of a model.
+    verdicts = tuple(
+        replace(verdict, flips=()) for verdict in report.verdicts if verdict.suite == suite
+    )
+    variants |= {
+        name: {case_id: AcceptedCase(*values) for case_id, values in accepted.items()}
+        for name, accepted in cases.items()
+    }
+    record = AcceptedRecord(
         suite=suite,
         at=report.at,
         verdicts=verdicts,
         variants=variants,
-        bill=report.bill,
+        cost=report.cost,
         serves=serves,
     )
     write_record(path, record)
-    bad = sum(one.gated and one.outcome != "passed" for one in verdicts)
-    told = f" ({bad} of its gates did not pass)" if bad else ""
+    not_passed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
+    warning = f" ({not_passed} of its gates did not pass)" if not_passed else ""
     name = path.relative_to(root).as_posix()
-    return f"accepted {', '.join(cells)} in {name}; commit it with the change{told}"
+    return f"accepted {', '.join(cases)} in {name}; commit it with the change{warning}"
 
 
-def accepted_of(record: Record | None, suite: Suite, variant: str, kind: str) -> Accepted | None:
-    """Return what was accepted of *variant* for the gate *kind*; stale cases are left out."""
+def accepted_samples(
+    record: AcceptedRecord | None, suite: Suite, variant: str, kind: str
+) -> AcceptedSamples | None:
+    """Return the accepted samples of *variant* for a gate, or None if the record has none.
+
+    Cases that changed since are stale and left out. Cases that the suite no longer has are ignored.
+
+    Args:
+        record: the accepted record of *suite*.
+        suite: the suite as it is now.
+        variant: the name of a variant.
+        kind: of the gate, ``accuracy`` or ``format``.
+    """
     if record is None or variant not in record.variants:
         return None
     cases = {case.id: case for case in suite.cases}
-    known = {key: k for key, k in record.variants[variant].items() if key in cases}
+    accepted = {id_: case for id_, case in record.variants[variant].items() if id_ in cases}
     folder = suite.path.parent
-    fresh = {k: one for k, one in known.items() if one.yardstick == _yardstick(cases[k], folder)}
-    cells = {key: _cell(k, cases[key], kind) for key, k in fresh.items()}
-    return Accepted(side_of(cells), len(known) - len(fresh))
+    fresh = {
+        case_id: _case_sample(case, cases[case_id], kind)
+        for case_id, case in accepted.items()
+        if case.case_digest == _case_digest(cases[case_id], folder)
+    }
+    return AcceptedSamples(samples_from_cases(fresh), len(accepted) - len(fresh))
 
 
-def _cell(one: Kept, case: Case, kind: str) -> Cell:
-    value = one.correct if kind == "accuracy" else one.valid
-    return Cell(value, one.repeats, one.rests_on, case.group, case.weight)
+def _case_sample(accepted: AcceptedCase, case: Case, kind: str) -> CaseSample:
+    value = accepted.correct if kind == "accuracy" else accepted.valid
+    return CaseSample(value, accepted.repeats, accepted.replies_digest, case.group, case.weight)

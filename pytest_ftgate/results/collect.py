@@ -1,4 +1,4 @@
-"""Collects what the run record holds of each case."""
+"""Collects what the run record contains of each suite."""
 
 from __future__ import annotations
 
@@ -11,127 +11,151 @@ from typing import Literal
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import floor
-from pytest_ftgate.gates.samples import side
-from pytest_ftgate.gates.skills import worths
+from pytest_ftgate.gates.checks import check_minimum
+from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.skills import skill_reply_scores
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.results.run import Answer, CaseRun, Confusion, Rate, SuiteRun, VariantRun
-from pytest_ftgate.scoring.classification import guesses
-from pytest_ftgate.scoring.scorers import shown_expected, shown_use
-from pytest_ftgate.scoring.scores import Column, Row
+from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Rate, SuiteRun, VariantRun
+from pytest_ftgate.scoring.classification import label_predictions
+from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Case, Suite, Variant
-from pytest_ftgate.suite.prices import price
+from pytest_ftgate.suite.prices import request_price
 
-__all__ = ["Asks", "joined", "tell"]
+__all__ = ["CaseSet", "collect_suite_run", "merge_suite_runs"]
 
-#: Which cases were put to a variant.
-Asks = Literal["task", "skills", "held out"]
-#: A reply is told up to so many characters, and then how many there are more.
-_LONGEST = 20_000
+#: Which cases a variant answers.
+CaseSet = Literal["task", "skills", "held out"]
+#: By case set and variant, the results by case id.
+_Results = Mapping[tuple[CaseSet, str], Mapping[str, CaseResult]]
+#: The most characters of a text in the record.
+_MAX_CHARACTERS = 20_000
 
 
-def tell(suite: Suite, columns: Iterable[tuple[Asks, Column]]) -> SuiteRun:
-    """Return what is known of *suite* by its *columns*; of a case with several, the fullest."""
-    rows: dict[tuple[Asks, str], dict[str, Row]] = {}
-    for asks, column in columns:
-        own = rows.setdefault((asks, column.variant), {})
-        for key, row in column.rows.items():
-            if key not in own or len(row.scores) >= len(own[key].scores):
-                own[key] = row
-    task = [Column(name, own) for (asks, name), own in rows.items() if asks == "task"]
+def collect_suite_run(suite: Suite, scores: Iterable[tuple[CaseSet, VariantScores]]) -> SuiteRun:
+    """Return the part of the run record about *suite*.
+
+    Args:
+        suite: the suite.
+        scores: of its variants. Of several results for a case, the one with most replies counts.
+    """
+    results: dict[tuple[CaseSet, str], dict[str, CaseResult]] = {}
+    for case_set, variant_scores in scores:
+        merged = results.setdefault((case_set, variant_scores.variant), {})
+        for case_id, result in variant_scores.results.items():
+            if case_id not in merged or len(result.scores) >= len(merged[case_id].scores):
+                merged[case_id] = result
+    task_scores = [
+        VariantScores(variant, merged)
+        for (case_set, variant), merged in results.items()
+        if case_set == "task"
+    ]
     return SuiteRun(
         name=suite.name,
         baseline=suite.baseline,
-        variants=tuple(_variant(suite.variants[one.variant], one) for one in task),
-        cases=tuple(_cases(suite, rows)),
-        confusions=tuple(chain.from_iterable(_confusion(suite, column) for column in task)),
+        variants=tuple(_variant_run(suite.variants[s.variant], s) for s in task_scores),
+        cases=tuple(_case_runs(suite, results)),
+        confusions=tuple(chain.from_iterable(_confusion(suite, s) for s in task_scores)),
     )
 
 
-def joined(runs: Iterable[SuiteRun]) -> SuiteRun:
-    """Return what several processes know of one suite; where they differ, who knows most."""
+def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
+    """Return one record of a suite from those of several processes.
+
+    Of several records of a case or a variant, the one with most replies counts.
+    """
     runs = list(runs)
     cases: dict[tuple[str, str], CaseRun] = {}
-    for one in chain.from_iterable(run.cases for run in runs):
-        known = cases.setdefault((one.asks, one.id), one)
-        cases[one.asks, one.id] = replace(one, answers=_fullest(known.answers, one.answers))
+    for case in chain.from_iterable(run.cases for run in runs):
+        merged = cases.setdefault((case.case_set, case.id), case)
+        answers = _merge_answers(merged.answers, case.answers)
+        cases[case.case_set, case.id] = replace(case, answers=answers)
+    # A later entry of a dict replaces an earlier one, so the fullest comes last.
     variants = sorted(chain.from_iterable(run.variants for run in runs), key=lambda v: v.replies)
+    variant_by_name = {variant.name: variant for variant in variants}
     tables = chain.from_iterable(run.confusions for run in runs)
-    ranked = sorted(tables, key=lambda one: sum(map(sum, one.counts)))
-    named = {one.name: one for one in variants}
+    ranked = sorted(tables, key=lambda table: sum(map(sum, table.counts)))
     return replace(
         runs[0],
-        variants=tuple(sorted(named.values(), key=lambda one: one.line)),
+        variants=tuple(sorted(variant_by_name.values(), key=lambda variant: variant.line)),
         cases=tuple(cases.values()),
-        confusions=tuple({one.variant: one for one in ranked}.values()),
+        confusions=tuple({table.variant: table for table in ranked}.values()),
     )
 
 
-def _fullest(mine: Mapping[str, Answer], other: Mapping[str, Answer]) -> dict[str, Answer]:
-    pairs = {
-        name: [one[name] for one in (mine, other) if name in one] for name in {**mine, **other}
+def _merge_answers(first: Mapping[str, Answer], second: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Return for each variant the answer with most repeats."""
+    candidates = {
+        variant: [answers[variant] for answers in (first, second) if variant in answers]
+        for variant in {**first, **second}
     }
-    return {name: max(both, key=lambda one: one.repeats) for name, both in pairs.items()}
+    return {
+        variant: max(answers, key=lambda answer: answer.repeats)
+        for variant, answers in candidates.items()
+    }
 
 
-def _cases(suite: Suite, rows: Mapping[tuple[Asks, str], Mapping[str, Row]]) -> Iterable[CaseRun]:
-    cases: dict[tuple[Asks, str], Case] = {}
-    answers: dict[tuple[Asks, str], dict[str, Answer]] = {}
-    for (asks, variant), own in rows.items():
-        for key, row in own.items():
-            cases.setdefault((asks, key), row.case)
-            told = _answer(suite.variants.get(variant), row)
-            # A skill counts as its gate counts it: right, and in the form that it asks for.
-            if asks == "skills" and row.replies:
-                told = replace(told, correct=fmean(worths(row)))
-            answers.setdefault((asks, key), {})[variant] = told
-    for (asks, key), case in cases.items():
+def _case_runs(suite: Suite, results: _Results) -> Iterable[CaseRun]:
+    cases: dict[tuple[CaseSet, str], Case] = {}
+    answers: dict[tuple[CaseSet, str], dict[str, Answer]] = {}
+    for (case_set, variant), by_case in results.items():
+        for case_id, result in by_case.items():
+            cases.setdefault((case_set, case_id), result.case)
+            answer = _answer(suite.variants.get(variant), result)
+            # As in its gate, a reply to a skills case is correct only with a valid format.
+            if case_set == "skills" and result.replies:
+                answer = replace(answer, correct=fmean(skill_reply_scores(result)))
+            answers.setdefault((case_set, case_id), {})[variant] = answer
+    for (case_set, case_id), case in cases.items():
         yield CaseRun(
-            id=key,
-            asks=asks,
-            where=case.where,
-            asked=_storable(case.shown),
-            expected=_storable(shown_expected(case)),
+            id=case_id,
+            case_set=case_set,
+            location=case.location,
+            input=_storable(case.input_text),
+            expected=_storable(expected_text(case)),
             tags=case.tags,
             skill=case.skill or "",
             difficulty=case.difficulty,
             language=case.language or "",
-            answers=answers[asks, key],
+            answers=answers[case_set, case_id],
         )
 
 
-def _answer(variant: Variant | None, row: Row) -> Answer:
-    """Return the first reply of *row*; without a *variant*, as of a base, its price is not told."""
-    if not row.replies:
-        return Answer(repeats=0, missing=_storable(next(iter(row.missing), "no reply")))
-    reply, score = row.replies[0], row.scores[0]
-    broken = score.broken
-    cost = price(variant.tariff, reply.usage) if variant else None
+def _answer(variant: Variant | None, result: CaseResult) -> Answer:
+    """Return the first reply of *result*; without a price if *variant* is None, as for a base."""
+    if not result.replies:
+        reason = next(iter(result.missing_reasons), "no reply")
+        return Answer(repeats=0, missing=_storable(reason))
+    reply, score = result.replies[0], result.scores[0]
+    error = score.format_error
+    cost = request_price(variant.tariff, reply.usage) if variant else None
     return Answer(
         text=_storable(reply.text),
-        correct=row.correct,
-        valid=row.valid,
-        repeats=len(row.scores),
-        fault=_storable(f"{broken.kind}: {broken.detail}".rstrip(": ")) if broken else "",
-        wrong=_storable(score.why),
+        correct=result.correct,
+        valid=result.valid,
+        repeats=len(result.scores),
+        format_error=_storable(f"{error.kind}: {error.detail}".rstrip(": ")) if error else "",
+        content_error=_storable(score.reason),
         stop=reply.stop,
         tokens=reply.usage,
         seconds=round(reply.seconds, 4),
         usd=None if cost is None else float(cost),
-        called=tuple(_storable(shown_use(use)) for use in reply.tool_calls),
-        passages=tuple(_storable(f"{one.source}: {one.text}") for one in reply.passages),
+        tool_calls=tuple(_storable(tool_call_text(call)) for call in reply.tool_calls),
+        passages=tuple(
+            _storable(f"{passage.source}: {passage.text}") for passage in reply.passages
+        ),
     )
 
 
 def _storable(text: str) -> str:
-    """Return *text*, cut with a count; half a character, as a cut may leave, is written out."""
-    more = len(text) - _LONGEST
-    text = text[:_LONGEST] + (f"… {more:,} more characters" if more > 0 else "")
+    """Return *text*, shortened with a count, and with surrogates escaped, so that it is UTF-8."""
+    more = len(text) - _MAX_CHARACTERS
+    text = text[:_MAX_CHARACTERS] + (f"… {more:,} more characters" if more > 0 else "")
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _variant(variant: Variant, column: Column) -> VariantRun:
-    replies = [reply for row in column.rows.values() for reply in row.replies]
+def _variant_run(variant: Variant, scores: VariantScores) -> VariantRun:
+    replies = [reply for result in scores.results.values() for reply in result.replies]
     seconds = sorted(reply.seconds for reply in replies if reply.seconds)
     return VariantRun(
         name=variant.name,
@@ -141,49 +165,52 @@ def _variant(variant: Variant, column: Column) -> VariantRun:
         model=variant.model,
         system=_storable(variant.system or ""),
         replies=len(replies),
-        accuracy=_rate(column, "accuracy"),
-        form=_rate(column, "format"),
-        usd_per_1k=_price(variant, replies),
-        tokens=_tokens(replies),
-        p50_ms=_quantile(seconds, 0.5),
-        p95_ms=_quantile(seconds, 0.95),
+        accuracy=_rate(scores, "accuracy"),
+        format=_rate(scores, "format"),
+        usd_per_1k=_usd_per_1k(variant, replies),
+        tokens=_mean_tokens(replies),
+        p50_ms=_quantile_ms(seconds, 0.5),
+        p95_ms=_quantile_ms(seconds, 0.95),
     )
 
 
-def _rate(column: Column, kind: str) -> Rate | None:
-    if not (column.marked if kind == "accuracy" else column.formed).any():
+def _rate(scores: VariantScores, kind: str) -> Rate | None:
+    if not (scores.scorable if kind == "accuracy" else scores.has_format).any():
         return None
-    check = floor(side(column, kind), least=0.0)
+    check = check_minimum(samples_from_scores(scores, kind), minimum=0.0)
     if check.low is None or check.high is None:
         return None
     return Rate(value=check.after, low=check.low, high=check.high, n=check.n)
 
 
-def _price(variant: Variant, replies: list[Reply]) -> float | None:
-    costs = [price(variant.tariff, reply.usage) for reply in replies]
-    known = [float(one) for one in costs if one is not None]
+def _usd_per_1k(variant: Variant, replies: list[Reply]) -> float | None:
+    costs = [request_price(variant.tariff, reply.usage) for reply in replies]
+    known = [float(cost) for cost in costs if cost is not None]
     return 1000 * sum(known) / len(known) if known else None
 
 
-def _tokens(replies: list[Reply]) -> float | None:
-    told = [sum(reply.usage.get(kind, 0) for kind in ("input", "output")) for reply in replies]
-    known = [one for one in told if one]
+def _mean_tokens(replies: list[Reply]) -> float | None:
+    """Return the mean of input and output tokens together, over replies with a count."""
+    totals = [sum(reply.usage.get(kind, 0) for kind in ("input", "output")) for reply in replies]
+    known = [total for total in totals if total]
     return sum(known) / len(known) if known else None
 
 
-def _quantile(ranked: list[float], share: float) -> float | None:
-    """Return a quantile in milliseconds of *ranked* seconds, which are in order."""
-    return 1000 * ranked[ceil(share * len(ranked)) - 1] if ranked else None
+def _quantile_ms(sorted_seconds: list[float], share: float) -> float | None:
+    if not sorted_seconds:
+        return None
+    return 1000 * sorted_seconds[ceil(share * len(sorted_seconds)) - 1]
 
 
-def _confusion(suite: Suite, column: Column) -> Iterable[Confusion]:
-    """Yield what was said for each label, where the replies are labels."""
-    labels = tuple(str(x) for r in suite.reply.format if r.kind == "choice" for x in r.value)
-    found = guesses(column, labels)
-    if not found.keys:
+def _confusion(suite: Suite, scores: VariantScores) -> Iterable[ConfusionMatrix]:
+    """Yield the confusion matrix if the replies of the suite are labels."""
+    choices = [rule for rule in suite.reply.format if rule.kind == "choice"]
+    labels = tuple(str(label) for rule in choices for label in rule.value)
+    predictions = label_predictions(scores, labels)
+    if not predictions.case_ids:
         return
-    known = found.where(found.known)
-    counts = np.zeros((len(labels), len(labels) + 1), dtype=int)
-    np.add.at(counts, (known.expected, known.said), 1)
-    told = tuple(tuple(int(count) for count in row) for row in counts)
-    yield Confusion(variant=column.variant, labels=labels, counts=told)
+    answered = predictions.select(predictions.has_reply)
+    table = np.zeros((len(labels), len(labels) + 1), dtype=int)
+    np.add.at(table, (answered.expected, answered.predicted), 1)
+    counts = tuple(tuple(int(count) for count in row) for row in table)
+    yield ConfusionMatrix(variant=scores.variant, labels=labels, counts=counts)

@@ -1,165 +1,107 @@
-"""Read-only git queries: the commit, and the history of accepted records."""
+"""Read-only git queries: commits, and files of a commit."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from pytest_ftgate.errors import Unavailable
-from pytest_ftgate.recommend.evidence import AcceptedRun
-from pytest_ftgate.results.accepted import FORMAT, Kept, Record, record_from_json
-from pytest_ftgate.results.run import Past
+from pytest_ftgate.errors import ConfigurationError
 
 __all__ = [
     "Commit",
-    "NoAnswer",
-    "accepted_runs",
-    "commits",
-    "history",
+    "GitError",
+    "file_at_commit",
+    "file_commits",
+    "git_output",
     "is_shallow",
-    "said",
-    "tracked",
-    "version",
+    "tracked_files",
 ]
 
-#: Seconds that git may take.
-_PATIENCE = 20.0
+#: The most seconds of one git command.
+_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit: its hash, when it was made in ISO 8601, by whom, and its first line."""
+    """One commit.
 
-    name: str
+    Attributes:
+        hash: shortened.
+        at: the author's date, in ISO 8601.
+        author: the author's name.
+        subject: the first line of the message.
+    """
+
+    hash: str
     at: str
-    by: str
+    author: str
     subject: str
 
 
-class NoAnswer(Exception):
-    """Git has nothing to say; the message says why."""
+class GitError(Exception):
+    """A git command has no result; the message gives the reason."""
 
 
-def said(folder: Path, *words: str) -> str:
-    """Return what git says in *folder*.
+def git_output(folder: Path, *arguments: str) -> str:
+    """Return the output of ``git`` with *arguments* in *folder*.
 
     Raises:
-        NoAnswer: there is no git, no history, or no time.
+        GitError: git is not installed, *folder* is in no repository, or git fails or hangs.
     """
-    command = ["git", "-C", str(folder), "-c", "core.quotepath=off", *words]
+    command = ["git", "-C", str(folder), "-c", "core.quotepath=off", *arguments]
     try:
-        done = subprocess.run(  # noqa: S603 - git itself, and no shell
-            command, capture_output=True, check=False, timeout=_PATIENCE
+        process = subprocess.run(  # noqa: S603 - git itself, and no shell
+            command, capture_output=True, check=False, timeout=_TIMEOUT
         )
     except FileNotFoundError:
-        raise NoAnswer("git is not installed") from None
+        raise GitError("git is not installed") from None
     except (OSError, subprocess.TimeoutExpired):
-        raise NoAnswer("git did not answer") from None
-    if done.returncode:
-        why = done.stderr.decode(errors="replace")
-        outside = "not a git repository" in why or "does not have any commits" in why
-        raise NoAnswer("the folder is in no git history" if outside else "git failed")
-    return done.stdout.decode(errors="replace")
+        raise GitError("git did not answer") from None
+    if process.returncode:
+        message = process.stderr.decode(errors="replace")
+        outside = "not a git repository" in message or "does not have any commits" in message
+        raise GitError("the folder is in no git history" if outside else "git failed")
+    return process.stdout.decode(errors="replace")
 
 
-def commits(path: Path, most: int) -> list[Commit]:
-    """Return at most so many commits that changed *path*, the newest first.
+def file_commits(path: Path, limit: int) -> list[Commit]:
+    """Return the last commits that changed *path*, at most *limit*, the newest first.
 
     Raises:
-        NoAnswer: git knows nothing there.
+        GitError: git has no history of the file.
     """
-    told = said(path.parent, "log", f"-{most}", "--format=%h%x09%aI%x09%an%x09%s", "--", path.name)
-    lines = (line.split("\t", 3) for line in told.splitlines())
-    return [Commit(*parts) for parts in lines if len(parts) == 4]  # noqa: PLR2004
+    form = "--format=%h%x09%aI%x09%an%x09%s"
+    output = git_output(path.parent, "log", f"-{limit}", form, "--", path.name)
+    lines = (line.split("\t", 3) for line in output.splitlines())
+    return [Commit(*fields) for fields in lines if len(fields) == 4]  # noqa: PLR2004
 
 
-def version(path: Path, commit: Commit) -> str:
-    """Return the text that *path* had in *commit*.
+def file_at_commit(path: Path, commit: Commit) -> str:
+    """Return the text of *path* in *commit*.
 
     Raises:
-        NoAnswer: it was not there.
+        GitError: the commit does not contain the file.
     """
-    return said(path.parent, "show", f"{commit.name}:./{path.name}")
+    return git_output(path.parent, "show", f"{commit.hash}:./{path.name}")
 
 
-def tracked(folder: Path, pattern: str) -> list[Path]:
-    """Return the files below *folder* that git has and *pattern* matches.
+def tracked_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the tracked files below *folder* that match *pattern*.
 
     Raises:
-        Unavailable: git knows nothing here.
+        ConfigurationError: *folder* is in no git repository.
     """
     try:
-        names = said(folder, "ls-files", "-z", "--", pattern).split("\0")
-    except NoAnswer as error:
-        raise Unavailable(f"{folder}: {error}; history is read from git") from None
+        names = git_output(folder, "ls-files", "-z", "--", pattern).split("\0")
+    except GitError as error:
+        raise ConfigurationError(f"{folder}: {error}; history is read from git") from None
     return [folder / name for name in names if name]
 
 
 def is_shallow(folder: Path) -> bool:
-    """Tell whether git has only a part of the history of *folder*."""
+    """Return True if the repository of *folder* contains only a part of its history."""
     try:
-        return said(folder, "rev-parse", "--is-shallow-repository").strip() == "true"
-    except NoAnswer:
+        return git_output(folder, "rev-parse", "--is-shallow-repository").strip() == "true"
+    except GitError:
         return False
-
-
-#: More points than this no chart shows.
-_POINTS = 50
-#: So far back is looked for what once passed.
-_RUNS = 20
-
-
-def history(path: Path) -> tuple[Past, ...]:
-    """Return how well the variants did in the accepted records at *path*, the oldest first."""
-    found = [
-        Past(
-            at=commit.at,
-            commit=commit.name,
-            subject=commit.subject,
-            accuracy=_means(record.variants, "correct"),
-            form=_means(record.variants, "valid"),
-        )
-        for commit, record in _versions(path, _POINTS)
-    ]
-    return tuple(reversed(found))
-
-
-def accepted_runs(path: Path) -> tuple[AcceptedRun, ...]:
-    """Return what was accepted at *path*, by whom and when, the newest first."""
-    return tuple(
-        AcceptedRun(
-            commit=commit.name,
-            at=commit.at[:10],
-            by=commit.by,
-            serves=record.serves,
-            verdicts=record.verdicts,
-        )
-        for commit, record in _versions(path, _RUNS)
-    )
-
-
-def _versions(path: Path, most: int) -> Iterator[tuple[Commit, Record]]:
-    """Yield the versions of a record that this one can read, the newest first."""
-    try:
-        known = commits(path, most)
-    except NoAnswer:
-        return
-    for commit in known:
-        try:
-            record = record_from_json(version(path, commit))
-        except (NoAnswer, ValidationError):
-            continue  # deleted there, or of another format
-        if record.format <= FORMAT:
-            yield commit, record
-
-
-def _means(variants: Mapping[str, Mapping[str, Kept]], what: str) -> dict[str, float]:
-    found = {
-        name: [value for one in cells.values() if (value := getattr(one, what)) is not None]
-        for name, cells in variants.items()
-    }
-    return {name: sum(own) / len(own) for name, own in found.items() if own}

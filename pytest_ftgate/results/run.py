@@ -1,4 +1,4 @@
-"""The run record: all that a report shows of a run, and its form as JSON."""
+"""The run record: everything that a report shows of a run, and its JSON."""
 
 from __future__ import annotations
 
@@ -11,39 +11,41 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from pytest_ftgate.client.budget import Bill
-from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice
 
 __all__ = [
-    "FORMAT",
+    "RUN_FORMAT",
+    "AcceptedPoint",
     "Answer",
-    "Asking",
     "CaseRun",
-    "Confusion",
-    "Past",
+    "ConfusionMatrix",
+    "NotEvaluated",
     "Rate",
     "Report",
+    "RequestCounts",
     "SuiteRun",
-    "Unjudged",
     "VariantRun",
     "advice_from_json",
     "advice_to_json",
+    "overall_verdict",
     "read_run",
     "run_schema",
     "suite_from_json",
     "suite_to_json",
-    "verdict_of",
     "write_run",
 ]
 
-FORMAT = 1
+#: The version of the file format. Raise it if a key changes its name or its meaning.
+RUN_FORMAT = 2
+_REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A share of *n* cases, 0 to 1, and its 95 % interval."""
+    """A share of *n* cases, 0 to 1, with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -53,54 +55,57 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one variant replied to one case; of several replies the first.
+    """The reply of one variant to one case. Of several replies, the text is that of the first.
 
     Attributes:
-        text: the reply, as the model gave it: foreign text.
-        correct, valid: mean scores over the repeats, 0 to 1, or None where there is none; a reply
-            to a skills case is correct only in the form that the case asks for.
-        repeats: how many replies these rest on; 0 where none came, and *missing* says why.
-        fault: how the form of the reply is broken, or "".
-        wrong: what is wrong with its content, where the texts do not show it.
+        text: the text of the reply. It comes from a model, so never trust it.
+        correct, valid: the mean scores over the repeats, 0 to 1, or None if there is none. A reply
+            to a skills case is correct only if its format is valid too.
+        repeats: the number of replies; 0 if there is none, and *missing* gives the reason.
+        format_error: how the reply breaks its format, or "".
+        content_error: what is wrong with the content, if the texts do not show it; or "".
         stop: why the model stopped.
-        tokens: by kind, as in replies.
-        seconds: from request to whole reply.
-        usd: what it cost, or None where nobody knows.
-        called: the uses of tools, each in one line.
-        passages: source and text of what was retrieved.
+        tokens: the number of tokens by kind, as in a reply.
+        seconds: the time from the request to the whole reply.
+        usd: the cost in USD, or None if the price is unknown.
+        tool_calls: one line for each tool call.
+        passages: the source and the text of each retrieved passage.
+        missing: why there is no reply, or "".
     """
 
     text: str = ""
     correct: float | None = None
     valid: float | None = None
     repeats: int = 1
-    fault: str = ""
-    wrong: str = ""
+    format_error: str = ""
+    content_error: str = ""
     stop: str = ""
     tokens: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     usd: float | None = None
-    called: tuple[str, ...] = ()
+    tool_calls: tuple[str, ...] = ()
     passages: tuple[str, ...] = ()
     missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseRun:
-    """One case, and the replies to it by variant.
+    """One case, with the answer of each variant.
 
     Attributes:
-        asks: ``task`` for the suite's own cases, ``skills`` for those of a forgetting gate,
-            ``held out`` for those that confirm what a ladder advises.
-        where: ``path:line``.
-        asked: the last thing that the user says.
-        expected: in the words of a person.
+        id: the case id.
+        case_set: ``task`` for cases of the suite, ``skills`` for cases of a forgetting gate,
+            ``held out`` for cases that confirm the choice of a ladder.
+        location: ``path:line`` of the case.
+        input: the last message of the user.
+        expected: the accepted answers in one line.
+        answers: by variant.
     """
 
     id: str
-    asks: Literal["task", "skills", "held out"]
-    where: str
-    asked: str
+    case_set: Literal["task", "skills", "held out"]
+    location: str
+    input: str
     expected: str
     tags: tuple[str, ...] = ()
     skill: str = ""
@@ -111,15 +116,17 @@ class CaseRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantRun:
-    """One variant, and how it did on the suite's own cases.
+    """One variant, with its results on the cases of the suite.
 
     Attributes:
-        replies: how many came.
+        line: the line of the variant in the suite file.
+        gated: False for a variant that is only measured.
         system: the template of its system prompt.
-        accuracy, form: rates over the cases, where the suite marks content and form.
-        usd_per_1k: the mean price of a thousand calls, or None where nobody knows.
-        tokens: the mean number of tokens of a call, in and out, or None where nobody says.
-        p50_ms, p95_ms: how long replies took, whenever they were asked.
+        replies: the number of replies.
+        accuracy, format: rates over the cases; None if the suite does not score content or format.
+        usd_per_1k: the mean cost of 1,000 requests in USD, or None if the price is unknown.
+        tokens: the mean number of input and output tokens of a request, or None if unknown.
+        p50_ms, p95_ms: quantiles of the reply times in milliseconds, cached replies included.
     """
 
     name: str
@@ -130,7 +137,7 @@ class VariantRun:
     system: str = ""
     replies: int = 0
     accuracy: Rate | None = None
-    form: Rate | None = None
+    format: Rate | None = None
     usd_per_1k: float | None = None
     tokens: float | None = None
     p50_ms: float | None = None
@@ -138,12 +145,13 @@ class VariantRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Confusion:
-    """What a variant said where a label was expected.
+class ConfusionMatrix:
+    """The confusion matrix of one variant.
 
     Attributes:
-        labels: those of the suite; the last column of *counts* is for replies that are none.
-        counts: of shape (labels, labels + 1): expected, said.
+        labels: the labels of the suite.
+        counts: of shape (labels, labels + 1): one row for each expected label, one column for each
+            predicted label. The last column counts replies that are no label.
     """
 
     variant: str
@@ -152,47 +160,63 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
-    """An accepted record as it was committed: by variant the mean scores of its cases."""
+class AcceptedPoint:
+    """One committed version of the accepted record.
+
+    Attributes:
+        at: the date of the commit, in ISO 8601.
+        commit: its hash, shortened.
+        subject: the first line of its message.
+        accuracy, format: by variant, the mean score of its cases.
+    """
 
     at: str
     commit: str
     subject: str
     accuracy: Mapping[str, float] = field(default_factory=dict)
-    form: Mapping[str, float] = field(default_factory=dict)
+    format: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteRun:
-    """One suite: its variants, and every reply to its cases."""
+    """One suite: its variants, its cases with all answers, and its history in git."""
 
     name: str
     baseline: str
     variants: tuple[VariantRun, ...] = ()
     cases: tuple[CaseRun, ...] = ()
-    confusions: tuple[Confusion, ...] = ()
-    history: tuple[Past, ...] = ()
+    confusions: tuple[ConfusionMatrix, ...] = ()
+    history: tuple[AcceptedPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unjudged:
-    """A gate, or a whole suite, that brought no verdict, and why."""
+class NotEvaluated:
+    """A gate, or a whole suite, without a verdict.
 
-    node: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """How many replies were used, and how many of them asked in this run, in so many seconds.
-
-    *spared* counts calls that were never asked because gates stopped early.
+    Attributes:
+        node: its pytest node id.
+        reason: why there is no verdict.
     """
 
-    used: int = 0
-    asked: int = 0
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCounts:
+    """The numbers of requests and replies of a run.
+
+    Attributes:
+        replies: the replies used, cached ones included.
+        sent: the requests sent in this run.
+        seconds: the time that these took.
+        skipped: the requests that were not needed, because gates stopped early.
+    """
+
+    replies: int = 0
+    sent: int = 0
     seconds: float = 0.0
-    spared: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,116 +225,139 @@ class Report:
 
     Attributes:
         verdict: ``passed`` or ``blocked``.
-        at: when it ended, in ISO 8601.
+        at: the end of the run, in ISO 8601.
+        format: the version of the file format.
         lenient: inconclusive gates do not block.
-        unjudged: what could not be judged: an error, and never a failure.
-        told: what the user should read of ledger, budget and accepted records.
-        facts: where and by what it was run.
-        suites: the cases; empty where no report needs them.
-        advice: of each suite that has a ladder, whether fine-tuning is worth it.
+        verdicts: of all gates.
+        not_evaluated: gates without a verdict. This is an error, never a failed gate.
+        requests: the numbers of requests and replies.
+        cost: the cost of the replies.
+        max_usd: the budget of the run in USD, or None.
+        notes: messages for the user about cache, budget and accepted records.
+        facts: versions and environment of the run.
+        suites: the cases; empty if no report needs them.
+        advice: for each suite with a ladder, whether fine-tuning is worth its cost.
     """
 
     verdict: Literal["passed", "blocked"]
     at: str
-    format: int = FORMAT
+    format: int = RUN_FORMAT
     lenient: bool = False
     verdicts: tuple[Verdict, ...] = ()
-    unjudged: tuple[Unjudged, ...] = ()
-    asking: Asking = field(default_factory=Asking)
-    bill: Bill = field(default_factory=Bill)
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+    requests: RequestCounts = field(default_factory=RequestCounts)
+    cost: CostReport = field(default_factory=CostReport)
     max_usd: float | None = None
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     suites: tuple[SuiteRun, ...] = ()
     advice: tuple[Advice, ...] = ()
 
     @property
-    def judged(self) -> tuple[Verdict, ...]:
-        """The verdicts of gates, without those of variants that are merely measured."""
-        return tuple(one for one in self.verdicts if one.gated)
+    def gated_verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts without those of variants that are only measured."""
+        return tuple(verdict for verdict in self.verdicts if verdict.gated)
 
     def count(self, outcome: Outcome) -> int:
-        """Return how many gates ended so."""
-        return sum(one.outcome is outcome for one in self.judged)
+        """Return the number of gates with *outcome*."""
+        return sum(verdict.outcome is outcome for verdict in self.gated_verdicts)
 
 
-def verdict_of(report: Report) -> Literal["passed", "blocked"]:
-    """Return whether *report* lets a change through: it was judged, and nothing blocks."""
-    bad = report.count(Outcome.FAILED) + report.count(Outcome.INVALID) + len(report.unjudged)
-    unsure = 0 if report.lenient else report.count(Outcome.INCONCLUSIVE)
-    return "passed" if report.judged and not bad + unsure else "blocked"
+def overall_verdict(report: Report) -> Literal["passed", "blocked"]:
+    """Return the verdict on the whole run.
+
+    It is ``passed`` if at least one gate was evaluated and none blocks.
+    """
+    errors = len(report.not_evaluated)
+    failed = report.count(Outcome.FAILED) + report.count(Outcome.INVALID)
+    inconclusive = 0 if report.lenient else report.count(Outcome.INCONCLUSIVE)
+    blocking = errors + failed + inconclusive
+    return "passed" if report.gated_verdicts and not blocking else "blocked"
 
 
-# Built on first use, as it takes milliseconds.
+# Built on first use: it takes milliseconds.
 @cache
-def _runs() -> TypeAdapter[Report]:
+def _report_adapter() -> TypeAdapter[Report]:
     return TypeAdapter(Report)
 
 
 def write_run(path: Path, report: Report) -> None:
-    """Write *report* as indented JSON, whole or not at all."""
+    """Write *report* to *path* as indented JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(_runs().dump_json(report, indent=1) + b"\n")
+    part.write_bytes(_report_adapter().dump_json(report, indent=1) + b"\n")
     part.replace(path)
 
 
 def read_run(path: Path) -> Report:
-    """Read the run record at *path*.
+    """Return the run record at *path*.
 
     Raises:
-        Unavailable: there is none, or one of a later version.
+        ConfigurationError: there is no run record, or it has an older or newer format.
     """
     try:
-        raw = json.loads(path.read_bytes())
-        wanted = raw["format"] if isinstance(raw, dict) else None
-        if isinstance(wanted, int) and wanted > FORMAT:
-            raise Unavailable(f"{path} has format {wanted}, newer than this version reads; upgrade")
-        return _runs().validate_python(raw)
+        document = json.loads(path.read_bytes())
+        _check_format(path, document)
+        return _report_adapter().validate_python(document)
     except OSError as error:
-        remedy = "write one with pytest --ftgate --ftgate-json PATH"
-        raise Unavailable(f"{path} cannot be read ({error.strerror}); {remedy}") from error
+        raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from error
     except (KeyError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         place = f" ({'.'.join(map(str, first['loc']))}: {first['msg']})" if first else ""
-        remedy = "write one with pytest --ftgate --ftgate-json PATH"
-        raise Unavailable(f"{path} is no run record{place}; {remedy}") from error
+        raise ConfigurationError(f"{path} is no run record{place}; {_REMEDY}") from error
+
+
+def _check_format(path: Path, document: Any) -> None:
+    """Raise an error if *document* does not have the current format.
+
+    Raises:
+        ConfigurationError: the format is an older or newer one.
+        KeyError: there is no format.
+    """
+    number = document["format"] if isinstance(document, dict) else None
+    if not isinstance(number, int) or number == RUN_FORMAT:
+        return
+    if number > RUN_FORMAT:
+        message = f"{path} has format {number}, newer than this version reads; upgrade"
+    else:
+        message = f"{path} has format {number}, older than this version reads; {_REMEDY}"
+    raise ConfigurationError(message)
 
 
 def run_schema() -> str:
     """Return the JSON Schema of run records; ``run.schema.json`` in this package is a copy."""
-    schema: dict[str, Any] = _runs().json_schema(mode="serialization")
+    schema: dict[str, Any] = _report_adapter().json_schema(mode="serialization")
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema["title"] = "pytest-ftgate run record"
     return json.dumps({**head, **schema}, indent=1, ensure_ascii=False) + "\n"
 
 
-# Built on first use, as it takes milliseconds.
+# Built on first use: it takes milliseconds.
 @cache
-def _suites() -> TypeAdapter[SuiteRun]:
+def _suite_adapter() -> TypeAdapter[SuiteRun]:
     return TypeAdapter(SuiteRun)
 
 
 @cache
-def _advices() -> TypeAdapter[Advice]:
+def _advice_adapter() -> TypeAdapter[Advice]:
     return TypeAdapter(Advice)
 
 
 def suite_to_json(suite: SuiteRun) -> str:
-    """Return what one process knows of a suite as one line."""
-    return _suites().dump_json(suite).decode()
+    """Return *suite* as one line of JSON, as processes exchange it."""
+    return _suite_adapter().dump_json(suite).decode()
 
 
 def suite_from_json(text: str) -> SuiteRun:
-    """Read what *suite_to_json* wrote."""
-    return _suites().validate_json(text)
+    """Parse the output of *suite_to_json*."""
+    return _suite_adapter().validate_json(text)
 
 
 def advice_to_json(advice: Advice) -> str:
-    """Return what is advised on a suite as one line."""
-    return _advices().dump_json(advice).decode()
+    """Return *advice* as one line of JSON, as processes exchange it."""
+    return _advice_adapter().dump_json(advice).decode()
 
 
 def advice_from_json(text: str) -> Advice:
-    """Read what *advice_to_json* wrote."""
-    return _advices().validate_json(text)
+    """Parse the output of *advice_to_json*."""
+    return _advice_adapter().validate_json(text)

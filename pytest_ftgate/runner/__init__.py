@@ -1,1 +1,1 @@
-"""One run: plan, ask, score, evaluate."""
+"""One run: plan requests, collect replies, score them, evaluate gates."""

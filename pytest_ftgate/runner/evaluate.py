@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-import pytest
-
+from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.requests.contamination import skills_leak
-from pytest_ftgate.requests.workload import base_of, varies
-from pytest_ftgate.runner.identity import drifted
-from pytest_ftgate.runner.judges import labels_on
-from pytest_ftgate.runner.progress import ticking
-from pytest_ftgate.runner.session import Session, whole
-from pytest_ftgate.runner.workloads import Judged
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.requests.contamination import find_skill_contamination
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.requests.workload import base_variant, replies_vary
+from pytest_ftgate.runner.judges import human_scores
+from pytest_ftgate.runner.progress import OnProgress
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import (
     CostGate,
     DataGate,
@@ -32,253 +31,299 @@ from pytest_ftgate.suite.model import (
 )
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.forgetting import Compared
-    from pytest_ftgate.gates.judges import Judging
-    from pytest_ftgate.gates.rates import Sides
+    from pytest_ftgate.gates.forgetting import SkillComparison
+    from pytest_ftgate.gates.judges import JudgeEvidence
+    from pytest_ftgate.gates.rates import Comparison
 
 __all__ = [
-    "is_clear",
-    "judge",
-    "judging_of",
-    "left_out",
-    "measured",
-    "settled",
-    "sides_of",
-    "so_far",
+    "comparison_of",
+    "contamination_notes",
+    "evaluate",
+    "interrupted_notes",
+    "is_decided",
+    "judge_evidence_of",
+    "measure_ungated",
+    "note_missing_replies",
 ]
 
-#: So many replies that a judge all grades alike are worth telling.
-_FEWEST_SAME = 20
+#: Equal grades from one judge are reported from this number of replies on.
+_MIN_CONSTANT_GRADES = 20
 
-#: How many cases that do not count are named.
-_NAMED = 5
+#: The number of contaminated cases that a note names.
+_MAX_NAMED = 5
 
 
-def sides_of(session: Session, judged: Judged, look: Look) -> Sides | Compared:
-    """Return the scores of the variant, and of what it is compared with."""
-    from pytest_ftgate.gates.rates import Sides
+def comparison_of(session: Session, gate_run: GateRun, look: Look) -> Comparison | SkillComparison:
+    """Return the scores of the variant and of what it is compared with."""
+    from pytest_ftgate.gates.rates import Comparison
+    from pytest_ftgate.runner.identity import baseline_drift
 
-    suite, gate, variant = judged.suite, judged.gate, judged.variant
+    suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
     if isinstance(gate, ForgettingGate):
-        return _compared(session, suite, gate, variant)
-    other = suite.variants[suite.baseline] if gate.compares else variant
-    # Judges are paid for, so that nobody asks them for a gate that does not read their grades.
+        return _skill_comparison(session, suite, gate, variant)
+    reference = suite.variants[suite.baseline] if gate.has_comparison else variant
+    # Judges cost money, so only the gate that reads their grades asks for them.
     graded = gate.kind == "accuracy"
-    column = session.columns.task(suite, variant, look, graded=graded)
-    must = session.columns.must_pass(suite, variant, look) if graded else None
-    # Money and time are of today as they are: prices by today's list, times by this run.
-    compared = isinstance(gate, RateGate) and gate.compares
-    said = drifted(session, judged, look) if compared else ""
-    baseline = session.columns.task(suite, other, look, graded=graded)
-    judging = judging_of(session, suite, column, baseline) if graded else None
-    sides = Sides(column, baseline, must=must, drifted=said)
-    return replace(sides, judging=judging) if judging else sides
+    scores = session.scores.task_scores(suite, variant, look, graded=graded)
+    must = session.scores.must_pass_scores(suite, variant, look) if graded else None
+    # Cost and latency use current values, so a drift of older replies does not affect them.
+    checks_drift = isinstance(gate, RateGate) and gate.has_comparison
+    drift = baseline_drift(session, gate_run, look) if checks_drift else ""
+    baseline = session.scores.task_scores(suite, reference, look, graded=graded)
+    evidence = judge_evidence_of(session, suite, scores, baseline) if graded else None
+    comparison = Comparison(scores, baseline, must_pass=must, baseline_drift=drift)
+    return replace(comparison, judge_evidence=evidence) if evidence else comparison
 
 
-def judging_of(session: Session, suite: Suite, column: Column, baseline: Column) -> Judging | None:
-    """Return what is known of the judges that graded *column*; None where there are none."""
+def judge_evidence_of(
+    session: Session, suite: Suite, scores: VariantScores, baseline: VariantScores
+) -> JudgeEvidence | None:
+    """Return the evidence on the judges that graded *scores*, or None without judges."""
     if not suite.judges:
         return None
-    from pytest_ftgate.gates.judges import Judging
+    from pytest_ftgate.gates.judges import JudgeEvidence
 
     alone = suite.reply.score.kind == "judge" and all(
-        row.case.score is suite.reply.score for row in column.rows.values()
+        result.case.score is suite.reply.score for result in scores.results.values()
     )
-    compared = None if baseline is column else baseline
-    said, before = labels_on(suite, column, compared) if alone else ({}, {})
-    compares = alone and any(judge.compares for judge in suite.judges)
-    # Compared with itself a baseline is as good as it is; nobody was asked.
-    sides = [one for one in (column, baseline) if not (compares and one is baseline)]
-    marks = [score.correct for one in sides for row in one.rows.values() for score in row.scores]
-    return Judging(
-        judges=session.hearings.examined(suite),
-        alone=alone,
-        said=said,
-        said_before=before,
+    compared = None if baseline is scores else baseline
+    said, before = human_scores(suite, scores, compared) if alone else ({}, {})
+    pairwise = alone and any(judge.is_pairwise for judge in suite.judges)
+    # A pairwise judge does not grade the baseline, which would be compared with itself.
+    graded = [side for side in (scores, baseline) if not (pairwise and side is baseline)]
+    grades = [
+        score.correct
+        for side in graded
+        for result in side.results.values()
+        for score in result.scores
+    ]
+    is_constant = len({*grades}) == 1 and len(grades) >= _MIN_CONSTANT_GRADES
+    return JudgeEvidence(
+        validations=session.judges.validations(suite),
+        is_sole_score=alone,
+        human_scores=said,
+        baseline_human_scores=before,
         baseline=suite.baseline,
-        compares=compares,
-        ungraded=_ungraded(column),
-        constant=len(marks) if len({*marks}) == 1 and len(marks) >= _FEWEST_SAME else 0,
+        is_pairwise=pairwise,
+        ungraded_note=_ungraded_note(scores),
+        constant_grades=len(grades) if is_constant else 0,
     )
 
 
-def _ungraded(column: Column) -> str:
-    """Say how many replies came without a grade, and why the first did; "" for none."""
-    scores = [score for row in column.rows.values() for score in row.scores]
-    lacking = [score.why for score in scores if score.correct is None and score.why]
-    return f"no grade for {len(lacking)} of {len(scores)} replies: {lacking[0]}" if lacking else ""
+def _ungraded_note(scores: VariantScores) -> str:
+    """Return how many replies have no grade, and the first reason; "" if all are graded."""
+    content = [score for result in scores.results.values() for score in result.scores]
+    reasons = [score.reason for score in content if score.correct is None and score.reason]
+    return f"no grade for {len(reasons)} of {len(content)} replies: {reasons[0]}" if reasons else ""
 
 
-def _compared(session: Session, suite: Suite, gate: ForgettingGate, variant: Variant) -> Compared:
-    """Return the skills of the variant and of its base; what broke is asked again of both."""
-    from pytest_ftgate.gates.forgetting import Compared, broken
+def _skill_comparison(
+    session: Session, suite: Suite, gate: ForgettingGate, variant: Variant
+) -> SkillComparison:
+    """Return the skill scores of the variant and its base; repeat regressed cases for both."""
+    from pytest_ftgate.gates.forgetting import SkillComparison, broken_must_keep_ids
 
-    sides, columns = (variant, base_of(variant)), session.columns
-    found = dict[str, tuple[Column, Column]]()
-    for under in gate.unders:
-        mine, base = (columns.skills(suite, one, gate, under) for one in sides)
-        found[under] = (mine, base)
-    broke = broken(*found[""])
-    if not broke or not any(varies(one) for one in sides):
-        return Compared(found, leak=skills_leak(gate, variant))
-    mine, base = (columns.skills_again(suite, one, gate, broke) for one in sides)
-    return Compared(found, (mine, base), skills_leak(gate, variant))
+    base, cache = base_variant(variant), session.scores
+    pairs = dict[str, tuple[VariantScores, VariantScores]]()
+    for mode in gate.prompt_modes:
+        pairs[mode] = (
+            cache.skill_scores(suite, variant, gate, mode),
+            cache.skill_scores(suite, base, gate, mode),
+        )
+    regressed = broken_must_keep_ids(*pairs[""])
+    leak = find_skill_contamination(gate, variant)
+    if not regressed or not (replies_vary(variant) or replies_vary(base)):
+        return SkillComparison(pairs, contamination=leak)
+    repeated = (
+        cache.repeated_skill_scores(suite, variant, gate, regressed),
+        cache.repeated_skill_scores(suite, base, gate, regressed),
+    )
+    return SkillComparison(pairs, repeated, leak)
 
 
-def judge(session: Session, judged: Judged, look: Look) -> Verdict:
-    """Return what the gate decides of what was asked up to *look*."""
-    verdict = _judged(session, judged, look)
-    verdict = replace(verdict, notes=(*verdict.notes, *left_out(session, judged)))
-    return settled(session, verdict)
+def evaluate(session: Session, gate_run: GateRun, look: Look) -> Verdict:
+    """Return the verdict of the gate on the replies up to *look*."""
+    verdict = _evaluate_kind(session, gate_run, look)
+    notes = (*verdict.notes, *contamination_notes(session, gate_run))
+    return note_missing_replies(session, replace(verdict, notes=notes))
 
 
-def settled(session: Session, verdict: Verdict) -> Verdict:
-    """Return *verdict* with what it means that replies are missing."""
+def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
+    """Return *verdict* with the reason for missing replies, if there are any."""
     if not verdict.check or not verdict.check.missing:
         return verdict
-    if session.stopped and not any(session.stopped in note for note in verdict.notes):
-        verdict = replace(verdict, notes=(*verdict.notes, session.stopped))
+    if session.stop_reason and not any(session.stop_reason in note for note in verdict.notes):
+        verdict = replace(verdict, notes=(*verdict.notes, session.stop_reason))
     if verdict.check and not verdict.check.n:
-        if any(one.fault for one in verdict.judges):
+        if any(judge.error for judge in verdict.judges):
             return verdict
-        lacking = "no grade" if verdict.judges else "no reply"
-        return replace(verdict, headline=f"nothing to judge by: {lacking} came", checks=())
+        missing = "no grade" if verdict.judges else "no reply"
+        return replace(verdict, headline=f"nothing to evaluate: {missing} came", checks=())
     return verdict
 
 
-def left_out(session: Session, judged: Judged) -> Iterator[str]:
-    """Say which cases do not count, since the variant was trained on them."""
-    suite, variant = judged.suite, judged.variant
-    seen = session.asks.leaked(suite, variant) if isinstance(judged.gate, RateGate) else ()
-    if seen and variant.training_data:
-        told = [case.id for case in suite.cases if case.id in seen]
-        named = ", ".join(told[:_NAMED]) + (", …" if len(told) > _NAMED else "")
-        count = f"{len(told)} of {len(suite.cases)} cases do not count"
+def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
+    """Yield a note on the cases that do not count because the variant was trained on them."""
+    suite, variant = gate_run.suite, gate_run.variant
+    if not isinstance(gate_run.gate, RateGate):
+        return
+    contaminated = session.workloads.contaminated_cases(suite, variant)
+    if contaminated and variant.training_data:
+        ids = [case.id for case in suite.cases if case.id in contaminated]
+        named = ", ".join(ids[:_MAX_NAMED]) + (", …" if len(ids) > _MAX_NAMED else "")
+        count = f"{len(ids)} of {len(suite.cases)} cases do not count"
         yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
 
 
-def _judged(session: Session, judged: Judged, look: Look) -> Verdict:
-    # Here and not at the top: gates import SciPy, each another part of it, and a reader waits.
-    suite, gate = judged.suite, judged.gate
+def _evaluate_kind(session: Session, gate_run: GateRun, look: Look) -> Verdict:
+    # Each import is deferred: every gate needs another part of SciPy, and imports are slow.
+    suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
     if isinstance(gate, DataGate):
-        from pytest_ftgate.gates.training_data import judge_data
+        from pytest_ftgate.gates.training_data import evaluate_data
 
-        return judge_data(suite, gate, judged.variant)
+        return evaluate_data(suite, gate, variant)
     if isinstance(gate, LatencyGate):
-        return _judge_latency(session, judged, gate, look)
+        return _evaluate_latency(session, gate_run, gate, look)
     if isinstance(gate, ForgettingGate):
-        from pytest_ftgate.gates.forgetting import judge_forgetting
+        from pytest_ftgate.gates.forgetting import evaluate_forgetting
 
-        return judge_forgetting(suite, gate, _compared(session, suite, gate, judged.variant))
-    return _judge_paired(session, judged, gate, look)
+        return evaluate_forgetting(suite, gate, _skill_comparison(session, suite, gate, variant))
+    return _evaluate_paired(session, gate_run, gate, look)
 
 
-def _judge_paired(
-    session: Session, judged: Judged, gate: RateGate | CostGate, look: Look
+def _evaluate_paired(
+    session: Session, gate_run: GateRun, gate: RateGate | CostGate, look: Look
 ) -> Verdict:
-    sides = cast("Sides", sides_of(session, judged, look))
+    comparison = cast("Comparison", comparison_of(session, gate_run, look))
     if isinstance(gate, CostGate):
-        from pytest_ftgate.gates.usage import judge_cost
+        from pytest_ftgate.gates.usage import evaluate_cost
 
-        return judge_cost(judged.suite, gate, sides.column, sides.baseline)
-    from pytest_ftgate.gates.rates import judge_rate
-    from pytest_ftgate.results.accepted import accepted_of
+        return evaluate_cost(gate_run.suite, gate, comparison.scores, comparison.baseline)
+    from pytest_ftgate.gates.rates import evaluate_rate
+    from pytest_ftgate.results.accepted import accepted_samples
 
-    record = session.accepted(judged.suite)
-    accepted = accepted_of(record, judged.suite, judged.variant.name, gate.kind)
-    return judge_rate(judged.suite, gate, replace(sides, accepted=accepted), look)
-
-
-def _judge_latency(session: Session, judged: Judged, gate: LatencyGate, look: Look) -> Verdict:
-    from pytest_ftgate.gates.usage import judge_latency
-
-    suite, variant = judged.suite, judged.variant
-    compared = gate.compares and variant.name != suite.baseline
-    baseline = session.times(suite, suite.variants[suite.baseline], look) if compared else None
-    mine = session.times(suite, variant, look)
-    return judge_latency(suite, gate, mine, baseline, session.progress.peak)
+    record = session.accepted_record(gate_run.suite)
+    accepted = accepted_samples(record, gate_run.suite, gate_run.variant.name, gate.kind)
+    return evaluate_rate(gate_run.suite, gate, replace(comparison, accepted=accepted), look)
 
 
-def is_clear(verdict: Verdict) -> bool:
-    """Tell whether asking on could change nothing."""
+def _evaluate_latency(
+    session: Session, gate_run: GateRun, gate: LatencyGate, look: Look
+) -> Verdict:
+    from pytest_ftgate.gates.usage import evaluate_latency
+
+    suite, variant, baseline = gate_run.suite, gate_run.variant, None
+    if gate.has_comparison and variant.name != suite.baseline:
+        baseline = session.reply_times(suite, suite.variants[suite.baseline], look)
+    times = session.reply_times(suite, variant, look)
+    return evaluate_latency(suite, gate, times, baseline, session.progress.peak_in_flight)
+
+
+def is_decided(verdict: Verdict) -> bool:
+    """Return True if further replies cannot change the verdict."""
     return verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
 
 
-def measured(session: Session, suite: Suite, config: pytest.Config) -> Iterator[Verdict]:
-    """Yield what the variants without gates came to; one that is not what it claims says so."""
-    from pytest_ftgate.gates.identity import facts
-    from pytest_ftgate.gates.rates import unmeasured
-    from pytest_ftgate.runner.identity import claims, tuned
+def measure_ungated(
+    session: Session, suite: Suite, on_progress: OnProgress | None
+) -> Iterator[Verdict]:
+    """Yield the measurements of the variants without gates."""
+    from pytest_ftgate.gates.rates import unmeasured_verdict
 
+    look = full_look(suite)
     for variant in suite.variants.values():
         if variant.gated:
             continue
         try:
-            with ticking(config) as tick:
-                asks = session.asks.task(suite, variant, whole(suite))
-                identity = session.asks.identity(suite, variant) if variant.tuned else ()
-                found = session.answers([asks, *identity], tick, suite.name)
-            column = session.columns.task(suite, variant, whole(suite))
+            requests = session.workloads.task_requests(suite, variant, look)
+            probes = session.workloads.identity_requests(suite, variant) if variant.tuned else ()
+            results = session.checked_results([requests, *probes], on_progress, suite.name)
+            scores = session.scores.task_scores(suite, variant, look)
         except FtgateError as error:
-            yield unmeasured(suite, variant, str(error))
+            yield unmeasured_verdict(suite, variant, str(error))
             continue
-        proven = [*claims(variant, asks, found), *tuned(session, suite, variant, found)]
-        strange = [one for one in proven if one.outcome is Outcome.INVALID]
-        notes = tuple(one.sentence for one in proven if one.outcome is Outcome.INCONCLUSIVE)
-        if strange:
-            yield unmeasured(suite, variant, f"not what it claims: {strange[0].sentence}")
-            continue
-        if 2 * len(column.missing) > len(column.rows):
-            yield unmeasured(suite, variant, column.missing[0].missing[0])
-            continue
-        known = facts(asks, found)
-        for verdict in _beside(session, suite, variant, column):
-            yield replace(verdict, facts=known, notes=(*verdict.notes, *notes))
+        yield from _measure_variant(session, suite, variant, scores, (requests, results))
 
 
-def _beside(session: Session, suite: Suite, variant: Variant, column: Column) -> Iterator[Verdict]:
-    """Yield what a variant without gates reaches, and what its replies take."""
-    from pytest_ftgate.gates.rates import measure
+def _measure_variant(
+    session: Session,
+    suite: Suite,
+    variant: Variant,
+    scores: VariantScores,
+    replies: tuple[Sequence[CaseRequest], Mapping[str, Result]],
+) -> Iterator[Verdict]:
+    """Yield the measurements of one variant; none with a wrong identity or too few replies."""
+    from pytest_ftgate.gates.identity import identity_facts
+    from pytest_ftgate.gates.rates import unmeasured_verdict
+    from pytest_ftgate.runner.identity import reported_identities, tuned_identities
+
+    requests, results = replies
+    identities = [
+        *reported_identities(variant, requests, results),
+        *tuned_identities(session, suite, variant, results),
+    ]
+    invalid = [identity for identity in identities if identity.outcome is Outcome.INVALID]
+    if invalid:
+        yield unmeasured_verdict(suite, variant, f"not what it claims: {invalid[0].message}")
+        return
+    if 2 * len(scores.unanswered) > len(scores.results):
+        yield unmeasured_verdict(suite, variant, scores.unanswered[0].missing_reasons[0])
+        return
+    known_facts = identity_facts(requests, results)
+    unproven = [identity for identity in identities if identity.outcome is Outcome.INCONCLUSIVE]
+    notes = tuple(identity.message for identity in unproven)
+    for verdict in _measurements(session, suite, variant, scores):
+        yield replace(verdict, facts=known_facts, notes=(*verdict.notes, *notes))
+
+
+def _measurements(
+    session: Session, suite: Suite, variant: Variant, scores: VariantScores
+) -> Iterator[Verdict]:
+    """Yield the scores, the cost and the latency of a variant without gates."""
+    from pytest_ftgate.gates.rates import measure_rate
     from pytest_ftgate.gates.usage import measure_cost, measure_latency
 
     for gate in suite.gates.values():
         if isinstance(gate, RateGate):
-            yield measure(suite, gate, column)
+            yield measure_rate(suite, gate, scores)
         elif isinstance(gate, CostGate):
-            yield from measure_cost(suite, gate, column)
+            yield from measure_cost(suite, gate, scores)
         elif isinstance(gate, LatencyGate):
-            yield from measure_latency(suite, gate, session.times(suite, variant, whole(suite)))
+            times = session.reply_times(suite, variant, full_look(suite))
+            yield from measure_latency(suite, gate, times)
 
 
-def so_far(session: Session, gates: Iterable[Judged]) -> Iterator[str]:
-    """Yield a sentence on the run, and one on each variant that was not asked all of its cases.
+def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
+    """Yield a note on an interrupted run, and one on each variant with cases left to ask.
 
     Args:
-        session: it sends nothing more, and what was in flight is home.
-        gates: of the run.
+        session: it is closed, and no request is in flight.
+        gates: the gates of the run.
     """
     progress = session.progress
-    begun = {
-        (one.judged_by.name, one.variant.name): one
-        for one in gates
-        if isinstance(one.gate, RateGate) and one.planned and session.has_begun(one)
+    submitted = {
+        (gate_run.gate_suite.name, gate_run.variant.name): gate_run
+        for gate_run in gates
+        if isinstance(gate_run.gate, RateGate)
+        and gate_run.planned
+        and session.is_submitted(gate_run)
     }
-    if begun and progress.failed:
-        told = f"cut off with {progress.failed:,} of {progress.to_ask:,} calls not answered"
-        yield f"{told}; the same command goes on, and asks nothing of the rest again"
-    for judged in begun.values():
-        # What was cut off may be in pieces, and to say less harms nobody.
+    if submitted and progress.failed:
+        count = f"cut off with {progress.failed:,} of {progress.to_send:,} requests not answered"
+        yield f"{count}; the same command goes on, and asks nothing of the rest again"
+    for gate_run in submitted.values():
+        # Best effort: partial results may be inconsistent.
         with suppress(Exception):
-            suite, variant = judged.suite, judged.variant
-            column = session.columns.task(suite, variant, whole(suite), graded=False)
-            yield from _known(variant.name, column)
+            suite, variant = gate_run.suite, gate_run.variant
+            scores = session.scores.task_scores(suite, variant, full_look(suite), graded=False)
+            yield from _progress_note(variant.name, scores)
 
 
-def _known(variant: str, column: Column) -> Iterator[str]:
-    """Say how far a variant came; nothing where it came to its end."""
-    marks = [row.correct for row in column.rows.values() if row.scores]
-    if len(marks) == len(column.rows):
+def _progress_note(variant: str, scores: VariantScores) -> Iterator[str]:
+    """Yield a note on a variant without replies to all of its cases."""
+    answered = [result.correct for result in scores.results.values() if result.scores]
+    if len(answered) == len(scores.results):
         return
-    known = [mark for mark in marks if mark is not None]
-    right = f", {percent(sum(known) / len(known))} right" if known else ""
-    yield f"{variant} so far: {len(marks):,} of {len(column.rows):,} cases{right}"
+    graded = [score for score in answered if score is not None]
+    right = f", {percent(sum(graded) / len(graded))} right" if graded else ""
+    yield f"{variant} so far: {len(answered):,} of {len(scores.results):,} cases{right}"

@@ -5,57 +5,74 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_ftgate.gates.identity import (
-    Answers,
-    Identity,
-    facts,
-    held,
-    lineage,
-    notices,
-    prove,
-    prove_unlike,
-    sampled,
-    seeded,
-    served_model,
+    IdentityResult,
+    RequestResults,
+    check_constraint,
+    check_parent_model,
+    check_seed,
+    check_served_model,
+    check_temperature,
+    compare_with_base,
+    compare_with_recorded_base,
+    identity_facts,
+    server_notices,
 )
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.requests.workload import anew, same_seed
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.requests.workload import repeat_requests, same_seed_requests
 from pytest_ftgate.runner.session import Session
-from pytest_ftgate.runner.workloads import Judged, with_baseline
+from pytest_ftgate.runner.workloads import GateRun, needs_baseline
 from pytest_ftgate.suite.model import RateGate, Suite, Variant
 
-__all__ = ["asked_anew", "claims", "drifted", "invalid", "known", "proofs", "tuned"]
+__all__ = [
+    "baseline_drift",
+    "drift_requests",
+    "identities",
+    "invalid_verdict",
+    "reported_identities",
+    "tuned_identities",
+    "variant_facts",
+]
 
 
-def proofs(
-    session: Session, judged: Judged, answers: Answers, asked: Sequence[Ask] = ()
-) -> list[Identity]:
-    """Return what is known of the variant, and of what it is compared with.
+def identities(
+    session: Session,
+    gate_run: GateRun,
+    results: RequestResults,
+    unplanned: Sequence[CaseRequest] = (),
+) -> list[IdentityResult]:
+    """Return what the replies show about the identity of the variant and its reference.
 
     Args:
-        session: knows what was asked.
-        judged: the gate.
-        answers: what became of the calls.
-        asked: calls of the variant that no plan foresaw.
+        session: the session of the run.
+        gate_run: the gate.
+        results: the results of all requests, by fingerprint.
+        unplanned: requests to the variant that are not part of the plan.
     """
-    variant = judged.variant
-    found = [one for asks in session.asks.of(judged) for one in _claimed(session, judged, asks)]
-    found += claims(variant, asked, answers) if asked else []
-    found += tuned(session, judged.suite, variant, answers)
-    if isinstance(judged.gate, RateGate) and judged.planned:
-        task = session.asks.task(judged.suite, variant, session.asks.looks(judged)[0])
-        found.append(seeded(*same_seed(task), answers))
+    suite, variant, workloads = gate_run.suite, gate_run.variant, session.workloads
+    found = [
+        identity
+        for case_requests in workloads.gate_requests(gate_run)
+        for identity in _cached_identities(session, gate_run, case_requests)
+    ]
+    found += reported_identities(variant, unplanned, results) if unplanned else []
+    found += tuned_identities(session, suite, variant, results)
+    if isinstance(gate_run.gate, RateGate) and gate_run.planned:
+        first = workloads.task_requests(suite, variant, workloads.looks(gate_run)[0])
+        found.append(check_seed(*same_seed_requests(first), results))
     return list(dict.fromkeys(found))
 
 
-def invalid(judged: Judged, sentence: str, facts: Mapping[str, str], node: str = "") -> Verdict:
-    """Return the verdict on a variant that is not what it claims to be, as *sentence* says."""
+def invalid_verdict(
+    gate_run: GateRun, sentence: str, facts: Mapping[str, str], node: str = ""
+) -> Verdict:
+    """Return the verdict on a variant with a wrong identity, which *sentence* explains."""
     return Verdict(
-        suite=judged.judged_by.name,
-        line=judged.gate.line,
-        gate=judged.name,
-        variant=judged.variant.name,
+        suite=gate_run.gate_suite.name,
+        line=gate_run.gate.line,
+        gate=gate_run.name,
+        variant=gate_run.variant.name,
         outcome=Outcome.INVALID,
         headline=sentence,
         node=node,
@@ -63,91 +80,115 @@ def invalid(judged: Judged, sentence: str, facts: Mapping[str, str], node: str =
     )
 
 
-def _claimed(session: Session, judged: Judged, asks: Sequence[Ask]) -> tuple[Identity, ...]:
-    """Return the claims of a variant, which its gates share."""
-    key = (judged.suite.name, judged.variant.name, id(asks))
-    if key not in session.claims:
-        session.claims[key] = tuple(claims(judged.variant, asks, session.engine.answers))
-    return session.claims[key]
+def _cached_identities(
+    session: Session, gate_run: GateRun, case_requests: Sequence[CaseRequest]
+) -> tuple[IdentityResult, ...]:
+    """Return the reported identities, computed once for all gates of a variant."""
+    key = (gate_run.suite.name, gate_run.variant.name, id(case_requests))
+    if key not in session.identities:
+        found = reported_identities(gate_run.variant, case_requests, session.engine.results)
+        session.identities[key] = tuple(found)
+    return session.identities[key]
 
 
-def claims(variant: Variant, asks: Sequence[Ask], answers: Answers) -> Iterator[Identity]:
-    """Yield what the replies to *asks* say of their model; of settings, those of *variant*."""
-    yield served_model(asks, answers)
-    yield held(asks, answers)
-    yield sampled(asks, answers)
-    yield from notices(asks, answers, [*variant.sampling, "output_config", "response_format"])
+def reported_identities(
+    variant: Variant, case_requests: Sequence[CaseRequest], results: RequestResults
+) -> Iterator[IdentityResult]:
+    """Yield what the replies report about their model and the settings of *variant*."""
+    yield check_served_model(case_requests, results)
+    yield check_constraint(case_requests, results)
+    yield check_temperature(case_requests, results)
+    settings = [*variant.sampling, "output_config", "response_format"]
+    yield from server_notices(case_requests, results, settings)
 
 
-def tuned(session: Session, suite: Suite, variant: Variant, answers: Answers) -> Iterator[Identity]:
-    """Yield whether a tuned variant is another model than its base; nothing for others."""
+def tuned_identities(
+    session: Session, suite: Suite, variant: Variant, results: RequestResults
+) -> Iterator[IdentityResult]:
+    """Yield whether a tuned variant differs from its base; nothing for an untuned variant."""
     if variant.tuned:
-        identity = session.asks.identity(suite, variant)
+        probes = session.workloads.identity_requests(suite, variant)
         if variant.base is not None:
-            yield lineage(variant.base, identity[0], answers)
+            yield check_parent_model(variant.base, probes[0], results)
         recorded = variant.base_replies is not None
-        yield prove_unlike(identity, answers) if recorded else prove(identity, answers)
+        yield (
+            compare_with_recorded_base(probes, results)
+            if recorded
+            else compare_with_base(probes, results)
+        )
 
 
-def known(
-    session: Session, judged: Judged, answers: Answers, asked: Sequence[Ask] = ()
+def variant_facts(
+    session: Session,
+    gate_run: GateRun,
+    results: RequestResults,
+    unplanned: Sequence[CaseRequest] = (),
 ) -> dict[str, str]:
-    """Return what a record should know of the variant."""
-    if not judged.planned:
-        return facts(asked, answers)
-    return facts(session.asks.of(judged)[1 if with_baseline(judged) else 0], answers)
+    """Return the facts about the variant for the run record."""
+    if not gate_run.planned:
+        return identity_facts(unplanned, results)
+    group = 1 if needs_baseline(gate_run) else 0
+    return identity_facts(session.workloads.gate_requests(gate_run)[group], results)
 
 
-#: A baseline that was recorded at most so many seconds before its variant was not checked.
-_RECENT = 86_400.0
-#: Providers whose model is a file here, so that nobody can change it under its name.
-_SAME_FOR_EVER = ("llamacpp", "recorded", "classical")
+#: The drift check is skipped if the baseline was recorded at most this long before the variant.
+_RECENT_SECONDS = 86_400.0
+#: Providers whose model is a local file, which cannot change under the same name.
+_FIXED_PROVIDERS = ("llamacpp", "recorded", "classical")
 
-_Asks = tuple[Ask, ...]
+_Requests = tuple[CaseRequest, ...]
 
 
-def drifted(session: Session, judged: Judged, look: Look) -> str:
-    """Say how the baseline has drifted since it was recorded; "" where it has not."""
-    from pytest_ftgate.gates.identity import drift
-    from pytest_ftgate.gates.samples import side
+def baseline_drift(session: Session, gate_run: GateRun, look: Look) -> str:
+    """Return how the baseline has drifted since it was recorded; "" without a drift."""
+    from pytest_ftgate.gates.identity import drift_message
+    from pytest_ftgate.gates.samples import samples_from_scores
 
-    old, again = asked_anew(session, judged, look)
+    old, repeated = drift_requests(session, gate_run, look)
     if not old:
         return ""
-    suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
-    columns = [
-        session.columns.of(suite, baseline, of, asks)
-        for of, asks in (("then", old), ("now", again))
+    suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
+    scores = [
+        session.scores.score_requests(suite, baseline, name, case_requests)
+        for name, case_requests in (("then", old), ("now", repeated))
     ]
-    return drift(*(side(column, judged.gate.kind) for column in columns))
+    return drift_message(*(samples_from_scores(side, gate_run.gate.kind) for side in scores))
 
 
-def asked_anew(session: Session, judged: Judged, look: Look) -> tuple[_Asks, _Asks]:
-    """Return a part of what the baseline was asked, and its asking anew; nothing in most runs.
+def drift_requests(session: Session, gate_run: GateRun, look: Look) -> tuple[_Requests, _Requests]:
+    """Return a part of the baseline's requests and their repetitions; empty in most runs.
 
-    Where it was recorded more than a day before the variant, a tenth of it is asked anew for the
-    run that the variant's replies came in, and never again for that run.
+    If the baseline was recorded more than a day before the variant, a tenth of its requests is
+    repeated. The repetitions belong to the run of the variant's replies: later runs reuse them.
     """
-    suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
-    if judged.variant is baseline or baseline.provider in _SAME_FOR_EVER:
+    suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
+    if gate_run.variant is baseline or baseline.provider in _FIXED_PROVIDERS:
         return (), ()
-    key = (suite.name, suite.repeats, judged.variant.name, look)
-    if key not in session.anew:
-        session.anew[key] = _asked_anew(session, judged, look)
-    return session.anew[key]
+    key = (suite.name, suite.repeats, gate_run.variant.name, look)
+    if key not in session.drift_requests:
+        session.drift_requests[key] = _choose_drift_requests(session, gate_run, look)
+    return session.drift_requests[key]
 
 
-def _asked_anew(session: Session, judged: Judged, look: Look) -> tuple[_Asks, _Asks]:
-    from pytest_ftgate.gates.identity import to_ask_anew
+def _choose_drift_requests(
+    session: Session, gate_run: GateRun, look: Look
+) -> tuple[_Requests, _Requests]:
+    from pytest_ftgate.gates.identity import drift_case_ids
 
-    suite, baseline = judged.suite, judged.suite.variants[judged.suite.baseline]
-    theirs, mine = (session.asks.task(suite, v, look) for v in (baseline, judged.variant))
-    chosen = session.asks.task(suite, baseline, Look(cases=to_ask_anew(suite.cases)))
-    ledger = session.ledger()
-    then, now = (ledger.made(a.call.fingerprint for a in asks) for asks in (theirs, mine))
-    kept = ledger.replies(ask.call.fingerprint for ask in chosen)
-    ledger.close()
-    old = tuple(ask for ask in chosen if ask.call.fingerprint in kept)
-    if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT:
+    suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
+    task_requests = session.workloads.task_requests
+    groups = [task_requests(suite, side, look) for side in (baseline, gate_run.variant)]
+    chosen = task_requests(suite, baseline, Look(cases=drift_case_ids(suite.cases)))
+    cache = session.open_cache()
+    then, now = (
+        cache.origins(case_request.request.fingerprint for case_request in group)
+        for group in groups
+    )
+    cached = cache.replies(case_request.request.fingerprint for case_request in chosen)
+    cache.close()
+    old = tuple(
+        case_request for case_request in chosen if case_request.request.fingerprint in cached
+    )
+    if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT_SECONDS:
         return (), ()
-    return old, anew(old, now[-1][1])
+    return old, repeat_requests(old, now[-1][1])

@@ -1,4 +1,4 @@
-"""Deferred imports, and imports while replies are awaited."""
+"""Deferred imports, and imports while the run waits for replies."""
 
 from __future__ import annotations
 
@@ -13,44 +13,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pytest_ftgate.client.progress import Progress
-from pytest_ftgate.runner.workloads import Judged
+from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.model import ForgettingGate, Suite
 
 if TYPE_CHECKING:
-    from pytest_ftgate.results.accepted import Record
+    from pytest_ftgate.results.accepted import AcceptedRecord
 
-__all__ = ["accepted_record", "import_judges", "uncollected", "unhooked"]
+__all__ = ["import_gates", "load_accepted_record", "without_gc", "without_pytest_hooks"]
 
-#: Seconds for which calls go first, and between two looks at whether they are sent.
-_PATIENCE, _LOOK = 2.0, 0.005
-#: Seconds that an import keeps the interpreter's lock from calls.
-_TURN = 0.0005
+#: The longest time to wait for requests before an import, and the time between polls, in seconds.
+_MAX_WAIT, _POLL = 2.0, 0.005
+#: The switch interval of the interpreter during imports, in seconds.
+_SWITCH_INTERVAL = 0.0005
 
 
-def import_judges(gates: Iterable[Judged], progress: Callable[[], Progress]) -> None:
-    """Import what judges, while replies are on the wire; SciPy alone takes half a second.
+def import_gates(gates: Iterable[GateRun], progress: Callable[[], Progress]) -> None:
+    """Import the modules that evaluate *gates*, once the requests are sent.
 
-    Both take the one interpreter lock, and calls go first: what is sent later comes later, while
-    an import has time until the last reply, which may be a slow one.
+    SciPy alone takes half a second. Imports and requests share one interpreter lock, and requests
+    go first: a late request brings a late reply, while an import can run until the last reply.
 
     Args:
-        gates: what is judged.
-        progress: tells how far the asking has come.
+        gates: the gates to evaluate.
+        progress: returns the progress of the requests.
     """
-    modules = [name for name in _judges(gates) if name not in sys.modules]
-    until = time.monotonic() + _PATIENCE
-    while modules and progress().unsent and time.monotonic() < until:
-        time.sleep(_LOOK)
-    with _uninterrupted(), _yielding():
+    modules = [name for name in _modules_of(gates) if name not in sys.modules]
+    deadline = time.monotonic() + _MAX_WAIT
+    while modules and progress().unsent and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    with _sigint_deferred(), _short_switch_interval():
         for module in modules:
             import_module(module)
 
 
 @contextmanager
-def _yielding() -> Iterator[None]:
-    """Let a reply that comes meanwhile wait for half a millisecond, and not for five."""
+def _short_switch_interval() -> Iterator[None]:
+    """Let the network thread take the interpreter lock after 0.5 ms instead of 5 ms."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(_TURN)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     try:
         yield
     finally:
@@ -58,28 +58,28 @@ def _yielding() -> Iterator[None]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait: what NumPy is made of cannot be imported again once it was cut off."""
-    pressed: list[int] = []
-    here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(1)) if here else None
+def _sigint_deferred() -> Iterator[None]:
+    """Delay Ctrl-C until the end: an interrupted import of NumPy cannot be repeated."""
+    received: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda *_: received.append(1)) if in_main else None
     try:
         yield
     finally:
-        if here:
+        if in_main:
             signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-        if pressed:
+        if received:
             signal.raise_signal(signal.SIGINT)
 
 
-def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:
-    asked = [judged.gate for judged in gates]
-    heavy = {
-        "pytest_ftgate.gates.forgetting": any(isinstance(gate, ForgettingGate) for gate in asked),
-        "scipy.optimize": any(getattr(gate, "max_drop", None) is not None for gate in asked),
-        "sklearn.metrics": any(getattr(gate, "metric", "") == "macro_f1" for gate in asked),
+def _modules_of(gates: Iterable[GateRun]) -> tuple[str, ...]:
+    kinds = [gate_run.gate for gate_run in gates]
+    optional = {
+        "pytest_ftgate.gates.forgetting": any(isinstance(gate, ForgettingGate) for gate in kinds),
+        "scipy.optimize": any(getattr(gate, "max_drop", None) is not None for gate in kinds),
+        "sklearn.metrics": any(getattr(gate, "metric", "") == "macro_f1" for gate in kinds),
     }
-    needed = (name for name, wanted in heavy.items() if wanted)
+    needed = (name for name, is_needed in optional.items() if is_needed)
     return (
         "pytest_ftgate.runner.identity",
         "pytest_ftgate.gates.rates",
@@ -92,13 +92,13 @@ def _judges(gates: Iterable[Judged]) -> tuple[str, ...]:
     )
 
 
-def accepted_record(suite: Suite) -> Record | None:
-    """Return the accepted record beside *suite*, or None where there is none.
+def load_accepted_record(suite: Suite) -> AcceptedRecord | None:
+    """Return the accepted record beside *suite*, or None without one.
 
     Raises:
-        SuiteFaults: the file is no record.
+        SuiteError: the file is not a valid record.
     """
-    # Most suites have none, and reading one needs what judges.
+    # Most suites have no record, and the import of the reader is slow.
     if not suite.accepted_path.exists():
         return None
     from pytest_ftgate.results.accepted import read_record
@@ -107,36 +107,36 @@ def accepted_record(suite: Suite) -> Record | None:
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Let the collector look at nothing that is made inside, neither now nor later.
+def without_gc() -> Iterator[None]:
+    """Pause the garbage collector, and keep the objects from the block out of later collections.
 
-    An SDK is a million objects, and a plan may be as many. To look through them again and again
-    costs a third of the time that it takes to make them, and as much at the end of the run.
+    An SDK is a million objects, and a plan may have as many. Scanning them again and again takes a
+    third of the time that creates them, and as much at the end of the run.
     """
-    collecting = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        if collecting:
+        if was_enabled:
             gc.enable()
 
 
 @contextmanager
-def unhooked() -> Iterator[None]:
-    """Import what is imported inside without pytest's hook, which rewrites the asserts of tests.
+def without_pytest_hooks() -> Iterator[None]:
+    """Run imports without pytest's import hook, which rewrites the asserts of tests.
 
-    It takes its time over every module, of which an SDK has three thousand and no test.
+    The hook takes time for each module, and an SDK has three thousand modules and no tests.
     """
-    hooks = [one for one in sys.meta_path if type(one).__module__.startswith("_pytest.")]
-    behind = [sys.meta_path[sys.meta_path.index(one) + 1 :] for one in hooks]
-    for one in hooks:
-        sys.meta_path.remove(one)
+    hooks = [hook for hook in sys.meta_path if type(hook).__module__.startswith("_pytest.")]
+    followers = [sys.meta_path[sys.meta_path.index(hook) + 1 :] for hook in hooks]
+    for hook in hooks:
+        sys.meta_path.remove(hook)
     try:
         yield
     finally:
-        # What was imported may have added hooks of its own, before these or behind them.
-        for one, others in zip(reversed(hooks), reversed(behind), strict=True):
-            here = (n for n, other in enumerate(sys.meta_path) if other in others)
-            sys.meta_path.insert(next(here, len(sys.meta_path)), one)
+        # The imported modules may have added hooks before or after the removed ones.
+        for hook, after in zip(reversed(hooks), reversed(followers), strict=True):
+            positions = (n for n, finder in enumerate(sys.meta_path) if finder in after)
+            sys.meta_path.insert(next(positions, len(sys.meta_path)), hook)

@@ -1,4 +1,4 @@
-"""Asks judges during a run, about replies and about labelled replies."""
+"""Requests to judges during a run, and the validation of judges on labelled replies."""
 
 from __future__ import annotations
 
@@ -7,274 +7,338 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.client.results import Answer
-from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.client.results import Result
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.requests.judges import Bench, Matter, Put
+from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeRequest
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.runner.workloads import Asks
-from pytest_ftgate.scoring.score import RIGHT, WRONG, Mark
-from pytest_ftgate.scoring.scorers import spoilt
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.runner.workloads import Workloads
+from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore
+from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.suite.model import Judge, Label, Suite
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.verdict import Examined
-    from pytest_ftgate.scoring.judges import Ruling
-    from pytest_ftgate.scoring.scores import Column
+    from pytest_ftgate.gates.verdict import JudgeValidation
+    from pytest_ftgate.scoring.judges import JudgeGrades
+    from pytest_ftgate.scoring.scores import VariantScores
 
-__all__ = ["Hear", "Hearings", "Wait", "labels_on", "matter", "padded"]
+__all__ = [
+    "JudgeRunner",
+    "WaitForJudges",
+    "WaitForResults",
+    "human_scores",
+    "label_input",
+    "padded_labels",
+]
 
-#: Brings what became of asks, by fingerprint.
-Wait = Callable[[Sequence[Ask]], Mapping[str, Answer]]
-#: The same for judges, of the suite that is named.
-Hear = Callable[[Sequence[Ask], str], Mapping[str, Answer]]
+#: Waits for requests and returns their results, by fingerprint.
+WaitForResults = Callable[[Sequence[CaseRequest]], Mapping[str, Result]]
+#: The same for requests to the judges of the named suite.
+WaitForJudges = Callable[[Sequence[CaseRequest], str], Mapping[str, Result]]
 
-#: So many labelled replies are put to a judge once more, said twice.
-_PADDED = 10
-_HALF = Mark(0.5, "neither reply is whole")
-_TIE = Mark(0.5)
+#: The number of labelled replies that a judge grades again with their text doubled.
+_MAX_PADDED_LABELS = 10
+_NEITHER_WHOLE = ContentScore(0.5, "neither reply is whole")
+_TIE = ContentScore(0.5)
 
-_Asks = tuple[Ask, ...]
+_Requests = tuple[CaseRequest, ...]
 
 
-class Hearings:
-    """Asks the judges of suites, and remembers what they are worth.
+class JudgeRunner:
+    """Sends requests to the judges of suites, and caches their validation.
 
     Args:
-        asks: what variants are asked.
-        environ: where addresses are read.
-        waited: brings what variants answered.
-        heard: brings what judges answered; it raises where too little came.
+        workloads: the requests to variants.
+        environ: the source of addresses.
+        wait: returns the results of variants.
+        wait_for_judges: returns the results of judges, and raises if too few are replies.
     """
 
-    def __init__(self, asks: Asks, environ: Mapping[str, str], waited: Wait, heard: Hear) -> None:
-        self._asks, self._environ, self._waited, self._heard = asks, environ, waited, heard
-        self._benches: dict[str, tuple[Bench, ...]] = {}
-        self._examined: dict[str, tuple[Examined, ...]] = {}
-        #: All that judges were asked.
-        self.asked: list[Ask] = []
+    def __init__(
+        self,
+        workloads: Workloads,
+        environ: Mapping[str, str],
+        wait: WaitForResults,
+        wait_for_judges: WaitForJudges,
+    ) -> None:
+        self._workloads, self._environ = workloads, environ
+        self._wait, self._wait_for_judges = wait, wait_for_judges
+        self._prompters: dict[str, tuple[JudgePrompter, ...]] = {}
+        self._validations: dict[str, tuple[JudgeValidation, ...]] = {}
+        #: All requests to judges in this run.
+        self.requests: list[CaseRequest] = []
 
-    def benches(self, suite: Suite) -> tuple[Bench, ...]:
-        """Return what puts replies to each judge of *suite*.
+    def prompters(self, suite: Suite) -> tuple[JudgePrompter, ...]:
+        """Return the prompter of each judge of *suite*.
 
         Raises:
-            Unavailable: weights, an address or a function of a judge are not here.
+            ConfigurationError: the weights, the address or the function of a judge are missing.
         """
-        if suite.name not in self._benches:
-            made = tuple(Bench(suite, judge, self._environ) for judge in suite.judges)
-            self._benches[suite.name] = made
-        return self._benches[suite.name]
+        if suite.name not in self._prompters:
+            prompters = tuple(JudgePrompter(suite, judge, self._environ) for judge in suite.judges)
+            self._prompters[suite.name] = prompters
+        return self._prompters[suite.name]
 
     # Replies of a run ----------------------------------------------------------------------
 
-    def puts(
+    def judge_requests(
         self,
         suite: Suite,
-        asks: _Asks,
-        answers: Mapping[str, Answer],
-        theirs: Mapping[str, Answer],
-    ) -> Iterator[tuple[Bench, str, Mark | Sequence[Put]]]:
-        """Yield for each judge and reply what is put to it, or the mark that needs no judge.
+        case_requests: _Requests,
+        results: Mapping[str, Result],
+        baseline_results: Mapping[str, Result],
+    ) -> Iterator[tuple[JudgePrompter, str, ContentScore | Sequence[JudgeRequest]]]:
+        """Yield the requests to each judge about each reply, or the score if none is needed.
 
         Args:
-            suite: whose judges they are.
-            asks: what a variant was asked.
-            answers: what it answered.
-            theirs: what the baseline answered, for judges that compare.
+            suite: the suite with the judges.
+            case_requests: the requests to a variant.
+            results: their results.
+            baseline_results: the results of the baseline, for pairwise judges.
+
+        Yields:
+            The prompter of the judge, the fingerprint of the request to the variant, and the
+            requests to the judge or the score.
         """
-        for bench in self.benches(suite):
-            judge = bench.judge
-            others = _by_place(self.compared(suite, asks), theirs) if judge.compares else {}
-            for ask in asks:
-                reply = answers.get(ask.call.fingerprint)
-                if isinstance(reply, Reply) and _graded_by(judge, ask):
-                    yield bench, ask.call.fingerprint, _put(bench, ask, reply, others)
+        for prompter in self.prompters(suite):
+            judge, baseline = prompter.judge, dict[str, dict[int, Reply]]()
+            if judge.is_pairwise:
+                baseline_requests = self.baseline_requests(suite, case_requests)
+                baseline = _replies_by_repeat(baseline_requests, baseline_results)
+            for case_request in case_requests:
+                fingerprint = case_request.request.fingerprint
+                reply = results.get(fingerprint)
+                if isinstance(reply, Reply) and _is_graded_by(judge, case_request):
+                    second = baseline.get(case_request.case.id, {})
+                    yield (
+                        prompter,
+                        fingerprint,
+                        _requests_or_score(prompter, case_request, reply, second),
+                    )
 
-    def compared(self, suite: Suite, asks: _Asks) -> _Asks:
-        """Return what the baseline was asked in place of *asks*, where a judge compares."""
-        if not any(judge.compares for judge in suite.judges):
+    def baseline_requests(self, suite: Suite, case_requests: _Requests) -> _Requests:
+        """Return the baseline's requests for the same cases; none without a pairwise judge."""
+        if not any(judge.is_pairwise for judge in suite.judges):
             return ()
-        cases = frozenset(ask.case.id for ask in asks)
-        repeats = 1 + max((ask.repeat for ask in asks), default=0)
+        cases = frozenset(case_request.case.id for case_request in case_requests)
+        repeats = 1 + max((case_request.repeat for case_request in case_requests), default=0)
         baseline = suite.variants[suite.baseline]
-        return self._asks.task(suite, baseline, Look(cases=cases, repeats=repeats))
+        return self._workloads.task_requests(suite, baseline, Look(cases=cases, repeats=repeats))
 
-    def ruled(
-        self, suite: Suite, asks: _Asks, answers: Mapping[str, Answer]
-    ) -> dict[str, dict[int, Mark]]:
-        """Return for each call's fingerprint what the judges of *suite* say of its reply.
+    def grades(
+        self, suite: Suite, case_requests: _Requests, results: Mapping[str, Result]
+    ) -> dict[str, dict[int, ContentScore]]:
+        """Return the scores of the judges of *suite* by request fingerprint and id() of the rule.
 
         Raises:
-            RepliesMissing: too little came of a judge, or it cannot be asked.
-            Unavailable: a judge is not the model that it is declared to be.
+            RepliesMissing: too few replies of a judge came, or it cannot be reached.
+            ConfigurationError: a judge runs on another model than declared.
         """
         if not suite.judges:
             return {}
-        from pytest_ftgate.scoring.judges import ruling
+        from pytest_ftgate.scoring.judges import read_grades
 
-        theirs = self.compared(suite, asks)
-        put = [*self.puts(suite, asks, answers, self._waited(theirs) if theirs else {})]
-        heard = self._hear(suite, (what for _, _, what in put if not isinstance(what, Mark)))
-        marks: dict[str, dict[int, Mark]] = defaultdict(dict)
-        for bench, name, what in put:
-            told = what if isinstance(what, Mark) else ruling(bench.judge, what, heard).mark
-            marks[name][id(bench.judge.rule)] = told
-        return marks
+        baseline = self.baseline_requests(suite, case_requests)
+        baseline_results = self._wait(baseline) if baseline else {}
+        entries = [*self.judge_requests(suite, case_requests, results, baseline_results)]
+        groups = (group for *_, group in entries if not isinstance(group, ContentScore))
+        judge_results = self._ask_judges(suite, groups)
+        scores: dict[str, dict[int, ContentScore]] = defaultdict(dict)
+        for prompter, fingerprint, group in entries:
+            judge = prompter.judge
+            scores[fingerprint][id(judge.rule)] = (
+                group
+                if isinstance(group, ContentScore)
+                else read_grades(judge, group, judge_results).score
+            )
+        return scores
 
-    def _hear(self, suite: Suite, puts: Iterable[Sequence[Put]]) -> Mapping[str, Answer]:
-        """Ask judges, and hold the models that answered against the declared ones."""
-        from pytest_ftgate.gates.identity import served_model
+    def _ask_judges(
+        self, suite: Suite, groups: Iterable[Sequence[JudgeRequest]]
+    ) -> Mapping[str, Result]:
+        """Send requests to judges, and check that the declared models replied."""
+        from pytest_ftgate.gates.identity import check_served_model
         from pytest_ftgate.gates.verdict import Outcome
 
-        asks = tuple(put.ask for put in chain.from_iterable(puts))
-        self.asked += asks
-        heard = self._heard(asks, suite.name)
-        by_model: dict[tuple[str, str], list[Ask]] = defaultdict(list)
-        for ask in asks:
-            by_model[ask.call.provider, ask.call.model].append(ask)
-        for some in by_model.values():
-            claim = served_model(some, heard)
-            if claim.outcome is Outcome.INVALID:
-                raise Unavailable(f"the judge is not what it claims: {claim.sentence}")
-        return heard
+        case_requests = tuple(request.case_request for request in chain.from_iterable(groups))
+        self.requests += case_requests
+        results = self._wait_for_judges(case_requests, suite.name)
+        by_model: dict[tuple[str, str], list[CaseRequest]] = defaultdict(list)
+        for case_request in case_requests:
+            request = case_request.request
+            by_model[request.provider, request.model].append(case_request)
+        for requests in by_model.values():
+            identity = check_served_model(requests, results)
+            if identity.outcome is Outcome.INVALID:
+                raise ConfigurationError(f"the judge is not what it claims: {identity.message}")
+        return results
 
     # Labelled replies -----------------------------------------------------------------------
 
-    def examination(self, suite: Suite) -> list[tuple[Bench, list[Label], list[Label]]]:
-        """Return for each judge the labels that it is asked about, and those it is asked padded."""
+    def validation_labels(
+        self, suite: Suite
+    ) -> list[tuple[JudgePrompter, list[Label], list[Label]]]:
+        """Return for each judge its labels, and those that it also grades with doubled text."""
         return [
-            (bench, [*bench.judge.labels], [*padded(bench.judge)]) for bench in self.benches(suite)
+            (prompter, [*prompter.judge.labels], [*padded_labels(prompter.judge)])
+            for prompter in self.prompters(suite)
         ]
 
-    def examined(self, suite: Suite) -> tuple[Examined, ...]:
-        """Return what the judges of *suite* are worth, by what people said of the same replies."""
-        if suite.name not in self._examined:
-            from pytest_ftgate.gates.judges import examine
+    def validations(self, suite: Suite) -> tuple[JudgeValidation, ...]:
+        """Return how well the judges of *suite* agree with the labels of people."""
+        if suite.name not in self._validations:
+            self._validations[suite.name] = tuple(
+                self._validate(suite, prompter, labels, padded)
+                for prompter, labels, padded in self.validation_labels(suite)
+            )
+        return self._validations[suite.name]
 
-            made = []
-            for bench, labels, longer in self.examination(suite):
-                plain = {id(one): bench.puts(matter(one)) for one in labels}
-                twice = {id(one): bench.puts(matter(one, times=2)) for one in longer}
-                heard = self._hear(suite, [*plain.values(), *twice.values()]) if labels else {}
-                made.append(examine(bench.judge, *_rated(bench.judge, labels, plain, twice, heard)))
-            self._examined[suite.name] = tuple(made)
-        return self._examined[suite.name]
+    def _validate(
+        self,
+        suite: Suite,
+        prompter: JudgePrompter,
+        labels: Sequence[Label],
+        padded: Sequence[Label],
+    ) -> JudgeValidation:
+        from pytest_ftgate.gates.judges import validate_judge
+
+        plain = {id(label): prompter.requests(label_input(label)) for label in labels}
+        doubled = {id(label): prompter.requests(label_input(label, times=2)) for label in padded}
+        results = self._ask_judges(suite, [*plain.values(), *doubled.values()]) if labels else {}
+        rulings = _rulings(prompter.judge, labels, plain, doubled, results)
+        return validate_judge(prompter.judge, *rulings)
 
 
-def _rated(
+def _rulings(
     judge: Judge,
     labels: Sequence[Label],
-    plain: Mapping[int, Sequence[Put]],
-    twice: Mapping[int, Sequence[Put]],
-    heard: Mapping[str, Answer],
-) -> tuple[list[tuple[Label, Ruling]], list[tuple[Ruling, Ruling]]]:
-    from pytest_ftgate.scoring.judges import ruling
+    plain: Mapping[int, Sequence[JudgeRequest]],
+    doubled: Mapping[int, Sequence[JudgeRequest]],
+    results: Mapping[str, Result],
+) -> tuple[list[tuple[Label, JudgeGrades]], list[tuple[JudgeGrades, JudgeGrades]]]:
+    """Return each label with its ruling, and each pair of rulings on a plain and a doubled text."""
+    from pytest_ftgate.scoring.judges import read_grades
 
-    said = {key: ruling(judge, puts, heard) for key, puts in plain.items()}
-    again = {key: ruling(judge, puts, heard) for key, puts in twice.items()}
+    on_plain = {key: read_grades(judge, requests, results) for key, requests in plain.items()}
+    on_doubled = {key: read_grades(judge, requests, results) for key, requests in doubled.items()}
     return (
-        [(one, said[id(one)]) for one in labels],
-        [(said[key], one) for key, one in again.items()],
+        [(label, on_plain[id(label)]) for label in labels],
+        [(on_plain[key], doubled_ruling) for key, doubled_ruling in on_doubled.items()],
     )
 
 
-def matter(label: Label, times: int = 1) -> Matter:
-    """Return what is put to a judge of a labelled reply; *times* says how often it is said."""
-    return Matter(label.case, "\n\n".join([label.reply] * times), label.other)
+def label_input(label: Label, times: int = 1) -> JudgeInput:
+    """Return the judge's input for a labelled reply, with its text repeated *times* times."""
+    return JudgeInput(label.case, "\n\n".join([label.reply] * times), label.second_reply)
 
 
-def padded(judge: Judge) -> Iterator[Label]:
-    """Yield the labelled replies that are put once more, said twice: bad ones, spread evenly.
+def padded_labels(judge: Judge) -> Iterator[Label]:
+    """Yield the labelled replies to grade again with doubled text: bad ones, evenly spread.
 
-    To say the same again adds nothing, so it must not make a bad reply better.
+    A repetition adds nothing, so it must not improve the grade of a bad reply.
     """
-    bad = [one for one in judge.labels if judge.grades[one.grade] == 0.0]
-    if judge.compares or not bad:
+    bad = [label for label in judge.labels if judge.grades[label.grade] == 0.0]
+    if judge.is_pairwise or not bad:
         return
-    count = min(_PADDED, len(bad))
+    count = min(_MAX_PADDED_LABELS, len(bad))
     yield from (bad[index * len(bad) // count] for index in range(count))
 
 
-def _graded_by(judge: Judge, ask: Ask) -> bool:
-    return any(part is judge.rule for part in ask.case.score.parts)
+def _is_graded_by(judge: Judge, case_request: CaseRequest) -> bool:
+    return any(part is judge.rule for part in case_request.case.score.parts)
 
 
-def _by_place(theirs: _Asks, answers: Mapping[str, Answer]) -> Mapping[str, Mapping[int, Reply]]:
-    """Return the baseline's replies by case and repeat."""
-    found: dict[str, dict[int, Reply]] = defaultdict(dict)
-    for ask in theirs:
-        reply = answers.get(ask.call.fingerprint)
+def _replies_by_repeat(
+    case_requests: _Requests, results: Mapping[str, Result]
+) -> dict[str, dict[int, Reply]]:
+    """Return the replies by case and repeat."""
+    replies: dict[str, dict[int, Reply]] = defaultdict(dict)
+    for case_request in case_requests:
+        reply = results.get(case_request.request.fingerprint)
         if isinstance(reply, Reply):
-            found[ask.case.id][ask.repeat] = reply
-    return found
+            replies[case_request.case.id][case_request.repeat] = reply
+    return replies
 
 
-def _put(
-    bench: Bench, ask: Ask, reply: Reply, others: Mapping[str, Mapping[int, Reply]]
-) -> Mark | Sequence[Put]:
-    """Return what is put to the judge of one reply, or what it is worth without any."""
-    spoilt_here = spoilt(reply, ask.case)
-    if not bench.judge.compares:
-        return WRONG if spoilt_here else bench.puts(Matter(ask.case, reply.text))
-    theirs = others.get(ask.case.id, {})
-    # One that is asked more often than the baseline meets its first reply again.
-    other = theirs.get(ask.repeat) or next(iter(theirs.values()), None)
-    if other is None:
-        return Mark(None, "the baseline brought no reply to compare with")
-    if spoilt_here or spoilt(other, ask.case):
-        both = spoilt_here and spoilt(other, ask.case)
-        return _HALF if both else (WRONG if spoilt_here else RIGHT)
-    # What is the same is as good; a judge could only prefer a place.
-    if reply.text.strip() == other.text.strip():
+def _requests_or_score(
+    prompter: JudgePrompter,
+    case_request: CaseRequest,
+    reply: Reply,
+    baseline_replies: Mapping[int, Reply],
+) -> ContentScore | Sequence[JudgeRequest]:
+    """Return the requests to the judge about one reply, or its score if it needs no judge."""
+    case = case_request.case
+    is_spoilt = is_refused_or_truncated(reply, case)
+    if not prompter.judge.is_pairwise:
+        return INCORRECT if is_spoilt else prompter.requests(JudgeInput(case, reply.text))
+    # A variant with more repeats than the baseline is compared with the baseline's first reply.
+    second = baseline_replies.get(case_request.repeat) or next(
+        iter(baseline_replies.values()), None
+    )
+    if second is None:
+        return ContentScore(None, "the baseline brought no reply to compare with")
+    second_is_spoilt = is_refused_or_truncated(second, case)
+    if is_spoilt or second_is_spoilt:
+        both = is_spoilt and second_is_spoilt
+        return _NEITHER_WHOLE if both else (INCORRECT if is_spoilt else CORRECT)
+    # Equal replies are equally good: a judge could only prefer a position.
+    if reply.text.strip() == second.text.strip():
         return _TIE
-    return bench.puts(Matter(ask.case, reply.text, other.text))
+    return prompter.requests(JudgeInput(case, reply.text, second.text))
 
 
-def labels_on(
-    suite: Suite, column: Column, baseline: Column | None
+def human_scores(
+    suite: Suite, scores: VariantScores, baseline: VariantScores | None
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return what people said of the replies of *column*, and of those of *baseline*, by case.
+    """Return the scores that people gave the replies of *scores* and *baseline*, by case.
 
     Args:
-        suite: whose labels they are.
-        column: of a variant.
-        baseline: of the baseline, or None where there is nothing to compare with.
+        suite: the suite with the labels.
+        scores: the replies of a variant.
+        baseline: the replies of the baseline, or None without a comparison.
     """
     (judge,) = suite.judges
-    worth = {
-        (one.case.id, one.reply.strip(), (one.other or "").strip()): judge.grades[one.grade]
-        for one in judge.labels
+    labels = {
+        (label.case.id, label.reply.strip(), (label.second_reply or "").strip()): judge.grades[
+            label.grade
+        ]
+        for label in judge.labels
     }
-    if judge.compares:
-        found = _said_of_both(worth, column, baseline) if baseline else {}
-        return found, {key: 1.0 - value for key, value in found.items()}
-    return _said(worth, column), _said(worth, baseline) if baseline else {}
+    if judge.is_pairwise:
+        after = _pair_label_scores(labels, scores, baseline) if baseline else {}
+        return after, {case: 1.0 - score for case, score in after.items()}
+    before = _reply_label_scores(labels, baseline) if baseline else {}
+    return _reply_label_scores(labels, scores), before
 
 
-_Worth = Mapping[tuple[str, str, str], float]
+#: Scores by case, reply and, for pairs, second reply.
+_LabelScores = Mapping[tuple[str, str, str], float]
 
 
-def _said(worth: _Worth, column: Column) -> dict[str, float]:
-    """Return what people said of the cases all of whose replies they labelled."""
-    found = {}
-    for key, row in column.rows.items():
-        told = [worth.get((key, reply.text.strip(), "")) for reply in row.replies]
-        known = [one for one in told if one is not None]
-        if known and len(known) == len(told):
-            found[key] = sum(known) / len(known)
-    return found
+def _reply_label_scores(labels: _LabelScores, scores: VariantScores) -> dict[str, float]:
+    """Return the mean label of each case whose replies are all labelled."""
+    means = {}
+    for case, result in scores.results.items():
+        values = [labels.get((case, reply.text.strip(), "")) for reply in result.replies]
+        known = [value for value in values if value is not None]
+        if known and len(known) == len(values):
+            means[case] = sum(known) / len(known)
+    return means
 
 
-def _said_of_both(worth: _Worth, column: Column, baseline: Column) -> dict[str, float]:
-    found = {}
-    for key, row in column.rows.items():
-        other = baseline.rows.get(key)
-        if not other or len(row.replies) != 1 or len(other.replies) != 1:
+def _pair_label_scores(
+    labels: _LabelScores, scores: VariantScores, baseline: VariantScores
+) -> dict[str, float]:
+    """Return the label of each case whose pair of replies is labelled, in either order."""
+    values = {}
+    for case, result in scores.results.items():
+        baseline_result = baseline.results.get(case)
+        if not baseline_result or len(result.replies) != 1 or len(baseline_result.replies) != 1:
             continue
-        pair = (row.replies[0].text.strip(), other.replies[0].text.strip())
-        if (key, *pair) in worth:
-            found[key] = worth[key, pair[0], pair[1]]
-        elif (key, *pair[::-1]) in worth:
-            found[key] = 1.0 - worth[key, pair[1], pair[0]]
-    return found
+        pair = (result.replies[0].text.strip(), baseline_result.replies[0].text.strip())
+        if (case, *pair) in labels:
+            values[case] = labels[case, pair[0], pair[1]]
+        elif (case, *pair[::-1]) in labels:
+            values[case] = 1.0 - labels[case, pair[1], pair[0]]
+    return values

@@ -1,4 +1,4 @@
-"""What a run would ask and could show, without asking."""
+"""The plan of a run: its requests and the power of its gates, without sending anything."""
 
 from __future__ import annotations
 
@@ -8,281 +8,351 @@ from functools import partial
 from itertools import chain
 from statistics import mean
 
-from pytest_ftgate.cache.cache import Ledger
-from pytest_ftgate.client.budget import JUDGES
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import discordance, paired
-from pytest_ftgate.gates.power import Certain, certain
-from pytest_ftgate.gates.rates import chance_of
-from pytest_ftgate.gates.samples import aligned, side
-from pytest_ftgate.gates.units import counted
-from pytest_ftgate.providers.recorded import Recorded
-from pytest_ftgate.reporting.ladder import debt_lines
-from pytest_ftgate.requests.contamination import Leak, leak, skills_leak
-from pytest_ftgate.requests.estimate import Estimate, Past, estimate
-from pytest_ftgate.requests.judges import Put
+from pytest_ftgate.gates.checks import pair_samples, smoothed_discordance
+from pytest_ftgate.gates.power import PowerEstimate, estimate_power
+from pytest_ftgate.gates.rates import guess_rate
+from pytest_ftgate.gates.samples import align, samples_from_scores
+from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.providers.recorded import RecordedReplies
+from pytest_ftgate.reporting.ladder import coverage_gap_lines
+from pytest_ftgate.requests.contamination import (
+    Contamination,
+    find_contamination,
+    find_skill_contamination,
+)
+from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
+from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.lint import lint
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask, Call, distinct
-from pytest_ftgate.requests.workload import varies
-from pytest_ftgate.runner.judges import matter
-from pytest_ftgate.runner.recommend import debt
-from pytest_ftgate.runner.session import Session, whole
-from pytest_ftgate.runner.workloads import Judged
-from pytest_ftgate.scoring.score import Mark
-from pytest_ftgate.scoring.scorers import spoilt
-from pytest_ftgate.scoring.scores import Column, score
+from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
+from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.runner.judges import label_input
+from pytest_ftgate.runner.recommend import coverage_gaps
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.scoring.score import ContentScore
+from pytest_ftgate.scoring.scorers import is_refused_or_truncated
+from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.model import Case, DataGate, ForgettingGate, RateGate, Suite, Variant
 
 __all__ = [
-    "estimates",
-    "grading",
-    "grading_of_kept",
-    "kept_replies",
-    "lacks",
-    "leaks",
-    "lints",
-    "powers",
+    "cached_judge_fingerprints",
+    "cached_replies",
+    "contaminations",
+    "coverage_lines",
+    "estimate_variants",
+    "lint_lines",
+    "planned_judge_requests",
+    "power_estimates",
 ]
 
-#: Characters of a reply that has not come, where it may be as long.
-_USUAL, _CHARACTERS = 400, 4
+#: The length in characters of a stand-in for a missing reply, if its request allows as much.
+_STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
 
-_Asks = tuple[Ask, ...]
-#: Makes what stands for a reply that is not kept, of a variant's name and what it is asked.
-_Instead = Callable[[str, Ask], Reply | None]
+_Requests = tuple[CaseRequest, ...]
+#: Returns a stand-in for a missing reply, or None, given the variant's name and the request.
+_StandIn = Callable[[str, CaseRequest], Reply | None]
 
 
-def grading(session: Session, suite: Suite, variants: Iterable[Variant]) -> list[Call]:
-    """Return the calls that the judges of *suite* would take for *variants*.
+def planned_judge_requests(
+    session: Session, suite: Suite, variants: Iterable[Variant]
+) -> list[Request]:
+    """Return the requests to the judges of *suite* that a run of *variants* would send.
 
     Raises:
-        FtgateError: a judge, or a variant, cannot be asked.
+        FtgateError: the requests to a judge or a variant cannot be built.
     """
-    return _judge_calls(session, suite, variants, _usual)
+    return _judge_requests(session, suite, variants, _stand_in)
 
 
-def grading_of_kept(session: Session, suite: Suite, variants: Iterable[Variant]) -> set[str]:
-    """Return the calls that judge the replies which are kept of *variants*, by fingerprint."""
-    return {call.fingerprint for call in _judge_calls(session, suite, variants, lambda *_: None)}
+def cached_judge_fingerprints(
+    session: Session, suite: Suite, variants: Iterable[Variant]
+) -> set[str]:
+    """Return the fingerprints of the judge requests about cached replies of *variants*."""
+    requests = _judge_requests(session, suite, variants, lambda *_: None)
+    return {request.fingerprint for request in requests}
 
 
-def kept_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
-    """Return the cases of which a whole reply of *variant* is kept, each with its text."""
-    asks = session.asks.task(suite, variant, whole(suite))
-    found = _answers(session, variant.name, asks, lambda *_: None)
-    pairs = ((ask.case, found.get(ask.call.fingerprint)) for ask in asks)
-    return [(case, reply.text) for case, reply in pairs if reply and not spoilt(reply, case)]
-
-
-def _judge_calls(
-    session: Session, suite: Suite, variants: Iterable[Variant], instead: _Instead
-) -> list[Call]:
-    if not suite.judges:
-        return []
-    puts = chain(_of_labels(session, suite), _of_replies(session, suite, variants, instead))
-    found = {put.ask.call.fingerprint: put.ask.call for one in puts for put in one}
-    return [*found.values()]
-
-
-def _of_labels(session: Session, suite: Suite) -> Iterator[Sequence[Put]]:
-    for bench, labels, longer in session.hearings.examination(suite):
-        yield from (bench.puts(matter(one)) for one in labels)
-        yield from (bench.puts(matter(one, times=2)) for one in longer)
-
-
-def _of_replies(
-    session: Session, suite: Suite, variants: Iterable[Variant], instead: _Instead
-) -> Iterator[Sequence[Put]]:
-    baseline = suite.variants[suite.baseline]
-    look = whole(suite)
-    theirs = _answers(session, baseline.name, session.asks.task(suite, baseline, look), instead)
-    for variant in variants:
-        asks = session.asks.task(suite, variant, look)
-        answers = _answers(session, variant.name, asks, instead)
-        for _, _, what in session.hearings.puts(suite, asks, answers, theirs):
-            if not isinstance(what, Mark):
-                yield what
-
-
-def _answers(session: Session, name: str, asks: _Asks, instead: _Instead) -> Mapping[str, Reply]:
-    """Return the replies to *asks* that are kept, and what stands for the others."""
-    ledger = session.ledger()
-    kept = ledger.replies({ask.call.fingerprint for ask in asks})
-    ledger.close()
-    found = ((ask, kept.get(ask.call.fingerprint) or _recorded(ask.call)) for ask in asks)
-    told = ((ask.call.fingerprint, reply or instead(name, ask)) for ask, reply in found)
-    return {key: reply for key, reply in told if reply is not None}
-
-
-def _recorded(call: Call) -> Reply | None:
-    if not call.replies:
-        return None
-    with Recorded() as recorded:
-        found = recorded.answer(call)
-    return found if isinstance(found, Reply) else None
-
-
-def _usual(variant: str, ask: Ask) -> Reply:
-    """Return a reply such as may come, which no other call has."""
-    length = min(_USUAL, _CHARACTERS * ask.call.max_tokens)
-    return Reply(text=f"{variant} {ask.case.id} {ask.repeat} ".ljust(length, "x"))
-
-
-def estimates(session: Session, gates: Sequence[Judged]) -> tuple[list[Estimate], list[str]]:
-    """Return what each variant would ask, and why others cannot be asked."""
-    calls, problems = _variant_calls(session, gates)
-    calls += _grading(session, gates, problems)
-    ledger = session.ledger()
-    known = ledger.replies(call.fingerprint for _, own in calls for call in own)
-    at_once = session.settings.concurrency
-    told = []
-    for variant, own in calls:
-        kept = {*known, *(call.fingerprint for call in own if call.replies)}
-        past = _past(own, [call for _, some in calls for call in some], known, ledger)
-        told.append(estimate(variant, own, kept, past, at_once))
-    ledger.close()
-    return told, problems
-
-
-def _variant_calls(
-    session: Session, gates: Sequence[Judged]
-) -> tuple[list[tuple[str, list[Call]]], list[str]]:
-    """Return the calls that each variant needs first, and why others have none."""
-    seen, problems, found = set[str](), list[str](), list[tuple[str, list[Call]]]()
-    for suite, variant in _variants(gates):
-        # Each marked function has a suite object of its own, of the same name.
-        whose = (suite.name, variant.name)
-        mine = [j for j in gates if (j.suite.name, j.variant.name) == whose]
-        idle = bool(mine) and all(isinstance(j.gate, DataGate) for j in mine)
-        try:
-            groups = [group for judged in mine for group in session.asks.of(judged)]
-            told = groups if groups or idle else [session.asks.task(suite, variant, whole(suite))]
-            asks = chain.from_iterable(told)
-        except FtgateError as error:
-            problems.append(f"{variant.name}: {error}")
-            continue
-        calls = [call for call in distinct(asks) if call.fingerprint not in seen]
-        seen.update(call.fingerprint for call in calls)
-        found.append((variant.name, calls))
-    return found, problems
-
-
-def _grading(
-    session: Session, gates: Sequence[Judged], problems: list[str]
-) -> list[tuple[str, list[Call]]]:
-    """Return what judges would be asked; why they cannot be goes into *problems*."""
-    graded = (j for j in gates if j.suite.judges and j.gate.kind == "accuracy" and not j.rules)
-    suites = {judged.suite.name: judged.suite for judged in graded}
-    found: list[Call] = []
-    for suite in suites.values():
-        try:
-            found += grading(
-                session, suite, [v for s, v in _variants(gates) if s.name == suite.name]
-            )
-        except FtgateError as error:
-            problems.append(f"{JUDGES}: {error}")
-    return [(JUDGES, found)] if found else []
-
-
-def _past(
-    own: Sequence[Call],
-    calls: Iterable[Call],
-    known: Mapping[str, Reply],
-    ledger: Ledger,
-) -> Past:
-    """Return what replies took: of these calls, else of their model here, else of its name."""
-    if not own:
-        return Past()
-    model = (own[0].provider, own[0].model)
-    like = [call for call in calls if (call.provider, call.model) == model]
-    replies = _kept_of(own, known) or _kept_of(like, known) or ledger.of_model(own[0].model)
-    written = [reply.usage["output"] for reply in replies if reply.usage.get("output")]
-    seconds = [reply.seconds for reply in replies if reply.seconds]
-    return Past(
-        output=mean(written) if written else None, seconds=mean(seconds) if seconds else None
+def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
+    """Return the complete cached replies of *variant*, each with its case."""
+    case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+    replies = _known_replies(session, variant.name, case_requests, lambda *_: None)
+    pairs = (
+        (case_request.case, replies.get(case_request.request.fingerprint))
+        for case_request in case_requests
     )
-
-
-def _kept_of(calls: Iterable[Call], known: Mapping[str, Reply]) -> list[Reply]:
-    return [known[call.fingerprint] for call in calls if call.fingerprint in known]
-
-
-def lints(session: Session, gates: Sequence[Judged]) -> Iterator[str]:
-    """Yield what is likely to mislead the variants of *gates*, a line for each finding."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for suite, variant in _variants(gates):
-        # One that cannot be planned is told by the estimates.
-        with suppress(FtgateError):
-            for sentence in lint(variant, session.asks.task(suite, variant, whole(suite))):
-                found.setdefault((suite.name, sentence), []).append(variant.name)
-    for (_, sentence), variants in found.items():
-        yield f"  lint: {', '.join(variants)}: {sentence}"
-
-
-def _variants(gates: Sequence[Judged]) -> Iterator[tuple[Suite, Variant]]:
-    """Yield the variants of the selected gates, and those that are measured beside them."""
-    suites = {judged.suite.name: judged.suite for judged in gates}
-    chosen = {(judged.suite.name, judged.variant.name) for judged in gates}
-    for suite in suites.values():
-        for variant in suite.variants.values():
-            if not variant.gated or (suite.name, variant.name) in chosen:
-                yield suite, variant
-
-
-def leaks(gates: Sequence[Judged]) -> Iterator[Leak]:
-    """Yield the variants that were trained on cases of their suite."""
-    yield from filter(None, (leak(suite, variant) for suite, variant in _variants(gates)))
-    skills = ((j.gate, j.variant) for j in gates if isinstance(j.gate, ForgettingGate))
-    yield from filter(None, (skills_leak(gate, variant) for gate, variant in skills))
-
-
-def lacks(gates: Sequence[Judged]) -> Iterator[str]:
-    """Yield what the evaluation of each suite lacks, and what it keeps back."""
-    for suite in {judged.judged_by.name: judged.judged_by for judged in gates}.values():
-        if suite.holdout:
-            count = f"{counted(len(suite.holdout), 'case')} more"
-            yield f"  {count} of {suite.name}: held out, asked of the chosen rung alone"
-        yield from debt_lines(debt(suite))
-
-
-def powers(session: Session, gates: Sequence[Judged]) -> list[Certain]:
-    """Return what each of *gates* could show, by the replies that the ledger has.
-
-    What replies take is held to limits as it is; nothing is lost there that had to be ruled out.
-    """
     return [
-        _power(session, judged, judged.gate)
-        for judged in gates
-        if isinstance(judged.gate, RateGate | ForgettingGate)
+        (case, reply.text)
+        for case, reply in pairs
+        if reply and not is_refused_or_truncated(reply, case)
     ]
 
 
-def _power(session: Session, judged: Judged, gate: RateGate | ForgettingGate) -> Certain:
-    suite, variant = judged.suite, judged.variant
-    repeats = session.asks.looks(judged)[-1].repeats if varies(variant) else None
-    told = partial(certain, judged.judged_by, gate, variant.name, repeats=repeats)
+def _judge_requests(
+    session: Session, suite: Suite, variants: Iterable[Variant], stand_in: _StandIn
+) -> list[Request]:
+    if not suite.judges:
+        return []
+    groups = chain(
+        _label_requests(session, suite), _reply_requests(session, suite, variants, stand_in)
+    )
+    requests = (judge_request.case_request.request for group in groups for judge_request in group)
+    return [*{request.fingerprint: request for request in requests}.values()]
+
+
+def _label_requests(session: Session, suite: Suite) -> Iterator[Sequence[JudgeRequest]]:
+    for prompter, labels, padded in session.judges.validation_labels(suite):
+        yield from (prompter.requests(label_input(label)) for label in labels)
+        yield from (prompter.requests(label_input(label, times=2)) for label in padded)
+
+
+def _reply_requests(
+    session: Session, suite: Suite, variants: Iterable[Variant], stand_in: _StandIn
+) -> Iterator[Sequence[JudgeRequest]]:
+    look, baseline = full_look(suite), suite.variants[suite.baseline]
+    baseline_requests = session.workloads.task_requests(suite, baseline, look)
+    baseline_replies = _known_replies(session, baseline.name, baseline_requests, stand_in)
+    for variant in variants:
+        case_requests = session.workloads.task_requests(suite, variant, look)
+        replies = _known_replies(session, variant.name, case_requests, stand_in)
+        entries = session.judges.judge_requests(suite, case_requests, replies, baseline_replies)
+        for _, _, requests_or_score in entries:
+            if not isinstance(requests_or_score, ContentScore):
+                yield requests_or_score
+
+
+def _known_replies(
+    session: Session, variant: str, case_requests: _Requests, stand_in: _StandIn
+) -> Mapping[str, Reply]:
+    """Return the cached and recorded replies, and stand-ins for the others."""
+    cache = session.open_cache()
+    cached = cache.replies({case_request.request.fingerprint for case_request in case_requests})
+    cache.close()
+    replies = {}
+    for case_request in case_requests:
+        request = case_request.request
+        reply = cached.get(request.fingerprint) or _recorded_reply(request)
+        reply = reply or stand_in(variant, case_request)
+        if reply is not None:
+            replies[request.fingerprint] = reply
+    return replies
+
+
+def _recorded_reply(request: Request) -> Reply | None:
+    if not request.replies:
+        return None
+    with RecordedReplies() as recorded:
+        result = recorded.reply_or_error(request)
+    return result if isinstance(result, Reply) else None
+
+
+def _stand_in(variant: str, case_request: CaseRequest) -> Reply:
+    """Return a typical reply with a text that no other request has."""
+    max_length = _CHARACTERS_PER_TOKEN * case_request.request.max_tokens
+    text = f"{variant} {case_request.case.id} {case_request.repeat} "
+    return Reply(text=text.ljust(min(_STAND_IN_LENGTH, max_length), "x"))
+
+
+def estimate_variants(
+    session: Session, gates: Sequence[GateRun]
+) -> tuple[list[RequestEstimate], list[str]]:
+    """Return the estimated requests of each variant, and the errors of the other variants."""
+    by_variant, errors = _variant_requests(session, gates)
+    by_variant += _judge_requests_of_gates(session, gates, errors)
+    every_request = [request for _, requests in by_variant for request in requests]
+    cache = session.open_cache()
+    cached = cache.replies(request.fingerprint for request in every_request)
+    concurrency = session.settings.concurrency
+    estimates = []
+    for variant, requests in by_variant:
+        known = {*cached, *(request.fingerprint for request in requests if request.replies)}
+        history = _reply_history(requests, every_request, cached, cache)
+        estimates.append(estimate_requests(variant, requests, known, history, concurrency))
+    cache.close()
+    return estimates, errors
+
+
+def _variant_requests(
+    session: Session, gates: Sequence[GateRun]
+) -> tuple[list[tuple[str, list[Request]]], list[str]]:
+    """Return the requests that each variant adds, and the errors of the other variants."""
+    seen, errors, found = set[str](), list[str](), list[tuple[str, list[Request]]]()
+    for suite, variant in _planned_variants(gates):
+        try:
+            groups = _groups_of(session, gates, suite, variant)
+        except FtgateError as error:
+            errors.append(f"{variant.name}: {error}")
+            continue
+        distinct = distinct_requests(chain.from_iterable(groups))
+        requests = [request for request in distinct if request.fingerprint not in seen]
+        seen.update(request.fingerprint for request in requests)
+        found.append((variant.name, requests))
+    return found, errors
+
+
+def _groups_of(
+    session: Session, gates: Sequence[GateRun], suite: Suite, variant: Variant
+) -> list[_Requests]:
+    """Return the requests of the variant's gates; an ungated variant has its regular requests."""
+    # Compared by name: each marked function has its own suite object of the same name.
+    name = (suite.name, variant.name)
+    own = [gate_run for gate_run in gates if (gate_run.suite.name, gate_run.variant.name) == name]
+    groups = [group for gate_run in own for group in session.workloads.gate_requests(gate_run)]
+    only_data = bool(own) and all(isinstance(gate_run.gate, DataGate) for gate_run in own)
+    if groups or only_data:
+        return groups
+    return [session.workloads.task_requests(suite, variant, full_look(suite))]
+
+
+def _judge_requests_of_gates(
+    session: Session, gates: Sequence[GateRun], errors: list[str]
+) -> list[tuple[str, list[Request]]]:
+    """Return the requests to judges; the errors of judges are added to *errors*."""
+    suites = {
+        gate_run.suite.name: gate_run.suite
+        for gate_run in gates
+        if gate_run.suite.judges
+        and gate_run.gate.kind == "accuracy"
+        and not gate_run.function_suite
+    }
+    requests: list[Request] = []
+    for name, suite in suites.items():
+        variants = [variant for owner, variant in _planned_variants(gates) if owner.name == name]
+        try:
+            requests += planned_judge_requests(session, suite, variants)
+        except FtgateError as error:
+            errors.append(f"{JUDGE_LABEL}: {error}")
+    return [(JUDGE_LABEL, requests)] if requests else []
+
+
+def _reply_history(
+    requests: Sequence[Request],
+    every_request: Iterable[Request],
+    cached: Mapping[str, Reply],
+    cache: Cache,
+) -> ReplyHistory:
+    """Return the mean length and time of earlier replies.
+
+    These are replies to the same requests, else replies of the same model in this plan, else any
+    cached replies of a model with this name.
+    """
+    if not requests:
+        return ReplyHistory()
+    model = (requests[0].provider, requests[0].model)
+    same_model = [
+        request for request in every_request if (request.provider, request.model) == model
+    ]
+    replies = (
+        _cached_of(requests, cached)
+        or _cached_of(same_model, cached)
+        or cache.latest_of_model(requests[0].model)
+    )
+    tokens = [reply.usage["output"] for reply in replies if reply.usage.get("output")]
+    seconds = [reply.seconds for reply in replies if reply.seconds]
+    return ReplyHistory(
+        output_tokens=mean(tokens) if tokens else None, seconds=mean(seconds) if seconds else None
+    )
+
+
+def _cached_of(requests: Iterable[Request], cached: Mapping[str, Reply]) -> list[Reply]:
+    return [cached[request.fingerprint] for request in requests if request.fingerprint in cached]
+
+
+def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield one line for each likely mistake in the variants of *gates*."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for suite, variant in _planned_variants(gates):
+        # The estimates report the error of a variant that cannot be planned.
+        with suppress(FtgateError):
+            case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+            for message in lint(variant, case_requests):
+                found.setdefault((suite.name, message), []).append(variant.name)
+    for (_, message), variants in found.items():
+        yield f"  lint: {', '.join(variants)}: {message}"
+
+
+def _planned_variants(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:
+    """Yield the variants of the selected gates, and the ungated variants of their suites."""
+    suites = {gate_run.suite.name: gate_run.suite for gate_run in gates}
+    selected = {(gate_run.suite.name, gate_run.variant.name) for gate_run in gates}
+    for suite in suites.values():
+        for variant in suite.variants.values():
+            if not variant.gated or (suite.name, variant.name) in selected:
+                yield suite, variant
+
+
+def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
+    """Yield the variants that were trained on cases of their suite or on skill cases."""
+    for suite, variant in _planned_variants(gates):
+        contamination = find_contamination(suite, variant)
+        if contamination:
+            yield contamination
+    for gate_run in gates:
+        if isinstance(gate_run.gate, ForgettingGate):
+            contamination = find_skill_contamination(gate_run.gate, gate_run.variant)
+            if contamination:
+                yield contamination
+
+
+def coverage_lines(gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the coverage gaps of each suite, and its number of held-out cases."""
+    suites = {gate_run.gate_suite.name: gate_run.gate_suite for gate_run in gates}
+    for suite in suites.values():
+        if suite.holdout:
+            count = f"{quantity(len(suite.holdout), 'case')} more"
+            yield f"  {count} of {suite.name}: held out, asked of the chosen rung alone"
+        yield from coverage_gap_lines(coverage_gaps(suite))
+
+
+def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEstimate]:
+    """Return what each of *gates* can detect, given the cached replies.
+
+    Cost and latency have no estimate: their gates compare them with the limits directly.
+    """
+    return [
+        _power_estimate(session, gate_run, gate_run.gate)
+        for gate_run in gates
+        if isinstance(gate_run.gate, RateGate | ForgettingGate)
+    ]
+
+
+def _power_estimate(
+    session: Session, gate_run: GateRun, gate: RateGate | ForgettingGate
+) -> PowerEstimate:
+    suite, variant = gate_run.suite, gate_run.variant
+    repeats = session.workloads.looks(gate_run)[-1].repeats if replies_vary(variant) else None
+    estimate = partial(estimate_power, gate_run.gate_suite, gate, variant.name, repeats=repeats)
     if isinstance(gate, ForgettingGate) or gate.max_drop is None or variant.name == suite.baseline:
-        return told()
-    if judged.rules:
-        return told()  # only the function itself can mark what is kept
-    columns = [_kept(session, suite, one) for one in (suite.variants[suite.baseline], variant)]
-    before, after = (side(column, gate.kind) if column else None for column in columns)
-    blind = before is not None and before.mean - gate.max_drop <= chance_of(suite, gate)
-    if before is None or after is None or blind:
-        return told(blind=blind)
-    return told(measured=discordance(paired(*aligned(before, after))))
+        return estimate()
+    if gate_run.function_suite:
+        return estimate()  # only the marked function can score cached replies
+    before, after = (
+        samples_from_scores(scores, gate.kind) if scores else None
+        for scores in (
+            _cached_scores(session, suite, suite.variants[suite.baseline]),
+            _cached_scores(session, suite, variant),
+        )
+    )
+    too_low = before is not None and before.mean - gate.max_drop <= guess_rate(suite, gate)
+    if before is None or after is None or too_low:
+        return estimate(baseline_too_low=too_low)
+    return estimate(measured=smoothed_discordance(pair_samples(*align(before, after))))
 
 
-def _kept(session: Session, suite: Suite, variant: Variant) -> Column | None:
-    """Return the scores of *variant* where the ledger has every reply."""
+def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores | None:
+    """Return the scores of *variant* if the cache has all of its replies."""
     try:
-        asks = session.asks.task(suite, variant, whole(suite))
+        case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
     except FtgateError:
         return None
-    ledger = session.ledger()
-    found = ledger.replies({ask.call.fingerprint for ask in asks})
-    ledger.close()
-    # Grades of judges would have to be asked for.
-    known = not suite.judges and all(ask.call.fingerprint in found for ask in asks)
-    return score(variant.name, asks, found, suite.path.parent) if known else None
+    fingerprints = {case_request.request.fingerprint for case_request in case_requests}
+    cache = session.open_cache()
+    replies = cache.replies(fingerprints)
+    cache.close()
+    # Grades of judges would take new requests.
+    if suite.judges or not fingerprints <= replies.keys():
+        return None
+    return score_replies(variant.name, case_requests, replies, suite.path.parent)

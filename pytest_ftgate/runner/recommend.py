@@ -1,4 +1,4 @@
-"""The ladder of one suite: collects evidence, asks held-out cases, recommends."""
+"""The recommendation for one suite: evidence of its ladder, and held-out confirmation."""
 
 from __future__ import annotations
 
@@ -10,308 +10,322 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from pytest_ftgate.client.results import Answer
+from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.requests.workload import varies
-from pytest_ftgate.results.git import NoAnswer, commits, is_shallow, said
-from pytest_ftgate.runner.evaluate import is_clear, judge
-from pytest_ftgate.runner.progress import ticking
-from pytest_ftgate.runner.session import Session, whole
-from pytest_ftgate.runner.workloads import Judged
-from pytest_ftgate.scoring.scores import Column
-from pytest_ftgate.suite.ladder import laddered
+from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.results.git import GitError, file_commits, git_output, is_shallow
+from pytest_ftgate.runner.evaluate import evaluate, is_decided
+from pytest_ftgate.runner.progress import OnProgress
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
-from pytest_ftgate.suite.training_data import training_rows
+from pytest_ftgate.suite.training_data import read_training_rows
 
 if TYPE_CHECKING:
-    from pytest_ftgate.recommend.advice import Advice, Debt
+    from pytest_ftgate.recommend.advice import Advice, CoverageGaps
     from pytest_ftgate.recommend.evidence import Evidence, GitFacts
 
-__all__ = ["Judgement", "advised", "debt", "git_facts", "has_ladder"]
+__all__ = ["GateResult", "coverage_gaps", "git_facts", "has_ladder", "suite_advice"]
+
+#: Gate results by variant and gate.
+_GateResults = Mapping[tuple[str, str], "GateResult"]
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """A gate that this process has judged, and how far it was asked."""
+class GateResult:
+    """The verdict of a gate in this process, and the look that it rests on."""
 
     verdict: Verdict
     look: Look
 
 
 def has_ladder(suite: Suite) -> bool:
-    """Tell whether there is something to advise on: rungs to compare, or what is meant to serve."""
-    rungs = {rung for rung, _ in laddered(suite.variants, suite.baseline)}
+    """Return True if there are rungs to compare, or a variant that serves or challenges."""
+    rungs = {rung for rung, _ in variants_by_rung(suite.variants, suite.baseline)}
     return len(rungs) > 1 or bool(suite.serves or suite.challengers)
 
 
-def advised(
+def suite_advice(
     session: Session,
     suite: Suite,
-    known: Mapping[tuple[str, str], Judgement],
-    beside: Iterable[Verdict],
-    config: pytest.Config,
+    known: _GateResults,
+    ungated: Iterable[Verdict],
+    on_progress: OnProgress | None,
 ) -> Advice | None:
-    """Return what is advised about *suite*, all of whose gates were selected.
+    """Return the advice on *suite*; all of its gates must be selected.
 
     Args:
-        session: the run.
+        session: the session of the run.
         suite: the suite.
-        known: by variant and gate what was judged here; another worker's gates are judged anew,
-            by the same replies.
-        beside: what the variants without gates came to.
-        config: for the live line while held-out cases are asked.
+        known: the gate results of this process; the gates of other workers are evaluated again,
+            on the same replies.
+        ungated: the measurements of variants without gates.
+        on_progress: called while held-out cases run.
     """
     from pytest_ftgate.recommend.recommend import advise
 
-    evidence = _evidence(session, suite, known, tuple(beside), config)
+    evidence = _collect_evidence(session, suite, known, tuple(ungated), on_progress)
     advice = advise(evidence)
     if advice is None or not suite.holdout:
         return advice
     try:
-        held_out = _held_out(session, suite, suite.variants[advice.variant], config)
+        held_out = _held_out_scores(session, suite, suite.variants[advice.variant], on_progress)
     except FtgateError as error:
-        told = f"the held-out cases could not be asked of {advice.variant}: {error}"
-        return replace(advice, notes=(*advice.notes, told))
+        note = f"the held-out cases could not be asked of {advice.variant}: {error}"
+        return replace(advice, notes=(*advice.notes, note))
     return advise(replace(evidence, held_out=held_out))
 
 
-def _evidence(
+def _collect_evidence(
     session: Session,
     suite: Suite,
-    known: Mapping[tuple[str, str], Judgement],
-    beside: tuple[Verdict, ...],
-    config: pytest.Config,
+    known: _GateResults,
+    ungated: tuple[Verdict, ...],
+    on_progress: OnProgress | None,
 ) -> Evidence:
     from pytest_ftgate.recommend.evidence import Evidence
-    from pytest_ftgate.results.git import accepted_runs
+    from pytest_ftgate.results.history import accepted_runs
 
     today = datetime.now(UTC).date()
-    judged = dict(_judged_here_or_there(session, suite, known, config))
-    verdicts = (*(one.verdict for one in judged.values()), *beside)
-    lost = {v.variant: v.headline for v in beside if v.gate == "measured"}
-    columns = _columns(session, suite, judged, lost, config)
-    rows = {name: _rows(one) for name, one in suite.variants.items()}
+    gate_results = dict(_gate_results(session, suite, known, on_progress))
+    verdicts = (*(result.verdict for result in gate_results.values()), *ungated)
+    unmeasured = {v.variant: v.headline for v in ungated if v.gate == "measured"}
+    scores = _all_scores(session, suite, gate_results, unmeasured, on_progress)
+    counts = {name: _labelled_row_count(variant) for name, variant in suite.variants.items()}
+    training_rows = {name: count for name, count in counts.items() if count is not None}
     return Evidence(
         suite=suite,
-        columns=columns,
+        scores=scores,
         verdicts=verdicts,
         today=today,
         facts={v.variant: v.facts for v in verdicts if v.facts},
-        bill=session.bill().variants,
-        training_rows={name: own for name, own in rows.items() if own is not None},
-        examples=max((own for own in rows.values() if own is not None), default=None),
-        unmeasured=lost,
+        usd_spent=session.cost_report().variants,
+        training_rows=training_rows,
+        examples=max(training_rows.values(), default=None),
+        unmeasured=unmeasured,
         git=git_facts(suite, today),
         history=accepted_runs(suite.accepted_path),
-        debt=debt(suite),
+        coverage_gaps=coverage_gaps(suite),
     )
 
 
-def _columns(
+def _all_scores(
     session: Session,
     suite: Suite,
-    judged: Mapping[tuple[str, str], Judgement],
-    lost: dict[str, str],
-    config: pytest.Config,
-) -> dict[str, Column]:
-    """Return the scores of each variant that is not *lost*, to which others are added here."""
-    columns: dict[str, Column] = {}
+    gate_results: _GateResults,
+    unmeasured: dict[str, str],
+    on_progress: OnProgress | None,
+) -> dict[str, VariantScores]:
+    """Return the scores of each variant; reasons for missing scores are added to *unmeasured*."""
+    by_variant: dict[str, VariantScores] = {}
     for name, variant in suite.variants.items():
-        if name in lost:
+        if name in unmeasured:
             continue
         try:
-            column = _column(session, suite, variant, judged, config)
+            scores = _variant_scores(session, suite, variant, gate_results, on_progress)
         except FtgateError as error:
-            lost[name] = str(error)
+            unmeasured[name] = str(error)
             continue
-        if len(column.missing) < len(column.rows):
-            columns[name] = column
+        if len(scores.unanswered) < len(scores.results):
+            by_variant[name] = scores
         else:
-            lost[name] = "no reply came"
-    return columns
+            unmeasured[name] = "no reply came"
+    return by_variant
 
 
-def _rows(variant: Variant) -> int | None:
-    """Return how many labelled rows *variant* learned from or chooses examples of."""
+def _labelled_row_count(variant: Variant) -> int | None:
+    """Return the number of labelled rows that *variant* is trained on or takes examples from."""
     path = variant.training_data
     if path is None:
-        return len(variant.pool) or None
-    found = training_rows(Source(root=path.parent, path=path), path)
-    return sum(row.teaches and row.answer is not None for row in found)
+        return len(variant.shot_pool) or None
+    rows = read_training_rows(Source(root=path.parent, path=path), path)
+    return sum(row.usable and row.answer is not None for row in rows)
 
 
-def _judged_here_or_there(
-    session: Session,
-    suite: Suite,
-    known: Mapping[tuple[str, str], Judgement],
-    config: pytest.Config,
-) -> Iterable[tuple[tuple[str, str], Judgement]]:
+def _gate_results(
+    session: Session, suite: Suite, known: _GateResults, on_progress: OnProgress | None
+) -> Iterable[tuple[tuple[str, str], GateResult]]:
     for variant in suite.variants.values():
-        for gate in suite.gates_of(variant):
+        for gate in suite.gates_for(variant):
             key = (variant.name, gate.kind)
             if key in known:
                 yield key, known[key]
                 continue
-            # A gate that could not be asked has no verdict there either.
+            # A gate that fails with an error here has no verdict in the other worker either.
             with suppress(FtgateError):
-                yield key, _settled(session, Judged(suite, gate, variant), config)
+                yield key, _evaluate_looks(session, GateRun(suite, gate, variant), on_progress)
 
 
-def _settled(session: Session, judged: Judged, config: pytest.Config) -> Judgement:
-    """Judge a gate as its own item would, look by look."""
-    looks = session.asks.looks(judged)
-    for look in looks:
-        asks = session.asks.of(judged, look)
-        if asks:
-            with ticking(config) as tick:
-                answers = session.answers(asks, tick, judged.suite.name)
-            wrong = _disproven(session, judged, answers) if look.number == 1 else None
-            if wrong is not None:
-                return Judgement(wrong, look)
-        found = Judgement(judge(session, judged, look), look)
-        if is_clear(found.verdict):
+def _evaluate_looks(
+    session: Session, gate_run: GateRun, on_progress: OnProgress | None
+) -> GateResult:
+    """Evaluate a gate look by look, as its own item does."""
+    for look in session.workloads.looks(gate_run):
+        groups = session.workloads.gate_requests(gate_run, look)
+        if groups:
+            results = session.checked_results(groups, on_progress, gate_run.suite.name)
+            invalid = _invalid_verdict(session, gate_run, results) if look.number == 1 else None
+            if invalid is not None:
+                return GateResult(invalid, look)
+        result = GateResult(evaluate(session, gate_run, look), look)
+        if is_decided(result.verdict):
             break
-    return found
+    return result
 
 
-def _disproven(session: Session, judged: Judged, answers: Mapping[str, Answer]) -> Verdict | None:
-    from pytest_ftgate.runner.identity import invalid, known, proofs
+def _invalid_verdict(
+    session: Session, gate_run: GateRun, results: Mapping[str, Result]
+) -> Verdict | None:
+    from pytest_ftgate.runner.identity import identities, invalid_verdict, variant_facts
 
-    for proof in proofs(session, judged, answers):
-        if proof.outcome is Outcome.INVALID:
-            return invalid(judged, proof.sentence, known(session, judged, answers))
+    for identity in identities(session, gate_run, results):
+        if identity.outcome is Outcome.INVALID:
+            facts = variant_facts(session, gate_run, results)
+            return invalid_verdict(gate_run, identity.message, facts)
     return None
 
 
-def _column(
+def _variant_scores(
     session: Session,
     suite: Suite,
     variant: Variant,
-    judged: Mapping[tuple[str, str], Judgement],
-    config: pytest.Config,
-) -> Column:
-    """Return the scores of a variant, on as much as its gates have asked."""
+    gate_results: _GateResults,
+    on_progress: OnProgress | None,
+) -> VariantScores:
+    """Return the scores of a variant on the largest look of its gates."""
     looks = [
-        judged[variant.name, gate.kind].look
-        for gate in suite.gates_of(variant)
-        if isinstance(gate, RateGate) and (variant.name, gate.kind) in judged
+        gate_results[variant.name, gate.kind].look
+        for gate in suite.gates_for(variant)
+        if isinstance(gate, RateGate) and (variant.name, gate.kind) in gate_results
     ]
-    look = max(looks, key=_reach) if looks else whole(suite)
-    with ticking(config) as tick:
-        session.answers([session.asks.task(suite, variant, look)], tick, suite.name)
-    return session.columns.task(suite, variant, look)
+    look = max(looks, key=_look_size) if looks else full_look(suite)
+    case_requests = session.workloads.task_requests(suite, variant, look)
+    session.checked_results([case_requests], on_progress, suite.name)
+    return session.scores.task_scores(suite, variant, look)
 
 
-def _reach(look: Look) -> tuple[float, int]:
+def _look_size(look: Look) -> tuple[float, int]:
     return (float("inf") if look.cases is None else len(look.cases), look.repeats)
 
 
-def _held_out(session: Session, suite: Suite, variant: Variant, config: pytest.Config) -> Column:
-    """Ask the held-out cases of the chosen variant alone, and score them."""
-    held = suite.held_out
-    with ticking(config) as tick:
-        session.answers([session.asks.task(held, variant, whole(held))], tick, suite.name)
-    return session.columns.task(held, variant, whole(held))
+def _held_out_scores(
+    session: Session, suite: Suite, variant: Variant, on_progress: OnProgress | None
+) -> VariantScores:
+    """Return the scores of the chosen variant on the held-out cases."""
+    held_out = suite.holdout_suite
+    look = full_look(held_out)
+    case_requests = session.workloads.task_requests(held_out, variant, look)
+    session.checked_results([case_requests], on_progress, suite.name)
+    return session.scores.task_scores(held_out, variant, look)
 
 
-#: A label that is right in all of fewer cases may still be wrong in one of four (0.05^(1/10)).
-_FEW = 10
-#: A gate that rules out only drops over so much shows nothing useful.
-_BLUNT = 0.10
-#: Documents that lie beside prompts and are none.
-_NO_PROMPTS = ("readme", "changelog", "contributing", "license")
+#: With fewer cases, a label that is always right may still be wrong in a quarter (0.05^(1/10)).
+_MIN_LABEL_CASES = 10
+#: A gate that can only rule out larger drops than this share shows nothing useful.
+_USEFUL_DROP = 0.10
+#: Names of documents beside prompts that are not prompts.
+_NOT_PROMPTS = ("readme", "changelog", "contributing", "license")
 
 
-def debt(suite: Suite) -> Debt:
-    """Return what the evaluation of *suite* lacks."""
-    from pytest_ftgate.recommend.advice import Debt
+def coverage_gaps(suite: Suite) -> CoverageGaps:
+    """Return the gaps in the evaluation of *suite*."""
+    from pytest_ftgate.recommend.advice import CoverageGaps
 
-    return Debt(unclaimed=tuple(_unclaimed(suite)), thin=_thin(suite), blunt=dict(_blunt(suite)))
+    return CoverageGaps(
+        unclaimed=tuple(_unmentioned_prompts(suite)),
+        thin=_rare_labels(suite),
+        blunt=dict(_insensitive_gates(suite)),
+    )
 
 
-def _unclaimed(suite: Suite) -> Iterator[str]:
-    """Yield the files beside the suite's prompts that look like prompts and no suite mentions."""
-    prompts = {one.prompt_path for one in suite.variants.values() if one.prompt_path}
+def _unmentioned_prompts(suite: Suite) -> Iterator[str]:
+    """Yield files beside the suite's prompts that look like prompts and are in no suite."""
+    prompts = {variant.prompt_path for variant in suite.variants.values() if variant.prompt_path}
     kinds = {(path.parent, path.suffix) for path in prompts}
     for folder, suffix in sorted(kinds):
-        near = {suite.path, *folder.glob("*.ftgate.yaml")}
-        told = "\n".join(path.read_text("utf-8", errors="replace") for path in sorted(near))
+        suites = {suite.path, *folder.glob("*.ftgate.yaml")}
+        text = "\n".join(path.read_text("utf-8", errors="replace") for path in sorted(suites))
         for path in sorted(folder.glob(f"*{suffix}")):
-            own = path.stem.lower() in _NO_PROMPTS or path.name in told
-            if path not in prompts and not own and path.is_file():
-                yield _shown(path, suite)
+            is_known = path.stem.lower() in _NOT_PROMPTS or path.name in text
+            if path not in prompts and not is_known and path.is_file():
+                yield _relative_path(path, suite)
 
 
-def _shown(path: Path, suite: Suite) -> str:
+def _relative_path(path: Path, suite: Suite) -> str:
     root = Path(str(suite.path).removesuffix(suite.name))
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _thin(suite: Suite) -> dict[str, int]:
+def _rare_labels(suite: Suite) -> dict[str, int]:
+    """Return the labels with few cases, and their number of cases."""
     labels = [label for rule in suite.reply.format if rule.kind == "choice" for label in rule.value]
-    answers = [one for case in suite.cases for one in _listed(case.expected)]
-    times = Counter(one for one in answers if isinstance(one, str))
-    return {label: times[label] for label in labels if times[label] < _FEW}
+    answers = [answer for case in suite.cases for answer in _as_list(case.expected)]
+    counts = Counter(answer for answer in answers if isinstance(answer, str))
+    return {label: counts[label] for label in labels if counts[label] < _MIN_LABEL_CASES}
 
 
-def _listed(expected: object) -> list[object]:
+def _as_list(expected: object) -> list[object]:
     return list(expected) if isinstance(expected, list) else [expected]
 
 
-def _blunt(suite: Suite) -> Iterator[tuple[str, float | None]]:
-    """Yield the gates that could not clear an unchanged variant of a drop of ten points."""
-    from pytest_ftgate.gates.power import certain
+def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
+    """Yield the gates that cannot rule out a drop of ten points for an unchanged variant."""
+    from pytest_ftgate.gates.power import estimate_power
 
     for variant in suite.variants.values():
-        repeats = (suite.repeats or 1) if varies(variant) else None
-        for gate in suite.gates_of(variant):
+        repeats = (suite.repeats or 1) if replies_vary(variant) else None
+        for gate in suite.gates_for(variant):
             if not isinstance(gate, RateGate | ForgettingGate) or gate.max_drop is None:
                 continue
             if variant.name == suite.baseline:
                 continue
-            least = certain(suite, gate, variant.name, repeats=repeats).least
-            if least is None or least > _BLUNT:
-                yield f"{gate.kind}[{variant.name}]", least
+            drop = estimate_power(suite, gate, variant.name, repeats=repeats).certifiable
+            if drop is None or drop > _USEFUL_DROP:
+                yield f"{gate.kind}[{variant.name}]", drop
 
 
-#: So many days are looked back.
-_DAYS = 90
+#: The number of days of git history to read.
+_HISTORY_DAYS = 90
 
 
 def git_facts(suite: Suite, today: date) -> GitFacts:
     """Return how often the prompt, the cases and the suite changed in the last 90 days."""
     from pytest_ftgate.recommend.evidence import GitFacts
 
-    prompts = {one.prompt_path for one in suite.variants.values() if one.prompt_path}
+    prompts = {variant.prompt_path for variant in suite.variants.values() if variant.prompt_path}
     files = {"prompt": prompts, "cases": {*suite.case_files} - {suite.path}, "suite": {suite.path}}
     folder = suite.path.parent
     try:
         if is_shallow(folder):
-            return GitFacts(unknown="the clone is shallow; fetch its history (fetch-depth: 0)")
-        since = date.fromordinal(today.toordinal() - _DAYS)
-        changed = {what: _changes(folder, since, own) for what, own in files.items() if own}
-        if not commits(suite.path, 1):
-            return GitFacts(unknown="the suite is not committed")
-        days = min(_DAYS, (today - _first(folder, today)).days)
-    except NoAnswer as error:
-        return GitFacts(unknown=str(error))
-    counts = {what: len(own) for what, own in changed.items()}
-    return GitFacts(days=days, changes=counts, commits=len(set().union(*changed.values())))
+            return GitFacts(
+                unknown_reason="the clone is shallow; fetch its history (fetch-depth: 0)"
+            )
+        since = date.fromordinal(today.toordinal() - _HISTORY_DAYS)
+        commits = {
+            kind: _changing_commits(folder, since, paths) for kind, paths in files.items() if paths
+        }
+        if not file_commits(suite.path, 1):
+            return GitFacts(unknown_reason="the suite is not committed")
+        days = min(_HISTORY_DAYS, (today - _first_commit_day(folder, today)).days)
+    except GitError as error:
+        return GitFacts(unknown_reason=str(error))
+    counts = {kind: len(changing) for kind, changing in commits.items()}
+    return GitFacts(days=days, changes=counts, commits=len(set().union(*commits.values())))
 
 
-def _changes(folder: Path, since: date, files: set[Path]) -> set[str]:
-    """Return the commits since a day that changed *files*; a first version is no change."""
+def _changing_commits(folder: Path, since: date, files: set[Path]) -> set[str]:
+    """Return the commits since a day that changed *files*, without those that added a file."""
     paths = [str(path) for path in sorted(files)]
     log = ("log", f"--since={since.isoformat()}T00:00:00", "--format=%H")
-    return set(said(folder, *log, "--diff-filter=MRD", "--", *paths).split())
+    return set(git_output(folder, *log, "--diff-filter=MRD", "--", *paths).split())
 
 
-def _first(folder: Path, today: date) -> date:
+def _first_commit_day(folder: Path, today: date) -> date:
     """Return the day of the first commit of the history."""
-    dates = said(folder, "log", "--max-parents=0", "--format=%as").split()
+    dates = git_output(folder, "log", "--max-parents=0", "--format=%as").split()
     return min(map(date.fromisoformat, dates), default=today)

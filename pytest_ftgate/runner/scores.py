@@ -7,156 +7,172 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pytest_ftgate.client.results import Answer
+from pytest_ftgate.client.results import Result
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.rates import AGAIN, ids_of, to_ask_again
+from pytest_ftgate.gates.must_pass import MUST_PASS_REPEATS, must_pass_ids, wrong_must_pass_ids
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.requests.workload import varies
-from pytest_ftgate.runner.judges import Hearings
-from pytest_ftgate.runner.workloads import Asks
-from pytest_ftgate.scoring.scores import Column, Row, score
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.runner.judges import JudgeRunner
+from pytest_ftgate.runner.workloads import Workloads
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores, score_replies
 from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
 
-__all__ = ["Columns", "heard"]
+__all__ = ["ScoreCache", "unscored_results"]
 
-_Asks = Literal["task", "skills", "held out"]
+_Workload = Literal["task", "skills", "held out"]
 
 
-class Columns:
-    """Scores variants, and remembers what it scored: gates of a suite share most of it.
+class ScoreCache:
+    """Scores variants and caches the scores: gates of a suite share most of them.
 
     Args:
-        asks: what the gates ask.
-        waited: brings what became of asks, by fingerprint.
-        hearings: what asks the judges of a suite about replies.
+        workloads: the requests of the gates.
+        wait: waits for requests and returns their results, by fingerprint.
+        judges: sends requests to the judges of a suite.
     """
 
     def __init__(
         self,
-        asks: Asks,
-        waited: Callable[[Sequence[Ask]], Mapping[str, Answer]],
-        hearings: Hearings,
+        workloads: Workloads,
+        wait: Callable[[Sequence[CaseRequest]], Mapping[str, Result]],
+        judges: JudgeRunner,
     ) -> None:
-        self._asks, self._waited, self._hearings = asks, waited, hearings
-        self._columns: dict[tuple[str, str, tuple[object, bool]], Column] = {}
-        self._heard: dict[tuple[object, ...], Column] = {}
+        self._workloads, self._wait, self._judges = workloads, wait, judges
+        self._scores: dict[tuple[str, str, tuple[object, bool]], VariantScores] = {}
+        self._unscored: dict[tuple[object, ...], VariantScores] = {}
         self._suites: dict[str, Suite] = {}
-        #: Each variant that was scored, with what it was asked.
-        self.asked: list[tuple[str, Sequence[Ask]]] = []
+        #: The scored variants with their requests, for the cost report.
+        self.scored_requests: list[tuple[str, Sequence[CaseRequest]]] = []
 
-    def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Asks, Column]]]]:
-        """Yield each suite with what was scored of it, as far as a record tells of it.
+    def by_suite(self) -> Iterator[tuple[Suite, list[tuple[_Workload, VariantScores]]]]:
+        """Yield each suite with the scores that belong in a run record.
 
-        It does not of what was asked to compare times, nor of skills asked under a prompt or again.
-        What no judge graded comes before what judges did. Held-out cases stand with their suite.
+        Skills under the variant's prompt and repeated skills are left out. Scores without judges
+        come before scores with judges. The scores of held-out cases come with their suite.
         """
-        held = {suite.held_out.name for suite in self._suites.values() if suite.holdout}
+        held_out = {suite.holdout_suite.name for suite in self._suites.values() if suite.holdout}
         for name, suite in self._suites.items():
-            if name not in held:
-                told = [*self._scored(name, "task"), *self._scored(suite.held_out.name, "held out")]
-                yield suite, told
+            if name not in held_out:
+                own = self._scores_of_suite(name, "task")
+                yield suite, [*own, *self._scores_of_suite(suite.holdout_suite.name, "held out")]
 
-    def _scored(self, suite: str, task: _Asks) -> Iterator[tuple[_Asks, Column]]:
-        own = [(key[2], column) for key, column in self._columns.items() if key[0] == suite]
-        own.sort(key=lambda one: one[0][1])
-        for (what, _), column in own:
-            if what == "skills" or isinstance(what, tuple):
-                yield "skills" if what == "skills" else task, column
+    def _scores_of_suite(
+        self, suite: str, task: _Workload
+    ) -> Iterator[tuple[_Workload, VariantScores]]:
+        found = [(key[2], scores) for key, scores in self._scores.items() if key[0] == suite]
+        found.sort(key=lambda item: item[0][1])
+        for (name, _), scores in found:
+            if name == "skills" or isinstance(name, tuple):
+                yield "skills" if name == "skills" else task, scores
 
-    def task(self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True) -> Column:
-        """Return the scores of *variant* on as many of the suite's cases as *look* takes in.
+    def task_scores(
+        self, suite: Suite, variant: Variant, look: Look, *, graded: bool = True
+    ) -> VariantScores:
+        """Return the scores of *variant* on the suite's cases that *look* takes in.
 
         Args:
             suite: the suite.
             variant: one of its variants.
-            look: how far to score.
-            graded: ask judges too, where the suite has any; they are paid for.
+            look: the look.
+            graded: use the judges of the suite, if it has any; their requests cost money.
         """
-        seen = (look.cases, look.repeats)
-        asks = self._asks.task(suite, variant, look)
-        return self.of(suite, variant, seen, asks, graded=graded)
+        case_requests = self._workloads.task_requests(suite, variant, look)
+        name = (look.cases, look.repeats)
+        return self.score_requests(suite, variant, name, case_requests, graded=graded)
 
-    def heard(self, suite: Suite, variant: Variant, look: Look) -> Column:
-        """Return the replies of *variant* to what *look* takes in, marked by nobody yet."""
+    def unscored(self, suite: Suite, variant: Variant, look: Look) -> VariantScores:
+        """Return the replies of *variant* that *look* takes in, not scored yet."""
         key = (suite.name, variant.name, look.cases, look.repeats)
-        if key not in self._heard:
-            asks = self._asks.task(suite, variant, look)
-            found = self._waited(asks)
-            self.asked.append((variant.name, asks))
-            self._heard[key] = heard(variant.name, asks, found)
-        return self._heard[key]
+        if key not in self._unscored:
+            case_requests = self._workloads.task_requests(suite, variant, look)
+            results = self._wait(case_requests)
+            self.scored_requests.append((variant.name, case_requests))
+            self._unscored[key] = unscored_results(variant.name, case_requests, results)
+        return self._unscored[key]
 
-    def must_pass(
+    def must_pass_scores(
         self, suite: Suite, variant: Variant, look: Look
-    ) -> tuple[Column, Column | None] | None:
-        """Return the must-pass cases, and the wrong ones among them asked again; None for none."""
-        must = Look(cases=ids_of(suite), repeats=look.repeats)
-        if not must.cases:
-            return None
-        column = self.task(suite, variant, must)
-        return column, self._asked_again(suite, variant, column, look)
+    ) -> tuple[VariantScores, VariantScores | None] | None:
+        """Return the scores of the must-pass cases, and of the repeated wrong ones, if any.
 
-    def _asked_again(
-        self, suite: Suite, variant: Variant, column: Column, look: Look
-    ) -> Column | None:
-        wrong = to_ask_again(column) if varies(variant) else ()
+        The result is None for a suite without must-pass cases.
+        """
+        must_pass = Look(cases=must_pass_ids(suite), repeats=look.repeats)
+        if not must_pass.cases:
+            return None
+        scores = self.task_scores(suite, variant, must_pass)
+        return scores, self._repeated_scores(suite, variant, scores, look)
+
+    def _repeated_scores(
+        self, suite: Suite, variant: Variant, scores: VariantScores, look: Look
+    ) -> VariantScores | None:
+        wrong = wrong_must_pass_ids(scores) if replies_vary(variant) else ()
         if not wrong:
             return None
-        again = Look(cases=frozenset(wrong), repeats=max(AGAIN, look.repeats))
-        return self.task(suite, variant, again)
+        repeats = max(MUST_PASS_REPEATS, look.repeats)
+        return self.task_scores(suite, variant, Look(cases=frozenset(wrong), repeats=repeats))
 
-    def skills(
-        self, suite: Suite, variant: Variant, gate: ForgettingGate, under: str = ""
-    ) -> Column:
-        """Return the scores of *variant* on the skills cases of *gate*."""
-        asks = self._asks.skills(suite, variant, gate, under)
-        return self.of(suite, variant, f"skills {under}".strip(), asks)
+    def skill_scores(
+        self, suite: Suite, variant: Variant, gate: ForgettingGate, mode: str = ""
+    ) -> VariantScores:
+        """Return the scores of *variant* on the skill cases of *gate*, in a prompt mode."""
+        case_requests = self._workloads.skill_requests(suite, variant, gate, mode)
+        return self.score_requests(suite, variant, f"skills {mode}".strip(), case_requests)
 
-    def skills_again(
+    def repeated_skill_scores(
         self, suite: Suite, variant: Variant, gate: ForgettingGate, ids: Sequence[str]
-    ) -> Column:
-        """Return the scores of *variant* on the skills cases *ids*, each asked a few times."""
-        asks = self._asks.skills(suite, variant, gate, repeats=AGAIN)
-        some = tuple(ask for ask in asks if ask.case.id in ids)
-        return self.of(suite, variant, f"skills again {ids}", some)
+    ) -> VariantScores:
+        """Return the scores of *variant* on the repeated skill cases *ids*."""
+        repeats = MUST_PASS_REPEATS
+        case_requests = self._workloads.skill_requests(suite, variant, gate, repeats=repeats)
+        chosen = tuple(
+            case_request for case_request in case_requests if case_request.case.id in ids
+        )
+        return self.score_requests(suite, variant, f"skills again {ids}", chosen)
 
-    def of(
+    def score_requests(
         self,
         suite: Suite,
         variant: Variant,
-        what: object,
-        asks: tuple[Ask, ...],
+        name: object,
+        case_requests: tuple[CaseRequest, ...],
         *,
         graded: bool = True,
-    ) -> Column:
-        """Return the scores of *variant* on *asks*, which *what* names."""
+    ) -> VariantScores:
+        """Return the scores of *variant* on *case_requests*, cached under *name*."""
         graded = graded and bool(suite.judges)
-        key = (suite.name, variant.name, (what, graded))
-        if key not in self._columns:
+        key = (suite.name, variant.name, (name, graded))
+        if key not in self._scores:
             self._suites.setdefault(suite.name, suite)
-            found = self._waited(asks)
-            # Skills are marked by scores of their own, which no judge is among.
-            ruled = self._hearings.ruled(suite, asks, found) if graded else {}
-            self.asked.append((variant.name, asks))
-            self._columns[key] = score(variant.name, asks, found, Path(suite.path.parent), ruled)
-        return self._columns[key]
+            results = self._wait(case_requests)
+            # Skill cases have their own scorers, so this sends no request about them to a judge.
+            grades = self._judges.grades(suite, case_requests, results) if graded else {}
+            self.scored_requests.append((variant.name, case_requests))
+            folder = Path(suite.path.parent)
+            self._scores[key] = score_replies(variant.name, case_requests, results, folder, grades)
+        return self._scores[key]
 
 
-def heard(variant: str, asks: Iterable[Ask], answers: Mapping[str, Answer]) -> Column:
-    """Return what came back, case by case, marked by nobody yet."""
-    by_case: dict[str, list[Ask]] = defaultdict(list)
-    for ask in asks:
-        by_case[ask.case.id].append(ask)
-    return Column(variant, {key: _row(own, answers) for key, own in by_case.items()})
+def unscored_results(
+    variant: str, case_requests: Iterable[CaseRequest], results: Mapping[str, Result]
+) -> VariantScores:
+    """Return the replies by case, not scored yet."""
+    by_case: dict[str, list[CaseRequest]] = defaultdict(list)
+    for case_request in case_requests:
+        by_case[case_request.case.id].append(case_request)
+    by_id = {case: _case_result(group, results) for case, group in by_case.items()}
+    return VariantScores(variant, by_id)
 
 
-def _row(asks: list[Ask], answers: Mapping[str, Answer]) -> Row:
-    came = [answers[ask.call.fingerprint] for ask in asks]
-    return Row(
-        case=asks[0].case,
-        replies=tuple(one for one in came if isinstance(one, Reply)),
+def _case_result(case_requests: list[CaseRequest], results: Mapping[str, Result]) -> CaseResult:
+    case_results = [results[case_request.request.fingerprint] for case_request in case_requests]
+    return CaseResult(
+        case=case_requests[0].case,
+        replies=tuple(result for result in case_results if isinstance(result, Reply)),
         scores=(),
-        calls=tuple(ask.call.fingerprint for ask in asks),
-        missing=tuple(str(one) for one in came if not isinstance(one, Reply)),
+        fingerprints=tuple(case_request.request.fingerprint for case_request in case_requests),
+        missing_reasons=tuple(
+            str(result) for result in case_results if not isinstance(result, Reply)
+        ),
     )

@@ -10,130 +10,146 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import pytest
-
-from pytest_ftgate.cache.cache import Ledger
-from pytest_ftgate.cache.entry import Entry
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies
-from pytest_ftgate.client.budget import JUDGES, Bill, Came, Purse, bill
+from pytest_ftgate.client.budget import JUDGE_LABEL, Budget, CostReport, Exchange, cost_report
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.progress import Progress
-from pytest_ftgate.client.results import Answer
+from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import (
-    Denied,
+    CacheError,
+    ConfigurationError,
     FtgateError,
-    LedgerError,
     NotRecorded,
     OutOfBudget,
+    ProviderRejected,
     RepliesMissing,
-    Unavailable,
 )
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.providers.base import Open
+from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask, Call
-from pytest_ftgate.runner.imports import accepted_record, import_judges, uncollected, unhooked
-from pytest_ftgate.runner.judges import Hearings
-from pytest_ftgate.runner.scores import Columns
-from pytest_ftgate.runner.workloads import Asks, Judged
+from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.runner.imports import (
+    import_gates,
+    load_accepted_record,
+    without_gc,
+    without_pytest_hooks,
+)
+from pytest_ftgate.runner.judges import JudgeRunner
+from pytest_ftgate.runner.scores import ScoreCache
+from pytest_ftgate.runner.workloads import GateRun, Workloads
 from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.identity import Identity
-    from pytest_ftgate.gates.usage import Times
-    from pytest_ftgate.results.accepted import Record
+    from pytest_ftgate.gates.identity import IdentityResult
+    from pytest_ftgate.gates.usage import ReplyTimes
+    from pytest_ftgate.results.accepted import AcceptedRecord
 
-__all__ = ["Session", "Till", "all_recorded", "enough", "session_key", "whole"]
+__all__ = [
+    "CostTracker",
+    "Session",
+    "full_look",
+    "require_recorded",
+    "require_replies",
+]
 
-#: Whose replies those are that prove a variant and are scored for nobody.
-_PROOFS = "proofs of identity"
+#: The row of the cost report for identity replies, which are not scored.
+_IDENTITY = "proofs of identity"
 
 
-class Till:
-    """Keeps a run within its limits, and tells what it cost.
+class CostTracker:
+    """Enforces the limits of a run and reports its cost.
 
     Args:
         settings: the limits.
-        flying: tells which calls are in flight.
+        in_flight: returns the requests in flight.
     """
 
-    def __init__(self, settings: Settings, flying: Callable[[], Iterable[Call]]) -> None:
+    def __init__(self, settings: Settings, in_flight: Callable[[], Iterable[Request]]) -> None:
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
-        self.purse = Purse(flying, time.monotonic, **limits)
+        self.budget = Budget(in_flight, time.monotonic, **limits)
 
-    def bill(
+    def cost_report(
         self,
-        scored: Iterable[tuple[str, Iterable[Ask]]],
-        all_: Iterable[Iterable[Ask]],
-        answers: Mapping[str, Answer],
-    ) -> Bill:
-        """Return what the replies cost.
+        scored: Iterable[tuple[str, Iterable[CaseRequest]]],
+        awaited: Iterable[Iterable[CaseRequest]],
+        results: Mapping[str, Result],
+    ) -> CostReport:
+        """Return the cost of the replies.
 
         Args:
-            scored: variants, and what they were asked.
-            all_: whatever was asked, the proofs of identity among it.
-            answers: what became of it.
+            scored: variants with their scored requests.
+            awaited: all requests of the run, identity requests included.
+            results: the result of each request, by fingerprint.
         """
-        parts = [*scored, *((_PROOFS, asks) for asks in all_)]
-        came = ((name, _came(asks, answers)) for name, asks in parts)
-        made = bill(float(self.purse.spent), came)
-        unasked = sum(isinstance(one, OutOfBudget) for one in answers.values())
-        return replace(made, stopped=self.purse.stopped, unasked=unasked)
+        requests = [*scored, *((_IDENTITY, group) for group in awaited)]
+        replies = ((name, _replies_of(group, results)) for name, group in requests)
+        report = cost_report(float(self.budget.spent), replies)
+        unasked = sum(isinstance(result, OutOfBudget) for result in results.values())
+        return replace(report, stopped=self.budget.stopped, unasked=unasked)
 
 
-def _came(asks: Iterable[Ask], answers: Mapping[str, Answer]) -> Iterator[Came]:
-    for ask in asks:
-        answer = answers.get(ask.call.fingerprint)
-        if isinstance(answer, Reply):
-            yield ask.call, answer
+def _replies_of(
+    case_requests: Iterable[CaseRequest], results: Mapping[str, Result]
+) -> Iterator[Exchange]:
+    for case_request in case_requests:
+        result = results.get(case_request.request.fingerprint)
+        if isinstance(result, Reply):
+            yield case_request.request, result
 
 
-#: With more calls than this unanswered there is nothing to judge.
-_MOST_UNANSWERED = 0.5
+#: With a larger share of failed requests a gate is not evaluated.
+_MAX_UNANSWERED_SHARE = 0.5
 
 
-def all_recorded(answers: Collection[Answer], suite: str) -> None:
-    """Make sure that nothing is missing because nothing may be asked.
+def require_recorded(results: Collection[Result], suite: str) -> None:
+    """Raise unless every reply is recorded.
 
     Raises:
-        RepliesMissing: a reply of *suite* is not kept.
+        RepliesMissing: a reply of *suite* is not cached, and the run must not send requests.
     """
-    missing = sum(isinstance(answer, NotRecorded) for answer in answers)
+    missing = sum(isinstance(result, NotRecorded) for result in results)
     if missing:
         raise RepliesMissing(
-            f"{missing:,} of {len(answers):,} replies are not recorded; where they can be asked: "
-            f"pytest --ftgate {suite} && pytest-ftgate ledger export {suite}"
+            f"{missing:,} of {len(results):,} replies are not recorded; where they can be asked: "
+            f"pytest --ftgate {suite} && pytest-ftgate cache export {suite}"
         )
 
 
-def enough(answers: Sequence[Answer]) -> None:
-    """Make sure that there is something to judge.
+def require_replies(results: Sequence[Result]) -> None:
+    """Raise unless there are enough replies to evaluate.
 
     Raises:
-        RepliesMissing: more than half of the calls brought no reply, or none of them can.
+        RepliesMissing: more than half of the requests failed, or an error affects all of them.
     """
-    wrong = [answer for answer in answers if isinstance(answer, FtgateError)]
-    hopeless = [error for error in wrong if isinstance(error, Denied | Unavailable | LedgerError)]
-    if hopeless:
-        raise RepliesMissing(str(hopeless[0])) from hopeless[0]
-    broken = [error for error in wrong if not isinstance(error, OutOfBudget)]
-    if len(broken) > _MOST_UNANSWERED * len(answers):
-        told = f"{len(broken)} of {len(answers)} calls brought no reply; the first: {broken[0]}"
-        raise RepliesMissing(told) from broken[0]
+    errors = [result for result in results if isinstance(result, FtgateError)]
+    permanent = [
+        error
+        for error in errors
+        if isinstance(error, ProviderRejected | ConfigurationError | CacheError)
+    ]
+    if permanent:
+        raise RepliesMissing(str(permanent[0])) from permanent[0]
+    failed = [error for error in errors if not isinstance(error, OutOfBudget)]
+    if len(failed) > _MAX_UNANSWERED_SHARE * len(results):
+        count = f"{len(failed)} of {len(results)} requests brought no reply"
+        raise RepliesMissing(f"{count}; the first: {failed[0]}") from failed[0]
 
 
-_Key = tuple[str, str, object]
+_GateKey = tuple[str, str, object]
+_Requests = tuple[CaseRequest, ...]
 
 
 class Session:
-    """The state of one run: the engine, and what has been worked out once.
+    """The state of one run: the engine, and all values that are computed once.
 
     Args:
-        settings: what the user asked for.
+        settings: the settings of the user.
         run: a name that all processes of the run share.
-        environ: where credentials and addresses are read.
-        others: providers that do not come with the package, by name.
+        environ: the source of credentials and addresses.
+        plugin_providers: the providers of other plugins, by name.
     """
 
     def __init__(
@@ -141,241 +157,251 @@ class Session:
         settings: Settings,
         run: str,
         environ: Mapping[str, str] = os.environ,
-        others: Mapping[str, Open] | None = None,
+        plugin_providers: Mapping[str, ProviderFactory] | None = None,
     ) -> None:
         self.settings, self._run, self._environ = settings, run, environ
-        #: Grows while suites are collected, each of which may be offered its own.
-        self.others = dict(others or {})
+        #: Grows during collection: plugins may contribute providers to each suite.
+        self.plugin_providers = dict(plugin_providers or {})
         self._engine: Engine | None = None
-        #: Puts the calls of a plan into the order in which they are asked.
-        self.order: Callable[[Iterable[Call]], Iterable[Call]] = lambda calls: calls
-        #: Nothing can be asked any more.
+        #: Orders the requests of a plan.
+        self.order_requests: Callable[[Iterable[Request]], Iterable[Request]] = lambda given: given
+        #: True once the session sends no more requests.
         self.closed = False
-        self._till = Till(settings, self._flying)
-        self.asks = Asks(environ)
-        #: What is known of variants by what they were asked, whose ids stay for the session.
-        self.claims: dict[tuple[str, str, int], tuple[Identity, ...]] = {}
-        #: What was scored so far.
-        self.hearings = Hearings(self.asks, environ, self._waited, self._heard)
-        self.columns = Columns(self.asks, self._waited, self.hearings)
-        #: Called now and then while judges are awaited.
-        self.tick: Callable[[Progress], None] | None = None
-        self._accepted: dict[str, Record | None] = {}
-        #: Committed replies, by fingerprint; grows while suites are collected.
-        self.beside: dict[str, Entry] = {}
-        #: What the user should read of the ledger, a sentence each.
-        self.told: list[str] = []
-        #: Which calls of a baseline were asked anew, by whose sake and how far.
-        self.anew: dict[object, tuple[tuple[Ask, ...], tuple[Ask, ...]]] = {}
-        self._begun: set[_Key] = set()
-        #: Asks that are answered, and those of them that enough came of, by their ids; the asks
-        #: are kept so that no other takes the id.
-        self._here: dict[int, Sequence[Ask]] = {}
-        self._sound: set[int] = set()
+        self._cost_tracker = CostTracker(settings, self._in_flight)
+        self.workloads = Workloads(environ)
+        #: What replies show about the identity of a variant, by suite, variant and the id() of the
+        #: requests. Workloads keep the requests alive, so these ids stay unique.
+        self.identities: dict[tuple[str, str, int], tuple[IdentityResult, ...]] = {}
+        self.judges = JudgeRunner(self.workloads, environ, self._wait, self._wait_for_judges)
+        self.scores = ScoreCache(self.workloads, self._wait, self.judges)
+        #: Called with the progress while the session waits for judges.
+        self.on_progress: Callable[[Progress], None] | None = None
+        self._accepted_records: dict[str, AcceptedRecord | None] = {}
+        #: Committed replies, by fingerprint; grows during collection.
+        self.committed_replies: dict[str, CacheEntry] = {}
+        #: Messages of the cache for the user, one sentence each.
+        self.cache_messages: list[str] = []
+        #: Baseline requests repeated for drift checks: the old ones, and their repetitions.
+        self.drift_requests: dict[object, tuple[_Requests, _Requests]] = {}
+        self._submitted: set[_GateKey] = set()
+        #: Finished groups of requests, by id(); the value keeps the group alive and its id unique.
+        self._awaited: dict[int, Sequence[CaseRequest]] = {}
+        #: The ids of the groups that have enough replies.
+        self._checked: set[int] = set()
 
     @property
     def progress(self) -> Progress:
-        """How far the asking has come, and what it cost."""
-        asking = self._engine.progress if self._engine else Progress()
-        return replace(asking, usd=float(self._till.purse.spent))
+        """The progress of the requests, and their cost."""
+        progress = self._engine.progress if self._engine else Progress()
+        return replace(progress, usd=float(self._cost_tracker.budget.spent))
 
-    def _flying(self) -> Iterable[Call]:
-        return self.engine.flying()
-
-    @property
-    def stopped(self) -> str:
-        """Why the budget stopped the asking, or ""."""
-        return self._till.purse.stopped
+    def _in_flight(self) -> Iterable[Request]:
+        return self.engine.in_flight()
 
     @property
-    def left(self) -> tuple[str, ...]:
-        """What goes on at a provider though the run has ended."""
-        return self._engine.left if self._engine else ()
+    def stop_reason(self) -> str:
+        """Why the budget stopped the run, or ""."""
+        return self._cost_tracker.budget.stopped
+
+    @property
+    def pending_batches(self) -> tuple[str, ...]:
+        """The batches that a provider still works on after the end of the run."""
+        return self._engine.pending_batches if self._engine else ()
 
     @property
     def engine(self) -> Engine:
-        """The engine, started when it is first needed."""
+        """The engine, started on first use."""
         if self._engine is None:
-            self._engine = self._of_choice()(
-                self.ledger(),
+            self._engine = self._engine_class()(
+                self.open_cache(),
                 self._environ,
                 replies=self.settings.replies,
                 concurrency=self.settings.concurrency,
-                others=self.others,
-                budget=self._till.purse,
+                plugin_providers=self.plugin_providers,
+                budget=self._cost_tracker.budget,
             )
         return self._engine
 
-    def _of_choice(self) -> type[Engine]:
+    def _engine_class(self) -> type[Engine]:
         if self.settings.engine == "local":
             return Engine
         from pytest_ftgate.client.ray import RayEngine
 
         return RayEngine
 
-    def ledger(self) -> Ledger:
-        """Open the ledger.
+    def open_cache(self) -> Cache:
+        """Open the cache.
 
         Raises:
-            LedgerError: it cannot be opened.
+            CacheError: it cannot be opened.
         """
-        return Ledger(
-            self.settings.ledger,
+        return Cache(
+            self.settings.cache,
             run=self._run,
             clock=time.time,
             recorded=self.settings.replies == "recorded",
-            beside=self.beside,
-            say=self.told.append,
+            committed_replies=self.committed_replies,
+            warn=self.cache_messages.append,
         )
 
-    def take_in(self, suite: Suite) -> None:
-        """Use the replies committed beside *suite*, where the ledger lacks them.
+    def use_committed_replies(self, suite: Suite) -> None:
+        """Use the replies committed beside *suite* where the cache lacks them.
 
         Raises:
-            SuiteFaults: the file cannot be read.
+            SuiteError: the file cannot be read.
         """
         path, folder = suite.replies_path, suite.name.rpartition("/")[0]
-        # A recorded variant may have taken the name for its own file.
-        if self.settings.replies != "fresh" and path not in suite.files_of_replies:
-            self.beside |= read_replies(path, f"{folder}/{path.name}" if folder else path.name)
+        # A variant with the provider `recorded` may use the same file name for its own replies.
+        if self.settings.replies != "fresh" and path not in suite.recorded_reply_files:
+            name = f"{folder}/{path.name}" if folder else path.name
+            self.committed_replies |= read_replies(path, name)
 
     def close(self) -> None:
-        """Stop asking; what is in flight comes home to the ledger."""
+        """Send no more requests; replies in flight are still stored in the cache."""
         self.closed = True
         if self._engine is not None:
             self._engine.close()
 
-    def forget(self) -> None:
-        """Give up what replies said, once all reports are made."""
+    def discard_replies(self) -> None:
+        """Free the replies once all reports are written."""
         if self._engine is not None:
-            self._engine.forget()
+            self._engine.discard_replies()
 
-    # Asking -------------------------------------------------------------------------------
+    # Requests -----------------------------------------------------------------------------
 
-    def spared(self, gates: Iterable[Judged]) -> int:
-        """Return how many calls were never asked because gates of *gates* stopped early."""
-        calls: dict[str, Call] = {}
-        for judged in gates:
-            last = self.asks.looks(judged)[-1]
+    def count_saved_requests(self, gates: Iterable[GateRun]) -> int:
+        """Return how many requests were never sent because gates of *gates* stopped early."""
+        requests: dict[str, Request] = {}
+        for gate_run in gates:
+            last = self.workloads.looks(gate_run)[-1]
             if last.cases is None:
                 continue
             with suppress(FtgateError):
-                groups = self.asks.of(judged, last)
-                calls |= {ask.call.fingerprint: ask.call for group in groups for ask in group}
-        return sum(not self.engine.was_handed(call) for call in calls.values())
+                groups = self.workloads.gate_requests(gate_run, last)
+                requests |= {
+                    case_request.request.fingerprint: case_request.request
+                    for group in groups
+                    for case_request in group
+                }
+        return sum(not self.engine.was_submitted(request) for request in requests.values())
 
-    def has_begun(self, judged: Judged) -> bool:
-        """Tell whether the calls of *judged* were handed in."""
-        return _key(judged) in self._begun
+    def is_submitted(self, gate_run: GateRun) -> bool:
+        """Return True if the requests of *gate_run* were submitted."""
+        return _gate_key(gate_run) in self._submitted
 
-    def begin(self, gates: Iterable[Judged]) -> None:
-        """Hand in the calls of all *gates*, in their order, so that no capacity lies idle.
+    def submit(self, gates: Iterable[GateRun]) -> None:
+        """Submit the requests of all *gates* at once, so that the engine has no idle capacity.
 
-        A gate that cannot be planned is passed over here: its own setup will say why.
+        A gate that cannot be planned is skipped: its own setup reports the error.
         """
         gates = list(gates)
-        with uncollected(), unhooked():
-            self.engine.submit(self.order(ask.call for ask in self._planned(gates)))
-            if self.progress.to_ask:
-                import_judges(gates, lambda: self.progress)
+        with without_gc(), without_pytest_hooks():
+            new = (case_request.request for case_request in self._new_requests(gates))
+            self.engine.submit(self.order_requests(new))
+            if self.progress.to_send:
+                import_gates(gates, lambda: self.progress)
 
-    def _planned(self, gates: Iterable[Judged]) -> Iterator[Ask]:
-        for judged in gates:
-            if self.has_begun(judged):
+    def _new_requests(self, gates: Iterable[GateRun]) -> Iterator[CaseRequest]:
+        for gate_run in gates:
+            if self.is_submitted(gate_run):
                 continue
-            self._begun.add(_key(judged))
+            self._submitted.add(_gate_key(gate_run))
             with suppress(FtgateError):
-                yield from chain.from_iterable(self.asks.of(judged))
+                yield from chain.from_iterable(self.workloads.gate_requests(gate_run))
 
-    def answers(
+    def checked_results(
         self,
-        groups: Sequence[Sequence[Ask]],
-        tick: Callable[[Progress], None] | None,
+        groups: Sequence[Sequence[CaseRequest]],
+        on_progress: Callable[[Progress], None] | None,
         suite: str = "SUITE",
-    ) -> Mapping[str, Answer]:
-        """Return what became of calls, once all is known of *groups*.
+    ) -> Mapping[str, Result]:
+        """Wait for *groups* and return all results so far, by fingerprint.
 
         Args:
-            groups: what is asked, a group for each side.
-            tick: called now and then with the progress.
-            suite: whose they are, for messages.
+            groups: requests, one group for each side of a comparison.
+            on_progress: called with the progress while waiting.
+            suite: the name of the suite, for messages.
 
         Raises:
-            RepliesMissing: more than half of one group brought no reply, or none of it can; or
-                nothing may be asked, and a reply is not kept. Those that the budget forbade are
-                missing, but nothing is wrong with them.
+            RepliesMissing: more than half of a group failed, or an error affects all of it; or the
+                run must not send requests, and a reply is not cached. Requests that the budget
+                stopped count as missing, but not as failed.
         """
-        for asks in groups:
-            self._waited(asks, tick)
-        found = self.engine.answers
-        # Gates of a suite share most of what they ask, and it is told once.
-        new = [asks for asks in groups if id(asks) not in self._sound]
-        names = {ask.call.fingerprint for asks in new for ask in asks}
-        all_recorded([found[name] for name in names], suite)
-        for asks in new:
-            enough([found[ask.call.fingerprint] for ask in asks])
-        self._sound.update(map(id, new))
-        return found
+        for case_requests in groups:
+            self._wait(case_requests, on_progress)
+        results = self.engine.results
+        # Gates of a suite share most groups, and an error is raised for the first gate only.
+        new = [group for group in groups if id(group) not in self._checked]
+        fingerprints = {case_request.request.fingerprint for group in new for case_request in group}
+        require_recorded([results[fingerprint] for fingerprint in fingerprints], suite)
+        for group in new:
+            require_replies([results[case_request.request.fingerprint] for case_request in group])
+        self._checked.update(map(id, new))
+        return results
 
-    def waited(self, asks: Sequence[Ask]) -> Mapping[str, Answer]:
-        """Return what became of *asks*, however many of them brought no reply."""
-        return self._waited(asks)
+    def results(self, case_requests: Sequence[CaseRequest]) -> Mapping[str, Result]:
+        """Wait for *case_requests* and return all results, however many failed."""
+        return self._wait(case_requests)
 
-    def _waited(
-        self, asks: Sequence[Ask], tick: Callable[[Progress], None] | None = None
-    ) -> Mapping[str, Answer]:
-        if id(asks) not in self._here:
-            self._here[id(asks)] = asks
-            calls = [ask.call for ask in asks]
-            self.engine.wait(calls, tick and (lambda _: tick(self.progress)))
-        return self.engine.answers
+    def _wait(
+        self,
+        case_requests: Sequence[CaseRequest],
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Mapping[str, Result]:
+        if id(case_requests) not in self._awaited:
+            self._awaited[id(case_requests)] = case_requests
+            requests = [case_request.request for case_request in case_requests]
+            self.engine.wait(requests, on_progress and (lambda _: on_progress(self.progress)))
+        return self.engine.results
 
-    def _heard(self, asks: Sequence[Ask], suite: str) -> Mapping[str, Answer]:
-        """Return what judges answered; too little of it is an error, as of a variant."""
+    def _wait_for_judges(
+        self, case_requests: Sequence[CaseRequest], suite: str
+    ) -> Mapping[str, Result]:
+        """Return the results of judges; too few replies are an error, as for a variant."""
+        if not case_requests:
+            return {}
         try:
-            return self.answers([asks], self.tick, suite) if asks else {}
+            return self.checked_results([case_requests], self.on_progress, suite)
         except RepliesMissing as error:
             raise RepliesMissing(f"the judge: {error}") from error
 
-    def bill(self) -> Bill:
-        """Return what the replies of this process cost."""
+    def cost_report(self) -> CostReport:
+        """Return the cost of the replies of this process."""
         if self._engine is None:
-            return Bill()
-        return self._till.bill(
-            [*self.columns.asked, (JUDGES, self.hearings.asked)],
-            self._here.values(),
-            self.engine.answers,
+            return CostReport()
+        return self._cost_tracker.cost_report(
+            [*self.scores.scored_requests, (JUDGE_LABEL, self.judges.requests)],
+            self._awaited.values(),
+            self.engine.results,
         )
 
-    def times(self, suite: Suite, variant: Variant, look: Look) -> Times:
-        """Return how long the replies of *variant* took that were asked in this run."""
-        from pytest_ftgate.gates.usage import times
+    def reply_times(self, suite: Suite, variant: Variant, look: Look) -> ReplyTimes:
+        """Return how long the replies took that *variant* gave in this run."""
+        from pytest_ftgate.gates.usage import reply_times
 
-        asks = self.asks.task(suite, variant, look)
-        found = self._waited(asks)
-        ledger = self.ledger()
-        fresh = ledger.replies((ask.call.fingerprint for ask in asks), this_run=True)
-        ledger.close()
-        return times(variant.name, asks, found, fresh)
+        case_requests = self.workloads.task_requests(suite, variant, look)
+        results = self._wait(case_requests)
+        cache = self.open_cache()
+        fingerprints = (case_request.request.fingerprint for case_request in case_requests)
+        fresh = cache.replies(fingerprints, this_run=True)
+        cache.close()
+        return reply_times(variant.name, case_requests, results, fresh)
 
-    def accepted(self, suite: Suite) -> Record | None:
-        """Return the accepted record beside *suite*, or None where there is none.
+    def accepted_record(self, suite: Suite) -> AcceptedRecord | None:
+        """Return the accepted record beside *suite*, or None without one.
 
         Raises:
-            SuiteFaults: the file is no record.
+            SuiteError: the file is not a valid record.
         """
-        if suite.name not in self._accepted:
-            self._accepted[suite.name] = accepted_record(suite)
-        return self._accepted[suite.name]
+        if suite.name not in self._accepted_records:
+            self._accepted_records[suite.name] = load_accepted_record(suite)
+        return self._accepted_records[suite.name]
 
 
-def _key(judged: Judged) -> _Key:
-    return (judged.judged_by.name, judged.variant.name, judged.name)
+def _gate_key(gate_run: GateRun) -> _GateKey:
+    return (gate_run.gate_suite.name, gate_run.variant.name, gate_run.name)
 
 
-def whole(suite: Suite) -> Look:
-    """Return the look that takes in what is asked of every case anyway."""
+def full_look(suite: Suite) -> Look:
+    """Return the look that takes in the regular requests of every case."""
     return Look(repeats=suite.repeats or 1)
-
-
-session_key = pytest.StashKey[Session]()

@@ -1,4 +1,4 @@
-"""Cases that an xdist worker hands to the process that reports."""
+"""Cases that an xdist worker passes to the process that writes the reports."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from pytest_ftgate.runner.session import Session
 if TYPE_CHECKING:
     from pytest_ftgate.results.run import SuiteRun
 
-__all__ = ["leave", "taken", "told"]
+__all__ = ["collect_suite_runs", "read_suite_runs", "write_suite_runs"]
 
 
-def told(session: Session) -> list[SuiteRun]:
-    """Return what this process knows of its suites, where a report is wanted that shows cases."""
-    if not session.settings.tells_cases:
+def collect_suite_runs(session: Session) -> list[SuiteRun]:
+    """Return the suite runs of this process if a report shows cases, else an empty list."""
+    if not session.settings.reports_cases:
         return []
-    from pytest_ftgate.results.collect import tell
+    from pytest_ftgate.results.collect import collect_suite_run
 
-    return [tell(suite, columns) for suite, columns in session.columns.by_suite()]
+    return [collect_suite_run(suite, scores) for suite, scores in session.scores.by_suite()]
 
 
-def leave(session: Session) -> str | None:
-    """Write what this process knows beside the ledger; return the file, or None for nothing."""
-    suites = told(session)
-    if not suites:
+def write_suite_runs(session: Session) -> str | None:
+    """Write the suite runs of this process beside the cache; return the file, or None."""
+    suite_runs = collect_suite_runs(session)
+    if not suite_runs:
         return None
     from pytest_ftgate.results.run import suite_to_json
 
-    path = session.settings.ledger.parent / f"cases-{uuid4().hex}.jsonl"
+    path = session.settings.cache.parent / f"cases-{uuid4().hex}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{suite_to_json(one)}\n" for one in suites), "utf-8")
+    path.write_text("".join(f"{suite_to_json(suite_run)}\n" for suite_run in suite_runs), "utf-8")
     return str(path)
 
 
-def taken(path: str) -> list[SuiteRun]:
-    """Return what another process left at *path*, which is then gone."""
+def read_suite_runs(path: str) -> list[SuiteRun]:
+    """Return the suite runs that another process wrote to *path*, and delete the file."""
     from pytest_ftgate.results.run import suite_from_json
 
-    # Lines end in a line feed alone: replies may hold what else ends one.
+    # Only a line feed ends a line: replies may contain other line separators.
     lines = Path(path).read_text("utf-8").split("\n")
     Path(path).unlink()
     return [suite_from_json(line) for line in lines if line]

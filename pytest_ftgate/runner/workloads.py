@@ -7,219 +7,266 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pytest_ftgate.errors import FtgateError, Unavailable
-from pytest_ftgate.gates.looks import Look, looks
-from pytest_ftgate.gates.rates import AGAIN
-from pytest_ftgate.requests.builder import Maker, turn
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.requests.workload import PROBES, base_of, probes, same_seed, skills, task, varies
+from pytest_ftgate.errors import ConfigurationError, FtgateError
+from pytest_ftgate.gates.looks import Look, plan_looks
+from pytest_ftgate.gates.must_pass import MUST_PASS_REPEATS
+from pytest_ftgate.requests.builder import RequestBuilder, conversation_request
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.requests.workload import (
+    PROBE_COUNT,
+    base_variant,
+    probe_requests,
+    replies_vary,
+    same_seed_requests,
+    skill_requests,
+    task_requests,
+)
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.model import Case, DataGate, ForgettingGate, Gate, RateGate, Suite, Variant
 
-__all__ = ["Asks", "Judged", "with_baseline"]
+__all__ = ["GateRun", "Workloads", "needs_baseline"]
+
+_Requests = tuple[CaseRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One gate of one variant of one suite: what an item stands for.
+class GateRun:
+    """One gate of one variant of one suite: what a test item evaluates.
 
     Attributes:
-        suite: whose cases are put to the variant.
-        look: what a marked function looks at; None for a gate of the suite itself.
-        rules: the suite that a marked function is for the statistics: its cases, marked by it.
-        planned: what is asked is known beforehand; a function that converses asks as it goes.
+        suite: the suite with the requests.
+        look: the look of a marked function; None for a gate of a suite file.
+        function_suite: for a marked function, the suite with its own cases and scores.
+        planned: True if the requests are known before the run; False for a function that
+            holds a conversation.
     """
 
     suite: Suite
     gate: Gate
     variant: Variant
     look: Look | None = None
-    rules: Suite | None = None
+    function_suite: Suite | None = None
     planned: bool = True
 
     @property
     def name(self) -> str:
-        """What the gate is called in its suite."""
+        """The name of the gate in its suite."""
         return self.gate.name if isinstance(self.gate, RateGate) else self.gate.kind
 
     @property
-    def judged_by(self) -> Suite:
-        """The suite whose margins and cases the statistics see."""
-        return self.rules or self.suite
+    def gate_suite(self) -> Suite:
+        """The suite with the cases and limits that the statistics use."""
+        return self.function_suite or self.suite
 
 
-def with_baseline(judged: Judged) -> bool:
-    """Tell whether *judged* needs the baseline's replies: to compare with, or to show a judge."""
-    judges = judged.suite.judges if judged.gate.kind == "accuracy" and not judged.rules else ()
-    shown = any(one.compares for one in judges)
-    return judged.gate.compares or shown
+def needs_baseline(gate_run: GateRun) -> bool:
+    """Return True if the gate, or a pairwise judge, compares with the baseline's replies."""
+    has_judges = gate_run.gate.kind == "accuracy" and not gate_run.function_suite
+    judges = gate_run.suite.judges if has_judges else ()
+    return gate_run.gate.has_comparison or any(judge.is_pairwise for judge in judges)
 
 
-class Asks:
-    """Remembers what it worked out: gates of a suite share most of what they ask.
+class Workloads:
+    """Builds the requests of gates and caches them: gates of a suite share most of them.
 
     Args:
-        environ: where addresses are read.
+        environ: the source of addresses.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._groups: dict[object, list[tuple[Ask, ...]]] = {}
-        self._asks: dict[tuple[str, str, object], tuple[Ask, ...] | FtgateError] = {}
-        self._turns: dict[tuple[str, str], Callable[..., Ask]] = {}
-        self._leaked: dict[tuple[str, Path], frozenset[str]] = {}
+        self._groups: dict[object, list[_Requests]] = {}
+        self._requests: dict[tuple[str, str, object], _Requests | FtgateError] = {}
+        self._turn_builders: dict[tuple[str, str], Callable[..., CaseRequest]] = {}
+        self._contaminated: dict[tuple[str, Path], frozenset[str]] = {}
 
-    def looks(self, judged: Judged) -> tuple[Look, ...]:
-        """Return the looks of a gate, the last of which takes in all that may be asked."""
-        suite = judged.suite
-        if judged.look is not None:
-            return (judged.look,)
-        sides = (judged.variant, suite.variants[suite.baseline])
-        return looks(suite, judged.gate, vary=any(varies(one) for one in sides))
+    def looks(self, gate_run: GateRun) -> tuple[Look, ...]:
+        """Return the looks of a gate; the last one takes in all of its requests."""
+        suite = gate_run.suite
+        if gate_run.look is not None:
+            return (gate_run.look,)
+        variants = (gate_run.variant, suite.variants[suite.baseline])
+        vary = any(replies_vary(variant) for variant in variants)
+        return plan_looks(suite, gate_run.gate, replies_vary=vary)
 
-    def of(self, judged: Judged, look: Look | None = None) -> list[tuple[Ask, ...]]:
-        """Return all that must be asked before *judged* can be judged, a group for each side.
+    def gate_requests(self, gate_run: GateRun, look: Look | None = None) -> list[_Requests]:
+        """Return all requests that the evaluation of *gate_run* needs, a group for each side.
 
-        Groups that hold the same are the same tuple, so that nothing is worked out of them twice.
+        Groups with the same requests are the same tuple, so that each is processed once.
 
         Args:
-            judged: the gate.
-            look: how far to ask; by default as far as its first look.
+            gate_run: the gate.
+            look: the look to evaluate; the gate's first look by default.
 
         Raises:
-            FtgateError: the variant cannot be asked at all.
+            FtgateError: no request to the variant can be built.
         """
-        if isinstance(judged.gate, DataGate):
+        if isinstance(gate_run.gate, DataGate):
             return []
-        look = look or self.looks(judged)[0]
-        whose = (judged.suite.name, judged.variant.name, judged.gate.kind)
-        key = (*whose, judged.gate.compares, judged.planned, look.cases, look.repeats)
+        look = look or self.looks(gate_run)[0]
+        gate = (gate_run.suite.name, gate_run.variant.name, gate_run.gate.kind)
+        key = (*gate, gate_run.gate.has_comparison, gate_run.planned, look.cases, look.repeats)
         if key not in self._groups:
-            self._groups[key] = self._needed(judged, look)
+            self._groups[key] = self._build_groups(gate_run, look)
         return self._groups[key]
 
-    def _needed(self, judged: Judged, look: Look) -> list[tuple[Ask, ...]]:
-        suite, variant, gate = judged.suite, judged.variant, judged.gate
-        needed: list[tuple[Ask, ...]] = []
+    def _build_groups(self, gate_run: GateRun, look: Look) -> list[_Requests]:
+        suite, variant, gate = gate_run.suite, gate_run.variant, gate_run.gate
+        groups: list[_Requests] = []
         if isinstance(gate, ForgettingGate):
-            sides = (base_of(variant), variant)
-            needed += [self.skills(suite, one, gate, u) for u in gate.unders for one in sides]
-        elif judged.planned:
-            if with_baseline(judged):
-                needed.append(self.task(suite, suite.variants[suite.baseline], look))
-            needed.append(self.task(suite, variant, look))
-            again = same_seed(needed[-1])[1]
-            needed += [again] if again else []
-        return [*needed, *self.identity(suite, variant)] if variant.tuned else needed
+            groups += [
+                self.skill_requests(suite, side, gate, mode)
+                for mode in gate.prompt_modes
+                for side in (base_variant(variant), variant)
+            ]
+        elif gate_run.planned:
+            if needs_baseline(gate_run):
+                groups.append(self.task_requests(suite, suite.variants[suite.baseline], look))
+            groups.append(self.task_requests(suite, variant, look))
+            same_seed = same_seed_requests(groups[-1])[1]
+            groups += [same_seed] if same_seed else []
+        return [*groups, *self.identity_requests(suite, variant)] if variant.tuned else groups
 
-    def identity(self, suite: Suite, variant: Variant) -> tuple[tuple[Ask, ...], ...]:
-        """Return the probes put to a tuned variant, to its base, and to its base again.
+    def identity_requests(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
+        """Return the identity probes for a tuned variant, for its base, and for the base again.
 
-        A recorded base cannot be asked again: then there are two groups.
+        A recorded base cannot answer again: the result then has two groups.
         """
-        gate = suite.gates.get("forgetting")
+        gate, base = suite.gates.get("forgetting"), base_variant(variant)
         cases = gate.cases if isinstance(gate, ForgettingGate) else ()
         if variant.base_replies is not None:
-            # All of them: what is recorded costs nothing, and one that differs is enough.
+            # All cases: recorded replies are free, and one difference is enough.
             return tuple(
-                skills(suite, one, cases, self._environ) for one in (variant, base_of(variant))
+                skill_requests(suite, side, cases, self._environ) for side in (variant, base)
             )
-        # Few cases of a team's own show little, so the bundled ones are asked for this.
-        cases = cases if len(cases) >= PROBES else skill_cases(("general-small",))
-        # At temperature 0, where a model repeats itself: chance would hide what the weights say.
-        base, mine = (self._steady(suite, one, cases) for one in (base_of(variant), variant))
-        again = probes(base)
-        chosen = {ask.case.id for ask in again}
-        of_cases = [tuple(a for a in asks if a.case.id in chosen) for asks in (mine, base)]
-        return (*of_cases, again)
-
-    def task(self, suite: Suite, variant: Variant, look: Look) -> tuple[Ask, ...]:
-        """Return as many of the suite's cases put to *variant* as *look* takes in."""
-        most = _most_repeats(suite)
-        asks = self._once(
-            (suite.name, variant.name, ("task", most)),
-            lambda: self._unseen(suite, variant, most),
+        # A few cases of the suite show little, so the bundled skills replace them.
+        cases = cases if len(cases) >= PROBE_COUNT else skill_cases(("general-small",))
+        # At temperature 0, because random sampling would hide a difference of the weights.
+        of_base, of_variant = (
+            self._greedy_skill_requests(suite, side, cases) for side in (base, variant)
         )
-        if look.cases is None and look.repeats >= most:
-            return asks
-        # Made once as well: what a tuple holds need be waited for and scored no second time.
-        return self._once(
+        repeated = probe_requests(of_base)
+        chosen = {case_request.case.id for case_request in repeated}
+        groups = [
+            tuple(case_request for case_request in group if case_request.case.id in chosen)
+            for group in (of_variant, of_base)
+        ]
+        return (*groups, repeated)
+
+    def task_requests(self, suite: Suite, variant: Variant, look: Look) -> _Requests:
+        """Return the requests of the suite's cases to *variant* that *look* takes in."""
+        repeats = _max_repeats(suite)
+        case_requests = self._cached(
+            (suite.name, variant.name, ("task", repeats)),
+            lambda: self._uncontaminated_requests(suite, variant, repeats),
+        )
+        if look.cases is None and look.repeats >= repeats:
+            return case_requests
+        # Cached as well: the session waits for each tuple and scores it only once.
+        return self._cached(
             (suite.name, variant.name, (look.cases, look.repeats)),
-            lambda: tuple(ask for ask in asks if look.takes(ask.case.id, ask.repeat)),
+            lambda: tuple(
+                case_request
+                for case_request in case_requests
+                if look.includes(case_request.case.id, case_request.repeat)
+            ),
         )
 
-    def _unseen(self, suite: Suite, variant: Variant, most: int) -> tuple[Ask, ...]:
-        """Return the suite's cases put to *variant*, less those that it was trained on."""
-        asks = task(suite, variant, self._environ, most)
-        seen = self.leaked(suite, variant)
-        left = tuple(ask for ask in asks if ask.case.id not in seen)
-        if asks and not left:
-            raise Unavailable(f"every case stands in {variant.training_data}, nothing is left")
+    def _uncontaminated_requests(self, suite: Suite, variant: Variant, repeats: int) -> _Requests:
+        """Return the requests to *variant* without the cases that it was trained on."""
+        case_requests = task_requests(suite, variant, self._environ, repeats)
+        contaminated = self.contaminated_cases(suite, variant)
+        left = tuple(
+            case_request
+            for case_request in case_requests
+            if case_request.case.id not in contaminated
+        )
+        if case_requests and not left:
+            raise ConfigurationError(
+                f"every case stands in {variant.training_data}, nothing is left"
+            )
         return left
 
-    def leaked(self, suite: Suite, variant: Variant) -> frozenset[str]:
-        """Return the ids of the cases that *variant* was trained on, where a gate looks at that."""
+    def contaminated_cases(self, suite: Suite, variant: Variant) -> frozenset[str]:
+        """Return the ids of the cases that *variant* was trained on, if there is a data gate."""
         if variant.training_data is None or "data" not in suite.gates:
             return frozenset()
         key = (suite.name, variant.training_data)
-        if key not in self._leaked:
-            from pytest_ftgate.gates.training_data import leaked
+        if key not in self._contaminated:
+            from pytest_ftgate.gates.training_data import find_leaked_cases
 
-            self._leaked[key] = leaked(suite, variant).cases
-        return self._leaked[key]
+            self._contaminated[key] = find_leaked_cases(suite, variant).case_ids
+        return self._contaminated[key]
 
-    def skills(
+    def skill_requests(
         self,
         suite: Suite,
         variant: Variant,
         gate: ForgettingGate,
-        under: str = "",
+        mode: str = "",
         repeats: int = 1,
-    ) -> tuple[Ask, ...]:
-        """Return the skills cases of *gate* put to the model of *variant*, or under its prompt."""
-        return self._once(
-            (suite.name, variant.name, f"skills {under} {repeats}"),
-            lambda: skills(suite, variant, gate.cases, self._environ, under=under, repeats=repeats),
+    ) -> _Requests:
+        """Return the requests of the gate's skill cases to the model of *variant*.
+
+        Args:
+            suite: the suite.
+            variant: one of its variants.
+            gate: the gate with the cases.
+            mode: the prompt mode; "" sends the cases without the variant's prompt.
+            repeats: the number of requests for each case.
+        """
+        return self._cached(
+            (suite.name, variant.name, f"skills {mode} {repeats}"),
+            lambda: skill_requests(
+                suite, variant, gate.cases, self._environ, under=mode, repeats=repeats
+            ),
         )
 
-    def must_keep(self, judged: Judged) -> tuple[tuple[Ask, ...], ...]:
-        """Return what may be asked again of a forgetting gate's must-keep cases, of either side."""
-        gate, sides = judged.gate, (base_of(judged.variant), judged.variant)
+    def must_keep_requests(self, gate_run: GateRun) -> tuple[_Requests, ...]:
+        """Return the possible repetitions of a forgetting gate's must-keep cases, for each side."""
+        gate, variant = gate_run.gate, gate_run.variant
         if not isinstance(gate, ForgettingGate):
             return ()
-        asks = (self.skills(judged.suite, one, gate, repeats=AGAIN) for one in sides)
-        return tuple(tuple(a for a in group if a.case.must_keep) for group in asks)
-
-    def turns(self, suite: Suite, variant: Variant) -> Callable[..., Ask]:
-        """Return what makes the turns of conversations with *variant*; see ``plan.turns``."""
-        key = (suite.name, variant.name)
-        if key not in self._turns:
-            self._turns[key] = partial(turn, Maker(suite, variant, self._environ))
-        return self._turns[key]
-
-    def _steady(self, suite: Suite, variant: Variant, cases: tuple[Case, ...]) -> tuple[Ask, ...]:
-        greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})
-        return self._once(
-            (suite.name, variant.name, "steady"),
-            lambda: skills(suite, greedy, cases, self._environ),
+        groups = (
+            self.skill_requests(gate_run.suite, side, gate, repeats=MUST_PASS_REPEATS)
+            for side in (base_variant(variant), variant)
+        )
+        return tuple(
+            tuple(case_request for case_request in group if case_request.case.must_keep)
+            for group in groups
         )
 
-    def _once(
-        self, key: tuple[str, str, object], made: Callable[[], tuple[Ask, ...]]
-    ) -> tuple[Ask, ...]:
-        """Return what *made* makes; its failure too is met once, for a team's function costs."""
-        if key not in self._asks:
+    def turn_builder(self, suite: Suite, variant: Variant) -> Callable[..., CaseRequest]:
+        """Return the function that builds the turns of conversations with *variant*."""
+        key = (suite.name, variant.name)
+        if key not in self._turn_builders:
+            builder = RequestBuilder(suite, variant, self._environ)
+            self._turn_builders[key] = partial(conversation_request, builder)
+        return self._turn_builders[key]
+
+    def _greedy_skill_requests(
+        self, suite: Suite, variant: Variant, cases: tuple[Case, ...]
+    ) -> _Requests:
+        greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})
+        return self._cached(
+            (suite.name, variant.name, "greedy"),
+            lambda: skill_requests(suite, greedy, cases, self._environ),
+        )
+
+    def _cached(self, key: tuple[str, str, object], build: Callable[[], _Requests]) -> _Requests:
+        """Return the requests, built once; an error is raised again without building."""
+        if key not in self._requests:
             try:
-                self._asks[key] = made()
+                self._requests[key] = build()
             except FtgateError as error:
-                self._asks[key] = error
-        found = self._asks[key]
-        if isinstance(found, FtgateError):
-            raise found
-        return found
+                self._requests[key] = error
+        built = self._requests[key]
+        if isinstance(built, FtgateError):
+            raise built
+        return built
 
 
-def _most_repeats(suite: Suite) -> int:
+def _max_repeats(suite: Suite) -> int:
     settled = [gate.settle or 1 for gate in suite.gates.values() if isinstance(gate, RateGate)]
-    again = AGAIN if any(case.must_pass for case in suite.cases) else 1
+    again = MUST_PASS_REPEATS if any(case.must_pass for case in suite.cases) else 1
     return max(suite.repeats or 1, again, *settled, 1)

@@ -1,1 +1,1 @@
-"""A reply becomes a score."""
+"""Scoring: turns replies into scores."""

@@ -1,105 +1,112 @@
-"""Precision, recall, F1 and confusions by label."""
+"""Metrics of classification: precision, recall and F1 by label, confusions, agreement."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.scoring.scores import Column, Row
-from pytest_ftgate.scoring.text_scorers import said_label
+from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.scoring.text_scorers import find_label
 from pytest_ftgate.suite.model import Case
 
-__all__ = ["Guess", "LabelRate", "guesses", "kappa", "label_rates", "macro_f1"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRate:
-    """How well one label is told from the others; rates are shares, 0 to 1.
-
-    Attributes:
-        n: cases that expect it.
-        taken_for: how often each other label was said in its place, the commonest first.
-        f1_before: the F1 of the side compared with, where there is one.
-    """
-
-    label: str
-    n: int
-    precision: float
-    recall: float
-    f1: float
-    taken_for: Mapping[str, int] = field(default_factory=dict)
-    f1_before: float | None = None
+__all__ = [
+    "LabelPredictions",
+    "cohen_kappa",
+    "label_metrics",
+    "label_predictions",
+    "macro_f1",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """What was expected and what was said, as places in *labels*; both of shape (n,).
+class LabelPredictions:
+    """The expected and the predicted label of each of n cases, as indexes of *labels*.
 
-    A reply that is no label stands at the place after the last one, no reply at -1. *keys* are
-    the cases; *groups*, of shape (n,), those that are related, or None.
+    Attributes:
+        labels: the labels.
+        case_ids: the ids of the n cases.
+        expected: of shape (n,).
+        predicted: of shape (n,); ``len(labels)`` for a reply that is no label, -1 for no reply.
+        groups: of shape (n,), the groups of related cases, or None.
     """
 
     labels: tuple[str, ...]
-    keys: tuple[str, ...]
+    case_ids: tuple[str, ...]
     expected: NDArray[np.intp]
-    said: NDArray[np.intp]
+    predicted: NDArray[np.intp]
     groups: NDArray[np.str_] | None = None
 
     @property
-    def known(self) -> NDArray[np.bool_]:
-        """Where a reply came."""
-        return np.asarray(self.said >= 0)
+    def has_reply(self) -> NDArray[np.bool_]:
+        """For each case, whether it has a reply."""
+        return np.asarray(self.predicted >= 0)
 
-    def where(self, chosen: NDArray[np.bool_]) -> Guess:
-        """Return the cases that are *chosen*, of shape (n,)."""
-        groups = None if self.groups is None else self.groups[chosen]
-        keys = tuple(compress(self.keys, chosen))
-        return Guess(self.labels, keys, self.expected[chosen], self.said[chosen], groups)
+    def select(self, mask: NDArray[np.bool_]) -> LabelPredictions:
+        """Return the cases for which *mask*, of shape (n,), is true."""
+        return LabelPredictions(
+            self.labels,
+            tuple(compress(self.case_ids, mask)),
+            self.expected[mask],
+            self.predicted[mask],
+            None if self.groups is None else self.groups[mask],
+        )
 
-    def among(self, other: Guess) -> Guess:
-        """Return the cases that *other* has too, in the order of their names."""
-        both = set(self.keys) & set(other.keys)
-        order = sorted((key, index) for index, key in enumerate(self.keys) if key in both)
-        at = np.array([index for _, index in order], dtype=np.intp)
-        groups = None if self.groups is None else self.groups[at]
-        keys = tuple(key for key, _ in order)
-        return Guess(self.labels, keys, self.expected[at], self.said[at], groups)
+    def shared_with(self, other: LabelPredictions) -> LabelPredictions:
+        """Return the cases that *other* also has, in the order of their ids."""
+        shared = set(self.case_ids) & set(other.case_ids)
+        ordered = sorted((id_, index) for index, id_ in enumerate(self.case_ids) if id_ in shared)
+        indexes = np.array([index for _, index in ordered], dtype=np.intp)
+        return LabelPredictions(
+            self.labels,
+            tuple(case_id for case_id, _ in ordered),
+            self.expected[indexes],
+            self.predicted[indexes],
+            None if self.groups is None else self.groups[indexes],
+        )
 
-    def filled(self, *, right: bool) -> Guess:
-        """Return it with every reply that did not come taken for right, or for no label."""
-        filling = self.expected if right else np.full_like(self.said, len(self.labels))
-        return replace(self, said=np.where(self.known, self.said, filling))
+    def impute_missing(self, *, right: bool) -> LabelPredictions:
+        """Return a copy where each missing reply counts as correct, or as no label."""
+        imputed = self.expected if right else np.full_like(self.predicted, len(self.labels))
+        return replace(self, predicted=np.where(self.has_reply, self.predicted, imputed))
 
 
-def guesses(column: Column, labels: Sequence[str]) -> Guess:
-    """Return the labels that the first reply of each case expects and says.
+def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPredictions:
+    """Return the expected and the predicted label of each case; the first reply counts.
 
-    Of several answers that are right the first one counts, and any of them is read as it. Cases
-    that expect no label are left out.
+    If a case accepts several labels, the first one is the expected one, and a reply with another
+    accepted label counts as the first one. Cases that expect no label are left out.
     """
-    place = {label: index for index, label in enumerate(labels)}
-    told = [
-        (key, place[right[0]], _said(row, right, place), row.case.group or f"\0{key}")
-        for key, row in column.rows.items()
-        for right in [[answer for answer in _answers(row.case) if answer in place]]
-        if right
+    indexes = {label: index for index, label in enumerate(labels)}
+    rows = [
+        (case_id, indexes[accepted[0]], _predicted(result, accepted, indexes), result.case.group)
+        for case_id, result in scores.results.items()
+        for accepted in [[answer for answer in _answers(result.case) if answer in indexes]]
+        if accepted
     ]
-    expected, said = (np.array([one[at] for one in told], dtype=np.intp) for at in (1, 2))
-    related = any(row.case.group for row in column.rows.values())
-    groups = np.array([one[3] for one in told], dtype=np.str_) if related else None
-    return Guess(tuple(labels), tuple(one[0] for one in told), expected, said, groups)
+    has_groups = any(result.case.group for result in scores.results.values())
+    # A case without a group is a group of its own.
+    groups = [group or f"\0{case_id}" for case_id, _, _, group in rows] if has_groups else None
+    return LabelPredictions(
+        tuple(labels),
+        tuple(case_id for case_id, _, _, _ in rows),
+        np.array([expected for _, expected, _, _ in rows], dtype=np.intp),
+        np.array([predicted for _, _, predicted, _ in rows], dtype=np.intp),
+        None if groups is None else np.array(groups, dtype=np.str_),
+    )
 
 
-def _said(row: Row, right: Sequence[str], place: Mapping[str, int]) -> int:
-    if not row.replies:
+def _predicted(result: CaseResult, accepted: Sequence[str], indexes: Mapping[str, int]) -> int:
+    if not result.replies:
         return -1
-    said = said_label(row.replies[0].text, place, row.case.score.options.get("synonyms"))
-    return place[right[0]] if said in right else place.get(said, len(place))
+    synonyms = result.case.score.options.get("synonyms")
+    label = find_label(result.replies[0].text, indexes, synonyms)
+    return indexes[accepted[0]] if label in accepted else indexes.get(label, len(indexes))
 
 
 def _answers(case: Case) -> list[str]:
@@ -107,70 +114,84 @@ def _answers(case: Case) -> list[str]:
     return [str(answer) for answer in answers if answer is not None]
 
 
-def label_rates(guess: Guess, before: Guess | None = None) -> tuple[LabelRate, ...]:
-    """Return the rates of each label that a case expects, the greatest loss of F1 first.
+def label_metrics(
+    predictions: LabelPredictions, before: LabelPredictions | None = None
+) -> tuple[LabelMetrics, ...]:
+    """Return the metrics of each label that a case expects, the largest loss of F1 first.
 
     Args:
-        guess: what a variant said.
-        before: what the side compared with said; without it the worst F1 comes first.
+        predictions: of a variant.
+        before: of the variant compared with. Without it, the lowest F1 comes first.
     """
-    guess = guess.where(guess.known)
-    if not guess.keys:
+    predictions = predictions.select(predictions.has_reply)
+    if not predictions.case_ids:
         return ()
-    was = {one.label: one.f1 for one in label_rates(before)} if before else {}
+    f1_before = {metrics.label: metrics.f1 for metrics in label_metrics(before)} if before else {}
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    every = range(len(guess.labels) + 1)
-    told = (guess.expected, guess.said)
-    table = confusion_matrix(*told, labels=every)
-    rates = precision_recall_fscore_support(*told, labels=every, zero_division=0.0)
-    names, found = (*guess.labels, "no label"), []
+    indexes = range(len(predictions.labels) + 1)
+    both = (predictions.expected, predictions.predicted)
+    table = confusion_matrix(*both, labels=indexes)
+    rates = precision_recall_fscore_support(*both, labels=indexes, zero_division=0.0)
+    names, by_label = (*predictions.labels, "no label"), []
     for index, (precision, recall, f1, n) in enumerate(zip(*rates, strict=True)):
-        others = Counter({n: int(c) for n, c in zip(names, table[index], strict=True) if c})
-        del others[names[index]]
-        found.append(
-            LabelRate(
+        by_label.append(
+            LabelMetrics(
                 label=names[index],
                 n=int(n),
                 precision=float(precision),
                 recall=float(recall),
                 f1=float(f1),
-                taken_for=dict(others.most_common()),
-                f1_before=was.get(names[index]),
+                taken_for=_taken_for(names, table[index], names[index]),
+                f1_before=f1_before.get(names[index]),
             )
         )
-    wanted = (one for one in found if one.n)
-    return tuple(sorted(wanted, key=lambda one: (one.f1 - (one.f1_before or 0.0), one.label)))
+    expected = (metrics for metrics in by_label if metrics.n)
+    return tuple(sorted(expected, key=lambda m: (m.f1 - (m.f1_before or 0.0), m.label)))
 
 
-def macro_f1(guess: Guess, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean F1 over the labels that a case expects, shape (r,).
-
-    Args:
-        guess: n cases.
-        counts: how often each case is counted, shape (r, n): one row for each resample.
-    """
-    labels = np.unique(guess.expected)
-    wanted, said = (one[:, None] == labels for one in (guess.expected, guess.said))
-    hits, either = (np.asarray(one, np.float64) for one in (wanted & said, wanted))
-    twice = 2.0 * (counts @ hits)
-    total = counts @ (either + np.asarray(said, np.float64))
-    # A label that a resample neither wants nor says counts as 0, as scikit-learn has it.
-    return np.asarray(np.mean(twice / np.maximum(total, 1e-12), axis=1))
+def _taken_for(
+    names: Sequence[str], predicted_counts: NDArray[np.intp], label: str
+) -> dict[str, int]:
+    """Return how often each label other than *label* was predicted, the most frequent first."""
+    pairs = zip(names, predicted_counts, strict=True)
+    counts = Counter({name: int(count) for name, count in pairs if count})
+    del counts[label]
+    return dict(counts.most_common())
 
 
-def kappa(one: Sequence[int], other: Sequence[int], grades: int, *, weighted: bool) -> float:
-    """Return Cohen's kappa of two raters; 0 where neither ever says another thing.
+def macro_f1(predictions: LabelPredictions, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean F1 over the labels that a case expects, of shape (r,).
 
     Args:
-        one: places of grades from 0 up, in their order.
-        other: the same of the other rater.
-        grades: how many there are.
-        weighted: a disagreement counts by the square of its distance.
+        predictions: of n cases.
+        counts: how often each case counts, of shape (r, n): one row for each resample.
     """
-    if len({*one, *other}) == 1:
+    labels = np.unique(predictions.expected)
+    expected, predicted = (
+        indexes[:, None] == labels for indexes in (predictions.expected, predictions.predicted)
+    )
+    hits = np.asarray(expected & predicted, np.float64)
+    twice_hits = 2.0 * (counts @ hits)
+    total = counts @ (np.asarray(expected, np.float64) + np.asarray(predicted, np.float64))
+    # As in scikit-learn, a label that a resample neither expects nor predicts counts as 0.
+    return np.asarray(np.mean(twice_hits / np.maximum(total, 1e-12), axis=1))
+
+
+def cohen_kappa(
+    first: Sequence[int], second: Sequence[int], grades: int, *, weighted: bool
+) -> float:
+    """Return Cohen's kappa of two raters; 0 if both give one and the same grade to everything.
+
+    Args:
+        first: the grades of one rater, as indexes from 0 up in the order of the grades.
+        second: the grades of the other rater.
+        grades: the number of possible grades.
+        weighted: whether a disagreement counts by the square of its distance.
+    """
+    if len({*first, *second}) == 1:
         return 0.0
     from sklearn.metrics import cohen_kappa_score
 
     weights = "quadratic" if weighted else None
-    return float(cohen_kappa_score(one, other, labels=[*range(grades)], weights=weights))
+    return float(cohen_kappa_score(first, second, labels=[*range(grades)], weights=weights))

@@ -1,4 +1,4 @@
-"""JSON replies, scored field by field."""
+"""The scorer ``fields``: JSON replies, scored field by field."""
 
 from __future__ import annotations
 
@@ -6,141 +6,143 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_ftgate.scoring.score import WRONG, Mark, Scorer, judged
-from pytest_ftgate.scoring.structured import last_fenced
-from pytest_ftgate.scoring.text_scorers import TEXTS, labelled, similarity
-from pytest_ftgate.suite.cases import leaves
+from pytest_ftgate.scoring.score import INCORRECT, ContentScore, Scorer, binary_score
+from pytest_ftgate.scoring.structured import last_code_block
+from pytest_ftgate.scoring.text_scorers import TEXT_SCORERS, score_labels, score_similarity
+from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = ["fields"]
+__all__ = ["score_fields"]
 
-_SCORERS: Mapping[str, Scorer] = {**TEXTS, "similarity": similarity}
+_SCORERS: Mapping[str, Scorer] = {**TEXT_SCORERS, "similarity": score_similarity}
 _ABSENT = object()
-_LISTS = ("set", "sequence")
-#: Of a wrong value so many characters are told, and so many wrong fields at most.
-_LONGEST, _MOST = 200, 20
+_LIST_KINDS = ("set", "sequence")
+#: The most characters of a wrong value that a reason shows, and the most wrong fields.
+_MAX_VALUE_CHARACTERS, _MAX_FIELDS = 200, 20
 
 
-def fields(text: str, accepted: list[Any], rule: Rule) -> Mark:
-    """Mark the JSON of *text* by the share of the fields that are right."""
+def score_fields(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
+    """Score the JSON in *text* by the share of correct fields; the best accepted answer counts."""
     try:
-        said = _json_in(text)
-    # Nested too deep, or a number of thousands of digits: JSON that a program cannot take.
+        value = _parse_json(text)
+    # Nested too deep, or a number of thousands of digits: a program cannot read such JSON.
     except (ValueError, RecursionError) as error:
-        return Mark(0.0, f"no JSON: {error}")
-    if not isinstance(said, Mapping):
-        return Mark(0.0, "no JSON object")
-    marks = (_compared(said, answer, rule.options) for answer in accepted)
-    return max(marks, key=lambda mark: mark.value or 0.0)
+        return ContentScore(0.0, f"no JSON: {error}")
+    if not isinstance(value, Mapping):
+        return ContentScore(0.0, "no JSON object")
+    scores = (_compare_fields(value, answer, rule.options) for answer in accepted)
+    return max(scores, key=lambda score: score.value or 0.0)
 
 
-def _json_in(text: str) -> Any:
-    """Return the JSON that *text* is, or else that of its last code fence."""
+def _parse_json(text: str) -> Any:
+    """Return *text* as JSON, or else the JSON in its last code block."""
     try:
         return _loads(text)
     except ValueError:
-        fenced = last_fenced(text)
-        if fenced is None:
+        block = last_code_block(text)
+        if block is None:
             raise
-    return _loads(fenced)
+    return _loads(block)
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, parse_constant=_no_constant)
+    return json.loads(text, parse_constant=_reject_constant)
 
 
-def _no_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _compared(
-    said: Mapping[str, Any], answer: Mapping[str, Any], rules: Mapping[str, Rule]
-) -> Mark:
-    wrong, total, count = [], 0.0, 0
-    for keys, wanted in leaves(answer, rules):
-        path, found = ".".join(keys), _at(said, keys)
-        mark = _field(found, wanted, rules.get(path))
-        total, count = total + (mark.value or 0.0), count + 1
-        if mark.value != 1:
-            got = "nothing" if found is _ABSENT else _json(found)
-            wrong.append(f"{path}: expected {_cut(_json(wanted))}, got {_cut(got)}")
-    more = [f"{len(wrong) - _MOST} more fields"] * (len(wrong) > _MOST)
-    return Mark(total / count, "\n".join([*wrong[:_MOST], *more]))
+def _compare_fields(
+    reply: Mapping[str, Any], answer: Mapping[str, Any], rules: Mapping[str, Rule]
+) -> ContentScore:
+    mistakes, total, count = [], 0.0, 0
+    for keys, expected in leaf_fields(answer, rules):
+        path, value = ".".join(keys), _value_at(reply, keys)
+        score = _score_field(value, expected, rules.get(path))
+        total, count = total + (score.value or 0.0), count + 1
+        if score.value != 1:
+            got = "nothing" if value is _ABSENT else _to_json(value)
+            mistakes.append(f"{path}: expected {_cut(_to_json(expected))}, got {_cut(got)}")
+    more = [f"{len(mistakes) - _MAX_FIELDS} more fields"] * (len(mistakes) > _MAX_FIELDS)
+    return ContentScore(total / count, "\n".join([*mistakes[:_MAX_FIELDS], *more]))
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    limit = _MAX_VALUE_CHARACTERS
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def _at(said: Any, keys: tuple[str, ...]) -> Any:
-    """Return what the reply has where *keys* lead, or *_ABSENT*."""
+def _value_at(value: Any, keys: tuple[str, ...]) -> Any:
+    """Return the part of *value* to which *keys* lead, or ``_ABSENT``."""
     for key in keys:
-        said = said.get(key, _ABSENT) if isinstance(said, Mapping) else _ABSENT
-    return said
+        value = value.get(key, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+    return value
 
 
-def _field(found: Any, wanted: Any, rule: Rule | None) -> Mark:
-    if rule is None or wanted is None:
-        return judged(_same(found, wanted))
-    answers = wanted if isinstance(wanted, list) else [wanted]
-    if rule.kind in _LISTS:
-        return _list(found, answers, rule)
-    if found is _ABSENT:
-        return WRONG
-    if rule.kind == "labels" and isinstance(found, list):
-        return labelled([_text(one) for one in found], answers, rule)
-    text = _text(found)
-    return _SCORERS[rule.kind](text.strip(), answers, rule)
+def _score_field(value: Any, expected: Any, rule: Rule | None) -> ContentScore:
+    if rule is None or expected is None:
+        return binary_score(_is_same_json(value, expected))
+    answers = expected if isinstance(expected, list) else [expected]
+    if rule.kind in _LIST_KINDS:
+        return _score_list(value, answers, rule)
+    if value is _ABSENT:
+        return INCORRECT
+    if rule.kind == "labels" and isinstance(value, list):
+        return score_labels([_to_text(item) for item in value], answers, rule)
+    return _SCORERS[rule.kind](_to_text(value).strip(), answers, rule)
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same JSON: true is no 1, though it equals it in Python."""
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
+def _is_same_json(first: Any, second: Any) -> bool:
+    """Return True if two values are the same JSON. In JSON, true and 1 differ."""
+    if isinstance(first, bool) or isinstance(second, bool):
+        return first is second
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        same_keys = first.keys() == second.keys()
+        return same_keys and all(_is_same_json(first[key], second[key]) for key in first)
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_is_same_json, first, second))
+    return bool(first == second)
 
 
-def _list(found: Any, wanted: list[Any], rule: Rule) -> Mark:
-    """Mark a list as right or wrong, or by how much it shares with the other: F1 of its items."""
-    if not isinstance(found, list):
-        return WRONG
-    # As text, so that long lists are compared in a moment; 1 and 1.0 are the same JSON.
-    said, meant = ([_key(one) for one in some] for some in (found, wanted))
+def _score_list(value: Any, expected: list[Any], rule: Rule) -> ContentScore:
+    """Return 0 or 1 for a list, or with ``partial`` the F1 of its items."""
+    if not isinstance(value, list):
+        return INCORRECT
+    # Texts make the comparison of long lists fast. 1 and 1.0 are the same JSON.
+    items, expected_items = ([_item_text(item) for item in list_] for list_ in (value, expected))
     if rule.kind == "set":
-        said, meant = sorted(set(said)), sorted(set(meant))
-    if not rule.options.get("partial") or said == meant:
-        return judged(said == meant)
-    return Mark(2 * _shared(said, meant, rule.kind) / (len(said) + len(meant)))
+        items, expected_items = sorted(set(items)), sorted(set(expected_items))
+    if not rule.options.get("partial") or items == expected_items:
+        return binary_score(items == expected_items)
+    shared = _count_shared(items, expected_items, rule.kind)
+    return ContentScore(2 * shared / (len(items) + len(expected_items)))
 
 
-def _key(value: Any) -> str:
-    return json.dumps(_plain(value), sort_keys=True)
+def _item_text(value: Any) -> str:
+    return json.dumps(_normalise_numbers(value), sort_keys=True)
 
 
-def _plain(value: Any) -> Any:
+def _normalise_numbers(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+        return {key: _normalise_numbers(item) for key, item in value.items()}
+    return [_normalise_numbers(item) for item in value] if isinstance(value, list) else value
 
 
-def _shared(said: list[str], meant: list[str], kind: str) -> int:
-    """Return how many items two lists have in common, of sequences in the same order."""
+def _count_shared(first: list[str], second: list[str], kind: str) -> int:
+    """Return the number of items that two lists share; in a sequence, in the same order."""
     if kind == "set":
-        return len({*said} & {*meant})
+        return len({*first} & {*second})
     from rapidfuzz.distance import LCSseq
 
-    return int(LCSseq.similarity(said, meant))
+    return int(LCSseq.similarity(first, second))
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else _json(value)
+def _to_text(value: Any) -> str:
+    return value if isinstance(value, str) else _to_json(value)
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

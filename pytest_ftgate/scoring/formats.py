@@ -1,4 +1,4 @@
-"""Format checks: whether a reply has the format that a program needs, and where it breaks."""
+"""Format checks: whether a reply has the format that a program needs, and how it breaks it."""
 
 from __future__ import annotations
 
@@ -12,69 +12,71 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.score import Broken, Reader
-from pytest_ftgate.scoring.scorers import broke
+from pytest_ftgate.scoring.score import FormatError, LenientReader
+from pytest_ftgate.scoring.scorers import scorer_error
 from pytest_ftgate.scoring.structured import (
-    by_code,
-    by_csv,
-    by_markdown,
-    by_model,
-    by_schema,
-    by_xml,
-    invalid,
+    code_reader,
+    csv_reader,
+    find_schema_error,
+    markdown_reader,
+    model_reader,
+    schema_reader,
+    xml_reader,
 )
-from pytest_ftgate.scoring.text_scorers import said_label
-from pytest_ftgate.suite.formats import validator
+from pytest_ftgate.scoring.text_scorers import find_label
+from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.references import function
+from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import search
+from pytest_ftgate.suite.scorers import search_pattern
 
 __all__ = [
-    "Forms",
-    "by_absence",
-    "by_label",
-    "by_language",
-    "by_length",
-    "by_lines",
-    "by_pattern",
-    "by_presence",
-    "can_tell",
-    "language_of",
-    "loops",
-    "refuses",
+    "FormatChecker",
+    "avoids_reader",
+    "can_detect_language",
+    "contains_reader",
+    "detect_language",
+    "ends_in_loop",
+    "label_reader",
+    "language_reader",
+    "length_reader",
+    "lines_reader",
+    "looks_like_refusal",
+    "regex_reader",
 ]
 
-#: Below this share of certainty nothing is said: a label or a number has no language.
-_SURE = 0.5
-#: Characters that are read: more tell no more.
-_READ = 2000
+#: The least confidence in a detected language. A label or a number has no language.
+_MIN_CONFIDENCE = 0.5
+#: The most characters that are read to detect a language. More do not improve the result.
+_MAX_CHARACTERS = 2000
 
 
-def can_tell() -> bool:
-    """Tell whether the package that knows languages is installed."""
+def can_detect_language() -> bool:
+    """Return True if the package that detects languages is installed."""
     return find_spec("py3langid") is not None
 
 
 @lru_cache(maxsize=1)
-def _identifier() -> Any:
+def _language_identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True, min_confidence=_SURE)
+    return LanguageIdentifier.from_model_file(
+        MODEL_FILE, norm_probs=True, min_confidence=_MIN_CONFIDENCE
+    )
 
 
-def language_of(text: str) -> str:
-    """Return the code of the language of *text*, or "" where that cannot be told."""
-    code = str(_identifier().classify(text[:_READ])[0])
+def detect_language(text: str) -> str:
+    """Return the language code of *text*, or "" if the language is uncertain."""
+    code = str(_language_identifier().classify(text[:_MAX_CHARACTERS])[0])
     return "" if code == "und" else code
 
 
-#: Scripts that put no space between words.
+#: Letters of scripts that put no space between words.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-#: What may stand between a label and the edge of a text without being words.
-_MARKS = " \t\r\n\"'`*.!"
+#: Characters around a label that do not count as words.
+_PUNCTUATION = " \t\r\n\"'`*.!"
 _SENTENCE_END = re.compile(r"[.!?…]+(?=[\s\"'”’)\]]|$)|[。！？]+")
-#: How a reply begins that declines, where the provider does not say so.
+#: How refusals begin. Needed for providers that do not mark a refusal.
 _REFUSAL = re.compile(
     r"(?:(?:i['’]m |i am )?(?:very |so |really )?sorry|i apologi[sz]e|unfortunately)?[,.! ]{0,3}"
     r"(?:but )?i (?:can['’]t|cannot|can not|won['’]t|will not|am unable|am not able"
@@ -82,295 +84,303 @@ _REFUSAL = re.compile(
     r"|(?:es )?tut mir leid|(?:leider )?kann ich (?:ihnen |dir )?(?:dabei |damit )?nicht"
     r"|je (?:suis désolée?|ne peux pas)|lo siento|no puedo ayudar",
 )
-#: Characters at the end of a text that a loop must fill, and how often at least it turns there.
-_TAIL, _TURNS, _SHORTEST = 400, 4, 6
+#: A loop fills the last so many characters of a text, at least 4 times with at least 6 characters.
+_TAIL, _MIN_TURNS, _MIN_PIECE = 400, 4, 6
 
 
-def refuses(text: str) -> bool:
-    """Tell whether *text* begins as models do that decline."""
+def looks_like_refusal(text: str) -> bool:
+    """Return True if *text* begins like a refusal."""
     return _REFUSAL.match(text[:100].casefold()) is not None
 
 
-def loops(text: str) -> bool:
-    """Tell whether *text* ends in one and the same piece over and over again."""
+def ends_in_loop(text: str) -> bool:
+    """Return True if the end of *text* repeats one piece again and again."""
     tail = text[-_TAIL:]
-    piece = len(tail) // _TURNS
-    if piece < _SHORTEST:
+    piece_length = len(tail) // _MIN_TURNS
+    if piece_length < _MIN_PIECE:
         return False
-    # Between two ends of the loop lies its period, a whole number of turns.
-    before = tail.rfind(tail[-piece:], 0, len(tail) - 1)
-    period = len(tail) - piece - before
-    return before >= 0 and period <= piece and tail[period:] == tail[:-period]
+    # The last piece occurs before: the distance between the two is the period of the loop.
+    before = tail.rfind(tail[-piece_length:], 0, len(tail) - 1)
+    period = len(tail) - piece_length - before
+    return before >= 0 and period <= piece_length and tail[period:] == tail[:-period]
 
 
-def by_label(labels: Sequence[str], folder: Path) -> Reader:
-    """Return what reads one of *labels*, exactly."""
+def label_reader(labels: Sequence[str], folder: Path) -> LenientReader:
+    """Return a reader that accepts exactly one of *labels*."""
     del folder
     known, patterns = frozenset(labels), {label: _whole_words(label) for label in labels}
 
-    def strict(text: str) -> Broken | None:
-        return None if text in known else _strange(text, patterns)
+    def strict(text: str) -> FormatError | None:
+        return None if text in known else _label_error(text, patterns)
 
-    def cased(text: str) -> tuple[str, str]:
-        return "wrong label casing", said_label(text, labels) or text
+    def fix_casing(text: str) -> tuple[str, str]:
+        return "wrong label casing", find_label(text, labels) or text
 
-    return Reader(strict, (cased,))
+    return LenientReader(strict, (fix_casing,))
 
 
-def _strange(text: str, patterns: Mapping[str, re.Pattern[str]]) -> Broken:
-    """Say what stands around a label, if just one is named, at the beginning or the end."""
+def _label_error(text: str, patterns: Mapping[str, re.Pattern[str]]) -> FormatError:
+    """Return the error of *text*: text around a single label, or no label at all."""
     named = [label for label, pattern in patterns.items() if pattern.search(text)]
-    # A label within another one is not named by it.
-    named = [one for one in named if not any(one != o and one in o for o in named)]
+    # A label that is only part of a longer label does not count.
+    named = [
+        label for label in named if not any(label != longer and label in longer for longer in named)
+    ]
     if len(named) == 1:
-        places = [one.span() for one in patterns[named[0]].finditer(text)]
-        if not text[: places[0][0]].strip(_MARKS):
-            return Broken("trailing text", f"after {named[0]}")
-        if not text[places[-1][1] :].strip(_MARKS):
-            return Broken("preamble", f"before {named[0]}")
-    return Broken("not in enumeration", f"labels: {', '.join(patterns)}"[:200])
+        spans = [match.span() for match in patterns[named[0]].finditer(text)]
+        if not text[: spans[0][0]].strip(_PUNCTUATION):
+            return FormatError("trailing text", f"after {named[0]}")
+        if not text[spans[-1][1] :].strip(_PUNCTUATION):
+            return FormatError("preamble", f"before {named[0]}")
+    return FormatError("not in enumeration", f"labels: {', '.join(patterns)}"[:200])
 
 
-def by_pattern(pattern: str, folder: Path) -> Reader:
-    """Return what finds *pattern* anywhere in a text."""
+def regex_reader(pattern: str, folder: Path) -> LenientReader:
+    """Return a reader that requires *pattern* anywhere in a text."""
     del folder
-    return Reader(partial(_matched, pattern))
+    return LenientReader(partial(_pattern_error, pattern))
 
 
-def _matched(pattern: str, text: str) -> Broken | None:
-    return None if search(pattern, text) else Broken("regex", f"no match for {pattern}"[:200])
+def _pattern_error(pattern: str, text: str) -> FormatError | None:
+    if search_pattern(pattern, text):
+        return None
+    return FormatError("regex", f"no match for {pattern}"[:200])
 
 
-def by_lines(value: Mapping[str, Any], folder: Path) -> Reader:
-    """Return what counts the lines of a text that are not blank, and holds each to its bounds."""
+def lines_reader(value: Mapping[str, Any], folder: Path) -> LenientReader:
+    """Return a reader that limits the number, the length and the prefix of non-blank lines."""
     del folder
-    return Reader(partial(_lines, value))
+    return LenientReader(partial(_lines_error, value))
 
 
-def _lines(value: Mapping[str, Any], text: str) -> Broken | None:
+def _lines_error(value: Mapping[str, Any], text: str) -> FormatError | None:
     lines = [line for line in text.split("\n") if line.strip()]
-    low, high = (value.get("count", value.get(end)) for end in ("min", "max"))
-    told = _out_of(len(lines), low, high, "lines")
+    low, high = (value.get("count", value.get(key)) for key in ("min", "max"))
+    message = _range_message(len(lines), low, high, "lines")
     longest = max(len(line.rstrip("\r")) for line in lines)
-    if not told and "longest" in value and longest > value["longest"]:
-        told = f"a line of {longest} characters, {value['longest']} at most"
+    if not message and "longest" in value and longest > value["longest"]:
+        message = f"a line of {longest} characters, {value['longest']} at most"
     prefix = value.get("prefix", "")
-    others = [line for line in lines if not line.startswith(prefix)]
-    if not told and others:
-        told = f'a line does not begin with "{prefix}": {others[0]}'[:200]
-    return Broken("lines", told) if told else None
+    unprefixed = [line for line in lines if not line.startswith(prefix)]
+    if not message and unprefixed:
+        message = f'a line does not begin with "{prefix}": {unprefixed[0]}'[:200]
+    return FormatError("lines", message) if message else None
 
 
-def _out_of(count: int, low: int | None, high: int | None, unit: str) -> str:
+def _range_message(count: int, low: int | None, high: int | None, unit: str) -> str:
+    """Return why *count* is outside of *low* to *high*, or ""."""
     if low is not None and count < low:
         return f"{count:,} {unit}, {low:,} at least"
     return f"{count:,} {unit}, {high:,} at most" if high is not None and count > high else ""
 
 
-_COUNTS: Mapping[str, Callable[[str], int]] = {
+_COUNTERS: Mapping[str, Callable[[str], int]] = {
     "characters": len,
     "words": lambda text: len(text.split()),
     "sentences": lambda text: max(1, len(_SENTENCE_END.findall(text))),
-    # As prompts are counted: no server's own count is there for every reply.
+    # The estimate for prompts, 4 characters each: not every server reports a token count.
     "tokens": lambda text: -(-len(text) // 4),
 }
 
 
-def by_length(value: Mapping[str, Any], folder: Path) -> Reader:
-    """Return what holds the length of a text to its bounds."""
+def length_reader(value: Mapping[str, Any], folder: Path) -> LenientReader:
+    """Return a reader that limits the length of a text."""
     del folder
-    return Reader(partial(_length, value))
+    return LenientReader(partial(_length_error, value))
 
 
-def _length(value: Mapping[str, Any], text: str) -> Broken | None:
+def _length_error(value: Mapping[str, Any], text: str) -> FormatError | None:
     unit = value["unit"]
-    told = _out_of(_COUNTS[unit](text), value.get("min"), value.get("max"), unit)
-    return Broken("length", told) if told else None
+    message = _range_message(_COUNTERS[unit](text), value.get("min"), value.get("max"), unit)
+    return FormatError("length", message) if message else None
 
 
-def by_language(code: str, folder: Path) -> Reader:
-    """Return what refuses a text that is surely in another language than *code*."""
+def language_reader(code: str, folder: Path) -> LenientReader:
+    """Return a reader that rejects a text which is certainly not in the language *code*."""
     del folder
-    language_of("")  # The package is opened before anything is asked.
-    return Reader(partial(_language, code))
+    detect_language("")  # Load the model before the first request.
+    return LenientReader(partial(_language_error, code))
 
 
-def _language(code: str, text: str) -> Broken | None:
-    other = language_of(text)
-    return None if other in ("", code) else Broken("wrong language", f"it is in {other}")
+def _language_error(code: str, text: str) -> FormatError | None:
+    language = detect_language(text)
+    if language in ("", code):
+        return None
+    return FormatError("wrong language", f"it is in {language}")
 
 
 def _whole_words(words: str) -> re.Pattern[str]:
-    """Return a pattern for *words* where no letter touches them, in any case."""
-    bound = rf"(?<![^\W{_UNSPACED}])", rf"(?![^\W{_UNSPACED}])"
+    """Return a pattern that finds *words*, in any case, if no letter touches them."""
+    boundaries = rf"(?<![^\W{_UNSPACED}])", rf"(?![^\W{_UNSPACED}])"
     before, after = (
-        side if re.match(rf"[^\W{_UNSPACED}]", edge) else ""
-        for side, edge in zip(bound, (words[0], words[-1]), strict=True)
+        boundary if re.match(rf"[^\W{_UNSPACED}]", edge) else ""
+        for boundary, edge in zip(boundaries, (words[0], words[-1]), strict=True)
     )
     return re.compile(before + re.escape(words) + after, re.IGNORECASE)
 
 
-def _patterns(texts: Iterable[str]) -> list[tuple[str, re.Pattern[str]]]:
+def _word_patterns(texts: Iterable[str]) -> list[tuple[str, re.Pattern[str]]]:
     return [(text, _whole_words(text)) for text in texts]
 
 
-def by_presence(texts: Sequence[str], folder: Path) -> Reader:
-    """Return what finds every one of *texts*, as whole words in any case."""
+def contains_reader(texts: Sequence[str], folder: Path) -> LenientReader:
+    """Return a reader that requires every one of *texts*, as whole words in any case."""
     del folder
-    wanted = _patterns(texts)
+    required = _word_patterns(texts)
 
-    def strict(text: str) -> Broken | None:
-        lacking = (words for words, pattern in wanted if not pattern.search(text))
-        first = next(lacking, None)
-        return None if first is None else Broken("contains", f'it lacks "{first}"')
+    def strict(text: str) -> FormatError | None:
+        missing = next((words for words, pattern in required if not pattern.search(text)), None)
+        return None if missing is None else FormatError("contains", f'it lacks "{missing}"')
 
-    return Reader(strict)
+    return LenientReader(strict)
 
 
-def by_absence(texts: Sequence[str], folder: Path) -> Reader:
-    """Return what finds none of *texts*, as whole words in any case."""
+def avoids_reader(texts: Sequence[str], folder: Path) -> LenientReader:
+    """Return a reader that rejects each of *texts*, as whole words in any case."""
     del folder
-    unwanted = _patterns(texts)
+    forbidden = _word_patterns(texts)
 
-    def strict(text: str) -> Broken | None:
-        said = next((words for words, pattern in unwanted if pattern.search(text)), None)
-        return None if said is None else Broken("avoids", f'it says "{said}"')
+    def strict(text: str) -> FormatError | None:
+        present = next((words for words, pattern in forbidden if pattern.search(text)), None)
+        return None if present is None else FormatError("avoids", f'it says "{present}"')
 
-    return Reader(strict)
+    return LenientReader(strict)
 
 
-_READERS: Mapping[str, Callable[[Any, Path], Reader]] = {
-    "choice": by_label,
-    "json_schema": by_schema,
-    "pydantic": by_model,
-    "regex": by_pattern,
-    "lines": by_lines,
-    "xml": by_xml,
-    "csv": by_csv,
-    "markdown": by_markdown,
-    "code": by_code,
-    "length": by_length,
-    "language": by_language,
-    "contains": by_presence,
-    "avoids": by_absence,
+_READERS: Mapping[str, Callable[[Any, Path], LenientReader]] = {
+    "choice": label_reader,
+    "json_schema": schema_reader,
+    "pydantic": model_reader,
+    "regex": regex_reader,
+    "lines": lines_reader,
+    "xml": xml_reader,
+    "csv": csv_reader,
+    "markdown": markdown_reader,
+    "code": code_reader,
+    "length": length_reader,
+    "language": language_reader,
+    "contains": contains_reader,
+    "avoids": avoids_reader,
 }
-_Check = Callable[[Case, Reply, str], Broken | None]
+#: Returns how a reply to a case breaks one rule, or None. The text is that of the reply, stripped.
+_RuleCheck = Callable[[Case, Reply, str], FormatError | None]
 
 
-class Forms:
-    """Holds replies to the forms of their cases; what a rule needs is made once.
+class FormatChecker:
+    """Checks replies against the formats of their cases. Each rule is prepared only once.
 
     Args:
-        folder: where functions and models of the suite are looked for first.
+        folder: where functions and models of the suite are searched first.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # By identity, since thousands of cases share a rule; the rule is kept so that it stays.
-        self._checks: dict[tuple[int, Path], tuple[Rule, _Check]] = {}
+        # By identity, since thousands of cases share a rule. The stored rule keeps its id valid.
+        self._checks: dict[tuple[int, Path], tuple[Rule, _RuleCheck]] = {}
 
-    def ready(self, rules: Iterable[Rule]) -> None:
-        """Make sure that *rules* can be used, before anything is asked.
+    def prepare(self, rules: Iterable[Rule]) -> None:
+        """Raise an error if one of *rules* cannot be used. Called before the first request.
 
         Raises:
-            ScorerError: a JSON Schema is none.
-            Unavailable: a function or a model cannot be imported.
+            ScorerError: a JSON Schema is invalid.
+            ConfigurationError: a function or a model cannot be imported.
         """
         for rule in rules:
             self._check(rule, self._folder)
 
-    def broken(self, case: Case, reply: Reply) -> Broken | None:
-        """Return how *reply* breaks the form that *case* wants, or None where it holds.
+    def find_error(self, case: Case, reply: Reply) -> FormatError | None:
+        """Return how *reply* breaks the formats of *case*, or None if it is valid.
 
-        The outer white space is no part of a reply; all else is read as a program would.
+        Outer white space is ignored. The rest is read as a program would read it.
 
         Raises:
-            ScorerError: a ``python`` format broke, or a pattern does not come to an end.
+            ScorerError: a ``python`` format failed, or the search for a pattern does not end.
         """
         if not case.format:
             return None
         if reply.stop == "refusal":
-            return Broken("refusal", rules=tuple(rule.kind for rule in case.format))
+            return FormatError("refusal", rules=tuple(rule.kind for rule in case.format))
         text = reply.text.strip()
-        found = [
-            (rule.kind, broken)
+        errors = [
+            (rule.kind, error)
             for rule in case.format
-            if (broken := self._check(rule, case.folder or self._folder)(case, reply, text))
+            if (error := self._check(rule, case.folder or self._folder)(case, reply, text))
         ]
-        return _told(found, text, reply) if found else None
+        return _combined_error(errors, text, reply) if errors else None
 
-    def _check(self, rule: Rule, folder: Path) -> _Check:
-        known = self._checks.get((id(rule), folder))
-        if known is None:
-            known = self._checks[id(rule), folder] = (rule, _made(rule, folder))
-        return known[1]
+    def _check(self, rule: Rule, folder: Path) -> _RuleCheck:
+        prepared = self._checks.get((id(rule), folder))
+        if prepared is None:
+            prepared = self._checks[id(rule), folder] = (rule, _rule_check(rule, folder))
+        return prepared[1]
 
 
-def _made(rule: Rule, folder: Path) -> _Check:
+def _rule_check(rule: Rule, folder: Path) -> _RuleCheck:
     if rule.kind in ("python", "offered"):
         reference = str(rule.value)
-        checker = rule.function or function(reference, folder)
+        function = rule.function or load_function(reference, folder)
         kind = "python" if rule.function is None else reference
-        return _by_function(reference, checker, kind)
+        return _function_check(reference, function, kind)
     if rule.kind == "tool_call":
-        return _by_call(rule.value)
-    read = _READERS[rule.kind](rule.value, folder).read
-    return lambda _case, _reply, text: read(text) if text else Broken("empty")
+        return _tool_call_check(rule.value)
+    find_error = _READERS[rule.kind](rule.value, folder).find_error
+    return lambda _case, _reply, text: find_error(text) if text else FormatError("empty")
 
 
-def _told(found: list[tuple[str, Broken]], text: str, reply: Reply) -> Broken:
-    """Return the one fault that is told: the first rule's, unless the reply as a whole is amiss."""
-    first = found[0][1]
-    meant = all(broken.meant for _, broken in found)
-    kind = first.kind if meant else _amiss(text, reply) or first.kind
-    return replace(first, kind=kind, rules=tuple(kind for kind, _ in found), meant=meant)
+def _combined_error(errors: list[tuple[str, FormatError]], text: str, reply: Reply) -> FormatError:
+    """Return the error of the first broken rule, with the kind that describes the reply best."""
+    first = errors[0][1]
+    lenient = all(error.lenient for _, error in errors)
+    kind = first.kind if lenient else _whole_reply_kind(text, reply) or first.kind
+    return replace(first, kind=kind, rules=tuple(kind for kind, _ in errors), lenient=lenient)
 
 
-def _amiss(text: str, reply: Reply) -> str:
-    # A loop is cut off too, but a higher limit would only make it longer.
-    if loops(text):
+def _whole_reply_kind(text: str, reply: Reply) -> str:
+    """Return the kind of an error that concerns the whole reply, or ""."""
+    # Checked before "truncated": a higher token limit would only make a loop longer.
+    if ends_in_loop(text):
         return "repetition loop"
-    # The text looks broken because it was cut off; that is the thing to mend.
+    # The token limit is the cause, and the broken format only follows from it.
     if reply.stop == "length":
         return "truncated"
-    return "refusal" if refuses(text) else ""
+    return "refusal" if looks_like_refusal(text) else ""
 
 
-def _by_function(reference: str, checker: Callable[..., Any], kind: str) -> _Check:
-    def check(case: Case, reply: Reply, text: str) -> Broken | None:
+def _function_check(reference: str, function: Callable[..., Any], kind: str) -> _RuleCheck:
+    def check(case: Case, reply: Reply, text: str) -> FormatError | None:
         if not text:
-            return Broken("empty")
+            return FormatError("empty")
         try:
-            said = checker(case, reply)
+            result = function(case, reply)
         except BaseException as error:
-            raise broke(reference, case, error) from error
-        if isinstance(said, str):
-            return Broken(kind, said) if said else None
-        return None if said else Broken(kind, reference)
+            raise scorer_error(reference, case, error) from error
+        if isinstance(result, str):
+            return FormatError(kind, result) if result else None
+        return None if result else FormatError(kind, reference)
 
     return check
 
 
-def _by_call(value: Mapping[str, Any]) -> _Check:
+def _tool_call_check(value: Mapping[str, Any]) -> _RuleCheck:
     name = value["name"]
-    checker = validator(json.dumps(value.get("schema", {})))
+    validator = json_schema_validator(json.dumps(value.get("schema", {})))
 
-    def check(case: Case, reply: Reply, text: str) -> Broken | None:
-        del case, text  # A reply may be all call and no text.
-        uses = [use for use in reply.tool_calls if use.name == name]
-        if not uses:
-            others = ", ".join(dict.fromkeys(use.name for use in reply.tool_calls))
-            return Broken(
+    def check(case: Case, reply: Reply, text: str) -> FormatError | None:
+        del case, text  # A reply may consist of tool calls without text.
+        calls = [call for call in reply.tool_calls if call.name == name]
+        if not calls:
+            others = ", ".join(dict.fromkeys(call.name for call in reply.tool_calls))
+            return FormatError(
                 "tool_call", f"{name} was not called{f', but {others}' if others else ''}"
             )
-        faults = [_arguments(checker, use.arguments) for use in uses]
-        return None if None in faults else faults[0]
+        errors = [_arguments_error(validator, call.arguments) for call in calls]
+        return None if None in errors else errors[0]
 
     return check
 
 
-def _arguments(checker: Any, arguments: Any) -> Broken | None:
+def _arguments_error(validator: Any, arguments: Any) -> FormatError | None:
     try:
-        return invalid(checker, arguments, "tool_call")
+        return find_schema_error(validator, arguments, "tool_call")
     except ValueError as error:
-        return Broken("invalid syntax", str(error))
+        return FormatError("invalid syntax", str(error))

@@ -1,4 +1,4 @@
-"""Grades: read from a judge's replies, and turned into scores."""
+"""Grades: parsed from the replies of a judge, and turned into scores."""
 
 from __future__ import annotations
 
@@ -8,128 +8,139 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.requests.judges import Put
+from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.score import Mark
-from pytest_ftgate.scoring.structured import json_within
-from pytest_ftgate.suite.model import ORDERS, Judge
+from pytest_ftgate.scoring.score import ContentScore
+from pytest_ftgate.scoring.structured import find_json
+from pytest_ftgate.suite.model import PAIRWISE_GRADES, Judge
 
-__all__ = ["Answers", "Ruling", "ruling"]
+__all__ = ["JudgeGrades", "JudgeReplies", "read_grades"]
 
-Answers = Mapping[str, Reply | FtgateError]
+#: By fingerprint of the request, the reply of a judge or the error.
+JudgeReplies = Mapping[str, Reply | FtgateError]
 
-#: Of a reason so many characters are kept.
-_LONGEST = 500
-#: What is said of two replies, where they were shown in the other order.
-_TURNED = {"first": "second", "second": "first", "tie": "tie"}
-#: What a grade of two replies means to a reader.
+#: The most characters of a reason that are stored.
+_MAX_REASON = 500
+#: The grade in the original order of two replies, by the grade in the swapped order.
+_UNSWAPPED = {"first": "second", "second": "first", "tie": "tie"}
+#: A pairwise grade in words for the user.
 _PREFERRED = {"first": "this one", "second": "the baseline's", "tie": "neither"}
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """All that a judge said of one matter.
+class JudgeGrades:
+    """All grades that one judge gave to one reply, or to one pair of replies.
 
     Attributes:
-        grades: one for each answer that could be read, of two replies always in their own order.
-        turned: for each of them whether the replies were shown in the other order.
-        reason: the first that was given for the grade nearest to the whole.
-        unread: why answers could not be read, or did not come.
+        judge: the judge.
+        grades: one for each readable reply of the judge; pairwise grades in the original order.
+        swapped: for each grade, whether the judge saw the two replies in the swapped order.
+        reason: the first reason given for the grade that is nearest to the mean.
+        unreadable: why the other replies of the judge are missing or cannot be read.
     """
 
     judge: Judge
     grades: tuple[str, ...]
-    turned: tuple[bool, ...] = ()
+    swapped: tuple[bool, ...] = ()
     reason: str = ""
-    unread: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     @property
-    def worth(self) -> float | None:
-        """The mean worth of the grades, each order counting the same; None where there is none."""
-        sides = [self._worth(turned=turned) for turned in (False, True)]
-        known = [one for one in sides if one is not None]
+    def value(self) -> float | None:
+        """The mean value of the grades, both orders with equal weight; None without a grade."""
+        means = [self._mean_value(swapped=swapped) for swapped in (False, True)]
+        known = [mean for mean in means if mean is not None]
         return sum(known) / len(known) if known else None
 
-    def _worth(self, *, turned: bool) -> float | None:
-        pairs = zip(self.grades, self.turned, strict=True)
-        found = [self.judge.grades[grade] for grade, side in pairs if side is turned]
-        return sum(found) / len(found) if found else None
+    def _mean_value(self, *, swapped: bool) -> float | None:
+        values = [self.judge.grades[grade] for grade in self._grades_in_order(swapped=swapped)]
+        return sum(values) / len(values) if values else None
+
+    def _grades_in_order(self, *, swapped: bool) -> list[str]:
+        pairs = zip(self.grades, self.swapped, strict=True)
+        return [grade for grade, was_swapped in pairs if was_swapped is swapped]
 
     @property
     def consistent(self) -> bool | None:
-        """Whether both orders came to the same; None where there were not two."""
-        sides = [self._worth(turned=turned) for turned in (False, True)]
-        if None in sides:
+        """Whether both orders lead to the same grade; None unless both have a grade."""
+        plain, swapped = (self._mean_value(swapped=swapped) for swapped in (False, True))
+        if plain is None or swapped is None:
             return None
-        return self.judge.nearest(sides[0] or 0.0) == self.judge.nearest(sides[1] or 0.0)
+        return self.judge.nearest_grade(plain) == self.judge.nearest_grade(swapped)
 
     @property
-    def agreement(self) -> float | None:
-        """The share of pairs of samples that say the same; None where nothing was asked twice."""
-        shares = [self._agreement(turned=turned) for turned in (False, True)]
-        known = [one for one in shares if one is not None]
+    def self_agreement(self) -> float | None:
+        """The share of pairs of samples with the same grade; None without repeated samples."""
+        shares = [self._sample_agreement(swapped=swapped) for swapped in (False, True)]
+        known = [share for share in shares if share is not None]
         return sum(known) / len(known) if known else None
 
-    def _agreement(self, *, turned: bool) -> float | None:
-        pairs = zip(self.grades, self.turned, strict=True)
-        said = [grade for grade, side in pairs if side is turned]
-        count = len(said) * (len(said) - 1) / 2
-        same = sum(one == other for i, one in enumerate(said) for other in said[:i])
-        return same / count if count else None
+    def _sample_agreement(self, *, swapped: bool) -> float | None:
+        grades = self._grades_in_order(swapped=swapped)
+        pair_count = len(grades) * (len(grades) - 1) / 2
+        same = sum(grade == earlier for i, grade in enumerate(grades) for earlier in grades[:i])
+        return same / pair_count if pair_count else None
 
     @property
-    def mark(self) -> Mark:
-        """What the reply is worth by it; no value where the judge gave no grade."""
-        worth = self.worth
-        if worth is None:
-            return Mark(None, f"{self.judge.name} gave no grade: {self.unread[0]}")
-        words = _PREFERRED if self.judge.compares else {}
-        said = ", ".join(words.get(grade, grade) for grade in dict.fromkeys(self.grades))
-        return Mark(worth, "" if worth == 1 else f"{self.judge.name} says {said}: {self.reason}")
+    def score(self) -> ContentScore:
+        """The content score of the graded reply; its value is None without a grade."""
+        value = self.value
+        if value is None:
+            return ContentScore(None, f"{self.judge.name} gave no grade: {self.unreadable[0]}")
+        words = _PREFERRED if self.judge.is_pairwise else {}
+        grades = ", ".join(words.get(grade, grade) for grade in dict.fromkeys(self.grades))
+        reason = "" if value == 1 else f"{self.judge.name} says {grades}: {self.reason}"
+        return ContentScore(value, reason)
 
 
-def ruling(judge: Judge, puts: Iterable[Put], answers: Answers) -> Ruling:
-    """Return what *judge* said when it was asked *puts*."""
-    read, unread = list[tuple[str, bool, str]](), list[str]()
-    for put in puts:
-        answer = answers[put.ask.call.fingerprint]
+def read_grades(
+    judge: Judge, judge_requests: Iterable[JudgeRequest], replies: JudgeReplies
+) -> JudgeGrades:
+    """Return the grades in the replies of *judge* to *judge_requests*."""
+    readable, unreadable = list[tuple[str, bool, str]](), list[str]()
+    for judge_request in judge_requests:
+        reply = replies[judge_request.case_request.request.fingerprint]
         try:
-            if not isinstance(answer, Reply):
-                raise ValueError(str(answer))  # noqa: TRY004, TRY301 - no reply came
-            grade, reason = _read(judge, answer)
+            if not isinstance(reply, Reply):
+                raise ValueError(str(reply))  # noqa: TRY004, TRY301 - there is no reply
+            grade, reason = _read_grade(judge, reply)
         except ValueError as error:
-            unread.append(str(error)[:_LONGEST])
+            unreadable.append(str(error)[:_MAX_REASON])
             continue
-        read.append((_TURNED[grade] if put.turned else grade, put.turned, reason))
-    return Ruling(
+        grade = _UNSWAPPED[grade] if judge_request.swapped else grade
+        readable.append((grade, judge_request.swapped, reason))
+    return JudgeGrades(
         judge,
-        tuple(grade for grade, _, _ in read),
-        tuple(turned for _, turned, _ in read),
-        _reason(judge, read),
-        tuple(unread),
+        tuple(grade for grade, _, _ in readable),
+        tuple(swapped for _, swapped, _ in readable),
+        _typical_reason(judge, readable),
+        tuple(unreadable),
     )
 
 
-def _reason(judge: Judge, read: Sequence[tuple[str, bool, str]]) -> str:
-    if not read:
+def _typical_reason(judge: Judge, readable: Sequence[tuple[str, bool, str]]) -> str:
+    """Return the first reason for the grade that is nearest to the mean of all."""
+    if not readable:
         return ""
-    whole = judge.nearest(sum(judge.grades[grade] for grade, _, _ in read) / len(read))
-    return next((reason for grade, _, reason in read if grade == whole), read[0][2])
+    mean = sum(judge.grades[grade] for grade, _, _ in readable) / len(readable)
+    nearest = judge.nearest_grade(mean)
+    return next((reason for grade, _, reason in readable if grade == nearest), readable[0][2])
 
 
-def _read(judge: Judge, answer: Reply) -> tuple[str, str]:
-    """Return the grade and the reason of one answer.
+def _read_grade(judge: Judge, reply: Reply) -> tuple[str, str]:
+    """Return the grade and the reason in one reply of a judge.
 
     Raises:
-        ValueError: it gives none of the grades.
+        ValueError: the reply contains none of the grades.
     """
-    if answer.stop == "refusal":
+    if reply.stop == "refusal":
         raise ValueError("it refused")
-    told: Any = json_within(answer.text.strip())
-    if not isinstance(told, Mapping) or not {"reason", "grade"} <= told.keys():
-        cut = " (cut off at its token limit)" if answer.stop == "length" else ""
-        raise ValueError(f"no JSON object with reason and grade{cut}: {answer.text.strip()[:80]!r}")
-    grade, known = told["grade"], ORDERS if judge.compares else judge.grades
+    text = reply.text.strip()
+    document: Any = find_json(text)
+    if not isinstance(document, Mapping) or not {"reason", "grade"} <= document.keys():
+        cut = " (cut off at its token limit)" if reply.stop == "length" else ""
+        raise ValueError(f"no JSON object with reason and grade{cut}: {text[:80]!r}")
+    grade, known = document["grade"], PAIRWISE_GRADES if judge.is_pairwise else judge.grades
     if not isinstance(grade, str) or grade not in known:
         raise ValueError(f"the grade is {json.dumps(grade)[:80]}, none of {', '.join(known)}")
-    return grade, " ".join(str(told["reason"]).split())[:_LONGEST]
+    return grade, " ".join(str(document["reason"]).split())[:_MAX_REASON]

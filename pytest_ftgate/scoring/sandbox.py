@@ -1,4 +1,4 @@
-"""Model-written code, run against tests in a sandboxed process with a time limit."""
+"""Time limits of scorers, and the scorer ``code``: model-written code, tested in a sandbox."""
 
 from __future__ import annotations
 
@@ -17,87 +17,94 @@ from tempfile import TemporaryDirectory
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
-from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.scoring import sandbox_child
-from pytest_ftgate.scoring.score import RIGHT, Mark
-from pytest_ftgate.scoring.structured import last_fenced
+from pytest_ftgate.scoring.score import CORRECT, ContentScore
+from pytest_ftgate.scoring.structured import last_code_block
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = ["SECONDS", "Late", "Limit", "can_shut_in", "code", "sandboxed"]
+__all__ = [
+    "SCORER_SECONDS",
+    "ScorerTimeout",
+    "TimeLimit",
+    "can_sandbox",
+    "require_sandbox",
+    "score_code",
+]
 
-#: Bytes that all files of one run may hold together, and how many files there may be.
-_MOST_BYTES, _MOST_FILES = 16 << 20, 1000
-#: Seconds between two looks at a run.
+#: The most bytes that all files of one run may hold together, and the most files.
+_MAX_BYTES, _MAX_FILES = 16 << 20, 1000
+#: Seconds between two checks of a running process.
 _POLL_SECONDS = 0.01
-#: What is read of what a run tells, in bytes.
-_LONGEST = 4096
-#: What Python may need to find its own library; no secret is kept in it.
-_KEPT = "LD_LIBRARY_PATH"
+#: The most bytes that are read from the output of a run.
+_MAX_OUTPUT = 4096
+#: The one variable of the environment that a run inherits. Python may need it to find libraries.
+_INHERITED = "LD_LIBRARY_PATH"
 
 
-def code(text: str, accepted: list[Any], rule: Rule) -> Mark:
-    """Mark the code in *text*, its last fence or all of it, by whether the tests hold.
+def score_code(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
+    """Score the code in *text*, its last code block or all of it: 1 if the tests pass.
 
     Raises:
-        ScorerError: the process could not be shut in.
+        ScorerError: the process could not be sandboxed.
     """
-    fenced = last_fenced(text)
+    block = last_code_block(text)
     tests = "\n".join(filter(None, [rule.value, *accepted]))
-    wrong = _ran(text if fenced is None else fenced, tests, *_bounds(rule.options))
-    return Mark(0.0, wrong) if wrong else RIGHT
+    failure = _run_tests(text if block is None else block, tests, *_limits(rule.options))
+    return ContentScore(0.0, failure) if failure else CORRECT
 
 
-def _bounds(options: Mapping[str, Any]) -> tuple[float, int, str]:
-    seconds, memory = options.get("seconds", 5), options.get("memory_mb", 1024)
-    return seconds, memory, options.get("sandbox") or ""
+def _limits(options: Mapping[str, Any]) -> tuple[float, int, str]:
+    seconds, memory_mb = options.get("seconds", 5), options.get("memory_mb", 1024)
+    return seconds, memory_mb, options.get("sandbox") or ""
 
 
 @cache
-def can_shut_in() -> bool:
-    """Tell whether this machine has what it takes to shut code in; nothing is started."""
+def can_sandbox() -> bool:
+    """Return True if this machine can sandbox code. Starts no process."""
     return sandbox_child.has_landlock()
 
 
 @cache
-def sandboxed() -> None:
-    """Make sure that code can be shut in here.
+def require_sandbox() -> None:
+    """Raise an error if this machine cannot sandbox code. Runs a trial process.
 
     Raises:
-        Unavailable: it cannot.
+        ConfigurationError: code cannot be sandboxed here.
     """
     try:
-        _ran("", "", 30.0, 1024, "")
+        _run_tests("", "", 30.0, 1024, "")
     except ScorerError as error:
-        told = f"{error}; run it on Linux from 5.13 on (x86-64, ARM64)"
-        told += ", or write sandbox: none, and the code may do all that you may"
-        raise Unavailable(told) from error
+        message = f"{error}; run it on Linux from 5.13 on (x86-64, ARM64)"
+        message += ", or write sandbox: none, and the code may do all that you may"
+        raise ConfigurationError(message) from error
 
 
 @lru_cache(maxsize=4096)
-def _ran(reply: str, tests: str, seconds: float, memory_mb: int, sandbox: str) -> str:
-    """Run *tests* on *reply*; return what is wrong in a line, or an empty text.
+def _run_tests(reply: str, tests: str, seconds: float, memory_mb: int, sandbox: str) -> str:
+    """Run *tests* on *reply*; return the first failure in one line, or "".
 
-    The same run is made once: looks at the same replies follow one another.
+    The result is cached, because each look of a gate scores the same replies again.
     """
     with TemporaryDirectory(prefix="ftgate-", ignore_cleanup_errors=True) as folder:
-        for name, source in zip(sandbox_child.FILES, (reply, tests), strict=True):
+        for name, source in zip(sandbox_child.FILE_NAMES, (reply, tests), strict=True):
             Path(folder, name).write_bytes(source.encode("utf-8", "surrogatepass"))
-        with _started(folder, seconds, memory_mb, sandbox) as process:
+        with _start(folder, seconds, memory_mb, sandbox) as process:
             try:
-                late = _watched(process, Path(folder), seconds)
+                exceeded = _wait(process, Path(folder), seconds)
             finally:
                 _kill(process)
-            return late or _ending(process)
+            return exceeded or _read_failure(process)
 
 
-def _started(folder: str, seconds: float, memory_mb: int, sandbox: str) -> subprocess.Popen[bytes]:
-    kept = {_KEPT: os.environ[_KEPT]} if _KEPT in os.environ else {}
+def _start(folder: str, seconds: float, memory_mb: int, sandbox: str) -> subprocess.Popen[bytes]:
+    inherited = {_INHERITED: os.environ[_INHERITED]} if _INHERITED in os.environ else {}
     arguments = (sandbox_child.__file__, folder, str(seconds), str(memory_mb), sandbox)
-    return subprocess.Popen(  # noqa: S603 - what runs is our own file
+    return subprocess.Popen(  # noqa: S603 - the program is our own file
         [sys.executable, "-I", "-X", "utf8", *arguments],
         cwd=folder,
-        env={"HOME": folder, "TMPDIR": folder, **kept},
+        env={"HOME": folder, "TMPDIR": folder, **inherited},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -105,36 +112,36 @@ def _started(folder: str, seconds: float, memory_mb: int, sandbox: str) -> subpr
     )
 
 
-def _watched(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:
-    """Wait for the end of a run; return why it was not waited for."""
-    last = time.monotonic() + seconds
+def _wait(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:
+    """Wait until the process ends; return which limit it exceeded, or ""."""
+    deadline = time.monotonic() + seconds
     while process.poll() is None:
-        if time.monotonic() > last:
+        if time.monotonic() > deadline:
             return f"took longer than {seconds:g} s"
         if _is_full(folder):
-            return f"wrote more than {_MOST_BYTES >> 20} MB or {_MOST_FILES} files"
+            return f"wrote more than {_MAX_BYTES >> 20} MB or {_MAX_FILES} files"
         with suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_SECONDS)
     return ""
 
 
 def _is_full(folder: Path) -> bool:
-    """Tell whether *folder* holds too much; no more is counted than may be there."""
+    """Return True if *folder* exceeds a limit. Counting stops there."""
     size, files, folders = 0, 0, [str(folder)]
-    while folders and size <= _MOST_BYTES and files <= _MOST_FILES:
-        with suppress(OSError), os.scandir(folders.pop()) as found:
-            for entry in found:
+    while folders and size <= _MAX_BYTES and files <= _MAX_FILES:
+        with suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
                 files += 1
                 size += entry.stat(follow_symlinks=False).st_size
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                if files > _MOST_FILES:
+                if files > _MAX_FILES:
                     break
-    return size > _MOST_BYTES or files > _MOST_FILES
+    return size > _MAX_BYTES or files > _MAX_FILES
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all of its group, those that it left behind too."""
+    """Kill the process and its whole group, and so the processes that it left behind."""
     with suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -143,64 +150,66 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    """Return what a run told; one that told nothing ended itself before its tests had."""
-    told = _output(process).decode("utf-8", "replace")
-    if process.returncode == sandbox_child.CANNOT:
-        raise ScorerError(f"code cannot be shut in here ({told})")
+def _read_failure(process: subprocess.Popen[bytes]) -> str:
+    """Return the failure that the process reported, or "".
+
+    A process without a report ended before its tests did. That is a failure too.
+    """
+    output = _read_output(process).decode("utf-8", "replace")
+    if process.returncode == sandbox_child.EXIT_NOT_SANDBOXED:
+        raise ScorerError(f"code cannot be shut in here ({output})")
     try:
-        wrong = json.loads(told)
+        failure = json.loads(output)
     except ValueError:
         return f"ended before its tests had, with exit code {process.returncode}"
-    return str(wrong)
+    return str(failure)
 
 
-def _output(process: subprocess.Popen[bytes]) -> bytes:
-    """Return what stands in the pipe; it may still be held open by what was left behind."""
+def _read_output(process: subprocess.Popen[bytes]) -> bytes:
+    """Return the content of the pipe without waiting: a child process may hold it open."""
     if process.stdout is None:
         return b""
     os.set_blocking(process.stdout.fileno(), False)
-    return process.stdout.read(_LONGEST) or b""
+    return process.stdout.read(_MAX_OUTPUT) or b""
 
 
-#: Seconds that all scorers of a case may take over one reply, beside those that they declare.
-SECONDS = 10.0
-#: Seconds between two looks at how long a reply has taken; one that swallowed the news is told
-#: again.
+#: Seconds for all scorers of one reply together, in addition to those that their rules declare.
+SCORER_SECONDS = 10.0
+#: Seconds between two alarms. If a scorer swallows the exception, the next alarm raises it again.
 _CHECK_SECONDS = 0.5
-#: What a run of code takes where its rule declares nothing.
-_USUAL = {"code": 5.0}
+#: Seconds of a run of code if its rule declares none.
+_DEFAULT_SECONDS = {"code": 5.0}
 
 _T = TypeVar("_T")
 
 
-class Late(BaseException):
-    """Ends a scorer; no Exception, so that its own ``except Exception`` misses it."""
+class ScorerTimeout(BaseException):
+    """Ends a scorer. As a BaseException it passes through ``except Exception`` in the scorer."""
 
 
-class Limit:
-    """Stops what takes too long, by an alarm of the operating system.
+class TimeLimit:
+    """Stops scorers that take too long, by an alarm of the operating system.
 
-    The alarm also ends a pattern of the standard library that would search for ever. There is
-    none on Windows, nor outside of the main thread; there nothing is stopped. An alarm that was
-    set before, as by pytest-timeout, is set again when this one is over.
+    The alarm also stops a regular expression of the standard library that would search forever.
+    Windows has no alarm, and threads other than the main one have none. There nothing is stopped.
+    An alarm that was set before, as by pytest-timeout, is set again at the end.
     """
 
     def __init__(self) -> None:
         in_main = threading.current_thread() is threading.main_thread()
-        self._can = in_main and hasattr(signal, "setitimer")
-        self._rang = False
+        self._has_alarm = in_main and hasattr(signal, "setitimer")
+        self._expired = False
         self._case: Case | None = None
-        self._began = self._since = time.monotonic()
+        self._entered = self._started = time.monotonic()
 
     def __enter__(self) -> Self:
-        """Take the alarm over; it rings now and then, and looks at how long a reply has taken.
+        """Take over the alarm. It repeats, and each time checks the time of the current reply.
 
-        To set it anew for each reply would cost as much as to score most of them.
+        An alarm for each reply would cost as much time as most scorers take.
         """
-        if self._can:
-            self._handler = signal.signal(signal.SIGALRM, self._ring)
-            self._left = signal.setitimer(signal.ITIMER_REAL, _CHECK_SECONDS, _CHECK_SECONDS)
+        if self._has_alarm:
+            self._handler = signal.signal(signal.SIGALRM, self._on_alarm)
+            self._previous = signal.setitimer(signal.ITIMER_REAL, _CHECK_SECONDS, _CHECK_SECONDS)
         return self
 
     def __exit__(
@@ -209,62 +218,61 @@ class Limit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the alarm back, less the time that has passed."""
-        if not self._can:
+        """Set the previous alarm again, less the time that has passed."""
+        if not self._has_alarm:
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._handler)
-        seconds, every = self._left
+        seconds, interval = self._previous
         if seconds:
-            rest = seconds - (time.monotonic() - self._began)
-            signal.setitimer(signal.ITIMER_REAL, max(rest, 0.001), every)
+            rest = seconds - (time.monotonic() - self._entered)
+            signal.setitimer(signal.ITIMER_REAL, max(rest, 0.001), interval)
 
-    def over(self, case: Case, run: Callable[[], _T]) -> _T:
-        """Return what *run* makes of one reply to *case*.
+    def run(self, case: Case, scorer: Callable[[], _T]) -> _T:
+        """Return the result of *scorer*, which scores one reply to *case*.
 
         Raises:
-            ScorerError: it took too long, which says nothing of the reply.
+            ScorerError: the scorer took too long. The reply then has no score.
         """
-        if not self._can:
-            return run()
+        if not self._has_alarm:
+            return scorer()
         try:
             try:
-                self._rang, self._since, self._case = False, time.monotonic(), case
-                made = run()
+                self._expired, self._started, self._case = False, time.monotonic(), case
+                result = scorer()
             finally:
                 self._case = None
-        except Late:
-            raise ScorerError(_too_slow(case)) from None
-        if self._rang:  # and was swallowed
-            raise ScorerError(_too_slow(case))
-        return made
+        except ScorerTimeout:
+            raise ScorerError(_timeout_message(case)) from None
+        if self._expired:  # the scorer swallowed the exception
+            raise ScorerError(_timeout_message(case))
+        return result
 
-    def _ring(self, number: int, frame: FrameType | None) -> None:
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        if self._case and time.monotonic() - self._since > _allowed(self._case):
-            self._rang = True
-            raise Late
+        if self._case and time.monotonic() - self._started > _allowed_seconds(self._case):
+            self._expired = True
+            raise ScorerTimeout
 
 
-def _allowed(case: Case) -> float:
-    return SECONDS + sum(map(_more, (*case.score.parts, *case.format)))
+def _allowed_seconds(case: Case) -> float:
+    return SCORER_SECONDS + sum(map(_declared_seconds, (*case.score.parts, *case.format)))
 
 
-def _more(rule: Rule) -> float:
-    # What a plugin offers has options of its own, whatever they are called.
-    own = {} if rule.kind == "offered" else rule.options
-    return float(own.get("seconds", _USUAL.get(rule.kind, 0)))
+def _declared_seconds(rule: Rule) -> float:
+    # The options of a plugin's scorer may have any name and any meaning.
+    options = {} if rule.kind == "offered" else rule.options
+    return float(options.get("seconds", _DEFAULT_SECONDS.get(rule.kind, 0)))
 
 
-def _too_slow(case: Case) -> str:
-    named = [("score", rule) for rule in case.score.parts]
-    named += [("format", rule) for rule in case.format]
-    told = ", ".join(f"{key}: {_name(rule)}" for key, rule in named)
+def _timeout_message(case: Case) -> str:
+    rules = [("score", rule) for rule in case.score.parts]
+    rules += [("format", rule) for rule in case.format]
+    names = ", ".join(f"{key}: {_rule_name(rule)}" for key, rule in rules)
+    seconds = f"{_allowed_seconds(case):g} s"
     remedy = "make it quicker, or give a function more: {python: {function: ..., seconds: 60}}"
-    return (
-        f'{told} took longer than {_allowed(case):g} s on case "{case.id}" ({case.where}); {remedy}'
-    )
+    return f'{names} took longer than {seconds} on case "{case.id}" ({case.location}); {remedy}'
 
 
-def _name(rule: Rule) -> str:
+def _rule_name(rule: Rule) -> str:
     return str(rule.value) if rule.kind == "offered" else rule.kind

@@ -1,4 +1,4 @@
-"""A score: the rating of one reply, read strictly and leniently."""
+"""Value types of scoring: content scores, format errors, and the reader that finds errors."""
 
 from __future__ import annotations
 
@@ -9,122 +9,132 @@ from typing import Any, NamedTuple
 from pytest_ftgate.suite.rule import Rule
 
 __all__ = [
-    "NOTHING",
-    "RIGHT",
-    "WRONG",
-    "Broken",
-    "Mark",
-    "Reader",
+    "CORRECT",
+    "INCORRECT",
+    "UNSCORED",
+    "ContentScore",
+    "FormatError",
+    "LenientReader",
+    "RepairStep",
     "Scorer",
-    "Step",
-    "around",
-    "judged",
-    "unfenced",
+    "binary_score",
+    "extract_part",
+    "strip_fence",
 ]
 
 
-class Mark(NamedTuple):
-    """How far a reply says what is expected.
+class ContentScore(NamedTuple):
+    """How correct the content of one reply is.
 
     Attributes:
-        value: 0 to 1, or None where nothing is expected.
-        why: what is wrong with it, where its text and the expected one do not show it.
+        value: 0 to 1, or None if the case has no expected answer.
+        reason: what is wrong, if a comparison of the two texts does not show it; else "".
     """
 
     value: float | None
-    why: str = ""
+    reason: str = ""
 
 
-RIGHT = Mark(1.0)
-WRONG = Mark(0.0)
-NOTHING = Mark(None)
+CORRECT = ContentScore(1.0)
+INCORRECT = ContentScore(0.0)
+UNSCORED = ContentScore(None)
 
-#: Marks the text of a reply by the accepted answers and the options of its rule.
-Scorer = Callable[[str, list[Any], Rule], Mark]
+#: Scores the text of a reply. Its arguments: the text, the accepted answers, the rule.
+Scorer = Callable[[str, list[Any], Rule], ContentScore]
 
 
-def judged(right: bool) -> Mark:  # noqa: FBT001 - the one thing it reads
-    """Return the mark of a reply that is right, or of one that is not."""
-    return RIGHT if right else WRONG
+def binary_score(correct: bool) -> ContentScore:  # noqa: FBT001 - its only argument
+    """Return the score of a reply that is either correct or incorrect."""
+    return CORRECT if correct else INCORRECT
 
 
 _FENCE = "```"
 
-#: Takes one fault out of a text: the kind of the fault, and the text without it; the text as it
-#: was where the fault is not there.
-Step = Callable[[str], tuple[str, str]]
+#: Removes one kind of format error from a text. Returns the kind of the error and the repaired
+#: text. Returns the text unchanged if it does not have this error.
+RepairStep = Callable[[str], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
-    """How a reply breaks its form.
+class FormatError:
+    """How a reply breaks its required format.
 
     Attributes:
-        kind: one of a few words, to be counted: ``fenced``, ``preamble``, ``trailing text``,
-            ``truncated``, ``empty``, ``invalid syntax``, ``missing key``, ``extra key``,
-            ``wrong type``, ``not in enumeration``, ``wrong label casing``, ``refusal``,
-            ``wrong language``, ``repetition loop``, or the kind of the rule that does not hold.
-        detail: what exactly, for one reply.
-        rules: the kinds of all rules that do not hold; the first is the one that is told.
-        meant: whether a lenient reader would take the reply for what it is.
+        kind: one of a few words, so that errors can be counted: ``fenced``, ``preamble``,
+            ``trailing text``, ``truncated``, ``empty``, ``invalid syntax``, ``missing key``,
+            ``extra key``, ``wrong type``, ``not in enumeration``, ``wrong label casing``,
+            ``refusal``, ``wrong language``, ``repetition loop``, or the kind of the broken rule.
+        detail: the details for this reply.
+        rules: the kinds of all broken rules. *kind* and *detail* describe the first one.
+        lenient: whether a lenient reader can repair the reply so that it has the format.
     """
 
     kind: str
     detail: str = ""
     rules: tuple[str, ...] = ()
-    meant: bool = False
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads a text by one rule.
+class LenientReader:
+    """Checks a text against one rule: first as it is, then after each repair step.
 
     Attributes:
-        strict: says how a text breaks the rule, or returns None where it holds.
-        steps: what a lenient reader takes out, one fault after the other.
-        structured: whether a text that a step has changed breaks the rule by that alone, and not
-            by what is told of the rest.
+        strict: returns how a text breaks the rule, or None if it follows the rule.
+        repairs: the steps of a lenient reader, in this order.
+        structured: whether the kind of the first repair replaces the kind that *strict* finds, if
+            the repairs do not help. True for structured data: a code fence around JSON breaks it.
     """
 
-    strict: Callable[[str], Broken | None]
-    steps: tuple[Step, ...] = ()
+    strict: Callable[[str], FormatError | None]
+    repairs: tuple[RepairStep, ...] = ()
     structured: bool = False
 
-    def read(self, text: str) -> Broken | None:
-        """Return how *text* breaks the rule, named by the first fault on the way to the meant."""
-        broken = self.strict(text)
-        if broken is None:
+    def find_error(self, text: str) -> FormatError | None:
+        """Return how *text* breaks the rule, or None if it follows the rule.
+
+        If repairs make the text valid, the first one that changed it gives the kind of the error.
+        """
+        error = self.strict(text)
+        if error is None:
             return None
-        first = ""
-        for step in (unfenced, *self.steps):
-            kind, rest = step(text)
-            if rest == text:
+        first_kind = ""
+        for repair in (strip_fence, *self.repairs):
+            kind, repaired = repair(text)
+            if repaired == text:
                 continue
-            first, text = first or kind, rest
+            first_kind, text = first_kind or kind, repaired
             if text and self.strict(text) is None:
-                return Broken(first, meant=True)
-        renamed = first and self.structured and broken.kind != "truncated"
-        return replace(broken, kind=first) if renamed else broken
+                return FormatError(first_kind, lenient=True)
+        use_first = first_kind and self.structured and error.kind != "truncated"
+        return replace(error, kind=first_kind) if use_first else error
 
 
-def unfenced(text: str) -> tuple[str, str]:
-    """Take what stands in the first code fence of *text*, without the name of a language."""
-    # Only a fence at the start of a line: within JSON a line break is written as an escape.
+def strip_fence(text: str) -> tuple[str, str]:
+    """Return the kind ``fenced`` and the content of the first code fence in *text*.
+
+    This is a repair step. The language name after the opening fence is removed.
+    """
+    # A fence counts only at the start of a line: JSON writes a line break as an escape.
     start = 0 if text.startswith(_FENCE) else text.find(f"\n{_FENCE}") + 1
     if not text.startswith(_FENCE, start):
         return "fenced", text
-    inside = text[start + len(_FENCE) :]
-    close = inside.find(f"\n{_FENCE}")
-    if close < 0 and start and text[0] in "{[":
-        # A fence that closes what was never opened: the value stands before it.
+    content = text[start + len(_FENCE) :]
+    end = content.find(f"\n{_FENCE}")
+    if end < 0 and start and text[0] in "{[":
+        # A closing fence without an opening one: the value stands before it.
         return "fenced", text
-    close = inside.rfind(_FENCE) if close < 0 else close
-    inside = inside if close < 0 else inside[:close]
-    name, line_break, rest = inside.partition("\n")
-    named = line_break and " " not in name.strip()
-    return "fenced", (rest if named else inside).strip()
+    end = content.rfind(_FENCE) if end < 0 else end
+    content = content if end < 0 else content[:end]
+    first_line, line_break, rest = content.partition("\n")
+    has_language = line_break and " " not in first_line.strip()
+    return "fenced", (rest if has_language else content).strip()
 
 
-def around(text: str, part: str) -> tuple[str, str]:
-    """Return *part* as what is meant, and whether the rest of *text* goes before or follows."""
+def extract_part(text: str, part: str) -> tuple[str, str]:
+    """Return the result of a repair step that extracts *part* from *text*.
+
+    The kind of the error depends on where the other text stands: before *part* (``preamble``) or
+    after it (``trailing text``).
+    """
     return "trailing text" if text.startswith(part) else "preamble", part

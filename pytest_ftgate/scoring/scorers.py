@@ -1,4 +1,4 @@
-"""Scorers: whether a reply says the right thing, 0 to 1."""
+"""Scorers: how correct the content of a reply is, 0 to 1."""
 
 from __future__ import annotations
 
@@ -7,203 +7,224 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import ToolCall
-from pytest_ftgate.scoring.field_scorer import fields
-from pytest_ftgate.scoring.sandbox import Late, code
-from pytest_ftgate.scoring.score import NOTHING, WRONG, Mark, Scorer, judged
-from pytest_ftgate.scoring.text_scorers import TEXTS, contains, matches, similarity
+from pytest_ftgate.scoring.field_scorer import score_fields
+from pytest_ftgate.scoring.sandbox import ScorerTimeout, score_code
+from pytest_ftgate.scoring.score import INCORRECT, UNSCORED, ContentScore, Scorer, binary_score
+from pytest_ftgate.scoring.text_scorers import (
+    TEXT_SCORERS,
+    contains_words,
+    matches_pattern,
+    score_similarity,
+)
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.references import function
+from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.variants import NONE
+from pytest_ftgate.suite.variants import NO_TOOL
 
 __all__ = [
-    "Ruled",
-    "broke",
-    "called",
-    "content",
-    "shown_expected",
-    "shown_use",
-    "spoilt",
-    "stands_in",
+    "JudgeScores",
+    "contains_answer",
+    "expected_text",
+    "is_refused_or_truncated",
+    "matches_tool_call",
+    "score_content",
+    "scorer_error",
+    "tool_call_text",
 ]
 
 
-def called(uses: Sequence[ToolCall], accepted: Iterable[Any]) -> bool:
-    """Tell whether one of *uses* is one of the *accepted*, or whether there is none as expected."""
-    wanted = [_call(answer) for answer in accepted]
-    if not uses:
-        return any(name == NONE for name, _ in wanted)
-    return any(_is(use, name, arguments) for use in uses for name, arguments in wanted)
+def matches_tool_call(calls: Sequence[ToolCall], accepted: Iterable[Any]) -> bool:
+    """Return True if a tool call is one of *accepted*, or if none is expected and none was made."""
+    accepted_calls = [_name_and_arguments(answer) for answer in accepted]
+    if not calls:
+        return any(name == NO_TOOL for name, _ in accepted_calls)
+    return any(
+        _is_call(call, name, arguments) for call in calls for name, arguments in accepted_calls
+    )
 
 
-def _call(answer: Any) -> tuple[str, Mapping[str, Any]]:
+def _name_and_arguments(answer: Any) -> tuple[str, Mapping[str, Any]]:
     if isinstance(answer, Mapping):
         return answer["name"], answer.get("arguments", {})
     return str(answer), {}
 
 
-def _is(use: ToolCall, name: str, arguments: Mapping[str, Any]) -> bool:
-    given = use.arguments if isinstance(use.arguments, Mapping) else {}
-    return use.name == name and all(
-        key in given and given[key] == value for key, value in arguments.items()
+def _is_call(call: ToolCall, name: str, expected_arguments: Mapping[str, Any]) -> bool:
+    arguments = call.arguments if isinstance(call.arguments, Mapping) else {}
+    return call.name == name and all(
+        key in arguments and arguments[key] == value for key, value in expected_arguments.items()
     )
 
 
-def shown_expected(case: Case) -> str:
-    """Return what *case* expects in one line: a call in the form of one, fields as JSON."""
+def expected_text(case: Case) -> str:
+    """Return the accepted answers of *case* in one line: tool calls as calls, fields as JSON."""
     if case.expected is None:
         return ""
     answers = case.expected if isinstance(case.expected, list) else [case.expected]
     kinds = {rule.kind for rule in case.score.parts}
-    show = _called if "tool_call" in kinds else _plainly
-    return (", " if "labels" in kinds else " | ").join(map(show, answers))
+    to_text = _call_answer_text if "tool_call" in kinds else _answer_text
+    return (", " if "labels" in kinds else " | ").join(map(to_text, answers))
 
 
-def _called(answer: Any) -> str:
-    return _signature(*_call(answer)) if isinstance(answer, Mapping) else str(answer)
+def _call_answer_text(answer: Any) -> str:
+    return _signature(*_name_and_arguments(answer)) if isinstance(answer, Mapping) else str(answer)
 
 
-def _plainly(answer: Any) -> str:
-    return _json(answer) if isinstance(answer, Mapping) else str(answer)
+def _answer_text(answer: Any) -> str:
+    return _to_json(answer) if isinstance(answer, Mapping) else str(answer)
 
 
-def shown_use(use: ToolCall) -> str:
-    """Return a use of a tool in one line: the call, and what came of it."""
-    given = use.arguments if isinstance(use.arguments, Mapping) else {"": use.arguments}
-    call = _signature(use.name, given)
-    if use.failed:
-        return f"{call} failed: {use.result}"
-    return f"{call} -> {_value(use.result)}" if use.result else call
+def tool_call_text(call: ToolCall) -> str:
+    """Return a tool call and its result in one line."""
+    arguments = call.arguments if isinstance(call.arguments, Mapping) else {"": call.arguments}
+    signature = _signature(call.name, arguments)
+    if call.failed:
+        return f"{signature} failed: {call.result}"
+    return f"{signature} -> {_result_text(call.result)}" if call.result else signature
 
 
 def _signature(name: str, arguments: Mapping[str, Any]) -> str:
-    told = (f"{key}={_json(v)}" if key else str(v) for key, v in arguments.items())
-    return f"{name}({', '.join(told)})"
+    texts = (f"{key}={_to_json(value)}" if key else str(value) for key, value in arguments.items())
+    return f"{name}({', '.join(texts)})"
 
 
-def _value(result: str) -> str:
-    """Return JSON as it is, and text between quotes."""
+def _result_text(result: str) -> str:
+    """Return *result* unchanged if it is JSON, else in quotes."""
     try:
         json.loads(result)
     except ValueError:
-        return _json(result)
+        return _to_json(result)
     return result
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-#: What judges say of one reply, by the identity of their rule.
-Ruled = Mapping[int, Mark]
+#: The scores that judges give to one reply, by the identity of their rule.
+JudgeScores = Mapping[int, ContentScore]
 
 _SCORERS: Mapping[str, Scorer] = {
-    **TEXTS,
-    "similarity": similarity,
-    "fields": fields,
-    "code": code,
+    **TEXT_SCORERS,
+    "similarity": score_similarity,
+    "fields": score_fields,
+    "code": score_code,
 }
 
 
-def content(case: Case, reply: Reply, folder: Path, ruled: Ruled | None = None) -> Mark:
-    """Return how far *reply* says what *case* expects, from 0 to 1.
+def score_content(
+    case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores | None = None
+) -> ContentScore:
+    """Return how correct the content of *reply* is, 0 to 1.
 
-    A refusal is wrong, and so is a reply that was cut off, but for skills cases: how far they let
-    a model speak is part of what they ask. Where nothing is expected there is no value.
+    The value is None if the case has no expected answer. A refusal is incorrect. A truncated reply
+    is incorrect too, except for skills cases, whose token limit is part of the question.
 
     Args:
         case: the case, with its scorer.
-        reply: what the variant said.
-        folder: where ``python`` scorers are looked for first, unless the case says where.
-        ruled: what judges say of this reply, by the identity of their rule; one that was not
-            asked leaves it without a value.
+        reply: the reply of the variant.
+        folder: where ``python`` scorers are searched first, unless the case has a folder.
+        judge_scores: the scores that judges give to this reply. If a judge has none, the value is
+            None.
 
     Raises:
-        ScorerError: the scorer broke, took too long, or returned something that is no score.
+        ScorerError: the scorer failed, took too long, or returned something that is no score.
     """
     folder = case.folder or folder
-    ruled = ruled or {}
+    judge_scores = judge_scores or {}
     if case.score.kind == "mean":
-        return _mean(case, reply, folder, ruled)
-    return _marked(case.score, case, reply, folder, ruled)
+        return _mean_score(case, reply, folder, judge_scores)
+    return _score_by_rule(case.score, case, reply, folder, judge_scores)
 
 
-def _mean(case: Case, reply: Reply, folder: Path, ruled: Ruled) -> Mark:
-    marks = [(_marked(rule, case, reply, folder, ruled), rule, w) for rule, w in case.score.value]
-    for mark, rule, _ in marks:
-        # Without its grade the others would stand for what they do not measure.
-        if rule.kind == "judge" and mark.value is None:
-            return mark
-    marks = [one for one in marks if one[0].value is not None]
-    if not marks:
-        return NOTHING
-    value = sum((m.value or 0.0) * w for m, _, w in marks) / sum(w for _, _, w in marks)
-    short = [(m, rule.kind) for m, rule, _ in marks if m.value != 1]
-    return Mark(
-        value, "\n".join(f"{kind} {m.value:.3g}: {m.why}".rstrip(": ") for m, kind in short)
-    )
+def _mean_score(case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores) -> ContentScore:
+    scored = [
+        (_score_by_rule(rule, case, reply, folder, judge_scores), rule, weight)
+        for rule, weight in case.score.value
+    ]
+    for score, rule, _ in scored:
+        # Without the grade of the judge, the mean would measure something else.
+        if rule.kind == "judge" and score.value is None:
+            return score
+    scored = [part for part in scored if part[0].value is not None]
+    if not scored:
+        return UNSCORED
+    total = sum((score.value or 0.0) * weight for score, _, weight in scored)
+    mean = total / sum(weight for _, _, weight in scored)
+    imperfect = [(score, rule.kind) for score, rule, _ in scored if score.value != 1]
+    reasons = (f"{kind} {score.value:.3g}: {score.reason}" for score, kind in imperfect)
+    return ContentScore(mean, "\n".join(reason.rstrip(": ") for reason in reasons))
 
 
-def _marked(rule: Rule, case: Case, reply: Reply, folder: Path, ruled: Ruled) -> Mark:
+def _score_by_rule(
+    rule: Rule, case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores
+) -> ContentScore:
     if rule.kind in ("python", "offered"):
-        scorer = rule.function or function(str(rule.value), folder)
-        return Mark(_by_function(str(rule.value), scorer, case, reply))
-    if case.expected is None and not rule.unaided:
-        return NOTHING
+        function = rule.function or load_function(str(rule.value), folder)
+        return ContentScore(_call_scorer(str(rule.value), function, case, reply))
+    if case.expected is None and not rule.scores_without_expected:
+        return UNSCORED
     if rule.kind == "judge":
-        return ruled.get(id(rule), WRONG if spoilt(reply, case) else NOTHING)
-    if spoilt(reply, case):
-        return WRONG
-    return _read(rule, case, reply)
+        default = INCORRECT if is_refused_or_truncated(reply, case) else UNSCORED
+        return judge_scores.get(id(rule), default)
+    if is_refused_or_truncated(reply, case):
+        return INCORRECT
+    return _score_by_kind(rule, case, reply)
 
 
-def _read(rule: Rule, case: Case, reply: Reply) -> Mark:
+def _score_by_kind(rule: Rule, case: Case, reply: Reply) -> ContentScore:
     accepted = case.expected if isinstance(case.expected, list) else [case.expected]
     if rule.kind == "tool_call":
-        return judged(called(reply.tool_calls, accepted))
+        return binary_score(matches_tool_call(reply.tool_calls, accepted))
     try:
         return _SCORERS[rule.kind](reply.text.strip(), accepted, rule)
-    except Unavailable:
+    except ConfigurationError:
         raise
     except Exception as error:
-        raise broke(f"score: {rule.kind}", case, error) from error
+        raise scorer_error(f"score: {rule.kind}", case, error) from error
 
 
-def spoilt(reply: Reply, case: Case) -> bool:
-    """Tell whether *reply* is wrong whatever it says: refused, or cut off at its token limit."""
+def is_refused_or_truncated(reply: Reply, case: Case) -> bool:
+    """Return True if *reply* is incorrect whatever its text is.
+
+    It is if the model refused, or if its token limit cut the reply off in a case of the suite.
+    """
     return reply.stop == "refusal" or (reply.stop == "length" and case.skill is None)
 
 
-def stands_in(case: Case, texts: Iterable[str]) -> list[bool] | None:
-    """Return for each text whether an answer that *case* expects stands in it.
+def contains_answer(case: Case, texts: Iterable[str]) -> list[bool] | None:
+    """Return for each text whether it contains an accepted answer of *case*.
 
-    None where that would say nothing: a label or a number need not stand in what it is drawn from.
+    Return None for scorers such as labels and numbers, whose answers rarely occur in a source text.
     """
     answers = case.expected if isinstance(case.expected, list) else [case.expected]
     quotable = case.score.kind in ("exact", "contains", "regex", "python")
     if not quotable or not all(isinstance(answer, str) for answer in answers):
         return None
-    find = matches if case.score.kind == "regex" else contains
-    return [find(" ".join(text.split()), [str(answer) for answer in answers]) for text in texts]
+    matches = matches_pattern if case.score.kind == "regex" else contains_words
+    return [matches(" ".join(text.split()), [str(answer) for answer in answers]) for text in texts]
 
 
-def broke(reference: str, case: Case, error: BaseException) -> BaseException:
-    """Return what to raise where a scorer or a function broke; a skip is a break too."""
-    if isinstance(error, KeyboardInterrupt | Late):
+def scorer_error(reference: str, case: Case, error: BaseException) -> BaseException:
+    """Return the exception to raise after a scorer or a function raised *error*.
+
+    Ctrl-C and a timeout stay as they are. All others become a ScorerError, ``pytest.skip`` too.
+    """
+    if isinstance(error, KeyboardInterrupt | ScorerTimeout):
         return error
-    # What is raised on purpose says what it is.
-    what = str(error) if isinstance(error, ScorerError) else f"{type(error).__name__}: {error}"
-    return ScorerError(f'{reference} broke on case "{case.id}" ({case.where}): {what}')
+    # The message of a ScorerError is written for the user and needs no type name.
+    message = str(error) if isinstance(error, ScorerError) else f"{type(error).__name__}: {error}"
+    return ScorerError(f'{reference} broke on case "{case.id}" ({case.location}): {message}')
 
 
-def _by_function(reference: str, scorer: Callable[..., Any], case: Case, reply: Reply) -> float:
+def _call_scorer(reference: str, function: Callable[..., Any], case: Case, reply: Reply) -> float:
     try:
-        value = float(scorer(case, reply))
+        value = float(function(case, reply))
     except BaseException as error:
-        raise broke(reference, case, error) from error
+        raise scorer_error(reference, case, error) from error
     if not 0 <= value <= 1:
         raise ScorerError(f'{reference} returned {value} for case "{case.id}"; a score is 0 to 1')
     return value

@@ -1,4 +1,4 @@
-"""The scores of one variant, case by case, with statistics of its replies."""
+"""The scores of one variant for each case, with statistics of its replies."""
 
 from __future__ import annotations
 
@@ -12,200 +12,213 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.scoring.formats import Forms, refuses
-from pytest_ftgate.scoring.sandbox import Limit, sandboxed
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scorers import Ruled, content
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.scoring.formats import FormatChecker, looks_like_refusal
+from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scorers import JudgeScores, score_content
 from pytest_ftgate.suite.model import Case, digest
-from pytest_ftgate.suite.references import function
+from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.float64]
+    _Array = NDArray[np.float64]
 
-__all__ = ["Column", "Row", "Said", "Score", "ready", "rests_on", "said", "score", "worth"]
+__all__ = [
+    "CaseResult",
+    "ReplyStats",
+    "Score",
+    "VariantScores",
+    "digest_replies",
+    "reply_stats",
+    "score_replies",
+    "skill_score",
+    "validate_rules",
+]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What is known of replies; their texts may be too many to hold.
+class ReplyStats:
+    """Statistics of many replies, without their texts, which may not fit into memory.
 
     Attributes:
-        words, letters: how long each is that says something, without white space around it.
-        commonest: how many of these are the same text at most.
-        refusals: how many of all replies decline.
-        replies: how many there are.
+        word_counts, character_counts: the length of each reply that is not blank, without outer
+            white space.
+        most_common_count: how often the most frequent text occurs among these.
+        refusal_count: how many of all replies are refusals.
+        reply_count: the number of all replies.
     """
 
-    words: Sequence[int]
-    letters: Sequence[int]
-    commonest: int
-    refusals: int
-    replies: int
+    word_counts: Sequence[int]
+    character_counts: Sequence[int]
+    most_common_count: int
+    refusal_count: int
+    reply_count: int
 
 
-def said(replies: Iterable[Reply]) -> Said:
-    """Return what *replies* have in common, each of which is read once."""
-    words, letters, marks = list[int](), list[int](), Counter[int]()
-    refusals = count = 0
+def reply_stats(replies: Iterable[Reply]) -> ReplyStats:
+    """Return the statistics of *replies*. The text of each is read only once."""
+    word_counts, character_counts, text_counts = list[int](), list[int](), Counter[int]()
+    refusal_count = reply_count = 0
     for reply in replies:
-        whole = reply.text
-        text = whole.strip()
-        count += 1
-        refusals += reply.stop == "refusal" or refuses(whole)
-        if text:
-            words.append(len(text.split()))
-            letters.append(len(text))
-            marks[hash(text)] += 1
-    return Said(words, letters, max(marks.values(), default=0), refusals, count)
+        text = reply.text
+        stripped = text.strip()
+        reply_count += 1
+        refusal_count += reply.stop == "refusal" or looks_like_refusal(text)
+        if stripped:
+            word_counts.append(len(stripped.split()))
+            character_counts.append(len(stripped))
+            text_counts[hash(stripped)] += 1
+    most_common_count = max(text_counts.values(), default=0)
+    return ReplyStats(word_counts, character_counts, most_common_count, refusal_count, reply_count)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one reply is worth.
+    """The rating of one reply: its content and its format, apart.
 
     Attributes:
-        correct: 0 to 1, or None where nothing is expected.
-        broken: how its form is broken, or None where it holds.
-        why: what is wrong with its content, where the two texts do not show it.
+        correct: the content score, 0 to 1, or None if the case has no expected answer.
+        format_error: how the reply breaks its format, or None if the format is valid.
+        reason: what is wrong with the content, if a comparison of the texts does not show it.
     """
 
     correct: float | None
-    broken: Broken | None
-    why: str = ""
+    format_error: FormatError | None
+    reason: str = ""
 
     @property
     def valid(self) -> float:
-        """1 where the form holds, 0 where it is broken."""
-        return 0.0 if self.broken else 1.0
+        """1 if the format is valid, else 0."""
+        return 0.0 if self.format_error else 1.0
 
     @property
-    def meant(self) -> float:
-        """1 where the form holds for a lenient reader, 0 where it is broken for that one too."""
-        return 0.0 if self.broken and not self.broken.meant else 1.0
+    def lenient_valid(self) -> float:
+        """1 if the format is valid for a lenient reader, else 0."""
+        return 0.0 if self.format_error and not self.format_error.lenient else 1.0
 
 
-#: One for all rows that are right and whole, as most are.
-_RIGHT = (Score(1.0, None),)
+#: Shared by all results that are correct and valid, to save memory: most of them are.
+_ALL_CORRECT = (Score(1.0, None),)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One case of a column.
+class CaseResult:
+    """The replies of one variant to one case, and their scores.
 
     Attributes:
-        replies: one for each repeat that was answered.
+        replies: one for each repeat that has a reply.
         scores: in the order of *replies*.
-        calls: the fingerprints of the calls, in the order of the repeats.
-        missing: why repeats brought no reply.
+        fingerprints: of the requests, in the order of the repeats.
+        missing_reasons: for each repeat without a reply, why it has none.
     """
 
     case: Case
     replies: tuple[Reply, ...]
     scores: tuple[Score, ...]
-    calls: tuple[str, ...]
-    missing: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...]
+    missing_reasons: tuple[str, ...] = ()
 
     @property
     def correct(self) -> float | None:
-        """The mean of the repeats' content scores."""
-        return _mean([s.correct for s in self.scores if s.correct is not None])
+        """The mean content score of the repeats, 0 to 1."""
+        return _mean([score.correct for score in self.scores if score.correct is not None])
 
     @property
     def valid(self) -> float | None:
-        """The share of the repeats whose form holds; None where no form is wanted."""
-        return _mean([s.valid for s in self.scores]) if self.case.format else None
+        """The share of repeats whose format is valid; None if the case requires no format."""
+        return _mean([score.valid for score in self.scores]) if self.case.format else None
 
     @property
-    def meant(self) -> float | None:
-        """The share of the repeats whose form holds for a lenient reader."""
-        return _mean([s.meant for s in self.scores]) if self.case.format else None
+    def lenient_valid(self) -> float | None:
+        """The share of repeats whose format is valid for a lenient reader; None as in *valid*."""
+        return _mean([score.lenient_valid for score in self.scores]) if self.case.format else None
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """One variant's scores over a set of cases, by case id.
+class VariantScores:
+    """The results of one variant, by case id.
 
-    What gates compare is worked out once, as arrays of shape (n,) in the order of *rows*.
+    The values that gates compare are computed once, as arrays of shape (n,) in the order of
+    *results*.
     """
 
     variant: str
-    rows: Mapping[str, Row]
+    results: Mapping[str, CaseResult]
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         """The cases."""
-        return tuple(row.case for row in self.rows.values())
+        return tuple(result.case for result in self.results.values())
 
     @cached_property
-    def correct(self) -> Array:
-        """The mean content score of each case, 0 to 1; NaN where there is none."""
-        return _array(row.correct for row in self.rows.values())
+    def correct(self) -> _Array:
+        """The mean content score of each case, 0 to 1; NaN if there is none."""
+        return _array(result.correct for result in self.results.values())
 
     @cached_property
-    def valid(self) -> Array:
-        """The share of each case's repeats whose form holds; NaN where there is none."""
-        return _array(row.valid for row in self.rows.values())
+    def valid(self) -> _Array:
+        """For each case, the share of repeats whose format is valid; NaN if there is none."""
+        return _array(result.valid for result in self.results.values())
 
     @cached_property
-    def meant(self) -> Array:
-        """The same for a lenient reader, who takes a reply for what it is meant to be."""
-        return _array(row.meant for row in self.rows.values())
+    def lenient_valid(self) -> _Array:
+        """For each case, the share of repeats whose format is valid for a lenient reader."""
+        return _array(result.lenient_valid for result in self.results.values())
 
     @cached_property
-    def repeats(self) -> Array:
-        """How many replies each case rests on, at least 1."""
-        return _array(len(row.scores) or 1 for row in self.rows.values())
+    def repeats(self) -> _Array:
+        """The number of replies of each case, at least 1."""
+        return _array(len(result.scores) or 1 for result in self.results.values())
 
     @cached_property
-    def marked(self) -> NDArray[np.bool_]:
-        """Which cases a reply can be right or wrong about."""
-        return _array(case.marked for case in self.cases).astype(bool)
+    def scorable(self) -> NDArray[np.bool_]:
+        """For each case, whether its replies can be correct or incorrect."""
+        return _array(case.is_scorable for case in self.cases).astype(bool)
 
     @cached_property
-    def formed(self) -> NDArray[np.bool_]:
-        """Which cases ask for a form."""
+    def has_format(self) -> NDArray[np.bool_]:
+        """For each case, whether it requires a format."""
         return _array(bool(case.format) for case in self.cases).astype(bool)
 
     @cached_property
     def groups(self) -> tuple[str | None, ...]:
-        """Which cases are related; empty where none is."""
-        found = tuple(case.group for case in self.cases)
-        return found if any(found) else ()
+        """The group of each case; empty if no case has one."""
+        groups = tuple(case.group for case in self.cases)
+        return groups if any(groups) else ()
 
     @cached_property
-    def weights(self) -> Array:
-        """How much each case counts."""
+    def weights(self) -> _Array:
+        """The weight of each case."""
         return _array(case.weight for case in self.cases)
 
     @cached_property
-    def missing(self) -> tuple[Row, ...]:
-        """The cases for which no reply came."""
-        return tuple(row for row in self.rows.values() if not row.scores)
+    def unanswered(self) -> tuple[CaseResult, ...]:
+        """The results without any reply."""
+        return tuple(result for result in self.results.values() if not result.scores)
 
     @cached_property
-    def faults(self) -> Counter[str]:
-        """How often each kind of broken form occurs."""
-        scores = (score for row in self.rows.values() for score in row.scores)
-        return Counter(score.broken.kind for score in scores if score.broken)
+    def format_errors(self) -> Counter[str]:
+        """The number of format errors of each kind."""
+        scores = (score for result in self.results.values() for score in result.scores)
+        return Counter(score.format_error.kind for score in scores if score.format_error)
 
     @cached_property
-    def said(self) -> Said:
-        """What all replies have in common."""
-        return said(reply for row in self.rows.values() for reply in row.replies)
+    def reply_stats(self) -> ReplyStats:
+        """The statistics of all replies."""
+        return reply_stats(reply for result in self.results.values() for reply in result.replies)
 
     @cached_property
-    def stops(self) -> Counter[str]:
-        """How often replies ended for each reason."""
-        return Counter(reply.stop for row in self.rows.values() for reply in row.replies)
+    def stop_reasons(self) -> Counter[str]:
+        """The number of replies for each stop reason."""
+        return Counter(reply.stop for result in self.results.values() for reply in result.replies)
 
 
-def _array(values: Iterable[float | None]) -> Array:
-    import numpy as np  # not before a gate runs
+def _array(values: Iterable[float | None]) -> _Array:
+    import numpy as np  # only when a gate is evaluated: the import is slow
 
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
@@ -214,126 +227,140 @@ def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def rests_on(row: Row) -> str:
-    """Return a digest of the calls and the replies of *row*, as 16 hexadecimal digits."""
-    return digest([row.calls, [_told(reply) for reply in row.replies]])[:16]
+def digest_replies(result: CaseResult) -> str:
+    """Return a digest of the requests and replies of *result*, as 16 hexadecimal digits."""
+    return digest([result.fingerprints, [_reply_content(reply) for reply in result.replies]])[:16]
 
 
-def _told(reply: Reply) -> Any:
-    """Return what a reply said, and did where it did something."""
-    done = [(use.name, use.arguments) for use in reply.tool_calls]
-    return [reply.text, done] if done else reply.text
+def _reply_content(reply: Reply) -> Any:
+    """Return the text of *reply*, together with its tool calls if it has any."""
+    calls = [(call.name, call.arguments) for call in reply.tool_calls]
+    return [reply.text, calls] if calls else reply.text
 
 
-def score(
+def score_replies(
     variant: str,
-    asks: Iterable[Ask],
-    answers: Mapping[str, Reply | FtgateError],
+    case_requests: Iterable[CaseRequest],
+    replies: Mapping[str, Reply | FtgateError],
     folder: Path,
-    ruled: Mapping[str, Ruled] | None = None,
-) -> Column:
-    """Score what came back.
+    judge_scores: Mapping[str, JudgeScores] | None = None,
+) -> VariantScores:
+    """Score the replies of one variant.
 
     Args:
-        variant: whose replies they are.
-        asks: the cases and the calls that answer them.
-        answers: for each call's fingerprint the reply, or why there is none.
-        folder: where ``python`` scorers are looked for first.
-        ruled: for each call's fingerprint what judges say of its reply.
+        variant: the name of the variant.
+        case_requests: the cases with their requests.
+        replies: by fingerprint of the request, the reply or the error.
+        folder: where ``python`` scorers are searched first.
+        judge_scores: by fingerprint of the request, the scores that judges give to its reply.
 
     Raises:
-        ScorerError: a scorer broke; it is never counted as a wrong answer.
+        ScorerError: a scorer failed. Such a reply never counts as incorrect.
     """
-    by_case: dict[str, list[Ask]] = defaultdict(list)
-    for ask in asks:
-        by_case[ask.case.id].append(ask)
-    with Limit() as limit:
-        rows = _Rows(answers, folder, limit, ruled or {})
-        return Column(variant, {key: rows.row(own) for key, own in by_case.items()})
+    requests_by_case: dict[str, list[CaseRequest]] = defaultdict(list)
+    for case_request in case_requests:
+        requests_by_case[case_request.case.id].append(case_request)
+    with TimeLimit() as limit:
+        scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
+        results = {
+            case_id: scorer.score_case(requests) for case_id, requests in requests_by_case.items()
+        }
+        return VariantScores(variant, results)
 
 
-def ready(cases: Collection[Case], folder: Path) -> None:
-    """Make sure that every rule of *cases* can be used, before anything is asked.
+def validate_rules(cases: Collection[Case], folder: Path) -> None:
+    """Raise an error if a rule of *cases* cannot be used. Called before the first request.
 
     Raises:
-        ScorerError: a JSON Schema is none.
-        Unavailable: a function or a model cannot be imported, or code cannot be shut in.
+        ScorerError: a JSON Schema is invalid.
+        ConfigurationError: a function or a model cannot be imported, or code cannot be sandboxed.
     """
-    for own in {case.folder or folder for case in cases}:
-        some = [case for case in cases if (case.folder or folder) == own]
-        Forms(own).ready({id(rule): rule for case in some for rule in case.format}.values())
-        _ready({id(case.score): case.score for case in some}.values(), own)
+    for case_folder in {case.folder or folder for case in cases}:
+        cases_here = [case for case in cases if (case.folder or folder) == case_folder]
+        formats = {id(rule): rule for case in cases_here for rule in case.format}
+        FormatChecker(case_folder).prepare(formats.values())
+        scores = {id(case.score): case.score for case in cases_here}
+        _validate_score_rules(scores.values(), case_folder)
 
 
-def _ready(scores: Iterable[Rule], folder: Path) -> None:
-    for rule in chain.from_iterable(one.parts for one in scores):
+def _validate_score_rules(rules: Iterable[Rule], folder: Path) -> None:
+    for rule in chain.from_iterable(rule.parts for rule in rules):
         if rule.kind == "python":
-            function(str(rule.value), folder)
+            load_function(str(rule.value), folder)
         elif rule.kind == "code" and "sandbox" not in rule.options:
-            sandboxed()
+            require_sandbox()
 
 
-class _Rows:
-    """Makes the rows of one column; what their forms share is made once."""
+class _CaseScorer:
+    """Scores the replies of one variant, case by case; the cases share one format checker."""
 
     def __init__(
         self,
-        answers: Mapping[str, Reply | FtgateError],
+        replies: Mapping[str, Reply | FtgateError],
         folder: Path,
-        limit: Limit,
-        ruled: Mapping[str, Ruled],
+        limit: TimeLimit,
+        judge_scores: Mapping[str, JudgeScores],
     ) -> None:
-        self.answers, self.folder, self.forms = answers, folder, Forms(folder)
-        self.limit, self.ruled = limit, ruled
-        self.sent: dict[int, Rule] = {}
+        self._replies, self._folder, self._limit = replies, folder, limit
+        self._judge_scores, self._format_checker = judge_scores, FormatChecker(folder)
+        #: The rules of schemas that requests carry, by identity of the schema.
+        self._schema_rules: dict[int, Rule] = {}
 
-    def row(self, asks: list[Ask]) -> Row:
-        case = asks[0].case
-        names = [ask.call.fingerprint for ask in asks]
-        came = [self.answers[name] for name in names]
-        answered = [(n, one) for n, one in zip(names, came, strict=True) if isinstance(one, Reply)]
-        sent = self._sent(asks[0])
-        formed = replace(case, format=(*case.format, *sent)) if sent else case
+    def score_case(self, case_requests: list[CaseRequest]) -> CaseResult:
+        case = case_requests[0].case
+        fingerprints = [case_request.request.fingerprint for case_request in case_requests]
+        outcomes = [(fingerprint, self._replies[fingerprint]) for fingerprint in fingerprints]
+        answered = [(key, reply) for key, reply in outcomes if isinstance(reply, Reply)]
+        schema_rules = self._constraint_rules(case_requests[0])
+        checked = replace(case, format=(*case.format, *schema_rules)) if schema_rules else case
         scores = tuple(
-            self._score(case, formed, reply, self.ruled.get(name, {})) for name, reply in answered
+            self._score_in_time(case, checked, reply, self._judge_scores.get(key, {}))
+            for key, reply in answered
         )
-        return Row(
+        return CaseResult(
             case=case,
             replies=tuple(reply for _, reply in answered),
-            scores=_RIGHT if scores == _RIGHT else scores,
-            calls=tuple(names),
-            missing=tuple(str(answer) for answer in came if not isinstance(answer, Reply)),
+            scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores,
+            fingerprints=tuple(fingerprints),
+            missing_reasons=tuple(
+                str(error) for _, error in outcomes if not isinstance(error, Reply)
+            ),
         )
 
-    def _score(self, case: Case, formed: Case, reply: Reply, ruled: Ruled) -> Score:
-        return self.limit.over(formed, lambda: self._scored(case, formed, reply, ruled))
+    def _score_in_time(
+        self, case: Case, checked: Case, reply: Reply, judge_scores: JudgeScores
+    ) -> Score:
+        return self._limit.run(checked, lambda: self._score(case, checked, reply, judge_scores))
 
-    def _scored(self, case: Case, formed: Case, reply: Reply, ruled: Ruled) -> Score:
-        mark = content(case, reply, self.folder, ruled)
-        return Score(mark.value, self.forms.broken(formed, reply), mark.why)
+    def _score(self, case: Case, checked: Case, reply: Reply, judge_scores: JudgeScores) -> Score:
+        """Return the score of *reply*; *checked* is *case* with the formats of its request."""
+        content = score_content(case, reply, self._folder, judge_scores)
+        format_error = self._format_checker.find_error(checked, reply)
+        return Score(content.value, format_error, content.reason)
 
-    def _sent(self, ask: Ask) -> tuple[Rule, ...]:
-        """Return the schema that a variant's replies are held to besides the forms of its case."""
-        schema = (ask.call.constraint or {}).get("json_schema")
-        known = [rule.value for rule in ask.case.format if rule.kind == "json_schema"]
-        if not ask.case.format or schema is None or schema in known:
+    def _constraint_rules(self, case_request: CaseRequest) -> tuple[Rule, ...]:
+        """Return the schema that the request enforces, if the case does not declare it itself."""
+        case = case_request.case
+        schema = (case_request.request.constraint or {}).get("json_schema")
+        declared = [rule.value for rule in case.format if rule.kind == "json_schema"]
+        if not case.format or schema is None or schema in declared:
             return ()
-        return (self.sent.setdefault(id(schema), Rule("json_schema", schema)),)
+        return (self._schema_rules.setdefault(id(schema), Rule("json_schema", schema)),)
 
 
-#: Rules that a reply which was cut off cannot be shown to hold: nobody knows how it would go on.
-_BOUNDS = ("length", "lines")
+#: Rules with an upper bound: a truncated reply may break them if it continues.
+_BOUND_RULES = ("length", "lines")
 
 
-def worth(case: Case, reply: Reply, score: Score) -> float:
-    """Return 0 to 1: how far *reply* says what is expected, and 0 where its form is not meant.
+def skill_score(case: Case, reply: Reply, score: Score) -> float:
+    """Return the score of a reply to a skills case, 0 to 1: its content and its format together.
 
-    The form is read leniently: a model that fences its JSON has not forgotten JSON. A reply that
-    repeats the question says nothing, though the answer may stand in it.
+    The format is read leniently: a model that puts its JSON into a code fence still writes JSON.
+    A reply that only repeats the question scores 0, even if the question contains the answer.
     """
-    if reply.text.split() == case.shown.split():
+    if reply.text.split() == case.input_text.split():
         return 0.0
-    bounded = any(rule.kind in _BOUNDS for rule in case.format)
-    if case.format and (score.meant == 0 or (bounded and reply.stop == "length")):
+    bounded = any(rule.kind in _BOUND_RULES for rule in case.format)
+    if case.format and (score.lenient_valid == 0 or (bounded and reply.stop == "length")):
         return 0.0
     return 1.0 if score.correct is None else score.correct

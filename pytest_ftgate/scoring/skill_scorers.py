@@ -1,4 +1,7 @@
-"""Scorers of skills whose right replies come in many words."""
+"""Scorers of skills whose correct replies are worded in many ways.
+
+The cases of the general skills name these functions, so a new name changes the digest of a case.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import Any
 
 __all__ = ["admits", "alphabetical", "by_length", "declines", "first", "number"]
 
-#: Contractions are written out first, so that what follows needs to know one form of each.
-_SHORT = (
+#: Contractions are expanded first, so that the patterns below need only one form of each.
+_CONTRACTIONS = (
     ("’", "'"), ("cannot", "can not"), ("can't", "can not"), ("won't", "will not"),
     ("n't", " not"), ("'m", " am"), ("'d ", " would "), ("'ve", " have"), ("'s ", " is "),
     ("'re", " are"), ("'ll", " will"),
@@ -59,34 +62,36 @@ _ONES = (
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _HUNDRED = 100
-#: Smaller numbers stand in many a text without being its answer.
-_TELLING = 10
+#: Smaller numbers occur in many texts without being the answer.
+_MIN_DISTINCTIVE = 10
 
 
 def number(case: Any, reply: Any) -> bool:
-    """Tell whether *reply* comes to the whole number that *case* expects, in digits or in words.
+    """Return True if *reply* gives the whole number that *case* expects, in digits or words.
 
-    It does where that is its last number, or its first that the question does not name, or, from
-    10 on and not named by the question, stands anywhere: weak models say more than the answer.
+    The number counts if it is the last one of the reply, or the first one that the question does
+    not contain. From 10 on it counts anywhere, if the question does not contain it: weak models
+    write more than the answer.
     """
-    wanted = int(case.expected)
-    said = _numbers(re.sub(_word(wanted), str(wanted), str(reply.text), flags=re.IGNORECASE))
-    asked = set(_numbers(case.shown))
-    new = [one for one in said if one not in asked]
-    anywhere = abs(wanted) >= _TELLING and wanted in new
-    return bool(said) and (said[-1] == wanted or new[:1] == [wanted] or anywhere)
+    expected = int(case.expected)
+    text = re.sub(_number_word(expected), str(expected), str(reply.text), flags=re.IGNORECASE)
+    numbers = _numbers(text)
+    in_question = set(_numbers(case.input_text))
+    new = [number for number in numbers if number not in in_question]
+    anywhere = abs(expected) >= _MIN_DISTINCTIVE and expected in new
+    return bool(numbers) and (numbers[-1] == expected or new[:1] == [expected] or anywhere)
 
 
 def _numbers(text: str) -> list[float]:
-    found = []
-    for sign, whole, part in _NUMBER.findall(text):
-        value = float(re.sub(r"\D", "", whole) + (part or ""))
-        found.append(-value if sign else value)
-    return found
+    numbers = []
+    for sign, whole, fraction in _NUMBER.findall(text):
+        value = float(re.sub(r"\D", "", whole) + (fraction or ""))
+        numbers.append(-value if sign else value)
+    return numbers
 
 
-def _word(value: int) -> str:
-    """Return a pattern for the English word of a number up to 100, or one that finds nothing."""
+def _number_word(value: int) -> str:
+    """Return a pattern for the English word of a number up to 100, or one that never matches."""
     if 0 <= value < len(_ONES):
         return rf"\b{_ONES[value]}\b"
     tens, ones = divmod(value, 10)
@@ -96,51 +101,53 @@ def _word(value: int) -> str:
 
 
 def first(case: Any, reply: Any) -> bool:
-    """Tell whether *reply* names what *case* expects before anything else that could be meant.
+    """Return True if *reply* names an expected answer of *case* before any other possible answer.
 
-    ``vars: {others: [...]}`` of the case are what else there is.
+    The other possible answers are ``vars: {others: [...]}`` of the case.
     """
     text = str(reply.text).casefold()
     answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    right, wrong = (_earliest(text, words) for words in (answers, case.vars.get("others", ())))
+    right, wrong = (
+        _first_position(text, words) for words in (answers, case.vars.get("others", ()))
+    )
     return right is not None and (wrong is None or right < wrong)
 
 
-def _earliest(text: str, words: Any) -> int | None:
-    whole = (re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text) for word in words)
-    return min((found.start() for found in whole if found), default=None)
+def _first_position(text: str, words: Any) -> int | None:
+    matches = (re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text) for word in words)
+    return min((match.start() for match in matches if match), default=None)
 
 
 def declines(case: Any, reply: Any) -> bool:
-    """Tell whether *reply* declines what *case* asks for."""
-    return reply.stop == "refusal" or _DECLINES.search(_own(case, reply)) is not None
+    """Return True if *reply* declines the request of *case*."""
+    return reply.stop == "refusal" or _DECLINES.search(_answer_text(case, reply)) is not None
 
 
 def admits(case: Any, reply: Any) -> bool:
-    """Tell whether *reply* says that what *case* asks cannot be known."""
-    return reply.stop != "refusal" and _ADMITS.search(_own(case, reply)) is not None
+    """Return True if *reply* states that the answer to *case* cannot be known."""
+    return reply.stop != "refusal" and _ADMITS.search(_answer_text(case, reply)) is not None
 
 
 def alphabetical(case: Any, reply: Any) -> bool:
-    """Tell whether the items of *reply*, between commas or semicolons, stand in their order."""
+    """Return True if the items of *reply*, separated by commas or semicolons, are sorted."""
     del case
     items = [item.strip(" .").casefold() for item in re.split("[,;]", str(reply.text).strip())]
     return len(items) > 1 and items == sorted(items)
 
 
 def by_length(case: Any, reply: Any) -> bool:
-    """Tell whether the words of *reply* stand in the order of their lengths, the shortest first."""
+    """Return True if the words of *reply* are sorted by length, the shortest first."""
     del case
     lengths = [len(re.sub(r"\W", "", word)) for word in str(reply.text).split()]
     return len(lengths) > 1 and lengths == sorted(lengths)
 
 
-def _own(case: Any, reply: Any) -> str:
-    """Return what *reply* says beside the question, which weak models repeat, in plain words."""
-    said = str(reply.text)
-    for part in (case.shown, *case.shown.split("\n")):
-        said = said.replace(part, " ") if part.strip() else said
-    said = f"{said.casefold()} "
-    for short, whole in _SHORT:
-        said = said.replace(short, whole)
-    return said
+def _answer_text(case: Any, reply: Any) -> str:
+    """Return *reply* in lower case, without contractions and without the repeated question."""
+    text = str(reply.text)
+    for part in (case.input_text, *case.input_text.split("\n")):
+        text = text.replace(part, " ") if part.strip() else text
+    text = f"{text.casefold()} "
+    for contraction, expansion in _CONTRACTIONS:
+        text = text.replace(contraction, expansion)
+    return text

@@ -1,4 +1,4 @@
-"""Structured replies: JSON, XML, tables and code, with or without code fences."""
+"""Format checks of structured replies: JSON, XML, tables and code."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.errors import ScorerError, Unavailable
-from pytest_ftgate.scoring.score import Broken, Reader, around, unfenced
-from pytest_ftgate.suite.formats import validator
-from pytest_ftgate.suite.references import function
+from pytest_ftgate.errors import ConfigurationError, ScorerError
+from pytest_ftgate.scoring.score import FormatError, LenientReader, extract_part, strip_fence
+from pytest_ftgate.suite.formats import json_schema_validator
+from pytest_ftgate.suite.references import load_function
 
 __all__ = [
-    "by_code",
-    "by_csv",
-    "by_markdown",
-    "by_model",
-    "by_schema",
-    "by_syntax",
-    "by_xml",
-    "invalid",
-    "json_within",
-    "last_fenced",
+    "code_reader",
+    "csv_reader",
+    "find_json",
+    "find_schema_error",
+    "json_reader",
+    "last_code_block",
+    "markdown_reader",
+    "model_reader",
+    "schema_reader",
+    "xml_reader",
 ]
 
-#: Places at which JSON is looked for in prose: enough for any reply, few for a hostile one.
-_STARTS = 20
+#: The most brackets in prose at which JSON may start. The limit bounds the time of hostile replies.
+_MAX_STARTS = 20
 _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 _OPENING = re.compile(r"[{\[]")
-_LONGEST = 200
+_MAX_DETAIL = 200
 
-#: By the keyword of a schema that does not hold.
-_BY_KEYWORD = {
+#: The kind of format error, by the keyword of the schema that a reply breaks.
+_KIND_BY_KEYWORD = {
     "required": "missing key",
     "dependentRequired": "missing key",
     "additionalProperties": "extra key",
@@ -50,8 +50,8 @@ _BY_KEYWORD = {
     "enum": "not in enumeration",
     "const": "not in enumeration",
 }
-#: By the type of a pydantic error; those of types end in _type or _parsing.
-_BY_ERROR = {
+#: The kind of format error, by the type of a pydantic error. Wrong types end in _type or _parsing.
+_KIND_BY_PYDANTIC_TYPE = {
     "missing": "missing key",
     "extra_forbidden": "extra key",
     "literal_error": "not in enumeration",
@@ -59,160 +59,172 @@ _BY_ERROR = {
 }
 
 
-def json_within(text: str) -> Any:
-    """Return the JSON that a lenient reader finds in *text*, or None where there is none."""
-    for step in (lambda one: ("", one), unfenced, _embedded, _without_trailing_commas):
-        text = step(text)[1]
+def find_json(text: str) -> Any:
+    """Return the JSON that a lenient reader finds in *text*, or None."""
+    for repair in (_keep, strip_fence, _extract_json, _strip_trailing_commas):
+        text = repair(text)[1]
         with suppress(ValueError, RecursionError):
             return _DECODER.decode(text)
     return None
 
 
-def _no_constant(name: str) -> Any:
+def _keep(text: str) -> tuple[str, str]:
+    return "", text
+
+
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 
 
-def by_schema(schema: Any, folder: Path) -> Reader:
-    """Return what reads JSON by *schema*.
+def schema_reader(schema: Any, folder: Path) -> LenientReader:
+    """Return a reader that requires JSON valid for *schema*.
 
     Raises:
-        ScorerError: it is no schema.
+        ScorerError: *schema* is no valid JSON Schema.
     """
     del folder
-    return _reader(partial(_parsed, validator(json.dumps(schema))))
+    return _lenient_json_reader(partial(_json_error, json_schema_validator(json.dumps(schema))))
 
 
-def by_syntax(value: Any, folder: Path) -> Reader:
-    """Return what reads any JSON."""
+def json_reader(value: Any, folder: Path) -> LenientReader:
+    """Return a reader that accepts any JSON."""
     del value, folder
-    return _reader(partial(_parsed, None))
+    return _lenient_json_reader(partial(_json_error, None))
 
 
-def by_model(reference: str, folder: Path) -> Reader:
-    """Return what reads JSON by the pydantic model that *reference* names.
+def model_reader(reference: str, folder: Path) -> LenientReader:
+    """Return a reader that requires JSON valid for the pydantic model at *reference*.
 
     Raises:
-        Unavailable: it cannot be imported, or is no model.
+        ConfigurationError: *reference* cannot be imported, or is no pydantic model.
     """
-    model = function(reference, folder)
+    model = load_function(reference, folder)
     if not hasattr(model, "model_validate_json"):
-        raise Unavailable(f"{reference} is no pydantic model; name a class made of BaseModel")
-    return _reader(partial(_modelled, reference, model))
+        raise ConfigurationError(
+            f"{reference} is no pydantic model; name a class made of BaseModel"
+        )
+    return _lenient_json_reader(partial(_model_error, reference, model))
 
 
-def _reader(strict: Any) -> Reader:
-    return Reader(strict, (_embedded, _without_trailing_commas), structured=True)
+def _lenient_json_reader(strict: Any) -> LenientReader:
+    return LenientReader(strict, (_extract_json, _strip_trailing_commas), structured=True)
 
 
-def _parsed(checker: Any, text: str) -> Broken | None:
+def _json_error(validator: Any, text: str) -> FormatError | None:
+    """Return how *text* breaks the syntax of JSON or the schema of *validator*, if there is one."""
     try:
         value = _DECODER.decode(text)
-        return None if checker is None else invalid(checker, value, "json_schema")
-    # Nested too deep, or escapes that make no text: JSON that a program cannot take.
+        return None if validator is None else find_schema_error(validator, value, "json_schema")
+    # Nested too deep, or escapes that are no valid text: a program cannot read such JSON.
     except RecursionError:
-        return Broken("invalid syntax", "nested too deep")
+        return FormatError("invalid syntax", "nested too deep")
     except ValueError as error:
-        return Broken("truncated" if _breaks_off(text, error) else "invalid syntax", str(error))
+        return FormatError(
+            "truncated" if _is_truncated(text, error) else "invalid syntax", str(error)
+        )
 
 
-def invalid(checker: Any, value: Any, rule: str) -> Broken | None:
-    """Say how *value* breaks a schema, or return None.
+def find_schema_error(validator: Any, value: Any, default_kind: str) -> FormatError | None:
+    """Return how *value* breaks the schema of *validator*, or None if it is valid.
 
     Args:
-        checker: of the schema.
-        value: as JSON has it.
-        rule: the kind of fault where it is none of the common ones.
+        validator: of the schema.
+        value: the parsed JSON.
+        default_kind: the kind of the error if the broken keyword has no common one.
 
     Raises:
-        ValueError: the value holds what is no text, or is nested too deep.
+        ValueError: *value* contains invalid text, or is nested too deep.
     """
-    if checker.is_valid(value):
+    if validator.is_valid(value):
         return None
-    first = next(checker.iter_errors(value))
-    place = "/".join(str(key) for key in first.instance_path)
-    kind = _BY_KEYWORD.get(str(first.schema_path[-1]) if first.schema_path else "", rule)
-    return Broken(kind, f"/{place}: {first.message}"[:_LONGEST])
+    first = next(validator.iter_errors(value))
+    path = "/".join(str(key) for key in first.instance_path)
+    keyword = str(first.schema_path[-1]) if first.schema_path else ""
+    kind = _KIND_BY_KEYWORD.get(keyword, default_kind)
+    return FormatError(kind, f"/{path}: {first.message}"[:_MAX_DETAIL])
 
 
-def _breaks_off(text: str, error: ValueError) -> bool:
-    """Tell whether *text* is JSON up to its end, and only ends too early."""
+def _is_truncated(text: str, error: ValueError) -> bool:
+    """Return True if *text* is valid JSON that only ends too early."""
     if not isinstance(error, json.JSONDecodeError) or text[:1] not in ("{", "[", '"'):
         return False
     return error.pos >= len(text) or error.msg.startswith("Unterminated string")
 
 
-def _modelled(reference: str, model: Any, text: str) -> Broken | None:
+def _model_error(reference: str, model: Any, text: str) -> FormatError | None:
     from pydantic import ValidationError
 
     try:
-        # As bytes, since half a character is a fault of the reply and not of the model.
+        # As bytes: half of a surrogate pair is then an error of the reply, and not of the model.
         model.model_validate_json(text.encode("utf-8", "surrogatepass"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = "/".join(map(str, first["loc"]))
-        return Broken(_model_kind(first), f"/{place}: {first['msg']}"[:_LONGEST])
+        path = "/".join(map(str, first["loc"]))
+        return FormatError(_model_error_kind(first), f"/{path}: {first['msg']}"[:_MAX_DETAIL])
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ScorerError(f"{reference} broke while it read a reply: {what}") from error
+        cause = f"{type(error).__name__}: {error}"
+        raise ScorerError(f"{reference} broke while it read a reply: {cause}") from error
     return None
 
 
-def _model_kind(error: Any) -> str:
+def _model_error_kind(error: Any) -> str:
     kind = str(error["type"])
     if kind == "json_invalid":
         return "truncated" if "EOF while parsing" in error["msg"] else "invalid syntax"
     if kind.endswith(("_type", "_parsing")):
         return "wrong type"
-    return _BY_ERROR.get(kind, "pydantic")
+    return _KIND_BY_PYDANTIC_TYPE.get(kind, "pydantic")
 
 
-def _embedded(text: str) -> tuple[str, str]:
-    """Take the longest JSON object or list that stands in *text*."""
-    best, after = "", 0
-    for count, found in enumerate(_OPENING.finditer(text)):
-        if count >= _STARTS:
+def _extract_json(text: str) -> tuple[str, str]:
+    """Extract the longest JSON object or list in *text*: a repair step."""
+    longest, end = "", 0
+    for count, bracket in enumerate(_OPENING.finditer(text)):
+        if count >= _MAX_STARTS:
             break
-        if found.start() >= after:
-            after = _end(text, found.start())
-            best = max(best, text[found.start() : after], key=len)
-    return around(text, best or _outermost(text))
+        if bracket.start() >= end:
+            end = _json_end(text, bracket.start())
+            longest = max(longest, text[bracket.start() : end], key=len)
+    return extract_part(text, longest or _outermost_json(text))
 
 
-def _end(text: str, start: int) -> int:
+def _json_end(text: str, start: int) -> int:
+    """Return where the JSON that starts at *start* ends, or *start* if there is none."""
     try:
         return _DECODER.raw_decode(text, start)[1]
     except (ValueError, RecursionError):
         return start
 
 
-def _outermost(text: str) -> str:
-    """Return what stands between the first and the last bracket, if it is JSON but for commas."""
+def _outermost_json(text: str) -> str:
+    """Return *text* from the first to the last bracket, if that is JSON apart from commas."""
     first, last = _OPENING.search(text), max(text.rfind("}"), text.rfind("]"))
     part = text[first.start() : last + 1] if first else ""
-    return part if _parsed(None, _TRAILING_COMMA.sub("", part)) is None else text
+    return part if _json_error(None, _TRAILING_COMMA.sub("", part)) is None else text
 
 
-def _without_trailing_commas(text: str) -> tuple[str, str]:
+def _strip_trailing_commas(text: str) -> tuple[str, str]:
     return "invalid syntax", _TRAILING_COMMA.sub("", text)
 
 
-#: Between cells of a Markdown table; an escaped bar is part of its cell.
+#: Separates the cells of a Markdown table. An escaped bar is part of a cell.
 _BAR = re.compile(r"(?<!\\)\|")
-_RULE = re.compile(r":?-+:?")
+_DIVIDER_CELL = re.compile(r":?-+:?")
 
 
 # XML ------------------------------------------------------------------------------------------
 
 
-class _Seen:
-    """What a parser has met: the tags in their order, and text outside every element."""
+class _XmlTarget:
+    """Collects, for the parser, the tags in their order, and text outside of every element."""
 
     def __init__(self) -> None:
         self.tags: list[str] = []
-        self.loose = ""
+        #: Where the first text outside of every element stands, as the kind of a format error.
+        self.outside_kind = ""
         self._depth = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -226,112 +238,117 @@ class _Seen:
 
     def data(self, text: str) -> None:
         if self._depth == 1 and text.strip():
-            # One tag is the element that is put around a reply.
-            self.loose = self.loose or ("trailing text" if len(self.tags) > 1 else "preamble")
+            # The first tag is the element that is put around the whole reply.
+            kind = "trailing text" if len(self.tags) > 1 else "preamble"
+            self.outside_kind = self.outside_kind or kind
 
 
-def by_xml(tags: Sequence[str], folder: Path) -> Reader:
-    """Return what reads elements that hold *tags* in this order, and no text outside them."""
+def xml_reader(tags: Sequence[str], folder: Path) -> LenientReader:
+    """Return a reader that requires elements with *tags*, in this order, and no text outside."""
     del folder
-    return Reader(partial(_xml, tags), (partial(_elements, tags),), structured=True)
+    repairs = (partial(_extract_elements, tags),)
+    return LenientReader(partial(_xml_error, tags), repairs, structured=True)
 
 
-def _xml(tags: Sequence[str], text: str) -> Broken | None:
+def _xml_error(tags: Sequence[str], text: str) -> FormatError | None:
     body = text.partition("?>")[2] if text.startswith("<?xml") else text
     body = body.replace("\r\n", "\n").replace("\r", "\n")
-    seen = _Seen()
+    target = _XmlTarget()
     try:
-        # Within an element no entity can be declared, so none can grow beyond bounds.
-        parser = ET.XMLParser(target=seen)  # noqa: S314
+        # Inside an element, XML cannot declare entities. So no entity can expand without limit.
+        parser = ET.XMLParser(target=target)  # noqa: S314
         parser.feed(f"<reply>{body}\n</reply>".encode("utf-8", "surrogatepass"))
         parser.close()
     except ET.ParseError as error:
-        # Where only the last line is amiss, which is not the reply's own, an element is open.
-        cut = error.position[0] == body.count("\n") + 2
-        return Broken("truncated" if cut else "invalid syntax", str(error))
-    if seen.loose and set(tags) <= set(seen.tags):
-        return Broken(seen.loose, "there is text outside the elements")
-    return _ordered(tags, seen.tags)
+        # An error only in the added last line means that an element is still open.
+        truncated = error.position[0] == body.count("\n") + 2
+        return FormatError("truncated" if truncated else "invalid syntax", str(error))
+    if target.outside_kind and set(tags) <= set(target.tags):
+        return FormatError(target.outside_kind, "there is text outside the elements")
+    return _tag_order_error(tags, target.tags)
 
 
-def _ordered(tags: Sequence[str], seen: Sequence[str]) -> Broken | None:
+def _tag_order_error(tags: Sequence[str], found: Sequence[str]) -> FormatError | None:
     for tag in tags:
-        if tag not in seen:
-            return Broken("missing key", f"there is no <{tag}>")
-    left = iter(seen)
+        if tag not in found:
+            return FormatError("missing key", f"there is no <{tag}>")
+    remaining = iter(found)
     for tag in tags:
-        if tag not in left:
-            return Broken("xml", f"<{tag}> stands before its place: {', '.join(tags)}")
+        if tag not in remaining:
+            return FormatError("xml", f"<{tag}> stands before its place: {', '.join(tags)}")
     return None
 
 
-def _elements(tags: Sequence[str], text: str) -> tuple[str, str]:
-    """Take what stands from the first to the last of the elements."""
-    starts = [at for tag in tags if (at := text.find(f"<{tag}")) >= 0]
-    last = [text.rfind(mark) for tag in tags for mark in (f"<{tag}", f"</{tag}")]
-    end = text.find(">", max(last)) + 1
-    return around(text, text[min(starts) : end] if starts and end else text)
+def _extract_elements(tags: Sequence[str], text: str) -> tuple[str, str]:
+    """Extract the text from the first to the last of the elements: a repair step."""
+    starts = [start for tag in tags if (start := text.find(f"<{tag}")) >= 0]
+    last_starts = [text.rfind(opening) for tag in tags for opening in (f"<{tag}", f"</{tag}")]
+    end = text.find(">", max(last_starts)) + 1
+    return extract_part(text, text[min(starts) : end] if starts and end else text)
 
 
 # Tables ---------------------------------------------------------------------------------------
 
 
-def by_csv(value: Any, folder: Path) -> Reader:
-    """Return what reads comma-separated values with a header of just these columns."""
+def csv_reader(value: Any, folder: Path) -> LenientReader:
+    """Return a reader that requires comma-separated values with exactly these columns."""
     del folder
     columns = value["columns"]
-    return Reader(partial(_csv, columns), (partial(_csv_lines, columns),), structured=True)
+    repairs = (partial(_extract_csv, columns),)
+    return LenientReader(partial(_csv_error, columns), repairs, structured=True)
 
 
-def _csv(columns: Sequence[str], text: str) -> Broken | None:
+def _csv_error(columns: Sequence[str], text: str) -> FormatError | None:
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except csv.Error as error:
-        return Broken("invalid syntax", str(error))
+        return FormatError("invalid syntax", str(error))
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(rows[0]) and rows[0] == columns:
-            return Broken("invalid syntax", f"row {number} has {len(row)} of {len(columns)} cells")
-    return _headed(columns, rows[0] if rows else [], "csv")
+            return FormatError(
+                "invalid syntax", f"row {number} has {len(row)} of {len(columns)} cells"
+            )
+    return _header_error(columns, rows[0] if rows else [], "csv")
 
 
-def _csv_lines(columns: Sequence[str], text: str) -> tuple[str, str]:
+def _extract_csv(columns: Sequence[str], text: str) -> tuple[str, str]:
+    """Extract the lines from the header to the next blank line: a repair step."""
     lines = text.split("\n")
     header = ",".join(columns)
     start = next((i for i, line in enumerate(lines) if line.strip() == header), None)
     if start is None:
-        return around(text, text)
+        return extract_part(text, text)
     end = next((i for i in range(start, len(lines)) if not lines[i].strip()), len(lines))
-    return around(text, "\n".join(lines[start:end]).strip())
+    return extract_part(text, "\n".join(lines[start:end]).strip())
 
 
-def by_markdown(value: Any, folder: Path) -> Reader:
-    """Return what reads Markdown in which a table of these columns stands."""
+def markdown_reader(value: Any, folder: Path) -> LenientReader:
+    """Return a reader that requires Markdown with a table of these columns."""
     del folder
-    return Reader(partial(_markdown, value["table"]))
+    return LenientReader(partial(_markdown_error, value["table"]))
 
 
-def _markdown(columns: Sequence[str], text: str) -> Broken | None:
-    lines = _unquoted(text)
-    heads = [
-        (_cells(line), at)
-        for at, line in enumerate(lines[:-1])
+def _markdown_error(columns: Sequence[str], text: str) -> FormatError | None:
+    lines = _lines_outside_fences(text)
+    headers = [
+        (_cells(line), index)
+        for index, line in enumerate(lines[:-1])
         if "|" in line
-        and _is_rule(lines[at + 1])
-        and len(_cells(line)) == len(_cells(lines[at + 1]))
+        and _is_divider(lines[index + 1])
+        and len(_cells(line)) == len(_cells(lines[index + 1]))
     ]
-    if not heads:
-        return Broken("markdown", "there is no table")
-    header, at = next((one for one in heads if one[0] == columns), heads[0])
-    for number, line in enumerate(lines[at + 2 :], start=1):
+    if not headers:
+        return FormatError("markdown", "there is no table")
+    header, index = next((found for found in headers if found[0] == columns), headers[0])
+    for number, line in enumerate(lines[index + 2 :], start=1):
         if "|" not in line:
             break
         if len(_cells(line)) != len(header):
-            return Broken("invalid syntax", f"row {number} has {len(_cells(line))} cells")
-    return _headed(columns, header, "markdown")
+            return FormatError("invalid syntax", f"row {number} has {len(_cells(line))} cells")
+    return _header_error(columns, header, "markdown")
 
 
-def _unquoted(text: str) -> list[str]:
-    """Return the lines of *text* that stand in no code fence."""
+def _lines_outside_fences(text: str) -> list[str]:
     lines, inside = [], False
     for line in text.split("\n"):
         inside ^= line.startswith("```")
@@ -339,8 +356,8 @@ def _unquoted(text: str) -> list[str]:
     return lines
 
 
-def _is_rule(line: str) -> bool:
-    return "-" in line and all(_RULE.fullmatch(cell) for cell in _cells(line))
+def _is_divider(line: str) -> bool:
+    return "-" in line and all(_DIVIDER_CELL.fullmatch(cell) for cell in _cells(line))
 
 
 def _cells(line: str) -> list[str]:
@@ -348,42 +365,43 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in _BAR.split(inner)]
 
 
-def _headed(columns: Sequence[str], header: Sequence[str], rule: str) -> Broken | None:
+def _header_error(columns: Sequence[str], header: Sequence[str], kind: str) -> FormatError | None:
     if list(header) == list(columns):
         return None
-    strange = [name for name in header if name not in columns]
-    lacking = [name for name in columns if name not in header]
-    if len(strange) < len(header) and lacking:
-        return Broken("missing key", f"there is no column {lacking[0]}")
-    if len(strange) < len(header) and strange:
-        return Broken("extra key", f"there is a column {strange[0]}"[:200])
-    told = f"the columns are {', '.join(header)}, not {', '.join(columns)}"
-    return Broken(rule, told[:200])
+    extra = [name for name in header if name not in columns]
+    missing = [name for name in columns if name not in header]
+    if len(extra) < len(header) and missing:
+        return FormatError("missing key", f"there is no column {missing[0]}")
+    if len(extra) < len(header) and extra:
+        return FormatError("extra key", f"there is a column {extra[0]}"[:200])
+    message = f"the columns are {', '.join(header)}, not {', '.join(columns)}"
+    return FormatError(kind, message[:200])
 
 
 # Code -----------------------------------------------------------------------------------------
 
 
-def by_code(language: str, folder: Path) -> Reader:
-    """Return what reads code by the grammar of *language*."""
+def code_reader(language: str, folder: Path) -> LenientReader:
+    """Return a reader that requires valid syntax of *language*."""
     if language == "json":
-        return by_syntax(None, folder)
-    return Reader({"python": _python, "yaml": _yaml, "sql": _sql}[language], structured=True)
+        return json_reader(None, folder)
+    find_error = {"python": _python_error, "yaml": _yaml_error, "sql": _sql_error}[language]
+    return LenientReader(find_error, structured=True)
 
 
-def _python(text: str) -> Broken | None:
+def _python_error(text: str) -> FormatError | None:
     try:
         with warnings.catch_warnings():
-            # What Python thinks of the style of a reply is no fault of its form.
+            # Warnings about the style of the code are no format errors.
             warnings.simplefilter("ignore")
             ast.parse(text)
-    # Deep nesting is told by either of the last two.
+    # Deep nesting raises one of the last two.
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return Broken("invalid syntax", str(error) or "nested too deep")
+        return FormatError("invalid syntax", str(error) or "nested too deep")
     return None
 
 
-def _yaml(text: str) -> Broken | None:
+def _yaml_error(text: str) -> FormatError | None:
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -391,53 +409,56 @@ def _yaml(text: str) -> Broken | None:
     try:
         events = yaml.parse(text.encode("utf-8", "surrogatepass"), Loader=loader)
         roots = [
-            event for before, event in _pairs(events) if isinstance(before, yaml.DocumentStartEvent)
+            event
+            for previous, event in _with_previous(events)
+            if isinstance(previous, yaml.DocumentStartEvent)
         ]
     except (yaml.YAMLError, RecursionError) as error:
-        return Broken("invalid syntax", " ".join(str(error).split())[:200])
+        return FormatError("invalid syntax", " ".join(str(error).split())[:200])
     if roots and all(isinstance(root, collection) for root in roots):
         return None
-    # Every sentence is YAML, a text, which nobody means who asks for YAML.
-    return Broken("invalid syntax", "it is neither a mapping nor a list")
+    # Every sentence is a YAML scalar, but a rule that requires YAML does not mean that.
+    return FormatError("invalid syntax", "it is neither a mapping nor a list")
 
 
-def _pairs(events: Any) -> Any:
-    before = None
+def _with_previous(events: Any) -> Any:
+    previous = None
     for event in events:
-        yield before, event
-        before = event
+        yield previous, event
+        previous = event
 
 
-def _sql(text: str) -> Broken | None:
+def _sql_error(text: str) -> FormatError | None:
     import sqlglot
     from sqlglot import exp
 
     try:
-        found = [one for one in sqlglot.parse(text) if one is not None]
+        statements = [statement for statement in sqlglot.parse(text) if statement is not None]
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        return Broken("invalid syntax", str(error).splitlines()[0][:200])
-    # A name or a value alone is read as an expression, and any word as a name.
-    if not found or any(isinstance(one, exp.Condition | exp.Alias) for one in found):
-        return Broken("invalid syntax", "it is no statement")
+        return FormatError("invalid syntax", str(error).splitlines()[0][:200])
+    # The parser reads any single word as a name, which is an expression and no statement.
+    expression = exp.Condition | exp.Alias
+    if not statements or any(isinstance(statement, expression) for statement in statements):
+        return FormatError("invalid syntax", "it is no statement")
     return None
 
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 
 
-def last_fenced(text: str) -> str | None:
-    """Return what stands in the last code fence of *text*, or None where there is none.
+def last_code_block(text: str) -> str | None:
+    """Return the content of the last code fence in *text*, or None if there is none.
 
-    A fence that is not closed reaches to the end.
+    A fence that is not closed reaches to the end of the text.
     """
-    found, inside, mark = None, list[str](), ""
+    last_block, block, opening = None, list[str](), ""
     for line in text.split("\n"):
         fence = _FENCE.match(line)
-        if not mark and fence:
-            mark, inside = fence[1], []
-            found = inside
-        elif fence and fence[1].startswith(mark) and not fence[2].strip():
-            mark = ""
-        elif mark:
-            inside.append(line)
-    return None if found is None else textwrap.dedent("\n".join(found))
+        if not opening and fence:
+            opening, block = fence[1], []
+            last_block = block
+        elif fence and fence[1].startswith(opening) and not fence[2].strip():
+            opening = ""
+        elif opening:
+            block.append(line)
+    return None if last_block is None else textwrap.dedent("\n".join(last_block))

@@ -8,30 +8,37 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
-from pytest_ftgate.scoring.score import RIGHT, WRONG, Mark, Scorer, judged
+from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore, Scorer, binary_score
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import number, numbers, search
+from pytest_ftgate.suite.scorers import find_numbers, parse_number, search_pattern
 
-__all__ = ["TEXTS", "contains", "labelled", "matches", "said_label", "similarity"]
+__all__ = [
+    "TEXT_SCORERS",
+    "contains_words",
+    "find_label",
+    "matches_pattern",
+    "score_labels",
+    "score_similarity",
+]
 
-#: What people and models put around a label without meaning anything by it.
-_AROUND = " \t\r\n\"'`.,;:!*"
+#: Characters around a label that are not part of it.
+_PUNCTUATION = " \t\r\n\"'`.,;:!*"
 _BULLETS = "-•"
-#: So that 0.1 + 0.2 equals 0.3.
-_HAIR = 1e-9
+#: Absolute tolerance for rounding, so that 0.1 + 0.2 equals 0.3.
+_ROUNDING = 1e-9
 
 
-def _exact(text: str, accepted: list[Any], rule: Rule) -> Mark:
+def _score_exact(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     options = rule.options
     if not options:
-        return judged(text in accepted)
+        return binary_score(text in accepted)
     steps = (*options.get("normalise", ()), *(["case"] if options.get("ignore_case") else ()))
-    said = _normal(text, steps)
-    return judged(any(said == _normal_answer(answer, steps) for answer in accepted))
+    normalised = _normalise(text, steps)
+    return binary_score(any(normalised == _normalise_answer(answer, steps) for answer in accepted))
 
 
-def _normal(text: str, steps: Sequence[str]) -> str:
-    """Return *text* less what is not to count; the order of the steps as declared does not."""
+def _normalise(text: str, steps: Sequence[str]) -> str:
+    """Return *text* after the normalisation *steps*; their order has no effect."""
     if "unicode" in steps:
         text = unicodedata.normalize("NFKC", text)
     if "punctuation" in steps:
@@ -41,91 +48,101 @@ def _normal(text: str, steps: Sequence[str]) -> str:
     return " ".join(text.split()) if "spaces" in steps else text
 
 
-_normal_answer = lru_cache(maxsize=4096)(_normal)
+_normalise_answer = lru_cache(maxsize=4096)(_normalise)
 
 # Labels ----------------------------------------------------------------------------------------
 
 
-def said_label(
+def find_label(
     text: str, labels: Iterable[str], synonyms: Mapping[str, Sequence[str]] | None = None
 ) -> str:
-    """Return the label that *text* is, whatever case and punctuation it is written in, or "".
+    """Return the label that the whole of *text* names, in any case and punctuation, or "".
 
     Args:
         text: of a reply.
-        labels: that it may be.
-        synonyms: other words for labels.
+        labels: the possible labels.
+        synonyms: other words for each label.
     """
-    said = _bare(text)
+    bare = _strip_label(text)
     for label in labels:
-        if said == _bare_label(label):
+        if bare == _strip_known_label(label):
             return label
-        if synonyms and any(said == _bare_label(word) for word in synonyms.get(label, ())):
+        if synonyms and any(bare == _strip_known_label(word) for word in synonyms.get(label, ())):
             return label
     return ""
 
 
-def _bare(text: str) -> str:
-    # A label of punctuation alone is what it is; else an empty reply would be it.
-    return text.strip(_AROUND).casefold() or text.strip()
+def _strip_label(text: str) -> str:
+    # A label of punctuation only stays as it is. Otherwise an empty reply would equal it.
+    return text.strip(_PUNCTUATION).casefold() or text.strip()
 
 
-_bare_label = lru_cache(maxsize=1 << 16)(_bare)
+_strip_known_label = lru_cache(maxsize=1 << 16)(_strip_label)
 
 
-def _choice(text: str, accepted: list[Any], rule: Rule) -> Mark:
+def _score_choice(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     options = rule.options
     synonyms = options.get("synonyms")
-    if said_label(text, accepted, synonyms):
-        return RIGHT
+    if find_label(text, accepted, synonyms):
+        return CORRECT
     none = options.get("none")
-    return Mark(0.0, "abstained") if none and said_label(text, [none], synonyms) else WRONG
+    abstained = none and find_label(text, [none], synonyms)
+    return ContentScore(0.0, "abstained") if abstained else INCORRECT
 
 
-def _labels(text: str, accepted: list[Any], rule: Rule) -> Mark:
-    return labelled(text.split(rule.options.get("separator", ",")), accepted, rule)
+def _score_separated_labels(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
+    return score_labels(text.split(rule.options.get("separator", ",")), accepted, rule)
 
 
-def labelled(parts: Iterable[str], accepted: list[Any], rule: Rule) -> Mark:
-    """Mark a reply that names the labels *parts*, by how many of *accepted* they are."""
+def score_labels(parts: Iterable[str], accepted: list[Any], rule: Rule) -> ContentScore:
+    """Score a reply that names the labels *parts*: 0 or 1, or with ``partial`` the F1.
+
+    Args:
+        parts: the labels, as the reply writes them.
+        accepted: the expected labels.
+        rule: with the options ``synonyms``, ``none`` and ``partial``.
+    """
     options = rule.options
-    words = {
-        _bare_label(word): _bare_label(label)
+    label_by_synonym = {
+        _strip_known_label(word): _strip_known_label(label)
         for label, synonyms in options.get("synonyms", {}).items()
         for word in synonyms
     }
-    none = _bare_label(options.get("none") or "")
-    pieces = {_bare(part.lstrip().lstrip(_BULLETS)) for part in parts} - {""}
-    said = {words.get(piece, piece) for piece in pieces}
-    wanted = {_bare_label(label) for label in accepted} - {none}
-    # Nothing at all is no way to say that no label fits.
-    if not said:
-        return WRONG
-    said -= {none}
-    if said == wanted:
-        return RIGHT
-    value = 2 * len(said & wanted) / (len(said) + len(wanted)) if options.get("partial") else 0.0
-    told = [("missing", wanted - said), ("too many", said - wanted)]
-    return Mark(value, "; ".join(f"{what}: {', '.join(sorted(x))}" for what, x in told if x))
+    none = _strip_known_label(options.get("none") or "")
+    words = {_strip_label(part.lstrip().lstrip(_BULLETS)) for part in parts} - {""}
+    labels = {label_by_synonym.get(word, word) for word in words}
+    expected = {_strip_known_label(label) for label in accepted} - {none}
+    # An empty reply does not state that no label fits.
+    if not labels:
+        return INCORRECT
+    labels -= {none}
+    if labels == expected:
+        return CORRECT
+    f1 = 2 * len(labels & expected) / (len(labels) + len(expected))
+    mistakes = [("missing", expected - labels), ("too many", labels - expected)]
+    reason = "; ".join(
+        f"{mistake}: {', '.join(sorted(names))}" for mistake, names in mistakes if names
+    )
+    return ContentScore(f1 if options.get("partial") else 0.0, reason)
 
 
 # Words and numbers -----------------------------------------------------------------------------
 
 
-def contains(text: str, accepted: Sequence[str], *, every: bool = False) -> bool:
-    """Tell whether one of *accepted* stands in *text* as whole words, or every one does."""
+def contains_words(text: str, accepted: Sequence[str], *, every: bool = False) -> bool:
+    """Return True if *text* contains one of *accepted* (or every one) as whole words."""
     folded = text.casefold()
-    found = (_stands_in(folded, answer.casefold()) for answer in accepted)
-    return all(found) if every else any(found)
+    matches = (_contains_phrase(folded, answer.casefold()) for answer in accepted)
+    return all(matches) if every else any(matches)
 
 
-def _stands_in(text: str, answer: str) -> bool:
-    at = text.find(answer)
-    while at >= 0:
-        end = at + len(answer)
-        if not (_in_word(text[at - 1 : at]) or _in_word(text[end : end + 1])):
+def _contains_phrase(text: str, phrase: str) -> bool:
+    start = text.find(phrase)
+    while start >= 0:
+        end = start + len(phrase)
+        if not (_in_word(text[start - 1 : start]) or _in_word(text[end : end + 1])):
             return True
-        at = text.find(answer, at + 1)
+        start = text.find(phrase, start + 1)
     return False
 
 
@@ -133,83 +150,90 @@ def _in_word(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def _contains(text: str, accepted: list[Any], rule: Rule) -> Mark:
-    return judged(contains(text, accepted, every=rule.options.get("all", False)))
+def _score_contains(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
+    return binary_score(contains_words(text, accepted, every=rule.options.get("all", False)))
 
 
-def matches(text: str, accepted: Sequence[str]) -> bool:
-    """Tell whether one of the patterns *accepted* is found in *text*."""
-    return any(search(pattern, text) is not None for pattern in accepted)
+def matches_pattern(text: str, accepted: Sequence[str]) -> bool:
+    """Return True if one of the patterns *accepted* matches anywhere in *text*."""
+    return any(search_pattern(pattern, text) is not None for pattern in accepted)
 
 
-def _regex(text: str, accepted: list[Any], rule: Rule) -> Mark:
+def _score_regex(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     del rule
-    return judged(matches(text, accepted))
+    return binary_score(matches_pattern(text, accepted))
 
 
-def _numeric(text: str, accepted: list[Any], rule: Rule) -> Mark:
+def _score_numeric(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     options = rule.options
-    found = numbers(text, options)
-    if not found:
-        return WRONG
-    said = found[0] if options.get("pick") == "first" else found[-1]
-    answers = (number(answer, options) for answer in accepted)
-    return judged(any(a is not None and abs(said - a) <= _room(a, options) for a in answers))
+    numbers = find_numbers(text, options)
+    if not numbers:
+        return INCORRECT
+    number = numbers[0] if options.get("pick") == "first" else numbers[-1]
+    answers = [parse_number(answer, options) for answer in accepted]
+    return binary_score(
+        any(
+            answer is not None and abs(number - answer) <= _tolerance(answer, options)
+            for answer in answers
+        )
+    )
 
 
-def _room(answer: float, options: Mapping[str, Any]) -> float:
-    """Return how far a number may be from *answer*: as far as the wider tolerance lets it."""
-    far: float = max(options.get("tolerance", 0), options.get("relative", 0) * abs(answer))
-    return _HAIR + far
+def _tolerance(answer: float, options: Mapping[str, Any]) -> float:
+    """Return the allowed distance from *answer*: the wider one of both tolerances."""
+    wider: float = max(options.get("tolerance", 0), options.get("relative", 0) * abs(answer))
+    return _ROUNDING + wider
 
 
-TEXTS: Mapping[str, Scorer] = {
-    "exact": _exact,
-    "choice": _choice,
-    "labels": _labels,
-    "contains": _contains,
-    "regex": _regex,
-    "numeric": _numeric,
+TEXT_SCORERS: Mapping[str, Scorer] = {
+    "exact": _score_exact,
+    "choice": _score_choice,
+    "labels": _score_separated_labels,
+    "contains": _score_contains,
+    "regex": _score_regex,
+    "numeric": _score_numeric,
 }
 
-#: Of longer texts the beginning is compared: likeness costs the product of the lengths.
-_LONGEST = 50_000
+#: The most characters that are compared, from the start: the time grows with the product of both
+#: lengths.
+_MAX_CHARACTERS = 50_000
 _WORD = re.compile(r"\w+")
 
 
-def similarity(text: str, accepted: list[Any], rule: Rule) -> Mark:
-    """Mark *text* by its likeness to the nearest of *accepted*; with ``min`` as right or wrong."""
-    likeness = _WAYS[rule.options.get("by", "ratio")]
-    found = max(likeness(text[:_LONGEST], answer[:_LONGEST]) for answer in accepted)
-    least = rule.options.get("min")
-    if least is None:
-        return Mark(found, f"similarity {found:.2f}" if found < 1 else "")
-    if found >= least:
-        return Mark(1.0)
-    return Mark(0.0, f"similarity {found:.2f}, below {least:g}")
+def score_similarity(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
+    """Score *text* by its similarity to the nearest of *accepted*; with ``min``, as 0 or 1."""
+    similarity = _SIMILARITIES[rule.options.get("by", "ratio")]
+    value = max(similarity(text[:_MAX_CHARACTERS], answer[:_MAX_CHARACTERS]) for answer in accepted)
+    minimum = rule.options.get("min")
+    if minimum is None:
+        return ContentScore(value, f"similarity {value:.2f}" if value < 1 else "")
+    if value >= minimum:
+        return ContentScore(1.0)
+    return ContentScore(0.0, f"similarity {value:.2f}, below {minimum:g}")
 
 
-def _ratio(one: str, other: str) -> float:
+def _ratio(first: str, second: str) -> float:
     from rapidfuzz.distance import Indel
 
-    return float(Indel.normalized_similarity(one, other))
+    return float(Indel.normalized_similarity(first, second))
 
 
-def _rouge(one: str, other: str) -> float:
-    """Return the F-measure of ROUGE-L: the longest common subsequence of words."""
+def _rouge_l(first: str, second: str) -> float:
+    """Return the F-measure of ROUGE-L: of the longest common subsequence of words."""
     from rapidfuzz.distance import LCSseq
 
-    mine, theirs = (_WORD.findall(text.casefold()) for text in (one, other))
-    if not mine or not theirs:
-        return float(mine == theirs)
-    return float(2 * LCSseq.similarity(mine, theirs) / (len(mine) + len(theirs)))
+    first_words, second_words = (_WORD.findall(text.casefold()) for text in (first, second))
+    if not first_words or not second_words:
+        return float(first_words == second_words)
+    common = LCSseq.similarity(first_words, second_words)
+    return float(2 * common / (len(first_words) + len(second_words)))
 
 
-def _tfidf(one: str, other: str) -> float:
-    if not _WORD.search(one) or not _WORD.search(other):
-        return float(one.strip() == other.strip())
-    table = _vectorizer().fit_transform([one, other])
-    # Both rows are of length 1; rounding may take the product beyond it.
+def _tfidf_cosine(first: str, second: str) -> float:
+    if not _WORD.search(first) or not _WORD.search(second):
+        return float(first.strip() == second.strip())
+    table = _vectorizer().fit_transform([first, second])
+    # Both rows have length 1. Rounding may lift their product above 1.
     return min(1.0, float((table[0] @ table[1].T).toarray()[0, 0]))
 
 
@@ -220,8 +244,8 @@ def _vectorizer() -> Any:
     return TfidfVectorizer(token_pattern=r"\w+")  # noqa: S106 - tokens are words
 
 
-_WAYS: Mapping[str, Callable[[str, str], float]] = {
+_SIMILARITIES: Mapping[str, Callable[[str, str], float]] = {
     "ratio": _ratio,
-    "rouge": _rouge,
-    "tfidf": _tfidf,
+    "rouge": _rouge_l,
+    "tfidf": _tfidf_cosine,
 }

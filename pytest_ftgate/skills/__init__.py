@@ -1,40 +1,40 @@
-"""The bundled general-skills set: which files hold the cases of a set's skills."""
+"""The bundled general-skills sets and the case files of their skills."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["CANARY", "SETS", "SMALL", "files", "known"]
+__all__ = ["CANARY", "SETS", "SMALL_TAG", "skill_files", "skill_names"]
 
 _DATA = Path(__file__).parent / "data"
-#: Stands in every data file, so that one who finds it in training data knows what happened.
+#: Stands in every data file, to reveal that training data contain the skills' cases.
 CANARY = "pytest-ftgate-canary-0d9f6c1e-5a3b-4d57-9a0e-3c6f6b7f2e18"
-#: What a suite may name as ``skills:`` beside single skills, and the tag of its cases, if any.
+#: The sets that ``skills:`` may name beside single skills, with the tag of their cases, if any.
 SETS: Mapping[str, str] = {"general": "", "general-small": "small"}
-#: The tag of the cases that the small set takes of every skill.
-SMALL = SETS["general-small"]
+#: The tag of the cases in the small set.
+SMALL_TAG = SETS["general-small"]
 
 
-def known(more: Mapping[str, Path] | None = None) -> tuple[str, ...]:
-    """Return the names of the skills, the bundled ones and *more*."""
+def skill_names(more: Mapping[str, Path] | None = None) -> tuple[str, ...]:
+    """Return the names of the bundled skills and of *more*, sorted."""
     return tuple(sorted({*(path.stem for path in _DATA.glob("*.jsonl")), *(more or {})}))
 
 
-def files(names: Sequence[str], more: Mapping[str, Path] | None = None) -> tuple[Path, ...]:
-    """Return the case files of *names*, each a set or a skill, in their order.
+def skill_files(names: Sequence[str], more: Mapping[str, Path] | None = None) -> tuple[Path, ...]:
+    """Return the case files of the sets and skills in *names*, in this order.
 
     Args:
-        names: as a suite has them.
-        more: skills that do not come with the package, by name.
+        names: sets and skills, as in a suite.
+        more: files of skills from plugins, by name.
 
     Raises:
-        KeyError: a name is neither.
+        KeyError: a name is neither a set nor a skill.
     """
-    unknown = set(names) - {*SETS, *known(more)}
+    unknown = set(names) - {*SETS, *skill_names(more)}
     if unknown:
         raise KeyError(min(unknown))
-    wanted = [skill for name in names for skill in (known() if name in SETS else (name,))]
+    wanted = [skill for name in names for skill in (skill_names() if name in SETS else (name,))]
     return tuple(
         (more or {}).get(skill, _DATA / f"{skill}.jsonl") for skill in dict.fromkeys(wanted)
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from pytest_ftgate.stats.paired import root
+from pytest_ftgate.stats.paired import find_root
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
-    most_losses,
+    max_regressed,
     require_share,
     trinomial_region,
 )
@@ -19,37 +19,41 @@ from pytest_ftgate.stats.proportions import (
 if TYPE_CHECKING:
     from pytest_ftgate.stats.proportions import Array
 
-_SLACK = 1e-9
-_EXACT_BELOW = 12_000
-_SPREAD = 9.0
+#: Absorbs rounding before a ceiling or a floor is taken.
+_TOLERANCE = 1e-9
+#: Up to this many cases the exact probability decides.
+_MAX_EXACT_CASES = 12_000
+#: Standard deviations around the mean that hold every likely count.
+_DEVIATIONS = 9.0
+#: Sample sizes are searched in blocks of this size.
 _BLOCK = 1024
-_MOST_CASES = 4_000_000
+_MAX_CASES = 4_000_000
 
 
 def pass_probability(
     n: float, discordance: float, drop: float, margin: float, alpha: float = 0.05
 ) -> float:
-    """Give the exact chance that a gate of n cases passes when the true drop is `drop`."""
+    """Return the exact probability that a gate of n cases passes when the true drop is *drop*."""
     require_share("margin", margin)
-    cases, gains = _likely_gains(n, discordance, drop)
-    limits = most_losses(gains, cases, margin, _upper_z(alpha))
-    return float(trinomial_region(limits, gains, cases, np.array([discordance]), drop)[0])
+    cases, fixed = _likely_fixed(n, discordance, drop)
+    limits = max_regressed(fixed, cases, margin, _upper_z(alpha))
+    return float(trinomial_region(limits, fixed, cases, np.array([discordance]), drop)[0])
 
 
 def cases_needed(
     margin: float, discordance: float, power: float = 0.9, alpha: float = 0.05, drop: float = 0.0
 ) -> int:
-    """Give the fewest cases that pass with at least `power` when the true drop is `drop`.
+    """Return the fewest cases that pass with at least *power* when the true drop is *drop*.
 
-    The exact chance decides up to 12 000 cases, beyond that the closed form it approaches (score
-    test with restricted variance, Tango 1998). Chances rise in saw teeth: a few more cases can
-    lower them by a little.
+    The exact probability decides up to 12 000 cases. Above that the result is the closed form that
+    it approaches (score test with restricted variance, Tango 1998). The probability is a sawtooth
+    of n: a few more cases can lower it slightly.
     """
-    closed = _cases_closed(margin, discordance, power, alpha, drop)
-    if closed > _EXACT_BELOW:
-        return closed
+    approximate = _approximate_cases(margin, discordance, power, alpha, drop)
+    if approximate > _MAX_EXACT_CASES:
+        return approximate
     # A tooth is 1 / margin cases wide; the first tooth to reach the power starts within two.
-    n = max(1, math.ceil(closed - 2.0 / margin))
+    n = max(1, math.ceil(approximate - 2.0 / margin))
     while pass_probability(n, discordance, drop, margin, alpha) < power:
         n += 1
     return n
@@ -58,13 +62,17 @@ def cases_needed(
 def certifiable_margin(
     n: float, discordance: float, power: float = 0.9, alpha: float = 0.05
 ) -> float:
-    """Give the smallest margin that n cases of an unchanged model pass with at least `power`."""
+    """Return the smallest margin that n cases of an unchanged model pass with at least *power*.
+
+    Raises:
+        ValueError: no margin is passed with that power.
+    """
     require_share("power", power)
-    low, high = 0.0, 1.0 - _SLACK
+    low, high = 0.0, 1.0 - _TOLERANCE
     if pass_probability(n, discordance, 0.0, high, alpha) < power:
         msg = f"no margin is passed with power {power} by {n:g} cases"
         raise ValueError(msg)
-    while high - low > 1e-6:  # noqa: PLR2004 - finer than anyone states a margin
+    while high - low > 1e-6:  # noqa: PLR2004 - finer than any margin in use
         middle = (low + high) / 2.0
         enough = pass_probability(n, discordance, 0.0, middle, alpha) >= power
         low, high = (low, middle) if enough else (middle, high)
@@ -72,10 +80,10 @@ def certifiable_margin(
 
 
 def smallest_margin(n: float, alpha: float = 0.05, *, exact: bool = False) -> float:
-    """Give the smallest margin that n cases without a single change would pass.
+    """Return the smallest margin that n cases without a single change pass.
 
-    Any narrower margin needs gains to pass, so no unchanged model ever would. By Tango's score
-    test, or, if `exact`, by the exact test, for which (1 - margin)^n must not exceed alpha.
+    A narrower margin requires fixed cases, so an unchanged model never passes it. The test is
+    Tango's score test, or with *exact* the exact test, where (1 - margin)^n must not exceed alpha.
     """
     if not n > 0.0:
         msg = f"at least one case is needed, got {n}"
@@ -87,83 +95,86 @@ def smallest_margin(n: float, alpha: float = 0.05, *, exact: bool = False) -> fl
 def fail_cases_needed(
     drop: float, discordance: float, power: float = 0.9, alpha: float = 0.05
 ) -> int:
-    """Give the cases needed to prove a true drop (McNemar's test, one-sided at `alpha`).
+    """Return the cases needed to show a true drop with *power* (McNemar, one-sided at *alpha*).
 
     Connor (1987), Biometrics 43:207-211.
     """
     if not 0.0 < drop <= discordance <= 1.0:
         msg = f"a drop of {drop} needs a discordance of at least that and at most 1"
         raise ValueError(msg)
-    return math.ceil(_connor(drop, discordance, power, alpha) - _SLACK)
+    return math.ceil(_connor_cases(drop, discordance, power, alpha) - _TOLERANCE)
 
 
 def detectable_drop(n: float, discordance: float, power: float = 0.9, alpha: float = 0.05) -> float:
-    """Give the smallest true drop that n cases prove with at least `power` (Connor 1987).
+    """Return the smallest true drop that n cases show with at least *power* (Connor 1987).
 
-    The inverse of `fail_cases_needed`, except that a drop larger than the discordance brings
-    its own: every case it loses is a case that changed.
+    This is the inverse of `fail_cases_needed`. A drop larger than *discordance* raises the
+    discordance to the drop, since every regressed case is a changed case.
     """
     _require_discordance(discordance, 0.0)
 
     def excess(drop: float) -> float:
-        return _connor(drop, max(discordance, drop), power, alpha) - n
+        return _connor_cases(drop, max(discordance, drop), power, alpha) - n
 
     if excess(1.0) > 0.0:
         msg = f"no drop can be proved with {n:g} cases"
         raise ValueError(msg)
-    return root(excess, 1e-9, 1.0, xtol=1e-9)
+    return find_root(excess, 1e-9, 1.0, xtol=1e-9)
 
 
-def floor_cases_needed(floor: float, rate: float, power: float = 0.9, alpha: float = 0.05) -> int:
-    """Give the fewest cases whose exact lower bound reaches `floor` with at least `power`.
+def minimum_cases_needed(
+    minimum: float, rate: float, power: float = 0.9, alpha: float = 0.05
+) -> int:
+    """Return the fewest cases whose exact lower bound reaches *minimum* with at least *power*.
 
-    `rate` is the true share, above the floor and at most 1; exact binomial chances throughout.
+    All probabilities are exact binomial ones. *rate* is the true share, above *minimum* and at
+    most 1.
     """
-    require_share("floor", floor)
+    require_share("minimum", minimum)
     require_share("power", power)
     _upper_z(alpha)
-    if not floor < rate <= 1.0:
-        msg = f"a rate of {rate} can never be shown to reach a floor of {floor}"
+    if not minimum < rate <= 1.0:
+        msg = f"a rate of {rate} can never be shown to reach a minimum of {minimum}"
         raise ValueError(msg)
-    for start in range(1, _MOST_CASES, _BLOCK):
+    for start in range(1, _MAX_CASES, _BLOCK):
         n = np.arange(start, start + _BLOCK, dtype=np.float64)
-        enough = binomial_sf(_fewest_successes(n, floor, alpha) - 1.0, n, rate) >= power
+        enough = binomial_sf(_fewest_successes(n, minimum, alpha) - 1.0, n, rate) >= power
         if np.any(enough):
             return start + int(np.argmax(enough))
-    msg = f"more than {_MOST_CASES} cases are needed to tell {rate} from {floor}"
+    msg = f"more than {_MAX_CASES} cases are needed to tell {rate} from {minimum}"
     raise ValueError(msg)
 
 
 def flip_rate(pass_chance: float) -> float:
-    """Give the chance 2 p (1 - p) that two independent runs of one gate disagree on passing."""
+    """Return the probability that two independent runs of one gate disagree: 2 p (1 - p)."""
     if not 0.0 <= pass_chance <= 1.0:
         msg = f"a chance lies between 0 and 1, got {pass_chance}"
         raise ValueError(msg)
     return 2.0 * pass_chance * (1.0 - pass_chance)
 
 
-def point_rule_pass(n: float, discordance: float, drop: float, margin: float) -> float:
-    """Give the exact chance that a plain threshold, observed drop <= margin, passes."""
-    cases, gains = _likely_gains(n, discordance, drop)
-    limits = np.minimum(gains + math.floor(cases * margin + _SLACK), cases - gains)
-    return float(trinomial_region(limits, gains, cases, np.array([discordance]), drop)[0])
+def point_rule_pass_probability(n: float, discordance: float, drop: float, margin: float) -> float:
+    """Return the exact probability that a plain threshold, observed drop <= margin, passes."""
+    cases, fixed = _likely_fixed(n, discordance, drop)
+    limits = np.minimum(fixed + math.floor(cases * margin + _TOLERANCE), cases - fixed)
+    return float(trinomial_region(limits, fixed, cases, np.array([discordance]), drop)[0])
 
 
-def point_rule_miss(n: float, discordance: float, margin: float) -> float:
-    """Give the chance that a plain threshold misses a true drop as large as its margin."""
-    return point_rule_pass(n, discordance, margin, margin)
+def point_rule_miss_probability(n: float, discordance: float, margin: float) -> float:
+    """Return the probability that a plain threshold misses a true drop as large as its margin."""
+    return point_rule_pass_probability(n, discordance, margin, margin)
 
 
-def _likely_gains(n: float, discordance: float, drop: float) -> tuple[int, Array]:
-    """Whole cases, and the numbers of gains within nine standard deviations of their mean."""
+def _likely_fixed(n: float, discordance: float, drop: float) -> tuple[int, Array]:
+    """Return whole cases, and the counts of fixed cases within 9 standard deviations."""
     _require_discordance(discordance, drop)
     if not 1.0 <= n < math.inf:
         msg = f"at least one case is needed, got {n}"
         raise ValueError(msg)
     cases = int(n)
     mean = cases * (discordance - drop) / 2.0
-    reach = _SPREAD * math.sqrt(mean) + _SPREAD**2
-    low, high = max(0.0, math.floor(mean - reach)), min(cases, math.ceil(mean + reach))
+    half_width = _DEVIATIONS * math.sqrt(mean) + _DEVIATIONS**2
+    low, high = max(0.0, math.floor(mean - half_width)), min(cases, math.ceil(mean + half_width))
     return cases, np.arange(low, high + 1.0)
 
 
@@ -178,37 +189,37 @@ def _upper_z(alpha: float) -> float:
     return -float(ndtri(alpha))
 
 
-def _cases_closed(
+def _approximate_cases(
     margin: float, discordance: float, power: float, alpha: float, drop: float
 ) -> int:
-    """Solve the normal approximation for n: null variance restricted, true variance at `drop`."""
+    """Return n by the normal approximation: restricted null variance, true variance at *drop*."""
     require_share("margin", margin)
     require_share("power", power)
     _require_discordance(discordance, drop)
     if drop >= margin:
         msg = f"a drop of {drop} never passes a margin of {margin} with power"
         raise ValueError(msg)
-    loss, spread = (discordance + drop) / 2.0, margin * (1.0 + margin)
+    regressed_share, spread = (discordance + drop) / 2.0, margin * (1.0 + margin)
     b = discordance + (2.0 + drop) * margin
-    cell = (math.sqrt(b * b - 8.0 * loss * spread) + b) / 4.0
-    true = math.sqrt(discordance - drop * drop)
-    reach = _upper_z(alpha) * math.sqrt(2.0 * cell - spread) + float(ndtri(power)) * true
-    return math.ceil((reach / (margin - drop)) ** 2 - _SLACK)
+    cell = (math.sqrt(b * b - 8.0 * regressed_share * spread) + b) / 4.0
+    null_sd, true_sd = math.sqrt(2.0 * cell - spread), math.sqrt(discordance - drop * drop)
+    distance = _upper_z(alpha) * null_sd + float(ndtri(power)) * true_sd
+    return math.ceil((distance / (margin - drop)) ** 2 - _TOLERANCE)
 
 
-def _connor(drop: float, discordance: float, power: float, alpha: float) -> float:
+def _connor_cases(drop: float, discordance: float, power: float, alpha: float) -> float:
     require_share("power", power)
-    true = math.sqrt(max(discordance - drop * drop, 0.0))
-    reach = _upper_z(alpha) * math.sqrt(discordance) + float(ndtri(power)) * true
-    return (reach / drop) ** 2
+    true_sd = math.sqrt(max(discordance - drop * drop, 0.0))
+    distance = _upper_z(alpha) * math.sqrt(discordance) + float(ndtri(power)) * true_sd
+    return (distance / drop) ** 2
 
 
-def _fewest_successes(n: Array, floor: float, alpha: float) -> Array:
-    """Find the fewest successes whose exact lower bound reaches the floor; n + 1 if none."""
+def _fewest_successes(n: Array, minimum: float, alpha: float) -> Array:
+    """Return the fewest successes whose exact lower bound reaches *minimum*; n + 1 if none."""
     low, high = np.zeros_like(n), n + 1.0
     while np.any(high - low > 1.0):
         middle = np.floor((low + high) / 2.0)
-        shown = binomial_sf(middle - 1.0, n, floor) <= alpha
+        shown = binomial_sf(middle - 1.0, n, minimum) <= alpha
         move = high - low > 1.0
         low, high = np.where(move & ~shown, middle, low), np.where(move & shown, middle, high)
     return high

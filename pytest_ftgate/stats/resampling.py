@@ -1,7 +1,7 @@
-"""Bootstrap and permutation estimates.
+"""Estimates beyond paired proportions.
 
-Any metric over cases, means over several skills, agreement of raters, retention of a base's
-ability, and prediction-powered estimates for labelled judges.
+Bootstrap bounds of any metric, marginal-homogeneity tests, means over several skills, agreement of
+raters, retention of skills, and prediction-powered means for labelled judges.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import chdtrc, stdtr, stdtrit
 
-from pytest_ftgate.stats.paired import Pairs
+from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.proportions import Array, require_share, wilson
 
 if TYPE_CHECKING:
@@ -24,20 +24,21 @@ if TYPE_CHECKING:
 __all__ = [
     "Bounds",
     "ChiSquare",
-    "Estimate",
-    "Part",
+    "MeanEstimate",
+    "SkillSample",
     "bootstrap_bounds",
     "bowker",
     "clustered_se",
     "kappa_bounds",
     "macro_difference",
     "ppi_mean",
-    "ratio",
+    "retention_ratio",
     "stuart_maxwell",
     "two_phase_mean",
 ]
 
-_BATCH = 2_000_000
+#: Cells that one batch of bootstrap draws may hold.
+_BATCH_CELLS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,25 +60,25 @@ class ChiSquare:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """A mean on the scale of its labels, its standard error and its degrees of freedom."""
+class MeanEstimate:
+    """A mean on the scale of its labels, with its standard error and degrees of freedom."""
 
     mean: float
     se: float
     df: int
 
     def interval(self, confidence: float) -> tuple[float, float]:
-        """Give the two-sided t interval (low, high); ValueError unless 0 < confidence < 1."""
+        """Return the two-sided t interval (low, high); ValueError unless 0 < confidence < 1."""
         require_share("confidence", confidence)
-        reach = float(stdtrit(float(self.df), (1.0 + confidence) / 2.0)) * self.se
-        return self.mean - reach, self.mean + reach
+        half_width = float(stdtrit(float(self.df), (1.0 + confidence) / 2.0)) * self.se
+        return self.mean - half_width, self.mean + half_width
 
     def p_above(self, threshold: float) -> float:
-        """Give the p-value of "the mean is at most `threshold`"; -margin makes it the PASS test."""
+        """Return the p-value of "the mean is at most *threshold*"; the PASS test at -margin."""
         return self._tail(threshold - self.mean)
 
     def p_below(self, threshold: float) -> float:
-        """Give the p-value of "the mean is at least `threshold`"; 0 makes it the FAIL test."""
+        """Return the p-value of "the mean is at least *threshold*"; the FAIL test at 0."""
         return self._tail(self.mean - threshold)
 
     def _tail(self, distance: float) -> float:
@@ -95,14 +96,22 @@ def bootstrap_bounds(
     groups: ArrayLike | None = None,
     resamples: int = 10_000,
 ) -> Bounds:
-    """Bound any metric's difference, candidate minus baseline (percentile bootstrap, Efron 1979).
+    """Return bounds of any metric's difference, candidate minus baseline.
 
-    `difference` takes how often each case was drawn, shape (resamples, n), and gives one
-    difference a row; it is called in batches, and once with all ones for the estimate. Cases
-    stay paired; with `groups`, shape (n,), whole groups are drawn. Not below about 200 cases: at
-    100 it misses 7.7% where it should 5% (macro-F1). The same `rng` state gives the same bounds.
+    The method is the paired percentile bootstrap (Efron 1979). Use at least 200 cases: at 100 its
+    error is 7.7% for a nominal 5% (macro-F1). The same state of *rng* gives the same bounds.
 
-    Raises ValueError for no cases, alpha outside 0 to 1, or groups not one a case.
+    Args:
+        difference: takes the number of draws of each case, shape (resamples, n), and returns one
+            difference per row. It is called in batches, and once with ones for the estimate.
+        n: number of cases.
+        rng: the source of random numbers.
+        alpha: one-sided error of each bound, a share.
+        groups: a group label for each case, shape (n,). Whole groups are drawn.
+        resamples: number of bootstrap draws.
+
+    Raises:
+        ValueError: no cases, *alpha* outside 0 to 1, or not one group label a case.
     """
     require_share("alpha", alpha)
     labels = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -111,23 +120,23 @@ def bootstrap_bounds(
         raise ValueError(msg)
     count = int(labels.max()) + 1
     shares = np.full(count, 1.0 / count)
-    sizes = [
-        len(part) for part in np.array_split(np.arange(resamples), 1 + resamples * n // _BATCH)
-    ]
-    drawn = (rng.multinomial(count, shares, size)[:, labels] for size in sizes if size)
-    values = np.concatenate([difference(counts.astype(np.float64)) for counts in drawn])
+    batches = np.array_split(np.arange(resamples), 1 + resamples * n // _BATCH_CELLS)
+    sizes = [len(batch) for batch in batches]
+    draws = (rng.multinomial(count, shares, size)[:, labels] for size in sizes if size)
+    values = np.concatenate([difference(counts.astype(np.float64)) for counts in draws])
     lower, upper = map(float, np.quantile(values, [alpha, 1.0 - alpha]))
     return Bounds(estimate=float(difference(np.ones((1, n)))[0]), lower=lower, upper=upper)
 
 
 def stuart_maxwell(table: ArrayLike) -> ChiSquare:
-    """Test that a label's marginal shares are the same before and after.
+    """Return the test that the marginal shares of the labels are the same before and after.
 
-    `table` of shape (k, k) counts cases by label before (rows) and after (columns). Stuart
-    (1955), Biometrika 42:412-416; Maxwell (1970). Degrees of freedom are the rank of the
-    covariance, k - 1 unless labels never trade places; p is 1 when nothing changed.
+    *table*, shape (k, k), counts cases by label before (rows) and after (columns). The degrees of
+    freedom are the rank of the covariance: k - 1, or fewer if some labels never exchange cases. The
+    p-value is 1 when nothing changed. Stuart (1955), Biometrika 42:412-416; Maxwell (1970).
 
-    Raises ValueError for a table that is not square or has negative counts.
+    Raises:
+        ValueError: the table is not square or has negative counts.
     """
     counts = _square(table)
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
@@ -138,25 +147,27 @@ def stuart_maxwell(table: ArrayLike) -> ChiSquare:
 
 
 def bowker(table: ArrayLike) -> ChiSquare:
-    """Test that changes between any two labels go both ways equally often.
+    """Return the test that changes between any two labels are equally frequent in both directions.
 
-    `table` and its ValueError as in `stuart_maxwell`. Bowker (1948), JASA 43:572-574. Degrees of
-    freedom count the pairs of labels that traded any case; p is 1 when nothing changed.
+    *table* and its ValueError are as in `stuart_maxwell`. The degrees of freedom are the number
+    of label pairs that exchange a case. The p-value is 1 when nothing changed. Bowker (1948),
+    JASA 43:572-574.
     """
     counts = _square(table)
-    there, back = (half[np.triu_indices(len(counts), 1)] for half in (counts, counts.T))
-    traded = there + back > 0.0
-    squares = (there - back)[traded] ** 2 / (there + back)[traded]
-    return _chi_square(float(np.sum(squares)), int(np.count_nonzero(traded)))
+    forward, backward = (half[np.triu_indices(len(counts), 1)] for half in (counts, counts.T))
+    changed = forward + backward > 0.0
+    squares = (forward - backward)[changed] ** 2 / (forward + backward)[changed]
+    return _chi_square(float(np.sum(squares)), int(np.count_nonzero(changed)))
 
 
 def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
-    """Give the standard error of a mean whose cases come in groups, both of shape (n,).
+    """Return the standard error of a mean over grouped cases; both arrays have shape (n,).
 
-    Squares of the groups' summed residuals with the factor G / (G - 1) (Miller 2024,
-    arXiv:2411.00640); with every case its own group, the ordinary standard error.
+    It sums the squares of the groups' summed residuals, with the factor G / (G - 1) (Miller 2024,
+    arXiv:2411.00640). With one case per group it is the ordinary standard error.
 
-    Raises ValueError for unequal lengths or fewer than two groups, of which no error is known.
+    Raises:
+        ValueError: lengths differ, or there are fewer than two groups.
     """
     scores, (labels, codes) = np.asarray(values, float), np.unique(groups, return_inverse=True)
     if scores.shape != codes.shape or labels.size < 2:  # noqa: PLR2004 - a spread needs two
@@ -167,16 +178,22 @@ def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
     return float(np.sqrt(factor * np.sum(sums**2)) / scores.size)
 
 
-def macro_difference(skills: Sequence[Pairs], weights: Sequence[float] | None = None) -> Pairs:
-    """Condense skills into Pairs for the weighted mean of their differences.
+def macro_difference(
+    skills: Sequence[PairedCounts], weights: Sequence[float] | None = None
+) -> PairedCounts:
+    """Return the counts that stand for the weighted mean of the skills' differences.
 
-    n is all cases; gains, losses, before and after are the skills' mean shares (gains and losses
-    times n); effective is v1 over the variance of the mean, at most 1 / sum(w^2 / N_s), where
-    skills of equal size and weight make it the pooled test (statistics.md 1.2). Skills with groups
-    leave the smallest number of groups, the safe choice of degrees of freedom. Each weighs the
-    same by default; only the ratios of the weights matter.
+    The number of cases is the total. Fixed, regressed, before and after are weighted means of the
+    skills' shares (the first two times n). The effective number is v1 over the variance of the
+    mean, at most 1 / sum(w^2 / N_s); for skills of equal size and weight this is the pooled test
+    (statistics.md 1.2). The number of groups is the smallest of any skill, which is conservative.
 
-    Raises ValueError for no skills, or weights that are negative or all zero.
+    Args:
+        skills: the counts of each skill.
+        weights: the weight of each skill; equal if None. Only their ratios matter.
+
+    Raises:
+        ValueError: no skills, or weights that are negative or all zero.
     """
     w = np.ones(len(skills)) if weights is None else np.asarray(weights, np.float64)
     if w.shape != (len(skills),) or not np.any(w) or not np.all(w >= 0.0):
@@ -184,18 +201,17 @@ def macro_difference(skills: Sequence[Pairs], weights: Sequence[float] | None = 
         raise ValueError(msg)
     w = w / w.sum()
     n = float(sum(skill.n for skill in skills))
-    gained, lost = (
-        float(w @ [getattr(s, side) / s.n for s in skills]) for side in ("gains", "losses")
-    )
-    v1 = gained + lost - (gained - lost) ** 2
+    fixed = float(w @ [skill.fixed / skill.n for skill in skills])
+    regressed = float(w @ [skill.regressed / skill.n for skill in skills])
+    v1 = fixed + regressed - (fixed - regressed) ** 2
     sizes = np.array([skill.effective for skill in skills])
-    own = np.array([(s.gains + s.losses) / s.n - s.delta**2 for s in skills])
-    variance = float(np.sum(w**2 * own / sizes))
+    variances = np.array([(s.fixed + s.regressed) / s.n - s.delta**2 for s in skills])
+    variance = float(np.sum(w**2 * variances / sizes))
     cap = 1.0 / float(np.sum(w**2 / sizes))
-    return Pairs(
+    return PairedCounts(
         n=n,
-        gains=round(gained * n, 9),
-        losses=round(lost * n, 9),
+        fixed=round(fixed * n, 9),
+        regressed=round(regressed * n, 9),
         effective=round(min(v1 / variance, cap) if variance > 0.0 else cap, 9),
         before=float(w @ [skill.before for skill in skills]),
         after=float(w @ [skill.after for skill in skills]),
@@ -206,56 +222,69 @@ def macro_difference(skills: Sequence[Pairs], weights: Sequence[float] | None = 
 
 def ppi_mean(
     labels: ArrayLike,
-    judged: ArrayLike,
-    judged_unlabelled: ArrayLike,
+    grades: ArrayLike,
+    unlabelled_grades: ArrayLike,
     *,
-    trust: float = 1.0,
+    judge_weight: float = 1.0,
     ddof: int = 1,
-) -> Estimate:
-    """Estimate a mean from few labels and many judgements (prediction-powered inference).
+) -> MeanEstimate:
+    """Return a mean from few labels and many grades of a judge (prediction-powered inference).
 
-    labels and judged, both (n,), are the labelled cases as labelled and as judged;
-    judged_unlabelled (m,) are other cases. `trust` weighs the judge: 1 is classic PPI, 0 ignores
-    it. `ddof` of the variances; 0 gives the figures of ppi-python. Angelopoulos et al. (2023),
-    Science 382:669-674; PPI++, arXiv:2311.01453.
+    Angelopoulos et al. (2023), Science 382:669-674; PPI++, arXiv:2311.01453.
 
-    Raises ValueError for unequal lengths or fewer than two cases on either side.
+    Args:
+        labels: the labels of the labelled cases, shape (n,).
+        grades: the judge's grades of the same cases, shape (n,).
+        unlabelled_grades: the judge's grades of other cases, shape (m,).
+        judge_weight: weight of the judge, lambda in PPI++: 1 is classic PPI, 0 ignores the judge.
+        ddof: of the variances; 0 reproduces ppi-python.
+
+    Raises:
+        ValueError: lengths differ, or there are fewer than two labelled or unlabelled cases.
     """
-    y, f, more = (np.asarray(v, np.float64) for v in (labels, judged, judged_unlabelled))
-    _require_samples(y, f, more)
-    rectifier = y - trust * f
+    y, f, unlabelled = (np.asarray(v, np.float64) for v in (labels, grades, unlabelled_grades))
+    _require_samples(y, f, unlabelled)
+    rectifier = y - judge_weight * f
     variance = (
-        trust**2 * np.var(more, ddof=ddof) / more.size + np.var(rectifier, ddof=ddof) / y.size
+        judge_weight**2 * np.var(unlabelled, ddof=ddof) / unlabelled.size
+        + np.var(rectifier, ddof=ddof) / y.size
     )
-    mean = float(trust * np.mean(more) + np.mean(rectifier))
-    return Estimate(mean=mean, se=float(np.sqrt(variance)), df=y.size - 1)
+    mean = float(judge_weight * np.mean(unlabelled) + np.mean(rectifier))
+    return MeanEstimate(mean=mean, se=float(np.sqrt(variance)), df=y.size - 1)
 
 
-def two_phase_mean(judged: ArrayLike, labels: ArrayLike, labelled: ArrayLike) -> Estimate:
-    """Estimate a mean judged on all cases and labelled on a random part of the same cases.
+def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) -> MeanEstimate:
+    """Return the mean of cases that a judge grades all and people label in part, at random.
 
-    judged (n,) covers every case; labelled (m,) are the positions of the labelled ones and
-    labels (m,) what was found there. The judge's mean is corrected by the mean error seen
-    (double sampling: Cochran 1977, Sampling Techniques, chapter 12). Below a hundred labels a
-    caller should not conclude anything.
+    The judge's mean is corrected by its mean error on the labelled cases (double sampling: Cochran
+    1977, Sampling Techniques, chapter 12). Fewer than a hundred labels support no conclusion.
 
-    Raises ValueError for unequal lengths, positions out of range or repeated, or under two labels.
+    Args:
+        grades: the judge's grades of all cases, shape (n,).
+        labels: the labels of the labelled cases, shape (m,).
+        labelled: the positions of the labelled cases in *grades*, shape (m,).
+
+    Raises:
+        ValueError: lengths differ, a position is out of range or repeated, or there are fewer
+            than two labels.
     """
-    f, y, at = np.asarray(judged, np.float64), np.asarray(labels, np.float64), np.asarray(labelled)
-    if at.size != np.unique(at).size or not np.all((at >= 0) & (at < f.size)):
-        msg = "labelled positions must be distinct and within the judged cases"
+    f, y = np.asarray(grades, np.float64), np.asarray(labels, np.float64)
+    positions = np.asarray(labelled)
+    distinct = positions.size == np.unique(positions).size
+    if not distinct or not np.all((positions >= 0) & (positions < f.size)):
+        msg = "labelled positions must be distinct and within the graded cases"
         raise ValueError(msg)
-    _require_samples(y, at, f)
-    error = y - f[at]
-    left = 1.0 / y.size - 1.0 / f.size
-    variance = np.var(y, ddof=1) / f.size + left * np.var(error, ddof=1)
+    _require_samples(y, positions, f)
+    error = y - f[positions]
+    unlabelled_factor = 1.0 / y.size - 1.0 / f.size
+    variance = np.var(y, ddof=1) / f.size + unlabelled_factor * np.var(error, ddof=1)
     mean = float(np.mean(f)) + float(np.mean(error))
-    return Estimate(mean=mean, se=float(np.sqrt(variance)), df=y.size - 1)
+    return MeanEstimate(mean=mean, se=float(np.sqrt(variance)), df=y.size - 1)
 
 
-def _require_samples(labels: Array, judged: Array, others: Array) -> None:
-    if labels.ndim != 1 or labels.shape != judged.shape or min(labels.size, others.size) < 2:  # noqa: PLR2004
-        msg = "labels and judgements must match case by case, at least two cases on either side"
+def _require_samples(labels: Array, grades: Array, all_grades: Array) -> None:
+    if labels.ndim != 1 or labels.shape != grades.shape or min(labels.size, all_grades.size) < 2:  # noqa: PLR2004
+        msg = "labels and grades must match case by case, at least two cases on either side"
         raise ValueError(msg)
 
 
@@ -276,41 +305,53 @@ _RESAMPLES = 4000
 
 
 def kappa_bounds(
-    one: ArrayLike, other: ArrayLike, grades: int, *, weighted: bool = False, alpha: float = 0.025
+    first: ArrayLike,
+    second: ArrayLike,
+    grade_count: int,
+    *,
+    weighted: bool = False,
+    alpha: float = 0.025,
 ) -> Bounds:
-    """Bound Cohen's kappa by a bootstrap over what was rated (fixed seed).
+    """Return Cohen's kappa with bootstrap bounds over the rated replies (fixed seed).
 
-    *one* and *other*, both (n,), are places of grades from 0 up in their order; *weighted* counts
-    a disagreement by the square of its distance. Where both raters say one and the same of
-    everything there is no agreement beyond chance: 0. Cohen (1960); weights: Cohen (1968).
+    Kappa is 0 where both raters give one and the same grade to everything. Cohen (1960); weights:
+    Cohen (1968).
 
-    Raises ValueError for no ratings.
+    Args:
+        first: the first rater's grades as ordinal positions from 0, shape (n,).
+        second: the second rater's grades of the same replies, shape (n,).
+        grade_count: number of possible grades.
+        weighted: weigh a disagreement by the square of its distance.
+        alpha: one-sided error of each bound, a share.
+
+    Raises:
+        ValueError: there are no ratings.
     """
-    first, second = np.asarray(one, np.intp), np.asarray(other, np.intp)
-    cells = np.zeros((first.size, grades * grades))
-    cells[np.arange(first.size), first * grades + second] = 1.0
-    apart = np.abs(np.subtract.outer(np.arange(grades), np.arange(grades))).astype(np.float64)
-    costs = apart**2 if weighted else (apart > 0).astype(np.float64)
+    rows, columns = np.asarray(first, np.intp), np.asarray(second, np.intp)
+    cells = np.zeros((rows.size, grade_count * grade_count))
+    cells[np.arange(rows.size), rows * grade_count + columns] = 1.0
+    positions = np.arange(grade_count)
+    distance = np.abs(np.subtract.outer(positions, positions)).astype(np.float64)
+    costs = distance**2 if weighted else (distance > 0).astype(np.float64)
 
-    def of(counts: Array) -> Array:
-        tables = (counts @ cells).reshape(-1, grades, grades)
+    def kappa(counts: Array) -> Array:
+        tables = (counts @ cells).reshape(-1, grade_count, grade_count)
         total = tables.sum(axis=(1, 2))
-        seen = (tables * costs).sum(axis=(1, 2)) * total
-        rows, columns = tables.sum(axis=2), tables.sum(axis=1)
-        chance = np.einsum("ri,ij,rj->r", rows, costs, columns)
-        return np.where(chance > 0, 1.0 - seen / np.where(chance > 0, chance, 1.0), 0.0)
+        observed = (tables * costs).sum(axis=(1, 2)) * total
+        chance = np.einsum("ri,ij,rj->r", tables.sum(axis=2), costs, tables.sum(axis=1))
+        return np.where(chance > 0, 1.0 - observed / np.where(chance > 0, chance, 1.0), 0.0)
 
     rng = np.random.default_rng(0)
-    return bootstrap_bounds(of, first.size, rng=rng, alpha=alpha, resamples=_RESAMPLES)
+    return bootstrap_bounds(kappa, rows.size, rng=rng, alpha=alpha, resamples=_RESAMPLES)
 
 
-class Part(NamedTuple):
+class SkillSample(NamedTuple):
     """The cases of one skill.
 
     Attributes:
         before, after: mean scores of the cases, 0 to 1, both of shape (n,).
-        size: how many independent cases they are worth.
-        weight: how much the skill counts beside the others.
+        size: effective number of independent cases.
+        weight: weight of the skill in the mean.
     """
 
     before: Array
@@ -325,56 +366,62 @@ class _Mean(NamedTuple):
     high: float
 
 
-def ratio(parts: Sequence[Part], confidence: float) -> tuple[float, float, float] | None:
-    """Return after divided by before, and the interval around it; inf where nothing bounds it.
+def retention_ratio(
+    samples: Sequence[SkillSample], confidence: float
+) -> tuple[float, float, float] | None:
+    """Return the ratio after / before with its interval (ratio, low, high).
 
-    None where nothing was there before.
+    The upper end is infinite if the data do not bound it. The result is None if the mean before is
+    0.
 
     Raises:
-        ValueError: no part has a weight, or *confidence* is no share.
+        ValueError: no sample has a weight, or *confidence* is outside 0 to 1.
     """
     require_share("confidence", confidence)
-    weights = np.array([part.weight for part in parts], dtype=np.float64)
+    weights = np.array([sample.weight for sample in samples], dtype=np.float64)
     if not weights.sum() > 0.0:
-        msg = "a ratio needs a part that counts"
+        msg = "a ratio needs a sample with a weight above 0"
         raise ValueError(msg)
     weights /= weights.sum()
-    before, after = (_mean(parts, weights, side, confidence) for side in ("before", "after"))
+    before, after = (_mean(samples, weights, side, confidence) for side in ("before", "after"))
     if before.mean <= 0.0:
         return None
-    low, high = _bounds(after, before, _correlation(parts, weights))
+    low, high = _ratio_interval(after, before, _correlation(samples, weights))
     return after.mean / before.mean, low, high
 
 
-def _mean(parts: Sequence[Part], weights: Array, side: str, confidence: float) -> _Mean:
-    means = np.array([getattr(part, side).mean() for part in parts])
-    shares = weights**2 / np.array([part.size for part in parts])
-    whole, spread = float(weights @ means), float(shares @ (means * (1.0 - means)))
-    worth = whole * (1.0 - whole) / spread if spread > 0.0 else 1.0 / float(shares.sum())
-    low, high = wilson(whole * worth, worth, confidence)
-    return _Mean(whole, float(low), float(high))
+def _mean(samples: Sequence[SkillSample], weights: Array, side: str, confidence: float) -> _Mean:
+    means = np.array([getattr(sample, side).mean() for sample in samples])
+    factors = weights**2 / np.array([sample.size for sample in samples])
+    mean, variance = float(weights @ means), float(factors @ (means * (1.0 - means)))
+    size = mean * (1.0 - mean) / variance if variance > 0.0 else 1.0 / float(factors.sum())
+    low, high = wilson(mean * size, size, confidence)
+    return _Mean(mean, float(low), float(high))
 
 
-def _correlation(parts: Sequence[Part], weights: Array) -> float:
-    """Return how the two means go together, which is what pairing the cases gains."""
-    whole = np.zeros((2, 2))
-    for part, weight in zip(parts, weights, strict=True):
-        sides = np.stack([part.before, part.after])
-        whole += weight**2 * np.cov(sides, bias=True) / part.size
-    spread = float(np.sqrt(whole[0, 0] * whole[1, 1]))
-    return float(whole[0, 1]) / spread if spread > 0.0 else 0.0
+def _correlation(samples: Sequence[SkillSample], weights: Array) -> float:
+    """Return the correlation of the two means, which is the benefit of pairing."""
+    covariance = np.zeros((2, 2))
+    for sample, weight in zip(samples, weights, strict=True):
+        scores = np.stack([sample.before, sample.after])
+        covariance += weight**2 * np.cov(scores, bias=True) / sample.size
+    scale = float(np.sqrt(covariance[0, 0] * covariance[1, 1]))
+    return float(covariance[0, 1]) / scale if scale > 0.0 else 0.0
 
 
-def _bounds(up: _Mean, down: _Mean, correlation: float) -> tuple[float, float]:
+def _ratio_interval(
+    numerator: _Mean, denominator: _Mean, correlation: float
+) -> tuple[float, float]:
+    up, down = numerator, denominator
     product = up.mean * down.mean
     lower = product - correlation * (up.mean - up.low) * (down.high - down.mean)
     upper = product - correlation * (up.high - up.mean) * (down.mean - down.low)
     tops = [bound * (2 * up.mean - bound) for bound in (up.low, up.high)]
-    bases = [bound * (2 * down.mean - bound) for bound in (down.high, down.low)]
+    bottoms = [bound * (2 * down.mean - bound) for bound in (down.high, down.low)]
     roots = [
-        np.sqrt(max(0.0, middle**2 - top * base))
-        for middle, top, base in zip((lower, upper), tops, bases, strict=True)
+        np.sqrt(max(0.0, middle**2 - top * bottom))
+        for middle, top, bottom in zip((lower, upper), tops, bottoms, strict=True)
     ]
-    low = (lower - roots[0]) / bases[0] if bases[0] > 0.0 else 0.0
-    high = (upper + roots[1]) / bases[1] if bases[1] > 0.0 else np.inf
+    low = (lower - roots[0]) / bottoms[0] if bottoms[0] > 0.0 else 0.0
+    high = (upper + roots[1]) / bottoms[1] if bottoms[1] > 0.0 else np.inf
     return max(0.0, float(low)), float(high)

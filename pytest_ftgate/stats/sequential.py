@@ -1,4 +1,4 @@
-"""Group-sequential looks at growing data, with the error spent over the looks."""
+"""Sequential tests: group-sequential bounds with alpha spending, and e-values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.special import betainc, betaln, logsumexp, ndtr, ndtri, xlog1py
 
-from pytest_ftgate.stats.paired import root
+from pytest_ftgate.stats.paired import find_root
 from pytest_ftgate.stats.proportions import Array, Numbers, require_share
 
 if TYPE_CHECKING:
@@ -15,92 +15,103 @@ if TYPE_CHECKING:
 
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(256)
 _TAIL_NODES, _TAIL_WEIGHTS = np.polynomial.laguerre.laggauss(32)
-_FAR = 9.0
-_BETS = 16
+#: The score process stays within this many standard deviations.
+_MAX_DEVIATION = 9.0
+#: Number of bet sizes in the mixture of `e_noninferior`.
+_BET_COUNT = 16
 
 
 def obrien_fleming_bounds(alpha: float, looks: int | ArrayLike) -> Array:
-    """Give the upper z bounds of the looks, shape (looks,), for a one-sided error of `alpha`.
+    """Return the upper z bound of each look, for a total one-sided error of *alpha*.
 
-    `looks` is the number of equally spaced looks, or the information fractions: increasing, in
-    (0, 1], usually ending at 1. The error spent by fraction t is 2 (1 - Phi(z_{alpha/2} /
-    sqrt(t))) (Lan & DeMets 1983, Biometrika 70:659-663); bounds by recursive integration of the
-    score process (Armitage, McPherson & Rowe 1969). Mirror them for a lower side.
+    The error spent by fraction t is 2 (1 - Phi(z_{alpha/2} / sqrt(t))) (Lan & DeMets 1983,
+    Biometrika 70:659-663). Bounds come from recursive integration of the score process (Armitage,
+    McPherson & Rowe 1969). Negate them for lower bounds.
 
-    Raises ValueError for an alpha outside 0 to 1, no looks, or fractions not as described.
+    Args:
+        alpha: the one-sided error, a share.
+        looks: number of equally spaced looks, or the information fractions: increasing, in
+            (0, 1], usually ending at 1.
+
+    Raises:
+        ValueError: *alpha* is outside 0 to 1, there are no looks, or fractions are invalid.
     """
     require_share("alpha", alpha)
     fractions = _fractions(looks)
     spent = 2.0 * ndtr(ndtri(alpha / 2.0) / np.sqrt(fractions))
     steps = np.diff(fractions, prepend=0.0)
-    places, masses = np.zeros(1), np.ones(1)
+    scores, masses = np.zeros(1), np.ones(1)
     bounds = np.empty_like(fractions)
     for j, share in enumerate(np.diff(spent, prepend=0.0)):
         scale = np.sqrt(steps[j])
-        edge = _edge(places, masses, scale, share)
-        bounds[j] = edge / np.sqrt(fractions[j])
-        places, masses = _carried(places, masses, scale, edge)
+        boundary = _crossing_score(scores, masses, scale, share)
+        bounds[j] = boundary / np.sqrt(fractions[j])
+        scores, masses = _continuing_scores(scores, masses, scale, boundary)
     return bounds
 
 
-def e_drop(gains: Numbers, losses: Numbers) -> Numbers:
-    """Give the log e-value against "it did not drop", from counts; shapes broadcast.
+def e_drop(fixed: Numbers, regressed: Numbers) -> Numbers:
+    """Return the log e-value against "it did not drop", from counts; shapes broadcast.
 
-    The integral of (1 - b)^gains (1 + b)^losses over bets b uniform on 0 to 1, in closed form.
-    Fractional counts are allowed: they bet less than the counts they average.
+    It is the integral of (1 - b)^fixed (1 + b)^regressed over bets b uniform on 0 to 1, in closed
+    form. Counts may be fractional: they bet less than the counts of which they are the mean.
 
-    Raises ValueError for negative counts.
+    Raises:
+        ValueError: a count is negative.
     """
-    g, losing = _nonnegative(gains), _nonnegative(losses)
+    f, r = _nonnegative(fixed), _nonnegative(regressed)
     with np.errstate(divide="ignore"):
-        beta = np.log(betainc(g + 1.0, losing + 1.0, 0.5)) + betaln(losing + 1.0, g + 1.0)
-    closed = (g + losing + 1.0) * np.log(2.0) + beta
-    # The incomplete beta vanishes in floating point where gains lead by far.
-    return cast("Numbers", np.where(np.isfinite(closed), closed, _far_ahead(g, losing))[()])
+        beta = np.log(betainc(f + 1.0, r + 1.0, 0.5)) + betaln(r + 1.0, f + 1.0)
+    closed = (f + r + 1.0) * np.log(2.0) + beta
+    # The incomplete beta underflows where fixed cases far outnumber regressed ones.
+    return cast("Numbers", np.where(np.isfinite(closed), closed, _mostly_fixed(f, r))[()])
 
 
-def e_noninferior(gains: Numbers, losses: Numbers, n: float | Array, margin: float) -> Numbers:
-    """Give the log e-value against "it dropped by `margin` or more", from counts out of n.
+def e_noninferior(fixed: Numbers, regressed: Numbers, n: float | Array, margin: float) -> Numbers:
+    """Return the log e-value against "it dropped by *margin* or more", from counts out of n.
 
-    The mean over 16 geometrically spaced bets of the wealth after every case (see `bets`);
-    shapes broadcast.
+    It is the mean wealth after all cases over the 16 bets of `bet_sizes`; shapes broadcast.
 
-    Raises ValueError for negative counts, more changes than cases, or a margin outside 0 to 1.
+    Raises:
+        ValueError: a count is negative, more cases change than exist, or the margin is outside
+            0 to 1.
     """
-    g, losing, cases = (_nonnegative(value)[..., None] for value in (gains, losses, n))
-    ties = cases - g - losing
+    f, r, cases = (_nonnegative(value)[..., None] for value in (fixed, regressed, n))
+    ties = cases - f - r
     if np.any(ties < 0.0):
-        msg = "gains and losses must fit in the number of cases"
+        msg = "fixed and regressed cases must fit in the number of cases"
         raise ValueError(msg)
-    bet = bets(margin)
-    wealth = xlog1py(g, bet * (1.0 + margin)) + xlog1py(losing, -bet * (1.0 - margin))
+    bet = bet_sizes(margin)
+    wealth = xlog1py(f, bet * (1.0 + margin)) + xlog1py(r, -bet * (1.0 - margin))
     wealth = wealth + xlog1py(ties, bet * margin)
-    return cast("Numbers", (logsumexp(wealth, axis=-1) - np.log(_BETS))[()])
+    return cast("Numbers", (logsumexp(wealth, axis=-1) - np.log(_BET_COUNT))[()])
 
 
 def e_drop_scores(differences: ArrayLike) -> Array:
-    """Give the running log e-value against "it did not drop", shape (n,), from score differences.
+    """Return the running log e-value against "it did not drop", shape (n,).
 
-    `differences` of shape (n,), each case's mean once; the uniform mixture of `e_drop`, by
-    quadrature with fixed weights, which makes it an exact mixture of its own.
+    *differences* holds the difference of each case's mean scores, shape (n,). The mixture is the
+    uniform one of `e_drop`, by quadrature with fixed weights, which is an exact mixture itself.
     """
     wealth = log_wealth(-np.asarray(differences, np.float64), (_NODES + 1.0) / 2.0)
     return np.asarray(logsumexp(wealth, axis=0, b=_NODE_WEIGHTS[:, None] / 2.0))
 
 
 def e_noninferior_scores(differences: ArrayLike, margin: float) -> Array:
-    """Give the running log e-value against "it dropped by `margin` or more", shape (n,)."""
-    wealth = log_wealth(np.asarray(differences, np.float64) + margin, bets(margin))
-    return np.asarray(logsumexp(wealth, axis=0) - np.log(_BETS))
+    """Return the running log e-value against "it dropped by *margin* or more", shape (n,)."""
+    wealth = log_wealth(np.asarray(differences, np.float64) + margin, bet_sizes(margin))
+    return np.asarray(logsumexp(wealth, axis=0) - np.log(_BET_COUNT))
 
 
 def log_wealth(payoffs: ArrayLike, stakes: ArrayLike) -> Array:
-    """Give the running log wealth of fixed stakes on payoffs that the hypothesis calls unfair.
+    """Return the running log wealth of fixed stakes, shape (s, n). Wealth starts at 1.
 
-    payoffs (n,), of expectation at most 0 under the hypothesis; stakes (s,), each small enough
-    that 1 + stake * payoff stays positive. Shape (s, n). Wealth starts at 1.
+    Args:
+        payoffs: shape (n,), of expectation at most 0 under the hypothesis.
+        stakes: shape (s,), each small enough that 1 + stake * payoff stays positive.
 
-    Raises ValueError for a stake that could lose more than everything.
+    Raises:
+        ValueError: a stake could lose more than everything.
     """
     growth = np.multiply.outer(np.asarray(stakes, np.float64), np.asarray(payoffs, np.float64))
     if not np.all(growth >= -1.0):
@@ -110,47 +121,52 @@ def log_wealth(payoffs: ArrayLike, stakes: ArrayLike) -> Array:
         return np.asarray(np.cumsum(np.log1p(growth), axis=-1))
 
 
-def bets(margin: float) -> Array:
-    """Give the 16 stakes of `e_noninferior`: geometric from 0.03 to 0.999 / (1 - margin)."""
+def bet_sizes(margin: float) -> Array:
+    """Return the 16 stakes of `e_noninferior`: geometric from 0.03 to 0.999 / (1 - margin)."""
     require_share("margin", margin)
-    return np.geomspace(0.03, 0.999 / (1.0 - margin), _BETS)
+    return np.geomspace(0.03, 0.999 / (1.0 - margin), _BET_COUNT)
 
 
 def _fractions(looks: int | ArrayLike) -> Array:
-    given = np.asarray(looks, np.float64)
-    count = int(given) if given.ndim == 0 else 0
-    fractions = np.arange(1.0, count + 1.0) / count if count > 0 else given
+    values = np.asarray(looks, np.float64)
+    count = int(values) if values.ndim == 0 else 0
+    fractions = np.arange(1.0, count + 1.0) / count if count > 0 else values
     rising = fractions.ndim == 1 and fractions.size > 0 and np.all(np.diff(fractions) > 0.0)
     if not rising or fractions[0] <= 0.0 or fractions[-1] > 1.0:
-        msg = f"looks must be a count from 1 or increasing fractions in (0, 1], got {given}"
+        msg = f"looks must be a count from 1 or increasing fractions in (0, 1], got {values}"
         raise ValueError(msg)
     return fractions
 
 
-def _edge(places: Array, masses: Array, scale: float, share: float) -> float:
-    """Find the score that the process first crosses at this look with chance `share`."""
+def _crossing_score(scores: Array, masses: Array, scale: float, share: float) -> float:
+    """Return the score that the process first crosses at this look with probability *share*."""
 
-    def excess(edge: float) -> float:
-        return float(np.sum(masses * ndtr((places - edge) / scale))) - share
+    def excess(boundary: float) -> float:
+        return float(np.sum(masses * ndtr((scores - boundary) / scale))) - share
 
-    return root(excess, -_FAR, 5.0 * _FAR, xtol=1e-12)
+    return find_root(excess, -_MAX_DEVIATION, 5.0 * _MAX_DEVIATION, xtol=1e-12)
 
 
-def _carried(places: Array, masses: Array, scale: float, edge: float) -> tuple[Array, Array]:
-    """Carry the score of the runs that went on to the next look, as nodes and masses."""
-    low = -_FAR
-    reach = (edge - low) / 2.0
-    nodes = low + reach * (_NODES + 1.0)
-    steps = (nodes[:, None] - places) / scale
+def _continuing_scores(
+    scores: Array, masses: Array, scale: float, boundary: float
+) -> tuple[Array, Array]:
+    """Return the scores of the runs that continue to the next look, as nodes and masses."""
+    low = -_MAX_DEVIATION
+    half_width = (boundary - low) / 2.0
+    nodes = low + half_width * (_NODES + 1.0)
+    steps = (nodes[:, None] - scores) / scale
     density = np.exp(-0.5 * steps**2) @ masses / (scale * np.sqrt(2.0 * np.pi))
-    return nodes, density * _NODE_WEIGHTS * reach
+    return nodes, density * _NODE_WEIGHTS * half_width
 
 
-def _far_ahead(g: Array, losing: Array) -> Array:
-    """Integrate over u = -log(1 - bet), where the integrand falls as exp(-(gains - losses) u)."""
-    slope = np.maximum(g - losing, 0.0)[..., None] + 1.0
+def _mostly_fixed(f: Array, r: Array) -> Array:
+    """Return the integral of `e_drop` over u = -log(1 - bet), accurate for f well above r.
+
+    There the integrand falls as exp(-(f - r) u).
+    """
+    slope = np.maximum(f - r, 0.0)[..., None] + 1.0
     u = _TAIL_NODES / slope
-    rest = losing[..., None] * (np.log1p(-np.expm1(-u)) - u)
+    rest = r[..., None] * (np.log1p(-np.expm1(-u)) - u)
     return np.asarray(logsumexp(rest, axis=-1, b=_TAIL_WEIGHTS / slope))
 
 

@@ -1,4 +1,4 @@
-"""Rows become cases: validated, named, grouped, with an `expected` that their score can read."""
+"""Cases from rows: validated, with ids and groups, and an `expected` that fits their score."""
 
 from __future__ import annotations
 
@@ -15,164 +15,170 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import Fault, SuiteFaults, did_you_mean
-from pytest_ftgate.readers.source import folded, keys_of, sentence
-from pytest_ftgate.readers.table import Row, rows
+from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.readers.source import declared_keys, fold_similar, validation_message
+from pytest_ftgate.readers.table import Row, read_rows
 from pytest_ftgate.suite.declaration import DeclaredCase
-from pytest_ftgate.suite.formats import read_format
+from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.rule import Rule, function_fault
-from pytest_ftgate.suite.scorers import number, pattern_fault, python_fault, read_score
-from pytest_ftgate.suite.templates import PASSAGES, render
+from pytest_ftgate.suite.rule import Rule, function_error
+from pytest_ftgate.suite.scorers import (
+    parse_number,
+    pattern_error,
+    python_syntax_error,
+    resolve_score,
+)
+from pytest_ftgate.suite.templates import PASSAGES, render_template
 
 __all__ = [
-    "as_asked",
-    "leaves",
-    "score_fault",
+    "expected_error",
+    "leaf_fields",
+    "render_cases",
     "skill_cases",
-    "stranger",
+    "synonym_error",
     "to_cases",
-    "unfit",
-    "unmet",
+    "unknown_label_error",
+    "unused_field_error",
 ]
 
-_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'
+_TOOL_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'
 
 
-def unfit(expected: Any, score: Rule, form: tuple[Rule, ...]) -> str | None:
-    """Say why *expected* does not fit *score* or the labels of *form*, or return None."""
+def expected_error(expected: Any, score: Rule, formats: tuple[Rule, ...]) -> str | None:
+    """Return why *expected* does not fit *score* or the labels of *formats*, or None."""
     if expected is None:
         return None
     answers = expected if isinstance(expected, list) else [expected]
-    told = (_unread(answers, part, form) for part in score.parts)
-    return next((one for one in told if one), None)
+    errors = (_part_error(answers, part, formats) for part in score.parts)
+    return next((error for error in errors if error), None)
 
 
-def _unread(answers: list[Any], score: Rule, form: tuple[Rule, ...]) -> str | None:
-    # A function reads what it likes, and a judge what there is.
+def _part_error(answers: list[Any], score: Rule, formats: tuple[Rule, ...]) -> str | None:
+    # Functions and judges accept every value.
     if score.kind in ("python", "marked", "offered", "judge", "set", "sequence"):
         return None
     none = score.options.get("none")
     if not answers and not (score.kind == "labels" and none):
         return "expected is an empty list; name an answer, or leave the key out"
-    if score.kind in _READERS:
-        return _READERS[score.kind](answers, score)
-    return _no_text(answers, score) or (
-        stranger([a for a in answers if a != none], form) if score.kind == "choice" else None
-    )
+    if score.kind in _ANSWER_CHECKS:
+        return _ANSWER_CHECKS[score.kind](answers, score)
+    error = _text_error(answers, score)
+    if error or score.kind != "choice":
+        return error
+    return unknown_label_error([answer for answer in answers if answer != none], formats)
 
 
-def _no_text(answers: list[Any], score: Rule) -> str | None:
-    for one in answers:
-        if isinstance(one, Mapping):
-            return _no_mapping(score)
-        if not isinstance(one, str):
-            told = json.dumps(one, ensure_ascii=False, default=str)
-            what = "" if isinstance(one, bool | list) else "the number "
-            return f'expected is {what}{told}, but {score.kind} reads text: write "{told}"'
+def _text_error(answers: list[Any], score: Rule) -> str | None:
+    for answer in answers:
+        if isinstance(answer, Mapping):
+            return _mapping_error(score)
+        if not isinstance(answer, str):
+            text = json.dumps(answer, ensure_ascii=False, default=str)
+            what = "" if isinstance(answer, bool | list) else "the number "
+            return f'expected is {what}{text}, but {score.kind} reads text: write "{text}"'
     return None
 
 
-def _no_mapping(score: Rule) -> str:
+def _mapping_error(score: Rule) -> str:
     return f"expected is a mapping, which only score: tool_call and fields read, not {score.kind}"
 
 
-def _no_number(answers: list[Any], score: Rule) -> str | None:
-    for one in answers:
-        if isinstance(one, Mapping):
-            return _no_mapping(score)
-        if number(one, score.options) is None:
-            return f'expected "{one}" is not a number, but score is numeric'
+def _number_error(answers: list[Any], score: Rule) -> str | None:
+    for answer in answers:
+        if isinstance(answer, Mapping):
+            return _mapping_error(score)
+        if parse_number(answer, score.options) is None:
+            return f'expected "{answer}" is not a number, but score is numeric'
     return None
 
 
-def _no_pattern(answers: list[Any], score: Rule) -> str | None:
-    broken = (fault for fault in map(pattern_fault, filter(_is_text, answers)) if fault)
-    return _no_text(answers, score) or next((f"expected: {fault}" for fault in broken), None)
+def _regex_error(answers: list[Any], score: Rule) -> str | None:
+    errors = (error for error in map(pattern_error, filter(_is_text, answers)) if error)
+    return _text_error(answers, score) or next((f"expected: {error}" for error in errors), None)
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _no_code(answers: list[Any], score: Rule) -> str | None:
+def _code_error(answers: list[Any], score: Rule) -> str | None:
     if len(answers) > 1:
         return "expected is a list, but score: code runs one text of tests; write it as one"
-    told = _no_text(answers, score)
-    wrong = None if told else python_fault(answers[0])
-    return f"expected is no tests in Python: {wrong}" if wrong else told
+    error = _text_error(answers, score)
+    syntax_error = None if error else python_syntax_error(answers[0])
+    return f"expected is no tests in Python: {syntax_error}" if syntax_error else error
 
 
-def _no_call(answers: list[Any], score: Rule) -> str | None:
-    for one in answers:
-        if isinstance(one, Mapping) and not _is_call(one):
-            return f"expected as a mapping is the call of a tool, such as {_CALL}"
-    return _no_text([one for one in answers if not isinstance(one, Mapping)], score)
+def _tool_call_error(answers: list[Any], score: Rule) -> str | None:
+    for answer in answers:
+        if isinstance(answer, Mapping) and not _is_tool_call(answer):
+            return f"expected as a mapping is the call of a tool, such as {_TOOL_CALL}"
+    return _text_error([answer for answer in answers if not isinstance(answer, Mapping)], score)
 
 
-def _is_call(expected: Mapping[str, Any]) -> bool:
-    named = isinstance(expected.get("name"), str) and set(expected) <= {"name", "arguments"}
-    return named and isinstance(expected.get("arguments", {}), Mapping)
+def _is_tool_call(expected: Mapping[str, Any]) -> bool:
+    has_name = isinstance(expected.get("name"), str) and set(expected) <= {"name", "arguments"}
+    return has_name and isinstance(expected.get("arguments", {}), Mapping)
 
 
-def _no_fields(answers: list[Any], score: Rule) -> str | None:
-    for one in answers:
-        if not isinstance(one, Mapping) or not one:
+def _fields_error(answers: list[Any], score: Rule) -> str | None:
+    for answer in answers:
+        if not isinstance(answer, Mapping) or not answer:
             return "expected is no mapping of fields, but score is fields: write {total: 12}"
-        for keys, value in leaves(one, score.options):
+        for keys, value in leaf_fields(answer, score.options):
             path = ".".join(keys)
             rule = score.options.get(path)
-            wrong = unfit(value, rule, ()) if rule else None
-            if wrong:
-                return f"{path}: {wrong}"
+            error = expected_error(value, rule, ()) if rule else None
+            if error:
+                return f"{path}: {error}"
     return None
 
 
-_READERS: Mapping[str, Callable[[list[Any], Rule], str | None]] = {
-    "numeric": _no_number,
-    "regex": _no_pattern,
-    "code": _no_code,
-    "tool_call": _no_call,
-    "fields": _no_fields,
+_ANSWER_CHECKS: Mapping[str, Callable[[list[Any], Rule], str | None]] = {
+    "numeric": _number_error,
+    "regex": _regex_error,
+    "code": _code_error,
+    "tool_call": _tool_call_error,
+    "fields": _fields_error,
 }
 
 
-def leaves(
-    expected: Mapping[str, Any], whole: Collection[str], above: tuple[str, ...] = ()
+def leaf_fields(
+    expected: Mapping[str, Any], whole: Collection[str], parents: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the keys that lead to each field of *expected* that is compared, and its value.
+    """Yield the keys and the value of each compared field of *expected*.
 
     Args:
-        expected: what a case expects.
-        whole: paths, such as ``a.b``, that are not gone into though a mapping stands there.
-        above: the keys that lead to *expected* itself.
+        expected: the expected mapping of a case.
+        whole: paths, such as ``a.b``, whose mapping is compared as one value.
+        parents: the keys that lead to *expected* itself.
     """
     for key, value in expected.items():
-        keys = (*above, str(key))
+        keys = (*parents, str(key))
         if isinstance(value, Mapping) and value and ".".join(keys) not in whole:
-            yield from leaves(value, whole, keys)
+            yield from leaf_fields(value, whole, keys)
         else:
             yield keys, value
 
 
-def stranger(answers: Iterable[str], form: tuple[Rule, ...]) -> str | None:
-    """Say which of *answers* is none of the labels of the format; None where all are."""
-    labels = _labels(form)
-    strangers = [a for a in answers if labels and a not in labels]
-    if not strangers:
+def unknown_label_error(answers: Iterable[str], formats: tuple[Rule, ...]) -> str | None:
+    """Return a message about the first of *answers* that is no label of *formats*, or None."""
+    labels = _labels(formats)
+    unknown = [answer for answer in answers if labels and answer not in labels]
+    if not unknown:
         return None
-    near = did_you_mean(strangers[0], labels) or f"; labels: {', '.join(labels)}"
-    return f'expected "{strangers[0]}" is not one of the labels of format: choice{near}'
+    near = did_you_mean(unknown[0], labels) or f"; labels: {', '.join(labels)}"
+    return f'expected "{unknown[0]}" is not one of the labels of format: choice{near}'
 
 
-def _labels(form: tuple[Rule, ...]) -> list[str]:
-    return [label for rule in form if rule.kind == "choice" for label in rule.value]
+def _labels(formats: tuple[Rule, ...]) -> list[str]:
+    return [label for rule in formats if rule.kind == "choice" for label in rule.value]
 
 
-def score_fault(score: Rule, form: tuple[Rule, ...]) -> str | None:
-    """Say which synonyms of *score* are of no label of *form*, or are another label; else None."""
-    labels = _labels(form)
+def synonym_error(score: Rule, formats: tuple[Rule, ...]) -> str | None:
+    """Return a message about synonyms of no label, or about a synonym that is a label, or None."""
+    labels = _labels(formats)
     for rule in score.parts:
         if rule.kind != "choice" or not labels:
             continue
@@ -181,122 +187,126 @@ def score_fault(score: Rule, form: tuple[Rule, ...]) -> str | None:
             if label not in known:
                 near = did_you_mean(label, known) or f"; labels: {', '.join(known)}"
                 return f'synonyms of "{label}", which is not one of the labels{near}'
-            taken = next((word for word in words if word in known and word != label), None)
-            if taken:
-                return f'synonym "{taken}" of {label} is a label itself; take it out'
+            clash = next((word for word in words if word in known and word != label), None)
+            if clash:
+                return f'synonym "{clash}" of {label} is a label itself; take it out'
     return None
 
 
-def unmet(score: Rule, cases: Sequence[Case]) -> str | None:
-    """Say which field that *score* names no case of *cases* expects, or return None."""
+def unused_field_error(score: Rule, cases: Sequence[Case]) -> str | None:
+    """Return a message about the first field of *score* that no case expects, or None."""
     for rule in score.parts:
-        marked = [case.expected for case in cases if rule in case.score.parts]
-        answers = [a for one in marked for a in (one if isinstance(one, list) else [one])]
-        told = [answer for answer in answers if isinstance(answer, Mapping)]
-        if rule.kind != "fields" or not told:
+        scored = [case.expected for case in cases if rule in case.score.parts]
+        answers = [a for value in scored for a in (value if isinstance(value, list) else [value])]
+        mappings = [answer for answer in answers if isinstance(answer, Mapping)]
+        if rule.kind != "fields" or not mappings:
             continue
-        met = {".".join(keys) for answer in told for keys, _ in leaves(answer, rule.options)}
-        strange = next((path for path in rule.options if path not in met), None)
-        if strange:
-            return f'fields: no case expects "{strange}"{did_you_mean(strange, met)}'
+        fields = [leaf_fields(mapping, rule.options) for mapping in mappings]
+        paths = {".".join(keys) for leaves in fields for keys, _ in leaves}
+        unused = next((path for path in rule.options if path not in paths), None)
+        if unused:
+            return f'fields: no case expects "{unused}"{did_you_mean(unused, paths)}'
     return None
 
 
-def to_cases(source: SuiteSource, found: Iterable[Row], reply: ReplyRules) -> tuple[Case, ...]:
-    """Validate rows and give each case its id, its scorer and its form."""
+def to_cases(source: SuiteSource, rows: Iterable[Row], reply: ReplyRules) -> tuple[Case, ...]:
+    """Return the cases of *rows*, with id, score and format; errors go to *source*."""
     cases: dict[str, Case] = {}
-    before = len(source.faults)
-    for row in found:
-        case = _case(source, row, reply)
+    error_count = len(source.errors)
+    for row in rows:
+        case = _parse_case(source, row, reply)
         if case is None:
             continue
         if case.id in cases:
-            message = f'id "{case.id}" is taken by {cases[case.id].where}; ids must be unique'
-            source.say(row.line, message, row.path)
+            message = f'id "{case.id}" is taken by {cases[case.id].location}; ids must be unique'
+            source.add_error(row.line, message, row.path)
             continue
         cases[case.id] = case
-    source.faults[before:] = folded(source.faults[before:])
-    return _together(cases.values())
+    source.errors[error_count:] = fold_similar(source.errors[error_count:])
+    return _group_duplicates(cases.values())
 
 
-def _together(cases: Collection[Case]) -> tuple[Case, ...]:
-    """Put cases that ask the same into one group: counted apart, they would pass for more."""
-    asked = [digest([case.input, case.messages, dict(case.vars)]) for case in cases]
-    times = Counter(asked)
-    first = {same: case.id for same, case in zip(reversed(asked), reversed([*cases]), strict=True)}
-    groups = [f"same as {first[same]}" if times[same] > 1 else None for same in asked]
+def _group_duplicates(cases: Collection[Case]) -> tuple[Case, ...]:
+    """Return *cases* with identical inputs in one group, since they are not independent."""
+    inputs = [digest([case.input, case.messages, dict(case.vars)]) for case in cases]
+    counts = Counter(inputs)
+    first = {key: case.id for key, case in zip(reversed(inputs), reversed([*cases]), strict=True)}
+    groups = [f"same as {first[key]}" if counts[key] > 1 else None for key in inputs]
     pairs = zip(cases, groups, strict=True)
     return tuple(
         replace(case, group=group) if group and not case.group else case for case, group in pairs
     )
 
 
-def _case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:
+def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:
     try:
-        declared = DeclaredCase.model_validate(source.plugins.named(row.value))
+        declared = DeclaredCase.model_validate(source.plugins.resolve_rules(row.value))
     except ValidationError as error:
-        for one in error.errors():
-            known = keys_of(DeclaredCase)
-            text = sentence(dict(one), known, row.written.get(tuple(one["loc"])))
-            source.say(row.line, f"in a case: {text}", row.path)
+        for detail in error.errors():
+            known, raw = declared_keys(DeclaredCase), row.raw.get(tuple(detail["loc"]))
+            message = validation_message(dict(detail), known, raw)
+            source.add_error(row.line, f"in a case: {message}", row.path)
         return None
-    problem = _problem(declared, reply) or _absent(declared, source.path.parent)
+    problem = _case_error(declared, reply) or _rule_error(declared, source.path.parent)
     if problem:
-        source.say(row.line, problem, row.path)
+        source.add_error(row.line, problem, row.path)
         return None
-    # A file that a case names lies beside the file of the case.
-    beside = replace(source, path=row.path)
-    form = tuple(read_format(beside, rule, lambda *_: row.line) for rule in declared.format or ())
-    score = read_score(beside, declared.score, row.line) if declared.score else reply.score
-    where = f"{source.name(row.path)}:{row.line}"
-    return _made(declared, where, score, form or reply.format)
+    # A path in a case is relative to the file of the case.
+    row_source = replace(source, path=row.path)
+    formats = tuple(
+        resolve_format(row_source, rule, lambda *_: row.line) for rule in declared.format or ()
+    )
+    score = resolve_score(row_source, declared.score, row.line) if declared.score else reply.score
+    location = f"{source.display_path(row.path)}:{row.line}"
+    return _build_case(declared, location, score, formats or reply.format)
 
 
-def _problem(case: DeclaredCase, reply: ReplyRules) -> str | None:
+def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
     score: Rule = case.score or reply.score
     if case.score and any(part.kind == "judge" for part in case.score.parts):
-        told = "what differs from case to case goes into vars, which the rubric may name"
-        return f"score: a judge belongs to reply.score; {told}"
-    problem = _never_wrong(case, score, formed=bool(case.format or reply.format))
-    if problem:
-        return problem
+        remedy = "what differs from case to case goes into vars, which the rubric may name"
+        return f"score: a judge belongs to reply.score; {remedy}"
+    error = _must_error(case, score, has_format=bool(case.format or reply.format))
+    if error:
+        return error
     if not case.input and not case.messages:
         return 'a case needs "input" or "messages"'
     if case.input and case.messages:
         return 'a case has "input" or "messages", not both; put the input into the messages'
-    form = case.format or reply.format
-    own = score_fault(case.score, form) if case.score else None
-    return own or unfit(case.expected, score, form)
+    formats = case.format or reply.format
+    error = synonym_error(case.score, formats) if case.score else None
+    return error or expected_error(case.expected, score, formats)
 
 
-def _never_wrong(case: DeclaredCase, score: Rule, *, formed: bool) -> str | None:
-    """Say why a case cannot be one that must pass or be kept."""
+def _must_error(case: DeclaredCase, score: Rule, *, has_format: bool) -> str | None:
+    """Return why a case cannot have ``must_pass`` or ``must_keep``, or None."""
     if case.must_pass and case.holdout:
         return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
-    if case.expected is not None or score.unaided:
+    if case.expected is not None or score.scores_without_expected:
         return None
     if case.must_pass:
         return "must_pass needs expected: without it no reply is wrong"
-    if case.must_keep and not formed:
+    if case.must_keep and not has_format:
         return "must_keep needs expected or a format: without it no reply is wrong"
     return None
 
 
-def _absent(case: DeclaredCase, folder: Path) -> str | None:
-    own = [("score", case.score)] if case.score else []
-    for key, rule in (*own, *(("format", rule) for rule in case.format or ())):
-        fault = function_fault(rule, folder)
-        if fault:
-            return f"{key}: {fault}"
+def _rule_error(case: DeclaredCase, folder: Path) -> str | None:
+    """Return why a function that the case names cannot be used, or None."""
+    rules = [("score", case.score)] if case.score else []
+    for key, rule in (*rules, *(("format", rule) for rule in case.format or ())):
+        error = function_error(rule, folder)
+        if error:
+            return f"{key}: {error}"
     return None
 
 
-def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -> Case:
-    messages = tuple((m.role, m.content) for m in case.messages)
+def _build_case(case: DeclaredCase, location: str, score: Rule, formats: tuple[Rule, ...]) -> Case:
+    messages = tuple((message.role, message.content) for message in case.messages)
     return Case(
-        # Named in files of replies as well; one object for all saves a third of them.
+        # Replies carry the id too; interning it saves a third of their memory.
         id=intern(case.id or digest([case.input, messages, case.vars])[:8]),
-        where=where,
+        location=location,
         input=case.input,
         messages=messages,
         vars=case.vars,
@@ -304,7 +314,7 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
         tags=case.tags,
         group=case.group,
         score=score,
-        format=form,
+        format=formats,
         max_tokens=case.max_tokens,
         skill=case.skill,
         difficulty=case.difficulty,
@@ -316,67 +326,70 @@ def _made(case: DeclaredCase, where: str, score: Rule, form: tuple[Rule, ...]) -
     )
 
 
-def as_asked(
+def render_cases(
     source: SuiteSource, cases: Iterable[Case], system: str | None, user: str, tokens: int
 ) -> tuple[Case, ...]:
-    """Return *cases* with the messages by which their own suite puts them to a model.
+    """Return *cases* with their messages rendered by the templates of their own suite.
 
     Args:
-        source: the suite, for what cannot be rendered.
-        cases: its cases.
-        system: its prompt's template, or None.
-        user: its template of the user message.
-        tokens: the longest reply, where a case does not say.
+        source: the suite; collects the errors of rendering.
+        cases: the cases of the suite.
+        system: the template of the system prompt, or None.
+        user: the template of the user message.
+        tokens: the longest reply, for cases without their own limit.
     """
-    made = []
+    rendered = []
     for case in cases:
         values = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
         try:
-            head = render(system.removesuffix("\n"), values) if system else ""
-            asked = case.messages or (("user", render(user, values)),)
+            system_text = render_template(system.removesuffix("\n"), values) if system else ""
+            messages = case.messages or (("user", render_template(user, values)),)
         except TemplateError as error:
-            path, _, line = case.where.rpartition(":")
-            source.faults.append(Fault(path, int(line), f"the prompt fails for this case: {error}"))
+            path, _, line = case.location.rpartition(":")
+            source.errors.append(
+                Diagnostic(path, int(line), f"the prompt fails for this case: {error}")
+            )
             continue
-        turns = ((("system", head),) if head else ()) + asked
-        limit = case.max_tokens or tokens
-        made.append(replace(case, input="", messages=turns, max_tokens=limit))
-    return tuple(made)
+        turns = ((("system", system_text),) if system_text else ()) + messages
+        max_tokens = case.max_tokens or tokens
+        rendered.append(replace(case, input="", messages=turns, max_tokens=max_tokens))
+    return tuple(rendered)
 
 
 @lru_cache(maxsize=8)
 def skill_cases(
-    names: tuple[str, ...], more: tuple[tuple[str, Path], ...] = ()
+    names: tuple[str, ...], plugin_skills: tuple[tuple[str, Path], ...] = ()
 ) -> tuple[Case, ...]:
-    """Return the cases of the skills *names*, each a set or a skill.
+    """Return the cases of the sets and skills in *names*.
 
     Args:
-        names: as a suite has them.
-        more: skills that do not come with the package: the name and the file of each.
+        names: sets and skills, as in a suite.
+        plugin_skills: name and file of each skill from a plugin.
 
     Raises:
-        KeyError: a name is neither.
-        SuiteFaults: a file of *more* cannot be used; a test loads all of the bundled ones.
+        KeyError: a name is neither a set nor a skill.
+        SuiteError: a file of *plugin_skills* cannot be used.
     """
-    own = {path: name for name, path in more}
-    paths = skills.files(names, dict(more))
+    names_by_path = {path: name for name, path in plugin_skills}
+    paths = skills.skill_files(names, dict(plugin_skills))
     source = SuiteSource(root=paths[0].parent, path=paths[0])
     reply = ReplyRules(score=Rule("contains"), max_tokens=32)
-    found = (row for path in paths for row in rows(source, path))
-    cases = to_cases(source, (_of_skill(row, own.get(row.path)) for row in found), reply)
-    if source.faults:
-        raise SuiteFaults("skills", source.faults)
-    return tuple(case for case in cases if _chosen(case, names))
+    rows = (row for path in paths for row in read_rows(source, path))
+    named_rows = (_with_skill_name(row, names_by_path.get(row.path)) for row in rows)
+    cases = to_cases(source, named_rows, reply)
+    if source.errors:
+        raise SuiteError("skills", source.errors)
+    return tuple(case for case in cases if _is_selected(case, names))
 
 
-def _chosen(case: Case, names: tuple[str, ...]) -> bool:
-    """Tell whether *case* is of a skill that is named, or of a set that is."""
-    sets = (skills.SETS[name] for name in names if name in skills.SETS)
-    return case.skill in names or any(not tag or tag in case.tags for tag in sets)
+def _is_selected(case: Case, names: tuple[str, ...]) -> bool:
+    """Return True if *names* holds the skill of *case*, or a set that holds the case."""
+    tags = (skills.SETS[name] for name in names if name in skills.SETS)
+    return case.skill in names or any(not tag or tag in case.tags for tag in tags)
 
 
-def _of_skill(row: Row, skill: str | None) -> Row:
-    """Return *row* with the name of its skill, where a plugin offers the file under one."""
+def _with_skill_name(row: Row, skill: str | None) -> Row:
+    """Return *row* with *skill* as its skill, unless the row names one or *skill* is None."""
     if skill is None or not isinstance(row.value, Mapping):
         return row
     return row._replace(value={"skill": skill, **row.value})

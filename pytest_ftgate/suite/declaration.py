@@ -1,4 +1,4 @@
-"""The suite file as an author may write it: every key, its type and its bounds."""
+"""The suite file as an author may write it: every key with its type and bounds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StrictBool, Tag
 
-from pytest_ftgate.suite.formats import Format
-from pytest_ftgate.suite.scorers import Expected, Score
+from pytest_ftgate.suite.formats import DeclaredFormat
+from pytest_ftgate.suite.scorers import DeclaredExpected, DeclaredScore
 
 __all__ = [
-    "BRANCHES",
+    "UNION_TAGS",
     "Count",
     "Declared",
     "DeclaredAccuracy",
@@ -19,12 +19,12 @@ __all__ = [
     "DeclaredData",
     "DeclaredEconomics",
     "DeclaredExamples",
-    "DeclaredFloor",
     "DeclaredForgetting",
     "DeclaredGates",
     "DeclaredJudge",
     "DeclaredLadder",
     "DeclaredLatency",
+    "DeclaredMinimum",
     "DeclaredRate",
     "DeclaredReply",
     "DeclaredRetrieve",
@@ -34,21 +34,23 @@ __all__ = [
     "DeclaredVariant",
     "Margin",
     "Message",
-    "Number",
+    "NonNegative",
     "Positive",
     "Rung",
     "Share",
+    "Text",
 ]
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
-Number = Annotated[float, Field(strict=True, ge=0)]
+NonNegative = Annotated[float, Field(strict=True, ge=0)]
 Positive = Annotated[float, Field(strict=True, gt=0)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Declared(BaseModel):
-    """Keys as an author may write them."""
+    """A mapping of the suite file: frozen, without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,28 +69,28 @@ Rung = Literal[
 
 
 class DeclaredSpend(Declared):
-    """What a variant takes besides the price of its calls."""
+    """Costs of a variant besides the price of its requests."""
 
-    training_usd: Number | None = None
-    hosting_usd_per_month: Number | None = None
+    training_usd: NonNegative | None = None
+    hosting_usd_per_month: NonNegative | None = None
     adapters_on_server: Count | None = None
-    retrainings_per_year: Number | None = None
-    evaluation_usd: Number | None = None
-    evaluations_per_month: Number | None = None
+    retrainings_per_year: NonNegative | None = None
+    evaluation_usd: NonNegative | None = None
+    evaluations_per_month: NonNegative | None = None
     batched: Share | None = None
     cached: Share | None = None
 
 
 class DeclaredEconomics(DeclaredSpend):
-    """How often the product calls its model, and what its variants take besides."""
+    """The number of requests per day, and the costs of variants besides them."""
 
     calls_per_day: Positive
-    wrong_usd: Number | None = None
+    wrong_usd: NonNegative | None = None
     variants: dict[str, DeclaredSpend] = Field(default_factory=dict)
 
 
 class DeclaredLadder(Declared):
-    """Where the rules of the advice draw their lines."""
+    """Thresholds of the recommendation rules."""
 
     worth: Share | None = None
     fewest_examples: Count | None = None
@@ -96,7 +98,7 @@ class DeclaredLadder(Declared):
     most_changes: Count | None = None
     long_prompt: Count | None = None
     costly_prompt: Count | None = None
-    form_faults: Share | None = None
+    format_errors: Share | None = None
     knowledge: Share | None = None
     payback_days: Positive | None = None
     retirement_days: Count | None = None
@@ -105,7 +107,7 @@ class DeclaredLadder(Declared):
 
 
 class DeclaredData(Declared):
-    """The gate on training data."""
+    """The data gate: checks of the training data."""
 
     min_rows: Count = 200
     want_rows: Count = 500
@@ -115,12 +117,12 @@ class DeclaredData(Declared):
     ignore: tuple[str, ...] = ()
 
 
-#: What a value that may be a mapping or text is taken for; no part of its place in the file.
-BRANCHES = ("<mapping>", "<text>")
+#: pydantic's tags for a value that is a mapping or text; they occur in error locations.
+UNION_TAGS = ("<mapping>", "<text>")
 
 
-def _branch(value: Any) -> str:
-    return BRANCHES[isinstance(value, str)]
+def _union_tag(value: Any) -> str:
+    return UNION_TAGS[isinstance(value, str)]
 
 
 class Message(Declared):
@@ -131,32 +133,32 @@ class Message(Declared):
 
 
 class DeclaredCase(Declared):
-    """One input with what is expected of the reply."""
+    """One input with the expected reply."""
 
     id: str = ""
     input: str = ""
     messages: tuple[Message, ...] = ()
     vars: dict[str, Any] = Field(default_factory=dict)
-    expected: Expected = None
+    expected: DeclaredExpected = None
     tags: tuple[str, ...] = ()
     group: str | None = None
-    score: Score = None
-    format: Format = ()
+    score: DeclaredScore = None
+    format: DeclaredFormat = ()
     max_tokens: Count | None = None
     skill: str | None = None
     difficulty: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
     language: str | None = None
-    weight: Number = 1.0
+    weight: NonNegative = 1.0
     must_pass: StrictBool = False
     must_keep: StrictBool = False
     holdout: StrictBool = False
 
 
 class DeclaredReply(Declared):
-    """What a reply must look like, and how it is marked."""
+    """The format of replies, and how they are scored."""
 
-    format: Format = ()
-    score: Score = None
+    format: DeclaredFormat = ()
+    score: DeclaredScore = None
     max_tokens: Count | None = None
 
 
@@ -177,10 +179,10 @@ class DeclaredRetrieve(Declared):
     chunk: Annotated[int, Field(strict=True, ge=20)] = 120
 
 
-#: Files, or a function. What is wrong with one is told of it alone, and not of the other too.
+#: Files, or a function. The discriminator limits errors to the alternative that was written.
 _Retrieve = Annotated[
-    Annotated[DeclaredRetrieve, Tag(BRANCHES[0])] | Annotated[str, Tag(BRANCHES[1])],
-    Discriminator(_branch),
+    Annotated[DeclaredRetrieve, Tag(UNION_TAGS[0])] | Annotated[str, Tag(UNION_TAGS[1])],
+    Discriminator(_union_tag),
 ]
 
 
@@ -194,15 +196,15 @@ class DeclaredVariant(Declared):
     user: str | None = None
     gated: StrictBool = True
     rung: Rung | None = None
-    # where to ask
+    # the server
     base_url: str | None = None
     base_url_env: str | None = None
     api_key_env: str | None = None
     api_version: str | None = None
     served_model: str | None = None
-    # what is added
+    # additions to the model
     adapter: str | None = None
-    scale: Number = 1.0
+    scale: NonNegative = 1.0
     base: str | None = None
     base_replies: str | None = None
     training_data: str | None = None
@@ -211,34 +213,34 @@ class DeclaredVariant(Declared):
     retrieve: _Retrieve | None = None
     tools: tuple[str, ...] = ()
     max_turns: Count | None = None
-    # how to sample
+    # sampling
     max_tokens: Count | None = None
-    temperature: Number | None = None
+    temperature: NonNegative | None = None
     top_p: Share | None = None
     seed: Annotated[int, Field(strict=True)] | None = None
     stop: tuple[str, ...] = ()
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     thinking: dict[str, JsonValue] | None = None
     batch: StrictBool = False
-    # answers that are not asked of a model
+    # replies without a model
     function: str | None = None
     replies: str | None = None
     # llama.cpp in process
     slots: Count | None = None
     threads: Count | None = None
     context: Count | None = None
-    # a provider from elsewhere
+    # a provider from a plugin
     options: dict[str, JsonValue] = Field(default_factory=dict)
     # money
-    usd_per_1m_input: Number | None = None
-    usd_per_1m_output: Number | None = None
-    usd_per_1m_cached: Number | None = None
-    usd_per_1k: Number | None = None
+    usd_per_1m_input: NonNegative | None = None
+    usd_per_1m_output: NonNegative | None = None
+    usd_per_1m_cached: NonNegative | None = None
+    usd_per_1k: NonNegative | None = None
     price_model: str | None = None
 
 
 class DeclaredRate(Declared):
-    """The accuracy or the format gate: a floor, a margin for a drop, or both."""
+    """The accuracy or the format gate: a minimum, a largest drop, or both."""
 
     min: Share | None = None
     max_drop: Margin | None = None
@@ -249,33 +251,33 @@ class DeclaredRate(Declared):
 
 
 class DeclaredAccuracy(DeclaredRate):
-    """The accuracy gate: of all cases, or the mean over the labels."""
+    """The accuracy gate: over all cases, or the mean over the labels."""
 
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
 
 
 class DeclaredForgetting(Declared):
-    """The forgetting gate: how much of its general skills a fine-tune may lose."""
+    """The forgetting gate: how much general skill a fine-tuned variant may lose."""
 
     skills: str | tuple[str, ...] = "general"
     max_drop: Margin = 0.03
     each: Margin | None = None
     margins: dict[str, Margin] = Field(default_factory=dict)
-    weights: dict[str, Number] = Field(default_factory=dict)
+    weights: dict[str, NonNegative] = Field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
     must_keep: tuple[str, ...] = ()
     under: Literal["own", "prompt"] = "own"
 
 
 class DeclaredCost(Declared):
-    """The cost gate: what calls may cost, or how much more than the baseline's."""
+    """The cost gate: the largest cost of requests, or the largest rise over the baseline."""
 
     max_usd_per_1k: Positive | None = None
     max_rise: Positive | None = None
 
 
 class DeclaredLatency(Declared):
-    """The latency gate: how long replies may take, or how much longer than the baseline's."""
+    """The latency gate: the largest latency, or the largest rise over the baseline."""
 
     max_p50_ms: Positive | None = None
     max_p95_ms: Positive | None = None
@@ -283,7 +285,7 @@ class DeclaredLatency(Declared):
 
 
 class DeclaredGates(Declared):
-    """The rules of the suite, one for each kind."""
+    """The gates of the suite, at most one of each kind."""
 
     accuracy: DeclaredAccuracy | None = None
     format: DeclaredRate | None = None
@@ -310,37 +312,29 @@ class DeclaredSuite(Declared):
     ladder: DeclaredLadder = DeclaredLadder()
 
 
-_Text = Annotated[str, Field(min_length=1)]
-_Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+class DeclaredRubric(Declared):
+    """A rubric in a file."""
+
+    source: Text = Field(alias="from")
 
 
-class _Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class DeclaredMinimum(Declared):
+    """The least value of each metric in a judge's validation."""
+
+    kappa: Share | None = None
+    agreement: Share | None = None
+    sensitivity: Share | None = None
+    specificity: Share | None = None
+    consistency: Share | None = None
 
 
-class DeclaredRubric(_Declared):
-    """A rubric that stands in a file."""
-
-    source: _Text = Field(alias="from")
-
-
-class DeclaredFloor(_Declared):
-    """How good a judge must have been shown to be before its grades decide anything."""
-
-    kappa: _Share | None = None
-    agreement: _Share | None = None
-    sensitivity: _Share | None = None
-    specificity: _Share | None = None
-    consistency: _Share | None = None
-
-
-class DeclaredJudge(_Declared):
+class DeclaredJudge(Declared):
     """A model that grades replies by a rubric."""
 
-    rubric: _Text | DeclaredRubric
+    rubric: Text | DeclaredRubric
     model: dict[str, JsonValue]
-    grades: Annotated[dict[_Text, _Share], Field(min_length=2)] | None = None
+    grades: Annotated[dict[Text, Share], Field(min_length=2)] | None = None
     compare: Literal["baseline"] | None = None
     samples: Annotated[int, Field(strict=True, ge=1, le=25)] = 1
-    human: _Text | None = None
-    floor: DeclaredFloor | None = None
+    human: Text | None = None
+    min: DeclaredMinimum | None = None

@@ -1,4 +1,4 @@
-"""Few-shot examples of a variant: read, checked against the cases, and put into turns."""
+"""Read the few-shot examples of a variant, check them against the cases, and render them."""
 
 from __future__ import annotations
 
@@ -12,185 +12,224 @@ from pathlib import Path
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.readers.source import Source, folded
-from pytest_ftgate.suite.cases import stranger
+from pytest_ftgate.readers.source import Source, fold_similar
+from pytest_ftgate.suite.cases import unknown_label_error
 from pytest_ftgate.suite.declaration import DeclaredExamples
-from pytest_ftgate.suite.location import Place
+from pytest_ftgate.suite.location import VariantLocation
 from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, digest
-from pytest_ftgate.suite.templates import PASSAGES, render
-from pytest_ftgate.suite.training_data import Example, training_rows
+from pytest_ftgate.suite.templates import PASSAGES, render_template
+from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
-__all__ = ["Near", "chosen", "in_order", "most_like", "shots_of", "twins", "words"]
+__all__ = [
+    "NearDuplicates",
+    "choose_examples",
+    "find_leaks",
+    "most_similar",
+    "normalised_words",
+    "resolve_shots",
+    "word_sequence",
+]
 
-#: Texts that are at least so alike are the same for a model (cosine of TF-IDF of letters).
-_SAME = 0.9
+#: From this cosine similarity on (TF-IDF of character n-grams), two texts count as the same.
+_SAME_TEXT = 0.9
 
 
-def chosen(pool: Sequence[Example], examples: DeclaredExamples) -> list[Example]:
-    """Return the examples that every case is shown; for ``similar`` all that may be.
+def choose_examples(
+    pool: Sequence[TrainingExample], declared: DeclaredExamples
+) -> list[TrainingExample]:
+    """Return the examples of a variant. With ``choose: similar``, return the whole pool.
 
-    ``per_label`` takes as many of each label as *shots* says, in the order of the file.
+    ``per_label`` takes the first *shots* examples of each label, in the order of the file.
+
+    Args:
+        pool: the usable examples of the file.
+        declared: the ``examples`` of the variant.
     """
-    if examples.choose == "random":
-        chance = random.Random(examples.seed)  # noqa: S311 - it only has to be repeatable
-        return chance.sample(pool, min(len(pool), examples.shots))
-    if examples.choose == "similar":
+    if declared.choose == "random":
+        rng = random.Random(declared.seed)  # noqa: S311 - it only has to be repeatable
+        return rng.sample(pool, min(len(pool), declared.shots))
+    if declared.choose == "similar":
         return list(pool)
-    if examples.choose == "first":
-        return list(pool[: examples.shots])
-    return list(_of_each_label(pool, examples.shots))
+    if declared.choose == "first":
+        return list(pool[: declared.shots])
+    return list(_first_per_label(pool, declared.shots))
 
 
-def _of_each_label(pool: Iterable[Example], shots: int) -> Iterable[Example]:
-    seen: Counter[str | None] = Counter()
-    for one in pool:
-        seen[one.answer] += 1
-        if seen[one.answer] <= shots:
-            yield one
+def _first_per_label(pool: Iterable[TrainingExample], per_label: int) -> Iterable[TrainingExample]:
+    counts: Counter[str | None] = Counter()
+    for example in pool:
+        counts[example.answer] += 1
+        if counts[example.answer] <= per_label:
+            yield example
 
 
-def most_like(pool: tuple[Shot, ...], text: str, count: int) -> list[Shot]:
-    """Return the *count* examples most like *text*, the most alike last, nearest to the case.
+def most_similar(pool: tuple[Shot, ...], text: str, count: int) -> list[Shot]:
+    """Return the *count* examples most similar to *text*, the most similar last.
 
-    An example that is the case itself, or nearly, would show its answer, and is left out.
+    The last example stands next to the case in the prompt. Examples that equal the text, or
+    nearly, would show its answer and are left out.
     """
-    vectorizer, table = _read(pool)
-    alike = (table @ vectorizer.transform([text]).T).toarray().ravel()
-    ranked = sorted(range(len(pool)), key=lambda index: (-alike[index], index))
-    return [pool[index] for index in ranked if alike[index] < _SAME][:count][::-1]
+    vectorizer, matrix = _vectorized(pool)
+    similarity = (matrix @ vectorizer.transform([text]).T).toarray().ravel()
+    ranked = sorted(range(len(pool)), key=lambda index: (-similarity[index], index))
+    return [pool[index] for index in ranked if similarity[index] < _SAME_TEXT][:count][::-1]
 
 
 @lru_cache(maxsize=8)
-def _read(pool: tuple[Shot, ...]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _vectorized(pool: tuple[Shot, ...]):  # type: ignore[no-untyped-def]  # noqa: ANN202
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
-    return vectorizer, vectorizer.fit_transform(shot.shown for shot in pool)
+    return vectorizer, vectorizer.fit_transform(shot.input_text for shot in pool)
 
 
-#: Texts that share so many of all their different words say nearly the same, in percent.
-_ALIKE = 80
+#: From this Jaccard similarity of their words on, in percent, two texts are near duplicates.
+_NEAR_DUPLICATE_PERCENT = 80
 
 
-def words(text: str) -> tuple[str, ...]:
-    """Return the words of *text*, less what differs in case, punctuation or order alone."""
-    # A text without a word, such as a lone sign, is compared as it stands.
-    return tuple(sorted(in_order(text))) or (text.strip(),)
+def normalised_words(text: str) -> tuple[str, ...]:
+    """Return the sorted words of *text* in lower case, without punctuation."""
+    # A text without words, such as a single sign, stands for itself.
+    return tuple(sorted(word_sequence(text))) or (text.strip(),)
 
 
-def in_order(text: str) -> tuple[str, ...]:
-    """Return the words of *text* as they follow one another."""
+def word_sequence(text: str) -> tuple[str, ...]:
+    """Return the words of *text* in lower case, in their order, without punctuation."""
     return tuple(re.findall(r"\w+", text.lower()))
 
 
-def twins(
-    shots: Iterable[Example], cases: Sequence[Case], *, near: bool
-) -> Iterator[tuple[Example, Case, str]]:
-    """Yield each example that gives a case away, with it, and how: "is" or "is nearly".
+def find_leaks(
+    examples: Iterable[TrainingExample], cases: Sequence[Case], *, near: bool
+) -> Iterator[tuple[TrainingExample, Case, str]]:
+    """Yield each example that repeats a case, with the case, and "is" or "is nearly".
 
     Args:
-        shots: the examples.
-        cases: of the suite.
-        near: whether an example of nearly the same words counts, if it has the case's answer.
+        examples: the few-shot examples.
+        cases: the cases of the suite.
+        near: report near duplicates too, if the example has an answer that the case expects.
     """
-    same = {words(case.shown): case for case in cases}
-    nearby = Near([case.shown for case in cases] if near else [])
-    for shot in shots:
-        if (case := same.get(words(shot.shown))) is not None:
-            yield shot, case, "is"
+    cases_by_words = {normalised_words(case.input_text): case for case in cases}
+    near_duplicates = NearDuplicates([case.input_text for case in cases] if near else [])
+    for example in examples:
+        if (case := cases_by_words.get(normalised_words(example.input_text))) is not None:
+            yield example, case, "is"
             continue
-        likely = (cases[index] for index in nearby.to(shot.shown))
-        case = next((one for one in likely if _tells(shot, one)), None)
+        similar_cases = (cases[index] for index in near_duplicates.find(example.input_text))
+        case = next((case for case in similar_cases if _has_answer_of(example, case)), None)
         if case is not None:
-            yield shot, case, "is nearly"
+            yield example, case, "is nearly"
 
 
-def _tells(shot: Example, case: Case) -> bool:
+def _has_answer_of(example: TrainingExample, case: Case) -> bool:
     answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    return case.expected is None or shot.answer in [str(answer) for answer in answers]
+    return case.expected is None or example.answer in [str(answer) for answer in answers]
 
 
-class Near:
-    """Finds those among *texts* that say nearly the same as another text."""
+class NearDuplicates:
+    """An index of texts that finds near duplicates of another text.
+
+    Two sets of words with a Jaccard similarity of at least *t* share one of their rarest words
+    (prefix filtering). The index holds only these.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = [frozenset(words(text)) for text in texts]
-        self._times = Counter(chain.from_iterable(self._texts))
-        self._with = defaultdict[str, list[int]](list)
-        for index, text in enumerate(self._texts):
-            for word in self._telling(text):
-                self._with[word].append(index)
+        self._word_sets = [frozenset(normalised_words(text)) for text in texts]
+        self._frequency = Counter(chain.from_iterable(self._word_sets))
+        self._indices_by_word = defaultdict[str, list[int]](list)
+        for index, words in enumerate(self._word_sets):
+            for word in self._prefix(words):
+                self._indices_by_word[word].append(index)
 
-    def _telling(self, text: frozenset[str]) -> list[str]:
-        """Return the rarest words of *text*: another that is alike has at least one of its own."""
-        shared = -(-len(text) * _ALIKE // 100)
-        rarest = sorted(text, key=lambda word: (self._times[word], word))
-        return rarest[: len(text) - shared + 1]
+    def _prefix(self, words: frozenset[str]) -> list[str]:
+        """Return the rarest of *words*. Each near duplicate contains at least one of them."""
+        min_shared = -(-len(words) * _NEAR_DUPLICATE_PERCENT // 100)
+        rarest_first = sorted(words, key=lambda word: (self._frequency[word], word))
+        return rarest_first[: len(words) - min_shared + 1]
 
-    def to(self, text: str) -> list[int]:
-        """Return which texts are like *text*, by their number, in their order."""
-        mine = frozenset(words(text))
-        likely = {index for word in self._telling(mine) for index in self._with.get(word, ())}
-        return sorted(index for index in likely if _alike(mine, self._texts[index]))
-
-
-def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    return 100 * len(one & other) >= _ALIKE * len(one | other)
+    def find(self, text: str) -> list[int]:
+        """Return the indices of the near duplicates of *text*, in ascending order."""
+        words = frozenset(normalised_words(text))
+        candidates = {
+            index for word in self._prefix(words) for index in self._indices_by_word.get(word, ())
+        }
+        return sorted(i for i in candidates if _is_near_duplicate(words, self._word_sets[i]))
 
 
-def shots_of(
-    place: Place, examples: DeclaredExamples, user: str, cases: tuple[Case, ...], reply: ReplyRules
+def _is_near_duplicate(words_a: frozenset[str], words_b: frozenset[str]) -> bool:
+    return 100 * len(words_a & words_b) >= _NEAR_DUPLICATE_PERCENT * len(words_a | words_b)
+
+
+def resolve_shots(
+    location: VariantLocation,
+    declared: DeclaredExamples,
+    user_template: str,
+    cases: tuple[Case, ...],
+    reply: ReplyRules,
 ) -> list[Shot]:
-    """Return the examples that a variant shows, or may show; what is wrong is noted.
+    """Return the few-shot examples of a variant, or its pool of them. Errors are added.
 
     Args:
-        place: of the variant.
-        examples: what it declares.
-        user: the user message's template.
-        cases: the suite's cases, none of which may be an example.
+        location: the variant.
+        declared: its ``examples``.
+        user_template: the template of the user message.
+        cases: the suite's cases. An example that repeats one is an error.
         reply: the suite's rules for replies.
     """
-    source = place.source
-    path = source.find(examples.source, place.line("examples"), "examples: from")
+    source = location.source
+    path = source.find_file(declared.source, location.line("examples"), "examples: from")
     if path is None:
         return []
     if reply.score.kind == "tool_call":
-        place.say("examples", "examples cannot show a tool call, which cases expect; remove them")
-    before = len(source.faults)
-    pool = [row for row in training_rows(source, path) if row.teaches]
-    if not pool and len(source.faults) == before:
-        place.say("examples", f"examples: {examples.source} has no row to learn from")
-    found = chosen(pool, examples)
-    # Of similar ones each case is shown its own, and never one that is nearly itself.
-    near = examples.choose != "similar"
-    for shot, case, how in twins(found, cases, near=near):
-        where = f"{source.name(path)}:{shot.line}"
-        place.say("examples", f"example {where} {how} the eval case {case.where}; remove one")
+        message = "examples cannot show a tool call, which cases expect; remove them"
+        location.add_error("examples", message)
+    errors_before = len(source.errors)
+    pool = [row for row in read_training_rows(source, path) if row.usable]
+    if not pool and len(source.errors) == errors_before:
+        location.add_error("examples", f"examples: {declared.source} has no row to learn from")
+    examples = choose_examples(pool, declared)
+    # `most_similar` leaves out the near duplicates of each case.
+    near = declared.choose != "similar"
+    for example, case, relation in find_leaks(examples, cases, near=near):
+        place = f"{source.display_path(path)}:{example.line}"
+        message = f"example {place} {relation} the eval case {case.location}; remove one"
+        location.add_error("examples", message)
     if reply.score.kind == "choice":
-        _check_labels(source, path, found, reply)
-    shots = [Shot(shot.shown, _turns(place, path, shot, user)) for shot in found]
-    source.faults[before:] = folded(source.faults[before:])
+        _check_labels(source, path, examples, reply)
+    shots = [
+        Shot(example.input_text, _render_turns(location, path, example, user_template))
+        for example in examples
+    ]
+    source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
     return shots
 
 
-def _check_labels(source: Source, path: Path, found: Iterable[Example], reply: ReplyRules) -> None:
-    for shot in found:
-        wrong = stranger([shot.answer], reply.format) if shot.answer is not None else None
-        if wrong:
-            source.say(shot.line, wrong, path)
+def _check_labels(
+    source: Source, path: Path, examples: Iterable[TrainingExample], reply: ReplyRules
+) -> None:
+    for example in examples:
+        if example.answer is None:
+            continue
+        message = unknown_label_error([example.answer], reply.format)
+        if message:
+            source.add_error(example.line, message, path)
 
 
-def _turns(place: Place, path: Path, shot: Example, user: str) -> tuple[Turn, ...]:
-    where = f"{place.source.name(path)}:{shot.line}"
-    if shot.answer is None:
-        place.say("examples", f'example {where} has no "expected", so nothing to show')
+def _render_turns(
+    location: VariantLocation, path: Path, example: TrainingExample, user_template: str
+) -> tuple[Turn, ...]:
+    """Return the turns of one example, its answer last, or nothing on an error."""
+    place = f"{location.source.display_path(path)}:{example.line}"
+    if example.answer is None:
+        message = f'example {place} has no "expected", so nothing to show'
+        location.add_error("examples", message)
         return ()
-    # An example is shown without passages, wherever the template has a place for them.
-    usual = {"input": shot.shown, "id": digest([shot.shown])[:8], "tags": (), PASSAGES: ""}
+    text = example.input_text
+    # An example has no passages, even if the template has a place for them.
+    values = {"input": text, "id": digest([text])[:8], "tags": (), PASSAGES: "", **example.values}
     try:
-        single = len(shot.turns) == 1
-        asked = (("user", render(user, {**usual, **shot.values})),) if single else shot.turns
+        is_single = len(example.turns) == 1
+        turns = (("user", render_template(user_template, values)),) if is_single else example.turns
     except TemplateError as error:
-        place.say("examples", f"example {where} cannot be shown: {error}")
+        location.add_error("examples", f"example {place} cannot be shown: {error}")
         return ()
-    return (*asked, ("assistant", shot.answer))
+    return (*turns, ("assistant", example.answer))

@@ -1,4 +1,4 @@
-"""The formats that a suite may require of a reply, and their values."""
+"""The kinds of formats that a suite may require of a reply, and their values."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
-from pytest_ftgate.readers.source import Source, keys_of, sentence
-from pytest_ftgate.suite.references import form_fault
-from pytest_ftgate.suite.rule import Rule, function_of
-from pytest_ftgate.suite.scorers import pattern_fault
+from pytest_ftgate.readers.source import Source, declared_keys, validation_message
+from pytest_ftgate.suite.references import reference_syntax_error
+from pytest_ftgate.suite.rule import Rule, parse_python_rule
+from pytest_ftgate.suite.scorers import pattern_error
 
 __all__ = [
-    "FORMATS",
+    "FORMAT_KINDS",
+    "JSON_TYPES",
     "LANGUAGES",
-    "TYPES",
-    "Format",
+    "DeclaredFormat",
     "format_schema",
-    "read_format",
-    "schema_fault",
-    "validator",
+    "json_schema_validator",
+    "resolve_format",
+    "schema_error",
 ]
 
-#: The languages that py3langid tells apart, as it calls them.
+#: The language codes of py3langid.
 _CODES = (
     "ace af am an ar ary arz as az ba bcl be bg bn br bs ca crh cs cy da de dz el en eo es et "
     "eu ext fa fi fo fr fuv fy ga gcf gcr gd gl gom grc gu gug guw ha hbo he hi hr ht hu hy id "
@@ -54,13 +54,13 @@ _Size = Annotated[int, Field(strict=True, ge=0)]
 _Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
 
-def _fault(told: str) -> PydanticCustomError:
-    return PydanticCustomError("rule", "{told}", {"told": told})
+def _validation_error(message: str) -> PydanticCustomError:
+    return PydanticCustomError("rule", "{message}", {"message": message})
 
 
-def _bounds(low: int | None, high: int | None) -> None:
+def _check_bounds(low: int | None, high: int | None) -> None:
     if low is not None and high is not None and low > high:
-        raise _fault(f"min {low} is above max {high}, so no reply could hold it")
+        raise _validation_error(f"min {low} is above max {high}, so no reply could hold it")
 
 
 class _Options(BaseModel):
@@ -75,12 +75,12 @@ class _Lines(_Options):
     longest: _Count | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_limits(self) -> Self:
         if not self.model_fields_set:
-            raise _fault("lines needs count, min, max, prefix or longest")
+            raise _validation_error("lines needs count, min, max, prefix or longest")
         if self.count is not None and (self.min, self.max) != (None, None):
-            raise _fault("lines has count and min or max; write one of them")
-        _bounds(self.min, self.max)
+            raise _validation_error("lines has count and min or max; write one of them")
+        _check_bounds(self.min, self.max)
         return self
 
 
@@ -98,10 +98,10 @@ class _Length(_Options):
     max: _Count | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_limits(self) -> Self:
         if (self.min, self.max) == (None, None):
-            raise _fault("length needs min, max or both")
-        _bounds(self.min, self.max)
+            raise _validation_error("length needs min, max or both")
+        _check_bounds(self.min, self.max)
         return self
 
 
@@ -110,64 +110,71 @@ class _ToolCall(_Options):
     arguments: Any = Field(default=None, alias="schema")
 
 
-def _installed(package: str, extra: str, what: str) -> None:
+def _require_package(package: str, extra: str, what: str) -> None:
     if find_spec(package) is None:
-        told = f'{what} needs {package}: pip install "pytest-ftgate[{extra}]"'
-        raise _fault(told)
+        install = f'pip install "pytest-ftgate[{extra}]"'
+        raise _validation_error(f"{what} needs {package}: {install}")
 
 
-def _function(value: Any) -> Any:
+def _parse_function(value: Any) -> Any:
     try:
-        reference, options = function_of(value)
+        reference, options = parse_python_rule(value)
     except ValueError as error:
-        raise _fault(str(error)) from error
-    wrong = form_fault(reference)
-    if wrong:
-        raise _fault(wrong)
+        raise _validation_error(str(error)) from error
+    message = reference_syntax_error(reference)
+    if message:
+        raise _validation_error(message)
     return {"function": reference, **options}
 
 
-def _model(value: str) -> str:
-    wrong = form_fault(value)
-    if wrong:
-        raise _fault(wrong.replace("no function", "no model").replace(":function", ":Model"))
+def _check_model(value: str) -> str:
+    message = reference_syntax_error(value)
+    if message:
+        message = message.replace("no function", "no model").replace(":function", ":Model")
+        raise _validation_error(message)
     return value
 
 
-def _pattern(value: str) -> str:
-    wrong = pattern_fault(value)
-    if wrong:
-        raise _fault(wrong)
+def _check_pattern(value: str) -> str:
+    message = pattern_error(value)
+    if message:
+        raise _validation_error(message)
     return value
 
 
-def _schema(value: Any) -> Any:
+def _check_schema(value: Any) -> Any:
     if not isinstance(value, str | Mapping):
-        raise PydanticCustomError("whole", "not a schema")
+        raise PydanticCustomError("whole_value", "not a schema")
     return value
 
 
-def _code(value: str) -> str:
+def _check_code(value: str) -> str:
     if value == "sql":
-        _installed("sqlglot", "sql", "code: sql")
+        _require_package("sqlglot", "sql", "code: sql")
     return value
 
 
-def _language(value: str) -> str:
+def _check_language(value: str) -> str:
     if value not in LANGUAGES:
-        near = did_you_mean(value.lower().partition("-")[0], LANGUAGES)
-        raise _fault(f'"{value}" is no language that can be told{near}')
-    _installed("py3langid", "language", "language")
+        hint = did_you_mean(value.lower().partition("-")[0], LANGUAGES)
+        raise _validation_error(f'"{value}" is no language that can be told{hint}')
+    _require_package("py3langid", "language", "language")
     return value
 
 
-def _named(value: Any) -> Any:
+def _parse_tool_call(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """One kind of format: the type of its value, and that in words with an example."""
+class _FormatKind:
+    """One kind of format.
+
+    Attributes:
+        type: the type of its value.
+        needs: the same in words, for messages.
+        example: one format of the kind, in YAML.
+    """
 
     type: Any
     needs: str
@@ -175,40 +182,44 @@ class _Kind:
 
 
 _Code = Literal["python", "json", "yaml", "sql"]
-_FORMS = WithJsonSchema({"type": ["string", "object"]})
+_TEXT_OR_OBJECT = WithJsonSchema({"type": ["string", "object"]})
 
-#: format kind -> what an author writes for it
-FORMATS: Mapping[str, _Kind] = {
-    "choice": _Kind(_Texts, "a list of labels", "{choice: [a, b]}"),
-    "json_schema": _Kind(
-        Annotated[Any, AfterValidator(_schema), _FORMS],
+#: format kind -> the value that it takes
+FORMAT_KINDS: Mapping[str, _FormatKind] = {
+    "choice": _FormatKind(_Texts, "a list of labels", "{choice: [a, b]}"),
+    "json_schema": _FormatKind(
+        Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT],
         "a schema or the path of one",
         "{json_schema: ticket.schema.json}",
     ),
-    "pydantic": _Kind(
-        Annotated[str, AfterValidator(_model)], "a model", '{pydantic: "package.module:Model"}'
+    "pydantic": _FormatKind(
+        Annotated[str, AfterValidator(_check_model)],
+        "a model",
+        '{pydantic: "package.module:Model"}',
     ),
-    "regex": _Kind(Annotated[str, AfterValidator(_pattern)], "a pattern", '{regex: "^[A-Z]+$"}'),
-    "lines": _Kind(_Lines, "a mapping", '{lines: {max: 5, prefix: "- "}}'),
-    "xml": _Kind(_Texts, "a list of tags", "{xml: [reason, answer]}"),
-    "csv": _Kind(_Csv, "a mapping", "{csv: {columns: [name, price]}}"),
-    "markdown": _Kind(_Markdown, "a mapping", "{markdown: {table: [name, price]}}"),
-    "code": _Kind(
-        Annotated[_Code, AfterValidator(_code)], "python, json, yaml or sql", "{code: python}"
+    "regex": _FormatKind(
+        Annotated[str, AfterValidator(_check_pattern)], "a pattern", '{regex: "^[A-Z]+$"}'
     ),
-    "length": _Kind(_Length, "a mapping", "{length: {unit: words, max: 50}}"),
-    "language": _Kind(
-        Annotated[str, AfterValidator(_language)], "the code of a language", "{language: de}"
+    "lines": _FormatKind(_Lines, "a mapping", '{lines: {max: 5, prefix: "- "}}'),
+    "xml": _FormatKind(_Texts, "a list of tags", "{xml: [reason, answer]}"),
+    "csv": _FormatKind(_Csv, "a mapping", "{csv: {columns: [name, price]}}"),
+    "markdown": _FormatKind(_Markdown, "a mapping", "{markdown: {table: [name, price]}}"),
+    "code": _FormatKind(
+        Annotated[_Code, AfterValidator(_check_code)], "python, json, yaml or sql", "{code: python}"
     ),
-    "contains": _Kind(_Texts, "a list of texts", "{contains: [refund]}"),
-    "avoids": _Kind(_Texts, "a list of texts", "{avoids: [guarantee]}"),
-    "tool_call": _Kind(
-        Annotated[_ToolCall, BeforeValidator(_named), _FORMS],
+    "length": _FormatKind(_Length, "a mapping", "{length: {unit: words, max: 50}}"),
+    "language": _FormatKind(
+        Annotated[str, AfterValidator(_check_language)], "the code of a language", "{language: de}"
+    ),
+    "contains": _FormatKind(_Texts, "a list of texts", "{contains: [refund]}"),
+    "avoids": _FormatKind(_Texts, "a list of texts", "{avoids: [guarantee]}"),
+    "tool_call": _FormatKind(
+        Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT],
         "the name of a tool",
         "{tool_call: lookup_order}",
     ),
-    "python": _Kind(
-        Annotated[Any, BeforeValidator(_function), _FORMS],
+    "python": _FormatKind(
+        Annotated[Any, BeforeValidator(_parse_function), _TEXT_OR_OBJECT],
         "a function",
         '{python: "package.module:function"}',
     ),
@@ -217,59 +228,65 @@ FORMATS: Mapping[str, _Kind] = {
 
 @cache
 def _adapter(kind: str) -> TypeAdapter[Any]:
-    return TypeAdapter(FORMATS[kind].type)
+    return TypeAdapter(FORMAT_KINDS[kind].type)
 
 
-def _read(raw: Any) -> Rule:
+def _parse_format(raw: Any) -> Rule:
     if isinstance(raw, Rule):
         return raw
-    kind, value = _single(raw)
+    kind, value = _split_kind(raw)
     try:
-        read = _adapter(kind).validate_python(value)
+        parsed = _adapter(kind).validate_python(value)
     except ValidationError as error:
-        raise _fault(_format_error(kind, dict(error.errors()[0]))) from error
-    if isinstance(read, BaseModel):
-        read = read.model_dump(by_alias=True, exclude_none=True)
+        raise _validation_error(_value_error(kind, dict(error.errors()[0]))) from error
+    if isinstance(parsed, BaseModel):
+        parsed = parsed.model_dump(by_alias=True, exclude_none=True)
     if kind == "python":
-        options = dict(read)
+        options = dict(parsed)
         return Rule(kind, options.pop("function"), options)
-    return Rule(kind, read)
+    return Rule(kind, parsed)
 
 
-def _single(raw: Any) -> tuple[str, Any]:
+def _split_kind(raw: Any) -> tuple[str, Any]:
+    """Return the kind of a declared format, and its value."""
     kind, value = next(iter(raw.items())) if isinstance(raw, Mapping) and raw else (raw, None)
     if not isinstance(kind, str) or (isinstance(raw, Mapping) and len(raw) != 1):
-        told = "format is one name with its value, such as {choice: [refund, other]}; "
-        raise _fault(f"{told}several go into a list; known: {', '.join(FORMATS)}")
-    if kind not in FORMATS:
-        near = did_you_mean(kind, FORMATS)
-        raise _fault(f'unknown format "{kind}"{near}; known: {", ".join(FORMATS)}')
+        example = "format is one name with its value, such as {choice: [refund, other]}"
+        known = ", ".join(FORMAT_KINDS)
+        raise _validation_error(f"{example}; several go into a list; known: {known}")
+    if kind not in FORMAT_KINDS:
+        hint = did_you_mean(kind, FORMAT_KINDS)
+        raise _validation_error(f'unknown format "{kind}"{hint}; known: {", ".join(FORMAT_KINDS)}')
     return kind, value
 
 
-def _format_error(kind: str, error: dict[str, Any]) -> str:
-    """Say what is wrong with the value of a format, and what to write."""
-    form, where = FORMATS[kind], error["loc"]
+def _value_error(kind: str, error: dict[str, Any]) -> str:
+    """Return what is wrong with the value of a format, and what to write instead."""
+    format_kind, key_path = FORMAT_KINDS[kind], error["loc"]
+    example = format_kind.example
     if error["type"] == "rule":
-        told = str(error["msg"])
-        return told if told.startswith(kind) or "pip" in told else f"{kind}: {told}"
-    if not where or error["type"] == "whole":
-        return f"{kind} needs {form.needs}: {form.example}"
+        message = str(error["msg"])
+        return message if message.startswith(kind) or "pip" in message else f"{kind}: {message}"
+    if not key_path or error["type"] == "whole_value":
+        return f"{kind} needs {format_kind.needs}: {example}"
     if error["type"] == "string_too_short":
-        return f"{kind} has an empty text; leave it out, or write one as in {form.example}"
-    known = keys_of(form.type) if isinstance(form.type, type) else ()
-    told = sentence({**error, "loc": (kind, *where)}, known or ("name", "schema"), None)
-    return f"{'' if told.startswith(kind) else f'{kind}: '}{told}, as in {form.example}"
+        return f"{kind} has an empty text; leave it out, or write one as in {example}"
+    known = declared_keys(format_kind.type) if isinstance(format_kind.type, type) else ()
+    known = known or ("name", "schema")
+    message = validation_message({**error, "loc": (kind, *key_path)}, known, None)
+    return f"{'' if message.startswith(kind) else f'{kind}: '}{message}, as in {example}"
 
 
-def _listed(raw: Any) -> Any:
+def _as_sequence(raw: Any) -> Any:
     if raw is None:
         return ()
     return raw if isinstance(raw, list | tuple) else [raw]
 
 
-#: One format or several; each that is wrong is a fault of its own.
-Format = Annotated[tuple[Annotated[Any, BeforeValidator(_read)], ...], BeforeValidator(_listed)]
+#: One format or several. Each invalid one gives an error of its own.
+DeclaredFormat = Annotated[
+    tuple[Annotated[Any, BeforeValidator(_parse_format)], ...], BeforeValidator(_as_sequence)
+]
 
 
 def format_schema() -> dict[str, Any]:
@@ -278,101 +295,111 @@ def format_schema() -> dict[str, Any]:
         "type": "object",
         "minProperties": 1,
         "maxProperties": 1,
-        "properties": {kind: _adapter(kind).json_schema() for kind in FORMATS},
+        "properties": {kind: _adapter(kind).json_schema() for kind in FORMAT_KINDS},
         "additionalProperties": False,
     }
 
 
-#: The types that a schema may name.
-TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+#: The types that a JSON Schema may name.
+JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
-def schema_fault(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
-    """Say where and why *schema* is none, or return None.
+def schema_error(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
+    """Return where and why *schema* is not a valid JSON Schema, or None if it is valid.
 
-    The draft is the one that its ``$schema`` names, 2020-12 where it names none.
+    ``$schema`` selects the draft. The default is 2020-12.
 
     Args:
-        schema: what should be one, as JSON would have it.
+        schema: the value to check, as parsed from JSON.
+
+    Returns:
+        The path of the invalid value inside the schema, and the message.
     """
     import jsonschema_rs
 
     try:
-        validator(json.dumps(schema))
+        json_schema_validator(json.dumps(schema))
     except ScorerError as error:
         cause = error.__cause__
         if isinstance(cause, jsonschema_rs.ValidationError):
-            where = tuple(cause.instance_path)
-            return where, _type_error(schema, where) or cause.message
+            path = tuple(cause.instance_path)
+            return path, _unknown_type_error(schema, path) or cause.message
         return (), str(error)
     except TypeError as error:
         return (), f"it holds what is no JSON: {error}"
     return None
 
 
-def _type_error(schema: Any, where: tuple[str | int, ...]) -> str:
-    """Say of a type that there is none; the library would list the forms that a type may have."""
-    for key in where:
-        schema = schema[key]
-    if where[-1:] != ("type",) or not isinstance(schema, str):
+def _unknown_type_error(schema: Any, path: tuple[str | int, ...]) -> str:
+    """Return an error for an unknown type, shorter than the library's, or an empty text."""
+    value = schema
+    for key in path:
+        value = value[key]
+    if path[-1:] != ("type",) or not isinstance(value, str):
         return ""
-    near = did_you_mean(schema, TYPES) or f"; types: {', '.join(TYPES)}"
-    return f'"{schema}" is no type{near}'
+    hint = did_you_mean(value, JSON_TYPES) or f"; types: {', '.join(JSON_TYPES)}"
+    return f'"{value}" is no type{hint}'
 
 
 @lru_cache(maxsize=256)
-def validator(schema: str) -> Any:
-    """Return what checks a JSON Schema, given as JSON.
+def json_schema_validator(schema: str) -> Any:
+    """Return the validator of a JSON Schema.
+
+    Args:
+        schema: the JSON Schema as JSON text.
 
     Raises:
-        ScorerError: it is no schema, or refers to one that would have to be fetched.
+        ScorerError: it is not a valid schema, or it refers to a schema elsewhere.
     """
     import jsonschema_rs
 
     try:
-        return jsonschema_rs.validator_for(json.loads(schema), retriever=_never_fetched)
+        return jsonschema_rs.validator_for(json.loads(schema), retriever=_refuse_fetch)
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         raise ScorerError(f"json_schema: not a schema: {str(error).splitlines()[0]}") from error
 
 
-def _never_fetched(uri: str) -> Any:
+def _refuse_fetch(uri: str) -> Any:
     raise ValueError(f"{uri} lies outside the schema; nothing is fetched")
 
 
-def read_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule:
-    """Return *rule* with the JSON Schema that it names read and held to be one, or faults noted.
+def resolve_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule:
+    """Return *rule* with its JSON Schema read and checked. Errors go to *source*.
 
     Args:
-        source: where it stands.
-        rule: of any kind.
-        line: gives the line of the rule, or of the value at the keys that lead to it from there.
+        source: the suite file.
+        rule: a rule of any kind.
+        line: returns the line of a key, given its key path below the rule.
     """
     if rule.kind == "json_schema":
-        return Rule(rule.kind, _held(source, rule.value, line, ("json_schema",)))
+        return Rule(rule.kind, _load_schema(source, rule.value, line, ("json_schema",)))
     if rule.kind == "tool_call" and "schema" in rule.value:
-        schema = _held(source, rule.value["schema"], line, ("tool_call", "schema"))
+        schema = _load_schema(source, rule.value["schema"], line, ("tool_call", "schema"))
         return Rule(rule.kind, {**rule.value, "schema": schema})
     return rule
 
 
-def _held(source: Source, value: Any, line: Callable[..., int], keys: tuple[str, ...]) -> Any:
-    what, schema = ".".join(keys), value
+def _load_schema(
+    source: Source, value: Any, line: Callable[..., int], keys: tuple[str, ...]
+) -> Any:
+    """Return the schema *value*, or the one in the file that *value* names, or {} on an error."""
+    key, schema = ".".join(keys), value
     if isinstance(value, str):
-        path = source.find(value, line(*keys), what)
-        text = source.text(path, line(*keys), what) if path else None
+        path = source.find_file(value, line(*keys), key)
+        text = source.read_text(path, line(*keys), key) if path else None
         if text is None:
             return {}
         try:
             schema = json.loads(text)
         except ValueError as error:
-            source.say(line(*keys), f"{what}: {value} is not JSON: {error}")
+            source.add_error(line(*keys), f"{key}: {value} is not JSON: {error}")
             return {}
-    wrong = schema_fault(schema)
-    if wrong:
-        where, told = wrong
-        # In a file the keys tell where; in the suite the line does too.
-        place = f"at {'/'.join(['', *map(str, where)])}: " if where else ""
+    error_at = schema_error(schema)
+    if error_at:
+        path_in_schema, message = error_at
+        # A schema in a file has no line in the suite, so the message gives the path.
+        place = f"at {'/'.join(['', *map(str, path_in_schema)])}: " if path_in_schema else ""
         name = f"{value} is no schema" if isinstance(value, str) else "no schema"
-        source.say(line(*keys, *where), f"{what}: {name}: {place}{told}")
+        source.add_error(line(*keys, *path_in_schema), f"{key}: {name}: {place}{message}")
         return {}
     return schema

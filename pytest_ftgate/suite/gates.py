@@ -1,4 +1,4 @@
-"""Declared gates become gates; a gate that cannot be evaluated is an error."""
+"""Resolve the gates that a suite declares. A gate that can never be evaluated is an error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteFaults, did_you_mean
-from pytest_ftgate.readers.yaml import Document, Where
+from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declaration import (
     DeclaredAccuracy,
@@ -21,7 +21,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredSuite,
 )
 from pytest_ftgate.suite.model import (
-    FINDINGS,
+    FINDING_KINDS,
     Case,
     CostGate,
     DataGate,
@@ -33,89 +33,99 @@ from pytest_ftgate.suite.model import (
     Variant,
 )
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.templates import names
+from pytest_ftgate.suite.templates import template_variables
 
-__all__ = ["DEFAULT_DROP", "ReadSkill", "check_prompts", "resolve_forgetting", "resolve_gates"]
+__all__ = [
+    "DEFAULT_MAX_DROP",
+    "SkillReader",
+    "check_skill_prompts",
+    "resolve_forgetting",
+    "resolve_gates",
+]
 
-#: Reads a suite of the team's own, and returns its cases as they are asked there.
-ReadSkill = Callable[[Path], tuple[Case, ...]]
-_GATE = ("gates", "forgetting")
-#: What a prompt may take from a case that knows nothing of the product.
-_OFFERED = frozenset({"input", "id", "tags", "passages"})
+#: Reads another suite file whose cases form a skill, and returns these cases.
+SkillReader = Callable[[Path], tuple[Case, ...]]
+_KEY_PATH = ("gates", "forgetting")
+#: The variables that every skill case offers to a prompt template.
+_SKILL_VARIABLES = frozenset({"input", "id", "tags", "passages"})
 
 
-class _Place(NamedTuple):
-    """The gate in its file."""
+class _GateLocation(NamedTuple):
+    """The forgetting gate in its suite file."""
 
     source: SuiteSource
     document: Document
 
     def line(self, *keys: str | int) -> int:
-        where: Where = (*_GATE, *keys)
-        return self.document.line(where) or self.document.line(_GATE)
+        key_path: KeyPath = (*_KEY_PATH, *keys)
+        return self.document.line(key_path) or self.document.line(_KEY_PATH)
 
-    def say(self, message: str, *keys: str | int) -> None:
-        self.source.say(self.line(*keys), f"forgetting: {message}")
+    def add_error(self, message: str, *keys: str | int) -> None:
+        self.source.add_error(self.line(*keys), f"forgetting: {message}")
 
 
 def resolve_forgetting(
-    source: SuiteSource, document: Document, declared: DeclaredForgetting, read: ReadSkill
+    source: SuiteSource, document: Document, declared: DeclaredForgetting, read_skill: SkillReader
 ) -> ForgettingGate | None:
-    """Return the gate, or None where it cannot be judged; what is wrong with it goes to *source*.
+    """Return the forgetting gate, or None if its skills cannot be read. Errors go to *source*.
 
     Args:
         source: the suite file.
         document: its content, with lines.
-        declared: the gate as it is written.
-        read: reads a suite of the team's own.
+        declared: the gate as declared.
+        read_skill: reads another suite file as a skill.
     """
-    place, before = _Place(source, document), len(source.faults)
-    cases = _cases(place, declared, read)
-    if len(source.faults) > before:
+    location, errors_before = _GateLocation(source, document), len(source.errors)
+    cases = _skill_cases(location, declared, read_skill)
+    if len(source.errors) > errors_before:
         return None
-    cases = _kept(place, cases, declared.must_keep)
-    _check_names(place, declared, tuple(dict.fromkeys(str(case.skill) for case in cases)))
+    cases = _with_must_keep(location, cases, declared.must_keep)
+    _check_skill_keys(location, declared, tuple(dict.fromkeys(str(case.skill) for case in cases)))
     return ForgettingGate(
-        line=document.line(_GATE),
+        line=document.line(_KEY_PATH),
         cases=cases,
         max_drop=declared.max_drop,
         each=declared.each,
         margins=declared.margins,
         weights=declared.weights,
         may_lose=tuple(dict.fromkeys(declared.may_lose)),
-        prompt=declared.under == "prompt",
+        under_prompt=declared.under == "prompt",
     )
 
 
-# Which cases ------------------------------------------------------------------------------------
+# Cases of skills --------------------------------------------------------------------------------
 
 
-def _cases(place: _Place, declared: DeclaredForgetting, read: ReadSkill) -> tuple[Case, ...]:
-    wanted = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
-    if not wanted:
-        place.say("skills: the list is empty; write skills: general", "skills")
+def _skill_cases(
+    location: _GateLocation, declared: DeclaredForgetting, read_skill: SkillReader
+) -> tuple[Case, ...]:
+    names = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
+    if not names:
+        location.add_error("skills: the list is empty; write skills: general", "skills")
         return ()
-    paths = [name for name in wanted if _is_path(name)]
-    bundled = tuple(name for name in wanted if not _is_path(name))
-    own = [case for path in paths for case in _own(place, path, read)]
-    return (*_named(place, bundled), *_apart(place, own))
+    patterns = [name for name in names if _is_path(name)]
+    bundled_names = tuple(name for name in names if not _is_path(name))
+    suite_cases = [
+        case for pattern in patterns for case in _suite_cases(location, pattern, read_skill)
+    ]
+    return (*_bundled_cases(location, bundled_names), *_check_conflicts(location, suite_cases))
 
 
-def _named(place: _Place, names: tuple[str, ...]) -> tuple[Case, ...]:
-    """Return the cases of sets and skills, of the package or of plugins."""
-    more = place.source.plugins.skills
-    known = (*skills.SETS, *skills.known(more))
-    strange = [one for one in names if one not in known]
-    for name in strange:
-        near = did_you_mean(name, known)
-        near = near or f"; known: {', '.join(known)}, or the path of a suite"
-        place.say(f'no skill "{name}"{near}', "skills")
-    if strange or not names:
+def _bundled_cases(location: _GateLocation, names: tuple[str, ...]) -> tuple[Case, ...]:
+    """Return the cases of the named sets and skills, from the package or from plugins."""
+    plugin_skills = location.source.plugins.skills
+    known = (*skills.SETS, *skills.skill_names(plugin_skills))
+    unknown = [name for name in names if name not in known]
+    for name in unknown:
+        hint = did_you_mean(name, known)
+        hint = hint or f"; known: {', '.join(known)}, or the path of a suite"
+        location.add_error(f'no skill "{name}"{hint}', "skills")
+    if unknown or not names:
         return ()
     try:
-        return skill_cases(names, tuple(more.items()))
-    except SuiteFaults as error:
-        place.source.faults.extend(error.faults)
+        return skill_cases(names, tuple(plugin_skills.items()))
+    except SuiteError as error:
+        location.source.errors.extend(error.errors)
         return ()
 
 
@@ -123,106 +133,127 @@ def _is_path(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
 
 
-def _own(place: _Place, pattern: str, read: ReadSkill) -> Iterator[Case]:
-    """Yield the cases of the suites that *pattern* names, told apart by their files' names."""
-    line, source = place.line("skills"), place.source
-    for path in source.files(pattern, line, "forgetting: skills"):
+def _suite_cases(location: _GateLocation, pattern: str, read_skill: SkillReader) -> Iterator[Case]:
+    """Yield the cases of the suites that match *pattern*, with the file name in each id."""
+    line, source = location.line("skills"), location.source
+    for path in source.find_files(pattern, line, "forgetting: skills"):
         if path == source.path:
-            place.say("skills: a suite cannot be a skill of its own; name another", "skills")
+            message = "skills: a suite cannot be a skill of its own; name another"
+            location.add_error(message, "skills")
             continue
-        stem, before = path.name.removesuffix(".ftgate.yaml"), len(source.faults)
-        cases = [case for case in read(path) if case.marked or case.format]
+        stem, errors_before = path.name.removesuffix(".ftgate.yaml"), len(source.errors)
+        cases = [case for case in read_skill(path) if case.is_scorable or case.format]
         for case in cases:
             group = f"{stem}/{case.group}" if case.group else None
             skill = case.skill or stem
             yield replace(
                 case, id=f"{stem}/{case.id}", skill=skill, group=group, folder=path.parent
             )
-        if not cases and len(source.faults) == before:
-            place.say(f"skills: no case of {source.name(path)} expects anything", "skills")
+        if not cases and len(source.errors) == errors_before:
+            message = f"skills: no case of {source.display_path(path)} expects anything"
+            location.add_error(message, "skills")
 
 
-def _apart(place: _Place, own: Iterable[Case]) -> tuple[Case, ...]:
-    """Return the team's cases; a skill or an id that there is already would be mixed up with it."""
-    found: dict[str, Case] = {}
-    others = set(skills.known(place.source.plugins.skills))
-    for case in own:
-        if case.skill in others:
-            told = f'skill "{case.skill}" of {case.where} is the name of a bundled one'
-            place.say(f"{told}; rename it", "skills")
+def _check_conflicts(location: _GateLocation, suite_cases: Iterable[Case]) -> tuple[Case, ...]:
+    """Return *suite_cases*, or nothing if a skill or an id is in use already."""
+    cases_by_id: dict[str, Case] = {}
+    bundled_skills = set(skills.skill_names(location.source.plugins.skills))
+    for case in suite_cases:
+        if case.skill in bundled_skills:
+            message = f'skill "{case.skill}" of {case.location} is the name of a bundled one'
+            location.add_error(f"{message}; rename it", "skills")
             return ()
-        if case.id in found:
-            place.say(f"skills: {case.id} is named by two suites; rename one file", "skills")
+        if case.id in cases_by_id:
+            message = f"skills: {case.id} is named by two suites; rename one file"
+            location.add_error(message, "skills")
             return ()
-        found[case.id] = case
-    return tuple(found.values())
+        cases_by_id[case.id] = case
+    return tuple(cases_by_id.values())
 
 
-def _kept(place: _Place, cases: tuple[Case, ...], ids: Sequence[str]) -> tuple[Case, ...]:
-    """Mark the cases that may not be lost."""
-    known = {case.id for case in cases}
-    for index, name in enumerate(ids):
-        if name not in known:
-            near = did_you_mean(name, known) or "; ids are such as arithmetic-001"
-            place.say(f'must_keep: no skills case has the id "{name}"{near}', "must_keep", index)
+def _with_must_keep(
+    location: _GateLocation, cases: tuple[Case, ...], ids: Sequence[str]
+) -> tuple[Case, ...]:
+    """Return *cases* with ``must_keep`` set on those in *ids*."""
+    known_ids = {case.id for case in cases}
+    for index, case_id in enumerate(ids):
+        if case_id not in known_ids:
+            hint = did_you_mean(case_id, known_ids) or "; ids are such as arithmetic-001"
+            message = f'must_keep: no skills case has the id "{case_id}"{hint}'
+            location.add_error(message, "must_keep", index)
     return tuple(replace(case, must_keep=True) if case.id in ids else case for case in cases)
 
 
-# What may be lost -------------------------------------------------------------------------------
+# Keys that name skills --------------------------------------------------------------------------
 
 
-def _check_names(place: _Place, declared: DeclaredForgetting, asked: Collection[str]) -> None:
-    """Note every skill that a key names and the gate does not ask, and keys that contradict."""
-    named: dict[str, Iterable[str]] = {
+def _check_skill_keys(
+    location: _GateLocation, declared: DeclaredForgetting, tested: Collection[str]
+) -> None:
+    """Add an error for each key that names an untested skill, and for keys that contradict.
+
+    Args:
+        location: the gate in its suite file.
+        declared: the gate as declared.
+        tested: the names of the skills whose cases the gate runs.
+    """
+    skills_by_key: dict[str, Iterable[str]] = {
         "may_lose": declared.may_lose,
         "margins": declared.margins,
         "weights": declared.weights,
     }
-    for key, own in named.items():
-        for index, skill in enumerate(own):
-            at = index if key == "may_lose" else skill
-            if skill not in asked:
-                near = did_you_mean(skill, asked) or f"; asked: {', '.join(asked)}"
-                place.say(f'{key}: no skill "{skill}" is asked{near}', key, at)
+    for key, names in skills_by_key.items():
+        for index, skill in enumerate(names):
+            item_key = index if key == "may_lose" else skill
+            if skill not in tested:
+                hint = did_you_mean(skill, tested) or f"; asked: {', '.join(tested)}"
+                location.add_error(f'{key}: no skill "{skill}" is asked{hint}', key, item_key)
             elif key != "may_lose" and skill in declared.may_lose:
-                place.say(f"{key}: {skill} may be lost, so nothing holds it; remove one", key, at)
-    _check_judged(place, declared, asked)
+                message = f"{key}: {skill} may be lost, so nothing holds it; remove one"
+                location.add_error(message, key, item_key)
+    _check_evaluated_skills(location, declared, tested)
 
 
-def _check_judged(place: _Place, declared: DeclaredForgetting, asked: Collection[str]) -> None:
-    left = [skill for skill in asked if skill not in declared.may_lose]
-    if asked and not left:
-        place.say("may_lose: every skill may be lost, so nothing would be judged", "may_lose")
-    elif asked and not any(declared.weights.get(skill, 1.0) for skill in left):
-        place.say("weights: every weight is 0, so there is no mean; leave one above", "weights")
+def _check_evaluated_skills(
+    location: _GateLocation, declared: DeclaredForgetting, tested: Collection[str]
+) -> None:
+    evaluated = [skill for skill in tested if skill not in declared.may_lose]
+    if tested and not evaluated:
+        message = "may_lose: every skill may be lost, so nothing would be evaluated"
+        location.add_error(message, "may_lose")
+    elif tested and not any(declared.weights.get(skill, 1.0) for skill in evaluated):
+        message = "weights: every weight is 0, so there is no mean; leave one above"
+        location.add_error(message, "weights")
 
 
-def check_prompts(
+def check_skill_prompts(
     source: SuiteSource, document: Document, gate: Gate | None, variants: Iterable[Variant]
 ) -> None:
-    """Note the variants under whose prompt skills cannot be asked, where *gate* wants them to."""
-    if not (isinstance(gate, ForgettingGate) and gate.prompt):
+    """Add an error for each variant whose prompt cannot be used with skills, if *gate* needs it."""
+    if not (isinstance(gate, ForgettingGate) and gate.under_prompt):
         return
-    place = _Place(source, document)
+    location = _GateLocation(source, document)
     for variant in variants:
         if not (variant.tuned and variant.gated):
             continue
-        strange = names(variant.system) - _OFFERED if variant.system else frozenset()
-        if not variant.system:
-            told = f"variant {variant.name} has no prompt; give it one, or write under: own"
-            place.say(f"under: {told}", "under")
+        prompt = variant.system
+        missing = template_variables(prompt) - _SKILL_VARIABLES if prompt else frozenset()
+        if not prompt:
+            message = f"variant {variant.name} has no prompt; give it one, or write under: own"
+            location.add_error(f"under: {message}", "under")
         elif variant.base_replies:
-            told = f"the base of {variant.name} is recorded, as it answered without a prompt"
-            place.say(f"under: {told}; write under: own", "under")
-        elif strange:
-            told = f"the prompt of {variant.name} wants {', '.join(sorted(strange))}"
-            place.say(f"under: {told}, which skills cases have not; write under: own", "under")
+            message = f"the base of {variant.name} is recorded, as it answered without a prompt"
+            location.add_error(f"under: {message}; write under: own", "under")
+        elif missing:
+            message = f"under: the prompt of {variant.name} wants {', '.join(sorted(missing))}"
+            message = f"{message}, which skills cases have not; write under: own"
+            location.add_error(message, "under")
 
 
-#: The drop that a gate allows where it names neither a floor nor a drop.
-DEFAULT_DROP = {"accuracy": 0.03, "format": 0.02}
-#: What a limit on what replies take looks like.
-_LIMITS = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
+#: The drop that a gate allows if it declares neither ``min`` nor ``max_drop``.
+DEFAULT_MAX_DROP = {"accuracy": 0.03, "format": 0.02}
+#: An example of a limit, for each kind of usage gate.
+_LIMIT_EXAMPLES = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
 
 def resolve_gates(
@@ -231,74 +262,75 @@ def resolve_gates(
     declared: DeclaredSuite,
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    read: ReadSkill,
+    read_skill: SkillReader,
 ) -> Mapping[str, Gate]:
-    """Return the gates by their kind; what is wrong with them goes into *source*.
+    """Return the gates of a suite by their kind. Errors go to *source*.
 
     Args:
         source: the suite file.
         document: its content, with lines.
-        declared: its content, validated.
-        cases: its cases.
-        reply: its rules for replies.
-        read: reads another suite whose cases are a skill.
+        declared: the validated content.
+        cases: the cases of the suite.
+        reply: the suite's rules for replies.
+        read_skill: reads another suite file as a skill.
     """
     written, gates = document.value["gates"], dict[str, Gate]()
     for kind in ("accuracy", "format"):
-        rate: DeclaredRate | None = getattr(declared.gates, kind)
-        if rate is None and kind in written:
-            rate = DeclaredRate()
-        if rate is None:
+        declared_rate: DeclaredRate | None = getattr(declared.gates, kind)
+        if declared_rate is None and kind in written:
+            declared_rate = DeclaredRate()
+        if declared_rate is None:
             continue
-        gates[kind] = gate = _rate_gate(kind, rate, document)
-        for key, problem in _problems(gate, declared, cases, reply):
-            source.say(document.line(("gates", kind, key)) or gate.line, f"{kind}: {problem}")
+        gates[kind] = gate = _rate_gate(kind, declared_rate, document)
+        for key, message in _rate_gate_errors(gate, declared, cases, reply):
+            source.add_error(document.line(("gates", kind, key)) or gate.line, f"{kind}: {message}")
     if "forgetting" in written:
-        wanted = declared.gates.forgetting or DeclaredForgetting()
-        forgetting = resolve_forgetting(source, document, wanted, read)
+        declared_forgetting = declared.gates.forgetting or DeclaredForgetting()
+        forgetting = resolve_forgetting(source, document, declared_forgetting, read_skill)
         if forgetting:
             gates["forgetting"] = forgetting
-    gates |= _spend_gates(source, document, declared)
+    gates |= _usage_gates(source, document, declared)
     if "data" in written:
         gates["data"] = _data_gate(source, document, declared.gates.data or DeclaredData())
-    if not gates and not source.faults:
-        source.say(document.line(("gates",)), "gates: none declared; write accuracy: {min: 0.8}")
+    if not gates and not source.errors:
+        message = "gates: none declared; write accuracy: {min: 0.8}"
+        source.add_error(document.line(("gates",)), message)
     return gates
 
 
-def _spend_gates(
+def _usage_gates(
     source: SuiteSource, document: Document, declared: DeclaredSuite
 ) -> dict[str, Gate]:
-    """Return the gates on what replies take; one without a limit is noted."""
+    """Return the cost and latency gates. A gate without a limit is an error."""
     written, gates = document.value["gates"], dict[str, Gate]()
-    made: dict[str, type[CostGate | LatencyGate]] = {"cost": CostGate, "latency": LatencyGate}
-    for kind, gate in made.items():
-        own: DeclaredCost | DeclaredLatency | None = getattr(declared.gates, kind)
-        limits = own.model_dump() if own else {}
+    gate_types: dict[str, type[CostGate | LatencyGate]] = {"cost": CostGate, "latency": LatencyGate}
+    for kind, gate_type in gate_types.items():
+        declared_gate: DeclaredCost | DeclaredLatency | None = getattr(declared.gates, kind)
+        limits = declared_gate.model_dump() if declared_gate else {}
         line = document.line(("gates", kind))
         if any(limit is not None for limit in limits.values()):
-            gates[kind] = gate(line=line, **limits)
+            gates[kind] = gate_type(line=line, **limits)
         elif kind in written and not written[kind]:
-            source.say(line, f"{kind}: no limit is declared; write {_LIMITS[kind]}")
+            source.add_error(line, f"{kind}: no limit is declared; write {_LIMIT_EXAMPLES[kind]}")
     return gates
 
 
 def _data_gate(source: SuiteSource, document: Document, declared: DeclaredData) -> DataGate:
     for index, kind in enumerate(declared.ignore):
-        if kind not in FINDINGS:
-            near = did_you_mean(kind, FINDINGS) or f"; known: {', '.join(FINDINGS)}"
+        if kind not in FINDING_KINDS:
+            hint = did_you_mean(kind, FINDING_KINDS) or f"; known: {', '.join(FINDING_KINDS)}"
             line = document.line(("gates", "data", "ignore", index))
-            source.say(line, f'data: no finding is called "{kind}"{near}')
+            source.add_error(line, f'data: no finding is called "{kind}"{hint}')
     return DataGate(line=document.line(("gates", "data")), **declared.model_dump())
 
 
 def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGate:
-    neither = declared.min is None and declared.max_drop is None
+    has_limit = declared.min is not None or declared.max_drop is not None
     return RateGate(
         kind=kind,
         line=document.line(("gates", kind)),
         min=declared.min,
-        max_drop=DEFAULT_DROP[kind] if neither else declared.max_drop,
+        max_drop=declared.max_drop if has_limit else DEFAULT_MAX_DROP[kind],
         metric=declared.metric if isinstance(declared, DeclaredAccuracy) else "accuracy",
         evidence=declared.evidence,
         slices=tuple(dict.fromkeys(declared.slices)),
@@ -307,28 +339,28 @@ def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGat
     )
 
 
-def _problems(
+def _rate_gate_errors(
     gate: RateGate, declared: DeclaredSuite, cases: tuple[Case, ...], reply: ReplyRules
 ) -> Iterator[tuple[str, str]]:
-    """Yield the key of the gate and what is wrong with it."""
-    if gate.kind == "accuracy" and cases and not any(case.marked for case in cases):
+    """Yield the key and the message of each error of an accuracy or format gate."""
+    if gate.kind == "accuracy" and cases and not any(case.is_scorable for case in cases):
         yield "", 'no case has "expected"'
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format to hold to"
-    compares = reply.score.kind == "judge" and reply.score.options.get("compare")
-    if gate.kind == "accuracy" and compares and gate.min is not None:
+    is_pairwise = reply.score.kind == "judge" and reply.score.options.get("compare")
+    if gate.kind == "accuracy" and is_pairwise and gate.min is not None:
         yield "min", "min: a judge that compares knows no rate of its own; write max_drop"
-    yield from _sequential_problems(gate, declared)
+    yield from _sequential_errors(gate, declared)
     if gate.metric == "macro_f1":
-        yield from _macro_problems(gate, declared, cases, reply)
+        yield from _macro_f1_errors(gate, declared, cases, reply)
     if gate.slices and gate.max_drop is None:
         yield "slices", "slices compare with the baseline; add max_drop:"
     for kind in gate.slices:
-        if cases and not any(_has(case, kind) for case in cases):
+        if cases and not any(_has_slice(case, kind) for case in cases):
             yield "slices", f"slices: no case has a {kind}; give cases one or remove it"
 
 
-def _macro_problems(
+def _macro_f1_errors(
     gate: RateGate, declared: DeclaredSuite, cases: tuple[Case, ...], reply: ReplyRules
 ) -> Iterator[tuple[str, str]]:
     if not any(rule.kind == "choice" for rule in reply.format):
@@ -341,20 +373,21 @@ def _macro_problems(
         yield "metric", "macro_f1 reads one reply to each case; remove repeats"
 
 
-def _sequential_problems(gate: RateGate, declared: DeclaredSuite) -> Iterator[tuple[str, str]]:
-    looks = [key for key in ("stop_early", "settle") if getattr(gate, key)]
-    if len(looks) > 1:
+def _sequential_errors(gate: RateGate, declared: DeclaredSuite) -> Iterator[tuple[str, str]]:
+    keys = [key for key in ("stop_early", "settle") if getattr(gate, key)]
+    if len(keys) > 1:
         yield "settle", "stop_early and settle each look several times; keep one of them"
-    for key in looks:
+    for key in keys:
         if gate.evidence == "point":
             yield key, f"{key} needs evidence: statistics; a plain threshold has no error to spend"
         if gate.metric == "macro_f1":
-            yield key, f"{key} does not go with metric: macro_f1, which is judged once"
+            yield key, f"{key} does not go with metric: macro_f1, which is evaluated once"
     if gate.settle and isinstance(declared.repeats, int) and gate.settle <= declared.repeats:
         yield "settle", f"settle: {gate.settle} must be more than repeats: {declared.repeats}"
 
 
-def _has(case: Case, kind: str) -> bool:
+def _has_slice(case: Case, kind: str) -> bool:
+    """Return True if *case* has a value for slices of *kind*."""
     if kind == "label":
         return case.expected is not None
     return bool(case.tags if kind == "tag" else case.language)

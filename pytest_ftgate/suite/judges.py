@@ -1,4 +1,4 @@
-"""Declared judges become judges, with the human labels that validate them."""
+"""Resolve the judges that a suite declares, with the human labels that validate them."""
 
 from __future__ import annotations
 
@@ -10,39 +10,48 @@ from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.readers.source import Source, folded, keys_of, sentence
-from pytest_ftgate.readers.table import Row, rows
-from pytest_ftgate.readers.yaml import Document, Where
+from pytest_ftgate.readers.source import Source, declared_keys, fold_similar, validation_message
+from pytest_ftgate.readers.table import Row, read_rows
+from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.declaration import (
-    DeclaredFloor,
     DeclaredJudge,
+    DeclaredMinimum,
     DeclaredRubric,
     DeclaredSuite,
     DeclaredVariant,
 )
-from pytest_ftgate.suite.location import Place
-from pytest_ftgate.suite.model import GRADES, ORDERS, Case, Judge, Label, ReplyRules, Variant
+from pytest_ftgate.suite.location import VariantLocation
+from pytest_ftgate.suite.model import (
+    DEFAULT_GRADES,
+    PAIRWISE_GRADES,
+    Case,
+    Judge,
+    Label,
+    ReplyRules,
+    Variant,
+)
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import LOCAL
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.templates import names
-from pytest_ftgate.suite.variants import resolve_one
+from pytest_ftgate.suite.templates import template_variables
+from pytest_ftgate.suite.variants import resolve_variant
 
-__all__ = ["Declared", "declared_judges", "labels_of", "resolve_judges", "schema_of"]
+__all__ = ["JudgeDeclaration", "extract_judges", "grade_schema", "read_labels", "resolve_judges"]
 
 
-def schema_of(grades: Mapping[str, float], longest: int | None = None) -> dict[str, Any]:
-    """Return the JSON Schema of what a judge answers, its reason first.
+def grade_schema(grades: Mapping[str, float], max_reason: int | None = None) -> dict[str, Any]:
+    """Return the JSON Schema of a judge's answer, with the reason before the grade.
 
     Args:
-        grades: what it may say.
-        longest: the most characters of a reason, where the one who is asked can hold to that.
+        grades: the grades that the judge may give.
+        max_reason: the most characters of a reason, or None for no limit. Set it only where the
+            provider can enforce it.
     """
     reason: dict[str, Any] = {"type": "string"}
     return {
         "type": "object",
         "properties": {
-            "reason": {**reason, "maxLength": longest} if longest else reason,
+            "reason": {**reason, "maxLength": max_reason} if max_reason else reason,
             "grade": {"type": "string", "enum": list(grades)},
         },
         "required": ["reason", "grade"],
@@ -50,7 +59,7 @@ def schema_of(grades: Mapping[str, float], longest: int | None = None) -> dict[s
     }
 
 
-class _Row(BaseModel):
+class _LabelRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     case: Annotated[str, Field(min_length=1)]
@@ -58,237 +67,260 @@ class _Row(BaseModel):
     first: str | None = None
     second: str | None = None
     grade: str
-    # What a person who labels is shown, and may write down.
+    # Context for the person who labels. The package ignores these.
     input: Any = None
     expected: Any = None
     note: Any = None
 
 
-def labels_of(
+def read_labels(
     source: Source,
-    written: str | None,
+    written_path: str | None,
     line: int,
     cases: tuple[Case, ...],
     grades: Collection[str],
     *,
     pairs: bool,
 ) -> tuple[Label, ...]:
-    """Return the labels in the file that a suite calls *written*; faults go to *source*.
+    """Return the labels in a judge's label file. Errors go to *source*.
 
     Args:
         source: the suite file.
-        written: the path of the file, or None where there is none.
-        line: where it is named.
-        cases: of the suite.
-        grades: what the judge may say.
-        pairs: it says it of two replies.
+        written_path: the path as the suite file has it, or None if no file is declared.
+        line: the line of the suite file that names it.
+        cases: the cases of the suite.
+        grades: the grades that the judge may give.
+        pairs: a label compares two replies.
     """
-    path = source.find(written, line, "judge: human") if written else None
+    path = source.find_file(written_path, line, "judge: human") if written_path else None
     if path is None:
         return ()
-    known = {case.id: case for case in cases}
-    before = len(source.faults)
-    found = [
-        one
-        for row in rows(source, path, line, "judge: human")
-        for one in _label(source, row, known, grades, pairs=pairs)
+    cases_by_id = {case.id: case for case in cases}
+    errors_before = len(source.errors)
+    labels = [
+        label
+        for row in read_rows(source, path, line, "judge: human")
+        for label in _parse_label(source, row, cases_by_id, grades, pairs=pairs)
     ]
-    if not found and len(source.faults) == before:
-        source.say(line, f"judge: human: {written} holds no labels")
-    source.faults[before:] = folded(source.faults[before:])
-    return tuple(found)
+    if not labels and len(source.errors) == errors_before:
+        source.add_error(line, f"judge: human: {written_path} holds no labels")
+    source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
+    return tuple(labels)
 
 
-def _label(
+def _parse_label(
     source: Source,
     row: Row,
-    cases: Mapping[str, Case],
+    cases_by_id: Mapping[str, Case],
     grades: Collection[str],
     *,
     pairs: bool,
 ) -> Iterator[Label]:
+    """Yield the label in *row*, or add its errors to *source*."""
     try:
-        read = _Row.model_validate(row.value)
+        label = _LabelRow.model_validate(row.value)
     except ValidationError as error:
-        for one in error.errors():
-            told = sentence(dict(one), keys_of(_Row), row.written.get(tuple(one["loc"])))
-            source.say(row.line, f"in a label: {told}", row.path)
+        for detail in error.errors():
+            raw = row.raw.get(tuple(detail["loc"]))
+            message = validation_message(dict(detail), declared_keys(_LabelRow), raw)
+            source.add_error(row.line, f"in a label: {message}", row.path)
         return
-    wrong = _wrong(read, cases, grades, pairs=pairs)
-    if wrong:
-        source.say(row.line, f"in a label: {wrong}", row.path)
+    problem = _label_error(label, cases_by_id, grades, pairs=pairs)
+    if problem:
+        source.add_error(row.line, f"in a label: {problem}", row.path)
         return
-    first, second = (read.first or "", read.second) if pairs else (read.reply or "", None)
-    where = f"{source.name(row.path)}:{row.line}"
-    yield Label(case=cases[read.case], reply=first, other=second, grade=read.grade, where=where)
+    first, second = (label.first or "", label.second) if pairs else (label.reply or "", None)
+    yield Label(
+        case=cases_by_id[label.case],
+        reply=first,
+        second_reply=second,
+        grade=label.grade,
+        location=f"{source.display_path(row.path)}:{row.line}",
+    )
 
 
-def _wrong(
-    read: _Row, cases: Mapping[str, Case], grades: Collection[str], *, pairs: bool
+def _label_error(
+    label: _LabelRow, cases_by_id: Mapping[str, Case], grades: Collection[str], *, pairs: bool
 ) -> str | None:
-    if read.case not in cases:
-        return f'there is no case "{read.case}" in the suite{did_you_mean(read.case, cases)}'
-    if pairs and (read.first is None or read.second is None):
+    if label.case not in cases_by_id:
+        hint = did_you_mean(label.case, cases_by_id)
+        return f'there is no case "{label.case}" in the suite{hint}'
+    if pairs and (label.first is None or label.second is None):
         return 'a judge that compares needs "first" and "second", the two replies'
-    if not pairs and read.reply is None:
+    if not pairs and label.reply is None:
         return '"reply" is missing: the text that was graded'
-    either = " or ".join(grades)
-    if not read.grade.strip():
-        return f'"grade" is empty; write {either}, or take the row out'
-    if read.grade not in grades:
-        near = did_you_mean(read.grade, grades)
-        return f'"{read.grade}" is none of the grades {either}{near}'
+    allowed = " or ".join(grades)
+    if not label.grade.strip():
+        return f'"grade" is empty; write {allowed}, or take the row out'
+    if label.grade not in grades:
+        hint = did_you_mean(label.grade, grades)
+        return f'"{label.grade}" is none of the grades {allowed}{hint}'
     return None
 
 
-#: What a judge must have been shown to reach where labels are given and no floor is.
-_FLOOR = {"kappa": 0.4}
-#: Keys of a variant that say nothing to a judge, and why.
-_NOT_HIS = {
+#: The minimum that a judge must reach when it has labels and declares no minimum.
+_DEFAULT_MINIMUM = {"kappa": 0.4}
+#: Keys of a variant that a judge does not take, and why.
+_FORBIDDEN_KEYS = {
     **dict.fromkeys(("prompt", "user", "examples"), "what it is told is the rubric"),
     **dict.fromkeys(("retrieve", "tools", "max_turns"), "it sees the reply, the case, the rubric"),
     **dict.fromkeys(("response_schema", "training_data"), "its answers have a form of their own"),
     "like": "write its own provider and model, so that a variant's change cannot change it",
-    "gated": "no gate judges it; labels do (human)",
-    "base": "no gate judges it; labels do (human)",
+    "gated": "no gate evaluates it; labels do (human)",
+    "base": "no gate evaluates it; labels do (human)",
     "batch": "it is asked once replies are here, and does not wait a day",
 }
-#: Keys that cannot change a grade.
-_IDLE = (
+#: Keys that cannot change a grade. They stay out of the rule, and so out of its digest.
+_KEYS_WITHOUT_EFFECT = (
     *("slots", "threads", "api_key_env", "usd_per_1m_input", "usd_per_1m_output", "usd_per_1k"),
     "price_model",
 )
-#: The most characters of a reason where a grammar holds the model to them, so that its grade still
-#: has room; for each token that it may write so many.
-_REASON, _A_TOKEN = 300, 2
+#: Limits of a reason, where a grammar enforces them: the most characters, and the characters
+#: allowed per token of ``max_tokens``. The limits leave room for the grade.
+_MAX_REASON_CHARS, _REASON_CHARS_PER_TOKEN = 300, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """One judge as it was declared: its rule, what it says, and where it stands."""
+class JudgeDeclaration:
+    """One judge as declared: its rule, its keys, and their key path in the suite file."""
 
     rule: Rule
-    own: DeclaredJudge
-    at: Where
+    declared: DeclaredJudge
+    key_path: KeyPath
 
 
-def declared_judges(
+def extract_judges(
     source: Source, document: Document, score: Rule
-) -> tuple[Rule, tuple[Declared, ...]]:
-    """Return *score* with each judge's rule made of what can change a grade, and the judges.
+) -> tuple[Rule, tuple[JudgeDeclaration, ...]]:
+    """Return *score* with the rules of its judges completed, and the declared judges.
+
+    The rule of a judge holds only keys that can change a grade.
 
     Args:
-        source: the suite file; what is wrong is noted there.
-        document: its content, with lines.
-        score: the suite's, as it was declared.
+        source: the suite file. It takes the errors.
+        document: the content of the suite file, with lines.
+        score: the suite's ``reply.score`` as declared.
     """
     if score.kind == "mean":
-        made = [
-            (_read(source, document, part, ("reply", "score", index)), weight)
+        parts = [
+            (_extract_judge(source, document, part, ("reply", "score", index)), weight)
             for index, (part, weight) in enumerate(score.value)
         ]
-        parts = tuple((rule, weight) for (rule, _), weight in made)
-        return Rule("mean", parts), tuple(one for (_, one), _ in made if one)
-    rule, found = _read(source, document, score, ("reply", "score"))
-    return rule, (found,) if found else ()
+        rules = tuple((rule, weight) for (rule, _), weight in parts)
+        return Rule("mean", rules), tuple(judge for (_, judge), _ in parts if judge)
+    rule, judge = _extract_judge(source, document, score, ("reply", "score"))
+    return rule, (judge,) if judge else ()
 
 
-def _read(
-    source: Source, document: Document, rule: Rule, where: Where
-) -> tuple[Rule, Declared | None]:
+def _extract_judge(
+    source: Source, document: Document, rule: Rule, score_path: KeyPath
+) -> tuple[Rule, JudgeDeclaration | None]:
     if rule.kind != "judge":
         return rule, None
-    at: Where = (*where, "judge")
+    key_path: KeyPath = (*score_path, "judge")
     try:
-        own = DeclaredJudge.model_validate(rule.options)
+        declared = DeclaredJudge.model_validate(rule.options)
     except ValidationError as error:
-        for one in _once(error.errors()):
-            _say(source, document, at, one)
+        for detail in _first_error_per_key(error.errors()):
+            _add_validation_error(source, document, key_path, detail)
         return rule, None
-    rubric = _rubric(source, document, own, at)
-    model = {key: value for key, value in own.model.items() if key not in _IDLE}
-    grades = dict(own.grades or {})
-    made = Rule(
-        "judge",
-        rubric,
-        {"model": model, "grades": grades, "compare": own.compare, "samples": own.samples},
-    )
-    return made, Declared(made, own, at)
+    rubric = _read_rubric(source, document, declared, key_path)
+    model = {key: value for key, value in declared.model.items() if key not in _KEYS_WITHOUT_EFFECT}
+    options = {
+        "model": model,
+        "grades": dict(declared.grades or {}),
+        "compare": declared.compare,
+        "samples": declared.samples,
+    }
+    judge_rule = Rule("judge", rubric, options)
+    return judge_rule, JudgeDeclaration(judge_rule, declared, key_path)
 
 
-def _once(errors: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    """Yield one error for each key: a rubric that is neither text nor a file brings two."""
+def _first_error_per_key(errors: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    """Yield one error per key. A rubric that is neither text nor a file produces two."""
     seen = set()
-    for one in errors:
-        key = one["loc"][:1] if one["loc"] and one["loc"][0] == "rubric" else one["loc"]
+    for error in errors:
+        key = error["loc"][:1] if error["loc"] and error["loc"][0] == "rubric" else error["loc"]
         if key not in seen:
             seen.add(key)
-            yield dict(one)
+            yield dict(error)
 
 
-def _say(source: Source, document: Document, at: Where, error: Mapping[str, Any]) -> None:
-    where = tuple(error["loc"])
-    line = document.line((*at, *where))
-    if where[:1] == ("rubric",) and error["type"] != "missing":
-        source.say(line, "judge: rubric is text, or a file: {from: rubric.md}")
+def _add_validation_error(
+    source: Source, document: Document, key_path: KeyPath, error: Mapping[str, Any]
+) -> None:
+    inner_path = tuple(error["loc"])
+    line = document.line((*key_path, *inner_path))
+    if inner_path[:1] == ("rubric",) and error["type"] != "missing":
+        source.add_error(line, "judge: rubric is text, or a file: {from: rubric.md}")
         return
-    known = keys_of(DeclaredFloor if where[:1] == ("floor",) else DeclaredJudge)
-    told = sentence(error, known, document.written.get((*at, *where)))
-    need = "; a judge is {rubric: ..., model: {provider: ..., model: ...}}"
-    source.say(line, f"judge: {told}{need if error['type'] == 'missing' else ''}")
+    known = declared_keys(DeclaredMinimum if inner_path[:1] == ("min",) else DeclaredJudge)
+    message = validation_message(error, known, document.raw.get((*key_path, *inner_path)))
+    example = "; a judge is {rubric: ..., model: {provider: ..., model: ...}}"
+    source.add_error(line, f"judge: {message}{example if error['type'] == 'missing' else ''}")
 
 
-def _rubric(source: Source, document: Document, own: DeclaredJudge, at: Where) -> str:
-    line = document.line((*at, "rubric"))
-    if isinstance(own.rubric, DeclaredRubric):
-        path = source.find(own.rubric.source, line, "judge: rubric")
-        return (source.text(path, line, "judge: rubric") if path else None) or ""
-    if " " not in own.rubric.strip() and own.rubric.strip().endswith((".md", ".txt")):
-        told = f"judge: rubric is a text; for a file write {{from: {own.rubric.strip()}}}"
-        source.say(line, told)
-    return own.rubric
+def _read_rubric(
+    source: Source, document: Document, declared: DeclaredJudge, key_path: KeyPath
+) -> str:
+    line = document.line((*key_path, "rubric"))
+    if isinstance(declared.rubric, DeclaredRubric):
+        path = source.find_file(declared.rubric.source, line, "judge: rubric")
+        return (source.read_text(path, line, "judge: rubric") if path else None) or ""
+    rubric = declared.rubric.strip()
+    if " " not in rubric and rubric.endswith((".md", ".txt")):
+        message = f"judge: rubric is a text; for a file write {{from: {rubric}}}"
+        source.add_error(line, message)
+    return declared.rubric
 
 
-def resolve_judges(  # noqa: PLR0913, PLR0917 - all that a suite says of them
+def resolve_judges(  # noqa: PLR0913, PLR0917 - the parts of a suite that a judge depends on
     source: SuiteSource,
     document: Document,
-    declared: DeclaredSuite,
-    found: Iterable[Declared],
+    declared_suite: DeclaredSuite,
+    declarations: Iterable[JudgeDeclaration],
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    others: Collection[str] | None = (),
+    plugin_providers: Collection[str] | None = (),
 ) -> tuple[Judge, ...]:
-    """Return the judges of a suite; what is wrong with them goes to *source*."""
-    made = [_Resolving(source, document, declared, one) for one in found]
-    judges = [one.judge(cases, reply, others) for one in made]
+    """Return the judges of a suite. Errors go to *source*."""
+    resolvers = [
+        _JudgeResolver(source, document, declared_suite, declaration)
+        for declaration in declarations
+    ]
+    judges = [resolver.judge(cases, reply, plugin_providers) for resolver in resolvers]
     return tuple(judge for judge in judges if judge)
 
 
-class _Resolving:
-    """One judge on its way."""
+class _JudgeResolver:
+    """Resolves one judge declaration."""
 
     def __init__(
-        self, source: SuiteSource, document: Document, declared: DeclaredSuite, found: Declared
+        self,
+        source: SuiteSource,
+        document: Document,
+        declared_suite: DeclaredSuite,
+        declaration: JudgeDeclaration,
     ) -> None:
-        self.source, self.document, self.declared = source, document, declared
-        self.rule, self.own, self.at = found.rule, found.own, found.at
+        self.source, self.document, self.declared_suite = source, document, declared_suite
+        self.rule, self.declared = declaration.rule, declaration.declared
+        self.key_path = declaration.key_path
 
-    def say(self, key: str, message: str) -> None:
-        self.source.say(self.document.line((*self.at, key)), f"judge: {message}")
+    def add_error(self, key: str, message: str) -> None:
+        self.source.add_error(self.document.line((*self.key_path, key)), f"judge: {message}")
 
     def judge(
-        self, cases: tuple[Case, ...], reply: ReplyRules, others: Collection[str] | None
+        self, cases: tuple[Case, ...], reply: ReplyRules, plugin_providers: Collection[str] | None
     ) -> Judge | None:
+        """Return the judge, or None if its model cannot be resolved."""
         self.check_grades()
         self.check_rubric(cases)
-        if self.own.floor and not self.own.human:
-            self.say("floor", "floor without human: there are no labels to reach it by")
-        if self.own.floor and self.own.floor.consistency is not None and not self.own.compare:
-            self.say("floor", "floor: consistency is of two orders, which only compare has")
-        variant = self.variant(cases, reply, others)
-        compares, grades = self.own.compare is not None, self.grades()
-        line = self.document.line((*self.at, "human"))
-        labels = labels_of(self.source, self.own.human, line, cases, grades, pairs=compares)
+        self.check_minimum()
+        variant = self.variant(cases, reply, plugin_providers)
+        is_pairwise, grades = self.declared.compare is not None, self.grades()
+        line = self.document.line((*self.key_path, "human"))
+        written_path = self.declared.human
+        labels = read_labels(self.source, written_path, line, cases, grades, pairs=is_pairwise)
         if variant is None:
             return None
         return Judge(
@@ -296,67 +328,85 @@ class _Resolving:
             rubric=str(self.rule.value),
             grades=grades,
             variant=variant,
-            compares=compares,
-            samples=self.own.samples,
+            is_pairwise=is_pairwise,
+            samples=self.declared.samples,
             labels=labels,
-            floor=self.floor(),
+            minimum=self.minimum(),
         )
 
     def grades(self) -> Mapping[str, float]:
-        return ORDERS if self.own.compare else (self.own.grades or GRADES)
+        return (
+            PAIRWISE_GRADES if self.declared.compare else (self.declared.grades or DEFAULT_GRADES)
+        )
 
-    def floor(self) -> dict[str, float]:
-        if not self.own.human:
+    def minimum(self) -> dict[str, float]:
+        if not self.declared.human:
             return {}
-        wanted = self.own.floor.model_dump(exclude_none=True) if self.own.floor else {}
-        return wanted or dict(_FLOOR)
+        minimum = self.declared.min.model_dump(exclude_none=True) if self.declared.min else {}
+        return minimum or dict(_DEFAULT_MINIMUM)
+
+    def check_minimum(self) -> None:
+        minimum = self.declared.min
+        if minimum and not self.declared.human:
+            self.add_error("min", "min without human: there are no labels to reach it by")
+        if minimum and minimum.consistency is not None and not self.declared.compare:
+            self.add_error("min", "min: consistency is of two orders, which only compare has")
 
     def check_grades(self) -> None:
-        grades = self.own.grades
+        grades = self.declared.grades
         if grades is None:
             return
-        if self.own.compare:
-            self.say("grades", f"grades: with compare they are {', '.join(ORDERS)}; remove them")
+        if self.declared.compare:
+            allowed = ", ".join(PAIRWISE_GRADES)
+            self.add_error("grades", f"grades: with compare they are {allowed}; remove them")
         elif len(set(grades.values())) == 1:
-            self.say("grades", "grades: all are worth the same, so none would tell anything")
+            self.add_error("grades", "grades: all are worth the same, so none would tell anything")
 
     def check_rubric(self, cases: tuple[Case, ...]) -> None:
         try:
-            wanted = names(str(self.rule.value))
+            variables = template_variables(str(self.rule.value))
         except TemplateError as error:
-            self.say("rubric", f"rubric: not a template: {error}")
+            self.add_error("rubric", f"rubric: not a template: {error}")
             return
-        offered = {"input", "id", "tags", "expected", *(key for case in cases for key in case.vars)}
-        for name in sorted(wanted - offered) if cases else ():
-            near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
-            self.say("rubric", f'rubric: no case has "{name}"{near}')
+        known = {"input", "id", "tags", "expected", *(key for case in cases for key in case.vars)}
+        for name in sorted(variables - known) if cases else ():
+            hint = did_you_mean(name, known) or f"; cases have {', '.join(sorted(known))}"
+            self.add_error("rubric", f'rubric: no case has "{name}"{hint}')
 
     def variant(
-        self, cases: tuple[Case, ...], reply: ReplyRules, others: Collection[str] | None
+        self, cases: tuple[Case, ...], reply: ReplyRules, plugin_providers: Collection[str] | None
     ) -> Variant | None:
-        at: Where = (*self.at, "model")
+        """Return the judge's model as a variant, or None if its keys are not valid."""
+        key_path: KeyPath = (*self.key_path, "model")
         try:
-            own = DeclaredVariant.model_validate(self.own.model)
+            declared = DeclaredVariant.model_validate(self.declared.model)
         except ValidationError as error:
-            for one in error.errors():
-                where = tuple(one["loc"])
-                written = self.document.written.get((*at, *where))
-                told = sentence(dict(one), keys_of(DeclaredVariant), written)
-                self.source.say(self.document.line((*at, *where)), f"judge: model: {told}")
+            for detail in error.errors():
+                error_path = (*key_path, *detail["loc"])
+                raw = self.document.raw.get(error_path)
+                message = validation_message(dict(detail), declared_keys(DeclaredVariant), raw)
+                line = self.document.line(error_path)
+                self.source.add_error(line, f"judge: model: {message}")
             return None
-        place = Place(self.source, self.document, "judge", own, at, "judge: model")
-        if self.misfits(place, own):
+        location = VariantLocation(
+            self.source, self.document, "judge", declared, key_path, "judge: model"
+        )
+        if self.has_unsuitable_keys(location, declared):
             return None
-        made = resolve_one(place, self.declared, cases, reply, others)
-        room = _A_TOKEN * own.max_tokens if own.max_tokens else _REASON
-        longest = min(_REASON, room) if own.provider in LOCAL else None
-        return replace(made, schema=schema_of(self.grades(), longest)) if made else None
+        variant = resolve_variant(location, self.declared_suite, cases, reply, plugin_providers)
+        max_tokens = declared.max_tokens
+        limit = _REASON_CHARS_PER_TOKEN * max_tokens if max_tokens else _MAX_REASON_CHARS
+        max_reason = min(_MAX_REASON_CHARS, limit) if declared.provider in LOCAL else None
+        return replace(variant, schema=grade_schema(self.grades(), max_reason)) if variant else None
 
-    def misfits(self, place: Place, own: DeclaredVariant) -> bool:
-        found = [key for key in _NOT_HIS if key in own.model_fields_set]
-        for key in found:
-            place.say(key, f"a judge has no {key}: {_NOT_HIS[key]}; remove it")
-        unable = own.provider in ("classical", "recorded")
-        if unable:
-            place.say("provider", f"provider {own.provider} cannot read a rubric; name a model")
-        return bool(found) or unable
+    def has_unsuitable_keys(self, location: VariantLocation, declared: DeclaredVariant) -> bool:
+        """Add an error for each key that a judge cannot have. Return True if there is one."""
+        keys = [key for key in _FORBIDDEN_KEYS if key in declared.model_fields_set]
+        for key in keys:
+            location.add_error(key, f"a judge has no {key}: {_FORBIDDEN_KEYS[key]}; remove it")
+        provider = declared.provider
+        cannot_grade = provider in ("classical", "recorded")
+        if cannot_grade:
+            message = f"provider {provider} cannot read a rubric; name a model"
+            location.add_error("provider", message)
+        return bool(keys) or cannot_grade

@@ -1,4 +1,4 @@
-"""The ladder: the rung of each variant, its prices, and the economics that the advice rests on."""
+"""The ladder of approaches: each variant's rung and prices, and the economics behind the advice."""
 
 from __future__ import annotations
 
@@ -14,52 +14,69 @@ from pytest_ftgate.suite.declaration import (
     DeclaredSuite,
     DeclaredVariant,
 )
-from pytest_ftgate.suite.location import Place
+from pytest_ftgate.suite.location import VariantLocation
 from pytest_ftgate.suite.model import CostGate, Economics, Spend, Thresholds, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.prices import INSTALL, Tariff, listed_models, price, priced
+from pytest_ftgate.suite.prices import (
+    INSTALL_PRICES,
+    Tariff,
+    has_price,
+    listed_models,
+    request_price,
+)
 from pytest_ftgate.suite.providers import LOCAL
 
-__all__ = ["RUNGS", "inherited", "laddered", "resolve_ladder", "rung_of", "tariff_of", "unpriced"]
+__all__ = [
+    "RUNGS",
+    "inheritable_keys",
+    "resolve_ladder",
+    "resolve_tariff",
+    "rung_of",
+    "unpriced_error",
+    "variants_by_rung",
+]
 
 #: The rungs in the order of their effort, least first.
 RUNGS = (
     *("no-model", "smaller-model", "prompt", "few-shot", "stronger-model"),
     *("structured-output", "rag", "tools", "fine-tuned"),
 )
-#: Tokens that two prices are compared by.
-_A_CALL = {"input": 500, "output": 50}
+#: The token counts of a typical request, for the comparison of two prices.
+_TYPICAL_USAGE = {"input": 500, "output": 50}
 
 
 def rung_of(variant: Variant, baseline: Variant) -> str:
-    """Return the rung that *variant* stands on: what it declares, or the highest that it uses."""
-    signs = {
+    """Return the rung of *variant*: the declared one, or else the highest one that it uses."""
+    uses_rung = {
         "fine-tuned": variant.tuned,
         "tools": bool(variant.tools),
         "rag": variant.retrieve is not None,
         "structured-output": variant.constrained or variant.schema is not None,
         "no-model": variant.provider == "classical",
     }
-    found = next((rung for rung, shows in signs.items() if shows), "")
-    return variant.rung or found or _by_model(variant, baseline)
+    highest = next((rung for rung, used in uses_rung.items() if used), "")
+    return variant.rung or highest or _model_or_prompt_rung(variant, baseline)
 
 
-def _by_model(variant: Variant, baseline: Variant) -> str:
+def _model_or_prompt_rung(variant: Variant, baseline: Variant) -> str:
     if variant.model != baseline.model:
-        mine, its = (price(one.tariff, _A_CALL) for one in (variant, baseline))
-        cheaper = mine is not None and its is not None and mine < its
-        return "smaller-model" if cheaper else "stronger-model"
-    return "few-shot" if variant.shots or variant.pool else "prompt"
+        price = request_price(variant.tariff, _TYPICAL_USAGE)
+        baseline_price = request_price(baseline.tariff, _TYPICAL_USAGE)
+        is_cheaper = price is not None and baseline_price is not None and price < baseline_price
+        return "smaller-model" if is_cheaper else "stronger-model"
+    return "few-shot" if variant.shots or variant.shot_pool else "prompt"
 
 
-def laddered(variants: Mapping[str, Variant], baseline: str) -> list[tuple[str, Variant]]:
-    """Return the variants with their rungs, by their effort, then in the order of the file."""
-    found = [(rung_of(one, variants[baseline]), one) for one in variants.values()]
-    return sorted(found, key=lambda one: RUNGS.index(one[0]))
+def variants_by_rung(variants: Mapping[str, Variant], baseline: str) -> list[tuple[str, Variant]]:
+    """Return (rung, variant) pairs in the order of effort, then of the suite file."""
+    pairs = [(rung_of(variant, variants[baseline]), variant) for variant in variants.values()]
+    return sorted(pairs, key=lambda pair: RUNGS.index(pair[0]))
 
 
-#: What a fine-tune takes and no other rung does, unless it is named under ``variants``.
-_OF_TUNED = ("training_usd", "hosting_usd_per_month", "adapters_on_server", "retrainings_per_year")
+#: Costs that only a fine-tuned variant has, unless declared for a variant by its name.
+_FINE_TUNED_ONLY = (
+    *("training_usd", "hosting_usd_per_month", "adapters_on_server", "retrainings_per_year"),
+)
 
 
 def resolve_ladder(
@@ -69,80 +86,99 @@ def resolve_ladder(
     variants: Mapping[str, Variant],
     baseline: str,
 ) -> dict[str, Any]:
-    """Return the fields of the suite that its ladder rests on; what is wrong goes to *source*."""
-    _check_names(source, document, declared)
-    own = declared.economics
+    """Return the fields of `Suite` that belong to the ladder. Errors go to *source*.
+
+    Args:
+        source: the suite file.
+        document: its content, with lines.
+        declared: the validated content.
+        variants: the resolved variants.
+        baseline: the name of the baseline.
+    """
+    _check_variant_names(source, document, declared)
+    economics = declared.economics
     rungs = {
-        name: rung_of(one, variants[baseline])
-        for name, one in variants.items()
+        name: rung_of(variant, variants[baseline])
+        for name, variant in variants.items()
         if baseline in variants
     }
     return {
         "serves": declared.serves or "",
         "challengers": tuple(dict.fromkeys(declared.challengers)),
-        "economics": _economics(own, rungs) if own else None,
+        "economics": _resolve_economics(economics, rungs) if economics else None,
         "ladder": Thresholds(**declared.ladder.model_dump(exclude_none=True)),
     }
 
 
-def _economics(own: DeclaredEconomics, rungs: Mapping[str, str]) -> Economics:
+def _resolve_economics(declared: DeclaredEconomics, rungs: Mapping[str, str]) -> Economics:
     return Economics(
-        calls_per_day=own.calls_per_day,
-        wrong_usd=own.wrong_usd,
-        spend={name: _spend(own, name, rung) for name, rung in rungs.items()},
+        calls_per_day=declared.calls_per_day,
+        wrong_usd=declared.wrong_usd,
+        spend={name: _resolve_spend(declared, name, rung) for name, rung in rungs.items()},
     )
 
 
-def _spend(own: DeclaredEconomics, name: str, rung: str) -> Spend:
-    """Lay what is declared for one variant over what is declared for all that it holds for."""
-    known = {one.name for one in fields(Spend)} - set(() if rung == "fine-tuned" else _OF_TUNED)
-    all_ = {key: getattr(own, key) for key in known}
-    mine = own.variants.get(name, DeclaredSpend()).model_dump()
-    told = {**all_, **{key: value for key, value in mine.items() if value is not None}}
-    return Spend(**{key: value for key, value in told.items() if value is not None})
+def _resolve_spend(declared: DeclaredEconomics, name: str, rung: str) -> Spend:
+    """Return the costs of one variant. Its own keys override those declared for all variants."""
+    keys = {f.name for f in fields(Spend)} - set(() if rung == "fine-tuned" else _FINE_TUNED_ONLY)
+    for_all = {key: getattr(declared, key) for key in keys}
+    for_variant = declared.variants.get(name, DeclaredSpend()).model_dump()
+    costs = {**for_all, **{key: value for key, value in for_variant.items() if value is not None}}
+    return Spend(**{key: value for key, value in costs.items() if value is not None})
 
 
-def _check_names(source: SuiteSource, document: Document, declared: DeclaredSuite) -> None:
-    spent = declared.economics.variants if declared.economics else {}
-    named = [
+def _check_variant_names(source: SuiteSource, document: Document, declared: DeclaredSuite) -> None:
+    """Add an error for each unknown variant in ``serves``, ``challengers`` and ``economics``."""
+    spend = declared.economics.variants if declared.economics else {}
+    references = [
         *((("serves",), declared.serves) for _ in range(declared.serves is not None)),
-        *((("challengers", i), one) for i, one in enumerate(declared.challengers)),
-        *((("economics", "variants", one), one) for one in spent),
+        *((("challengers", index), name) for index, name in enumerate(declared.challengers)),
+        *((("economics", "variants", name), name) for name in spend),
     ]
-    for where, name in named:
+    for key_path, name in references:
         if name not in declared.variants:
-            near = did_you_mean(str(name), declared.variants)
-            key = ".".join(map(str, where[:1]))
-            source.say(document.line(where), f'{key}: "{name}" is no variant{near}')
+            hint = did_you_mean(str(name), declared.variants)
+            message = f'{key_path[0]}: "{name}" is no variant{hint}'
+            source.add_error(document.line(key_path), message)
 
 
-_BY_TOKENS = ("usd_per_1m_input", "usd_per_1m_output")
-#: Goes with these, and with nothing else.
-_CACHED = "usd_per_1m_cached"
-_PRICES = (*_BY_TOKENS, "usd_per_1k", "price_model")
-#: Whose prices the public list is asked for; a provider that is not here sells nothing listed.
+_TOKEN_PRICES = ("usd_per_1m_input", "usd_per_1m_output")
+#: Valid only together with the token prices.
+_CACHED_PRICE = "usd_per_1m_cached"
+_PRICES = (*_TOKEN_PRICES, "usd_per_1k", "price_model")
+#: provider -> the seller whose prices apply in the public list. Others sell nothing listed.
 _SELLERS = {"anthropic": "anthropic", "bedrock": "aws", "openai-compatible": "openai"}
 
 
-def inherited(keys: Mapping[str, Any], own: Collection[str]) -> dict[str, Any]:
-    """Return *keys* less the prices, where a variant with the keys *own* cannot take them over.
+def inheritable_keys(keys: Mapping[str, Any], own_keys: Collection[str]) -> dict[str, Any]:
+    """Return *keys* without the prices if *own_keys* change the model or a price.
 
-    A price belongs to a model at a place, and its keys belong together.
+    A price belongs to one model of one server, and price keys belong together.
+
+    Args:
+        keys: the keys that a variant would inherit.
+        own_keys: the names of the keys that it declares itself.
     """
-    moved = {"provider", "model", "base_url", "base_url_env", *_PRICES, _CACHED} & set(own)
-    return {key: value for key, value in keys.items() if not (moved and key in (*_PRICES, _CACHED))}
+    prices = {*_PRICES, _CACHED_PRICE}
+    drop = not prices.union(("provider", "model", "base_url", "base_url_env")).isdisjoint(own_keys)
+    return {key: value for key, value in keys.items() if not (drop and key in prices)}
 
 
-def tariff_of(place: Place, merged: DeclaredVariant) -> Tariff:
-    """Return what calls of a variant cost; prices that contradict each other are noted."""
-    for key, wrong in _problems(merged):
-        # Those of a variant that this one is like are said there.
-        if key in place.own.model_fields_set:
-            place.say(key, wrong)
-    by_tokens = _by_tokens(place, merged)
+def resolve_tariff(location: VariantLocation, merged: DeclaredVariant) -> Tariff:
+    """Return the prices of a variant's requests. Contradicting prices are added as errors.
+
+    Args:
+        location: the variant.
+        merged: its keys, with the inherited ones.
+    """
+    for key, message in _price_errors(merged):
+        # An inherited key is reported at the variant that declares it.
+        if key in location.declared.model_fields_set:
+            location.add_error(key, message)
+    input_price, output_price = _token_prices(location, merged)
     return Tariff(
-        per_1m_input=by_tokens[0],
-        per_1m_output=by_tokens[1],
+        per_1m_input=input_price,
+        per_1m_output=output_price,
         per_1m_cached=merged.usd_per_1m_cached,
         per_1k=merged.usd_per_1k,
         local=merged.provider in LOCAL,
@@ -150,51 +186,61 @@ def tariff_of(place: Place, merged: DeclaredVariant) -> Tariff:
     )
 
 
-def _by_tokens(place: Place, merged: DeclaredVariant) -> tuple[float | None, float | None]:
-    """Return what a million tokens cost, read and written: as declared, or as a plugin knows."""
+def _token_prices(
+    location: VariantLocation, merged: DeclaredVariant
+) -> tuple[float | None, float | None]:
+    """Return the prices of a million input and output tokens: as declared, or from a plugin."""
     declared = (merged.usd_per_1m_input, merged.usd_per_1m_output)
-    asked = place.source.plugins.price
-    if asked is None or any(getattr(merged, key) is not None for key in _PRICES):
+    plugin_price = location.source.plugins.price
+    if plugin_price is None or any(getattr(merged, key) is not None for key in _PRICES):
         return declared
-    return asked(merged.provider or "", merged.model or "") or declared
+    return plugin_price(merged.provider or "", merged.model or "") or declared
 
 
 def _listing(merged: DeclaredVariant) -> dict[str, str]:
+    """Return the model and the seller to look up in the public list, as fields of `Tariff`."""
     if merged.price_model:
         return {"model": merged.price_model}
     seller = _SELLERS.get(merged.provider or "", "")
     if merged.provider == "openai-compatible" and (merged.base_url or merged.base_url_env):
-        # Many sell, and serve, models under the same names: only a known address tells the price.
+        # Many servers offer models of the same name. Only a known URL identifies the seller.
         seller = merged.base_url or ""
     return {"model": merged.model or "", "seller": seller} if seller else {}
 
 
-def _problems(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:
+def _price_errors(merged: DeclaredVariant) -> Iterator[tuple[str, str]]:
+    """Yield the key and the message of each error in the prices of a variant."""
     written = [key for key in _PRICES if getattr(merged, key) is not None]
-    by_tokens = [key for key in written if key in _BY_TOKENS]
-    ways = [*by_tokens[:1], *(key for key in written if key not in _BY_TOKENS)]
-    if len(ways) > 1:
-        yield ways[1], f"{' and '.join(ways)} each set the price of a call; keep one"
-    elif len(by_tokens) == 1:
-        (other,) = set(_BY_TOKENS) - set(by_tokens)
-        yield by_tokens[0], f"{by_tokens[0]} needs {other} beside it; write 0 for what is free"
-    if merged.usd_per_1m_cached is not None and not by_tokens:
-        yield _CACHED, f"{_CACHED} goes with {' and '.join(_BY_TOKENS)}; add them or remove it"
+    token_keys = [key for key in written if key in _TOKEN_PRICES]
+    rival_keys = [*token_keys[:1], *(key for key in written if key not in _TOKEN_PRICES)]
+    if len(rival_keys) > 1:
+        message = f"{' and '.join(rival_keys)} each set the price of a request; keep one"
+        yield rival_keys[1], message
+    elif len(token_keys) == 1:
+        (key,) = token_keys
+        (missing_key,) = set(_TOKEN_PRICES) - {key}
+        yield key, f"{key} needs {missing_key} beside it; write 0 for what is free"
+    if merged.usd_per_1m_cached is not None and not token_keys:
+        needed = " and ".join(_TOKEN_PRICES)
+        yield _CACHED_PRICE, f"{_CACHED_PRICE} goes with {needed}; add them or remove it"
     known = listed_models() if merged.price_model else None
-    if known and not priced(Tariff(model=merged.price_model or "")):
-        near = did_you_mean(merged.price_model or "", known)
-        yield "price_model", f'price_model: no price of "{merged.price_model}" is known{near}'
+    if known and not has_price(Tariff(model=merged.price_model or "")):
+        hint = did_you_mean(merged.price_model or "", known)
+        yield "price_model", f'price_model: no price of "{merged.price_model}" is known{hint}'
 
 
-def unpriced(gate: CostGate, variants: Mapping[str, Variant], baseline: str) -> str:
-    """Say which variants have no price though *gate* judges by it; "" where all have one."""
-    judged = {name: one for name, one in variants.items() if one.gated}
-    if gate.compares and baseline in variants:
-        judged[baseline] = variants[baseline]
-    told = [f'"{name}" ({one.provider})' for name, one in judged.items() if not priced(one.tariff)]
-    if not told:
+def unpriced_error(gate: CostGate, variants: Mapping[str, Variant], baseline: str) -> str:
+    """Return an error that names the variants without the price that *gate* needs, or ""."""
+    needed = {name: variant for name, variant in variants.items() if variant.gated}
+    if gate.has_comparison and baseline in variants:
+        needed[baseline] = variants[baseline]
+    unpriced = {name: v for name, v in needed.items() if not has_price(v.tariff)}
+    if not unpriced:
         return ""
-    rates = "declare usd_per_1k, or usd_per_1m_input and usd_per_1m_output, or price_model"
-    hosted = any(one.tariff.model for one in judged.values() if not priced(one.tariff))
-    install = f"; for what is hosted: {INSTALL}" if hosted and listed_models() is None else ""
-    return f"no price is known of {', '.join(told)}; {rates} there{install}"
+    names = ", ".join(f'"{name}" ({variant.provider})' for name, variant in unpriced.items())
+    remedy = "declare usd_per_1k, or usd_per_1m_input and usd_per_1m_output, or price_model"
+    may_be_listed = any(variant.tariff.model for variant in unpriced.values())
+    install = ""
+    if may_be_listed and listed_models() is None:
+        install = f"; for what is hosted: {INSTALL_PRICES}"
+    return f"no price is known of {names}; {remedy} there{install}"

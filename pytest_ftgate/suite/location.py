@@ -8,72 +8,72 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.readers.yaml import Document, Where
+from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.declaration import DeclaredVariant
 from pytest_ftgate.suite.plugins import SuiteSource
 
-__all__ = ["Place"]
+__all__ = ["VariantLocation"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the variant *name* stands, and what it declares itself.
+class VariantLocation:
+    """The position of the variant *name*, with the keys that it declares itself.
 
     Attributes:
-        at: the keys that lead to it, where it is none of the suite's variants.
-        called: what it is called then.
+        outer_path: the keys to a variant outside ``variants``, such as a judge's model.
+        outer_name: the name of such a variant in messages.
     """
 
     source: SuiteSource
     document: Document
     name: str
-    own: DeclaredVariant
-    at: Where = ()
-    called: str = ""
+    declared: DeclaredVariant
+    outer_path: KeyPath = ()
+    outer_name: str = ""
 
     @property
-    def where(self) -> Where:
-        """The keys that lead to it."""
-        return self.at or ("variants", self.name)
+    def key_path(self) -> KeyPath:
+        """The keys from the top of the suite file to the variant."""
+        return self.outer_path or ("variants", self.name)
 
     @property
-    def who(self) -> str:
-        """What a message calls it."""
-        return self.called or f'variant "{self.name}"'
+    def display_name(self) -> str:
+        """The name of the variant in messages."""
+        return self.outer_name or f'variant "{self.name}"'
 
     def line(self, key: str = "") -> int:
         """Return the line of the variant, or of one of its keys."""
-        return self.document.line((*self.where, key) if key else self.where)
+        return self.document.line((*self.key_path, key) if key else self.key_path)
 
-    def say(self, key: str, message: str) -> None:
-        """Note a fault at one of the variant's keys."""
-        self.source.say(self.line(key), f"{self.who}: {message}")
+    def add_error(self, key: str, message: str) -> None:
+        """Add an error at *key* of the variant."""
+        self.source.add_error(self.line(key), f"{self.display_name}: {message}")
 
-    def absent(self, key: str, message: str) -> None:
-        """Note that a key is missing, unless it is there, was wrong, and has been said."""
-        written = (*self.where, key) in self.document.lines
-        if not written or key in self.own.model_fields_set:
-            self.say(key, message)
+    def add_missing(self, key: str, message: str) -> None:
+        """Add an error for a missing key, unless the key was written and has an error already."""
+        written = (*self.key_path, key) in self.document.lines
+        if not written or key in self.declared.model_fields_set:
+            self.add_error(key, message)
 
-    def file(self, written: str | None, key: str, *, anywhere: bool = False) -> Path | None:
-        """Return the file that *key* names, or note why it cannot be used."""
+    def find_file(self, written: str | None, key: str, *, anywhere: bool = False) -> Path | None:
+        """Return the file that *key* names, or None after adding an error."""
         if written is None:
             return None
-        what = f"{self.who}: {key}"
-        return self.source.find(written, self.line(key), what, anywhere=anywhere)
+        what = f"{self.display_name}: {key}"
+        return self.source.find_file(written, self.line(key), what, anywhere=anywhere)
 
-    def schema(self, written: str, key: str) -> Mapping[str, Any] | None:
-        """Return the JSON Schema in the file that *key* names, or note why it is none."""
-        path = self.file(written, key)
-        text = self.source.text(path, self.line(key), key) if path else None
+    def read_schema(self, written: str, key: str) -> Mapping[str, Any] | None:
+        """Return the JSON Schema in the file that *key* names, or None after adding an error."""
+        path = self.find_file(written, key)
+        text = self.source.read_text(path, self.line(key), key) if path else None
         if text is None:
             return None
         try:
-            found = json.loads(text)
+            schema = json.loads(text)
         except ValueError as error:
-            self.say(key, f"{key}: {written} is not JSON: {error}")
+            self.add_error(key, f"{key}: {written} is not JSON: {error}")
             return None
-        if not isinstance(found, dict):
-            self.say(key, f"{key}: {written} is no schema; one is a JSON object")
+        if not isinstance(schema, dict):
+            self.add_error(key, f"{key}: {written} is no schema; one is a JSON object")
             return None
-        return found
+        return schema

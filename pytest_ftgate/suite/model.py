@@ -1,4 +1,4 @@
-"""A suite, resolved: cases, variants, gates, judges and economics as frozen values."""
+"""The resolved suite: cases, variants, gates, judges and economics as frozen values."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
     from pytest_ftgate.suite.rule import Rule
 
 __all__ = [
-    "DAYS_A_MONTH",
-    "FIGURES",
-    "FINDINGS",
-    "FIRST",
-    "GRADES",
-    "ORDERS",
+    "DAYS_PER_MONTH",
+    "DEFAULT_GRADES",
+    "FINDING_KINDS",
+    "JUDGE_METRICS",
+    "PAIRWISE_GRADES",
     "Case",
     "CostGate",
     "DataGate",
@@ -33,44 +32,43 @@ __all__ = [
     "LatencyGate",
     "RateGate",
     "ReplyRules",
-    "Retrieve",
+    "Retrieval",
     "Shot",
     "Spend",
-    "SpendGate",
     "Suite",
     "Thresholds",
     "Turn",
+    "UsageGate",
     "Variant",
-    "canonical",
+    "canonical_json",
     "digest",
 ]
 
-#: What a judge says of a reply where the author declares nothing else, and what that is worth.
-GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
-#: What it says of two replies, and what that is worth to the first of them.
-ORDERS: Mapping[str, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
-FIRST = "first"
-#: What is found out about a judge, and may have a floor.
-FIGURES = ("kappa", "agreement", "sensitivity", "specificity", "consistency")
+#: The default grades of a judge, with their scores.
+DEFAULT_GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
+#: The grades of a pairwise judge, with the score of the first reply.
+PAIRWISE_GRADES: Mapping[str, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
+#: The metrics of a judge that may have a minimum.
+JUDGE_METRICS = ("kappa", "agreement", "sensitivity", "specificity", "consistency")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """What a person says of a reply, or of two.
+    """A human grade of a reply, or of a pair of replies.
 
     Attributes:
-        case: what was asked.
-        reply: what is graded; of two the first.
-        other: the second of two.
+        case: the case.
+        reply: the graded reply; the first of a pair.
+        second_reply: the second of a pair, or None.
         grade: one of the judge's grades.
-        where: ``path:line`` of the label.
+        location: ``path:line`` of the label.
     """
 
     case: Case
     reply: str
-    other: str | None = None
+    second_reply: str | None = None
     grade: str
-    where: str
+    location: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,57 +76,57 @@ class Judge:
     """A model that grades replies by a rubric.
 
     Attributes:
-        rule: the score that it is.
-        rubric: a template, which sees what a prompt sees of a case.
-        grades: what it may say, and what that is worth, 0 to 1.
-        variant: who is asked.
-        compares: it is shown the baseline's reply as well, in both orders.
-        samples: how often it is asked the same.
-        labels: what people said, by which it is examined.
-        floor: what it must reach by that, each figure a share.
+        rule: the score that uses this judge.
+        rubric: a template with the same values as a prompt.
+        grades: the possible grades with their scores, 0 to 1.
+        variant: the variant that answers as the judge.
+        is_pairwise: True if the judge also sees the baseline's reply, in both orders.
+        samples: number of grades per reply.
+        labels: human grades that validate the judge.
+        minimum: the least value of each metric in the validation, a share.
     """
 
     rule: Rule
     rubric: str
     grades: Mapping[str, float]
     variant: Variant
-    compares: bool = False
+    is_pairwise: bool = False
     samples: int = 1
     labels: tuple[Label, ...] = ()
-    floor: Mapping[str, float] = field(default_factory=dict)
+    minimum: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What a reader calls it: its model, or the function that answers."""
+        """The name in reports: the model, or the function that answers."""
         return self.variant.model or self.variant.function or self.variant.provider
 
     @property
     def is_binary(self) -> bool:
-        """Whether a reply is either wholly good or wholly bad to it."""
-        return not self.compares and sorted(self.grades.values()) == [0.0, 1.0]
+        """True if the only scores are 0 and 1."""
+        return not self.is_pairwise and sorted(self.grades.values()) == [0.0, 1.0]
 
-    def nearest(self, worth: float) -> str:
-        """Return the grade whose worth is nearest to *worth*; of two the one declared first."""
-        return min(self.grades, key=lambda grade: abs(self.grades[grade] - worth))
+    def nearest_grade(self, value: float) -> str:
+        """Return the grade whose score is nearest to *value*; of two, the first declared."""
+        return min(self.grades, key=lambda grade: abs(self.grades[grade] - value))
 
 
-#: By which a volume a day becomes one a month.
-DAYS_A_MONTH = 30
+#: Converts a volume per day to a volume per month.
+DAYS_PER_MONTH = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """What a variant takes besides the price of its calls; keys as in the suite file.
+    """Costs of a variant besides the price of its requests; keys as in the suite file.
 
     Attributes:
-        training_usd: paid once, and again at each retraining.
-        hosting_usd_per_month: of a server or of provisioned throughput, or None.
-        adapters_on_server: how many adapters share that server, and its price.
-        retrainings_per_year: how often it must be trained again, as at each new base.
-        evaluation_usd: what evaluating it once costs; None for what this run's replies cost.
-        evaluations_per_month: how often that is done.
-        batched: the share of its calls that can wait for a batch, at half the price.
-        cached: the share of what it reads that comes from a cache.
+        training_usd: USD per training.
+        hosting_usd_per_month: USD for a server or provisioned throughput, or None.
+        adapters_on_server: number of adapters that share this server and its price.
+        retrainings_per_year: number of retrainings, for example at each new base.
+        evaluation_usd: USD per evaluation; None for the cost of this run's replies.
+        evaluations_per_month: number of evaluations.
+        batched: share of requests that can wait for a batch, at half the price.
+        cached: share of input tokens that come from the provider's cache.
     """
 
     training_usd: float = 0.0
@@ -143,12 +141,12 @@ class Spend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Economics:
-    """What the product asks of its model, and what that is worth.
+    """The volume of the product and the costs of its variants.
 
     Attributes:
-        calls_per_day: the volume.
-        wrong_usd: what a wrong reply costs, or None where nobody has said.
-        spend: by variant what it takes besides its calls.
+        calls_per_day: number of requests per day.
+        wrong_usd: USD that a wrong reply costs, or None if not declared.
+        spend: the costs of each variant besides its requests.
     """
 
     calls_per_day: float
@@ -157,13 +155,13 @@ class Economics:
 
     @property
     def calls_per_month(self) -> float:
-        """The volume of thirty days."""
-        return self.calls_per_day * DAYS_A_MONTH
+        """The number of requests in thirty days."""
+        return self.calls_per_day * DAYS_PER_MONTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Where the rules of the advice draw their lines; keys as in the suite file, docs/ladder.md."""
+    """Thresholds of the recommendation rules; keys as in the suite file, see docs/ladder.md."""
 
     worth: float = 0.05
     fewest_examples: int = 200
@@ -171,7 +169,7 @@ class Thresholds:
     most_changes: int = 6
     long_prompt: int = 1_000
     costly_prompt: int = 3_000
-    form_faults: float = 0.05
+    format_errors: float = 0.05
     knowledge: float = 0.5
     payback_days: float = 180.0
     retirement_days: int = 90
@@ -179,8 +177,8 @@ class Thresholds:
     local_only: bool = False
 
 
-#: What may be found in training data, in the order in which it is told.
-FINDINGS = (
+#: The kinds of findings in training data, in the order of reports.
+FINDING_KINDS = (
     *("broken", "size", "secret", "leak", "near leak", "conflict", "format", "missing label"),
     *("roles", "truncated", "doubtful label", "duplicate", "near duplicate", "balance"),
     *("unverified", "facts", "personal"),
@@ -193,14 +191,15 @@ class RateGate:
 
     Attributes:
         kind: ``accuracy`` or ``format``.
-        min: the least share that will do, or None.
-        max_drop: the largest drop that will do, as a share, or None where none is compared.
-        metric: ``accuracy``, or ``macro_f1``, the mean F1 over the labels.
-        evidence: ``statistics``, or ``point`` for plain thresholds on what was seen.
-        slices: the kinds of parts that are looked at one by one: ``tag``, ``label``, ``language``.
-        stop_early: ask the cases in five blocks, and stop once the verdict is clear.
-        settle: the most repeats that may be asked while the verdict is open, or None.
-        called: the marked function whose own scores it judges, or "" for those of the suite.
+        line: the line of the suite file that declares the gate.
+        min: the least share that passes, or None.
+        max_drop: the largest allowed drop, a share, or None for no comparison.
+        metric: ``accuracy``, or ``macro_f1`` for the mean F1 over the labels.
+        evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
+        slices: kinds of slices to report: ``tag``, ``label``, ``language``.
+        stop_early: request the cases in five blocks, and stop when the verdict is clear.
+        settle: the most repeats to request while the verdict is inconclusive, or None.
+        function: the marked test function that scores the replies, or "" for the suite's scorer.
     """
 
     kind: str
@@ -212,32 +211,33 @@ class RateGate:
     slices: tuple[str, ...] = ()
     stop_early: bool = False
     settle: int | None = None
-    called: str = ""
+    function: str = ""
 
     @property
-    def compares(self) -> bool:
-        """Whether it looks at the baseline too."""
+    def has_comparison(self) -> bool:
+        """True if the gate compares the variant with the baseline."""
         return self.max_drop is not None
 
     @property
     def name(self) -> str:
-        """What it is called in a report and in the name of its test."""
-        return self.called or self.kind
+        """The name in reports and in the id of the test."""
+        return self.function or self.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForgettingGate:
-    """How much of its general skills a fine-tuned variant may lose. Margins are shares.
+    """The gate that limits how much general skill a fine-tuned variant may lose.
 
     Attributes:
-        cases: of all skills, each with the name of its own.
-        max_drop: of the mean over the skills.
-        each: that every skill must itself be shown to keep to, or None.
-        margins: the same for single skills, in place of *each*.
-        weights: how much a skill counts in the mean, where that is not 1.
-        may_lose: skills that are asked and shown, and judged by nothing.
-        prompt: skills are asked under the variant's system prompt as well, and judged there too.
-        left_out: skills that cannot be scored on this machine, and why.
+        line: the line of the suite file that declares the gate.
+        cases: the cases of all skills.
+        max_drop: the largest allowed drop of the mean over the skills, a share.
+        each: the largest allowed drop of every single skill, a share, or None.
+        margins: the same for single skills, instead of *each*.
+        weights: the weight of skills in the mean; 1 where not given.
+        may_lose: skills that are reported and not evaluated.
+        under_prompt: evaluate the skills under the variant's system prompt as well.
+        exclusion_note: the skills that this machine cannot score, with the reason.
     """
 
     kind: str = "forgetting"
@@ -248,36 +248,36 @@ class ForgettingGate:
     margins: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
-    prompt: bool = False
-    left_out: str = ""
-    #: It always looks at the base too.
-    compares: ClassVar[bool] = True
+    under_prompt: bool = False
+    exclusion_note: str = ""
+    #: The gate always compares with the base.
+    has_comparison: ClassVar[bool] = True
 
     @property
-    def unders(self) -> tuple[str, ...]:
-        """What skills are asked under: nothing but their own messages, and the prompt."""
-        return ("", "prompt") if self.prompt else ("",)
+    def prompt_modes(self) -> tuple[str, ...]:
+        """How skills are prompted: "" as they are, "prompt" under the variant's system prompt."""
+        return ("", "prompt") if self.under_prompt else ("",)
 
-    def judges(self, skill: str) -> bool:
-        """Tell whether a loss of *skill* matters to the verdict."""
+    def evaluates(self, skill: str) -> bool:
+        """Return True if a drop of *skill* can change the verdict."""
         return skill not in self.may_lose
 
-    def required(self, skill: str) -> float | None:
-        """Return the margin that *skill* must itself be shown to keep to, or None."""
-        return self.margins.get(skill, self.each) if self.judges(skill) else None
+    def required_margin(self, skill: str) -> float | None:
+        """Return the largest allowed drop of *skill* alone, or None."""
+        return self.margins.get(skill, self.each) if self.evaluates(skill) else None
 
     def weight(self, skill: str) -> float:
-        """Return how much *skill* counts in the mean."""
-        return self.weights.get(skill, 1.0) if self.judges(skill) else 0.0
+        """Return the weight of *skill* in the mean."""
+        return self.weights.get(skill, 1.0) if self.evaluates(skill) else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostGate:
-    """What the calls of a variant may cost.
+    """The gate that limits the cost of requests.
 
     Attributes:
-        max_usd_per_1k: the most USD that a thousand of its calls may cost, or None.
-        max_rise: how much more than the baseline's, as a share of these, or None.
+        max_usd_per_1k: the most USD per thousand requests, or None.
+        max_rise: the largest allowed rise over the baseline, as a share of its cost, or None.
     """
 
     kind: str = "cost"
@@ -286,19 +286,19 @@ class CostGate:
     max_rise: float | None = None
 
     @property
-    def compares(self) -> bool:
-        """Whether it looks at the baseline too."""
+    def has_comparison(self) -> bool:
+        """True if the gate compares the variant with the baseline."""
         return self.max_rise is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyGate:
-    """How long the replies of a variant may take.
+    """The gate that limits the latency of replies.
 
     Attributes:
-        max_p50_ms, max_p95_ms: the milliseconds that half of them, and 95 in 100, may take at
-            most, or None.
-        max_rise: how much longer than the baseline's, as a share of these, or None.
+        max_p50_ms, max_p95_ms: the largest allowed median and 95th percentile, in milliseconds,
+            or None.
+        max_rise: the largest allowed rise over the baseline, as a share of its latency, or None.
     """
 
     kind: str = "latency"
@@ -308,22 +308,22 @@ class LatencyGate:
     max_rise: float | None = None
 
     @property
-    def compares(self) -> bool:
-        """Whether it looks at the baseline too."""
+    def has_comparison(self) -> bool:
+        """True if the gate compares the variant with the baseline."""
         return self.max_rise is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataGate:
-    """What the training data of a variant must be like; it asks nothing.
+    """The gate on the training data of a variant; it sends no request.
 
     Attributes:
-        min_rows: fewer rows to learn from fail.
-        want_rows: fewer are warned of.
-        near: texts that share so many of all their different words are near duplicates, 0 to 1.
-        balance: how many times as many rows the most frequent label may have as the least.
-        context: the tokens that a row may have, or None for the model's own.
-        ignore: kinds of findings that do not count.
+        min_rows: fewer rows fail.
+        want_rows: fewer rows cause a warning.
+        near: the least Jaccard similarity of the words of near duplicates, 0 to 1.
+        balance: the largest allowed ratio of the most to the least frequent label.
+        context: the most tokens of a row, or None for the model's context length.
+        ignore: kinds of findings to ignore.
     """
 
     kind: str = "data"
@@ -334,47 +334,47 @@ class DataGate:
     balance: float = 20.0
     context: int | None = None
     ignore: tuple[str, ...] = ()
-    #: It looks at no reply, and at no other variant.
-    compares: ClassVar[bool] = False
+    #: The gate reads one variant's file only.
+    has_comparison: ClassVar[bool] = False
 
 
-SpendGate = CostGate | LatencyGate
-Gate = RateGate | ForgettingGate | SpendGate | DataGate
+UsageGate = CostGate | LatencyGate
+Gate = RateGate | ForgettingGate | UsageGate | DataGate
 
-#: A mapping is the call of a tool, or the fields of a JSON object.
+#: A mapping is a tool call, or the fields of a JSON object.
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 #: (role, content)
 Turn = tuple[str, str]
 
 
-#: Writes a value as JSON in the one way that names go by.
-canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+#: Encodes a value as the canonical JSON that digests and fingerprints rest on.
+canonical_json = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 
 
 def digest(value: Any) -> str:
     """Return the sha256 of *value* in canonical JSON, as 64 hexadecimal digits."""
-    return sha256(canonical(value).encode()).hexdigest()
+    return sha256(canonical_json(value).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One input with what is expected of the reply.
+    """One input with the expected reply.
 
     Attributes:
-        id: stable, unique in its suite.
-        where: ``path:line`` of the case.
-        vars: further values that templates may name.
-        score: how its content is marked, where it differs from the suite's own.
-        format: the form it must have, where it differs from the suite's own.
-        weight: how much it counts beside the others.
+        id: stable, and unique in its suite.
+        location: ``path:line`` of the case.
+        vars: further values for templates.
+        score: the rule that scores the content of a reply.
+        format: the rules that check the format of a reply.
+        weight: weight of the case among all cases.
         must_pass: a wrong reply to this case alone fails the accuracy gate.
-        must_keep: of skills; where the base is right, a wrong reply alone fails the gate.
-        folder: where functions that its rules name are looked for, if not beside the suite.
-        holdout: it is asked of the chosen rung alone, to confirm the choice.
+        must_keep: a wrong reply alone fails the forgetting gate if the base is right.
+        folder: the folder of functions that its rules name, or None for the suite's.
+        holdout: request it for the chosen rung only, to confirm the choice.
     """
 
     id: str
-    where: str
+    location: str
     input: str = ""
     messages: tuple[Turn, ...] = ()
     vars: Mapping[str, Any] = field(default_factory=dict)
@@ -394,39 +394,39 @@ class Case:
     holdout: bool = False
 
     @property
-    def marked(self) -> bool:
-        """Whether a reply to it can be right or wrong."""
-        return self.expected is not None or self.score.unaided
+    def is_scorable(self) -> bool:
+        """True if a reply can be right or wrong."""
+        return self.expected is not None or self.score.scores_without_expected
 
     @property
-    def yardstick(self) -> str:
-        """A digest of what is asked and how it is marked; a new one makes old scores stale."""
+    def digest(self) -> str:
+        """A digest of the input and of its scoring; a new digest makes old scores stale."""
         rules = [(r.kind, r.value, dict(r.options)) for r in (self.score, *self.format)]
         return digest([self.input, self.messages, dict(self.vars), self.expected, rules])[:16]
 
     @property
-    def shown(self) -> str:
-        """The input in the words of a person: the last thing the user says."""
+    def input_text(self) -> str:
+        """The input as one text: the last user message where the case is a conversation."""
         return self.input or (self.messages[-1][1] if self.messages else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One worked example: what it asks, in the words of a person, and the turns that show it."""
+    """One worked example: its input as one text, and its turns."""
 
-    shown: str
+    input_text: str
     turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retrieve:
-    """How passages are found for a case: in files, or by a function of the team's own.
+class Retrieval:
+    """The retrieval of passages for a case: from files, or by a function.
 
     Attributes:
-        paths: the files to look in.
-        top: how many passages a case is given.
+        paths: the files to search.
+        top: number of passages per case.
         chunk: the most words of a passage.
-        function: ``module:function``, called with the case, instead of the files.
+        function: ``module:function``, called with the case instead of a search, or None.
     """
 
     paths: tuple[Path, ...] = ()
@@ -440,24 +440,25 @@ class Variant:
     """One way of answering the cases; keys as in the suite file.
 
     Attributes:
-        system: the system prompt's template, or None where there is none.
-        user: the user message's template.
-        shots: examples shown before the case.
-        pool: examples of which the *similar* most like the case are shown instead.
-        constrained: the provider is asked to hold the reply to the suite's format.
-        schema: the JSON Schema that it is held to instead, or None.
-        retrieve: how passages are found that the model is shown, or None.
+        line: the first line of the variant in the suite file.
+        system: the template of the system prompt, or None.
+        user: the template of the user message.
+        shots: the turns of the examples before the case.
+        shot_pool: examples; the *similar_shots* most similar to the case replace *shots*.
+        similar_shots: number of examples to take from *shot_pool*.
+        constrained: the provider constrains the reply to the suite's format.
+        schema: the JSON Schema that constrains the reply instead, or None.
+        retrieve: the retrieval of passages for the prompt, or None.
         tools: the functions that the model may call, each ``module:function``.
-        max_turns: how often it is asked at most before it must have answered.
-        served_model: what the server calls the model in its replies, where not by *model*.
-        api_version: the version of the API to ask for, where not the SDK's own.
-        base_replies: what the base said to skills cases, where it cannot be asked any more.
-        options: settings that only a provider from elsewhere knows.
-        batch: its cases are asked together, at half the price, and answered within a day.
-        tariff: what its calls cost.
-        rung: where it stands on the ladder, as declared; "" where what it uses tells.
-        prompt_path: the file of its system prompt.
-        line: the line of the suite file that begins it.
+        max_turns: the most requests before the model must have answered.
+        batch: send the cases as a batch, at half the price and answered within a day.
+        served_model: the name of the model in the server's replies, if it is not *model*.
+        api_version: the version of the provider's API, or None for the SDK's default.
+        base_replies: recorded replies of the base to the cases of skills, or None.
+        options: settings of a provider from a plugin.
+        tariff: the price of requests.
+        rung: the declared rung of the ladder, or "" to derive it.
+        prompt_path: the file of the system prompt, or None.
     """
 
     name: str
@@ -467,11 +468,11 @@ class Variant:
     system: str | None = None
     user: str = "{{ input }}"
     shots: tuple[Turn, ...] = ()
-    pool: tuple[Shot, ...] = ()
-    similar: int = 0
+    shot_pool: tuple[Shot, ...] = ()
+    similar_shots: int = 0
     constrained: bool = False
     schema: Mapping[str, Any] | None = None
-    retrieve: Retrieve | None = None
+    retrieve: Retrieval | None = None
     tools: tuple[str, ...] = ()
     max_turns: int = 8
     batch: bool = False
@@ -498,13 +499,13 @@ class Variant:
 
     @property
     def tuned(self) -> bool:
-        """Whether there is an untuned model under it, so that it can have forgotten something."""
-        return any(one is not None for one in (self.adapter, self.base, self.base_replies))
+        """True if the variant is fine-tuned from a known base."""
+        return any(value is not None for value in (self.adapter, self.base, self.base_replies))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyRules:
-    """What the suite asks of every reply, unless a case says otherwise."""
+    """The format, the score and the length of replies, unless a case declares its own."""
 
     format: tuple[Rule, ...] = ()
     score: Rule
@@ -513,18 +514,18 @@ class ReplyRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """One suite file, ready to be planned.
+    """One suite file, resolved.
 
     Attributes:
         path: the suite file.
         name: its path relative to the root directory, with forward slashes.
-        repeats: how often each case is asked, or None for as often as its gates need.
-        holdout: cases that are asked of the chosen rung alone.
-        serves: the variant that is meant to serve, or "" where nobody has said.
-        challengers: variants that may have become as good as a fine-tuned one.
-        economics: the volume and what variants take besides their calls, where declared.
-        ladder: where the rules of the advice draw their lines.
-        judges: the models that grade its replies.
+        repeats: number of replies per case, or None for the number that the gates need.
+        holdout: cases that are requested for the chosen rung only.
+        serves: the variant that serves users, or "" if not declared.
+        challengers: variants that may now be as good as a fine-tuned one.
+        economics: the volume and the costs of variants, or None if not declared.
+        ladder: the thresholds of the recommendation rules.
+        judges: the models that grade replies.
     """
 
     path: Path
@@ -543,44 +544,44 @@ class Suite:
     judges: tuple[Judge, ...] = ()
 
     @property
-    def held_out(self) -> Suite:
-        """The cases that are held out, as a suite of their own."""
+    def holdout_suite(self) -> Suite:
+        """This suite with the held-out cases as its cases."""
         return replace(self, name=f"{self.name} (held out)", cases=self.holdout, holdout=())
 
     @property
     def accepted_path(self) -> Path:
-        """Where the accepted record lies: beside the suite."""
-        return self._beside(".accepted.json")
+        """The file of the accepted record, beside the suite."""
+        return self._sibling_path(".accepted.json")
 
     @property
     def replies_path(self) -> Path:
-        """Where committed replies lie: beside the suite."""
-        return self._beside(".replies.jsonl")
+        """The file of committed replies, beside the suite."""
+        return self._sibling_path(".replies.jsonl")
 
     @property
     def case_files(self) -> tuple[Path, ...]:
-        """The files that its cases are in; the suite file where they stand there."""
+        """The files that hold the cases: case files, or the suite file itself."""
         root = Path(str(self.path).removesuffix(self.name))
-        names = (case.where.rpartition(":")[0] for case in (*self.cases, *self.holdout))
+        names = (case.location.rpartition(":")[0] for case in (*self.cases, *self.holdout))
         return tuple(root / name for name in dict.fromkeys(names))
 
     @property
-    def files_of_replies(self) -> tuple[Path, ...]:
-        """The files that recorded variants name."""
-        return tuple(one.replies for one in self.variants.values() if one.replies)
+    def recorded_reply_files(self) -> tuple[Path, ...]:
+        """The reply files of recorded variants."""
+        return tuple(variant.replies for variant in self.variants.values() if variant.replies)
 
-    def _beside(self, suffix: str) -> Path:
+    def _sibling_path(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + suffix)
 
-    def gates_of(self, variant: Variant) -> tuple[Gate, ...]:
-        """Return the gates that judge *variant*, as far as it has what they look at."""
+    def gates_for(self, variant: Variant) -> tuple[Gate, ...]:
+        """Return the gates that apply to *variant*."""
         if not variant.gated:
             return ()
-        return tuple(gate for gate in self.gates.values() if _has_what(gate, variant))
+        return tuple(gate for gate in self.gates.values() if _applies_to(gate, variant))
 
 
-def _has_what(gate: Gate, variant: Variant) -> bool:
-    """Tell whether there is something to judge: forgetting needs a base, data needs a file."""
+def _applies_to(gate: Gate, variant: Variant) -> bool:
+    """Return True if the variant has what the gate needs: a base, or a training file."""
     if isinstance(gate, DataGate):
         return variant.training_data is not None
     return variant.tuned or not isinstance(gate, ForgettingGate)

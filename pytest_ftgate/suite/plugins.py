@@ -11,62 +11,64 @@ from typing import Any
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = ["PluginContributions", "Price", "Reads", "SuiteSource"]
+__all__ = ["PluginContributions", "PriceFunction", "ScorerFunction", "SuiteSource"]
 
-#: Reads a case and a reply, with the options that the suite gives; as of ``python``.
-Reads = Callable[..., Any]
-#: USD for a million tokens, read and written, by provider and model; None where it is not known.
-Price = Callable[[str, str], tuple[float, float] | None]
+#: Scores or checks a reply: called with a case, a reply and the options in the suite.
+ScorerFunction = Callable[..., Any]
+#: Returns USD per million input and output tokens by provider and model, or None if unknown.
+PriceFunction = Callable[[str, str], tuple[float, float] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginContributions:
-    """What one suite may name besides what comes with the package.
+    """What plugins add to the names that a suite may use.
 
     Attributes:
-        providers: their names, or None where they cannot be known.
-        scorers, formats: functions by the name that a suite writes for ``score`` or ``format``.
-        skills: files of cases by the name that a suite writes for ``skills``.
-        price: tells what calls cost where a suite declares no price, or None.
+        providers: the names of providers, or None if they are unknown.
+        scorers, formats: functions by their name in ``score`` or ``format``.
+        skills: files of cases by their name in ``skills``.
+        price: returns the price of requests for variants without a declared price, or None.
     """
 
     providers: Collection[str] | None = ()
-    scorers: Mapping[str, Reads] = field(default_factory=dict)
-    formats: Mapping[str, Reads] = field(default_factory=dict)
+    scorers: Mapping[str, ScorerFunction] = field(default_factory=dict)
+    formats: Mapping[str, ScorerFunction] = field(default_factory=dict)
     skills: Mapping[str, Path] = field(default_factory=dict)
-    price: Price | None = None
+    price: PriceFunction | None = None
 
-    def named(self, value: Any) -> Any:
-        """Return *value*, a case or what a suite says of replies, with rules for what is offered.
+    def resolve_rules(self, value: Any) -> Any:
+        """Return *value*, a case or ``reply``, with a `Rule` for each name of a plugin.
 
-        What is not offered stays as it is, for the validation to read.
+        Other names stay as they are, for the validation.
         """
         if not isinstance(value, Mapping) or not (self.scorers or self.formats):
             return value
-        found = {"score": self.scorers, "format": self.formats}
-        return {key: _rules(found.get(key, {}), one) for key, one in value.items()}
+        functions = {"score": self.scorers, "format": self.formats}
+        return {key: _rules(functions.get(key, {}), entry) for key, entry in value.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteSource(Source):
-    """The files of one suite, with what plugins contribute to it."""
+    """The files of one suite, with the contributions of plugins."""
 
     plugins: PluginContributions = field(default_factory=PluginContributions)
 
 
-def _rules(offered: Mapping[str, Reads], written: Any) -> Any:
+def _rules(functions: Mapping[str, ScorerFunction], written: Any) -> Any:
     if isinstance(written, list):
-        return [_rules(offered, one) for one in written]
+        return [_rules(functions, item) for item in written]
     if isinstance(written, Mapping):
-        # One name with its options, and in a list of scores its weight.
-        rules = {key: _rule(offered, key, value) for key, value in written.items()}
-        own = [rule for rule in rules.values() if isinstance(rule, Rule)]
-        return own[0] if own and len(written) == 1 else rules
-    return _rule(offered, written, None) or written
+        # A name with its options; in a list of scores also a weight.
+        entries = {key: _rule_or_value(functions, key, value) for key, value in written.items()}
+        rules = [entry for entry in entries.values() if isinstance(entry, Rule)]
+        return rules[0] if rules and len(written) == 1 else entries
+    return _rule_or_value(functions, written, None) or written
 
 
-def _rule(offered: Mapping[str, Reads], name: Any, options: Any) -> Any:
-    if not isinstance(name, str) or name not in offered:
-        return options
-    given = dict(options) if isinstance(options, Mapping) else {}
-    return Rule("offered", name, given, partial(offered[name], **given) if given else offered[name])
+def _rule_or_value(functions: Mapping[str, ScorerFunction], name: Any, value: Any) -> Any:
+    """Return the rule of *name* with *value* as its options, or *value* if no plugin has it."""
+    if not isinstance(name, str) or name not in functions:
+        return value
+    options = dict(value) if isinstance(value, Mapping) else {}
+    function = partial(functions[name], **options) if options else functions[name]
+    return Rule("offered", name, options, function)

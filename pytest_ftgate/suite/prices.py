@@ -8,27 +8,28 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
-__all__ = ["INSTALL", "Tariff", "listed_models", "price", "priced"]
+__all__ = ["INSTALL_PRICES", "Tariff", "has_price", "listed_models", "request_price"]
 
-#: How the list is had: it is an extra, and reads no network.
-INSTALL = 'pip install "pytest-ftgate[prices]"'
+#: The command that installs the public price list. The list works offline.
+INSTALL_PRICES = 'pip install "pytest-ftgate[prices]"'
 
 _MILLION, _THOUSAND = Decimal(1_000_000), Decimal(1_000)
-#: What a call in a batch costs, of what it costs by itself.
-_HALF = Decimal("0.5")
+#: The price of a request in a batch, as a share of its usual price.
+_BATCH_SHARE = Decimal("0.5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tariff:
-    """What the calls of a variant cost. Rates are in USD.
+    """The prices of a variant's requests, in USD.
 
     Attributes:
-        per_1m_input, per_1m_output: declared for a million tokens, read and written.
-        per_1m_cached: declared for a million tokens from a cache, or None for as much as others.
-        per_1k: declared for a thousand calls, whatever they read and write.
-        model: what to look for in the public list; "" where it would say nothing.
-        seller: whose prices: a provider of the list, an address, or "" for whoever sells it.
-        local: the model runs on this machine, so that nobody sends a bill.
+        per_1m_input, per_1m_output: declared prices of a million input and output tokens.
+        per_1m_cached: declared price of a million input tokens from a prompt cache. None means
+            the price of other input tokens.
+        per_1k: declared price of a thousand requests, whatever their tokens.
+        model: the name of the model in the public price list, or "" to leave the list unused.
+        seller: a provider of the list, a URL, or "" for any seller of the model.
+        local: the model runs on this machine, so its requests cost nothing.
     """
 
     per_1m_input: float | None = None
@@ -40,41 +41,48 @@ class Tariff:
     local: bool = False
 
     @property
-    def unknown(self) -> str:
-        """The word for a price that nobody knows."""
+    def no_price_label(self) -> str:
+        """The label of a request without a price: ``local`` or ``unpriced``."""
         return "local" if self.local else "unpriced"
 
 
-def price(tariff: Tariff, usage: Mapping[str, int], *, batch: bool = False) -> Decimal | None:
-    """Return what one call cost in USD, or None where nobody knows.
+def request_price(
+    tariff: Tariff, usage: Mapping[str, int], *, batch: bool = False
+) -> Decimal | None:
+    """Return the price of one request in USD, or None if it is unknown.
+
+    Declared prices take precedence over the public price list. Tokens read from or written to a
+    prompt cache count as input tokens. With a declared price, they cost the same as these, except
+    tokens read from a cache if ``per_1m_cached`` is declared.
 
     Args:
-        tariff: of its variant.
-        usage: its tokens, as a reply tells them; what was read from or put into a cache counts as
-            read, and by a declared rate in full unless one is declared for what a cache held.
-        batch: it was sent in a batch, at half the price; the public list prices that by itself.
+        tariff: the prices of its variant.
+        usage: its token counts, as in a reply.
+        batch: it was sent in a batch. Declared prices are halved. The list has batch prices.
     """
-    share = _HALF if batch else Decimal(1)
+    share = _BATCH_SHARE if batch else Decimal(1)
     if tariff.per_1k is not None:
-        return share * _exact(tariff.per_1k) / _THOUSAND
-    read = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
-    written = usage.get("output", 0)
-    if not read and not written:
+        return share * _to_decimal(tariff.per_1k) / _THOUSAND
+    input_tokens = sum(usage.get(key, 0) for key in ("input", "cache_read", "cache_write"))
+    output_tokens = usage.get("output", 0)
+    if not input_tokens and not output_tokens:
         return None
     if tariff.per_1m_input is None or tariff.per_1m_output is None:
-        return _listed(tariff, usage, read, batch=batch) if tariff.model else None
-    cached = usage.get("cache_read", 0) if tariff.per_1m_cached is not None else 0
-    cost = _exact(tariff.per_1m_input) * (read - cached) + _exact(tariff.per_1m_output) * written
-    return share * (cost + _exact(tariff.per_1m_cached or 0.0) * cached) / _MILLION
+        return _listed_price(tariff, usage, input_tokens, batch=batch) if tariff.model else None
+    cached_tokens = usage.get("cache_read", 0) if tariff.per_1m_cached is not None else 0
+    uncached = _to_decimal(tariff.per_1m_input) * (input_tokens - cached_tokens)
+    output = _to_decimal(tariff.per_1m_output) * output_tokens
+    cached = _to_decimal(tariff.per_1m_cached or 0.0) * cached_tokens
+    return share * (uncached + output + cached) / _MILLION
 
 
-def priced(tariff: Tariff) -> bool:
-    """Tell whether calls of *tariff* have a price, as far as their tokens are told."""
-    return price(tariff, {"input": 1, "output": 1}) is not None
+def has_price(tariff: Tariff) -> bool:
+    """Return True if a request with known tokens has a price under *tariff*."""
+    return request_price(tariff, {"input": 1, "output": 1}) is not None
 
 
 def listed_models() -> tuple[str, ...] | None:
-    """Return the names of the public list, or None where it is not installed."""
+    """Return the model names of the public price list, or None if it is not installed."""
     try:
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:
@@ -82,14 +90,16 @@ def listed_models() -> tuple[str, ...] | None:
     return tuple(model.id for seller in get_snapshot().providers for model in seller.models)
 
 
-def _exact(rate: float) -> Decimal:
-    # By way of text, so that 0.1 is a tenth.
+def _to_decimal(rate: float) -> Decimal:
+    # Through text, so that 0.1 becomes exactly a tenth.
     return Decimal(str(rate))
 
 
-def _listed(tariff: Tariff, usage: Mapping[str, int], read: int, *, batch: bool) -> Decimal | None:
-    counted = {
-        "input_tokens": read,
+def _listed_price(
+    tariff: Tariff, usage: Mapping[str, int], input_tokens: int, *, batch: bool
+) -> Decimal | None:
+    token_counts = {
+        "input_tokens": input_tokens,
         "cache_read_tokens": usage.get("cache_read", 0),
         "cache_write_tokens": usage.get("cache_write", 0),
         "output_tokens": usage.get("output", 0),
@@ -100,25 +110,25 @@ def _listed(tariff: Tariff, usage: Mapping[str, int], read: int, *, batch: bool)
         return None
     if _is_unlisted(tariff.model, tariff.seller):
         return None
-    return _looked_up(tariff.model, tariff.seller, tuple(counted.items()), batch=batch)
+    return _look_up_price(tariff.model, tariff.seller, tuple(token_counts.items()), batch=batch)
 
 
-# The list is long, and is asked for each reply.
+# Cached: the list is long, and a run looks up each reply.
 @cache
 def _is_unlisted(model: str, seller: str) -> bool:
-    return _looked_up(model, seller, (("input_tokens", 1),), batch=False) is None
+    return _look_up_price(model, seller, (("input_tokens", 1),), batch=False) is None
 
 
 @lru_cache(maxsize=10_000)
-def _looked_up(
-    model: str, seller: str, counted: tuple[tuple[str, int], ...], *, batch: bool
+def _look_up_price(
+    model: str, seller: str, token_counts: tuple[tuple[str, int], ...], *, batch: bool
 ) -> Decimal | None:
     from genai_prices import Usage, calc_price
 
     key = "provider_api_url" if "://" in seller else "provider_id"
-    more: dict[str, Any] = {key: seller} if seller else {}
-    more |= {"price_context": {"processing": "batch"}} if batch else {}
+    options: dict[str, Any] = {key: seller} if seller else {}
+    options |= {"price_context": {"processing": "batch"}} if batch else {}
     try:
-        return calc_price(Usage(**dict(counted)), model, **more).total_price
+        return calc_price(Usage(**dict(token_counts)), model, **options).total_price
     except LookupError:
         return None

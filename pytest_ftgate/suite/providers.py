@@ -1,4 +1,4 @@
-"""The providers in the package: the keys that each needs and reads."""
+"""The providers in the package, with the keys that each requires and reads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pytest_ftgate.suite.declaration import DeclaredVariant
 
-__all__ = ["HOSTED", "LOCAL", "PROVIDERS", "UNASKED", "misplaced", "understands"]
+__all__ = ["HOSTED", "LOCAL", "PROMPTLESS", "PROVIDERS", "misplaced_keys", "reads_key"]
 
-#: provider -> the keys that it cannot do without
+#: provider -> its required keys
 PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("model",),
     "bedrock": ("model",),
@@ -19,10 +19,10 @@ PROVIDERS: Mapping[str, tuple[str, ...]] = {
     "recorded": ("replies",),
 }
 #: Providers that answer a case without a prompt.
-UNASKED = ("classical", "python", "recorded")
+PROMPTLESS = ("classical", "python", "recorded")
 #: Providers whose model, if any, runs on this machine.
 LOCAL = ("classical", "llamacpp", "python")
-#: Providers that ask a server.
+#: Providers that send requests to a server.
 HOSTED = ("anthropic", "bedrock", "openai-compatible")
 
 _MODELS = (*HOSTED, "llamacpp")
@@ -31,10 +31,10 @@ _PROMPTED = (
     *("max_tokens", "stop", "temperature", "top_p"),
 )
 _ADDRESS = ("base_url", "base_url_env", "served_model")
-#: Prices that need to know how many tokens a reply took.
-_BY_TOKENS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "price_model")
-#: Keys that only some of the package's providers understand: elsewhere they would be ignored.
-_ONLY: Mapping[str, tuple[str, ...]] = {
+#: Prices per token, which need the token counts of a reply.
+_TOKEN_PRICES = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "price_model")
+#: key -> the providers that read it, for keys that other providers would ignore
+_KEY_PROVIDERS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(_PROMPTED, _MODELS),
     **dict.fromkeys(("adapter", "scale", "slots", "threads", "context"), ("llamacpp",)),
     **dict.fromkeys(_ADDRESS, HOSTED),
@@ -47,29 +47,31 @@ _ONLY: Mapping[str, tuple[str, ...]] = {
     "function": ("python",),
     "replies": ("recorded",),
     "base_replies": (*_MODELS, "python", "recorded"),
-    **dict.fromkeys(_BY_TOKENS, (*_MODELS, "recorded")),
+    **dict.fromkeys(_TOKEN_PRICES, (*_MODELS, "recorded")),
     "options": (),
 }
-#: Keys that say nothing to a provider from elsewhere.
-_OURS = ("adapter", "scale", "slots", "threads", "context", "function", "replies", "batch")
+#: Keys that providers from plugins do not read.
+_PACKAGE_KEYS = ("adapter", "scale", "slots", "threads", "context", "function", "replies", "batch")
 
 
-def understands(provider: str | None, key: str) -> bool:
-    """Tell whether *key* means anything to *provider*."""
+def reads_key(provider: str | None, key: str) -> bool:
+    """Return True if *provider* reads *key*."""
     if provider in PROVIDERS:
-        return provider in _ONLY.get(key, (provider,))
-    return key not in _OURS
+        return provider in _KEY_PROVIDERS.get(key, (provider,))
+    return key not in _PACKAGE_KEYS
 
 
-def misplaced(variant: DeclaredVariant, own: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Yield each key among *own* that means nothing to the variant's provider, and who reads it."""
+def misplaced_keys(
+    variant: DeclaredVariant, written_keys: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each of *written_keys* that the variant's provider does not read, with a message."""
     provider = str(variant.provider)
-    for key in _ONLY:
-        if key in own and not understands(provider, key):
-            told = f"{key} means nothing to provider {provider}, only to {_listed(_ONLY[key])}"
-            yield key, f"{told}; remove it"
+    for key, providers in _KEY_PROVIDERS.items():
+        if key in written_keys and not reads_key(provider, key):
+            readers = _join_names(providers)
+            yield key, f"{key} means nothing to provider {provider}, only to {readers}; remove it"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     *first, last = names or ("providers from elsewhere",)
     return f"{', '.join(first)} and {last}" if first else last

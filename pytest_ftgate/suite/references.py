@@ -1,4 +1,4 @@
-"""Functions that a suite names as ``module:function``."""
+"""Load and check the functions that a suite names as ``module:function``."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pytest_ftgate.errors import Unavailable, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
 
-__all__ = ["form_fault", "function", "reference_fault", "source_files"]
+__all__ = ["load_function", "reference_error", "reference_syntax_error", "source_files"]
 
 
 @lru_cache(maxsize=64)
-def _module(name: str, folder: Path) -> ModuleType:
-    beside = folder / f"{name.replace('.', '/')}.py"
-    # A module beside the suite is meant, even where another of its name can be imported.
-    if beside.is_file():
-        spec = spec_from_file_location(name, beside)
+def _import_module(name: str, folder: Path) -> ModuleType:
+    file = folder / f"{name.replace('.', '/')}.py"
+    # A module next to the suite takes precedence over an installed one of the same name.
+    if file.is_file():
+        spec = spec_from_file_location(name, file)
         if spec and spec.loader:
             module = module_from_spec(spec)
             sys.modules.setdefault(name, module)
@@ -33,39 +33,49 @@ def _module(name: str, folder: Path) -> ModuleType:
     return importlib.import_module(name)
 
 
-def function(reference: str, folder: Path) -> Callable[..., Any]:
-    """Return the function that *reference* names, from a file beside the suite or the path.
+def load_function(reference: str, folder: Path) -> Callable[..., Any]:
+    """Return the function that *reference* names.
+
+    Args:
+        reference: ``module:function``.
+        folder: the folder of the suite. A module in it takes precedence over an installed one.
 
     Raises:
-        Unavailable: the module cannot be imported, or has no such function.
+        ConfigurationError: the module cannot be imported, or has no such function.
     """
     name, _, attribute = reference.partition(":")
     try:
-        module = _module(name, folder)
+        module = _import_module(name, folder)
     except ImportError as error:
-        raise Unavailable(
+        raise ConfigurationError(
             f"{reference}: {error}; put {name}.py beside the suite, or install its package"
         ) from error
     except KeyboardInterrupt:
         raise
-    # BaseException, since a module that skips or exits must not take its gate with it.
+    # BaseException: a module that calls pytest.skip or sys.exit must not end the run.
     except BaseException as error:
-        what = f"{type(error).__name__}: {error}"
-        raise Unavailable(f"{reference}: {name} breaks while it is imported: {what}") from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        near = did_you_mean(attribute, dir(module))
-        raise Unavailable(f'{reference}: {name} has no function "{attribute}"{near}')
-    return found  # type: ignore[no-any-return]
+        cause = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(
+            f"{reference}: {name} breaks while it is imported: {cause}"
+        ) from error
+    function = getattr(module, attribute, None)
+    if not callable(function):
+        hint = did_you_mean(attribute, dir(module))
+        raise ConfigurationError(f'{reference}: {name} has no function "{attribute}"{hint}')
+    return function  # type: ignore[no-any-return]
 
 
 def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
-    """Return the file of the function's module, and those beside it that it imports.
+    """Return the file of the function's module, and the files next to it that it imports.
 
-    Found without running them, so that what is installed elsewhere is left out.
+    The files are found without running them. Installed packages are left out.
+
+    Args:
+        reference: ``module:function``.
+        folder: the folder of the suite.
 
     Raises:
-        Unavailable: there is no such module.
+        ConfigurationError: there is no such module.
     """
     name = reference.partition(":")[0]
     file = folder / f"{name.replace('.', '/')}.py"
@@ -75,7 +85,7 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
         except ModuleNotFoundError:
             spec = None
         if spec is None:
-            raise Unavailable(
+            raise ConfigurationError(
                 f"{reference}: there is no module {name}; put {name}.py beside the suite, "
                 "or install its package"
             )
@@ -84,65 +94,66 @@ def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
         return ()
     finder = ModuleFinder(path=[str(file.parent)])
     finder.run_script(str(file))
-    found = {Path(str(f)) for m in finder.modules.values() if (f := getattr(m, "__file__", None))}
-    return tuple(sorted({file, *found}))
+    modules = finder.modules.values()
+    imported = {Path(str(f)) for module in modules if (f := getattr(module, "__file__", None))}
+    return tuple(sorted({file, *imported}))
 
 
-#: What may give a module names that do not stand in it.
-_ANYTHING = ("*", "__getattr__", "exec", "globals", "vars")
+#: Names in the source of a module that may define further names at run time.
+_DYNAMIC_NAMES = ("*", "__getattr__", "exec", "globals", "vars")
 
 
-def form_fault(reference: str) -> str | None:
-    """Say how *reference* should be written, or return None where it is ``module:function``."""
+def reference_syntax_error(reference: str) -> str | None:
+    """Return how to write *reference* instead, or None if it is ``module:function``."""
     module, _, name = reference.partition(":")
     if module and name.isidentifier() and not module.endswith(".py"):
         return None
-    # "bots.worse", "bots.py:worse" and "bots:worse()" are what is written instead.
+    # Correct the usual mistakes: "bots.worse", "bots.py:worse" and "bots:worse()".
     guess = reference.replace(".py:", ":").removesuffix("()").replace("/", ".")
     if ":" not in guess:
         guess = ":".join(guess.rpartition(".")[::2])
-    usable = guess != reference and form_fault(guess) is None
-    return f'"{reference}" is no function; write {guess if usable else "module:function"}'
+    is_valid = guess != reference and reference_syntax_error(guess) is None
+    return f'"{reference}" is no function; write {guess if is_valid else "module:function"}'
 
 
-def reference_fault(reference: str, folder: Path) -> str | None:
-    """Say why *reference* cannot be used, or return None where it may be.
+def reference_error(reference: str, folder: Path) -> str | None:
+    """Return why *reference* cannot be used, or None if no error is found.
 
-    A module that is no file in *folder* is left to the import at run time.
+    Only a module in *folder* is checked. Others are first imported during the run.
 
     Args:
-        reference: as the suite has it, ``module:function``.
-        folder: of the suite.
+        reference: ``module:function``.
+        folder: the folder of the suite.
     """
-    wrong = form_fault(reference)
-    if wrong:
-        return wrong
+    message = reference_syntax_error(reference)
+    if message:
+        return message
     module, _, name = reference.partition(":")
     file = folder / f"{module.replace('.', '/')}.py"
     if not file.is_file():
         return None
     try:
-        found = _names_in(file, file.stat().st_mtime_ns)
+        defined = _defined_names(file, file.stat().st_mtime_ns)
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        told = error.msg if isinstance(error, SyntaxError) else error
-        return f"{reference}: {file.name}{line} is not Python: {told}"
-    if name in found or not found.isdisjoint(_ANYTHING):
+        cause = error.msg if isinstance(error, SyntaxError) else error
+        return f"{reference}: {file.name}{line} is not Python: {cause}"
+    if name in defined or not defined.isdisjoint(_DYNAMIC_NAMES):
         return None
-    return f'{reference}: {file.name} has no "{name}"{did_you_mean(name, found)}'
+    return f'{reference}: {file.name} has no "{name}"{did_you_mean(name, defined)}'
 
 
 @lru_cache(maxsize=64)
-def _names_in(file: Path, changed: int) -> frozenset[str]:
-    del changed  # only there so that an edited file is read again
+def _defined_names(file: Path, mtime_ns: int) -> frozenset[str]:
+    del mtime_ns  # part of the cache key, so that an edited file is read again
     with warnings.catch_warnings():
-        # What Python thinks of the file's style is told when it is imported.
+        # The import reports the same warnings later.
         warnings.simplefilter("ignore")
-        return frozenset(_names(ast.parse(file.read_bytes(), file.name)))
+        return frozenset(_iter_names(ast.parse(file.read_bytes(), file.name)))
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    """Yield the names that a module has once it is imported, and the calls that may add others."""
+def _iter_names(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a module defines, and the dynamic names that it uses."""
     for child in ast.iter_child_nodes(node):
         match child:
             case (
@@ -153,9 +164,9 @@ def _names(node: ast.AST) -> Iterator[str]:
                 yield name
             case ast.Lambda():
                 pass
-            case ast.alias(name=name, asname=other):
-                yield other or name.partition(".")[0]
-            case ast.Name(id=name, ctx=ctx) if isinstance(ctx, ast.Store) or name in _ANYTHING:
+            case ast.alias(name=name, asname=alias):
+                yield alias or name.partition(".")[0]
+            case ast.Name(id=name, ctx=ctx) if isinstance(ctx, ast.Store) or name in _DYNAMIC_NAMES:
                 yield name
             case _:
-                yield from _names(child)
+                yield from _iter_names(child)

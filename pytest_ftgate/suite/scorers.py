@@ -1,4 +1,4 @@
-"""The scores that a suite may name, and their options."""
+"""The kinds of scores that a suite may declare, and their options."""
 
 from __future__ import annotations
 
@@ -15,48 +15,47 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
-from pytest_ftgate.readers.source import Source, keys_of, sentence
-from pytest_ftgate.suite.references import form_fault
-from pytest_ftgate.suite.rule import Rule, function_of
+from pytest_ftgate.readers.source import Source, declared_keys, validation_message
+from pytest_ftgate.suite.references import reference_syntax_error
+from pytest_ftgate.suite.rule import Rule, parse_python_rule
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
 
 __all__ = [
-    "FIELDS",
-    "OPTIONS",
-    "SCORES",
-    "Expected",
-    "Options",
-    "Score",
-    "number",
-    "numbers",
-    "pattern_fault",
-    "python_fault",
-    "read_score",
-    "search",
+    "FIELD_SCORE_KINDS",
+    "SCORE_KINDS",
+    "SCORE_OPTIONS",
+    "DeclaredExpected",
+    "DeclaredScore",
+    "ScoreOptions",
+    "find_numbers",
+    "parse_number",
+    "pattern_error",
+    "python_syntax_error",
+    "resolve_score",
+    "search_pattern",
 ]
 
 _Text = Annotated[str, Field(min_length=1)]
 _Texts = Annotated[list[_Text], Field(min_length=1)]
 _Size = Annotated[float, Field(strict=True, ge=0)]
 _Share = Annotated[float, Field(strict=True, ge=0, le=1)]
-#: What stands between the digits of thousands.
-_Mark = Literal[",", ".", " ", "'"]
+_ThousandsSeparator = Literal[",", ".", " ", "'"]
 
 
-class Options(BaseModel):
+class ScoreOptions(BaseModel):
     """The options of a kind of score."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Exact(Options):
+class _Exact(ScoreOptions):
     ignore_case: StrictBool = False
     normalise: list[Literal["unicode", "spaces", "case", "punctuation"]] = []
 
 
-class _Choice(Options):
+class _Choice(ScoreOptions):
     synonyms: dict[_Text, _Texts] = {}
     none: _Text | None = None
 
@@ -66,53 +65,53 @@ class _Labels(_Choice):
     partial: Literal["f1"] | None = None
 
 
-class _Contains(Options):
+class _Contains(ScoreOptions):
     all: StrictBool = False
 
 
-class _Numeric(Options):
+class _Numeric(ScoreOptions):
     tolerance: _Size = 0
     relative: _Size = 0
     pick: Literal["first", "last"] = "last"
     decimal: Literal[".", ","] = "."
-    thousands: list[_Mark] = []
+    thousands: list[_ThousandsSeparator] = []
     fractions: StrictBool = False
     percent: StrictBool = False
     unit: _Texts | None = None
 
 
-class _Similarity(Options):
+class _Similarity(ScoreOptions):
     by: Literal["ratio", "rouge", "tfidf"] = "ratio"
     min: _Share | None = None
 
 
-class _Code(Options):
+class _Code(ScoreOptions):
     tests: _Text | None = None
     seconds: Annotated[float, Field(strict=True, gt=0, le=600)] = 5
     memory_mb: Annotated[int, Field(strict=True, ge=64)] = 1024
     sandbox: Literal["none"] | None = None
 
 
-#: score kind -> the options it takes
-OPTIONS: Mapping[str, type[Options]] = {
+#: score kind -> the options that it takes
+SCORE_OPTIONS: Mapping[str, type[ScoreOptions]] = {
     "exact": _Exact,
     "choice": _Choice,
     "labels": _Labels,
     "contains": _Contains,
-    "regex": Options,
+    "regex": ScoreOptions,
     "numeric": _Numeric,
     "similarity": _Similarity,
     "code": _Code,
-    "tool_call": Options,
+    "tool_call": ScoreOptions,
 }
-#: The kinds that mark a whole reply, and those that mark one field of it.
-SCORES = (*OPTIONS, "fields", "python", "judge")
-FIELDS = (
+#: The kinds that score a whole reply, and those that score one field of it.
+SCORE_KINDS = (*SCORE_OPTIONS, "fields", "python", "judge")
+FIELD_SCORE_KINDS = (
     *("exact", "choice", "labels", "contains", "regex", "numeric", "similarity"),
     *("set", "sequence"),
 )
 
-_RAPIDFUZZ = 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
+_NEEDS_RAPIDFUZZ = 'it needs rapidfuzz: pip install "pytest-ftgate[similarity]"'
 _EXAMPLES = {
     "judge": "{judge: {rubric: The reply is polite., model: {provider: ..., model: ...}}}",
     "python": '{python: "package.module:function"}',
@@ -120,160 +119,168 @@ _EXAMPLES = {
 }
 
 
-def _fault(told: str) -> PydanticCustomError:
-    return PydanticCustomError("rule", "{told}", {"told": told})
+def _validation_error(message: str) -> PydanticCustomError:
+    return PydanticCustomError("rule", "{message}", {"message": message})
 
 
 def _parse_score(raw: Any) -> Rule | None:
     if raw is None or isinstance(raw, Rule):
         return raw
     if not isinstance(raw, list):
-        return _rule(*_single(raw))
+        return _parse_rule(*_split_kind(raw))
     if not raw:
-        raise _fault("score is an empty list; name a score")
-    return Rule("mean", tuple(_weighed(one) for one in raw))
+        raise _validation_error("score is an empty list; name a score")
+    return Rule("mean", tuple(_parse_weighted(part) for part in raw))
 
 
-def _weighed(raw: Any) -> tuple[Rule, float]:
+def _parse_weighted(raw: Any) -> tuple[Rule, float]:
+    """Return one score of a list, and its weight."""
     weight = raw.get("weight", 1) if isinstance(raw, Mapping) else 1
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
-        raise _fault(f"weight must be a number above 0, not {weight}")
-    bare = {k: v for k, v in raw.items() if k != "weight"} if isinstance(raw, Mapping) else raw
-    offered = [*bare.values()] if isinstance(bare, Mapping) else [bare]
-    if len(offered) == 1 and isinstance(offered[0], Rule):
-        return offered[0], float(weight)
-    return _rule(*_single(bare)), float(weight)
+        raise _validation_error(f"weight must be a number above 0, not {weight}")
+    score = {k: v for k, v in raw.items() if k != "weight"} if isinstance(raw, Mapping) else raw
+    values = [*score.values()] if isinstance(score, Mapping) else [score]
+    # A rule that a plugin contributes is resolved already.
+    if len(values) == 1 and isinstance(values[0], Rule):
+        return values[0], float(weight)
+    return _parse_rule(*_split_kind(score)), float(weight)
 
 
-def _single(raw: Any, kinds: tuple[str, ...] = SCORES) -> tuple[str, Any]:
+def _split_kind(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, Any]:
+    """Return the kind of a declared score, and its value."""
     kind, value = next(iter(raw.items())) if isinstance(raw, Mapping) and raw else (raw, None)
     if not isinstance(kind, str) or (isinstance(raw, Mapping) and len(raw) != 1):
-        told = "score is one name, or one name with its value, such as "
-        raise _fault(f"{told}{{numeric: {{tolerance: 0.01}}}}; known: {', '.join(kinds)}")
+        example = (
+            "score is one name, or one name with its value, such as {numeric: {tolerance: 0.01}}"
+        )
+        raise _validation_error(f"{example}; known: {', '.join(kinds)}")
     if kind not in kinds:
-        near = did_you_mean(kind, kinds)
-        raise _fault(f'unknown score "{kind}"{near}; known: {", ".join(kinds)}')
+        hint = did_you_mean(kind, kinds)
+        raise _validation_error(f'unknown score "{kind}"{hint}; known: {", ".join(kinds)}')
     return kind, value
 
 
-def _rule(kind: str, value: Any) -> Rule:
+def _parse_rule(kind: str, value: Any) -> Rule:
     if kind == "python":
-        return _function(value)
+        return _parse_function(value)
     if kind == "judge":
-        return _judge(value)
+        return _parse_judge(value)
     if kind == "fields":
-        return Rule(kind, None, _fields(value))
-    options = {} if value is None else value
+        return Rule(kind, None, _parse_fields(value))
+    written_options = {} if value is None else value
     try:
-        read = OPTIONS[kind].model_validate(options)
+        options = SCORE_OPTIONS[kind].model_validate(written_options)
     except ValidationError as error:
-        raise _fault(_told(kind, dict(error.errors()[0]))) from error
-    wrong = _unfit(read)
-    if wrong:
-        raise _fault(f"score {kind}: {wrong}")
-    return Rule(kind, None, options)
+        raise _validation_error(_options_error(kind, dict(error.errors()[0]))) from error
+    conflict = _options_conflict(options)
+    if conflict:
+        raise _validation_error(f"score {kind}: {conflict}")
+    return Rule(kind, None, written_options)
 
 
-def _told(kind: str, error: dict[str, Any]) -> str:
-    known = keys_of(OPTIONS[kind])
+def _options_error(kind: str, error: dict[str, Any]) -> str:
+    known = declared_keys(SCORE_OPTIONS[kind])
     if not error["loc"] or (error["type"] == "extra_forbidden" and not known):
         return f"score {kind} takes {', '.join(known) or 'no options'}"
-    return f"score {kind}: {sentence(error, known, None)}"
+    return f"score {kind}: {validation_message(error, known, None)}"
 
 
-def _unfit(options: Options) -> str | None:
-    """Say what no single option shows, or return None."""
+def _options_conflict(options: ScoreOptions) -> str | None:
+    """Return the error of options that are valid one by one but not together, or None."""
     if isinstance(options, _Choice):
-        return _taken_twice(options)
+        return _ambiguous_synonym(options)
     if isinstance(options, _Numeric) and options.decimal in options.thousands:
-        other = "," if options.decimal == "." else "."
-        told = f'thousands: "{options.decimal}" is the decimal mark already'
-        return f'{told}; write decimal: "{other}", or take it out'
+        other_mark = "," if options.decimal == "." else "."
+        conflict = f'thousands: "{options.decimal}" is the decimal mark already'
+        return f'{conflict}; write decimal: "{other_mark}", or take it out'
     if isinstance(options, _Similarity) and options.by != "tfidf" and not find_spec("rapidfuzz"):
-        return _RAPIDFUZZ
+        return _NEEDS_RAPIDFUZZ
     return None
 
 
-def _taken_twice(options: _Choice) -> str | None:
-    meant: dict[str, str] = {label.casefold(): label for label in options.synonyms}
-    for label, words in options.synonyms.items():
-        for word in words:
-            other = meant.setdefault(word.casefold(), label)
-            if other != label:
-                return f'synonym "{word}" of {label} also means {other}; keep one'
+def _ambiguous_synonym(options: _Choice) -> str | None:
+    labels: dict[str, str] = {label.casefold(): label for label in options.synonyms}
+    for label, synonyms in options.synonyms.items():
+        for synonym in synonyms:
+            other_label = labels.setdefault(synonym.casefold(), label)
+            if other_label != label:
+                return f'synonym "{synonym}" of {label} also means {other_label}; keep one'
     return None
 
 
-def _judge(value: Any) -> Rule:
-    """Return the rule as it was written; what stands in it is checked where its lines are known."""
+def _parse_judge(value: Any) -> Rule:
+    """Return the rule with its keys unchecked. `extract_judges` checks them, with their lines."""
     if not isinstance(value, Mapping):
-        raise _fault(f"judge needs a rubric and a model, such as {_EXAMPLES['judge']}")
+        raise _validation_error(f"judge needs a rubric and a model, such as {_EXAMPLES['judge']}")
     return Rule("judge", None, dict(value))
 
 
-def _function(value: Any) -> Rule:
+def _parse_function(value: Any) -> Rule:
     try:
-        reference, options = function_of(value)
+        reference, options = parse_python_rule(value)
     except ValueError as error:
-        raise _fault(str(error)) from error
-    wrong = form_fault(reference)
-    if wrong:
-        raise _fault(f"python: {wrong}")
+        raise _validation_error(str(error)) from error
+    message = reference_syntax_error(reference)
+    if message:
+        raise _validation_error(f"python: {message}")
     return Rule("python", reference, options)
 
 
-def _fields(value: Any) -> dict[str, Rule]:
+def _parse_fields(value: Any) -> dict[str, Rule]:
     if value is not None and not isinstance(value, Mapping):
-        raise _fault(f"fields needs a score for each field, such as {_EXAMPLES['fields']}")
+        example = _EXAMPLES["fields"]
+        raise _validation_error(f"fields needs a score for each field, such as {example}")
     try:
-        return {str(path): _field(raw) for path, raw in (value or {}).items()}
+        return {str(path): _parse_field(raw) for path, raw in (value or {}).items()}
     except PydanticCustomError as error:
-        raise _fault(f"fields: {error.message()}") from error
+        raise _validation_error(f"fields: {error.message()}") from error
 
 
-def _field(raw: Any) -> Rule:
-    kind, value = _single(raw, FIELDS)
+def _parse_field(raw: Any) -> Rule:
+    kind, value = _split_kind(raw, FIELD_SCORE_KINDS)
     if kind not in ("set", "sequence"):
-        return _rule(kind, value)
+        return _parse_rule(kind, value)
     if value not in (None, True, {"partial": "f1"}):
-        raise _fault(f"{kind} is true, or {{partial: f1}}, not {value}; leave other fields out")
+        allowed = f"{kind} is true, or {{partial: f1}}"
+        raise _validation_error(f"{allowed}, not {value}; leave other fields out")
     if kind == "sequence" and value not in (None, True) and not find_spec("rapidfuzz"):
-        raise _fault(f"sequence: {_RAPIDFUZZ}")
+        raise _validation_error(f"sequence: {_NEEDS_RAPIDFUZZ}")
     return Rule(kind, None, value if isinstance(value, Mapping) else {})
 
 
 def _parse_expected(raw: Any) -> Any:
-    for one in raw if isinstance(raw, list) else [raw]:
-        if isinstance(one, bool):
-            text = str(one).lower()
-            raise _fault(f'expected is {text}, but an answer is text or a number: write "{text}"')
-        if not isinstance(one, str | int | float | Mapping | None):
-            raise _fault("expected is text, a number, a mapping, or a list of these")
+    for answer in raw if isinstance(raw, list) else [raw]:
+        if isinstance(answer, bool):
+            text = str(answer).lower()
+            message = f"expected is {text}, but an answer is text or a number"
+            raise _validation_error(f'{message}: write "{text}"')
+        if not isinstance(answer, str | int | float | Mapping | None):
+            raise _validation_error("expected is text, a number, a mapping, or a list of these")
     return raw
 
 
-Expected = Annotated[Any, BeforeValidator(_parse_expected)]
-Score = Annotated[Any, BeforeValidator(_parse_score)]
+DeclaredExpected = Annotated[Any, BeforeValidator(_parse_expected)]
+DeclaredScore = Annotated[Any, BeforeValidator(_parse_score)]
 
 
-def read_score(source: Source, rule: Rule, line: int) -> Rule:
-    """Return *rule* with the file of tests that it names read, or its faults noted."""
+def resolve_score(source: Source, rule: Rule, line: int) -> Rule:
+    """Return *rule* with the content of its test file, if it names one. Errors go to *source*."""
     if rule.kind == "mean":
-        parts = ((read_score(source, part, line), weight) for part, weight in rule.value)
+        parts = ((resolve_score(source, part, line), weight) for part, weight in rule.value)
         return Rule(rule.kind, tuple(parts))
     if rule.kind != "code" or "tests" not in rule.options:
         return rule
-    written = rule.options["tests"]
-    path = source.find(written, line, "code: tests")
-    text = source.text(path, line, "code: tests") if path else None
-    wrong = python_fault(text or "")
-    if wrong:
-        source.say(line, f"code: tests: {written} is not Python: {wrong}")
-    return Rule(rule.kind, text or "", rule.options)
+    written_path = rule.options["tests"]
+    path = source.find_file(written_path, line, "code: tests")
+    code = source.read_text(path, line, "code: tests") if path else None
+    message = python_syntax_error(code or "")
+    if message:
+        source.add_error(line, f"code: tests: {written_path} is not Python: {message}")
+    return Rule(rule.kind, code or "", rule.options)
 
 
-def python_fault(code: str) -> str | None:
-    """Say why *code* is not Python, or return None."""
+def python_syntax_error(code: str) -> str | None:
+    """Return why *code* is not valid Python, or None if it is."""
     try:
         ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -281,137 +288,145 @@ def python_fault(code: str) -> str | None:
     return None
 
 
-#: What is meant by a mark between thousands: its look-alikes too.
-_ALIKE = {" ": " \u00a0\u202f\u2009", "'": "'’"}
+#: thousands separator -> all characters that are read as it
+_SEPARATOR_CHARACTERS = {" ": " \u00a0\u202f\u2009", "'": "'’"}
 _FRACTION = (
-    r"(?<![/\d])(?:(?P<whole>\d+)\s)?(?P<up>\d+)\s?[/⁄]\s?(?P<down>\d+)(?![/\d])"
+    r"(?<![/\d])(?:(?P<whole>\d+)\s)?(?P<numerator>\d+)\s?[/⁄]\s?(?P<denominator>\d+)(?![/\d])"
     r"|(?P<ones>\d*)\s?(?P<vulgar>[¼-¾⅐-⅞])"
 )
 
 
-def numbers(text: str, options: Mapping[str, Any]) -> list[float]:
-    """Return the numbers that stand in *text*, in their order.
+def find_numbers(text: str, options: Mapping[str, Any]) -> list[float]:
+    """Return the numbers in *text*, in their order.
 
-    With a unit only those are read that have it beside them.
+    With the option ``unit``, return only the numbers that have a unit next to them.
 
     Args:
-        text: of a reply.
-        options: of ``numeric``, checked.
+        text: the text of a reply.
+        options: the validated options of ``numeric``.
     """
-    pattern = _pattern(*_key(options), tuple(options.get("unit") or ()))
-    wanted = (m for m in pattern.finditer(text) if not options.get("unit") or m["pre"] or m["post"])
-    return [value for match in wanted if (value := _value(match)) is not None]
+    units = tuple(options.get("unit") or ())
+    pattern = _number_pattern(*_notation(options), units)
+    matches = (m for m in pattern.finditer(text) if not units or m["pre"] or m["post"])
+    return [value for match in matches if (value := _signed_value(match)) is not None]
 
 
-def number(written: object, options: Mapping[str, Any]) -> float | None:
-    """Return the number that an author wrote, as text or plainly; None where it is none."""
+def parse_number(written: object, options: Mapping[str, Any]) -> float | None:
+    """Return an expected value, text or a number, as a finite number, or None if it is neither.
+
+    Args:
+        written: the value as the author writes it.
+        options: the validated options of ``numeric``.
+    """
     if isinstance(written, str):
-        match = _pattern(*_key(options), ()).fullmatch(written.strip())
-        value = _value(match) if match else _plain(written.replace(",", ""))
+        match = _number_pattern(*_notation(options), ()).fullmatch(written.strip())
+        value = _signed_value(match) if match else _to_float(written.replace(",", ""))
     else:
-        value = _plain(written)
+        value = _to_float(written)
     return value if value is not None and math.isfinite(value) else None
 
 
-def _plain(written: Any) -> float | None:
+def _to_float(written: Any) -> float | None:
     try:
         return None if isinstance(written, bool) else float(written)
     except (ValueError, TypeError, OverflowError):
         return None
 
 
-def _key(options: Mapping[str, Any]) -> tuple[str, str, bool, bool]:
+def _notation(options: Mapping[str, Any]) -> tuple[str, str, bool, bool]:
+    """Return the decimal mark, the thousands separators, ``fractions`` and ``percent``."""
     decimal = options.get("decimal", ".")
-    marks = options.get("thousands") or ("," if decimal == "." else ".")
-    alike = "".join(_ALIKE.get(mark, mark) for mark in marks)
-    return decimal, alike, options.get("fractions", False), options.get("percent", False)
+    separators = options.get("thousands") or ("," if decimal == "." else ".")
+    thousands = "".join(_SEPARATOR_CHARACTERS.get(mark, mark) for mark in separators)
+    return decimal, thousands, options.get("fractions", False), options.get("percent", False)
 
 
 @lru_cache(maxsize=256)
-def _pattern(
+def _number_pattern(
     decimal: str,
     thousands: str,
-    fractions: bool,  # noqa: FBT001 - a key of the cache
+    fractions: bool,  # noqa: FBT001 - part of the cache key
     percent: bool,  # noqa: FBT001
     units: tuple[str, ...],
 ) -> re.Pattern[str]:
-    marks, point = re.escape(thousands), re.escape(decimal)
-    grouped = rf"\d{{1,3}}(?:[{marks}]\d{{3}})+(?!\d)"
+    separators, point = re.escape(thousands), re.escape(decimal)
+    grouped = rf"\d{{1,3}}(?:[{separators}]\d{{3}})+(?!\d)"
     plain = rf"(?:(?P<front>{grouped}|\d+)(?:{point}(?P<part>\d+))?|{point}(?P<tail>\d+))"
     amount = f"(?:{_FRACTION}|{plain})" if fractions else plain
-    hundredth = r"(?P<percent>\s?(?:%|per\s?cent\b))?" if percent else ""
-    before, after = _beside(units)
+    percent_sign = r"(?P<percent>\s?(?:%|per\s?cent\b))?" if percent else ""
+    before, after = _unit_patterns(units)
     # A sign right after a digit or a letter is a dash: "10-12".
     sign = r"(?:(?<!\w)[-+−])?"
     pre = rf"(?P<pre>(?P<outer>{sign})(?:{before})\s?)?" if units else ""
     post = rf"(?P<post>\s?(?:{after}))?" if units else ""
-    return re.compile(f"{pre}(?P<sign>{sign}){amount}{hundredth}{post}")
+    return re.compile(f"{pre}(?P<sign>{sign}){amount}{percent_sign}{post}")
 
 
-def _beside(units: tuple[str, ...]) -> tuple[str, str]:
-    """Return what finds a unit before a number, and what finds one after it; each a whole word."""
-    longest = sorted(units, key=len, reverse=True)
-    before = (r"(?<!\w)" * _word(unit[0]) + re.escape(unit) for unit in longest)
-    after = (re.escape(unit) + r"(?!\w)" * _word(unit[-1]) for unit in longest)
+def _unit_patterns(units: tuple[str, ...]) -> tuple[str, str]:
+    """Return two patterns: for a unit before a number, and after it. A unit is a whole word."""
+    longest_first = sorted(units, key=len, reverse=True)
+    before = (r"(?<!\w)" * _is_word_char(unit[0]) + re.escape(unit) for unit in longest_first)
+    after = (re.escape(unit) + r"(?!\w)" * _is_word_char(unit[-1]) for unit in longest_first)
     return "|".join(before), "|".join(after)
 
 
-def _word(character: str) -> bool:
+def _is_word_char(character: str) -> bool:
     return character.isalnum() or character == "_"
 
 
-def _value(match: re.Match[str]) -> float | None:
-    said = match.groupdict()
-    value = _amount(said)
+def _signed_value(match: re.Match[str]) -> float | None:
+    groups = match.groupdict()
+    value = _unsigned_value(groups)
     if value is None:
         return None
-    signs = said["sign"] + (said.get("outer") or "")
+    signs = groups["sign"] + (groups.get("outer") or "")
     value = -value if "-" in signs or "−" in signs else value
-    return value / 100 if said.get("percent") else value
+    return value / 100 if groups.get("percent") else value
 
 
-def _amount(said: Mapping[str, str | None]) -> float | None:
-    up, down = said.get("up"), said.get("down")
-    if up and down:
-        return float(said["whole"] or 0) + float(up) / float(down) if float(down) else None
-    vulgar = said.get("vulgar")
+def _unsigned_value(groups: Mapping[str, str | None]) -> float | None:
+    numerator, denominator = groups.get("numerator"), groups.get("denominator")
+    if numerator and denominator:
+        divisor = float(denominator)
+        return float(groups["whole"] or 0) + float(numerator) / divisor if divisor else None
+    vulgar = groups.get("vulgar")
     if vulgar:
-        return float(said["ones"] or 0) + unicodedata.numeric(vulgar)
-    front = re.sub(r"\D", "", said["front"] or "0")
-    return float(f"{front}.{said['part'] or said['tail'] or 0}")
+        return float(groups["ones"] or 0) + unicodedata.numeric(vulgar)
+    front = re.sub(r"\D", "", groups["front"] or "0")
+    return float(f"{front}.{groups['part'] or groups['tail'] or 0}")
 
 
-#: Seconds that a pattern may take on one text; a usual one takes microseconds.
-_LIMIT = 1.0
+#: Seconds that a pattern may take on one text. A usual pattern takes microseconds.
+_PATTERN_TIMEOUT = 1.0
 
 
-def search(pattern: str, text: str) -> Match[str] | None:
-    """Return where *pattern* is found first in *text*, or None where it is not.
+def search_pattern(pattern: str, text: str) -> Match[str] | None:
+    """Return the first match of *pattern* in *text*, or None if there is none.
 
     Raises:
-        ScorerError: it took longer than a second, as a pattern that repeats a repetition may.
+        ScorerError: the search took longer than one second, as nested repetitions can.
     """
     try:
-        return _compiled(pattern).search(text, timeout=_LIMIT)
+        return _compile(pattern).search(text, timeout=_PATTERN_TIMEOUT)
     except TimeoutError as error:
-        told = f"{pattern!r} took longer than {_LIMIT:g} s on a reply"
-        raise ScorerError(f"{told}; write it without a repetition inside another") from error
+        message = f"{pattern!r} took longer than {_PATTERN_TIMEOUT:g} s on a reply"
+        raise ScorerError(f"{message}; write it without a repetition inside another") from error
 
 
-def pattern_fault(pattern: str) -> str | None:
-    """Say why *pattern* is no regular expression, or return None."""
+def pattern_error(pattern: str) -> str | None:
+    """Return why *pattern* is not a regular expression, or None if it is."""
     import regex
 
     try:
-        _compiled(pattern)
+        _compile(pattern)
     except (regex.error, OverflowError, RecursionError) as error:
         return f"{pattern!r} is not a pattern: {error}"
     return None
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> Pattern[str]:
-    # The standard library's engine has no limit of time.
+def _compile(pattern: str) -> Pattern[str]:
+    # The standard library's engine has no time limit.
     import regex
 
     return regex.compile(pattern)

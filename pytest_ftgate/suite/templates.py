@@ -1,4 +1,4 @@
-"""Prompt templates: Jinja in a sandbox, where an undefined name is an error."""
+"""Prompt templates: sandboxed Jinja. An undefined variable is an error."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.model import Case
 
-__all__ = ["PASSAGES", "check_user", "names", "render", "written"]
+__all__ = [
+    "PASSAGES",
+    "check_user_template",
+    "render_template",
+    "template_text",
+    "template_variables",
+]
 
-#: The name by which a template places what was retrieved; whether it may is a variant's matter.
+#: The template variable that holds the retrieved passages.
 PASSAGES = "passages"
 
-# keep_trailing_newline is off: a prompt file ends with a newline that is no part of the prompt.
+# keep_trailing_newline stays off: the last newline of a prompt file is not part of the prompt.
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
 
 
@@ -28,34 +34,38 @@ def _compile(text: str) -> Template:
 
 
 @lru_cache(maxsize=256)
-def _pieces(text: str) -> tuple[tuple[str, str], ...] | None:
-    """Return each name of a template with the text before it; None where it holds more than names.
+def _split_variables(text: str) -> tuple[tuple[str, str], ...] | None:
+    """Return each variable of a template with the text before it, or None for other constructs.
 
-    The last name is empty. Most templates hold no more, and joining them takes a tenth of the
-    time that a context of Jinja's takes.
+    The last variable name is empty. Most templates have only text and variables. Joining these
+    takes a tenth of the time that a Jinja context takes.
     """
-    found, before = list[tuple[str, str]](), ""
+    parts, text_before = list[tuple[str, str]](), ""
     for output in _environment.parse(text).body:
         for node in output.nodes if isinstance(output, nodes.Output) else [None]:
             if isinstance(node, nodes.TemplateData):
-                before += node.data
+                text_before += node.data
             elif isinstance(node, nodes.Name):
-                found.append((before, node.name))
-                before = ""
+                parts.append((text_before, node.name))
+                text_before = ""
             else:
                 return None
-    return (*found, (before, ""))
+    return (*parts, (text_before, ""))
 
 
-def _joined(pieces: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> str:
-    said = [text for before, name in pieces for text in (before, str(values[name]) if name else "")]
-    # Without what is empty, so that one value alone is that value and no copy.
-    return "".join([text for text in said if text])
+def _join(parts: tuple[tuple[str, str], ...], values: Mapping[str, Any]) -> str:
+    texts = [
+        text
+        for text_before, name in parts
+        for text in (text_before, str(values[name]) if name else "")
+    ]
+    # Drop empty texts, so that a single value is returned itself, without a copy.
+    return "".join([text for text in texts if text])
 
 
 @lru_cache(maxsize=256)
-def names(text: str) -> frozenset[str]:
-    """Return the names that the template *text* takes from its case.
+def template_variables(text: str) -> frozenset[str]:
+    """Return the variables of the template *text*.
 
     Raises:
         TemplateError: the template does not parse.
@@ -63,8 +73,8 @@ def names(text: str) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(_environment.parse(text)))
 
 
-def written(text: str) -> str:
-    """Return what stands in the template *text* itself, without what is put in for a case.
+def template_text(text: str) -> str:
+    """Return the literal text of the template *text*, without its variables.
 
     Raises:
         TemplateError: the template does not parse.
@@ -72,35 +82,43 @@ def written(text: str) -> str:
     return "".join(node.data for node in _environment.parse(text).find_all(nodes.TemplateData))
 
 
-def render(text: str, values: Mapping[str, Any]) -> str:
-    """Return *text* with *values* put in.
+def render_template(text: str, values: Mapping[str, Any]) -> str:
+    """Return the template *text* rendered with *values*.
 
     Raises:
-        TemplateError: a name is undefined, or what the template does fails or is forbidden.
+        TemplateError: a variable is undefined, or an expression fails or is forbidden.
     """
     try:
-        pieces = _pieces(text)
-        # A name that is not there is told by Jinja, in its own words.
-        if pieces and all(not name or name in values for _, name in pieces):
-            return _joined(pieces, values)
+        parts = _split_variables(text)
+        # Jinja itself reports an undefined variable.
+        if parts and all(not name or name in values for _, name in parts):
+            return _join(parts, values)
         return _compile(text).render(values)
     except TemplateError:
         raise
-    # What the template itself does, such as adding text to a number.
+    # An error of the template's own code, such as adding text to a number.
     except Exception as error:
         raise TemplateRuntimeError(f"{type(error).__name__}: {error}") from error
 
 
-def check_user(
-    source: Source, line: int, what: str, template: str, cases: tuple[Case, ...]
+def check_user_template(
+    source: Source, line: int, key: str, template: str, cases: tuple[Case, ...]
 ) -> None:
-    """Note what keeps the user message *template* from being rendered for *cases*."""
+    """Add an error if the user message *template* cannot be rendered for *cases*.
+
+    Args:
+        source: the suite file.
+        line: the line of the template.
+        key: the name of the template in messages.
+        template: the template.
+        cases: the cases of the suite.
+    """
     try:
-        wanted = names(template)
+        variables = template_variables(template)
     except TemplateError as error:
-        source.say(line, f"{what}: not a template: {error}")
+        source.add_error(line, f"{key}: not a template: {error}")
         return
-    offered = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
-    for name in sorted(wanted - offered - {PASSAGES}) if cases else ():
-        near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
-        source.say(line, f'{what}: no case has "{name}"{near}')
+    known = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
+    for name in sorted(variables - known - {PASSAGES}) if cases else ():
+        hint = did_you_mean(name, known) or f"; cases have {', '.join(sorted(known))}"
+        source.add_error(line, f'{key}: no case has "{name}"{hint}')

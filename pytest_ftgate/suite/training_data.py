@@ -1,4 +1,4 @@
-"""Training files in the formats that trainers use, and files of recorded replies."""
+"""Read training files in the formats that trainers use, and count recorded replies."""
 
 from __future__ import annotations
 
@@ -13,328 +13,373 @@ from pathlib import Path
 from sys import intern
 from typing import Any, NamedTuple
 
-from pytest_ftgate.errors import Fault, did_you_mean
-from pytest_ftgate.readers.source import Source, folded
-from pytest_ftgate.readers.table import rows
+from pytest_ftgate.errors import Diagnostic, did_you_mean
+from pytest_ftgate.readers.source import Source, fold_similar
+from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.suite.model import Turn
 
-__all__ = ["OUGHT", "Example", "Misshapen", "example", "most_recorded", "recorded", "training_rows"]
+__all__ = [
+    "ROW_EXAMPLE",
+    "TrainingExample",
+    "TrainingRowError",
+    "count_recorded_replies",
+    "max_recorded_replies",
+    "parse_training_row",
+    "read_training_rows",
+]
 
-#: What the roles of a conversation are called by those who train on it.
+#: role name in a training file -> role
 _ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human"), "user"),
     **dict.fromkeys(("assistant", "gpt", "model"), "assistant"),
     **dict.fromkeys(("tool", "function", "function_call", "observation"), "tool"),
 }
-_REPLY = '{"role": "assistant", "content": "the answer"}'
-#: What others call the answer, of whom it is not known how they call the input.
-_ANSWERS = ("answer", "completion", "label", "reply", "response", "target")
-#: So many keys of a row are told.
-_MOST_KEYS = 8
-_MESSAGE = '{"role": "user", "content": "the text"}'
-#: A training row in its simplest shape.
-OUGHT = '{"input": "the text", "expected": "the answer"}'
+_REPLY_EXAMPLE = '{"role": "assistant", "content": "the answer"}'
+#: Answer keys of other formats. With one of them, a row of "input" gets a specific error.
+_ANSWER_KEYS = ("answer", "completion", "label", "reply", "response", "target")
+#: The most keys of a row that an error lists.
+_MAX_KEYS_SHOWN = 8
+_MESSAGE_EXAMPLE = '{"role": "user", "content": "the text"}'
+#: A training row in its simplest format.
+ROW_EXAMPLE = '{"input": "the text", "expected": "the answer"}'
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One row of training data, whatever its shape was.
+class TrainingExample:
+    """One row of training data, in any format.
 
     Attributes:
-        line: where it begins in its file.
-        system: its own system prompt, or an empty text.
-        turns: what was said before the answer; of a bare text, all of it as one turn of the user.
-        answer: what was to be learned, or None where the row tells no answer apart.
-        teaches: whether the answer is one to follow: not where a label or a weight says no, nor
-            where tools or pictures had a part in it, which cannot be shown as text.
-        values: what a template may name besides the input.
+        line: the line of the file at which the row begins.
+        system: the system prompt of the row, or an empty text.
+        turns: the turns before the answer. A row of plain text is one turn of the user.
+        answer: the answer to learn, or None if the row has no separate answer.
+        usable: the answer can serve as a few-shot example. False if a label or a weight rejects
+            the answer, or if the conversation contains tool calls or images.
+        values: further template variables.
     """
 
     line: int
     system: str
     turns: tuple[Turn, ...]
     answer: str | None
-    teaches: bool = True
+    usable: bool = True
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def shown(self) -> str:
-        """What is asked, in the words of a person: the last thing the user says."""
+    def input_text(self) -> str:
+        """The last message of the user."""
         return next(text for role, text in reversed(self.turns) if role == "user")
 
 
-class Misshapen(ValueError):
-    """A row whose shape is not known, or that lacks something; says what to write."""
+class TrainingRowError(ValueError):
+    """A row has an unknown format or lacks a part. The message tells what to write."""
 
 
-class _Said(NamedTuple):
-    """One message; *plain* where it is text and nothing but text."""
+class _Message(NamedTuple):
+    """One message of a conversation.
+
+    Attributes:
+        role: ``system``, ``user``, ``assistant`` or ``tool``.
+        text: the text of the message.
+        text_only: the message has no other content than text.
+        weight: the training weight. 0 excludes the message from training.
+    """
 
     role: str
     text: str
-    plain: bool = True
+    text_only: bool = True
     weight: Any = 1
 
 
-class _Lesson(NamedTuple):
-    """What a row says: the messages before the answer, and the answer."""
+class _ParsedRow(NamedTuple):
+    """The messages of a row before the answer, and the answer.
 
-    said: Sequence[_Said]
+    Attributes:
+        messages: the messages before the answer.
+        answer: the answer, or None if the row has no separate answer.
+        usable: the answer can serve as a few-shot example.
+    """
+
+    messages: Sequence[_Message]
     answer: str | None
-    teaches: bool = True
+    usable: bool = True
 
 
-_Row = Mapping[str, Any]
+_JsonRow = Mapping[str, Any]
 
 
-def example(line: int, row: Any) -> Example:
-    """Return what a row of any known shape teaches.
+def parse_training_row(line: int, row: Any) -> TrainingExample:
+    """Return the training example in *row*.
+
+    Args:
+        line: the line at which the row begins.
+        row: the row as parsed from JSON.
 
     Raises:
-        Misshapen: it has none of the shapes, or something is wrong with it.
+        TrainingRowError: the format is unknown, or a part is missing or invalid.
     """
     if not isinstance(row, dict):
-        raise Misshapen(f"a training row is an object such as {OUGHT}")
-    shapes = _SHAPES.items()
-    read = next((r for keys, r in shapes if all(row.get(k) is not None for k in keys)), _unknown)
-    said, answer, teaches = read(row)
-    own = _said(row["system"], "system", "system") if row.get("system") else []
-    system = "\n".join(one.text for one in (*own, *said) if one.role == "system")
-    turns = tuple((one.role, one.text) for one in said if one.role != "system")
+        raise TrainingRowError(f"a training row is an object such as {ROW_EXAMPLE}")
+    parsers = (
+        parser
+        for keys, parser in _ROW_FORMATS.items()
+        if all(row.get(key) is not None for key in keys)
+    )
+    messages, answer, usable = next(parsers, _reject_unknown_row)(row)
+    own_system = row.get("system")
+    prompts = _parse_text_or_messages(own_system, "system", "system") if own_system else []
+    system = "\n".join(m.text for m in (*prompts, *messages) if m.role == "system")
+    turns = tuple((m.role, m.text) for m in messages if m.role != "system")
     if not any(role == "user" for role, _ in turns):
-        raise Misshapen(f"no message of the user stands before the answer; one is {_MESSAGE}")
-    plain = all(one.plain for one in said)
-    return Example(line, system, turns, answer, teaches and plain, _values(row))
+        raise TrainingRowError(
+            f"no message of the user stands before the answer; one is {_MESSAGE_EXAMPLE}"
+        )
+    text_only = all(message.text_only for message in messages)
+    return TrainingExample(line, system, turns, answer, usable and text_only, _template_values(row))
 
 
-def _values(row: _Row) -> dict[str, Any]:
-    named = {key: row[key] for key in ("id", "tags") if key in row}
-    own = row.get("vars")
-    return {**named, **own} if isinstance(own, dict) else named
+def _template_values(row: _JsonRow) -> dict[str, Any]:
+    values = {key: row[key] for key in ("id", "tags") if key in row}
+    variables = row.get("vars")
+    return {**values, **variables} if isinstance(variables, dict) else values
 
 
-# The shapes ----------------------------------------------------------------------------------
+# Row formats ---------------------------------------------------------------------------------
 
 
-def _chat(row: _Row) -> _Lesson:
-    said = _messages(row["messages"], "messages")
+def _parse_messages_row(row: _JsonRow) -> _ParsedRow:
+    messages = _parse_messages(row["messages"], "messages")
     if row.get("expected") is None:
-        return _ended(said)
-    return _Lesson(said, _answer(row["expected"], "expected"))
+        return _last_message_as_answer(messages)
+    return _ParsedRow(messages, _answer_text(row["expected"], "expected"))
 
 
-def _sharegpt(row: _Row) -> _Lesson:
-    return _ended(_messages(row["conversations"], "conversations"))
+def _parse_conversations_row(row: _JsonRow) -> _ParsedRow:
+    return _last_message_as_answer(_parse_messages(row["conversations"], "conversations"))
 
 
-def _preferred(row: _Row) -> _Lesson:
-    asked = row["input"]
-    if not isinstance(asked, dict):
-        raise Misshapen(f'input: beside preferred_output it is {{"messages": [{_MESSAGE}]}}')
-    said = _messages(asked.get("messages"), "input: messages")
-    return _ended([*said, *_said(row["preferred_output"], "preferred_output")])
+def _parse_preference_row(row: _JsonRow) -> _ParsedRow:
+    request = row["input"]
+    if not isinstance(request, dict):
+        example = f'{{"messages": [{_MESSAGE_EXAMPLE}]}}'
+        raise TrainingRowError(f"input: beside preferred_output it is {example}")
+    messages = _parse_messages(request.get("messages"), "input: messages")
+    preferred = _parse_text_or_messages(row["preferred_output"], "preferred_output")
+    return _last_message_as_answer([*messages, *preferred])
 
 
-def _chosen(row: _Row) -> _Lesson:
+def _parse_chosen_row(row: _JsonRow) -> _ParsedRow:
     chosen, prompt = row["chosen"], row.get("prompt")
     if isinstance(chosen, str) and prompt is None:
-        return _bare({"text": chosen})
-    said = _said(chosen, "chosen")
-    # Some write the whole conversation into what was chosen.
-    whole = prompt is None or said[0].role != "assistant"
-    return _ended(said if whole else [*_said(prompt, "prompt", "user"), *said])
+        return _parse_text_row({"text": chosen})
+    messages = _parse_text_or_messages(chosen, "chosen")
+    # Some data sets repeat the whole conversation in `chosen`.
+    is_whole = prompt is None or messages[0].role != "assistant"
+    if not is_whole:
+        messages = [*_parse_text_or_messages(prompt, "prompt", "user"), *messages]
+    return _last_message_as_answer(messages)
 
 
-def _completion(row: _Row) -> _Lesson:
-    asked = _said(row["prompt"], "prompt", "user")
-    lesson = _ended([*asked, *_said(row["completion"], "completion")])
-    # From an answer that was rejected nothing is to be learned.
+def _parse_completion_row(row: _JsonRow) -> _ParsedRow:
+    prompt = _parse_text_or_messages(row["prompt"], "prompt", "user")
+    completion = _parse_text_or_messages(row["completion"], "completion")
+    parsed = _last_message_as_answer([*prompt, *completion])
+    # KTO data labels each completion as desirable or not.
     rejected = str(row.get("label")).lower() in ("false", "0")
-    return lesson._replace(teaches=lesson.teaches and not rejected)
+    return parsed._replace(usable=parsed.usable and not rejected)
 
 
-def _instruction(row: _Row) -> _Lesson:
-    instruction, given = _text(row["instruction"], "instruction"), row.get("input")
-    answer = _answer(row["output"], "output")
-    if not given:
-        return _Lesson([_Said("user", instruction)], answer)
-    # An instruction beside an input is what is called the prompt here.
-    return _Lesson([_Said("system", instruction), _Said("user", _text(given, "input"))], answer)
+def _parse_instruction_row(row: _JsonRow) -> _ParsedRow:
+    instruction, row_input = _check_text(row["instruction"], "instruction"), row.get("input")
+    answer = _answer_text(row["output"], "output")
+    if not row_input:
+        return _ParsedRow([_Message("user", instruction)], answer)
+    # With an input, the instruction plays the part of the system prompt.
+    user = _Message("user", _check_text(row_input, "input"))
+    return _ParsedRow([_Message("system", instruction), user], answer)
 
 
-def _own(row: _Row) -> _Lesson:
-    said = [_Said("user", _text(row["input"], "input"))]
+def _parse_input_row(row: _JsonRow) -> _ParsedRow:
+    messages = [_Message("user", _check_text(row["input"], "input"))]
     for key in ("expected", "output"):
         if row.get(key) is not None:
-            return _Lesson(said, _answer(row[key], key))
+            return _ParsedRow(messages, _answer_text(row[key], key))
     for key in map(str, row):
-        if near := did_you_mean(key, ["expected"]):
-            raise Misshapen(f'unknown key "{key}"{near}')
-        if key in _ANSWERS:
-            raise Misshapen(f'beside "input" the answer is called "expected", and not "{key}"')
-    return _Lesson(said, None)
+        if hint := did_you_mean(key, ["expected"]):
+            raise TrainingRowError(f'unknown key "{key}"{hint}')
+        if key in _ANSWER_KEYS:
+            raise TrainingRowError(
+                f'beside "input" the answer is called "expected", and not "{key}"'
+            )
+    return _ParsedRow(messages, None)
 
 
-def _labelled(row: _Row) -> _Lesson:
-    return _Lesson(_bare(row).said, _answer(row["label"], "label"))
+def _parse_labelled_text_row(row: _JsonRow) -> _ParsedRow:
+    return _ParsedRow(_parse_text_row(row).messages, _answer_text(row["label"], "label"))
 
 
-def _bare(row: _Row) -> _Lesson:
-    return _Lesson([_Said("user", _text(row["text"], "text"))], None)
+def _parse_text_row(row: _JsonRow) -> _ParsedRow:
+    return _ParsedRow([_Message("user", _check_text(row["text"], "text"))], None)
 
 
-def _unknown(row: _Row) -> _Lesson:
-    found = ", ".join(f'"{key}"' for key in islice(row, _MOST_KEYS)) or "no keys"
-    known = {key for keys in _SHAPES for key in keys}
-    strange = islice((str(key) for key in row if key not in known), _MOST_KEYS)
-    hints = (did_you_mean(key, known) for key in strange)
-    near = next(filter(None, hints), "")
-    shapes = ", ".join(" + ".join(keys) for keys in _SHAPES)
-    told = f"a training row is {OUGHT}, or has other keys that are known: {shapes}"
-    raise Misshapen(f"{told}; this one has {found}{near}")
+def _reject_unknown_row(row: _JsonRow) -> _ParsedRow:
+    row_keys = ", ".join(f'"{key}"' for key in islice(row, _MAX_KEYS_SHOWN)) or "no keys"
+    known = {key for keys in _ROW_FORMATS for key in keys}
+    unknown = islice((str(key) for key in row if key not in known), _MAX_KEYS_SHOWN)
+    hint = next(filter(None, (did_you_mean(key, known) for key in unknown)), "")
+    formats = ", ".join(" + ".join(keys) for keys in _ROW_FORMATS)
+    allowed = f"a training row is {ROW_EXAMPLE}, or has other keys that are known: {formats}"
+    raise TrainingRowError(f"{allowed}; this one has {row_keys}{hint}")
 
 
-#: The keys by which a shape is known; the first whose keys are all there is taken.
-_SHAPES: Mapping[tuple[str, ...], Callable[[_Row], _Lesson]] = {
-    ("messages",): _chat,
-    ("conversations",): _sharegpt,
-    ("input", "preferred_output"): _preferred,
-    ("chosen",): _chosen,
-    ("instruction", "output"): _instruction,
-    ("prompt", "completion"): _completion,
-    ("input",): _own,
-    ("text", "label"): _labelled,
-    ("text",): _bare,
+#: keys of a row format -> its parser. The first entry with all its keys in the row applies.
+_ROW_FORMATS: Mapping[tuple[str, ...], Callable[[_JsonRow], _ParsedRow]] = {
+    ("messages",): _parse_messages_row,
+    ("conversations",): _parse_conversations_row,
+    ("input", "preferred_output"): _parse_preference_row,
+    ("chosen",): _parse_chosen_row,
+    ("instruction", "output"): _parse_instruction_row,
+    ("prompt", "completion"): _parse_completion_row,
+    ("input",): _parse_input_row,
+    ("text", "label"): _parse_labelled_text_row,
+    ("text",): _parse_text_row,
 }
 
 
-# Their parts ---------------------------------------------------------------------------------
+# Parts of a row ------------------------------------------------------------------------------
 
 
-def _ended(said: Sequence[_Said]) -> _Lesson:
-    """Take the last message as the answer."""
-    *before, last = said
+def _last_message_as_answer(messages: Sequence[_Message]) -> _ParsedRow:
+    *before, last = messages
     if last.role != "assistant":
-        raise Misshapen(f"the last message is not the answer to learn; one is {_REPLY}")
-    if not last.plain:
-        return _Lesson(before, None, teaches=False)
-    return _Lesson(before, _answer(last.text, "the answer"), teaches=last.weight != 0)
+        raise TrainingRowError(
+            f"the last message is not the answer to learn; one is {_REPLY_EXAMPLE}"
+        )
+    if not last.text_only:
+        return _ParsedRow(before, None, usable=False)
+    return _ParsedRow(before, _answer_text(last.text, "the answer"), usable=last.weight != 0)
 
 
-def _said(value: Any, key: str, role: str = "assistant") -> list[_Said]:
-    """Read what is a text, a list of messages, or a list of the parts of a text."""
+def _parse_text_or_messages(value: Any, key: str, role: str = "assistant") -> list[_Message]:
+    """Return the messages of *value*: a text, a list of messages, or a list of text parts."""
     if isinstance(value, list) and any(isinstance(v, dict) and "role" in v for v in value):
-        return _messages(value, key)
-    return [_Said(role, *_content(value, key))]
+        return _parse_messages(value, key)
+    return [_Message(role, *_parse_content(value, key))]
 
 
-def _messages(value: Any, key: str) -> list[_Said]:
+def _parse_messages(value: Any, key: str) -> list[_Message]:
     if not isinstance(value, list) or not value:
-        raise Misshapen(f"{key} must be a list of messages such as {_MESSAGE}")
-    return [_message(one, key) for one in value]
+        raise TrainingRowError(f"{key} must be a list of messages such as {_MESSAGE_EXAMPLE}")
+    return [_parse_message(message, key) for message in value]
 
 
-def _message(message: Any, key: str) -> _Said:
+def _parse_message(message: Any, key: str) -> _Message:
     if not isinstance(message, dict):
-        raise Misshapen(f"{key}: a message is {_MESSAGE}")
-    written = message.get("role", message.get("from"))
-    role = _ROLES.get(written) if isinstance(written, str) else None
+        raise TrainingRowError(f"{key}: a message is {_MESSAGE_EXAMPLE}")
+    written_role = message.get("role", message.get("from"))
+    role = _ROLES.get(written_role) if isinstance(written_role, str) else None
     if role is None:
         known = "system, user, assistant, tool"
-        raise Misshapen(f'{key}: role "{written}" is none of {known}; a message is {_MESSAGE}')
+        raise TrainingRowError(
+            f'{key}: role "{written_role}" is none of {known}; a message is {_MESSAGE_EXAMPLE}'
+        )
     content = message.get("content", message.get("value"))
     if role == "tool" or message.get("tool_calls") or message.get("function_call"):
-        return _Said(role, content if isinstance(content, str) else "", plain=False)
-    text, plain = _content(content, f"{key}: content")
-    return _Said(role, text, plain, message.get("weight", 1))
+        return _Message(role, content if isinstance(content, str) else "", text_only=False)
+    text, text_only = _parse_content(content, f"{key}: content")
+    return _Message(role, text, text_only, message.get("weight", 1))
 
 
-def _content(value: Any, key: str) -> tuple[str, bool]:
-    """Return a text, and whether there was nothing but text."""
+def _parse_content(value: Any, key: str) -> tuple[str, bool]:
+    """Return the text of a message, and whether it has no other content."""
     if isinstance(value, str):
-        return _text(value, key), True
+        return _check_text(value, key), True
     if not isinstance(value, list) or not value:
-        raise Misshapen(f'{key} must be text, or a list of parts such as {{"text": "the text"}}')
+        raise TrainingRowError(
+            f'{key} must be text, or a list of parts such as {{"text": "the text"}}'
+        )
     texts = [p["text"] for p in value if isinstance(p, dict) and isinstance(p.get("text"), str)]
-    plain, text = len(texts) == len(value), "\n".join(texts)
-    return _text(text, key) if plain else text, plain
+    text_only, text = len(texts) == len(value), "\n".join(texts)
+    return _check_text(text, key) if text_only else text, text_only
 
 
-def _text(value: Any, key: str) -> str:
+def _check_text(value: Any, key: str) -> str:
     if not isinstance(value, str):
-        raise Misshapen(f"{key} must be text, such as {OUGHT}")
+        raise TrainingRowError(f"{key} must be text, such as {ROW_EXAMPLE}")
     if not value.strip():
-        raise Misshapen(f"{key} is empty; write a text, or remove the row")
+        raise TrainingRowError(f"{key} is empty; write a text, or remove the row")
     return value
 
 
-def _answer(value: Any, key: str) -> str:
-    """Return an answer as text; of several the first."""
+def _answer_text(value: Any, key: str) -> str:
+    """Return an answer as text. Of a list, return the first."""
     if isinstance(value, list) and value:
         value = value[0]
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    return _text(value, key).strip()
+    return _check_text(value, key).strip()
 
 
-def training_rows(source: Source, path: Path) -> tuple[Example, ...]:
-    """Return the rows of a training file; what is wrong with others goes to *source*.
+def read_training_rows(source: Source, path: Path) -> tuple[TrainingExample, ...]:
+    """Return the valid rows of a training file. Errors of the others go to *source*.
 
-    A file is read once however many variants, suites and stages ask for it.
+    The result is cached until the file changes.
     """
-    changed = path.stat()
-    examples, faults = _read(path, (changed.st_mtime_ns, changed.st_size))
-    for fault in faults:
-        source.say(fault.line, fault.message, path)
+    stat = path.stat()
+    examples, errors = _read_cached(path, (stat.st_mtime_ns, stat.st_size))
+    for error in errors:
+        source.add_error(error.line, error.message, path)
     return examples
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, changed: tuple[int, int]) -> tuple[tuple[Example, ...], tuple[Fault, ...]]:
-    del changed  # only there so that an edited file is read again
+def _read_cached(
+    path: Path, version: tuple[int, int]
+) -> tuple[tuple[TrainingExample, ...], tuple[Diagnostic, ...]]:
+    del version  # part of the cache key, so that an edited file is read again
     source = Source(root=path.parent, path=path)
-    examples = tuple(_examples(source, path))
-    return examples, tuple(_remedied(fault) for fault in folded(source.faults))
+    examples = tuple(_parse_file(source, path))
+    return examples, tuple(_with_example(error) for error in fold_similar(source.errors))
 
 
-def _remedied(fault: Fault) -> Fault:
-    """Let a fault of a line that cannot be read say what a row looks like, as the others do."""
-    if not fault.message.startswith("not JSON"):
-        return fault
-    return replace(fault, message=f"{fault.message}; a training row is {OUGHT}")
+def _with_example(error: Diagnostic) -> Diagnostic:
+    """Return *error* with an example of a row, if the line is not JSON."""
+    if not error.message.startswith("not JSON"):
+        return error
+    return replace(error, message=f"{error.message}; a training row is {ROW_EXAMPLE}")
 
 
-def _examples(source: Source, path: Path) -> Iterator[Example]:
-    for row in rows(source, path, what="training data"):
+def _parse_file(source: Source, path: Path) -> Iterator[TrainingExample]:
+    for row in read_rows(source, path, what="training data"):
         try:
-            yield example(row.line, row.value)
-        # Not only Misshapen: a number may be too long to be written out.
+            yield parse_training_row(row.line, row.value)
+        # TrainingRowError, or a number with too many digits to convert to text.
         except ValueError as error:
-            source.say(row.line, str(error), path)
+            source.add_error(row.line, str(error), path)
 
 
-def recorded(path: Path) -> Mapping[str, int]:
-    """Return the number of replies by case id; a line that cannot be read counts for none."""
-    return _counted(path, path.stat().st_mtime_ns)
+def count_recorded_replies(path: Path) -> Mapping[str, int]:
+    """Return the number of recorded replies by case id. Invalid lines do not count."""
+    return _count_cached(path, path.stat().st_mtime_ns)
 
 
-def most_recorded(path: Path) -> int:
-    """Return the number of replies of the case that has most."""
-    return _most(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _most(path: Path, changed: int) -> int:
-    return max(_counted(path, changed).values(), default=0)
+def max_recorded_replies(path: Path) -> int:
+    """Return the largest number of recorded replies of any case."""
+    return _max_cached(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _counted(path: Path, changed: int) -> Mapping[str, int]:
-    del changed  # only there so that an edited file is read again
-    found: Counter[str] = Counter()
+def _max_cached(path: Path, version: int) -> int:
+    return max(_count_cached(path, version).values(), default=0)
+
+
+@lru_cache(maxsize=16)
+def _count_cached(path: Path, version: int) -> Mapping[str, int]:
+    del version  # part of the cache key, so that an edited file is read again
+    counts: Counter[str] = Counter()
     with path.open("rb") as stream:
         for line in stream:
             with suppress(ValueError, KeyError, TypeError):
-                found[intern(str(json.loads(line)["id"]))] += 1
-    return found
+                counts[intern(str(json.loads(line)["id"]))] += 1
+    return counts

@@ -1,4 +1,4 @@
-"""The variants of a suite: inheritance by ``like``, the files that they name, what each needs."""
+"""Resolve the variants of a suite: inherited keys, files, and the checks of each provider."""
 
 from __future__ import annotations
 
@@ -14,226 +14,250 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from pytest_ftgate.errors import Fault, Unavailable, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, Diagnostic, did_you_mean
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.yaml import Document
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredSuite, DeclaredVariant
-from pytest_ftgate.suite.few_shot import shots_of
-from pytest_ftgate.suite.ladder import inherited, tariff_of
-from pytest_ftgate.suite.location import Place
-from pytest_ftgate.suite.model import Case, ReplyRules, Retrieve, Suite, Variant
+from pytest_ftgate.suite.few_shot import resolve_shots
+from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
+from pytest_ftgate.suite.location import VariantLocation
+from pytest_ftgate.suite.model import Case, ReplyRules, Retrieval, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.providers import HOSTED, PROVIDERS, UNASKED, misplaced, understands
-from pytest_ftgate.suite.references import reference_fault
+from pytest_ftgate.suite.providers import HOSTED, PROMPTLESS, PROVIDERS, misplaced_keys, reads_key
+from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.templates import PASSAGES, check_user, names
-from pytest_ftgate.suite.training_data import training_rows
+from pytest_ftgate.suite.templates import PASSAGES, check_user_template, template_variables
+from pytest_ftgate.suite.training_data import read_training_rows
 
 __all__ = [
-    "NONE",
-    "address",
+    "NO_TOOL",
     "check_batch",
-    "check_called",
-    "check_expected",
+    "check_expected_tools",
+    "check_format_tools",
     "check_tools",
-    "in_batches",
-    "resolve_one",
+    "resolve_base_url",
+    "resolve_retrieval",
+    "resolve_variant",
     "resolve_variants",
-    "retrieve_of",
+    "with_batching",
 ]
 
-#: Where each SDK looks for an address of its own accord.
-_USUAL = {
+#: provider -> the environment variable that its SDK reads for the base URL
+_BASE_URL_VARIABLES = {
     "anthropic": "ANTHROPIC_BASE_URL",
     "bedrock": "ANTHROPIC_BEDROCK_BASE_URL",
     "openai-compatible": "OPENAI_BASE_URL",
 }
 
 
-def address(variant: Variant, environ: Mapping[str, str]) -> str | None:
-    """Return where the variant is asked, or None for the provider's own place.
+def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None:
+    """Return the base URL of the variant, or None for the provider's default.
 
-    Credentials inside the address are cut off: it goes into fingerprints and reports.
+    The URL is part of fingerprints and reports, so credentials, query and fragment are removed.
+
+    Args:
+        variant: the variant.
+        environ: the environment variables.
 
     Raises:
-        Unavailable: it is not set, or is no address.
+        ConfigurationError: the variable of ``base_url_env`` is not set, or the URL is not valid.
     """
     name = variant.base_url_env
     if name is not None and not environ.get(name):
-        raise Unavailable(
+        raise ConfigurationError(
             f'variant "{variant.name}": {name} is not set; it holds the address to ask'
         )
-    written = environ[name] if name else variant.base_url
-    # The SDKs would read it too; a reply from there must not pass for one from elsewhere.
-    written = written or environ.get(_USUAL.get(variant.provider, ""))
-    if not written:
+    url = environ[name] if name else variant.base_url
+    # The SDKs read their own variable too, so it must be part of the fingerprint.
+    url = url or environ.get(_BASE_URL_VARIABLES.get(variant.provider, ""))
+    if not url:
         return None
     try:
-        parts = urlsplit(written)
+        parts = urlsplit(url)
     except ValueError as error:
-        raise Unavailable(f'variant "{variant.name}": no address: {error}') from error
-    clean = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-    _check(variant, clean)
-    return urlunsplit(clean)
+        raise ConfigurationError(f'variant "{variant.name}": no address: {error}') from error
+    clean_parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    _check_base_url(variant, clean_parts)
+    return urlunsplit(clean_parts)
 
 
-def _check(variant: Variant, parts: SplitResult) -> None:
+def _check_base_url(variant: Variant, parts: SplitResult) -> None:
     if parts.scheme not in ("http", "https"):
-        told = "the address does not begin with http:// or https://"
-        raise Unavailable(f'variant "{variant.name}": {told}')
+        message = "the address does not begin with http:// or https://"
+        raise ConfigurationError(f'variant "{variant.name}": {message}')
     if variant.provider == "anthropic" and parts.path.rstrip("/").endswith("/v1"):
-        told = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
-        raise Unavailable(f'variant "{variant.name}": {told}')
+        message = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
+        raise ConfigurationError(f'variant "{variant.name}": {message}')
 
 
-def check_batch(place: Place, merged: DeclaredVariant) -> None:
-    """Note a batch whose calls would have to wait for each other's replies."""
+def check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
+    """Add an error if the variant has both a batch and tools.
+
+    With tools, a request depends on the reply before it. A batch sends all requests at once.
+    """
     if merged.batch and merged.tools:
-        key = "batch" if "batch" in place.own.model_fields_set else "tools"
-        place.say(key, "a batch is sent once, so it has no turns for tools; remove batch or tools")
+        key = "batch" if "batch" in location.declared.model_fields_set else "tools"
+        message = "a batch is sent once, so it has no turns for tools; remove batch or tools"
+        location.add_error(key, message)
 
 
-def in_batches(suite: Suite) -> Suite:
-    """Return *suite* with every variant in batches that can be; the others stay as they are."""
+def with_batching(suite: Suite) -> Suite:
+    """Return *suite* with ``batch`` set on exactly the variants that support it."""
     variants = {
-        name: replace(one, batch=understands(one.provider, "batch") and not one.tools)
-        for name, one in suite.variants.items()
+        name: replace(variant, batch=reads_key(variant.provider, "batch") and not variant.tools)
+        for name, variant in suite.variants.items()
     }
     return replace(suite, variants=variants)
 
 
-_RETRIEVER = re.compile(r"[\w.]+:\w+")
+_FUNCTION_REFERENCE = re.compile(r"[\w.]+:\w+")
 
 
-def retrieve_of(
-    place: Place,
+def resolve_retrieval(
+    location: VariantLocation,
     declared: DeclaredVariant,
     templates: Iterable[str | None],
     cases: tuple[Case, ...],
-) -> Retrieve | None:
-    """Return how a variant finds passages, or None; what is wrong is noted.
+) -> Retrieval | None:
+    """Return how a variant retrieves passages, or None if it does not. Errors are added.
 
     Args:
-        place: of the variant.
-        declared: what it declares, inherited keys included.
-        templates: of its messages, which may have a place for passages.
-        cases: the suite's cases, whose files hold the answers.
+        location: the variant.
+        declared: its keys, with the inherited ones.
+        templates: the templates of its messages, which may use passages.
+        cases: the suite's cases. Their files hold the answers, so none may be retrieved.
     """
-    wanted = declared.retrieve
-    if wanted is None:
-        if declared.provider not in UNASKED and any(_places(text, cases) for text in templates):
-            told = f'a template names "{PASSAGES}", but nothing is retrieved'
-            place.say("retrieve", f'{told}; add retrieve: {{from: "docs/*.md"}}')
+    retrieve = declared.retrieve
+    if retrieve is None:
+        is_prompted = declared.provider not in PROMPTLESS
+        if is_prompted and any(_uses_passages(template, cases) for template in templates):
+            message = f'a template names "{PASSAGES}", but nothing is retrieved'
+            location.add_error("retrieve", f'{message}; add retrieve: {{from: "docs/*.md"}}')
         return None
-    if isinstance(wanted, str):
-        if not _RETRIEVER.fullmatch(wanted):
-            told = f'retrieve: "{wanted}" is no module:function'
-            place.say("retrieve", f'{told}; for files write retrieve: {{from: "{wanted}"}}')
-        elif fault := reference_fault(wanted, place.source.path.parent):
-            place.say("retrieve", f"retrieve: {fault}")
-        return Retrieve(function=wanted)
-    paths = tuple(_files(place, wanted, cases))
-    return Retrieve(paths=paths, top=wanted.top, chunk=wanted.chunk)
+    if isinstance(retrieve, str):
+        if not _FUNCTION_REFERENCE.fullmatch(retrieve):
+            message = f'retrieve: "{retrieve}" is no module:function'
+            remedy = f'for files write retrieve: {{from: "{retrieve}"}}'
+            location.add_error("retrieve", f"{message}; {remedy}")
+        elif error := reference_error(retrieve, location.source.path.parent):
+            location.add_error("retrieve", f"retrieve: {error}")
+        return Retrieval(function=retrieve)
+    paths = tuple(_retrieval_files(location, retrieve, cases))
+    return Retrieval(paths=paths, top=retrieve.top, chunk=retrieve.chunk)
 
 
-def _places(template: str | None, cases: tuple[Case, ...]) -> bool:
-    """Tell whether *template* has a place for passages; a case's own var is none of them."""
+def _uses_passages(template: str | None, cases: tuple[Case, ...]) -> bool:
+    """Return True if *template* uses retrieved passages, and not a case variable of that name."""
     try:
-        named = PASSAGES in names(template or "")
-    except TemplateError:  # said where the template stands
+        is_used = PASSAGES in template_variables(template or "")
+    except TemplateError:  # reported with the template itself
         return False
-    return named and not any(PASSAGES in case.vars for case in cases)
+    return is_used and not any(PASSAGES in case.vars for case in cases)
 
 
-def _files(place: Place, wanted: DeclaredRetrieve, cases: tuple[Case, ...]) -> Iterable[Path]:
-    source, line = place.source, place.line("retrieve")
-    patterns = [wanted.source] if isinstance(wanted.source, str) else wanted.source
+def _retrieval_files(
+    location: VariantLocation, declared: DeclaredRetrieve, cases: tuple[Case, ...]
+) -> Iterable[Path]:
+    source, line = location.source, location.line("retrieve")
+    patterns = [declared.source] if isinstance(declared.source, str) else declared.source
     if not patterns:
-        place.say("retrieve", "retrieve: from is an empty list; name a file or a glob")
-    found = chain.from_iterable(source.files(one, line, "retrieve: from") for one in patterns)
-    answers = {case.where.rpartition(":")[0] for case in cases}
-    for path in dict.fromkeys(found):
-        if source.name(path) in answers:
-            place.say(
-                "retrieve",
-                f"retrieve: {source.name(path)} holds cases with their answers; leave it out",
-            )
-        # Read here for its faults alone: what it says is read when the plan is made.
-        elif source.text(path, line, "retrieve") is not None:
+        location.add_error("retrieve", "retrieve: from is an empty list; name a file or a glob")
+    paths = chain.from_iterable(
+        source.find_files(pattern, line, "retrieve: from") for pattern in patterns
+    )
+    case_files = {case.location.rpartition(":")[0] for case in cases}
+    for path in dict.fromkeys(paths):
+        name = source.display_path(path)
+        if name in case_files:
+            message = f"retrieve: {name} holds cases with their answers; leave it out"
+            location.add_error("retrieve", message)
+        # This read only reports errors. The content is read when requests are built.
+        elif source.read_text(path, line, "retrieve") is not None:
             yield path
 
 
-#: What a case expects where no tool is to be called.
-NONE = "none"
-#: Names as APIs take them.
-_TOOL = re.compile(r"[^\W\d][\w.]*:[A-Za-z_][A-Za-z0-9_]{0,63}")
+#: The expected value of a case in which no tool is to be called.
+NO_TOOL = "none"
+#: A reference to a function whose name is valid as a tool name in the APIs.
+_TOOL_REFERENCE = re.compile(r"[^\W\d][\w.]*:[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-def check_tools(place: Place, merged: DeclaredVariant) -> None:
-    """Note what is wrong with the tools of one variant."""
-    own = place.own.model_fields_set
-    if "tools" in own:
-        for message in _faults(merged.tools, place.source.path.parent):
-            place.say("tools", message)
-    if "max_turns" in own and not merged.tools:
-        place.say("max_turns", "max_turns without tools: a model is asked once; remove it")
+def check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
+    """Add the errors in ``tools`` and ``max_turns`` of one variant."""
+    written_keys = location.declared.model_fields_set
+    if "tools" in written_keys:
+        for message in _tool_errors(merged.tools, location.source.path.parent):
+            location.add_error("tools", message)
+    if "max_turns" in written_keys and not merged.tools:
+        location.add_error("max_turns", "max_turns without tools: a model is asked once; remove it")
 
 
-def _faults(tools: tuple[str, ...], folder: Path) -> Iterator[str]:
-    for written in tools:
-        fault = reference_fault(written, folder)
-        if fault:
-            yield f"tools: {fault}"
-        elif not _TOOL.fullmatch(written):
-            yield f'tools: "{written}" is no name that APIs take: letters, digits, _, at most 64'
-    names = Counter(written.partition(":")[2] for written in tools)
-    if NONE in names:
-        yield f"tools: a tool cannot be called {NONE}, which cases expect where none is called"
+def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
+    for reference in references:
+        error = reference_error(reference, folder)
+        if error:
+            yield f"tools: {error}"
+        elif not _TOOL_REFERENCE.fullmatch(reference):
+            yield f'tools: "{reference}" is no name that APIs take: letters, digits, _, at most 64'
+    names = Counter(reference.partition(":")[2] for reference in references)
+    if NO_TOOL in names:
+        yield f"tools: a tool cannot be called {NO_TOOL}, which cases expect where none is called"
     for name, count in names.items():
         if name and count > 1:
             yield f"tools: {count} are called {name}, so a model cannot tell them apart; rename one"
 
 
-def check_expected(source: Source, cases: Iterable[Case], variants: Mapping[str, Variant]) -> None:
-    """Note each case that expects a tool that no variant has; it would be wrong for ever."""
-    written = {tool for one in variants.values() for tool in one.tools}
-    known = {tool.partition(":")[2] for tool in written}
-    # A reference that is none has been said, and cases may well mean it.
-    for case in cases if known and all(map(_TOOL.fullmatch, written)) else ():
-        for name in _expected(case):
-            if name not in (NONE, *known):
-                near = did_you_mean(name, known) or f"; tools: {', '.join(sorted(known))}"
-                path, _, line = case.where.rpartition(":")
-                told = f'expected "{name}" is a tool of no variant{near}'
-                source.faults.append(Fault(path, int(line), told))
+def check_expected_tools(
+    source: Source, cases: Iterable[Case], variants: Mapping[str, Variant]
+) -> None:
+    """Add an error for each case that expects a tool that no variant has."""
+    references = {tool for variant in variants.values() for tool in variant.tools}
+    known = {reference.partition(":")[2] for reference in references}
+    # An invalid reference is an error already, and a case may expect the tool that it means.
+    is_checkable = known and all(map(_TOOL_REFERENCE.fullmatch, references))
+    for case in cases if is_checkable else ():
+        for name in _expected_tools(case):
+            if name not in (NO_TOOL, *known):
+                hint = did_you_mean(name, known) or f"; tools: {', '.join(sorted(known))}"
+                path, _, line = case.location.rpartition(":")
+                message = f'expected "{name}" is a tool of no variant{hint}'
+                source.errors.append(Diagnostic(path, int(line), message))
 
 
-def check_called(
+def check_format_tools(
     source: Source, document: Document, rules: Iterable[Rule], variants: Mapping[str, Variant]
 ) -> None:
-    """Note each tool that the format of every reply calls for, and that no variant has."""
-    known = {tool.partition(":")[2] for one in variants.values() for tool in one.tools}
+    """Add an error for each tool that ``reply.format`` requires and no variant has.
+
+    Args:
+        source: the suite file.
+        document: its content, with lines.
+        rules: the formats of every reply.
+        variants: the resolved variants.
+    """
+    known = {tool.partition(":")[2] for variant in variants.values() for tool in variant.tools}
     for rule in rules:
         if rule.kind == "tool_call" and rule.value["name"] not in known:
             name = rule.value["name"]
-            near = did_you_mean(name, known) or "; give it to one under tools"
+            hint = did_you_mean(name, known) or "; give it to one under tools"
             line = document.line(("reply", "format"))
-            source.say(line, f'tool_call: "{name}" is a tool of no variant{near}')
+            source.add_error(line, f'tool_call: "{name}" is a tool of no variant{hint}')
 
 
-def _expected(case: Case) -> Iterator[str]:
-    called = any(rule.kind == "tool_call" for rule in case.score.parts)
-    if called and case.expected is not None:
-        answers = case.expected if isinstance(case.expected, list) else [case.expected]
-        yield from (one["name"] if isinstance(one, Mapping) else str(one) for one in answers)
+def _expected_tools(case: Case) -> Iterator[str]:
+    """Yield the names of the tools that *case* expects."""
+    is_tool_call = any(rule.kind == "tool_call" for rule in case.score.parts)
+    if is_tool_call and case.expected is not None:
+        calls = case.expected if isinstance(case.expected, list) else [case.expected]
+        yield from (call["name"] if isinstance(call, Mapping) else str(call) for call in calls)
 
 
-_SAMPLING = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
-#: How a GGUF file begins.
-_GGUF = b"GGUF"
-_RUNTIME = ("slots", "threads", "context")
-#: Keys that a variant keeps as they were written.
-_PLAIN = (
+_SAMPLING_KEYS = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
+#: The first bytes of a GGUF file.
+_GGUF_MAGIC = b"GGUF"
+_RUNTIME_KEYS = ("slots", "threads", "context")
+#: Keys whose values are copied unchanged.
+_COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
     *("base", "max_tokens", "function", "options", "tools", "batch"),
 )
@@ -242,254 +266,288 @@ _PLAIN = (
 def resolve_variants(
     source: SuiteSource,
     document: Document,
-    declared: DeclaredSuite,
+    declared_suite: DeclaredSuite,
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    others: Collection[str] | None = (),
+    plugin_providers: Collection[str] | None = (),
 ) -> dict[str, Variant]:
-    """Return the suite's variants in the order of the file; what is wrong goes to *source*.
+    """Return the suite's variants in the order of the file. Errors go to *source*.
 
     Args:
         source: the suite file.
         document: its content, with lines.
-        declared: its content, validated.
-        cases: its cases.
-        reply: its rules for replies.
-        others: the names of providers that do not come with the package, or None where they
-            cannot be known.
+        declared_suite: the validated content.
+        cases: the cases of the suite.
+        reply: the suite's rules for replies.
+        plugin_providers: the names of providers from plugins, or None if they are not known.
     """
     resolved: dict[str, Variant] = {}
-    for name, own in declared.variants.items():
-        place = Place(source, document, name, own)
-        variant = _Resolving(place, declared, cases, reply, others).variant()
+    for name, declared in declared_suite.variants.items():
+        location = VariantLocation(source, document, name, declared)
+        resolver = _VariantResolver(location, declared_suite, cases, reply, plugin_providers)
+        variant = resolver.variant()
         if variant:
             resolved[name] = variant
     return resolved
 
 
-def resolve_one(
-    place: Place,
-    declared: DeclaredSuite,
+def resolve_variant(
+    location: VariantLocation,
+    declared_suite: DeclaredSuite,
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    others: Collection[str] | None = (),
+    plugin_providers: Collection[str] | None = (),
 ) -> Variant | None:
-    """Return who is asked at *place*, which is none of the suite's variants."""
-    alone = declared.model_copy(update={"variants": {place.name: place.own}, "prompt": None})
-    return _Resolving(place, alone, cases, reply, others).variant()
+    """Return the variant at *location*, one outside the suite's ``variants``, such as a judge's.
+
+    Args:
+        location: the variant. Its prompt is its own: the suite's prompt does not apply.
+        declared_suite: the validated content of the suite file.
+        cases: the cases of the suite.
+        reply: the suite's rules for replies.
+        plugin_providers: the names of providers from plugins, or None if they are not known.
+    """
+    suite_of_one = declared_suite.model_copy(
+        update={"variants": {location.name: location.declared}, "prompt": None}
+    )
+    return _VariantResolver(location, suite_of_one, cases, reply, plugin_providers).variant()
 
 
-class _Resolving:
-    """One variant on its way; holds what every step of it needs to place a fault."""
+class _VariantResolver:
+    """Resolves one variant, and adds errors at its keys.
+
+    Attributes:
+        declared_suite: the validated content of the suite file.
+        declared: the keys that the variant declares itself.
+    """
 
     def __init__(
         self,
-        place: Place,
-        declared: DeclaredSuite,
+        location: VariantLocation,
+        declared_suite: DeclaredSuite,
         cases: tuple[Case, ...],
         reply: ReplyRules,
-        others: Collection[str] | None,
+        plugin_providers: Collection[str] | None,
     ) -> None:
-        self.place, self.declared, self.others = place, declared, others
-        self.cases, self.reply = cases, reply
-        self.name, self.own, self.say = place.name, place.own, place.say
+        self.location, self.declared_suite = location, declared_suite
+        self.cases, self.reply, self.plugin_providers = cases, reply, plugin_providers
+        self.name, self.declared = location.name, location.declared
+        self.add_error = location.add_error
 
     def variant(self) -> Variant | None:
-        merged = self.merged()
+        """Return the variant, or None if an error leaves no usable one."""
+        merged = self.merge_keys()
         if merged is None:
             return None
+        suite_prompt = self.declared_suite.prompt
         prompt = merged.prompt or (
-            self.declared.prompt if "prompt" not in merged.model_fields_set else None
+            suite_prompt if "prompt" not in merged.model_fields_set else None
         )
-        path = self.prompt_path(prompt)
-        system = self.template(path)
-        if not self.usable(merged):
+        path = self.find_prompt(prompt)
+        system = self.read_prompt(path)
+        if not self.check_keys(merged):
             return None
-        if self.own.user is not None:
-            what = f"{self.place.who}: user"
-            line = self.place.line("user")
-            check_user(self.place.source, line, what, self.own.user, self.cases)
-        return self.made(merged, system, path)
+        if self.declared.user is not None:
+            key = f"{self.location.display_name}: user"
+            line = self.location.line("user")
+            check_user_template(self.location.source, line, key, self.declared.user, self.cases)
+        return self.build(merged, system, path)
 
-    def made(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
-        user, examples, place = merged.user or self.declared.user, merged.examples, self.place
-        shots = shots_of(place, examples, user, self.cases, self.reply) if examples else []
+    def build(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
+        location, examples = self.location, merged.examples
+        user = merged.user or self.declared_suite.user
+        shots = resolve_shots(location, examples, user, self.cases, self.reply) if examples else []
         similar = examples.shots if examples and examples.choose == "similar" else 0
         return Variant(
             name=self.name,
-            line=place.line(),
+            line=location.line(),
             provider=merged.provider or "",
             model=merged.model or "",
             system=system,
             user=user,
             shots=() if similar else tuple(turn for shot in shots for turn in shot.turns),
-            pool=tuple(shots) if similar else (),
-            similar=similar,
-            **self.constraint(merged),
-            retrieve=retrieve_of(place, merged, (system, user), self.cases),
-            adapter=self.adapter(merged),
-            training_data=self.training(merged),
-            sampling=_picked(merged, _SAMPLING),
-            replies=place.file(merged.replies, "replies"),
-            base_replies=place.file(merged.base_replies, "base_replies"),
-            runtime=_picked(merged, _RUNTIME),
+            shot_pool=tuple(shots) if similar else (),
+            similar_shots=similar,
+            **self.output_constraint(merged),
+            retrieve=resolve_retrieval(location, merged, (system, user), self.cases),
+            adapter=self.find_adapter(merged),
+            training_data=self.find_training_data(merged),
+            sampling=_written_values(merged, _SAMPLING_KEYS),
+            replies=location.find_file(merged.replies, "replies"),
+            base_replies=location.find_file(merged.base_replies, "base_replies"),
+            runtime=_written_values(merged, _RUNTIME_KEYS),
             max_turns=merged.max_turns or 8,
-            tariff=tariff_of(place, merged),
+            tariff=resolve_tariff(location, merged),
             rung=merged.rung or "",
             prompt_path=path,
-            **{key: getattr(merged, key) for key in _PLAIN},
+            **{key: getattr(merged, key) for key in _COPIED_KEYS},
         )
 
-    def training(self, merged: DeclaredVariant) -> Path | None:
-        path = self.place.file(merged.training_data, "training_data")
+    def find_training_data(self, merged: DeclaredVariant) -> Path | None:
+        path = self.location.find_file(merged.training_data, "training_data")
         if path:
-            training_rows(self.place.source, path)
+            read_training_rows(self.location.source, path)
         return path
 
-    def merged(self) -> DeclaredVariant | None:
-        """Lay the variant's own keys over those of the variants that it is like."""
-        chain = self.chain()
-        if chain is None:
+    def merge_keys(self) -> DeclaredVariant | None:
+        """Return the variant's keys with those inherited through ``like``."""
+        names = self.like_chain()
+        if names is None:
             return None
+        variants = self.declared_suite.variants
         keys: dict[str, Any] = {}
-        for link in reversed(chain):
-            own = self.declared.variants[link].model_dump(by_alias=True, exclude_unset=True)
-            keys = inherited(keys, own)
-            # Whether it is gated is a fact of the variant itself, not of how it answers.
-            keys.update(
-                own if link == self.name else {k: v for k, v in own.items() if k != "gated"}
-            )
-        keys = self.understood(keys)
+        for name in reversed(names):
+            own_keys = variants[name].model_dump(by_alias=True, exclude_unset=True)
+            keys = inheritable_keys(keys, own_keys)
+            # `gated` is not inherited.
+            is_self = name == self.name
+            keys.update({k: v for k, v in own_keys.items() if is_self or k != "gated"})
+        keys = self.drop_unread_keys(keys)
         try:
             return DeclaredVariant.model_validate(keys)
-        except ValidationError:  # pragma: no cover - each link was valid by itself
+        except ValidationError:  # pragma: no cover - each variant is valid by itself
             return None
 
-    def chain(self) -> list[str] | None:
-        """Return the variant and those that it is like, the nearest first."""
-        chain: list[str] = []
+    def like_chain(self) -> list[str] | None:
+        """Return the names of the variant and its ancestors by ``like``, the nearest first."""
+        variants = self.declared_suite.variants
+        names: list[str] = []
         name: str | None = self.name
         while name is not None:
-            if name in chain:
-                self.say("like", f"like: {' -> '.join([*chain, name])} is a circle")
+            if name in names:
+                self.add_error("like", f"like: {' -> '.join([*names, name])} is a circle")
                 return None
-            if name not in self.declared.variants:
-                near = did_you_mean(name, self.declared.variants)
-                self.say("like", f'like: there is no variant "{name}"{near}')
+            if name not in variants:
+                hint = did_you_mean(name, variants)
+                self.add_error("like", f'like: there is no variant "{name}"{hint}')
                 return None
-            chain.append(name)
-            name = self.declared.variants[name].like
-        return chain
+            names.append(name)
+            name = variants[name].like
+        return names
 
-    def understood(self, keys: dict[str, Any]) -> dict[str, Any]:
-        """Return *keys* less the inherited ones that only another provider understands."""
-        own, provider = self.own.model_fields_set, keys.get("provider")
-        return {k: value for k, value in keys.items() if k in own or understands(provider, k)}
+    def drop_unread_keys(self, keys: dict[str, Any]) -> dict[str, Any]:
+        """Return *keys* without inherited ones that the variant's provider does not read."""
+        own_keys, provider = self.declared.model_fields_set, keys.get("provider")
+        return {k: value for k, value in keys.items() if k in own_keys or reads_key(provider, k)}
 
-    def usable(self, merged: DeclaredVariant) -> bool:
+    def check_keys(self, merged: DeclaredVariant) -> bool:
+        """Check the provider and its keys. Return False if the variant cannot be built."""
         provider = merged.provider
-        known = (*PROVIDERS, *(self.others or ()))
+        known = (*PROVIDERS, *(self.plugin_providers or ()))
         if provider is None:
-            self.place.absent("provider", f"provider is missing; one of {', '.join(known)}")
+            self.location.add_missing("provider", f"provider is missing; one of {', '.join(known)}")
             return False
         if provider not in known:
-            near = did_you_mean(provider, known) or f"; known: {', '.join(known)}{self.outside()}"
-            self.say("provider", f'unknown provider "{provider}"{near}')
+            hint = did_you_mean(provider, known)
+            hint = hint or f"; known: {', '.join(known)}{self.plugin_hint()}"
+            self.add_error("provider", f'unknown provider "{provider}"{hint}')
             return False
-        absent = [key for key in PROVIDERS.get(provider, ()) if not getattr(merged, key)]
-        for key in absent:
-            self.place.absent(key, f"provider {provider} needs {key}")
+        missing = [key for key in PROVIDERS.get(provider, ()) if not getattr(merged, key)]
+        for key in missing:
+            self.location.add_missing(key, f"provider {provider} needs {key}")
         self.check_function(provider)
-        for key, message in misplaced(merged, self.own.model_fields_set):
-            self.say(key, message)
-        self.check_tuned(merged)
-        check_tools(self.place, merged)
-        check_batch(self.place, merged)
-        return not absent
+        for key, message in misplaced_keys(merged, self.declared.model_fields_set):
+            self.add_error(key, message)
+        self.check_tuning(merged)
+        check_tools(self.location, merged)
+        check_batch(self.location, merged)
+        return not missing
 
     def check_function(self, provider: str) -> None:
-        if provider == "python" and self.own.function:
-            fault = reference_fault(self.own.function, self.place.source.path.parent)
-            if fault:
-                self.say("function", f"function: {fault}")
+        if provider == "python" and self.declared.function:
+            error = reference_error(self.declared.function, self.location.source.path.parent)
+            if error:
+                self.add_error("function", f"function: {error}")
 
-    def outside(self) -> str:
-        """Say where providers from elsewhere are known, where this is not the place."""
-        told = "; only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan"
-        return told if self.others is None else ""
+    def plugin_hint(self) -> str:
+        """Return how to use providers from plugins, if this command does not load plugins."""
+        hint = "; only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan"
+        return hint if self.plugin_providers is None else ""
 
-    def check_tuned(self, merged: DeclaredVariant) -> None:
-        if "scale" in self.own.model_fields_set and merged.adapter is None:
-            self.say("scale", "scale without an adapter: what is scaled?")
-        tuned = merged.adapter or merged.base or merged.base_replies
-        learned = tuned or merged.rung == "fine-tuned" or merged.provider == "classical"
-        if merged.training_data and not learned:
-            self.say("training_data", "training_data without an adapter or a base: what was tuned?")
-        if merged.base is None:
+    def check_tuning(self, merged: DeclaredVariant) -> None:
+        """Check the keys of a fine-tuned variant: adapter, base and training data."""
+        if "scale" in self.declared.model_fields_set and merged.adapter is None:
+            self.add_error("scale", "scale without an adapter: what is scaled?")
+        is_tuned = merged.adapter or merged.base or merged.base_replies
+        is_trained = is_tuned or merged.rung == "fine-tuned" or merged.provider == "classical"
+        if merged.training_data and not is_trained:
+            message = "training_data without an adapter or a base: what was tuned?"
+            self.add_error("training_data", message)
+        base = merged.base
+        if base is None:
             return
-        if merged.base == merged.model and merged.adapter is None:
-            self.say("base", f'base "{merged.base}" is the model itself; name the tuned model')
-        if merged.adapter is not None and merged.base != merged.model:
-            self.say("base", "base: with an adapter the base is the model without it; remove base")
-        if merged.provider in UNASKED:
-            told = f"provider {merged.provider} has no model that could be asked instead"
-            self.say("base", f"base: {told}; write base_replies: and a file of its replies")
+        if base == merged.model and merged.adapter is None:
+            self.add_error("base", f'base "{base}" is the model itself; name the tuned model')
+        if merged.adapter is not None and base != merged.model:
+            message = "base: with an adapter the base is the model without it; remove base"
+            self.add_error("base", message)
+        if merged.provider in PROMPTLESS:
+            message = f"base: provider {merged.provider} has no model that could be asked instead"
+            self.add_error("base", f"{message}; write base_replies: and a file of its replies")
 
-    def prompt_path(self, written: str | None) -> Path | None:
-        if written is None:
+    def find_prompt(self, written_path: str | None) -> Path | None:
+        if written_path is None:
             return None
-        return self.place.source.find(written, self.prompt_line(), "prompt")
+        return self.location.source.find_file(written_path, self.prompt_line(), "prompt")
 
     def prompt_line(self) -> int:
-        own = self.own.prompt is not None
-        return self.place.line("prompt") if own else self.place.document.line(("prompt",))
+        if self.declared.prompt is not None:
+            return self.location.line("prompt")
+        return self.location.document.line(("prompt",))
 
-    def template(self, path: Path | None) -> str | None:
-        text = self.place.source.text(path, self.prompt_line(), "prompt") if path else None
+    def read_prompt(self, path: Path | None) -> str | None:
+        text = self.location.source.read_text(path, self.prompt_line(), "prompt") if path else None
         if text is None or path is None:
             return None
-        self.check_template(text, path)
+        self.check_prompt(text, path)
         return text.removesuffix("\n")
 
-    def check_template(self, text: str, path: Path) -> None:
-        say = self.place.source.say
+    def check_prompt(self, text: str, path: Path) -> None:
+        """Add an error for each variable of the prompt that no case has."""
+        source = self.location.source
         try:
-            wanted = names(text)
+            variables = template_variables(text)
         except TemplateError as error:
-            say(getattr(error, "lineno", 0) or 0, f"not a template: {error}", path)
+            line_number = getattr(error, "lineno", 0) or 0
+            source.add_error(line_number, f"not a template: {error}", path)
             return
-        offered = {"input", "id", "tags", *(key for case in self.cases for key in case.vars)}
-        for name in sorted(wanted - offered - {PASSAGES}) if self.cases else ():
-            number = next((i for i, t in enumerate(text.split("\n"), 1) if name in t), 0)
-            near = did_you_mean(name, offered) or f"; cases have {', '.join(sorted(offered))}"
-            say(number, f'no case has "{name}"{near}', path)
+        known = {"input", "id", "tags", *(key for case in self.cases for key in case.vars)}
+        lines = text.split("\n")
+        for name in sorted(variables - known - {PASSAGES}) if self.cases else ():
+            line_number = next((n for n, line in enumerate(lines, 1) if name in line), 0)
+            hint = did_you_mean(name, known) or f"; cases have {', '.join(sorted(known))}"
+            source.add_error(line_number, f'no case has "{name}"{hint}', path)
 
-    def adapter(self, merged: DeclaredVariant) -> Path | None:
-        path = self.place.file(merged.adapter, "adapter", anywhere=True)
-        if path is not None and not _begins(path, _GGUF):
-            told = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
-            self.say("adapter", f"adapter: {merged.adapter} {told}")
+    def find_adapter(self, merged: DeclaredVariant) -> Path | None:
+        path = self.location.find_file(merged.adapter, "adapter", anywhere=True)
+        if path is not None and not _starts_with(path, _GGUF_MAGIC):
+            message = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
+            self.add_error("adapter", f"adapter: {merged.adapter} {message}")
         return path
 
-    def constraint(self, merged: DeclaredVariant) -> dict[str, Any]:
-        """Return what the provider is asked to hold replies to: the suite's format, or a file."""
-        wanted = merged.response_schema
-        if isinstance(wanted, str):
-            return {"schema": self.place.schema(wanted, "response_schema")}
+    def output_constraint(self, merged: DeclaredVariant) -> dict[str, Any]:
+        """Return the constraint on replies, as fields of `Variant`.
+
+        ``response_schema`` is the path of a schema, or True for the suite's format.
+        """
+        declared = merged.response_schema
+        if isinstance(declared, str):
+            return {"schema": self.location.read_schema(declared, "response_schema")}
         kinds = [rule.kind for rule in self.reply.format]
-        # Of the APIs none takes a choice; llama.cpp does, and a provider from elsewhere may.
-        known = ("json_schema",) if merged.provider in HOSTED else ("choice", "json_schema")
-        if wanted and not set(known) & set(kinds):
-            needed = f"response_schema needs a reply.format of {' or '.join(known)}"
-            self.say("response_schema", f"{needed} with provider {merged.provider}")
-        return {"constrained": bool(wanted)}
+        # llama.cpp, and possibly a provider from a plugin, can enforce a choice. The APIs cannot.
+        usable = ("json_schema",) if merged.provider in HOSTED else ("choice", "json_schema")
+        if declared and not set(usable) & set(kinds):
+            message = f"response_schema needs a reply.format of {' or '.join(usable)}"
+            self.add_error("response_schema", f"{message} with provider {merged.provider}")
+        return {"constrained": bool(declared)}
 
 
-def _begins(path: Path, how: bytes) -> bool:
+def _starts_with(path: Path, prefix: bytes) -> bool:
     with path.open("rb") as stream:
-        return stream.read(len(how)) == how
+        return stream.read(len(prefix)) == prefix
 
 
-def _picked(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:
-    chosen = {key: getattr(merged, key) for key in keys if key in merged.model_fields_set}
-    return {key: value for key, value in chosen.items() if value not in (None, ())}
+def _written_values(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the values of *keys* that are written and not empty."""
+    values = {key: getattr(merged, key) for key in keys if key in merged.model_fields_set}
+    return {key: value for key, value in values.items() if value not in (None, ())}

@@ -166,18 +166,18 @@ def test_no_comment_is_written_where_none_is_wanted(runner, api, event, inputs):
     assert api.asked == []
 
 
-def test_a_fork_is_judged_by_recorded_replies_and_says_so(runner, api):
+def test_a_fork_is_evaluated_on_recorded_replies_and_says_so(runner, api):
     runner.head = "stranger/desk"
 
     ended = runner.run()
 
     assert ended.status == 0
-    assert "only recorded replies were judged" in ended.summary
-    assert "only recorded replies were judged" in ended.log
+    assert "only recorded replies were evaluated" in ended.summary
+    assert "only recorded replies were evaluated" in ended.log
     assert api.asked == []
 
 
-def test_a_fork_without_recorded_replies_is_red_and_says_what_was_not_judged(runner):
+def test_a_fork_without_recorded_replies_is_red_and_says_what_was_not_evaluated(runner):
     runner.head = "stranger/desk"
     hosted = "{provider: anthropic, model: claude-haiku-5-5}"
     text = SUITE.replace("{provider: recorded, replies: draft.jsonl}", hosted)
@@ -186,7 +186,7 @@ def test_a_fork_without_recorded_replies_is_red_and_says_what_was_not_judged(run
     ended = runner.run()
 
     assert ended.status == 1
-    assert "1 could not be judged for want of recorded replies" in ended.summary
+    assert "1 could not be evaluated for want of recorded replies" in ended.summary
     assert "replies are not recorded" in ended.summary
 
 
@@ -196,7 +196,7 @@ def test_a_suite_that_cannot_be_read_is_an_error_and_is_in_the_comment(runner, a
     ended = runner.run()
 
     assert (ended.status, ended.outputs["verdict"]) == (2, "error")
-    assert "could not be judged" in api.kept[0]["body"]
+    assert "not evaluated" in api.kept[0]["body"]
 
 
 def test_pytest_that_never_starts_is_an_error(runner, api):
@@ -243,7 +243,7 @@ def test_extras_are_installed_with_the_package(runner):
     assert line.endswith("[html,local,prices]")
 
 
-def test_a_chosen_variant_alone_is_judged(runner):
+def test_a_chosen_variant_alone_is_evaluated(runner):
     replies(runner.folder, "draft", 30)
 
     assert runner.run(variants="current").status == 0

@@ -1,4 +1,4 @@
-"""Kept replies as a file: the same bytes each time, and every fault of a file told by its line."""
+"""Replies as a file: the same bytes each time, and every error of a file with its line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from pytest_ftgate.cache.entry import Entry
+from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.export import read_replies, write_replies
-from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step, ToolCall
 from pytest_ftgate.suite.model import digest
@@ -28,8 +28,8 @@ FULL = Reply(
 )
 
 
-def entry(number: int, reply: Reply = FULL) -> Entry:
-    return Entry(
+def entry(number: int, reply: Reply = FULL) -> CacheEntry:
+    return CacheEntry(
         fingerprint=digest(number), run="run-1", at=1.25, provider="p", model="m", reply=reply
     )
 
@@ -40,7 +40,7 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def faults(path):
+def errors(path):
     """Write three replies, change one line, and return what is said of the file."""
 
     def told(number: int, line: str) -> list[str]:
@@ -48,9 +48,9 @@ def faults(path):
         lines = path.read_text("utf-8").splitlines()
         lines[number - 1] = line
         path.write_text("\n".join(lines) + "\n", "utf-8")
-        with pytest.raises(SuiteFaults) as caught:
+        with pytest.raises(SuiteError) as caught:
             read_replies(path, NAME)
-        return [str(fault) for fault in caught.value.faults]
+        return [str(error) for error in caught.value.errors]
 
     return told
 
@@ -100,7 +100,7 @@ def test_where_there_is_no_file_there_are_no_replies(path):
     assert read_replies(path, NAME) == {}
 
 
-def test_line_ends_of_another_platform_are_no_fault(path):
+def test_line_ends_of_another_platform_are_no_error(path):
     write_replies(path, "s", map(entry, range(3)))
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert len(read_replies(path, NAME)) == 3
@@ -135,25 +135,25 @@ def test_line_ends_of_another_platform_are_no_fault(path):
         (changed(reply={"text": "a", "passages": [{"source": "s"}]}), "no reply: TypeError"),
     ],
 )
-def test_a_line_that_holds_no_reply_is_a_fault_with_its_number(faults, line, wrong):
-    (fault,) = faults(3, line)
-    assert fault.startswith(f"{NAME}:3: no reply: ")
-    assert wrong in fault
-    assert fault.endswith("; restore the line, or export the file anew")
+def test_a_line_that_holds_no_reply_is_an_error_with_its_number(errors, line, wrong):
+    (error,) = errors(3, line)
+    assert error.startswith(f"{NAME}:3: no reply: ")
+    assert wrong in error
+    assert error.endswith("; restore the line, or export the file anew")
 
 
-def test_a_reply_that_is_there_twice_is_a_fault(faults, path):
+def test_a_reply_that_is_there_twice_is_an_error(errors, path):
     write_replies(path, "tickets.ftgate.yaml", map(entry, range(3)))
-    (fault,) = faults(4, path.read_text("utf-8").splitlines()[1])
-    assert "tickets.replies.jsonl:4: fingerprint " in fault
-    assert "is here twice" in fault
+    (error,) = errors(4, path.read_text("utf-8").splitlines()[1])
+    assert "tickets.replies.jsonl:4: fingerprint " in error
+    assert "is here twice" in error
 
 
 @pytest.mark.parametrize(
     ("head", "wrong"),
     [
-        ("{}", "no file of replies; write one with pytest-ftgate ledger export"),
-        ("hello", "no file of replies; write one with pytest-ftgate ledger export"),
+        ("{}", "no file of replies; write one with pytest-ftgate cache export"),
+        ("hello", "no file of replies; write one with pytest-ftgate cache export"),
         (
             '{"about": "replies kept by pytest-ftgate", "format": 2, "replies": 3}',
             "format 2 is newer than this version reads; upgrade",
@@ -164,18 +164,18 @@ def test_a_reply_that_is_there_twice_is_a_fault(faults, path):
         ),
     ],
 )
-def test_a_first_line_that_does_not_fit_is_a_fault(faults, head, wrong):
-    assert faults(1, head) == [f"{NAME}:1: {wrong}"]
+def test_a_first_line_that_does_not_fit_is_an_error(errors, head, wrong):
+    assert errors(1, head) == [f"{NAME}:1: {wrong}"]
 
 
-def test_all_faults_are_told_at_once(path):
+def test_all_errors_are_told_at_once(path):
     path.write_text("hello\n1\n\n{}\n", "utf-8")
-    with pytest.raises(SuiteFaults) as caught:
+    with pytest.raises(SuiteError) as caught:
         read_replies(path, NAME)
-    assert [fault.line for fault in caught.value.faults] == [1, 2, 3, 4]
+    assert [error.line for error in caught.value.errors] == [1, 2, 3, 4]
 
 
-def test_bytes_that_are_no_text_are_a_fault(path):
+def test_bytes_that_are_no_text_are_an_error(path):
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(SuiteFaults, match=r"tickets\.replies\.jsonl: cannot be read: .*utf-8"):
+    with pytest.raises(SuiteError, match=r"tickets\.replies\.jsonl: cannot be read: .*utf-8"):
         read_replies(path, NAME)

@@ -1,4 +1,4 @@
-"""A damaged ledger: what can be read is kept, the old file too, and it is said once."""
+"""A damaged cache: readable replies are saved, the old file too, with one warning."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import closing
 
 import pytest
 
-from pytest_ftgate.cache.cache import Ledger
-from pytest_ftgate.cache.repair import faults
-from pytest_ftgate.client.batches import Batch, Sent
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.cache.repair import find_damage
+from pytest_ftgate.client.batches import Batch, BatchStore
 from pytest_ftgate.requests.reply import Reply
 
 COUNT = 400
@@ -19,34 +19,34 @@ PAGE = 4096
 OPEN_AND_COUNT = """
 import sys, time
 from pathlib import Path
-from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.cache.cache import Cache
 print("ready", flush=True)
 sys.stdin.readline()
 said = []
-ledger = Ledger(Path(sys.argv[1]), run="other", clock=time.time, say=said.append)
-print(len(said), len(ledger.replies(sys.argv[2].split(","))), flush=True)
+cache = Cache(Path(sys.argv[1]), run="other", clock=time.time, warn=said.append)
+print(len(said), len(cache.replies(sys.argv[2].split(","))), flush=True)
 """
 
 
 @pytest.fixture
-def filled(ledger, call):
-    """A closed ledger of many replies, and their fingerprints."""
+def filled(cache, call):
+    """A closed cache of many replies, and their fingerprints."""
     calls = [call(str(number)) for number in range(COUNT)]
     for one in calls:
-        ledger.keep(one, Reply(text="x" * 500))
-    ledger.close()
-    return ledger.path, [one.fingerprint for one in calls]
+        cache.store(one, Reply(text="x" * 500))
+    cache.close()
+    return cache.path, [one.fingerprint for one in calls]
 
 
 @pytest.fixture
-def opened(filled, open_ledger):
-    """Open the ledger again; return how many replies it has, and what it said."""
+def opened(filled, open_cache):
+    """Open the cache again; return how many replies it has, and what it said."""
 
     def again() -> tuple[int, list[str]]:
         said: list[str] = []
-        ledger: Ledger = open_ledger("run-2", say=said.append)
-        found = ledger.replies(filled[1])
-        ledger.close()
+        cache: Cache = open_cache("run-2", warn=said.append)
+        found = cache.replies(filled[1])
+        cache.close()
         assert all(reply == Reply(text="x" * 500) for reply in found.values())
         return len(found), said
 
@@ -105,7 +105,7 @@ def change_row(sql):
         *("noise", "text"),
     ],
 )
-def test_what_can_be_read_of_a_damaged_file_is_kept_and_the_old_one_too(
+def test_what_can_be_read_of_a_damaged_file_is_saved_and_the_old_one_too(
     filled, opened, damage, least
 ):
     path, _ = filled
@@ -118,8 +118,8 @@ def test_what_can_be_read_of_a_damaged_file_is_kept_and_the_old_one_too(
     assert COUNT > count >= least or count == least == COUNT
     assert aside.read_bytes() == before
     assert len(said) == 1
-    assert f"the ledger {path} was damaged" in said[0]
-    assert f"{count:,} replies could be read and are kept" in said[0]
+    assert f"the cache {path} was damaged" in said[0]
+    assert f"{count:,} replies could be read and are still cached" in said[0]
     assert said[0].endswith(f"the old file is {aside}")
 
 
@@ -127,7 +127,7 @@ def test_a_saved_file_is_whole(filled, opened):
     break_a_page_in_the_middle(filled[0])
     count, _ = opened()
 
-    assert faults(filled[0]) == []
+    assert find_damage(filled[0]) == []
     assert opened() == (count, [])
 
 
@@ -142,15 +142,15 @@ def test_a_second_damage_is_put_aside_beside_the_first(filled, opened):
     }
 
 
-def test_a_log_without_its_file_gives_its_replies_back(filled, opened, call, open_ledger):
+def test_a_log_without_its_file_gives_its_replies_back(filled, opened, call, open_cache):
     path, _ = filled
     path.unlink()
-    ledger = open_ledger()
+    cache = open_cache()
     for number in range(20):
-        ledger.keep(call(str(number)), Reply(text="x" * 500))
+        cache.store(call(str(number)), Reply(text="x" * 500))
     log = path.with_name(f"{path.name}-wal")
     shutil.copy(log, path.with_name("copy"))
-    ledger.close()
+    cache.close()
     path.unlink()
     path.with_name("copy").rename(log)
 
@@ -160,33 +160,33 @@ def test_a_log_without_its_file_gives_its_replies_back(filled, opened, call, ope
     assert "only its write-ahead log is there" in said[0]
 
 
-def test_an_empty_file_is_a_new_ledger(filled, opened):
+def test_an_empty_file_is_a_new_cache(filled, opened):
     filled[0].write_bytes(b"")
 
     assert opened() == (0, [])
 
 
-def test_damage_that_is_met_while_reading_does_not_end_the_run(filled, open_ledger):
+def test_damage_that_is_met_while_reading_does_not_end_the_run(filled, open_cache):
     path, names = filled
     said: list[str] = []
-    ledger = open_ledger(say=said.append)
+    cache = open_cache(warn=said.append)
     break_a_page_in_the_middle(path)
 
-    assert COUNT - 20 <= len(ledger.replies(names)) < COUNT
+    assert COUNT - 20 <= len(cache.replies(names)) < COUNT
     assert len(said) == 1
 
 
-def test_claims_and_batches_on_their_way_are_kept_too(filled, open_ledger):
+def test_claims_and_pending_batches_are_saved_too(filled, open_cache):
     path, names = filled
-    batch = Batch(key="k", id="batch-1", address="a", at=1.0, calls=("f", "g"))
-    Sent(path).note(batch)
-    ledger = open_ledger()
-    ledger.claim("f")
+    batch = Batch(key="k", id="batch-1", address="a", at=1.0, fingerprints=("f", "g"))
+    BatchStore(path).save(batch)
+    cache = open_cache()
+    cache.claim("f")
     break_a_page_in_the_middle(path)
-    ledger.replies(names)
+    cache.replies(names)
 
-    assert Sent(path).to("a") == [batch]
-    assert not open_ledger("run-2").claim("f")
+    assert BatchStore(path).sent_to("a") == [batch]
+    assert not open_cache("run-2").claim("f")
 
 
 def test_processes_that_find_the_same_damage_save_the_file_once(filled, start_python):
@@ -204,13 +204,13 @@ def test_processes_that_find_the_same_damage_save_the_file_once(filled, start_py
     assert len([*path.parent.glob("*.damaged-*")]) == 1
 
 
-def test_a_sound_file_has_no_faults(filled):
-    assert faults(filled[0]) == []
+def test_a_sound_file_has_no_errors(filled):
+    assert find_damage(filled[0]) == []
 
 
-def test_faults_name_what_is_broken(filled):
+def test_errors_name_what_is_broken(filled):
     change_row("'{}'")(filled[0])
 
-    (fault,) = faults(filled[0])
+    (error,) = find_damage(filled[0])
 
-    assert fault.endswith('a reply is an object with "text"')
+    assert error.endswith('a reply is an object with "text"')

@@ -1,4 +1,4 @@
-"""Whether a ledger lies on a network file system, by what Linux tells."""
+"""Whether a cache lies on a network file system, by what Linux tells."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_ftgate.cache import cache
-from pytest_ftgate.cache.sqlite import MOUNTS, network_of
+from pytest_ftgate.cache.sqlite import MOUNTS, network_filesystem
 
 TABLE = """\
 /dev/sda1 / ext4 rw,relatime 0 0
@@ -46,24 +46,24 @@ def mounts(tmp_path):
     ],
 )
 def test_the_nearest_mount_decides(mounts, folder, kind):
-    assert network_of(Path(folder), mounts) == kind
+    assert network_filesystem(Path(folder), mounts) == kind
 
 
 def test_where_nothing_is_told_nothing_is_known(tmp_path):
-    assert network_of(Path("/home"), tmp_path / "absent") is None
+    assert network_filesystem(Path("/home"), tmp_path / "absent") is None
 
 
 @pytest.mark.skipif(not MOUNTS.exists(), reason="told by Linux alone")
 def test_what_this_machine_tells_is_read():
-    assert network_of(Path("/proc")) is None
+    assert network_filesystem(Path("/proc")) is None
 
 
-def test_a_ledger_on_a_network_is_told_of_in_one_sentence(open_ledger, monkeypatch, tmp_path):
-    monkeypatch.setattr(cache, "network_of", lambda folder: "nfs4")
+def test_a_cache_on_a_network_is_told_of_in_one_sentence(open_cache, monkeypatch, tmp_path):
+    monkeypatch.setattr(cache, "network_filesystem", lambda folder: "nfs4")
     said: list[str] = []
-    open_ledger(say=said.append)
+    open_cache(warn=said.append)
     (sentence,) = said
     assert sentence.startswith(
-        f"the ledger {tmp_path / 'replies.sqlite'} lies on nfs4: SQLite's WAL"
+        f"the cache {tmp_path / 'replies.sqlite'} lies on nfs4: SQLite's WAL"
     )
-    assert sentence.endswith("name a file on a local disk with ftgate_ledger")
+    assert sentence.endswith("name a file on a local disk with ftgate_cache")

@@ -1,10 +1,10 @@
 """Fixtures of an engine with scripted providers."""
 
 from engines import (  # noqa: F401
+    backoffs,
+    cache,
     call,
-    ledger,
-    open_ledger,
-    pauses,
+    open_cache,
     providers,
     soon,
     start,

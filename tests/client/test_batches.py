@@ -15,10 +15,15 @@ from batches_api import batches_api, errored, succeeded
 from messages_api import serving
 
 from pytest_ftgate.client import batches
-from pytest_ftgate.client import batches as asking
-from pytest_ftgate.client.batches import Batch, Sent, parts
+from pytest_ftgate.client.batches import Batch, BatchStore, split_into_batches
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.errors import Denied, LedgerError, Refused, ReplyError, Unavailable
+from pytest_ftgate.errors import (
+    CacheError,
+    ConfigurationError,
+    ProviderRejected,
+    ReplyError,
+    RequestRejected,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage
 
@@ -30,14 +35,14 @@ OTHER_RUN = """
 import sys, time
 from pathlib import Path
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
-ledger, url, *fingerprints = sys.argv[1:]
-calls = [Call(fingerprint=one, provider="anthropic", model="claude-x", base_url=url, batch=True,
+from pytest_ftgate.requests.request import Request
+cache, url, *fingerprints = sys.argv[1:]
+calls = [Request(fingerprint=one, provider="anthropic", model="claude-x", base_url=url, batch=True,
     messages=(("user", one[:4]),), max_tokens=16, sampling={}, api_key_env="TEAM_KEY")
     for one in fingerprints]
-engine = Engine(Ledger(Path(ledger), run="other", clock=time.time), {"TEAM_KEY": "k"})
+engine = Engine(Cache(Path(cache), run="other", clock=time.time), {"TEAM_KEY": "k"})
 engine.wait(calls)
 """
 
@@ -49,9 +54,9 @@ def alone(monkeypatch, tmp_path):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(batches, "_FIRST", 0.01)
-    monkeypatch.setattr(batches, "_LONGEST", 0.02)
-    monkeypatch.setattr(asking, "_POLL", 0.02)
+    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
+    monkeypatch.setattr(batches, "_MAX_POLL", 0.02)
+    monkeypatch.setattr(batches, "_POLL", 0.02)
 
 
 @pytest.fixture
@@ -73,9 +78,9 @@ def batched(call, api):
 
 
 @pytest.fixture
-def start(open_ledger, request):
+def start(open_cache, request):
     def started(run: str = "run-1", environ=ENVIRON, **options) -> Engine:
-        engine = Engine(open_ledger(run), environ, **options)
+        engine = Engine(open_cache(run), environ, **options)
         request.addfinalizer(engine.close)
         return engine
 
@@ -92,9 +97,9 @@ def texts_of(engine, calls) -> list[str]:
 
 
 def on_their_way(engine) -> int:
-    """Return how many batches the ledger knows of once the run has ended."""
+    """Return how many batches the cache knows of once the run has ended."""
     engine.close()
-    with closing(sqlite3.connect(engine._ledger.path)) as database:
+    with closing(sqlite3.connect(engine._cache.path)) as database:
         (count,) = database.execute("SELECT count(*) FROM batches").fetchone()
     return count
 
@@ -171,7 +176,7 @@ def test_each_plan_that_is_handed_in_is_a_batch_of_its_own(start, batched, api):
     assert [len(batch) for batch in api.created.values()] == [2, 1]
 
 
-def test_what_the_ledger_has_is_not_sent(start, batched, api):
+def test_what_the_cache_has_is_not_sent(start, batched, api):
     start().wait(batched("a"))
     start("run-2").wait(batched("a", "b"))
 
@@ -186,7 +191,7 @@ def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, 
     api.may_end.set()
     engine.wait(batched("a", "b"))
 
-    assert (engine.progress.batched, engine.progress.asked) == (0, 2)
+    assert (engine.progress.batched, engine.progress.received) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +207,7 @@ def test_calls_in_batches_are_told_apart_while_they_are_awaited(start, batched, 
 def test_requests_are_split_by_what_a_batch_takes(sizes, most, largest, split):
     requests = [{"custom_id": str(i), "params": "x" * size} for i, size in enumerate(sizes)]
 
-    found = list(parts(requests, most, largest))
+    found = list(split_into_batches(requests, most, largest))
 
     assert [len(part) for part in found] == split
     assert [one for part in found for one in part] == requests
@@ -211,13 +216,15 @@ def test_requests_are_split_by_what_a_batch_takes(sizes, most, largest, split):
 def test_no_part_is_larger_than_it_may_be_once_it_is_written():
     requests = [{"custom_id": str(i), "params": "ä" * (i % 97)} for i in range(2000)]
 
-    sizes = [len(json.dumps({"requests": part})) for part in parts(requests, 9999, 5000)]
+    sizes = [
+        len(json.dumps({"requests": part})) for part in split_into_batches(requests, 9999, 5000)
+    ]
 
     assert max(sizes) <= 5000
 
 
 def test_a_plan_too_large_for_a_batch_goes_in_several(start, batched, api, monkeypatch):
-    monkeypatch.setattr(parts, "__defaults__", (2, 10_000))
+    monkeypatch.setattr(split_into_batches, "__defaults__", (2, 10_000))
     calls = batched(*"abcde")
 
     assert texts_of(start(), calls) == list("abcde")
@@ -271,7 +278,7 @@ def test_a_wrong_request_is_refused_alone(start, batched, api):
     fine, refused = answers_of(start(), batched("a", "b"))
 
     assert fine.text == "fine"
-    assert type(refused) is Refused
+    assert type(refused) is RequestRejected
     assert "prompt is too long" in str(refused)
     assert len(api.created) == 1
 
@@ -282,7 +289,7 @@ def test_what_each_further_request_will_meet_denies(start, batched, api, kind):
 
     (answer,) = answers_of(start(), batched("a"))
 
-    assert type(answer) is Denied
+    assert type(answer) is ProviderRejected
 
 
 def test_a_setting_that_a_model_will_not_take_is_left_out_of_the_next_batch(start, batched, api):
@@ -329,7 +336,7 @@ def test_an_address_without_batches_says_so(start, batched):
         plain.error(404, "not_found_error")
         (answer,) = answers_of(start(), batched("a", base_url=plain.url))
 
-    assert type(answer) is Denied
+    assert type(answer) is ProviderRejected
     assert str(answer).startswith("this address takes no batches: 404")
     assert str(answer).endswith("; remove batch")
 
@@ -340,7 +347,7 @@ def test_a_batch_that_is_refused_as_a_whole_refuses_its_calls_and_is_forgotten(s
 
     answers = answers_of(engine, batched("a", "b"))
 
-    assert [type(answer) for answer in answers] == [Refused, Refused]
+    assert [type(answer) for answer in answers] == [RequestRejected, RequestRejected]
     assert on_their_way(engine) == 0
 
 
@@ -355,22 +362,22 @@ def test_an_overloaded_server_is_asked_again(start, batched, api, status):
 def test_a_missing_key_is_told_to_every_call(start, batched):
     answers = answers_of(start(environ={}), batched("a", "b"))
 
-    assert [type(answer) for answer in answers] == [Unavailable] * 2
+    assert [type(answer) for answer in answers] == [ConfigurationError] * 2
     assert "set TEAM_KEY" in str(answers[0])
 
 
-def test_a_ledger_that_breaks_is_told_to_the_calls(start, batched, api):
+def test_a_cache_that_breaks_is_told_to_the_calls(start, batched, api):
     engine = start()
 
     def becomes(name, params):
-        with closing(sqlite3.connect(engine._ledger.path)) as database:
+        with closing(sqlite3.connect(engine._cache.path)) as database:
             database.execute("DROP TABLE IF EXISTS replies")
         return succeeded()
 
     api.becomes = becomes
     answers = answers_of(engine, batched("a", "b"))
 
-    assert [type(answer) for answer in answers] == [LedgerError] * 2
+    assert [type(answer) for answer in answers] == [CacheError] * 2
     assert on_their_way(engine) == 1
 
 
@@ -440,11 +447,11 @@ def test_an_older_batch_is_picked_up_as_long_as_its_results_count(
     calls = batched("a")
     api.create([{"custom_id": calls[0].fingerprint[:60], "params": {}}])
     api.becomes = lambda name, params: succeeded("old" if name and not params else "new")
-    address = asking._address(calls[0])
+    address = batches._address(calls[0])
     names = tuple(call.fingerprint for call in calls)
     at = time.time() - days * 86_400
-    Sent(engine._ledger.path).note(
-        Batch(key="k", id="msgbatch_1", address=address, at=at, calls=names)
+    BatchStore(engine._cache.path).save(
+        Batch(key="k", id="msgbatch_1", address=address, at=at, fingerprints=names)
     )
 
     assert texts_of(engine, calls) == ["old" if picked else "new"]
@@ -486,11 +493,11 @@ def test_a_strangers_batch_of_as_many_requests_is_not_taken_for_ours(start, batc
     api.create([{"custom_id": f"theirs-{i}", "params": theirs} for i in range(2)])
     lost = Batch(
         key="k",
-        address=asking._address(calls[0]),
+        address=batches._address(calls[0]),
         at=time.time(),
-        calls=tuple(call.fingerprint for call in calls),
+        fingerprints=tuple(call.fingerprint for call in calls),
     )
-    Sent(engine._ledger.path).note(lost)
+    BatchStore(engine._cache.path).save(lost)
 
     assert texts_of(engine, calls) == ["a", "b"]
     assert [len(batch) for batch in api.created.values()] == [2, 2]
@@ -515,13 +522,13 @@ def test_a_batch_that_was_created_though_the_connection_broke_is_not_sent_again(
 def test_results_that_are_gone_are_asked_for_anew(start, batched, api):
     engine = start()
     calls = batched("a")
-    Sent(engine._ledger.path).note(
+    BatchStore(engine._cache.path).save(
         Batch(
             key="k",
             id="msgbatch_of_old",
-            address=asking._address(calls[0]),
+            address=batches._address(calls[0]),
             at=time.time(),
-            calls=(calls[0].fingerprint,),
+            fingerprints=(calls[0].fingerprint,),
         )
     )
 
@@ -552,12 +559,12 @@ def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon)
     engine = start()
     calls = batched("a", "b")
     engine.submit(calls)
-    soon(lambda: bool(api.created) and noted(engine._ledger.path))
+    soon(lambda: bool(api.created) and noted(engine._cache.path))
     engine.close()
 
-    answer = engine._answers.get(calls[0].fingerprint)
+    answer = engine._results.get(calls[0].fingerprint)
     assert str(answer).startswith("the run ended before the batch did")
-    assert engine.left == ("batch msgbatch_1 with 2 calls goes on",)
+    assert engine.pending_batches == ("batch msgbatch_1 with 2 requests goes on",)
     api.may_end.set()
     assert len(answers_of(start("run-2"), calls)) == 2
     assert len(api.created) == 1
@@ -566,9 +573,7 @@ def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon)
 def test_two_runs_at_once_send_each_call_once(start, batched, api, soon):
     api.may_end.clear()
     one, two = start("run-1"), start("run-2")
-    two._ledger._leases.owner = one._ledger._leases.owner.replace(
-        str(os.getpid()), str(os.getppid())
-    )
+    two._cache._claims.owner = one._cache._claims.owner.replace(str(os.getpid()), str(os.getppid()))
     one.submit(batched("a", "b"))
     soon(lambda: len(api.created) == 1)
     two.submit(batched("a", "b", "c"))

@@ -1,4 +1,4 @@
-"""A budget: what it counts, and when it says stop."""
+"""A budget: the costs that it records, and when it stops a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from pytest_ftgate.client.budget import Purse
+from pytest_ftgate.client.budget import Budget
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step
 from pytest_ftgate.suite.prices import Tariff
@@ -22,111 +22,111 @@ def reply(tokens: int) -> Reply:
 
 
 @pytest.fixture
-def flying():
+def in_flight():
     return []
 
 
 @pytest.fixture
-def purse(flying):
+def budget(in_flight):
     def made(clock=lambda: 0.0, **limits):
-        return Purse(lambda: flying, clock, **limits)
+        return Budget(lambda: in_flight, clock, **limits)
 
     return made
 
 
-def test_without_limits_it_never_stops_and_counts_all_the_same(purse, call):
-    own = purse()
-    own.count(call(tariff=DEAR), reply(500))
+def test_without_limits_it_never_stops_and_counts_all_the_same(budget, call):
+    own = budget()
+    own.record_cost(call(tariff=DEAR), reply(500))
 
-    assert own.check() is None
+    assert own.stop_reason() is None
     assert own.spent == Decimal("0.5")
 
 
-def test_it_stops_once_the_next_call_would_go_beyond_the_limit(purse, call, flying):
-    own, one = purse(max_usd=1.0), call(tariff=DEAR)
-    flying.append(one)
+def test_it_stops_once_the_next_call_would_go_beyond_the_limit(budget, call, in_flight):
+    own, one = budget(max_usd=1.0), call(tariff=DEAR)
+    in_flight.append(one)
 
     for _ in range(3):
-        own.count(one, reply(300))
+        own.record_cost(one, reply(300))
 
-    assert own.check() == SPENT
+    assert own.stop_reason() == SPENT
     assert own.stopped == SPENT
 
 
-def test_calls_in_flight_count_as_much_as_those_of_their_model_did(purse, call, flying):
-    own, one = purse(max_usd=1.0), call(tariff=DEAR)
-    own.count(one, reply(100))
+def test_calls_in_flight_count_as_much_as_those_of_their_model_did(budget, call, in_flight):
+    own, one = budget(max_usd=1.0), call(tariff=DEAR)
+    own.record_cost(one, reply(100))
 
-    flying.extend([one] * 9)
-    assert own.check() is None
-    flying.append(one)
-    assert own.check() == SPENT
+    in_flight.extend([one] * 9)
+    assert own.stop_reason() is None
+    in_flight.append(one)
+    assert own.stop_reason() == SPENT
 
 
-def test_before_the_first_reply_a_call_counts_what_it_should_cost(purse, call, flying):
-    own = purse(max_usd=1.0)
+def test_before_the_first_reply_a_call_counts_what_it_should_cost(budget, call, in_flight):
+    own = budget(max_usd=1.0)
     # A reply is taken for 100 tokens, unless it may be no longer than 16.
-    flying.extend([call(tariff=DEAR)] * 62)
-    assert own.check() is None
+    in_flight.extend([call(tariff=DEAR)] * 62)
+    assert own.stop_reason() is None
 
-    flying.append(call(tariff=DEAR))
-    assert own.check() == SPENT
-
-
-def test_calls_without_a_price_do_not_count(purse, call, flying):
-    own, local = purse(max_usd=0.001), call(tariff=Tariff(local=True))
-    flying.extend([local] * 50)
-    own.count(local, reply(10_000))
-
-    assert own.check() is None
+    in_flight.append(call(tariff=DEAR))
+    assert own.stop_reason() == SPENT
 
 
-def test_a_flat_price_is_paid_once_for_all_turns_of_a_call(purse, call):
-    own, first = purse(), call(tariff=Tariff(per_1k=1.0))
+def test_calls_without_a_price_do_not_count(budget, call, in_flight):
+    own, local = budget(max_usd=0.001), call(tariff=Tariff(local=True))
+    in_flight.extend([local] * 50)
+    own.record_cost(local, reply(10_000))
+
+    assert own.stop_reason() is None
+
+
+def test_a_flat_price_is_paid_once_for_all_turns_of_a_call(budget, call):
+    own, first = budget(), call(tariff=Tariff(per_1k=1.0))
     turn = replace(first, steps=(Step("", ()),))
 
-    own.count(first, reply(1))
-    own.count(turn, reply(1))
+    own.record_cost(first, reply(1))
+    own.record_cost(turn, reply(1))
 
     assert own.spent == Decimal("0.001")
 
 
-def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(purse, call, flying):
-    own = purse(max_usd=1.0)
-    flying.extend([call(tariff=DEAR)] * 63)
-    own.check()
+def test_once_stopped_it_stays_so_though_calls_come_home_cheaper(budget, call, in_flight):
+    own = budget(max_usd=1.0)
+    in_flight.extend([call(tariff=DEAR)] * 63)
+    own.stop_reason()
 
-    flying.clear()
+    in_flight.clear()
 
-    assert own.check() == SPENT
+    assert own.stop_reason() == SPENT
 
 
-def test_it_stops_when_the_minutes_are_over(purse):
+def test_it_stops_when_the_minutes_are_over(budget):
     now = [10.0]
-    own = purse(lambda: now[0], max_minutes=2.0)
+    own = budget(lambda: now[0], max_minutes=2.0)
 
     now[0] = 129.0
-    assert own.check() is None
+    assert own.stop_reason() is None
     now[0] = 130.0
-    assert own.check() == "the 2 minutes of --ftgate-max-minutes are over"
+    assert own.stop_reason() == "the 2 minutes of --ftgate-max-minutes are over"
 
 
-def test_calls_of_a_batch_are_taken_as_far_as_the_money_goes(purse, call, flying):
-    own, one = purse(max_usd=1.0), call(tariff=Tariff(per_1k=100.0))
-    flying.extend([one] * 4)
+def test_calls_of_a_batch_are_taken_as_far_as_the_money_goes(budget, call, in_flight):
+    own, one = budget(max_usd=1.0), call(tariff=Tariff(per_1k=100.0))
+    in_flight.extend([one] * 4)
 
-    assert own.affords([one] * 6) == 6
-    assert own.check() is None
-    assert own.affords([one] * 9) == 6
-    assert own.check() == SPENT
+    assert own.affordable_count([one] * 6) == 6
+    assert own.stop_reason() is None
+    assert own.affordable_count([one] * 9) == 6
+    assert own.stop_reason() == SPENT
 
 
-def test_a_call_in_a_batch_costs_half_by_rates_of_ones_own_too(purse, call):
-    own = purse(max_usd=1.0)
+def test_a_call_in_a_batch_costs_half_by_rates_of_ones_own_too(budget, call):
+    own = budget(max_usd=1.0)
     batched = replace(reply(500), processing="batch")
 
-    own.count(call(tariff=DEAR), batched)
-    own.count(call(tariff=Tariff(per_1k=1000.0)), batched)
+    own.record_cost(call(tariff=DEAR), batched)
+    own.record_cost(call(tariff=Tariff(per_1k=1000.0)), batched)
 
     assert own.spent == Decimal("0.75")
-    assert own.affords([call(tariff=Tariff(per_1k=100.0), batch=True)] * 9) == 5
+    assert own.affordable_count([call(tariff=Tariff(per_1k=100.0), batch=True)] * 9) == 5

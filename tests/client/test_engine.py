@@ -14,32 +14,32 @@ from scripted import Scripted, outcome, trouble
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.progress import Progress
-from pytest_ftgate.client.retry import Patience
+from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import (
-    Denied,
-    LedgerError,
+    CacheError,
+    ConfigurationError,
     OutOfBudget,
-    Refused,
+    ProviderRejected,
     ReplyError,
-    Transient,
-    Unavailable,
+    RequestRejected,
+    RetryableError,
 )
 from pytest_ftgate.requests.reply import Reply
 
 OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
-call = Call(fingerprint=sys.argv[3], provider="python", model="", messages=(), max_tokens=1,
+from pytest_ftgate.requests.request import Request
+call = Request(fingerprint=sys.argv[3], provider="python", model="", messages=(), max_tokens=1,
     sampling={})
-ledger = Ledger(Path(sys.argv[1]), run=sys.argv[2], clock=time.time)
-print(ledger.claim(sys.argv[3]), flush=True)
-if sys.stdin.readline() == "keep\\n":
-    ledger.keep(call, Reply(text="theirs"))
+cache = Cache(Path(sys.argv[1]), run=sys.argv[2], clock=time.time)
+print(cache.claim(sys.argv[3]), flush=True)
+if sys.stdin.readline() == "store\\n":
+    cache.store(call, Reply(text="theirs"))
 else:
-    ledger.release(sys.argv[3])
+    cache.release(sys.argv[3])
 print("done", flush=True)
 sys.stdin.readline()
 """
@@ -84,7 +84,7 @@ def test_as_many_calls_are_in_flight_as_may_be_and_no_more(
     assert provider.most_at_once == most
 
 
-def test_each_model_has_its_own_room(start, call, providers, soon):
+def test_each_model_has_its_own_slots(start, call, providers, soon):
     providers["m"].open.clear()
     engine = start(concurrency=1)
     slow, quick = call("a"), call("b", model="n")
@@ -119,7 +119,7 @@ def test_progress_tells_what_became_of_the_calls(start, call, providers):
     assert engine.progress == Progress()
     engine.wait([call(text) for text in ("kept", "new", "bad")])
     done = engine.progress
-    assert (done.planned, done.reused, done.asked, done.failed, done.to_ask) == (3, 1, 1, 1, 2)
+    assert (done.planned, done.reused, done.received, done.failed, done.to_send) == (3, 1, 1, 1, 2)
     assert done.seconds > 0
 
 
@@ -138,17 +138,17 @@ def test_who_waits_is_told_how_far_it_is(start, call, providers):
 # Retries
 
 
-def test_a_passing_trouble_is_tried_again_with_longer_and_longer_patience(
-    start, call, providers, pauses
+def test_a_passing_error_is_retried_with_longer_and_longer_backoff(
+    start, call, providers, backoffs
 ):
-    providers["m"].happens = trouble(Transient("busy", retry_after=7), times=3)
+    providers["m"].happens = trouble(RetryableError("busy", retry_after=7), times=3)
     calls = [call("a")]
     assert outcome(start().wait(calls), calls) == ["a"]
-    assert pauses == [(0, 7), (1, 7), (2, 7)]
+    assert backoffs == [(0, 7), (1, 7), (2, 7)]
 
 
 def test_a_trouble_that_does_not_pass_ends_after_six_attempts(start, call, providers):
-    providers["m"].happens = trouble(Transient("busy"))
+    providers["m"].happens = trouble(RetryableError("busy"))
     calls = [call("a")]
     (answer,) = outcome(start().wait(calls), calls)
     assert type(answer) is ReplyError
@@ -160,7 +160,9 @@ def test_a_trouble_that_does_not_pass_ends_after_six_attempts(start, call, provi
 def paused(monkeypatch):
     """Note what the pauses are made from, and make none."""
     made: list[tuple[float, float]] = []
-    monkeypatch.setattr(Patience, "_pause", lambda _, __, ___, *told: made.append(told) or 0.001)
+    monkeypatch.setattr(
+        RetryPolicy, "_backoff", lambda _, __, ___, *told: made.append(told) or 0.001
+    )
     return made
 
 
@@ -168,7 +170,7 @@ def test_a_server_that_answers_others_is_asked_again_sooner_and_more_often(
     start, call, providers, paused
 ):
     providers["m"].happens = lambda text, ask: (
-        text if text == "good" else trouble(Transient("busy"))(text, ask)
+        text if text == "good" else trouble(RetryableError("busy"))(text, ask)
     )
     engine = start()
     engine.wait([call("good")])
@@ -179,7 +181,7 @@ def test_a_server_that_answers_others_is_asked_again_sooner_and_more_often(
 
 
 def test_a_server_that_has_answered_nobody_is_given_time(start, call, providers, paused):
-    providers["m"].happens = trouble(Transient("busy"))
+    providers["m"].happens = trouble(RetryableError("busy"))
     engine = start()
     engine.wait([call("a")])
 
@@ -187,29 +189,29 @@ def test_a_server_that_has_answered_nobody_is_given_time(start, call, providers,
 
 
 @pytest.fixture
-def pause(ledger):
-    """Work a pause out as the product does."""
-    engine = Engine(ledger, {})
-    yield engine._patience._pause
+def backoff(cache):
+    """Return the backoff of the engine."""
+    engine = Engine(cache, {})
+    yield engine._retry_policy._backoff
     engine.close()
 
 
 @pytest.mark.parametrize(("attempt", "most"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (9, 8)])
-def test_pauses_double_up_to_the_longest_and_are_spread(pause, attempt, most):
-    pauses = {pause(attempt, None, 0.5, 8.0) for _ in range(20)}
+def test_pauses_double_up_to_the_longest_and_are_spread(backoff, attempt, most):
+    pauses = {backoff(attempt, None, 0.5, 8.0) for _ in range(20)}
     assert 0.75 * most <= min(pauses) < max(pauses) <= most
 
 
 @pytest.mark.parametrize(("asked_for", "waited"), [(0.0, 0.0), (7.5, 7.5), (4_294_967, 60.0)])
-def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(pause, asked_for, waited):
-    assert pause(0, asked_for, 0.5, 8.0) == waited
+def test_the_wait_that_a_server_asks_for_is_honoured_up_to_a_minute(backoff, asked_for, waited):
+    assert backoff(0, asked_for, 0.5, 8.0) == waited
 
 
 # Trouble
 
 
 def test_a_refused_call_is_not_tried_again_and_touches_no_other(start, call, providers):
-    bad = Refused("bad request")
+    bad = RequestRejected("bad request")
     providers["m"].happens = lambda text, ask: text if text != "b" else trouble(bad)(text, ask)
     calls = [call(text) for text in "abc"]
     assert outcome(start(concurrency=1).wait(calls), calls) == ["a", bad, "c"]
@@ -217,7 +219,7 @@ def test_a_refused_call_is_not_tried_again_and_touches_no_other(start, call, pro
 
 
 def test_a_denied_call_ends_its_model_at_once_and_all_that_wait_get_it(start, call, providers):
-    denied = Denied("no such key")
+    denied = ProviderRejected("no such key")
     providers["m"].happens = trouble(denied)
     engine = start(concurrency=1)
     calls = [call(text) for text in "abcdef"]
@@ -227,7 +229,9 @@ def test_a_denied_call_ends_its_model_at_once_and_all_that_wait_get_it(start, ca
     assert providers["m"].asked == ["a"]
 
 
-@pytest.mark.parametrize("error", [Denied("no key"), Transient("busy"), KeyError("choices")])
+@pytest.mark.parametrize(
+    "error", [ProviderRejected("no key"), RetryableError("busy"), KeyError("choices")]
+)
 def test_trouble_with_one_model_does_not_touch_another(start, call, providers, error):
     providers["m"].happens = trouble(error)
     calls = [call(text, model=model) for text in "abc" for model in "mn"]
@@ -248,7 +252,7 @@ def test_what_a_broken_provider_raises_is_an_error_of_that_call(start, call, pro
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        (Unavailable("no weights"), Unavailable),
+        (ConfigurationError("no weights"), ConfigurationError),
         (ImportError("broken package"), ReplyError),
     ],
 )
@@ -266,7 +270,7 @@ def test_a_provider_that_cannot_be_opened_answers_all_its_calls_with_why(
 
 
 def test_a_failed_call_is_free_to_be_asked_by_the_next_run(start, call, providers):
-    providers["m"].happens = trouble(Refused("not today"), times=1)
+    providers["m"].happens = trouble(RequestRejected("not today"), times=1)
     calls = [call("a")]
     first = start()
     first.wait(calls)
@@ -274,25 +278,25 @@ def test_a_failed_call_is_free_to_be_asked_by_the_next_run(start, call, provider
     assert outcome(start("run-2").wait(calls), calls) == ["a"]
 
 
-def test_a_ledger_that_breaks_while_looking_is_told_to_every_call(start, call):
+def test_a_cache_that_breaks_while_looking_is_told_to_every_call(start, call):
     engine = start()
-    with sqlite3.connect(engine._ledger.path) as db:
+    with sqlite3.connect(engine._cache.path) as db:
         db.execute("DROP TABLE replies")
     db.close()
     calls = [call("a"), call("b")]
     for _ in range(2):
         answers = outcome(engine.wait(calls), calls)
-        assert [type(answer) for answer in answers] == [LedgerError] * 2
+        assert [type(answer) for answer in answers] == [CacheError] * 2
 
 
-def test_a_ledger_that_breaks_while_keeping_is_told_to_the_call(
+def test_a_cache_that_breaks_while_keeping_is_told_to_the_call(
     start, call, providers, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     engine = start()
 
     def happens(text, ask):
-        with sqlite3.connect(engine._ledger.path) as db:
+        with sqlite3.connect(engine._cache.path) as db:
             db.execute("DROP TABLE replies")
         db.close()
         return text
@@ -300,17 +304,17 @@ def test_a_ledger_that_breaks_while_keeping_is_told_to_the_call(
     providers["m"].happens = happens
     calls = [call("a")]
     (answer,) = outcome(engine.wait(calls), calls)
-    assert isinstance(answer, LedgerError)
+    assert isinstance(answer, CacheError)
     assert "no such table" in str(answer)
 
 
-# The ledger
+# The cache
 
 
-def test_a_reply_is_on_disk_before_anything_may_use_it(start, call, open_ledger):
+def test_a_reply_is_on_disk_before_anything_may_use_it(start, call, open_cache):
     engine = start()
     engine.wait([call("a")])
-    assert set(open_ledger("reader").replies([call("a").fingerprint])) == {call("a").fingerprint}
+    assert set(open_cache("reader").replies([call("a").fingerprint])) == {call("a").fingerprint}
 
 
 def test_the_next_run_reuses_what_is_kept_and_asks_the_rest(start, call, providers):
@@ -329,8 +333,10 @@ def test_recorded_mode_gives_what_is_kept_and_never_asks(start, call, providers)
     calls = [call("a"), call("b")]
     kept, missing = outcome(start("run-2", replies="recorded").wait(calls), calls)
     assert kept == "a"
-    assert isinstance(missing, Refused)
-    assert str(missing) == "no reply is recorded for this call; ask it with --ftgate-replies=auto"
+    assert isinstance(missing, RequestRejected)
+    assert (
+        str(missing) == "no reply is recorded for this request; send it with --ftgate-replies=auto"
+    )
     assert providers["m"].asked == ["a"]
 
 
@@ -343,7 +349,7 @@ def test_fresh_mode_asks_again_but_once_a_run(start, call, providers):
         engine.close()
 
 
-# Other processes on the same ledger
+# Other processes on the same cache
 
 
 @pytest.fixture
@@ -373,11 +379,11 @@ def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     calls = [call("a"), call("b")]
     engine.submit(calls)
     engine.wait(calls[1:])
-    assert not engine._answers.get(call("a").fingerprint)
-    say(process, "keep")
+    assert not engine._results.get(call("a").fingerprint)
+    say(process, "store")
     assert outcome(engine.wait(calls), calls) == ["theirs", "b"]
     assert providers["m"].asked == ["b"]
-    assert (engine.progress.reused, engine.progress.asked) == (1, 1)
+    assert (engine.progress.reused, engine.progress.received) == (1, 1)
 
 
 def test_a_call_that_another_process_gave_up_is_asked(start, call, providers, other_process):
@@ -413,14 +419,14 @@ def test_two_processes_that_ask_the_same_calls_ask_each_once(
         "import sys, time\n"
         "from pathlib import Path\n"
         "from pytest_ftgate.client.engine import Engine\n"
-        "from pytest_ftgate.cache.cache import Ledger\n"
-        "from pytest_ftgate.requests.request import Call\n"
-        "calls = [Call(fingerprint=f'{i}', provider='python', model='', messages=(), case=f'{i}',\n"
-        "    max_tokens=1, sampling={}, function='slow:answer', origin=Path.cwd())\n"
+        "from pytest_ftgate.cache.cache import Cache\n"
+        "from pytest_ftgate.requests.request import Request\n"
+        "calls = [Request(fingerprint=f'{i}', provider='python', model='', messages=(),\n"
+        "    case=f'{i}', max_tokens=1, sampling={}, function='slow:answer', folder=Path.cwd())\n"
         "    for i in range(40)]\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
-        "engine = Engine(Ledger(Path('l.sqlite'), run='r', clock=time.time), {})\n"
+        "engine = Engine(Cache(Path('l.sqlite'), run='r', clock=time.time), {})\n"
         "answers = engine.wait(calls)\n"
         "engine.close()\n"
         "print(sorted(int(a.text) for a in answers.values()) == list(range(40)), flush=True)\n"
@@ -437,7 +443,7 @@ def test_two_processes_that_ask_the_same_calls_ask_each_once(
 
 
 def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
-    start, call, providers, soon, open_ledger
+    start, call, providers, soon, open_cache
 ):
     provider = providers["m"]
     provider.open.clear()
@@ -447,13 +453,13 @@ def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
     soon(lambda: provider.at_once == 2)
     closing = threading.Thread(target=engine.close)
     closing.start()
-    soon(lambda: engine._answers.get(calls[3].fingerprint) is not None)
+    soon(lambda: engine._results.get(calls[3].fingerprint) is not None)
     provider.open.set()
     closing.join(20)
-    ended = [engine._answers.get(c.fingerprint) for c in calls]
+    ended = [engine._results.get(c.fingerprint) for c in calls]
     assert [type(answer) for answer in ended] == [Reply, Reply, ReplyError, ReplyError]
-    assert str(ended[3]) == "the run ended before this call was sent"
-    assert len(open_ledger("reader").replies(c.fingerprint for c in calls)) == 2
+    assert str(ended[3]) == "the run ended before this request was sent"
+    assert len(open_cache("reader").replies(c.fingerprint for c in calls)) == 2
     assert (provider.asked, provider.closed) == (["a", "b"], 1)
 
 
@@ -466,11 +472,11 @@ class Allowance:
     def __init__(self, requests: int) -> None:
         self.left, self.counted = requests, list[str]()
 
-    def check(self) -> str | None:
+    def stop_reason(self) -> str | None:
         self.left -= 1
         return None if self.left >= 0 else "the money is gone"
 
-    def count(self, call, reply) -> None:
+    def record_cost(self, call, reply) -> None:
         self.counted.append(reply.text)
 
 
@@ -489,7 +495,7 @@ def test_a_budget_stops_what_was_not_sent_and_keeps_what_was_paid_for(start, cal
 
 
 def test_a_budget_counts_each_reply_that_was_sent_for_and_no_other(start, call, providers):
-    providers["m"].happens = trouble(Refused("no"), times=1)
+    providers["m"].happens = trouble(RequestRejected("no"), times=1)
     allowance = Allowance(9)
 
     start(budget=allowance, concurrency=1).wait([call("a"), call("a"), call("b", model="n")])
@@ -497,7 +503,7 @@ def test_a_budget_counts_each_reply_that_was_sent_for_and_no_other(start, call, 
     assert allowance.counted == ["b"]
 
 
-def test_what_the_ledger_has_needs_no_budget(start, call):
+def test_what_the_cache_has_needs_no_budget(start, call):
     first = start()
     first.wait([call("a")])
     first.close()
@@ -511,28 +517,28 @@ def test_it_is_known_what_is_in_flight_and_how_much_was_at_most(start, call, pro
     providers["m"].open.clear()
     engine, calls = start(concurrency=3), [call(text) for text in "abcde"]
     engine.submit(calls)
-    soon(lambda: engine.progress.flying == 3)
-    flying = {one.fingerprint for one in engine.flying()}
+    soon(lambda: engine.progress.in_flight == 3)
+    in_flight = {request.fingerprint for request in engine.in_flight()}
     providers["m"].open.set()
     engine.wait(calls)
 
-    assert flying == {one.fingerprint for one in calls[:3]}
-    assert (engine.progress.flying, engine.progress.peak) == (0, 3)
+    assert in_flight == {one.fingerprint for one in calls[:3]}
+    assert (engine.progress.in_flight, engine.progress.peak_in_flight) == (0, 3)
 
 
 # Closing
 
 
 def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, monkeypatch):
-    monkeypatch.setattr(Patience, "_pause", lambda *_: 60.0)
-    providers["m"].happens = trouble(Transient("busy"))
+    monkeypatch.setattr(RetryPolicy, "_backoff", lambda *_: 60.0)
+    providers["m"].happens = trouble(RetryableError("busy"))
     engine = start()
     engine.submit([call("a")])
     soon(lambda: providers["m"].asked == ["a"])
     started = time.monotonic()
     engine.close()
     assert time.monotonic() - started < 10
-    answer = engine._answers.get(call("a").fingerprint)
+    answer = engine._results.get(call("a").fingerprint)
     assert str(answer) == "no reply in 1 attempts; last: busy"
 
 
@@ -542,8 +548,8 @@ def test_closing_does_not_wait_for_another_process(start, call, other_process):
     engine.submit([call("a"), call("b")])
     engine.wait([call("b")])
     engine.close()
-    answer = engine._answers.get(call("a").fingerprint)
-    assert str(answer) == "the run ended while another process was asking this call"
+    answer = engine._results.get(call("a").fingerprint)
+    assert str(answer) == "the run ended while another process was sending this request"
 
 
 def test_closing_twice_is_closing(start, call, providers):

@@ -1,4 +1,4 @@
-"""Waiting for what other processes ask: one look for all, however many calls are awaited."""
+"""Waiting for the replies of other processes: one poll for all requests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from pytest_ftgate.client import engine as module
-from pytest_ftgate.client.engine import Others
-from pytest_ftgate.errors import LedgerError, ReplyError
+from pytest_ftgate.client.engine import PeerWaiter
+from pytest_ftgate.errors import CacheError, ReplyError
 from pytest_ftgate.requests.reply import Reply
 
 MANY = 1_000
@@ -25,34 +25,34 @@ def calls(call):
 
 
 @pytest.fixture
-def theirs(open_ledger, calls):
-    """The ledger of another process on another machine, which asks all calls."""
-    ledger = open_ledger()
-    ledger._leases.owner = "elsewhere pid:[1] 17 abcd"
+def theirs(open_cache, calls):
+    """The cache of another process on another machine, which asks all calls."""
+    cache = open_cache()
+    cache._claims.owner = "elsewhere pid:[1] 17 abcd"
     for one in calls:
-        ledger.claim(one.fingerprint)
-    return ledger
+        cache.claim(one.fingerprint)
+    return cache
 
 
 @pytest.fixture
-def statements(ledger):
-    """What the ledger of this process is asked in SQL."""
+def statements(cache):
+    """What the cache of this process is asked in SQL."""
     seen: list[str] = []
-    ledger._database._db.set_trace_callback(seen.append)
+    cache._database._db.set_trace_callback(seen.append)
     return seen
 
 
-def waiting(ledger, calls, meanwhile):
+def waiting(cache, calls, meanwhile):
     """Wait for *calls* while *meanwhile* goes on; return what became of each."""
 
     async def wait():
         ending = asyncio.Event()
 
-        def kept(wanted):
-            return ledger.replies(one.fingerprint for one in wanted)
+        def stored_replies(wanted):
+            return cache.replies(one.fingerprint for one in wanted)
 
-        others = Others(ledger, kept, ending)
-        tasks = [asyncio.create_task(others.brought(one)) for one in calls]
+        peers = PeerWaiter(cache, stored_replies, ending)
+        tasks = [asyncio.create_task(peers.wait_for_reply(one)) for one in calls]
         await meanwhile(ending)
         return await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -60,7 +60,7 @@ def waiting(ledger, calls, meanwhile):
 
 
 def test_a_look_takes_a_few_statements_however_many_calls_are_awaited(
-    ledger, theirs, calls, statements
+    cache, theirs, calls, statements
 ):
     def looks():
         return sum("claims" in sql for sql in statements) / 2
@@ -72,62 +72,64 @@ def test_a_look_takes_a_few_statements_however_many_calls_are_awaited(
             await asyncio.sleep(0.01)
         ending.set()
 
-    waiting(ledger, calls, look_and_end)
+    waiting(cache, calls, look_and_end)
 
     assert looks() >= 2
     assert len(statements) <= 4 * looks() + 4
 
 
-def test_each_call_gets_its_own_reply_once_it_is_there(ledger, theirs, calls):
+def test_each_call_gets_its_own_reply_once_it_is_there(cache, theirs, calls):
     async def answer(_):
         for one in calls:
             await asyncio.sleep(0)
-            theirs.keep(one, Reply(text=one.messages[0][1]))
+            theirs.store(one, Reply(text=one.messages[0][1]))
 
-    found = waiting(ledger, calls, answer)
+    found = waiting(cache, calls, answer)
 
     assert [reply.text for reply in found] == [one.messages[0][1] for one in calls]
 
 
-def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(ledger, theirs, calls):
+def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(cache, theirs, calls):
     async def give_one_up(ending):
         theirs.release(calls[3].fingerprint)
         await asyncio.sleep(0.1)
         ending.set()
 
-    found = waiting(ledger, calls[:10], give_one_up)
+    found = waiting(cache, calls[:10], give_one_up)
 
     assert found.pop(3) is None
     assert not theirs.claim(calls[3].fingerprint)
     assert {type(one) for one in found} == {ReplyError}
 
 
-def test_the_end_of_the_run_is_told_to_all(ledger, theirs, calls):
+def test_the_end_of_the_run_is_told_to_all(cache, theirs, calls):
     async def end(ending):
         ending.set()
 
-    found = waiting(ledger, calls, end)
+    found = waiting(cache, calls, end)
 
     assert {str(one) for one in found} == {
-        "the run ended while another process was asking this call"
+        "the run ended while another process was sending this request"
     }
 
 
-def test_a_ledger_that_cannot_be_read_is_told_to_all(ledger, theirs, calls):
+def test_a_cache_that_cannot_be_read_is_told_to_all(cache, theirs, calls):
     async def close(_):
-        ledger._database.close()
+        cache._database.close()
 
-    found = waiting(ledger, calls, close)
+    found = waiting(cache, calls, close)
 
-    assert {type(one) for one in found} == {LedgerError}
+    assert {type(one) for one in found} == {CacheError}
 
 
-def test_a_call_awaited_after_the_others_were_answered_is_answered(ledger, theirs, calls):
+def test_a_call_awaited_after_the_others_were_answered_is_answered(cache, theirs, calls):
     async def wait():
-        others = Others(ledger, lambda c: ledger.replies(o.fingerprint for o in c), asyncio.Event())
+        peers = PeerWaiter(
+            cache, lambda c: cache.replies(o.fingerprint for o in c), asyncio.Event()
+        )
         for one in calls[:3]:
-            theirs.keep(one, Reply(text="here"))
-            yield await others.brought(one)
+            theirs.store(one, Reply(text="here"))
+            yield await peers.wait_for_reply(one)
 
     async def all_of_them():
         return [reply.text async for reply in wait()]

@@ -8,7 +8,7 @@ from itertools import count, islice
 
 import pytest
 
-from pytest_ftgate.client.rate_limit import Limiter, family, wait_told
+from pytest_ftgate.client.rate_limit import RateLimiter, model_family, seconds_until_reset
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
@@ -21,45 +21,45 @@ class Server:
         takes: how many of the calls of one round trip it answers, the others meet its limit.
     """
 
-    def __init__(self, limiter: Limiter, takes: int = 1_000_000) -> None:
+    def __init__(self, limiter: RateLimiter, takes: int = 1_000_000) -> None:
         self.limiter, self.takes, self.now = limiter, takes, 0.0
 
     def round_trip(self, calls: int = 1_000_000) -> int:
         """Send as many of *calls* as there is room for, and let all be answered."""
         sent = 0
-        while sent < calls and self.limiter.has_room(self.now):
-            self.limiter.sent()
+        while sent < calls and self.limiter.has_capacity(self.now):
+            self.limiter.acquire()
             sent += 1
         sent_at, self.now = self.now, self.now + 1.0
         for number in range(sent):
             if number < self.takes:
-                self.limiter.replied()
+                self.limiter.record_reply()
             else:
-                self.limiter.failed(sent_at, self.now, limited=True, retry_after=None)
+                self.limiter.record_failure(sent_at, self.now, limited=True, retry_after=None)
         return sent
 
 
 def test_it_begins_where_it_is_told_and_doubles_up_to_the_most():
-    server = Server(Limiter(8, 100))
+    server = Server(RateLimiter(8, 100))
 
     assert [server.round_trip() for _ in range(6)] == [8, 16, 32, 64, 100, 100]
 
 
 def test_one_that_begins_at_its_most_stays_there():
-    server = Server(Limiter(50, 50))
+    server = Server(RateLimiter(50, 50))
 
     assert [server.round_trip() for _ in range(3)] == [50, 50, 50]
 
 
 def test_what_is_not_made_use_of_does_not_grow():
-    server = Server(Limiter(8, 100))
+    server = Server(RateLimiter(8, 100))
 
     assert [server.round_trip(calls=5) for _ in range(20)] == [5] * 20
     assert server.limiter.limit == 8
 
 
 def test_after_it_gave_way_it_grows_by_one_a_round_trip():
-    server = Server(Limiter(16, 100), takes=11)
+    server = Server(RateLimiter(16, 100), takes=11)
     server.round_trip()
     server.takes = 1_000_000
 
@@ -67,13 +67,13 @@ def test_after_it_gave_way_it_grows_by_one_a_round_trip():
 
 
 def test_it_halves_once_a_round_trip_however_many_calls_meet_the_limit():
-    server = Server(Limiter(64, 64), takes=0)
+    server = Server(RateLimiter(64, 64), takes=0)
 
     assert [server.round_trip() for _ in range(5)] == [64, 32, 16, 8, 4]
 
 
 def test_it_halves_down_to_one_call_at_a_time():
-    server = Server(Limiter(4, 64), takes=0)
+    server = Server(RateLimiter(4, 64), takes=0)
     for _ in range(20):
         server.round_trip()
 
@@ -81,13 +81,13 @@ def test_it_halves_down_to_one_call_at_a_time():
 
 
 def test_a_few_limits_among_few_calls_are_chance():
-    server = Server(Limiter(4, 4), takes=2)
+    server = Server(RateLimiter(4, 4), takes=2)
 
     assert [server.round_trip() for _ in range(2)] == [4, 4]
 
 
 def test_it_keeps_near_to_what_the_server_takes():
-    server = Server(Limiter(8, 200), takes=40)
+    server = Server(RateLimiter(8, 200), takes=40)
     for _ in range(10):
         server.round_trip()
     later = [server.round_trip() for _ in range(200)]
@@ -98,81 +98,81 @@ def test_it_keeps_near_to_what_the_server_takes():
 
 def test_calls_turned_away_at_random_do_not_bring_it_down():
     # A tenth of the calls, as where a server is overloaded in parts.
-    limiter, chance, in_flight = Limiter(50, 50), random.Random(1), []
+    limiter, chance, in_flight = RateLimiter(50, 50), random.Random(1), []
     for now in range(2_000):
-        while limiter.has_room(now):
-            limiter.sent()
+        while limiter.has_capacity(now):
+            limiter.acquire()
             in_flight.append(now)
         if chance.random() < 0.1:
-            limiter.failed(in_flight.pop(0), now, limited=True, retry_after=None)
+            limiter.record_failure(in_flight.pop(0), now, limited=True, retry_after=None)
         else:
             in_flight.pop(0)
-            limiter.replied()
+            limiter.record_reply()
 
     assert limiter.limit > 40
 
 
 def test_single_calls_turned_away_do_not_keep_it_from_growing():
-    limiter, numbers = Limiter(8, 128), count()
+    limiter, numbers = RateLimiter(8, 128), count()
     for now in range(8):
         sent = 0
-        while limiter.has_room(now):
-            limiter.sent()
+        while limiter.has_capacity(now):
+            limiter.acquire()
             sent += 1
         for number in islice(numbers, sent):
             if number % 10 == 9:
-                limiter.failed(now, now + 0.5, limited=True, retry_after=0.4)
+                limiter.record_failure(now, now + 0.5, limited=True, retry_after=0.4)
             else:
-                limiter.replied()
+                limiter.record_reply()
 
     assert limiter.limit == 128
 
 
 def test_a_wait_asked_of_one_call_among_many_that_are_answered_holds_no_other_up():
-    limiter = Limiter(8, 8)
+    limiter = RateLimiter(8, 8)
     for _ in range(8):
-        limiter.sent()
+        limiter.acquire()
     for _ in range(7):
-        limiter.replied()
-    limiter.failed(0.0, 1.0, limited=True, retry_after=30.0)
+        limiter.record_reply()
+    limiter.record_failure(0.0, 1.0, limited=True, retry_after=30.0)
 
-    assert limiter.has_room(1.0)
+    assert limiter.has_capacity(1.0)
 
 
 def test_trouble_that_is_no_limit_changes_nothing():
-    limiter = Limiter(8, 100)
+    limiter = RateLimiter(8, 100)
     for _ in range(200):
-        limiter.sent()
-        limiter.failed(0.0, 1.0, limited=False, retry_after=None)
+        limiter.acquire()
+        limiter.record_failure(0.0, 1.0, limited=False, retry_after=None)
 
     assert (limiter.limit, limiter.in_flight) == (8, 0)
 
 
 def test_a_call_that_was_not_sent_gives_its_place_back():
-    limiter = Limiter(1, 1)
-    limiter.sent()
-    assert not limiter.has_room(0.0)
+    limiter = RateLimiter(1, 1)
+    limiter.acquire()
+    assert not limiter.has_capacity(0.0)
 
-    limiter.left()
-    assert limiter.has_room(0.0)
+    limiter.release()
+    assert limiter.has_capacity(0.0)
 
 
 @pytest.mark.parametrize(("asked_for", "waited"), [(3.0, 3.0), (0.0, 0.0), (86_400.0, 60.0)])
 def test_nobody_sends_before_the_wait_that_a_server_asks_for_is_over(asked_for, waited):
-    limiter = Limiter(8, 8)
-    limiter.sent()
-    limiter.failed(100.0, 101.0, limited=True, retry_after=asked_for)
+    limiter = RateLimiter(8, 8)
+    limiter.acquire()
+    limiter.record_failure(100.0, 101.0, limited=True, retry_after=asked_for)
 
-    assert limiter.has_room(101.0 + waited)
-    assert waited == 0.0 or not limiter.has_room(100.9 + waited)
+    assert limiter.has_capacity(101.0 + waited)
+    assert waited == 0.0 or not limiter.has_capacity(100.9 + waited)
 
 
 def test_a_shorter_wait_does_not_end_a_longer_one():
-    limiter = Limiter(8, 8)
-    limiter.wait_until(30.0, 0.0)
-    limiter.wait_until(5.0, 1.0)
+    limiter = RateLimiter(8, 8)
+    limiter.pause_until(30.0, 0.0)
+    limiter.pause_until(5.0, 1.0)
 
-    assert not limiter.has_room(29.0)
+    assert not limiter.has_capacity(29.0)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_shorter_wait_does_not_end_a_longer_one():
     ],
 )
 def test_models_that_share_a_limit_are_one_family(models, shared):
-    assert {family(model) for model in models} == {shared}
+    assert {model_family(model) for model in models} == {shared}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_models_that_share_a_limit_are_one_family(models, shared):
     ],
 )
 def test_a_server_with_few_requests_left_is_left_alone_until_it_has_more(headers, seconds):
-    assert wait_told(headers, NOW) == pytest.approx(seconds)
+    assert seconds_until_reset(headers, NOW) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +245,10 @@ def test_a_server_with_fewer_tokens_left_than_a_call_takes_is_left_alone(left, s
         name.format("output", "reset"): "2026-11-24T12:00:20Z",
     }
 
-    assert wait_told(headers, NOW, tokens=150) == pytest.approx(seconds)
+    assert seconds_until_reset(headers, NOW, tokens=150) == pytest.approx(seconds)
 
 
 def test_tokens_of_an_openai_server_count_as_well():
     headers = {"x-ratelimit-remaining-tokens": "149", "x-ratelimit-reset-tokens": "6m0s"}
 
-    assert wait_told(headers, NOW, tokens=150) == pytest.approx(360.0)
+    assert seconds_until_reset(headers, NOW, tokens=150) == pytest.approx(360.0)

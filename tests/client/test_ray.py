@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from chat_server import Said, chat_server
 
-from pytest_ftgate import Denied, Provider, Reply, Transient
+from pytest_ftgate import Provider, ProviderRejected, Reply, RetryableError
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.ray import handed
-from pytest_ftgate.errors import Refused, ReplyError, Unavailable
+from pytest_ftgate.client.ray import provider_environment
+from pytest_ftgate.errors import ConfigurationError, ReplyError, RequestRejected
 
 ray = pytest.importorskip("ray", reason='Ray is not installed: pip install "pytest-ftgate[ray]"')
 
@@ -38,9 +38,9 @@ def cluster():
 
 
 @pytest.fixture
-def start(cluster, open_ledger, request):
+def start(cluster, open_cache, request):
     def started(run: str = "run-1", environ=None, engine=RayEngine, **options) -> Engine:
-        made = engine(open_ledger(run), environ or {}, **options)
+        made = engine(open_cache(run), environ or {}, **options)
         request.addfinalizer(made.close)
         return made
 
@@ -91,7 +91,7 @@ def test_a_reply_is_that_of_the_engine_of_one_machine(start, asked):
     assert told[0] == told[1]
 
 
-def test_replies_come_home_one_by_one_and_are_on_disk_at_once(start, asked, open_ledger, soon):
+def test_replies_come_home_one_by_one_and_are_on_disk_at_once(start, asked, open_cache, soon):
     open_ = threading.Event()
 
     def answer(request):
@@ -104,26 +104,26 @@ def test_replies_come_home_one_by_one_and_are_on_disk_at_once(start, asked, open
         calls = asked(server, 60)
         engine = start()
         engine.submit(calls)
-        reader = open_ledger("reader")
+        reader = open_cache("reader")
         soon(lambda: len(reader.replies(call.fingerprint for call in calls)) == 59)
-        assert engine.progress.asked == 59
+        assert engine.progress.received == 59
         open_.set()
         assert len(answers_of(engine, calls)) == 60
 
 
 def test_both_nodes_ask(start, call):
     class Where(Provider):
-        async def ask(self, call):
+        async def generate(self, call):
             await asyncio.sleep(0.01)
             return Reply(text=ray.get_runtime_context().get_node_id())
 
     calls = [call(str(n), provider="where") for n in range(100)]
-    seen = Counter(r.text for r in answers_of(start(others={"where": Where}), calls))
+    seen = Counter(r.text for r in answers_of(start(plugin_providers={"where": Where}), calls))
 
     assert len(seen) == 2
 
 
-def test_what_the_ledger_has_is_not_asked(start, asked):
+def test_what_the_cache_has_is_not_asked(start, asked):
     with chat_server(echo) as server:
         calls = asked(server, 5)
         start().wait(calls[:3])
@@ -136,27 +136,31 @@ def test_passing_trouble_is_waited_out_on_the_node(start, call):
     class Shaky(Provider):
         asked = 0
 
-        async def ask(self, call):
+        async def generate(self, call):
             Shaky.asked += 1
             if Shaky.asked < 3:
-                raise Transient("busy", retry_after=0.01)
+                raise RetryableError("busy", retry_after=0.01)
             return Reply(text=str(Shaky.asked))
 
-    (reply,) = answers_of(start(others={"shaky": Shaky}), [call("a", provider="shaky")])
+    (reply,) = answers_of(start(plugin_providers={"shaky": Shaky}), [call("a", provider="shaky")])
 
     assert reply.text == "3"
 
 
 @pytest.mark.parametrize(
     ("error", "kind"),
-    [(Refused("bad"), Refused), (Denied("no"), Denied), (ValueError("odd"), ReplyError)],
+    [
+        (RequestRejected("bad"), RequestRejected),
+        (ProviderRejected("no"), ProviderRejected),
+        (ValueError("odd"), ReplyError),
+    ],
 )
 def test_what_a_provider_raises_on_a_node_ends_the_call_as_it_does_here(start, call, error, kind):
     class Bad(Provider):
-        async def ask(self, call):
+        async def generate(self, call):
             raise error
 
-    (answer,) = answers_of(start(others={"bad": Bad}), [call("a", provider="bad")])
+    (answer,) = answers_of(start(plugin_providers={"bad": Bad}), [call("a", provider="bad")])
 
     assert type(answer) is kind
     assert str(error) in str(answer)
@@ -167,7 +171,7 @@ def test_a_provider_that_cannot_be_opened_on_a_node_says_why(start, call):
 
     (answer,) = answers_of(start(), calls)
 
-    assert type(answer) is Unavailable
+    assert type(answer) is ConfigurationError
     assert "no_such_module" in str(answer)
 
 
@@ -175,13 +179,13 @@ def test_a_provider_that_cannot_be_sent_says_so(start, call):
     lock = threading.Lock()
 
     class Held(Provider):
-        async def ask(self, call):
+        async def generate(self, call):
             with lock:
                 return Reply(text="")
 
-    (answer,) = answers_of(start(others={"held": Held}), [call("a", provider="held")])
+    (answer,) = answers_of(start(plugin_providers={"held": Held}), [call("a", provider="held")])
 
-    assert type(answer) is Unavailable
+    assert type(answer) is ConfigurationError
     assert str(answer).startswith("provider held cannot be sent to the cluster: ")
 
 
@@ -190,11 +194,11 @@ def test_a_key_reaches_the_node_and_no_log(start, call, capfd):
         def __init__(self, calls, environ):
             self.key = environ[calls[0].api_key_env]
 
-        async def ask(self, call):
+        async def generate(self, call):
             return Reply(text=self.key[::-1])
 
     calls = [call("a", provider="house", api_key_env="HOUSE_KEY")]
-    engine = start(environ={"HOUSE_KEY": SECRET}, others={"house": House})
+    engine = start(environ={"HOUSE_KEY": SECRET}, plugin_providers={"house": House})
 
     assert [reply.text for reply in answers_of(engine, calls)] == [SECRET[::-1]]
     logs = [path.read_text(errors="replace") for path in session_logs()]
@@ -212,26 +216,26 @@ def test_only_variables_that_the_calls_name_are_handed_over(call):
     named = call("a", provider="house", api_key_env="TEAM_KEY")
     hosted = call("a", provider="openai-compatible")
 
-    assert handed([named], environ) == {"TEAM_KEY": "a"}
-    assert handed([hosted], environ) == {"OPENAI_API_KEY": "b"}
-    assert handed([call("a", provider="bedrock")], environ) == {"AWS_REGION": "c"}
+    assert provider_environment([named], environ) == {"TEAM_KEY": "a"}
+    assert provider_environment([hosted], environ) == {"OPENAI_API_KEY": "b"}
+    assert provider_environment([call("a", provider="bedrock")], environ) == {"AWS_REGION": "c"}
 
 
 def test_closing_gives_up_what_was_not_sent_and_waits_for_no_further_attempt(start, call, soon):
     class Busy(Provider):
         concurrency = 1
 
-        async def ask(self, call):
-            raise Transient("busy", retry_after=60)
+        async def generate(self, call):
+            raise RetryableError("busy", retry_after=60)
 
     calls = [call(str(n), provider="busy") for n in range(5)]
-    engine = start(others={"busy": Busy})
+    engine = start(plugin_providers={"busy": Busy})
     engine.submit(calls)
-    soon(lambda: bool(engine._cluster._workers), seconds=60)
+    soon(lambda: bool(engine._cluster._pools), seconds=60)
     began = time.monotonic()
     engine.close()
 
-    ended = [engine._answers.get(one.fingerprint) for one in calls]
+    ended = [engine._results.get(one.fingerprint) for one in calls]
     assert time.monotonic() - began < 30
     assert {type(answer) for answer in ended} == {ReplyError}
 

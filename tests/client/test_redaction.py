@@ -1,18 +1,18 @@
-"""No key in what is told, though servers repeat what they were sent."""
+"""No key in error messages, though servers repeat what they received."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.client.redaction import hide
-from pytest_ftgate.errors import Denied, Transient
+from pytest_ftgate.client.redaction import redact
+from pytest_ftgate.errors import ProviderRejected, RetryableError
 
 ENVIRON = {"TEAM_KEY": "sk-very-secret", "HOUSE": "open-sesame", "HOME": "/home/me", "A_KEY": "a"}
 
 
-def told(said: str, named: str | None = None) -> str:
-    error = Denied(said)
-    hide(error, ENVIRON, named)
+def redacted(message: str, key_name: str | None = None) -> str:
+    error = ProviderRejected(message)
+    redact(error, ENVIRON, key_name)
     return str(error)
 
 
@@ -29,16 +29,16 @@ def told(said: str, named: str | None = None) -> str:
     ],
 )
 def test_keys_are_taken_out_and_nothing_else(said, left):
-    assert told(said) == left
+    assert redacted(said) == left
 
 
 def test_the_variable_that_a_suite_names_is_secret_whatever_it_is_called():
-    assert told("said open-sesame", "HOUSE") == "said [HOUSE]"
-    assert told("said open-sesame") == "said open-sesame"
+    assert redacted("said open-sesame", "HOUSE") == "said [HOUSE]"
+    assert redacted("said open-sesame") == "said open-sesame"
 
 
-def test_what_else_an_error_knows_is_kept():
-    error = Transient("sk-very-secret", 7.0)
-    hide(error, ENVIRON)
+def test_the_attributes_of_an_error_stay():
+    error = RetryableError("sk-very-secret", 7.0)
+    redact(error, ENVIRON)
 
     assert (str(error), error.retry_after) == ("[TEAM_KEY]", 7.0)

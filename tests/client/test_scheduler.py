@@ -1,4 +1,4 @@
-"""How room in flight is used: by retries, by models that share a limit, while a server is away."""
+"""How slots are used: by retries, by models that share a limit, while a server is unreachable."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections import Counter
 import pytest
 from scripted import Scripted, outcome, trouble
 
-from pytest_ftgate.client.retry import Patience
-from pytest_ftgate.errors import OutOfBudget, ReplyError, Transient
+from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.errors import OutOfBudget, ReplyError, RetryableError
 from pytest_ftgate.requests.reply import Reply
 
-BUSY = Transient("busy")
+BUSY = RetryableError("busy")
 
 
 def of(text: str, error: Exception, times: int = 1_000_000):
@@ -26,10 +26,10 @@ def of(text: str, error: Exception, times: int = 1_000_000):
 # Retries
 
 
-def test_a_call_that_waits_to_be_tried_again_leaves_its_place_to_others(
+def test_a_call_that_waits_to_be_tried_again_leaves_its_slot_to_others(
     start, call, providers, monkeypatch
 ):
-    monkeypatch.setattr(Patience, "_pause", lambda *_: 0.5)
+    monkeypatch.setattr(RetryPolicy, "_backoff", lambda *_: 0.5)
     providers["m"].happens = of("a", BUSY, times=1)
     calls = [call(text) for text in "abcd"]
 
@@ -64,9 +64,9 @@ def test_a_call_is_not_tried_again_after_ten_minutes(call):
     now = iter([0.0, 100.0, 300.0, 595.0])
 
     async def answered() -> None:
-        patience = Patience(asyncio.Event(), clock=lambda: next(now))
-        patience._pause = lambda attempt, *_: 0.0 if attempt < 2 else 8.0
-        await patience.answered(Scripted(trouble(BUSY)), call("a"))
+        policy = RetryPolicy(asyncio.Event(), clock=lambda: next(now))
+        policy._backoff = lambda attempt, *_: 0.0 if attempt < 2 else 8.0
+        await policy.generate_with_retries(Scripted(trouble(BUSY)), call("a"))
 
     with pytest.raises(ReplyError, match="no reply in 3 attempts; last: busy"):
         asyncio.run(answered())
@@ -77,7 +77,7 @@ def test_a_call_is_not_tried_again_after_ten_minutes(call):
 
 def test_a_provider_that_can_answer_more_is_sent_more(start, call, providers, soon):
     provider = providers["m"]
-    provider.concurrency, provider.most = 2, 8
+    provider.concurrency, provider.max_concurrency = 2, 8
     calls = [call(str(number)) for number in range(60)]
     start().wait(calls)
 
@@ -88,7 +88,7 @@ def test_a_provider_that_can_answer_more_is_sent_more(start, call, providers, so
 def test_a_wait_that_a_server_asks_for_holds_for_all_models_that_share_the_limit(
     start, call, providers, soon, model, waits
 ):
-    limit = Transient("429", retry_after=0.6, limited=True)
+    limit = RetryableError("429", retry_after=0.6, limited=True)
     providers |= {"claude-opus-4-5": Scripted(of("a", limit, times=1)), model: Scripted()}
     engine = start()
     first, other = call("a", model="claude-opus-4-5"), call("b", model=model)
@@ -104,7 +104,7 @@ def test_a_wait_that_a_server_asks_for_holds_for_all_models_that_share_the_limit
 
 def test_a_server_that_has_no_requests_left_is_not_asked_before_it_has_more(start, call, providers):
     left = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "600ms"}
-    providers["m"].limits = left
+    providers["m"].rate_limit_headers = left
     engine = start(concurrency=1)
     began = time.monotonic()
     engine.wait([call("a"), call("b")])
@@ -164,32 +164,32 @@ def test_after_a_server_was_away_calls_that_come_later_are_tried(start, call, pr
 # Budgets
 
 
-class Purse:
+class Allowance:
     """A budget of so many requests."""
 
     def __init__(self, requests: int) -> None:
         self.left, self.counted = requests, []
 
-    def check(self) -> str | None:
+    def stop_reason(self) -> str | None:
         return None if self.left > len(self.counted) else f"{len(self.counted)} are spent"
 
-    def count(self, call, reply: Reply) -> None:
+    def record_cost(self, call, reply: Reply) -> None:
         self.counted.append((call.messages[0][1], reply.text))
 
 
 def test_every_request_that_was_answered_is_counted(start, call, providers):
     providers["m"].happens = of("a", BUSY, times=2)
-    purse = Purse(10)
-    engine = start(budget=purse)
+    allowance = Allowance(10)
+    engine = start(budget=allowance)
     engine.wait([call("a"), call("b")])
     engine.wait([call("a")])
 
-    assert Counter(purse.counted) == {("a", "a"): 1, ("b", "b"): 1}
+    assert Counter(allowance.counted) == {("a", "a"): 1, ("b", "b"): 1}
 
 
 def test_without_a_budget_left_nothing_more_is_sent_at_any_model(start, call, providers):
-    purse = Purse(2)
-    engine = start(budget=purse, concurrency=1)
+    allowance = Allowance(2)
+    engine = start(budget=allowance, concurrency=1)
     calls = [call(text) for text in "abcd"]
     answers = outcome(engine.wait(calls), calls)
     late = [call("e"), call("f", model="n")]
@@ -201,9 +201,9 @@ def test_without_a_budget_left_nothing_more_is_sent_at_any_model(start, call, pr
 
 
 def test_a_call_that_is_tried_again_is_checked_again(start, call, providers):
-    purse = Purse(1)
+    allowance = Allowance(1)
     providers["m"].happens = of("a", BUSY, times=1)
-    engine = start(budget=purse, concurrency=1)
+    engine = start(budget=allowance, concurrency=1)
     calls = [call("a"), call("b")]
     refused, answered = outcome(engine.wait(calls), calls)
 
@@ -211,9 +211,9 @@ def test_a_call_that_is_tried_again_is_checked_again(start, call, providers):
     assert providers["m"].asked == ["a", "b"]
 
 
-def test_what_the_ledger_has_needs_no_budget(start, call):
+def test_what_the_cache_has_needs_no_budget(start, call):
     first = start()
     first.wait([call("a")])
     first.close()
 
-    assert outcome(start("run-2", budget=Purse(0)).wait([call("a")]), [call("a")]) == ["a"]
+    assert outcome(start("run-2", budget=Allowance(0)).wait([call("a")]), [call("a")]) == ["a"]

@@ -10,12 +10,12 @@ import pytest
 
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.retry import Patience
-from pytest_ftgate.client.tools import LONGEST, converse
-from pytest_ftgate.errors import Refused, ReplyError, Transient
+from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.client.tools import MAX_RESULT_LENGTH, run_tool_loop
+from pytest_ftgate.errors import ReplyError, RequestRejected, RetryableError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage, Step, ToolCall
-from pytest_ftgate.requests.tools import tool
+from pytest_ftgate.requests.tools import build_tool
 
 SHOP = """\
 import asyncio
@@ -98,7 +98,7 @@ class Model:
     def __init__(self, *script) -> None:
         self.script, self.asked = list(script), []
 
-    async def ask(self, call) -> Reply:
+    async def generate(self, call) -> Reply:
         self.asked.append(call)
         said = self.script[len(self.asked) - 1]
         if isinstance(said, Exception):
@@ -116,25 +116,25 @@ class Model:
 def agent(tmp_path, call):
     """Make a call with the tools of the shop."""
     (tmp_path / "converse_shop.py").write_text(SHOP, "utf-8")
-    tools = tuple(tool(f"converse_shop:{name}", tmp_path) for name in NAMES)
-    return replace(call("Where is it?"), tools=tools, max_turns=4, origin=tmp_path)
+    tools = tuple(build_tool(f"converse_shop:{name}", tmp_path) for name in NAMES)
+    return replace(call("Where is it?"), tools=tools, max_turns=4, folder=tmp_path)
 
 
 @pytest.fixture
-def kept() -> dict[str, Reply]:
+def stored() -> dict[str, Reply]:
     return {}
 
 
 @pytest.fixture
-def talk(agent, kept):
+def talk(agent, stored):
     """Let a scripted model talk until it has answered."""
 
-    def keep(turn, reply) -> None:
-        kept[turn.fingerprint] = reply
+    def store(turn, reply) -> None:
+        stored[turn.fingerprint] = reply
 
     def talk(*script, **changes) -> tuple[Reply, Model]:
         model = Model(*script)
-        reply = asyncio.run(converse(replace(agent, **changes), model.ask, keep))
+        reply = asyncio.run(run_tool_loop(replace(agent, **changes), model.generate, store))
         return reply, model
 
     return talk
@@ -149,11 +149,14 @@ def result(talk, name, given) -> ToolCall:
 # The loop ------------------------------------------------------------------------------------
 
 
-def test_a_call_without_tools_is_sent_once_and_as_it_is(talk, agent, kept):
+def test_a_call_without_tools_is_sent_once_and_as_it_is(talk, agent, stored):
     reply, model = talk(Reply(text="hello"), tools=(), max_turns=1)
 
-    assert (reply, model.asked) == (Reply(text="hello"), [replace(agent, tools=(), max_turns=1)])
-    assert kept == {}
+    assert (reply, model.asked) == (
+        Reply(text="hello"),
+        [replace(agent, tools=(), max_turns=1)],
+    )
+    assert stored == {}
 
 
 def test_a_model_that_uses_no_tool_answers_at_once(talk):
@@ -277,20 +280,20 @@ def test_the_uses_beside_one_that_fails_are_run(talk):
 
 
 def test_an_interrupt_is_no_result(talk):
-    with pytest.raises(Refused, match="interrupted was interrupted"):
+    with pytest.raises(RequestRejected, match="interrupted was interrupted"):
         talk(wants(("interrupted", {})), Reply(text="done"))
 
 
 def test_a_long_result_is_cut_and_says_so(talk):
     use = result(talk, "long", {})
 
-    assert use.result == f"{'x' * LONGEST}\n[cut: 5 more characters]"
+    assert use.result == f"{'x' * MAX_RESULT_LENGTH}\n[cut: 5 more characters]"
 
 
 def test_a_plain_function_is_never_run_twice_at_once(agent):
     async def together():
         models = [Model(wants(("alone", {})), Reply(text="done")) for _ in range(8)]
-        both = [converse(agent, model.ask, lambda *_: None) for model in models]
+        both = [run_tool_loop(agent, model.generate, lambda *_: None) for model in models]
         return await asyncio.gather(*both)
 
     found = asyncio.run(together())
@@ -298,17 +301,17 @@ def test_a_plain_function_is_never_run_twice_at_once(agent):
     assert {use.result for reply in found for use in reply.tool_calls} == {"1"}
 
 
-# Turns in the ledger -------------------------------------------------------------------------
+# Turns in the cache -------------------------------------------------------------------------
 
 
 @pytest.fixture
-def start(open_ledger, monkeypatch, request):
+def start(open_cache, monkeypatch, request):
     """Start an engine whose provider is a scripted model."""
 
     def started(model: Model, run: str = "run-1", **options) -> Engine:
         monkeypatch.setattr(module, "open_provider", lambda *_: model)
-        monkeypatch.setattr(Patience, "_pause", lambda *_: 0.001)
-        engine = Engine(open_ledger(run), {}, **options)
+        monkeypatch.setattr(RetryPolicy, "_backoff", lambda *_: 0.001)
+        engine = Engine(open_cache(run), {}, **options)
         request.addfinalizer(engine.close)
         return engine
 
@@ -324,7 +327,7 @@ def runs(folder) -> list[str]:
 
 
 def test_a_transient_error_repeats_only_the_turn_that_met_it(start, agent, tmp_path):
-    script = (wants(("lookup", {"order_id": "1"})), Transient("busy"), Reply(text="done"))
+    script = (wants(("lookup", {"order_id": "1"})), RetryableError("busy"), Reply(text="done"))
     model = Model(*script)
 
     assert answer(start(model), agent).text == "done"
@@ -335,8 +338,8 @@ def test_a_transient_error_repeats_only_the_turn_that_met_it(start, agent, tmp_p
 def test_turns_that_were_answered_before_a_failure_are_neither_asked_nor_run_again(
     start, agent, tmp_path
 ):
-    first = Model(wants(("lookup", {"order_id": "1"})), Refused("not today"))
-    assert isinstance(answer(start(first), agent), Refused)
+    first = Model(wants(("lookup", {"order_id": "1"})), RequestRejected("not today"))
+    assert isinstance(answer(start(first), agent), RequestRejected)
 
     second = Model(Reply(text="done"))
     reply = answer(start(second, "run-2"), agent)
@@ -373,19 +376,19 @@ def test_a_run_that_ends_between_two_turns_asks_no_further_one(start, agent, soo
         "    while not (HERE / 'go').exists():\n        time.sleep(0.005)\n",
         "utf-8",
     )
-    waiting = replace(agent, tools=(tool("slow_shop:wait", tmp_path),))
+    waiting = replace(agent, tools=(build_tool("slow_shop:wait", tmp_path),))
     model = Model(wants(("wait", {})), Reply(text="never"))
     engine = start(model)
     engine.submit([waiting])
     soon((tmp_path / "waits").exists)
-    ending = asyncio.run_coroutine_threadsafe(engine._end(), engine._loop)
+    ending = asyncio.run_coroutine_threadsafe(engine._finish(), engine._loop)
     soon(engine._ending.is_set)
     (tmp_path / "go").touch()
     ending.result(20)
 
-    ended = engine._answers.get(waiting.fingerprint)
+    ended = engine._results.get(waiting.fingerprint)
     assert (type(ended), len(model.asked)) == (ReplyError, 1)
-    assert str(ended) == "the run ended between two turns of this call"
+    assert str(ended) == "the run ended between two turns of this request"
 
 
 def test_a_tool_that_is_gone_when_it_is_run_is_an_error_of_the_call(start, agent):

@@ -15,7 +15,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "hooks.md"
 
 
 def examples() -> dict[str, dict[str, str]]:
-    """Return the code blocks under each hook by the language that they are marked with."""
+    """Return the code blocks under each hook by their language."""
     parts = re.split(r"^## (pytest_ftgate_\w+)\n", PAGE.read_text("utf-8"), flags=re.MULTILINE)
     return {
         name: dict(re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL))
@@ -36,10 +36,10 @@ def test_an_example_prints_what_the_page_says(pytester, monkeypatch, hook):
         {"id": f"t{n:03}", "input": f"Ticket {n}: help", "expected": labels[n % 2]}
         for n in range(100)
     ]
-    said = [{"id": one["id"], "text": one["expected"]} for one in cases]
-    for wrong in said[:2]:
+    replies = [{"id": case["id"], "text": case["expected"]} for case in cases]
+    for wrong in replies[:2]:
         wrong["text"] = "neither"
-    for name, rows in (("tickets.cases.jsonl", cases), ("current.jsonl", said)):
+    for name, rows in (("tickets.cases.jsonl", cases), ("current.jsonl", replies)):
         lines = "".join(f"{json.dumps(row)}\n" for row in rows)
         (pytester.path / name).write_text(lines, "utf-8")
     (pytester.path / "conftest.py").write_text(blocks["python"], "utf-8")
@@ -49,5 +49,5 @@ def test_an_example_prints_what_the_page_says(pytester, monkeypatch, hook):
 
     result = pytester.runpytest_subprocess(*shlex.split(typed)[2:])
 
-    # Only a star stands for something else.
+    # A star is the only wildcard.
     result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in printed])

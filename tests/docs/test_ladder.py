@@ -9,7 +9,7 @@ import pytest
 
 from pytest_ftgate.recommend.rules import RULES
 from pytest_ftgate.suite.ladder import RUNGS
-from pytest_ftgate.suite.model import FINDINGS, Thresholds
+from pytest_ftgate.suite.model import FINDING_KINDS, Thresholds
 
 DOCS = Path(__file__).parents[2] / "docs"
 LADDER = (DOCS / "ladder.md").read_text("utf-8")
@@ -18,7 +18,7 @@ LADDER = (DOCS / "ladder.md").read_text("utf-8")
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_of_the_table_stands_on_the_page_with_its_source(rule):
     keys = ", ".join(f"`{key}`" for key in rule.threshold.split(", ") if key)
-    cells = (rule.name, rule.asks, "yes" if rule.needed else "", keys, rule.source)
+    cells = (rule.name, rule.question, "yes" if rule.needed else "", keys, rule.source)
 
     assert f"| {' | '.join(cells)} |" in LADDER
 
@@ -38,4 +38,4 @@ def test_every_rung_and_every_finding_has_a_row():
     data = (DOCS / "data.md").read_text("utf-8")
 
     assert [rung for rung in RUNGS if f"| `{rung}` |" not in LADDER] == []
-    assert [kind for kind in FINDINGS if f"| `{kind}` |" not in data] == []
+    assert [kind for kind in FINDING_KINDS if f"| `{kind}` |" not in data] == []

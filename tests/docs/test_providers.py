@@ -16,12 +16,12 @@ SUITE = "tickets.ftgate.yaml"
 
 
 def blocks() -> dict[str, str]:
-    """Return the code blocks of the page by the name of the file that each says it is."""
+    """Return the code blocks of the page by the file name in their first lines."""
     return dict(re.findall(r"```\w+\n# (\S+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
 
 
 class _House(BaseHTTPRequestHandler):
-    """A gateway that answers rightly, as the model of the page's suite would."""
+    """A gateway with right answers, like the model of the page's suite."""
 
     def do_POST(self) -> None:
         sent = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -71,7 +71,7 @@ def test_the_conftest_and_the_suite_of_the_page_work_together(written, gateway):
     system, user = gateway.requests[0]["messages"]
     assert system == ["system", "Answer with one label."]
     assert user[1].startswith("Refund order ")
-    assert {(one["model"], one["region"]) for one in gateway.requests} == {
+    assert {(request["model"], request["region"]) for request in gateway.requests} == {
         ("small", "north"),
         ("large", "north"),
     }

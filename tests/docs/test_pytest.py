@@ -90,4 +90,4 @@ def test_mistakes_are_told_as_the_page_says(desk):
 
     result = desk.runpytest_subprocess("--ftgate", "tests")
 
-    result.stdout.fnmatch_lines(block("tests/test_tone.py: 2 faults").splitlines())
+    result.stdout.fnmatch_lines(block("tests/test_tone.py: 2 errors").splitlines())

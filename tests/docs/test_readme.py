@@ -31,13 +31,13 @@ def test_the_ladder_of_the_readme_is_what_the_example_prints(tmp_path, monkeypat
     """Its replies are those of the model in the box, kept in a file.
 
     After a change of the example run it again, and write them anew: pytest --ftgate examples/ladder
-    && pytest-ftgate ledger export examples/ladder/ladder.ftgate.yaml -o FILE
+    && pytest-ftgate cache export examples/ladder/ladder.ftgate.yaml -o FILE
     """
     monkeypatch.chdir(ROOT)
-    ledger = str(tmp_path / "ledger.sqlite")
+    cache = str(tmp_path / "cache.sqlite")
     kept = "tests/recorded/ladder.replies.jsonl"
-    assert main.main(["ledger", "import", kept, "--ledger", ledger]) == 0, capsys.readouterr().err
-    told = ["--ftgate", "--ftgate-replies=recorded", f"--ftgate-ledger={ledger}", "examples/ladder"]
+    assert main.main(["cache", "import", kept, "--cache", cache]) == 0, capsys.readouterr().err
+    told = ["--ftgate", "--ftgate-replies=recorded", f"--ftgate-cache={cache}", "examples/ladder"]
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *told],

@@ -12,13 +12,13 @@ import yaml
 from pydantic import TypeAdapter
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.formats import Forms
-from pytest_ftgate.scoring.scorers import content
+from pytest_ftgate.scoring.formats import FormatChecker
+from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.suite.declaration import DeclaredJudge
-from pytest_ftgate.suite.formats import FORMATS, Format
+from pytest_ftgate.suite.formats import FORMAT_KINDS, DeclaredFormat
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import OPTIONS, SCORES, Score
+from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS, DeclaredScore
 
 PAGE = (Path(__file__).parents[2] / "docs" / "scores.md").read_text("utf-8")
 
@@ -44,29 +44,31 @@ def rule(written: str) -> Any:
 
 
 def case(**parts: Any) -> Case:
-    return Case(id="a", where="c.jsonl:1", input="q", **parts)
+    return Case(id="a", location="c.jsonl:1", input="q", **parts)
 
 
 @pytest.mark.parametrize(
-    ("score", "expected", "reply", "worth"), rows("| score | expected | reply | worth |")
+    ("score", "expected", "reply", "value"), rows("| score | expected | reply | value |")
 )
-def test_a_reply_is_worth_what_the_page_says(score, expected, reply, worth):
-    read = TypeAdapter(Score).validate_python(rule(score))
+def test_a_reply_has_the_score_that_the_page_states(score, expected, reply, value):
+    read = TypeAdapter(DeclaredScore).validate_python(rule(score))
     plain = "regex" in score
     one = case(expected=expected if plain else yaml.safe_load(expected), score=read)
 
-    assert content(one, Reply(text=reply), Path()).value == pytest.approx(float(worth))
+    assert score_content(one, Reply(text=reply), Path()).value == pytest.approx(float(value))
 
 
 @pytest.mark.parametrize(
-    ("form", "reply", "fault", "meant"), rows("| format | reply | fault | meant rightly |")
+    ("form", "reply", "kind", "lenient"), rows("| format | reply | format error | lenient |")
 )
-def test_a_reply_is_broken_as_the_page_says(form, reply, fault, meant):
-    read = TypeAdapter(Format).validate_python(rule(form))
-    broken = Forms(Path()).broken(case(score=Rule("exact"), format=read), Reply(text=reply))
+def test_a_reply_has_the_format_error_that_the_page_states(form, reply, kind, lenient):
+    read = TypeAdapter(DeclaredFormat).validate_python(rule(form))
+    error = FormatChecker(Path()).find_error(
+        case(score=Rule("exact"), format=read), Reply(text=reply)
+    )
 
-    assert (broken.kind if broken else "") == fault
-    assert (broken is None or broken.meant) is (meant == "yes")
+    assert (error.kind if error else "") == kind
+    assert (error is None or error.lenient) is (lenient == "yes")
 
 
 def named(head: str) -> Iterator[str]:
@@ -75,14 +77,14 @@ def named(head: str) -> Iterator[str]:
 
 
 def test_every_score_and_every_format_has_its_row():
-    assert sorted(named("| kind | right when |")) == sorted(SCORES)
-    assert sorted(named("| kind | value | holds when |")) == sorted(FORMATS)
+    assert sorted(named("| kind | right when |")) == sorted(SCORE_KINDS)
+    assert sorted(named("| kind | value | holds when |")) == sorted(FORMAT_KINDS)
 
 
-def test_every_option_of_a_score_is_told():
+def test_every_option_of_a_score_is_documented():
     missing = [
         f"{kind}: {name}"
-        for kind, options in OPTIONS.items()
+        for kind, options in SCORE_OPTIONS.items()
         for name in options.model_fields
         if f"`{name}" not in PAGE
     ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 
 ROOT = Path(__file__).parents[2]
-LADDER = load(ROOT / "examples/ladder/ladder.ftgate.yaml", ROOT)
+LADDER = load_suite(ROOT / "examples/ladder/ladder.ftgate.yaml", ROOT)
 
 
 def test_the_cases_are_the_first_five_of_each_category_of_the_tickets():
-    tickets = load(ROOT / "examples/tickets/tickets.ftgate.yaml", ROOT)
+    tickets = load_suite(ROOT / "examples/tickets/tickets.ftgate.yaml", ROOT)
     seen: Counter[str] = Counter()
     first = []
     for case in tickets.cases:
@@ -25,7 +25,7 @@ def test_the_cases_are_the_first_five_of_each_category_of_the_tickets():
 def test_every_rung_that_runs_without_a_key_is_a_variant():
     variants = LADDER.variants.values()
 
-    assert any(variant.pool for variant in variants)
+    assert any(variant.shot_pool for variant in variants)
     assert any(variant.constrained and not variant.tools for variant in variants)
     assert any(variant.retrieve for variant in variants)
     assert any(variant.tools for variant in variants)

@@ -2,16 +2,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_ftgate.gates.checks import UNCHANGED, drop
+from pytest_ftgate.gates.checks import UNCHANGED, check_drop
 from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.samples import Cell, Side, side_of
+from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, Outcome
 
 
-def side(values: Sequence[float | None], name: str, *, groups: int | None = None) -> Side:
-    return side_of(
+def side(values: Sequence[float | None], name: str, *, groups: int | None = None) -> Samples:
+    return samples_from_cases(
         {
-            f"case-{i}": Cell(
+            f"case-{i}": CaseSample(
                 value, 1, f"{name}-{i}", None if groups is None else f"group-{i % groups}"
             )
             for i, value in enumerate(values)
@@ -21,51 +21,51 @@ def side(values: Sequence[float | None], name: str, *, groups: int | None = None
 
 def compared(before: Sequence[float | None], after: Sequence[float | None], **rule) -> Check:
     given = {"against": "current", "margin": 0.05, "levels": Levels(), **rule}
-    return drop(side(before, "b"), side(after, "a"), **given)
+    return check_drop(side(before, "b"), side(after, "a"), **given)
 
 
-def marks(right: int, wrong: int) -> list[float | None]:
+def scores(right: int, wrong: int) -> list[float | None]:
     return [1.0] * right + [0.0] * wrong
 
 
-def test_a_clear_loss_fails_and_counts_what_was_lost() -> None:
-    check = compared(marks(90, 10), marks(60, 40))
+def test_a_clear_loss_fails_and_counts_what_regressed() -> None:
+    check = compared(scores(90, 10), scores(60, 40))
 
     assert check.outcome is Outcome.FAILED
-    assert (check.losses, check.gains, check.n) == (30, 0, 100)
+    assert (check.regressed, check.fixed, check.n) == (30, 0, 100)
     assert check.change == pytest.approx(-0.30)
     assert check.low < -0.30 < check.high < 0
 
 
 def test_equal_results_on_enough_cases_pass() -> None:
-    assert compared(marks(180, 20), marks(180, 20)).outcome is Outcome.PASSED
+    assert compared(scores(180, 20), scores(180, 20)).outcome is Outcome.PASSED
 
 
 def test_equal_results_on_few_cases_tell_nothing_and_say_how_many_are_missing() -> None:
-    check = compared(marks(18, 2), marks(18, 2))
+    check = compared(scores(18, 2), scores(18, 2))
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.needed > 0
     assert check.certifiable > 0.05
 
 
-def test_the_same_calls_and_replies_pass_however_few_they_are() -> None:
-    once = side(marks(4, 1), "same")
+def test_the_same_requests_and_replies_pass_however_few_they_are() -> None:
+    once = side(scores(4, 1), "same")
 
-    check = drop(once, once, against="accepted", margin=0.05, levels=Levels())
+    check = check_drop(once, once, against="accepted", margin=0.05, levels=Levels())
 
     assert (check.outcome, check.note) == (Outcome.PASSED, UNCHANGED)
 
 
 def test_a_real_drop_within_the_margin_passes_and_is_named() -> None:
-    check = compared(marks(4000, 0), marks(3960, 40))
+    check = compared(scores(4000, 0), scores(3960, 40))
 
     assert check.outcome is Outcome.PASSED
     assert check.note == "a real drop, smaller than the margin"
 
 
 def test_a_baseline_at_chance_shows_nothing() -> None:
-    check = compared(marks(10, 190), marks(190, 10), chance=1 / 18)
+    check = compared(scores(10, 190), scores(190, 10), guess_rate=1 / 18)
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert not check.informative
@@ -73,24 +73,24 @@ def test_a_baseline_at_chance_shows_nothing() -> None:
 
 @pytest.mark.parametrize("known", [0, 1])
 def test_without_two_cases_there_is_nothing_to_compare(known: int) -> None:
-    check = compared(marks(known, 0), marks(known, 0))
+    check = compared(scores(known, 0), scores(known, 0))
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert check.n == known
 
 
 def test_a_few_missing_replies_leave_a_clear_verdict_standing() -> None:
-    after: list[float | None] = [*marks(100, 96), None, None, None, None]
+    after: list[float | None] = [*scores(100, 96), None, None, None, None]
 
-    check = compared(marks(200, 0), after)
+    check = compared(scores(200, 0), after)
 
     assert check.outcome is Outcome.FAILED
     assert check.missing == 4
 
 
-def test_missing_replies_that_could_turn_the_verdict_leave_it_open() -> None:
-    before: list[float | None] = marks(60, 0)
-    after: list[float | None] = [*marks(57, 0), None, None, None]
+def test_missing_replies_that_could_turn_the_verdict_leave_it_inconclusive() -> None:
+    before: list[float | None] = scores(60, 0)
+    after: list[float | None] = [*scores(57, 0), None, None, None]
 
     check = compared(before, after)
 
@@ -99,32 +99,36 @@ def test_missing_replies_that_could_turn_the_verdict_leave_it_open() -> None:
 
 
 def test_too_many_missing_replies_never_pass_or_fail() -> None:
-    after: list[float | None] = [*marks(90, 0), *[None] * 10]
+    after: list[float | None] = [*scores(90, 0), *[None] * 10]
 
-    assert compared(marks(100, 0), after).outcome is Outcome.INCONCLUSIVE
+    assert compared(scores(100, 0), after).outcome is Outcome.INCONCLUSIVE
 
 
-def test_replies_missing_on_one_side_alone_leave_the_verdict_open() -> None:
-    after: list[float | None] = [*marks(970, 0), *[None] * 30]
+def test_replies_missing_on_one_side_alone_leave_the_verdict_inconclusive() -> None:
+    after: list[float | None] = [*scores(970, 0), *[None] * 30]
 
-    check = compared(marks(1000, 0), after)
+    check = compared(scores(1000, 0), after)
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert "far more on one side" in check.note
 
 
 def test_fewer_than_ten_groups_show_nothing() -> None:
-    before, after = (side(marks(100, 0), name, groups=5) for name in "ba")
+    before, after = (side(scores(100, 0), name, groups=5) for name in "ba")
 
-    check = drop(before, after, against="current", margin=0.05, levels=Levels())
+    check = check_drop(before, after, against="current", margin=0.05, levels=Levels())
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert "5 groups" in check.note
 
 
 def test_cases_that_only_one_side_has_are_left_out() -> None:
-    check = drop(
-        side(marks(100, 0), "b"), side(marks(80, 0), "a"), against="x", margin=0.05, levels=Levels()
+    check = check_drop(
+        side(scores(100, 0), "b"),
+        side(scores(80, 0), "a"),
+        against="x",
+        margin=0.05,
+        levels=Levels(),
     )
 
     assert check.n == 80

@@ -4,20 +4,20 @@ import math
 from dataclasses import replace
 
 import pytest
-from columns import column
+from columns import variant_scores
 
-from pytest_ftgate.gates.checks import drop
+from pytest_ftgate.gates.checks import check_drop
 from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.samples import Cell, side, side_of
+from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.scoring.scores import VariantScores
 
 
-def judged(before, after, *, repeats=1, margin=0.05, weights=None, chance=0.0):
+def evaluated(before, after, *, repeats=1, margin=0.05, weights=None, chance=0.0):
     sides = (
-        side_of(
+        samples_from_cases(
             {
-                f"c{i}": Cell(
+                f"c{i}": CaseSample(
                     value,
                     repeats if isinstance(repeats, int) else repeats[i],
                     f"{name}-{i}",
@@ -28,27 +28,27 @@ def judged(before, after, *, repeats=1, margin=0.05, weights=None, chance=0.0):
         )
         for name, values in (("before", before), ("after", after))
     )
-    return drop(*sides, against="current", margin=margin, levels=Levels(), chance=chance)
+    return check_drop(*sides, against="current", margin=margin, levels=Levels(), guess_rate=chance)
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_no_case_or_one_concludes_nothing(n):
-    assert judged([1.0] * n, [0.0] * n).outcome is Outcome.INCONCLUSIVE
+    assert evaluated([1.0] * n, [0.0] * n).outcome is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(("n", "outcome"), [(51, Outcome.INCONCLUSIVE), (52, Outcome.PASSED)])
 def test_without_a_changed_case_enough_of_them_pass(n, outcome):
-    check = judged([1.0] * n, [1.0] * n)
+    check = evaluated([1.0] * n, [1.0] * n)
 
     assert (check.outcome, check.p_fail) == (outcome, 1.0)
 
 
 def test_all_right_on_both_sides_passes():
-    assert judged([1.0] * 200, [1.0] * 200).outcome is Outcome.PASSED
+    assert evaluated([1.0] * 200, [1.0] * 200).outcome is Outcome.PASSED
 
 
 def test_all_wrong_on_both_sides_shows_nothing():
-    check = judged([0.0] * 200, [0.0] * 200)
+    check = evaluated([0.0] * 200, [0.0] * 200)
 
     assert check.outcome is Outcome.INCONCLUSIVE
     assert not check.informative
@@ -57,16 +57,16 @@ def test_all_wrong_on_both_sides_shows_nothing():
 @pytest.mark.parametrize("rate", [1 / 3, 0.38])
 def test_a_baseline_within_the_margin_of_chance_shows_nothing(rate):
     right = round(300 * rate)
-    marks = [1.0] * right + [0.0] * (300 - right)
+    scores = [1.0] * right + [0.0] * (300 - right)
 
-    assert not judged(marks, marks[::-1], chance=1 / 3).informative
+    assert not evaluated(scores, scores[::-1], chance=1 / 3).informative
 
 
 @pytest.mark.parametrize("sides", [([1.0], [0.0]), ([0.0], [1.0])])
 def test_a_change_of_every_case_divides_by_nothing(sides):
     before, after = (one * 100 for one in sides)
 
-    check = judged(before, after, margin=0.05)
+    check = evaluated(before, after, margin=0.05)
 
     numbers = (check.p_pass, check.p_fail, check.low, check.high, check.effective)
     assert all(math.isfinite(number) for number in numbers)
@@ -76,12 +76,12 @@ def test_a_change_of_every_case_divides_by_nothing(sides):
 def test_repeats_that_never_vary_tell_no_more_than_one_would():
     before, after = [1.0] * 95 + [0.0] * 5, [1.0] * 95 + [0.0] * 5
 
-    assert judged(before, after, repeats=5).effective == 100
+    assert evaluated(before, after, repeats=5).effective == 100
 
 
 def test_repeats_may_differ_by_case():
     before = [0.8, 1.0] * 100
-    check = judged(before, before[::-1], repeats=[5, 2] * 100)
+    check = evaluated(before, before[::-1], repeats=[5, 2] * 100)
 
     assert 200 <= check.effective <= 200 * 5
 
@@ -90,7 +90,7 @@ def test_a_constant_output_is_as_good_as_its_label_is_frequent():
     labels = [1.0, 0.0] * 100
     constant = [1.0] * 100 + [0.0] * 100
 
-    check = judged(labels, constant, margin=0.05)
+    check = evaluated(labels, constant, margin=0.05)
 
     assert check.before == check.after == 0.5
     assert check.outcome is Outcome.INCONCLUSIVE
@@ -100,23 +100,28 @@ def test_weights_move_the_rate_and_cost_cases():
     before, after = [1.0] * 100, [0.0] * 10 + [1.0] * 90
     weights = [5.0] * 10 + [1.0] * 90
 
-    check = judged(before, after, weights=weights)
+    check = evaluated(before, after, weights=weights)
 
     assert check.after == pytest.approx(90 / 140)
     assert check.effective < 100
 
 
 def test_a_case_without_weight_is_as_if_it_were_not_there():
-    marks = column("v", [1.0] * 5)
+    scores = variant_scores("v", [1.0] * 5)
     rows = {
         key: replace(row, case=replace(row.case, weight=float(key != "c000")))
-        for key, row in marks.rows.items()
+        for key, row in scores.results.items()
     }
 
-    assert side(Column("v", rows), "accuracy").keys == ("c001", "c002", "c003", "c004")
+    assert samples_from_scores(VariantScores("v", rows), "accuracy").case_ids == (
+        "c001",
+        "c002",
+        "c003",
+        "c004",
+    )
 
 
 @pytest.mark.parametrize("margin", [0.0, 1.0, -0.05])
 def test_a_margin_that_is_none_is_refused(margin):
     with pytest.raises(ValueError, match="margin"):
-        judged([1.0] * 50, [0.0] + [1.0] * 49, margin=margin)
+        evaluated([1.0] * 50, [0.0] + [1.0] * 49, margin=margin)

@@ -1,41 +1,43 @@
 from dataclasses import replace
 
 import pytest
-from columns import column, suite
+from columns import suite, variant_scores
 
-from pytest_ftgate.gates.levels import FEWEST_FOR_F1
-from pytest_ftgate.gates.rates import Sides, judge_rate
+from pytest_ftgate.gates.levels import MIN_CASES_FOR_F1
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import RateGate
 
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05, metric="macro_f1")
 REFUND, LATE = "refund", "late_delivery"
 
 
-def told(variant, pairs):
-    """Make a column of (expected, said) pairs."""
+def labelled(variant, pairs):
+    """Make scores of (expected, said) pairs."""
     rows = {}
     for key, (expected, said) in zip(
-        column(variant, [1.0] * len(pairs)).rows.items(), pairs, strict=True
+        variant_scores(variant, [1.0] * len(pairs)).results.items(), pairs, strict=True
     ):
         name, row = key
         reply = replace(row.replies[0], text=said)
         rows[name] = replace(row, case=replace(row.case, expected=expected), replies=(reply,))
-    return Column(variant, rows)
+    return VariantScores(variant, rows)
 
 
 RIGHT = [(REFUND, REFUND)] * 380 + [(LATE, LATE)] * 20
 
 
-def judged(after, gate=GATE, before=RIGHT):
-    return judge_rate(suite(gate), gate, Sides(told("new", after), told("current", before)))
+def evaluated(after, gate=GATE, before=RIGHT):
+    return evaluate_rate(
+        suite(gate), gate, Comparison(labelled("new", after), labelled("current", before))
+    )
 
 
 def test_losing_a_rare_label_fails_though_accuracy_hardly_moves():
     after = [(REFUND, REFUND)] * 380 + [(LATE, REFUND)] * 20
 
-    verdict = judged(after)
+    verdict = evaluated(after)
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.check.after == pytest.approx(0.487, abs=0.001)
@@ -43,7 +45,7 @@ def test_losing_a_rare_label_fails_though_accuracy_hardly_moves():
 
 
 def test_the_labels_of_a_failed_gate_are_told_with_what_they_are_taken_for():
-    verdict = judged([(REFUND, REFUND)] * 380 + [(LATE, REFUND)] * 20)
+    verdict = evaluated([(REFUND, REFUND)] * 380 + [(LATE, REFUND)] * 20)
 
     worst = verdict.labels[0]
     assert (worst.label, worst.f1_before, worst.f1, worst.taken_for) == (
@@ -55,49 +57,49 @@ def test_the_labels_of_a_failed_gate_are_told_with_what_they_are_taken_for():
 
 
 def test_equal_replies_pass():
-    assert judged([*RIGHT[:-1], (LATE, REFUND)]).outcome is not Outcome.FAILED
-    assert judged(RIGHT).outcome is Outcome.PASSED
+    assert evaluated([*RIGHT[:-1], (LATE, REFUND)]).outcome is not Outcome.FAILED
+    assert evaluated(RIGHT).outcome is Outcome.PASSED
 
 
 def test_few_cases_conclude_nothing():
-    few = RIGHT[-(FEWEST_FOR_F1 - 1) :]
+    few = RIGHT[-(MIN_CASES_FOR_F1 - 1) :]
 
-    verdict = judged(few, before=few)
+    verdict = evaluated(few, before=few)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert any("at least 200 cases" in note for note in verdict.notes)
 
 
 @pytest.mark.parametrize(("least", "outcome"), [(0.9, Outcome.PASSED), (0.99, Outcome.FAILED)])
-def test_a_floor_of_macro_f1_holds_or_not(least, outcome):
+def test_a_minimum_of_macro_f1_holds_or_not(least, outcome):
     gate = replace(GATE, max_drop=None, min=least)
     after = [(REFUND, REFUND)] * 190 + [(REFUND, LATE)] * 10 + [(LATE, LATE)] * 200
 
-    assert judged(after, gate).outcome is outcome
+    assert evaluated(after, gate).outcome is outcome
 
 
 def test_a_baseline_at_chance_can_lose_nothing():
     constant = [(REFUND, REFUND)] * 200 + [(LATE, REFUND)] * 200
 
-    verdict = judged(constant, before=constant)
+    verdict = evaluated(constant, before=constant)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert not verdict.check.informative
 
 
-def without_replies(column, count):
+def without_replies(scores, count):
     rows = {
-        key: replace(row, replies=(), scores=(), missing=("gone",)) if i < count else row
-        for i, (key, row) in enumerate(column.rows.items())
+        key: replace(row, replies=(), scores=(), missing_reasons=("gone",)) if i < count else row
+        for i, (key, row) in enumerate(scores.results.items())
     }
-    return Column(column.variant, rows)
+    return VariantScores(scores.variant, rows)
 
 
 @pytest.mark.parametrize("gone", [8, 160])
-def test_missing_replies_that_could_turn_it_leave_macro_f1_open(gone):
-    after = without_replies(told("new", RIGHT[::-1]), gone)
+def test_missing_replies_that_could_turn_it_leave_macro_f1_inconclusive(gone):
+    after = without_replies(labelled("new", RIGHT[::-1]), gone)
 
-    verdict = judge_rate(suite(GATE), GATE, Sides(after, told("current", RIGHT[::-1])))
+    verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", RIGHT[::-1])))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert any(f"{gone} of 400 cases brought no reply" in note for note in verdict.notes)
@@ -105,14 +107,14 @@ def test_missing_replies_that_could_turn_it_leave_macro_f1_open(gone):
 
 def test_few_groups_of_related_cases_conclude_nothing_of_macro_f1():
     sides = [
-        Column(
+        VariantScores(
             one.variant,
             {
                 key: replace(row, case=replace(row.case, group=f"g{i % 4}"))
-                for i, (key, row) in enumerate(one.rows.items())
+                for i, (key, row) in enumerate(one.results.items())
             },
         )
-        for one in (told("new", RIGHT), told("current", RIGHT))
+        for one in (labelled("new", RIGHT), labelled("current", RIGHT))
     ]
 
-    assert judge_rate(suite(GATE), GATE, Sides(*sides)).outcome is Outcome.INCONCLUSIVE
+    assert evaluate_rate(suite(GATE), GATE, Comparison(*sides)).outcome is Outcome.INCONCLUSIVE

@@ -1,7 +1,7 @@
-from columns import column, suite
+from columns import suite, variant_scores
 
-from pytest_ftgate.gates.checks import flips_by_chance
-from pytest_ftgate.gates.rates import Sides, judge_rate
+from pytest_ftgate.gates.checks import chance_flip_rate
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.suite.model import RateGate
 
@@ -9,30 +9,34 @@ POINT = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.5, evidence="poin
 BEFORE = [1.0] * 36 + [0.0] * 4
 
 
-def judged(after):
-    return judge_rate(suite(POINT), POINT, Sides(column("new", after), column("current", BEFORE)))
+def evaluated(after):
+    return evaluate_rate(
+        suite(POINT),
+        POINT,
+        Comparison(variant_scores("new", after), variant_scores("current", BEFORE)),
+    )
 
 
 def test_a_drop_within_the_margin_passes_however_few_the_cases():
-    assert judged([1.0] * 34 + [0.0] * 6).outcome is Outcome.PASSED
+    assert evaluated([1.0] * 34 + [0.0] * 6).outcome is Outcome.PASSED
 
 
 def test_a_drop_beyond_the_margin_fails_and_says_how_often_that_turns_by_chance():
-    verdict = judged([1.0] * 33 + [0.0] * 7)
+    verdict = evaluated([1.0] * 33 + [0.0] * 7)
 
     assert verdict.outcome is Outcome.FAILED
     assert any("of pairs of runs like this one disagree" in note for note in verdict.notes)
 
 
 def test_a_threshold_at_what_was_seen_is_a_coin_toss():
-    check = judged([1.0] * 34 + [0.0] * 6).checks[1]
+    check = evaluated([1.0] * 34 + [0.0] * 6).checks[1]
 
     assert check.against == "current"
-    assert 0.4 < flips_by_chance(check) <= 0.5
+    assert 0.4 < chance_flip_rate(check) <= 0.5
 
 
 def test_a_threshold_far_from_what_was_seen_hardly_ever_turns():
-    check = judged(BEFORE).checks[0]
+    check = evaluated(BEFORE).checks[0]
 
-    assert check.against == "floor"
-    assert flips_by_chance(check) < 0.01
+    assert check.against == "minimum"
+    assert chance_flip_rate(check) < 0.01

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ftgate.gates.checks import drop, floor
+from pytest_ftgate.gates.checks import check_drop, check_minimum
 from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.samples import Cell, side_of
+from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.proportions import mcnemar_midp
 
@@ -27,13 +27,13 @@ def pairs_of(counts):
     )
 
 
-def judged(pairs, margin, order=None):
+def evaluated(pairs, margin, order=None):
     order = range(len(pairs)) if order is None else order
     before, after = (
-        side_of({f"c{i}": Cell(pairs[i][which], 2, f"{which}-{i}") for i in order})
+        samples_from_cases({f"c{i}": CaseSample(pairs[i][which], 2, f"{which}-{i}") for i in order})
         for which in (0, 1)
     )
-    return drop(before, after, against="current", margin=margin, levels=Levels())
+    return check_drop(before, after, against="current", margin=margin, levels=Levels())
 
 
 @settings(STEADY, max_examples=60)
@@ -42,7 +42,7 @@ def test_the_order_of_the_cases_changes_nothing(pairs, margin, random):
     order = list(range(len(pairs)))
     random.shuffle(order)
 
-    assert judged(pairs, margin, order) == judged(pairs, margin)
+    assert evaluated(pairs, margin, order) == evaluated(pairs, margin)
 
 
 @settings(STEADY, max_examples=80)
@@ -51,8 +51,8 @@ def test_a_gain_more_never_worsens_a_verdict(counts, margin):
     both, lost, gained, neither = counts
     better = (both, lost, gained + 1, max(0, neither - 1))
 
-    before = judged(pairs_of(counts), margin)
-    after = judged(pairs_of(better), margin)
+    before = evaluated(pairs_of(counts), margin)
+    after = evaluated(pairs_of(better), margin)
 
     # A baseline within the margin of chance decides nothing, and a gain may make it one.
     if before.informative and after.informative:
@@ -62,7 +62,7 @@ def test_a_gain_more_never_worsens_a_verdict(counts, margin):
 @settings(STEADY, max_examples=80)
 @given(COUNTS, st.tuples(MARGINS, MARGINS))
 def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins):
-    narrow, wide = (judged(pairs_of(counts), margin) for margin in sorted(margins))
+    narrow, wide = (evaluated(pairs_of(counts), margin) for margin in sorted(margins))
 
     if narrow.outcome is Outcome.PASSED and wide.informative:
         assert wide.outcome is Outcome.PASSED
@@ -70,9 +70,12 @@ def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins)
 
 @settings(STEADY, max_examples=60)
 @given(st.integers(2, 300), st.integers(0, 300), st.floats(0.05, 0.99), st.floats(0.05, 0.99))
-def test_a_lower_floor_never_turns_passed_into_something_else(n, right, one, other):
-    marks = {str(i): Cell(float(i < right), 1, str(i)) for i in range(n)}
-    high, low = (floor(side_of(marks), least=least) for least in sorted((one, other))[::-1])
+def test_a_lower_minimum_never_turns_passed_into_something_else(n, right, one, other):
+    scores = {str(i): CaseSample(float(i < right), 1, str(i)) for i in range(n)}
+    high, low = (
+        check_minimum(samples_from_cases(scores), minimum=least)
+        for least in sorted((one, other))[::-1]
+    )
 
     if high.outcome is Outcome.PASSED:
         assert low.outcome is Outcome.PASSED

@@ -1,4 +1,4 @@
-"""Gates that no outcome could pass: refused with the numbers, and never where one could."""
+"""Gates that no replies could pass: refused with the numbers, and only these."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import json
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.gates.feasibility import refuse_impossible
-from pytest_ftgate.stats.paired import p_noninferior, pair
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.feasibility import check_feasibility
+from pytest_ftgate.stats.paired import p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import lower_bound
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 
 
 def suite(folder, gates, count=10, row=None, more=""):
     rows = [{"input": f"q{n}", **({"expected": "a"} if row is None else row)} for n in range(count)]
-    (folder / "c.jsonl").write_text("\n".join(json.dumps(one) for one in rows))
+    (folder / "c.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     path = folder / "s.ftgate.yaml"
     path.write_text(
         f"cases: c.jsonl\n{more}variants: {{one: {{provider: anthropic, model: m, base: n}}}}\n"
         f"gates:\n  {gates}\n"
     )
-    return load(path, folder)
+    return load_suite(path, folder)
 
 
-def faults(folder, gates, **rest):
-    with pytest.raises(SuiteFaults) as caught:
-        refuse_impossible(suite(folder, gates, **rest))
-    return [str(fault) for fault in caught.value.faults]
+def errors(folder, gates, **rest):
+    with pytest.raises(SuiteError) as caught:
+        check_feasibility(suite(folder, gates, **rest))
+    return [str(error) for error in caught.value.errors]
 
 
 LABELS = "reply: {format: {choice: [a]}}\n"
 
 
 def test_a_drop_that_is_too_small_is_refused_with_the_cases_it_takes(tmp_path):
-    assert faults(tmp_path, "accuracy: {max_drop: 0.05}", count=20) == [
+    assert errors(tmp_path, "accuracy: {max_drop: 0.05}", count=20) == [
         (
             "s.ftgate.yaml:4: accuracy: max_drop: 0.05 can never be shown with 20 cases, even if "
             "every reply is the same; it takes 52 cases, or max_drop: 0.12"
@@ -42,8 +42,8 @@ def test_a_drop_that_is_too_small_is_refused_with_the_cases_it_takes(tmp_path):
     ]
 
 
-def test_a_floor_that_is_too_high_is_refused_with_the_cases_it_takes(tmp_path):
-    assert faults(tmp_path, "accuracy: {min: 0.95}") == [
+def test_a_minimum_that_is_too_high_is_refused_with_the_cases_it_takes(tmp_path):
+    assert errors(tmp_path, "accuracy: {min: 0.95}") == [
         (
             "s.ftgate.yaml:4: accuracy: min: 0.95 can never be shown with 10 cases, even if "
             "every reply is right; it takes 59 cases, or min: 0.74"
@@ -51,8 +51,8 @@ def test_a_floor_that_is_too_high_is_refused_with_the_cases_it_takes(tmp_path):
     ]
 
 
-def test_a_floor_of_one_is_refused_without_a_number_of_cases_for_none_would_do(tmp_path):
-    assert faults(tmp_path, "accuracy: {min: 1}") == [
+def test_a_minimum_of_one_is_refused_without_a_number_of_cases_for_none_would_do(tmp_path):
+    assert errors(tmp_path, "accuracy: {min: 1}") == [
         (
             "s.ftgate.yaml:4: accuracy: min: 1 can never be shown with 10 cases, even if "
             "every reply is right; min: 0.74"
@@ -62,9 +62,9 @@ def test_a_floor_of_one_is_refused_without_a_number_of_cases_for_none_would_do(t
 
 def test_both_numbers_of_a_gate_and_all_gates_are_refused_at_once(tmp_path):
     gates = "accuracy: {min: 0.95, max_drop: 0.05}\n  format: {min: 0.95}"
-    found = faults(tmp_path, gates, more=LABELS)
+    messages = errors(tmp_path, gates, more=LABELS)
 
-    assert [one.split(": ")[:3] for one in found] == [
+    assert [message.split(": ")[:3] for message in messages] == [
         ["s.ftgate.yaml:5", "accuracy", "max_drop"],
         ["s.ftgate.yaml:5", "accuracy", "min"],
         ["s.ftgate.yaml:6", "format", "min"],
@@ -72,47 +72,47 @@ def test_both_numbers_of_a_gate_and_all_gates_are_refused_at_once(tmp_path):
 
 
 def test_the_usual_drop_is_held_to_the_same_numbers(tmp_path):
-    (found,) = faults(tmp_path, "accuracy: {}", count=87)
+    (message,) = errors(tmp_path, "accuracy: {}", count=87)
 
-    assert "max_drop: 0.03 can never be shown with 87 cases" in found
-    assert "it takes 88 cases" in found
+    assert "max_drop: 0.03 can never be shown with 87 cases" in message
+    assert "it takes 88 cases" in message
 
 
 def test_forgetting_counts_the_cases_of_its_skills_and_not_those_of_the_suite(tmp_path):
-    (found,) = faults(tmp_path, "forgetting: {skills: logic, max_drop: 0.03}", count=100)
+    (message,) = errors(tmp_path, "forgetting: {skills: logic, max_drop: 0.03}", count=100)
 
-    assert "forgetting: max_drop: 0.03 can never be shown with 67 cases" in found
+    assert "forgetting: max_drop: 0.03 can never be shown with 67 cases" in message
 
 
 def test_the_whole_set_can_show_what_forgetting_allows_by_default(tmp_path):
-    refuse_impossible(suite(tmp_path, "forgetting: {skills: general}"))
+    check_feasibility(suite(tmp_path, "forgetting: {skills: general}"))
 
 
 def test_cases_that_expect_nothing_do_not_count_for_accuracy(tmp_path):
-    refuse_impossible(suite(tmp_path, "accuracy: {max_drop: 0.05}", count=60))
+    check_feasibility(suite(tmp_path, "accuracy: {max_drop: 0.05}", count=60))
     rows = (tmp_path / "c.jsonl").read_text().split("\n")
     blank = [json.dumps({"input": f"p{n}"}) for n in range(20)]
     (tmp_path / "c.jsonl").write_text("\n".join(rows[:40] + blank))
 
-    with pytest.raises(SuiteFaults, match="can never be shown with 40 cases"):
-        refuse_impossible(load(tmp_path / "s.ftgate.yaml", tmp_path))
+    with pytest.raises(SuiteError, match="can never be shown with 40 cases"):
+        check_feasibility(load_suite(tmp_path / "s.ftgate.yaml", tmp_path))
 
 
-def test_cases_that_a_function_marks_count_without_an_expectation(tmp_path):
+def test_cases_that_a_function_scores_count_without_an_expectation(tmp_path):
     more = 'reply: {score: {python: "marks:close"}}\n'
 
-    refuse_impossible(suite(tmp_path, "accuracy: {max_drop: 0.05}", count=60, row={}, more=more))
+    check_feasibility(suite(tmp_path, "accuracy: {max_drop: 0.05}", count=60, row={}, more=more))
 
 
 @pytest.mark.parametrize("gates", ["accuracy: {min: 0}", "accuracy: {min: 0.7}"])
 def test_what_some_outcome_could_pass_is_let_through(tmp_path, gates):
-    refuse_impossible(suite(tmp_path, gates))
+    check_feasibility(suite(tmp_path, gates))
 
 
 def refused(folder, gates, count):
     try:
-        refuse_impossible(suite(folder, gates, count=count))
-    except SuiteFaults:
+        check_feasibility(suite(folder, gates, count=count))
+    except SuiteError:
         return True
     return False
 
@@ -121,14 +121,14 @@ def refused(folder, gates, count):
 def test_a_drop_is_refused_exactly_where_the_gate_itself_cannot_show_it(tmp_path, drop, wanted):
     gates = f"accuracy: {{max_drop: {drop}}}"
     for count in (wanted - 1, wanted):
-        shown = p_noninferior(pair([1.0] * count, [1.0] * count), drop) <= 0.05
+        shown = p_noninferior(paired_counts([1.0] * count, [1.0] * count), drop) <= 0.05
 
         assert refused(tmp_path, gates, count) is not shown
     assert shown
 
 
 @pytest.mark.parametrize(("least", "wanted"), [(0.5, 5), (0.8, 14), (0.9, 29), (0.95, 59)])
-def test_a_floor_is_refused_exactly_where_the_gate_itself_cannot_show_it(tmp_path, least, wanted):
+def test_a_minimum_is_refused_exactly_where_the_gate_itself_cannot_show_it(tmp_path, least, wanted):
     gates = f"accuracy: {{min: {least}}}"
     for count in (wanted - 1, wanted):
         shown = lower_bound(count, count, 0.05) >= least
@@ -140,9 +140,9 @@ def test_a_floor_is_refused_exactly_where_the_gate_itself_cannot_show_it(tmp_pat
 @pytest.mark.parametrize("count", [1, 2, 7, 20, 51, 100])
 def test_the_numbers_that_a_refusal_offers_are_themselves_let_through(tmp_path, count):
     drop, least = (
-        float(faults(tmp_path, gates, count=count)[0].rpartition(": ")[2])
+        float(errors(tmp_path, gates, count=count)[0].rpartition(": ")[2])
         for gates in ("accuracy: {max_drop: 0.01}", "accuracy: {min: 1}")
     )
 
-    refuse_impossible(suite(tmp_path, f"accuracy: {{max_drop: {drop}}}", count=count))
-    refuse_impossible(suite(tmp_path, f"accuracy: {{min: {least}}}", count=count))
+    check_feasibility(suite(tmp_path, f"accuracy: {{max_drop: {drop}}}", count=count))
+    check_feasibility(suite(tmp_path, f"accuracy: {{min: {least}}}", count=count))

@@ -1,4 +1,4 @@
-"""What breaks the form of replies, how often on either side, and what lies behind it."""
+"""Format errors: their shares before and now, and the habit behind them."""
 
 from __future__ import annotations
 
@@ -9,40 +9,42 @@ import pytest
 from columns import LABELS, case, suite
 from statsmodels.stats.contingency_tables import SquareTable
 
-from pytest_ftgate.gates.format_errors import fault_shares, rule_shares
-from pytest_ftgate.gates.rates import Sides, judge_rate, measure
+from pytest_ftgate.gates.format_errors import error_shares, rule_shares
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate, measure_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.verdicts import verdict_from_json, verdict_to_json
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.model import RateGate
 from pytest_ftgate.suite.rule import Rule
 
 GATE = RateGate(kind="format", line=8, max_drop=0.05)
-FLOOR = RateGate(kind="format", line=8, min=0.9)
-JSON = Broken("fenced", rules=("json_schema",), meant=True)
-LOST = Broken("missing key", rules=("json_schema",))
-LOST_LABEL = Broken("not in enumeration", rules=("choice",))
+MINIMUM = RateGate(kind="format", line=8, min=0.9)
+JSON = FormatError("fenced", rules=("json_schema",), lenient=True)
+MISSING_KEY = FormatError("missing key", rules=("json_schema",))
+WRONG_LABEL = FormatError("not in enumeration", rules=("choice",))
 
 
-def column(*faults, name="new", of=200):
-    """Make a column of *of* cases, the first of which have *faults*, each (fault, how many)."""
-    told = [fault for fault, count in faults for _ in range(count)]
-    told += [None] * (of - len(told))
+def scores(*errors, name="new", of=200):
+    """Return the scores of *of* cases; the first have *errors*, each (format error, count)."""
+    all_errors = [error for error, count in errors for _ in range(count)]
+    all_errors += [None] * (of - len(all_errors))
     rows = [
-        Row(case(f"c{n:03}"), (Reply(text="x"),), (Score(None, one),), (f"{name} {n} {one}",))
-        for n, one in enumerate(told)
+        CaseResult(
+            case(f"c{n:03}"), (Reply(text="x"),), (Score(None, error),), (f"{name} {n} {error}",)
+        )
+        for n, error in enumerate(all_errors)
     ]
-    return Column(name, {row.case.id: row for row in rows})
+    return VariantScores(name, {row.case.id: row for row in rows})
 
 
 def verdict(after, before=None, gate=GATE):
-    return judge_rate(suite(gate), gate, Sides(after, before or after))
+    return evaluate_rate(suite(gate), gate, Comparison(after, before or after))
 
 
-def test_the_share_of_a_fault_has_an_interval_on_either_side():
-    (found,) = fault_shares(column(), column((JSON, 40)))
+def test_the_share_of_a_format_error_has_an_interval_on_either_side():
+    (found,) = error_shares(scores(), scores((JSON, 40)))
 
     assert (found.kind, found.replies, found.before, found.after) == ("fenced", 40, 0.0, 0.2)
     assert (found.low, found.high) == (
@@ -53,34 +55,36 @@ def test_the_share_of_a_fault_has_an_interval_on_either_side():
 
 
 def test_repeats_of_a_case_are_one_case_in_a_share_and_counted_as_replies():
-    one = Row(
+    one = CaseResult(
         case("a"), (Reply(text="x"),) * 4, (Score(None, JSON),) * 3 + (Score(None, None),), ()
     )
-    (found,) = fault_shares(None, Column("new", {"a": one, "b": column().rows["c000"]}))
+    (found,) = error_shares(None, VariantScores("new", {"a": one, "b": scores().results["c000"]}))
 
     assert (found.replies, found.after) == (3, 0.375)
 
 
-def test_the_fault_that_grew_most_comes_first_and_one_that_went_comes_last():
-    before, after = column((LOST, 30)), column((JSON, 10), (Broken("empty"), 20))
+def test_the_format_error_that_grew_most_comes_first_and_one_that_went_comes_last():
+    before, after = scores((MISSING_KEY, 30)), scores((JSON, 10), (FormatError("empty"), 20))
 
-    assert [one.kind for one in fault_shares(before, after)] == ["empty", "fenced", "missing key"]
+    assert [one.kind for one in error_shares(before, after)] == ["empty", "fenced", "missing key"]
 
 
-def test_each_rule_is_counted_by_itself_where_a_form_has_several():
+def test_each_of_several_format_rules_is_counted_by_itself():
     several = replace(case("a"), format=(Rule("regex", "a"), LABELS))
-    broken = Broken("regex", rules=("regex", "choice"))
-    scores = (Score(None, broken), Score(None, None), Score(None, LOST_LABEL))
-    row = Row(several, (Reply(text="x"),) * 3, scores, ())
+    broken = FormatError("regex", rules=("regex", "choice"))
+    row_scores = (Score(None, broken), Score(None, None), Score(None, WRONG_LABEL))
+    row = CaseResult(several, (Reply(text="x"),) * 3, row_scores, ())
 
-    assert [(one.kind, one.replies) for one in rule_shares(None, Column("new", {"a": row}))] == [
+    assert [
+        (one.kind, one.replies) for one in rule_shares(None, VariantScores("new", {"a": row}))
+    ] == [
         ("choice", 2),
         ("regex", 1),
     ]
 
 
-def test_one_rule_alone_is_told_by_its_faults():
-    assert rule_shares(None, column((JSON, 3))) == ()
+def test_a_single_rule_is_not_counted():
+    assert rule_shares(None, scores((JSON, 3))) == ()
 
 
 HABITS = [
@@ -98,104 +102,109 @@ HABITS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "rule", "told"), HABITS)
-def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule, told):
-    found = verdict(column((Broken(kind, rules=(rule,), meant=True), 41)), column(name="current"))
+@pytest.mark.parametrize(("kind", "rule", "headline"), HABITS)
+def test_a_drop_that_only_a_strict_reader_sees_is_called_what_it_is(kind, rule, headline):
+    found = verdict(
+        scores((FormatError(kind, rules=(rule,), lenient=True), 41)), scores(name="current")
+    )
 
     assert found.outcome is Outcome.FAILED
-    assert found.headline.startswith(told)
+    assert found.headline.startswith(headline)
     assert "100 % → 80 %" in found.headline
-    assert (found.meant_before, found.meant) == (1.0, 1.0)
+    assert (found.lenient_before, found.lenient) == (1.0, 1.0)
 
 
 def test_a_drop_that_a_lenient_reader_sees_too_is_no_habit():
-    found = verdict(column((JSON, 20), (LOST, 20)), column(name="current"))
+    found = verdict(scores((JSON, 20), (MISSING_KEY, 20)), scores(name="current"))
 
     assert found.outcome is Outcome.FAILED
     assert found.headline.startswith("replies in the right format 100 % → 80 %")
-    assert (found.meant_before, found.meant) == (1.0, 0.9)
+    assert (found.lenient_before, found.lenient) == (1.0, 0.9)
 
 
 def test_a_lenient_rate_that_fell_is_no_habit_though_it_is_above_the_strict_one_of_before():
-    before = column((JSON, 60), name="current")
+    before = scores((JSON, 60), name="current")
 
-    assert verdict(column((JSON, 20), (LOST, 59)), before).headline.startswith("replies in the")
+    assert verdict(scores((JSON, 20), (MISSING_KEY, 59)), before).headline.startswith(
+        "replies in the"
+    )
 
 
 def test_a_habit_of_old_that_grew_did_not_begin():
-    found = verdict(column((JSON, 100)), column((JSON, 60), name="current"))
+    found = verdict(scores((JSON, 100)), scores((JSON, 60), name="current"))
 
     assert found.headline.startswith("fenced: the model fences its JSON, 100 of 200 replies; ")
 
 
-def test_a_missed_floor_names_the_habit_without_a_before():
-    found = verdict(column((JSON, 60)), gate=FLOOR)
+def test_a_missed_minimum_names_the_habit_without_a_before():
+    found = verdict(scores((JSON, 60)), gate=MINIMUM)
 
     assert found.headline == (
         "fenced: the model fences its JSON, 60 of 200 replies; "
-        "replies in the right format 70 % is below the floor of 90 %"
+        "replies in the right format 70 % is below the minimum of 90 %"
     )
-    assert found.faults[0].before is None
+    assert found.format_errors[0].before is None
 
 
 def test_a_gate_that_passed_names_no_habit():
-    found = verdict(column((JSON, 1)), column(name="current"))
+    found = verdict(scores((JSON, 1)), scores(name="current"))
 
     assert found.outcome is Outcome.PASSED
     assert "fence" not in found.headline
 
 
-def test_a_fault_that_became_commoner_under_a_gate_that_passed_is_a_note():
+def test_a_format_error_that_became_commoner_under_a_gate_that_passed_is_a_note():
     wide = RateGate(kind="format", line=8, max_drop=0.2)
-    found = verdict(column((JSON, 12)), column(name="current"), wide)
+    found = verdict(scores((JSON, 12)), scores(name="current"), wide)
 
     assert found.outcome is Outcome.PASSED
     assert "6 % of replies are broken by “fenced”, 0 % before" in found.notes
 
 
-def test_a_gate_that_failed_shows_its_faults_and_needs_no_note_of_them():
-    found = verdict(column((JSON, 60)), column(name="current"))
+def test_a_gate_that_failed_shows_its_format_errors_and_needs_no_note_of_them():
+    found = verdict(scores((JSON, 60)), scores(name="current"))
 
     assert not any("broken by" in note for note in found.notes)
 
 
-def test_the_first_lost_cases_show_every_kind_of_fault():
-    rare = Broken("truncated", rules=("json_schema",))
-    found = verdict(column((LOST, 100), (rare, 1)), column(name="current"))
+def test_the_first_regressed_cases_show_every_kind_of_format_error():
+    rare = FormatError("truncated", rules=("json_schema",))
+    found = verdict(scores((MISSING_KEY, 100), (rare, 1)), scores(name="current"))
 
-    assert {flip.fault for flip in found.flips[:2]} == {"missing key", "truncated"}
-
-
-def test_what_is_told_of_forms_survives_the_way_to_the_reporting_process():
-    found = verdict(column((JSON, 41)), column(name="current"))
-
-    assert verdict_from_json(verdict_to_json(found)).faults == found.faults
+    assert {flip.format_error for flip in found.flips[:2]} == {"missing key", "truncated"}
 
 
-def test_an_ungated_variant_tells_its_faults_and_compares_them_with_nothing():
-    found = measure(suite(GATE), GATE, column((JSON, 41)))
+def test_format_errors_survive_the_way_to_the_reporting_process():
+    found = verdict(scores((JSON, 41)), scores(name="current"))
 
-    assert [(one.kind, one.before) for one in found.faults] == [("fenced", None)]
+    assert verdict_from_json(verdict_to_json(found)).format_errors == found.format_errors
 
 
-def test_three_replies_are_quoted_of_each_fault_that_is_new_and_none_of_an_old_one():
-    before = column((JSON, 60), name="current")
-    fenced, lost = sorted(
-        verdict(column((JSON, 60), (LOST, 59)), before).faults, key=lambda one: one.kind != "fenced"
+def test_an_ungated_variant_has_format_errors_without_a_comparison():
+    found = measure_rate(suite(GATE), GATE, scores((JSON, 41)))
+
+    assert [(one.kind, one.before) for one in found.format_errors] == [("fenced", None)]
+
+
+def test_three_replies_are_quoted_of_each_new_format_error_and_none_of_an_old_one():
+    before = scores((JSON, 60), name="current")
+    fenced, missing = sorted(
+        verdict(scores((JSON, 60), (MISSING_KEY, 59)), before).format_errors,
+        key=lambda one: one.kind != "fenced",
     )
 
     assert fenced.kind == "fenced"
     assert fenced.examples == ()
-    assert len(lost.examples) == 3
-    assert len({one.case for one in lost.examples}) == 3
+    assert len(missing.examples) == 3
+    assert len({one.case for one in missing.examples}) == 3
 
 
 def mix(found):
-    return next(one for one in found.traits if one.what == "faults")
+    return next(one for one in found.drifts if one.what == "format errors")
 
 
-def test_another_mix_of_faults_is_a_warning_though_as_many_replies_are_broken():
-    before, after = column((JSON, 60), name="current"), column((LOST, 60))
+def test_another_mix_of_format_errors_is_a_warning_though_as_many_replies_are_broken():
+    before, after = scores((JSON, 60), name="current"), scores((MISSING_KEY, 60))
     found = verdict(after, before)
 
     assert mix(found).p < 0.001
@@ -204,7 +213,7 @@ def test_another_mix_of_faults_is_a_warning_though_as_many_replies_are_broken():
 
 
 def test_the_test_of_the_mix_is_that_of_statsmodels():
-    before, after = column((JSON, 60), name="current"), column((JSON, 20), (LOST, 45))
+    before, after = scores((JSON, 60), name="current"), scores((JSON, 20), (MISSING_KEY, 45))
     table = np.array([[135, 0, 5], [0, 20, 40], [0, 0, 0]])
 
     p = SquareTable(table, shift_zeros=False).homogeneity().pvalue
@@ -212,6 +221,6 @@ def test_the_test_of_the_mix_is_that_of_statsmodels():
 
 
 def test_the_same_mix_is_no_warning_and_a_few_changes_show_nothing():
-    before = column((JSON, 60), name="current")
+    before = scores((JSON, 60), name="current")
 
-    assert all(one.what != "faults" for one in verdict(column((JSON, 55)), before).traits)
+    assert all(one.what != "format errors" for one in verdict(scores((JSON, 55)), before).drifts)

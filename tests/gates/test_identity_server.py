@@ -1,4 +1,4 @@
-"""What servers say and show of themselves, held against what a suite declares."""
+"""What servers report and what their replies show, compared with what a suite declares."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from pytest_ftgate.gates.identity import (
-    facts,
-    held,
-    lineage,
-    notices,
-    sampled,
-    seeded,
-    served_model,
+    check_constraint,
+    check_parent_model,
+    check_seed,
+    check_served_model,
+    check_temperature,
+    identity_facts,
+    server_notices,
 )
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Adapter, Ask, Call
-from pytest_ftgate.requests.workload import same_seed
+from pytest_ftgate.requests.request import Adapter, CaseRequest, Request
+from pytest_ftgate.requests.workload import same_seed_requests
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -32,20 +32,24 @@ SCHEMA = {
 WORDS = "a reply of quite a few words"
 
 
-def asked(replies, **changes):
-    """Return an ask for each reply, and the answers to them."""
-    usual = {"provider": "x", "model": "m", "messages": (), "max_tokens": 1, "sampling": {}}
-    asks, answers = [], {}
+def requests_and_results(replies, **changes):
+    """Return a request for each reply, and the results."""
+    defaults = {"provider": "x", "model": "m", "messages": (), "max_tokens": 1, "sampling": {}}
+    case_requests, results = [], {}
     for index, reply in enumerate(replies):
         name = f"{index}"
-        call = Call(fingerprint=name, **{**usual, **changes})
-        asks.append(Ask(Case(id=name, where="c:1", score=Rule("exact")), 0, call))
-        answers[name] = Reply(text=reply) if isinstance(reply, str) else reply
-    return asks, answers
+        request = Request(fingerprint=name, **{**defaults, **changes})
+        case_requests.append(
+            CaseRequest(Case(id=name, location="c:1", score=Rule("exact")), 0, request)
+        )
+        results[name] = Reply(text=reply) if isinstance(reply, str) else reply
+    return case_requests, results
 
 
 def served(name, **changes):
-    return served_model(*asked([Reply(text="", model=name)], **changes)).outcome
+    return check_served_model(
+        *requests_and_results([Reply(text="", model=name)], **changes)
+    ).outcome
 
 
 @pytest.mark.parametrize("name", ["m", "m-20261001", "m-2026-10-01", "m-latest", None])
@@ -53,13 +57,13 @@ def test_a_model_answers_for_itself_under_its_dated_names(name):
     assert served(name) is Outcome.PASSED
 
 
-def test_a_model_of_another_name_is_invalid_unless_the_suite_says_that_it_is_called_so():
+def test_a_model_of_another_name_is_invalid_unless_the_suite_declares_it():
     assert served("gateway/m") is Outcome.INVALID
-    assert served("gateway/m", served_as="gateway/m") is Outcome.PASSED
-    assert served("m", served_as="gateway/m") is Outcome.INVALID
+    assert served("gateway/m", served_model="gateway/m") is Outcome.PASSED
+    assert served("m", served_model="gateway/m") is Outcome.INVALID
 
 
-def test_what_a_server_calls_the_model_behind_an_arn_is_its_own_affair():
+def test_any_served_model_matches_an_arn():
     assert (
         served("claude-3-haiku", model="arn:aws:bedrock:x:1:provisioned-model/a") is Outcome.PASSED
     )
@@ -82,13 +86,15 @@ def test_two_versions_of_a_fine_tune_are_two_models():
     [("base", Outcome.PASSED), ("other", Outcome.INVALID), ("", Outcome.PASSED)],
 )
 def test_a_parent_that_the_server_lists_must_be_the_declared_base(parent, outcome):
-    asks, answers = asked([Reply(text="", facts={"parent": parent} if parent else {})])
+    case_requests, results = requests_and_results(
+        [Reply(text="", facts={"parent": parent} if parent else {})]
+    )
 
-    assert lineage("base", asks, answers).outcome is outcome
+    assert check_parent_model("base", case_requests, results).outcome is outcome
 
 
-def holds(texts, constraint):
-    return held(*asked(texts, constraint=constraint))
+def constraint_identity(texts, constraint):
+    return check_constraint(*requests_and_results(texts, constraint=constraint))
 
 
 @pytest.mark.parametrize(
@@ -112,10 +118,10 @@ def holds(texts, constraint):
         "prose",
     ],
 )
-def test_a_schema_in_force_is_not_broken_in_what_servers_promise(text, kept):
-    found = holds([text], {"json_schema": SCHEMA})
+def test_an_enforced_schema_is_not_broken_in_what_servers_promise(text, kept):
+    identity = constraint_identity([text], {"json_schema": SCHEMA})
 
-    assert found.outcome is (Outcome.PASSED if kept else Outcome.INVALID)
+    assert identity.outcome is (Outcome.PASSED if kept else Outcome.INVALID)
 
 
 LOOSENED = {
@@ -127,36 +133,48 @@ LOOSENED = {
 }
 
 
-def test_what_is_right_is_not_refused_for_a_bound_that_was_taken_out():
-    assert holds(['{"label": "a", "n": 3}'], {"json_schema": LOOSENED}).outcome is Outcome.PASSED
-    assert holds(['{"label": "a", "n": "b"}'], {"json_schema": LOOSENED}).outcome is Outcome.INVALID
+def test_a_valid_reply_is_not_rejected_for_a_removed_bound():
+    assert (
+        constraint_identity(['{"label": "a", "n": 3}'], {"json_schema": LOOSENED}).outcome
+        is Outcome.PASSED
+    )
+    assert (
+        constraint_identity(['{"label": "a", "n": "b"}'], {"json_schema": LOOSENED}).outcome
+        is Outcome.INVALID
+    )
 
 
-def test_labels_in_force_are_not_broken():
-    assert holds(["a", "b"], {"choice": ["a", "b"]}).outcome is Outcome.PASSED
-    assert holds(["a", "B!"], {"choice": ["a", "b"]}).outcome is Outcome.INVALID
+def test_enforced_labels_are_not_broken():
+    assert constraint_identity(["a", "b"], {"choice": ["a", "b"]}).outcome is Outcome.PASSED
+    assert constraint_identity(["a", "B!"], {"choice": ["a", "b"]}).outcome is Outcome.INVALID
 
 
-def test_a_rare_slip_of_an_engine_is_said_and_blocks_nothing():
-    slips = holds([*(["a"] * 39), "c"], {"choice": ["a", "b"]})
+def test_a_rare_error_of_an_engine_is_reported_and_blocks_nothing():
+    identity = constraint_identity([*(["a"] * 39), "c"], {"choice": ["a", "b"]})
 
-    assert slips.outcome is Outcome.INCONCLUSIVE
-    assert "1 of 40" in slips.sentence
+    assert identity.outcome is Outcome.INCONCLUSIVE
+    assert "1 of 40" in identity.message
 
 
 @pytest.mark.parametrize("stop", ["length", "refusal"])
-def test_a_reply_that_is_not_whole_says_nothing_of_a_schema(stop):
-    assert holds([Reply(text='{"n', stop=stop)], {"json_schema": SCHEMA}).outcome is Outcome.PASSED
+def test_an_incomplete_reply_shows_nothing_about_a_schema(stop):
+    assert (
+        constraint_identity([Reply(text='{"n', stop=stop)], {"json_schema": SCHEMA}).outcome
+        is Outcome.PASSED
+    )
 
 
 def repeated(texts, temperature=0.7):
-    asks, answers = asked(texts * 2, sampling={"temperature": temperature})
+    case_requests, results = requests_and_results(texts * 2, sampling={"temperature": temperature})
     half = len(texts)
-    paired = [Ask(asks[i % half].case, i // half, one.call) for i, one in enumerate(asks)]
-    return sampled(paired, answers).outcome
+    paired = [
+        CaseRequest(case_requests[i % half].case, i // half, case_request.request)
+        for i, case_request in enumerate(case_requests)
+    ]
+    return check_temperature(paired, results).outcome
 
 
-def test_a_temperature_under_which_all_repeats_are_the_same_shows_no_effect():
+def test_a_temperature_with_equal_repeats_only_shows_no_effect():
     texts = [f"{WORDS} {n}" for n in range(30)]
 
     assert repeated(texts) is Outcome.INCONCLUSIVE
@@ -166,49 +184,54 @@ def test_a_temperature_under_which_all_repeats_are_the_same_shows_no_effect():
 
 
 def drawn(second):
-    """Ask ten calls with a seed, and again; the second replies are *second*."""
-    asks, answers = asked([f"{n}" for n in range(10)], sampling={"seed": 3, "temperature": 1.0})
-    first, again = same_seed(asks)
-    told = {ask.call.fingerprint: Reply(text=text) for ask, text in zip(again, second, strict=True)}
-    return seeded(first, again, answers | told)
+    """Check ten requests with a seed, and their repetitions with the replies *second*."""
+    case_requests, results = requests_and_results(
+        [f"{n}" for n in range(10)], sampling={"seed": 3, "temperature": 1.0}
+    )
+    first, again = same_seed_requests(case_requests)
+    repeated = {
+        case_request.request.fingerprint: Reply(text=text)
+        for case_request, text in zip(again, second, strict=True)
+    }
+    return check_seed(first, again, results | repeated)
 
 
-def test_a_seed_under_which_nothing_repeats_itself_shows_no_effect():
-    found = drawn(["other"] * 10)
+def test_a_seed_without_equal_replies_shows_no_effect():
+    identity = drawn(["other"] * 10)
 
-    assert found.outcome is Outcome.INCONCLUSIVE
-    assert found.sentence == "seed 3 shows no effect: none of 10 replies asked twice is the same"
+    assert identity.outcome is Outcome.INCONCLUSIVE
+    assert identity.message == "seed 3 shows no effect: none of 10 replies asked twice is the same"
 
 
-def test_a_seed_under_which_some_replies_repeat_themselves_is_at_work():
+def test_a_seed_with_some_equal_replies_has_an_effect():
     assert drawn(["0", *["other"] * 9]).outcome is Outcome.PASSED
 
 
 @pytest.mark.parametrize(
     "sampling", [{"seed": 3}, {"temperature": 1.0}, {"seed": 3, "temperature": 0.0}]
 )
-def test_nothing_is_asked_twice_where_no_seed_could_show(sampling):
-    asks, _ = asked(["a"], sampling=sampling)
+def test_no_request_is_repeated_if_no_seed_could_have_an_effect(sampling):
+    case_requests, _ = requests_and_results(["a"], sampling=sampling)
 
-    assert same_seed(asks) == ((), ())
+    assert same_seed_requests(case_requests) == ((), ())
 
 
-def test_what_was_not_taken_and_when_a_model_retires_is_said_once():
+def test_a_rejected_setting_and_a_retirement_are_reported_once():
     reply = Reply(text="", unsent=("temperature",), facts={"retires": "2027-01-22"})
-    found = list(notices(*asked([reply, reply]), ["temperature"]))
+    notices = list(server_notices(*requests_and_results([reply, reply]), ["temperature"]))
 
-    assert [one.outcome for one in found] == [Outcome.INCONCLUSIVE] * 2
-    assert [one.sentence for one in found] == [
+    assert [notice.outcome for notice in notices] == [Outcome.INCONCLUSIVE] * 2
+    assert [notice.message for notice in notices] == [
         "m takes no temperature; the replies came without it",
         "m retires on 2027-01-22",
     ]
 
 
-def test_a_record_knows_what_answered_and_how_but_not_where_local_weights_lie():
+def test_a_record_has_the_model_and_its_settings_but_not_the_folder_of_weights():
     adapter = Adapter(path=Path("/home/me/a.gguf"), scale=0.5, sha256="abc")
     reply = Reply(text="", model="served", unsent=("seed",), facts={"adapter rank": "8"})
-    told = facts(
-        *asked(
+    facts = identity_facts(
+        *requests_and_results(
             [reply],
             provider="llamacpp",
             model="/home/me/m.gguf",
@@ -217,7 +240,7 @@ def test_a_record_knows_what_answered_and_how_but_not_where_local_weights_lie():
         )
     )
 
-    assert told == {
+    assert facts == {
         "provider": "llamacpp",
         "model": "m.gguf",
         "served as": "served",
@@ -227,8 +250,8 @@ def test_a_record_knows_what_answered_and_how_but_not_where_local_weights_lie():
         "adapter sha256": "abc",
         "adapter rank": "8",
     }
-    assert "/home/me" not in json.dumps(told)
+    assert "/home/me" not in json.dumps(facts)
 
 
 def test_a_record_of_nothing_is_empty():
-    assert facts([], {}) == {}
+    assert identity_facts([], {}) == {}

@@ -1,4 +1,4 @@
-"""What a judge is found to be worth, by what people said of the same replies."""
+"""The validation of a judge by human labels of the same replies."""
 
 from __future__ import annotations
 
@@ -6,191 +6,207 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from pytest_ftgate.gates.judges import examine
-from pytest_ftgate.scoring.classification import kappa
-from pytest_ftgate.scoring.judges import Ruling
+from pytest_ftgate.gates.judges import validate_judge
+from pytest_ftgate.scoring.classification import cohen_kappa
+from pytest_ftgate.scoring.judges import JudgeGrades
 from pytest_ftgate.stats.resampling import kappa_bounds
-from pytest_ftgate.suite.model import GRADES, ORDERS, Case, Judge, Label, Variant
+from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.rule import Rule
 
-CASE = Case(id="c", where="c.jsonl:1", input="q", score=Rule("judge"))
+CASE = Case(id="c", location="c.jsonl:1", input="q", score=Rule("judge"))
 
 
-def judge(grades=GRADES, *, compares=False, floor=None):
+def judge(grades=DEFAULT_GRADES, *, is_pairwise=False, minimum=None):
     return Judge(
         rule=Rule("judge"),
         rubric="It is polite.",
         grades=grades,
         variant=Variant(name="judge", line=1, provider="anthropic", model="m"),
-        compares=compares,
-        floor={"kappa": 0.4} if floor is None else floor,
+        is_pairwise=is_pairwise,
+        minimum={"kappa": 0.4} if minimum is None else minimum,
     )
 
 
-def rated(one, *pairs, size=10):
-    """Return labels and rulings, (human, said, how many) each."""
+def labelled(a_judge, *pairs, size=10):
+    """Return labels and grades, (human, judge, how many) each."""
     return [
         (
-            Label(case=CASE, reply="x" * size, grade=human, where="l:1"),
-            Ruling(one, (said,) if said else (), (False,) if said else (), unread=("hm",)),
+            Label(case=CASE, reply="x" * size, grade=human, location="l:1"),
+            JudgeGrades(
+                a_judge,
+                (judge_grade,) if judge_grade else (),
+                (False,) if judge_grade else (),
+                unreadable=("hm",),
+            ),
         )
-        for human, said, count in pairs
+        for human, judge_grade, count in pairs
         for _ in range(count)
     ]
 
 
-def found(*pairs, padded=(), **kwargs):
-    one = judge(**kwargs)
-    return examine(one, rated(one, *pairs), padded)
+def validated(*pairs, padded=(), **kwargs):
+    a_judge = judge(**kwargs)
+    return validate_judge(a_judge, labelled(a_judge, *pairs), padded)
 
 
 GOOD = (("good", "good", 45), ("good", "bad", 5), ("bad", "bad", 40), ("bad", "good", 10))
 
 
 def test_a_judge_that_agrees_with_people_is_qualified_by_its_figures():
-    one = found(*GOOD)
+    validation = validated(*GOOD)
 
-    assert (one.labels, one.fault, one.warnings) == (100, "", ())
-    assert one.agreement.value == 0.85
-    assert one.kappa.value == pytest.approx(0.7)
-    assert 0.4 < one.kappa.low < 0.7 < one.kappa.high
-    assert (one.sensitivity.value, one.specificity.value) == (0.9, 0.8)
-    assert (one.sensitivity.n, one.specificity.n) == (50, 50)
-    assert one.sensitivity.low < 0.9 < one.sensitivity.high
-    assert one.shows[0] == pytest.approx(0.7)
-
-
-def test_below_its_floor_it_is_refused_with_its_kappa():
-    one = found(("good", "good", 30), ("good", "bad", 20), ("bad", "good", 25), ("bad", "bad", 25))
-
-    assert one.fault.startswith("kappa 0.10 (")
-    assert one.fault.endswith("floor 0.40")
+    assert (validation.labels, validation.error, validation.warnings) == (100, "", ())
+    assert validation.agreement.value == 0.85
+    assert validation.kappa.value == pytest.approx(0.7)
+    assert 0.4 < validation.kappa.low < 0.7 < validation.kappa.high
+    assert (validation.sensitivity.value, validation.specificity.value) == (0.9, 0.8)
+    assert (validation.sensitivity.n, validation.specificity.n) == (50, 50)
+    assert validation.sensitivity.low < 0.9 < validation.sensitivity.high
+    assert validation.youden_index[0] == pytest.approx(0.7)
 
 
-def test_the_lower_end_of_the_interval_must_reach_the_floor():
-    assert found(*GOOD, floor={"kappa": 0.65}).fault.startswith("kappa 0.70 (")
+def test_a_judge_below_its_minimum_is_not_qualified_and_its_kappa_is_shown():
+    validation = validated(
+        ("good", "good", 30), ("good", "bad", 20), ("bad", "good", 25), ("bad", "bad", 25)
+    )
+
+    assert validation.error.startswith("kappa 0.10 (")
+    assert validation.error.endswith("minimum 0.40")
+
+
+def test_the_lower_end_of_the_interval_must_reach_the_minimum():
+    assert validated(*GOOD, minimum={"kappa": 0.65}).error.startswith("kappa 0.70 (")
 
 
 @pytest.mark.parametrize("name", ["agreement", "sensitivity", "specificity"])
-def test_every_figure_may_have_a_floor(name):
-    assert found(*GOOD, floor={name: 0.5}).fault == ""
-    assert found(*GOOD, floor={name: 0.95}).fault.startswith(name)
+def test_every_metric_may_have_a_minimum(name):
+    assert validated(*GOOD, minimum={name: 0.5}).error == ""
+    assert validated(*GOOD, minimum={name: 0.95}).error.startswith(name)
 
 
-def test_one_that_says_the_same_of_everything_is_refused():
-    one = found(("good", "good", 40), ("bad", "good", 40))
+def test_a_judge_that_gives_all_replies_the_same_grade_is_not_qualified():
+    validation = validated(("good", "good", 40), ("bad", "good", 40))
 
-    assert one.kappa.value == 0
-    assert one.fault.startswith(
+    assert validation.kappa.value == 0
+    assert validation.error.startswith(
         'it says "good" of all 80 labelled replies; kappa 0.00 (0.00 to 0.0'
     )
 
 
-def test_too_few_labels_or_too_few_of_a_kind_examine_nothing():
-    assert found(("good", "good", 20), ("bad", "bad", 20)).fault.startswith("40 labels, 20 of")
-    assert found(("good", "good", 95), ("bad", "bad", 5)).fault.startswith("100 labels, 5 of")
+def test_too_few_labels_or_too_few_of_a_kind_validate_nothing():
+    assert validated(("good", "good", 20), ("bad", "bad", 20)).error.startswith("40 labels, 20 of")
+    assert validated(("good", "good", 95), ("bad", "bad", 5)).error.startswith("100 labels, 5 of")
 
 
-def test_one_that_often_gives_no_grade_is_refused_and_says_why():
-    one = found(("good", "good", 40), ("bad", "bad", 40), ("good", "", 10))
+def test_a_judge_that_often_gives_no_grade_is_not_qualified():
+    validation = validated(("good", "good", 40), ("bad", "bad", 40), ("good", "", 10))
 
-    assert one.unread == 10
-    assert one.fault == "it gave no grade in 10 of 90 cases, the first: hm"
-
-
-def test_without_labels_nothing_is_known_and_nothing_is_refused():
-    one = found()
-
-    assert (one.labels, one.kappa, one.fault, one.shows) == (0, None, "", None)
+    assert validation.unread == 10
+    assert validation.error == "it gave no grade in 10 of 90 cases, the first: hm"
 
 
-def test_of_more_than_two_grades_a_small_miss_counts_less():
+def test_without_labels_there_are_no_metrics_and_no_error():
+    validation = validated()
+
+    assert (validation.labels, validation.kappa, validation.error, validation.youden_index) == (
+        0,
+        None,
+        "",
+        None,
+    )
+
+
+def test_with_more_than_two_grades_a_small_disagreement_counts_less():
     grades = {"bad": 0.0, "fair": 0.5, "good": 1.0}
-    near = found(("good", "fair", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
-    far = found(("good", "bad", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
+    near = validated(("good", "fair", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
+    far = validated(("good", "bad", 30), ("bad", "bad", 30), ("fair", "fair", 30), grades=grades)
 
     assert near.kappa.value > far.kappa.value
-    assert near.shows is None
+    assert near.youden_index is None
 
 
-def orders(one, human, first, second, count):
-    ruling = Ruling(one, (first, second), (False, True))
-    label = Label(case=CASE, reply="x", other="y", grade=human, where="l:1")
-    return [(label, ruling)] * count
+def both_orders(a_judge, human, first, second, count):
+    grades_of_pair = JudgeGrades(a_judge, (first, second), (False, True))
+    label = Label(case=CASE, reply="x", second_reply="y", grade=human, location="l:1")
+    return [(label, grades_of_pair)] * count
 
 
-def test_one_that_prefers_a_place_is_found_out():
-    one = judge(ORDERS, compares=True, floor={"consistency": 0.6})
-    pairs = orders(one, "first", "first", "first", 30) + orders(
-        one, "second", "second", "second", 30
+def test_a_judge_that_prefers_a_position_is_not_qualified():
+    a_judge = judge(PAIRWISE_GRADES, is_pairwise=True, minimum={"consistency": 0.6})
+    pairs = both_orders(a_judge, "first", "first", "first", 30) + both_orders(
+        a_judge, "second", "second", "second", 30
     )
-    # Told as in their own order: of each pair one asking preferred the other reply.
+    # Grades in the original order: in each pair, the two orders prefer different replies.
     placed = [
-        (label, Ruling(one, ("first", "second"), (False, True))) for label, _ in pairs[:40]
+        (label, JudgeGrades(a_judge, ("first", "second"), (False, True))) for label, _ in pairs[:40]
     ] + pairs[40:]
-    told = examine(one, placed, ())
+    validation = validate_judge(a_judge, placed, ())
 
-    assert told.consistency.value == pytest.approx(20 / 60)
-    assert told.fault.startswith("consistency 0.33")
-    assert told.sensitivity is None
+    assert validation.consistency.value == pytest.approx(20 / 60)
+    assert validation.error.startswith("consistency 0.33")
+    assert validation.sensitivity is None
 
 
 # Bias -----------------------------------------------------------------------------------------
 
 
-def with_lengths(one, *groups):
+def with_lengths(a_judge, *groups):
     return [
         pair
-        for human, said, count, size in groups
-        for pair in rated(one, (human, said, count), size=size)
+        for human, judge_grade, count, size in groups
+        for pair in labelled(a_judge, (human, judge_grade, count), size=size)
     ]
 
 
-def test_a_judge_that_favours_long_replies_is_told_of():
-    one = judge()
+def test_a_judge_that_favours_long_replies_gets_a_warning():
+    a_judge = judge()
     pairs = with_lengths(
-        one,
+        a_judge,
         ("bad", "good", 20, 400), ("bad", "bad", 20, 40),
         ("good", "good", 20, 400), ("good", "bad", 10, 40), ("good", "good", 10, 40),
     )  # fmt: skip
-    told = examine(one, pairs, ())
+    validation = validate_judge(a_judge, pairs, ())
 
-    assert told.length > 0.5
-    assert told.length_p < 0.001
-    assert any("favours longer replies" in one for one in told.warnings)
+    assert validation.length > 0.5
+    assert validation.length_p < 0.001
+    assert any("favours longer replies" in warning for warning in validation.warnings)
 
 
-def test_good_replies_that_are_longer_are_no_bias_of_a_judge_that_errs_on_either_side():
-    one = judge()
+def test_longer_good_replies_are_no_bias_of_a_judge_with_errors_on_both_sides():
+    a_judge = judge()
     pairs = with_lengths(
-        one,
+        a_judge,
         ("good", "good", 36, 400), ("good", "bad", 4, 400), ("good", "good", 9, 100),
         ("good", "bad", 1, 100), ("bad", "bad", 36, 40), ("bad", "good", 4, 40),
     )  # fmt: skip
-    told = examine(one, pairs, ())
+    validation = validate_judge(a_judge, pairs, ())
 
-    assert abs(told.length) < 0.1
-    assert told.warnings == ()
-
-
-def padding(one, before, after, count):
-    return [(Ruling(one, (before,), (False,)), Ruling(one, (after,), (False,)))] * count
+    assert abs(validation.length) < 0.1
+    assert validation.warnings == ()
 
 
-def test_a_bad_reply_that_becomes_better_by_being_said_twice_is_told_of():
-    one = judge()
-    told = examine(one, rated(one, *GOOD), padding(one, "bad", "good", 8))
-
-    assert (told.padded, told.padded_up, told.padded_down) == (8, 8, 0)
-    assert told.warnings == ("8 of 8 bad replies got a better grade by being said twice",)
-    assert told.fault == ""
+def padding(a_judge, before, after, count):
+    return [
+        (JudgeGrades(a_judge, (before,), (False,)), JudgeGrades(a_judge, (after,), (False,)))
+    ] * count
 
 
-def test_a_few_that_move_either_way_are_chance():
-    one = judge()
-    pairs = padding(one, "bad", "good", 3) + padding(one, "good", "bad", 3)
+def test_a_better_grade_for_doubled_text_gets_a_warning():
+    a_judge = judge()
+    validation = validate_judge(
+        a_judge, labelled(a_judge, *GOOD), padding(a_judge, "bad", "good", 8)
+    )
 
-    assert examine(one, rated(one, *GOOD), pairs).warnings == ()
+    assert (validation.padded, validation.padded_up, validation.padded_down) == (8, 8, 0)
+    assert validation.warnings == ("8 of 8 bad replies got a better grade by being said twice",)
+    assert validation.error == ""
+
+
+def test_a_few_changes_in_either_direction_are_chance():
+    a_judge = judge()
+    pairs = padding(a_judge, "bad", "good", 3) + padding(a_judge, "good", "bad", 3)
+
+    assert validate_judge(a_judge, labelled(a_judge, *GOOD), pairs).warnings == ()
 
 
 # Kappa ----------------------------------------------------------------------------------------
@@ -201,21 +217,23 @@ def test_a_few_that_move_either_way_are_chance():
 def test_kappa_of_resamples_is_that_of_scikit_learn(seed, weighted):
     draw = np.random.default_rng(seed)
     human = draw.integers(0, 3, 80)
-    said = np.where(draw.random(80) < 0.7, human, draw.integers(0, 3, 80))
-    bounds = kappa_bounds(human, said, 3, weighted=weighted)
+    judge_grade = np.where(draw.random(80) < 0.7, human, draw.integers(0, 3, 80))
+    bounds = kappa_bounds(human, judge_grade, 3, weighted=weighted)
     weights = "quadratic" if weighted else None
 
-    assert bounds.estimate == pytest.approx(cohen_kappa_score(human, said, weights=weights))
-    assert bounds.estimate == pytest.approx(kappa([*human], [*said], 3, weighted=weighted))
+    assert bounds.estimate == pytest.approx(cohen_kappa_score(human, judge_grade, weights=weights))
+    assert bounds.estimate == pytest.approx(
+        cohen_kappa([*human], [*judge_grade], 3, weighted=weighted)
+    )
     assert bounds.lower < bounds.estimate < bounds.upper
 
 
-def test_its_interval_holds_the_truth_about_as_often_as_it_says():
+def test_the_interval_of_kappa_has_its_coverage():
     draw, held = np.random.default_rng(7), 0
     for _ in range(40):
         human = draw.integers(0, 2, 100)
-        said = np.where(draw.random(100) < 0.8, human, 1 - human)
-        bounds = kappa_bounds(human, said, 2)
+        judge_grade = np.where(draw.random(100) < 0.8, human, 1 - human)
+        bounds = kappa_bounds(human, judge_grade, 2)
         held += bounds.lower <= 0.6 <= bounds.upper
 
     assert held >= 33

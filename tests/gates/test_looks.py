@@ -6,8 +6,8 @@ import pytest
 from columns import case, suite
 
 from pytest_ftgate.gates.levels import ALARM, MISS, Levels
-from pytest_ftgate.gates.looks import LOOKS, Look, levels, looks
-from pytest_ftgate.stats.paired import condense, p_noninferior
+from pytest_ftgate.gates.looks import MAX_LOOKS, Look, look_levels, plan_looks
+from pytest_ftgate.stats.paired import change_counts, p_noninferior
 from pytest_ftgate.suite.model import RateGate
 
 EARLY = RateGate(kind="accuracy", line=1, max_drop=0.05, stop_early=True)
@@ -16,15 +16,15 @@ SETTLE = RateGate(kind="accuracy", line=1, max_drop=0.05, settle=9)
 
 def of(gate, cases=(), *, vary=True, repeats=1):
     made = replace(suite(gate), cases=tuple(cases), repeats=repeats)
-    return looks(made, gate, vary=vary)
+    return plan_looks(made, gate, replies_vary=vary)
 
 
 def test_a_plain_gate_looks_once_at_everything():
     (look,) = of(replace(EARLY, stop_early=False), repeats=3)
 
     assert look.of == 1
-    assert look.takes("any", 2)
-    assert not look.takes("any", 3)
+    assert look.includes("any", 2)
+    assert not look.includes("any", 3)
 
 
 def test_stopping_early_takes_the_cases_in_blocks_that_grow_to_all():
@@ -33,7 +33,7 @@ def test_stopping_early_takes_the_cases_in_blocks_that_grow_to_all():
     found = of(EARLY, cases)
 
     sizes = [len(look.cases) for look in found]
-    assert [look.number for look in found] == list(range(1, LOOKS + 1))
+    assert [look.number for look in found] == list(range(1, MAX_LOOKS + 1))
     assert sizes == [41, 82, 122, 163, 203]
     assert all(one.cases < other.cases for one, other in pairwise(found))
     assert found[-1].fractions == pytest.approx([size / 203 for size in sizes])
@@ -69,13 +69,13 @@ def test_a_few_repeats_are_a_few_looks():
 
 
 def test_one_look_spends_the_whole_risks():
-    found = levels(Look(), Levels())
+    found = look_levels(Look(), Levels())
 
     assert (found.miss, found.alarm) == (MISS, ALARM)
 
 
 def test_early_looks_spend_little_and_the_last_one_most_but_not_all():
-    spent = [levels(look, Levels()).miss for look in of(SETTLE)]
+    spent = [look_levels(look, Levels()).miss for look in of(SETTLE)]
 
     assert spent == sorted(spent)
     assert spent[0] < 1e-4
@@ -86,7 +86,7 @@ def share_passed(gate, counts_at, margin=0.05):
     """Return how often a gate passes by any of its looks; *counts_at* counts what each takes in."""
     passed = False
     for look in of(gate, [case(f"c{i}") for i in range(500)]):
-        spent = levels(look, Levels())
+        spent = look_levels(look, Levels())
         passed = passed | (p_noninferior(counts_at(look), margin) <= spent.miss)
     return float(np.mean(passed))
 
@@ -98,7 +98,7 @@ def test_looking_five_times_at_more_cases_passes_no_more_drops_than_looking_once
 
     def counts(look):
         n = round(500 * look.fractions[-1])
-        return condense(before[:, :n], (before + change)[:, :n])
+        return change_counts(before[:, :n], (before + change)[:, :n])
 
     assert 0.03 < share_passed(EARLY, counts) < 0.065
 
@@ -112,6 +112,6 @@ def test_looking_five_times_at_more_repeats_passes_no_more_drops_than_looking_on
 
     def counts(look):
         means = (side[: look.repeats].mean(axis=0) for side in sides)
-        return condense(*means, 1 / look.repeats)
+        return change_counts(*means, 1 / look.repeats)
 
     assert share_passed(SETTLE, counts) < 0.065

@@ -1,12 +1,18 @@
 from dataclasses import replace
 
 import pytest
-from columns import column, suite
+from columns import suite, variant_scores
 
-from pytest_ftgate.gates.rates import Accepted, Sides, judge_rate, measure, shared_levels
-from pytest_ftgate.gates.samples import Cell, side, side_of
+from pytest_ftgate.gates.rates import (
+    AcceptedSamples,
+    Comparison,
+    evaluate_rate,
+    measure_rate,
+    shared_levels,
+)
+from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import ForgettingGate, RateGate
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
@@ -16,85 +22,105 @@ def accuracy(**limits: float) -> RateGate:
     return RateGate(kind="accuracy", line=7, **limits)
 
 
-def test_a_drop_against_the_baseline_fails_and_shows_the_lost_cases() -> None:
+def test_a_drop_against_the_baseline_fails_and_shows_the_regressed_cases() -> None:
     gate = accuracy(max_drop=0.05)
 
-    verdict = judge_rate(suite(gate), gate, Sides(column("new", BAD), column("current", GOOD)))
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(variant_scores("new", BAD), variant_scores("current", GOOD))
+    )
 
     assert verdict.outcome is Outcome.FAILED
-    assert (verdict.lost, verdict.gained) == (70, 0)
+    assert (verdict.regressed, verdict.fixed) == (70, 0)
     assert "95 % → 60 %" in verdict.headline
-    assert verdict.flips[0].lost
+    assert verdict.flips[0].regressed
     assert verdict.flips[0].before == "refund"
 
 
 def test_the_baseline_is_not_compared_with_itself() -> None:
-    gate, baseline = accuracy(min=0.80, max_drop=0.05), column("current", GOOD)
+    gate, baseline = accuracy(min=0.80, max_drop=0.05), variant_scores("current", GOOD)
 
-    verdict = judge_rate(suite(gate), gate, Sides(baseline, baseline))
+    verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
 
-    assert [check.against for check in verdict.checks] == ["floor"]
+    assert [check.against for check in verdict.checks] == ["minimum"]
 
 
 def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> None:
-    gate, baseline = accuracy(max_drop=0.05), column("current", GOOD)
+    gate, baseline = accuracy(max_drop=0.05), variant_scores("current", GOOD)
 
-    verdict = judge_rate(suite(gate), gate, Sides(baseline, baseline))
+    verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
 
     assert (verdict.outcome, verdict.headline) == (Outcome.PASSED, "nothing to compare with yet")
     assert "--ftgate-accept" in verdict.next[0]
 
 
 def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -> None:
-    gate, now = accuracy(max_drop=0.05), column("new", BAD)
-    before = Accepted(side(column("new", GOOD, text="late_delivery"), "accuracy"), 0)
+    gate, now = accuracy(max_drop=0.05), variant_scores("new", BAD)
+    before = AcceptedSamples(
+        samples_from_scores(variant_scores("new", GOOD, text="late_delivery"), "accuracy"), 0
+    )
 
-    verdict = judge_rate(suite(gate), gate, Sides(now, column("current", BAD), before))
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(now, variant_scores("current", BAD), before)
+    )
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.check.against == "accepted"
 
 
 def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
-    gate, few = accuracy(min=0.6), column("new", [1.0] * 12)
+    gate, few = accuracy(min=0.6), variant_scores("new", [1.0] * 12)
     lost = {
-        f"x{n}": replace(few.rows["c000"], replies=(), scores=(), missing=("gone",))
+        f"x{n}": replace(few.results["c000"], replies=(), scores=(), missing_reasons=("gone",))
         for n in range(48)
     }
 
-    verdict = judge_rate(suite(gate), gate, Sides(Column("new", {**few.rows, **lost}), few))
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(VariantScores("new", {**few.results, **lost}), few)
+    )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    told = "accuracy 100 % of 12 cases, with no reply to 48, may not hold the floor of 60 %"
+    told = "accuracy 100 % of 12 cases, with no reply to 48, may not hold the minimum of 60 %"
     assert verdict.headline == told
 
 
 def test_stale_accepted_cases_are_counted() -> None:
-    gate, now = accuracy(max_drop=0.05), column("new", GOOD)
-    before = Accepted(side_of({"c000": Cell(1.0, 1, "x"), "c001": Cell(1.0, 1, "y")}), 7)
+    gate, now = accuracy(max_drop=0.05), variant_scores("new", GOOD)
+    before = AcceptedSamples(
+        samples_from_cases({"c000": CaseSample(1.0, 1, "x"), "c001": CaseSample(1.0, 1, "y")}), 7
+    )
 
-    verdict = judge_rate(suite(gate), gate, Sides(now, column("current", GOOD), before))
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(now, variant_scores("current", GOOD), before)
+    )
 
     assert any("7 accepted cases are stale" in note for note in verdict.notes)
 
 
-def test_a_broken_format_is_judged_apart_from_what_a_reply_says() -> None:
+def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
     gate = RateGate(kind="format", line=8, max_drop=0.05)
-    said_in_prose = column("new", [1.0] * 200, text="It is a refund.")
+    said_in_prose = variant_scores("new", [1.0] * 200, text="It is a refund.")
 
-    verdict = judge_rate(suite(gate), gate, Sides(said_in_prose, column("current", [1.0] * 200)))
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(said_in_prose, variant_scores("current", [1.0] * 200))
+    )
 
     assert verdict.outcome is Outcome.FAILED
-    assert [(one.kind, one.replies) for one in verdict.faults] == [("not in enumeration", 200)]
+    assert [(one.kind, one.replies) for one in verdict.format_errors] == [
+        ("not in enumeration", 200)
+    ]
     assert "not in enumeration" in verdict.next[0]
 
 
-def test_an_open_gate_says_what_these_cases_can_certify_and_how_many_more_settle_it() -> None:
+def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_more_settle_it() -> (
+    None
+):
     gate = accuracy(max_drop=0.05)
     few = [1.0] * 60
 
-    verdict = judge_rate(
-        suite(gate), gate, Sides(column("new", [*few[:58], 0.0, 0.0]), column("current", few))
+    verdict = evaluate_rate(
+        suite(gate),
+        gate,
+        Comparison(variant_scores("new", [*few[:58], 0.0, 0.0]), variant_scores("current", few)),
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
@@ -113,10 +139,10 @@ def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> No
     assert shared_levels(suite(*gates)).alarm == pytest.approx(0.01 / 5)
 
 
-def test_an_ungated_variant_is_measured_and_not_judged() -> None:
+def test_an_ungated_variant_is_measured_and_not_evaluated() -> None:
     gate = accuracy(min=0.9)
 
-    verdict = measure(suite(gate), gate, column("strong", BAD))
+    verdict = measure_rate(suite(gate), gate, variant_scores("strong", BAD))
 
     assert not verdict.gated
     assert verdict.headline == "60 %"

@@ -1,31 +1,33 @@
-"""How lost answers went wrong: each of the six ways by its own rule."""
+"""The kinds of loss of regressed answers: each of the six by its own rule."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from columns import row, suite
+from columns import case_result, suite
 
-from pytest_ftgate.gates.skills import Losses
+from pytest_ftgate.gates.skills import LossClassifier
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.rule import Rule
 
 JSON = Rule("json_schema", {"type": "object", "required": ["label"]})
 
 
-def losses(*rules):
+def classifier(*rules):
     made = suite()
-    return Losses(replace(made, reply=replace(made.reply, format=rules)) if rules else made)
+    return LossClassifier(replace(made, reply=replace(made.reply, format=rules)) if rules else made)
 
 
 def kind(now, before="The capital of Japan is Tokyo.", *, of=None, stop="end", language="en"):
-    was, is_ = (row("c", right, text, skill="facts") for right, text in ((1.0, before), (0.0, now)))
+    was, is_ = (
+        case_result("c", right, text, skill="facts") for right, text in ((1.0, before), (0.0, now))
+    )
     is_ = replace(
         is_, case=replace(is_.case, language=language), replies=(Reply(text=now, stop=stop),)
     )
-    return (of or losses()).kind(was, is_)
+    return (of or classifier()).classify(was, is_)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def kind(now, before="The capital of Japan is Tokyo.", *, of=None, stop="end", l
         ("Die Hauptstadt von Japan ist die Stadt Kyoto im Westen.", "other language"),
     ],
 )
-def test_a_lost_answer_is_of_one_kind(now, expected):
+def test_a_regressed_answer_has_one_kind_of_loss(now, expected):
     assert kind(now) == expected
 
 
@@ -55,7 +57,7 @@ def test_a_refusal_by_the_providers_word_needs_no_text():
     assert kind("", stop="refusal") == "refusal"
 
 
-def test_what_the_base_did_as_well_is_not_what_went_wrong():
+def test_what_the_base_did_as_well_is_no_kind_of_loss():
     assert kind("I can't tell you that.", "I can't help with that.") == "wrong content"
     assert kind("refund", "late_delivery") == "wrong content"
     assert kind("Kyoto es la capital", "Tokio es la capital de Japón", language="es") == (
@@ -63,8 +65,8 @@ def test_what_the_base_did_as_well_is_not_what_went_wrong():
     )
 
 
-def test_labels_without_a_joint_are_told_by_name_alone():
-    plain = losses(Rule("choice", ["billing", "refund"]))
+def test_labels_without_underscore_are_matched_by_name_alone():
+    plain = classifier(Rule("choice", ["billing", "refund"]))
 
     assert kind("refund", of=plain) == "fine-tune's format"
     assert kind("japan_capital", of=plain) == "wrong content"
@@ -72,31 +74,31 @@ def test_labels_without_a_joint_are_told_by_name_alone():
 
 @pytest.mark.parametrize("now", ['{"label": "x"}', '{"answer": "Kyoto"}', "[1, 2"])
 def test_json_where_the_product_asks_for_json_is_the_fine_tunes_format(now):
-    assert kind(now, of=losses(JSON)) == "fine-tune's format"
+    assert kind(now, of=classifier(JSON)) == "fine-tune's format"
     assert kind(now) == "wrong content"
 
 
-def test_a_suite_without_a_format_leaves_no_such_mark():
+def test_a_suite_without_a_format_has_no_such_loss():
     made = suite()
-    free = Losses(replace(made, reply=replace(made.reply, format=())))
+    free = LossClassifier(replace(made, reply=replace(made.reply, format=())))
 
     assert kind("refund", of=free) == "wrong content"
 
 
 def test_kinds_are_counted_the_commonest_first_with_examples():
-    def column(name, texts):
-        rows = [row(f"c{i}", 0.0, text, skill="facts") for i, text in enumerate(texts)]
-        return Column(name, {one.case.id: one for one in rows})
+    def scores(name, texts):
+        rows = [case_result(f"c{i}", 0.0, text, skill="facts") for i, text in enumerate(texts)]
+        return VariantScores(name, {row.case.id: row for row in rows})
 
-    before = column("base", ["It is Tokyo."] * 8)
-    after = column("new", [*["refund"] * 6, "", "It is Kyoto."])
-    found = losses().count(before, after, [f"c{i}" for i in range(8)], "prompt")
+    before = scores("base", ["It is Tokyo."] * 8)
+    after = scores("new", [*["refund"] * 6, "", "It is Kyoto."])
+    kinds = classifier().count_kinds(before, after, [f"c{i}" for i in range(8)], "prompt")
 
-    assert [(one.kind, one.cases) for one in found] == [
+    assert [(kind.kind, kind.cases) for kind in kinds] == [
         ("fine-tune's format", 6),
         ("empty", 1),
         ("wrong content", 1),
     ]
-    assert found[0].share == 0.75
-    assert found[0].examples == ("c0", "c1", "c2", "c3", "c4")
-    assert found[0].under == "prompt"
+    assert kinds[0].share == 0.75
+    assert kinds[0].examples == ("c0", "c1", "c2", "c3", "c4")
+    assert kinds[0].under == "prompt"

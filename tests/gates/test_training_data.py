@@ -1,4 +1,4 @@
-"""Training data: every kind of defect is found with its lines, and no secret is told."""
+"""Training data: every kind of defect is found with its lines, and no secret is shown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from pytest_ftgate.gates.training_data import examine, read
-from pytest_ftgate.gates.training_data_checks import near_pairs, normalised
-from pytest_ftgate.gates.verdict import Severity, Yardstick
+from pytest_ftgate.gates.training_data import check_training_data, read_training_data
+from pytest_ftgate.gates.training_data_checks import near_pairs, normalise_text
+from pytest_ftgate.gates.verdict import Severity, TrainingDataRules
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -29,37 +29,39 @@ def row(n, answer=None, **more):
 
 
 def case(text, name="c1"):
-    return Case(id=name, where="cases.jsonl:1", input=text, expected="refund", score=Rule("exact"))
+    return Case(
+        id=name, location="cases.jsonl:1", input=text, expected="refund", score=Rule("exact")
+    )
 
 
 @pytest.fixture
-def examined(tmp_path):
-    """Examine rows as a training file; a row that is text is a line as it stands."""
+def findings_in(tmp_path):
+    """Return the findings in a training file of these rows; a text is written as a line."""
 
-    def made(rows, **held_to):
+    def write_and_check(rows, **rules):
         path = tmp_path / "train.jsonl"
-        lines = [one if isinstance(one, str) else json.dumps(one) for one in rows]
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
         path.write_text("\n".join(lines) + "\n", "utf-8")
-        return examine(read(path), Yardstick(**held_to))
+        return check_training_data(read_training_data(path), TrainingDataRules(**rules))
 
-    return made
+    return write_and_check
 
 
-def places(findings):
+def lines_by_kind(findings):
     """Return the lines of each kind of finding."""
     lines: dict[str, list[int]] = {}
-    for one in findings:
-        lines.setdefault(one.kind, []).extend(one.lines)
-    return {kind: sorted(own) for kind, own in lines.items()}
+    for finding in findings:
+        lines.setdefault(finding.kind, []).extend(finding.lines)
+    return {kind: sorted(numbers) for kind, numbers in lines.items()}
 
 
-def test_a_good_file_has_nothing_to_tell(examined):
+def test_a_good_file_has_no_finding(findings_in):
     rows = [row(n) for n in range(600)]
 
-    assert examined(rows, format=(LABELS,), cases=(case(question(700)),)) == ()
+    assert findings_in(rows, format=(LABELS,), cases=(case(question(700)),)) == ()
 
 
-def test_planted_defects_are_all_found_with_their_lines(examined):
+def test_planted_defects_are_all_found_with_their_lines(findings_in):
     rows = [row(n) for n in range(500)]
     planted = [
         {"messages": [{"role": "user", "content": "Hello"}]},  # 501: nothing to learn
@@ -69,33 +71,35 @@ def test_planted_defects_are_all_found_with_their_lines(examined):
         row(3) | {"input": question(3).upper() + "!"},  # 504: a row again
         row(4, "other") | {"input": question(4)},  # 505: the same question, another answer
         {"input": question(5) + " please", "expected": LABELS.value[2]},  # 506: nearly a row
-        row(900, "Refund."),  # 507: not as replies must be
+        row(900, "Refund."),  # 507: a format error
         row(901) | {"input": f"my key is {KEY}, help"},  # 508: a secret
         row(902) | {"input": "write to jane.doe@gmail.com about it"},  # 509: a person
-        row(903, synthetic=True),  # 510: nobody has read it
+        row(903, synthetic=True),  # 510: not verified
         row(904) | {"input": "word " * 900},  # 511: too long
         row(905) | {"input": "Where did my refund of Monday go?"},  # 512: a case of the suite
         row(905) | {"input": "so where did my refund of monday go"},  # 513: nearly that case
         row(907, "Ask Dr Miller on 4 May 2031"),  # 514: a fact that no question mentions
     ]  # fmt: skip
 
-    told = examined(
+    findings = findings_in(
         rows + planted,
         format=(LABELS,),
         context=512,
         cases=(case("where did my refund of monday go"), case("so where did it go", "c2")),
     )
 
-    assert places(told) == {
+    assert lines_by_kind(findings) == {
         "broken": [501, 502], "roles": [503], "duplicate": [504], "conflict": [5, 505],
         "near duplicate": [506, 513], "format": [507, 514], "secret": [508], "personal": [509],
         "unverified": [510], "truncated": [511], "leak": [512], "near leak": [513], "facts": [514],
     }  # fmt: skip
-    assert KEY not in str(told)
-    assert all(one.told and (one.next or one.kind == "broken") for one in told)
+    assert KEY not in str(findings)
+    assert all(
+        finding.message and (finding.next or finding.kind == "broken") for finding in findings
+    )
 
 
-def test_the_flaws_of_a_public_data_set_are_found_with_their_counts(examined):
+def test_the_defects_of_a_public_data_set_are_found_with_their_counts(findings_in):
     """As in banking77: the same but for case, punctuation and space; and test rows in train."""
     rows = [{"text": question(n), "label": f"intent_{n % 77}"} for n in range(2_000)]
     for n in range(9):
@@ -103,76 +107,83 @@ def test_the_flaws_of_a_public_data_set_are_found_with_their_counts(examined):
         rows.append({"text": f"\n{shown.capitalize()} ?  ", "label": f"intent_{n % 77}"})
     cases = tuple(case(f"{question(n)}!", f"t{n}") for n in range(100, 111))
 
-    told = {one.kind: one for one in examined(rows, cases=(*cases, case(question(5_000))))}
+    findings = {
+        finding.kind: finding
+        for finding in findings_in(rows, cases=(*cases, case(question(5_000))))
+    }
 
-    assert (told["duplicate"].count, told["leak"].count) == (9, 11)
-    assert told["duplicate"].lines == tuple(range(2_001, 2_010))
-    assert told["leak"].cases == tuple(one.id for one in cases)
+    assert (findings["duplicate"].count, findings["leak"].count) == (9, 11)
+    assert findings["duplicate"].lines == tuple(range(2_001, 2_010))
+    assert findings["leak"].cases == tuple(expected.id for expected in cases)
 
 
 @pytest.mark.parametrize(("rows", "severity"), [(150, Severity.ERROR), (300, Severity.WARNING)])
-def test_a_small_file_is_said_to_be_small(examined, rows, severity):
-    (one,) = examined([row(n) for n in range(rows)])
+def test_a_small_file_has_a_finding(findings_in, rows, severity):
+    (finding,) = findings_in([row(n) for n in range(rows)])
 
-    assert (one.kind, one.severity) == ("size", severity)
+    assert (finding.kind, finding.severity) == ("size", severity)
 
 
-def test_labels_that_training_lacks_and_labels_that_are_rare_are_named(examined):
+def test_missing_labels_and_rare_labels_are_named(findings_in):
     rows = [row(n, "billing") for n in range(580)] + [row(n, "refund") for n in range(580, 600)]
 
-    told = {one.kind: one.told for one in examined(rows, format=(LABELS,))}
+    findings = {finding.kind: finding.message for finding in findings_in(rows, format=(LABELS,))}
 
-    assert told == {
+    assert findings == {
         "missing label": "1 label of the suite without a row: other",
         "balance": "billing has 580 rows and refund has 20: more than 20 times as many",
     }
 
 
 def about(n, label):
-    """Return a question whose words tell its label, and differ from row to row."""
+    """Return a question whose words predict its label, and differ from row to row."""
     words = WORDS[LABELS.value.index(label) :: len(LABELS.value)]
     return {"input": " ".join(random.Random(n).sample(words, 30)), "expected": label}
 
 
-def test_labels_that_rows_like_them_do_not_have_are_doubted(examined):
+def test_labels_that_differ_from_those_of_similar_rows_are_doubtful(findings_in):
     rows = [about(n, LABELS.value[n % 3]) for n in range(600)]
     for n in (30, 60, 90):
         rows[n] |= {"expected": "other"}
 
-    (one,) = examined(rows, format=(LABELS,))
+    (finding,) = findings_in(rows, format=(LABELS,))
 
-    assert (one.kind, one.severity, one.lines) == ("doubtful label", Severity.NOTE, (31, 61, 91))
-    assert re.search(r"line (31|61|91): other, and not billing", one.told)
-    assert one.count == 3
+    assert (finding.kind, finding.severity, finding.lines) == (
+        "doubtful label",
+        Severity.NOTE,
+        (31, 61, 91),
+    )
+    assert re.search(r"line (31|61|91): other, and not billing", finding.message)
+    assert finding.count == 3
 
 
-def test_many_doubtful_labels_are_a_warning(examined):
+def test_many_doubtful_labels_are_a_warning(findings_in):
     rows = [about(n, LABELS.value[n % 3]) for n in range(600)]
     for n in range(0, 24, 3):
         rows[n] |= {"expected": "refund"}
 
-    (one,) = examined(rows)
+    (finding,) = findings_in(rows)
 
-    assert (one.severity, one.lines) == (Severity.WARNING, tuple(range(1, 25, 3)))
-
-
-def test_labels_that_nothing_in_the_questions_tells_are_not_doubted(examined):
-    assert examined([row(n) for n in range(600)]) == ()
+    assert (finding.severity, finding.lines) == (Severity.WARNING, tuple(range(1, 25, 3)))
 
 
-def test_answers_full_of_names_that_no_question_mentions_teach_facts(examined):
+def test_labels_that_no_question_predicts_are_not_doubtful(findings_in):
+    assert findings_in([row(n) for n in range(600)]) == ()
+
+
+def test_answers_with_names_that_no_question_mentions_teach_facts(findings_in):
     rows = [
         {"input": question(n), "expected": f"The office of {question(n + 700).title()} opens."}
         for n in range(600)
     ]
 
-    (one,) = examined(rows)
+    (finding,) = findings_in(rows)
 
-    assert (one.kind, one.severity, one.count) == ("facts", Severity.WARNING, 600)
+    assert (finding.kind, finding.severity, finding.count) == ("facts", Severity.WARNING, 600)
 
 
-def test_what_the_suite_does_not_want_to_hear_is_not_told(examined):
-    assert examined([row(n) for n in range(10)], ignore=("size",)) == ()
+def test_ignored_kinds_are_not_reported(findings_in):
+    assert findings_in([row(n) for n in range(10)], ignore=("size",)) == ()
 
 
 @pytest.mark.parametrize(
@@ -192,19 +203,21 @@ def test_what_the_suite_does_not_want_to_hear_is_not_told(examined):
         ("invoice 2026-11-25 over 1,250.00", None),
     ],
 )
-def test_secrets_and_personal_data_are_known_by_their_shape(examined, text, kind):
-    told = [one.kind for one in examined([row(1) | {"input": text}], ignore=("size",))]
+def test_secrets_and_personal_data_are_found_by_their_patterns(findings_in, text, kind):
+    findings = [
+        finding.kind for finding in findings_in([row(1) | {"input": text}], ignore=("size",))
+    ]
 
-    assert told == ([kind] if kind else [])
-
-
-def test_texts_are_the_same_but_for_what_stands_around_words():
-    assert normalised("\n  Where's my CARD ?!") == normalised("where's my card")
-    assert normalised("dont") != normalised("don't")
-    assert normalised("?") == "?"
+    assert findings == ([kind] if kind else [])
 
 
-def test_every_pair_that_is_alike_is_found():
+def test_normalised_texts_are_equal_apart_from_case_and_punctuation():
+    assert normalise_text("\n  Where's my CARD ?!") == normalise_text("where's my card")
+    assert normalise_text("dont") != normalise_text("don't")
+    assert normalise_text("?") == "?"
+
+
+def test_every_similar_pair_is_found():
     texts = ["a b c d e", "e d c b a", "a b c d x", "a b c d e f", "q"]
 
     assert sorted(near_pairs(texts, share=0.8)) == [(1, 0), (3, 0), (3, 1)]

@@ -1,6 +1,15 @@
 import pytest
 
-from pytest_ftgate.gates.units import clock, interval, ms, percent, points, rise, risen, usd
+from pytest_ftgate.gates.units import (
+    duration,
+    milliseconds,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    signed_percent,
+    usd,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +28,7 @@ def test_changes_are_said_in_signed_points(change: float, said: str) -> None:
 
 
 def test_an_interval_is_two_changes() -> None:
-    assert interval(-0.53, -0.40) == "(−53 −40)"
+    assert points_interval(-0.53, -0.40) == "(−53 −40)"
 
 
 @pytest.mark.parametrize(
@@ -42,14 +51,18 @@ def test_money_is_said_in_dollars_and_never_rounded_to_nothing(money: float, sai
     ("time", "said"), [(0.123, "0.12 ms"), (812.4, "812 ms"), (1500.0, "1,500 ms")]
 )
 def test_latency_is_said_in_milliseconds(time: float, said: str) -> None:
-    assert ms(time) == said
+    assert milliseconds(time) == said
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(9.4, "0:09"), (251.0, "4:11"), (3661.0, "1:01:01")])
 def test_a_length_of_time_is_said_as_on_a_clock(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
+    assert duration(seconds) == said
 
 
 def test_a_rise_is_signed_and_may_be_unbounded() -> None:
-    assert (rise(0.234), rise(-0.1)) == ("+23 %", "−10 %")
-    assert (risen(0.1, 0.3), risen(None, 0.3), risen(None, None)) == ("(+10 +30)", "(… +30)", "")
+    assert (signed_percent(0.234), signed_percent(-0.1)) == ("+23 %", "−10 %")
+    assert (
+        percent_interval(0.1, 0.3),
+        percent_interval(None, 0.3),
+        percent_interval(None, None),
+    ) == ("(+10 +30)", "(… +30)", "")

@@ -5,36 +5,41 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from columns import column, suite
+from columns import suite, variant_scores
 from scipy import stats
 
-from pytest_ftgate.gates.usage import judge_cost, measure_cost
+from pytest_ftgate.gates.usage import evaluate_cost, measure_cost
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.scores import Column
+from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import CostGate, Suite
 from pytest_ftgate.suite.prices import Tariff
 
-#: A token written costs a millionth of a dollar, so a thousand calls that write n cost n / 1000.
+#: A token written costs a millionth of a dollar, so a thousand requests that write n cost n / 1000.
 BY_TOKENS = Tariff(per_1m_input=0.0, per_1m_output=1.0)
 LIMIT = CostGate(line=1, max_usd_per_1k=0.5)
 RISE = CostGate(line=1, max_rise=0.1)
 
 
-def written(variant: str, tokens: Sequence[int | None], groups: int | None = None) -> Column:
-    """Make a column whose replies have so many *tokens*; None for one that did not come."""
-    plain = column(variant, [1.0] * len(tokens))
+def written(variant: str, tokens: Sequence[int | None], groups: int | None = None) -> VariantScores:
+    """Make scores whose replies have so many *tokens*; None for one that did not come."""
+    plain = variant_scores(variant, [1.0] * len(tokens))
     rows = {}
-    for i, ((key, row), count) in enumerate(zip(plain.rows.items(), tokens, strict=True)):
+    for i, ((key, row), count) in enumerate(zip(plain.results.items(), tokens, strict=True)):
         case = replace(row.case, group=None if groups is None else f"g{i % groups}")
         replies = () if count is None else (Reply(text="refund", usage={"output": count}),)
-        scores, missing = (row.scores, ()) if replies else ((), ("gone",))
-        calls = (f"{key} {variant}",)
+        scores, reasons = (row.scores, ()) if replies else ((), ("gone",))
+        fingerprints = (f"{key} {variant}",)
         rows[key] = replace(
-            row, case=case, replies=replies, scores=scores, missing=missing, calls=calls
+            row,
+            case=case,
+            replies=replies,
+            scores=scores,
+            missing_reasons=reasons,
+            fingerprints=fingerprints,
         )
-    return Column(variant, rows)
+    return VariantScores(variant, rows)
 
 
 def of(gate: CostGate, **tariffs: Tariff) -> Suite:
@@ -46,10 +51,10 @@ def of(gate: CostGate, **tariffs: Tariff) -> Suite:
     return replace(made, variants=variants)
 
 
-def judged(gate, after, before=None, groups=None, **tariffs):
+def evaluated(gate, after, before=None, groups=None, **tariffs):
     mine = written("new", after, groups)
     theirs = written("current", before if before is not None else after, groups)
-    return judge_cost(of(gate, **tariffs), gate, mine, theirs)
+    return evaluate_cost(of(gate, **tariffs), gate, mine, theirs)
 
 
 def drawn(mean: float, n: int = 100, spread: float = 100.0) -> list[int]:
@@ -62,8 +67,8 @@ def drawn(mean: float, n: int = 100, spread: float = 100.0) -> list[int]:
     ("mean", "outcome"),
     [(400, Outcome.PASSED), (500, Outcome.INCONCLUSIVE), (600, Outcome.FAILED)],
 )
-def test_a_limit_is_held_open_or_broken_by_where_the_whole_interval_lies(mean, outcome):
-    verdict = judged(LIMIT, drawn(mean))
+def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies(mean, outcome):
+    verdict = evaluated(LIMIT, drawn(mean))
 
     assert verdict.outcome is outcome
     assert verdict.check.unit == "usd"
@@ -72,15 +77,15 @@ def test_a_limit_is_held_open_or_broken_by_where_the_whole_interval_lies(mean, o
 def test_the_interval_is_students():
     tokens = drawn(400)
 
-    check = judged(LIMIT, tokens).check
+    check = evaluated(LIMIT, tokens).check
 
     wanted = stats.ttest_1samp(np.array(tokens) / 1000, 0).confidence_interval()
     assert (check.low, check.high) == pytest.approx((wanted.low, wanted.high))
     assert check.after == pytest.approx(np.mean(tokens) / 1000)
 
 
-def test_an_open_limit_says_how_many_more_cases_would_settle_it():
-    verdict = judged(LIMIT, drawn(485))
+def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
+    verdict = evaluated(LIMIT, drawn(485))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "more cases would settle it" in verdict.next[0]
@@ -91,7 +96,7 @@ def test_a_rise_is_a_share_of_the_baseline_paired_by_case(factor, outcome):
     before = drawn(400)
     after = [round(one * factor) + 1 for one in before]
 
-    verdict = judged(RISE, after, before)
+    verdict = evaluated(RISE, after, before)
 
     assert verdict.outcome is outcome
     assert verdict.check.rise == pytest.approx(factor - 1, abs=0.01)
@@ -102,15 +107,15 @@ def test_a_rise_is_a_share_of_the_baseline_paired_by_case(factor, outcome):
 def test_the_baseline_itself_has_nothing_to_rise_from():
     mine = written("current", drawn(400))
 
-    verdict = judge_cost(of(RISE), RISE, mine, mine)
+    verdict = evaluate_cost(of(RISE), RISE, mine, mine)
 
     assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
 
 
-def test_a_baseline_that_costs_nothing_leaves_a_rise_open():
+def test_a_baseline_that_costs_nothing_leaves_a_rise_inconclusive():
     free = Tariff(per_1m_input=0.0, per_1m_output=0.0)
 
-    verdict = judged(RISE, drawn(400), current=free)
+    verdict = evaluated(RISE, drawn(400), current=free)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "costs nothing" in verdict.notes[0]
@@ -119,7 +124,7 @@ def test_a_baseline_that_costs_nothing_leaves_a_rise_open():
 def test_related_cases_count_as_one():
     tokens = [300 + 20 * (i % 12) for i in range(240)]
 
-    alone, grouped = (judged(LIMIT, tokens, groups=groups).check for groups in (None, 12))
+    alone, grouped = (evaluated(LIMIT, tokens, groups=groups).check for groups in (None, 12))
 
     assert grouped.effective == 12
     assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
@@ -129,7 +134,7 @@ def test_related_cases_count_as_one():
 def test_few_unrelated_cases_conclude_nothing(groups):
     tokens = drawn(100, n=9 if groups is None else 90)
 
-    verdict = judged(LIMIT, tokens, groups=groups)
+    verdict = evaluated(LIMIT, tokens, groups=groups)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert "at least 10 are needed" in verdict.notes[0]
@@ -137,35 +142,35 @@ def test_few_unrelated_cases_conclude_nothing(groups):
 
 @pytest.mark.parametrize(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])
 def test_a_flat_price_is_known_and_needs_no_cases(flat, outcome):
-    assert judged(LIMIT, [1, 1], new=Tariff(per_1k=flat)).outcome is outcome
+    assert evaluated(LIMIT, [1, 1], new=Tariff(per_1k=flat)).outcome is outcome
 
 
 def test_a_flat_price_is_explained_without_statistics():
-    told = " ".join(explain(judged(LIMIT, [1, 1], new=Tariff(per_1k=0.6))))
+    told = " ".join(explain(evaluated(LIMIT, [1, 1], new=Tariff(per_1k=0.6))))
 
     assert told == "The price is 0.60 USD, and 0.50 USD is allowed; so it failed."
 
 
 @pytest.mark.parametrize(("gone", "outcome"), [(4, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
-def test_above_five_in_a_hundred_missing_replies_leave_it_open(gone, outcome):
-    verdict = judged(LIMIT, [*drawn(400)[gone:], *[None] * gone])
+def test_above_five_in_a_hundred_missing_replies_leave_it_inconclusive(gone, outcome):
+    verdict = evaluated(LIMIT, [*drawn(400)[gone:], *[None] * gone])
 
     assert verdict.outcome is outcome
     assert f"no reply to {gone} cases; first: gone" in verdict.notes
 
 
 def test_replies_that_tell_no_tokens_are_named_and_never_counted_as_free():
-    verdict = judged(LIMIT, [0] * 100)
+    verdict = evaluated(LIMIT, [0] * 100)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.check.n == 0
 
 
-def test_an_ungated_variant_is_told_its_price_and_judged_by_nobody():
+def test_an_ungated_variant_is_told_its_price_and_not_evaluated():
     (beside,) = measure_cost(of(LIMIT), LIMIT, written("new", [600] * 20))
 
     assert (beside.gated, beside.outcome) == (False, Outcome.PASSED)
-    assert beside.headline == "0.60 USD a thousand calls"
+    assert beside.headline == "0.60 USD a thousand requests"
 
 
 def test_an_ungated_variant_without_a_price_is_passed_over():

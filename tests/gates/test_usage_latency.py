@@ -7,7 +7,12 @@ import pytest
 from columns import suite
 from scipy import stats
 
-from pytest_ftgate.gates.usage import Times, judge_latency, measure_latency, quantile
+from pytest_ftgate.gates.usage import (
+    ReplyTimes,
+    evaluate_latency,
+    measure_latency,
+    quantile_interval,
+)
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.suite.model import LatencyGate
 
@@ -18,14 +23,14 @@ RISE = LatencyGate(line=1, max_rise=0.2)
 
 def took(
     seconds: Sequence[float], variant: str = "new", *, kept: int = 0, missing: int = 0
-) -> Times:
-    """Return the times of so many cases, *kept* more being in the ledger and *missing* nowhere."""
+) -> ReplyTimes:
+    """Return the times of so many cases, *kept* more being in the cache and *missing* nowhere."""
     own = {f"c{i}": (one,) for i, one in enumerate(seconds)}
-    return Times(
+    return ReplyTimes(
         variant=variant,
         seconds=own,
         groups={key: key for key in own},
-        came=len(own) + kept,
+        replies=len(own) + kept,
         missing=("gone",) * missing,
     )
 
@@ -34,16 +39,16 @@ def drawn(median: float, n: int = 200) -> list[float]:
     return [float(one) for one in np.random.default_rng(3).lognormal(np.log(median), 0.3, n)]
 
 
-def judged(gate, mine, baseline=None):
-    return judge_latency(suite(gate), gate, mine, baseline, 16)
+def evaluated(gate, mine, baseline=None):
+    return evaluate_latency(suite(gate), gate, mine, baseline, 16)
 
 
 @pytest.mark.parametrize(
     ("median", "outcome"),
     [(0.4, Outcome.PASSED), (0.62, Outcome.INCONCLUSIVE), (1.2, Outcome.FAILED)],
 )
-def test_a_limit_is_held_open_or_broken_by_where_the_whole_interval_lies(median, outcome):
-    assert judged(MOST, took(drawn(median))).outcome is outcome
+def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies(median, outcome):
+    assert evaluated(MOST, took(drawn(median))).outcome is outcome
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95])
@@ -51,7 +56,7 @@ def test_a_limit_is_held_open_or_broken_by_where_the_whole_interval_lies(median,
 def test_the_interval_is_the_exact_binomial_one(share, n):
     values = np.random.default_rng(n).exponential(1.0, n)
 
-    _, *bounds = quantile(values, share, n)
+    _, *bounds = quantile_interval(values, share, n)
 
     wanted = stats.quantile_test(values, p=share).confidence_interval(0.95)
     ends = [None if np.isnan(one) else one for one in (wanted.low, wanted.high)]
@@ -60,7 +65,7 @@ def test_the_interval_is_the_exact_binomial_one(share, n):
 
 @pytest.mark.parametrize(("n", "bounded"), [(71, False), (72, True)])
 def test_so_many_cases_bound_the_slowest_twentieth_from_above(n, bounded):
-    _, _, high = quantile(np.arange(n, dtype=float), 0.95, n)
+    _, _, high = quantile_interval(np.arange(n, dtype=float), 0.95, n)
 
     assert (high is not None) is bounded
 
@@ -68,7 +73,7 @@ def test_so_many_cases_bound_the_slowest_twentieth_from_above(n, bounded):
 def test_repeats_of_a_case_make_no_interval_narrower():
     values = np.array(drawn(0.5, 100))
 
-    once, thrice = (quantile(np.repeat(values, k), 0.5, 100) for k in (1, 3))
+    once, thrice = (quantile_interval(np.repeat(values, k), 0.5, 100) for k in (1, 3))
 
     assert once == thrice
 
@@ -77,14 +82,14 @@ def test_repeats_of_a_case_make_no_interval_narrower():
 def test_a_rise_is_the_median_of_what_each_case_rose_by(factor, outcome):
     before = drawn(0.5)
 
-    verdict = judged(RISE, took([one * factor for one in before]), took(before, "current"))
+    verdict = evaluated(RISE, took([one * factor for one in before]), took(before, "current"))
 
     assert verdict.outcome is outcome
     assert verdict.check.rise == pytest.approx(factor - 1)
 
 
-def test_replies_from_the_ledger_are_not_measured_and_block_nothing():
-    verdict = judged(MOST, took([], kept=100))
+def test_replies_from_the_cache_are_not_measured_and_block_nothing():
+    verdict = evaluated(MOST, took([], kept=100))
 
     assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
     assert verdict.headline == (
@@ -93,18 +98,20 @@ def test_replies_from_the_ledger_are_not_measured_and_block_nothing():
 
 
 def test_a_few_new_replies_beside_kept_ones_are_not_measured_either():
-    assert judged(MOST, took([9.0] * 71, kept=100)).headline.startswith("not measured: 71 of 171")
+    assert evaluated(MOST, took([9.0] * 71, kept=100)).headline.startswith(
+        "not measured: 71 of 171"
+    )
 
 
 def test_a_limit_is_held_by_what_was_measured_and_says_what_was_not():
-    verdict = judged(MOST, took(drawn(0.4), kept=100))
+    verdict = evaluated(MOST, took(drawn(0.4), kept=100))
 
     assert verdict.outcome is Outcome.PASSED
     assert "100 of 300 replies were not asked in this run" in verdict.notes
 
 
 def test_a_rise_against_a_kept_baseline_is_not_measured():
-    verdict = judged(RISE, took(drawn(0.5)), took([], "current", kept=200))
+    verdict = evaluated(RISE, took(drawn(0.5)), took([], "current", kept=200))
 
     assert verdict.outcome is Outcome.PASSED
     assert verdict.headline.startswith("not measured: 0 of 200 replies of current")
@@ -113,25 +120,27 @@ def test_a_rise_against_a_kept_baseline_is_not_measured():
 def test_the_limit_is_held_though_the_baseline_was_kept():
     gate = LatencyGate(line=1, max_p95_ms=100.0, max_rise=0.1)
 
-    verdict = judged(gate, took(drawn(0.5)), took([], "current", kept=200))
+    verdict = evaluated(gate, took(drawn(0.5)), took([], "current", kept=200))
 
     assert verdict.outcome is Outcome.FAILED
     assert any("replies of current were not asked" in note for note in verdict.notes)
 
 
-def test_missing_replies_leave_it_open():
-    verdict = judged(MOST, took(drawn(0.4), missing=20))
+def test_missing_replies_leave_it_inconclusive():
+    verdict = evaluated(MOST, took(drawn(0.4), missing=20))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "no reply to 20 calls; first: gone" in verdict.notes
+    assert "no reply to 20 requests; first: gone" in verdict.notes
 
 
-def test_it_is_said_how_many_calls_were_in_flight():
-    assert "measured with up to 16 calls in flight at once" in judged(HALF, took(drawn(1))).notes
+def test_it_is_said_how_many_requests_were_in_flight():
+    assert (
+        "measured with up to 16 requests in flight at once" in evaluated(HALF, took(drawn(1))).notes
+    )
 
 
 def test_what_another_worker_asked_is_not_told_a_number_of_this_one():
-    verdict = judge_latency(suite(HALF), HALF, took(drawn(0.5)), None, 0)
+    verdict = evaluate_latency(suite(HALF), HALF, took(drawn(0.5)), None, 0)
 
     assert verdict.notes == ("measured by another worker of this run",)
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_ftgate.gates.verdict import Check, Outcome, together
+from pytest_ftgate.gates.verdict import Check, Outcome, combine_checks
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
@@ -23,24 +23,24 @@ def check(outcome: Outcome, *, before: float | None = 0.9, informative: bool = T
     ],
 )
 def test_the_worst_check_decides(outcomes: list[Outcome], wanted: tuple[Outcome, int]) -> None:
-    assert together([check(outcome) for outcome in outcomes]) == wanted
+    assert combine_checks([check(outcome) for outcome in outcomes]) == wanted
 
 
 def test_a_check_that_can_show_nothing_gives_way_to_one_that_can() -> None:
     checks = [check(OPEN, informative=False), check(PASSED, before=None)]
 
-    assert together(checks) == (PASSED, 1)
+    assert combine_checks(checks) == (PASSED, 1)
 
 
 def test_right_must_pass_cases_do_not_stand_in_for_a_comparison_that_shows_nothing() -> None:
     must = replace(check(PASSED, before=None), against="must_pass")
 
-    assert together([must, check(OPEN, informative=False)]) == (OPEN, 1)
+    assert combine_checks([must, check(OPEN, informative=False)]) == (OPEN, 1)
 
 
-def test_alone_a_check_that_can_show_nothing_is_open() -> None:
-    assert together([check(OPEN, informative=False)]) == (OPEN, 0)
+def test_alone_a_check_that_can_show_nothing_is_inconclusive() -> None:
+    assert combine_checks([check(OPEN, informative=False)]) == (OPEN, 0)
 
 
 def test_of_two_failures_the_drop_is_told_since_it_has_a_before() -> None:
-    assert together([check(FAILED, before=None), check(FAILED)]) == (FAILED, 1)
+    assert combine_checks([check(FAILED, before=None), check(FAILED)]) == (FAILED, 1)

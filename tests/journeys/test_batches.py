@@ -17,13 +17,16 @@ from pytest_ftgate.client import batches
 
 DEADLINE = 60
 #: Makes a run look for the end of its batches often; it stands in the desk's conftest.py.
-IMPATIENT = "from pytest_ftgate.client import batches\nbatches._FIRST = batches._LONGEST = 0.05\n"
+IMPATIENT = """\
+from pytest_ftgate.client import batches
+batches._FIRST_POLL = batches._MAX_POLL = 0.05
+"""
 VARIANT = "{{provider: anthropic, model: claude-x, api_key_env: TEAM_KEY, base_url: {}{}}}"
 
 
 @pytest.fixture
 def api(monkeypatch):
-    monkeypatch.setattr(batches, "_FIRST", 0.01)
+    monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
     monkeypatch.setenv("TEAM_KEY", "secret")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with batches_api() as running:
@@ -88,7 +91,7 @@ def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
 
     plan.stdout.fnmatch_lines(["  current *100 *0.50 *"])
     cut.stdout.fnmatch_lines(
-        ["*40 replies, 40 asked*0.20 USD*", "*stopped with 60 calls not sent*"]
+        ["*40 replies, 40 asked*0.20 USD*", "*stopped with 60 requests not sent*"]
     )
     assert [len(batch) for batch in api.created.values()] == [40]
 
@@ -123,8 +126,8 @@ def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_one_picks_i
 
     said = interrupted(desk, api)
 
-    told = "batch msgbatch_1 with 100 calls goes on; the same command picks its replies up"
-    assert told in said.splitlines()
+    told = "batch msgbatch_1 with 100 requests goes on; the same command picks its replies up"
+    assert told in " ".join(said.split())
     api.may_end.set()
     desk.run("--ftgate-batch").assert_outcomes(passed=1)
     assert len(api.created) == 1

@@ -25,7 +25,7 @@ def test_a_budget_stops_the_asking_before_it_is_overrun(paid, quiet):
     result.stdout.fnmatch_lines(
         [
             "BLOCKED  1 inconclusive of 2 gates · 30 replies, 30 asked in * · 0.03 USD",
-            "  stopped with 70 calls not sent: the 0.03 USD of --ftgate-max-usd are used up",
+            "  stopped with 70 requests not sent: the 0.03 USD of --ftgate-max-usd are used",
         ]
     )
 
@@ -63,7 +63,7 @@ def test_without_time_nothing_is_asked_and_nothing_is_judged(paid):
 
     assert (result.ret, paid.asked()) == (1, [])
     headline = paid.verdicts()["accuracy[current]"]["headline"]
-    assert headline == "nothing to judge by: no reply came"
+    assert headline == "nothing to evaluate: no reply came"
 
 
 def test_the_configuration_may_set_the_budget(paid):

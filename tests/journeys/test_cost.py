@@ -59,7 +59,7 @@ def test_a_rise_against_the_baseline_fails(judged, desk):
 
     result.stdout.fnmatch_lines(
         [
-            "a thousand calls cost 0.20 USD → 8.00 USD against current, +3900 %, allowed",
+            "a thousand requests cost 0.20 USD → 8.00 USD against current, +3900 %, allowed",
             "  +50 %",
             "BLOCKED  1 failed of 2 gates · 200 replies, 200 asked in * · 0.82 USD",
             "  strong * cost * 0.20 USD * 8.00 USD * +3900 % * FAILED",
@@ -67,7 +67,7 @@ def test_a_rise_against_the_baseline_fails(judged, desk):
     )
 
 
-def test_replies_of_the_ledger_count_at_what_they_would_cost_today(judged, desk):
+def test_replies_of_the_cache_count_at_what_they_would_cost_today(judged, desk):
     judged("{cost: {max_usd_per_1k: 0.25}}")
 
     result = desk.run("-v")
@@ -114,9 +114,9 @@ def test_without_the_list_hosted_replies_are_unpriced_and_it_is_said_how_prices_
 def test_the_accepted_record_keeps_what_the_run_cost(judged, desk):
     judged("{accuracy: {min: 0.1}}", "--ftgate-accept")
 
-    bill = json.loads(desk.path("tickets.accepted.json").read_text("utf-8"))["bill"]
+    cost = json.loads(desk.path("tickets.accepted.json").read_text("utf-8"))["cost"]
 
-    assert (bill["asked"], bill["variants"]) == (0.02, {"current": 0.02})
+    assert (cost["asked"], cost["variants"]) == (0.02, {"current": 0.02})
 
 
 def test_a_verdict_on_money_is_explained_with_its_numbers(judged, desk, capsys, monkeypatch):
@@ -129,7 +129,7 @@ def test_a_verdict_on_money_is_explained_with_its_numbers(judged, desk, capsys, 
 
     said = capsys.readouterr().out
     assert code == 0
-    assert "a thousand calls cost 0.20 USD, over the limit of 0.15 USD" in said
+    assert "a thousand requests cost 0.20 USD, over the limit of 0.15 USD" in said
     assert "passes if all of that is within 0.15 USD" in " ".join(said.split())
 
 

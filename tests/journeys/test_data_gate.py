@@ -72,7 +72,7 @@ def test_a_gate_on_data_needs_data(desk):
     result.stdout.fnmatch_lines([told])
 
 
-def test_a_kind_that_there_is_not_is_a_fault(desk, tuned):
+def test_an_unknown_kind_of_finding_is_an_error(desk, tuned):
     tuned(rows(100), "{accuracy: {min: 0.5}, data: {ignore: [persnal]}}")
 
     result = desk.run()

@@ -30,8 +30,8 @@ def recorded(desk):
     """A baseline whose replies are a week old, beside a variant that was never asked."""
     desk.asking_suite(CODE, gates=GATES)
     desk.run()
-    with sqlite3.connect(desk.path(".ftgate") / "ledger.sqlite") as ledger:
-        ledger.execute("UPDATE replies SET at = at - ?", (WEEK,))
+    with sqlite3.connect(desk.path(".ftgate") / "cache.sqlite") as cache:
+        cache.execute("UPDATE replies SET at = at - ?", (WEEK,))
     desk.asking_suite(CODE, gates=GATES, draft=DRAFT)
     desk.path("asked.txt").unlink()
     return desk

@@ -98,8 +98,8 @@ def test_real_forgetting_fails_and_an_adapter_without_effect_is_invalid(
     result.stdout.fnmatch_lines(
         [
             "zeroed: not what it claims: replies no different from the base model's*",
-            "general skills * % → * %, −* points, allowed −10; lost: world_facts",
-            "*world_facts* lost",
+            "general skills * % → * %, −* points, allowed −10; regressed: world_facts",
+            "*world_facts* regressed",
             "*passed before, fails now*",
             "BLOCKED  1 failed, 1 invalid of 2 gates*",
         ]
@@ -146,8 +146,8 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
         ]
     )
     result.stdout.no_fnmatch_line("*a-key-that-stays-secret*")
-    ledger = (pytester.path / ".ftgate" / "ledger.sqlite").read_bytes()
-    assert b"a-key-that-stays-secret" not in ledger
+    cache = (pytester.path / ".ftgate" / "cache.sqlite").read_bytes()
+    assert b"a-key-that-stays-secret" not in cache
 
 
 def test_chat_completions_run_a_suite_through_their_own_sdk_and_hold_a_schema(
@@ -175,7 +175,7 @@ def write_sums(pytester: pytest.Pytester) -> None:
 def served() -> xllamacpp.Server:
     """Serve the embedded model, which speaks both chat APIs on loopback."""
     params = xllamacpp.CommonParams()
-    params.model.path = str(weights.find("smollm2-135m", EXAMPLE))
+    params.model.path = str(weights.find_weights("smollm2-135m", EXAMPLE))
     params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 4, 1
     params.port, params.verbosity, params.model_alias = 0, -1, {"smollm2"}
     return xllamacpp.Server(params)
@@ -189,9 +189,9 @@ def test_a_judge_that_is_no_judge_is_refused_with_its_kappa(pytester: pytest.Pyt
     result = pytester.runpytest_subprocess("--ftgate", "questions.ftgate.yaml")
 
     result.stdout.fnmatch_lines(
-        ["  accuracy?current? cannot tell: judge not qualified: smollm2-135m*"]
+        ["  accuracy?current? is inconclusive: judge not qualified: smollm2-135m*"]
     )
     told = " ".join(result.stdout.str().split())
-    kappa = re.search(r"kappa (-?\d\.\d\d) \((-?\d\.\d\d) to (-?\d\.\d\d)\), floor 0\.40", told)
+    kappa = re.search(r"kappa (-?\d\.\d\d) \((-?\d\.\d\d) to (-?\d\.\d\d)\), minimum 0\.40", told)
     assert kappa is not None
     assert float(kappa[2]) < 0.4

@@ -56,7 +56,7 @@ def test_a_variant_without_most_of_its_replies_is_an_error(desk):
     result = desk.run()
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["current: 60 of 100 calls brought no reply; the first: *"])
+    result.stdout.fnmatch_lines(["current: 60 of 100 requests brought no reply; the first: *"])
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_run_of_errors_alone_is_not_blamed_on_the_selection(desk):
 
     result = desk.run()
 
-    result.stdout.no_fnmatch_line("no gate was judged; name a suite, or check -k *")
+    result.stdout.no_fnmatch_line("no gate was evaluated; name a suite, or check -k *")
 
 
 def test_an_error_is_asked_again_in_the_next_run(half_broken):

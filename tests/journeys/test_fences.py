@@ -59,9 +59,9 @@ def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(f
 
     result.stdout.fnmatch_lines(
         [
-            "  fault * before * now * replies",
+            "  format error * before * now * replies",
             "  fenced * 0 % (0 to 2) * 20 % (15 to 27) * 41",
-            "  the mix of faults is another than before (Stuart-Maxwell, p < 0.001)",
+            "  the mix of format errors is another than before (Stuart-Maxwell, p < 0.001)",
             "  fenced, for example",
             '    │ t000  ```json {"label": "billing"} ```',
             '    │ t001  ```json {"label": "refund"} ```',
@@ -75,9 +75,9 @@ def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(f
             "      │ now       ```json",
             '      │           {"label": "billing"}',
             "      │           ```",
-            "      │ fault     fenced",
+            "      │ format    fenced",
             "",
-            "  next: the commonest fault is “fenced” (41 replies); ask for the bare answer",
+            "  next: the commonest format error is “fenced” (41 replies); ask for the bare",
         ],
         consecutive=True,
     )

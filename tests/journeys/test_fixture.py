@@ -8,7 +8,7 @@ USES = """\
 from dataclasses import replace
 
 import pytest
-from pytest_ftgate import Outcome, Unavailable
+from pytest_ftgate import Outcome, ConfigurationError
 
 @pytest.fixture(scope="module")
 def suite(ftgate):
@@ -22,16 +22,16 @@ def test_a_case_of_ones_own_is_asked_too(suite):
     own = replace(suite.cases["t003"], input="mine", expected="whatever I say")
     assert suite.ask("current", own).text == "whatever I say"
 
-def test_the_sheet_has_the_scores_of_every_variant(suite):
+def test_the_fixture_has_the_scores_of_every_variant(suite):
     assert suite.variants == ("current", "worse")
-    assert [round(float(one.correct.mean()), 2) for one in suite.sheet.values()] == [1.0, 0.7]
-    assert suite.sheet["worse"].rows["t000"].replies[0].text == "refund"
+    assert [round(float(one.correct.mean()), 2) for one in suite.scores.values()] == [1.0, 0.7]
+    assert suite.scores["worse"].results["t000"].replies[0].text == "refund"
 
 def test_a_verdict_is_that_of_the_gate(suite):
     assert suite.verdict("accuracy", "current").outcome is Outcome.PASSED
     verdict = suite.verdict("accuracy", "worse")
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.check.losses == 30
+    assert verdict.check.regressed == 30
 
 @pytest.mark.parametrize(("call", "told"), [
     (lambda suite: suite.ask("curent", "t003"), 'no variant "curent"; did you mean "current"?'),
@@ -39,12 +39,12 @@ def test_a_verdict_is_that_of_the_gate(suite):
     (lambda suite: suite.verdict("format", "current"), 'no gate "format"; known: accuracy'),
 ])
 def test_what_is_not_there_is_told(suite, call, told):
-    with pytest.raises(Unavailable, match="suite has ") as raised:
+    with pytest.raises(ConfigurationError, match="suite has ") as raised:
         call(suite)
     assert told in str(raised.value)
 
 def test_a_file_that_is_not_there_is_told(ftgate):
-    with pytest.raises(Unavailable, match=r"nope.ftgate.yaml does not exist"):
+    with pytest.raises(ConfigurationError, match=r"nope.ftgate.yaml does not exist"):
         ftgate.suite("nope.ftgate.yaml")
 """
 
@@ -71,5 +71,5 @@ def test_without_the_option_they_are_skipped_and_ask_nothing(used):
     result = used.pytester.runpytest_inprocess("-rs")
 
     result.assert_outcomes(skipped=8)
-    result.stdout.fnmatch_lines(["SKIPPED * judged with --ftgate only"])
+    result.stdout.fnmatch_lines(["SKIPPED * evaluated with --ftgate only"])
     assert used.asked() == []

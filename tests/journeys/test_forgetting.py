@@ -61,13 +61,13 @@ def test_a_loss_planted_in_one_skill_is_found_there_and_nowhere_else(recorded):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "general skills 100 % → 89 %, −11 points, allowed −10; lost: memory",
-            "*skill * before * after * change * n * lost * won * verdict",
-            "*memory * 100 % * 67 * 0 * lost",
-            "*logic * 67 * 0 * 0 * kept",
+            "general skills 100 % → 89 %, −11 points, allowed −10; regressed: memory",
+            "*skill * before * after * change * regressed * fixed * verdict",
+            "*memory * 100 % * of 67 * 0 * regressed",
+            "*logic * 0 of 67 * 0 * kept",
             "*keeps * % (* to *) of what the base can do",
             "*by difficulty: 1 *",
-            "*lost answers: * wrong content*",
+            "*regressed answers: * wrong content*",
             "*passed before, fails now*",
             "*next: do not ship new as it is*",
         ]
@@ -175,7 +175,7 @@ def test_forgetting_under_the_prompt_is_another_question(desk, under, forgets, o
     assert "General skills of tuned" in page
     assert ("General skills of tuned under its prompt" in page) is (under == "prompt")
     cases = json.loads(desk.path("run.json").read_text("utf-8"))["suites"][0]["cases"]
-    assert {case["asks"] for case in cases} == {"skills"}
+    assert {case["case_set"] for case in cases} == {"skills"}
     assert {name for case in cases for name in case["answers"]} == {"tuned", "base of tuned"}
 
 
@@ -205,7 +205,9 @@ def test_a_suite_of_the_team_is_a_skill_marked_by_its_own_function(desk):
     result = desk.run("s.ftgate.yaml")
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*skills 100 % → 50 %*lost: tone", "*tone * 60 * 30 * lost"])
+    result.stdout.fnmatch_lines(
+        ["*skills 100 % → 50 %*regressed: tone", "*tone * 30 of 60 * regressed"]
+    )
 
 
 def test_what_a_base_said_can_be_kept_for_when_it_retires(desk, monkeypatch, capsys):
@@ -215,7 +217,7 @@ def test_what_a_base_said_can_be_kept_for_when_it_retires(desk, monkeypatch, cap
         text = SERVED.replace("URL", server.url).replace("UNDER", "own")
         desk.path("s.ftgate.yaml").write_text(text, "utf-8")
         desk.run()
-        assert main(["ledger", "export", "s.ftgate.yaml", "--base", "tuned"]) == 0
+        assert main(["cache", "export", "s.ftgate.yaml", "--base", "tuned"]) == 0
         asked = len(server.requests)
         desk.path("s.ftgate.yaml").write_text(
             text.replace("base: small", "base: small, base_replies: s.base.jsonl"), "utf-8"
@@ -242,7 +244,7 @@ def test_a_base_that_said_nothing_cannot_be_kept(desk, monkeypatch, capsys, vari
     text = SERVED.replace("URL", "http://127.0.0.1:9/v1").replace("UNDER", "own")
     desk.path("s.ftgate.yaml").write_text(text, "utf-8")
 
-    assert main(["ledger", "export", "s.ftgate.yaml", "--base", variant]) == 1
+    assert main(["cache", "export", "s.ftgate.yaml", "--base", variant]) == 1
     assert told in capsys.readouterr().err
 
 
@@ -261,4 +263,4 @@ def test_a_base_is_held_against_itself_by_the_same_gate(recorded, monkeypatch, c
     told = capsys.readouterr().out
     assert "3 live replies of base of new to each" in told
     assert "of 201 cases" in told
-    assert "skills called lost, in the share of pairs: none." in told
+    assert "skills called regressed, in the share of pairs: none." in told

@@ -55,7 +55,7 @@ def test_held_out_cases_stand_with_their_suite_in_the_record(desk, ladder):
     desk.run("--ftgate-json=run.json")
 
     (suite,) = json.loads(desk.path("run.json").read_text())["suites"]
-    held = [one for one in suite["cases"] if one["asks"] == "held out"]
+    held = [one for one in suite["cases"] if one["case_set"] == "held out"]
 
     assert suite["name"] == "tickets.ftgate.yaml"
     assert (len(held), len(suite["cases"])) == (20, 100)

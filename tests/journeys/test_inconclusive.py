@@ -1,4 +1,4 @@
-"""A gate cannot tell: neither a pass nor a fail, and it says what would settle it."""
+"""An inconclusive gate: neither a pass nor a fail, and it says what would settle it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_inconclusive_gate_names_the_cases_that_would_settle_it(unsettled):
 
     result.stdout.fnmatch_lines(
         [
-            "  accuracy?draft? cannot tell: accuracy 98 % → 95 % *",
+            "  accuracy?draft? is inconclusive: accuracy 98 % → 95 % *",
             "*cannot rule out a drop of 5 points*",
             "*more cases would settle it",
         ]

@@ -64,8 +64,8 @@ def soon(condition) -> None:
 
 
 def kept(desk) -> int:
-    with closing(sqlite3.connect(desk.path(".ftgate/ledger.sqlite"))) as ledger:
-        return int(ledger.execute("SELECT count(*) FROM replies").fetchone()[0])
+    with closing(sqlite3.connect(desk.path(".ftgate/cache.sqlite"))) as cache:
+        return int(cache.execute("SELECT count(*) FROM replies").fetchone()[0])
 
 
 def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk):
@@ -78,9 +78,10 @@ def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk):
 
     assert asking.returncode == pytest.ExitCode.INTERRUPTED, printed
     assert len(desk.asked()) == kept(desk) == ANSWERED + 16
-    assert "no gate was judged; the run was cut off" in printed
+    assert "no gate was evaluated; the run was cut off" in printed
     missing = desk.cases - ANSWERED - 16
-    assert f"cut off with {missing} of {desk.cases} calls not answered; the same command" in printed
+    message = f"cut off with {missing} of {desk.cases} requests not answered; the same command"
+    assert message in printed
     assert f"current so far: 36 of {desk.cases} cases, 100 % right" in printed
 
 

@@ -133,7 +133,7 @@ def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
     outcomes = {one["outcome"] for one in judged.desk.verdicts().values()}
 
     assert outcomes == {"inconclusive"}
-    result.stdout.fnmatch_lines(["*cannot tell: judge not qualified: judges_here:*"])
+    result.stdout.fnmatch_lines(["*is inconclusive: judge not qualified: judges_here:*"])
 
 
 def test_replies_without_a_grade_are_missing_and_said_and_never_wrong(judged):
@@ -162,13 +162,13 @@ def test_a_judge_is_examined_before_any_variant_is_asked(judged):
     assert not judged.desk.path("paid.txt").exists()
 
 
-def test_one_below_its_floor_is_refused_with_its_kappa(judged):
+def test_one_below_its_minimum_is_refused_with_its_kappa(judged):
     judged.label("current", "worse", wrong=60)
     judged.run(more=HUMAN)
     told = judged.desk.verdicts()["accuracy[worse]"]
 
     assert told["headline"].startswith("judge not qualified: judges_here:polite: kappa 0.")
-    assert told["headline"].endswith("floor 0.40")
+    assert told["headline"].endswith("minimum 0.40")
     assert told["judges"][0]["kappa"]["n"] == 2 * COUNT
 
 
@@ -214,8 +214,8 @@ def test_replies_that_are_committed_hold_the_grades_too(judged, typed):
     judged.run()
     desk = judged.desk
     before = {name: one["outcome"] for name, one in desk.verdicts().items()}
-    assert typed("ledger", "export", "s.ftgate.yaml").startswith("200 replies written to s.replies")
-    (desk.path(".ftgate") / "ledger.sqlite").unlink()
+    assert typed("cache", "export", "s.ftgate.yaml").startswith("200 replies written to s.replies")
+    (desk.path(".ftgate") / "cache.sqlite").unlink()
     desk.run("--ftgate-replies=recorded")
 
     assert {name: one["outcome"] for name, one in desk.verdicts().items()} == before
@@ -294,4 +294,4 @@ def test_a_judge_that_breaks_is_an_error_and_never_a_wrong_answer(judged):
     result = judged.run(name="broken")
 
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["*the judge: 100 of 100 calls brought no reply*"])
+    result.stdout.fnmatch_lines(["*the judge: 100 of 100 requests brought no reply*"])

@@ -44,9 +44,9 @@ def killed(desk):
     return desk
 
 
-def test_every_reply_that_came_is_in_the_ledger(killed):
-    with closing(sqlite3.connect(killed.path(".ftgate/ledger.sqlite"))) as ledger:
-        (count,) = ledger.execute("SELECT count(*) FROM replies").fetchone()
+def test_every_reply_that_came_is_in_the_cache(killed):
+    with closing(sqlite3.connect(killed.path(".ftgate/cache.sqlite"))) as cache:
+        (count,) = cache.execute("SELECT count(*) FROM replies").fetchone()
 
     assert count == ANSWERED
 

@@ -29,9 +29,9 @@ def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
         [
             "  FINE-TUNE: lora",
             "    - lora 91 % against descriptions 88 %: +3 (+1 +5) points: as good, and*",
-            "    - strong costs 150 times as much a call as lora for +1 (−1 +3) points, not*",
-            "  hosted is cheaper than descriptions from 10,870 calls a day on*",
-            "  lora is cheaper than descriptions from 1,087 calls a day on; it saves*",
+            "    - strong costs 150 times as much a request as lora for +1 (−1 +3) points,*",
+            "  hosted is cheaper than descriptions from 10,870 requests a day on*",
+            "  lora is cheaper than descriptions from 1,087 requests a day on; it saves*",
         ]
     )
 
@@ -64,17 +64,17 @@ def test_at_five_thousand_a_day_the_adapter_pays_and_the_hosted_fine_tune_does_n
     assert (advice.recommendation, advice.subject) == ("fine-tune", "lora")
     months = months_of(advice)
     assert (months["descriptions"], months["lora"], months["hosted"]) == (750, 210, 1_560)
-    refused = [one.told for one in advice.reasons if one.variant == "hosted"]
+    refused = [one.message for one in advice.reasons if one.variant == "hosted"]
     told = "1,560.00 USD a month against 750.00 USD of descriptions at 5,000 a day"
     assert refused == [f"not hosted: {told}; cheaper from 10,870 a day on"]
     result.stdout.fnmatch_lines(
         [
             "  for and against fine-tuning (* needed)",
             "  * gap *for *",
-            "  cheaper  than          from calls a day  saves/month  days to pay back",
-            "  hosted   descriptions            10,870      nothing",
-            "  lora     descriptions             1,087       540.00               2.2",
-            "  lora     strong                      84     8,790.00               0.1",
+            "  cheaper  than          from requests a day  saves/month  days to pay back",
+            "  hosted   descriptions               10,870      nothing",
+            "  lora     descriptions                1,087       540.00               2.2",
+            "  lora     strong                         84     8,790.00               0.1",
         ]
     )
     assert max(map(len, result.outlines[result.outlines.index("  FINE-TUNE: lora") :])) <= 80

@@ -33,11 +33,11 @@ def test_a_note_says_how_many_calls_disturbed_each_other(desk):
     result = desk.run()
 
     result.stdout.fnmatch_lines(
-        ["  latency[[]current]: measured with up to 1 call in flight at once"]
+        ["  latency[[]current]: measured with up to 1 request in flight at once"]
     )
 
 
-def test_replies_from_the_ledger_are_not_measured_and_the_gate_says_so(desk):
+def test_replies_from_the_cache_are_not_measured_and_the_gate_says_so(desk):
     desk.asking_suite(SLOW, gates=FIRST)
     desk.run()
 

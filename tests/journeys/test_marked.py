@@ -20,7 +20,7 @@ def two(desk):
 
 
 #: What two verdicts share that rest on the same replies and the same rule.
-SAME = ("checks", "outcome", "lost", "gained", "deciding")
+SAME = ("checks", "outcome", "regressed", "fixed", "deciding")
 
 
 def run(desk, *args):
@@ -119,7 +119,7 @@ def test_a_floor_shows_the_replies_that_are_wrong_though_the_baselines_are_too(d
 
     result = run(desk, "-k", "worse")
 
-    result.stdout.fnmatch_lines(["it: 60 % is below the floor of 80 %", "  wrong (3 of 40, *"])
+    result.stdout.fnmatch_lines(["it: 60 % is below the minimum of 80 %", "  wrong (3 of 40, *"])
 
 
 # What is no verdict ---------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_an_error_in_the_function_is_an_error_and_names_the_case(two):
             ">       return {}[[]case.id]",
             "E       KeyError: 't000'",
             'E       on case "t000" (tickets.cases.jsonl:1)',
-            "no gate was judged; *",
+            "no gate was evaluated; *",
         ]
     )
 
@@ -147,7 +147,7 @@ def test_reports_name_the_error_and_not_the_way_to_it(two):
 
     run(two, "--ftgate-json=run.json")
 
-    told = {one.node: one.why for one in read_run(two.path("run.json")).unjudged}
+    told = {one.node: one.reason for one in read_run(two.path("run.json")).not_evaluated}
     assert told["test_marked.py::test_it[worse]"] == (
         "KeyError: 't000'\non case \"t000\" (tickets.cases.jsonl:1)\ntest_marked.py:5"
     )
@@ -225,7 +225,7 @@ def test_without_the_option_it_is_skipped_and_asks_nothing(desk):
     result = desk.pytester.runpytest_inprocess("-rs")
 
     result.assert_outcomes(skipped=1)
-    result.stdout.fnmatch_lines(["SKIPPED * judged with --ftgate only"])
+    result.stdout.fnmatch_lines(["SKIPPED * evaluated with --ftgate only"])
     assert desk.asked() == []
 
 
@@ -238,7 +238,7 @@ def test_a_gate_that_something_else_spoils_is_not_counted_as_passed(two):
     result = run(two, "-k", "current")
 
     result.assert_outcomes(passed=1, errors=1, deselected=1)
-    result.stdout.fnmatch_lines(["no gate was judged; see the errors above"])
+    result.stdout.fnmatch_lines(["no gate was evaluated; see the errors above"])
 
 
 def test_a_gate_that_is_expected_to_fail_blocks_nothing_and_is_said(two):
@@ -329,7 +329,7 @@ def test_the_command_that_a_failure_names_explains_it(two, monkeypatch, capsys):
     command = re.search(r"why:  pytest-ftgate (explain) \"(\S+)\"", result.stdout.str())
     monkeypatch.chdir(two.pytester.path)
     assert main([*command.groups()]) == 0
-    assert "it (3): 0 % is below the floor of 50 %" in capsys.readouterr().out
+    assert "it (3): 0 % is below the minimum of 50 %" in capsys.readouterr().out
 
 
 def test_a_reply_that_holds_what_else_ends_lines_is_explained_too(desk, monkeypatch, capsys):

@@ -97,7 +97,7 @@ def test_all_faults_of_a_module_are_told_at_once(told):
 
     out = told([f"{mark}{TEST}\n{mark}{TEST.replace('it', 'other')}"])
 
-    out.fnmatch_lines(["test_00.py: 6 faults", "  test_00.py:3: max_drop *", "  test_00.py:7: *"])
+    out.fnmatch_lines(["test_00.py: 6 errors", "  test_00.py:3: max_drop *", "  test_00.py:7: *"])
 
 
 def test_faults_of_the_suite_that_a_mark_names_are_told_with_their_own_lines(desk):

@@ -67,7 +67,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["  next: a must-pass case is wrong; it is the first of the lost cases"]
+        ["  next: a must-pass case is wrong; it is the first of the regressed cases"]
     )
 
 
@@ -84,10 +84,10 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
 
     result.stdout.fnmatch_lines(
         [
-            "*but lost: label",
-            "  refund",
+            "*but regressed:",
+            "  label refund",
             "  label * before * after * change * verdict",
-            "  refund * 100 % * 90 % * lost",
+            "  refund * 100 % * 90 % * regressed",
             "  label * F1 before * precision * taken for",
         ]
     )

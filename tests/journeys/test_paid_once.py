@@ -17,16 +17,17 @@ import os, time
 from pathlib import Path
 from uuid import uuid4
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.cache.cache import Ledger
-from pytest_ftgate.requests.workload import task
-from pytest_ftgate.requests.request import distinct
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.requests.workload import task_requests
+from pytest_ftgate.requests.request import distinct_requests
+from pytest_ftgate.suite.loader import load_suite
 
-suite = load(Path("tickets.ftgate.yaml").resolve(), Path.cwd(), None)
-asks = [ask for one in suite.variants.values() for ask in task(suite, one, os.environ)]
-ledger = Ledger(Path(".ftgate/ledger.sqlite"), run=uuid4().hex, clock=time.time)
-engine = Engine(ledger, os.environ, concurrency=4)
-engine.wait(distinct(asks))
+suite = load_suite(Path("tickets.ftgate.yaml").resolve(), Path.cwd(), None)
+variants = suite.variants.values()
+requests = [case for variant in variants for case in task_requests(suite, variant, os.environ)]
+cache = Cache(Path(".ftgate/cache.sqlite"), run=uuid4().hex, clock=time.time)
+engine = Engine(cache, os.environ, concurrency=4)
+engine.wait(distinct_requests(requests))
 engine.close()
 """
 

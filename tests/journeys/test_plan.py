@@ -7,9 +7,9 @@ import sys
 import time
 from contextlib import closing
 
-from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.requests.request import Request
 
 #: Two variants, of which one has fifteen of the first thirty tickets wrong.
 TWO = """\
@@ -22,7 +22,7 @@ def other(case):
 
 
 def row(desk, result):
-    """Return what the plan says of *current*: calls, in the ledger, to ask."""
+    """Return what the plan says of *current*: requests, in the cache, to ask."""
     line = next(line for line in result.outlines if line.startswith("  current "))
     return tuple(line.split()[1:4])
 
@@ -32,11 +32,11 @@ def test_a_plan_shows_what_would_be_asked(desk):
 
     result = desk.run("--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  variant * calls * in ledger * to ask *"])
+    result.stdout.fnmatch_lines(["  variant * requests * in cache * to ask *"])
     assert row(desk, result) == ("100", "0", "100")
 
 
-def test_a_plan_asks_nothing_and_judges_nothing(desk):
+def test_a_plan_asks_nothing_and_evaluates_nothing(desk):
     desk.asking_suite()
 
     result = desk.run("--ftgate-plan")
@@ -44,7 +44,7 @@ def test_a_plan_asks_nothing_and_judges_nothing(desk):
     assert (result.ret, desk.asked(), desk.verdicts()) == (0, [], {})
 
 
-def test_a_plan_counts_what_the_ledger_has(desk):
+def test_a_plan_counts_what_the_cache_has(desk):
     desk.asking_suite()
     desk.run()
 
@@ -53,7 +53,7 @@ def test_a_plan_counts_what_the_ledger_has(desk):
     assert row(desk, result) == ("100", "100", "0")
 
 
-def test_a_plan_counts_the_calls_of_suites_and_of_marked_functions_once(desk):
+def test_a_plan_counts_the_requests_of_suites_and_of_marked_functions_once(desk):
     desk.asking_suite(gates="{accuracy: {min: 0.5}}")
     cases = desk.path("tickets.cases.jsonl").read_text("utf-8").splitlines()
     rows = [json.loads(line) for line in cases]
@@ -89,7 +89,7 @@ def test_a_plan_says_what_the_gates_could_certify(desk):
     )
 
 
-def test_a_plan_takes_the_disagreement_that_kept_replies_show(desk):
+def test_a_plan_takes_the_disagreement_that_cached_replies_show(desk):
     draft = '{provider: python, function: "answers:other"}'
     desk.asking_suite(TWO, draft=draft)
     desk.run()
@@ -127,14 +127,14 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
 
     result = desk.run("--ftgate-plan")
 
-    # 100 calls of 4 tokens read, and at most 100 written at 20 USD a million.
+    # 100 requests of 4 tokens each, and at most 100 tokens of output at 20 USD a million.
     result.stdout.fnmatch_lines(
         [
-            "  variant * calls * in ledger * to ask * tokens * USD * time",
+            "  variant * requests * in cache * to ask * tokens * USD * time",
             "  current * 100 * 0 * 100 * 0 k * local * ~3:20[*]",
             "  strong * 100 * 0 * 100 * 10 k * 0.201 * ~0:12[*]",
             "  total * 200 * 0 * 200 * 10 k * 0.201 + local * ~3:20",
-            "  [*] no reply was timed yet: taken for 2 s a call.",
+            "  [*] no reply was timed yet: taken for 2 s a request.",
         ]
     )
 
@@ -142,10 +142,10 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
 def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
     desk.asking_suite()
     desk.run("-k", "nothing")
-    with closing(Ledger(desk.path(".ftgate/ledger.sqlite"), run="r", clock=time.time)) as ledger:
-        kept = Reply(text="billing", model="claude-opus-5-5", usage={"output": 3}, seconds=16.0)
+    with closing(Cache(desk.path(".ftgate/cache.sqlite"), run="r", clock=time.time)) as cache:
+        reply = Reply(text="billing", model="claude-opus-5-5", usage={"output": 3}, seconds=16.0)
         asked = {"provider": "anthropic", "model": "claude-opus-5-5", "messages": ()}
-        ledger.keep(Call(fingerprint="one", max_tokens=1, sampling={}, **asked), kept)
+        cache.store(Request(fingerprint="one", max_tokens=1, sampling={}, **asked), reply)
     desk.asking_suite(strong=PRICED, gates="{accuracy: {min: 0.5}}")
 
     result = desk.run("--ftgate-plan")

@@ -15,12 +15,12 @@ LABELS = ("billing", "refund")
 ASKED = Path(__file__).with_name("asked.txt")
 
 class House(Provider):
-    async def ask(self, call):
-        said = call.messages[-1][1]
+    async def generate(self, request):
+        said = request.messages[-1][1]
         with ASKED.open("a") as stream:
-            stream.write(f"{call.model} {call.options.get('region')} {said}\\n")
+            stream.write(f"{request.model} {request.options.get('region')} {said}\\n")
         number = int(said.split()[1].strip(":")) if said.startswith("Ticket") else len(said)
-        if call.model == "soon":
+        if request.model == "soon":
             return Reply(text=LABELS[number % 4 == 1])
         return Reply(text=LABELS[number % 2])
 
@@ -175,11 +175,12 @@ WITH_TOOLS = """\
 from pytest_ftgate import Provider, Reply, Step, ToolCall
 
 class House(Provider):
-    async def ask(self, call):
-        if not call.steps:
-            wanted = ToolCall(name=call.tools[0].name, arguments={"said": call.messages[-1][1]})
+    async def generate(self, request):
+        if not request.steps:
+            said = request.messages[-1][1]
+            wanted = ToolCall(name=request.tools[0].name, arguments={"said": said})
             return Reply(text="", stop="tool", steps=(Step("", (wanted,)),))
-        return Reply(text=call.steps[0].calls[0].result)
+        return Reply(text=request.steps[0].calls[0].result)
 
 def pytest_ftgate_providers():
     return {"house": House}
@@ -240,10 +241,10 @@ from pytest_ftgate.suite.cases import skill_cases
 SUMS = {case.input: case.expected for case in skill_cases(("arithmetic",))}
 
 class House(Provider):
-    async def ask(self, call):
-        if call.model == "lora":
+    async def generate(self, request):
+        if request.model == "lora":
             return Reply(text="billing")
-        return Reply(text=f"I make it {SUMS[call.messages[-1][1]]}.")
+        return Reply(text=f"I make it {SUMS[request.messages[-1][1]]}.")
 
 def pytest_ftgate_providers():
     return {"house": House}

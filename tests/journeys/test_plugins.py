@@ -240,6 +240,6 @@ def test_a_call_that_nobody_asks_cannot_be_put_into_the_plan(desk):
     result = desk.run()
 
     result.assert_outcomes(errors=1)
-    told = "current: pytest_ftgate_plan_modifyitems may order calls, not add or change any"
+    told = "current: pytest_ftgate_plan_modifyitems may order requests, not add or change any"
     result.stdout.fnmatch_lines([told])
     assert desk.asked() == []

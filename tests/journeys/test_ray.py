@@ -27,11 +27,11 @@ from pytest_ftgate import Provider, Reply
 SEEN = Path(__file__).with_name("seen.txt")
 
 class House(Provider):
-    async def ask(self, call):
+    async def generate(self, request):
         with SEEN.open("a") as stream:
             cluster = ray.get_runtime_context().gcs_address
             stream.write(f"{Path(sys.argv[0]).name} {cluster}\\n")
-        number = int(call.messages[-1][1].split()[1].strip(":"))
+        number = int(request.messages[-1][1].split()[1].strip(":"))
         return Reply(text=("billing", "refund")[number % 2])
 
 def pytest_ftgate_providers():
@@ -95,8 +95,8 @@ def test_a_cluster_that_loses_a_node_reaches_the_verdicts_of_one_machine(desk, c
                 time.sleep(0.01)
             cluster.remove_node(node, allow_graceful=False)
 
-        said, away = judged(AWAY, "--ftgate-ledger=away/l.sqlite", during=lose)
-        _, here = judged("--ftgate-ledger=here/l.sqlite")
+        said, away = judged(AWAY, "--ftgate-cache=away/l.sqlite", during=lose)
+        _, here = judged("--ftgate-cache=here/l.sqlite")
 
     assert len(here) == 4
     assert away == here

@@ -21,7 +21,7 @@ def test_the_section_opens_with_what_got_worse_and_by_how_much(red):
         [
             "_* tickets.ftgate.yaml:6 accuracy[[]worse] _*",
             "accuracy 98 % → 70 % against current, −28 points, allowed −5",
-            "100 cases: 28 lost, 0 gained. *",
+            "100 cases: 28 regressed, 0 fixed. *",
         ],
         consecutive=True,
     )
@@ -49,7 +49,7 @@ def test_more_words_show_more_lost_cases(desk):
 
 
 def test_the_section_ends_with_the_next_step(red):
-    red.stdout.fnmatch_lines(["  next: read the lost cases; *"])
+    red.stdout.fnmatch_lines(["  next: read the regressed cases; *"])
 
 
 def test_the_closing_section_begins_with_the_verdict_and_what_blocks(red):
@@ -60,7 +60,7 @@ def test_the_closing_section_begins_with_the_verdict_and_what_blocks(red):
             "",
             "  variant * before * after * change * n * verdict*",
             "  worse * 98 % * 70 % * −28 (−37 −20) * 100 * FAILED * allowed −5",
-            "  current * 98 % * passed * floor 85 %",
+            "  current * 98 % * passed * min 85 %",
         ],
         consecutive=True,
     )
@@ -93,7 +93,7 @@ def test_replies_in_the_wrong_form_name_the_commonest_fault(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["replies in the right format 100 % → 60 % *", "  next: the commonest fault is *"]
+        ["replies in the right format 100 % → 60 % *", "  next: the commonest format error is *"]
     )
 
 

@@ -68,7 +68,7 @@ def exported(desk, told, server, monkeypatch):
     desk.write_rows("tickets.cases.jsonl", rows)
     desk.path("tickets.ftgate.yaml").write_text(SUITE.replace("URL", server.url), "utf-8")
     desk.run()
-    code, printed = told("ledger", "export", "tickets.ftgate.yaml", "-o", FILE)
+    code, printed = told("cache", "export", "tickets.ftgate.yaml", "-o", FILE)
     assert (code, "missing" in printed) == (0, False)
     monkeypatch.delenv("KEY")
     return desk
@@ -76,7 +76,7 @@ def exported(desk, told, server, monkeypatch):
 
 @pytest.fixture
 def clone(exported, monkeypatch):
-    """The folder as someone else would have it: what is committed, and no ledger."""
+    """The folder as someone else would have it: what is committed, and no cache."""
     (exported.path("clone")).mkdir()
     for name in ("tickets.cases.jsonl", "tickets.ftgate.yaml", FILE):
         shutil.copy(exported.path(name), exported.path("clone") / name)
@@ -101,15 +101,15 @@ def test_a_fork_without_a_key_reaches_the_same_verdicts_and_asks_nothing(clone, 
     result.stdout.fnmatch_lines(["* 0 asked*"])
 
 
-def test_a_ledger_in_a_folder_that_cannot_be_made_is_no_obstacle(clone):
+def test_a_cache_in_a_folder_that_cannot_be_made_is_no_obstacle(clone):
     clone.path("clone/blocked").write_text("a file where a folder is wanted")
 
-    result = clone.run(RECORDED, "--rootdir=.", "--ftgate-ledger=blocked/ledger.sqlite", ".")
+    result = clone.run(RECORDED, "--rootdir=.", "--ftgate-cache=blocked/cache.sqlite", ".")
 
     result.stdout.fnmatch_lines(["* 0 asked*", "the verdicts could not be kept *"])
 
 
-def test_an_automatic_run_asks_what_neither_ledger_nor_file_has(clone, server, monkeypatch):
+def test_an_automatic_run_asks_what_neither_cache_nor_file_has(clone, server, monkeypatch):
     monkeypatch.setenv("KEY", KEY)
     asked = len(server.requests)
     with clone.path("clone/tickets.cases.jsonl").open("a") as cases:
@@ -128,7 +128,7 @@ def test_a_missing_reply_is_counted_with_the_command_that_brings_it(clone):
 
     result.assert_outcomes(errors=1)
     assert "1 of 61 replies are not recorded" in result.stdout.str()
-    remedy = "pytest --ftgate tickets.ftgate.yaml && pytest-ftgate ledger export"
+    remedy = "pytest --ftgate tickets.ftgate.yaml && pytest-ftgate cache export"
     assert f"{remedy} tickets.ftgate.yaml" in result.stdout.str()
 
 
@@ -147,14 +147,14 @@ def test_a_broken_line_is_a_fault_before_anything_is_judged(clone):
 def test_a_second_export_changes_nothing(exported, told):
     before = exported.path(FILE).read_bytes()
 
-    told("ledger", "export", "tickets.ftgate.yaml")
+    told("cache", "export", "tickets.ftgate.yaml")
 
     assert exported.path(FILE).read_bytes() == before
 
 
 def test_an_export_from_the_file_alone_is_the_same_file(clone, told, monkeypatch):
     before = clone.path("clone").joinpath(FILE).read_bytes()
-    code, _ = told("ledger", "export", "tickets.ftgate.yaml", folder="clone")
+    code, _ = told("cache", "export", "tickets.ftgate.yaml", folder="clone")
 
     assert code == 0
     assert clone.path("clone").joinpath(FILE).read_bytes() == before
@@ -165,7 +165,7 @@ def test_the_file_holds_no_key(exported):
 
 
 def test_what_was_imported_is_not_asked_again(clone, told, server):
-    code, printed = told("ledger", "import", FILE, folder="clone")
+    code, printed = told("cache", "import", FILE, folder="clone")
     clone.path("clone").joinpath(FILE).unlink()
     asked = len(server.requests)
 
@@ -173,14 +173,14 @@ def test_what_was_imported_is_not_asked_again(clone, told, server):
 
     assert (code, len(server.requests)) == (0, asked)
     assert len(judged(clone)) == 5
-    assert "replies are new in .ftgate/ledger.sqlite" in printed
+    assert "replies are new in .ftgate/cache.sqlite" in printed
 
 
 def test_an_export_says_how_many_replies_were_never_asked(exported, told):
     with exported.path("tickets.cases.jsonl").open("a") as cases:
         cases.write(json.dumps({"id": "new", "input": "Ticket: bill", "expected": "billing"}))
 
-    code, printed = told("ledger", "export", "tickets.ftgate.yaml")
+    code, printed = told("cache", "export", "tickets.ftgate.yaml")
 
     assert code == 0
     assert "3 are missing: run pytest --ftgate tickets.ftgate.yaml, then export" in printed
@@ -193,7 +193,7 @@ def test_a_file_that_a_variant_has_taken_the_name_for_is_its_own(desk, told):
     before = desk.path(FILE).read_bytes()
 
     desk.run().assert_outcomes(passed=1)
-    code, printed = told("ledger", "export", "tickets.ftgate.yaml")
+    code, printed = told("cache", "export", "tickets.ftgate.yaml")
 
     assert code == 1
     assert "is a variant's own file; name another with -o, or rename that" in printed
@@ -203,7 +203,7 @@ def test_a_file_that_a_variant_has_taken_the_name_for_is_its_own(desk, told):
 def test_nothing_to_export_is_said_so(desk, told):
     desk.asking_suite()
 
-    code, printed = told("ledger", "export", "tickets.ftgate.yaml")
+    code, printed = told("cache", "export", "tickets.ftgate.yaml")
 
     assert code == 1
     assert "has no reply of tickets.ftgate.yaml; run pytest --ftgate" in printed

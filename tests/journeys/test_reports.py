@@ -44,7 +44,7 @@ def test_the_record_fits_its_schema_and_holds_every_case_with_every_reply(red):
     assert len(suite["cases"]) == 100
     assert {*suite["cases"][0]["answers"]} == {"current", "worse"}
     assert suite["cases"][0]["answers"]["worse"]["text"] == "refund"
-    assert (made["verdict"], made["asking"]["used"]) == ("blocked", 200)
+    assert (made["verdict"], made["requests"]["replies"]) == ("blocked", 200)
 
 
 def test_all_is_made_again_from_the_record_alone(red, capsys):
@@ -88,7 +88,7 @@ def test_a_suite_that_cannot_be_read_is_in_the_reports(red):
 
     red.run(*FACES)
 
-    (one,) = record(red)["unjudged"]
+    (one,) = record(red)["not_evaluated"]
     assert (record(red)["verdict"], one["node"]) == ("blocked", "tickets.ftgate.yaml")
     for name in ("report.md", "out/report.html"):
         assert "is missing" in red.path(name).read_text("utf-8")
@@ -99,9 +99,9 @@ def test_a_gate_that_could_not_be_asked_is_no_failure_in_the_reports(desk):
 
     desk.run(*FACES)
 
-    (one,) = record(desk)["unjudged"]
-    assert "closed" in one["why"]
-    assert "### 🔴 BLOCKED: 1 could not be judged of 1 gate" in desk.path("report.md").read_text()
+    (one,) = record(desk)["not_evaluated"]
+    assert "closed" in one["reason"]
+    assert "### 🔴 BLOCKED: 1 not evaluated of 1 gate" in desk.path("report.md").read_text()
 
 
 def test_a_run_that_is_cut_off_has_not_passed(desk):
@@ -117,7 +117,7 @@ def test_a_run_that_is_cut_off_has_not_passed(desk):
 
     made = record(desk)
     assert [one["outcome"] for one in made["verdicts"]] == ["passed"]
-    assert (made["verdict"], made["unjudged"][0]["node"]) == ("blocked", "pytest")
+    assert (made["verdict"], made["not_evaluated"][0]["node"]) == ("blocked", "pytest")
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--setup-plan", "--ftgate-plan"])
@@ -278,8 +278,8 @@ def test_whoever_wants_no_short_summary_gets_none(desk):
 @pytest.mark.parametrize(
     ("words", "has", "lacks"),
     [
-        ("-q", ["next:", "FAILED"], ["passed before", "label ", "passed     floor"]),
-        ("", ["next:", "passed before, fails now (3 of 28", "floor 85 %"], ["It passes if"]),
+        ("-q", ["next:", "FAILED"], ["passed before", "label ", "passed     min"]),
+        ("", ["next:", "passed before, fails now (3 of 28", "min 85 %"], ["It passes if"]),
         ("-v", ["passed before, fails now (10 of 28", "It passes if"], []),
         ("-vv", ["passed before, fails now (28 of 28)", "It passes if"], []),
     ],

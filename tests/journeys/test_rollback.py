@@ -10,7 +10,7 @@ from advised import advice_of
 
 from pytest_ftgate.cli import main
 from pytest_ftgate.runner.recommend import git_facts
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 
 GATES = "{accuracy: {min: 0.7, max_drop: 0.05}}"
 
@@ -71,7 +71,7 @@ def test_a_failing_run_names_the_last_accepted_variant_that_still_passes(desk, g
     assert (back.failing, back.variant, back.by, back.in_suite) == ("v8", "v7", "Ada", True)
 
 
-def test_the_first_accepted_variant_counts_that_can_be_judged_and_passes(desk, git, served):
+def test_the_first_accepted_variant_counts_that_can_be_evaluated_and_passes(desk, git, served):
     served("v7", v7=2)
     desk.run("--ftgate-accept")
     git("add", "-A")
@@ -81,7 +81,7 @@ def test_the_first_accepted_variant_counts_that_can_be_judged_and_passes(desk, g
     result = desk.run()
 
     back = advice_of(desk).rollback
-    # The prompt was accepted too, and it passes; v7 was to serve, but nothing can judge it now.
+    # The prompt was accepted too, and it passes; v7 was to serve, but no gate evaluates it now.
     assert (back.variant, back.in_suite) == ("current", True)
     result.stdout.fnmatch_lines(["  ROLL BACK: from v8 to current*"])
 
@@ -130,6 +130,6 @@ def test_a_shallow_clone_says_that_it_does_not_know(desk, git, served, tmp_path_
     folder = f"file://{desk.path('').as_posix()}"
     subprocess.run(["git", "clone", "-q", "--depth=1", folder, str(clone)], check=True)
 
-    suite = load(clone / "tickets.ftgate.yaml", clone)
+    suite = load_suite(clone / "tickets.ftgate.yaml", clone)
 
-    assert "shallow" in git_facts(suite, date(2026, 11, 25)).unknown
+    assert "shallow" in git_facts(suite, date(2026, 11, 25)).unknown_reason

@@ -111,7 +111,7 @@ def test_planning_the_setup_is_no_failure_to_judge(desk):
 
     result = desk.run("--setup-plan")
 
-    result.stdout.no_fnmatch_line("no gate was judged*")
+    result.stdout.no_fnmatch_line("no gate was evaluated*")
     assert result.ret == 0
 
 
@@ -152,7 +152,7 @@ def test_a_run_in_which_no_gate_was_judged_is_not_green(two):
     result = two.run("-k", "ordinary")
 
     result.assert_outcomes(passed=1, deselected=2)
-    result.stdout.fnmatch_lines(["no gate was judged; *"])
+    result.stdout.fnmatch_lines(["no gate was evaluated; *"])
     assert result.ret == 5
 
 

@@ -95,7 +95,7 @@ def example(weights_folder, desk, monkeypatch):
     desk.path("ladder/test_it.py").write_text(MODULE.replace("tickets", "ladder"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(weights_folder))
     monkeypatch.chdir(desk.pytester.path)
-    assert main(["ledger", "import", str(ROOT / "tests/recorded/ladder.replies.jsonl")]) == 0
+    assert main(["cache", "import", str(ROOT / "tests/recorded/ladder.replies.jsonl")]) == 0
 
     def verdicts(awake, *args):
         monkeypatch.setenv("PYTEST_ADDOPTS", asleep(*awake))
@@ -181,7 +181,7 @@ def test_a_timeout_is_an_error_and_loses_no_reply(both, beside):
     result = beside(("timeout",), "--timeout=1", "tickets.ftgate.yaml")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*Timeout*1.0s*", "no gate was judged; see the errors above"])
+    result.stdout.fnmatch_lines(["*Timeout*1.0s*", "no gate was evaluated; see the errors above"])
     came = len(both.asked())
     assert 0 < came < both.cases
 

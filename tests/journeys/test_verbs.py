@@ -1,4 +1,4 @@
-"""What `pytest-ftgate` tells about a suite: why a gate ended so, and what it could show."""
+"""The verbs about a suite: explain, power and selftest."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SUITE = "tickets.ftgate.yaml"
 
 
 @pytest.fixture
-def told(desk, monkeypatch, capsys):
-    """Run a verb in the folder of the suite; return its exit code and what it printed."""
+def run_verb(desk, monkeypatch, capsys):
+    """Run a verb in the folder of the suite; return its exit code and its output."""
     monkeypatch.chdir(desk.pytester.path)
 
     def run(*args):
@@ -38,39 +38,39 @@ def told(desk, monkeypatch, capsys):
     return run
 
 
-def test_explain_puts_the_gates_own_numbers_into_the_rule(desk, told, capsys):
+def test_explain_puts_the_gates_own_numbers_into_the_rule(desk, run_verb, capsys):
     desk.suite(current=2, draft=40)
     desk.run()
     capsys.readouterr()
 
-    code, printed = told("explain", f"{SUITE}::accuracy[draft]")
+    code, printed = run_verb("explain", f"{SUITE}::accuracy[draft]")
 
     words = " ".join(printed.split())
     assert code == 0
-    assert "The same 100 cases were put to both sides: 38 were lost and 0 gained" in words
+    assert "The same 100 cases were put to both sides: 38 regressed and 0 were fixed" in words
     assert "It passes if a true drop of 5 points would look this good or better" in words
     assert "It fails if an unchanged variant would look this bad or worse" in words
     assert "so it failed." in words
     assert "With 100 cases a plain threshold would miss a true drop of 5 points" in words
 
 
-def test_explain_knows_the_gates_of_the_last_run_and_offers_the_nearest(desk, told, capsys):
+def test_explain_knows_the_gates_of_the_last_run_and_offers_the_nearest(desk, run_verb, capsys):
     desk.suite(current=2, draft=40)
     desk.run()
     capsys.readouterr()
 
-    code, printed = told("explain", f"{SUITE}::accuracy[drft]")
+    code, printed = run_verb("explain", f"{SUITE}::accuracy[drft]")
 
     assert code == 1
     assert f'did you mean "{SUITE}::accuracy[draft]"' in printed
 
 
-def test_explain_lists_the_gates_a_line_each_where_none_is_near(desk, told, capsys):
+def test_explain_lists_the_gates_a_line_each_where_none_is_near(desk, run_verb, capsys):
     desk.suite(current=2, draft=40)
     desk.run()
     capsys.readouterr()
 
-    _, printed = told("explain", "nonsense")
+    _, printed = run_verb("explain", "nonsense")
 
     head, *listed = printed.rstrip().split("\n")
     assert head.endswith("has no verdict of nonsense; it has")
@@ -79,19 +79,19 @@ def test_explain_lists_the_gates_a_line_each_where_none_is_near(desk, told, caps
     ]
 
 
-def test_a_part_of_a_run_keeps_what_was_known_of_the_rest(desk, told, capsys):
+def test_a_part_of_a_run_keeps_what_was_known_of_the_rest(desk, run_verb, capsys):
     desk.suite(current=2, draft=40)
     desk.run()
     desk.run("-k", "current")
     capsys.readouterr()
 
-    assert told("explain", f"{SUITE}::accuracy[draft]")[0] == 0
+    assert run_verb("explain", f"{SUITE}::accuracy[draft]")[0] == 0
 
 
-def test_power_tells_what_the_gates_could_show_and_asks_nothing(desk, told):
+def test_power_shows_what_the_gates_can_detect_and_asks_nothing(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 
-    code, printed = told("power", SUITE)
+    code, printed = run_verb("power", SUITE)
 
     assert code == 0
     assert "accuracy[current]" in printed
@@ -101,20 +101,20 @@ def test_power_tells_what_the_gates_could_show_and_asks_nothing(desk, told):
 
 
 @pytest.mark.parametrize("verb", ["power", "selftest"])
-def test_a_provider_of_a_plugin_is_known_to_pytest_alone(desk, told, verb):
+def test_a_provider_of_a_plugin_is_known_to_pytest_alone(desk, run_verb, verb):
     desk.suite_of({"current": "{provider: house, model: m}"})
 
-    code, printed = told(verb, SUITE)
+    code, printed = run_verb(verb, SUITE)
 
     assert code == 1
     assert 'unknown provider "house"; known: anthropic, ' in printed
     assert "only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan" in printed
 
 
-def test_a_suite_is_held_against_itself_on_its_own_replies(desk, told):
+def test_a_suite_is_held_against_itself_on_its_own_replies(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 
-    code, printed = told("selftest", SUITE, "--repeats", "5", "--pairs", "200")
+    code, printed = run_verb("selftest", SUITE, "--repeats", "5", "--pairs", "200")
 
     row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
     assert code == 0
@@ -124,16 +124,16 @@ def test_a_suite_is_held_against_itself_on_its_own_replies(desk, told):
     assert len(desk.asked()) == 5 * desk.cases
 
 
-def test_a_second_test_of_a_suite_asks_nothing_and_finds_the_same(desk, told):
+def test_a_second_test_of_a_suite_asks_nothing_and_finds_the_same(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
-    first = told("selftest", SUITE, "--pairs", "50")
+    first = run_verb("selftest", SUITE, "--pairs", "50")
     asked = len(desk.asked())
 
-    assert told("selftest", SUITE, "--pairs", "50") == first
+    assert run_verb("selftest", SUITE, "--pairs", "50") == first
     assert len(desk.asked()) == asked
 
 
-def test_recorded_replies_are_held_against_themselves_without_asking(desk, told):
+def test_recorded_replies_are_held_against_themselves_without_asking(desk, run_verb):
     desk.suite(current=0)
     rows = [
         {"id": f"t{n:03}", "text": desk.label(n) if (n + time) % 10 else "other"}
@@ -142,7 +142,7 @@ def test_recorded_replies_are_held_against_themselves_without_asking(desk, told)
     ]
     desk.write_rows("current.jsonl", rows)
 
-    code, printed = told("selftest", SUITE, "--pairs", "200")
+    code, printed = run_verb("selftest", SUITE, "--pairs", "200")
 
     row = next(line.split() for line in printed.splitlines() if line.startswith("  accuracy"))
     assert code == 0
@@ -150,16 +150,16 @@ def test_recorded_replies_are_held_against_themselves_without_asking(desk, told)
     assert float(row[2].strip("%")) == pytest.approx(20, abs=3)
 
 
-def test_replies_that_do_not_vary_are_no_test(desk, told):
+def test_replies_that_do_not_vary_are_no_test(desk, run_verb):
     desk.suite(current=2)
 
-    code, printed = told("selftest", SUITE)
+    code, printed = run_verb("selftest", SUITE)
 
     assert code == 1
     assert "do not vary" in printed
 
 
-def test_a_test_of_pairs_needs_two_replies(desk, told):
+def test_a_test_of_pairs_needs_two_replies(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 
-    assert told("selftest", SUITE, "--repeats", "1")[0] == 1
+    assert run_verb("selftest", SUITE, "--repeats", "1")[0] == 1

@@ -10,9 +10,15 @@ import anthropic
 import pytest
 
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.retry import Patience
-from pytest_ftgate.errors import Denied, Refused, ReplyError, Transient, Unavailable
-from pytest_ftgate.providers.anthropic import open_provider
+from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.errors import (
+    ConfigurationError,
+    ProviderRejected,
+    ReplyError,
+    RequestRejected,
+    RetryableError,
+)
+from pytest_ftgate.providers.anthropic import open_anthropic
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, Tool, ToolCall
 
@@ -38,9 +44,9 @@ def asked(call, api):
         made = call(text, **{"provider": "anthropic", "model": "claude-x", **where, **changes})
 
         async def once() -> Reply:
-            provider = open_provider([made], ENVIRON)
+            provider = open_anthropic([made], ENVIRON)
             try:
-                return await provider.ask(made)
+                return await provider.generate(made)
             finally:
                 await provider.close()
 
@@ -58,7 +64,7 @@ def test_a_message_becomes_a_reply(asked, api):
     assert reply.seconds > 0
 
 
-def test_the_request_holds_what_the_call_says_and_nothing_else(asked, api):
+def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api):
     turns = (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c"))
     asked(messages=turns, max_tokens=7)
     assert api.requests == [
@@ -99,7 +105,7 @@ def test_a_schema_is_sent_in_the_form_that_the_api_takes(asked, api):
     assert "maximum" not in output["format"]["schema"]["properties"]["n"]
 
 
-def test_the_key_is_read_where_the_call_says(asked, api):
+def test_the_key_is_read_where_the_request_says(asked, api):
     asked()
     assert KEY in api.headers[0]["authorization"]
 
@@ -115,7 +121,7 @@ def test_the_key_is_read_where_the_call_says(asked, api):
         ("a-later-invention", "end"),
     ],
 )
-def test_the_reason_for_stopping_is_told(asked, api, said, means):
+def test_the_reason_for_stopping_is_reported(asked, api, said, means):
     api.message("x", said)
     assert asked().stop == means
 
@@ -138,9 +144,9 @@ def test_only_text_blocks_are_the_text(asked, api):
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
-def test_trouble_that_passes_is_worth_another_call(asked, api, status):
+def test_trouble_that_passes_is_worth_another_request(asked, api, status):
     api.error(status, "trouble")
-    with pytest.raises(Transient, match=str(status)) as caught:
+    with pytest.raises(RetryableError, match=str(status)) as caught:
         asked()
     assert caught.value.limited is (status in (429, 503, 529))
     assert len(api.requests) == 1
@@ -152,27 +158,27 @@ def test_trouble_that_passes_is_worth_another_call(asked, api, status):
 )
 def test_the_wait_that_the_server_asks_for_is_handed_on(asked, api, header, seconds):
     api.error(429, "rate_limit_error", retry_after=header)
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(RetryableError) as caught:
         asked()
     assert caught.value.retry_after == seconds
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
-def test_what_every_call_will_meet_denies_the_variant(asked, api, status):
+def test_what_every_request_will_meet_rejects_the_provider(asked, api, status):
     api.error(status, "never")
-    with pytest.raises(Denied, match=f"{status} .*never"):
+    with pytest.raises(ProviderRejected, match=f"{status} .*never"):
         asked()
 
 
-def test_a_spend_limit_denies_the_variant_although_its_status_is_that_of_overload(asked, api):
+def test_a_spend_limit_rejects_the_provider_although_its_status_is_that_of_overload(asked, api):
     api.error(429, "rate_limit_error", code="enforced_spend_limit_reached", retry_after="1")
-    with pytest.raises(Denied, match="429"):
+    with pytest.raises(ProviderRejected, match="429"):
         asked()
 
 
-def test_a_spend_limit_that_the_user_set_denies_the_variant(asked, api):
+def test_a_spend_limit_that_the_user_set_rejects_the_provider(asked, api):
     api.error(400, "invalid_request_error: You have reached your specified API usage limits")
-    with pytest.raises(Denied, match="usage limits"):
+    with pytest.raises(ProviderRejected, match="usage limits"):
         asked()
 
 
@@ -180,10 +186,10 @@ def test_what_is_left_of_a_rate_limit_is_handed_on(to_api, api):
     left = {"anthropic-ratelimit-requests-remaining": "3"}
 
     async def ask():
-        provider = open_provider([to_api("a")], ENVIRON)
-        await provider.ask(to_api("a"))
+        provider = open_anthropic([to_api("a")], ENVIRON)
+        await provider.generate(to_api("a"))
         await provider.close()
-        return provider.limits
+        return provider.rate_limit_headers
 
     api.message()
     api.queued[0].headers.update(left)
@@ -193,25 +199,25 @@ def test_what_is_left_of_a_rate_limit_is_handed_on(to_api, api):
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_wrong_request_is_refused_alone(asked, api, status):
     api.error(status, "invalid_request_error")
-    with pytest.raises(Refused, match="no: invalid_request_error") as caught:
+    with pytest.raises(RequestRejected, match="no: invalid_request_error") as caught:
         asked()
-    assert not isinstance(caught.value, Denied)
+    assert not isinstance(caught.value, ProviderRejected)
 
 
-def test_a_lost_connection_is_worth_another_call(asked, api):
+def test_a_lost_connection_is_worth_another_request(asked, api):
     api.reset()
-    with pytest.raises(Transient, match="no connection"):
+    with pytest.raises(RetryableError, match="no connection"):
         asked()
 
 
-def test_an_address_where_nobody_listens_is_worth_another_call(asked):
-    with pytest.raises(Transient, match="no connection"):
+def test_an_address_where_nobody_listens_is_worth_another_request(asked):
+    with pytest.raises(RetryableError, match="no connection"):
         asked(base_url="http://127.0.0.1:9")
 
 
-def test_a_body_shorter_than_announced_is_worth_another_call(asked, api):
+def test_a_body_shorter_than_announced_is_worth_another_request(asked, api):
     api.raw(b'{"id": "msg_1", "con', **{"content-length": "900", "connection": "close"})
-    with pytest.raises(Transient, match="no connection"):
+    with pytest.raises(RetryableError, match="no connection"):
         asked()
 
 
@@ -227,9 +233,9 @@ def test_a_body_shorter_than_announced_is_worth_another_call(asked, api):
     ],
     ids=["cut", "empty", "no-message", "list", "null", "page"],
 )
-def test_a_body_that_is_no_message_is_worth_another_call(asked, api, body, kind):
+def test_a_body_that_is_no_message_is_worth_another_request(asked, api, body, kind):
     api.raw(body, **{"content-type": kind})
-    with pytest.raises(Transient, match="the body is"):
+    with pytest.raises(RetryableError, match="the body is"):
         asked()
 
 
@@ -254,16 +260,16 @@ def together(calls, environ=ENVIRON) -> list[Reply]:
     """Put *calls* to one open provider, one after the other."""
 
     async def ask() -> list[Reply]:
-        provider = open_provider(calls, environ)
+        provider = open_anthropic(calls, environ)
         try:
-            return [await provider.ask(call) for call in calls]
+            return [await provider.generate(call) for call in calls]
         finally:
             await provider.close()
 
     return asyncio.run(ask())
 
 
-def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(to_api, api):
+def test_a_setting_that_is_refused_is_left_out_from_then_on_and_recorded(to_api, api):
     api.error(400, "temperature: Extra inputs are not permitted")
     calls = [to_api(text, sampling={"temperature": 0.5, "stop": ("x",)}) for text in "ab"]
     replies = together(calls)
@@ -275,7 +281,7 @@ def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(to_api, api
 
 def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(to_api, api):
     api.error(400, "temperature: must be less than or equal to 1")
-    with pytest.raises(Refused, match="less than or equal to 1"):
+    with pytest.raises(RequestRejected, match="less than or equal to 1"):
         together([to_api("a", sampling={"temperature": 5.0})])
 
 
@@ -375,38 +381,38 @@ def test_no_credentials_for_bedrock_deny_the_variant_with_the_remedy(at_bedrock,
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with pytest.raises(Denied, match="set AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK"):
+    with pytest.raises(ProviderRejected, match="set AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK"):
         # The SDK remembers what it found for a region.
         at_bedrock(ARN.replace("eu-west-1", "us-west-2"))
 
 
 def test_a_model_at_bedrock_without_a_region_is_unavailable_with_the_remedy(at_bedrock):
-    with pytest.raises(Unavailable, match="set AWS_REGION"):
+    with pytest.raises(ConfigurationError, match="set AWS_REGION"):
         at_bedrock("anthropic.claude-opus-5-5-v1:0")
 
 
 def test_a_key_that_is_not_set_is_named(call):
     made = call(provider="anthropic", model="claude-x", api_key_env="TEAM_KEY")
-    with pytest.raises(Unavailable, match="the key of claude-x is missing: set TEAM_KEY"):
-        open_provider([made], {"TEAM_KEY": ""})
+    with pytest.raises(ConfigurationError, match="the key of claude-x is missing: set TEAM_KEY"):
+        open_anthropic([made], {"TEAM_KEY": ""})
 
 
 def test_no_credentials_at_all_deny_the_variant_with_the_remedy(asked, api):
-    with pytest.raises(Denied, match="set ANTHROPIC_API_KEY"):
+    with pytest.raises(ProviderRejected, match="set ANTHROPIC_API_KEY"):
         asked(api_key_env=None)
     assert api.requests == []
 
 
 def test_a_profile_that_is_not_there_is_unavailable_with_the_remedy(asked, monkeypatch, tmp_path):
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path / "nowhere"))
-    with pytest.raises(Unavailable, match="set ANTHROPIC_API_KEY"):
+    with pytest.raises(ConfigurationError, match="set ANTHROPIC_API_KEY"):
         asked(api_key_env=None)
 
 
 @pytest.fixture
-def engine(ledger, monkeypatch):
-    monkeypatch.setattr(Patience, "_pause", lambda *_: 0.001)
-    engine = Engine(ledger, ENVIRON)
+def engine(cache, monkeypatch):
+    monkeypatch.setattr(RetryPolicy, "_backoff", lambda *_: 0.001)
+    engine = Engine(cache, ENVIRON)
     yield engine
     engine.close()
 
@@ -420,7 +426,7 @@ def to_api(call, api):
     return make
 
 
-def test_a_call_gets_through_a_row_of_troubles(engine, to_api, api):
+def test_a_request_gets_through_a_row_of_troubles(engine, to_api, api):
     api.error(429, "rate_limit_error", retry_after="30")
     api.error(529, "overloaded_error")
     api.reset()
@@ -441,19 +447,19 @@ def test_trouble_without_end_is_an_error_that_says_so(engine, to_api, api):
     assert "no reply in 6 attempts; last: 529" in str(answer)
 
 
-def test_a_spend_limit_is_met_once_and_told_to_all(ledger, to_api, api):
+def test_a_spend_limit_is_met_once_for_all_requests(cache, to_api, api):
     api.error(429, "rate_limit_error", code="enforced_spend_limit_reached")
-    engine = Engine(ledger, ENVIRON, concurrency=1)
+    engine = Engine(cache, ENVIRON, concurrency=1)
     answers = engine.wait([to_api(text) for text in "abcdef"]).values()
     engine.close()
-    assert [type(answer) for answer in answers] == [Denied] * 6
+    assert [type(answer) for answer in answers] == [ProviderRejected] * 6
     assert len(api.requests) == 1
 
 
-def test_the_key_is_in_no_file_and_in_no_error(ledger, to_api, api, tmp_path):
+def test_the_key_is_in_no_file_and_in_no_error(cache, to_api, api, tmp_path):
     api.message("fine")
     api.error(401, "authentication_error")
-    engine = Engine(ledger, ENVIRON, concurrency=1)
+    engine = Engine(cache, ENVIRON, concurrency=1)
     answers = engine.wait([to_api("a"), to_api("b")]).values()
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     written = b"".join(path.read_bytes() for path in files)
@@ -538,7 +544,7 @@ def test_thinking_goes_back_signed_and_in_its_place(engine, to_api, api, tmp_pat
     hidden = {"type": "redacted_thinking", "data": "eHl6"}
     turn = [thought, hidden, *uses("toolu_1", text="Let me see.")]
     api.message(stop="tool_use", content=turn)
-    call = to_api("Where is it?", tools=(LOOKUP,), max_turns=4, origin=tmp_path)
+    call = to_api("Where is it?", tools=(LOOKUP,), max_turns=4, folder=tmp_path)
 
     reply = engine.wait([call])[call.fingerprint]
 
@@ -553,7 +559,7 @@ def test_a_model_that_uses_tools_is_asked_until_it_answers(engine, to_api, api, 
     api.message(stop="tool_use", content=uses("toolu_1"))
     api.error(529, "overloaded_error")
     api.message("It was shipped.")
-    call = to_api("Where is it?", tools=(LOOKUP,), max_turns=4, origin=tmp_path)
+    call = to_api("Where is it?", tools=(LOOKUP,), max_turns=4, folder=tmp_path)
 
     reply = engine.wait([call])[call.fingerprint]
 

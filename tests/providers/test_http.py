@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.providers.http import Learned
+from pytest_ftgate.providers.http import UnsupportedParams
 
 SENT = ("temperature", "top_p", "seed")
 
@@ -18,10 +18,10 @@ SENT = ("temperature", "top_p", "seed")
     ],
 )
 def test_a_setting_that_a_refusal_names_is_left_out(said, left_out):
-    learned = Learned()
+    learned = UnsupportedParams()
 
     assert learned.learn(said, SENT)
-    assert set(learned.taken(dict.fromkeys(SENT, 1))) == set(SENT) - left_out
+    assert set(learned.supported(dict.fromkeys(SENT, 1))) == set(SENT) - left_out
 
 
 @pytest.mark.parametrize(
@@ -38,14 +38,14 @@ def test_a_setting_that_a_refusal_names_is_left_out(said, left_out):
     ],
 )
 def test_a_refusal_of_something_else_teaches_nothing(said):
-    learned = Learned()
+    learned = UnsupportedParams()
 
     assert not learned.learn(said, SENT)
-    assert all(map(learned.takes, SENT))
+    assert all(map(learned.supports, SENT))
 
 
-def test_a_call_that_was_in_flight_meanwhile_learns_the_same_again():
-    learned = Learned()
+def test_a_request_that_was_in_flight_meanwhile_learns_the_same_again():
+    learned = UnsupportedParams()
     learned.learn("no seed here", SENT)
 
     assert learned.learn("no seed here", SENT)

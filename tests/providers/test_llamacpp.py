@@ -17,11 +17,11 @@ import pytest
 
 from pytest_ftgate import weights
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.errors import Refused, Unavailable
-from pytest_ftgate.providers.llamacpp import LlamaCpp, open_provider
+from pytest_ftgate.errors import ConfigurationError, RequestRejected
+from pytest_ftgate.providers.llamacpp import LlamaCppProvider, open_llamacpp
 from pytest_ftgate.requests.request import Adapter, Tool
 
-MODEL = str(weights.find("smollm2-135m", Path()))
+MODEL = str(weights.find_weights("smollm2-135m", Path()))
 SMALL = {"slots": 2, "threads": 1, "context": 192}
 RANK, WIDTH, KEYS = 4, 576, 192
 
@@ -43,7 +43,7 @@ def write_adapter(path: Path, strength: float) -> Adapter:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return Adapter(path=path, scale=1.0, sha256=weights.sha256_of(path))
+    return Adapter(path=path, scale=1.0, sha256=weights.file_sha256(path))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def local(call):
 @pytest.fixture(scope="module")
 def provider(local, strong, silent):
     """Load the model once, with both adapters."""
-    provider = open_provider([local(adapter=strong), local(adapter=silent)], {})
+    provider = open_llamacpp([local(adapter=strong), local(adapter=silent)], {})
     yield provider
     RUNNER.run(provider.close())
 
@@ -78,7 +78,7 @@ def provider(local, strong, silent):
 @pytest.fixture(scope="module")
 def plain(local):
     """Load the model without any adapter."""
-    provider = open_provider([local()], {})
+    provider = open_llamacpp([local()], {})
     yield provider
     RUNNER.run(provider.close())
 
@@ -95,7 +95,7 @@ def _loop():
 
 def replies(provider, *calls):
     async def together():
-        return await asyncio.gather(*map(provider.ask, calls))
+        return await asyncio.gather(*map(provider.generate, calls))
 
     return RUNNER.run(together())
 
@@ -125,7 +125,7 @@ def test_a_greedy_reply_is_the_same_however_many_are_asked_at_once(ask, local):
     assert {together[0].text, together[2].text} == {alone.text}
 
 
-def test_repeats_of_a_sampled_call_differ_and_each_can_be_had_again(ask, local):
+def test_repeats_of_a_sampled_request_differ_and_each_can_be_had_again(ask, local):
     hot = {"sampling": {"temperature": 1.5}, "max_tokens": 12}
     first, second = local(repeat=0, **hot), local(repeat=1, **hot)
     texts = [ask(call)[0].text for call in (first, second, first)]
@@ -157,17 +157,19 @@ def test_a_schema_holds_the_reply_to_json_of_that_shape(ask, local):
 
 
 def test_a_schema_that_is_none_is_refused(ask, local):
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRejected):
         ask(local(constraint={"json_schema": {"type": "nonsense"}}))
 
 
 def test_a_prompt_too_long_is_refused_with_the_remedy(ask, local):
     remedy = "set context: above 192 tokens on the variant"
-    with pytest.raises(Refused, match=remedy):
+    with pytest.raises(RequestRejected, match=remedy):
         ask(local("word " * 400))
 
 
-def test_an_adapter_changes_the_reply_of_the_calls_that_name_it_and_of_no_other(ask, local, strong):
+def test_an_adapter_changes_the_reply_of_the_requests_that_name_it_and_of_no_other(
+    ask, local, strong
+):
     with_it, without = local(adapter=strong, max_tokens=8), local(max_tokens=8)
     (before,) = ask(without)
     (tuned,) = ask(with_it)
@@ -178,7 +180,7 @@ def test_an_adapter_changes_the_reply_of_the_calls_that_name_it_and_of_no_other(
     assert after.text == before.text
 
 
-def test_a_call_without_an_adapter_is_answered_as_if_none_were_loaded(ask, local, plain):
+def test_a_request_without_an_adapter_is_answered_as_if_none_were_loaded(ask, local, plain):
     call = local(max_tokens=12)
     assert ask(call)[0].text == replies(plain, call)[0].text
 
@@ -200,9 +202,9 @@ def test_an_open_model_serves_its_adapters_at_any_scale_and_no_other(provider, l
     assert not provider.serves(local(model="another.gguf"))
 
 
-def test_two_scales_of_one_adapter_are_asked_in_one_run(ledger, local, strong):
+def test_two_scales_of_one_adapter_are_asked_in_one_run(cache, local, strong):
     scales = [local(adapter=replace(strong, scale=s), max_tokens=4) for s in (0.0, 1.0)]
-    engine = Engine(ledger, {})
+    engine = Engine(cache, {})
     answers = engine.wait(scales)
     engine.close()
     texts = [answers[call.fingerprint].text for call in scales]
@@ -210,21 +212,21 @@ def test_two_scales_of_one_adapter_are_asked_in_one_run(ledger, local, strong):
 
 
 def test_weights_that_are_not_there_are_unavailable(local, tmp_path):
-    with pytest.raises(Unavailable, match=r"cannot load .*nowhere\.gguf"):
-        open_provider([local(model=str(tmp_path / "nowhere.gguf"))], {})
+    with pytest.raises(ConfigurationError, match=r"cannot load .*nowhere\.gguf"):
+        open_llamacpp([local(model=str(tmp_path / "nowhere.gguf"))], {})
 
 
 def test_a_file_that_holds_no_weights_is_unavailable(local, tmp_path):
     path = tmp_path / "page.gguf"
     path.write_bytes(b"<html>" * 100)
-    with pytest.raises(Unavailable, match=r"cannot load .*page\.gguf"):
-        open_provider([local(model=str(path))], {})
+    with pytest.raises(ConfigurationError, match=r"cannot load .*page\.gguf"):
+        open_llamacpp([local(model=str(path))], {})
 
 
 def test_an_adapter_that_is_not_there_is_unavailable(local, tmp_path, strong):
     missing = replace(strong, path=tmp_path / "nowhere.gguf")
-    with pytest.raises(Unavailable, match="cannot load"):
-        open_provider([local(adapter=missing)], {})
+    with pytest.raises(ConfigurationError, match="cannot load"):
+        open_llamacpp([local(adapter=missing)], {})
 
 
 def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_base(
@@ -241,27 +243,27 @@ def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_
 
 def test_workers_of_one_machine_share_its_cores(local, monkeypatch):
     started = []
-    monkeypatch.setattr(LlamaCpp, "_start", lambda self, threads: started.append(threads))
+    monkeypatch.setattr(LlamaCppProvider, "_start", lambda self, threads: started.append(threads))
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     for environ in ({}, {"PYTEST_XDIST_WORKER_COUNT": "4"}, {"PYTEST_XDIST_WORKER_COUNT": "64"}):
-        asyncio.run(open_provider([local(runtime={})], environ).close())
+        asyncio.run(open_llamacpp([local(runtime={})], environ).close())
     assert started == [8, 2, 1]
 
 
 def test_the_anthropic_sdk_reads_the_replies_of_the_engines_own_messages_api(
-    plain, local, ledger, monkeypatch
+    plain, local, cache, monkeypatch
 ):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     address = plain._server.listening_address
     other = {"provider": "anthropic", "model": "any", "base_url": address, "api_key_env": "KEY"}
     fits, too_long = local(max_tokens=12, **other), local("word " * 400, **other)
-    engine = Engine(ledger, {"KEY": "local"})
+    engine = Engine(cache, {"KEY": "local"})
     answers = engine.wait([fits, too_long])
     engine.close()
     reply, refused = answers[fits.fingerprint], answers[too_long.fingerprint]
     (direct,) = replies(plain, local(max_tokens=12))
     assert (reply.text, reply.stop, reply.usage["output"]) == (direct.text, "length", 12)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RequestRejected)
     assert "context size" in str(refused)
 
 
@@ -269,12 +271,13 @@ USE_AND_LEAVE = """
 import sys, time
 from pathlib import Path
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.cache.cache import Ledger
-from pytest_ftgate.requests.request import Call
-call = Call(fingerprint="f", provider="llamacpp", model=sys.argv[1], messages=(("user", "hi"),),
-            max_tokens=2, sampling={}, runtime={"slots": 1, "threads": 1, "context": 64})
-engine = Engine(Ledger(Path("replies.sqlite"), run="r", clock=time.time), {})
-print(type(engine.wait([call])["f"]).__name__)
+from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.requests.request import Request
+request = Request(fingerprint="f", provider="llamacpp", model=sys.argv[1],
+                  messages=(("user", "hi"),),
+                  max_tokens=2, sampling={}, runtime={"slots": 1, "threads": 1, "context": 64})
+engine = Engine(Cache(Path("replies.sqlite"), run="r", clock=time.time), {})
+print(type(engine.wait([request])["f"]).__name__)
 if sys.argv[2] == "closed":
     engine.close()
 """
@@ -335,17 +338,17 @@ def shop(tmp_path):
     return tmp_path
 
 
-def test_a_model_whose_template_knows_no_tools_is_told_of_them_in_words(ledger, local, shop):
+def test_a_model_whose_template_knows_no_tools_gets_them_in_the_prompt(cache, local, shop):
     call = local(
         "Use lookup_order: where is order 17?",
         tools=(LOOKUP,),
         constraint={"choice": ["shipped", "lost"]},
         max_turns=2,
         max_tokens=60,
-        origin=shop,
+        folder=shop,
         runtime={**SMALL, "context": 1024},
     )
-    engine = Engine(ledger, {})
+    engine = Engine(cache, {})
     reply = engine.wait([call])[call.fingerprint]
     engine.close()
 
@@ -353,17 +356,17 @@ def test_a_model_whose_template_knows_no_tools_is_told_of_them_in_words(ledger, 
     assert all(use.name == "lookup_order" and not use.failed for use in reply.tool_calls)
 
 
-def test_a_model_whose_template_knows_tools_uses_them_until_it_answers(ledger, local, tooled, shop):
+def test_a_model_whose_template_knows_tools_uses_them_until_it_answers(cache, local, tooled, shop):
     call = local(
         model=tooled,
         messages=(*shown("31"), *shown("52"), ("user", "Where is order 17?")),
         tools=(LOOKUP,),
         max_turns=2,
         max_tokens=48,
-        origin=shop,
+        folder=shop,
         runtime={**SMALL, "context": 1024},
     )
-    engine = Engine(ledger, {})
+    engine = Engine(cache, {})
     reply = engine.wait([call])[call.fingerprint]
     engine.close()
 

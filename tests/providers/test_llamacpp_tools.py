@@ -7,7 +7,7 @@ import json
 import jsonschema_rs
 import pytest
 
-from pytest_ftgate.providers.llamacpp import prompted_messages, prompted_schema, read_prompted
+from pytest_ftgate.providers.llamacpp import parse_prompted, prompted_messages, prompted_schema
 from pytest_ftgate.requests.request import Step, Tool, ToolCall
 
 ARGUMENTS = {
@@ -39,7 +39,7 @@ def test_the_tools_stand_in_the_system_prompt_with_their_arguments(asked):
     assert second == {"role": "user", "content": "Where is it?"}
 
 
-def test_uses_so_far_are_told_with_what_became_of_them(asked):
+def test_earlier_tool_calls_are_shown_with_their_results(asked):
     failed = ToolCall(name="search", arguments={"words": "x"}, result="no such word", failed=True)
     *_, a, b, c, d = prompted_messages(asked(steps=(Step("", (USE,)), Step("", (failed,)))))
 
@@ -83,11 +83,11 @@ def test_a_single_turn_may_use_a_tool(asked):
     ],
 )
 def test_an_answer_is_read_and_one_that_was_cut_off_is_left_as_it_is(text, answer):
-    assert read_prompted(text) == (answer, None)
+    assert parse_prompted(text) == (answer, None)
 
 
 def test_a_use_is_read(asked):
-    text, step = read_prompted('{"tool": "search", "arguments": {"words": "parcel"}}')
+    text, step = parse_prompted('{"tool": "search", "arguments": {"words": "parcel"}}')
 
     assert (text, step.calls[0].name, step.calls[0].arguments) == (
         "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.errors import Denied, Refused, Unavailable
+from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRejected
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -52,16 +52,16 @@ def fails(case):
 
 
 @pytest.fixture
-def asked(call, tmp_path, ledger, request):
+def asked(call, tmp_path, cache, request):
     """Ask a function of a module that lies beside the suite, through the engine."""
     # One name a test: what Python has imported once it does not read again.
     module = f"pipeline_{abs(hash(request.node.nodeid))}"
     (tmp_path / f"{module}.py").write_text(SOURCE)
 
     def ask(name: str, *inputs: str) -> list:
-        cases = [Case(id=i, where="c:1", input=i, score=Rule("exact")) for i in inputs]
-        calls = [call(case=c, function=f"{module}:{name}", origin=tmp_path) for c in cases]
-        engine = Engine(ledger, {})
+        cases = [Case(id=i, location="c:1", input=i, score=Rule("exact")) for i in inputs]
+        calls = [call(case=c, function=f"{module}:{name}", folder=tmp_path) for c in cases]
+        engine = Engine(cache, {})
         answers = engine.wait(calls)
         engine.close()
         return [answers[c.fingerprint] for c in calls]
@@ -86,26 +86,26 @@ def test_a_plain_function_never_runs_twice_at_once(asked):
     ("name", "said"),
     [("breaks", "KeyError: 'price'"), ("exits", "SystemExit: bye"), ("fails", "Failed: not so")],
 )
-def test_whatever_a_function_raises_refuses_its_call(asked, name, said):
+def test_whatever_a_function_raises_refuses_its_request(asked, name, said):
     answers = asked(name, "one", "two")
-    assert [type(answer) for answer in answers] == [Refused, Refused]
+    assert [type(answer) for answer in answers] == [RequestRejected, RequestRejected]
     assert f":{name} raised {said}" in str(answers[0])
 
 
 def test_a_function_that_returns_no_text_ends_the_variant(asked):
     answers = asked("number", "one", "two")
     assert answers[0] is answers[1]
-    assert isinstance(answers[0], Denied)
+    assert isinstance(answers[0], ProviderRejected)
     assert "number returned int; it must return text" in str(answers[0])
 
 
 def test_a_function_that_is_not_there_is_unavailable_with_the_near_name(asked):
     (answer,) = asked("shuot", "one")
-    assert isinstance(answer, Unavailable)
+    assert isinstance(answer, ConfigurationError)
     assert 'did you mean "shout"?' in str(answer)
 
 
-def test_the_time_that_the_function_took_is_told(asked):
+def test_the_time_that_the_function_took_is_reported(asked):
     (reply,) = asked("alone", "one")
     assert isinstance(reply, Reply)
     assert reply.seconds >= 0.001

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.providers.local import _open_classical
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -32,8 +32,8 @@ def file(tmp_path):
 @pytest.fixture
 def asked(call, file):
     def make(text: str = "I want my money back"):
-        case = Case(id="a", where="c:1", input=text, score=Rule("exact"))
-        return call(provider="classical", case=case, training=file)
+        case = Case(id="a", location="c:1", input=text, score=Rule("exact"))
+        return call(provider="classical", case=case, training_data=file)
 
     return make
 
@@ -41,7 +41,9 @@ def asked(call, file):
 def test_a_case_gets_the_label_that_its_words_speak_for(asked):
     provider = _open_classical([asked()], {})
 
-    found = [asyncio.run(provider.ask(asked(text))).text for text in ("my money", "sign in now")]
+    found = [
+        asyncio.run(provider.generate(asked(text))).text for text in ("my money", "sign in now")
+    ]
 
     assert found == ["refund", "login"]
 
@@ -55,26 +57,26 @@ def test_it_learns_from_conversations_and_passes_over_what_is_not_to_be_followed
     bad = [said("login", text, weight=0) for text in ROWS["refund"] * 3]
     file.write_text("\n".join([*good, *bad]))
 
-    found = asyncio.run(_open_classical([asked()], {}).ask(asked("my money")))
+    found = asyncio.run(_open_classical([asked()], {}).generate(asked("my money")))
 
     assert found.text == "refund"
 
 
-def test_it_serves_the_calls_of_its_own_file_alone(asked, call, tmp_path):
+def test_it_serves_the_requests_of_its_own_file_alone(asked, call, tmp_path):
     provider = _open_classical([asked()], {})
 
     assert provider.serves(asked("another text"))
-    assert not provider.serves(call(provider="classical", training=tmp_path / "other.jsonl"))
+    assert not provider.serves(call(provider="classical", training_data=tmp_path / "other.jsonl"))
 
 
 def test_an_edited_file_is_learned_from_again(asked, file):
-    first = asyncio.run(_open_classical([asked()], {}).ask(asked("money"))).text
+    first = asyncio.run(_open_classical([asked()], {}).generate(asked("money"))).text
     swapped = (
         file.read_text().replace("refund", "?").replace("login", "refund").replace("?", "login")
     )
     file.write_text(swapped + "\n")
 
-    assert (first, asyncio.run(_open_classical([asked()], {}).ask(asked("money"))).text) == (
+    assert (first, asyncio.run(_open_classical([asked()], {}).generate(asked("money"))).text) == (
         "refund",
         "login",
     )
@@ -83,7 +85,7 @@ def test_an_edited_file_is_learned_from_again(asked, file):
 def test_a_label_with_too_few_rows_is_named(asked, file):
     file.write_text(f"{file.read_text()}\n{row('praise', 'well done')}")
 
-    with pytest.raises(Unavailable, match='3 rows of each label: "praise" has 1; add rows'):
+    with pytest.raises(ConfigurationError, match='3 rows of each label: "praise" has 1; add rows'):
         _open_classical([asked()], {})
 
 
@@ -99,5 +101,5 @@ def test_a_label_with_too_few_rows_is_named(asked, file):
 def test_a_file_that_teaches_nothing_is_named(asked, file, text, told):
     file.write_text(text)
 
-    with pytest.raises(Unavailable, match=told):
+    with pytest.raises(ConfigurationError, match=told):
         _open_classical([asked()], {})

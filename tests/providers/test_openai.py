@@ -8,8 +8,13 @@ import os
 
 import pytest
 
-from pytest_ftgate.errors import Denied, Refused, Transient, Unavailable
-from pytest_ftgate.providers.openai import open_provider
+from pytest_ftgate.errors import (
+    ConfigurationError,
+    ProviderRejected,
+    RequestRejected,
+    RetryableError,
+)
+from pytest_ftgate.providers.openai import open_openai
 from pytest_ftgate.requests.reply import Reply
 
 KEY = "sk-very-secret-0123456789"
@@ -33,9 +38,9 @@ def together(calls, environ=None) -> list[Reply]:
     """Put *calls* to one open provider, one after the other."""
 
     async def ask() -> list[Reply]:
-        provider = open_provider(calls, environ or ENVIRON)
+        provider = open_openai(calls, environ or ENVIRON)
         try:
-            return [await provider.ask(call) for call in calls]
+            return [await provider.generate(call) for call in calls]
         finally:
             await provider.close()
 
@@ -69,7 +74,7 @@ def test_a_completion_becomes_a_reply(asked, api):
     assert reply.seconds > 0
 
 
-def test_the_request_holds_what_the_call_says_and_nothing_else(asked, api):
+def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api):
     turns = (("system", "be brief"), ("user", "a"), ("assistant", "b"), ("user", "c"))
     asked(messages=turns, max_tokens=7)
 
@@ -97,7 +102,7 @@ def test_each_setting_goes_where_the_api_reads_it(asked, api, sampling, sent):
     assert sent.items() <= api.requests[0].items()
 
 
-def test_repeats_of_a_seeded_call_have_seeds_of_their_own(made, api):
+def test_repeats_of_a_seeded_request_have_seeds_of_their_own(made, api):
     together([made(sampling={"seed": 7}), made(sampling={"seed": 7}, repeat=2)])
 
     assert [request["seed"] for request in api.requests] == [7, 9]
@@ -125,7 +130,7 @@ def test_a_server_without_schemas_is_held_by_a_strict_tool(made, api):
     assert api.requests[1]["tool_choice"]["function"]["name"] == "give_the_reply"
 
 
-def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(made, api):
+def test_a_setting_that_is_refused_is_left_out_from_then_on_and_recorded(made, api):
     api.error(400, "invalid_request_error: temperature is not supported with this model")
     replies = together([made(text, sampling={"temperature": 0.5, "top_p": 0.9}) for text in "ab"])
 
@@ -137,7 +142,7 @@ def test_a_setting_that_is_refused_is_left_out_from_then_on_and_said(made, api):
     assert [reply.unsent for reply in replies] == [("temperature",), ("temperature",)]
 
 
-def test_calls_that_were_in_flight_when_a_setting_was_refused_are_asked_again_without_it(
+def test_requests_that_were_in_flight_when_a_setting_was_refused_are_asked_again_without_it(
     made, monkeypatch
 ):
     calls = [made(f"{n}", sampling={"temperature": 0.5}) for n in range(8)]
@@ -148,13 +153,13 @@ def test_calls_that_were_in_flight_when_a_setting_was_refused_are_asked_again_wi
             return Reply(text="ok")
         # No server on loopback is so slow that all are refused before one hears of it.
         await in_flight.wait()
-        raise Refused("temperature is not supported with this model")
+        raise RequestRejected("temperature is not supported with this model")
 
     async def ask() -> list[Reply]:
-        provider = open_provider(calls, ENVIRON)
-        monkeypatch.setattr(type(provider), "_answered", answered)
+        provider = open_openai(calls, ENVIRON)
+        monkeypatch.setattr(type(provider), "_post", answered)
         try:
-            return await asyncio.gather(*map(provider.ask, calls))
+            return await asyncio.gather(*map(provider.generate, calls))
         finally:
             await provider.close()
 
@@ -164,7 +169,7 @@ def test_calls_that_were_in_flight_when_a_setting_was_refused_are_asked_again_wi
     assert {reply.unsent for reply in replies} == {("temperature",)}
 
 
-def test_a_call_of_a_tool_that_was_cut_off_is_not_run(asked, api):
+def test_a_tool_call_that_was_cut_off_is_not_run(asked, api):
     function = {"name": "look", "arguments": ""}
     call = {"id": "c", "type": "function", "function": function}
     api.completion(None, "length", message={"tool_calls": [call]})
@@ -172,7 +177,7 @@ def test_a_call_of_a_tool_that_was_cut_off_is_not_run(asked, api):
     assert asked().stop == "length"
 
 
-def test_a_forced_reply_that_was_cut_off_is_told_as_such(made, api):
+def test_a_forced_reply_that_was_cut_off_is_reported_as_such(made, api):
     api.error(400, "response_format is not supported")
     function = {"name": "give_the_reply", "arguments": '{"label": "'}
     call = {"id": "c1", "type": "function", "function": function}
@@ -198,17 +203,17 @@ def test_a_schema_is_called_strict_only_where_it_leaves_nothing_open(asked, api,
     assert api.requests[0]["response_format"]["json_schema"]["strict"] is strict
 
 
-def test_what_is_forbidden_is_this_call_alone_where_others_were_answered(made, api):
+def test_what_is_forbidden_is_this_request_alone_where_others_were_answered(made, api):
     api.completion("fine")
     api.error(403, "this input was flagged")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         together([made("a"), made("b")])
-    assert not isinstance(caught.value, Denied)
+    assert not isinstance(caught.value, ProviderRejected)
 
 
 def test_a_setting_whose_value_is_wrong_is_the_authors_to_mend(asked, api):
     api.error(400, "invalid_request_error: temperature must be less than 2")
-    with pytest.raises(Refused, match="less than 2"):
+    with pytest.raises(RequestRejected, match="less than 2"):
         asked(sampling={"temperature": 5.0})
     assert len(api.requests) == 1
 
@@ -229,13 +234,13 @@ def test_a_server_that_wants_the_limit_by_its_new_name_gets_it(made, api):
         ("a_later_invention", "end"),
     ],
 )
-def test_the_reason_for_stopping_is_told(asked, api, said, means):
+def test_the_reason_for_stopping_is_reported(asked, api, said, means):
     api.completion("x", said)
 
     assert asked().stop == means
 
 
-def test_a_refusal_is_told_apart_from_an_answer(asked, api):
+def test_a_refusal_is_counted_apart_from_an_answer(asked, api):
     api.completion(None, message={"refusal": "I cannot help with that."})
     reply = asked()
 
@@ -243,32 +248,32 @@ def test_a_refusal_is_told_apart_from_an_answer(asked, api):
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-def test_trouble_that_passes_is_worth_another_call(asked, api, status):
+def test_trouble_that_passes_is_worth_another_request(asked, api, status):
     api.error(status, "trouble", retry_after="7")
-    with pytest.raises(Transient, match=str(status)) as caught:
+    with pytest.raises(RetryableError, match=str(status)) as caught:
         asked()
     assert (caught.value.retry_after, caught.value.limited) == (7.0, status in (429, 503))
     assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
-def test_what_every_call_will_meet_denies_the_variant(asked, api, status):
+def test_what_every_request_will_meet_rejects_the_provider(asked, api, status):
     api.error(status, "never")
-    with pytest.raises(Denied, match=f"{status} .*never"):
+    with pytest.raises(ProviderRejected, match=f"{status} .*never"):
         asked()
 
 
-def test_an_account_without_money_denies_the_variant_although_its_status_is_a_limit(asked, api):
+def test_an_account_without_money_rejects_the_provider_although_its_status_is_a_limit(asked, api):
     error = {"message": "You exceeded your quota", "code": "insufficient_quota", "type": "x"}
     api.raw(json.dumps({"error": error}).encode(), 429)
-    with pytest.raises(Denied, match="quota"):
+    with pytest.raises(ProviderRejected, match="quota"):
         asked()
 
 
-def test_a_quota_for_the_day_denies_the_variant_since_no_waiting_lifts_it(asked, api):
+def test_a_quota_for_the_day_rejects_the_provider_since_no_waiting_lifts_it(asked, api):
     error = {"message": "Rate limit reached for m on requests per day (RPD)", "code": "rate_limit"}
     api.raw(json.dumps({"error": error}).encode(), 429, **{"retry-after": "7200"})
-    with pytest.raises(Denied, match="per day"):
+    with pytest.raises(ProviderRejected, match="per day"):
         asked()
 
 
@@ -284,7 +289,7 @@ def test_a_quota_for_the_day_denies_the_variant_since_no_waiting_lifts_it(asked,
 )
 def test_an_error_in_another_shape_is_shown_as_it_came(asked, api, body, told):
     api.raw(body, 400)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         asked()
     assert str(caught.value) == f"400 {told}"
 
@@ -292,14 +297,14 @@ def test_an_error_in_another_shape_is_shown_as_it_came(asked, api, body, told):
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_wrong_request_is_refused_alone(asked, api, status):
     api.error(status, "invalid_request_error")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         asked()
-    assert not isinstance(caught.value, Denied)
+    assert not isinstance(caught.value, ProviderRejected)
 
 
-def test_a_lost_connection_is_worth_another_call(asked, api):
+def test_a_lost_connection_is_worth_another_request(asked, api):
     api.reset()
-    with pytest.raises(Transient, match="no connection"):
+    with pytest.raises(RetryableError, match="no connection"):
         asked()
 
 
@@ -308,14 +313,14 @@ def test_a_lost_connection_is_worth_another_call(asked, api):
     [b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}', b"<html>hi</html>"],
     ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "page"],
 )
-def test_a_body_that_is_no_completion_is_worth_another_call(asked, api, body):
+def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body):
     api.raw(body)
-    with pytest.raises(Transient, match="the body"):
+    with pytest.raises(RetryableError, match="the body"):
         asked()
 
 
-def test_what_is_no_address_denies_the_variant(asked):
-    with pytest.raises(Denied, match="localhost/v1 is no address"):
+def test_what_is_no_address_rejects_the_provider(asked):
+    with pytest.raises(ProviderRejected, match="localhost/v1 is no address"):
         asked(base_url="localhost/v1")
 
 
@@ -323,10 +328,10 @@ def test_what_is_left_of_a_rate_limit_is_handed_on(made, api):
     left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "2s"}
 
     async def ask():
-        provider = open_provider([made()], ENVIRON)
-        await provider.ask(made())
+        provider = open_openai([made()], ENVIRON)
+        await provider.generate(made())
         await provider.close()
-        return provider.limits
+        return provider.rate_limit_headers
 
     api.completion()
     api.queued[0].headers.update(left)
@@ -344,7 +349,7 @@ def test_the_account_that_pays_is_named_at_openai_alone(made, api):
     assert told == [["org-1", "proj-1"], [None, None]]
 
 
-def test_the_key_goes_where_the_call_says(asked, api):
+def test_the_key_goes_where_the_request_says(asked, api):
     asked()
 
     assert api.headers[0]["authorization"] == f"Bearer {KEY}"
@@ -357,8 +362,8 @@ def test_openais_own_key_never_goes_to_an_address_that_a_suite_names(made, api):
 
 
 def test_a_key_that_is_not_set_is_named(made):
-    with pytest.raises(Unavailable, match="the key of m is missing: set TEAM_KEY"):
-        open_provider([made()], {})
+    with pytest.raises(ConfigurationError, match="the key of m is missing: set TEAM_KEY"):
+        open_openai([made()], {})
 
 
 # What the server says of its models --------------------------------------------------------------

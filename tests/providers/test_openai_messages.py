@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytest_ftgate.providers.openai import messages_of, step_of, tools_of
+from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools
 from pytest_ftgate.requests.request import Step, Tool, ToolCall
 
 LOOKUP = Tool(
@@ -22,18 +22,18 @@ def asked(arguments, **fields):
     return {"role": "assistant", "tool_calls": [{"function": function, **fields}]}
 
 
-def test_a_call_without_tools_is_its_messages(call):
+def test_a_request_without_tools_is_its_messages(call):
     plain = call(messages=(("system", "Be brief."), ("user", "Hello")))
 
-    assert messages_of(plain) == [
+    assert chat_messages(plain) == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello"},
     ]
-    assert tools_of(plain) == []
+    assert chat_tools(plain) == []
 
 
 def test_a_tool_goes_out_as_a_function_with_its_schema(call):
-    (sent,) = tools_of(call(tools=(LOOKUP,)))
+    (sent,) = chat_tools(call(tools=(LOOKUP,)))
 
     assert sent["type"] == "function"
     assert sent["function"] == {
@@ -50,7 +50,7 @@ def test_a_step_goes_out_as_a_turn_of_the_model_and_one_result_for_each_use(call
         ToolCall(**use, id="b", result="no", failed=True),
     )
 
-    first, turn, *results = messages_of(call(steps=(Step("Let me see.", uses),)))
+    first, turn, *results = chat_messages(call(steps=(Step("Let me see.", uses),)))
 
     assert first["role"] == "user"
     assert (turn["role"], turn["content"]) == ("assistant", "Let me see.")
@@ -65,18 +65,18 @@ def test_a_step_goes_out_as_a_turn_of_the_model_and_one_result_for_each_use(call
 def test_arguments_that_were_no_json_go_out_as_json_all_the_same(call):
     use = ToolCall(name="lookup_order", arguments='{"order', id="a", result="no", failed=True)
 
-    _, turn, _ = messages_of(call(steps=(Step("", (use,)),)))
+    _, turn, _ = chat_messages(call(steps=(Step("", (use,)),)))
 
     assert turn["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
 @pytest.mark.parametrize("message", [{"content": "Hello"}, {"tool_calls": None}, {}])
 def test_a_message_without_uses_is_no_step(message):
-    assert step_of(message) is None
+    assert chat_step(message) is None
 
 
 def test_a_message_with_uses_is_a_step_with_its_text():
-    step = step_of({**asked('{"order_id": "17"}', id="x"), "content": "Let me see."})
+    step = chat_step({**asked('{"order_id": "17"}', id="x"), "content": "Let me see."})
 
     use = ToolCall(name="lookup_order", arguments={"order_id": "17"}, id="x")
     assert step == Step("Let me see.", (use,))
@@ -95,10 +95,10 @@ def test_a_message_with_uses_is_a_step_with_its_text():
     ],
 )
 def test_arguments_are_read_as_a_mapping_or_kept_as_the_text_they_were(written, read):
-    assert step_of(asked(written, id="x")).calls[0].arguments == read
+    assert chat_step(asked(written, id="x")).calls[0].arguments == read
 
 
-def test_uses_that_a_server_gave_no_name_are_told_apart():
+def test_uses_that_a_server_gave_no_name_stay_apart():
     both = asked("{}")["tool_calls"] * 2
 
-    assert [use.id for use in step_of({"tool_calls": both}).calls] == ["call_0", "call_1"]
+    assert [use.id for use in chat_step({"tool_calls": both}).calls] == ["call_0", "call_1"]

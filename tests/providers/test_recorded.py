@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.errors import Refused, Unavailable
-from pytest_ftgate.providers.recorded import Recorded
+from pytest_ftgate.errors import ConfigurationError, RequestRejected
+from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -27,14 +27,14 @@ def file(tmp_path):
 @pytest.fixture
 def recorded(call, file):
     def make(case: str = "a"):
-        asked = Case(id=case, where="cases.jsonl:1", score=Rule("exact"))
+        asked = Case(id=case, location="cases.jsonl:1", score=Rule("exact"))
         return call(provider="recorded", case=asked, replies=file)
 
     return make
 
 
 def reply_to(call) -> Reply:
-    with Recorded() as files:
+    with RecordedReplies() as files:
         return files.reply(call)
 
 
@@ -78,7 +78,7 @@ def test_an_edited_file_is_read_again(recorded, file):
 
 def test_a_case_without_a_line_is_refused_by_name(recorded, file):
     file.write_text('{"id": "a", "text": "one"}')
-    with pytest.raises(Refused, match=r'replies\.jsonl has no reply for case "z"'):
+    with pytest.raises(RequestRejected, match=r'replies\.jsonl has no reply for case "z"'):
         reply_to(recorded("z"))
 
 
@@ -92,30 +92,32 @@ def test_a_case_without_a_line_is_refused_by_name(recorded, file):
 )
 def test_a_line_that_cannot_be_read_is_named(recorded, file, line, said):
     file.write_text(f'{{"id": "a", "text": "one"}}\n{line}\n')
-    with pytest.raises(Unavailable, match=said):
+    with pytest.raises(ConfigurationError, match=said):
         reply_to(recorded())
 
 
 @pytest.mark.parametrize("mode", ["auto", "fresh", "recorded"])
 def test_recorded_replies_are_given_in_every_mode_and_never_kept(
-    recorded, file, ledger, open_ledger, mode
+    recorded, file, cache, open_cache, mode
 ):
     file.write_text('{"id": "a", "text": "one"}')
     call = recorded()
-    engine = Engine(ledger, {}, replies=mode)
+    engine = Engine(cache, {}, replies=mode)
     answers = engine.wait([call])
     engine.close()
     assert answers == {call.fingerprint: Reply(text="one")}
-    assert open_ledger().replies([call.fingerprint]) == {}
+    assert open_cache().replies([call.fingerprint]) == {}
 
 
-def test_a_file_that_changes_under_a_run_is_told(recorded, file):
+def test_a_file_that_changes_under_a_run_is_reported(recorded, file):
     long = "a long reply " * 10
     file.write_text(f'{{"id": "a", "text": "{long}"}}\n{{"id": "b", "text": "{long}"}}\n')
-    with Recorded() as files:
+    with RecordedReplies() as files:
         assert files.reply(recorded("b")).text == long
         file.write_text('{"id": "a", "text": "short"}\n')
-        with pytest.raises(Unavailable, match=r"replies\.jsonl has changed since it was read"):
+        with pytest.raises(
+            ConfigurationError, match=r"replies\.jsonl has changed since it was read"
+        ):
             files.reply(recorded("b"))
 
 
@@ -123,20 +125,20 @@ def test_lines_that_change_places_under_a_run_are_not_taken_for_each_other(recor
     texts = {key: f"{key} " * 50 for key in ("a", "b")}
     lines = [json.dumps({"id": key, "text": text}) for key, text in texts.items()]
     file.write_text("\n".join(lines))
-    with Recorded() as files:
-        files._file(file)
+    with RecordedReplies() as files:
+        files._index(file)
         file.write_text("\n".join(reversed(lines)))
-        with pytest.raises(Unavailable, match="has changed since it was read; run again"):
+        with pytest.raises(ConfigurationError, match="has changed since it was read; run again"):
             files.reply(recorded("a"))
 
 
-def test_a_file_that_goes_away_under_a_run_is_an_error_of_the_call(recorded, file, ledger):
+def test_a_file_that_goes_away_under_a_run_is_an_error_of_the_request(recorded, file, cache):
     file.write_text(json.dumps({"id": "a", "text": "long " * 50}))
     call = recorded()
-    with Recorded() as files:
-        files._file(file)
+    with RecordedReplies() as files:
+        files._index(file)
         file.unlink()
-        assert "cannot be read" in str(files.answer(call))
+        assert "cannot be read" in str(files.reply_or_error(call))
 
 
 def test_more_files_are_read_than_a_process_may_have_open(recorded, tmp_path):
@@ -145,7 +147,7 @@ def test_more_files_are_read_than_a_process_may_have_open(recorded, tmp_path):
         path.write_text(json.dumps({"id": "a", "text": f"{number} " * 50}))
         return files.reply(replace(recorded(), replies=path)).text
 
-    with Recorded() as files, few_open_files():
+    with RecordedReplies() as files, few_open_files():
         assert [answered(n).split()[0] for n in range(60)] == [str(n) for n in range(60)]
 
 
@@ -161,9 +163,9 @@ def few_open_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_missing_file_is_an_error_of_the_call(recorded, ledger):
+def test_a_missing_file_is_an_error_of_the_request(recorded, cache):
     call = recorded()
-    engine = Engine(ledger, {})
+    engine = Engine(cache, {})
     answer = engine.wait([call])[call.fingerprint]
     engine.close()
     assert "replies.jsonl" in str(answer)

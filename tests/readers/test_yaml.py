@@ -1,4 +1,4 @@
-"""YAML's traps: each is a fault with its line, and what looks harmless is read as it looks."""
+"""YAML's traps: each is a error with its line, and what looks harmless is read as it looks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ PLAIN = [
 
 
 def messages(text):
-    return [str(fault) for fault in read_yaml(text, "s.yaml").faults]
+    return [str(error) for error in read_yaml(text, "s.yaml").errors]
 
 
 @pytest.mark.parametrize(("written", "message"), TRAPS)
@@ -60,7 +60,7 @@ def test_a_list_item_that_yaml_misreads_is_refused_with_its_own_line(written, me
 def test_a_value_that_is_what_it_looks_like_is_read(written, value):
     document = read_yaml(f"label: {written}\n", "s.yaml")
 
-    assert (document.faults, document.value) == ((), {"label": value})
+    assert (document.errors, document.value) == ((), {"label": value})
 
 
 @pytest.mark.parametrize("key", ["no", "on", "1", "1_000", "2026-01-05", "null", "<<"])
@@ -81,7 +81,7 @@ def test_a_key_that_is_a_list_is_refused():
 def test_a_key_that_stands_twice_is_refused_with_both_lines():
     document = read_yaml("min: 1\nother: 2\nmin: 3\n", "s.yaml")
 
-    assert [str(fault) for fault in document.faults] == [
+    assert [str(error) for error in document.errors] == [
         's.yaml:3: key "min" stands here twice (first in line 1); keep one'
     ]
     assert document.value["min"] == 1
@@ -92,26 +92,26 @@ def test_the_same_key_in_two_mappings_is_no_duplicate():
 
 
 def test_every_trap_of_a_file_is_found_in_one_reading():
-    faults = read_yaml("a: no\nb: [012, fine]\nc: {on: 1:30}\na: again\n", "s.yaml").faults
+    errors = read_yaml("a: no\nb: [012, fine]\nc: {on: 1:30}\na: again\n", "s.yaml").errors
 
-    assert [fault.line for fault in faults] == [1, 2, 3, 3, 4]
+    assert [error.line for error in errors] == [1, 2, 3, 3, 4]
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
     [("a: [1, 2\nb: 3\n", 2), ("a: b\n\tc: d\n", 2), ('a: "b\n', 2), ("a: 1\n---\nb: 2\n", 2)],
 )
-def test_a_file_that_does_not_parse_is_one_fault_with_a_line(text, line):
-    (fault,) = read_yaml(text, "s.yaml").faults
+def test_a_file_that_does_not_parse_is_one_error_with_a_line(text, line):
+    (error,) = read_yaml(text, "s.yaml").errors
 
-    assert fault.line == line
-    assert fault.message.startswith("not YAML: ")
+    assert error.line == line
+    assert error.message.startswith("not YAML: ")
 
 
-def test_a_file_with_a_control_character_is_a_fault_and_no_crash():
-    (fault,) = read_yaml("a: \x00\n", "s.yaml").faults
+def test_a_file_with_a_control_character_is_an_error_and_no_crash():
+    (error,) = read_yaml("a: \x00\n", "s.yaml").errors
 
-    assert fault.message.startswith("not YAML: ")
+    assert error.message.startswith("not YAML: ")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# only a comment\n"])
@@ -122,21 +122,21 @@ def test_an_empty_file_says_so(text):
 def test_an_anchor_is_read_where_it_is_used():
     document = read_yaml("a: &x {min: 1}\nb: *x\n", "s.yaml")
 
-    assert (document.faults, document.value["b"]) == ((), {"min": 1})
+    assert (document.errors, document.value["b"]) == ((), {"min": 1})
 
 
 @pytest.mark.parametrize("text", ["a: &x [*x]\n", "a: &x {b: *x}\n", "a: &x {b: [c, *x]}\n"])
 def test_an_anchor_that_holds_itself_is_refused(text):
-    (fault,) = read_yaml(text, "s.yaml").faults
+    (error,) = read_yaml(text, "s.yaml").errors
 
-    assert fault.message.endswith("an anchor holds itself; write it out")
+    assert error.message.endswith("an anchor holds itself; write it out")
 
 
 def test_a_value_knows_its_line_and_the_text_as_written():
     document = read_yaml("a:\n  b:\n    - 1.50\n", "s.yaml")
 
     assert document.line(("a", "b", 0)) == 3
-    assert document.written["a", "b", 0] == "1.50"
+    assert document.raw["a", "b", 0] == "1.50"
 
 
 def test_a_place_that_is_not_there_has_the_line_of_what_is_around_it():

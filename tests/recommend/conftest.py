@@ -1,4 +1,4 @@
-"""The reference case, scored without asking anybody, and changed as a test wants it."""
+"""The reference case, scored without any request, with changes by each test."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ from dataclasses import replace
 
 import pytest
 from reference_case import write, wrong
-from rungs import QUIET, TODAY, column
+from rungs import QUIET, TODAY, score_rung
 
 from pytest_ftgate.recommend.evidence import Evidence
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 
 
 @pytest.fixture(scope="session")
-def amiss():
+def wrong_cases():
     return wrong()
 
 
 @pytest.fixture
-def evidence(tmp_path, amiss):
-    """Return what is known of the reference case at a volume, with changes to its suite file."""
+def evidence(tmp_path, wrong_cases):
+    """Return the evidence on the reference case at a volume, with changes to its suite file."""
 
     def made(volume=5_000, *changes, without=(), **known):
-        suite = load(write(tmp_path, volume, *changes), tmp_path)
-        columns = {
-            name: column(suite, name, amiss[name]) for name in suite.variants if name not in without
+        suite = load_suite(write(tmp_path, volume, *changes), tmp_path)
+        scores = {
+            name: score_rung(suite, name, wrong_cases[name])
+            for name in suite.variants
+            if name not in without
         }
-        plain = Evidence(
-            suite=suite, columns=columns, verdicts=(), today=TODAY, git=QUIET,
+        known_evidence = Evidence(
+            suite=suite, scores=scores, verdicts=(), today=TODAY, git=QUIET,
             training_rows={"lora": 800, "hosted": 800}, examples=800,
         )  # fmt: skip
-        return replace(plain, **known)
+        return replace(known_evidence, **known)
 
     return made

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from rungs import column
+from rungs import score_rung
 
-from pytest_ftgate.recommend.cost_model import cost_of
+from pytest_ftgate.recommend.cost_model import variant_cost
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.suite.model import Spend
 from pytest_ftgate.suite.prices import Tariff
 
 
 @pytest.fixture
-def by_tokens(evidence, amiss):
+def by_tokens(evidence, wrong_cases):
     """Return the reference case with prices by tokens: strong reads and writes more or less."""
     known = evidence(5_000)
     strong = Tariff(per_1m_input=10.0, per_1m_output=50.0)
@@ -23,19 +23,21 @@ def by_tokens(evidence, amiss):
         for name, one in known.suite.variants.items()
     }
     columns = {
-        **known.columns,
-        "strong": column(
-            known.suite, "strong", amiss["strong"], input=500, output=lambda n: n % 21
+        **known.scores,
+        "strong": score_rung(
+            known.suite, "strong", wrong_cases["strong"], input=500, output=lambda n: n % 21
         ),
     }
-    return replace(known, suite=replace(known.suite, variants=variants), columns=columns)
+    return replace(known, suite=replace(known.suite, variants=variants), scores=columns)
 
 
 def test_the_interval_of_the_tokens_is_that_of_the_break_even(by_tokens):
     advice = advise(by_tokens)
     row = next(row for row in advice.rungs if row.variant == "strong")
     (pair,) = [
-        one for one in advice.money.break_even if (one.variant, one.against) == ("lora", "strong")
+        one
+        for one in advice.money.break_even
+        if (one.variant, one.compared_with) == ("lora", "strong")
     ]
 
     assert row.usd_per_1k == pytest.approx(1000 * (500 * 10 + 9.99 * 50) / 1e6, rel=1e-3)
@@ -68,26 +70,30 @@ def test_a_line_of_the_plot_goes_through_the_declared_volume(by_tokens):
         (Spend(evaluations_per_month=30), 6.0, 15),
     ],
 )
-def test_what_a_variant_takes_by_hand(evidence, amiss, spend, per_1k, fixed):
+def test_what_a_variant_takes_by_hand(evidence, wrong_cases, spend, per_1k, fixed):
     suite = evidence().suite
     tariff = Tariff(per_1m_input=10.0, per_1m_output=50.0, per_1m_cached=2.0)
     variant = replace(suite.variants["strong"], tariff=tariff)
-    own = column(suite, "strong", amiss["strong"], input=500, output=20)
+    own = score_rung(suite, "strong", wrong_cases["strong"], input=500, output=20)
 
-    cost = cost_of(variant, own, spend, bill=0.5)
+    cost = variant_cost(variant, own, spend, evaluation_usd=0.5)
 
     assert cost.per_1k.mean == pytest.approx(per_1k)
     assert cost.fixed == fixed
     assert (cost.per_1k.low, cost.per_1k.high) == pytest.approx((per_1k, per_1k))
 
 
-def test_a_model_here_costs_its_server_where_one_is_declared_and_else_nobody_knows(evidence, amiss):
+def test_a_model_here_costs_its_server_where_one_is_declared_and_else_nobody_knows(
+    evidence, wrong_cases
+):
     suite = evidence().suite
     variant = replace(suite.variants["lora"], tariff=Tariff(local=True))
-    own = column(suite, "lora", amiss["lora"], input=500, output=20)
+    own = score_rung(suite, "lora", wrong_cases["lora"], input=500, output=20)
 
-    assert cost_of(variant, own, Spend()) is None
-    assert cost_of(variant, own, Spend(hosting_usd_per_month=90)).a_month(1_000).mean == 90
+    assert variant_cost(variant, own, Spend()) is None
+    assert (
+        variant_cost(variant, own, Spend(hosting_usd_per_month=90)).usd_per_month(1_000).mean == 90
+    )
 
 
 def test_what_has_no_price_has_no_line_and_no_month(evidence):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from rungs import QUIET, column, verdict
+from rungs import QUIET, score_rung, verdict
 
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.recommend.evidence import AcceptedRun, GitFacts
@@ -28,13 +28,15 @@ def failing(advice):
 # Each of the six ends
 
 
-def test_a_rung_that_meets_the_floor_and_has_no_better_one_is_where_to_stop(evidence):
-    floor = ("{accuracy: {max_drop: 0.05}}", "{accuracy: {min: 0.85}}")
+def test_a_rung_that_meets_the_minimum_and_has_no_better_one_is_where_to_stop(evidence):
+    minimum = ("{accuracy: {max_drop: 0.05}}", "{accuracy: {min: 0.85}}")
 
-    advice = advise(evidence(5_000, floor, without=TUNED))
+    advice = advise(evidence(5_000, minimum, without=TUNED))
 
     assert told(advice) == ("stop here", "descriptions")
-    assert advice.reasons[0].told == "descriptions is right in 88 % (86 to 90); the floor is 85 %"
+    assert (
+        advice.reasons[0].message == "descriptions is right in 88 % (86 to 90); the minimum is 85 %"
+    )
 
 
 def test_the_next_rung_comes_first_while_a_cheaper_one_was_never_measured(evidence):
@@ -119,7 +121,7 @@ def test_a_condition_that_does_not_hold_is_named(evidence, change, known, names)
 
 
 def test_what_nobody_knows_blocks_nothing_and_is_said(evidence):
-    unknown = GitFacts(unknown="the clone is shallow; fetch its history (fetch-depth: 0)")
+    unknown = GitFacts(unknown_reason="the clone is shallow; fetch its history (fetch-depth: 0)")
 
     advice = advise(evidence(50_000, git=unknown))
 
@@ -127,18 +129,20 @@ def test_what_nobody_knows_blocks_nothing_and_is_said(evidence):
     assert any("the clone is shallow" in note for note in advice.notes)
 
 
-def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, amiss):
+def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, wrong_cases):
     rag = ("rung: stronger-model", "rung: rag")
     here = ("baseline: prompt", "baseline: prompt\nladder: {local_only: true}")
     known = evidence(50_000, rag, here)
-    few = set(list(amiss["descriptions"])[:20])
-    columns = {**known.columns, "strong": column(known.suite, "strong", few)}
+    few = set(list(wrong_cases["descriptions"])[:20])
+    columns = {**known.scores, "strong": score_rung(known.suite, "strong", few)}
 
-    advice = advise(replace(known, columns=columns))
+    advice = advise(replace(known, scores=columns))
 
     found = {one.name: one for one in advice.conditions}
     assert found["knowledge"].holds is False
-    assert found["knowledge"].told.startswith("retrieval (strong) mends 79 % of what descriptions")
+    assert found["knowledge"].message.startswith(
+        "retrieval (strong) mends 79 % of what descriptions"
+    )
 
 
 def test_what_a_wrong_reply_costs_decides_where_it_is_declared(evidence):
@@ -151,17 +155,17 @@ def test_what_a_wrong_reply_costs_decides_where_it_is_declared(evidence):
     assert dear.below == "strong"
 
 
-def test_too_many_prompt_variants_flatter_the_best_and_are_corrected_for(evidence, amiss):
+def test_too_many_prompt_variants_flatter_the_best_and_are_corrected_for(evidence, wrong_cases):
     known = evidence(without=("descriptions", "strong", *TUNED))
-    worse = set(amiss["prompt"])
+    worse = set(wrong_cases["prompt"])
     better = set(sorted(worse)[10:])
     columns = {
-        "prompt": column(known.suite, "prompt", worse),
-        "examples": column(known.suite, "examples", better | set(range(790, 792)) - worse),
+        "prompt": score_rung(known.suite, "prompt", worse),
+        "examples": score_rung(known.suite, "examples", better | set(range(790, 792)) - worse),
     }
-    alone = advise(replace(known, columns=columns)).rungs[1].gain
-    beside = {**columns, **{n: column(known.suite, n, worse) for n in ("strong", *TUNED)}}
-    among = advise(replace(known, columns=beside)).rungs[1].gain
+    alone = advise(replace(known, scores=columns)).rungs[1].gain
+    beside = {**columns, **{n: score_rung(known.suite, n, worse) for n in ("strong", *TUNED)}}
+    among = advise(replace(known, scores=beside)).rungs[1].gain
 
     assert (alone.certain, alone.change) == (True, among.change)
     assert among.p > alone.p
@@ -198,18 +202,20 @@ def test_every_reason_names_a_number_of_the_table(evidence):
             assert (
                 reason.figure in rules or getattr(rows[reason.variant], reason.figure) is not None
             )
-            assert any(letter.isdigit() for letter in reason.told)
+            assert any(letter.isdigit() for letter in reason.message)
 
 
 # Held-out cases
 
 
 @pytest.mark.parametrize(
-    ("wrongs", "outcome"), [(4, "confirmed"), (12, "contradicted"), (8, "open")]
+    ("wrongs", "outcome"), [(4, "confirmed"), (12, "contradicted"), (8, "inconclusive")]
 )
 def test_held_out_cases_confirm_the_choice_or_contradict_it(evidence, wrongs, outcome):
     known = evidence(50_000)
-    held = column(replace(known.suite, cases=known.suite.cases[:50]), "lora", set(range(wrongs)))
+    held = score_rung(
+        replace(known.suite, cases=known.suite.cases[:50]), "lora", set(range(wrongs))
+    )
 
     found = advise(replace(known, held_out=held)).confirmation
 
@@ -218,7 +224,7 @@ def test_held_out_cases_confirm_the_choice_or_contradict_it(evidence, wrongs, ou
 
 def test_the_rules_are_a_table_with_a_source_for_each():
     assert len({rule.name for rule in RULES}) == len(RULES)
-    assert all(rule.asks.endswith("?") and rule.source for rule in RULES)
+    assert all(rule.question.endswith("?") and rule.source for rule in RULES)
     lines = [line for rule in RULES for line in rule.threshold.split(", ") if line]
     assert len(set(lines)) >= 9
     assert QUIET.commits <= 6
@@ -226,14 +232,16 @@ def test_the_rules_are_a_table_with_a_source_for_each():
 
 def test_without_an_expected_answer_there_is_nothing_to_climb_for(evidence):
     known = evidence()
+    unscored = (Score(None, None),)
     nothing = {
         name: replace(
-            one, rows={k: replace(r, scores=(Score(None, None),)) for k, r in one.rows.items()}
+            scores,
+            results={k: replace(r, scores=unscored) for k, r in scores.results.items()},
         )
-        for name, one in known.columns.items()
+        for name, scores in known.scores.items()
     }
 
-    assert advise(replace(known, columns=nothing)) is None
+    assert advise(replace(known, scores=nothing)) is None
 
 
 def test_a_fine_tune_alone_has_nothing_to_be_held_against(evidence):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.recommend.advice import BreakEven, Challenge, Gain, Retirement, Standing
+from pytest_ftgate.recommend.advice import BreakEven, Challenge, Gain, LadderRow, Retirement
 from pytest_ftgate.recommend.evidence import GitFacts
-from pytest_ftgate.recommend.rules import RULES, Question, conditions
+from pytest_ftgate.recommend.rules import RULES, DecisionContext, evaluate_rules
 from pytest_ftgate.suite.model import Economics, Thresholds
 
 MONEY = Economics(calls_per_day=1_000)
@@ -26,18 +26,20 @@ def gain(change=0.08, *, certain=True):
 
 def row(variant="b", **known):
     rung = "fine-tuned" if variant == "t" else "prompt"
-    return Standing(variant=variant, rung=rung, n=200, **{"accuracy": 0.85, **known})
+    return LadderRow(variant=variant, rung=rung, n=200, **{"accuracy": 0.85, **known})
 
 
 def found(name, **known):
     """Return whether the rule *name* holds, and what it tells; None where it says nothing."""
-    plain = {"lines": Thresholds(), "below": row(), "git": GitFacts(days=90), **known}
-    told = [one for one in conditions(Question(**plain)) if one.name == name]
-    return (told[0].holds, told[0].told) if told else None
+    plain = {"thresholds": Thresholds(), "below": row(), "git": GitFacts(days=90), **known}
+    told = [one for one in evaluate_rules(DecisionContext(**plain)) if one.name == name]
+    return (told[0].holds, told[0].message) if told else None
 
 
 def pair(saves, days):
-    return BreakEven(variant="t", against="b", calls_per_day=9, days=days, saves_per_month=saves)
+    return BreakEven(
+        variant="t", compared_with="b", calls_per_day=9, days=days, saves_per_month=saves
+    )
 
 
 def challenge(outcome):
@@ -48,6 +50,7 @@ def challenge(outcome):
 
 TUNED = row("t", usd_per_month=100.0, outcomes={"accuracy": "passed"})
 BELOW = row(usd_per_month=400.0)
+RAG = {"rag": row("r"), "without_rag": row(), "rag_gain": gain()}
 PAYS = {"tuned": TUNED, "below": BELOW, "economics": MONEY, "gain": gain(0.01, certain=False)}
 
 
@@ -59,30 +62,30 @@ PAYS = {"tuned": TUNED, "below": BELOW, "economics": MONEY, "gain": gain(0.01, c
         ("gap", {"tuned": TUNED, "gain": gain(certain=False)}, False),
         ("gap", {**PAYS, "as_good": True, "break_even": pair(300, 4.0)}, True),
         ("gap", {**PAYS, "as_good": False, "break_even": pair(300, 4.0)}, False),
-        ("gap", {"wanted": 0.95, "below": row(accuracy=0.8, accuracy_high=0.86)}, True),
-        ("gap", {"wanted": 0.85, "below": row(accuracy=0.8, accuracy_high=0.86)}, False),
+        ("gap", {"minimum": 0.95, "below": row(accuracy=0.8, accuracy_high=0.86)}, True),
+        ("gap", {"minimum": 0.85, "below": row(accuracy=0.8, accuracy_high=0.86)}, False),
         ("gap", {}, None),
         ("gates", {"tuned": TUNED}, True),
         ("gates", {"tuned": row("t", outcomes={"forgetting": "failed"})}, False),
-        ("gates", {"tuned": row("t", outcomes={"format": "not judged"})}, False),
+        ("gates", {"tuned": row("t", outcomes={"format": "not evaluated"})}, False),
         ("examples", {"examples": 199}, False),
         ("examples", {"examples": 200}, True),
         ("stable", {"git": GitFacts(days=90, commits=6, changes={"prompt": 6})}, True),
         ("stable", {"git": GitFacts(days=90, commits=7, changes={"prompt": 7})}, False),
-        ("knowledge", {"rag": row("r"), "without": row(), "fixed": 0.5, "rag_gain": gain()}, False),
-        ("knowledge", {"rag": row("r"), "without": row(), "fixed": 0.4, "rag_gain": gain()}, True),
+        ("knowledge", {**RAG, "rag_fixes": 0.5}, False),
+        ("knowledge", {**RAG, "rag_fixes": 0.4}, True),
         ("volume", {**PAYS, "break_even": pair(300, 180.0)}, True),
         ("volume", {**PAYS, "break_even": pair(300, 181.0)}, False),
         ("volume", {**PAYS, "break_even": pair(-5, None)}, False),
         ("challenger", {"challenges": (challenge("as good"),)}, False),
-        ("challenger", {"challenges": (challenge("open"), challenge("worse"))}, True),
-        ("form", {"held": row(form=0.95)}, True),
-        ("form", {"held": row(form=0.96)}, False),
-        ("form", {"below": row(form=0.96)}, False),
+        ("challenger", {"challenges": (challenge("inconclusive"), challenge("worse"))}, True),
+        ("format", {"with_schema": row(format=0.95)}, True),
+        ("format", {"with_schema": row(format=0.96)}, False),
+        ("format", {"below": row(format=0.96)}, False),
         ("prompt", {"below": row(prompt_tokens=1_000)}, False),
         ("prompt", {"below": row(prompt_tokens=1_001)}, True),
         ("prompt", {"below": row(prompt_tokens=3_001)}, True),
-        ("privacy", {"lines": Thresholds(local_only=True)}, True),
+        ("privacy", {"thresholds": Thresholds(local_only=True)}, True),
         ("domain", {"below": row(tokens_per_word=1.4)}, False),
         ("domain", {"below": row(tokens_per_word=2.1)}, True),
     ],
@@ -97,16 +100,16 @@ def test_a_rule_holds_on_its_side_of_the_line(name, known, holds):
     ("name", "known"),
     [
         ("examples", {}),
-        ("stable", {"git": GitFacts(unknown="git is not installed")}),
+        ("stable", {"git": GitFacts(unknown_reason="git is not installed")}),
         ("volume", {**PAYS, "tuned": row("t", unknown="unpriced")}),
-        ("form", {"below": row(form=0.5)}),
+        ("format", {"below": row(format=0.5)}),
     ],
 )
 def test_what_nobody_knows_neither_holds_nor_fails(name, known):
     assert found(name, **known)[0] is None
 
 
-def test_a_gate_that_cannot_tell_speaks_neither_for_a_fine_tune_nor_against_it():
+def test_an_inconclusive_gate_speaks_neither_for_a_fine_tune_nor_against_it():
     ends = {"accuracy": "passed", "format": "inconclusive"}
 
     holds, told = found("gates", tuned=row("t", outcomes=ends))

@@ -1,27 +1,27 @@
-"""An advice for the tests of reports: the reference case, advised without asking anybody."""
+"""An advice for the tests of reports: the reference case, advised without any request."""
 
 from __future__ import annotations
 
 import pytest
 from reference_case import write, wrong
-from rungs import QUIET, TODAY, column
+from rungs import QUIET, TODAY, score_rung
 
 from pytest_ftgate.recommend.evidence import Evidence
 from pytest_ftgate.recommend.recommend import advise
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 
 
 @pytest.fixture(scope="session")
 def advice(tmp_path_factory):
-    """Return what is advised at 5,000 calls a day."""
+    """Return the advice at 5,000 requests a day."""
     folder = tmp_path_factory.mktemp("ladder")
-    suite, amiss = load(write(folder, 5_000), folder), wrong()
-    columns = {name: column(suite, name, amiss[name]) for name in suite.variants}
-    told = advise(
+    suite, wrong_cases = load_suite(write(folder, 5_000), folder), wrong()
+    scores = {name: score_rung(suite, name, wrong_cases[name]) for name in suite.variants}
+    made = advise(
         Evidence(
-            suite=suite, columns=columns, verdicts=(), today=TODAY, git=QUIET,
+            suite=suite, scores=scores, verdicts=(), today=TODAY, git=QUIET,
             training_rows={"lora": 800, "hosted": 800}, examples=800,
         )
     )  # fmt: skip
-    assert told is not None
-    return told
+    assert made is not None
+    return made

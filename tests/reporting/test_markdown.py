@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 
 import pytest
-from reports import HOSTILE, judged, open_verdict, report, unjudged
+from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
 
-from pytest_ftgate.reporting.markdown import fenced, markdown, plain
+from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
 
 
 def outside_of_code(text: str) -> str:
@@ -27,18 +27,20 @@ def outside_of_code(text: str) -> str:
 
 
 def test_the_verdict_comes_first():
-    assert markdown(judged(), 60_000).startswith("### 🔴 BLOCKED: 3 failed of 4 gates\n")
+    assert markdown_report(failing_run(), 60_000).startswith(
+        "### 🔴 BLOCKED: 3 failed of 4 gates\n"
+    )
 
 
 def test_a_good_run_says_little():
-    good = report(judged().verdicts[3])
+    good = report(failing_run().verdicts[3])
 
-    assert markdown(good, 60_000).startswith("### 🟢 PASSED: 1 gate\n")
-    assert "<details>" not in markdown(good, 60_000)
+    assert markdown_report(good, 60_000).startswith("### 🟢 PASSED: 1 gate\n")
+    assert "<details>" not in markdown_report(good, 60_000)
 
 
 def test_flips_are_folded():
-    text = markdown(judged(), 60_000)
+    text = markdown_report(failing_run(), 60_000)
 
     assert "passed before, fails now" in text
     assert "passed before, fails now" not in outside_of_code(text)
@@ -49,7 +51,7 @@ def test_flips_are_folded():
 def test_what_a_model_says_stays_in_code(nasty):
     hostile = HOSTILE[nasty]
     tame = "```" if hostile.startswith("```") else "no"
-    quiet, loud = (markdown(judged([text]), 60_000) for text in (tame, hostile))
+    quiet, loud = (markdown_report(failing_run([text]), 60_000) for text in (tame, hostile))
 
     assert outside_of_code(loud) == outside_of_code(quiet)
     assert not {"\x1b", "\x00", "\u202e", "\u2028"} & set(loud)
@@ -57,26 +59,28 @@ def test_what_a_model_says_stays_in_code(nasty):
 
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_what_a_server_says_with_its_error_cannot_act(nasty):
-    text = outside_of_code(markdown(report(unjudged=(unjudged(HOSTILE[nasty]),)), 2_000_000))
+    text = outside_of_code(
+        markdown_report(report(not_evaluated=(gate_not_evaluated(HOSTILE[nasty]),)), 2_000_000)
+    )
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
-        assert mark not in text.split("not judged")[1]
+        assert mark not in text.split("not evaluated")[1]
 
 
 def test_words_stay_readable():
-    assert plain("accuracy 95 % → 78 % against current, −17 points") == (
+    assert escape_markdown("accuracy 95 % → 78 % against current, −17 points") == (
         "accuracy 95 % → 78 % against current, −17 points"
     )
 
 
 def test_a_code_block_outlasts_the_fences_within():
-    assert fenced("````\nx").startswith("`````text\n")
+    assert code_block("````\nx").startswith("`````text\n")
 
 
 @pytest.mark.parametrize("limit", [1_000, 3_000, 8_000])
 def test_what_does_not_fit_is_counted_and_no_table_is_cut(limit):
-    many = judged().verdicts[0]
-    text = markdown(report(*(replace(many, variant=f"v{n}") for n in range(30))), limit)
+    many = failing_run().verdicts[0]
+    text = markdown_report(report(*(replace(many, variant=f"v{n}") for n in range(30))), limit)
 
     assert len(text) <= limit
     assert re.search(r"_\d+ more parts? left out for their length\._", text)
@@ -86,25 +90,25 @@ def test_what_does_not_fit_is_counted_and_no_table_is_cut(limit):
 
 
 def test_a_table_of_very_many_gates_is_cut_by_rows_with_a_count():
-    many = judged().verdicts[0]
-    text = markdown(report(*(replace(many, variant=f"v{n}") for n in range(100))), 900_000)
+    many = failing_run().verdicts[0]
+    text = markdown_report(report(*(replace(many, variant=f"v{n}") for n in range(100))), 900_000)
 
     assert "_40 more gates, none worse than the last shown._" in text
 
 
 def test_an_inconclusive_gate_says_what_would_settle_it():
-    text = outside_of_code(markdown(report(open_verdict()), 60_000))
+    text = outside_of_code(markdown_report(report(inconclusive_verdict()), 60_000))
 
     assert re.search(r"\*\* inconclusive: .*\n  next: 100 cases cannot rule out a drop", text)
 
 
 def test_the_ladder_is_told_in_short(advice):
-    text = markdown(replace(judged(), advice=(advice,)), 60_000)
+    text = markdown_report(replace(failing_run(), advice=(advice,)), 60_000)
     shown = text.partition("#### Ladder of")[2]
 
     assert "**fine-tune**: lora" in shown
     for reason in advice.reasons:
-        assert f"- {plain(reason.told)}" in shown
+        assert f"- {escape_markdown(reason.message)}" in shown
     assert "| lora &#42; | fine-tuned | 91 % (89 to 93) |" in shown
 
 
@@ -112,7 +116,7 @@ def test_the_ladder_is_told_in_short(advice):
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
     said = HOSTILE[nasty]
     foul = replace(advice, suite=said, headline=said, notes=(said,))
-    text = outside_of_code(markdown(report(advice=(foul,)), 9_000_000))
+    text = outside_of_code(markdown_report(report(advice=(foul,)), 9_000_000))
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
         assert mark not in text.partition("Ladder of")[2]

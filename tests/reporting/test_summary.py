@@ -5,26 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import HOSTILE, judged, open_verdict, report, unjudged
+from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
 
-from pytest_ftgate.client.budget import JUDGES, Bill
+from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.verdict import Flip
-from pytest_ftgate.reporting.summary import spoken, summary, tinted, undecided
-from pytest_ftgate.reporting.tables import asked_line, grid
-from pytest_ftgate.reporting.verdict import section
+from pytest_ftgate.reporting.summary import (
+    colour_parts,
+    inconclusive_lines,
+    message_lines,
+    summary_lines,
+)
+from pytest_ftgate.reporting.tables import format_table, usage_line
+from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
-from pytest_ftgate.scoring.classification import LabelRate
+from pytest_ftgate.scoring.label_metrics import LabelMetrics
 
-FAILED, FENCED, FORGOT, GOOD = judged().verdicts
+FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts
 
 
 def test_likely_texts_are_compared_word_by_word():
     flip = Flip(
-        case="c1", where="c.jsonl:1", lost=True, shown="What is it?", before="12",
+        case="c1", where="c.jsonl:1", regressed=True, shown="What is it?", before="12",
         expected="the total is 12 USD", now="the total is 13 USD",
     )  # fmt: skip
 
-    lines = section(replace(FAILED, flips=(flip,))).split("\n")
+    lines = verdict_section(replace(FAILED, flips=(flip,))).split("\n")
 
     assert "      │ differs   the total is [-12-] {+13+} USD" in lines
 
@@ -32,10 +37,10 @@ def test_likely_texts_are_compared_word_by_word():
 @pytest.mark.parametrize("verdict", [FAILED, FENCED, FORGOT], ids=lambda one: one.gate)
 @pytest.mark.parametrize("verbosity", [-1, 0, 1, 2])
 def test_a_section_says_what_fell_how_surely_and_what_to_do(verdict, verbosity):
-    text = section(verdict, verbosity)
+    text = verdict_section(verdict, verbosity)
 
     assert text.startswith(verdict.headline[:40])
-    assert "lost" in text.split("\n\n")[0]
+    assert "regressed" in text.split("\n\n")[0]
     assert "  next: " in text
     assert ("It fails if" in text) == (verbosity > 0)
     assert ("pytest-ftgate explain" in text) == (verbosity <= 0)
@@ -43,7 +48,7 @@ def test_a_section_says_what_fell_how_surely_and_what_to_do(verdict, verbosity):
 
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_no_line_of_a_section_acts(nasty):
-    text = section(judged([HOSTILE[nasty]]).verdicts[0], 2)
+    text = verdict_section(failing_run([HOSTILE[nasty]]).verdicts[0], 2)
 
     assert not {"\x1b", "\x00", "\u202e", "\u2028", "\x85"} & set(text)
     assert not [one for one in text.split("\n") if one.lstrip().startswith("::")]
@@ -51,26 +56,28 @@ def test_no_line_of_a_section_acts(nasty):
 
 @pytest.mark.parametrize("verdict", [FAILED, FENCED, FORGOT], ids=lambda one: one.gate)
 def test_lines_keep_within_80_columns_but_for_a_command(verdict):
-    lines = section(verdict, 1).split("\n")
+    lines = verdict_section(verdict, 1).split("\n")
 
     assert [one for one in lines if len(one) > 80 and "pytest" not in one] == []
 
 
 def test_the_verdict_is_the_first_line():
-    assert summary(judged())[0].startswith("BLOCKED  3 failed of 4 gates · 300 replies, 100 asked")
-    assert summary(report(GOOD))[0].startswith("PASSED  1 gate · ")
+    assert summary_lines(failing_run())[0].startswith(
+        "BLOCKED  3 failed of 4 gates · 300 replies, 100 asked"
+    )
+    assert summary_lines(report(GOOD))[0].startswith("PASSED  1 gate · ")
 
 
 def test_in_quiet_a_gate_that_did_not_pass_is_a_line_and_others_are_none():
-    lines = summary(judged(), -1)
+    lines = summary_lines(failing_run(), -1)
     heads, *rows = lines[next(n for n, one in enumerate(lines) if one.startswith("  variant")) :]
 
     assert heads.split()[0] == "variant"
     assert ["FAILED" in row for row in rows] == [True] * 3
 
 
-def test_a_gate_that_cannot_tell_says_what_would_settle_it():
-    text = "\n".join(summary(report(open_verdict())))
+def test_an_inconclusive_gate_says_what_would_settle_it():
+    text = "\n".join(summary_lines(report(inconclusive_verdict())))
 
     assert "cannot rule out a drop of 5 points" in text
 
@@ -81,36 +88,38 @@ LONG = "a-variant-whose-name-says-all-that-was-ever-tried-with-it-and-when"
 def wide() -> Report:
     """Return a run that has more to say than a line holds."""
     names = ("current", LONG)
-    verdicts = [replace(one, variant=LONG) for one in judged().verdicts]
-    bill = Bill(
+    verdicts = [replace(one, variant=LONG) for one in failing_run().verdicts]
+    cost = CostReport(
         asked=0.1234,
-        variants={**dict.fromkeys(names, 1.5), JUDGES: 0.3},
+        variants={**dict.fromkeys(names, 1.5), JUDGE_LABEL: 0.3},
         unknown={f"{LONG}-local": "local", "other": "unpriced"},
     )
     told = (
         f"accepted {', '.join(names)} in suites/tickets.accepted.json; commit it with the change",
-        "cut off with 1,234 of 5,678 calls not answered; the same command goes on with the rest",
+        "cut off with 1,234 of 5,678 requests not answered; the same command goes on with the rest",
     )
-    return report(*verdicts, bill=bill, told=told, unjudged=(unjudged(),), max_usd=2.0)
+    return report(
+        *verdicts, cost=cost, notes=told, not_evaluated=(gate_not_evaluated(),), max_usd=2.0
+    )
 
 
 @pytest.mark.parametrize("verbosity", [-1, 0, 1, 2])
 def test_the_closing_section_keeps_within_80_columns(verbosity):
-    lines = summary(wide(), verbosity, full=True)
+    lines = summary_lines(wide(), verbosity, show_table=True)
 
     assert [one for one in lines if len(one) > 80] == []
     assert lines[0].startswith("BLOCKED  ")
 
 
 def test_nothing_of_the_closing_section_is_lost_for_its_width():
-    told = " ".join("".join(summary(wide())).split())
+    told = " ".join("".join(summary_lines(wide())).split())
 
-    for said in (*asked_line(wide()).split(" · "), "commit it with the change"):
+    for said in (*usage_line(wide()).split(" · "), "commit it with the change"):
         assert "".join(said.split()) in "".join(told.split())
 
 
 def test_a_long_name_is_broken_and_not_cut():
-    lines = summary(wide())
+    lines = summary_lines(wide())
     head = next(n for n, one in enumerate(lines) if one.startswith("  variant"))
     width = lines[head].index("gate")
 
@@ -118,7 +127,9 @@ def test_a_long_name_is_broken_and_not_cut():
 
 
 def test_cells_say_what_they_said_however_wide_a_table_is():
-    laid = grid([["False", "1", "007"], ["w" * 100, "1", "x"]], ["label", "n", "said"], right=(1,))
+    laid = format_table(
+        [["False", "1", "007"], ["w" * 100, "1", "x"]], ["label", "n", "said"], right_columns=(1,)
+    )
 
     assert laid.split("\n")[1].split() == ["False", "1", "007"]
 
@@ -128,7 +139,7 @@ def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
         FAILED.check, unit="ms", before=1234.0, after=1834.0, rise=0.49, low=0.31, high=0.69, n=1200
     )
     slow = replace(FAILED, variant="tuned", gate="latency", checks=(check,), deciding=0)
-    rows = [one for one in summary(report(slow, open_verdict())) if "tuned" in one]
+    rows = [one for one in summary_lines(report(slow, inconclusive_verdict())) if "tuned" in one]
 
     assert max(map(len, rows)) <= 80
     assert any("(+31 +69)" in one or "(+31 % +69 %)" in one for one in rows), rows
@@ -136,17 +147,17 @@ def test_wide_figures_leave_the_limit_to_the_headline_and_stay_whole():
 
 def test_nothing_that_is_told_acts():
     told = "it broke: \x1b[2J \u202e\n::error::owned " + "::error::x " * 20
-    lines = summary(report(GOOD, told=(told,)))
+    lines = summary_lines(report(GOOD, notes=(told,)))
 
     assert not {"\x1b", "\u202e", "\n"} & {*"".join(lines)}
     assert not [one for one in lines if one.lstrip().startswith("::")]
-    assert next(spoken([told])) in lines
+    assert next(message_lines([told])) in lines
 
 
 def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
-    path = f"/home/{'deep/' * 20}ledger.sqlite"
+    path = f"/home/{'deep/' * 20}cache.sqlite"
 
-    assert any(path in line for line in summary(report(GOOD, told=(f"damaged: {path}",))))
+    assert any(path in line for line in summary_lines(report(GOOD, notes=(f"damaged: {path}",))))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +169,7 @@ def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
     ],
 )
 def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
-    (line,) = undecided(report(open_verdict()), width)
+    (line,) = inconclusive_lines(report(inconclusive_verdict()), width)
 
     assert line[: len(said)] == said
     assert width is None or len(line) <= width
@@ -168,7 +179,7 @@ def test_a_line_of_the_short_summary_is_cut_as_pytests_own_are(width, said):
 def test_a_table_of_labels_keeps_within_80_columns(verbosity):
     names = ["a_label_with_quite_some_name", "another_label_of_this_suite", "billing", "refund"]
     rates = tuple(
-        LabelRate(
+        LabelMetrics(
             label=name,
             f1_before=0.9,
             f1=0.8,
@@ -179,7 +190,7 @@ def test_a_table_of_labels_keeps_within_80_columns(verbosity):
         )
         for name in names
     )
-    lines = section(replace(FAILED, labels=rates), verbosity).split("\n")
+    lines = verdict_section(replace(FAILED, labels=rates), verbosity).split("\n")
 
     start = next(n for n, one in enumerate(lines) if "taken for" in one)
     assert max(map(len, lines[start : start + 12])) <= 80
@@ -187,11 +198,11 @@ def test_a_table_of_labels_keeps_within_80_columns(verbosity):
 
 
 def test_what_else_was_told_comes_after_the_verdict():
-    assert summary(report(GOOD, told=("batch b goes on",)))[-1] == "batch b goes on"
+    assert summary_lines(report(GOOD, notes=("batch b goes on",)))[-1] == "batch b goes on"
 
 
 def test_a_word_is_tinted_where_it_stands_alone():
-    parts = dict(tinted("  new  accuracy  FAILED  UNFAILED"))
+    parts = dict(colour_parts("  new  accuracy  FAILED  UNFAILED"))
 
     assert parts == {
         "  new  accuracy  ": {}, "FAILED": {"red": True}, "  UNFAILED": {}

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from pytest_ftgate.reporting.plan import leak_lines
-from pytest_ftgate.requests.contamination import Leak, leak
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.reporting.plan import contamination_lines
+from pytest_ftgate.requests.contamination import Contamination, find_contamination
+from pytest_ftgate.suite.loader import load_suite
 
 SUITE = """\
 cases:
@@ -29,8 +29,8 @@ def found(tmp_path):
     def leaked(*rows, variant="tuned"):
         (tmp_path / "s.ftgate.yaml").write_text(SUITE)
         (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        suite = load(tmp_path / "s.ftgate.yaml", tmp_path)
-        return leak(suite, suite.variants[variant])
+        suite = load_suite(tmp_path / "s.ftgate.yaml", tmp_path)
+        return find_contamination(suite, suite.variants[variant])
 
     return leaked
 
@@ -55,14 +55,16 @@ IN = "where is the parcel, that I ordered"
     ],
 )
 def test_a_case_is_found_in_a_row_of_any_shape_with_its_line(found, row):
-    assert found(OTHER, row) == Leak("tuned", "t.jsonl", cases=3, leaked=1, case="a", line=2)
+    assert found(OTHER, row) == Contamination(
+        "tuned", "t.jsonl", cases=3, leaked=1, first_case="a", line=2
+    )
 
 
 def test_a_case_counts_once_with_the_first_line_that_holds_it(found):
     row = {"prompt": "please money back", "completion": "y"}
 
-    assert found(row, row, {"prompt": "cancel it", "completion": "z"}) == Leak(
-        "tuned", "t.jsonl", cases=3, leaked=2, case="b", line=1
+    assert found(row, row, {"prompt": "cancel it", "completion": "z"}) == Contamination(
+        "tuned", "t.jsonl", cases=3, leaked=2, first_case="b", line=1
     )
 
 
@@ -85,8 +87,8 @@ def test_a_variant_without_training_data_leaks_nothing(found):
     ],
 )
 def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
-    one = Leak("tuned", "t.jsonl", cases=1000, leaked=leaked, case="a", line=2)
+    one = Contamination("tuned", "t.jsonl", cases=1000, leaked=leaked, first_case="a", line=2)
 
-    assert [*leak_lines([one])] == [
+    assert [*contamination_lines([one])] == [
         f"  tuned: {told}: what a model has seen it need not know",
     ]

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judging import judged_suite
+from judging import suite_with_judge
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.requests.judges import Bench, Matter
-from pytest_ftgate.suite.judges import schema_of
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter
+from pytest_ftgate.suite.judges import grade_schema
 
 MODEL = "model: {provider: anthropic, model: claude-judge}"
 PLAIN = f"{{rubric: It is polite., {MODEL}}}"
@@ -21,8 +21,8 @@ ORDERS = f"{{rubric: It is polite., {MODEL}, compare: baseline}}"
 
 
 def bench(folder, judge=PLAIN):
-    suite = judged_suite(folder, judge)
-    return Bench(suite, suite.judges[0], {})
+    suite = suite_with_judge(folder, judge)
+    return JudgePrompter(suite, suite.judges[0], {})
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def plain(tmp_path_factory):
 
 def shown(one, reply, other=None):
     case = one._suite.cases[0]
-    return [put.ask.call.messages for put in one.puts(Matter(case, reply, other))]
+    return [
+        put.case_request.request.messages for put in one.requests(JudgeInput(case, reply, other))
+    ]
 
 
 def blocks(text):
@@ -56,32 +58,37 @@ def test_it_is_shown_the_rubric_the_case_and_the_reply(plain):
     assert len({code for _, code, _ in found}) == 1
 
 
-def test_it_is_not_told_who_wrote_the_reply(plain):
+def test_it_is_not_shown_who_wrote_the_reply(plain):
     told = str(shown(plain, "Certainly."))
 
     assert "secret" not in told
     assert "baseline" not in told
 
 
-def test_the_same_reply_of_two_variants_is_judged_once(plain):
+def test_the_same_reply_of_two_variants_is_graded_once(plain):
     case = plain._suite.cases[0]
-    one, two = (plain.puts(Matter(case, "Yes."))[0].ask.call.fingerprint for _ in range(2))
-    (other,) = plain.puts(Matter(case, "No."))
+    one, two = (
+        plain.requests(JudgeInput(case, "Yes."))[0].case_request.request.fingerprint
+        for _ in range(2)
+    )
+    (other,) = plain.requests(JudgeInput(case, "No."))
 
-    assert one == two != other.ask.call.fingerprint
+    assert one == two != other.case_request.request.fingerprint
 
 
 def test_its_answer_has_its_reason_first_and_a_grade_of_the_few(plain):
-    (put,) = plain.puts(Matter(plain._suite.cases[0], "Yes."))
-    schema = put.ask.call.constraint["json_schema"]
+    (put,) = plain.requests(JudgeInput(plain._suite.cases[0], "Yes."))
+    schema = put.case_request.request.constraint["json_schema"]
 
-    assert schema == schema_of({"good": 1.0, "bad": 0.0})
+    assert schema == grade_schema({"good": 1.0, "bad": 0.0})
     assert [*schema["properties"]] == ["reason", "grade"]
 
 
 def test_an_expected_answer_is_shown_where_there_is_one(plain):
     case = replace(plain._suite.cases[0], expected=["Bonn", "Berlin"])
-    ((_, (_, material)),) = [p.ask.call.messages for p in plain.puts(Matter(case, "Bonn"))]
+    ((_, (_, material)),) = [
+        p.case_request.request.messages for p in plain.requests(JudgeInput(case, "Bonn"))
+    ]
 
     assert blocks(material)[1][::2] == ("a right answer", "Bonn\nBerlin")
 
@@ -136,7 +143,7 @@ def test_a_reply_that_knows_the_code_of_another_gets_a_code_of_its_own(plain):
     assert blocks(second)[0][1] != code
 
 
-def test_of_a_very_long_reply_the_ends_are_shown_and_what_is_left_out_is_said(plain):
+def test_of_a_very_long_reply_the_ends_are_shown_and_what_is_left_out_is_counted(plain):
     ((_, (_, material)),) = shown(plain, "a" * 500_000 + "END")
 
     assert len(material) < 25_000
@@ -153,10 +160,10 @@ def test_a_rubric_may_name_what_a_case_has(tmp_path):
     assert "It is warm, to Question 0" in shown(one, "x")[0][0][1]
 
 
-def test_a_rubric_that_fails_for_a_case_is_a_fault_at_its_line(tmp_path):
+def test_a_rubric_that_fails_for_a_case_is_an_error_at_its_line(tmp_path):
     one = bench(tmp_path, f'{{rubric: "{{{{ tone + 1 }}}}", {MODEL}}}')
 
-    with pytest.raises(SuiteFaults, match=r"cases\.jsonl:1: judge: the rubric fails for this case"):
+    with pytest.raises(SuiteError, match=r"cases\.jsonl:1: judge: the rubric fails for this case"):
         shown(one, "x")
 
 
@@ -171,19 +178,21 @@ def test_a_rubric_may_stand_in_a_file(tmp_path):
 
 def test_two_replies_are_shown_in_both_orders(tmp_path):
     one = bench(tmp_path, ORDERS)
-    puts = one.puts(Matter(one._suite.cases[0], "mine", "theirs"))
-    told = [[text for _, _, text in blocks(put.ask.call.messages[1][1])][1:] for put in puts]
+    puts = one.requests(JudgeInput(one._suite.cases[0], "mine", "theirs"))
+    told = [
+        [text for _, _, text in blocks(put.case_request.request.messages[1][1])][1:] for put in puts
+    ]
 
-    assert [put.turned for put in puts] == [False, True]
+    assert [put.swapped for put in puts] == [False, True]
     assert told == [["mine", "theirs"], ["theirs", "mine"]]
-    assert 'which is "first", "tie" or "second"' in puts[0].ask.call.messages[0][1]
+    assert 'which is "first", "tie" or "second"' in puts[0].case_request.request.messages[0][1]
 
 
-def test_samples_are_calls_of_their_own(tmp_path):
+def test_samples_are_requests_of_their_own(tmp_path):
     one = bench(tmp_path, f"{{rubric: It is polite., {MODEL}, samples: 3}}")
-    puts = one.puts(Matter(one._suite.cases[0], "x"))
+    puts = one.requests(JudgeInput(one._suite.cases[0], "x"))
 
-    assert len({put.ask.call.fingerprint for put in puts}) == 3
+    assert len({put.case_request.request.fingerprint for put in puts}) == 3
 
 
 def test_one_that_says_the_same_each_time_is_asked_once(tmp_path, monkeypatch):
@@ -192,14 +201,14 @@ def test_one_that_says_the_same_each_time_is_asked_once(tmp_path, monkeypatch):
     model = "model: {provider: llamacpp, model: tiny.gguf}"
     one = bench(tmp_path, f"{{rubric: It is polite., {model}, samples: 5}}")
 
-    assert len(one.puts(Matter(one._suite.cases[0], "x"))) == 1
+    assert len(one.requests(JudgeInput(one._suite.cases[0], "x"))) == 1
 
 
 # The yardstick --------------------------------------------------------------------------------
 
 
 def yardstick(folder: Path, judge: str) -> str:
-    return judged_suite(folder, judge).cases[0].yardstick
+    return suite_with_judge(folder, judge).cases[0].digest
 
 
 @pytest.mark.parametrize(
@@ -212,7 +221,7 @@ def yardstick(folder: Path, judge: str) -> str:
         ORDERS,
     ],
 )
-def test_another_judge_or_rubric_is_another_yardstick(tmp_path, other):
+def test_another_judge_or_rubric_is_another_case_digest(tmp_path, other):
     assert yardstick(tmp_path, other) != yardstick(tmp_path, PLAIN)
 
 
@@ -221,17 +230,17 @@ def test_another_judge_or_rubric_is_another_yardstick(tmp_path, other):
     [
         f"{{rubric: It is polite., {MODEL[:-1]}, api_key_env: OTHER_KEY}}}}",
         f"{{rubric: It is polite., {MODEL[:-1]}, usd_per_1k: 2}}}}",
-        f"{{rubric: It is polite., {MODEL}, human: labels.jsonl, floor: {{kappa: 0.9}}}}",
+        f"{{rubric: It is polite., {MODEL}, human: labels.jsonl, min: {{kappa: 0.9}}}}",
     ],
 )
-def test_what_cannot_change_a_grade_leaves_the_yardstick_as_it_is(tmp_path, same):
+def test_what_cannot_change_a_grade_leaves_the_case_digest_as_it_is(tmp_path, same):
     label = '{"case": "c0", "reply": "x", "grade": "good"}\n'
     (tmp_path / "labels.jsonl").write_text(label, "utf-8")
 
     assert yardstick(tmp_path, same) == yardstick(tmp_path, PLAIN)
 
 
-def test_another_text_in_the_file_of_a_rubric_is_another_yardstick(tmp_path):
+def test_another_text_in_the_file_of_a_rubric_is_another_case_digest(tmp_path):
     judge = f"{{rubric: {{from: r.md}}, {MODEL}}}"
     (tmp_path / "r.md").write_text("One.", "utf-8")
     before = yardstick(tmp_path, judge)

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_ftgate.requests import workload as plan
 from pytest_ftgate.requests.lint import lint
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets" / "tickets.ftgate.yaml"
 CASES = [
@@ -45,8 +45,8 @@ def found(tmp_path):
         (tmp_path / "train.jsonl").write_text(jsonl(TRAIN), "utf-8")
         path = tmp_path / "s.ftgate.yaml"
         path.write_text(suite.replace("model: m}", f"model: m{more}}}"), "utf-8")
-        read = load(path, tmp_path)
-        return list(lint(read.variants["one"], plan.task(read, read.variants["one"], {})))
+        read = load_suite(path, tmp_path)
+        return list(lint(read.variants["one"], plan.task_requests(read, read.variants["one"], {})))
 
     return told
 
@@ -67,15 +67,15 @@ def test_a_prompt_is_long_from_a_thousand_tokens_on(found, characters, told):
     assert bool(found("x" * characters)) == told
 
 
-def test_a_long_prompt_is_told_with_about_its_tokens(found):
+def test_a_long_prompt_is_reported_with_about_its_tokens(found):
     (told,) = found("x" * 5_360)
 
     assert told.startswith("the system prompt has about 1,340 tokens; instructions of this length")
 
 
-def test_a_very_long_prompt_is_told_with_what_all_calls_read_of_it(found):
+def test_a_very_long_prompt_is_reported_with_the_tokens_of_all_requests(found):
     assert found("x" * 16_000)[1:] == [
-        "about 4,000 tokens of system prompt in each of 3 calls: about 12,000 tokens in all"
+        "about 4,000 tokens of system prompt in each of 3 requests: about 12,000 tokens in all"
     ]
 
 
@@ -94,7 +94,7 @@ def test_of_two_branches_only_one_is_read(found):
 # Cases in the prompt -------------------------------------------------------------------------
 
 
-def test_a_case_that_stands_in_the_prompt_is_told_with_its_place(found):
+def test_a_case_that_stands_in_the_prompt_is_reported_with_its_place(found):
     (told,) = found("Example: where is  MY\ngreen parcel? late")
 
     assert told.startswith("1 eval case stands word for word in the system prompt, the first ")
@@ -109,7 +109,7 @@ def test_of_several_cases_the_first_is_named(found):
     assert told.startswith("2 eval cases stand word for word in the system prompt, the first cases")
 
 
-def test_a_case_beside_the_input_that_is_put_in_is_told(found):
+def test_a_case_beside_the_input_that_is_put_in_is_reported(found):
     (told,) = found("Example: my parcel is broken: damaged. Now sort this: {{ input }}")
 
     assert told.startswith("1 eval case stands word for word")
@@ -143,7 +143,7 @@ def test_a_prompt_that_is_never_sent_is_left_alone(found):
 # Labels of examples --------------------------------------------------------------------------
 
 
-def test_examples_that_leave_labels_out_are_told_with_some_of_them(found):
+def test_examples_that_leave_labels_out_are_reported_with_some_of_them(found):
     assert found("Sort.", ", examples: {from: train.jsonl, shots: 1}") == [
         "the examples show 1 of 3 labels that the cases expect; without damaged, refund"
     ]
@@ -176,13 +176,13 @@ def test_answers_in_free_text_are_no_labels(found):
 # The example ---------------------------------------------------------------------------------
 
 
-def test_of_the_bundled_example_only_what_is_true_is_told():
-    suite = load(EXAMPLE, EXAMPLE.parent)
+def test_of_the_bundled_example_only_what_is_true_is_reported():
+    suite = load_suite(EXAMPLE, EXAMPLE.parent)
     rows = (EXAMPLE.parent / "tickets.train.jsonl").read_text("utf-8").splitlines()
     shown = {json.loads(row)["expected"] for row in rows[:5]}
 
     told = {
-        name: list(lint(variant, plan.task(suite, variant, {})))
+        name: list(lint(variant, plan.task_requests(suite, variant, {})))
         for name, variant in suite.variants.items()
     }
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ftgate.errors import SuiteFaults, Unavailable
+from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests import workload as plan
 from pytest_ftgate.requests.request import Passage
-from pytest_ftgate.requests.retrieval import most_alike
+from pytest_ftgate.requests.retrieval import most_similar_passages
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 
 DOCS = {
     "docs/refunds.md": "# Refunds\n\nMoney is returned within 14 days.\n",
@@ -55,12 +55,12 @@ def suite(folder, retrieve, *, cases=CASES, more="", head="", finder=FINDER):
     gates = "gates: {accuracy: {min: 0.5}}\n"
     path = folder / "s.ftgate.yaml"
     path.write_text(f"{head}cases:\n{listed}{gates}variants:\n{variant}", "utf-8")
-    return load(path, folder)
+    return load_suite(path, folder)
 
 
 def asks(folder, retrieve, repeats=1, **rest):
     found = suite(folder, retrieve, **rest)
-    return plan.task(found, found.variants["rag"], {}, repeats)
+    return plan.task_requests(found, found.variants["rag"], {}, repeats)
 
 
 # Ranking -------------------------------------------------------------------------------------
@@ -75,20 +75,23 @@ NAMED = st.lists(SPOKEN, max_size=5).map(
 @settings(deadline=None)  # scikit-learn is imported by the first
 @given(NAMED, SPOKEN)
 def test_every_passage_that_is_shown_shares_a_word_with_what_is_asked(documents, asked):
-    for one in most_alike(documents, 20, asked, 9):
+    for one in most_similar_passages(documents, 20, asked, 9):
         assert set(one.text.lower().split()) & set(asked.lower().split())
 
 
 @settings(deadline=None)
 @given(NAMED, SPOKEN, st.integers(1, 5))
 def test_fewer_passages_are_the_first_of_more(documents, asked, top):
-    assert most_alike(documents, 20, asked, top) == most_alike(documents, 20, asked, 9)[:top]
+    assert (
+        most_similar_passages(documents, 20, asked, top)
+        == most_similar_passages(documents, 20, asked, 9)[:top]
+    )
 
 
 def test_the_most_alike_comes_first():
     documents = (("a", "a parcel"), ("b", "money is returned"), ("c", "money and a parcel"))
 
-    found = most_alike(documents, 20, "is money returned", 3)
+    found = most_similar_passages(documents, 20, "is money returned", 3)
 
     assert [one.source for one in found] == ["b", "c"]
 
@@ -96,11 +99,15 @@ def test_the_most_alike_comes_first():
 def test_of_equals_the_first_document_comes_first():
     documents = tuple((name, "the same words") for name in "cab")
 
-    assert [one.source for one in most_alike(documents, 20, "same words", 3)] == ["c", "a", "b"]
+    assert [one.source for one in most_similar_passages(documents, 20, "same words", 3)] == [
+        "c",
+        "a",
+        "b",
+    ]
 
 
 def test_a_single_letter_is_a_word():
-    (found,) = most_alike((("a", "plan A"), ("b", "plan B")), 20, "B", 3)
+    (found,) = most_similar_passages((("a", "plan A"), ("b", "plan B")), 20, "B", 3)
 
     assert found.source == "b"
 
@@ -114,26 +121,30 @@ def test_each_case_is_put_with_its_own_passages(tmp_path):
     shown = "[1] docs/refunds.md\n# Refunds\n\nMoney is returned within 14 days."
     asked = "When is my money returned"
     told = f"These passages may help to answer:\n\n{shown}\n\n{asked}"
-    assert first.call.messages == (("user", told),)
-    assert [one.source for one in second.call.passages] == ["docs/parcels.md"]
+    assert first.request.messages == (("user", told),)
+    assert [one.source for one in second.request.passages] == ["docs/parcels.md"]
 
 
-def test_a_document_that_changes_changes_the_calls_that_show_it_and_no_other(tmp_path):
+def test_a_document_that_changes_changes_the_requests_that_show_it_and_no_other(tmp_path):
     before = asks(tmp_path, FILES)
     (tmp_path / "docs/refunds.md").write_text("# Refunds\n\nMoney is returned in 30 days.\n")
-    found = load(tmp_path / "s.ftgate.yaml", tmp_path)
-    after = plan.task(found, found.variants["rag"], {})
+    found = load_suite(tmp_path / "s.ftgate.yaml", tmp_path)
+    after = plan.task_requests(found, found.variants["rag"], {})
 
-    same = [a.call.fingerprint == b.call.fingerprint for a, b in zip(before, after, strict=True)]
+    same = [
+        a.request.fingerprint == b.request.fingerprint for a, b in zip(before, after, strict=True)
+    ]
     assert same == [False, True]
 
 
-def test_where_pytest_is_started_changes_no_call(tmp_path):
+def test_where_pytest_is_started_changes_no_request(tmp_path):
     asks(tmp_path, FILES)
     calls = []
     for root in (tmp_path, tmp_path.parent):
-        found = load(tmp_path / "s.ftgate.yaml", root)
-        calls.append([a.call.fingerprint for a in plan.task(found, found.variants["rag"], {})])
+        found = load_suite(tmp_path / "s.ftgate.yaml", root)
+        calls.append(
+            [a.request.fingerprint for a in plan.task_requests(found, found.variants["rag"], {})]
+        )
 
     assert calls[0] == calls[1]
 
@@ -153,7 +164,7 @@ def test_a_template_may_say_where_the_passages_stand(tmp_path, template, shown):
     first, _ = asks(tmp_path, FILES, head=f'user: "{template}"\n')
 
     text, asked = "# Refunds\n\nMoney is returned within 14 days.", "When is my money returned"
-    assert first.call.messages == (("user", shown.format(text=text, asked=asked)),)
+    assert first.request.messages == (("user", shown.format(text=text, asked=asked)),)
 
 
 def test_a_system_prompt_may_have_the_place_too(tmp_path):
@@ -161,8 +172,8 @@ def test_a_system_prompt_may_have_the_place_too(tmp_path):
 
     first, _ = asks(tmp_path, FILES, head="prompt: p.md\n")
 
-    assert first.call.messages[0][1].startswith("Use: [1] docs/refunds.md")
-    assert first.call.messages[1] == ("user", "When is my money returned")
+    assert first.request.messages[0][1].startswith("Use: [1] docs/refunds.md")
+    assert first.request.messages[1] == ("user", "When is my money returned")
 
 
 def test_a_conversation_does_not_use_the_user_template_and_is_given_its_passages(tmp_path):
@@ -170,8 +181,8 @@ def test_a_conversation_does_not_use_the_user_template_and_is_given_its_passages
 
     (ask,) = asks(tmp_path, FILES, cases=(case,), head='user: "{{ passages }}"\n')
 
-    assert "within 14 days" in ask.call.messages[0][1]
-    assert ask.call.messages[0][1].endswith("\n\nmy money")
+    assert "within 14 days" in ask.request.messages[0][1]
+    assert ask.request.messages[0][1].endswith("\n\nmy money")
 
 
 def test_a_passage_is_never_rendered_as_a_template(tmp_path):
@@ -179,7 +190,7 @@ def test_a_passage_is_never_rendered_as_a_template(tmp_path):
     for head in ("", 'user: "{{ passages }}"\n'):
         first, _ = asks(tmp_path, '"finder:find"', finder=finder, head=head)
 
-        assert "{{ 7 * 7 }} {% raise %}" in first.call.messages[0][1]
+        assert "{{ 7 * 7 }} {% raise %}" in first.request.messages[0][1]
 
 
 def test_worked_examples_are_shown_without_passages(tmp_path):
@@ -188,7 +199,7 @@ def test_worked_examples_are_shown_without_passages(tmp_path):
 
     first, _ = asks(tmp_path, FILES, head=head, more=", examples: {from: t.jsonl}")
 
-    assert first.call.messages[:2] == (("user", "|my money"), ("assistant", "soon"))
+    assert first.request.messages[:2] == (("user", "|my money"), ("assistant", "soon"))
 
 
 def test_what_is_retrieved_hides_a_var_of_that_name(tmp_path):
@@ -196,18 +207,18 @@ def test_what_is_retrieved_hides_a_var_of_that_name(tmp_path):
 
     (ask,) = asks(tmp_path, FILES, cases=(case,), head='user: "{{ passages }}"\n')
 
-    assert "within 14 days" in ask.call.messages[0][1]
+    assert "within 14 days" in ask.request.messages[0][1]
 
 
 def test_skills_are_asked_without_what_is_retrieved(tmp_path):
     found = suite(tmp_path, '"finder:broken"')
     cases = skill_cases(("logic",))
 
-    made = plan.skills(found, found.variants["rag"], cases, {})
+    made = plan.skill_requests(found, found.variants["rag"], cases, {})
 
-    first = made[0].call
+    first = made[0].request
     assert first.messages == (cases[0].messages or (("user", cases[0].input),))
-    assert not any(ask.call.passages for ask in made)
+    assert not any(ask.request.passages for ask in made)
 
 
 def test_files_without_words_leave_every_case_as_it_is(tmp_path):
@@ -215,7 +226,7 @@ def test_files_without_words_leave_every_case_as_it_is(tmp_path):
 
     first, _ = asks(tmp_path, "{from: empty.md}")
 
-    assert first.call.messages == (("user", "When is my money returned"),)
+    assert first.request.messages == (("user", "When is my money returned"),)
 
 
 # A function of the team's own ----------------------------------------------------------------
@@ -225,7 +236,7 @@ def test_files_without_words_leave_every_case_as_it_is(tmp_path):
 def test_a_function_gives_texts_or_texts_with_their_source(tmp_path, name):
     first, _ = asks(tmp_path, f'"finder:{name}"')
 
-    assert first.call.passages == (
+    assert first.request.passages == (
         Passage(source="", text="about r"),
         Passage(source="wiki", text="more"),
     )
@@ -236,14 +247,14 @@ def test_a_function_is_called_once_for_a_case_however_often_it_is_asked(tmp_path
 
     found = asks(tmp_path, '"finder:count"', repeats=3, finder=finder)
 
-    assert [ask.call.passages[0].text for ask in found] == ["2", "2", "2", "4", "4", "4"]
+    assert [ask.request.passages[0].text for ask in found] == ["2", "2", "2", "4", "4", "4"]
 
 
 @pytest.mark.parametrize(
     ("name", "said"), [("broken", "KeyError: 'price'"), ("exits", "SystemExit: bye")]
 )
 def test_whatever_a_function_raises_is_one_error_that_names_function_and_case(tmp_path, name, said):
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         asks(tmp_path, f'"finder:{name}"')
 
     assert (
@@ -261,15 +272,15 @@ def test_whatever_a_function_raises_is_one_error_that_names_function_and_case(tm
         ("[{'source': 1, 'text': 'a'}]", "returned a passage that is dict {"),
     ],
 )
-def test_what_are_no_passages_is_said_with_what_is_wanted(tmp_path, returned, said):
+def test_what_are_no_passages_is_reported_with_what_is_required(tmp_path, returned, said):
     with pytest.raises(
-        Unavailable, match=r"for case r .*; it must return a list of text"
+        ConfigurationError, match=r"for case r .*; it must return a list of text"
     ) as caught:
         asks(tmp_path, '"finder:of_type"', finder=FINDER.replace("OF_TYPE", returned))
 
     assert f"retrieve: finder:of_type {said}" in str(caught.value)
 
 
-def test_a_function_that_is_not_there_is_a_fault_of_the_suite(tmp_path):
-    with pytest.raises(SuiteFaults, match=r'finder\.py has no "fnid"; did you mean "find"'):
+def test_a_function_that_is_not_there_is_an_error_of_the_suite(tmp_path):
+    with pytest.raises(SuiteError, match=r'finder\.py has no "fnid"; did you mean "find"'):
         asks(tmp_path, '"finder:fnid"')

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftgate.requests.request import Passage
-from pytest_ftgate.requests.retrieval import Passages, cut, put_before
+from pytest_ftgate.requests.retrieval import Passages, prepend_passages, split_passages
 
 LONG = " ".join(f"word{n}" for n in range(30))
 # Pieces of which any document may be made, those that mean something to the cutter among them.
@@ -22,7 +22,7 @@ MOST = st.integers(20, 60)
 
 
 def texts(text, most=20):
-    return [one.text for one in cut("d.md", text, most)]
+    return [one.text for one in split_passages("d.md", text, most)]
 
 
 def words(parts):
@@ -30,7 +30,7 @@ def words(parts):
 
 
 @given(DOCUMENTS, MOST)
-def test_no_word_is_lost(text, most):
+def test_no_word_is_missing(text, most):
     assert Counter(text.split()) <= Counter(words(texts(text, most)))
 
 
@@ -40,7 +40,7 @@ def test_no_passage_is_longer_than_it_may_be(text, most):
 
 
 @given(PLAIN.map("\n\n".join), MOST)
-def test_without_headings_every_word_is_told_once_and_in_order(text, most):
+def test_without_headings_every_word_is_shown_once_and_in_order(text, most):
     assert words(texts(text, most)) == text.split()
 
 
@@ -111,17 +111,17 @@ def test_passages_are_shown_numbered_and_with_their_source():
 def test_passages_come_before_what_the_user_says_last():
     turns = (("user", "hi"), ("assistant", "yes?"), ("user", "when?"), ("assistant", "In"))
 
-    found = put_before(TWO, turns)
+    found = prepend_passages(TWO, turns)
 
     told = f"These passages may help to answer:\n\n{TWO}\n\nwhen?"
     assert found == (*turns[:2], ("user", told), turns[3])
 
 
 def test_a_conversation_in_which_no_user_speaks_is_given_a_turn():
-    (first, (role, _)) = put_before(TWO, (("system", "Be kind."),))
+    (first, (role, _)) = prepend_passages(TWO, (("system", "Be kind."),))
 
     assert (first, role) == (("system", "Be kind."), "user")
 
 
 def test_nothing_found_changes_nothing():
-    assert put_before(Passages(), (("user", "hi"),)) == (("user", "hi"),)
+    assert prepend_passages(Passages(), (("user", "hi"),)) == (("user", "hi"),)

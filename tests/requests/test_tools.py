@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.errors import Unavailable
-from pytest_ftgate.requests.tools import tool
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.requests.tools import build_tool
 
 HEAD = """\
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def told(tmp_path):
 
     def told(code: str, head: str = HEAD):
         (tmp_path / "shop_tools.py").write_text(head + code, "utf-8")
-        return tool("shop_tools:use", tmp_path)
+        return build_tool("shop_tools:use", tmp_path)
 
     return told
 
@@ -70,7 +70,7 @@ SIGNATURES = {
 
 
 @pytest.mark.parametrize(("signature", "schema"), SIGNATURES.items(), ids=SIGNATURES)
-def test_an_argument_that_must_be_given_is_told_by_its_type(told, signature, schema):
+def test_an_argument_that_must_be_given_is_described_by_its_type(told, signature, schema):
     assert told(f"def use({signature}): ...").parameters == {
         "type": "object",
         "properties": {"a": schema},
@@ -94,7 +94,7 @@ def test_an_argument_with_a_default_may_be_left_out(told):
         ("Place", {"type": "object", "required": ["town"]}),
     ],
 )
-def test_a_type_of_the_teams_own_is_told_beside_the_arguments(told, kind, schema):
+def test_a_type_of_the_teams_own_is_described_beside_the_arguments(told, kind, schema):
     found = told(f"def use(a: {kind}): ...").parameters
 
     assert found["properties"]["a"] == {"$ref": f"#/$defs/{kind}"}
@@ -108,7 +108,7 @@ def test_a_function_without_arguments_takes_an_empty_object(told, code):
     assert told(code).parameters == schema
 
 
-def test_an_async_function_is_told_like_any_other(told):
+def test_an_async_function_is_described_like_any_other(told):
     assert told("async def use(a: str): ...").parameters == told("def use(a: str): ...").parameters
 
 
@@ -127,12 +127,14 @@ def test_annotations_written_as_text_are_read_where_the_function_stands(told, tm
             "def use(kind: Kind): ...\n"
         )
 
-    found = [tool("shop_kinds:use", tmp_path / folder).parameters for folder in ("one", "two")]
+    found = [
+        build_tool("shop_kinds:use", tmp_path / folder).parameters for folder in ("one", "two")
+    ]
 
     assert [one["$defs"]["Kind"]["enum"] for one in found] == [["first"], ["second"]]
 
 
-def test_a_decorated_function_is_told_by_its_own_signature(told):
+def test_a_decorated_function_is_described_by_its_own_signature(told):
     code = (
         "def logged(f):\n    @wraps(f)\n    def inner(*a, **k):\n        return f(*a, **k)\n"
         "    return inner\n\n@logged\ndef use(a: str): ...\n"
@@ -203,7 +205,7 @@ def test_what_an_annotation_says_of_an_argument_goes_before_the_docstring(told):
     assert told(code).parameters["properties"]["a"]["description"] == "mine"
 
 
-def test_a_function_without_a_docstring_is_told_by_its_name(told):
+def test_a_function_without_a_docstring_is_described_by_its_name(told):
     found = told("def use(a: str): ...")
 
     assert (found.name, found.description, found.reference) == ("use", "", "shop_tools:use")
@@ -226,6 +228,6 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("code", "message"), WRONG.items(), ids=WRONG)
-def test_what_no_model_can_be_told_of_is_unavailable_with_what_to_write(told, code, message):
-    with pytest.raises(Unavailable, match=f"shop_tools.*{message}"):
+def test_what_no_model_can_use_is_a_configuration_error_with_what_to_write(told, code, message):
+    with pytest.raises(ConfigurationError, match=f"shop_tools.*{message}"):
         told(code)

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults, Unavailable
+from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests import workload as plan
-from pytest_ftgate.requests.estimate import Past, estimate
-from pytest_ftgate.requests.request import distinct
+from pytest_ftgate.requests.estimate import ReplyHistory, estimate_requests
+from pytest_ftgate.requests.request import distinct_requests
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.plugins import PluginContributions
 
 CLAUDE = "one: {provider: anthropic, model: m}"
@@ -46,16 +46,18 @@ def suite(folder, *variants, cases=CASES, more="", **files):
     text = f"{more}cases:\n{listed}gates: {{accuracy: {{min: 0.5}}}}\nvariants:\n{named}"
     path = folder / "s.ftgate.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(path, folder, PluginContributions(providers=["house"]))
+    return load_suite(path, folder, PluginContributions(providers=["house"]))
 
 
 def asks(folder, variant, environ=None, **rest):
     found = suite(folder, variant, **rest)
-    return plan.task(found, next(iter(found.variants.values())), environ or {}, found.repeats or 1)
+    return plan.task_requests(
+        found, next(iter(found.variants.values())), environ or {}, found.repeats or 1
+    )
 
 
 def fingerprint(folder, variant, environ=None, **rest):
-    return asks(folder, variant, environ, **rest)[0].call.fingerprint
+    return asks(folder, variant, environ, **rest)[0].request.fingerprint
 
 
 # What changes a fingerprint ------------------------------------------------------------------
@@ -197,17 +199,17 @@ def test_a_fingerprint_does_not_change_with(tmp_path, what):
     assert len(found) == 1
 
 
-def test_the_settings_of_the_machine_reach_the_call_all_the_same(tmp_path):
+def test_the_settings_of_the_machine_reach_the_request_all_the_same(tmp_path):
     (ask,) = asks(tmp_path, LOCAL.replace("gguf}", "gguf, slots: 3, threads: 2}"))
 
-    assert ask.call.runtime == {"slots": 3, "threads": 2}
+    assert ask.request.runtime == {"slots": 3, "threads": 2}
 
 
-def test_a_call_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
+def test_a_request_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
     (ask,) = asks(tmp_path, AGENT.replace("]}", "], max_turns: 2}"))
 
-    assert [(tool.name, tool.description) for tool in ask.call.tools] == [("look", "Look.")]
-    assert (ask.call.max_turns, ask.call.steps) == (2, ())
+    assert [(tool.name, tool.description) for tool in ask.request.tools] == [("look", "Look.")]
+    assert (ask.request.max_turns, ask.request.steps) == (2, ())
 
 
 # Secrets -------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ def test_a_call_holds_the_tools_and_how_often_a_model_may_be_asked(tmp_path):
     "address", ["https://me:hunter2@api.example:8443/v2", "https://hunter2@api.example:8443/v2"]
 )
 @pytest.mark.parametrize("by_name", [True, False])
-def test_credentials_in_an_address_reach_neither_the_call_nor_its_fingerprint(
+def test_credentials_in_an_address_reach_neither_the_request_nor_its_fingerprint(
     tmp_path, address, by_name
 ):
     written = "base_url_env: HERE" if by_name else f'base_url: "{address}"'
@@ -226,24 +228,24 @@ def test_credentials_in_an_address_reach_neither_the_call_nor_its_fingerprint(
 
     (ask,) = asks(tmp_path, variant, {"HERE": address})
 
-    assert ask.call.base_url == "https://api.example:8443/v2"
-    assert "hunter2" not in repr(ask.call)
-    assert ask.call.fingerprint == fingerprint(tmp_path, plain)
+    assert ask.request.base_url == "https://api.example:8443/v2"
+    assert "hunter2" not in repr(ask.request)
+    assert ask.request.fingerprint == fingerprint(tmp_path, plain)
 
 
 @pytest.mark.parametrize("environ", [{}, {"HERE": ""}])
 def test_an_address_that_is_not_in_the_environment_is_unavailable_by_name(tmp_path, environ):
-    with pytest.raises(Unavailable, match='variant "one": HERE is not set'):
+    with pytest.raises(ConfigurationError, match='variant "one": HERE is not set'):
         asks(tmp_path, CLAUDE.replace("m}", "m, base_url_env: HERE}"), environ)
 
 
 # Calls ---------------------------------------------------------------------------------------
 
 
-def test_a_call_holds_prompt_examples_and_case_in_this_order(tmp_path):
+def test_a_request_holds_prompt_examples_and_case_in_this_order(tmp_path):
     (ask,) = asks(tmp_path, SHOTS, more=PROMPT)
 
-    assert ask.call.messages == (
+    assert ask.request.messages == (
         ("system", "Be kind."),
         ("user", "q"),
         ("assistant", "r"),
@@ -255,25 +257,25 @@ def test_a_case_of_several_turns_is_asked_as_it_stands(tmp_path):
     case = "{messages: [{role: user, content: hi}, {role: assistant, content: yes?}], expected: b}"
     (ask,) = asks(tmp_path, CLAUDE, cases=(case,))
 
-    assert ask.call.messages == (("user", "hi"), ("assistant", "yes?"))
+    assert ask.request.messages == (("user", "hi"), ("assistant", "yes?"))
 
 
 def test_a_case_may_say_how_long_its_reply_may_be(tmp_path):
     cases = ("{input: a, expected: b, max_tokens: 7}", "{input: c, expected: d}")
     found = asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 9}"), cases=cases)
 
-    assert [ask.call.max_tokens for ask in found] == [7, 9]
+    assert [ask.request.max_tokens for ask in found] == [7, 9]
 
 
 def test_a_constraint_is_the_first_format_that_a_provider_can_hold_to(tmp_path):
     more = "reply: {format: [{regex: b}, {choice: [b, c]}]}\n"
     (ask,) = asks(tmp_path, SCHEMA, more=more)
 
-    assert ask.call.constraint == {"choice": ["b", "c"]}
+    assert ask.request.constraint == {"choice": ["b", "c"]}
 
 
 def test_only_providers_that_answer_without_a_prompt_are_given_the_case(tmp_path):
-    given = {v: asks(tmp_path, v)[0].call.case is not None for v in (CLAUDE, FUNCTION, RECORDED)}
+    given = {v: asks(tmp_path, v)[0].request.case is not None for v in (CLAUDE, FUNCTION, RECORDED)}
 
     assert given == {CLAUDE: False, FUNCTION: True, RECORDED: True}
 
@@ -286,37 +288,37 @@ def test_only_providers_that_answer_without_a_prompt_are_given_the_case(tmp_path
         ("{{ tone }}", "'tone' is undefined"),
     ],
 )
-def test_a_prompt_that_fails_for_a_case_is_a_fault_at_the_case(tmp_path, template, message):
+def test_a_prompt_that_fails_for_a_case_is_an_error_at_the_case(tmp_path, template, message):
     cases = ("{input: a, expected: b, vars: {tone: kind}}", "{input: c, expected: d}")
 
-    with pytest.raises(SuiteFaults) as caught:
+    with pytest.raises(SuiteError) as caught:
         asks(tmp_path, CLAUDE, more=PROMPT, cases=cases, p__md=template)
 
-    (fault,) = caught.value.faults
+    (fault,) = caught.value.errors
     assert fault.line == (4 if "tone" in template else 3)
     assert f'variant "one": the prompt fails for this case: {message}' in fault.message
 
 
 def test_weights_that_are_not_here_are_unavailable(tmp_path):
-    with pytest.raises(Unavailable, match=r'model "none\.gguf": there is no such GGUF file'):
+    with pytest.raises(ConfigurationError, match=r'model "none\.gguf": there is no such GGUF file'):
         asks(tmp_path, LOCAL.replace("m.gguf", "none.gguf"))
 
 
 # What is asked once --------------------------------------------------------------------------
 
 
-def test_identical_calls_of_two_variants_are_one(tmp_path):
+def test_identical_requests_of_two_variants_are_one(tmp_path):
     found = suite(tmp_path, CLAUDE, "two: {like: one}", "three: {like: one, temperature: 1}")
-    every = [ask for v in found.variants.values() for ask in plan.task(found, v, {})]
+    every = [ask for v in found.variants.values() for ask in plan.task_requests(found, v, {})]
 
     assert len(every) == 3
-    assert [call.sampling for call in distinct(every)] == [{}, {"temperature": 1.0}]
+    assert [call.sampling for call in distinct_requests(every)] == [{}, {"temperature": 1.0}]
 
 
-def test_two_cases_that_ask_the_same_share_a_call(tmp_path):
+def test_two_cases_that_ask_the_same_share_a_request(tmp_path):
     cases = ("{id: a, input: hi, expected: b}", "{id: b, input: hi, expected: c}")
 
-    assert len(distinct(asks(tmp_path, CLAUDE, cases=cases))) == 1
+    assert len(distinct_requests(asks(tmp_path, CLAUDE, cases=cases))) == 1
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,7 @@ def test_repeats_are_asked_only_of_what_could_answer_otherwise(tmp_path, variant
     found = asks(tmp_path, variant, more="repeats: 3\n")
 
     assert [ask.repeat for ask in found] == list(range(times))
-    assert len(distinct(found)) == times
+    assert len(distinct_requests(found)) == times
 
 
 def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
@@ -355,7 +357,7 @@ def test_recorded_replies_are_repeats_as_far_as_the_file_has_them(tmp_path):
 )
 def test_the_base_is_the_model_without_what_was_tuned(tmp_path, variant, model):
     tuned = suite(tmp_path, variant).variants["one"]
-    base = plan.base_of(tuned)
+    base = plan.base_variant(tuned)
 
     assert (base.name, base.model, base.tuned, base.gated) == ("base of one", model, False, False)
     assert (base.provider, base.sampling) == (tuned.provider, tuned.sampling)
@@ -363,9 +365,11 @@ def test_the_base_is_the_model_without_what_was_tuned(tmp_path, variant, model):
 
 def test_the_base_of_an_adapter_is_asked_what_an_untuned_variant_is_asked(tmp_path):
     found = suite(tmp_path, TUNED, LOCAL.replace("one:", "two:"))
-    base = plan.task(found, plan.base_of(found.variants["one"]), {})
+    base = plan.task_requests(found, plan.base_variant(found.variants["one"]), {})
 
-    assert distinct(base) == distinct(plan.task(found, found.variants["two"], {}))
+    assert distinct_requests(base) == distinct_requests(
+        plan.task_requests(found, found.variants["two"], {})
+    )
 
 
 def test_skills_are_asked_without_what_the_product_adds(tmp_path):
@@ -374,60 +378,62 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     row = '{"input": "q", "expected": "c"}'
     found = suite(tmp_path, full, more=PROMPT + CHOICE, t__jsonl=row)
     case, *_ = cases = skill_cases(("logic",))
-    first, *_ = made = plan.skills(found, found.variants["one"], cases, {})
+    first, *_ = made = plan.skill_requests(found, found.variants["one"], cases, {})
 
     assert len(made) == len(cases)
-    assert first.call.messages == (case.messages or (("user", case.input),))
-    assert (first.call.constraint, first.call.sampling) == (None, {"temperature": 0.5})
-    assert first.call.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
+    assert first.request.messages == (case.messages or (("user", case.input),))
+    assert (first.request.constraint, first.request.sampling) == (None, {"temperature": 0.5})
+    assert first.request.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
 
 
-def test_skills_of_two_products_on_one_model_are_one_set_of_calls(tmp_path):
+def test_skills_of_two_products_on_one_model_are_one_set_of_requests(tmp_path):
     found = suite(tmp_path, CLAUDE, SHOTS.replace("one:", "two:"), more=PROMPT)
     cases = skill_cases(("logic",))
-    one, two = (plan.skills(found, v, cases, {}) for v in found.variants.values())
+    one, two = (plan.skill_requests(found, v, cases, {}) for v in found.variants.values())
 
-    assert distinct(one) == distinct(two)
+    assert distinct_requests(one) == distinct_requests(two)
 
 
 @pytest.mark.parametrize("count", [1, 59, 60, 61, 100, 119, 372])
-def test_probes_are_spread_over_all_cases_and_each_is_a_new_call(tmp_path, count):
+def test_probes_are_spread_over_all_cases_and_each_is_a_new_request(tmp_path, count):
     cases = tuple(f"{{input: q{n}, expected: b}}" for n in range(count))
     first = asks(tmp_path, CLAUDE, cases=cases)
-    second = plan.probes(first)
+    second = plan.probe_requests(first)
     places = [int(ask.case.input[1:]) for ask in second]
     gaps = {b - a for a, b in pairwise(places)}
 
-    assert len(second) == min(count, plan.PROBES)
+    assert len(second) == min(count, plan.PROBE_COUNT)
     assert places[0] == 0
     assert places[-1] >= count - count / len(second) - 1
     assert max(gaps, default=1) - min(gaps, default=1) <= 1
-    assert not {a.call.fingerprint for a in first} & {a.call.fingerprint for a in second}
-    assert {ask.call.repeat for ask in second} == {1}
+    assert not {a.request.fingerprint for a in first} & {a.request.fingerprint for a in second}
+    assert {ask.request.repeat for ask in second} == {1}
 
 
 def test_nothing_needs_no_probes():
-    assert plan.probes(()) == ()
+    assert plan.probe_requests(()) == ()
 
 
 # The estimate --------------------------------------------------------------------------------
 
 
-def test_the_estimate_counts_what_the_ledger_has_and_what_the_rest_reads_and_writes(tmp_path):
+def test_the_estimate_counts_what_the_cache_has_and_what_the_rest_reads_and_writes(tmp_path):
     cases = ("{input: aaaaaaaa, expected: b}", "{input: bbbb, expected: b}")
-    calls = distinct(asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 10}"), cases=cases))
+    calls = distinct_requests(
+        asks(tmp_path, CLAUDE.replace("m}", "m, max_tokens: 10}"), cases=cases)
+    )
 
-    every = estimate("one", calls, set())
-    rest = estimate("one", calls, {calls[0].fingerprint})
+    every = estimate_requests("one", calls, set())
+    rest = estimate_requests("one", calls, {calls[0].fingerprint})
 
-    assert (every.calls, every.kept, every.tokens) == (2, 0, 8 // 4 + 4 // 4 + 2 * 10)
-    assert (rest.calls, rest.kept, rest.tokens) == (2, 1, 4 // 4 + 10)
+    assert (every.requests, every.cached, every.tokens) == (2, 0, 8 // 4 + 4 // 4 + 2 * 10)
+    assert (rest.requests, rest.cached, rest.tokens) == (2, 1, 4 // 4 + 10)
 
 
 def test_what_asks_no_model_takes_no_tokens(tmp_path):
-    calls = distinct(asks(tmp_path, FUNCTION))
+    calls = distinct_requests(asks(tmp_path, FUNCTION))
 
-    assert estimate("one", calls, set()).tokens == 0
+    assert estimate_requests("one", calls, set()).tokens == 0
 
 
 def priced(folder, count=32, **changes):
@@ -435,49 +441,49 @@ def priced(folder, count=32, **changes):
     rates = "usd_per_1m_input: 1000, usd_per_1m_output: 1000"
     cases = tuple(f"{{input: case{n:04}, expected: b}}" for n in range(count))
     variant = CLAUDE.replace("m}", f"m, max_tokens: 100, {rates}}}")
-    return distinct(asks(folder, variant, cases=cases))
+    return distinct_requests(asks(folder, variant, cases=cases))
 
 
-def test_without_earlier_replies_a_call_is_priced_as_long_as_it_may_be(tmp_path):
-    told = estimate("one", priced(tmp_path), set())
+def test_without_earlier_replies_a_request_is_priced_as_long_as_it_may_be(tmp_path):
+    told = estimate_requests("one", priced(tmp_path), set())
 
-    assert (told.tokens, told.usd, told.unknown) == (32 * 102, Decimal("3.264"), "")
+    assert (told.tokens, told.usd, told.unpriced_reason) == (32 * 102, Decimal("3.264"), "")
 
 
 def test_earlier_replies_tell_how_long_the_next_ones_will_be(tmp_path):
-    told = estimate("one", priced(tmp_path), set(), Past(output=8.0))
+    told = estimate_requests("one", priced(tmp_path), set(), ReplyHistory(output_tokens=8.0))
 
     assert (told.tokens, told.usd) == (32 * 10, Decimal("0.32"))
 
 
 def test_what_is_kept_costs_nothing_more(tmp_path):
     calls = priced(tmp_path)
-    told = estimate("one", calls, {call.fingerprint for call in calls})
+    told = estimate_requests("one", calls, {call.fingerprint for call in calls})
 
-    assert (told.to_ask, told.usd, told.seconds) == (0, 0, 0.0)
+    assert (told.to_send, told.usd, told.seconds) == (0, 0, 0.0)
 
 
 def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
-    told = estimate("one", distinct(asks(tmp_path, FUNCTION)), set())
+    told = estimate_requests("one", distinct_requests(asks(tmp_path, FUNCTION)), set())
 
-    assert (told.usd, told.unknown) == (None, "local")
+    assert (told.usd, told.unpriced_reason) == (None, "local")
 
 
 @pytest.mark.parametrize(
     ("past", "at_once", "seconds", "assumed"),
     [
         (None, None, 4.0, True),
-        (Past(seconds=0.5), None, 1.0, False),
-        (Past(seconds=0.5), 4, 4.0, False),
-        (Past(seconds=0.5), 64, 0.5, False),
+        (ReplyHistory(seconds=0.5), None, 1.0, False),
+        (ReplyHistory(seconds=0.5), 4, 4.0, False),
+        (ReplyHistory(seconds=0.5), 64, 0.5, False),
     ],
 )
-def test_time_is_that_of_earlier_replies_over_the_calls_at_once(
+def test_time_is_that_of_earlier_replies_over_the_requests_at_once(
     tmp_path, past, at_once, seconds, assumed
 ):
-    told = estimate("one", priced(tmp_path), set(), past, at_once)
+    told = estimate_requests("one", priced(tmp_path), set(), past, at_once)
 
-    assert (told.seconds, told.assumed) == (seconds, assumed)
+    assert (told.seconds, told.seconds_assumed) == (seconds, assumed)
 
 
 def test_a_price_is_no_part_of_what_a_reply_is_found_by(tmp_path):
@@ -496,12 +502,12 @@ def test_a_listed_base_has_a_price_of_its_own_and_a_declared_one_is_shared(
 ):
     tuned = CLAUDE.replace("m}", f"tuned, base: claude-haiku-5-5{keys}}}")
 
-    base = plan.base_of(suite(tmp_path, tuned).variants["one"])
+    base = plan.base_variant(suite(tmp_path, tuned).variants["one"])
 
     assert base.tariff.model == looked_up
 
 
-def test_a_fingerprint_stays_what_it_was_so_that_old_ledgers_are_still_found(tmp_path):
+def test_a_fingerprint_stays_what_it_was_so_that_old_caches_are_still_found(tmp_path):
     found = fingerprint(tmp_path, CLAUDE, more=PROMPT)
 
     assert found == "2bd992f2019b9b31eb0b4bc5cbf249ec34f6a06ad36fe44ab36a8332ee20a933"

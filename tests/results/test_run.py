@@ -1,4 +1,4 @@
-"""The run record: versioned, described by a schema, and enough for every face."""
+"""The run record: versioned, described by a schema, and enough for every report."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 from columns import case, suite
-from reports import FORGETTING, HOSTILE, judged, open_verdict, report, unjudged
+from reports import (
+    FORGETTING,
+    HOSTILE,
+    failing_run,
+    gate_not_evaluated,
+    inconclusive_verdict,
+    report,
+)
 
 import pytest_ftgate
-from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.results.collect import joined, tell
-from pytest_ftgate.results.run import FORMAT, read_run, run_schema, verdict_of, write_run
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
+from pytest_ftgate.results.run import RUN_FORMAT, overall_verdict, read_run, run_schema, write_run
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
 SHIPPED = Path(pytest_ftgate.__file__).parent / "results" / "run.schema.json"
 
@@ -29,17 +36,17 @@ def test_the_shipped_schema_is_the_one_that_the_classes_make():
 
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_a_record_survives_the_disk_and_fits_its_schema(tmp_path, nasty):
-    made = judged([HOSTILE[nasty]])
+    made = failing_run([HOSTILE[nasty]])
     write_run(tmp_path / "run.json", made)
 
     assert read_run(tmp_path / "run.json") == made
     told = json.loads((tmp_path / "run.json").read_text("utf-8"))
     jsonschema_rs.validator_for(json.loads(run_schema())).validate(told)
-    assert told["format"] == FORMAT
+    assert told["format"] == RUN_FORMAT
 
 
 def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
-    write_run(tmp_path / "run.json", judged([HOSTILE["huge"]]))
+    write_run(tmp_path / "run.json", failing_run([HOSTILE["huge"]]))
 
     text = (tmp_path / "run.json").read_text("utf-8")
     assert "… 980,000 more characters" in text
@@ -52,19 +59,20 @@ def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
         ("", "is no run record"),
         ("[]", "is no run record"),
         ("{}", "is no run record"),
-        ('{"format": 1}', r"is no run record \(verdict: Field required\)"),
+        ('{"format": 2}', r"is no run record \(verdict: Field required\)"),
+        ('{"format": 1, "unjudged": []}', "has format 1, older than this version reads; write one"),
         ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
     ],
 )
-def test_what_is_no_record_of_this_version_is_refused(tmp_path, text, told):
+def test_a_file_that_is_no_record_of_this_version_is_rejected(tmp_path, text, told):
     (tmp_path / "run.json").write_text(text)
 
-    with pytest.raises(Unavailable, match=told):
+    with pytest.raises(ConfigurationError, match=told):
         read_run(tmp_path / "run.json")
 
 
 def test_a_missing_record_says_how_to_make_one(tmp_path):
-    with pytest.raises(Unavailable, match=r"No such file.*--ftgate-json PATH"):
+    with pytest.raises(ConfigurationError, match=r"No such file.*--ftgate-json PATH"):
         read_run(tmp_path / "run.json")
 
 
@@ -72,20 +80,20 @@ def test_a_missing_record_says_how_to_make_one(tmp_path):
     ("made", "verdict"),
     [
         (report(), "blocked"),
-        (report(open_verdict()), "blocked"),
-        (report(open_verdict(), lenient=True), "passed"),
-        (report(judged().verdicts[3], unjudged=(unjudged(),)), "blocked"),
-        (report(judged().verdicts[3]), "passed"),
-        (report(judged().verdicts[0]), "blocked"),
+        (report(inconclusive_verdict()), "blocked"),
+        (report(inconclusive_verdict(), lenient=True), "passed"),
+        (report(failing_run().verdicts[3], not_evaluated=(gate_not_evaluated(),)), "blocked"),
+        (report(failing_run().verdicts[3]), "passed"),
+        (report(failing_run().verdicts[0]), "blocked"),
     ],
-    ids=["nothing judged", "open", "open and lenient", "error", "passed", "failed"],
+    ids=["no gates", "inconclusive", "inconclusive and lenient", "error", "passed", "failed"],
 )
-def test_only_what_was_judged_and_found_good_passes(made, verdict):
-    assert verdict_of(made) == verdict
+def test_a_run_passes_only_if_its_gates_were_evaluated_and_none_blocks(made, verdict):
+    assert overall_verdict(made) == verdict
 
 
-def test_what_two_processes_know_of_a_suite_is_joined():
-    (whole,) = judged().suites
+def test_the_suite_runs_of_two_processes_are_merged():
+    (whole,) = failing_run().suites
 
     halves = [
         replace(
@@ -99,7 +107,7 @@ def test_what_two_processes_know_of_a_suite_is_joined():
         for name in ("current", "new")
     ]
 
-    together = joined(halves)
+    together = merge_suite_runs(halves)
 
     assert {one.id: set(one.answers) for one in together.cases} == {
         one.id: set(one.answers) for one in whole.cases
@@ -107,8 +115,8 @@ def test_what_two_processes_know_of_a_suite_is_joined():
     assert {one.name for one in together.variants} == {"current", "new"}
 
 
-def test_a_variant_is_told_with_its_rates_and_what_its_replies_take():
-    (told,) = judged(wrong=40).suites
+def test_a_variant_has_its_rates_tokens_and_times():
+    (told,) = failing_run(wrong=40).suites
     new = next(one for one in told.variants if one.name == "new")
 
     assert new.accuracy is not None
@@ -120,18 +128,20 @@ def test_a_variant_is_told_with_its_rates_and_what_its_replies_take():
     ("text", "expected", "correct"),
     [("refund", None, 1.0), ("no idea", None, 0.0), ("no idea", "no idea", 0.0)],
 )
-def test_a_skill_is_as_correct_as_its_gate_counts_it(text, expected, correct):
+def test_a_skills_case_is_correct_as_in_its_gate(text, expected, correct):
     asked = replace(case("a"), skill="output_formats", expected=expected)
-    broken = None if text == "refund" else Broken("not in enumeration")
+    broken = None if text == "refund" else FormatError("not in enumeration")
     mark = None if expected is None else 1.0
-    row = Row(asked, (Reply(text=text),), (Score(mark, broken),), ("call",))
+    row = CaseResult(asked, (Reply(text=text),), (Score(mark, broken),), ("call",))
 
-    (told,) = tell(suite(FORGETTING), [("skills", Column("new", {"a": row}))]).cases
+    (told,) = collect_suite_run(
+        suite(FORGETTING), [("skills", VariantScores("new", {"a": row}))]
+    ).cases
 
     assert told.answers["new"].correct == correct
 
 
-def test_confusions_are_counted_where_replies_are_labels():
-    (told,) = judged(wrong=0).suites
+def test_confusions_need_replies_that_are_labels():
+    (told,) = failing_run(wrong=0).suites
 
     assert told.confusions == ()  # the cases expect "right", which is no label of the suite

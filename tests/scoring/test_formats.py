@@ -1,4 +1,4 @@
-"""Form: read strictly, as a program would, and named where it is broken."""
+"""Format checks: read strictly, as a program would, and with a name for each error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
-from pytest_ftgate.scoring.formats import Forms
-from pytest_ftgate.scoring.score import Broken
+from pytest_ftgate.scoring.formats import FormatChecker
+from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -38,12 +38,12 @@ EVERY_TEXT_RULE = (
 
 
 def case(*rules):
-    return Case(id="a", where="c.jsonl:7", input="q", score=Rule("exact"), format=rules)
+    return Case(id="a", location="c.jsonl:7", input="q", score=Rule("exact"), format=rules)
 
 
 def read(text, *rules, stop="end", folder=None, steps=()):
     reply = Reply(text=text, stop=stop, steps=steps)
-    return Forms(folder or Path()).broken(case(*rules), reply)
+    return FormatChecker(folder or Path()).find_error(case(*rules), reply)
 
 
 @pytest.mark.parametrize(
@@ -57,29 +57,29 @@ def test_a_broken_schema_says_where_and_what(text, detail):
     assert read(text, LABEL).detail == detail
 
 
-def test_a_long_fault_is_cut_short():
+def test_a_long_format_error_is_cut_short():
     assert len(read('{"label": "' + "x" * 10_000 + '"}', LABEL).detail) <= 200
 
 
 # The reply as a whole ------------------------------------------------------------------------
 
 
-def test_a_cut_off_reply_that_is_broken_is_truncated_and_keeps_the_detail():
+def test_a_truncated_reply_with_a_format_error_is_truncated_and_keeps_the_detail():
     found = read('{"label": ', LABEL, stop="length")
 
     assert found.kind == "truncated"
     assert found.detail.startswith("Expecting value")
 
 
-def test_a_cut_off_reply_that_holds_its_form_is_not_broken():
+def test_a_truncated_reply_with_a_valid_format_has_no_error():
     assert read("refund", CHOICE, stop="length") is None
 
 
-def test_an_empty_reply_that_was_cut_off_is_truncated():
+def test_an_empty_truncated_reply_is_truncated():
     assert read("", CHOICE, stop="length").kind == "truncated"
 
 
-def test_a_loop_that_was_cut_off_is_a_loop_since_more_room_would_not_end_it():
+def test_a_truncated_loop_is_a_loop_since_a_higher_limit_would_not_end_it():
     assert read("and so on, " * 50, LABEL, stop="length").kind == "repetition loop"
 
 
@@ -89,14 +89,14 @@ def test_a_refusal_is_a_refusal_whatever_it_says(text):
 
 
 @pytest.mark.parametrize("stop", ["end", "length", "refusal"])
-def test_where_no_form_is_wanted_none_is_broken(stop):
+def test_without_a_required_format_there_is_no_error(stop):
     assert read("anything", stop=stop) is None
 
 
 # Several rules -------------------------------------------------------------------------------
 
 
-def test_the_first_of_several_rules_that_is_broken_is_told_and_all_are_named():
+def test_the_first_broken_rule_gives_the_error_and_all_are_named():
     rules = (Rule("regex", "^r"), Rule("length", {"unit": "characters", "max": 6}), CHOICE)
 
     assert read("refund", *rules) is None
@@ -105,11 +105,11 @@ def test_the_first_of_several_rules_that_is_broken_is_told_and_all_are_named():
     assert read("something else", *rules).rules == ("regex", "length", "choice")
 
 
-def test_a_reply_is_meant_rightly_only_where_every_rule_can_be_read_so():
+def test_a_reply_is_lenient_only_if_every_rule_can_be_repaired():
     fenced = '```json\n{"label": "a"}\n```'
 
-    assert read(fenced, LABEL, Rule("avoids", ["b"])).meant
-    assert not read(fenced, LABEL, Rule("contains", ["b"])).meant
+    assert read(fenced, LABEL, Rule("avoids", ["b"])).lenient
+    assert not read(fenced, LABEL, Rule("contains", ["b"])).lenient
 
 
 # Schemas -------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ KEYWORDS = {
 
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
-def test_every_keyword_of_a_schema_is_held_to(keyword):
+def test_every_keyword_of_a_schema_is_checked(keyword):
     schema, right, wrong, kind = KEYWORDS[keyword]
     rule = Rule("json_schema", schema)
 
@@ -240,7 +240,7 @@ def test_a_schema_elsewhere_is_never_fetched(uri):
         read("1", Rule("json_schema", {"$ref": uri}))
 
 
-def test_a_schema_that_is_none_is_an_error_and_never_a_broken_reply():
+def test_an_invalid_schema_is_an_error_and_never_a_format_error():
     with pytest.raises(ScorerError, match='json_schema: not a schema: "strin"'):
         read("1", Rule("json_schema", {"type": "strin"}))
 
@@ -258,7 +258,7 @@ def used(name, arguments):
     return (Step("", (ToolCall(name=name, arguments=arguments),)),)
 
 
-def test_a_tool_that_was_called_holds_the_form_of_a_reply_without_a_text():
+def test_a_tool_call_makes_a_reply_without_text_valid():
     assert read("", LOOKUP, steps=used("lookup", {})) is None
 
 
@@ -266,8 +266,10 @@ def test_a_tool_that_was_called_holds_the_form_of_a_reply_without_a_text():
     ("steps", "detail"),
     [((), "lookup was not called"), (used("refund", {}), "lookup was not called, but refund")],
 )
-def test_a_tool_that_was_not_called_breaks_it_and_the_others_are_named(steps, detail):
-    assert read("done", LOOKUP, steps=steps) == Broken("tool_call", detail, rules=("tool_call",))
+def test_a_missing_tool_call_is_a_format_error_that_names_the_others(steps, detail):
+    assert read("done", LOOKUP, steps=steps) == FormatError(
+        "tool_call", detail, rules=("tool_call",)
+    )
 
 
 @pytest.mark.parametrize(
@@ -279,7 +281,7 @@ def test_a_tool_that_was_not_called_breaks_it_and_the_others_are_named(steps, de
         ({"id": "\ud800"}, "invalid syntax"),
     ],
 )
-def test_the_arguments_of_a_call_may_be_held_to_a_schema(arguments, kind):
+def test_the_arguments_of_a_tool_call_are_checked_by_a_schema(arguments, kind):
     found = read("", NUMBERED, steps=used("lookup", arguments))
 
     assert (found and found.kind) == kind
@@ -318,7 +320,7 @@ def models(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "meant"),
+    ("text", "kind", "lenient"),
     [
         ('{"label": "a"}', None, True),
         ('```json\n{"label": "a"}\n```', "fenced", True),
@@ -334,22 +336,22 @@ def models(tmp_path):
         ('{"label": "\ud800"}', "invalid syntax", False),
     ],
 )
-def test_a_reply_may_be_held_to_a_pydantic_model(models, text, kind, meant):
+def test_a_reply_is_checked_by_a_pydantic_model(models, text, kind, lenient):
     found = models(text)
 
-    assert (found and found.kind, found is None or found.meant) == (kind, meant)
+    assert (found and found.kind, found is None or found.lenient) == (kind, lenient)
 
 
-def test_a_model_that_breaks_is_an_error_and_never_a_broken_reply(models):
+def test_a_model_that_fails_is_an_error_and_never_a_format_error(models):
     with pytest.raises(ScorerError, match="form_models:Ticket broke while it read a reply: "):
         models('{"label": "a", "n": 3}')
 
 
-def test_a_class_that_is_no_model_is_said_before_anything_is_asked(tmp_path):
+def test_a_class_that_is_no_model_is_an_error_before_the_first_request(tmp_path):
     (tmp_path / "form_plain.py").write_text("class Plain: pass\n")
 
-    with pytest.raises(Unavailable, match="form_plain:Plain is no pydantic model"):
-        Forms(tmp_path).ready([Rule("pydantic", "form_plain:Plain")])
+    with pytest.raises(ConfigurationError, match="form_plain:Plain is no pydantic model"):
+        FormatChecker(tmp_path).prepare([Rule("pydantic", "form_plain:Plain")])
 
 
 # Functions -----------------------------------------------------------------------------------
@@ -368,7 +370,7 @@ def checked(folder, name, text):
 
 
 @pytest.mark.parametrize("name", ["short", "reason"])
-def test_a_function_may_hold_a_form(tmp_path, name):
+def test_a_function_can_accept_a_format(tmp_path, name):
     assert checked(tmp_path, name, "abc") is None
 
 
@@ -376,11 +378,11 @@ def test_a_function_may_hold_a_form(tmp_path, name):
     ("name", "detail"),
     [("short", "form_checks:short"), ("reason", "too long"), ("silent", "form_checks:silent")],
 )
-def test_a_function_may_break_a_form_and_say_why(tmp_path, name, detail):
-    assert checked(tmp_path, name, "abcdefgh") == Broken("python", detail, rules=("python",))
+def test_a_function_can_reject_a_format_and_give_a_reason(tmp_path, name, detail):
+    assert checked(tmp_path, name, "abcdefgh") == FormatError("python", detail, rules=("python",))
 
 
-def test_a_function_that_breaks_is_an_error_at_the_case_and_never_a_broken_form(tmp_path):
+def test_a_function_that_fails_is_an_error_at_the_case_and_never_a_format_error(tmp_path):
     with pytest.raises(
         ScorerError,
         match=r'form_checks:broken broke on case "a" \(c\.jsonl:7\): ZeroDivisionError',
@@ -425,7 +427,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=[f"{n}-{t[:6]!r}" for n, t in enumerate(HOSTILE)])
-def test_no_long_reply_keeps_a_run_waiting_by_any_rule(text):
+def test_every_rule_reads_a_long_reply_fast(text):
     started = time.process_time()
     for rule in EVERY_TEXT_RULE:
         read(text, rule)
@@ -445,19 +447,19 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
 
 @settings(max_examples=150, deadline=None)
 @given(text=TEXTS, stop=st.sampled_from(["end", "length", "stop", "refusal", "tool"]))
-def test_no_reply_breaks_a_rule_of_any_kind_in_another_way_than_by_a_fault(text, stop):
-    forms = Forms(Path())
+def test_any_reply_to_any_rule_is_valid_or_a_format_error(text, stop):
+    forms = FormatChecker(Path())
     for rule in EVERY_TEXT_RULE:
-        broken = forms.broken(case(rule), Reply(text=text, stop=stop))
+        error = forms.find_error(case(rule), Reply(text=text, stop=stop))
 
-        assert broken is None or re.fullmatch(r"[a-z_ ]+", broken.kind)
+        assert error is None or re.fullmatch(r"[a-z_ ]+", error.kind)
 
 
 def test_many_replies_are_read_within_seconds():
-    forms, one = Forms(Path()), case(CHOICE, LABEL)
+    forms, one = FormatChecker(Path()), case(CHOICE, LABEL)
     replies = [Reply(text='{"label": "a"}'), Reply(text="refund")]
     started = time.process_time()
     for n in range(30_000):
-        forms.broken(one, replies[n % 2])
+        forms.find_error(one, replies[n % 2])
 
     assert time.process_time() - started < 5

@@ -1,4 +1,4 @@
-"""Replies as models write them, each with its one fault and whether it is meant rightly."""
+"""Replies as models write them, with their format error and whether a lenient reader repairs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.formats import Forms
+from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -293,8 +293,8 @@ WORDING = [
 
 
 def read(rule, text, stop="end"):
-    case = Case(id="a", where="c.jsonl:7", input="q", score=Rule("exact"), format=(rule,))
-    return Forms(Path()).broken(case, Reply(text=text, stop=stop))
+    case = Case(id="a", location="c.jsonl:7", input="q", score=Rule("exact"), format=(rule,))
+    return FormatChecker(Path()).find_error(case, Reply(text=text, stop=stop))
 
 
 SHAPES = [
@@ -310,11 +310,11 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(
-    ("rule", "text", "kind", "meant"),
+    ("rule", "text", "kind", "lenient"),
     SHAPES,
     ids=[f"{n}-{r.kind}-{t[:24]!r}" for n, (r, t, *_) in enumerate(SHAPES)],
 )
-def test_a_reply_has_one_fault_at_most_and_is_read_twice(rule, text, kind, meant):
-    broken = read(rule, text)
+def test_a_reply_has_at_most_one_format_error_strict_or_lenient(rule, text, kind, lenient):
+    error = read(rule, text)
 
-    assert (broken and broken.kind, broken is None or broken.meant) == (kind, meant)
+    assert (error and error.kind, error is None or error.lenient) == (kind, lenient)

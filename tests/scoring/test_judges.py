@@ -1,23 +1,23 @@
-"""What is read from the answers of a judge, which are as hostile as any text."""
+"""Grades in the replies of a judge, which are as hostile as any text."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judging import judged_suite
+from judging import suite_with_judge
 
 from pytest_ftgate.errors import OutOfBudget
-from pytest_ftgate.requests.judges import Bench, Matter
+from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.judges import ruling
+from pytest_ftgate.scoring.judges import read_grades
 
 MODEL = "model: {provider: anthropic, model: claude-judge}"
 
 
-def bench(folder, more=""):
-    suite = judged_suite(folder, f"{{rubric: It is polite., {MODEL}{more}}}")
-    return Bench(suite, suite.judges[0], {})
+def judge_prompter(folder, more=""):
+    suite = suite_with_judge(folder, f"{{rubric: It is polite., {MODEL}{more}}}")
+    return JudgePrompter(suite, suite.judges[0], {})
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +29,26 @@ def benches(tmp_path_factory):
         "orders": ", compare: baseline",
         "both": ", compare: baseline, samples: 2",
     }
-    return {name: bench(tmp_path_factory.mktemp(name), told) for name, told in more.items()}
+    return {
+        name: judge_prompter(tmp_path_factory.mktemp(name), told) for name, told in more.items()
+    }
 
 
-def said(one, *answers):
+def grades_of(prompter, *answers):
     """Return the ruling that *answers* make, in the order in which they are asked."""
-    puts = one.puts(Matter(one._suite.cases[0], "mine", "theirs" if one.judge.compares else None))
+    puts = prompter.requests(
+        JudgeInput(
+            prompter._suite.cases[0], "mine", "theirs" if prompter.judge.is_pairwise else None
+        )
+    )
     assert len(puts) == len(answers)
     told = {
-        put.ask.call.fingerprint: answer if not isinstance(answer, str) else Reply(text=answer)
+        put.case_request.request.fingerprint: answer
+        if not isinstance(answer, str)
+        else Reply(text=answer)
         for put, answer in zip(puts, answers, strict=True)
     }
-    return ruling(one.judge, puts, told)
+    return read_grades(prompter.judge, puts, told)
 
 
 def graded(grade, reason="so"):
@@ -61,9 +69,9 @@ READ = [
 
 @pytest.mark.parametrize("answer", READ)
 def test_a_grade_is_found_where_a_lenient_reader_finds_one(benches, answer):
-    found = said(benches["plain"], answer)
+    found = grades_of(benches["plain"], answer)
 
-    assert (found.worth, found.mark.value, found.mark.why) == (1.0, 1.0, "")
+    assert (found.value, found.score.value, found.score.reason) == (1.0, 1.0, "")
 
 
 UNREAD = [
@@ -86,41 +94,41 @@ UNREAD = [
 
 
 @pytest.mark.parametrize(("answer", "why"), UNREAD)
-def test_what_gives_no_grade_is_no_wrong_answer_and_is_told(benches, answer, why):
-    mark = said(benches["plain"], answer).mark
+def test_an_unreadable_reply_has_no_score_and_gives_a_reason(benches, answer, why):
+    mark = grades_of(benches["plain"], answer).score
 
     assert mark.value is None
-    assert mark.why.startswith("claude-judge gave no grade: ")
-    assert why in mark.why
+    assert mark.reason.startswith("claude-judge gave no grade: ")
+    assert why in mark.reason
 
 
-def test_a_worse_grade_is_told_with_its_reason(benches):
-    mark = said(benches["graded"], graded("fair", "a bit curt")).mark
+def test_a_lower_grade_comes_with_its_reason(benches):
+    mark = grades_of(benches["graded"], graded("fair", "a bit curt")).score
 
-    assert (mark.value, mark.why) == (0.5, "claude-judge says fair: a bit curt")
+    assert (mark.value, mark.reason) == (0.5, "claude-judge says fair: a bit curt")
 
 
 def test_a_long_reason_is_cut_and_its_lines_are_one(benches):
-    mark = said(
+    mark = grades_of(
         benches["plain"], f'{{"reason": "a\\n::error::b {"x" * 2000}", "grade": "bad"}}'
-    ).mark
+    ).score
 
-    assert "\n" not in mark.why
-    assert len(mark.why) < 600
+    assert "\n" not in mark.reason
+    assert len(mark.reason) < 600
 
 
-def test_samples_are_averaged_and_their_agreement_is_known(benches):
-    found = said(benches["samples"], graded("good"), graded("bad", "curt"), graded("bad"))
+def test_samples_are_averaged_and_have_a_self_agreement(benches):
+    found = grades_of(benches["samples"], graded("good"), graded("bad", "curt"), graded("bad"))
 
-    assert found.worth == pytest.approx(1 / 3)
-    assert found.agreement == pytest.approx(1 / 3)
-    assert found.mark.why == "claude-judge says good, bad: curt"
+    assert found.value == pytest.approx(1 / 3)
+    assert found.self_agreement == pytest.approx(1 / 3)
+    assert found.score.reason == "claude-judge says good, bad: curt"
 
 
 def test_a_sample_without_a_grade_leaves_the_others(benches):
-    found = said(benches["samples"], graded("good"), "hm", graded("good"))
+    found = grades_of(benches["samples"], graded("good"), "hm", graded("good"))
 
-    assert (found.worth, found.agreement, len(found.unread)) == (1.0, 1.0, 1)
+    assert (found.value, found.self_agreement, len(found.unreadable)) == (1.0, 1.0, 1)
 
 
 @pytest.mark.parametrize(
@@ -134,25 +142,25 @@ def test_a_sample_without_a_grade_leaves_the_others(benches):
         ("first", "tie", 0.75, False),
     ],
 )
-def test_of_two_orders_a_place_that_is_preferred_cancels(benches, one, two, worth, consistent):
-    found = said(benches["orders"], graded(one), graded(two))
+def test_a_position_bias_cancels_between_the_two_orders(benches, one, two, worth, consistent):
+    found = grades_of(benches["orders"], graded(one), graded(two))
 
-    assert (found.worth, found.consistent) == (worth, consistent)
-
-
-def test_each_order_counts_the_same_though_a_sample_of_one_was_not_read(benches):
-    found = said(benches["both"], graded("first"), graded("first"), graded("first"), "hm")
-
-    assert found.worth == 0.5
+    assert (found.value, found.consistent) == (worth, consistent)
 
 
-def test_a_preference_is_told_by_whose_reply_it_is(benches):
-    found = said(benches["orders"], graded("second", "ruder"), graded("first"))
+def test_both_orders_have_equal_weight_though_a_sample_of_one_is_unreadable(benches):
+    found = grades_of(benches["both"], graded("first"), graded("first"), graded("first"), "hm")
 
-    assert found.mark.why == "claude-judge says the baseline's: ruder"
+    assert found.value == 0.5
+
+
+def test_a_pairwise_reason_names_the_preferred_reply(benches):
+    found = grades_of(benches["orders"], graded("second", "ruder"), graded("first"))
+
+    assert found.score.reason == "claude-judge says the baseline's: ruder"
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(max_size=200))
-def test_no_answer_breaks_the_reading(benches, text):
-    assert said(benches["plain"], text).mark.value in (None, 0.0, 1.0)
+def test_no_reply_of_a_judge_makes_the_parser_fail(benches, text):
+    assert grades_of(benches["plain"], text).score.value in (None, 0.0, 1.0)

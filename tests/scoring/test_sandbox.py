@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring import sandbox
-from pytest_ftgate.scoring.scorers import content
-from pytest_ftgate.scoring.scores import ready
+from pytest_ftgate.scoring.scorers import score_content
+from pytest_ftgate.scoring.scores import validate_rules
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -31,13 +31,13 @@ def case_of(expected, options=None, tests=None):
     rule = Rule(
         "code", tests, {"seconds": 3, **({"tests": "t.py"} if tests else {}), **(options or {})}
     )
-    return Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=rule)
+    return Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=rule)
 
 
-def ran(reply, expected=None, options=None, tests=None):
+def score_reply(reply, expected=None, options=None, tests=None):
     """Mark the code of *reply*; without a test of its own it need only end."""
     case = case_of(expected if expected or tests else "pass", options, tests)
-    return content(case, Reply(text=reply), Path())
+    return score_content(case, Reply(text=reply), Path())
 
 
 def fenced(code):
@@ -76,8 +76,8 @@ HELD = {
 
 @BOTH
 @pytest.mark.parametrize(("reply", "tests"), HELD.values(), ids=HELD)
-def test_code_is_right_where_its_tests_hold(reply, tests, options):
-    assert ran(reply, tests, options) == (1.0, "")
+def test_code_is_correct_if_its_tests_pass(reply, tests, options):
+    assert score_reply(reply, tests, options) == (1.0, "")
 
 
 BROKEN = {
@@ -112,25 +112,25 @@ BROKEN = {
 
 @BOTH
 @pytest.mark.parametrize(("reply", "tests", "why"), BROKEN.values(), ids=BROKEN)
-def test_code_is_wrong_where_its_tests_do_not_hold_and_the_last_line_is_told(
+def test_code_is_incorrect_if_a_test_fails_and_the_reason_is_the_last_line(
     reply, tests, why, options
 ):
-    mark = ran(reply, tests, options)
+    mark = score_reply(reply, tests, options)
 
     assert mark.value == 0
-    assert mark.why.startswith(why)
+    assert mark.reason.startswith(why)
 
 
 def test_the_tests_of_the_suite_come_before_those_of_the_case():
     tests = "def check(n):\n    assert add(n, n) == 2 * n"
 
-    assert ran(ADD, "check(3)", tests=tests).value == 1
-    assert ran(ADD, "check(3); assert add(1, 1) == 3", tests=tests).value == 0
-    assert ran(ADD, tests=f"{tests}\ncheck(3)").value == 1
+    assert score_reply(ADD, "check(3)", tests=tests).value == 1
+    assert score_reply(ADD, "check(3); assert add(1, 1) == 3", tests=tests).value == 0
+    assert score_reply(ADD, tests=f"{tests}\ncheck(3)").value == 1
 
 
-def test_where_neither_has_tests_nothing_is_marked():
-    assert content(case_of(None), Reply(text=ADD), Path()).value is None
+def test_without_any_tests_there_is_no_score():
+    assert score_content(case_of(None), Reply(text=ADD), Path()).value is None
 
 
 # What it is kept from ------------------------------------------------------------------------
@@ -138,8 +138,8 @@ def test_where_neither_has_tests_nothing_is_marked():
 
 def outcome(attempt, options=None):
     """Return what became of code that does what it should not."""
-    mark = ran(attempt, options=options)
-    return "done" if mark.value else mark.why
+    mark = score_reply(attempt, options=options)
+    return "done" if mark.value else mark.reason
 
 
 @BOTH
@@ -219,7 +219,7 @@ FORKS = {
 
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-def test_nothing_outlives_its_time_even_where_it_is_not_shut_in(tmp_path, fork):
+def test_no_process_outlives_its_time_even_without_a_sandbox(tmp_path, fork):
     beat = tmp_path / "beat"
     begun = time.monotonic()
 
@@ -276,12 +276,12 @@ def test_there_is_nothing_to_read_from():
     assert outcome("import sys\nassert sys.stdin.read() == ''") == "done"
 
 
-def test_the_same_run_is_made_once():
+def test_the_result_of_a_run_is_cached():
     reply = f"{ADD}\nimport time; time.sleep(0.3)  # {time.time()}"
-    ran(reply, "pass")
+    score_reply(reply, "pass")
     begun = time.monotonic()
 
-    assert ran(reply, "pass").value == 1
+    assert score_reply(reply, "pass").value == 1
     assert time.monotonic() - begun < 0.1
 
 
@@ -291,33 +291,35 @@ def test_the_same_run_is_made_once():
 @pytest.fixture
 def elsewhere(monkeypatch):
     """A machine whose kernel cannot shut anything in, as far as the process can tell."""
-    cell = Path(sandbox.cell.__file__).read_text()
-    monkeypatch.setattr(sandbox.cell, "__file__", None)
+    source = Path(sandbox.sandbox_child.__file__).read_text()
+    monkeypatch.setattr(sandbox.sandbox_child, "__file__", None)
 
     def on(folder):
-        copy = folder / "cell.py"
-        copy.write_text(cell.replace('"x86_64": (', '"x": (').replace('"aarch64": (', '"y": ('))
-        monkeypatch.setattr(sandbox.cell, "__file__", str(copy))
+        copy = folder / "sandbox_child.py"
+        copy.write_text(source.replace('"x86_64": (', '"x": (').replace('"aarch64": (', '"y": ('))
+        monkeypatch.setattr(sandbox.sandbox_child, "__file__", str(copy))
 
-    sandbox.sandboxed.cache_clear()
-    sandbox._ran.cache_clear()
+    sandbox.require_sandbox.cache_clear()
+    sandbox._run_tests.cache_clear()
     yield on
-    sandbox.sandboxed.cache_clear()
-    sandbox._ran.cache_clear()
+    sandbox.require_sandbox.cache_clear()
+    sandbox._run_tests.cache_clear()
 
 
-def test_code_that_cannot_be_shut_in_is_not_run_and_is_an_error(tmp_path, elsewhere):
+def test_code_that_cannot_be_sandboxed_is_an_error_and_does_not_run(tmp_path, elsewhere):
     elsewhere(tmp_path)
     mark = tmp_path / "ran"
 
     with pytest.raises(ScorerError, match=r"code broke on case .* code cannot be shut in here"):
-        ran(f"open({str(mark)!r}, 'w')")
+        score_reply(f"open({str(mark)!r}, 'w')")
     assert not mark.exists()
 
 
-def test_that_it_cannot_be_shut_in_is_told_before_anything_is_asked(tmp_path, elsewhere):
+def test_a_missing_sandbox_is_an_error_before_the_first_request(tmp_path, elsewhere):
     elsewhere(tmp_path)
 
-    with pytest.raises(Unavailable, match=r"run it on Linux .*, or write sandbox: none, and the"):
-        ready([case_of("pass")], tmp_path)
-    ready([case_of("pass", BARE)], tmp_path)
+    with pytest.raises(
+        ConfigurationError, match=r"run it on Linux .*, or write sandbox: none, and the"
+    ):
+        validate_rules([case_of("pass")], tmp_path)
+    validate_rules([case_of("pass", BARE)], tmp_path)

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask, Call
+from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring import sandbox
-from pytest_ftgate.scoring.scores import score
+from pytest_ftgate.scoring.scores import score_replies
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -52,16 +52,16 @@ def quick(case, reply):
 
 @pytest.fixture
 def column(tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
-    monkeypatch.setattr(sandbox, "_TICK", 0.05)
+    monkeypatch.setattr(sandbox, "SCORER_SECONDS", 0.2)
+    monkeypatch.setattr(sandbox, "_CHECK_SECONDS", 0.05)
     (tmp_path / "slow_marks.py").write_text(MARKS, "utf-8")
 
     def made(rule, form=()):
-        case = Case(id="a", where="c.jsonl:7", input="q", score=rule, format=form, expected="x")
-        call = Call(
+        case = Case(id="a", location="c.jsonl:7", input="q", score=rule, format=form, expected="x")
+        call = Request(
             fingerprint="f", provider="p", model="m", messages=(), max_tokens=1, sampling={}
         )
-        return score("v", [Ask(case, 0, call)], {"f": Reply(text="x")}, tmp_path)
+        return score_replies("v", [CaseRequest(case, 0, call)], {"f": Reply(text="x")}, tmp_path)
 
     return made
 
@@ -74,17 +74,17 @@ def test_a_function_that_does_not_come_to_an_end_is_stopped(column, name):
         column(Rule("python", f"slow_marks:{name}"))
 
 
-def test_one_that_swallows_the_news_is_told_again(column):
+def test_a_function_that_swallows_the_timeout_is_stopped_again(column):
     with pytest.raises(ScorerError, match="took longer"):
         column(Rule("python", "slow_marks:swallowing"))
 
 
-def test_a_function_that_holds_a_form_is_stopped_too(column):
+def test_a_format_function_is_stopped_too(column):
     with pytest.raises(ScorerError, match="score: exact, format: python took longer"):
         column(Rule("exact"), (Rule("python", "slow_marks:busy"),))
 
 
-def test_a_function_may_be_given_more(column):
+def test_a_function_can_declare_more_seconds(column):
     with pytest.raises(ScorerError, match=r"took longer than 0\.3 s"):
         column(Rule("python", "slow_marks:busy", {"seconds": 0.1}))
 
@@ -96,11 +96,11 @@ def test_the_options_of_a_plugin_s_function_are_its_own(column):
         column(busy)
 
 
-def test_one_that_is_quick_is_not_stopped(column):
-    assert column(Rule("python", "slow_marks:quick")).rows["a"].correct == 1
+def test_a_fast_function_is_not_stopped(column):
+    assert column(Rule("python", "slow_marks:quick")).results["a"].correct == 1
 
 
-def test_the_alarm_of_another_is_set_again(column):
+def test_a_previous_alarm_is_set_again(column):
     rang = threading.Event()
     before = signal.signal(signal.SIGALRM, lambda *_: rang.set())
     try:
@@ -125,4 +125,4 @@ def test_outside_of_the_main_thread_scores_are_the_same(column):
     thread.start()
     thread.join()
 
-    assert found[0].rows["a"].correct == 1
+    assert found[0].results["a"].correct == 1

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ftgate.errors import ScorerError, Unavailable
+from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.scorers import content, stands_in
+from pytest_ftgate.scoring.scorers import contains_answer, score_content
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 
 def scored(kind, expected, text, options=None, stop="end"):
     rule = Rule(kind, None, options or {})
-    case = Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=rule)
-    return content(case, Reply(text=text, stop=stop), Path()).value
+    case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=rule)
+    return score_content(case, Reply(text=text, stop=stop), Path()).value
 
 
 RIGHT = [
@@ -75,21 +75,21 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("kind", "expected", "text", "options"), RIGHT)
-def test_a_right_reply_scores_one(kind, expected, text, options):
+def test_a_correct_reply_scores_one(kind, expected, text, options):
     assert scored(kind, expected, text, options) == 1.0
 
 
 @pytest.mark.parametrize(("kind", "expected", "text", "options"), WRONG)
-def test_a_wrong_reply_scores_nothing(kind, expected, text, options):
+def test_an_incorrect_reply_scores_zero(kind, expected, text, options):
     assert scored(kind, expected, text, options) == 0.0
 
 
 @pytest.mark.parametrize("kind", ["exact", "choice", "contains", "regex", "numeric"])
-def test_where_nothing_is_expected_there_is_no_score(kind):
+def test_without_an_expected_answer_there_is_no_score(kind):
     assert scored(kind, None, "anything") is None
 
 
-def test_a_refusal_is_wrong_even_where_its_words_are_right():
+def test_a_refusal_is_incorrect_even_if_it_contains_the_answer():
     assert scored("contains", "refund", "I cannot help with a refund", stop="refusal") == 0.0
 
 
@@ -107,46 +107,46 @@ def nan(case, reply): return float("nan")
 """
 
 
-def marked(folder, name, expected="b", text="b"):
+def score_by_function(folder, name, expected="b", text="b"):
     (folder / "content_marks.py").write_text(MARKS)
     rule = Rule("python", f"content_marks:{name}")
-    case = Case(id="a", where="c.jsonl:7", input="q", expected=expected, score=rule)
-    return content(case, Reply(text=text), folder).value
+    case = Case(id="a", location="c.jsonl:7", input="q", expected=expected, score=rule)
+    return score_content(case, Reply(text=text), folder).value
 
 
 @pytest.mark.parametrize(
     ("name", "text", "value"), [("half", "b", 0.5), ("same", "b", 1.0), ("same", "c", 0.0)]
 )
 def test_a_function_gives_its_own_score(tmp_path, name, text, value):
-    assert marked(tmp_path, name, text=text) == value
+    assert score_by_function(tmp_path, name, text=text) == value
 
 
-def test_a_function_is_asked_even_where_nothing_is_expected(tmp_path):
-    assert marked(tmp_path, "half", expected=None) == 0.5
+def test_a_function_scores_a_case_without_an_expected_answer(tmp_path):
+    assert score_by_function(tmp_path, "half", expected=None) == 0.5
 
 
 @pytest.mark.parametrize(
     ("name", "what"),
     [("broken", "ZeroDivisionError"), ("nothing", "TypeError"), ("words", "ValueError")],
 )
-def test_a_function_that_breaks_is_an_error_at_the_case_and_never_a_wrong_answer(
+def test_a_function_that_fails_is_an_error_at_the_case_and_never_an_incorrect_reply(
     tmp_path, name, what
 ):
     with pytest.raises(
         ScorerError, match=rf'content_marks:{name} broke on case "a" \(c\.jsonl:7\): {what}'
     ):
-        marked(tmp_path, name)
+        score_by_function(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["above", "below", "nan"])
 def test_a_number_that_is_no_score_is_an_error(tmp_path, name):
     with pytest.raises(ScorerError, match='for case "a"; a score is 0 to 1'):
-        marked(tmp_path, name)
+        score_by_function(tmp_path, name)
 
 
-def test_a_function_that_is_not_there_is_unavailable(tmp_path):
-    with pytest.raises(Unavailable, match='no function "haf"; did you mean "half"'):
-        marked(tmp_path, "haf")
+def test_a_missing_function_is_a_configuration_error(tmp_path):
+    with pytest.raises(ConfigurationError, match='no function "haf"; did you mean "half"'):
+        score_by_function(tmp_path, "haf")
 
 
 # Where the answer stands ---------------------------------------------------------------------
@@ -166,7 +166,7 @@ STANDS = [
 
 
 @pytest.mark.parametrize(("kind", "expected", "found"), STANDS)
-def test_an_answer_is_looked_for_where_it_could_be_quoted(kind, expected, found):
-    case = Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=Rule(kind))
+def test_an_answer_is_searched_in_texts_only_if_it_can_be_quoted(kind, expected, found):
+    case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=Rule(kind))
 
-    assert stands_in(case, ["Within **14\ndays**.", "Or three."]) == found
+    assert contains_answer(case, ["Within **14\ndays**.", "Or three."]) == found

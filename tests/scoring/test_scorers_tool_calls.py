@@ -8,7 +8,7 @@ import pytest
 
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
-from pytest_ftgate.scoring.scorers import content, shown_expected, shown_use
+from pytest_ftgate.scoring.scorers import expected_text, score_content, tool_call_text
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -19,8 +19,8 @@ REFUND = ("refund", {"order_id": "17"})
 def scored(expected, *uses, stop="end"):
     """Score a reply that made *uses*, each a turn of its own."""
     steps = tuple(Step("", (ToolCall(name=name, arguments=given),)) for name, given in uses)
-    case = Case(id="a", where="c:1", input="q", expected=expected, score=Rule("tool_call"))
-    return content(case, Reply(text="lookup", steps=steps, stop=stop), Path()).value
+    case = Case(id="a", location="c:1", input="q", expected=expected, score=Rule("tool_call"))
+    return score_content(case, Reply(text="lookup", steps=steps, stop=stop), Path()).value
 
 
 def call(name, **arguments):
@@ -51,24 +51,24 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("expected", "uses"), RIGHT.values(), ids=RIGHT)
-def test_a_call_that_is_expected_is_right(expected, uses):
+def test_an_expected_tool_call_is_correct(expected, uses):
     assert scored(expected, *uses) == 1.0
 
 
 @pytest.mark.parametrize(("expected", "uses"), WRONG.values(), ids=WRONG)
-def test_a_call_that_is_not_expected_is_wrong(expected, uses):
+def test_an_unexpected_tool_call_is_incorrect(expected, uses):
     assert scored(expected, *uses) == 0.0
 
 
-def test_a_call_that_the_model_made_at_its_last_turn_counts():
+def test_a_tool_call_at_the_last_turn_counts():
     assert scored("lookup", LOOKUP, stop="tool") == 1.0
 
 
-def test_a_refusal_is_wrong_even_where_no_call_is_expected():
+def test_a_refusal_is_incorrect_even_if_no_tool_call_is_expected():
     assert scored("none", stop="refusal") == 0.0
 
 
-def test_where_nothing_is_expected_there_is_no_score():
+def test_without_an_expected_answer_there_is_no_score():
     assert scored(None, LOOKUP) is None
 
 
@@ -85,21 +85,21 @@ SHOWN = {
 
 
 @pytest.mark.parametrize(("given", "result", "line"), SHOWN.values(), ids=SHOWN)
-def test_a_use_is_shown_as_the_call_and_what_it_returned(given, result, line):
-    assert shown_use(ToolCall(name="f", arguments=given, result=result)) == line
+def test_a_tool_call_is_shown_with_its_result(given, result, line):
+    assert tool_call_text(ToolCall(name="f", arguments=given, result=result)) == line
 
 
-def test_a_use_that_failed_says_so():
+def test_a_failed_tool_call_is_shown_as_failed():
     use = ToolCall(name="f", arguments={}, result="KeyError: 3", failed=True)
 
-    assert shown_use(use) == "f() failed: KeyError: 3"
+    assert tool_call_text(use) == "f() failed: KeyError: 3"
 
 
 @pytest.mark.parametrize(
     ("answer", "line"),
     [(call("f", a="b"), 'f(a="b")'), ({"name": "f"}, "f()"), ("f", "f"), ("none", "none")],
 )
-def test_an_expected_call_is_shown_in_the_form_of_a_use(answer, line):
-    case = Case(id="a", where="c:1", input="q", expected=answer, score=Rule("tool_call"))
+def test_an_expected_tool_call_is_shown_like_a_tool_call(answer, line):
+    case = Case(id="a", location="c:1", input="q", expected=answer, score=Rule("tool_call"))
 
-    assert shown_expected(case) == line
+    assert expected_text(case) == line

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-from schema_suite import groups, suite_folder
+from schema_suite import schema_groups, suite_folder
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.formats import Forms
+from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -38,18 +38,18 @@ def named(schema, draft):
 def held(forms, schema, data):
     case = Case(
         id="a",
-        where="c.jsonl:1",
+        location="c.jsonl:1",
         input="q",
         score=Rule("exact"),
         format=(Rule("json_schema", schema),),
     )
-    return forms.broken(case, Reply(text=json.dumps(data))) is None
+    return forms.find_error(case, Reply(text=json.dumps(data))) is None
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
 def test_every_required_test_of_a_draft_holds_but_for_schemas_that_would_be_fetched(folder, draft):
-    forms, wrong, refused, count = Forms(Path()), [], set(), 0
-    for name, schema, tests in groups(folder / draft):
+    forms, wrong, refused, count = FormatChecker(Path()), [], set(), 0
+    for name, schema, tests in schema_groups(folder / draft):
         for one in tests:
             try:
                 right = held(forms, named(schema, draft), one["data"]) == one["valid"]
@@ -67,9 +67,9 @@ def test_every_required_test_of_a_draft_holds_but_for_schemas_that_would_be_fetc
 
 
 @pytest.mark.parametrize("draft", DRAFTS)
-def test_replies_are_judged_as_the_validator_judges_their_values(folder, draft):
-    forms = Forms(Path())
-    for _, schema, tests in groups(folder / draft):
+def test_replies_are_valid_if_the_validator_accepts_their_values(folder, draft):
+    forms = FormatChecker(Path())
+    for _, schema, tests in schema_groups(folder / draft):
         try:
             checker = jsonschema_rs.validator_for(named(schema, draft))
         except (ValueError, jsonschema_rs.ReferencingError):

@@ -14,18 +14,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: F401 - no e
 
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.scorers import content
-from pytest_ftgate.suite.cases import unfit
+from pytest_ftgate.scoring.scorers import score_content
+from pytest_ftgate.suite.cases import expected_error
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.scorers import Score
+from pytest_ftgate.suite.scorers import DeclaredScore
 
 
-def marked(score, expected, text):
+def score_text(score, expected, text):
     """Mark *text* as a suite with *score* would, and hold *expected* to what a suite may have."""
-    rule = TypeAdapter(Score).validate_python(score)
-    assert unfit(expected, rule, ()) is None
-    case = Case(id="a", where="c.jsonl:1", input="q", expected=expected, score=rule)
-    return content(case, Reply(text=text), Path())
+    rule = TypeAdapter(DeclaredScore).validate_python(score)
+    assert expected_error(expected, rule, ()) is None
+    case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=rule)
+    return score_content(case, Reply(text=text), Path())
 
 
 NORMAL = {"exact": {"normalise": ["unicode", "spaces", "case", "punctuation"]}}
@@ -398,11 +398,11 @@ ROWS = [*EXACT, *CHOICES, *LABELS, *WORDS, *NUMBERS, *FIELDS, *SIMILAR, *SEVERAL
 
 
 @pytest.mark.parametrize(("score", "expected", "text", "value"), ROWS)
-def test_a_reply_is_worth_what_its_scorer_says(score, expected, text, value):
-    assert marked(score, expected, text).value == pytest.approx(value)
+def test_a_reply_has_the_score_of_its_scorer(score, expected, text, value):
+    assert score_text(score, expected, text).value == pytest.approx(value)
 
 
-def test_the_table_is_of_many_rows_and_each_row_is_one_of_its_own():
+def test_the_table_has_many_rows_and_no_row_twice():
     assert len({repr(row) for row in ROWS}) == len(ROWS) >= 150
 
 
@@ -427,39 +427,39 @@ WHYS = [
 
 
 @pytest.mark.parametrize(("score", "expected", "text", "why"), WHYS)
-def test_what_two_texts_do_not_show_is_told(score, expected, text, why):
-    assert marked(score, expected, text).why == why
+def test_the_reason_says_what_the_two_texts_do_not_show(score, expected, text, why):
+    assert score_text(score, expected, text).reason == why
 
 
-def test_long_lists_are_told_by_their_beginning_and_no_more_than_twenty_fields_are():
-    wide = marked("fields", {f"f{n}": n for n in range(30)}, "{}")
-    long = marked("fields", {"a": 1}, json.dumps({"a": [1] * 100_000}))
+def test_a_reason_shortens_long_values_and_shows_at_most_twenty_fields():
+    wide = score_text("fields", {f"f{n}": n for n in range(30)}, "{}")
+    long = score_text("fields", {"a": 1}, json.dumps({"a": [1] * 100_000}))
 
-    assert wide.why.splitlines()[-1] == "10 more fields"
-    assert len(long.why) < 250
+    assert wide.reason.splitlines()[-1] == "10 more fields"
+    assert len(long.reason) < 250
 
 
 # Errors and time -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("score", ["regex", {"fields": {"a": "regex"}}, ["regex", "exact"]])
-def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_a_wrong_answer(score):
+def test_a_pattern_that_hangs_is_an_error_of_the_case_and_never_an_incorrect_reply(score):
     text = "a" * 5000 + "b"
     inside = isinstance(score, dict)
     expected, reply = ({"a": "(a+)+$"}, json.dumps({"a": text})) if inside else ("(a+)+$", text)
 
     with pytest.raises(ScorerError, match=r'broke on case "a" \(c\.jsonl:1\): .* longer than 1 s'):
-        marked(score, expected, reply)
+        score_text(score, expected, reply)
 
 
-def test_labels_and_words_are_marked_in_a_moment_even_by_the_hundred_thousand():
-    rules = [TypeAdapter(Score).validate_python(score) for score in (CHOICE, "exact")]
-    cases = [Case(id="a", where="c:1", input="q", expected="refund", score=r) for r in rules]
+def test_a_hundred_thousand_labels_and_words_are_scored_fast():
+    rules = [TypeAdapter(DeclaredScore).validate_python(score) for score in (CHOICE, "exact")]
+    cases = [Case(id="a", location="c:1", input="q", expected="refund", score=r) for r in rules]
     replies = [Reply(text=text) for text in ("refund", "Money back.", "billing", "none of these")]
     begun = time.perf_counter()
     for case in cases:
         for reply in replies * 12_500:
-            content(case, reply, Path())
+            score_content(case, reply, Path())
 
     # A quiet machine takes a fifth of this.
     assert time.perf_counter() - begun < 2
@@ -477,11 +477,11 @@ TEXTS = st.text(max_size=60) | JSONS | st.lists(PIECES | st.characters(), max_si
 
 @settings(max_examples=400, deadline=1500)
 @given(KINDS, TEXTS)
-def test_whatever_a_model_says_it_is_worth_something_between_nothing_and_all(kind, text):
-    assert 0 <= marked(*kind, text).value <= 1
+def test_the_score_of_any_text_is_between_0_and_1(kind, text):
+    assert 0 <= score_text(*kind, text).value <= 1
 
 
 @settings(max_examples=60, deadline=3000)
 @given(KINDS, TEXTS.filter(bool), st.integers(1_000, 20_000))
 def test_a_very_long_reply_takes_no_long_time(kind, text, times):
-    assert 0 <= marked(*kind, text * (times // len(text) + 1)).value <= 1
+    assert 0 <= score_text(*kind, text * (times // len(text) + 1)).value <= 1

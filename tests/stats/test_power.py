@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_ftgate.stats.paired import Pairs, p_noninferior
+from pytest_ftgate.stats.paired import PairedCounts, p_noninferior
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
     detectable_drop,
     fail_cases_needed,
     flip_rate,
-    floor_cases_needed,
+    minimum_cases_needed,
     pass_probability,
-    point_rule_miss,
-    point_rule_pass,
+    point_rule_miss_probability,
+    point_rule_pass_probability,
     smallest_margin,
 )
 from pytest_ftgate.stats.proportions import lower_bound
@@ -85,11 +85,15 @@ def test_chance_of_passing_agrees_with_enumeration(n, discordance, slant, margin
     drop = slant * discordance
     cells = [(discordance - drop) / 2, (discordance + drop) / 2, 1 - discordance]
     expected = 0.0
-    for gains in range(n + 1):
-        for losses in range(n - gains + 1):
-            pairs = Pairs(n=n, gains=gains, losses=losses, effective=n, before=0, after=0)
+    for fixed in range(n + 1):
+        for regressed in range(n - fixed + 1):
+            pairs = PairedCounts(
+                n=n, fixed=fixed, regressed=regressed, effective=n, before=0, after=0
+            )
             if p_noninferior(pairs, margin) <= 0.05:
-                expected += stats.multinomial.pmf([gains, losses, n - gains - losses], n, cells)
+                expected += stats.multinomial.pmf(
+                    [fixed, regressed, n - fixed - regressed], n, cells
+                )
     assert pass_probability(n, discordance, drop, margin) == pytest.approx(expected, abs=1e-9)
 
 
@@ -147,7 +151,7 @@ def test_detectable_drop_is_the_inverse_of_cases_needed(n, discordance):
 @given(st.integers(2, 5000), st.sampled_from([0.01, 0.05, 0.1]))
 def test_smallest_margin_is_where_an_unchanged_model_starts_to_pass(n, alpha):
     margin = smallest_margin(n, alpha)
-    pairs = Pairs(n=n, gains=0, losses=0, effective=n, before=1, after=1)
+    pairs = PairedCounts(n=n, fixed=0, regressed=0, effective=n, before=1, after=1)
     assert p_noninferior(pairs, margin * 1.001) <= alpha < p_noninferior(pairs, margin * 0.999)
     assert (1 - smallest_margin(n, alpha, exact=True)) ** n == pytest.approx(alpha)
 
@@ -163,19 +167,19 @@ def test_a_hundred_and_twenty_cases_certify_about_eight_points():
     assert certifiable_margin(120, 0.1) == pytest.approx(0.087, abs=0.006)
 
 
-@pytest.mark.parametrize(("floor", "n"), [(0.99, 299), (0.97, 99), (0.95, 59)])
-def test_a_flawless_model_proves_its_floor_with_the_rule_of_three(floor, n):
-    assert floor_cases_needed(floor, 1.0) == n
+@pytest.mark.parametrize(("minimum", "n"), [(0.99, 299), (0.97, 99), (0.95, 59)])
+def test_a_flawless_model_proves_its_minimum_with_the_rule_of_three(minimum, n):
+    assert minimum_cases_needed(minimum, 1.0) == n
 
 
-@pytest.mark.parametrize(("floor", "rate", "power"), [(0.85, 0.92, 0.9), (0.5, 0.6, 0.8)])
-def test_floor_cases_needed_reach_the_floor_with_power(floor, rate, power):
+@pytest.mark.parametrize(("minimum", "rate", "power"), [(0.85, 0.92, 0.9), (0.5, 0.6, 0.8)])
+def test_minimum_cases_needed_reach_the_minimum_with_power(minimum, rate, power):
     def reached(n):
         k = np.arange(n + 1)
-        shown = lower_bound(k.astype(float), n, 0.05) >= floor
+        shown = lower_bound(k.astype(float), n, 0.05) >= minimum
         return stats.binom.pmf(k, n, rate)[shown].sum()
 
-    n = floor_cases_needed(floor, rate, power)
+    n = minimum_cases_needed(minimum, rate, power)
     assert reached(n) >= power
     assert all(reached(k) < power for k in range(1, n))
 
@@ -186,12 +190,12 @@ def test_flip_rate_is_highest_for_a_coin():
 
 @pytest.mark.parametrize(("n", "percent"), [(50, 51), (100, 56), (200, 55), (500, 53), (1000, 51)])
 def test_a_point_threshold_misses_half_of_the_drops_it_is_set_at(n, percent):
-    assert point_rule_miss(n, 0.16, 0.03) == pytest.approx(percent / 100, abs=0.02)
+    assert point_rule_miss_probability(n, 0.16, 0.03) == pytest.approx(percent / 100, abs=0.02)
 
 
 @pytest.mark.parametrize(("n", "percent"), [(50, 75), (100, 87), (200, 93), (500, 99)])
 def test_a_point_threshold_blames_an_unchanged_model(n, percent):
-    assert point_rule_pass(n, 0.1, 0.0, 0.03) == pytest.approx(percent / 100, abs=0.02)
+    assert point_rule_pass_probability(n, 0.1, 0.0, 0.03) == pytest.approx(percent / 100, abs=0.02)
 
 
 def test_sizes_without_any_change_expected_are_those_of_no_change():
@@ -211,7 +215,7 @@ def test_sizes_without_any_change_expected_are_those_of_no_change():
         lambda: fail_cases_needed(0.2, 0.1),
         lambda: detectable_drop(1, 0.1),
         lambda: smallest_margin(0),
-        lambda: floor_cases_needed(0.9, 0.9),
+        lambda: minimum_cases_needed(0.9, 0.9),
         lambda: flip_rate(1.1),
     ],
     ids=[str(number) for number in range(12)],

@@ -15,7 +15,7 @@ from pytest_ftgate.stats.proportions import (
     binomial_sf,
     clopper_pearson,
     lower_bound,
-    most_losses,
+    max_regressed,
     tango_z,
     trinomial_region,
     upper_bound,
@@ -97,11 +97,11 @@ def test_impossible_counts_are_refused(successes, n, alpha):
 
 @settings(STEADY, max_examples=50)
 @given(st.integers(1, 12), st.floats(0.02, 0.5), st.floats(-3, 3))
-def test_most_losses_is_where_the_score_test_turns(n, margin, critical):
-    gains = np.arange(n + 1.0)
-    for gain, limit in zip(gains, most_losses(gains, n, margin, critical), strict=True):
-        losses = np.arange(n - gain + 1)
-        held = tango_z(np.full_like(losses, gain), losses, n, -margin) >= critical
+def test_max_regressed_is_where_the_score_test_turns(n, margin, critical):
+    fixed = np.arange(n + 1.0)
+    for gain, limit in zip(fixed, max_regressed(fixed, n, margin, critical), strict=True):
+        regressed = np.arange(n - gain + 1)
+        held = tango_z(np.full_like(regressed, gain), regressed, n, -margin) >= critical
         assert np.count_nonzero(held) == limit + 1
         assert np.all(held[: int(limit) + 1])
 

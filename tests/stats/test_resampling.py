@@ -11,10 +11,10 @@ from sklearn.metrics import f1_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.contingency_tables import SquareTable
 
-from pytest_ftgate.stats.paired import p_drop, p_noninferior, pair
+from pytest_ftgate.stats.paired import p_drop, p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.stats.resampling import (
-    Estimate,
+    MeanEstimate,
     bootstrap_bounds,
     bowker,
     clustered_se,
@@ -148,19 +148,19 @@ def test_a_table_that_is_not_square_is_refused(table):
 
 def test_two_phase_mean_follows_its_formula():
     rng = np.random.default_rng(4)
-    judged = rng.normal(size=400)
+    grades = rng.normal(size=400)
     at = rng.permutation(400)[:120]
-    labels = judged[at] + rng.normal(0.1, 0.3, 120)
-    found = two_phase_mean(judged, labels, at)
-    error = labels - judged[at]
+    labels = grades[at] + rng.normal(0.1, 0.3, 120)
+    found = two_phase_mean(grades, labels, at)
+    error = labels - grades[at]
     variance = labels.var(ddof=1) / 400 + (1 / 120 - 1 / 400) * error.var(ddof=1)
-    assert found.mean == pytest.approx(judged.mean() + error.mean())
+    assert found.mean == pytest.approx(grades.mean() + error.mean())
     assert (found.se, found.df) == pytest.approx((np.sqrt(variance), 119))
 
 
 def test_labelling_every_case_leaves_the_judge_out():
-    judged, labels = np.array([0.1, 0.5, 0.9, 0.4]), np.array([0.0, 1.0, 1.0, 0.0])
-    found = two_phase_mean(judged, labels, np.arange(4))
+    grades, labels = np.array([0.1, 0.5, 0.9, 0.4]), np.array([0.0, 1.0, 1.0, 0.0])
+    found = two_phase_mean(grades, labels, np.arange(4))
     assert found.mean == pytest.approx(labels.mean())
     assert found.se == pytest.approx(labels.std(ddof=1) / 2)
 
@@ -169,22 +169,22 @@ def test_calibrated_interval_covers_as_often_as_it_says():
     rng, covered = np.random.default_rng(8), 0
     for _ in range(1000):
         truth = rng.choice([-1.0, 0.0, 1.0], 500, p=[0.1, 0.82, 0.08])
-        judged = truth + rng.normal(0.2, 0.3, 500)
+        grades = truth + rng.normal(0.2, 0.3, 500)
         at = rng.permutation(500)[:100]
-        low, high = two_phase_mean(judged, truth[at], at).interval(0.9)
+        low, high = two_phase_mean(grades, truth[at], at).interval(0.9)
         covered += low <= -0.02 <= high
     assert covered / 1000 == pytest.approx(0.9, abs=0.03)
 
 
-def test_an_untrusted_judge_is_ignored():
-    found = ppi_mean([1, 0, 1, 1], [0, 0, 1, 0], [1] * 50, trust=0.0)
+def test_a_judge_of_weight_zero_is_ignored():
+    found = ppi_mean([1, 0, 1, 1], [0, 0, 1, 0], [1] * 50, judge_weight=0.0)
     assert found.mean == pytest.approx(0.75)
     assert found.se == pytest.approx(np.std([1, 0, 1, 1], ddof=1) / 2)
 
 
 def test_calibrated_tests_are_t_tests():
     x = np.random.default_rng(1).normal(-0.01, 0.1, 40)
-    found = Estimate(mean=x.mean(), se=x.std(ddof=1) / np.sqrt(40), df=39)
+    found = MeanEstimate(mean=x.mean(), se=x.std(ddof=1) / np.sqrt(40), df=39)
     above = stats.ttest_1samp(x, -0.03, alternative="greater")
     assert found.p_above(-0.03) == pytest.approx(above.pvalue)
     assert found.p_below(0.0) == pytest.approx(stats.ttest_1samp(x, 0, alternative="less").pvalue)
@@ -192,7 +192,7 @@ def test_calibrated_tests_are_t_tests():
 
 
 def test_a_mean_without_error_is_certain():
-    found = Estimate(mean=0.0, se=0.0, df=10)
+    found = MeanEstimate(mean=0.0, se=0.0, df=10)
     assert (found.p_above(-0.03), found.p_above(0.0), found.p_below(0.0)) == (0, 1, 1)
 
 
@@ -215,17 +215,17 @@ def test_clustered_error_agrees_with_statsmodels(rows):
     assert clustered_se(values, groups) == pytest.approx(expected, abs=1e-9)
 
 
-def skill(n, gains, losses):
+def skill(n, fixed, regressed):
     after = np.ones(n)
     before = np.ones(n)
-    before[:gains] = 0
-    after[gains : gains + losses] = 0
-    return pair(before, after)
+    before[:fixed] = 0
+    after[fixed : fixed + regressed] = 0
+    return paired_counts(before, after)
 
 
 def test_skills_of_equal_size_are_pooled():
     macro = macro_difference([skill(100, 2, 5), skill(100, 1, 0), skill(100, 3, 4)])
-    assert (macro.n, macro.gains, macro.losses, macro.effective) == (300, 6, 9, 300)
+    assert (macro.n, macro.fixed, macro.regressed, macro.effective) == (300, 6, 9, 300)
     assert p_drop(macro) == mcnemar_midp(6, 9)
 
 
@@ -246,12 +246,12 @@ def test_a_small_skill_without_changes_limits_the_macro_mean():
 def test_order_of_skills_changes_nothing():
     skills = [skill(100, 2, 5), skill(70, 1, 0), skill(40, 3, 4)]
     first, second = macro_difference(skills), macro_difference(skills[::-1])
-    assert (first.gains, first.losses) == (second.gains, second.losses)
+    assert (first.fixed, first.regressed) == (second.fixed, second.regressed)
     assert first.effective == pytest.approx(second.effective)
 
 
 def test_grouped_skills_keep_the_fewest_groups():
-    grouped = pair([1] * 6, [1, 0, 1, 1, 1, 1], groups=list("aabbcc"))
+    grouped = paired_counts([1] * 6, [1, 0, 1, 1, 1, 1], groups=list("aabbcc"))
     assert macro_difference([grouped, skill(6, 0, 1)]).groups == 3
 
 

@@ -5,57 +5,57 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_ftgate.stats.resampling import Part, ratio
+from pytest_ftgate.stats.resampling import SkillSample, retention_ratio
 
 
-def part(both, gained, lost, neither, weight=1.0):
-    before = [1.0] * both + [0.0] * gained + [1.0] * lost + [0.0] * neither
-    after = [1.0] * (both + gained) + [0.0] * (lost + neither)
-    return Part(np.array(before), np.array(after), float(len(before)), weight)
+def sample(both, fixed, regressed, neither, weight=1.0):
+    before = [1.0] * both + [0.0] * fixed + [1.0] * regressed + [0.0] * neither
+    after = [1.0] * (both + fixed) + [0.0] * (regressed + neither)
+    return SkillSample(np.array(before), np.array(after), float(len(before)), weight)
 
 
 def test_the_interval_is_the_published_one():
     # Cavo et al. (2012), complete response before and after consolidation therapy, as printed by
     # the R package contingencytables: MOVER Wilson score, 0.8667 (0.7592 to 0.9866).
-    found = ratio([part(59, 6, 16, 80)], 0.95)
+    found = retention_ratio([sample(59, 6, 16, 80)], 0.95)
 
     assert found == pytest.approx((0.8667, 0.7592, 0.9866), abs=5e-5)
 
 
-def test_what_is_lost_whole_has_an_upper_bound():
-    share, low, high = ratio([part(0, 0, 30, 30)], 0.95)
+def test_a_skill_lost_entirely_has_an_upper_bound():
+    share, low, high = retention_ratio([sample(0, 0, 30, 30)], 0.95)
 
     assert (share, low) == (0, 0)
     assert 0.1 < high < 0.2
 
 
 def test_what_was_never_there_has_no_ratio():
-    assert ratio([part(0, 3, 0, 30)], 0.95) is None
+    assert retention_ratio([sample(0, 3, 0, 30)], 0.95) is None
 
 
 def test_few_cases_that_were_right_bound_nothing_from_above():
-    _, low, _ = ratio([part(1, 0, 0, 9)], 0.95)
+    _, low, _ = retention_ratio([sample(1, 0, 0, 9)], 0.95)
 
     assert low == 0
 
 
 def test_skills_are_put_together_by_their_weights():
-    whole, lost = part(30, 0, 0, 30), part(0, 0, 30, 30)
+    whole, regressed = sample(30, 0, 0, 30), sample(0, 0, 30, 30)
 
-    assert ratio([whole, lost], 0.95)[0] == 0.5
-    assert ratio([whole._replace(weight=3.0), lost], 0.95)[0] == 0.75
+    assert retention_ratio([whole, regressed], 0.95)[0] == 0.5
+    assert retention_ratio([whole._replace(weight=3.0), regressed], 0.95)[0] == 0.75
 
 
 def test_more_skills_of_the_same_kind_bound_it_closer():
-    one = part(20, 2, 8, 30)
-    (_, low, high), (_, close_low, close_high) = (ratio([one] * n, 0.95) for n in (1, 10))
+    one = sample(20, 2, 8, 30)
+    (_, low, high), (_, close_low, close_high) = (retention_ratio([one] * n, 0.95) for n in (1, 10))
 
     assert low < close_low < close_high < high
 
 
-def test_no_part_that_counts_is_refused():
-    with pytest.raises(ValueError, match="a part that counts"):
-        ratio([part(1, 1, 1, 1, weight=0.0)], 0.95)
+def test_no_sample_with_a_weight_is_refused():
+    with pytest.raises(ValueError, match="a sample with a weight"):
+        retention_ratio([sample(1, 1, 1, 1, weight=0.0)], 0.95)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(skills, cases, k
     for _ in range(300):
         before = rng.random((skills, cases)) < rates
         after = rng.random((skills, cases)) < np.where(before, kept, 0.02)
-        parts = [Part(b * 1.0, a * 1.0, cases) for b, a in zip(before, after, strict=True)]
-        _, low, high = ratio(parts, 0.95)
+        parts = [SkillSample(b * 1.0, a * 1.0, cases) for b, a in zip(before, after, strict=True)]
+        _, low, high = retention_ratio(parts, 0.95)
         held += low <= truth <= high
 
     assert 0.90 <= held / 300 <= 0.99

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.integrate import quad
 
 from pytest_ftgate.stats.sequential import (
-    bets,
+    bet_sizes,
     e_drop,
     e_drop_scores,
     e_noninferior,
@@ -72,19 +72,19 @@ def test_looks_that_are_no_schedule_are_refused(looks):
 
 @settings(STEADY)
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_drop_evidence_is_the_integral_over_bets(gains, losses):
-    value, _ = quad(lambda b: (1 - b) ** gains * (1 + b) ** losses, 0, 1, epsabs=0, epsrel=1e-10)
-    assert e_drop(gains, losses) == pytest.approx(np.log(value), abs=1e-8)
+def test_drop_evidence_is_the_integral_over_bets(fixed, regressed):
+    value, _ = quad(lambda b: (1 - b) ** fixed * (1 + b) ** regressed, 0, 1, epsabs=0, epsrel=1e-10)
+    assert e_drop(fixed, regressed) == pytest.approx(np.log(value), abs=1e-8)
 
 
 @pytest.mark.parametrize(
-    ("gains", "losses"), [(900, 100), (1500, 1400), (3000, 10), (30_000, 10_000), (5000, 0)]
+    ("fixed", "regressed"), [(900, 100), (1500, 1400), (3000, 10), (30_000, 10_000), (5000, 0)]
 )
-def test_drop_evidence_stays_finite_however_far_gains_lead(gains, losses):
+def test_drop_evidence_stays_finite_however_many_cases_are_fixed(fixed, regressed):
     bet = np.r_[0, np.geomspace(1e-9, 1 - 1e-9, 400_001)]
-    logs = gains * np.log1p(-bet) + losses * np.log1p(bet)
+    logs = fixed * np.log1p(-bet) + regressed * np.log1p(bet)
     expected = np.log(np.trapezoid(np.exp(logs - logs.max()), bet)) + logs.max()
-    assert e_drop(gains, losses) == pytest.approx(expected, abs=1e-5)
+    assert e_drop(fixed, regressed) == pytest.approx(expected, abs=1e-5)
 
 
 def test_drop_evidence_has_expectation_one_without_a_drop():
@@ -106,13 +106,13 @@ def test_non_inferiority_evidence_has_expectation_one_at_the_margin(discordance)
 
 @settings(STEADY)
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 30), st.floats(0.005, 0.3))
-def test_counts_and_scores_tell_the_same(gains, losses, ties, margin):
-    d = np.r_[np.ones(gains), -np.ones(losses), np.zeros(ties + 1)]
+def test_counts_and_scores_tell_the_same(fixed, regressed, ties, margin):
+    d = np.r_[np.ones(fixed), -np.ones(regressed), np.zeros(ties + 1)]
     n = float(d.size)
     assert e_noninferior_scores(d, margin)[-1] == pytest.approx(
-        e_noninferior(float(gains), float(losses), n, margin)
+        e_noninferior(float(fixed), float(regressed), n, margin)
     )
-    assert e_drop_scores(d)[-1] == pytest.approx(e_drop(gains, losses), abs=1e-9)
+    assert e_drop_scores(d)[-1] == pytest.approx(e_drop(fixed, regressed), abs=1e-9)
 
 
 @settings(STEADY)
@@ -125,9 +125,11 @@ def test_order_of_cases_does_not_change_the_evidence(differences, random):
 
 @settings(STEADY)
 @given(st.integers(0, 50), st.integers(0, 50))
-def test_a_loss_is_evidence_for_a_drop_and_against_non_inferiority(gains, losses):
-    assert e_drop(gains, losses + 1) > e_drop(gains, losses)
-    assert e_noninferior(gains, losses + 1, 120.0, 0.05) < e_noninferior(gains, losses, 120.0, 0.05)
+def test_a_regressed_case_is_evidence_for_a_drop_and_against_non_inferiority(fixed, regressed):
+    assert e_drop(fixed, regressed + 1) > e_drop(fixed, regressed)
+    assert e_noninferior(fixed, regressed + 1, 120.0, 0.05) < e_noninferior(
+        fixed, regressed, 120.0, 0.05
+    )
 
 
 def test_evidence_starts_at_nothing():
@@ -146,7 +148,7 @@ def test_arrays_and_scalars_give_the_same_evidence():
 def test_wealth_can_never_go_below_nothing():
     with pytest.raises(ValueError, match="everything"):
         log_wealth([-1.0], [1.5])
-    assert np.all(bets(0.03) * (1 - 0.03) < 1)
+    assert np.all(bet_sizes(0.03) * (1 - 0.03) < 1)
 
 
 def test_impossible_counts_are_refused():

@@ -22,8 +22,8 @@ from statsmodels.stats import weightstats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from pytest_ftgate.stats import paired
-from pytest_ftgate.stats.paired import Pairs, pair, tango_interval
-from pytest_ftgate.stats.power import fail_cases_needed, floor_cases_needed
+from pytest_ftgate.stats.paired import PairedCounts, paired_counts, tango_interval
+from pytest_ftgate.stats.power import fail_cases_needed, minimum_cases_needed
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
     binomial_sf,
@@ -64,8 +64,8 @@ def midp(b, c):
 
 
 def tango(i):
-    counts = {"n": i["n"], "gains": i["b"], "losses": i["c"], "effective": i["n"]}
-    return interval(tango_interval(Pairs(**counts, before=0, after=0), i["confidence"]))
+    counts = {"n": i["n"], "fixed": i["b"], "regressed": i["c"], "effective": i["n"]}
+    return interval(tango_interval(PairedCounts(**counts, before=0, after=0), i["confidence"]))
 
 
 def interval(bounds):
@@ -141,7 +141,7 @@ def percentile_bootstrap(i):
 
 
 def ppi(i):
-    found = ppi_mean(i["Y"], i["Yhat"], i["Yhat_unlabeled"], trust=i["lam"], ddof=0)
+    found = ppi_mean(i["Y"], i["Yhat"], i["Yhat_unlabeled"], judge_weight=i["lam"], ddof=0)
     reach = -ndtri(i["alpha"] / 2) * found.se
     return {"estimate": found.mean, "lower": found.mean - reach, "upper": found.mean + reach}
 
@@ -149,9 +149,9 @@ def ppi(i):
 def forgetting(i):
     if i["last"] is None:
         with pytest.raises(ValueError, match="case"):
-            pair([i["initial"]], [])
+            paired_counts([i["initial"]], [])
         return {"forgetting": None}
-    skill = macro_difference([pair([i["initial"]], [i["last"]])])
+    skill = macro_difference([paired_counts([i["initial"]], [i["last"]])])
     return {"forgetting": skill.before - skill.after, "bwt": skill.after - skill.before}
 
 
@@ -188,7 +188,7 @@ PRODUCT = {
     "clustered_se_mean": lambda i: {"se": clustered_se(i["values"], i["cluster"])},
     "se_mean": lambda i: {"se": clustered_se(i["values"], range(len(i["values"])))},
     "n_mcnemar_connor": connor,
-    "zero_loss_n": lambda i: {"n": floor_cases_needed(1 - i["margin"], 1.0, alpha=i["alpha"])},
+    "zero_loss_n": lambda i: {"n": minimum_cases_needed(1 - i["margin"], 1.0, alpha=i["alpha"])},
     "betting_mart_nonInf": constant_bet(1),
     "betting_mart_drop": constant_bet(-1),
     "sign_test_mixture_e": lambda i: {"e": np.exp(e_drop(i["gains"], i["losses"]))},
@@ -216,10 +216,10 @@ NEWCOMBE = "Newcombe interval: the gates use Tango's, which has a test at the ma
 WALD = "Wald interval: false passes up to 60% (statistics.md 1.2), never offered"
 BONETT = "Bonett-Price interval: the gates use Tango's"
 AGRESTI = "Agresti-Min interval: the gates use Tango's"
-MID_P = "mid-p interval of one share: floors use the exact Clopper-Pearson bound"
-WILSON_CC = "continuity-corrected Wilson: floors use Clopper-Pearson, displays plain Wilson"
-JEFFREYS = "Jeffreys interval: floors use Clopper-Pearson, displays Wilson"
-TWO_SIDED = "two-sided binomial test: a floor is one-sided"
+MID_P = "mid-p interval of one share: minimums use the exact Clopper-Pearson bound"
+WILSON_CC = "continuity-corrected Wilson: minimums use Clopper-Pearson, displays plain Wilson"
+JEFFREYS = "Jeffreys interval: minimums use Clopper-Pearson, displays Wilson"
+TWO_SIDED = "two-sided binomial test: a minimum is one-sided"
 TOST = "equivalence test: gates bound the lower side only, by Tango's test"
 CLUSTERED = "clustered McNemar variant: groups enter through the effective number of cases"
 CONFSEQ = "confseq's own strategy or boundary: the gates use fixed-mixture e-values"

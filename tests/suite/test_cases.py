@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 
 SUITE = """\
 cases: {cases}
@@ -27,13 +27,13 @@ def suite(folder, cases, more="", **files):
 
 
 def cases(folder, written, more="", **files):
-    return load(suite(folder, written, more, **files), folder).cases
+    return load_suite(suite(folder, written, more, **files), folder).cases
 
 
-def faults(folder, written, more="", **files):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, written, more="", **files):
+    with pytest.raises(SuiteError) as caught:
         cases(folder, written, more, **files)
-    return [str(fault) for fault in caught.value.faults]
+    return [str(error) for error in caught.value.errors]
 
 
 SAME = {
@@ -51,13 +51,13 @@ def test_a_case_is_the_same_from_every_kind_of_file(tmp_path, name):
 
     assert (case.id, case.input, case.expected) == ("1", "a", "b")
     assert (case.tags, case.vars) == (("x", "y"), {"t": "z"})
-    assert case.where.startswith(f"{name}:")
+    assert case.location.startswith(f"{name}:")
 
 
 def test_cases_may_stand_in_the_suite_itself_and_know_their_lines(tmp_path):
     found = cases(tmp_path, "\n  - {input: a, expected: b}\n  - input: c\n    expected: d")
 
-    assert [case.where for case in found] == ["s.ftgate.yaml:2", "s.ftgate.yaml:3"]
+    assert [case.location for case in found] == ["s.ftgate.yaml:2", "s.ftgate.yaml:3"]
 
 
 def test_a_glob_reads_its_files_in_the_order_of_their_names(tmp_path):
@@ -67,10 +67,10 @@ def test_a_glob_reads_its_files_in_the_order_of_their_names(tmp_path):
 
 
 def test_a_glob_that_matches_nothing_is_refused(tmp_path):
-    assert faults(tmp_path, '"*.jsonl"') == ["s.ftgate.yaml:1: cases: no file matches *.jsonl"]
+    assert errors(tmp_path, '"*.jsonl"') == ["s.ftgate.yaml:1: cases: no file matches *.jsonl"]
 
 
-def test_a_case_without_an_id_has_one_that_depends_on_what_is_asked_alone(tmp_path):
+def test_a_case_without_an_id_has_one_that_depends_on_its_input_alone(tmp_path):
     first, _ = cases(tmp_path, "[{input: a, expected: b}, {input: c, expected: d}]")
     _, second = cases(tmp_path, "[{input: c, expected: d}, {input: a, expected: other}]")
 
@@ -81,7 +81,7 @@ def test_a_case_without_an_id_has_one_that_depends_on_what_is_asked_alone(tmp_pa
 def test_empty_lines_and_a_first_row_about_the_file_are_no_cases(tmp_path):
     text = '{"about": "eval cases"}\n\n{"input": "a", "expected": "b"}\n\n'
 
-    assert [c.where for c in cases(tmp_path, "c.jsonl", c__jsonl=text)] == ["c.jsonl:3"]
+    assert [c.location for c in cases(tmp_path, "c.jsonl", c__jsonl=text)] == ["c.jsonl:3"]
 
 
 def test_a_byte_order_mark_as_excel_writes_it_is_no_part_of_the_first_column(tmp_path):
@@ -101,7 +101,7 @@ def test_a_csv_row_of_several_lines_has_the_line_it_begins_in(tmp_path):
 
     found = cases(tmp_path, "c.csv", c__csv=text)
 
-    assert [case.where for case in found] == ["c.csv:2", "c.csv:5"]
+    assert [case.location for case in found] == ["c.csv:2", "c.csv:5"]
 
 
 # What is wrong in a file ---------------------------------------------------------------------
@@ -112,7 +112,7 @@ GOOD = '{"input": "a", "expected": "b"}'
 def test_every_broken_line_is_named_by_its_number_and_the_others_are_read_on(tmp_path):
     text = f'{GOOD}\n{{"input": "c"\nnonsense\n{{"inptu": "d"}}\n[1]\n'
 
-    assert [fault.partition(" (")[0] for fault in faults(tmp_path, "c.jsonl", c__jsonl=text)] == [
+    assert [error.partition(" (")[0] for error in errors(tmp_path, "c.jsonl", c__jsonl=text)] == [
         "c.jsonl:2: not JSON: Expecting ',' delimiter: line 1 column 14",
         "c.jsonl:3: not JSON: Expecting value: line 1 column 1",
         'c.jsonl:4: in a case: unknown key "inptu"; did you mean "input"?',
@@ -133,24 +133,26 @@ CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{1}\n>>>>>>> branch\n"
 )
 def test_each_conflict_marker_is_named_and_is_never_a_case(tmp_path, name, text):
     message = "a version-control conflict marker; resolve the conflict"
-    marked = [n for n, row in enumerate(text.split("\n"), 1) if row[:3] in ("<<<", "===", ">>>")]
-    found = faults(tmp_path, name, **{name.replace(".", "__"): text})
+    marker_lines = [
+        n for n, row in enumerate(text.split("\n"), 1) if row[:3] in ("<<<", "===", ">>>")
+    ]
+    found = errors(tmp_path, name, **{name.replace(".", "__"): text})
 
-    assert [fault for fault in found if message in fault] == [
-        f"{name}:{number}: {message}" for number in marked
+    assert [error for error in found if message in error] == [
+        f"{name}:{number}: {message}" for number in marker_lines
     ]
 
 
 def test_a_quote_that_is_not_closed_does_not_swallow_the_cases_after_it(tmp_path):
     text = 'input,expected\na,b\n"c,d\ne,f\n'
 
-    assert faults(tmp_path, "c.csv", c__csv=text) == [
+    assert errors(tmp_path, "c.csv", c__csv=text) == [
         "c.csv:3: not CSV: unexpected end of data; is every quote closed?"
     ]
 
 
 def test_a_csv_row_with_too_many_cells_is_named(tmp_path):
-    assert faults(tmp_path, "c.csv", c__csv="input,expected\na,b,c\n") == [
+    assert errors(tmp_path, "c.csv", c__csv="input,expected\na,b,c\n") == [
         "c.csv:2: more cells than the header has columns"
     ]
 
@@ -158,7 +160,7 @@ def test_a_csv_row_with_too_many_cells_is_named(tmp_path):
 def test_a_key_that_stands_twice_in_a_json_line_is_refused(tmp_path):
     text = '{"input": "a", "expected": "b", "expected": "c"}'
 
-    assert faults(tmp_path, "c.jsonl", c__jsonl=text) == [
+    assert errors(tmp_path, "c.jsonl", c__jsonl=text) == [
         'c.jsonl:1: not JSON: key "expected" stands here twice; keep one'
     ]
 
@@ -166,7 +168,7 @@ def test_a_key_that_stands_twice_in_a_json_line_is_refused(tmp_path):
 def test_an_id_that_is_taken_names_both_places(tmp_path):
     rows = "\n".join(json.dumps({"id": i, "input": i, "expected": "x"}) for i in ("a", "b", "a"))
 
-    assert faults(tmp_path, "c.jsonl", c__jsonl=rows) == [
+    assert errors(tmp_path, "c.jsonl", c__jsonl=rows) == [
         'c.jsonl:3: id "a" is taken by c.jsonl:1; ids must be unique'
     ]
 
@@ -174,7 +176,7 @@ def test_an_id_that_is_taken_names_both_places(tmp_path):
 def test_an_id_that_is_taken_in_another_file_of_the_glob_names_both_files(tmp_path):
     row = '{"id": "a", "input": "q", "expected": "x"}'
 
-    assert faults(tmp_path, '"*.jsonl"', one__jsonl=row, two__jsonl=row) == [
+    assert errors(tmp_path, '"*.jsonl"', one__jsonl=row, two__jsonl=row) == [
         'two.jsonl:1: id "a" is taken by one.jsonl:1; ids must be unique'
     ]
 
@@ -182,7 +184,7 @@ def test_an_id_that_is_taken_in_another_file_of_the_glob_names_both_files(tmp_pa
 def test_a_trap_in_a_file_of_cases_has_the_line_of_that_file(tmp_path):
     text = "- input: a\n  expected: no\n"
 
-    assert faults(tmp_path, "c.yaml", c__yaml=text) == [
+    assert errors(tmp_path, "c.yaml", c__yaml=text) == [
         (
             "c.yaml:2: expected: YAML reads the bare word no as false: "
             'write "no" for the text, or false'
@@ -191,14 +193,14 @@ def test_a_trap_in_a_file_of_cases_has_the_line_of_that_file(tmp_path):
 
 
 def test_a_yaml_file_of_cases_must_be_a_list(tmp_path):
-    found = faults(tmp_path, "c.yaml", c__yaml="input: a\n")
+    found = errors(tmp_path, "c.yaml", c__yaml="input: a\n")
 
     assert found == ["c.yaml:1: a .yaml file is a list of rows"]
 
 
 @pytest.mark.parametrize(("name", "suffix"), [("c.txt", ".txt"), ("data", "no")])
 def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
-    found = faults(tmp_path, name, **{name.replace(".", "__"): "a"})
+    found = errors(tmp_path, name, **{name.replace(".", "__"): "a"})
 
     assert found == [
         f"s.ftgate.yaml:1: cases: {name}: {suffix} suffix; use .jsonl, .json, .csv or .yaml"
@@ -208,23 +210,23 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
 def test_a_file_that_is_not_utf8_says_which_byte(tmp_path):
     (tmp_path / "c.jsonl").write_bytes(b'{"input": "caf\xe9"}')
 
-    assert faults(tmp_path, "c.jsonl") == [
+    assert errors(tmp_path, "c.jsonl") == [
         "s.ftgate.yaml:1: cases: c.jsonl is not UTF-8 (byte 14); save it so"
     ]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", '{"about": "nothing yet"}\n'])
 def test_a_file_without_a_case_is_refused(tmp_path, text):
-    assert faults(tmp_path, "c.jsonl", c__jsonl=text) == ["s.ftgate.yaml:1: there are no cases"]
+    assert errors(tmp_path, "c.jsonl", c__jsonl=text) == ["s.ftgate.yaml:1: there are no cases"]
 
 
-def test_hundreds_of_faults_that_are_alike_are_told_three_times_and_counted(tmp_path):
+def test_hundreds_of_errors_that_are_alike_are_shown_three_times_and_counted(tmp_path):
     rows = [f'{{"input": "q{n}", "expected": {n}}}' for n in range(500)]
     text = "\n".join([*rows, '{"input": "a", "expectd": "b"}', '{"input": "a", "epxected": "b"}'])
 
-    found = faults(tmp_path, "c.jsonl", c__jsonl=text)
+    found = errors(tmp_path, "c.jsonl", c__jsonl=text)
 
-    assert [fault.split(":")[1] for fault in found] == ["1", "2", "3", "501", "502"]
+    assert [error.split(":")[1] for error in found] == ["1", "2", "3", "501", "502"]
     assert found[2] == (
         "c.jsonl:3: expected is the number 2, but exact reads text: "
         'write "2" (and 497 more lines like it)'
@@ -234,7 +236,7 @@ def test_hundreds_of_faults_that_are_alike_are_told_three_times_and_counted(tmp_
 # What is wrong in a case ---------------------------------------------------------------------
 
 CHOICE = "reply: {format: {choice: [refund, billing]}}"
-CASE_FAULTS = [
+CASE_ERRORS = [
     ("{expected: b}", "", 'a case needs "input" or "messages"'),
     ("{input: 5, expected: b}", "", 'in a case: input is 5, but text is wanted here: write "5"'),
     (
@@ -296,15 +298,17 @@ CASE_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("written", "more", "message"), CASE_FAULTS)
+@pytest.mark.parametrize(("written", "more", "message"), CASE_ERRORS)
 def test_a_case_that_cannot_be_used_says_what_to_write(tmp_path, written, more, message):
-    assert faults(tmp_path, f"[{written}]", more) == [f"s.ftgate.yaml:1: {message}"]
+    assert errors(tmp_path, f"[{written}]", more) == [f"s.ftgate.yaml:1: {message}"]
 
 
 @pytest.mark.parametrize("written", ['{score: regex, expected: "("}', '{format: {regex: "("}}'])
-def test_a_pattern_in_a_case_that_does_not_compile_is_a_fault_and_no_crash_later(tmp_path, written):
+def test_a_pattern_in_a_case_that_does_not_compile_is_an_error_and_no_crash_later(
+    tmp_path, written
+):
     row = f"[{{input: a, {written[1:]}, {{input: b, expected: c}}]"
-    (found,) = faults(tmp_path, row)
+    (found,) = errors(tmp_path, row)
 
     assert "'(' is not a pattern: missing )" in found
 
@@ -324,7 +328,7 @@ def test_a_schema_that_a_case_names_lies_beside_the_file_of_the_case(tmp_path):
 def test_a_schema_that_a_case_names_and_that_is_not_there_has_the_line_of_the_case(tmp_path):
     row = json.dumps({"input": "a", "expected": "b", "format": {"json_schema": "t.json"}})
 
-    assert faults(tmp_path, "c.jsonl", c__jsonl=f"\n{row}") == [
+    assert errors(tmp_path, "c.jsonl", c__jsonl=f"\n{row}") == [
         "c.jsonl:2: json_schema: t.json does not exist (looked in ./)"
     ]
 
@@ -344,7 +348,7 @@ def test_a_case_has_its_own_score_and_format_where_it_names_them(tmp_path):
     assert (second.score.kind, second.format[0].kind) == ("choice", "choice")
 
 
-def test_the_yardstick_changes_with_what_is_asked_and_how_it_is_marked(tmp_path):
+def test_the_digest_changes_with_the_input_and_with_its_scoring(tmp_path):
     written = [
         "{id: x, input: a, expected: b}",
         "{id: x, input: A, expected: b}",
@@ -353,7 +357,7 @@ def test_the_yardstick_changes_with_what_is_asked_and_how_it_is_marked(tmp_path)
         "{id: x, input: a, expected: b, score: contains}",
         "{id: x, input: a, expected: b, format: {regex: a}}",
     ]
-    found = {cases(tmp_path, f"[{one}]")[0].yardstick for one in written}
+    found = {cases(tmp_path, f"[{one}]")[0].digest for one in written}
 
     assert len(found) == len(written)
 
@@ -364,7 +368,7 @@ def test_the_yardstick_does_not_change_with_the_name_or_the_place_of_a_case(tmp_
         tmp_path, "\n- {input: c, expected: d}\n- {id: y, input: a, expected: b, tags: [t]}"
     )
 
-    assert first.yardstick == second.yardstick
+    assert first.digest == second.digest
 
 
 def test_cases_that_ask_the_same_are_related_and_others_are_not(tmp_path):

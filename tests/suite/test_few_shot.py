@@ -8,16 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ftgate.suite.few_shot import Near, twins, words
+from pytest_ftgate.suite.few_shot import NearDuplicates, find_leaks, normalised_words
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.training_data import example
+from pytest_ftgate.suite.training_data import parse_training_row
 
 TEXTS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=8).map(" ".join)
 
 
 def case(number, text):
-    return Case(id=str(number), where=f"c:{number}", input=text, expected="x", score=Rule("exact"))
+    return Case(
+        id=str(number), location=f"c:{number}", input=text, expected="x", score=Rule("exact")
+    )
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ def case(number, text):
     ],
 )
 def test_case_punctuation_and_order_make_no_other_text(one, other, same):
-    assert (words(one) == words(other)) is same
+    assert (normalised_words(one) == normalised_words(other)) is same
 
 
 @given(texts=st.lists(TEXTS, max_size=20), asked=TEXTS)
@@ -38,16 +40,20 @@ def test_no_text_that_shares_four_in_five_words_is_missed_and_no_other_is_found(
     mine = set(asked.split())
     shares = [len(mine & {*text.split()}) / len(mine | {*text.split()}) for text in texts]
 
-    assert Near(texts).to(asked) == [n for n, share in enumerate(shares) if share >= 0.8]
+    assert NearDuplicates(texts).find(asked) == [
+        n for n, share in enumerate(shares) if share >= 0.8
+    ]
 
 
 def test_two_hundred_examples_are_held_against_ten_thousand_cases_in_a_moment():
     said = [" ".join(f"w{(n * 37 + i * i) % 997}" for i in range(15)) for n in range(10_000)]
     cases = [case(n, text) for n, text in enumerate(said)]
-    shots = [example(n, {"text": f"{said[n * 50]} please", "label": "x"}) for n in range(200)]
+    shots = [
+        parse_training_row(n, {"text": f"{said[n * 50]} please", "label": "x"}) for n in range(200)
+    ]
     begun = time.process_time()
 
-    found = list(twins(shots, cases, near=True))
+    found = list(find_leaks(shots, cases, near=True))
 
     assert [how for _, _, how in found] == ["is nearly"] * 200
     # A tenth of it is usual.

@@ -9,14 +9,14 @@ import jsonschema_rs
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.formats import FORMATS, LANGUAGES, Format, format_schema
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.formats import FORMAT_KINDS, LANGUAGES, DeclaredFormat, format_schema
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule
 
 
 def read(raw):
-    return TypeAdapter(Format).validate_python(raw)
+    return TypeAdapter(DeclaredFormat).validate_python(raw)
 
 
 def refusal(raw):
@@ -56,7 +56,7 @@ def test_a_format_is_read_and_keeps_what_was_written(raw, value):
 
 
 def test_every_kind_of_format_is_written_here():
-    assert {kind for raw, _ in WRITTEN for kind in raw} == set(FORMATS)
+    assert {kind for raw, _ in WRITTEN for kind in raw} == set(FORMAT_KINDS)
 
 
 @pytest.mark.parametrize("raw", [raw for raw, _ in WRITTEN])
@@ -148,19 +148,19 @@ gates: {accuracy: {min: 0.1}}
 """
 
 
-def faults(folder, form):
+def errors(folder, form):
     (folder / "replies.jsonl").write_text("")
     path = folder / "s.ftgate.yaml"
     path.write_text(SUITE % form)
-    with pytest.raises(SuiteFaults) as caught:
-        load(path, folder)
-    return [str(fault) for fault in caught.value.faults]
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path, folder)
+    return [str(error) for error in caught.value.errors]
 
 
 def test_each_wrong_format_of_a_list_is_told_at_its_line(tmp_path):
     form = "    - {choice: [a]}\n    - {length: {unit: words}}\n    - regex: (\n    - {xml: []}"
 
-    assert [one.partition(": ")[0] for one in faults(tmp_path, form)] == [
+    assert [one.partition(": ")[0] for one in errors(tmp_path, form)] == [
         "s.ftgate.yaml:5",
         "s.ftgate.yaml:6",
         "s.ftgate.yaml:7",
@@ -175,7 +175,7 @@ def test_a_schema_that_is_none_is_told_at_the_line_where_it_is_wrong(tmp_path):
         "        total: {type: strin}"
     )
 
-    (found,) = faults(tmp_path, form)
+    (found,) = errors(tmp_path, form)
 
     assert found.startswith("s.ftgate.yaml:7: json_schema: no schema: at /properties/total/type: ")
     assert found.endswith('"strin" is no type; did you mean "string"?')
@@ -192,7 +192,7 @@ def test_a_schema_that_is_none_is_told_at_the_line_where_it_is_wrong(tmp_path):
     ],
 )
 def test_what_makes_a_schema_none_is_told(tmp_path, schema, told):
-    (found,) = faults(tmp_path, f"    json_schema: {schema}")
+    (found,) = errors(tmp_path, f"    json_schema: {schema}")
 
     assert found.startswith("s.ftgate.yaml:4: json_schema: no schema: ")
     assert told in found
@@ -201,36 +201,36 @@ def test_what_makes_a_schema_none_is_told(tmp_path, schema, told):
 def test_a_schema_in_a_file_is_held_to_be_one_too(tmp_path):
     (tmp_path / "ticket.json").write_text(json.dumps({"properties": {"a": {"type": "text"}}}))
 
-    (found,) = faults(tmp_path, "    json_schema: ticket.json")
+    (found,) = errors(tmp_path, "    json_schema: ticket.json")
 
     assert found.startswith("s.ftgate.yaml:4: json_schema: ticket.json is no schema: at /prop")
     assert found.endswith("types: array, boolean, integer, null, number, object, string")
 
 
-def test_a_schema_file_that_is_not_there_or_not_json_is_a_fault_at_its_line(tmp_path):
+def test_a_schema_file_that_is_not_there_or_not_json_is_an_error_at_its_line(tmp_path):
     (tmp_path / "text.json").write_text("type: object\n")
     form = "    - {json_schema: ticket.json}\n    - tool_call: {name: a, schema: text.json}"
-    _, absent, not_json = faults(tmp_path, form)
+    _, absent, not_json = errors(tmp_path, form)
 
     assert absent == "s.ftgate.yaml:4: json_schema: ticket.json does not exist (looked in ./)"
     assert not_json.startswith("s.ftgate.yaml:5: tool_call.schema: text.json is not JSON: ")
 
 
-def test_a_model_that_is_not_in_the_file_beside_the_suite_is_a_fault(tmp_path):
+def test_a_model_that_is_not_in_the_file_beside_the_suite_is_an_error(tmp_path):
     (tmp_path / "shop.py").write_text("class Ticket: pass\n")
 
-    assert faults(tmp_path, '    pydantic: "shop:Tiket"') == [
+    assert errors(tmp_path, '    pydantic: "shop:Tiket"') == [
         's.ftgate.yaml:4: reply.format: shop:Tiket: shop.py has no "Tiket"; did you mean "Ticket"?'
     ]
 
 
-def test_a_call_of_a_tool_that_no_variant_has_is_a_fault(tmp_path):
-    assert faults(tmp_path, "    tool_call: lookup") == [
+def test_a_call_of_a_tool_that_no_variant_has_is_an_error(tmp_path):
+    assert errors(tmp_path, "    tool_call: lookup") == [
         's.ftgate.yaml:3: tool_call: "lookup" is a tool of no variant; give it to one under tools'
     ]
 
 
-def test_a_case_may_have_a_format_of_its_own_and_its_faults_are_told_at_its_line(tmp_path):
+def test_a_case_may_have_a_format_of_its_own_and_its_errors_are_told_at_its_line(tmp_path):
     (tmp_path / "replies.jsonl").write_text("")
     rows = [
         {"input": "a", "expected": "b", "format": {"lines": {"count": 2}}},
@@ -239,9 +239,9 @@ def test_a_case_may_have_a_format_of_its_own_and_its_faults_are_told_at_its_line
     (tmp_path / "c.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     path = tmp_path / "s.ftgate.yaml"
     path.write_text(SUITE.replace("[{input: a, expected: b}]", "c.jsonl") % "    xml: [a]")
-    with pytest.raises(SuiteFaults) as caught:
-        load(path, tmp_path)
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path, tmp_path)
 
-    assert [str(one) for one in caught.value.faults] == [
+    assert [str(one) for one in caught.value.errors] == [
         "c.jsonl:2: in a case: xml needs a list of tags: {xml: [reason, answer]}"
     ]

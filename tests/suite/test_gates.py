@@ -1,10 +1,10 @@
-"""Gates that could not be judged as they are declared, and what to write instead."""
+"""Gates that could not be evaluated as they are declared, and what to write instead."""
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.gates.feasibility import MOST_REPEATS, refuse_impossible, repeats_for
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.feasibility import MAX_REPEATS, check_feasibility, needed_repeats
+from pytest_ftgate.suite.loader import load_suite
 
 CASES = "  - {id: a, input: x, expected: refund}\n  - {id: b, input: y, expected: other}\n"
 
@@ -18,13 +18,13 @@ def suite(folder, gates, *, cases=CASES, more="", model="provider: anthropic, mo
         f"{more}gates: {gates}\n",
         encoding="utf-8",
     )
-    return load(path, folder)
+    return load_suite(path, folder)
 
 
-def faults(folder, gates, **rest):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, gates, **rest):
+    with pytest.raises(SuiteError) as caught:
         suite(folder, gates, **rest)
-    return [fault.message for fault in caught.value.faults]
+    return [error.message for error in caught.value.errors]
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def faults(folder, gates, **rest):
         ("max_drop: 0.5, stop_early: true, settle: 5", "keep one of them"),
         ("max_drop: 0.5, settle: 5, evidence: point", "needs evidence: statistics"),
         ("max_drop: 0.5, stop_early: true, evidence: point", "needs evidence: statistics"),
-        ("max_drop: 0.5, settle: 5, metric: macro_f1", "is judged once"),
+        ("max_drop: 0.5, settle: 5, metric: macro_f1", "is evaluated once"),
         ("min: 0.5, evidence: point, metric: macro_f1", "does not go with metric: macro_f1"),
         ("min: 0.5, slices: [label]", "add max_drop:"),
         ("max_drop: 0.5, slices: [tag]", "no case has a tag"),
@@ -42,8 +42,8 @@ def faults(folder, gates, **rest):
         ("max_drop: 0.5, settle: 1", "settle: 1 must be more than repeats: 1"),
     ],
 )
-def test_a_gate_that_could_not_be_judged_as_declared_is_refused(tmp_path, gate, told):
-    (message,) = faults(tmp_path, f"{{accuracy: {{{gate}}}}}")
+def test_a_gate_that_could_not_be_evaluated_as_declared_is_refused(tmp_path, gate, told):
+    (message,) = errors(tmp_path, f"{{accuracy: {{{gate}}}}}")
 
     assert told in message
 
@@ -55,12 +55,12 @@ def test_macro_f1_needs_labels(tmp_path):
         "gates: {accuracy: {min: 0.5, metric: macro_f1}}\n"
     )
 
-    with pytest.raises(SuiteFaults, match="macro_f1 needs labels"):
-        load(path, tmp_path)
+    with pytest.raises(SuiteError, match="macro_f1 needs labels"):
+        load_suite(path, tmp_path)
 
 
 def test_the_format_gate_has_no_other_metric(tmp_path):
-    (message,) = faults(tmp_path, "{format: {min: 0.5, metric: macro_f1}}")
+    (message,) = errors(tmp_path, "{format: {min: 0.5, metric: macro_f1}}")
 
     assert 'unknown key "metric"' in message
 
@@ -68,13 +68,13 @@ def test_the_format_gate_has_no_other_metric(tmp_path):
 def test_a_case_that_must_pass_needs_an_answer(tmp_path):
     cases = CASES + "  - {id: c, input: z, must_pass: true}\n"
 
-    (message,) = faults(tmp_path, "{accuracy: {min: 0.5}}", cases=cases)
+    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", cases=cases)
 
     assert "must_pass needs expected" in message
 
 
 def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
-    (message,) = faults(tmp_path, "{accuracy: {min: 0.5}}", more="repeats: often\n")
+    (message,) = errors(tmp_path, "{accuracy: {min: 0.5}}", more="repeats: often\n")
 
     assert message.startswith("repeats must be")
 
@@ -83,7 +83,7 @@ def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
     ("drop", "model", "repeats"),
     [
         (0.5, "provider: anthropic, model: m", 2),
-        (0.05, "provider: anthropic, model: m", MOST_REPEATS),
+        (0.05, "provider: anthropic, model: m", MAX_REPEATS),
         (0.05, "provider: recorded, replies: r.jsonl", 1),
     ],
 )
@@ -94,27 +94,27 @@ def test_auto_repeats_as_often_as_the_gates_need_where_replies_vary(tmp_path, dr
     found = suite(tmp_path, gates, more="repeats: auto\n", model=model)
 
     assert found.repeats is None
-    assert repeats_for(found) == repeats
+    assert needed_repeats(found) == repeats
 
 
 def test_a_gate_that_stops_early_needs_the_cases_that_its_last_look_takes(tmp_path):
     cases = "".join(f"  - {{id: c{i}, input: x{i}, expected: refund}}\n" for i in range(14))
     gate = "{{accuracy: {{min: 0.8, stop_early: {early}}}}}"
 
-    refuse_impossible(suite(tmp_path, gate.format(early="false"), cases=cases))
-    with pytest.raises(SuiteFaults, match="can never be shown with 14 cases"):
-        refuse_impossible(suite(tmp_path, gate.format(early="true"), cases=cases))
+    check_feasibility(suite(tmp_path, gate.format(early="false"), cases=cases))
+    with pytest.raises(SuiteError, match="can never be shown with 14 cases"):
+        check_feasibility(suite(tmp_path, gate.format(early="true"), cases=cases))
 
 
 def test_macro_f1_of_few_cases_is_refused(tmp_path):
-    with pytest.raises(SuiteFaults, match="it takes 200"):
-        refuse_impossible(suite(tmp_path, "{accuracy: {min: 0.5, metric: macro_f1}}"))
+    with pytest.raises(SuiteError, match="it takes 200"):
+        check_feasibility(suite(tmp_path, "{accuracy: {min: 0.5, metric: macro_f1}}"))
 
 
 def test_a_plain_threshold_is_never_impossible(tmp_path):
     found = suite(tmp_path, "{accuracy: {max_drop: 0.01, evidence: point}}")
 
-    refuse_impossible(found)
+    check_feasibility(found)
 
 
 def test_columns_of_a_table_are_read_as_what_they_stand_for(tmp_path):
@@ -127,6 +127,6 @@ def test_columns_of_a_table_are_read_as_what_they_stand_for(tmp_path):
         "gates: {accuracy: {min: 0.01}}\n"
     )
 
-    (case,) = load(path, tmp_path).cases
+    (case,) = load_suite(path, tmp_path).cases
 
     assert (case.weight, case.must_pass, case.max_tokens, case.difficulty) == (2.5, True, 7, 3)

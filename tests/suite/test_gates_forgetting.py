@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 
 TUNED = "{tuned: {provider: anthropic, model: n, base: m}}"
 OWN = """\
@@ -33,13 +33,13 @@ def gate(folder, keys, *, variants=TUNED, prompt="", **files):
     head = f"cases: [{{input: a, expected: b}}]\nvariants: {variants}\n{prompt}"
     path = folder / "s.ftgate.yaml"
     path.write_text(f"{head}gates:\n  forgetting: {{{keys}}}\n", "utf-8")
-    return load(path, folder).gates["forgetting"]
+    return load_suite(path, folder).gates["forgetting"]
 
 
-def faults(folder, keys, **more):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, keys, **more):
+    with pytest.raises(SuiteError) as caught:
         gate(folder, keys, **more)
-    return [str(fault) for fault in caught.value.faults]
+    return [str(error) for error in caught.value.errors]
 
 
 # Skills of the package --------------------------------------------------------------------------
@@ -48,8 +48,8 @@ def faults(folder, keys, **more):
 @pytest.mark.parametrize(
     ("keys", "count"),
     [
-        ("", len(skills.known())),
-        ("skills: general-small", len(skills.known())),
+        ("", len(skills.skill_names())),
+        ("skills: general-small", len(skills.skill_names())),
         ("skills: reading", 1),
         ("skills: [reading, logic]", 2),
     ],
@@ -65,8 +65,12 @@ def test_margins_weights_and_what_may_be_lost_are_kept_as_written(tmp_path):
         "may_lose: [translation]",
     )
 
-    assert (found.max_drop, found.each, found.prompt) == (0.05, 0.1, False)
-    assert [found.required(s) for s in ("logic", "reading", "translation")] == [0.2, 0.1, None]
+    assert (found.max_drop, found.each, found.under_prompt) == (0.05, 0.1, False)
+    assert [found.required_margin(s) for s in ("logic", "reading", "translation")] == [
+        0.2,
+        0.1,
+        None,
+    ]
     assert [found.weight(s) for s in ("logic", "reading", "memory", "translation")] == [1, 2, 0, 0]
 
 
@@ -114,9 +118,9 @@ def test_two_suites_may_be_skills_of_each_other(tmp_path):
     assert len(found.cases) == 3
 
 
-def test_faults_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
+def test_errors_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
     broken = OWN.replace("input: Hello", "inptu: Hello")
-    (first, *_) = faults(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=broken)
+    (first, *_) = errors(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=broken)
 
     assert first == 'tone.ftgate.yaml:5: in a case: unknown key "inptu"; did you mean "input"?'
 
@@ -145,7 +149,7 @@ def test_faults_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
         ("skills: logic, weights: {logic: 0}", "weights: every weight is 0, so there is no mean"),
         ("may_lose: translation", "may_lose must be a list"),
         ("may_lose: [tranlsation]", 'may_lose: no skill "tranlsation" is asked; did you mean'),
-        ("skills: logic, may_lose: [logic]", "every skill may be lost, so nothing would be judged"),
+        ("skills: logic, may_lose: [logic]", "may be lost, so nothing would be evaluated"),
         ("may_lose: [logic], margins: {logic: 0.1}", "margins: logic may be lost, so nothing"),
         ("may_lose: [logic], weights: {logic: 2}", "weights: logic may be lost, so nothing holds"),
         ("must_keep: [logic-1]", 'must_keep: no skills case has the id "logic-1"; did you mean'),
@@ -161,14 +165,14 @@ def test_each_mistake_is_one_message_with_its_line_and_a_remedy(tmp_path, keys, 
         + OWN[OWN.index("variants:") :],
         "logic__ftgate__yaml": OWN.replace("skill: small_talk", "tags: [x]"),
     }  # fmt: skip
-    (found,) = faults(tmp_path, keys, **files)
+    (found,) = errors(tmp_path, keys, **files)
 
     assert message in found
     assert found.startswith("s.ftgate.yaml:4: ")
 
 
 def test_a_prompt_that_wants_what_skills_have_not_cannot_stand_over_them(tmp_path):
-    (found,) = faults(
+    (found,) = errors(
         tmp_path,
         "under: prompt",
         prompt="prompt: p.md\n",
@@ -179,15 +183,15 @@ def test_a_prompt_that_wants_what_skills_have_not_cannot_stand_over_them(tmp_pat
     assert "the prompt of tuned wants customer, which skills cases have not" in found
 
 
-def test_all_faults_of_the_keys_are_told_at_once(tmp_path):
-    found = faults(tmp_path, "may_lose: [a], margins: {b: 0.1}, weights: {c: 1}, must_keep: [d]")
+def test_all_errors_of_the_keys_are_told_at_once(tmp_path):
+    found = errors(tmp_path, "may_lose: [a], margins: {b: 0.1}, weights: {c: 1}, must_keep: [d]")
 
     assert len(found) == 4
 
 
 def test_must_keep_needs_something_to_be_wrong_about(tmp_path):
     text = OWN.replace("expected: welcome, must_keep", "must_keep")
-    (found,) = faults(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=text)
+    (found,) = errors(tmp_path, "skills: ./tone.ftgate.yaml", tone__ftgate__yaml=text)
 
     assert "must_keep needs expected or a format: without it no reply is wrong" in found
 
@@ -205,7 +209,7 @@ def test_must_keep_needs_something_to_be_wrong_about(tmp_path):
 )
 def test_recorded_replies_of_a_base_are_a_file_for_what_has_one(tmp_path, variant, message):
     files = {"t__csv": "text,label\na,b\n"}
-    found = faults(tmp_path, "", variants=f"{{tuned: {{{variant}}}}}", **files)
+    found = errors(tmp_path, "", variants=f"{{tuned: {{{variant}}}}}", **files)
 
     assert message in found[0]
 

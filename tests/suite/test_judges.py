@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from judging import judged_suite
+from judging import suite_with_judge
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 
 MODEL = "model: {provider: anthropic, model: claude-judge}"
 
 
 def judge(folder, text):
-    (made,) = judged_suite(folder, text).judges
+    (made,) = suite_with_judge(folder, text).judges
     return made
 
 
-def faults(folder, text):
-    with pytest.raises(SuiteFaults) as error:
-        judged_suite(folder, text)
-    return [fault.message for fault in error.value.faults]
+def errors(folder, text):
+    with pytest.raises(SuiteError) as caught:
+        suite_with_judge(folder, text)
+    return [error.message for error in caught.value.errors]
 
 
 def test_a_judge_needs_a_rubric_and_a_model(tmp_path):
@@ -27,7 +27,7 @@ def test_a_judge_needs_a_rubric_and_a_model(tmp_path):
 
     assert (made.name, made.rubric, made.samples) == ("claude-judge", "It is polite.", 1)
     assert dict(made.grades) == {"good": 1.0, "bad": 0.0}
-    assert (made.labels, made.floor, made.compares) == ((), {}, False)
+    assert (made.labels, made.minimum, made.is_pairwise) == ((), {}, False)
 
 
 def test_the_model_takes_the_keys_of_a_variant(tmp_path):
@@ -73,13 +73,13 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
             f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
             "judge: grades: with compare they are first, tie, second; remove them",
         ),
-        (f"{{rubric: r, {MODEL}, floor: {{kappa: 0.5}}}}", "judge: floor without human"),
+        (f"{{rubric: r, {MODEL}, min: {{kappa: 0.5}}}}", "judge: min without human"),
         (f"{{rubric: r, {MODEL}, human: no.jsonl}}", "judge: human: no.jsonl does not exist"),
         ("polite", "judge needs a rubric and a model, such as {judge: {rubric:"),
     ],
 )
 def test_a_judge_that_cannot_be_used_says_what_to_write(tmp_path, text, message):
-    assert any(message in told for told in faults(tmp_path, text))
+    assert any(message in told for told in errors(tmp_path, text))
 
 
 def test_all_that_is_wrong_with_a_judge_is_told_at_once(tmp_path):
@@ -87,7 +87,7 @@ def test_all_that_is_wrong_with_a_judge_is_told_at_once(tmp_path):
         "{rubric: polite.md, model: {provider: anthropic}, grades: {a: 1, b: 1}, human: no.jsonl}"
     )
 
-    assert len(faults(tmp_path, text)) == 4
+    assert len(errors(tmp_path, text)) == 4
 
 
 def test_a_judge_of_a_single_case_is_refused_with_what_to_do_instead(tmp_path):
@@ -98,14 +98,14 @@ def test_a_judge_of_a_single_case_is_refused_with_what_to_do_instead(tmp_path):
     path.write_text(suite, "utf-8")
 
     with pytest.raises(
-        SuiteFaults, match=r"a judge belongs to reply\.score; what differs from case"
+        SuiteError, match=r"a judge belongs to reply\.score; what differs from case"
     ):
-        load(path, tmp_path)
+        load_suite(path, tmp_path)
 
 
-def test_a_floor_of_its_own_means_nothing_to_a_judge_that_compares(tmp_path):
-    with pytest.raises(SuiteFaults, match="min: a judge that compares knows no rate of its own"):
-        judged_suite(
+def test_a_minimum_means_nothing_to_a_judge_that_compares(tmp_path):
+    with pytest.raises(SuiteError, match="min: a judge that compares knows no rate of its own"):
+        suite_with_judge(
             tmp_path,
             f"{{rubric: r, {MODEL}, compare: baseline}}",
             gates="{accuracy: {min: 0.5}}",
@@ -126,8 +126,8 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
     (label,) = made.labels
 
     assert (label.case.input, label.reply, label.grade) == ("Question 1", "Yes.", "good")
-    assert label.where == "labels.jsonl:1"
-    assert dict(made.floor) == {"kappa": 0.4}
+    assert label.location == "labels.jsonl:1"
+    assert dict(made.minimum) == {"kappa": 0.4}
 
 
 @pytest.mark.parametrize(
@@ -148,5 +148,5 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
         ("{", "", "not JSON"),
     ],
 )
-def test_a_label_that_cannot_be_used_is_a_fault_at_its_line(tmp_path, row, more, message):
-    assert any(message in told for told in faults(tmp_path, labelled(tmp_path, row, more)))
+def test_a_label_that_cannot_be_used_is_an_error_at_its_line(tmp_path, row, more, message):
+    assert any(message in told for told in errors(tmp_path, labelled(tmp_path, row, more)))

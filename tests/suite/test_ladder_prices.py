@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.prices import Tariff
 
 HEAD = """\
@@ -28,17 +28,17 @@ def loaded(folder, *variants, gates=ACCURACY):
     path = folder / "s.ftgate.yaml"
     text = HEAD.replace("GATES", gates) + "".join(f"  {one}\n" for one in variants)
     path.write_text(text, "utf-8")
-    return load(path, folder)
+    return load_suite(path, folder)
 
 
 def tariffs(folder, *variants):
     return [one.tariff for one in loaded(folder, *variants).variants.values()]
 
 
-def faults(folder, *variants, gates=ACCURACY):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, *variants, gates=ACCURACY):
+    with pytest.raises(SuiteError) as caught:
         loaded(folder, *variants, gates=gates)
-    return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
+    return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.value.errors]
 
 
 # Whose price it is ---------------------------------------------------------------------------
@@ -84,9 +84,9 @@ def test_a_price_does_not_follow_to_another_model_or_place_or_beside_another_pri
     ("keys", "told"),
     [
         (f"{HAIKU}, {RATES}, usd_per_1k: 3", ("usd_per_1m_input and usd_per_1k each set the price "
-         "of a call; keep one")),
+         "of a request; keep one")),
         (f"{HAIKU}, usd_per_1k: 3, price_model: claude-opus-5-5", ("usd_per_1k and price_model "
-         "each set the price of a call; keep one")),
+         "each set the price of a request; keep one")),
         (f"{HAIKU}, usd_per_1m_output: 3", ("usd_per_1m_output needs usd_per_1m_input beside it; "
          "write 0 for what is free")),
         (f"{HAIKU}, price_model: claude-haiku-5-6", ('price_model: no price of "claude-haiku-5-6" '
@@ -96,14 +96,14 @@ def test_a_price_does_not_follow_to_another_model_or_place_or_beside_another_pri
         (f"{HAIKU}, usd_per_1k: -1", "usd_per_1k is -1, but must be greater than or equal to 0"),
     ],
 )  # fmt: skip
-def test_prices_that_cannot_hold_are_faults(tmp_path, keys, told):
-    assert faults(tmp_path, f"one: {{{keys}}}")[0] == f'4: variant "one": {told}'
+def test_prices_that_cannot_hold_are_errors(tmp_path, keys, told):
+    assert errors(tmp_path, f"one: {{{keys}}}")[0] == f'4: variant "one": {told}'
 
 
 def test_an_inherited_contradiction_is_said_once(tmp_path):
     wrong = f"one: {{{HAIKU}, usd_per_1k: 1, price_model: gpt-4.1}}"
 
-    assert len(faults(tmp_path, wrong, "two: {like: one}")) == 1
+    assert len(errors(tmp_path, wrong, "two: {like: one}")) == 1
 
 
 # What a gate on money or time needs ----------------------------------------------------------
@@ -119,11 +119,11 @@ def test_an_inherited_contradiction_is_said_once(tmp_path):
     ],
 )
 def test_a_gate_without_a_limit_that_could_be_held_is_refused(tmp_path, gates, told):
-    assert faults(tmp_path, f"one: {{{HAIKU}}}", gates=gates) == [told]
+    assert errors(tmp_path, f"one: {{{HAIKU}}}", gates=gates) == [told]
 
 
 def test_a_cost_gate_on_variants_without_a_price_names_them_and_the_remedy(tmp_path):
-    told = faults(tmp_path, f"one: {{{HAIKU}}}", f"two: {{{SERVED}}}", f"tri: {{{PYTHON}}}",
+    told = errors(tmp_path, f"one: {{{HAIKU}}}", f"two: {{{SERVED}}}", f"tri: {{{PYTHON}}}",
                   gates=COST)  # fmt: skip
 
     assert told == [
@@ -138,7 +138,7 @@ def test_without_the_list_a_cost_gate_says_how_it_is_had(tmp_path, monkeypatch):
     for name in ("genai_prices", "genai_prices.data_snapshot"):
         monkeypatch.setitem(sys.modules, name, None)
 
-    (told,) = faults(tmp_path, f"one: {{{HAIKU}}}", gates=COST)
+    (told,) = errors(tmp_path, f"one: {{{HAIKU}}}", gates=COST)
 
     assert told.endswith('; for what is hosted: pip install "pytest-ftgate[prices]"')
 
@@ -152,6 +152,6 @@ def test_an_ungated_variant_needs_no_price(tmp_path):
 def test_an_ungated_baseline_needs_one_where_the_rise_is_held(tmp_path):
     first = f"one: {{{PYTHON}, gated: false}}"
 
-    (told,) = faults(tmp_path, first, f"two: {{{HAIKU}}}", gates="{cost: {max_rise: 0.1}}")
+    (told,) = errors(tmp_path, first, f"two: {{{HAIKU}}}", gates="{cost: {max_rise: 0.1}}")
 
     assert '"one" (python)' in told

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 
 CASES = "[{input: a, expected: b}]"
 CLAUDE = "{current: {provider: anthropic, model: m}}"
@@ -19,13 +19,13 @@ def suite(cases=CASES, variants=CLAUDE, gates=FLOOR, more=""):
 def loaded(folder, text):
     path = folder / "s.ftgate.yaml"
     path.write_text(text, encoding="utf-8")
-    return load(path, folder)
+    return load_suite(path, folder)
 
 
-def faults(folder, text):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, text):
+    with pytest.raises(SuiteError) as caught:
         loaded(folder, text)
-    return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
+    return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.value.errors]
 
 
 # What is read --------------------------------------------------------------------------------
@@ -88,26 +88,26 @@ def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):
         ("{a: {provider: anthropic, model: m, gated: false}}", "variants: all are gated: false"),
     ],
 )
-def test_a_gate_that_would_judge_nobody_is_refused(tmp_path, variants, message):
+def test_a_gate_that_would_evaluate_no_variant_is_refused(tmp_path, variants, message):
     text = suite(variants=variants, gates="{forgetting: {skills: logic}}")
 
-    with pytest.raises(SuiteFaults, match=message):
+    with pytest.raises(SuiteError, match=message):
         loaded(tmp_path, text)
 
 
-def test_forgetting_judges_only_what_was_tuned_and_nothing_that_is_not_gated(tmp_path):
+def test_forgetting_evaluates_only_tuned_and_gated_variants(tmp_path):
     variants = (
         "{a: {provider: anthropic, model: m}, b: {like: a, model: n, base: m}, "
         "c: {like: b, gated: false}}"
     )
     gates = "{accuracy: {min: 0.5}, forgetting: {skills: logic}}"
     found = loaded(tmp_path, suite(variants=variants, gates=gates))
-    judged = {name: [g.kind for g in found.gates_of(v)] for name, v in found.variants.items()}
+    evaluated = {name: [g.kind for g in found.gates_for(v)] for name, v in found.variants.items()}
 
-    assert judged == {"a": ["accuracy"], "b": ["accuracy", "forgetting"], "c": []}
+    assert evaluated == {"a": ["accuracy"], "b": ["accuracy", "forgetting"], "c": []}
 
 
-def test_accuracy_needs_nothing_expected_where_a_function_marks_the_reply(tmp_path):
+def test_accuracy_needs_nothing_expected_where_a_function_scores_the_reply(tmp_path):
     text = suite(cases="[{input: a}]", more='reply: {score: {python: "marks:close"}}\n')
 
     assert loaded(tmp_path, text).gates["accuracy"].min == 0.5
@@ -148,11 +148,11 @@ NEAR = [
 
 @pytest.mark.parametrize(("text", "message"), NEAR)
 def test_a_misspelt_name_is_met_with_the_nearest_one(tmp_path, text, message):
-    assert faults(tmp_path, text) == [message]
+    assert errors(tmp_path, text) == [message]
 
 
 def test_a_key_near_to_nothing_is_met_with_those_there_are(tmp_path):
-    (found,) = faults(tmp_path, suite(more="zzz: 1\n"))
+    (found,) = errors(tmp_path, suite(more="zzz: 1\n"))
 
     assert found.startswith('4: unknown key "zzz"; known: prompt, user, cases, ')
 
@@ -197,27 +197,27 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "message"), WRONG)
-def test_what_cannot_be_used_is_one_fault_and_brings_no_second_one(tmp_path, text, message):
-    assert faults(tmp_path, text) == [message]
+def test_what_cannot_be_used_is_one_error_and_causes_no_second_one(tmp_path, text, message):
+    assert errors(tmp_path, text) == [message]
 
 
-def test_a_key_that_is_missing_hides_no_other_fault(tmp_path):
-    found = faults(tmp_path, suite(gates="{accuracy: {mn: 0.9}}").replace("cases:", "case:"))
+def test_a_key_that_is_missing_hides_no_other_error(tmp_path):
+    found = errors(tmp_path, suite(gates="{accuracy: {mn: 0.9}}").replace("cases:", "case:"))
 
     assert '"cases" is missing' in " ".join(found)
     assert any('unknown key "case"; did you mean "cases"?' in one for one in found)
     assert any('unknown key "mn"; did you mean "min"?' in one for one in found)
 
 
-def test_a_misspelt_score_does_not_fault_every_case_that_fits_the_right_one(tmp_path):
+def test_a_misspelt_score_causes_no_error_in_a_case_that_fits_the_right_one(tmp_path):
     text = suite(cases="[{input: a, expected: 5}]", more="reply: {score: numerc}\n")
-    (found,) = faults(tmp_path, text)
+    (found,) = errors(tmp_path, text)
 
     assert found.startswith('4: unknown score "numerc"; did you mean "numeric"?')
 
 
 def test_a_user_message_that_is_no_template_has_its_line(tmp_path):
-    (found,) = faults(tmp_path, suite(more='user: "{{ input"\n'))
+    (found,) = errors(tmp_path, suite(more='user: "{{ input"\n'))
 
     assert found.startswith("4: user: not a template: ")
 
@@ -229,12 +229,12 @@ def test_a_trap_and_a_wrong_key_and_a_wrong_case_are_found_together(tmp_path):
         more="promt: a\nrepeats: 1_0\n",
     )
 
-    assert [found.split(":")[0] for found in faults(tmp_path, text)] == ["1", "2", "4", "5", "5"]
+    assert [found.split(":")[0] for found in errors(tmp_path, text)] == ["1", "2", "4", "5", "5"]
 
 
-def test_a_fault_in_the_prompt_is_said_even_where_no_variant_can_be_used(tmp_path):
+def test_an_error_in_the_prompt_is_reported_even_where_no_variant_can_be_used(tmp_path):
     (tmp_path / "p.md").write_text("{{ tone }}\n")
-    found = faults(tmp_path, suite(variants="{a: {provider: nobody}}", more="prompt: p.md\n"))
+    found = errors(tmp_path, suite(variants="{a: {provider: nobody}}", more="prompt: p.md\n"))
 
     assert len(found) == 2
     assert any("p.md:1: no case has" in one for one in found)
@@ -257,7 +257,7 @@ def test_a_file_outside_the_root_is_refused_even_where_it_exists(tmp_path, key, 
     (tmp_path / "x.md").write_text("secret")
     text = suite(cases="../x.md" if key == "cases" else CASES, more=more)
 
-    (found,) = faults(root, text)
+    (found,) = errors(root, text)
 
     assert f"{key}: ../x.md lies outside {root.resolve()}; move it below" in found
 
@@ -268,7 +268,7 @@ def test_a_link_that_leads_out_of_the_root_is_refused(tmp_path):
     (tmp_path / "x.md").write_text("secret")
     (root / "p.md").symlink_to(tmp_path / "x.md")
 
-    assert "lies outside" in faults(root, suite(more="prompt: p.md\n"))[0]
+    assert "lies outside" in errors(root, suite(more="prompt: p.md\n"))[0]
 
 
 def test_a_file_above_the_suite_and_below_the_root_may_be_named(tmp_path):
@@ -277,12 +277,12 @@ def test_a_file_above_the_suite_and_below_the_root_may_be_named(tmp_path):
     path = tmp_path / "prompts" / "s.ftgate.yaml"
     path.write_text(suite(more="prompt: ../p.md\n"))
 
-    found = load(path, tmp_path)
+    found = load_suite(path, tmp_path)
 
     assert found.variants["current"].system == "Be kind"
     assert found.name == "prompts/s.ftgate.yaml"
 
 
-def test_a_suite_that_does_not_exist_is_a_fault(tmp_path):
-    with pytest.raises(SuiteFaults, match="cannot be read: No such file"):
-        load(tmp_path / "none.ftgate.yaml", tmp_path)
+def test_a_suite_that_does_not_exist_is_an_error(tmp_path):
+    with pytest.raises(SuiteError, match="cannot be read: No such file"):
+        load_suite(tmp_path / "none.ftgate.yaml", tmp_path)

@@ -1,11 +1,11 @@
-"""An author sees every fault at once: ten of ten kinds, each with its line, in one message."""
+"""An author sees every error at once: ten of ten kinds, each with its line, in one message."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 
 SUITE = """\
 prompt: tickets.md
@@ -45,13 +45,13 @@ def refused(folder):
     (folder / "tickets.md").write_text(PROMPT)
     (folder / "tickets.cases.jsonl").write_text(CASES)
     (folder / "s.ftgate.yaml").write_text(SUITE)
-    with pytest.raises(SuiteFaults) as caught:
-        load(folder / "s.ftgate.yaml", folder)
+    with pytest.raises(SuiteError) as caught:
+        load_suite(folder / "s.ftgate.yaml", folder)
     return caught.value
 
 
 @pytest.mark.parametrize(("place", "message"), PLANTED)
-def test_each_planted_fault_is_in_the_one_message_with_its_line(tmp_path, place, message):
+def test_each_planted_error_is_in_the_one_message_with_its_line(tmp_path, place, message):
     found = [line for line in str(refused(tmp_path)).split("\n") if message in line]
 
     assert [line.strip().split(": ")[0] for line in found] == [place]
@@ -60,11 +60,11 @@ def test_each_planted_fault_is_in_the_one_message_with_its_line(tmp_path, place,
 def test_the_message_counts_ten_and_says_nothing_that_was_not_planted(tmp_path):
     head, *shown = str(refused(tmp_path)).split("\n")
 
-    assert head == "s.ftgate.yaml: 10 faults"
+    assert head == "s.ftgate.yaml: 10 errors"
     assert len(shown) == len(PLANTED) == 10
 
 
-def test_the_faults_are_sorted_by_file_and_line(tmp_path):
-    places = [f"{fault.path}:{fault.line}" for fault in refused(tmp_path).faults]
+def test_the_errors_are_sorted_by_file_and_line(tmp_path):
+    places = [f"{error.path}:{error.line}" for error in refused(tmp_path).errors]
 
     assert places == [place for place, _ in PLANTED]

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from pytest_ftgate.suite.prices import Tariff, listed_models, price, priced
+from pytest_ftgate.suite.prices import Tariff, has_price, listed_models, request_price
 
 HAIKU = Tariff(model="claude-haiku-5-5", seller="anthropic")
 #: What a reply tells: 400 read, 100 of which came from a cache, and 150 written.
@@ -25,31 +25,33 @@ def no_list(monkeypatch):
 def test_declared_rates_count_a_million_tokens_read_and_written():
     tariff = Tariff(per_1m_input=2.0, per_1m_output=10.0)
 
-    assert price(tariff, {"input": 500, "output": 150}) == Decimal("0.0025")
+    assert request_price(tariff, {"input": 500, "output": 150}) == Decimal("0.0025")
 
 
 def test_by_a_declared_rate_what_was_cached_counts_in_full():
     tariff = Tariff(per_1m_input=2.0, per_1m_output=0.0)
 
-    assert price(tariff, {"input": 1, "cache_read": 2, "cache_write": 3}) == Decimal("0.000012")
+    assert request_price(tariff, {"input": 1, "cache_read": 2, "cache_write": 3}) == Decimal(
+        "0.000012"
+    )
 
 
-def test_a_flat_price_is_that_of_a_thousand_calls_whatever_they_take():
-    assert price(Tariff(per_1k=0.3), {}) == Decimal("0.0003")
+def test_a_flat_price_is_that_of_a_thousand_requests_whatever_they_take():
+    assert request_price(Tariff(per_1k=0.3), {}) == Decimal("0.0003")
 
 
 def test_a_listed_model_costs_what_its_seller_asks():
     # 500 in at 0.10 and 150 out at 0.50 a million.
-    assert price(HAIKU, {"input": 500, "output": 150}) == Decimal("0.000125")
+    assert request_price(HAIKU, {"input": 500, "output": 150}) == Decimal("0.000125")
 
 
 def test_the_list_knows_what_a_cache_costs():
     # 400 in full, and 100 at a tenth of it.
-    assert price(HAIKU, USAGE) == Decimal("0.000116")
+    assert request_price(HAIKU, USAGE) == Decimal("0.000116")
 
 
 def test_a_batch_of_a_listed_model_costs_half():
-    assert price(HAIKU, USAGE, batch=True) == Decimal("0.000058")
+    assert request_price(HAIKU, USAGE, batch=True) == Decimal("0.000058")
 
 
 def test_prices_are_known_without_a_network(monkeypatch):
@@ -58,7 +60,7 @@ def test_prices_are_known_without_a_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
-    assert priced(HAIKU)
+    assert has_price(HAIKU)
 
 
 @pytest.mark.parametrize(
@@ -72,20 +74,20 @@ def test_prices_are_known_without_a_network(monkeypatch):
     ],
 )
 def test_what_nobody_prices_is_unknown_and_not_free(tariff):
-    assert price(tariff, USAGE) is None
+    assert request_price(tariff, USAGE) is None
 
 
 def test_a_reply_that_tells_no_tokens_has_no_price_by_tokens():
-    assert price(HAIKU, {}) is None
-    assert price(HAIKU, {"input": 0, "output": 0}) is None
+    assert request_price(HAIKU, {}) is None
+    assert request_price(HAIKU, {"input": 0, "output": 0}) is None
 
 
 def test_a_known_address_sells_what_its_owner_lists():
-    assert priced(Tariff(model="gpt-4.1", seller="https://api.openai.com/v1"))
+    assert has_price(Tariff(model="gpt-4.1", seller="https://api.openai.com/v1"))
 
 
 @pytest.mark.usefixtures("no_list")
 def test_without_the_list_only_declared_prices_are_known():
     assert listed_models() is None
-    assert price(HAIKU, USAGE) is None
-    assert priced(Tariff(per_1m_input=1.0, per_1m_output=1.0))
+    assert request_price(HAIKU, USAGE) is None
+    assert has_price(Tariff(per_1m_input=1.0, per_1m_output=1.0))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.references import reference_fault
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.references import reference_error
 
 THERE = {
     "def": "def worse(case): ...",
@@ -30,19 +30,19 @@ PERHAPS = {
 }
 
 
-def fault(folder, code, reference="bots:worse"):
+def error(folder, code, reference="bots:worse"):
     (folder / "bots.py").write_text(code, "utf-8")
-    return reference_fault(reference, folder)
+    return reference_error(reference, folder)
 
 
 @pytest.mark.parametrize("how", THERE)
 def test_a_name_at_the_top_of_the_file_is_there(tmp_path, how):
-    assert fault(tmp_path, THERE[how]) is None
+    assert error(tmp_path, THERE[how]) is None
 
 
 @pytest.mark.parametrize("how", PERHAPS)
 def test_where_names_may_come_from_elsewhere_the_import_decides(tmp_path, how):
-    assert fault(tmp_path, PERHAPS[how]) is None
+    assert error(tmp_path, PERHAPS[how]) is None
 
 
 @pytest.mark.parametrize(
@@ -55,23 +55,23 @@ def test_where_names_may_come_from_elsewhere_the_import_decides(tmp_path, how):
     ],
 )
 def test_a_name_that_only_stands_inside_is_not_there(tmp_path, code):
-    assert fault(tmp_path, code) == 'bots:worse: bots.py has no "worse"'
+    assert error(tmp_path, code) == 'bots:worse: bots.py has no "worse"'
 
 
 def test_a_misspelt_name_is_met_with_the_nearest(tmp_path):
-    assert fault(tmp_path, "def worse(case): ...", "bots:wrose") == (
+    assert error(tmp_path, "def worse(case): ...", "bots:wrose") == (
         'bots:wrose: bots.py has no "wrose"; did you mean "worse"?'
     )
 
 
 def test_the_file_is_read_and_not_run(tmp_path):
-    assert fault(tmp_path, "def worse(case): ...\nraise SystemExit") is None
+    assert error(tmp_path, "def worse(case): ...\nraise SystemExit") is None
 
 
 def test_a_file_that_has_been_mended_is_read_again(tmp_path):
-    assert fault(tmp_path, "def better(case): ...\n")
+    assert error(tmp_path, "def better(case): ...\n")
 
-    assert fault(tmp_path, "def worse(case): ...\n\n") is None
+    assert error(tmp_path, "def worse(case): ...\n\n") is None
 
 
 @pytest.mark.parametrize(
@@ -81,24 +81,24 @@ def test_a_file_that_has_been_mended_is_read_again(tmp_path):
         ("x = 'a\0b'", "bots.py is not Python: source code string cannot contain null bytes"),
     ],
 )
-def test_a_file_that_is_not_python_is_a_fault(tmp_path, code, told):
-    assert fault(tmp_path, code) == f"bots:worse: {told}"
+def test_a_file_that_is_not_python_is_an_error(tmp_path, code, told):
+    assert error(tmp_path, code) == f"bots:worse: {told}"
 
 
 def test_what_python_only_warns_of_is_none(tmp_path):
-    assert fault(tmp_path, "def worse(case): return '\\d'\n") is None
+    assert error(tmp_path, "def worse(case): return '\\d'\n") is None
 
 
 def test_a_dotted_module_is_a_file_in_its_folder(tmp_path):
     (tmp_path / "team").mkdir()
     (tmp_path / "team" / "bots.py").write_text("def worse(case): ...", "utf-8")
 
-    assert reference_fault("team.bots:worse", tmp_path) is None
-    assert reference_fault("team.bots:better", tmp_path)
+    assert reference_error("team.bots:worse", tmp_path) is None
+    assert reference_error("team.bots:better", tmp_path)
 
 
 def test_a_module_that_is_not_beside_the_suite_is_left_to_the_import(tmp_path):
-    assert reference_fault("json:no_such_function", tmp_path) is None
+    assert reference_error("json:no_such_function", tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_module_that_is_not_beside_the_suite_is_left_to_the_import(tmp_path):
     ],
 )
 def test_a_reference_of_another_form_is_told_how_to_be_written(tmp_path, written, instead):
-    assert reference_fault(written, tmp_path) == f'"{written}" is no function; write {instead}'
+    assert reference_error(written, tmp_path) == f'"{written}" is no function; write {instead}'
 
 
 # Where suites name functions -----------------------------------------------------------------
@@ -139,15 +139,15 @@ gates: {accuracy: {min: 0.5}}
 BOTS = "def answer(case): ...\ndef score(case, reply): ...\ndef form(case, reply): ...\n"
 
 
-def test_each_place_that_names_a_function_has_its_fault_at_its_line(tmp_path):
+def test_each_place_that_names_a_function_has_its_error_at_its_line(tmp_path):
     (tmp_path / "bots.py").write_text(BOTS, "utf-8")
     path = tmp_path / "s.ftgate.yaml"
     path.write_text(SUITE, "utf-8")
 
-    with pytest.raises(SuiteFaults) as caught:
-        load(path, tmp_path)
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path, tmp_path)
 
-    told = [str(one).removeprefix("s.ftgate.yaml:") for one in caught.value.faults]
+    told = [str(one).removeprefix("s.ftgate.yaml:") for one in caught.value.errors]
     assert [one.replace("bots.py has no ", "") for one in told] == [
         '3: score: bots:scoer: "scoer"; did you mean "score"?',
         '4: format: bots:from: "from"; did you mean "form"?',
@@ -169,7 +169,7 @@ def test_the_functions_of_a_case_file_elsewhere_are_those_beside_the_suite(tmp_p
     text = f"cases: cases/*.jsonl\nvariants: {variants}\ngates: {{accuracy: {{min: 0.5}}}}\n"
     path.write_text(text, "utf-8")
 
-    assert len(load(path, tmp_path).cases) == 1
+    assert len(load_suite(path, tmp_path).cases) == 1
 
 
 @pytest.mark.parametrize("key", ["score", "format"])
@@ -178,5 +178,5 @@ def test_a_rule_of_another_form_is_told_how_to_be_written(tmp_path, key):
     rule = f"reply: {{{key}: {{python: bots.mark}}}}"
     path.write_text(SUITE.replace(SUITE[SUITE.index("reply:") : SUITE.index("var")], rule + "\n"))
 
-    with pytest.raises(SuiteFaults, match=r'"bots.mark" is no function; write bots:mark'):
-        load(path, tmp_path)
+    with pytest.raises(SuiteError, match=r'"bots.mark" is no function; write bots:mark'):
+        load_suite(path, tmp_path)

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pytest_ftgate.errors import Unavailable
-from pytest_ftgate.suite.references import function, source_files
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.suite.references import load_function, source_files
 
 
 def module(folder, name, code):
@@ -20,7 +20,7 @@ def module(folder, name, code):
 def test_a_module_beside_the_suite_is_found_without_the_import_path(tmp_path):
     path = module(tmp_path, "reference_beside", "def reply(case): return 'a'\n")
 
-    assert function("reference_beside:reply", tmp_path)(None) == "a"
+    assert load_function("reference_beside:reply", tmp_path)(None) == "a"
     assert source_files("reference_beside:reply", tmp_path) == (path,)
 
 
@@ -41,7 +41,9 @@ def test_two_suites_may_each_have_a_module_of_the_same_name(tmp_path):
     for name in ("one", "two"):
         module(tmp_path / name, "reference_twin", f"def reply(case): return {name!r}\n")
 
-    found = [function("reference_twin:reply", tmp_path / name)(None) for name in ("one", "two")]
+    found = [
+        load_function("reference_twin:reply", tmp_path / name)(None) for name in ("one", "two")
+    ]
 
     assert found == ["one", "two"]
 
@@ -49,31 +51,35 @@ def test_two_suites_may_each_have_a_module_of_the_same_name(tmp_path):
 def test_a_module_beside_the_suite_does_not_replace_one_of_its_name_elsewhere(tmp_path):
     module(tmp_path, "json", "def dumps(value): return 'mine'\n")
 
-    assert function("json:dumps", tmp_path)(1) == "mine"
+    assert load_function("json:dumps", tmp_path)(1) == "mine"
     assert json.dumps(1) == "1"
 
 
 def test_an_installed_module_is_found_where_none_lies_beside(tmp_path):
-    assert function("json:dumps", tmp_path) is json.dumps
+    assert load_function("json:dumps", tmp_path) is json.dumps
 
 
 def test_a_module_that_is_nowhere_says_where_to_put_it(tmp_path):
-    with pytest.raises(Unavailable, match=r"put no_such_mod\.py beside the suite, or install"):
-        function("no_such_mod:reply", tmp_path)
+    with pytest.raises(
+        ConfigurationError, match=r"put no_such_mod\.py beside the suite, or install"
+    ):
+        load_function("no_such_mod:reply", tmp_path)
 
 
 def test_a_misspelt_function_is_met_with_the_nearest_one(tmp_path):
     module(tmp_path, "reference_near", "def classify(case): return 'a'\n")
 
-    with pytest.raises(Unavailable, match='has no function "clasify"; did you mean "classify"'):
-        function("reference_near:clasify", tmp_path)
+    with pytest.raises(
+        ConfigurationError, match='has no function "clasify"; did you mean "classify"'
+    ):
+        load_function("reference_near:clasify", tmp_path)
 
 
 def test_a_name_that_is_no_function_is_refused(tmp_path):
     module(tmp_path, "reference_value", "reply = 'a'\n")
 
-    with pytest.raises(Unavailable, match='has no function "reply"'):
-        function("reference_value:reply", tmp_path)
+    with pytest.raises(ConfigurationError, match='has no function "reply"'):
+        load_function("reference_value:reply", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -82,5 +88,5 @@ def test_a_name_that_is_no_function_is_refused(tmp_path):
 def test_a_module_that_breaks_on_import_is_unavailable_and_says_why(tmp_path, code, what):
     module(tmp_path, f"reference_{what.lower()}", code)
 
-    with pytest.raises(Unavailable, match=f"breaks while it is imported: {what}"):
-        function(f"reference_{what.lower()}:reply", tmp_path)
+    with pytest.raises(ConfigurationError, match=f"breaks while it is imported: {what}"):
+        load_function(f"reference_{what.lower()}:reply", tmp_path)

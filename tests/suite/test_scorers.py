@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import SCORES, Expected, Score
+from pytest_ftgate.suite.scorers import SCORE_KINDS, DeclaredExpected, DeclaredScore
 
 
 def refusal(kind, raw):
@@ -21,9 +21,9 @@ def read(kind, raw):
     return TypeAdapter(kind).validate_python(raw)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in SCORES if kind not in ("python", "judge")])
+@pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind not in ("python", "judge")])
 def test_a_score_is_named_by_a_word(kind):
-    assert read(Score, kind) == Rule(kind)
+    assert read(DeclaredScore, kind) == Rule(kind)
 
 
 OPTIONS = [
@@ -42,16 +42,16 @@ OPTIONS = [
 def test_a_score_may_carry_its_options(raw):
     ((kind, options),) = raw.items()
 
-    assert read(Score, raw) == Rule(kind, None, options)
+    assert read(DeclaredScore, raw) == Rule(kind, None, options)
 
 
 def test_a_python_score_is_named_by_module_and_function():
-    assert read(Score, {"python": "pkg.marks:close"}) == Rule("python", "pkg.marks:close")
+    assert read(DeclaredScore, {"python": "pkg.marks:close"}) == Rule("python", "pkg.marks:close")
 
 
 def test_fields_have_a_score_each():
     found = read(
-        Score, {"fields": {"a.b": "choice", "c": {"numeric": {"tolerance": 1}}, "d": "set"}}
+        DeclaredScore, {"fields": {"a.b": "choice", "c": {"numeric": {"tolerance": 1}}, "d": "set"}}
     )
 
     assert found.options == {
@@ -62,7 +62,7 @@ def test_fields_have_a_score_each():
 
 
 def test_several_scores_are_a_mean_by_their_weights():
-    found = read(Score, ["exact", {"contains": {"all": True}, "weight": 2}])
+    found = read(DeclaredScore, ["exact", {"contains": {"all": True}, "weight": 2}])
 
     assert found.value == ((Rule("exact"), 1), (Rule("contains", None, {"all": True}), 2))
     assert found.parts == (Rule("exact"), Rule("contains", None, {"all": True}))
@@ -131,12 +131,12 @@ FAULTS = [
 
 @pytest.mark.parametrize(("raw", "message"), FAULTS)
 def test_a_score_that_cannot_be_used_says_what_to_write(raw, message):
-    assert refusal(Score, raw).startswith(message)
+    assert refusal(DeclaredScore, raw).startswith(message)
 
 
 @pytest.mark.parametrize("raw", ["a", 5, 0.5, ["a", "b"], [1, 2], {"a": [True]}, [{"a": 1}], None])
 def test_an_answer_is_text_or_a_number_or_a_mapping_or_a_list_of_these(raw):
-    assert read(Expected, raw) == raw
+    assert read(DeclaredExpected, raw) == raw
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,13 @@ def test_an_answer_is_text_or_a_number_or_a_mapping_or_a_list_of_these(raw):
     ],
 )
 def test_an_answer_that_is_neither_is_refused(raw, message):
-    assert refusal(Expected, raw) == message
+    assert refusal(DeclaredExpected, raw) == message
 
 
 # In a suite ----------------------------------------------------------------------------------
 
 
-def faults(folder, score, expected, form="", **files):
+def errors(folder, score, expected, form="", **files):
     """Load a suite whose score stands in line 1 and whose case in line 2."""
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
@@ -166,9 +166,9 @@ def faults(folder, score, expected, form="", **files):
     ]
     (folder / "s.ftgate.yaml").write_text("\n".join(lines), encoding="utf-8")
     try:
-        load(folder / "s.ftgate.yaml", folder)
-    except SuiteFaults as error:
-        return [str(fault).removeprefix("s.ftgate.yaml:") for fault in error.faults]
+        load_suite(folder / "s.ftgate.yaml", folder)
+    except SuiteError as caught:
+        return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.errors]
     return []
 
 
@@ -216,8 +216,8 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("score", "expected", "message"), UNFIT)
-def test_what_a_score_cannot_read_is_a_fault_at_its_line(tmp_path, score, expected, message):
-    found = faults(tmp_path, score, expected, bad="def f(:", marks="def some(): pass")
+def test_what_a_score_cannot_read_is_an_error_at_its_line(tmp_path, score, expected, message):
+    found = errors(tmp_path, score, expected, bad="def f(:", marks="def some(): pass")
 
     assert found[0].startswith(message)
 
@@ -235,8 +235,8 @@ def test_what_a_score_cannot_read_is_a_fault_at_its_line(tmp_path, score, expect
         ("[{python: 'marks:some'}, exact]", "a"),
     ],
 )
-def test_what_a_score_can_read_is_no_fault(tmp_path, score, expected):
-    assert faults(tmp_path, score, expected, good="assert f(1)", marks="def some(): pass") == []
+def test_what_a_score_can_read_is_no_error(tmp_path, score, expected):
+    assert errors(tmp_path, score, expected, good="assert f(1)", marks="def some(): pass") == []
 
 
 FORM = ", format: {choice: [refund, other]}"
@@ -254,14 +254,14 @@ STRANGE = [
 
 @pytest.mark.parametrize(("score", "message"), STRANGE)
 def test_synonyms_are_of_labels_and_are_none(tmp_path, score, message):
-    assert faults(tmp_path, score, "refund", FORM) == [f"1: {message}"]
+    assert errors(tmp_path, score, "refund", FORM) == [f"1: {message}"]
 
 
 def test_no_label_may_be_expected_though_the_format_does_not_list_it(tmp_path):
     score = "{choice: {none: neither, synonyms: {neither: [n/a]}}}"
 
-    assert faults(tmp_path, score, "neither", FORM) == []
-    assert faults(tmp_path, "choice", "neither", FORM) != []
+    assert errors(tmp_path, score, "neither", FORM) == []
+    assert errors(tmp_path, "choice", "neither", FORM) != []
 
 
 def test_the_tests_of_a_case_lie_beside_the_file_of_the_case(tmp_path):
@@ -274,15 +274,15 @@ def test_the_tests_of_a_case_lie_beside_the_file_of_the_case(tmp_path):
         "gates: {accuracy: {min: 0.5}}\n"
     )
 
-    (case,) = load(tmp_path / "s.ftgate.yaml", tmp_path).cases
+    (case,) = load_suite(tmp_path / "s.ftgate.yaml", tmp_path).cases
 
-    assert (case.score.value, case.marked) == ("assert f(1)", True)
+    assert (case.score.value, case.is_scorable) == ("assert f(1)", True)
 
 
 def test_other_tests_are_another_yardstick(tmp_path):
     def yardstick(tests):
         (tmp_path / "good.py").write_text(tests)
-        assert faults(tmp_path, "{code: {tests: good.py}}", "") == []
-        return load(tmp_path / "s.ftgate.yaml", tmp_path).cases[0].yardstick
+        assert errors(tmp_path, "{code: {tests: good.py}}", "") == []
+        return load_suite(tmp_path / "s.ftgate.yaml", tmp_path).cases[0].digest
 
     assert yardstick("assert f(1)") == yardstick("assert f(1)") != yardstick("assert f(2)")

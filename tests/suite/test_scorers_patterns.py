@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftgate.errors import ScorerError
-from pytest_ftgate.suite.scorers import pattern_fault, search
+from pytest_ftgate.suite.scorers import pattern_error, search_pattern
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from pytest_ftgate.suite.scorers import pattern_fault, search
     ],
 )
 def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
-    match = search(pattern, text)
+    match = search_pattern(pattern, text)
 
     assert (match.group() if match else None) == found
 
@@ -32,19 +32,21 @@ def test_a_pattern_is_found_where_it_stands_first(pattern, text, found):
 )
 def test_a_pattern_that_hangs_is_an_error_after_a_second(pattern, text):
     with pytest.raises(ScorerError, match="took longer than 1 s on a reply; write it without"):
-        search(pattern, text)
+        search_pattern(pattern, text)
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "a{2,1}", "(?P<a>b)(?P<a", "*a", r"\1"])
 def test_a_text_that_is_no_pattern_is_told(pattern):
-    assert pattern_fault(pattern).startswith(f"{pattern!r} is not a pattern: ")
+    assert pattern_error(pattern).startswith(f"{pattern!r} is not a pattern: ")
 
 
-def test_a_pattern_that_compiles_has_no_fault():
-    assert pattern_fault("^(a|b)$") is None
+def test_a_pattern_that_compiles_has_no_error():
+    assert pattern_error("^(a|b)$") is None
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_whatever_is_taken_for_a_pattern_can_be_looked_for(pattern, text):
-    if pattern_fault(pattern) is None:
-        assert search(pattern, text) is None or search(pattern, text).end() <= len(text)
+    if pattern_error(pattern) is None:
+        assert search_pattern(pattern, text) is None or search_pattern(pattern, text).end() <= len(
+            text
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.suite.templates import TemplateError, names, render
+from pytest_ftgate.suite.templates import TemplateError, render_template, template_variables
 
 ESCAPES = [
     "{{ input.__class__ }}",
@@ -19,22 +19,22 @@ ESCAPES = [
 
 
 def test_values_are_put_in_as_they_are():
-    assert render("Q: {{ input }}", {"input": '<b> & "x"'}) == 'Q: <b> & "x"'
+    assert render_template("Q: {{ input }}", {"input": '<b> & "x"'}) == 'Q: <b> & "x"'
 
 
 def test_a_value_that_looks_like_a_template_is_not_rendered_again():
-    assert render("{{ input }}", {"input": "{{ 7 * 7 }}"}) == "{{ 7 * 7 }}"
+    assert render_template("{{ input }}", {"input": "{{ 7 * 7 }}"}) == "{{ 7 * 7 }}"
 
 
 def test_an_undefined_name_is_an_error_and_never_an_empty_string():
     with pytest.raises(TemplateError, match="'tone' is undefined"):
-        render("{{ tone }}", {"input": "a"})
+        render_template("{{ tone }}", {"input": "a"})
 
 
 @pytest.mark.parametrize("template", ESCAPES)
 def test_a_template_that_reaches_for_python_is_refused(template):
     with pytest.raises(TemplateError):
-        render(template, {"input": "a", "tags": [], "vars": {}})
+        render_template(template, {"input": "a", "tags": [], "vars": {}})
 
 
 @pytest.mark.parametrize(
@@ -48,24 +48,24 @@ def test_a_template_that_reaches_for_python_is_refused(template):
 )
 def test_a_template_that_breaks_while_it_runs_is_a_template_error(template):
     with pytest.raises(TemplateError):
-        render(template, {"input": "a"})
+        render_template(template, {"input": "a"})
 
 
 def test_the_names_of_a_template_are_those_it_takes_from_its_case():
     text = "{{ input }} {% set x = tone %}{% for t in tags %}{{ t }}{{ loop.index }}{% endfor %}"
 
-    assert names(text) == {"input", "tone", "tags"}
+    assert template_variables(text) == {"input", "tone", "tags"}
 
 
 def test_a_template_that_does_not_parse_is_an_error():
     with pytest.raises(TemplateError):
-        names("{{ input }")
+        template_variables("{{ input }")
 
 
 @pytest.mark.parametrize("value", ["<b>", "", None, 7, ["a", 'b"'], {"k": 1}])
 def test_a_template_of_names_alone_says_of_every_value_what_a_filter_would_find(value):
     values = {"input": value, "tone": "calm"}
 
-    plain = render("{{ tone }}: {{ input }}{# unsaid #}!\n", values)
+    plain = render_template("{{ tone }}: {{ input }}{# unsaid #}!\n", values)
 
-    assert plain == render("{{ tone }}: {{ input | string }}{# unsaid #}!\n", values)
+    assert plain == render_template("{{ tone }}: {{ input | string }}{# unsaid #}!\n", values)

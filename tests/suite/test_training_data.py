@@ -1,4 +1,4 @@
-"""Training files: every usual shape is read into one form, and what is broken has its line."""
+"""Training files: every usual format is read, and an error has its line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.suite.training_data import training_rows
+from pytest_ftgate.suite.training_data import read_training_rows
 
 ASKED, ANSWER = "Where is my parcel?", "delivery"
 SYSTEM = "Sort the ticket."
@@ -26,8 +26,8 @@ def parts(text, **more):
 USER, ASSISTANT = told("user", ASKED), told("assistant", ANSWER)
 CHAT = [told("system", SYSTEM), USER, ASSISTANT]
 
-#: Each shape, with whether it carries the system prompt.
-SHAPES = {
+#: Each format, with whether it carries the system prompt.
+FORMATS = {
     "OpenAI chat": ({"messages": CHAT}, True),
     "OpenAI chat with a developer": ({"messages": [told("developer", SYSTEM), *CHAT[1:]]}, True),
     "OpenAI parts": (
@@ -99,7 +99,7 @@ SHAPES = {
     "input and output": ({"input": ASKED, "output": ANSWER}, False),
     "a case of several answers": ({"input": ASKED, "expected": [ANSWER, "parcel"]}, False),
     "a case of messages": ({"messages": CHAT[:2], "expected": ANSWER}, True),
-    "columns of several shapes": (
+    "columns of several formats": (
         {"messages": None, "text": None, "prompt": ASKED, "completion": ANSWER},
         False,
     ),
@@ -114,20 +114,20 @@ def read(tmp_path):
         path = tmp_path / name
         path.write_text(text, encoding="utf-8")
         source = Source(root=tmp_path, path=path)
-        found = training_rows(source, path)
-        return found, [str(fault) for fault in source.faults]
+        found = read_training_rows(source, path)
+        return found, [str(error) for error in source.errors]
 
     return reading
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_row_of_every_shape_teaches_the_same(read, shape):
-    row, has_system = SHAPES[shape]
+@pytest.mark.parametrize("row_format", FORMATS)
+def test_a_row_of_every_format_gives_the_same_example(read, row_format):
+    row, has_system = FORMATS[row_format]
 
-    ((found,), faults) = read(json.dumps(row))
+    ((found,), errors) = read(json.dumps(row))
 
-    assert (found.turns, found.answer, found.teaches) == ((("user", ASKED),), ANSWER, True)
-    assert (found.system, faults) == (SYSTEM if has_system else "", [])
+    assert (found.turns, found.answer, found.usable) == ((("user", ASKED),), ANSWER, True)
+    assert (found.system, errors) == (SYSTEM if has_system else "", [])
 
 
 TABLES = {
@@ -139,43 +139,43 @@ TABLES = {
 
 
 @pytest.mark.parametrize("header", TABLES)
-def test_a_table_has_the_columns_of_a_shape(read, header):
-    ((found,), faults) = read(f"{header}\n{TABLES[header]}\n", "t.csv")
+def test_a_table_has_the_columns_of_a_format(read, header):
+    ((found,), errors) = read(f"{header}\n{TABLES[header]}\n", "t.csv")
 
-    assert (found.line, found.shown, found.answer, faults) == (2, ASKED, ANSWER, [])
+    assert (found.line, found.input_text, found.answer, errors) == (2, ASKED, ANSWER, [])
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_json_list_of_rows_is_read_with_the_line_of_each(read, indent):
     rows = [{"instruction": ASKED, "output": ANSWER}, {"text": ASKED, "label": ANSWER}]
 
-    found, faults = read(json.dumps(rows, indent=indent), "t.json")
+    found, errors = read(json.dumps(rows, indent=indent), "t.json")
 
     assert [one.line for one in found] == ([1, 1] if indent is None else [2, 6])
     assert [one.answer for one in found] == [ANSWER, ANSWER]
-    assert faults == []
+    assert errors == []
 
 
 def test_a_yaml_list_of_cases_is_read(read):
     found, _ = read(f"- input: {ASKED}\n  expected: {ANSWER}\n", "t.yaml")
 
-    assert [(one.line, one.shown, one.answer) for one in found] == [(1, ASKED, ANSWER)]
+    assert [(one.line, one.input_text, one.answer) for one in found] == [(1, ASKED, ANSWER)]
 
 
 @pytest.mark.parametrize("key", ["target", "answer", "label", "response"])
 def test_an_answer_under_another_name_is_not_taken_for_none(read, key):
-    _, (fault,) = read(json.dumps({"input": ASKED, key: ANSWER}))
+    _, (error,) = read(json.dumps({"input": ASKED, key: ANSWER}))
 
-    assert fault == (f't.jsonl:1: beside "input" the answer is called "expected", and not "{key}"')
+    assert error == (f't.jsonl:1: beside "input" the answer is called "expected", and not "{key}"')
 
 
-def test_a_file_may_mix_shapes_line_by_line(read):
-    rows = [row for row, _ in SHAPES.values()]
+def test_a_file_may_mix_formats_line_by_line(read):
+    rows = [row for row, _ in FORMATS.values()]
 
-    found, faults = read("\n".join(map(json.dumps, rows)))
+    found, errors = read("\n".join(map(json.dumps, rows)))
 
     assert [one.line for one in found] == [*range(1, len(rows) + 1)]
-    assert faults == []
+    assert errors == []
 
 
 def test_a_conversation_keeps_its_turns_and_its_last_message_is_the_answer(read):
@@ -187,7 +187,7 @@ def test_a_conversation_keeps_its_turns_and_its_last_message_is_the_answer(read)
         *(("user", ASKED), ("assistant", ANSWER)),
         ("user", "And my refund?"),
     )
-    assert (found.shown, found.answer) == ("And my refund?", "no")
+    assert (found.input_text, found.answer) == ("And my refund?", "no")
 
 
 @pytest.mark.parametrize(("label", "answer"), [(3, "3"), (0.5, "0.5"), (True, "true")])
@@ -206,10 +206,10 @@ def test_a_label_that_is_no_text_is_read_as_it_is_written(read, label, answer):
     ],
 )
 def test_a_row_that_tells_no_answer_apart_has_none(read, row):
-    ((found,), faults) = read(json.dumps(row))
+    ((found,), errors) = read(json.dumps(row))
 
-    assert (found.answer, faults) == (None, [])
-    assert ASKED in found.shown
+    assert (found.answer, errors) == (None, [])
+    assert ASKED in found.input_text
 
 
 USE = {"id": "a", "type": "function", "function": {"name": "track", "arguments": "{}"}}
@@ -233,10 +233,10 @@ NOT_TO_FOLLOW = {
 
 
 @pytest.mark.parametrize("name", NOT_TO_FOLLOW)
-def test_what_is_not_to_be_followed_or_is_more_than_text_teaches_nothing(read, name):
-    ((found,), faults) = read(json.dumps(NOT_TO_FOLLOW[name]))
+def test_what_is_not_to_be_followed_or_is_more_than_text_is_not_usable(read, name):
+    ((found,), errors) = read(json.dumps(NOT_TO_FOLLOW[name]))
 
-    assert (found.shown, found.teaches, faults) == (ASKED, False, [])
+    assert (found.input_text, found.usable, errors) == (ASKED, False, [])
 
 
 # What is wrong --------------------------------------------------------------------------------
@@ -285,17 +285,17 @@ BROKEN = [
 
 @pytest.mark.parametrize(("line", "message"), BROKEN)
 def test_a_broken_line_says_what_to_write_and_the_others_are_read_on(read, line, message):
-    found, faults = read(f"{GOOD}\n{line}\n{GOOD}\n")
+    found, errors = read(f"{GOOD}\n{line}\n{GOOD}\n")
 
     assert [one.line for one in found] == [1, 3]
-    assert faults == [f"t.jsonl:2: {message}"]
+    assert errors == [f"t.jsonl:2: {message}"]
 
 
-def test_a_shape_that_is_not_known_names_its_keys_and_the_shapes_that_are(read):
-    _, (fault,) = read('{"prompt": "a", "completions": "b"}')
+def test_an_unknown_format_is_named_by_its_keys_with_the_known_ones(read):
+    _, (error,) = read('{"prompt": "a", "completions": "b"}')
 
-    assert "prompt + completion, " in fault
-    assert fault.endswith('; this one has "prompt", "completions"; did you mean "completion"?')
+    assert "prompt + completion, " in error
+    assert error.endswith('; this one has "prompt", "completions"; did you mean "completion"?')
 
 
 CONFLICT = "<<<<<<< HEAD\n{0}\n=======\n{0}\n>>>>>>> branch\n"
@@ -311,10 +311,10 @@ CONFLICTS = {
 def test_a_conflict_marker_is_refused_with_its_line_in_every_kind_of_file(read, name):
     text, lines = CONFLICTS[name]
 
-    _, faults = read(text, name)
+    _, errors = read(text, name)
 
     told = "a version-control conflict marker; resolve the conflict"
-    assert faults == [f"{name}:{line}: {told}" for line in lines]
+    assert errors == [f"{name}:{line}: {told}" for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -328,18 +328,18 @@ def test_a_conflict_marker_is_refused_with_its_line_in_every_kind_of_file(read, 
     ],
 )
 def test_a_json_list_that_is_broken_is_told_with_its_line(read, text, message):
-    _, (fault,) = read(text, "t.json")
+    _, (error,) = read(text, "t.json")
 
-    assert fault.startswith(message)
+    assert error.startswith(message)
 
 
-def test_faults_that_are_alike_are_told_three_times_and_counted_and_hide_no_other(read):
+def test_errors_that_are_alike_are_told_three_times_and_counted_and_hide_no_other(read):
     bad = [f'{{"input": {number}, "expected": "b"}}' for number in range(500)]
 
-    _, faults = read("\n".join([*bad, '{"inptu": "a", "expected": "b"}']))
+    _, errors = read("\n".join([*bad, '{"inptu": "a", "expected": "b"}']))
 
-    assert [fault.split(":")[1] for fault in faults] == ["1", "2", "3", "501"]
-    assert faults[2].endswith(" (and 497 more lines like it)")
+    assert [error.split(":")[1] for error in errors] == ["1", "2", "3", "501"]
+    assert errors[2].endswith(" (and 497 more lines like it)")
 
 
 def test_an_edited_file_is_read_again(read):
@@ -375,11 +375,11 @@ LINES = VALUES.map(json.dumps) | st.text() | st.sampled_from(("[" * 100_000, '{"
 
 @settings(max_examples=300, deadline=None)
 @given(line=LINES, suffix=st.sampled_from((".jsonl", ".json", ".csv", ".yaml")))
-def test_whatever_stands_in_a_line_it_is_at_worst_a_fault(tmp_path_factory, line, suffix):
+def test_whatever_stands_in_a_line_it_is_at_worst_an_error(tmp_path_factory, line, suffix):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"
     path.write_text(line, encoding="utf-8", errors="replace")
     source = Source(root=path.parent, path=path)
 
-    found = training_rows(source, path)
+    found = read_training_rows(source, path)
 
-    assert all(isinstance(one.shown, str) and one.answer != "" for one in found)
+    assert all(isinstance(one.input_text, str) and one.answer != "" for one in found)

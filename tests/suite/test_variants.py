@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
+from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.suite.declaration import DeclaredVariant
-from pytest_ftgate.suite.few_shot import most_like
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.few_shot import most_similar
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.plugins import PluginContributions
 from pytest_ftgate.suite.providers import PROVIDERS
 
@@ -28,13 +28,13 @@ def loaded(folder, variants, head=HEAD, others=(), **files):
         (folder / name.replace("__", ".")).write_text(text, encoding="utf-8")
     path = folder / "s.ftgate.yaml"
     path.write_text(head + "".join(f"  {one}\n" for one in variants), encoding="utf-8")
-    return load(path, folder, PluginContributions(providers=others)).variants
+    return load_suite(path, folder, PluginContributions(providers=others)).variants
 
 
-def faults(folder, *variants, head=HEAD, **files):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, *variants, head=HEAD, **files):
+    with pytest.raises(SuiteError) as caught:
         loaded(folder, variants, head, **files)
-    return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
+    return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.value.errors]
 
 
 CLAUDE = "one: {provider: anthropic, model: m}"
@@ -96,11 +96,11 @@ def test_what_only_another_provider_understands_is_not_inherited(tmp_path):
     ],
 )
 def test_a_circle_of_likes_is_drawn(tmp_path, variants, circles):
-    assert faults(tmp_path, *variants) == circles
+    assert errors(tmp_path, *variants) == circles
 
 
 def test_a_like_that_names_no_variant_is_met_with_the_nearest(tmp_path):
-    assert faults(tmp_path, "current: {provider: anthropic, model: m}", "b: {like: curent}") == [
+    assert errors(tmp_path, "current: {provider: anthropic, model: m}", "b: {like: curent}") == [
         '5: variant "b": like: there is no variant "curent"; did you mean "current"?'
     ]
 
@@ -109,14 +109,14 @@ def test_a_like_that_names_no_variant_is_met_with_the_nearest(tmp_path):
 
 
 def test_an_unknown_provider_is_met_with_the_nearest(tmp_path):
-    assert faults(tmp_path, "one: {provider: antropic, model: m}") == [
+    assert errors(tmp_path, "one: {provider: antropic, model: m}") == [
         '4: variant "one": unknown provider "antropic"; did you mean "anthropic"?'
     ]
 
 
 @pytest.mark.parametrize("written", ["{model: m}", "{provider: , model: m}"])
 def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written):
-    assert faults(tmp_path, f"one: {written}") == [
+    assert errors(tmp_path, f"one: {written}") == [
         f'4: variant "one": provider is missing; one of {", ".join(PROVIDERS)}'
     ]
 
@@ -128,7 +128,7 @@ def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written)
 def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, written):
     variant = f"one: {{provider: {provider}{written.format(key=key)}}}"
 
-    assert faults(tmp_path, variant) == [f'4: variant "one": provider {provider} needs {key}']
+    assert errors(tmp_path, variant) == [f'4: variant "one": provider {provider} needs {key}']
 
 
 HOSTED = "anthropic, bedrock and openai-compatible"
@@ -151,7 +151,7 @@ FOREIGN = [
 def test_a_key_of_another_provider_is_refused_and_not_ignored(tmp_path, provider, key, value, only):
     variant = f"one: {{provider: {provider}, model: m, {key}: {value}}}"
 
-    assert faults(tmp_path, variant, a__gguf="GGUF") == [
+    assert errors(tmp_path, variant, a__gguf="GGUF") == [
         f'4: variant "one": {key} means nothing to provider {provider}, only to {only}; remove it'
     ]
 
@@ -188,8 +188,8 @@ def test_it_is_not_told_what_only_one_of_ours_can_do(tmp_path, key):
     (tmp_path / "a.gguf").write_text("x")
     path.write_text(f"{HEAD}  one: {{{HOUSE}, {key}: {value}}}\n")
 
-    with pytest.raises(SuiteFaults, match=f"{key} means nothing to provider house"):
-        load(path, tmp_path, PluginContributions(providers=["house"]))
+    with pytest.raises(SuiteError, match=f"{key} means nothing to provider house"):
+        load_suite(path, tmp_path, PluginContributions(providers=["house"]))
 
 
 def test_what_it_alone_understands_is_kept_as_written(tmp_path):
@@ -201,7 +201,7 @@ def test_what_it_alone_understands_is_kept_as_written(tmp_path):
 
 
 def test_options_mean_nothing_to_the_providers_of_the_package(tmp_path):
-    (found,) = faults(tmp_path, "one: {provider: anthropic, model: m, options: {a: 1}}")
+    (found,) = errors(tmp_path, "one: {provider: anthropic, model: m, options: {a: 1}}")
 
     assert found.endswith("provider anthropic, only to providers from elsewhere; remove it")
 
@@ -232,7 +232,7 @@ TUNED_FAULTS = [
 
 @pytest.mark.parametrize(("keys", "message"), TUNED_FAULTS)
 def test_a_fine_tune_that_makes_no_sense_is_refused(tmp_path, keys, message):
-    assert faults(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN, a__gguf="GGUF") == [
+    assert errors(tmp_path, f"one: {{{keys}}}", t__jsonl=TRAIN, a__gguf="GGUF") == [
         f'4: variant "one": {message}'
     ]
 
@@ -247,13 +247,13 @@ def test_an_adapter_or_a_base_makes_a_variant_tuned(tmp_path, keys):
     assert loaded(tmp_path, [variant], t__jsonl=TRAIN, a__gguf="GGUF")["one"].tuned
 
 
-def test_an_adapter_that_is_no_gguf_file_is_a_fault(tmp_path):
-    (fault,) = faults(
+def test_an_adapter_that_is_no_gguf_file_is_an_error(tmp_path):
+    (error,) = errors(
         tmp_path, "one: {provider: llamacpp, model: m, adapter: t.jsonl}", t__jsonl="x"
     )
 
     told = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
-    assert fault == f'4: variant "one": adapter: t.jsonl {told}'
+    assert error == f'4: variant "one": adapter: t.jsonl {told}'
 
 
 def test_an_adapter_may_lie_outside_the_root_for_weights_are_not_committed(tmp_path):
@@ -282,13 +282,13 @@ def test_any_other_file_outside_the_root_is_refused(tmp_path, key, written):
     root.mkdir()
     (tmp_path / "r.jsonl").write_text("")
 
-    assert faults(root, written) == [
+    assert errors(root, written) == [
         f'4: variant "one": {key}: ../r.jsonl lies outside {root.resolve()}; move it below'
     ]
 
 
 def test_a_file_that_does_not_exist_says_where_it_was_looked_for(tmp_path):
-    assert faults(tmp_path, "one: {provider: recorded, replies: r.jsonl}") == [
+    assert errors(tmp_path, "one: {provider: recorded, replies: r.jsonl}") == [
         '4: variant "one": replies: r.jsonl does not exist (looked in ./)'
     ]
 
@@ -308,14 +308,14 @@ def test_the_prompt_is_the_file_less_its_last_newline(tmp_path):
 def test_a_prompt_with_an_undefined_name_has_the_line_of_the_prompt(tmp_path):
     variant = "one: {provider: anthropic, model: m, prompt: p.md}"
 
-    assert faults(tmp_path, variant, p__md="Hello\nSpeak {{ toen }}\n") == [
+    assert errors(tmp_path, variant, p__md="Hello\nSpeak {{ toen }}\n") == [
         'p.md:2: no case has "toen"; did you mean "tone"?'
     ]
 
 
 def test_a_prompt_that_is_no_template_has_the_line_of_the_prompt(tmp_path):
     variant = "one: {provider: anthropic, model: m, prompt: p.md}"
-    (found,) = faults(tmp_path, variant, p__md="Hello\n{% if %}\n")
+    (found,) = errors(tmp_path, variant, p__md="Hello\n{% if %}\n")
 
     assert found.startswith("p.md:2: not a template: ")
 
@@ -323,13 +323,13 @@ def test_a_prompt_that_is_no_template_has_the_line_of_the_prompt(tmp_path):
 def test_a_user_message_with_an_undefined_name_is_refused_at_its_line(tmp_path):
     variant = 'one: {provider: anthropic, model: m, user: "{{ toen }}"}'
 
-    assert faults(tmp_path, variant) == [
+    assert errors(tmp_path, variant) == [
         '4: variant "one": user: no case has "toen"; did you mean "tone"?'
     ]
 
 
 def test_a_user_message_that_is_no_template_is_refused_at_its_line(tmp_path):
-    (found,) = faults(tmp_path, 'one: {provider: anthropic, model: m, user: "{{ input"}')
+    (found,) = errors(tmp_path, 'one: {provider: anthropic, model: m, user: "{{ input"}')
 
     assert found.startswith('4: variant "one": user: not a template: ')
 
@@ -370,7 +370,7 @@ def test_random_examples_are_the_same_for_the_same_seed_and_others_for_another(t
 def test_an_example_that_is_an_eval_case_is_refused_with_both_places(tmp_path, asked):
     row = f'{{"input": "{asked}", "expected": "b"}}'
 
-    assert faults(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
+    assert errors(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
         '4: variant "one": example t.jsonl:1 is the eval case s.ftgate.yaml:1; remove one'
     ]
 
@@ -383,7 +383,7 @@ NEARLY = LONG.replace("Please", "Now")
 def test_an_example_of_nearly_the_words_and_the_answer_of_a_case_is_refused(tmp_path):
     row = json.dumps({"input": NEARLY, "expected": "b"})
 
-    assert faults(tmp_path, f"one: {EXAMPLES}", head=OF_LONG, t__jsonl=row) == [
+    assert errors(tmp_path, f"one: {EXAMPLES}", head=OF_LONG, t__jsonl=row) == [
         '4: variant "one": example t.jsonl:1 is nearly the eval case s.ftgate.yaml:1; remove one'
     ]
 
@@ -401,15 +401,15 @@ def test_nearly_the_words_of_a_case_give_nothing_away_with_another_answer_or_uns
 
 
 def test_an_example_without_an_answer_is_refused_and_never_shown_as_none(tmp_path):
-    assert faults(tmp_path, f"one: {EXAMPLES}", t__jsonl='{"input": "q"}') == [
+    assert errors(tmp_path, f"one: {EXAMPLES}", t__jsonl='{"input": "q"}') == [
         '4: variant "one": example t.jsonl:1 has no "expected", so nothing to show'
     ]
 
 
-def test_an_example_that_lacks_a_name_of_the_user_message_is_a_fault_and_no_crash(tmp_path):
+def test_an_example_that_lacks_a_name_of_the_user_message_is_an_error_and_no_crash(tmp_path):
     variant = f'one: {EXAMPLES[:-1]}, user: "{{{{ tone }}}}"}}'
 
-    assert faults(tmp_path, variant, t__jsonl='{"input": "q", "expected": "a"}') == [
+    assert errors(tmp_path, variant, t__jsonl='{"input": "q", "expected": "a"}') == [
         "4: variant \"one\": example t.jsonl:1 cannot be shown: 'tone' is undefined"
     ]
 
@@ -451,7 +451,7 @@ def test_a_rejected_answer_is_never_shown(tmp_path):
 def test_a_file_with_nothing_to_learn_from_is_refused(tmp_path):
     row = json.dumps({"prompt": "q", "completion": "a", "label": False})
 
-    assert faults(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
+    assert errors(tmp_path, f"one: {EXAMPLES}", t__jsonl=row) == [
         '4: variant "one": examples: t.jsonl has no row to learn from'
     ]
 
@@ -460,18 +460,18 @@ def test_an_example_with_a_label_that_the_suite_does_not_have_is_refused_at_its_
     head = f"reply: {{format: {{choice: [a, b]}}}}\n{HEAD}"
     row = '{"text": "q", "label": "c"}'
 
-    (found,) = faults(tmp_path, f"one: {EXAMPLES}", head=head, t__jsonl=row)
+    (found,) = errors(tmp_path, f"one: {EXAMPLES}", head=head, t__jsonl=row)
 
     assert (
         found == 't.jsonl:1: expected "c" is not one of the labels of format: choice; labels: a, b'
     )
 
 
-def test_training_data_is_read_and_its_faults_are_told_once_for_all_variants(tmp_path):
+def test_training_data_is_read_and_its_errors_are_told_once_for_all_variants(tmp_path):
     tuned = "{provider: anthropic, model: m, base: n, training_data: t.jsonl}"
-    found = faults(tmp_path, f"one: {tuned}", "two: {like: one, model: o}", t__jsonl=f"{TRAIN}\n{{")
+    found = errors(tmp_path, f"one: {tuned}", "two: {like: one, model: o}", t__jsonl=f"{TRAIN}\n{{")
 
-    assert [fault.split(": ")[:2] for fault in found] == [["t.jsonl:11", "not JSON"]]
+    assert [error.split(": ")[:2] for error in found] == [["t.jsonl:11", "not JSON"]]
 
 
 LABELLED = "".join(
@@ -499,10 +499,10 @@ def test_similar_examples_are_a_pool_from_which_each_case_gets_its_own(tmp_path)
         tmp_path, [f"one: {{provider: anthropic, model: m, {examples}}}"], t__jsonl=LABELLED
     )["one"]
 
-    found = most_like(one.pool, "where is my parcel", one.similar)
+    found = most_similar(one.shot_pool, "where is my parcel", one.similar_shots)
 
     assert one.shots == ()
-    assert sorted(shot.shown for shot in found) == ["late parcel", "no parcel"]
+    assert sorted(shot.input_text for shot in found) == ["late parcel", "no parcel"]
 
 
 def test_an_example_that_is_nearly_the_case_is_not_shown_with_it(tmp_path):
@@ -511,13 +511,13 @@ def test_an_example_that_is_nearly_the_case_is_not_shown_with_it(tmp_path):
         tmp_path, [f"one: {{provider: anthropic, model: m, {examples}}}"], t__jsonl=LABELLED
     )["one"]
 
-    found = most_like(one.pool, "Late parcel!", 4)
+    found = most_similar(one.shot_pool, "Late parcel!", 4)
 
-    assert "late parcel" not in [shot.shown for shot in found]
+    assert "late parcel" not in [shot.input_text for shot in found]
 
 
 def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):
-    assert faults(tmp_path, "one: {provider: anthropic, model: m, response_schema: true}") == [
+    assert errors(tmp_path, "one: {provider: anthropic, model: m, response_schema: true}") == [
         (
             '4: variant "one": response_schema needs a reply.format of json_schema '
             "with provider anthropic"
@@ -543,8 +543,8 @@ KEY_FAULTS = [
 
 
 @pytest.mark.parametrize(("written", "message"), KEY_FAULTS)
-def test_a_key_that_is_wrong_is_one_fault(tmp_path, written, message):
-    assert faults(tmp_path, f"one: {{provider: anthropic, model: m, {written}}}") == [
+def test_a_key_that_is_wrong_is_one_error(tmp_path, written, message):
+    assert errors(tmp_path, f"one: {{provider: anthropic, model: m, {written}}}") == [
         f'4: variant "one": {message}'
     ]
 

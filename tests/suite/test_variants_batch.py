@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.plugins import PluginContributions
-from pytest_ftgate.suite.variants import in_batches
+from pytest_ftgate.suite.variants import with_batching
 
 MODEL = "provider: anthropic, model: m"
 
@@ -18,13 +18,13 @@ def loaded(folder, *variants):
     lines += ["variants:", *(f"  {one}" for one in variants)]
     path = folder / "s.ftgate.yaml"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return load(path, folder, PluginContributions(providers=["house"]))
+    return load_suite(path, folder, PluginContributions(providers=["house"]))
 
 
-def faults(folder, *variants):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, *variants):
+    with pytest.raises(SuiteError) as caught:
         loaded(folder, *variants)
-    return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
+    return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.value.errors]
 
 
 def test_a_variant_is_asked_in_batches_only_where_it_says_so(tmp_path):
@@ -34,11 +34,11 @@ def test_a_variant_is_asked_in_batches_only_where_it_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("provider", ["bedrock", "openai-compatible", "llamacpp", "house"])
-def test_a_batch_elsewhere_is_a_fault(tmp_path, provider):
-    (fault,) = faults(tmp_path, f"one: {{provider: {provider}, model: m, batch: true}}")
+def test_a_batch_elsewhere_is_an_error(tmp_path, provider):
+    (error,) = errors(tmp_path, f"one: {{provider: {provider}, model: m, batch: true}}")
 
     told = f"batch means nothing to provider {provider}, only to anthropic; remove it"
-    assert fault == f'4: variant "one": {told}'
+    assert error == f'4: variant "one": {told}'
 
 
 def test_an_inherited_batch_is_left_out_at_another_provider(tmp_path):
@@ -50,13 +50,13 @@ def test_an_inherited_batch_is_left_out_at_another_provider(tmp_path):
 
 
 @pytest.mark.parametrize(("own", "line"), [("batch: true", 5), ('tools: ["a:b"]', 5)])
-def test_a_batch_with_tools_is_a_fault_at_the_key_that_makes_it_one(tmp_path, own, line):
+def test_a_batch_with_tools_is_an_error_at_the_key_that_makes_it_one(tmp_path, own, line):
     other = 'tools: ["a:b"]' if "batch" in own else "batch: true"
 
-    (fault,) = faults(tmp_path, f"one: {{{MODEL}, {other}}}", f"two: {{like: one, {own}}}")
+    (error,) = errors(tmp_path, f"one: {{{MODEL}, {other}}}", f"two: {{like: one, {own}}}")
 
     told = "a batch is sent once, so it has no turns for tools; remove batch or tools"
-    assert fault == f'{line}: variant "two": {told}'
+    assert error == f'{line}: variant "two": {told}'
 
 
 def test_the_option_puts_into_batches_what_can_be(tmp_path):
@@ -68,6 +68,6 @@ def test_the_option_puts_into_batches_what_can_be(tmp_path):
         "own: {provider: house, model: m}",
     )
 
-    found = in_batches(suite).variants
+    found = with_batching(suite).variants
 
     assert [name for name, variant in found.items() if variant.batch] == ["plain"]

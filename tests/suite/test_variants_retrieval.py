@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
-from pytest_ftgate.suite.model import Retrieve
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.model import Retrieval
 
 RAG = "rag: {provider: anthropic, model: m, retrieve: %s}"
 PLAIN = "rag: {provider: anthropic, model: m}"
@@ -29,7 +29,7 @@ def desk(tmp_path):
         gates = "gates: {accuracy: {min: 0.5}}"
         text = f"cases: c.jsonl\n{gates}\nvariants:\n{named}{head}"
         (folder / "s.ftgate.yaml").write_text(text, "utf-8")
-        return load(folder / "s.ftgate.yaml", tmp_path).variants
+        return load_suite(folder / "s.ftgate.yaml", tmp_path).variants
 
     return loaded
 
@@ -38,10 +38,10 @@ def paths(found):
     return ["/".join(path.parts[-2:]) for path in found["rag"].retrieve.paths]
 
 
-def faults(loaded, *variants, **rest):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(loaded, *variants, **rest):
+    with pytest.raises(SuiteError) as caught:
         loaded(*variants, **rest)
-    return [str(fault).removeprefix("prompts/s.ftgate.yaml:") for fault in caught.value.faults]
+    return [str(error).removeprefix("prompts/s.ftgate.yaml:") for error in caught.value.errors]
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_files_are_named_by_a_path_a_glob_or_a_list_and_are_read_once(desk, writ
 
 
 def test_a_function_is_named_in_place_of_files(desk):
-    assert desk(RAG % '"pkg.mod:find"')["rag"].retrieve == Retrieve(function="pkg.mod:find")
+    assert desk(RAG % '"pkg.mod:find"')["rag"].retrieve == Retrieval(function="pkg.mod:find")
 
 
 def test_how_much_is_retrieved_has_defaults_and_bounds(desk):
     found = desk(RAG % "{from: ../docs/a.md}")["rag"].retrieve
 
     assert (found.top, found.chunk) == (4, 120)
-    assert faults(desk, RAG % "{from: ../docs/a.md, chunk: 19, top: 0}") == [
+    assert errors(desk, RAG % "{from: ../docs/a.md, chunk: 19, top: 0}") == [
         '4: variant "rag": chunk is 19, but must be greater than or equal to 20',
         '4: variant "rag": top is 0, but must be greater than or equal to 1',
     ]
@@ -98,8 +98,8 @@ def test_what_is_retrieved_is_inherited_and_can_be_taken_back(desk):
         ("5", "retrieve must be a mapping of keys to values, not 5"),
     ],
 )
-def test_what_cannot_be_retrieved_from_is_a_fault_with_its_line(desk, written, message):
-    found = faults(desk, RAG % written)
+def test_what_cannot_be_retrieved_from_is_an_error_with_its_line(desk, written, message):
+    found = errors(desk, RAG % written)
 
     assert [one for one in found if one.startswith("4: ") and message in one] != []
 
@@ -110,10 +110,10 @@ def test_a_template_that_shows_passages_needs_something_to_retrieve(desk, tmp_pa
     template = {"user": '"{{ passages }}"', "prompt": "p.md"}[key]
     told = '4: variant "rag": a template names "passages", but nothing is retrieved; '
 
-    assert faults(desk, PLAIN, head=f"{key}: {template}\n") == [
+    assert errors(desk, PLAIN, head=f"{key}: {template}\n") == [
         told + 'add retrieve: {from: "docs/*.md"}'
     ]
-    assert faults(desk, PLAIN.replace("m}", f"m, {key}: {template}}}"))[0].startswith(told)
+    assert errors(desk, PLAIN.replace("m}", f"m, {key}: {template}}}"))[0].startswith(told)
     assert desk(RAG % '"a:b"', head=f"{key}: {template}\n")
 
 
@@ -131,6 +131,6 @@ def test_passages_of_a_case_s_own_need_nothing_to_retrieve(desk, tmp_path):
 
 
 def test_a_provider_without_a_prompt_cannot_retrieve(desk):
-    (found,) = faults(desk, 'rag: {provider: python, function: "a:b", retrieve: "a:c"}')
+    (found,) = errors(desk, 'rag: {provider: python, function: "a:b", retrieve: "a:c"}')
 
     assert "retrieve means nothing to provider python" in found

@@ -1,11 +1,11 @@
-"""Tools in a suite file: faults that can be seen before any function is imported."""
+"""Tools in a suite file: errors that can be seen before any function is imported."""
 
 from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.errors import SuiteFaults
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.loader import load_suite
 
 CASE = "{input: Where is it, expected: lookup}"
 MODEL = "provider: anthropic, model: m"
@@ -17,13 +17,13 @@ def loaded(folder, *variants, case=CASE, score="tool_call"):
     lines += ["variants:", *(f"  {one}" for one in variants)]
     path = folder / "s.ftgate.yaml"
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return load(path, folder)
+    return load_suite(path, folder)
 
 
-def faults(folder, *variants, **more):
-    with pytest.raises(SuiteFaults) as caught:
+def errors(folder, *variants, **more):
+    with pytest.raises(SuiteError) as caught:
         loaded(folder, *variants, **more)
-    return [str(fault).removeprefix("s.ftgate.yaml:") for fault in caught.value.faults]
+    return [str(error).removeprefix("s.ftgate.yaml:") for error in caught.value.errors]
 
 
 def agent(tools, more=MODEL):
@@ -46,27 +46,27 @@ def test_tools_and_turns_are_inherited(tmp_path):
 
 
 @pytest.mark.parametrize("written", ["lookup", "shop.lookup", "shop:", ":lookup", "a:b:c", "a:b-c"])
-def test_a_tool_that_names_no_function_is_a_fault(tmp_path, written):
-    (fault,) = faults(tmp_path, agent(f'["{written}"]'))
+def test_a_tool_that_names_no_function_is_an_error(tmp_path, written):
+    (error,) = errors(tmp_path, agent(f'["{written}"]'))
 
-    assert fault.startswith(f'5: variant "agent": tools: "{written}" is no function; write ')
+    assert error.startswith(f'5: variant "agent": tools: "{written}" is no function; write ')
 
 
-def test_two_tools_of_one_name_are_a_fault(tmp_path):
-    (fault,) = faults(tmp_path, agent('["shop:lookup", "other:lookup"]'))
+def test_two_tools_of_one_name_are_an_error(tmp_path):
+    (error,) = errors(tmp_path, agent('["shop:lookup", "other:lookup"]'))
 
     told = "tools: 2 are called lookup, so a model cannot tell them apart; rename one"
-    assert fault == f'5: variant "agent": {told}'
+    assert error == f'5: variant "agent": {told}'
 
 
-def test_a_tool_called_none_is_a_fault(tmp_path):
-    (fault,) = faults(tmp_path, agent('["shop:none", "shop:lookup"]'))
+def test_a_tool_called_none_is_an_error(tmp_path):
+    (error,) = errors(tmp_path, agent('["shop:none", "shop:lookup"]'))
 
-    assert "a tool cannot be called none, which cases expect where none is called" in fault
+    assert "a tool cannot be called none, which cases expect where none is called" in error
 
 
-def test_turns_without_tools_are_a_fault_where_they_stand(tmp_path):
-    found = faults(tmp_path, f"one: {{{MODEL}, max_turns: 2}}", "two: {like: one}")
+def test_turns_without_tools_are_an_error_where_they_stand(tmp_path):
+    found = errors(tmp_path, f"one: {{{MODEL}, max_turns: 2}}", "two: {like: one}")
 
     told = "max_turns without tools: a model is asked once; remove it"
     assert found == [f'5: variant "one": {told}']
@@ -76,9 +76,9 @@ def test_turns_without_tools_are_a_fault_where_they_stand(tmp_path):
 def test_tools_mean_nothing_to_a_provider_without_a_model(tmp_path, provider):
     (tmp_path / "r.jsonl").write_text("", "utf-8")
 
-    (fault,) = faults(tmp_path, agent('["shop:lookup"]', f"provider: {provider}"))
+    (error,) = errors(tmp_path, agent('["shop:lookup"]', f"provider: {provider}"))
 
-    assert "tools means nothing to provider" in fault
+    assert "tools means nothing to provider" in error
 
 
 # What cases expect ---------------------------------------------------------------------------
@@ -101,10 +101,10 @@ def test_a_case_may_expect_a_tool_or_none(tmp_path, expected):
 
 
 @pytest.mark.parametrize("expected", ["lokup", "{name: lokup}", "[none, lokup]"])
-def test_a_case_that_expects_a_tool_that_no_variant_has_is_a_fault(tmp_path, expected):
-    (fault,) = faults(tmp_path, LOOKUP, case=f"{{input: a, expected: {expected}}}")
+def test_a_case_that_expects_a_tool_that_no_variant_has_is_an_error(tmp_path, expected):
+    (error,) = errors(tmp_path, LOOKUP, case=f"{{input: a, expected: {expected}}}")
 
-    assert fault == '1: expected "lokup" is a tool of no variant; did you mean "lookup"?'
+    assert error == '1: expected "lokup" is a tool of no variant; did you mean "lookup"?'
 
 
 def test_where_no_variant_has_tools_any_may_be_expected(tmp_path):
@@ -112,28 +112,28 @@ def test_where_no_variant_has_tools_any_may_be_expected(tmp_path):
 
 
 def test_a_tool_that_names_no_function_is_not_missed_by_cases_as_well(tmp_path):
-    (fault,) = faults(tmp_path, agent('["shop.lookup"]'))
+    (error,) = errors(tmp_path, agent('["shop.lookup"]'))
 
-    assert "is no function" in fault
+    assert "is no function" in error
 
 
 @pytest.mark.parametrize("score", ["exact", "contains", "numeric"])
 def test_a_call_is_expected_with_no_other_score(tmp_path, score):
-    (fault,) = faults(tmp_path, LOOKUP, case="{input: a, expected: {name: b}}", score=score)
+    (error,) = errors(tmp_path, LOOKUP, case="{input: a, expected: {name: b}}", score=score)
 
     told = f"expected is a mapping, which only score: tool_call and fields read, not {score}"
-    assert fault == f"1: {told}"
+    assert error == f"1: {told}"
 
 
 def test_a_number_is_no_tool(tmp_path):
-    (fault,) = faults(tmp_path, LOOKUP, case="{input: a, expected: 3}")
+    (error,) = errors(tmp_path, LOOKUP, case="{input: a, expected: 3}")
 
-    assert fault == '1: expected is the number 3, but tool_call reads text: write "3"'
+    assert error == '1: expected is the number 3, but tool_call reads text: write "3"'
 
 
 def test_an_example_of_a_call_cannot_be_shown(tmp_path):
     (tmp_path / "t.jsonl").write_text('{"input": "b", "expected": "lookup"}\n', "utf-8")
 
-    (fault,) = faults(tmp_path, agent('["shop:lookup"], examples: {from: t.jsonl}'))
+    (error,) = errors(tmp_path, agent('["shop:lookup"], examples: {from: t.jsonl}'))
 
-    assert "examples cannot show a tool call, which cases expect; remove them" in fault
+    assert "examples cannot show a tool call, which cases expect; remove them" in error

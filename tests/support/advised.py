@@ -1,4 +1,4 @@
-"""The advice of a run, as it travels to the reports."""
+"""Read the advice of a run from its JUnit file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from pytest_ftgate.results.run import advice_from_json
 
 
 def advice_of(desk) -> Advice:
-    found = ET.parse(desk.path("junit.xml")).iter("property")
-    (told,) = [one.get("value", "") for one in found if one.get("name") == "ftgate_advice"]
-    return advice_from_json(told)
+    properties = ET.parse(desk.path("junit.xml")).iter("property")
+    (text,) = [one.get("value", "") for one in properties if one.get("name") == "ftgate_advice"]
+    return advice_from_json(text)

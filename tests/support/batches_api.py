@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 
-#: What becomes of a request: its name and its params, and the result that the API would give.
+#: Maps the name and the params of a request to its result.
 Becomes = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
@@ -37,12 +37,12 @@ class BatchesApi:
     """The running server.
 
     Attributes:
-        becomes: decides the result of each request when its batch has ended.
+        becomes: returns the result of each request when its batch has ended.
         may_end: batches end while it is set.
-        created: each batch's requests, by its name.
-        seen: method, path and headers of each request that came.
-        before_answer: called when a batch was created and its name was not told yet.
-        fails: statuses that the next requests are answered with.
+        created: the requests of each batch, by its name.
+        seen: method, path and headers of each HTTP request.
+        before_answer: called when a batch was created and its name was not sent yet.
+        fails: the status codes of the next responses.
     """
 
     url: str = ""
@@ -63,10 +63,10 @@ class BatchesApi:
         self.created[name], self.times[name] = requests, datetime.now(UTC)
         if self.before_answer:
             self.before_answer()
-        return self.told(name)
+        return self.describe(name)
 
-    def told(self, name: str) -> dict[str, Any]:
-        """Tell of a batch as the API does: counts say nothing before it has ended."""
+    def describe(self, name: str) -> dict[str, Any]:
+        """Return a batch as the API describes it: without counts before its end."""
         ended, requests = self.may_end.is_set(), len(self.created[name])
         counts = dict.fromkeys(("canceled", "errored", "expired"), 0)
         counts |= {"processing": 0 if ended else requests, "succeeded": requests if ended else 0}
@@ -81,8 +81,11 @@ class BatchesApi:
     def results(self, name: str) -> bytes:
         """Return the results as JSON lines, the last request first."""
         rows = [
-            {"custom_id": one["custom_id"], "result": self.becomes(one["custom_id"], one["params"])}
-            for one in reversed(self.created[name])
+            {
+                "custom_id": item["custom_id"],
+                "result": self.becomes(item["custom_id"], item["params"]),
+            }
+            for item in reversed(self.created[name])
         ]
         return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
 
@@ -91,12 +94,12 @@ class BatchesApi:
         *_, before, last = ["", *path.partition("?")[0].strip("/").split("/")]
         if last == "batches":
             names = list(reversed(self.created))
-            page = {"data": [self.told(name) for name in names], "has_more": False}
+            page = {"data": [self.describe(name) for name in names], "has_more": False}
             return 200, json.dumps(page | {"first_id": None, "last_id": None}).encode()
         if last == "results" and before in self.created:
             return 200, self.results(before)
         if last in self.created:
-            return 200, json.dumps(self.told(last)).encode()
+            return 200, json.dumps(self.describe(last)).encode()
         error = {"type": "error", "error": {"type": "not_found_error", "message": "no such"}}
         return 404, json.dumps(error).encode()
 
@@ -136,7 +139,7 @@ def _handler(api: BatchesApi) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def batches_api() -> Iterator[BatchesApi]:
-    """Serve batches until the block ends; they end at once unless a test holds them."""
+    """Serve batches until the block ends; batches end at once unless a test clears *may_end*."""
     api = BatchesApi()
     api.may_end.set()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))

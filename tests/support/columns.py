@@ -1,11 +1,11 @@
-"""Suites and columns of scores for the tests of gates, without asking anybody."""
+"""Suites and scores for the tests of gates, without requests to a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
@@ -15,42 +15,46 @@ EXACT = Rule("exact")
 
 def case(name: str, *, skill: str | None = None) -> Case:
     return Case(
-        id=name, where=f"cases.jsonl:{name}", input=f"ask {name}", expected="right", score=EXACT,
+        id=name, location=f"cases.jsonl:{name}", input=f"ask {name}", expected="right", score=EXACT,
         format=() if skill else (LABELS,), skill=skill,
     )  # fmt: skip
 
 
-def row(name: str, right: float, text: str, *, skill: str | None = None) -> Row:
-    broken = None if skill or text in LABELS.value else Broken("not in enumeration")
-    return Row(
+def case_result(name: str, right: float, text: str, *, skill: str | None = None) -> CaseResult:
+    valid = skill or text in LABELS.value
+    format_error = None if valid else FormatError("not in enumeration")
+    return CaseResult(
         case=case(name, skill=skill),
         replies=(Reply(text=text),),
-        scores=(Score(right, broken),),
-        calls=(f"call {name} {text}",),
+        scores=(Score(right, format_error),),
+        fingerprints=(f"call {name} {text}",),
     )
 
 
-def column(variant: str, marks: Sequence[float], *, text: str = "refund") -> Column:
-    rows = [row(f"c{i:03}", right, f"{text}" if right else "no") for i, right in enumerate(marks)]
-    return Column(variant, {one.case.id: one for one in rows})
+def variant_scores(variant: str, values: Sequence[float], *, text: str = "refund") -> VariantScores:
+    """Return one result for each of the content scores *values*; 0 comes with the reply "no"."""
+    results = [
+        case_result(f"c{i:03}", value, text if value else "no") for i, value in enumerate(values)
+    ]
+    return VariantScores(variant, {result.case.id: result for result in results})
 
 
-def skills_column(
+def skill_scores(
     variant: str, skills: dict[str, tuple[int, int]], *, wrong: str = "no idea"
-) -> Column:
-    """Make *right* right and *wrong* wrong answers for each skill."""
-    rows = [
-        row(
+) -> VariantScores:
+    """Return the results of skills cases, given the numbers of right and wrong replies by skill."""
+    results = [
+        case_result(
             f"{skill}-{i}", float(i < right), f"{variant} says" if i < right else wrong, skill=skill
         )
-        for skill, (right, amiss) in skills.items()
-        for i in range(right + amiss)
+        for skill, (right, wrong_count) in skills.items()
+        for i in range(right + wrong_count)
     ]
-    return Column(variant, {one.case.id: one for one in rows})
+    return VariantScores(variant, {result.case.id: result for result in results})
 
 
 def suite(*gates: Gate, variants: Sequence[str] = ("current", "new")) -> Suite:
-    made = {
+    declared = {
         name: Variant(
             name=name, line=1, provider="llamacpp", model="m", base="b" if name == "new" else None
         )
@@ -58,6 +62,6 @@ def suite(*gates: Gate, variants: Sequence[str] = ("current", "new")) -> Suite:
     }
     return Suite(
         path=Path("/suite.ftgate.yaml"), name="suite.ftgate.yaml", cases=(),
-        reply=ReplyRules(format=(LABELS,), score=EXACT), variants=made, baseline="current",
+        reply=ReplyRules(format=(LABELS,), score=EXACT), variants=declared, baseline="current",
         gates={gate.kind: gate for gate in gates},
     )  # fmt: skip

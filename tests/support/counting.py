@@ -1,4 +1,4 @@
-"""A slow server on loopback that counts what it is asked, and a suite whose function asks it."""
+"""A slow server on loopback that counts its requests, and a suite whose function sends them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 LABELS = ("billing", "refund")
-#: The functions of the suite: they say what the server says, and take as long.
+#: The functions of the suite: they return the response of the server, and take as long.
 FUNCTION = """\
 import asyncio
 
@@ -43,7 +43,7 @@ gates: {accuracy: {min: 0.5, max_drop: 0.2}, format: {min: 0.5, max_drop: 0.2}}
 
 @dataclass(slots=True)
 class Counting:
-    """What the server was asked, in order, and how many requests it has not answered yet."""
+    """The requests to the server, in order, and how many are open."""
 
     port: int = 0
     asked: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Counting:
     lock: Lock = field(default_factory=Lock)
 
     def wait_until_idle(self) -> None:
-        # What is on its way when its sender dies is still counted.
+        # A request in flight when its sender dies still arrives.
         time.sleep(0.05)
         while self.open:
             time.sleep(0.01)
@@ -59,24 +59,24 @@ class Counting:
 
 @contextmanager
 def counting(seconds: float) -> Iterator[Counting]:
-    """Serve until the block ends, taking *seconds* for each answer."""
-    told = Counting()
+    """Serve until the block ends, with a delay of *seconds* for each response."""
+    counter = Counting()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            with told.lock:
-                told.asked.append(self.path[1:])
-                told.open += 1
+            with counter.lock:
+                counter.asked.append(self.path[1:])
+                counter.open += 1
             try:
                 time.sleep(seconds)
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(LABELS[int(self.path.rpartition("t")[2]) % 2].encode())
             except OSError:
-                pass  # who asked was killed
+                pass  # the client was killed
             finally:
-                with told.lock:
-                    told.open -= 1
+                with counter.lock:
+                    counter.open -= 1
 
         def log_message(self, *arguments: object) -> None:
             """Be silent."""
@@ -85,14 +85,14 @@ def counting(seconds: float) -> Iterator[Counting]:
         request_queue_size = 128
 
         def handle_error(self, *arguments: object) -> None:
-            """Be silent where who asked was killed."""
+            """Be silent: the client may have been killed."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    told.port = server.server_port
+    counter.port = server.server_port
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield told
+        yield counter
     finally:
         server.shutdown()
         thread.join()
@@ -100,7 +100,7 @@ def counting(seconds: float) -> Iterator[Counting]:
 
 
 def write_suite(folder: Path, cases: int, port: int) -> int:
-    """Write a suite whose calls go to the server; return how many they are."""
+    """Write a suite that sends its requests to the server; return their number."""
     rows = [
         {"id": f"t{n}", "input": f"Ticket {n}", "expected": LABELS[n % 2]} for n in range(cases)
     ]

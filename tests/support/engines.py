@@ -1,4 +1,4 @@
-"""Calls to ask, and a ledger to keep their replies in."""
+"""Requests to send, and a cache for their replies."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
-from pytest_ftgate.cache.cache import Ledger
+from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client import engine as module
 from pytest_ftgate.client.engine import Engine
-from pytest_ftgate.client.retry import Patience
-from pytest_ftgate.requests.request import Call
+from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.model import digest
 
 
-def _call(text: str = "hello", **changes) -> Call:
-    """Make a call as the plan would, with its own fingerprint for each *text* and change."""
-    asked = {
+def _request(text: str = "hello", **changes) -> Request:
+    """Return a request with its own fingerprint for each *text* and change."""
+    values = {
         "provider": "python",
         "model": "m",
         "messages": (("user", text),),
@@ -29,56 +29,58 @@ def _call(text: str = "hello", **changes) -> Call:
         "sampling": {},
         **changes,
     }
-    return Call(fingerprint=digest(asked), **asked)
+    return Request(fingerprint=digest(values), **values)
 
 
 @pytest.fixture(scope="session")
-def call() -> Callable[..., Call]:
-    return _call
+def call() -> Callable[..., Request]:
+    return _request
 
 
 @pytest.fixture
-def open_ledger(tmp_path, request) -> Callable[..., Ledger]:
+def open_cache(tmp_path, request) -> Callable[..., Cache]:
     def opened(
         run: str = "run-1", path: Path = tmp_path / "replies.sqlite", clock=time.time, **options
-    ) -> Ledger:
-        ledger = Ledger(path, run=run, clock=clock, **options)
-        request.addfinalizer(ledger.close)
-        return ledger
+    ) -> Cache:
+        cache = Cache(path, run=run, clock=clock, **options)
+        request.addfinalizer(cache.close)
+        return cache
 
     return opened
 
 
 @pytest.fixture
-def ledger(open_ledger) -> Ledger:
-    return open_ledger()
+def cache(open_cache) -> Cache:
+    return open_cache()
 
 
 @pytest.fixture
 def providers(monkeypatch) -> dict[str, Scripted]:
-    """Stand in for the providers, by the name of the model; one that is missing cannot open."""
-    known = {"m": Scripted(), "n": Scripted()}
-    monkeypatch.setattr(module, "open_provider", lambda calls, *rest: known[calls[0].model])
-    return known
+    """Replace the providers, by the name of the model; a missing one cannot be opened."""
+    scripted = {"m": Scripted(), "n": Scripted()}
+    monkeypatch.setattr(
+        module, "open_provider", lambda requests, *rest: scripted[requests[0].model]
+    )
+    return scripted
 
 
 @pytest.fixture
-def pauses(monkeypatch) -> list[tuple[int, float | None]]:
-    """Shorten the pauses between attempts, and note what they were made from."""
-    made: list[tuple[int, float | None]] = []
+def backoffs(monkeypatch) -> list[tuple[int, float | None]]:
+    """Shorten the backoff between attempts, and return the arguments of each."""
+    arguments: list[tuple[int, float | None]] = []
 
-    def pause(self, attempt, asked_for, *_):
-        made.append((attempt, asked_for))
+    def backoff(self, retries, retry_after, *_):
+        arguments.append((retries, retry_after))
         return 0.001
 
-    monkeypatch.setattr(Patience, "_pause", pause)
-    return made
+    monkeypatch.setattr(RetryPolicy, "_backoff", backoff)
+    return arguments
 
 
 @pytest.fixture
-def start(open_ledger, providers, pauses, request):
+def start(open_cache, providers, backoffs, request):
     def started(run: str = "run-1", **options) -> Engine:
-        engine = Engine(open_ledger(run), {}, **options)
+        engine = Engine(open_cache(run), {}, **options)
 
         def end() -> None:
             for provider in providers.values():
@@ -106,7 +108,7 @@ def soon() -> Callable[[Callable[[], bool]], None]:
 
 @pytest.fixture
 def start_python(tmp_path):
-    """Start Python code in another process, talked to over its pipes."""
+    """Start Python code in another process, with pipes to it."""
     started: list[subprocess.Popen[str]] = []
 
     def start(code: str, *arguments: str) -> subprocess.Popen[str]:

@@ -1,16 +1,16 @@
-"""Suites with a judge, and a judge that is a function of the text it is shown."""
+"""Suites with a judge, whose grade is a function of the text in its prompt."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from pytest_ftgate.suite.loader import load
+from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
 
-__all__ = ["JUDGE", "judged_suite", "write_rows"]
+__all__ = ["JUDGE", "suite_with_judge", "write_rows"]
 
-#: Says good of a reply that says please; of one that says "swear", wrongly so.
+#: Grades a reply with "please" as good; also one with "swear", which is wrong.
 JUDGE = """
 import json
 import re
@@ -18,37 +18,37 @@ from pathlib import Path
 
 ASKED = Path(__file__).with_name("judged.txt")
 
-def said(case, name="reply"):
+def reply_in(case, name="reply"):
     text = case.messages[-1][1]
     return re.search(rf"\\[{name} (\\w+)\\]\\n(.*)\\n\\[end of {name} \\1\\]", text, re.S)[2]
 
-def told(grade, reason="because"):
+def graded(grade, reason="because"):
     return json.dumps({"reason": reason, "grade": grade})
 
 def polite(case):
     with ASKED.open("a") as stream:
         stream.write("one\\n")
-    reply = said(case)
-    return told("good" if "please" in reply or "swear" in reply else "bad", f"it says: {reply}")
+    reply = reply_in(case)
+    return graded("good" if "please" in reply or "swear" in reply else "bad", f"it says: {reply}")
 
 def kind(case):
-    return told("good")
+    return graded("good")
 
 def mumbling(case):
     return "I would say it is rather good."
 
 def sometimes(case):
-    return told("good") if "please" in said(case) else "Hm."
+    return graded("good") if "please" in reply_in(case) else "Hm."
 
 def place(case):
-    return told("first")
+    return graded("first")
 
 def better(case):
-    one, other = ("please" in said(case, f"{which} reply") for which in ("first", "second"))
-    return told("tie" if one == other else "first" if one else "second")
+    first, second = ("please" in reply_in(case, f"{which} reply") for which in ("first", "second"))
+    return graded("tie" if first == second else "first" if first else "second")
 
 def wordy(case):
-    return told("good" if len(said(case)) > 60 else "bad")
+    return graded("good" if len(reply_in(case)) > 60 else "bad")
 """
 
 
@@ -56,10 +56,10 @@ def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
 
 
-def judged_suite(
+def suite_with_judge(
     folder: Path, judge: str, *, gates: str = "{accuracy: {max_drop: 0.1}}", cases: int = 2
 ) -> Suite:
-    """Load a suite with a judge as it stands in YAML, in flow style."""
+    """Load a suite with a judge, given in YAML flow style."""
     (folder / "judges_here.py").write_text(JUDGE, "utf-8")
     write_rows(
         folder / "cases.jsonl",
@@ -74,4 +74,4 @@ def judged_suite(
     )
     path = folder / "s.ftgate.yaml"
     path.write_text(text, "utf-8")
-    return load(path, folder)
+    return load_suite(path, folder)

@@ -45,11 +45,11 @@ def wrong() -> dict[str, set[int]]:
     """Return which cases each rung gets wrong: mostly the hard ones, and not all the same."""
     draw = random.Random(7)
     hard = [draw.random() for _ in range(800)]
-    found = {}
+    wrong_by_name = {}
     for name, right in RIGHT.items():
-        trouble = [own + draw.gauss(0, 0.15) for own in hard]
-        found[name] = set(sorted(range(800), key=trouble.__getitem__)[right:])
-    return found
+        difficulty = [case + draw.gauss(0, 0.15) for case in hard]
+        wrong_by_name[name] = set(sorted(range(800), key=difficulty.__getitem__)[right:])
+    return wrong_by_name
 
 
 def write(folder: Path, volume: float, *changes: tuple[str, str]) -> Path:
@@ -63,9 +63,9 @@ def write(folder: Path, volume: float, *changes: tuple[str, str]) -> Path:
         for n, label in enumerate(answers())
     ]
     _rows(folder / "cases.jsonl", cases)
-    for name, amiss in wrong().items():
+    for name, wrong_cases in wrong().items():
         rows = [
-            {"id": f"t{n:03}", "text": LABELS[(n + 1) % 18] if n in amiss else label}
+            {"id": f"t{n:03}", "text": LABELS[(n + 1) % 18] if n in wrong_cases else label}
             for n, label in enumerate(answers())
         ]
         _rows(folder / f"{name}.jsonl", rows)

@@ -1,4 +1,4 @@
-"""Run records for the tests of reports: judged and told by the real stages, without asking."""
+"""Run records for the tests of reports, made by the real stages without any request."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from columns import case, column, skills_column, suite
+from columns import case, skill_scores, suite, variant_scores
 
-from pytest_ftgate.client.budget import Bill
-from pytest_ftgate.gates.forgetting import Compared, judge_forgetting
-from pytest_ftgate.gates.rates import Sides, judge_rate
+from pytest_ftgate.client.budget import CostReport
+from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.results.collect import tell
+from pytest_ftgate.results.collect import collect_suite_run
 from pytest_ftgate.results.run import (
+    AcceptedPoint,
     Answer,
-    Asking,
     CaseRun,
-    Past,
+    NotEvaluated,
     Report,
+    RequestCounts,
     SuiteRun,
-    Unjudged,
-    verdict_of,
+    overall_verdict,
 )
-from pytest_ftgate.scoring.score import Broken
-from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.scoring.score import FormatError
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.model import ForgettingGate, RateGate
 
-#: What a model may say to break out of each face of a report.
+#: What a model may say to break out of each kind of report.
 HOSTILE = {
     "script": "<script>document.title='owned'</script><img src=x onerror=alert(1)>",
     "closing": "</script></style></pre></details><svg onload=alert(1)>",
@@ -48,72 +48,79 @@ FORMAT = RateGate(kind="format", line=8, min=0.9, max_drop=0.05)
 FORGETTING = ForgettingGate(line=9, cases=(), max_drop=0.1)
 
 
-def answered(name: str, text: str, *, right: bool = False) -> Row:
+def case_result(name: str, text: str, *, right: bool = False) -> CaseResult:
     reply = Reply(text=text, usage={"input": 50, "output": 5}, seconds=0.4)
-    broken = Broken("fenced") if text.startswith("```") else None
-    return Row(case(name), (reply,), (Score(float(right), broken),), (f"call {name} {text}",))
+    broken = FormatError("fenced") if text.startswith("```") else None
+    return CaseResult(
+        case(name), (reply,), (Score(float(right), broken),), (f"call {name} {text}",)
+    )
 
 
-def saying(variant: str, texts: Sequence[str], n: int = 100) -> Column:
+def variant_with_replies(variant: str, texts: Sequence[str], n: int = 100) -> VariantScores:
     """Return a variant whose first replies are *texts*, all wrong, and the others right."""
-    rows = {f"c{i:03}": answered(f"c{i:03}", "refund", right=True) for i in range(n)}
-    rows |= {f"c{i:03}": answered(f"c{i:03}", text) for i, text in enumerate(texts)}
-    return Column(variant, rows)
+    rows = {f"c{i:03}": case_result(f"c{i:03}", "refund", right=True) for i in range(n)}
+    rows |= {f"c{i:03}": case_result(f"c{i:03}", text) for i, text in enumerate(texts)}
+    return VariantScores(variant, rows)
 
 
 def report(*verdicts: Verdict, suites: Sequence[SuiteRun] = (), **more) -> Report:
-    made = Report(
+    record = Report(
         verdict="blocked",
         at="2026-11-25T09:30:00+00:00",
         verdicts=verdicts,
         suites=tuple(suites),
-        asking=more.pop("asking", Asking(used=300, asked=100, seconds=12.0)),
-        bill=more.pop("bill", Bill(asked=0.1, variants={"current": 0.1, "new": 0.2})),
+        requests=more.pop("requests", RequestCounts(replies=300, sent=100, seconds=12.0)),
+        cost=more.pop("cost", CostReport(asked=0.1, variants={"current": 0.1, "new": 0.2})),
         facts=more.pop("facts", {"pytest-ftgate": "0.1.0"}),
         **more,
     )
-    return replace(made, verdict=verdict_of(made))
+    return replace(record, verdict=overall_verdict(record))
 
 
-def judged(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:
-    """Return a run in which the variant *new* lost cases, and general skills too.
+def failing_run(texts: Sequence[str] = (), *, wrong: int = 40) -> Report:
+    """Return a run in which cases and general skills of the variant *new* regressed.
 
     Args:
         texts: its first replies; all of them wrong.
         wrong: how many of its 100 replies are.
     """
-    both = suite(ACCURACY, FORMAT, FORGETTING)
-    amiss = ("late_delivery", "```\nlate_delivery\n```")
-    said = [*texts, *(amiss[n % 2] for n in range(wrong - len(texts)))]
-    current, new = saying("current", ["refunds"] * 2), saying("new", said)
+    declared = suite(ACCURACY, FORMAT, FORGETTING)
+    wrong_texts = ("late_delivery", "```\nlate_delivery\n```")
+    replies = [*texts, *(wrong_texts[n % 2] for n in range(wrong - len(texts)))]
+    current, new = (
+        variant_with_replies("current", ["refunds"] * 2),
+        variant_with_replies("new", replies),
+    )
     skills = {"arithmetic": (30, 2), "reading": (20, 12)}
-    base = skills_column("base of new", skills)
-    tuned = skills_column("new", {"arithmetic": (2, 30), "reading": (20, 12)})
-    sides = Sides(new, current)
-    verdicts = [judge_rate(both, gate, sides) for gate in (ACCURACY, FORMAT)]
-    verdicts += [judge_forgetting(both, FORGETTING, Compared({"": (tuned, base)}))]
-    verdicts += [judge_rate(both, ACCURACY, Sides(current, current))]
+    base = skill_scores("base of new", skills)
+    tuned = skill_scores("new", {"arithmetic": (2, 30), "reading": (20, 12)})
+    comparison = Comparison(new, current)
+    verdicts = [evaluate_rate(declared, gate, comparison) for gate in (ACCURACY, FORMAT)]
+    verdicts += [evaluate_forgetting(declared, FORGETTING, SkillComparison({"": (tuned, base)}))]
+    verdicts += [evaluate_rate(declared, ACCURACY, Comparison(current, current))]
     columns = [("task", current), ("task", new), ("skills", base), ("skills", tuned)]
-    past = [
-        Past(at=f"2026-11-0{day}T10:00:00Z", commit=f"abc{day}", subject=f"day {day}",
+    history = [
+        AcceptedPoint(at=f"2026-11-0{day}T10:00:00Z", commit=f"abc{day}", subject=f"day {day}",
              accuracy={"current": 0.9 + day / 100, "new": 0.8})
         for day in (1, 2, 3)
     ]  # fmt: skip
-    told = replace(tell(both, columns), history=tuple(past))
-    return report(*verdicts, suites=[told])
+    run = replace(collect_suite_run(declared, columns), history=tuple(history))
+    return report(*verdicts, suites=[run])
 
 
-def open_verdict(number: int = 0) -> Verdict:
-    """Return the verdict of a gate that cannot tell."""
-    both = suite(ACCURACY)
-    sides = Sides(column("new", [0.0] * 4 + [1.0] * 96), column("current", [1.0] * 100))
-    made = judge_rate(both, ACCURACY, sides)
-    assert made.outcome == "inconclusive"
-    return replace(made, variant=f"new-{number}" if number else "new")
+def inconclusive_verdict(number: int = 0) -> Verdict:
+    """Return the verdict of an inconclusive gate."""
+    declared = suite(ACCURACY)
+    comparison = Comparison(
+        variant_scores("new", [0.0] * 4 + [1.0] * 96), variant_scores("current", [1.0] * 100)
+    )
+    verdict = evaluate_rate(declared, ACCURACY, comparison)
+    assert verdict.outcome == "inconclusive"
+    return replace(verdict, variant=f"new-{number}" if number else "new")
 
 
-def unjudged(why: str = "current: no key") -> Unjudged:
-    return Unjudged(node="suite.ftgate.yaml::accuracy[new]", why=why)
+def gate_not_evaluated(reason: str = "current: no key") -> NotEvaluated:
+    return NotEvaluated(node="suite.ftgate.yaml::accuracy[new]", reason=reason)
 
 
 def large(cases: int = 10_000, variants: int = 5, words: int = 12) -> Report:
@@ -134,15 +141,15 @@ def large(cases: int = 10_000, variants: int = 5, words: int = 12) -> Report:
             tokens={"input": 120, "output": 30}, seconds=0.3 + (number % 50) / 100,
         )  # fmt: skip
 
-    made = tuple(
+    case_runs = tuple(
         CaseRun(
-            id=f"case-{number:05}", asks="task", where=f"big.jsonl:{number}",
-            asked=text(), expected=text(),
+            id=f"case-{number:05}", case_set="task", location=f"big.jsonl:{number}",
+            input=text(), expected=text(),
             tags=(("odd", "even")[number % 2],),
             answers={name: answer(number, place) for place, name in enumerate(names)},
         )
         for number in range(cases)
     )  # fmt: skip
-    base = judged()
-    big = replace(base.suites[0], cases=made)
+    base = failing_run()
+    big = replace(base.suites[0], cases=case_runs)
     return replace(base, suites=(big,))

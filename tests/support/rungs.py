@@ -1,4 +1,4 @@
-"""Columns and verdicts of the reference case, without asking anybody."""
+"""Scores and verdicts of the reference case, without any request."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from reference_case import LABELS, answers
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.evidence import GitFacts
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.scoring.scores import Column, Row, Score
+from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
 TODAY = date(2026, 11, 25)
 QUIET = GitFacts(days=90, changes={"prompt": 1, "cases": 1, "suite": 2}, commits=3)
 
 
-def column(suite, name, amiss, **usage):
-    """Score *name*, which gets the cases *amiss* wrong."""
+def score_rung(suite, name, wrong, **usage):
+    """Score *name*, which gets the cases *wrong* wrong."""
     rows = {}
     for n, case in enumerate(suite.cases):
-        text = LABELS[(n + 1) % 18] if n in amiss else answers()[n]
-        own = {key: value(n) if callable(value) else value for key, value in usage.items()}
-        reply = Reply(text=text, usage=own, seconds=0.1 + n % 10 / 100)
-        rows[case.id] = Row(case, (reply,), (Score(float(n not in amiss), None),), (f"{name} {n}",))
-    return Column(name, rows)
+        text = LABELS[(n + 1) % 18] if n in wrong else answers()[n]
+        tokens = {key: value(n) if callable(value) else value for key, value in usage.items()}
+        reply = Reply(text=text, usage=tokens, seconds=0.1 + n % 10 / 100)
+        rows[case.id] = CaseResult(
+            case, (reply,), (Score(float(n not in wrong), None),), (f"{name} {n}",)
+        )
+    return VariantScores(name, rows)
 
 
 def verdict(variant, gate="accuracy", outcome=Outcome.PASSED):

@@ -12,7 +12,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-__all__ = ["groups", "suite_folder"]
+__all__ = ["schema_groups", "suite_folder"]
 
 _PACKAGE = "jsonschema==4.26.0"
 
@@ -21,7 +21,7 @@ def suite_folder() -> Path | None:
     """Return the folder of the suite, fetched once; None where it cannot be fetched."""
     cache = user_cache_path("pytest-ftgate-tests") / _PACKAGE
     found = next(cache.glob("*/json/tests"), None)
-    return found or (_fetched(cache) if _download(cache) else None)
+    return found or (_unpack(cache) if _download(cache) else None)
 
 
 def _download(cache: Path) -> bool:
@@ -31,13 +31,13 @@ def _download(cache: Path) -> bool:
     return subprocess.run(command, capture_output=True, timeout=300, check=False).returncode == 0
 
 
-def _fetched(cache: Path) -> Path | None:
+def _unpack(cache: Path) -> Path | None:
     with tarfile.open(next(cache.glob("*.tar.gz"))) as archive:
         archive.extractall(cache, filter="data")
     return next(cache.glob("*/json/tests"), None)
 
 
-def groups(folder: Path) -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
+def schema_groups(folder: Path) -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
     """Yield the name, the schema and the tests of each group that a draft requires."""
     for path in sorted(folder.glob("*.json")):
         for group in json.loads(path.read_text("utf-8")):

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_ftgate import Case, Ftgate, Outcome, Reply, Talk, UsedSuite, Verdict
+from pytest_ftgate import Case, Conversation, Ftgate, Outcome, Reply, SuiteHandle, Verdict
 
 
 @pytest.mark.ftgate("prompts/tickets.ftgate.yaml", max_drop=0.02)
@@ -32,18 +32,18 @@ class TestTone:
         names: list[str] = [call.name for call in reply.tool_calls]
         return 1.0 if str(case.vars.get("tool", "")) in names else 0.5
 
-    async def test_remembers(self, case: Case, ask: Talk) -> None:
+    async def test_remembers(self, case: Case, ask: Conversation) -> None:
         first: Reply = ask()
         again = ask("What was my question?")
-        assert case.shown in again.text or first.model == again.model
+        assert case.input_text in again.text or first.model == again.model
 
 
 @pytest.fixture(scope="module")
-def tickets(ftgate: Ftgate) -> UsedSuite:
+def tickets(ftgate: Ftgate) -> SuiteHandle:
     return ftgate.suite("prompts/tickets.ftgate.yaml")
 
 
-def test_a_suite_in_a_test_of_ones_own(tickets: UsedSuite) -> None:
+def test_a_suite_in_a_test_of_ones_own(tickets: SuiteHandle) -> None:
     case: Case = tickets.cases["t1"]
     reply: Reply = tickets.ask("current", replace(case, input="Hello?"))
     verdict: Verdict = tickets.verdict("accuracy", "lora-v7")
@@ -51,6 +51,6 @@ def test_a_suite_in_a_test_of_ones_own(tickets: UsedSuite) -> None:
     assert verdict.outcome is Outcome.PASSED
     assert verdict.check is None or verdict.check.after > 0.9
     scores: dict[str, float] = {
-        name: float(column.correct.mean()) for name, column in tickets.sheet.items()
+        name: float(column.correct.mean()) for name, column in tickets.scores.items()
     }
     assert scores["lora-v7"] >= scores["current"] - 0.05

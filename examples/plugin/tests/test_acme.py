@@ -1,4 +1,4 @@
-"""How a plugin is tested: by runs of pytest in a folder of their own."""
+"""Test the plugin with runs of pytest, each in a folder of its own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ gates:
   forgetting: {skills: repeating, max_drop: 0.2}
   cost: {max_usd_per_1k: 1}
 """
-#: In the order of the file, whatever else is installed.
-JUDGE = ("--ftgate", "-p", "no:randomly", "-p", "no:sugar")
+#: Run the gates in the order of the file, whatever else is installed.
+ARGUMENTS = ("--ftgate", "-p", "no:randomly", "-p", "no:sugar")
 
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
-    """Write a suite that names what the plugin offers."""
+    """Write a suite that uses every name of the plugin."""
     rows = [
         {"id": f"g{n}", "input": f"good morning number {n}", "expected": "morning"}
         for n in range(60)
@@ -38,7 +38,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_each_thing_that_it_offers_is_used(suite: pytest.Pytester) -> None:
-    result = suite.runpytest_subprocess(*JUDGE, "-v")
+    result = suite.runpytest_subprocess(*ARGUMENTS, "-v")
 
     result.stdout.fnmatch_lines(
         [
@@ -53,7 +53,7 @@ def test_each_thing_that_it_offers_is_used(suite: pytest.Pytester) -> None:
 
 
 def test_it_writes_a_line_for_each_gate_and_one_for_the_run(suite: pytest.Pytester) -> None:
-    suite.runpytest_subprocess(*JUDGE, "--acme-page=page.txt", "-k", "soft")
+    suite.runpytest_subprocess(*ARGUMENTS, "--acme-page=page.txt", "-k", "soft")
 
     assert (suite.path / "page.txt").read_text("utf-8").splitlines() == [
         "passed greetings.ftgate.yaml::accuracy[soft]",

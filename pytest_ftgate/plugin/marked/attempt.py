@@ -12,39 +12,47 @@ from typing import Any, Self
 
 import pytest
 
-from pytest_ftgate.client.results import Answer
+from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ScorerError
-from pytest_ftgate.reporting.text import quoted, visible
+from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Ask
+from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import Score
 from pytest_ftgate.suite.model import Case, Turn
 
-__all__ = ["Attempt", "Parts", "Pending", "Talk", "Unanswered", "explained", "plain"]
+__all__ = [
+    "Attempt",
+    "AttemptSubtests",
+    "Conversation",
+    "PendingTurn",
+    "UnansweredTurn",
+    "failure_lines",
+    "without_colours",
+]
 
-#: Makes the call of a turn: of a case, its opening, what was said since, and the repeat.
-_Turns = Callable[[Case, str | None, Sequence[Turn], int], Ask]
+#: Builds the request of a turn from a case, its opening, the later turns, and the repeat.
+_BuildTurn = Callable[[Case, str | None, Sequence[Turn], int], CaseRequest]
 
 
-# No Exceptions, so that a test's own except clauses do not stop them on their way out.
-class Pending(BaseException):
-    """Leaves the function until the reply to a turn is there; it is then run again."""
+# Not derived from Exception, so that except clauses of a test do not catch them.
+class PendingTurn(BaseException):
+    """Leaves the function until the reply to a turn is here; the function is then run again."""
 
-    def __init__(self, ask: Ask) -> None:
-        self.ask = ask
+    def __init__(self, request: CaseRequest) -> None:
+        self.request = request
         super().__init__("the reply is on its way")
 
 
-class Unanswered(BaseException):
-    """Leaves the function since a turn brought no reply."""
+class UnansweredTurn(BaseException):
+    """Leaves the function because a turn brought no reply."""
 
 
 @dataclass(slots=True)
-class Talk:
-    """The conversation of one case; call it with what the user says next.
+class Conversation:
+    """The conversation about one case; call it with the next message of the user.
 
     Attributes:
-        case: what it is about.
+        case: the case.
         turns: makes the calls.
         known: what became of calls so far, by fingerprint.
         begun: the reply that the conversation goes on from, or None where it begins.
@@ -52,102 +60,107 @@ class Talk:
     """
 
     case: Case
-    turns: _Turns
-    known: Mapping[str, Answer]
-    begun: Reply | None = None
+    build_turn: _BuildTurn
+    results: Mapping[str, Result]
+    first_reply: Reply | None = None
     repeat: int = 0
     _opening: str | None = None
     _later: list[Turn] = field(default_factory=list)
-    _asked: list[tuple[Ask, Reply]] = field(default_factory=list)
+    _answered: list[tuple[CaseRequest, Reply]] = field(default_factory=list)
 
     def restart(self) -> None:
-        """Go back to the beginning."""
-        self._opening, self._asked = None, []
-        self._later = [("assistant", self.begun.text)] if self.begun else []
+        """Return to the beginning."""
+        self._opening, self._answered = None, []
+        self._later = [("assistant", self.first_reply.text)] if self.first_reply else []
 
     def __call__(self, text: str | None = None) -> Reply:
-        """Say *text*, and return what the variant replies to it and to all that was said before.
+        """Return the reply of the variant to *text*, given all turns before.
 
         Args:
-            text: what the user says; None, for the first turn alone, puts the case itself as the
-                suite does.
+            text: the message of the user; None, in the first turn only, asks the case itself as
+                the suite does.
+
+        Raises:
+            TypeError: *text* is None after the first turn.
         """
         if self._later and text is None:
             raise TypeError("ask() puts the case, which opens a conversation; say something to it")
         if self._later:
-            said = [*self._later, ("user", str(text))]
+            turns = [*self._later, ("user", str(text))]
         else:
-            self._opening, said = text, []
-        ask = self.turns(self.case, self._opening, said, self.repeat)
-        answer = self.known.get(ask.call.fingerprint)
-        if answer is None:
-            raise Pending(ask)
-        if not isinstance(answer, Reply):
-            raise Unanswered(str(answer))
-        self._later = [*said, ("assistant", answer.text)]
-        self._asked.append((ask, answer))
-        return answer
+            self._opening, turns = text, []
+        request = self.build_turn(self.case, self._opening, turns, self.repeat)
+        result = self.results.get(request.request.fingerprint)
+        if result is None:
+            raise PendingTurn(request)
+        if not isinstance(result, Reply):
+            raise UnansweredTurn(str(result))
+        self._later = [*turns, ("assistant", result.text)]
+        self._answered.append((request, result))
+        return result
 
     @property
     def replies(self) -> tuple[Reply, ...]:
         """The replies so far."""
-        return tuple(reply for _, reply in self._asked)
+        return tuple(reply for _, reply in self._answered)
 
     @property
-    def asks(self) -> tuple[Ask, ...]:
-        """The calls so far."""
-        return tuple(ask for ask, _ in self._asked)
+    def requests(self) -> tuple[CaseRequest, ...]:
+        """The requests so far."""
+        return tuple(request for request, _ in self._answered)
 
     def lines(self) -> Iterator[str]:
-        """Yield what was said, for the reader of a failure."""
-        opening = self.case.shown if self._opening is None else self._opening
+        """Yield the turns as lines for the failure section."""
+        opening = self.case.input_text if self._opening is None else self._opening
         for role, text in (("user", opening), *self._later):
-            yield from quoted("said" if role == "user" else "replied", text, indent=6, lines=3)
+            yield from quoted_lines(
+                "said" if role == "user" else "replied", text, indent=6, max_lines=3
+            )
 
 
-#: What says that a reply is wrong; everything else that is raised is an error.
+#: Exceptions that make a reply wrong; any other exception is an error.
 _WRONG = (AssertionError, pytest.fail.Exception)
-_LEFT_OUT = (pytest.skip.Exception, pytest.xfail.Exception)
+_SKIPPED = (pytest.skip.Exception, pytest.xfail.Exception)
 _RIGHT = Score(1.0, None)
-#: What pytest colours the differences of an assertion with.
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: The escape codes with which pytest colours differences.
+_COLOUR_CODE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Attempt:
-    """What the function is given, and what became of it.
+    """The arguments of one run of the function, and its outcome.
 
-    As a context it takes in what the function raises: an assertion that fails makes the reply
-    wrong, a skip leaves the case out, and an error stays an error.
+    As a context manager it handles what the function raises: a failed assertion makes the reply
+    wrong, a skip leaves the case out, any other exception is an error.
 
     Args:
         case: the case.
-        reply: the reply to it, or None where the function asks for itself.
-        talk: what it asks with, where it does.
+        reply: the reply to it, or None if the function asks by itself.
+        conversation: the ``ask`` argument of the function, or None.
     """
 
-    def __init__(self, case: Case, reply: Reply | None, talk: Talk | None) -> None:
-        self.case, self.reply, self.ask = case, reply, talk
-        self.value: float | None = None
+    def __init__(self, case: Case, reply: Reply | None, conversation: Conversation | None) -> None:
+        self.case, self.reply, self.ask = case, reply, conversation
+        self.score_value: float | None = None
         self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException]]] = []
-        #: Why the function left the case out, or None.
-        self.left_out: str | None = None
-        #: Why a turn brought no reply, or None.
-        self.unanswered: str | None = None
-        #: What it waits for.
-        self.pending: Ask | None = None
+        #: The reason for which the function skipped the case, or None.
+        self.skip_reason: str | None = None
+        #: The reason for which a turn brought no reply, or None.
+        self.missing_reason: str | None = None
+        #: The request that the function waits for, or None.
+        self.pending_request: CaseRequest | None = None
 
     @property
-    def subtests(self) -> Parts:
-        """What the function takes for pytest's fixture of that name."""
-        return Parts(self)
+    def subtests(self) -> AttemptSubtests:
+        """The function's ``subtests`` argument, in place of pytest's fixture."""
+        return AttemptSubtests(self)
 
     @property
-    def heard(self) -> Reply | None:
-        """The reply that is marked: of a conversation the last one."""
+    def scored_reply(self) -> Reply | None:
+        """The reply that is scored; in a conversation, the last one."""
         return self.ask.replies[-1] if self.ask and self.ask.replies else self.reply
 
     def __enter__(self) -> Self:
-        self.pending, self.value, self.failures = None, None, []
+        self.pending_request, self.score_value, self.failures = None, None, []
         if self.ask:
             self.ask.restart()
         return self
@@ -161,140 +174,148 @@ class Attempt:
         if error is None:
             return True
         __tracebackhide__ = True
-        taken = self._takes(error)
-        if not taken and isinstance(error, Exception):
-            error.add_note(f'on case "{self.case.id}" ({self.case.where})')
-        return taken
+        handled = self._handle(error)
+        if not handled and isinstance(error, Exception):
+            error.add_note(f'on case "{self.case.id}" ({self.case.location})')
+        return handled
 
-    def _takes(self, error: BaseException) -> bool:
-        # What a task group raises is looked through.
-        if (pending := _first(error, Pending)) is not None:
-            self.pending = pending.ask
-        elif (unanswered := _first(error, Unanswered)) is not None:
-            self.unanswered = str(unanswered)
-        elif (left_out := _first(error, _LEFT_OUT)) is not None:
-            self.left_out = str(left_out) or type(left_out).__name__.lower()
+    def _handle(self, error: BaseException) -> bool:
+        # Task groups raise exception groups, so their members are searched.
+        if (pending := _first(error, PendingTurn)) is not None:
+            self.pending_request = pending.request
+        elif (unanswered := _first(error, UnansweredTurn)) is not None:
+            self.missing_reason = str(unanswered)
+        elif (skipped := _first(error, _SKIPPED)) is not None:
+            self.skip_reason = str(skipped) or type(skipped).__name__.lower()
         elif _all(error, _WRONG) and not _timed_out(error):
-            self.failed("", error)
+            self.add_failure("", error)
         else:
             return False
         return True
 
-    def failed(self, part: str, error: BaseException) -> None:
-        """Take note that the reply is wrong; *part* is the subtest that says so."""
-        self.value = 0.0
+    def add_failure(self, part: str, error: BaseException) -> None:
+        """Record that the reply is wrong; *part* is the name of the failed subtest, or ""."""
+        self.score_value = 0.0
         self.failures.append((part, pytest.ExceptionInfo.from_exception(error)))
 
-    def returned(self, value: object) -> None:
-        """Take what the function returned: nothing, whether the reply is right, or its score.
+    def set_result(self, value: object) -> None:
+        """Set the score from the function's return value: None, True, False, or 0 to 1.
 
         Raises:
-            ScorerError: it is none of these.
+            ScorerError: the value is none of these.
         """
         if self.failures:
             return
         number = 1.0 if value is None else _number(value)
         if number is None or not 0 <= number <= 1:
+            where = f'case "{self.case.id}" ({self.case.location})'
             raise ScorerError(
-                f'the function returned {value!r} for case "{self.case.id}" ({self.case.where}); '
+                f"the function returned {value!r} for {where}; "
                 "return nothing, True or False, or a score from 0 to 1"
             )
-        self.value = number
+        self.score_value = number
 
     @property
     def score(self) -> Score:
-        """What the reply is worth."""
-        return _RIGHT if self.value == 1 else Score(self.value, None, self.why)
+        """The score of the reply."""
+        return _RIGHT if self.score_value == 1 else Score(self.score_value, None, self.reason)
 
     @property
-    def why(self) -> str:
-        """What is wrong with it, in short."""
-        told = [f"{part}: {plain(info.value)}".removeprefix(": ") for part, info in self.failures]
-        if told or self.value is None or self.value == 1:
-            return "\n".join(told)
-        return f"the function returned {self.value:.3g}" if self.value else "it returned False"
+    def reason(self) -> str:
+        """The reason for which the reply is wrong, in short."""
+        messages = [
+            f"{part}: {without_colours(info.value)}".removeprefix(": ")
+            for part, info in self.failures
+        ]
+        if messages or self.score_value is None or self.score_value == 1:
+            return "\n".join(messages)
+        return (
+            f"the function returned {self.score_value:.3g}"
+            if self.score_value
+            else "it returned False"
+        )
 
 
-def plain(told: object) -> str:
-    """Return what pytest says of a failure without its colours, which depend on the terminal."""
-    return _COLOUR.sub("", str(told))
+def without_colours(text: object) -> str:
+    """Return a message of pytest without colour codes, which depend on the terminal."""
+    return _COLOUR_CODE.sub("", str(text))
 
 
-class Parts:
-    """Stands in for pytest's ``subtests``: a part that fails makes the reply wrong."""
+class AttemptSubtests:
+    """Replaces pytest's ``subtests``: a failed subtest makes the reply wrong."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
 
     @contextmanager
     def test(self, msg: str | None = None, **kwargs: Any) -> Iterator[None]:
-        """Run one part; the parts after it are run whatever becomes of it."""
+        """Run one subtest; the ones after it run even if it fails."""
         __tracebackhide__ = True
         try:
             yield
-        except _LEFT_OUT:
+        except _SKIPPED:
             return
         except _WRONG as error:
             params = ", ".join(f"{key}={value!r}" for key, value in kwargs.items())
-            self._attempt.failed(" ".join(filter(None, [msg, params])) or "subtest", error)
+            self._attempt.add_failure(" ".join(filter(None, [msg, params])) or "subtest", error)
 
 
 def _number(value: object) -> float | None:
     if isinstance(value, bool | Real):
         return float(value)
-    # NumPy's own truth values are neither.
+    # NumPy's truth values are neither bool nor Real.
     return float(bool(value)) if type(value).__name__ in ("bool", "bool_") else None
 
 
 def _timed_out(error: BaseException) -> bool:
-    # pytest-timeout fails a test from within it, and that says nothing of the reply.
+    # pytest-timeout fails a test from within it; the reply is not to blame.
     frames = pytest.ExceptionInfo.from_exception(error).traceback
-    return any(one.frame.f_globals.get("__name__") == "pytest_timeout" for one in frames)
+    return any(entry.frame.f_globals.get("__name__") == "pytest_timeout" for entry in frames)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _leaves(one)
+        for member in error.exceptions:
+            yield from _leaves(member)
     else:
         yield error
 
 
 def _first(error: BaseException, kind: Any) -> Any:
-    return next((one for one in _leaves(error) if isinstance(one, kind)), None)
+    return next((leaf for leaf in _leaves(error) if isinstance(leaf, kind)), None)
 
 
 def _all(error: BaseException, kind: Any) -> bool:
-    return all(isinstance(one, kind) for one in _leaves(error))
+    return all(isinstance(leaf, kind) for leaf in _leaves(error))
 
 
-#: The styles of --tb in which a case is explained; in the others it would tell less than its line.
-_STYLES = {"long": "long", "native": "native"}
-#: Lines of one explanation; with -vv all.
-_MOST_LINES = 15
+#: The --tb styles for the explanation of a case; any other style becomes "short".
+_TRACEBACK_STYLES = {"long": "long", "native": "native"}
+#: The most lines of one explanation; -vv shows all.
+_MAX_LINES = 15
 
 
-def explained(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
-    """Yield pytest's own explanation of each assertion that failed, behind a bar."""
+def failure_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
+    """Yield pytest's explanation of each failed assertion, behind a bar."""
     if attempt.ask:
         yield from attempt.ask.lines()
     for part, failure in attempt.failures:
         if part:
-            yield f"      │ in subtest {visible(part)}"
+            yield f"      │ in subtest {escape_controls(part)}"
         yield from _lines(failure, config)
     if not attempt.failures:
-        yield from quoted("wrong", attempt.why, indent=6)
+        yield from quoted_lines("wrong", attempt.reason, indent=6)
 
 
 def _lines(failure: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> Iterator[str]:
-    shown = failure.getrepr(
-        style=_STYLES.get(str(config.getoption("tbstyle")), "short"),  # type: ignore[arg-type]
+    explanation = failure.getrepr(
+        style=_TRACEBACK_STYLES.get(str(config.getoption("tbstyle")), "short"),  # type: ignore[arg-type]
         showlocals=bool(config.getoption("showlocals")),
         tbfilter=True,
         chain=False,
     )
-    lines = visible(plain(shown)).rstrip().split("\n")
-    if len(lines) > _MOST_LINES and config.get_verbosity() < 2:  # noqa: PLR2004 - -vv shows all
-        lines = [*lines[:_MOST_LINES], f"… {len(lines) - _MOST_LINES} more lines, -vv shows all"]
-    # A reply may be in it: behind a bar no line of it can act.
+    lines = escape_controls(without_colours(explanation)).rstrip().split("\n")
+    if len(lines) > _MAX_LINES and config.get_verbosity() < 2:  # noqa: PLR2004 - -vv shows all
+        lines = [*lines[:_MAX_LINES], f"… {len(lines) - _MAX_LINES} more lines, -vv shows all"]
+    # It may quote a reply: behind a bar, no line of it can act as a command.
     yield from (f"      │ {line}".rstrip() for line in lines)

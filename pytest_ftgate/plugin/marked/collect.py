@@ -8,176 +8,194 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pytest_ftgate.errors import Fault, SuiteFaults
-from pytest_ftgate.plugin.item import Stopped, trial_of
-from pytest_ftgate.plugin.marked.item import FunctionGate, gate_of, slot_of
-from pytest_ftgate.plugin.marked.marks import NAMES, SUITE, Mark, Marked, Place, Slot, lines_of
-from pytest_ftgate.plugin.marked.suite import marked, named_suite
-from pytest_ftgate.readers.source import keys_of, sentence
-from pytest_ftgate.settings import faults_key
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.plugin.item import BlockingVerdict, state_of
+from pytest_ftgate.plugin.marked.item import FunctionGate, function_gate_of, placeholder_of
+from pytest_ftgate.plugin.marked.marks import (
+    PARAMETERS,
+    SUITE,
+    Mark,
+    MarkedFunction,
+    MarkLocation,
+    Placeholder,
+    argument_lines,
+)
+from pytest_ftgate.plugin.marked.suite import marked_function, suite_of_mark
+from pytest_ftgate.plugin.state import errors_key
+from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.suite.plugins import SuiteSource
 
-__all__ = ["begin", "collected", "end", "explain", "faults_in", "parametrize", "read_marks"]
+__all__ = [
+    "after_setup",
+    "before_setup",
+    "fail_collection",
+    "make_gate",
+    "parametrize",
+    "read_marks",
+    "show_verdict",
+]
 
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
 
 
-def read_marks(definition: pytest.Function, *, planned: bool) -> Marked:
-    """Return what the marks of a function come to; those nearer to it win, argument by argument.
+def read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction:
+    """Return the marked function; nearer marks override outer ones, argument by argument.
 
     Args:
         definition: the function.
-        planned: it takes replies that are asked before it is run.
+        planned: True if its replies are asked for before it runs.
 
     Raises:
-        SuiteFaults: they cannot be used; every fault is named, with its line and its remedy.
+        SuiteError: the marks cannot be used; carries every error with its line and its remedy.
     """
     function = unwrap(definition.function)
     root, path = definition.config.rootpath.resolve(), definition.path.resolve()
-    place = Place(
+    location = MarkLocation(
         session=definition.session,
         source=SuiteSource(root=root, path=path),
         function=function,
         name=definition.nodeid.partition("::")[2],
-        lines=lines_of(function),
+        lines=argument_lines(function),
     )
-    given = _given(place, definition)
-    mark = _read(place, given)
-    # Where the suite itself is no path, what it would say of the other arguments is not known.
-    known = SUITE not in given or mark.suite is not None
-    suite = named_suite(place, mark) if known else None
+    arguments = _mark_arguments(location, definition)
+    mark = _validated(location, arguments)
+    # Without a valid suite path, the other arguments cannot be checked.
+    is_checkable = SUITE not in arguments or mark.suite is not None
+    suite = suite_of_mark(location, mark) if is_checkable else None
     if suite is None:
-        raise SuiteFaults(place.source.name(path), place.source.faults)
-    return marked(place, mark, suite, planned=planned)
+        raise SuiteError(location.source.display_path(path), location.source.errors)
+    return marked_function(location, mark, suite, planned=planned)
 
 
-def _given(place: Place, definition: pytest.Function) -> dict[str, Any]:
-    """Return the arguments of all marks, those nearer to the function in place of others."""
-    given: dict[str, Any] = {}
+def _mark_arguments(location: MarkLocation, definition: pytest.Function) -> dict[str, Any]:
+    """Return the arguments of all marks; nearer marks override outer ones."""
+    arguments: dict[str, Any] = {}
     for mark in reversed([*definition.iter_markers("ftgate")]):
         if len(mark.args) > 1:
-            told = "a mark names one suite file; a function for two takes two functions"
-            place.say(SUITE, told)
-        given |= [(SUITE, one) for one in mark.args[:1]]
-        given |= mark.kwargs
-    return given
+            message = "a mark names one suite file; a function for two takes two functions"
+            location.add_error(SUITE, message)
+        arguments |= [(SUITE, path) for path in mark.args[:1]]
+        arguments |= mark.kwargs
+    return arguments
 
 
-def _read(place: Place, given: dict[str, Any]) -> Mark:
-    """Return the arguments; what is wrong is said and left out, and the rest is read on."""
+def _validated(location: MarkLocation, arguments: dict[str, Any]) -> Mark:
+    """Return the valid arguments; add an error for each of the others."""
     try:
-        return Mark.model_validate(given)
+        return Mark.model_validate(arguments)
     except ValidationError as error:
-        known = tuple(key for key in keys_of(Mark) if key != SUITE)
-        wrong = {str(one["loc"][0]): one for one in reversed(error.errors())}
-        for key, one in wrong.items():
-            told = sentence({**one, "loc": one["loc"][:1]}, known, None)
-            told = told.replace("unknown key", "unknown argument")
-            place.say(key, _NO_FILE.format(one["input"]) if key == SUITE else told)
-        return Mark.model_validate({key: one for key, one in given.items() if key not in wrong})
+        known = tuple(key for key in declared_keys(Mark) if key != SUITE)
+        invalid = {str(details["loc"][0]): details for details in reversed(error.errors())}
+        for key, details in invalid.items():
+            message = validation_message({**details, "loc": details["loc"][:1]}, known, None)
+            message = message.replace("unknown key", "unknown argument")
+            location.add_error(key, _NO_FILE.format(details["input"]) if key == SUITE else message)
+        valid = {key: value for key, value in arguments.items() if key not in invalid}
+        return Mark.model_validate(valid)
 
 
-_UNJUDGED = (
+_NOT_A_GATE = (
     "this test is marked with ftgate and is no gate: write it as a function or a method of a plain "
     "class that takes case and reply, with the mark on it before it is collected"
 )
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Make an item for each variant of a marked function; its faults go to its collector."""
+    """Make an item for each variant of a marked function; its collector gets the errors."""
     definition = metafunc.definition
-    names = [name for name in NAMES if name in metafunc.fixturenames]
+    names = [name for name in PARAMETERS if name in metafunc.fixturenames]
     if not {"reply", "ask"} & {*names}:
-        # A class or a module may be marked though not every test of it marks replies.
+        # In a marked class or module, some tests may take no reply.
         if "ftgate" in metafunc.fixturenames or not _is_marked_itself(definition):
             return
         names = []
     try:
-        _refuse(definition, names)
-        marked = read_marks(definition, planned="reply" in names)
-    except SuiteFaults as error:
+        _check_parameters(definition, names)
+        function = read_marks(definition, planned="reply" in names)
+    except SuiteError as error:
         parent = definition.parent
         if parent is not None:
-            parent.stash.setdefault(faults_key, []).extend(error.faults)
+            parent.stash.setdefault(errors_key, []).extend(error.errors)
         return
-    given = [
-        pytest.param(*(Slot(name, marked, variant) for name in names), id=variant.name)
-        for variant in marked.variants
+    values = [
+        pytest.param(*(Placeholder(name, function, variant) for name in names), id=variant.name)
+        for variant in function.variants
     ]
-    metafunc.parametrize(names, given)
+    metafunc.parametrize(names, values)
 
 
 def _is_marked_itself(definition: pytest.Function) -> bool:
     return any(mark.name == "ftgate" for mark in definition.own_markers)
 
 
-def _refuse(definition: pytest.Function, names: list[str]) -> None:
-    """Refuse a function that could not be run.
+def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
+    """Check the parameters of a marked function.
 
     Raises:
-        SuiteFaults: it takes no reply, or takes it from elsewhere.
+        SuiteError: it takes no reply, or ``parametrize`` gives it another one.
     """
-    taken = {
-        one.strip()
+    parametrized = {
+        name.strip()
         for mark in definition.iter_markers("parametrize")
-        for one in _names_of(mark.args[0] if mark.args else mark.kwargs.get("argnames", ()))
+        for name in _names_of(mark.args[0] if mark.args else mark.kwargs.get("argnames", ()))
     }
-    told = ""
+    message = ""
     if not names:
         name = definition.name
-        told = f"{name} takes neither reply nor ask; write def {name}(case, reply)"
-    elif taken & {*names}:
-        name = min(taken & {*names})
-        told = f"parametrize gives {name}, which the ftgate mark gives too; rename the parameter"
-    if told:
-        where = SuiteSource(root=definition.config.rootpath, path=definition.path).name(
-            definition.path
-        )
-        line = lines_of(definition.function)[()]
-        raise SuiteFaults(where, [Fault(where, line, told)])
+        message = f"{name} takes neither reply nor ask; write def {name}(case, reply)"
+    elif parametrized & {*names}:
+        name = min(parametrized & {*names})
+        message = f"parametrize gives {name}, which the ftgate mark gives too; rename the parameter"
+    if message:
+        source = SuiteSource(root=definition.config.rootpath, path=definition.path)
+        path = source.display_path(definition.path)
+        line = argument_lines(definition.function)[()]
+        raise SuiteError(path, [Diagnostic(path, line, message)])
 
 
 def _names_of(written: object) -> list[str]:
     return written.split(",") if isinstance(written, str) else [*map(str, written)]  # type: ignore[call-overload]
 
 
-def faults_in(collector: pytest.Collector, report: pytest.CollectReport) -> pytest.CollectReport:
-    """Fail the collection of what holds marked functions with faults; all are told at once."""
-    faults = collector.stash[faults_key]
+def fail_collection(
+    collector: pytest.Collector, report: pytest.CollectReport
+) -> pytest.CollectReport:
+    """Fail the collection of a collector whose marks have errors; show all at once."""
+    errors = collector.stash[errors_key]
     report.outcome, report.result = "failed", []
-    report.longrepr = str(SuiteFaults(faults[0].path, faults))
+    report.longrepr = str(SuiteError(errors[0].path, errors))
     return report
 
 
-def collected(item: pytest.Item) -> None:
-    """Make a gate of an item that a marked function has been parametrised to."""
-    slot = slot_of(item)
-    if slot is not None and isinstance(item, pytest.Function):
-        FunctionGate(item, slot)
+def make_gate(item: pytest.Item) -> None:
+    """Make a gate of an item of a parametrized marked function."""
+    placeholder = placeholder_of(item)
+    if placeholder is not None and isinstance(item, pytest.Function):
+        FunctionGate(item, placeholder)
 
 
-def begin(item: pytest.Item) -> None:
-    """Before the fixtures of *item* are set up, refuse what would pass unjudged."""
-    trial = trial_of(item)
-    if trial is not None:
-        # An error that comes before any verdict is one of a gate, and counted as such.
-        trial.keep("ftgate_gate", item.nodeid)
+def before_setup(item: pytest.Item) -> None:
+    """Before the fixtures of *item* are set up, fail it if it is marked and not a gate."""
+    state = state_of(item)
+    if state is not None:
+        # The property makes an error before any verdict count as an error of a gate.
+        state.set_property("ftgate_gate", item.nodeid)
     elif "ftgate" in getattr(item, "fixturenames", ()):
         item.user_properties.append(("ftgate_used", item.nodeid))
     else:
-        pytest.fail(_UNJUDGED, pytrace=False)
+        pytest.fail(_NOT_A_GATE, pytrace=False)
 
 
-def end(item: pytest.Item) -> None:
-    """Once its fixtures are set up, ask and mark."""
-    gate = gate_of(item)
+def after_setup(item: pytest.Item) -> None:
+    """After the fixtures of *item* are set up, ask and score."""
+    gate = function_gate_of(item)
     if gate is not None:
         gate.setup()
 
 
-def explain(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-    """Put the verdict in place of the traceback that ended a marked function."""
-    gate = gate_of(item)
-    stopped = call.excinfo.value if call.excinfo else None
-    if gate is not None and isinstance(stopped, Stopped):
+def show_verdict(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Replace the traceback of a marked function by the section of its verdict."""
+    gate = function_gate_of(item)
+    error = call.excinfo.value if call.excinfo else None
+    if gate is not None and isinstance(error, BlockingVerdict):
         report.longrepr = gate.section

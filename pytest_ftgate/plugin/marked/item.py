@@ -15,287 +15,323 @@ import pytest
 
 from pytest_ftgate.errors import FtgateError, ScorerError
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.item import Stopped, Trial
-from pytest_ftgate.plugin.marked.attempt import Attempt, Talk, explained
-from pytest_ftgate.plugin.marked.marks import NAMES, Slot
-from pytest_ftgate.requests.request import Ask
-from pytest_ftgate.requests.workload import varies
-from pytest_ftgate.runner.evaluate import left_out, settled
-from pytest_ftgate.runner.identity import asked_anew
-from pytest_ftgate.runner.scores import heard
-from pytest_ftgate.runner.workloads import Judged
-from pytest_ftgate.scoring.scores import Column, Row
-from pytest_ftgate.settings import settings_key
+from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
+from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
+from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
+from pytest_ftgate.plugin.state import settings_key
+from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.runner.evaluate import contamination_notes, note_missing_replies
+from pytest_ftgate.runner.scores import unscored_results
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Case, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.rates import Sides
+    from pytest_ftgate.gates.rates import Comparison
 
-__all__ = ["Bench", "FunctionGate", "gate_of", "slot_of"]
+__all__ = ["FunctionGate", "FunctionRunner", "function_gate_of", "placeholder_of"]
 
-#: A conversation that has not ended after so many turns asks something else each time.
-_MOST_TURNS = 50
-#: What functions made of the baseline's replies, by gate: its items of other variants share it.
-_baselines_key = pytest.StashKey[dict[tuple[str, str], Column]]()
+#: The most turns of a conversation; one that is longer asks something new each time.
+_MAX_TURNS = 50
+#: The scores of the baseline's replies by gate, shared by the items of all variants.
+_baselines_key = pytest.StashKey[dict[tuple[str, str], VariantScores]]()
 
 
 @dataclass(slots=True)
-class _Seat:
-    """One case: its calls, why they brought no reply, and the runs of the function on it."""
+class _CaseAttempts:
+    """The runs of the function on one case, and its requests without a reply."""
 
     case: Case
     attempts: list[Attempt]
-    calls: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+    missing_reasons: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
-class _Side:
-    """The cases of one variant, and what the function makes of them."""
+class _VariantAttempts:
+    """The runs of the function on the cases of one variant."""
 
     variant: str
-    seats: list[_Seat] = field(default_factory=list)
+    cases: list[_CaseAttempts] = field(default_factory=list)
 
     @property
     def attempts(self) -> Iterator[Attempt]:
-        return chain.from_iterable(seat.attempts for seat in self.seats)
+        return chain.from_iterable(case.attempts for case in self.cases)
 
-    def column(self, rules: Mapping[str, Case]) -> Column:
-        """Return the scores, with the cases as *rules* has them; what was left out is not there."""
-        rows = (_row(seat, rules[seat.case.id]) for seat in self.seats)
-        return Column(self.variant, {row.case.id: row for row in rows if row})
+    def scores(self, cases: Mapping[str, Case]) -> VariantScores:
+        """Return the scores without skipped cases; *cases* are those of the function's suite."""
+        results = (_case_result(attempts, cases[attempts.case.id]) for attempts in self.cases)
+        return VariantScores(self.variant, {result.case.id: result for result in results if result})
 
 
-class Bench:
-    """Runs go over it once; what they come to is read from it afterwards.
+class FunctionRunner:
+    """Provides the runs of a marked function, one for each reply, and keeps their outcome.
 
     Args:
-        trial: the gate.
-        talks: the function takes ``ask``.
+        state: the state of the gate.
+        is_conversation: True if the function takes ``ask``.
     """
 
-    def __init__(self, trial: Trial, *, talks: bool) -> None:
-        self._trial, self._talks = trial, talks
-        self._sides: dict[str, _Side] = {}
-        self._columns: dict[str, Column] = {}
-        self._asked: dict[str, Ask] = {}
-        #: The function has been run on everything.
-        self.finished = False
+    def __init__(self, state: GateItemState, *, is_conversation: bool) -> None:
+        self._state, self._is_conversation = state, is_conversation
+        self._attempts: dict[str, _VariantAttempts] = {}
+        self._scores: dict[str, VariantScores] = {}
+        self._requests: dict[str, CaseRequest] = {}
+        #: True once the function has run on every reply.
+        self.is_finished = False
 
     def prepare(self) -> None:
-        """Lay out the replies that the function is to be run on."""
-        judged, session = self._trial.judged, self._trial.session
-        suite, look = judged.suite, self._trial.look
-        baseline = suite.variants[suite.baseline]
-        self._sides = {"mine": self._side(judged.variant)}
-        if not judged.gate.compares or judged.variant.name == baseline.name:
-            return
-        if self._gate not in self._baselines:
-            self._sides["theirs"] = self._side(baseline)
-        old, again = asked_anew(session, judged, look) if judged.planned else ((), ())
-        for name, asks in (("then", old), ("now", again)):
-            mine = tuple(ask for ask in asks if look.takes(ask.case.id, 0))
-            if mine:
-                column = heard(baseline.name, mine, session.waited(mine))
-                self._sides[name] = self._heard(baseline, column)
+        """Collect the replies on which the function will run."""
+        from pytest_ftgate.runner.identity import drift_requests
 
-    def _side(self, variant: Variant) -> _Side:
-        suite, look = self._trial.judged.suite, self._trial.look
-        if self._trial.judged.planned:
-            return self._heard(variant, self._trial.session.columns.heard(suite, variant, look))
-        repeats = look.repeats if varies(variant) else 1
-        seen = self._trial.session.asks.leaked(suite, variant)
-        cases = [one for one in suite.cases if look.takes(one.id, 0) and one.id not in seen]
-        return _Side(
+        gate_run, session = self._state.gate_run, self._state.session
+        suite, look = gate_run.suite, self._state.look
+        baseline = suite.variants[suite.baseline]
+        self._attempts = {"variant": self._attempts_for(gate_run.variant)}
+        if not gate_run.gate.has_comparison or gate_run.variant.name == baseline.name:
+            return
+        if self._gate_key not in self._baseline_scores:
+            self._attempts["baseline"] = self._attempts_for(baseline)
+        old, repeated = drift_requests(session, gate_run, look) if gate_run.planned else ((), ())
+        for name, drift_group in (("then", old), ("now", repeated)):
+            requests = tuple(r for r in drift_group if look.includes(r.case.id, 0))
+            if requests:
+                scores = unscored_results(baseline.name, requests, session.results(requests))
+                self._attempts[name] = self._attempts_on_scores(baseline, scores)
+
+    def _attempts_for(self, variant: Variant) -> _VariantAttempts:
+        session, look = self._state.session, self._state.look
+        suite = self._state.gate_run.suite
+        if self._state.gate_run.planned:
+            unscored = session.scores.unscored(suite, variant, look)
+            return self._attempts_on_scores(variant, unscored)
+        repeats = look.repeats if replies_vary(variant) else 1
+        contaminated = session.workloads.contaminated_cases(suite, variant)
+        cases = [
+            case
+            for case in suite.cases
+            if look.includes(case.id, 0) and case.id not in contaminated
+        ]
+        return _VariantAttempts(
             variant.name,
             [
-                _Seat(c, [Attempt(c, None, self._talk(variant, c, r)) for r in range(repeats)])
-                for c in cases
+                _CaseAttempts(
+                    case,
+                    [
+                        Attempt(case, None, self._conversation(variant, case, n))
+                        for n in range(repeats)
+                    ],
+                )
+                for case in cases
             ],
         )
 
-    def _heard(self, variant: Variant, column: Column) -> _Side:
-        seats = []
-        for row in column.rows.values():
-            case = row.case
+    def _attempts_on_scores(self, variant: Variant, scores: VariantScores) -> _VariantAttempts:
+        cases = []
+        for result in scores.results.values():
+            case = result.case
             attempts = [
-                Attempt(case, reply, self._talk(variant, case, n, row) if self._talks else None)
-                for n, reply in enumerate(row.replies)
+                Attempt(
+                    case,
+                    reply,
+                    self._conversation(variant, case, n, result) if self._is_conversation else None,
+                )
+                for n, reply in enumerate(result.replies)
             ]
-            seats.append(_Seat(case, attempts, row.calls, row.missing))
-        return _Side(variant.name, seats)
+            cases.append(_CaseAttempts(case, attempts, result.fingerprints, result.missing_reasons))
+        return _VariantAttempts(variant.name, cases)
 
-    def _talk(self, variant: Variant, case: Case, repeat: int, row: Row | None = None) -> Talk:
-        turns = self._trial.session.asks.turns(self._trial.judged.suite, variant)
-        begun = row.replies[repeat] if row else None
-        return Talk(case, turns, self._trial.session.engine.answers, begun, repeat)
+    def _conversation(
+        self, variant: Variant, case: Case, repeat: int, result: CaseResult | None = None
+    ) -> Conversation:
+        session = self._state.session
+        build_turn = session.workloads.turn_builder(self._state.gate_run.suite, variant)
+        first_reply = result.replies[repeat] if result else None
+        return Conversation(case, build_turn, session.engine.results, first_reply, repeat)
 
     # Running --------------------------------------------------------------------------------
 
     def attempts(self) -> Iterator[Attempt]:
-        """Yield each run that is to be made; those that wait for a reply again when it is there.
+        """Yield each attempt; one that waits for a reply is yielded again when the reply is here.
 
         Raises:
-            RepliesMissing: too few turns brought a reply to judge anything.
-            ScorerError: the function leaves out everything, or does not come to an end.
+            RepliesMissing: too few turns brought a reply to evaluate the gate.
+            ScorerError: the function skips every case, or a conversation does not end.
         """
-        waiting = [*chain.from_iterable(side.attempts for side in self._sides.values())]
-        for _ in range(_MOST_TURNS):
+        waiting = [*chain.from_iterable(group.attempts for group in self._attempts.values())]
+        for _ in range(_MAX_TURNS):
             yield from waiting
-            waiting = [attempt for attempt in waiting if attempt.pending]
+            waiting = [attempt for attempt in waiting if attempt.pending_request]
             if not waiting:
                 self._finish()
                 return
-            self._bring([attempt.pending for attempt in waiting if attempt.pending])
+            self._send([attempt.pending_request for attempt in waiting if attempt.pending_request])
         case = waiting[0].case
         raise ScorerError(
-            f'the conversation about case "{case.id}" ({case.where}) has not ended after '
-            f"{_MOST_TURNS} turns; the function must say the same whenever it is run again"
+            f'the conversation about case "{case.id}" ({case.location}) has not ended after '
+            f"{_MAX_TURNS} turns; the function must say the same whenever it is run again"
         )
 
-    def _bring(self, asks: Sequence[Ask]) -> None:
-        self._asked |= {ask.call.fingerprint: ask for ask in asks}
-        self._trial.waited([tuple(self._asked.values())])
+    def _send(self, requests: Sequence[CaseRequest]) -> None:
+        self._requests |= {request.request.fingerprint: request for request in requests}
+        self._state.results_of([tuple(self._requests.values())])
 
     def _finish(self) -> None:
-        judged = self._trial.judged
-        rules = {case.id: case for case in judged.judged_by.cases}
-        self._columns = {name: side.column(rules) for name, side in self._sides.items()}
-        if not self.mine.rows:
-            first = next((one.left_out for one in self.own if one.left_out), "")
-            raise ScorerError(f"the function left out all {len(self.own)} cases: {first}")
-        for side in self._sides.values() if self._talks else ():
-            asks = [ask for one in side.attempts if one.ask for ask in one.ask.asks]
-            self._trial.session.columns.asked.append((side.variant, asks))
-        own = judged.variant.name == judged.suite.baseline
-        theirs = self.mine if own else self._columns.get("theirs")
-        if theirs is not None:
-            self._baselines[self._gate] = theirs
-        self.finished = True
+        gate_run = self._state.gate_run
+        cases = {case.id: case for case in gate_run.gate_suite.cases}
+        self._scores = {name: group.scores(cases) for name, group in self._attempts.items()}
+        if not self.scores.results:
+            attempts = self.attempts_of_variant
+            reason = next((a.skip_reason for a in attempts if a.skip_reason), "")
+            raise ScorerError(f"the function left out all {len(attempts)} cases: {reason}")
+        for group in self._attempts.values() if self._is_conversation else ():
+            requests = [r for attempt in group.attempts for r in _requests_of(attempt)]
+            self._state.session.scores.scored_requests.append((group.variant, requests))
+        is_baseline = gate_run.variant.name == gate_run.suite.baseline
+        baseline = self.scores if is_baseline else self._scores.get("baseline")
+        if baseline is not None:
+            self._baseline_scores[self._gate_key] = baseline
+        self.is_finished = True
 
-    def clear(self) -> None:
-        """Let go of what only a failure shows: a run has many functions, of many cases each."""
-        self._sides, self._columns, self._asked = {}, {}, {}
-
-    @property
-    def _gate(self) -> tuple[str, str]:
-        return self._trial.judged.judged_by.name, self._trial.judged.name
+    def discard(self) -> None:
+        """Free what only a failure shows: a run may have many functions with many cases."""
+        self._attempts, self._scores, self._requests = {}, {}, {}
 
     @property
-    def _baselines(self) -> dict[tuple[str, str], Column]:
-        return self._trial.item.config.stash.setdefault(_baselines_key, {})
-
-    # What it came to ------------------------------------------------------------------------
-
-    def proven(self) -> str:
-        """Return why the variant is not what it claims to be, by what the function asked it."""
-        mine = tuple(ask for one in self.own if one.ask for ask in one.ask.asks)
-        return self._trial.proven(self._trial.session.engine.answers, mine) if mine else ""
+    def _gate_key(self) -> tuple[str, str]:
+        return self._state.gate_run.gate_suite.name, self._state.gate_run.name
 
     @property
-    def own(self) -> list[Attempt]:
-        """The runs on the variant's own replies."""
-        return [*self._sides["mine"].attempts]
+    def _baseline_scores(self) -> dict[tuple[str, str], VariantScores]:
+        return self._state.item.config.stash.setdefault(_baselines_key, {})
+
+    # Results --------------------------------------------------------------------------------
+
+    def check_identity(self) -> str:
+        """Return why the variant is not what it claims to be, by the function's own requests."""
+        requests = tuple(r for attempt in self.attempts_of_variant for r in _requests_of(attempt))
+        results = self._state.session.engine.results
+        return self._state.check_identity(results, requests) if requests else ""
 
     @property
-    def mine(self) -> Column:
+    def attempts_of_variant(self) -> list[Attempt]:
+        """The attempts on the variant's own replies."""
+        return [*self._attempts["variant"].attempts]
+
+    @property
+    def scores(self) -> VariantScores:
         """The variant's scores."""
-        return self._columns["mine"]
+        return self._scores["variant"]
 
-    def sides(self) -> Sides:
-        """Return the scores of the variant, and of what it is compared with."""
-        from pytest_ftgate.gates.identity import drift
-        from pytest_ftgate.gates.rates import Sides
-        from pytest_ftgate.gates.samples import side
+    def comparison(self) -> Comparison:
+        """Return the scores of the variant and of its baseline."""
+        from pytest_ftgate.gates.identity import drift_message
+        from pytest_ftgate.gates.rates import Comparison
+        from pytest_ftgate.gates.samples import samples_from_scores
 
-        judged = self._trial.judged
-        is_baseline = judged.variant.name == judged.suite.baseline
-        alone = is_baseline or not judged.gate.compares
-        theirs = self.mine if alone else self._baselines[self._gate]
-        pair = [self._columns[name] for name in ("then", "now") if name in self._columns]
-        said = drift(*(side(one, "accuracy") for one in pair)) if pair else ""
-        return Sides(self.mine, theirs, drifted=said)
+        gate_run = self._state.gate_run
+        is_baseline = gate_run.variant.name == gate_run.suite.baseline
+        is_alone = is_baseline or not gate_run.gate.has_comparison
+        baseline = self.scores if is_alone else self._baseline_scores[self._gate_key]
+        pair = [self._scores[name] for name in ("then", "now") if name in self._scores]
+        samples = [samples_from_scores(scores, "accuracy") for scores in pair]
+        return Comparison(
+            self.scores, baseline, baseline_drift=drift_message(*samples) if samples else ""
+        )
 
-    def worst(self) -> Mapping[str, Attempt]:
-        """Return the first run that found a case's reply less than right, by case."""
-        short = [one for one in self.own if one.value is not None and one.value < 1]
-        return {one.case.id: one for one in reversed(short)}
+    def first_failures(self) -> Mapping[str, Attempt]:
+        """Return the first attempt of each case that scored less than 1."""
+        failures = [
+            attempt
+            for attempt in self.attempts_of_variant
+            if attempt.score_value is not None and attempt.score_value < 1
+        ]
+        return {attempt.case.id: attempt for attempt in reversed(failures)}
 
 
-def _row(seat: _Seat, case: Case) -> Row | None:
-    """Return the scores of one case; None where the function left it out."""
-    kept = [one for one in seat.attempts if one.value is not None]
-    unanswered = [one.unanswered for one in seat.attempts if one.unanswered]
-    missing = (*seat.missing, *unanswered)
-    if not kept and not missing:
+def _requests_of(attempt: Attempt) -> Sequence[CaseRequest]:
+    """Return the requests of the attempt's conversation."""
+    return attempt.ask.requests if attempt.ask else ()
+
+
+def _case_result(attempts: _CaseAttempts, case: Case) -> CaseResult | None:
+    """Return the scores of one case; None if the function skipped it."""
+    scored = [attempt for attempt in attempts.attempts if attempt.score_value is not None]
+    unanswered = [a.missing_reason for a in attempts.attempts if a.missing_reason]
+    missing_reasons = (*attempts.missing_reasons, *unanswered)
+    if not scored and not missing_reasons:
         return None
-    turns = [ask.call.fingerprint for one in kept if one.ask for ask in one.ask.asks]
-    return Row(
+    turns = [r.request.fingerprint for attempt in scored for r in _requests_of(attempt)]
+    return CaseResult(
         case=case,
-        replies=tuple([reply for one in kept if (reply := one.heard)]),
-        scores=tuple([one.score for one in kept]),
-        calls=(*seat.calls, *turns),
-        missing=missing,
+        replies=tuple([reply for attempt in scored if (reply := attempt.scored_reply)]),
+        scores=tuple([attempt.score for attempt in scored]),
+        fingerprints=(*attempts.fingerprints, *turns),
+        missing_reasons=missing_reasons,
     )
 
 
-#: What a run of the function has of its own; its fixtures are those of the item.
-_GIVEN = (*NAMES, "subtests")
+#: Parameters that each attempt sets; the other fixtures are those of the item.
+_ATTEMPT_PARAMETERS = (*PARAMETERS, "subtests")
 _gate_key = pytest.StashKey["FunctionGate"]()
 
 
 class FunctionGate:
-    """What makes a gate of a test function.
+    """The gate of a marked test function.
 
-    The function is put in a wrapper of its own kind, plain or async, so that whoever runs such
-    functions (pytest, pytest-asyncio, anyio) runs it once an item; the wrapper goes over the cases.
+    A wrapper replaces the function, plain or async like it. Whatever plugin runs such functions
+    (pytest, pytest-asyncio, anyio) runs the wrapper once an item, and the wrapper runs the
+    function on every case.
     """
 
-    def __init__(self, item: pytest.Function, slot: Slot) -> None:
-        marked, variant = slot.ftgate_marked, slot.ftgate_variant
-        gate = replace(marked.gate, called=_called(item, variant.name))
-        sides = (variant, marked.suite.variants[marked.suite.baseline])
-        judged = Judged(
-            suite=marked.suite,
+    def __init__(self, item: pytest.Function, placeholder: Placeholder) -> None:
+        function, variant = placeholder.ftgate_function, placeholder.ftgate_variant
+        gate = replace(function.gate, function=_gate_name(item, variant.name))
+        baseline = function.suite.variants[function.suite.baseline]
+        gate_run = GateRun(
+            suite=function.suite,
             gate=gate,
             variant=variant,
-            look=replace(marked.look, vary=any(varies(one) for one in sides)),
-            rules=replace(marked.rules, gates={"accuracy": gate}),
-            planned=marked.planned,
+            look=replace(
+                function.look, replies_vary=replies_vary(variant) or replies_vary(baseline)
+            ),
+            function_suite=replace(function.function_suite, gates={"accuracy": gate}),
+            planned=function.planned,
         )
         self.item, self.gate = item, gate
-        self.trial = Trial(item, judged, late=_is_late(item))
-        self.bench = Bench(self.trial, talks="ask" in item.fixturenames)
-        #: The failure section: the verdict, then the worst cases and what they broke.
+        self.state = GateItemState(item, gate_run, late=_is_late(item))
+        self.runner = FunctionRunner(self.state, is_conversation="ask" in item.fixturenames)
+        #: The failure section: the verdict, then the failed assertions of its cases.
         self.section = ""
-        self._scored = self._wrapped = self._judged = False
-        self._stopped: Stopped | None = None
+        self._scored = self._wrapped = self._concluded = False
+        self._blocking: BlockingVerdict | None = None
         item.stash[_gate_key] = self
 
     def setup(self) -> None:
-        """Ask, prove, and run the function on every reply: trouble is an error of this gate."""
-        if self.trial.asks_nothing or self._scored:
+        """Send requests, check identity, run the function; an error is one of this gate alone."""
+        if self.state.only_shows_setup or self._scored:
             return
         try:
-            trouble = self._prepare() or self._score()
+            reason = self._prepare() or self._score()
         except FtgateError as error:
-            trouble = str(error)
-        if trouble:
-            self.trial.fail(trouble)
+            reason = str(error)
+        if reason:
+            self.state.fail_setup(reason)
 
     def _prepare(self) -> str:
-        self.trial.begin()
-        self.trial.session.accepted(self.trial.judged.judged_by)
-        return self.trial.answered(self.trial.session.asks.looks(self.trial.judged)[0])
+        self.state.submit()
+        self.state.session.accepted_record(self.state.gate_run.gate_suite)
+        return self.state.ask_look(self.state.session.workloads.looks(self.state.gate_run)[0])
 
     def _score(self) -> str:
-        self.bench.prepare()
+        self.runner.prepare()
         self._wrap()
         self.item.runtest()
-        if not self.bench.finished:
+        if not self.runner.is_finished:
             raise ScorerError("another plugin ran the function, but on none of the cases")
         self._scored = True
-        return self.bench.proven()
+        return self.runner.check_identity()
 
     def _wrap(self) -> None:
         if self._wrapped:
@@ -303,133 +339,136 @@ class FunctionGate:
         self._wrapped = True
         original: Callable[..., Any] = self.item.obj
         self.item.obj = (
-            self._awaiting(original) if iscoroutinefunction(original) else self._calling(original)
+            self._async_wrapper(original)
+            if iscoroutinefunction(original)
+            else self._plain_wrapper(original)
         )
 
-    def _calling(self, original: Callable[..., Any]) -> Callable[..., None]:
+    def _plain_wrapper(self, original: Callable[..., Any]) -> Callable[..., None]:
         @wraps(original)
-        def run(**given: Any) -> None:
+        def run(**arguments: Any) -> None:
             __tracebackhide__ = True
             if self._scored:
-                return self._judge()
-            takes = [name for name in _GIVEN if name in given]
-            for attempt in self.bench.attempts():
-                given |= [(name, getattr(attempt, name)) for name in takes]
+                return self._conclude()
+            parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
+            for attempt in self.runner.attempts():
+                arguments |= [(name, getattr(attempt, name)) for name in parameters]
                 with attempt:
-                    attempt.returned(original(**given))
+                    attempt.set_result(original(**arguments))
             return None
 
         return run
 
-    def _awaiting(self, original: Callable[..., Any]) -> Callable[..., Any]:
+    def _async_wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(original)
-        async def run(**given: Any) -> None:
+        async def run(**arguments: Any) -> None:
             __tracebackhide__ = True
             if self._scored:
-                return self._judge()
-            takes = [name for name in _GIVEN if name in given]
-            for attempt in self.bench.attempts():
-                given |= [(name, getattr(attempt, name)) for name in takes]
+                return self._conclude()
+            parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
+            for attempt in self.runner.attempts():
+                arguments |= [(name, getattr(attempt, name)) for name in parameters]
                 with attempt:
-                    attempt.returned(await original(**given))
+                    attempt.set_result(await original(**arguments))
             return None
 
         return run
 
-    # Judging --------------------------------------------------------------------------------
+    # Verdict --------------------------------------------------------------------------------
 
-    def _judge(self) -> None:
-        # A plugin may run a test again; its verdict is never rolled again.
-        if self._stopped is None and not self._judged:
-            self._judged = True
+    def _conclude(self) -> None:
+        # A plugin may run a test again; the verdict stays the same.
+        if self._blocking is None and not self._concluded:
+            self._concluded = True
             try:
-                self.trial.conclude(self._verdict())
-            except Stopped as stopped:
-                self._stopped, self.section = stopped, self._section(stopped.verdict)
-            self.bench.clear()
-        if self._stopped is not None:
-            raise self._stopped
+                self.state.conclude(self._verdict())
+            except BlockingVerdict as blocking:
+                self._blocking, self.section = blocking, self._section(blocking.verdict)
+            self.runner.discard()
+        if self._blocking is not None:
+            raise self._blocking
 
     def _verdict(self) -> Verdict:
-        from pytest_ftgate.gates.rates import judge_rate
-        from pytest_ftgate.results.accepted import accepted_of
+        from pytest_ftgate.gates.rates import evaluate_rate
+        from pytest_ftgate.results.accepted import accepted_samples
 
-        judged, session = self.trial.judged, self.trial.session
-        rules, record = judged.judged_by, session.accepted(judged.judged_by)
-        accepted = accepted_of(record, rules, self._key, self.gate.kind)
-        sides = replace(self.bench.sides(), accepted=accepted)
-        verdict = settled(session, judge_rate(rules, self.gate, sides, self.trial.look))
-        notes = (*verdict.notes, *left_out(session, judged), *self._left_out())
+        gate_run, session = self.state.gate_run, self.state.session
+        suite, record = gate_run.gate_suite, session.accepted_record(gate_run.gate_suite)
+        accepted = accepted_samples(record, suite, self._accepted_key, self.gate.kind)
+        comparison = replace(self.runner.comparison(), accepted=accepted)
+        verdict = note_missing_replies(
+            session, evaluate_rate(suite, self.gate, comparison, self.state.look)
+        )
+        notes = (*verdict.notes, *contamination_notes(session, gate_run), *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
-        if self.trial.accepts:
-            self._keep_cells()
+        if self.state.accepts:
+            self._store_accepted_cases()
         return self._with_all_wrong(verdict)
 
     @property
-    def _key(self) -> str:
-        """What the accepted record calls it: a module has many functions, and each its own."""
-        return f"{self.gate.name}[{self.trial.judged.variant.name}]"
+    def _accepted_key(self) -> str:
+        """The key in the accepted record, which holds all functions of a module."""
+        return f"{self.gate.name}[{self.state.gate_run.variant.name}]"
 
-    def _keep_cells(self) -> None:
-        from pytest_ftgate.results.accepted import kept
+    def _store_accepted_cases(self) -> None:
+        from pytest_ftgate.results.accepted import accepted_cases
 
-        cells = kept(self.bench.mine, self.item.path.parent)
-        self.trial.keep("ftgate_cells", json.dumps(cells))
-        self.trial.keep("ftgate_cells_of", self._key)
+        cases = accepted_cases(self.runner.scores, self.item.path.parent)
+        self.state.set_property("ftgate_cells", json.dumps(cases))
+        self.state.set_property("ftgate_cells_of", self._accepted_key)
 
-    def _left_out(self) -> Iterator[str]:
-        found = {one.case.id: one.left_out for one in self.bench.own if one.left_out is not None}
-        if found:
-            reason, count = Counter(found.values()).most_common(1)[0]
-            what = f'"{reason}" ({count})' if count < len(found) else f'"{reason}"'
-            cases = f"{len(found)} case{'s are' if len(found) != 1 else ' is'}"
-            yield f"{cases} left out by the function itself: {what}"
+    def _skip_notes(self) -> Iterator[str]:
+        attempts = self.runner.attempts_of_variant
+        reasons = {a.case.id: a.skip_reason for a in attempts if a.skip_reason is not None}
+        if reasons:
+            reason, count = Counter(reasons.values()).most_common(1)[0]
+            quoted = f'"{reason}" ({count})' if count < len(reasons) else f'"{reason}"'
+            cases = f"{len(reasons)} case{'s are' if len(reasons) != 1 else ' is'}"
+            yield f"{cases} left out by the function itself: {quoted}"
 
     def _with_all_wrong(self, verdict: Verdict) -> Verdict:
-        """Where a floor decided, show every wrong reply: those of the baseline are no excuse."""
-        from pytest_ftgate.gates.flips import flips, turned
-        from pytest_ftgate.gates.samples import side
+        """Where a minimum decided, show every wrong reply, also those that the baseline shares."""
+        from pytest_ftgate.gates.flips import find_regressions, flips
+        from pytest_ftgate.gates.samples import samples_from_scores
 
         check = verdict.check
         if check is None or check.before is not None or verdict.outcome is Outcome.PASSED:
             return verdict
-        mine = self.bench.mine
-        told = turned(None, side(mine, self.gate.kind))
-        shown = flips(None, mine, told)
-        return replace(verdict, flips=shown, lost=len(told.lost), gained=0)
-
-    # Telling --------------------------------------------------------------------------------
+        scores = self.runner.scores
+        wrong = find_regressions(None, samples_from_scores(scores, self.gate.kind))
+        shown = flips(None, scores, wrong)
+        return replace(verdict, flips=shown, regressed=len(wrong.regressed), fixed=0)
 
     def _section(self, verdict: Verdict) -> str:
-        from pytest_ftgate.reporting.verdict import section
+        from pytest_ftgate.reporting.verdict import verdict_section
 
-        config, worst = self.item.config, self.bench.worst()
-        shown = [flip.case for flip in verdict.flips if flip.case in worst]
-        told = {case: [*explained(worst[case], config)] for case in shown}
-        most = config.stash[settings_key].show
-        return section(verdict, config.get_verbosity(), most, told)
-
-
-def slot_of(item: pytest.Item) -> Slot | None:
-    """Return what a marked function was given in place of its case and reply, or None."""
-    given: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
-    return next((one for one in given.values() if isinstance(one, Slot)), None)
+        config, failures = self.item.config, self.runner.first_failures()
+        shown = [flip.case for flip in verdict.flips if flip.case in failures]
+        explanations = {case: [*failure_lines(failures[case], config)] for case in shown}
+        most_cases = config.stash[settings_key].show
+        return verdict_section(verdict, config.get_verbosity(), most_cases, explanations)
 
 
-def gate_of(item: pytest.Item) -> FunctionGate | None:
-    """Return what makes a gate of *item*, or None."""
+def placeholder_of(item: pytest.Item) -> Placeholder | None:
+    """Return the placeholder among the parameters of *item*; None if it has none."""
+    params: dict[str, object] = getattr(getattr(item, "callspec", None), "params", {})
+    return next((value for value in params.values() if isinstance(value, Placeholder)), None)
+
+
+def function_gate_of(item: pytest.Item) -> FunctionGate | None:
+    """Return the function gate of *item*, or None."""
     return item.stash.get(_gate_key, None)
 
 
-def _called(item: pytest.Function, variant: str) -> str:
-    """Return the item's name in its module less the variant: TestTone::test_polite[formal]."""
+def _gate_name(item: pytest.Function, variant: str) -> str:
+    """Return the item's name without its variant, such as ``TestTone::test_polite[formal]``."""
     name, _, params = item.nodeid.partition("::")[2].partition("[")
     parts = f"-{params.removesuffix(']')}-".replace(f"-{variant}-", "-", 1).strip("-")
     return f"{name}[{parts}]" if parts else name
 
 
 def _is_late(item: pytest.Function) -> bool:
-    """Tell whether fixtures or a condition may decide what is asked, or whether it is at all."""
-    given = {*item.callspec.params, "request"}
+    """Return True if fixtures or a skip condition may decide which requests are sent."""
+    known = {*item.callspec.params, "request"}
     may_skip = any(True for name in ("skip", "skipif") for _ in item.iter_markers(name))
-    return may_skip or not set(item.fixturenames) <= given
+    return may_skip or not set(item.fixturenames) <= known

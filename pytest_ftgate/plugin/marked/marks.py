@@ -16,12 +16,20 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.readers.yaml import Where
+from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import Count, Margin, Share
 from pytest_ftgate.suite.model import RateGate, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 
-__all__ = ["NAMES", "SUITE", "Mark", "Marked", "Place", "Slot", "lines_of"]
+__all__ = [
+    "PARAMETERS",
+    "SUITE",
+    "Mark",
+    "MarkLocation",
+    "MarkedFunction",
+    "Placeholder",
+    "argument_lines",
+]
 
 
 class Mark(BaseModel):
@@ -41,32 +49,32 @@ class Mark(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a marked function stands.
+class MarkLocation:
+    """The position of a marked function.
 
     Attributes:
-        name: of the function in its module, with its classes.
-        lines: of the arguments of its marks.
+        name: the name of the function in its module, with its classes.
+        lines: the line of each argument of its marks.
     """
 
     session: pytest.Session
     source: SuiteSource
     function: FunctionType
     name: str
-    lines: Mapping[Where, int]
+    lines: Mapping[KeyPath, int]
 
     def line(self, *where: str) -> int:
         """Return the line of an argument, or of the nearest mark."""
         return self.lines.get(where, self.lines[()])
 
-    def say(self, key: str, message: str) -> None:
-        """Note a fault at one of the arguments."""
-        self.source.say(self.line(key), message)
+    def add_error(self, key: str, message: str) -> None:
+        """Add an error at one of the arguments."""
+        self.source.add_error(self.line(key), message)
 
-    def found(self, written: str) -> Path:
-        """Return the file that *written* names: beside the test file, or from the root."""
-        beside, below = (folder / written for folder in (self.folder, self.source.root))
-        return below if below.exists() and not beside.exists() else beside
+    def find_file(self, path: str) -> Path:
+        """Return the file *path*, relative to the test file, or else to the root directory."""
+        beside_test, below_root = self.folder / path, self.source.root / path
+        return below_root if below_root.exists() and not beside_test.exists() else beside_test
 
     @property
     def folder(self) -> Path:
@@ -74,120 +82,120 @@ class Place:
         return self.source.path.parent
 
 
-#: What the one argument without a keyword is called.
+#: The name of the positional argument of the mark.
 SUITE = "suite"
 
 _Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def lines_of(function: Callable[..., Any]) -> dict[Where, int]:
+def argument_lines(function: Callable[..., Any]) -> dict[KeyPath, int]:
     """Return the line of each argument of the marks on *function*, its classes and its module.
 
-    ``()`` is the line of the nearest mark, or of the function where its marks stand elsewhere.
+    The key ``()`` holds the line of the nearest mark, or of the function if it has none itself.
     """
     code = inspect.unwrap(function).__code__
-    found: dict[Where, int] = {(): code.co_firstlineno}
-    for scope in _around(Path(code.co_filename), code.co_firstlineno):
-        for mark in _marks(scope):
-            found[()] = mark.lineno
-            found |= [((SUITE,), one.lineno) for one in mark.args[:1]]
+    lines: dict[KeyPath, int] = {(): code.co_firstlineno}
+    for scope in _scopes_around(Path(code.co_filename), code.co_firstlineno):
+        for mark in _marks_on(scope):
+            lines[()] = mark.lineno
+            lines |= [((SUITE,), argument.lineno) for argument in mark.args[:1]]
             for keyword in mark.keywords:
                 if keyword.arg:
-                    found |= _inside((keyword.arg,), keyword.lineno, keyword.value)
-    return found
+                    lines |= _nested_lines((keyword.arg,), keyword.lineno, keyword.value)
+    return lines
 
 
-def _around(path: Path, line: int) -> Sequence[_Scope]:
-    """Return the scopes around the function that begins at *line*, the module first."""
+def _scopes_around(path: Path, line: int) -> Sequence[_Scope]:
+    """Return the scopes around the function that starts at *line*, the module first."""
     try:
         module = _parsed(path, path.stat().st_mtime_ns)
     except (OSError, SyntaxError, ValueError):
         return ()
-    return _path_to(module, line)
+    return _scope_path(module, line)
 
 
 @lru_cache(maxsize=16)
 def _parsed(path: Path, changed: int) -> ast.Module:
-    del changed  # only there so that an edited file is read again
+    del changed  # part of the cache key, so that an edited file is parsed again
     return ast.parse(path.read_bytes())
 
 
-def _path_to(scope: _Scope, line: int) -> Sequence[_Scope]:
+def _scope_path(scope: _Scope, line: int) -> Sequence[_Scope]:
     for child in scope.body:
         if not isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        first = min([child.lineno, *(one.lineno for one in child.decorator_list)])
+        first = min([child.lineno, *(decorator.lineno for decorator in child.decorator_list)])
         if first == line and not isinstance(child, ast.ClassDef):
             return (scope, child)
         if first <= line <= (child.end_lineno or first):
-            return (scope, *_path_to(child, line))
+            return (scope, *_scope_path(child, line))
     return (scope,)
 
 
-def _marks(scope: _Scope) -> Iterator[ast.Call]:
-    """Yield the marks that stand on *scope* itself: its decorators, or its pytestmark."""
-    places: list[ast.expr] = [] if isinstance(scope, ast.Module) else [*scope.decorator_list]
+def _marks_on(scope: _Scope) -> Iterator[ast.Call]:
+    """Yield the marks of *scope* itself: its decorators, or its ``pytestmark``."""
+    expressions: list[ast.expr] = [] if isinstance(scope, ast.Module) else [*scope.decorator_list]
     if isinstance(scope, ast.Module | ast.ClassDef):
-        places += [
+        expressions += [
             node.value
             for node in scope.body
             if isinstance(node, ast.Assign)
             and any(isinstance(t, ast.Name) and t.id == "pytestmark" for t in node.targets)
         ]
-    for node in (node for place in places for node in ast.walk(place)):
+    for node in (node for expression in expressions for node in ast.walk(expression)):
         called = node.func if isinstance(node, ast.Call) else None
         if isinstance(node, ast.Call) and isinstance(called, ast.Attribute):
             yield from [node] if called.attr == "ftgate" else []
 
 
-def _inside(where: Where, line: int, value: ast.expr) -> dict[Where, int]:
-    """Return the line of *value*, and of what stands in it where it is written out."""
-    found = {where: line}
+def _nested_lines(where: KeyPath, line: int, value: ast.expr) -> dict[KeyPath, int]:
+    """Return the line of *value*, and of the literals inside it."""
+    lines = {where: line}
     if isinstance(value, ast.Dict):
-        for key, one in zip(value.keys, value.values, strict=True):
+        for key, member in zip(value.keys, value.values, strict=True):
             if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                found |= _inside((*where, key.value), key.lineno, one)
+                lines |= _nested_lines((*where, key.value), key.lineno, member)
     elif isinstance(value, ast.List | ast.Tuple):
-        for index, one in enumerate(value.elts):
-            found |= _inside((*where, index), one.lineno, one)
-    return found
+        for index, member in enumerate(value.elts):
+            lines |= _nested_lines((*where, index), member.lineno, member)
+    return lines
 
 
-#: What a marked function may take beside its fixtures.
-NAMES = ("case", "reply", "ask")
+#: The parameters of a marked function that the plugin sets.
+PARAMETERS = ("case", "reply", "ask")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marked:
-    """What the marks of a function come to.
+class MarkedFunction:
+    """A test function with its marks resolved.
 
     Attributes:
-        suite: whose cases are put to its variants.
-        rules: the suite that the function is for the statistics.
-        gate: its margins.
-        variants: those that it judges.
-        look: the cases that it looks at, and how often each is asked.
-        planned: it takes replies, which are asked before it is run.
+        suite: the suite whose cases the variants answer.
+        function_suite: the suite that the gate sees: its cases, scored by the function.
+        gate: the limits of the gate.
+        variants: the variants that are evaluated.
+        look: the cases that are used, and the repeats of each.
+        planned: True if the function takes replies, which are asked for before it runs.
     """
 
     suite: Suite
-    rules: Suite
+    function_suite: Suite
     gate: RateGate
     variants: tuple[Variant, ...]
     look: Look
     planned: bool
 
 
-class Slot:
-    """The value of ``case``, ``reply`` and ``ask`` that fixtures see.
+class Placeholder:
+    """The value of ``case``, ``reply`` and ``ask`` in fixtures, which are set up once.
 
     Attributes:
-        ftgate_marked: the function's marks.
-        ftgate_variant: the variant that its item judges.
+        ftgate_function: the marked function.
+        ftgate_variant: the variant of the item.
     """
 
-    def __init__(self, name: str, marked: Marked, variant: Variant) -> None:
-        self._name, self.ftgate_marked, self.ftgate_variant = name, marked, variant
+    def __init__(self, name: str, function: MarkedFunction, variant: Variant) -> None:
+        self._name, self.ftgate_function, self.ftgate_variant = name, function, variant
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(

@@ -11,121 +11,140 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from pytest_ftgate.errors import SuiteFaults, did_you_mean
-from pytest_ftgate.gates.feasibility import refuse_impossible
+from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.gates.feasibility import check_feasibility
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.plugin.marked.marks import SUITE, Mark, Marked, Place
-from pytest_ftgate.plugin.suites import offered, prepared, suite_at
+from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation
+from pytest_ftgate.plugin.suites import contributions_for, load_suite_once, prepare_suite
 from pytest_ftgate.readers.yaml import Document
-from pytest_ftgate.suite.gates import DEFAULT_DROP
-from pytest_ftgate.suite.loader import resolved
+from pytest_ftgate.suite.gates import DEFAULT_MAX_DROP
+from pytest_ftgate.suite.loader import resolve_suite
 from pytest_ftgate.suite.model import Case, RateGate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = ["marked", "named_suite"]
+__all__ = ["marked_function", "suite_of_mark"]
 
 
-def named_suite(place: Place, mark: Mark) -> Suite | None:
-    """Return the suite that *mark* names or declares, or None with its faults noted."""
+def suite_of_mark(location: MarkLocation, mark: Mark) -> Suite | None:
+    """Return the suite that *mark* names or declares; None if it has errors, which are added."""
     try:
-        return _of_file(place, mark) if mark.suite is not None else _in_place(place, mark)
-    except SuiteFaults as error:
-        place.source.faults.extend(error.faults)
+        return (
+            _suite_of_file(location, mark)
+            if mark.suite is not None
+            else _suite_in_mark(location, mark)
+        )
+    except SuiteError as error:
+        location.source.errors.extend(error.errors)
         return None
 
 
-def _of_file(place: Place, mark: Mark) -> Suite | None:
-    written = os.fspath(mark.suite or "")
+def _suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
+    file = os.fspath(mark.suite or "")
     for key in ("cases", "prompt"):
         if getattr(mark, key) is not None:
-            place.say(key, f"{key}: {written} names its own; remove {key}=, or the file")
+            location.add_error(key, f"{key}: {file} names its own; remove {key}=, or the file")
     if not (mark.variants is None or isinstance(mark.variants, str | list | tuple)):
-        told = f'variants: {written} declares them; name those to judge: variants=["current"]'
-        place.say("variants", told)
+        message = f'variants: {file} declares them; name those to judge: variants=["current"]'
+        location.add_error("variants", message)
     elif mark.variants is not None and not mark.variants:
-        place.say("variants", "variants: the list is empty; name a variant, or leave it out")
-    path = place.found(written)
+        location.add_error(
+            "variants", "variants: the list is empty; name a variant, or leave it out"
+        )
+    path = location.find_file(file)
     if not path.is_file():
-        folder = place.source.name(place.folder)
+        folder = location.source.display_path(location.folder)
         looked = "" if folder == "." else f"{folder}/ and in "
-        place.say(SUITE, f"{written} does not exist (looked in {looked}{place.source.root})")
+        location.add_error(
+            SUITE, f"{file} does not exist (looked in {looked}{location.source.root})"
+        )
         return None
-    return suite_at(place.session, path.resolve())
+    return load_suite_once(location.session, path.resolve())
 
 
-def _in_place(place: Place, mark: Mark) -> Suite | None:
+def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
     for key, example in (("cases", '"refunds.cases.jsonl"'), ("variants", '{"current": {...}}')):
         if getattr(mark, key) is None:
-            told = f"the mark names no suite file, so it needs {key}, such as {key}={example}"
-            place.say(key, told)
+            message = f"the mark names no suite file, so it needs {key}, such as {key}={example}"
+            location.add_error(key, message)
     if mark.cases is None or mark.variants is None:
         return None
     value = {
-        "cases": _rows(place, mark.cases),
-        "variants": _plain(mark.variants),
+        "cases": _case_rows(location, mark.cases),
+        "variants": _as_yaml(mark.variants),
         "reply": {"score": Rule("marked")},
         "gates": {"accuracy": {}},
     }
-    value |= {"prompt": _relative(place, mark.prompt)} if mark.prompt is not None else {}
-    document = Document(place.source.name(place.source.path), value, place.lines, {})
-    source = replace(place.source, plugins=offered(place.session, place.source.path))
-    suite = resolved(source, document)
-    # Told from those of other functions of the module, whose cases and variants are others.
-    return prepared(place.session.config, replace(suite, name=f"{suite.name}::{place.name}"))
+    value |= {"prompt": _relative_to_test(location, mark.prompt)} if mark.prompt is not None else {}
+    document = Document(
+        location.source.display_path(location.source.path), value, location.lines, {}
+    )
+    source = replace(
+        location.source, plugins=contributions_for(location.session, location.source.path)
+    )
+    suite = resolve_suite(source, document)
+    # The function is part of the name: each function of a module has a suite of its own.
+    return prepare_suite(
+        location.session.config, replace(suite, name=f"{suite.name}::{location.name}")
+    )
 
 
-def _rows(place: Place, cases: Any) -> Any:
+def _case_rows(location: MarkLocation, cases: Any) -> Any:
     if isinstance(cases, str | os.PathLike):
-        return _relative(place, cases)
-    return [_plain(one) for one in cases] if isinstance(cases, Sequence) else cases
+        return _relative_to_test(location, cases)
+    return [_as_yaml(case) for case in cases] if isinstance(cases, Sequence) else cases
 
 
-def _plain(value: Any) -> Any:
-    """Return what YAML would have made of *value*: mappings and lists of plain values."""
+def _as_yaml(value: Any) -> Any:
+    """Return *value* as YAML would have it: mappings and lists of plain values."""
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _as_yaml(member) for key, member in value.items()}
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+    return [_as_yaml(member) for member in value] if isinstance(value, list | tuple) else value
 
 
-def _relative(place: Place, written: str | os.PathLike[str]) -> str:
-    """Return *written* as seen from the test file's folder."""
+def _relative_to_test(location: MarkLocation, written: str | os.PathLike[str]) -> str:
+    """Return the path or glob *written*, relative to the folder of the test file."""
     pattern = os.fspath(written)
-    root = place.source.root
+    root = location.source.root
     if (
         Path(pattern).is_absolute()
-        or any(place.folder.glob(pattern))
+        or any(location.folder.glob(pattern))
         or not any(root.glob(pattern))
     ):
         return pattern
-    return os.path.relpath(root / pattern, place.folder)
+    return os.path.relpath(root / pattern, location.folder)
 
 
-def marked(place: Place, mark: Mark, suite: Suite, *, planned: bool) -> Marked:
-    """Return what the function judges of *suite*, and by which margins.
+def marked_function(
+    location: MarkLocation, mark: Mark, suite: Suite, *, planned: bool
+) -> MarkedFunction:
+    """Return the function with the cases, variants and limits that its marks choose.
 
     Args:
-        place: where it stands.
-        mark: what its marks say.
-        suite: whose cases are put to the variants.
-        planned: it takes replies that are asked before it is run.
+        location: the position of the function.
+        mark: the arguments of its marks.
+        suite: the suite whose cases the variants answer.
+        planned: True if its replies are asked for before it runs.
 
     Raises:
-        SuiteFaults: tags or variants are unknown, or the margins can never be shown.
+        SuiteError: tags or variants are unknown, or no outcome could pass the gate.
     """
     suite = replace(suite, repeats=mark.repeats or suite.repeats)
-    cases, variants = _tagged(place, mark, suite), _chosen(place, mark, suite)
-    gate = _gate(place, mark)
-    rules = _rules(place, suite, gate, cases, variants)
-    faults = place.source.faults
-    if cases and not faults:
-        refuse_impossible(rules)
-    if faults:
-        raise SuiteFaults(rules.name, faults)
-    return Marked(
+    cases, variants = (
+        _cases_with_tags(location, mark, suite),
+        _named_variants(location, mark, suite),
+    )
+    gate = _gate(location, mark)
+    function_suite = _function_suite(location, suite, gate, cases, variants)
+    errors = location.source.errors
+    if cases and not errors:
+        check_feasibility(function_suite)
+    if errors:
+        raise SuiteError(function_suite.name, errors)
+    return MarkedFunction(
         suite=suite,
-        rules=rules,
+        function_suite=function_suite,
         gate=gate,
         variants=tuple(variants.values()),
         look=_look(suite, cases),
@@ -133,71 +152,73 @@ def marked(place: Place, mark: Mark, suite: Suite, *, planned: bool) -> Marked:
     )
 
 
-def _gate(place: Place, mark: Mark) -> RateGate:
-    neither = mark.min is None and mark.max_drop is None
+def _gate(location: MarkLocation, mark: Mark) -> RateGate:
+    has_no_limit = mark.min is None and mark.max_drop is None
     return RateGate(
         kind="accuracy",
-        line=place.line(),
+        line=location.line(),
         min=mark.min,
-        max_drop=DEFAULT_DROP["accuracy"] if neither else mark.max_drop,
+        max_drop=DEFAULT_MAX_DROP["accuracy"] if has_no_limit else mark.max_drop,
         evidence=mark.evidence,
-        called=place.name,
+        function=location.name,
     )
 
 
-def _rules(
-    place: Place,
+def _function_suite(
+    location: MarkLocation,
     suite: Suite,
     gate: RateGate,
     cases: Sequence[Case],
-    judged: Mapping[str, Variant],
+    gated: Mapping[str, Variant],
 ) -> Suite:
-    """Return the suite that the function is for the statistics: its cases, marked by it."""
-    score = Rule("marked", _code(place.function))
+    """Return the suite that the gate sees: the chosen cases, scored by the function."""
+    score = Rule("marked", _source_digest(location.function))
     return replace(
         suite,
-        path=place.source.path,
-        name=place.source.name(place.source.path),
+        path=location.source.path,
+        name=location.source.display_path(location.source.path),
         cases=tuple(replace(case, score=score, format=(), must_pass=False) for case in cases),
         reply=ReplyRules(score=score),
-        variants={key: replace(one, gated=key in judged) for key, one in suite.variants.items()},
+        variants={
+            name: replace(variant, gated=name in gated) for name, variant in suite.variants.items()
+        },
         gates={gate.kind: gate},
         judges=(),
     )
 
 
 def _look(suite: Suite, cases: Sequence[Case]) -> Look:
-    some = frozenset(case.id for case in cases) if len(cases) < len(suite.cases) else None
-    return Look(cases=some, repeats=suite.repeats or 1)
+    subset = frozenset(case.id for case in cases) if len(cases) < len(suite.cases) else None
+    return Look(cases=subset, repeats=suite.repeats or 1)
 
 
-def _code(function: FunctionType) -> str:
-    """Return a digest of the function's source; what was accepted of another is stale."""
+def _source_digest(function: FunctionType) -> str:
+    """Return a digest of the function's source: after a change, accepted results are stale."""
     try:
-        told = getsource(function).encode()
+        source = getsource(function).encode()
     except (OSError, TypeError):
-        told = function.__code__.co_code
-    return sha256(told).hexdigest()[:16]
+        source = function.__code__.co_code
+    return sha256(source).hexdigest()[:16]
 
 
-def _tagged(place: Place, mark: Mark, suite: Suite) -> tuple[Case, ...]:
+def _cases_with_tags(location: MarkLocation, mark: Mark, suite: Suite) -> tuple[Case, ...]:
     wanted = (mark.tags,) if isinstance(mark.tags, str) else mark.tags
     known = {tag for case in suite.cases for tag in case.tags}
     for tag in wanted:
         if tag not in known:
-            others = f"; known: {', '.join(sorted(known))}" if known else "; no case has tags"
-            near = did_you_mean(tag, known) or others
-            place.say("tags", f'tags: no case has the tag "{tag}"{near}')
+            listed = f"; known: {', '.join(sorted(known))}" if known else "; no case has tags"
+            hint = did_you_mean(tag, known) or listed
+            location.add_error("tags", f'tags: no case has the tag "{tag}"{hint}')
     return tuple(c for c in suite.cases if not wanted or not set(wanted).isdisjoint(c.tags))
 
 
-def _chosen(place: Place, mark: Mark, suite: Suite) -> dict[str, Variant]:
+def _named_variants(location: MarkLocation, mark: Mark, suite: Suite) -> dict[str, Variant]:
     if mark.suite is None or not isinstance(mark.variants, str | list | tuple):
-        return {name: one for name, one in suite.variants.items() if one.gated}
-    named = [mark.variants] if isinstance(mark.variants, str) else [*mark.variants]
-    for name in named:
+        return {name: variant for name, variant in suite.variants.items() if variant.gated}
+    names = [mark.variants] if isinstance(mark.variants, str) else [*mark.variants]
+    for name in names:
         if name not in suite.variants:
             near = did_you_mean(str(name), suite.variants)
-            told = near or f"; known: {', '.join(suite.variants)}"
-            place.say("variants", f'variants: unknown variant "{name}"{told}')
-    return {name: suite.variants[name] for name in named if name in suite.variants}
+            hint = near or f"; known: {', '.join(suite.variants)}"
+            location.add_error("variants", f'variants: unknown variant "{name}"{hint}')
+    return {name: suite.variants[name] for name in names if name in suite.variants}

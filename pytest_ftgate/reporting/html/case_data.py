@@ -1,4 +1,4 @@
-"""The cases of a run as data of the page, packed and cut to size."""
+"""The cases of a run as compressed data of the page, within a size limit."""
 
 from __future__ import annotations
 
@@ -13,130 +13,148 @@ from typing import Any
 from pytest_ftgate.gates.units import usd
 from pytest_ftgate.results.run import Answer, CaseRun, Report, SuiteRun
 
-__all__ = ["Payload", "packed"]
+__all__ = ["CaseData", "pack_cases"]
 
-#: Base64 of the packed cases, in characters: with it a page stays below 3 MB.
-_MOST = 2_600_000
-#: The longest text, in characters, unless there are too many.
-_LONGEST = 4_000
-#: How often it is tried to make the cases fit; each time less is taken in.
-_TRIES = 6
+#: Characters of the packed cases in base64; keeps a page below 3 MB.
+_MAX_PACKED = 2_600_000
+#: Characters of a text, if no further cut is needed.
+_MAX_TEXT = 4_000
+#: Attempts to fit the cases; each one leaves out more.
+_ATTEMPTS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Payload:
-    """The cases, packed, and what a reader should know is missing of them; "" for nothing."""
+class CaseData:
+    """The packed cases, and a sentence on what is left out; "" if all is there."""
 
     text: str
     cases: int
     left_out: str = ""
 
 
-def packed(report: Report) -> Payload:
+def pack_cases(report: Report) -> CaseData:
     """Return the cases of *report*, deflated, in base64.
 
-    Where they are too many, texts of replies that did not turn are left out first, and then all
-    texts are cut.
+    If they are too large, the texts of replies that neither regressed nor were fixed are left out
+    first. Then all texts are cut.
     """
-    cases = sum(len(suite.cases) for suite in report.suites)
-    pool, room, longest = _Pool(_LONGEST, inf), inf, _LONGEST
-    made = ""
-    for _ in range(_TRIES):
-        pool = _Pool(longest, room)
-        raw = json.dumps(pool.document(report), ensure_ascii=False, separators=(",", ":"))
-        made = _deflated(raw)
-        if len(made) <= _MOST:
+    texts, text_budget, max_text = _TextPool(_MAX_TEXT, inf), inf, _MAX_TEXT
+    packed = ""
+    for _ in range(_ATTEMPTS):
+        texts = _TextPool(max_text, text_budget)
+        document = json.dumps(texts.document(report), ensure_ascii=False, separators=(",", ":"))
+        packed = _deflate(document)
+        if len(packed) <= _MAX_PACKED:
             break
-        over = len(raw) * (1.0 - 0.97 * _MOST / len(made))
-        room, longest = (pool.spent - over, longest) if pool.spent > over else (0, longest // 4)
-    told = [f"the texts of {pool.left:,} replies that did not turn are left out"] * bool(pool.left)
-    told += [f"texts are cut to {longest:,} characters"] * (longest < _LONGEST)
-    return Payload(text=made, cases=cases, left_out=f"For size, {'; '.join(told)}." if told else "")
+        excess = len(document) * (1.0 - 0.97 * _MAX_PACKED / len(packed))
+        if texts.used > excess:
+            text_budget = texts.used - excess
+        else:
+            text_budget, max_text = 0, max_text // 4
+    return CaseData(
+        text=packed,
+        cases=sum(len(suite.cases) for suite in report.suites),
+        left_out=_left_out_sentence(texts.left_out, max_text),
+    )
 
 
-def _deflated(text: str) -> str:
-    packer = zlib.compressobj(6, wbits=-15)
-    return b64encode(packer.compress(text.encode()) + packer.flush()).decode()
+def _left_out_sentence(left_out: int, max_text: int) -> str:
+    parts = [f"the texts of {left_out:,} replies that did not turn are left out"] * bool(left_out)
+    parts += [f"texts are cut to {max_text:,} characters"] * (max_text < _MAX_TEXT)
+    return f"For size, {'; '.join(parts)}." if parts else ""
 
 
-class _Pool:
-    """Texts by number, each kept once; without what is left out for size.
+def _deflate(text: str) -> str:
+    compressor = zlib.compressobj(6, wbits=-15)
+    return b64encode(compressor.compress(text.encode()) + compressor.flush()).decode()
+
+
+class _TextPool:
+    """Builds the document of the page, with each text stored once and referred to by number.
 
     Args:
-        longest: characters of a text.
-        room: characters that replies may take which did not turn; *spent* is what they took.
+        max_text: characters of a text.
+        budget: characters of the replies that did not turn.
+
+    Attributes:
+        used: the characters of such replies in the document.
+        left_out: the number of such replies without their text.
     """
 
-    def __init__(self, longest: int, room: float) -> None:
-        self._longest, self._room = longest, room
-        self.left = self.spent = 0
+    def __init__(self, max_text: int, budget: float) -> None:
+        self._max_text, self._budget = max_text, budget
+        self.left_out = self.used = 0
         self.texts: dict[str, int] = {"": 0}
 
     def document(self, report: Report) -> dict[str, Any]:
         suites = [self._suite(suite) for suite in report.suites]
         return {"suites": suites, "texts": [*self.texts]}
 
-    def _put(self, text: str) -> int:
-        if len(text) > self._longest:
-            text = f"{text[: self._longest]}… {len(text) - self._longest:,} more characters"
+    def _add(self, text: str) -> int:
+        """Return the number of *text*, after storing it."""
+        if len(text) > self._max_text:
+            text = f"{text[: self._max_text]}… {len(text) - self._max_text:,} more characters"
         return self.texts.setdefault(text, len(self.texts))
 
     def _suite(self, suite: SuiteRun) -> dict[str, Any]:
         names = list(dict.fromkeys(name for case in suite.cases for name in case.answers))
-        places = {name: place for place, name in enumerate(names)}
+        indices = {name: index for index, name in enumerate(names)}
         return {
             "name": suite.name,
-            "baseline": places.get(suite.baseline, -1),
+            "baseline": indices.get(suite.baseline, -1),
             "variants": names,
-            "bases": [places.get(f"base of {name}", -1) for name in names],
-            "systems": [self._system(suite, name) for name in names],
-            "cases": [list(self._case(suite, case, places)) for case in suite.cases],
+            "bases": [indices.get(f"base of {name}", -1) for name in names],
+            "systems": [self._add(_system_prompt(suite, name)) for name in names],
+            "cases": [list(self._case(suite, case, indices)) for case in suite.cases],
         }
 
-    def _system(self, suite: SuiteRun, name: str) -> int:
-        return self._put(next((one.system for one in suite.variants if one.name == name), ""))
+    def _case(self, suite: SuiteRun, case: CaseRun, indices: Mapping[str, int]) -> Iterator[Any]:
+        yield from (case.id, int(case.case_set == "skills"), case.location)
+        yield from (self._add(case.input), self._add(case.expected))
+        held_out = "held out" if case.case_set == "held out" else ""
+        yield [*case.tags, *filter(None, (held_out, case.skill, case.language))]
+        before = _answer_before(suite, case)
+        answers = []
+        for name, answer in case.answers.items():
+            with_text = _has_turned(before, answer) or self._fits(answer)
+            answers.append([indices[name], *self._answer(answer, with_text=with_text)])
+        yield answers
 
-    def _case(self, suite: SuiteRun, case: CaseRun, places: Mapping[str, int]) -> Iterator[Any]:
-        yield from (case.id, int(case.asks == "skills"), case.where)
-        yield from (self._put(case.asked), self._put(case.expected))
-        held = "held out" if case.asks == "held out" else ""
-        yield [*case.tags, *filter(None, (held, case.skill, case.language))]
-        before = _before(suite, case)
-        yield [
-            [places[name], *self._answer(one, whole=_turned(before, one) or self._fits(one))]
-            for name, one in case.answers.items()
-        ]
-
-    def _fits(self, one: Answer) -> bool:
-        size = min(len(one.text), self._longest)
-        if one.text not in self.texts and self.spent + size > self._room:
+    def _fits(self, answer: Answer) -> bool:
+        """Return True if the text of a reply that did not turn is in the budget, and count it."""
+        size = min(len(answer.text), self._max_text)
+        is_new = answer.text not in self.texts
+        if is_new and self.used + size > self._budget:
             return False
-        self.spent += 0 if one.text in self.texts else size
+        self.used += size if is_new else 0
         return True
 
-    def _answer(self, one: Answer, *, whole: bool) -> Iterator[Any]:
-        self.left += not whole and bool(one.text)
-        yield from (one.correct, one.valid, one.repeats)
-        yield self._put(one.text) if whole else -1
-        yield from (self._put(one.fault or one.missing), self._put(one.wrong))
-        yield from (
-            round(1000 * one.seconds),
-            one.tokens.get("input", 0),
-            one.tokens.get("output", 0),
-        )
-        yield "" if one.usd is None else usd(one.usd)
-        yield one.stop
-        yield [self._put(text) for text in one.called] if whole else []
-        yield [self._put(text) for text in one.passages] if whole else []
+    def _answer(self, answer: Answer, *, with_text: bool) -> Iterator[Any]:
+        self.left_out += not with_text and bool(answer.text)
+        yield from (answer.correct, answer.valid, answer.repeats)
+        yield self._add(answer.text) if with_text else -1
+        yield self._add(answer.format_error or answer.missing)
+        yield self._add(answer.content_error)
+        yield round(1000 * answer.seconds)
+        yield from (answer.tokens.get("input", 0), answer.tokens.get("output", 0))
+        yield "" if answer.usd is None else usd(answer.usd)
+        yield answer.stop
+        yield [self._add(text) for text in answer.tool_calls] if with_text else []
+        yield [self._add(text) for text in answer.passages] if with_text else []
 
 
-def _before(suite: SuiteRun, case: CaseRun) -> Answer | None:
-    """Return the reply that others are compared with, if it is the same for all of them."""
-    bases = [one for name, one in case.answers.items() if name.startswith("base of ")]
-    return case.answers.get(suite.baseline) or next(iter(bases), None)
+def _system_prompt(suite: SuiteRun, name: str) -> str:
+    return next((variant.system for variant in suite.variants if variant.name == name), "")
 
 
-def _turned(before: Answer | None, one: Answer) -> bool:
+def _answer_before(suite: SuiteRun, case: CaseRun) -> Answer | None:
+    """Return the reply that the others are compared with: the baseline's, else the first base's."""
+    bases = (answer for name, answer in case.answers.items() if name.startswith("base of "))
+    return case.answers.get(suite.baseline) or next(bases, None)
+
+
+def _has_turned(before: Answer | None, answer: Answer) -> bool:
+    """Return True if a reply regressed or was fixed; with nothing before, if it is wrong."""
     if before is None:
-        return (one.correct or 0.0) < 1.0
-    return (before.correct, before.valid) != (one.correct, one.valid)
+        return (answer.correct or 0.0) < 1.0
+    return (before.correct, before.valid) != (answer.correct, answer.valid)

@@ -1,106 +1,109 @@
-"""Which charts the page shows, and their description in words."""
+"""The charts of the page, with their captions and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.units import counted, ms, percent, usd
+from pytest_ftgate.gates.units import milliseconds, percent, quantity, usd
 from pytest_ftgate.gates.verdict import Slice, Verdict
 from pytest_ftgate.reporting.html import plots
-from pytest_ftgate.reporting.html.plots import Dot, Picture
-from pytest_ftgate.reporting.tables import around
-from pytest_ftgate.reporting.text import visible
+from pytest_ftgate.reporting.html.plots import Chart, Dot
+from pytest_ftgate.reporting.tables import rate_interval
+from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import SKILL_HEADERS, skill_rows
 from pytest_ftgate.results.run import CaseRun, Rate, Report, SuiteRun, VariantRun
 
-__all__ = ["cost", "faults", "forgetting", "history", "latency", "variants"]
+__all__ = [
+    "cost_charts",
+    "forgetting_charts",
+    "format_error_charts",
+    "history_charts",
+    "latency_charts",
+    "variant_charts",
+]
 
-_KINDS = {"accuracy": "Accuracy", "format": "Replies in the right format"}
+_TITLES = {"accuracy": "Accuracy", "format": "Replies in the right format"}
 
 
 def _rate(variant: VariantRun, kind: str) -> Rate | None:
-    return variant.accuracy if kind == "accuracy" else variant.form
+    return variant.accuracy if kind == "accuracy" else variant.format
 
 
-def variants(report: Report) -> Iterator[Picture]:
-    """Yield the rates of all variants side by side, against margin and floor."""
+def variant_charts(report: Report) -> Iterator[Chart]:
+    """Yield the rates of all variants with the limits of the gate, a chart for each kind."""
     for number, suite in enumerate(report.suites):
-        for kind, title in _KINDS.items():
-            rated = [(one, rate) for one in suite.variants if (rate := _rate(one, kind))]
-            if rated:
-                yield _rates(report, suite, kind, title, rated, f"rates-{number}-{kind}")
+        for kind in _TITLES:
+            rates = [(v, rate) for v in suite.variants if (rate := _rate(v, kind))]
+            if rates:
+                yield _rate_chart(report, suite, kind, rates, f"rates-{number}-{kind}")
 
 
-def _rates(
+def _rate_chart(
     report: Report,
     suite: SuiteRun,
     kind: str,
-    title: str,
-    rated: Sequence[tuple[VariantRun, Rate]],
+    rates: Sequence[tuple[VariantRun, Rate]],
     name: str,
-) -> Picture:
-    rows = [
-        Dot(
-            visible(one.name),
-            rate.value,
-            rate.low,
-            rate.high,
-            colour="blue" if one.gated else "muted",
-        )
-        for one, rate in rated
-    ]
-    floor, drop = _limits(report, suite, kind)
-    before = next((rate.value for one, rate in rated if one.name == suite.baseline), None)
+) -> Chart:
+    minimum, drop = _limits(report, suite, kind)
+    before = next((rate.value for variant, rate in rates if variant.name == suite.baseline), None)
     margin = None if drop is None or not before else before - drop
-    told = f"{title} of {counted(len(rows), 'variant')} with 95 % intervals"
-    caption = f"Dots are rates, lines their 95 % intervals; grey is not gated. {suite.name}"
-    return Picture(
-        title=title,
-        caption=caption,
-        svg=plots.dots(name, told, rows, floor=floor, margin=margin),
+    description = f"{_TITLES[kind]} of {quantity(len(rates), 'variant')} with 95 % intervals"
+    dots = [_rate_dot(variant, rate) for variant, rate in rates]
+    return Chart(
+        title=_TITLES[kind],
+        caption="Dots are rates, lines their 95 % intervals; grey is not gated. " + suite.name,
+        svg=plots.draw_dots(name, description, dots, minimum=minimum, margin=margin),
         headers=["variant", "rate", "95 % interval", "cases"],
         rows=[
-            [one.name, percent(rate.value), around(rate.low, rate.high), f"{rate.n:,}"]
-            for one, rate in rated
+            [variant.name, percent(rate.value), rate_interval(rate.low, rate.high), f"{rate.n:,}"]
+            for variant, rate in rates
         ],
     )
 
 
+def _rate_dot(variant: VariantRun, rate: Rate) -> Dot:
+    colour = "blue" if variant.gated else "muted"
+    return Dot(escape_controls(variant.name), rate.value, rate.low, rate.high, colour=colour)
+
+
 def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, float | None]:
-    """Return the floor of a gate, and the drop that it allows."""
+    """Return the minimum of a gate, and its allowed drop."""
     checks = [
         check
-        for one in report.judged
-        if one.suite == suite.name and one.gate == kind
-        for check in one.checks
+        for verdict in report.gated_verdicts
+        if verdict.suite == suite.name and verdict.gate == kind
+        for check in verdict.checks
         if check.unit == "share"
     ]
-    floors = (check.limit for check in checks if check.against == "floor")
+    minimums = (check.limit for check in checks if check.against == "minimum")
     drops = (check.limit for check in checks if check.against == suite.baseline)
-    return next(floors, None), next(drops, None)
+    return next(minimums, None), next(drops, None)
 
 
-def forgetting(report: Report) -> Iterator[Picture]:
-    """Yield what became of each skill of a fine-tuned variant, under each prompt it was asked."""
-    for number, one in enumerate(report.judged):
-        unders = {part.under: None for part in one.slices if one.gate == "forgetting"}
-        for under in unders:
-            skills = [p for p in one.slices if p.kind == "skill" and p.under == under]
-            yield from [_skills(f"skills-{number}{under}", one, skills, under)] if skills else []
+def forgetting_charts(report: Report) -> Iterator[Chart]:
+    """Yield the skills of each fine-tuned variant, a chart for each prompt."""
+    for number, verdict in enumerate(report.gated_verdicts):
+        slices = verdict.slices if verdict.gate == "forgetting" else ()
+        for under in dict.fromkeys(part.under for part in slices):
+            skills = [part for part in slices if part.kind == "skill" and part.under == under]
+            if skills:
+                yield _skill_chart(f"skills-{number}{under}", verdict, skills, under)
 
 
-def _skills(name: str, verdict: Verdict, skills: Sequence[Slice], under: str) -> Picture:
+def _skill_chart(name: str, verdict: Verdict, skills: Sequence[Slice], under: str) -> Chart:
     rows = [
-        Dot(part.name, part.after, before=part.before, colour=_colour(part.state))
-        for part in skills
+        Dot(skill.name, skill.after, before=skill.before, colour=_state_colour(skill.state))
+        for skill in skills
     ]
-    said = f"{visible(verdict.variant)}{f' under its {under}' if under else ''}"
-    return Picture(
-        title=f"General skills of {said}",
-        caption=f"{visible(verdict.headline)}. Orange is lost, green is kept, grey cannot be told.",
-        svg=plots.pairs(
+    variant = f"{escape_controls(verdict.variant)}{f' under its {under}' if under else ''}"
+    colours = "Orange is regressed, green is kept, grey is inconclusive."
+    return Chart(
+        title=f"General skills of {variant}",
+        caption=f"{escape_controls(verdict.headline)}. {colours}",
+        svg=plots.draw_pairs(
             name,
-            f"{len(rows)} skills of {said} before and after fine-tuning",
+            f"{len(rows)} skills of {variant} before and after fine-tuning",
             rows,
             "○ base   ● fine-tuned",
         ),
@@ -109,124 +112,145 @@ def _skills(name: str, verdict: Verdict, skills: Sequence[Slice], under: str) ->
     )
 
 
-def _colour(state: str) -> str:
-    return {"lost": "red", "kept": "green"}.get(state, "muted")
+def _state_colour(state: str) -> str:
+    return {"regressed": "red", "kept": "green"}.get(state, "muted")
 
 
-def faults(report: Report) -> Iterator[Picture]:
-    """Yield how often replies break their form, before and now."""
-    for number, one in enumerate(report.judged):
-        if one.gate != "format" or not any(share.after or share.before for share in one.faults):
-            continue
-        rows = [
-            Dot(
-                share.kind, share.after, share.low, share.high, before=share.before,
-                colour="red" if share.after > (share.before or 0.0) else "green",
-            )
-            for share in one.faults
-        ]  # fmt: skip
-        yield Picture(
-            title=f"How {visible(one.variant)} breaks its form",
-            caption=f"Share of the replies with each kind of fault. {visible(one.suite)}",
-            svg=plots.pairs(f"faults-{number}", f"Form faults of {one.variant}", rows),
-            headers=["fault", "before", "now", "95 % interval", "replies"],
-            rows=[
-                [
-                    share.kind,
-                    "" if share.before is None else percent(share.before),
-                    percent(share.after),
-                    around(share.low, share.high),
-                    f"{share.replies:,}",
-                ]
-                for share in one.faults
-            ],
+def format_error_charts(report: Report) -> Iterator[Chart]:
+    """Yield the share of each format error before and now, a chart for each format gate."""
+    for number, verdict in enumerate(report.gated_verdicts):
+        shares = verdict.format_errors if verdict.gate == "format" else ()
+        if any(share.after or share.before for share in shares):
+            yield _format_error_chart(f"format-errors-{number}", verdict)
+
+
+def _format_error_chart(name: str, verdict: Verdict) -> Chart:
+    rows = [
+        Dot(
+            share.kind, share.after, share.low, share.high, before=share.before,
+            colour="red" if share.after > (share.before or 0.0) else "green",
         )
+        for share in verdict.format_errors
+    ]  # fmt: skip
+    suite = escape_controls(verdict.suite)
+    return Chart(
+        title=f"Format errors of {escape_controls(verdict.variant)}",
+        caption=f"Share of the replies with each kind of format error. {suite}",
+        svg=plots.draw_pairs(name, f"Format errors of {verdict.variant}", rows),
+        headers=["format error", "before", "now", "95 % interval", "replies"],
+        rows=[
+            [
+                share.kind,
+                "" if share.before is None else percent(share.before),
+                percent(share.after),
+                rate_interval(share.low, share.high),
+                f"{share.replies:,}",
+            ]
+            for share in verdict.format_errors
+        ],
+    )
 
 
-def cost(report: Report) -> Iterator[Picture]:
-    """Yield accuracy against what it costs: money where prices are known, else tokens."""
+def cost_charts(report: Report) -> Iterator[Chart]:
+    """Yield accuracy over cost: in USD if all prices are known, else in tokens."""
     for number, suite in enumerate(report.suites):
-        rated = [one for one in suite.variants if one.accuracy]
-        money = all(one.usd_per_1k is not None for one in rated)
-        known = [(one, one.usd_per_1k if money else one.tokens) for one in rated]
-        told = [(v, cost, v.accuracy) for v, cost in known if cost is not None and v.accuracy]
-        if len(told) < 2:  # noqa: PLR2004 - one point is no comparison
-            continue
-        rows = [
-            Dot(visible(one.name), rate.value, rate.low, rate.high, before=cost)
-            for one, cost, rate in told
-        ]
-        best = [row.name for row in rows if not any(_beats(other, row) for other in rows)]
-        label = "USD for a thousand calls" if money else "tokens of a call, in and out"
-        why = "" if money else " Not every price is known, so tokens stand for money."
-        yield Picture(
-            title="Accuracy against cost",
-            caption=f"Nothing is both cheaper and better than what lies on the dashed line.{why}",
-            svg=plots.points(f"cost-{number}", f"Accuracy against {label}", rows, label, best),
-            headers=["variant", label, "accuracy", "on the frontier"],
-            rows=[
-                [
-                    one.name,
-                    usd(cost) if money else f"{cost:,.0f}",
-                    percent(rate.value),
-                    "yes" if visible(one.name) in best else "no",
-                ]
-                for one, cost, rate in told
-            ],
-        )
+        rated = [variant for variant in suite.variants if variant.accuracy]
+        priced = all(variant.usd_per_1k is not None for variant in rated)
+        costs = [(v, v.usd_per_1k if priced else v.tokens, v.accuracy) for v in rated]
+        points = [(v, cost, rate) for v, cost, rate in costs if cost is not None and rate]
+        if len(points) > 1:  # one point is no comparison
+            yield _cost_chart(f"cost-{number}", points, priced=priced)
 
 
-def _beats(other: Dot, row: Dot) -> bool:
-    mine, theirs = (row.before or 0.0, row.value), (other.before or 0.0, other.value)
-    return theirs[0] <= mine[0] and theirs[1] >= mine[1] and theirs != mine
+def _cost_chart(
+    name: str, points: Sequence[tuple[VariantRun, float, Rate]], *, priced: bool
+) -> Chart:
+    dots = [
+        Dot(escape_controls(variant.name), rate.value, rate.low, rate.high, before=cost)
+        for variant, cost, rate in points
+    ]
+    frontier = [dot.name for dot in dots if not any(_beats(other, dot) for other in dots)]
+    label = "USD for a thousand requests" if priced else "tokens of a request, in and out"
+    note = "" if priced else " Not every price is known, so tokens stand for money."
+    return Chart(
+        title="Accuracy against cost",
+        caption=f"Nothing is both cheaper and better than what lies on the dashed line.{note}",
+        svg=plots.draw_points(name, f"Accuracy against {label}", dots, label, frontier),
+        headers=["variant", label, "accuracy", "on the frontier"],
+        rows=[
+            [
+                variant.name,
+                usd(cost) if priced else f"{cost:,.0f}",
+                percent(rate.value),
+                "yes" if escape_controls(variant.name) in frontier else "no",
+            ]
+            for variant, cost, rate in points
+        ],
+    )
 
 
-def latency(report: Report) -> Iterator[Picture]:
-    """Yield how long replies took."""
+def _beats(first: Dot, second: Dot) -> bool:
+    """Return True if *first* is as cheap and as accurate as *second*, and better in one of both."""
+    first_cost, second_cost = first.before or 0.0, second.before or 0.0
+    as_good = first_cost <= second_cost and first.value >= second.value
+    return as_good and (first_cost, first.value) != (second_cost, second.value)
+
+
+def latency_charts(report: Report) -> Iterator[Chart]:
+    """Yield the latency of the replies of each variant."""
     for number, suite in enumerate(report.suites):
-        times = [(one, _times(suite.cases, one.name)) for one in suite.variants]
-        rows = [(visible(one.name), own) for one, own in times if own]
-        if not rows:
+        latencies = [(v, _latencies(suite.cases, v.name)) for v in suite.variants]
+        measured = [(variant, times) for variant, times in latencies if times]
+        if not measured:
             continue
-        told = "Milliseconds that replies took, by variant"
-        yield Picture(
+        rows = [(escape_controls(variant.name), times) for variant, times in measured]
+        description = "Milliseconds that replies took, by variant"
+        yield Chart(
             title="How long replies took",
             caption="The line runs from 5 to 95 in 100 replies, the bar holds the middle half, "
-            "the mark is the median; as the ledger has them, whenever they were asked.",
-            svg=plots.spreads(f"latency-{number}", told, rows, "milliseconds"),
+            "the mark is the median; as the cache has them, whenever they were asked.",
+            svg=plots.draw_spreads(f"latency-{number}", description, rows, "milliseconds"),
             headers=["variant", "half within", "95 in 100 within", "replies"],
             rows=[
-                [one.name, ms(one.p50_ms or 0), ms(one.p95_ms or 0), f"{len(own):,}"]
-                for one, own in times
-                if own
+                [
+                    variant.name,
+                    milliseconds(variant.p50_ms or 0),
+                    milliseconds(variant.p95_ms or 0),
+                    f"{len(times):,}",
+                ]
+                for variant, times in measured
             ],
         )
 
 
-def _times(cases: Sequence[CaseRun], variant: str) -> list[float]:
-    own = (case.answers[variant] for case in cases if variant in case.answers)
-    return [1000 * one.seconds for one in own if one.seconds]
+def _latencies(cases: Sequence[CaseRun], variant: str) -> list[float]:
+    """Return the latencies of a variant's replies in milliseconds, without unknown ones."""
+    answers = (case.answers[variant] for case in cases if variant in case.answers)
+    return [1000 * answer.seconds for answer in answers if answer.seconds]
 
 
-def history(report: Report) -> Iterator[Picture]:
-    """Yield how accepted records have come along."""
+def history_charts(report: Report) -> Iterator[Chart]:
+    """Yield the accuracy in the accepted records, over time."""
     for number, suite in enumerate(report.suites):
-        past = suite.history
-        names = list(dict.fromkeys(name for one in past for name in one.accuracy))
-        if len(past) < 2 or not names:  # noqa: PLR2004 - one record has no history
+        history = suite.history
+        names = list(dict.fromkeys(name for point in history for name in point.accuracy))
+        if len(history) < 2 or not names:  # noqa: PLR2004 - one record has no history
             continue
-        series = [(visible(n), [one.accuracy.get(n) for one in past]) for n in names]
-        at = [one.at[:10] for one in past]
-        yield Picture(
+        series = [
+            (escape_controls(name), [point.accuracy.get(name) for point in history])
+            for name in names
+        ]
+        dates = [point.at[:10] for point in history]
+        yield Chart(
             title="Accepted accuracy over time",
-            caption=f"{counted(len(past), 'accepted record')} from git. {suite.name}",
-            svg=plots.lines(f"history-{number}", "Accepted accuracy by commit", series, at),
+            caption=f"{quantity(len(history), 'accepted record')} from git. {suite.name}",
+            svg=plots.draw_lines(f"history-{number}", "Accepted accuracy by commit", series, dates),
             headers=["date", "commit", "subject", *names],
             rows=[
                 [
-                    *(one.at[:10], one.commit, one.subject),
-                    *(percent(one.accuracy[n]) if n in one.accuracy else "" for n in names),
+                    *(point.at[:10], point.commit, point.subject),
+                    *(percent(point.accuracy[n]) if n in point.accuracy else "" for n in names),
                 ]
-                for one in reversed(past)
+                for point in reversed(history)
             ],
         )

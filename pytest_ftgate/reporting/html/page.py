@@ -14,170 +14,173 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from pytest_ftgate.errors import Unavailable
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.recommend.advice import Advice, Money, Recommendation
+from pytest_ftgate.recommend.advice import Advice, CostByVolume, Recommendation
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.html import charts, plots
-from pytest_ftgate.reporting.html.case_data import packed
-from pytest_ftgate.reporting.html.plots import Band, Picture
+from pytest_ftgate.reporting.html.case_data import pack_cases
+from pytest_ftgate.reporting.html.plots import Band, Chart
 from pytest_ftgate.reporting.ladder import (
-    conditions,
-    crossings,
-    indebted,
-    legend,
-    months,
-    paid,
-    recommended,
-    rungs,
-    watched,
+    break_even_sentences,
+    break_even_table,
+    condition_rows,
+    coverage_gap_sentence,
+    frontier_legend,
+    ladder_table,
+    monitoring_sentences,
+    monthly_cost_table,
+    split_headline,
 )
 from pytest_ftgate.reporting.tables import (
-    asked_line,
+    drift_rows,
+    format_error_rows,
     gates_line,
     label_rows,
-    share_rows,
+    outcome_label,
     slice_rows,
-    trait_rows,
+    usage_line,
     verdict_rows,
-    word,
 )
-from pytest_ftgate.reporting.text import visible
+from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import (
     JUDGE_HEADERS,
     SKILL_HEADERS,
-    by_prompt,
-    certainty,
-    examinations,
-    other_checks,
-    ranges,
+    certainty_lines,
+    judge_tables,
+    line_ranges,
+    other_check_lines,
+    skill_results_by_prompt,
     skill_rows,
-    stepped,
+    split_command,
 )
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id
 
-__all__ = ["SECTIONS", "Section", "ladders", "page"]
+__all__ = ["PAGE_SECTIONS", "PageSection", "html_page", "ladder_values"]
 
-#: How a recommendation is coloured; the others are neither good news nor bad.
-_MARKS = {
+#: The outcome whose colours a recommendation has; all others are neutral.
+_RECOMMENDATION_OUTCOMES = {
     Recommendation.ROLL_BACK: "failed",
     Recommendation.FINE_TUNE: "passed",
     Recommendation.KEEP: "passed",
 }
-_VOLUMES = 7
+#: Volumes in the table of monthly costs.
+_MAX_VOLUMES = 7
 
 
-def ladders(report: Report) -> Mapping[str, Any] | None:
-    """Return what the section of ladders shows; None where nothing is advised."""
-    told = [_ladder(advice, number) for number, advice in enumerate(report.advice)]
-    return {"ladders": told} if told else None
+def ladder_values(report: Report) -> Mapping[str, Any] | None:
+    """Return the values of the section on ladders; None if nothing is recommended."""
+    ladders = [_ladder(advice, number) for number, advice in enumerate(report.advice)]
+    return {"ladders": ladders} if ladders else None
 
 
 def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
-    head, name, rest = recommended(advice)
-    asides = [*advice.notes, *watched(advice), indebted(advice.debt)]
+    head, recommendation, rest = split_headline(advice)
+    gaps, costs = coverage_gap_sentence(advice.coverage_gaps), advice.money
+    notes = [*advice.notes, *monitoring_sentences(advice), gaps]
     return {
         "suite": advice.suite,
-        "mark": _MARKS.get(advice.recommendation, "inconclusive"),
+        "outcome": _RECOMMENDATION_OUTCOMES.get(advice.recommendation, "inconclusive"),
         "head": head,
-        "name": name,
+        "recommendation": recommendation,
         "rest": rest.removeprefix(":").strip(),
-        "reasons": [*(one.told for one in advice.reasons), *_confirmed(advice)],
-        "table": rungs(advice),
-        "legend": legend(advice),
-        "conditions": conditions(advice),
-        "asides": [*filter(None, asides)],
-        "pictures": [*_money(advice, f"money-{number}")],
-        "crossings": crossings(advice.money) if advice.money else None,
-        "paid": [*paid(advice, advice.money, full=False)] if advice.money else [],
+        "reasons": [*(reason.message for reason in advice.reasons), *_confirmation(advice)],
+        "table": ladder_table(advice),
+        "legend": frontier_legend(advice),
+        "conditions": condition_rows(advice),
+        "notes": [note for note in notes if note],
+        "charts": [*_cost_charts(costs, f"money-{number}")] if costs else [],
+        "break_even": break_even_table(costs) if costs else None,
+        "break_even_sentences": [*break_even_sentences(advice, costs, full=False)] if costs else [],
     }
 
 
-def _confirmed(advice: Advice) -> Iterator[str]:
+def _confirmation(advice: Advice) -> Iterator[str]:
     if advice.confirmation is not None:
-        yield f"held-out cases: {advice.confirmation.told}"
+        yield f"held-out cases: {advice.confirmation.message}"
 
 
-def _money(advice: Advice, name: str) -> Iterator[Picture]:
-    money = advice.money
-    if money is None or not money.series:
+def _cost_charts(costs: CostByVolume, name: str) -> Iterator[Chart]:
+    if not costs.series:
         return
-    told = f"USD a month by calls a day, of {len(money.series)} variants"
-    table = months(money, _VOLUMES)
-    banded = any((one.low, one.high) != (one.usd, one.usd) for one in money.series)
-    why = " Bands are 95 % intervals of the measured tokens." if banded else ""
-    yield Picture(
+    description = f"USD a month by requests a day, of {len(costs.series)} variants"
+    table = monthly_cost_table(costs, _MAX_VOLUMES)
+    has_intervals = any((line.low, line.high) != (line.usd, line.usd) for line in costs.series)
+    note = " Bands are 95 % intervals of the measured tokens." if has_intervals else ""
+    bands = [*_cost_bands(costs)]
+    yield Chart(
         title="Cost by volume",
-        caption=f"USD a month, by calls a day; {money.calls_per_day:,.0f} are declared.{why}",
-        svg=plots.bands(name, told, [*_bands(money)], money.volumes, money.calls_per_day),
+        caption=f"USD a month, by requests a day; {costs.calls_per_day:,.0f} are declared.{note}",
+        svg=plots.draw_bands(name, description, bands, costs.volumes, costs.calls_per_day),
         headers=table.headers,
         rows=table.rows,
     )
 
 
-def _bands(money: Money) -> Iterator[Band]:
-    """Yield the lines of the plot; variants that cost the same share one."""
-    alike: dict[tuple[float, ...], list[str]] = defaultdict(list)
-    for one in money.series:
-        alike[one.usd].append(visible(one.variant))
-    for one in money.series:
-        names = alike.pop(one.usd, None)
+def _cost_bands(costs: CostByVolume) -> Iterator[Band]:
+    """Yield the lines of the chart; variants with the same costs share one."""
+    names_by_usd: dict[tuple[float, ...], list[str]] = defaultdict(list)
+    for line in costs.series:
+        names_by_usd[line.usd].append(escape_controls(line.variant))
+    for line in costs.series:
+        names = names_by_usd.pop(line.usd, None)
         if names:
-            yield Band(", ".join(names), one.usd, one.low, one.high)
+            yield Band(", ".join(names), line.usd, line.low, line.high)
 
 
-#: Columns of a table of faults that compares nothing.
-_PLAIN = 3
-#: Gates whose cases the explorer shows; the lost ones of any other stand beside its verdict.
-_EXPLORED = ("accuracy", "format", "forgetting")
-_Told = Mapping[str, Any] | None
+#: Columns of a table of format errors without a comparison.
+_UNCOMPARED_COLUMNS = 3
+#: Gates whose cases are in the section on cases; others list their regressed cases themselves.
+_GATES_IN_CASES = ("accuracy", "format", "forgetting")
+_Values = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page: its anchor, its title, its template, and what goes into that.
+class PageSection:
+    """A section of the page.
 
     Attributes:
-        told: returns the values of the template, or None where there is nothing to show.
+        values: returns the values of the template, or None to leave the section out.
     """
 
     anchor: str
     title: str
     template: str
-    told: Callable[[Report], _Told]
+    values: Callable[[Report], _Values]
 
 
-def page(report: Report) -> str:
+def html_page(report: Report) -> str:
     """Return *report* as a page.
 
     Raises:
-        Unavailable: what draws is not here.
+        ConfigurationError: matplotlib is not installed.
     """
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         remedy = 'pip install "pytest-ftgate[html]"'
-        raise Unavailable(
+        raise ConfigurationError(
             f"pictures are drawn with matplotlib, which is not here: {remedy}"
         ) from error
-    shown = [(one, told) for one in SECTIONS if (told := one.told(report)) is not None]
-    style, script = _data("page.css"), _data("page.js")
+    values = [(section, section.values(report)) for section in PAGE_SECTIONS]
+    shown = [(section, _body(section.template, v)) for section, v in values if v is not None]
+    style, script = _read_template("page.css"), _read_template("page.js")
     return _templates().get_template("page.html").render(
         report=report,
         gates=gates_line(report),
-        asked=asked_line(report),
-        names=list(dict.fromkeys(one.suite for one in report.verdicts)),
-        sections=[(one, _body(one.template, told)) for one, told in shown],
+        usage=usage_line(report),
+        suites=list(dict.fromkeys(verdict.suite for verdict in report.verdicts)),
+        sections=shown,
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704 - the same
-        policy=_policy(style, script),
+        policy=_content_security_policy(style, script),
     ) + "\n"  # fmt: skip
 
 
-def _policy(style: str, script: str) -> str:
-    """Return the policy under which nothing runs but *script*, and nothing is fetched."""
+def _content_security_policy(style: str, script: str) -> str:
+    """Return a policy that allows *style* and *script* by their hashes, and no request."""
     parts = [
         "default-src 'none'",
         f"script-src '{_hash(script)}'",
@@ -192,40 +195,39 @@ def _hash(text: str) -> str:
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
 
 
-def _data(name: str) -> str:
+def _read_template(name: str) -> str:
     return files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
-def _body(template: str, told: Mapping[str, Any]) -> Markup:
-    return Markup(_templates().get_template(template).render(told))  # noqa: S704 - autoescaped
+def _body(template: str, values: Mapping[str, Any]) -> Markup:
+    return Markup(_templates().get_template(template).render(values))  # noqa: S704 - autoescaped
 
 
 @cache
 def _templates() -> Environment:
-    loader = FunctionLoader(_data)
-    made = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+    environment = Environment(
+        loader=FunctionLoader(_read_template), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.filters["visible"] = visible
-    made.filters["figure"] = Markup
-    made.filters["percent"] = percent
-    return made
+    environment.filters["escape_controls"] = escape_controls
+    environment.filters["markup"] = Markup
+    environment.filters["percent"] = percent
+    return environment
 
 
-# What the sections show ----------------------------------------------------------------------
+# The values of each section -------------------------------------------------------------------
 
 
-def _verdicts(report: Report) -> _Told:
+def _verdicts(report: Report) -> _Values:
     order = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
-    ranked = sorted(report.judged, key=lambda one: order.index(one.outcome))
+    ranked = sorted(report.gated_verdicts, key=lambda verdict: order.index(verdict.outcome))
     rows = verdict_rows(ranked)
     return {
-        "rows": [(row, one, _anchor(one)) for row, one in zip(rows, ranked, strict=True)],
-        "unjudged": report.unjudged,
-        "details": [_detail(one) for one in ranked],
-        "told": report.told,
-        "many": len({one.suite for one in ranked}) > 1,
+        "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
+        "not_evaluated": report.not_evaluated,
+        "details": [_verdict_values(verdict) for verdict in ranked],
+        "notes": report.notes,
+        "several_suites": len({verdict.suite for verdict in ranked}) > 1,
         "skill_headers": SKILL_HEADERS,
         "judge_headers": JUDGE_HEADERS,
     }
@@ -235,87 +237,97 @@ def _anchor(verdict: Verdict) -> str:
     return f"v{sha256(node_id(verdict).encode()).hexdigest()[:10]}"
 
 
-def _detail(verdict: Verdict) -> Mapping[str, Any]:
+def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
     return {
         "verdict": verdict,
         "anchor": _anchor(verdict),
         "node": node_id(verdict),
-        "word": word(verdict),
-        "certainty": " ".join(certainty(verdict)),
-        "others": list(other_checks(verdict)) if len(verdict.checks) > 1 else [],
-        "next": [stepped(step) for step in verdict.next],
-        "why": list(explain(verdict)),
-        "judges": list(examinations(verdict)),
+        "outcome": outcome_label(verdict),
+        "certainty": " ".join(certainty_lines(verdict)),
+        "other_checks": list(other_check_lines(verdict)) if len(verdict.checks) > 1 else [],
+        "next": [split_command(step) for step in verdict.next],
+        "explanation": list(explain(verdict)),
+        "judges": list(judge_tables(verdict)),
         "slices": [] if verdict.gate == "forgetting" else slice_rows(verdict.slices),
-        "forgotten": [(one, skill_rows(one.skills)) for one in by_prompt(verdict)],
+        "skills": [(one, skill_rows(one.skills)) for one in skill_results_by_prompt(verdict)],
         "labels": label_rows(verdict.labels, 3),
-        "faults": [*_faults(verdict)],
-        "traits": trait_rows(verdict.traits),
-        "lines": ranges,
-        "explored": verdict.gate in _EXPLORED,
+        "format_errors": [*_format_error_tables(verdict)],
+        "drifts": drift_rows(verdict.drifts),
+        "line_ranges": line_ranges,
+        "in_cases": verdict.gate in _GATES_IN_CASES,
     }
 
 
-def _faults(verdict: Verdict) -> Iterator[Mapping[str, Any]]:
-    """Yield the tables of a format gate: how replies break their form, and which rules."""
-    for title, shares in (("fault", verdict.faults), ("rule broken", verdict.broken_rules)):
-        if shares and verdict.gate == "format":
-            rows = share_rows(shares)
-            before = ["before"] * (len(rows[0]) > _PLAIN)
+def _format_error_tables(verdict: Verdict) -> Iterator[Mapping[str, Any]]:
+    """Yield the tables of a format gate: format errors, and broken rules."""
+    if verdict.gate != "format":
+        return
+    tables = (("format error", verdict.format_errors), ("rule broken", verdict.broken_rules))
+    for title, shares in tables:
+        if shares:
+            rows = format_error_rows(shares)
+            before = ["before"] * (len(rows[0]) > _UNCOMPARED_COLUMNS)
             yield {"title": title, "headers": [title, *before, "now", "replies"], "rows": rows}
 
 
-def _drawn(of: Callable[[Report], Iterable[Picture]]) -> Callable[[Report], _Told]:
-    def told(report: Report) -> _Told:
-        found = list(of(report))
-        return {"pictures": found} if found else None
+def _chart_values(draw: Callable[[Report], Iterable[Chart]]) -> Callable[[Report], _Values]:
+    def values(report: Report) -> _Values:
+        drawn = list(draw(report))
+        return {"charts": drawn} if drawn else None
 
-    return told
-
-
-def _cases(report: Report) -> _Told:
-    payload = packed(report)
-    return {"payload": payload} if payload.cases else None
+    return values
 
 
-def _confusions(report: Report) -> _Told:
+def _cases(report: Report) -> _Values:
+    data = pack_cases(report)
+    return {"data": data} if data.cases else None
+
+
+def _confusions(report: Report) -> _Values:
     tables = [
         {
             "suite": suite.name,
-            "variant": one.variant,
-            "labels": one.labels,
-            "columns": _said(one.labels, one.counts),
-            "counts": one.counts,
-            "most": [max(1, sum(row)) for row in one.counts],
+            "variant": matrix.variant,
+            "labels": matrix.labels,
+            "columns": _confusion_columns(matrix.labels, matrix.counts),
+            "counts": matrix.counts,
+            "totals": [max(1, sum(row)) for row in matrix.counts],
         }
         for suite in report.suites
-        for one in suite.confusions
+        for matrix in suite.confusions
     ]
     return {"tables": tables} if tables else None
 
 
-def _said(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> list[tuple[int, str]]:
-    """Return the columns of a table of confusions; that of no label only where it is needed."""
+def _confusion_columns(
+    labels: Sequence[str], counts: Sequence[Sequence[int]]
+) -> list[tuple[int, str]]:
+    """Return index and label of each column; "no label" only if a reply has none."""
     columns = list(enumerate(labels))
     return [*columns, (len(labels), "no label")] if any(row[-1] for row in counts) else columns
 
 
-def _facts(report: Report) -> _Told:
-    known = {one.variant: one.facts for one in report.verdicts if one.facts}
-    return {"report": report, "known": known}
+def _facts(report: Report) -> _Values:
+    by_variant = {verdict.variant: verdict.facts for verdict in report.verdicts if verdict.facts}
+    return {"report": report, "facts_by_variant": by_variant}
 
 
-#: The parts of the page, in their order.
-SECTIONS = (
-    Section("verdicts", "Verdicts", "verdicts.html", _verdicts),
-    Section("ladder", "Ladder", "ladder.html", ladders),
-    Section("variants", "Variants", "pictures.html", _drawn(charts.variants)),
-    Section("cases", "Cases", "cases.html", _cases),
-    Section("forgetting", "Skills", "pictures.html", _drawn(charts.forgetting)),
-    Section("faults", "Form faults", "pictures.html", _drawn(charts.faults)),
-    Section("confusions", "Confusions", "confusions.html", _confusions),
-    Section("cost", "Cost", "pictures.html", _drawn(charts.cost)),
-    Section("latency", "Latency", "pictures.html", _drawn(charts.latency)),
-    Section("history", "History", "pictures.html", _drawn(charts.history)),
-    Section("facts", "Facts", "facts.html", _facts),
+#: The sections of the page, in their order.
+PAGE_SECTIONS = (
+    PageSection("verdicts", "Verdicts", "verdicts.html", _verdicts),
+    PageSection("ladder", "Ladder", "ladder.html", ladder_values),
+    PageSection("variants", "Variants", "pictures.html", _chart_values(charts.variant_charts)),
+    PageSection("cases", "Cases", "cases.html", _cases),
+    PageSection("forgetting", "Skills", "pictures.html", _chart_values(charts.forgetting_charts)),
+    PageSection(
+        "format-errors",
+        "Format errors",
+        "pictures.html",
+        _chart_values(charts.format_error_charts),
+    ),
+    PageSection("confusions", "Confusions", "confusions.html", _confusions),
+    PageSection("cost", "Cost", "pictures.html", _chart_values(charts.cost_charts)),
+    PageSection("latency", "Latency", "pictures.html", _chart_values(charts.latency_charts)),
+    PageSection("history", "History", "pictures.html", _chart_values(charts.history_charts)),
+    PageSection("facts", "Facts", "facts.html", _facts),
 )

@@ -11,21 +11,21 @@ from hashlib import sha256
 from html import unescape
 
 import pytest
-from reports import HOSTILE, judged, large, open_verdict, report, unjudged
+from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, large, report
 
 from pytest_ftgate.gates.verdict import (
-    Examined,
-    FaultShare,
-    Figure,
+    Drift,
     Finding,
     Flip,
     FormatErrorExample,
+    FormatErrorShare,
+    IntervalEstimate,
+    JudgeValidation,
     Severity,
-    Trait,
     Verdict,
 )
-from pytest_ftgate.reporting.html.case_data import packed
-from pytest_ftgate.reporting.html.page import SECTIONS, page
+from pytest_ftgate.reporting.html.case_data import pack_cases
+from pytest_ftgate.reporting.html.page import PAGE_SECTIONS, html_page
 
 
 def unpacked(text: str) -> dict:
@@ -34,22 +34,26 @@ def unpacked(text: str) -> dict:
 
 def texts_of(report) -> tuple[dict[tuple[str, int], bool], str]:
     """Return for each reply whether the page has its text, and what it says is left out."""
-    made = packed(report)
+    made = pack_cases(report)
     (suite,) = unpacked(made.text)["suites"]
     told = {(case[0], one[0]): one[4] >= 0 for case in suite["cases"] for one in case[6]}
     return told, made.left_out
 
 
 def own_test(said: str = "I am sorry") -> Verdict:
-    """Return the verdict of a marked function, which lost a case by *said*."""
-    lost = Flip(case="c1", where="cases.jsonl:1", lost=True, shown=said, expected="", before="",
-                now=said, wrong=f"assert 'sorry' not in {said!r}")  # fmt: skip
-    made = replace(judged().verdicts[0], suite="test_said.py", gate="test_never_sorry")
-    return replace(made, flips=(lost,), lost=2, node="test_said.py::test_never_sorry[new]")
+    """Return the verdict of a marked function, in which a case regressed by *said*."""
+    regressed = Flip(
+        case="c1", where="cases.jsonl:1", regressed=True, shown=said, expected="", before="",
+        now=said, wrong=f"assert 'sorry' not in {said!r}",
+    )  # fmt: skip
+    made = replace(failing_run().verdicts[0], suite="test_said.py", gate="test_never_sorry")
+    return replace(
+        made, flips=(regressed,), regressed=2, node="test_said.py::test_never_sorry[new]"
+    )
 
 
 def test_the_policy_names_the_one_script_and_the_one_style():
-    text = page(judged())
+    text = html_page(failing_run())
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
 
     assert policy
@@ -62,13 +66,13 @@ def test_the_policy_names_the_one_script_and_the_one_style():
 
 
 def test_no_style_and_no_handler_stands_in_an_element():
-    body = page(judged()).partition("</head>")[2]
+    body = html_page(failing_run()).partition("</head>")[2]
 
     assert not re.findall(r'<[^>]+\s(?:style|on[a-z]+)="', body)
 
 
 def test_nothing_is_fetched_from_anywhere():
-    text = page(judged())
+    text = html_page(failing_run())
 
     assert not re.findall(r'(?:src|href|action)="(?!#)[^"]*"', text)
     assert set(re.findall(r"https?://[\w./]+", text)) <= {
@@ -81,17 +85,17 @@ def test_nothing_is_fetched_from_anywhere():
 @pytest.mark.parametrize("place", ["advice", "error", "fact", "flip", "headline", "told"])
 def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
     said = HOSTILE[nasty]
-    verdict = judged().verdicts[0]
+    verdict = failing_run().verdicts[0]
     made = {
         "headline": lambda: report(replace(verdict, headline=said, variant=said, notes=(said,))),
         "advice": lambda: report(verdict, advice=(replace(advice, headline=said, notes=(said,)),)),
-        "error": lambda: report(unjudged=(unjudged(said),)),
+        "error": lambda: report(not_evaluated=(gate_not_evaluated(said),)),
         "flip": lambda: report(own_test(said)),
         "fact": lambda: report(verdict, facts={said: said}),
-        "told": lambda: report(verdict, told=(said,)),
+        "told": lambda: report(verdict, notes=(said,)),
     }[place]()
 
-    text = page(made)
+    text = html_page(made)
 
     assert (said in text) == (nasty == "template")  # which is no template any more
     for tag in ("<img", "<svg onload", "<script>document", "</details><svg"):
@@ -99,7 +103,7 @@ def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
 
 
 def test_a_figure_is_told_in_words_and_in_a_table_too():
-    text = page(judged())
+    text = html_page(failing_run())
 
     figures = text.count('class="plot"')
     assert figures == text.count('role="img"') == text.count("The same as a table")
@@ -107,7 +111,7 @@ def test_a_figure_is_told_in_words_and_in_a_table_too():
 
 
 def test_what_was_forgotten_is_a_table_of_skills():
-    text = unescape(page(judged()))
+    text = unescape(html_page(failing_run()))
     table = text.partition('aria-label="Skills of ')[2].partition("</table>")[0]
 
     cells = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("<tr>")]
@@ -116,14 +120,14 @@ def test_what_was_forgotten_is_a_table_of_skills():
 
 
 def test_what_people_found_of_a_judge_is_a_table():
-    figure = Figure(value=0.8, low=0.7, high=0.9, n=60)
-    known = Examined(
+    figure = IntervalEstimate(value=0.8, low=0.7, high=0.9, n=60)
+    known = JudgeValidation(
         judge="strict", rubric="Is it | kind?", provider="anthropic", labels=60, kappa=figure,
         agreement=figure,
     )  # fmt: skip
-    first, *others = judged().verdicts
+    first, *others = failing_run().verdicts
     graded = replace(first, judges=(known, replace(known, judge="new", labels=0, kappa=None)))
-    text = unescape(page(report(graded, *others)))
+    text = unescape(html_page(report(graded, *others)))
 
     table = text.partition('aria-label="judge strict (anthropic): Is it | kind?"')[2]
     row = '<th scope="row">Cohen\'s kappa</th><td class="n">0.80</td><td>(0.70 to 0.90)</td>'
@@ -133,37 +137,37 @@ def test_what_people_found_of_a_judge_is_a_table():
 
 
 def test_ids_are_unique():
-    ids = re.findall(r'\sid="([^"]+)"', page(judged()))
+    ids = re.findall(r'\sid="([^"]+)"', html_page(failing_run()))
 
     assert len(ids) == len(set(ids))
 
 
 def test_a_run_without_cases_has_its_verdicts_all_the_same():
-    text = page(report(open_verdict(), unjudged=(unjudged(),)))
+    text = html_page(report(inconclusive_verdict(), not_evaluated=(gate_not_evaluated(),)))
 
     assert "cannot rule out a drop" in text
     assert 'id="packed"' not in text
 
 
 def test_every_section_that_has_something_to_show_is_reached_from_the_top(advice):
-    text = page(replace(judged(), advice=(advice,)))
+    text = html_page(replace(failing_run(), advice=(advice,)))
 
     shown = re.findall(r'<section id="([^"]+)"', text)
-    assert re.findall(r'<a href="#([a-z]+)">', text.partition("</nav>")[0]) == shown
-    assert set(shown) == {one.anchor for one in SECTIONS} - {"confusions"}
+    assert re.findall(r'<a href="#([a-z-]+)">', text.partition("</nav>")[0]) == shown
+    assert set(shown) == {one.anchor for one in PAGE_SECTIONS} - {"confusions"}
 
 
 def test_the_ladder_is_told_with_its_reasons_its_table_and_its_money(advice):
-    text = unescape(page(replace(judged(), advice=(advice,))))
+    text = unescape(html_page(replace(failing_run(), advice=(advice,))))
     shown = text.partition('<section id="ladder"')[2].partition("</section>")[0]
 
     assert re.search(r'<span class="badge passed">fine-tune</span>\s*lora', shown)
     for reason in advice.reasons:
-        assert f"<li>{reason.told}</li>" in shown
+        assert f"<li>{reason.message}</li>" in shown
     for row in advice.rungs:
         assert re.search(rf'<th scope="row">{row.variant}(?: \*)?</th><td>{row.rung}</td>', shown)
-    assert 'aria-label="USD a month by calls a day' in shown
-    assert "lora is cheaper than descriptions from 1,087 calls a day on" in shown
+    assert 'aria-label="USD a month by requests a day' in shown
+    assert "lora is cheaper than descriptions from 1,087 requests a day on" in shown
 
 
 def test_what_costs_nothing_is_drawn_at_nothing(advice):
@@ -172,34 +176,38 @@ def test_what_costs_nothing_is_drawn_at_nothing(advice):
     free = replace(first, usd=none, low=none, high=none)
     told = replace(advice, money=replace(advice.money, series=(free, *others)))
 
-    assert 'aria-label="USD a month by calls a day' in page(report(advice=(told,)))
+    assert 'aria-label="USD a month by requests a day' in html_page(report(advice=(told,)))
 
 
-def test_lost_cases_of_a_marked_function_stand_beside_its_verdict():
-    text = unescape(page(report(own_test())))
+def test_regressed_cases_of_a_marked_function_stand_beside_its_verdict():
+    text = unescape(html_page(report(own_test())))
 
-    assert "2 lost cases (1 shown)" in text
+    assert "2 regressed cases (1 shown)" in text
     assert "assert 'sorry' not in 'I am sorry'" in text
     assert 'class="to-cases"' not in text
 
 
 def test_what_was_found_in_training_data_is_told_with_its_lines():
-    found = Finding(kind="duplicates", severity=Severity.ERROR, told="3 rows stand twice", count=3,
-                    lines=(3, 4, 5, 9), next="keep one of each")  # fmt: skip
-    text = unescape(page(report(replace(open_verdict(), gate="data", findings=(found,)))))
+    found = Finding(
+        kind="duplicates", severity=Severity.ERROR, message="3 rows stand twice", count=3,
+        lines=(3, 4, 5, 9), next="keep one of each",
+    )  # fmt: skip
+    text = unescape(
+        html_page(report(replace(inconclusive_verdict(), gate="data", findings=(found,))))
+    )
 
     assert "duplicates</strong> 3 rows stand twice" in text
     assert "lines 3–5, 9" in text
     assert "→ keep one of each" in text
 
 
-def test_faults_are_told_with_examples_and_traits_of_all_replies_with_both_sides():
-    seen = FormatErrorExample(case="c7", said="```x```", detail="a fence")
-    fault = FaultShare(kind="fenced", replies=3, after=0.03, low=0.01, high=0.08, before=0.0,
+def test_format_errors_are_shown_with_examples_and_drifts_of_all_replies_with_both_sides():
+    seen = FormatErrorExample(case="c7", text="```x```", detail="a fence")
+    error = FormatErrorShare(kind="fenced", replies=3, after=0.03, low=0.01, high=0.08, before=0.0,
                        before_low=0.0, before_high=0.02, examples=(seen,))  # fmt: skip
-    trait = Trait(what="length", unit="words", before=9, after=1, n_before=100, n=100)
-    verdict = replace(judged().verdicts[1], faults=(fault,), traits=(trait,))
-    text = page(report(verdict))
+    drift = Drift(what="length", unit="words", before=9, after=1, n_before=100, n=100)
+    verdict = replace(failing_run().verdicts[1], format_errors=(error,), drifts=(drift,))
+    text = html_page(report(verdict))
 
     assert '<th scope="row">fenced</th><td>0 % (0 to 2)</td><td>3 % (1 to 8)</td>' in text
     assert "<strong>c7</strong> <code>```x```</code>" in text
@@ -207,7 +215,7 @@ def test_faults_are_told_with_examples_and_traits_of_all_replies_with_both_sides
 
 
 def test_all_texts_of_an_ordinary_run_are_in_the_page():
-    has, told = texts_of(judged())
+    has, told = texts_of(failing_run())
 
     assert all(has.values())
     assert told == ""
@@ -225,7 +233,7 @@ def test_what_does_not_fit_is_counted_and_none_of_it_turned():
         if one.correct != case.answers["current"].correct
     }
 
-    assert len(page(run)) < 3_000_000
+    assert len(html_page(run)) < 3_000_000
     left = {key for key, there in has.items() if not there}
     assert f"the texts of {len(left):,} replies that did not turn are left out" in told
     assert turned

@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from reports import HOSTILE, judged, large
+from reports import HOSTILE, failing_run, large
 
-from pytest_ftgate.reporting.html.page import page
+from pytest_ftgate.reporting.html.page import html_page
 from pytest_ftgate.results.run import read_run
 
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
@@ -25,7 +25,7 @@ FLAGS = (
 PICTURED = os.environ.get("FTGATE_PICTURES")
 DOCS = Path(__file__).parents[3] / "docs" / "pictures"
 
-# On a build server a missing browser is a fault; at a desk it is a skip that is seen.
+# On a build server a missing browser is an error; at a desk it is a skip that is seen.
 if FOUND is None and not os.environ.get("CI"):
     told = f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium"
     pytest.skip(told, allow_module_level=True)
@@ -34,8 +34,8 @@ if FOUND is None and not os.environ.get("CI"):
 @pytest.fixture(scope="module")
 def plain(advice) -> str:
     """Return the page that most tests look at; drawing it takes a second."""
-    made = judged(["wholly other words, and far more of them"])
-    return page(replace(made, advice=(advice,)))
+    made = failing_run(["wholly other words, and far more of them"])
+    return html_page(replace(made, advice=(advice,)))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def opened(browser, tmp_path, plain):
 
     def open_(report=None, **context) -> Opened:
         path = tmp_path / f"report-{len(made)}.html"
-        path.write_text(page(report) if report else plain, "utf-8")
+        path.write_text(html_page(report) if report else plain, "utf-8")
         made.append(Opened(browser, path, **context))
         return made[-1]
 
@@ -104,7 +104,7 @@ def test_it_opens_without_a_complaint_and_asks_for_nothing_but_itself(opened):
     assert one.page.locator("svg.plot").count() >= 6
 
 
-def test_the_first_cases_shown_are_those_that_the_first_failed_gate_lost(opened):
+def test_the_first_cases_shown_are_those_that_regressed_in_the_first_failed_gate(opened):
     one = opened()
 
     assert one.count == "38 of 100 replies"
@@ -123,7 +123,7 @@ def test_cases_are_chosen_by_kind_variant_gate_and_words(opened):
     assert one.ids == ["c000", "c000"]
     one.page.locator("#filters [name=words]").fill("")
     one.choose("gate", "forgetting")
-    one.choose("kind", "lost")
+    one.choose("kind", "regressed")
     one.choose("tag", "arithmetic")
     assert one.count == "28 of 128 replies"
 
@@ -140,7 +140,7 @@ def test_cases_are_put_in_order(opened):
 
 def test_a_case_opens_with_what_was_asked_expected_and_said(opened):
     one = opened()
-    one.page.get_by_role("button", name="Show its 38 lost cases").first.click()
+    one.page.get_by_role("button", name="Show its 38 regressed cases").first.click()
     one.choose("kind", "all")
     one.page.locator("#list summary").first.click()
 
@@ -158,10 +158,10 @@ def test_more_are_shown_where_more_are_asked_for(opened):
     assert one.page.evaluate("document.activeElement.querySelector('.id').textContent") == "c022"
 
 
-def test_a_failed_gate_leads_to_its_lost_cases(opened):
+def test_a_failed_gate_leads_to_its_regressed_cases(opened):
     one = opened()
 
-    one.page.get_by_role("button", name="Show its 28 lost cases").click()
+    one.page.get_by_role("button", name="Show its 28 regressed cases").click()
 
     assert one.count == "28 of 64 replies"
     assert one.page.locator("#filters [name=gate]").input_value() == "forgetting"
@@ -227,7 +227,7 @@ def test_axe_finds_no_serious_fault(opened, scheme):
 
 
 def test_hostile_replies_are_text_and_nothing_else(opened):
-    one = opened(judged([*HOSTILE.values()]))
+    one = opened(failing_run([*HOSTILE.values()]))
     title = one.page.title()
     one.choose("kind", "all")
     for place in range(len(HOSTILE)):

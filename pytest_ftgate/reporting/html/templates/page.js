@@ -1,244 +1,250 @@
 "use strict";
 (() => {
-  const at = (id) => document.getElementById(id);
+  const byId = (id) => document.getElementById(id);
   const root = document.documentElement;
 
   // Light and dark -------------------------------------------------------------------------
-  const theme = at("theme");
+  const themeButton = byId("theme");
   const isDark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const label = () => { theme.textContent = isDark() ? "Light" : "Dark"; };
-  theme.hidden = false;
-  theme.setAttribute("aria-label", "Switch between light and dark");
-  theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; label(); });
-  label();
-  addEventListener("beforeprint", () => document.querySelectorAll("details.card").forEach((one) => { one.open = true; }));
-  const reveal = () => {
-    const one = location.hash.length > 1 && at(location.hash.slice(1));
-    if (one && one.tagName === "DETAILS") one.open = true;
+  const labelTheme = () => { themeButton.textContent = isDark() ? "Light" : "Dark"; };
+  themeButton.hidden = false;
+  themeButton.setAttribute("aria-label", "Switch between light and dark");
+  themeButton.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; labelTheme(); });
+  labelTheme();
+  addEventListener("beforeprint", () => document.querySelectorAll("details.card").forEach((card) => { card.open = true; }));
+  const openTarget = () => {
+    const target = location.hash.length > 1 && byId(location.hash.slice(1));
+    if (target && target.tagName === "DETAILS") target.open = true;
   };
-  addEventListener("hashchange", reveal);
-  reveal();
+  addEventListener("hashchange", openTarget);
+  openTarget();
 
   // The cases -----------------------------------------------------------------------------
-  const packed = at("packed");
+  const packed = byId("packed");
   if (!packed) return;
-  const ACTS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
-  const written = (c) => c === "\n" ? c : c === "\t" ? " " : "\\u" + c.codePointAt(0).toString(16).padStart(4, "0");
-  const visible = (text) => text.replace(ACTS, written);
-  const make = (tag, name, text) => {
-    const one = document.createElement(tag);
-    if (name) one.className = name;
-    if (text !== undefined) one.textContent = visible(String(text));
-    return one;
+  const CONTROLS = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+  const escapeCharacter = (c) => c === "\n" ? c : c === "\t" ? " " : "\\u" + c.codePointAt(0).toString(16).padStart(4, "0");
+  const escapeControls = (text) => text.replace(CONTROLS, escapeCharacter);
+  const createElement = (tag, className, text) => {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    if (text !== undefined) element.textContent = escapeControls(String(text));
+    return element;
   };
-  const KINDS = { lost: "lost", gained: "gained", wrong: "wrong", right: "right", missing: "no reply" };
-  const PAGE = 20;
+  const KIND_LABELS = { regressed: "regressed", fixed: "fixed", wrong: "wrong", right: "right", missing: "no reply" };
+  const PAGE_SIZE = 20;
 
-  async function unpacked() {
+  async function unpack() {
     const bytes = Uint8Array.from(atob(packed.textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     return JSON.parse(await new Response(stream).text());
   }
 
   function explore({ suites, texts }) {
-    const form = at("filters"), list = at("list"), count = at("count"), more = at("more");
+    const form = byId("filters"), list = byId("list"), count = byId("count"), more = byId("more");
     const field = (name) => form.elements[name];
-    const number = new Intl.NumberFormat("en");
-    const low = new Map();
+    const numberFormat = new Intl.NumberFormat("en");
+    const lowerTexts = new Map();
     let rows = [], shown = 0;
 
-    const read = (suite, raw) => ({
-      suite, id: raw[0], skills: raw[1] === 1, where: raw[2], asked: raw[3], expected: raw[4], tags: raw[5],
-      answers: new Map(raw[6].map((one) => [one[0], one])),
+    const readCase = (suite, raw) => ({
+      suite, id: raw[0], isSkill: raw[1] === 1, location: raw[2], input: raw[3], expected: raw[4], tags: raw[5],
+      answers: new Map(raw[6].map((answer) => [answer[0], answer])),
     });
-    const CORRECT = 1, VALID = 2, REPEATS = 3, TEXT = 4, FAULT = 5, WRONG = 6, MS = 7, IN = 8, OUT = 9, USD = 10, STOP = 11, CALLED = 12, PASSAGES = 13;
-    for (const suite of suites) suite.cases = suite.cases.map((raw) => read(suite, raw));
+    // Indices into an answer, as in case_data.py.
+    const CORRECT = 1, VALID = 2, REPEATS = 3, TEXT = 4, FORMAT_ERROR = 5, CONTENT_ERROR = 6, MS = 7, INPUT = 8, OUTPUT = 9, USD = 10, STOP = 11, TOOL_CALLS = 12, PASSAGES = 13;
+    for (const suite of suites) suite.cases = suite.cases.map((raw) => readCase(suite, raw));
 
-    const lower = (text) => {
-      if (text < 0) return "";
-      let found = low.get(text);
-      if (found === undefined) low.set(text, found = texts[text].toLowerCase());
-      return found;
+    const lowerText = (index) => {
+      if (index < 0) return "";
+      let text = lowerTexts.get(index);
+      if (text === undefined) lowerTexts.set(index, text = texts[index].toLowerCase());
+      return text;
     };
-    const says = (one, words) => one.id.toLowerCase().includes(words) || lower(one.asked).includes(words) ||
-      lower(one.expected).includes(words) || [...one.answers.values()].some((own) => lower(own[TEXT]).includes(words));
+    const matches = (evalCase, words) => evalCase.id.toLowerCase().includes(words) || lowerText(evalCase.input).includes(words) ||
+      lowerText(evalCase.expected).includes(words) || [...evalCase.answers.values()].some((answer) => lowerText(answer[TEXT]).includes(words));
 
-    function fill(name, options, all) {
+    function fillSelect(name, options, allLabel) {
       const select = field(name), before = select.value;
-      select.replaceChildren(...(all ? [new Option(all, "")] : []), ...options.map(([text, value]) => new Option(visible(text), value)));
-      if ([...select.options].some((one) => one.value === before)) select.value = before;
+      select.replaceChildren(...(allLabel ? [new Option(allLabel, "")] : []), ...options.map(([text, value]) => new Option(escapeControls(text), value)));
+      if ([...select.options].some((option) => option.value === before)) select.value = before;
       select.parentElement.hidden = select.options.length < 2;
     }
-    const suiteNow = () => suites[Number(field("suite").value) || 0];
-    function refill() {
-      const suite = suiteNow(), skills = field("gate").value === "forgetting";
-      const has = (skill) => suite.cases.some((one) => one.skills === skill);
-      fill("gate", [...(has(false) ? [["accuracy", "accuracy"], ["format", "format"]] : []), ...(has(true) ? [["forgetting", "forgetting"]] : [])]);
-      const own = field("gate").value === "forgetting";
-      const names = suite.variants.map((name, place) => [name, place])
-        .filter(([, place]) => suite.cases.some((one) => one.skills === own && one.answers.has(place)));
-      fill("variant", names, "all");
-      const tags = new Set(suite.cases.filter((one) => one.skills === own).flatMap((one) => one.tags));
-      fill("tag", [...tags].sort().map((tag) => [tag, tag]), "all");
-      return skills;
+    const selectedSuite = () => suites[Number(field("suite").value) || 0];
+    function fillFilters() {
+      const suite = selectedSuite();
+      const has = (isSkill) => suite.cases.some((evalCase) => evalCase.isSkill === isSkill);
+      fillSelect("gate", [...(has(false) ? [["accuracy", "accuracy"], ["format", "format"]] : []), ...(has(true) ? [["forgetting", "forgetting"]] : [])]);
+      const isSkill = field("gate").value === "forgetting";
+      const variants = suite.variants.map((name, index) => [name, index])
+        .filter(([, index]) => suite.cases.some((evalCase) => evalCase.isSkill === isSkill && evalCase.answers.has(index)));
+      fillSelect("variant", variants, "all");
+      const tags = new Set(suite.cases.filter((evalCase) => evalCase.isSkill === isSkill).flatMap((evalCase) => evalCase.tags));
+      fillSelect("tag", [...tags].sort().map((tag) => [tag, tag]), "all");
     }
-    fill("suite", suites.map((one, place) => [one.name, place]));
-    fill("kind", [["lost", "lost"], ["gained", "gained"], ["still wrong", "wrong"], ["right", "right"], ["no reply", "missing"]], "all");
-    refill();
+    fillSelect("suite", suites.map((suite, index) => [suite.name, index]));
+    fillSelect("kind", [["regressed", "regressed"], ["fixed", "fixed"], ["still wrong", "wrong"], ["right", "right"], ["no reply", "missing"]], "all");
+    fillFilters();
 
-    const beforeOf = (one, place) => {
-      const suite = one.suite, base = one.skills ? suite.bases[place] : suite.baseline;
-      return base >= 0 && base !== place ? one.answers.get(base) : undefined;
+    const answerBefore = (evalCase, index) => {
+      const suite = evalCase.suite, base = evalCase.isSkill ? suite.bases[index] : suite.baseline;
+      return base >= 0 && base !== index ? evalCase.answers.get(base) : undefined;
     };
-    function kindOf(now, before, what) {
-      const value = now[what], was = before ? before[what] : null;
+    function kindOf(now, before, score) {
+      const value = now[score], valueBefore = before ? before[score] : null;
       if (now[REPEATS] === 0) return "missing";
       if (value === null) return "";
-      if (was !== null && value < was) return "lost";
-      if (was !== null && value > was) return "gained";
+      if (valueBefore !== null && value < valueBefore) return "regressed";
+      if (valueBefore !== null && value > valueBefore) return "fixed";
       return value >= 1 ? "right" : "wrong";
     }
 
-    function choose() {
-      const suite = suiteNow(), gate = field("gate").value, what = gate === "format" ? VALID : CORRECT;
-      const variant = field("variant").value, kind = field("kind").value, tag = field("tag").value;
+    function applyFilters() {
+      const suite = selectedSuite(), gate = field("gate").value, score = gate === "format" ? VALID : CORRECT;
+      const variant = field("variant").value, selectedKind = field("kind").value, tag = field("tag").value;
       const words = field("words").value.trim().toLowerCase();
-      let all = 0;
+      let total = 0;
       rows = [];
-      for (const one of suite.cases) {
-        if (one.skills !== (gate === "forgetting")) continue;
-        const fits = (!tag || one.tags.includes(tag)) && (!words || says(one, words));
-        for (const [place, now] of one.answers) {
-          if (variant !== "" && Number(variant) !== place) continue;
-          const before = beforeOf(one, place), own = kindOf(now, before, what);
-          if (!own) continue;
-          all += 1;
-          if (fits && (!kind || own === kind)) rows.push({ one, place, now, before, kind: own });
+      for (const evalCase of suite.cases) {
+        if (evalCase.isSkill !== (gate === "forgetting")) continue;
+        const fits = (!tag || evalCase.tags.includes(tag)) && (!words || matches(evalCase, words));
+        for (const [index, now] of evalCase.answers) {
+          if (variant !== "" && Number(variant) !== index) continue;
+          const before = answerBefore(evalCase, index), kind = kindOf(now, before, score);
+          if (!kind) continue;
+          total += 1;
+          if (fits && (!selectedKind || kind === selectedKind)) rows.push({ evalCase, index, now, before, kind });
         }
       }
-      const by = { id: (row) => row.one.id, slow: (row) => -row.now[MS], long: (row) => -(texts[row.now[TEXT]] || "").length, tokens: (row) => -(row.now[IN] + row.now[OUT]) }[field("order").value];
-      if (by) rows.sort((x, y) => (by(x) < by(y) ? -1 : by(x) > by(y) ? 1 : 0));
+      sortRows(field("order").value);
       shown = 0;
       list.replaceChildren();
-      count.textContent = `${number.format(rows.length)} of ${number.format(all)} replies`;
-      next();
+      count.textContent = `${numberFormat.format(rows.length)} of ${numberFormat.format(total)} replies`;
+      showMore();
     }
-    function next() {
-      const part = document.createDocumentFragment();
-      for (const row of rows.slice(shown, shown + PAGE)) part.append(card(row));
-      list.append(part);
-      shown = Math.min(rows.length, shown + PAGE);
+    function sortRows(order) {
+      const key = {
+        id: (row) => row.evalCase.id, slow: (row) => -row.now[MS], long: (row) => -(texts[row.now[TEXT]] || "").length,
+        tokens: (row) => -(row.now[INPUT] + row.now[OUTPUT]),
+      }[order];
+      if (key) rows.sort((x, y) => (key(x) < key(y) ? -1 : key(x) > key(y) ? 1 : 0));
+    }
+    function showMore() {
+      const fragment = document.createDocumentFragment();
+      for (const row of rows.slice(shown, shown + PAGE_SIZE)) fragment.append(caseElement(row));
+      list.append(fragment);
+      shown = Math.min(rows.length, shown + PAGE_SIZE);
       more.hidden = shown >= rows.length;
-      more.textContent = `Show ${Math.min(PAGE, rows.length - shown)} more`;
+      more.textContent = `Show ${Math.min(PAGE_SIZE, rows.length - shown)} more`;
     }
 
-    function card(row) {
-      const box = make("details", "case"), head = make("summary");
-      head.append(make("span", "id", row.one.id), make("span", `badge ${row.kind}`, KINDS[row.kind]),
-        make("span", "asked", texts[row.one.asked].slice(0, 300).replace(/\s+/g, " ")), make("span", "muted", row.one.suite.variants[row.place]));
+    function caseElement(row) {
+      const box = createElement("details", "case"), head = createElement("summary");
+      head.append(createElement("span", "id", row.evalCase.id), createElement("span", `badge ${row.kind}`, KIND_LABELS[row.kind]),
+        createElement("span", "input", texts[row.evalCase.input].slice(0, 300).replace(/\s+/g, " ")), createElement("span", "muted", row.evalCase.suite.variants[row.index]));
       box.append(head);
-      box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) box.append(inside(row)); });
+      box.addEventListener("toggle", () => { if (box.open && box.children.length === 1) box.append(caseDetails(row)); });
       return box;
     }
-    function block(title, text, extra) {
-      const box = make("div"), head = make("p", "label", title), body = make("pre");
+    function textBlock(title, text, note) {
+      const box = createElement("div"), head = createElement("p", "label", title), body = createElement("pre");
       body.tabIndex = 0;
-      if (extra) head.append(make("span", "", extra));
-      if (text instanceof Node) body.append(text); else body.textContent = visible(text);
+      if (note) head.append(createElement("span", "", note));
+      if (text instanceof Node) body.append(text); else body.textContent = escapeControls(text);
       box.append(head, body);
       return box;
     }
-    const took = (one) => [
-      one[MS] ? `${number.format(one[MS])} ms` : "", one[IN] + one[OUT] ? `${number.format(one[IN])} + ${number.format(one[OUT])} tokens` : "",
-      one[USD], one[STOP] && one[STOP] !== "end" ? `stopped: ${one[STOP]}` : "", one[REPEATS] > 1 ? `first of ${one[REPEATS]}` : "",
+    const usage = (answer) => [
+      answer[MS] ? `${numberFormat.format(answer[MS])} ms` : "", answer[INPUT] + answer[OUTPUT] ? `${numberFormat.format(answer[INPUT])} + ${numberFormat.format(answer[OUTPUT])} tokens` : "",
+      answer[USD], answer[STOP] && answer[STOP] !== "end" ? `stopped: ${answer[STOP]}` : "", answer[REPEATS] > 1 ? `first of ${answer[REPEATS]}` : "",
     ].filter(Boolean).join(" · ");
-    const said = (one) => one[REPEATS] === 0 ? "(no reply)" : one[TEXT] < 0 ? "(left out for size; the run record has it)" : texts[one[TEXT]] || "(empty)";
+    const answerText = (answer) => answer[REPEATS] === 0 ? "(no reply)" : answer[TEXT] < 0 ? "(left out for size; the run record has it)" : texts[answer[TEXT]] || "(empty)";
 
-    function inside({ one, place, now, before }) {
-      const box = make("div", "inside"), suite = one.suite, two = make("div", "two");
-      const system = texts[suite.systems[place]];
-      if (system && !one.skills) {
-        const folded = make("details"), body = make("pre", "", system);
+    function caseDetails({ evalCase, index, now, before }) {
+      const box = createElement("div", "inside"), suite = evalCase.suite, pair = createElement("div", "two");
+      const system = texts[suite.systems[index]];
+      if (system && !evalCase.isSkill) {
+        const folded = createElement("details"), body = createElement("pre", "", system);
         body.tabIndex = 0;
-        folded.append(make("summary", "muted small", "System prompt"), body);
+        folded.append(createElement("summary", "muted small", "System prompt"), body);
         box.append(folded);
       }
-      box.append(block("Prompt", texts[one.asked], one.where));
-      const expected = texts[one.expected];
-      if (expected) box.append(block("Expected", expected));
-      if (before) two.append(block(`Before: ${suite.variants[one.skills ? suite.bases[place] : suite.baseline]}`, said(before), took(before)));
-      two.append(block(`Now: ${suite.variants[place]}`, said(now), took(now)));
-      box.append(two);
-      const differs = expected && now[TEXT] > 0 && diff(expected, texts[now[TEXT]]);
-      if (differs) box.append(block("Expected and got, word by word", differs));
-      if (now[FAULT]) box.append(block(now[REPEATS] ? "Fault of its form" : "Why there is none", texts[now[FAULT]]));
-      if (now[WRONG]) box.append(block("What is wrong", texts[now[WRONG]]));
-      if (now[CALLED].length) box.append(block("Tools it called", now[CALLED].map((text) => texts[text]).join("\n")));
-      if (now[PASSAGES].length) box.append(block("Passages it was given", now[PASSAGES].map((text) => texts[text]).join("\n\n")));
-      if (one.tags.length) box.append(make("p", "muted small", `tags: ${one.tags.join(", ")}`));
+      box.append(textBlock("Prompt", texts[evalCase.input], evalCase.location));
+      const expected = texts[evalCase.expected];
+      if (expected) box.append(textBlock("Expected", expected));
+      if (before) pair.append(textBlock(`Before: ${suite.variants[evalCase.isSkill ? suite.bases[index] : suite.baseline]}`, answerText(before), usage(before)));
+      pair.append(textBlock(`Now: ${suite.variants[index]}`, answerText(now), usage(now)));
+      box.append(pair);
+      const diff = expected && now[TEXT] > 0 && wordDiff(expected, texts[now[TEXT]]);
+      if (diff) box.append(textBlock("Expected and got, word by word", diff));
+      if (now[FORMAT_ERROR]) box.append(textBlock(now[REPEATS] ? "Format error" : "Why there is none", texts[now[FORMAT_ERROR]]));
+      if (now[CONTENT_ERROR]) box.append(textBlock("What is wrong", texts[now[CONTENT_ERROR]]));
+      if (now[TOOL_CALLS].length) box.append(textBlock("Tools it called", now[TOOL_CALLS].map((text) => texts[text]).join("\n")));
+      if (now[PASSAGES].length) box.append(textBlock("Passages it was given", now[PASSAGES].map((text) => texts[text]).join("\n\n")));
+      if (evalCase.tags.length) box.append(createElement("p", "muted small", `tags: ${evalCase.tags.join(", ")}`));
       return box;
     }
 
-    // Longest common subsequence of words; nothing where the two hardly have any in common.
-    function diff(before, after) {
+    // The longest common subsequence of words; null if the texts share too few of them.
+    function wordDiff(before, after) {
       const a = before.split(/(\s+)/).filter(Boolean), b = after.split(/(\s+)/).filter(Boolean);
       if (a.length < 3 || a.length > 400 || b.length > 400 || before === after) return null;
-      const long = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+      const lengths = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
       for (let i = a.length - 1; i >= 0; i--) for (let j = b.length - 1; j >= 0; j--)
-        long[i][j] = a[i] === b[j] ? long[i + 1][j + 1] + 1 : Math.max(long[i + 1][j], long[i][j + 1]);
-      if (3 * long[0][0] < a.length) return null;
-      const made = document.createDocumentFragment();
+        lengths[i][j] = a[i] === b[j] ? lengths[i + 1][j + 1] + 1 : Math.max(lengths[i + 1][j], lengths[i][j + 1]);
+      if (3 * lengths[0][0] < a.length) return null;
+      const fragment = document.createDocumentFragment();
       let i = 0, j = 0;
       while (i < a.length || j < b.length) {
-        if (i < a.length && j < b.length && a[i] === b[j]) { made.append(visible(a[i])); i++; j++; }
-        else if (i < a.length && (j === b.length || long[i + 1][j] >= long[i][j + 1])) made.append(make("del", "", a[i++]));
-        else made.append(make("ins", "", b[j++]));
+        if (i < a.length && j < b.length && a[i] === b[j]) { fragment.append(escapeControls(a[i])); i++; j++; }
+        else if (i < a.length && (j === b.length || lengths[i + 1][j] >= lengths[i][j + 1])) fragment.append(createElement("del", "", a[i++]));
+        else fragment.append(createElement("ins", "", b[j++]));
       }
-      return made;
+      return fragment;
     }
 
-    function go(suite, gate, variant, kind) {
-      const place = suites.findIndex((one) => one.name === suite);
-      field("suite").value = String(Math.max(0, place));
-      refill();
+    function showCases(suiteName, gate, variant, kind) {
+      const suiteIndex = suites.findIndex((suite) => suite.name === suiteName);
+      field("suite").value = String(Math.max(0, suiteIndex));
+      fillFilters();
       field("gate").value = gate;
-      refill();
-      const own = suiteNow().variants.indexOf(variant);
-      field("variant").value = own < 0 ? "" : String(own);
+      fillFilters();
+      const variantIndex = selectedSuite().variants.indexOf(variant);
+      field("variant").value = variantIndex < 0 ? "" : String(variantIndex);
       field("kind").value = kind;
       field("tag").value = field("words").value = "";
-      choose();
+      applyFilters();
     }
-    let waiting = 0;
+    let searchTimer = 0;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", (event) => {
-      if (event.target.name === "suite" || event.target.name === "gate") refill();
-      if (event.target.name !== "words") return choose();
-      clearTimeout(waiting);
-      waiting = setTimeout(choose, 60);
+      if (event.target.name === "suite" || event.target.name === "gate") fillFilters();
+      if (event.target.name !== "words") return applyFilters();
+      clearTimeout(searchTimer);
+      searchTimer = setTimeout(applyFilters, 60);
     });
     more.addEventListener("click", () => {
-      const first = shown;
-      next();
-      list.children[first]?.querySelector("summary").focus();
+      const firstNew = shown;
+      showMore();
+      list.children[firstNew]?.querySelector("summary").focus();
     });
-    let first = null;
+    let firstButton = null;
     for (const button of document.querySelectorAll(".to-cases")) {
-      first = first || button;
+      firstButton = firstButton || button;
       button.hidden = false;
       button.addEventListener("click", () => {
-        go(button.dataset.suite, button.dataset.gate, button.dataset.variant, "lost");
-        at("cases").scrollIntoView();
+        showCases(button.dataset.suite, button.dataset.gate, button.dataset.variant, "regressed");
+        byId("cases").scrollIntoView();
         list.querySelector("summary")?.focus({ preventScroll: true });
       });
     }
     form.hidden = false;
-    if (first) go(first.dataset.suite, first.dataset.gate, first.dataset.variant, first.closest("details").open ? "lost" : "");
-    else choose();
+    if (firstButton) showCases(firstButton.dataset.suite, firstButton.dataset.gate, firstButton.dataset.variant, firstButton.closest("details").open ? "regressed" : "");
+    else applyFilters();
     root.dataset.ready = "yes";
   }
 
-  unpacked().then(explore).catch((error) => {
-    at("count").textContent = `The cases cannot be shown in this browser (${error.message}); the run record has them.`;
+  unpack().then(explore).catch((error) => {
+    byId("count").textContent = `The cases cannot be shown in this browser (${error.message}); the run record has them.`;
   });
 })();

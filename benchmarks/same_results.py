@@ -1,0 +1,163 @@
+"""Compare the run records that two versions of this package make of the same suites and replies.
+
+    python benchmarks/same_results.py OLD_PYTHON NEW_PYTHON FOLDER... [--replies FILE]
+
+Each FOLDER (or OLD_FOLDER=NEW_FOLDER if the suites themselves changed) is copied. The old version
+fills its reply file and makes a record; the new version makes one from the same replies. Values
+must be equal, position by position. Names of keys may differ and are printed. Sentences must have
+equal numbers. Exits with 1 if anything else differs, or if the new version sends a request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: Where each version keeps replies, newest first.
+REPLIES = (".ftgate/cache.sqlite", ".ftgate/ledger.sqlite")
+#: Keys whose values change from run to run.
+VOLATILE = re.compile(
+    r"^(at|seconds|format|facts|.*_ms|used|requested|asked|cached|spared|schema)$"
+)
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+#: Temporary folders of pytest, and lines of the package itself.
+TEMPORARY = re.compile(r"pytest-of-\w+/pytest-\d+|\S+/pytest_ftgate/\S+:\d+")
+
+
+@dataclass
+class Comparison:
+    """What two records have in common."""
+
+    equal: int = 0
+    sentences: int = 0
+    renamed: set[tuple[str, str]] = field(default_factory=set)
+    differences: list[str] = field(default_factory=list)
+
+    def compare(self, old: Any, new: Any, where: str = "") -> None:
+        """Compare two values of JSON, and all that is in them."""
+        if isinstance(old, dict) and isinstance(new, dict):
+            for old_key, new_key in self._pairs(old, new, where):
+                if not VOLATILE.match(new_key) or isinstance(new[new_key], dict | list):
+                    self.compare(old[old_key], new[new_key], f"{where}.{new_key}")
+        elif isinstance(old, list) and isinstance(new, list):
+            if len(old) != len(new):
+                self.differences.append(f"{where}: {len(old)} values, then {len(new)}")
+            for number, (before, after) in enumerate(zip(old, new, strict=False)):
+                self.compare(before, after, f"{where}[{number}]")
+        elif old == new:
+            self.equal += 1
+        elif isinstance(old, str) and isinstance(new, str) and numbers(old) == numbers(new):
+            self.sentences += 1
+        else:
+            self.differences.append(f"{where}: {old!r}, then {new!r}")
+
+    def _pairs(
+        self, old: dict[str, Any], new: dict[str, Any], where: str
+    ) -> Iterator[tuple[str, str]]:
+        """Yield pairs of keys: equal ones, then renamed ones in their order."""
+        yield from ((key, key) for key in old if key in new)
+        gone, come = [key for key in old if key not in new], [key for key in new if key not in old]
+        if len(gone) != len(come):
+            self.differences.append(f"{where}: keys {gone}, then {come}")
+        for old_key, new_key in zip(gone, come, strict=False):
+            self.renamed.add((old_key, new_key))
+            yield old_key, new_key
+
+
+def numbers(sentence: str) -> list[str]:
+    """Return the numbers in *sentence*."""
+    return NUMBER.findall(TEMPORARY.sub("", sentence))
+
+
+def record(python: str, folder: Path, *args: str) -> dict[str, Any]:
+    """Run the suites of *folder*, and return their run record."""
+    out = folder.parent / "record.json"
+    out.unlink(missing_ok=True)
+    command = [python, "-m", "pytest", "--ftgate", f"--ftgate-json={out}", "-p", "no:cacheprovider"]
+    command += ["-p", "no:randomly"]  # the verdicts of both records in one order
+    ran = subprocess.run([*command, *args], cwd=folder, capture_output=True, text=True, check=False)
+    if not out.exists():
+        return {"failed": re.findall(r"\d+ \w+", ran.stdout.splitlines()[-1] if ran.stdout else "")}
+    found: dict[str, Any] = json.loads(out.read_text("utf-8"))
+    return found
+
+
+def carry_accepted(folder: Path, record_format: int) -> None:
+    """Write the accepted records of *folder* in a format, without what was evaluated of them."""
+    for path in folder.rglob("*.accepted.json"):
+        kept = ("suite", "at", "variants", "serves")
+        accepted = {
+            key: value for key, value in json.loads(path.read_text("utf-8")).items() if key in kept
+        }
+        path.write_text(json.dumps({**accepted, "format": record_format}), "utf-8")
+
+
+def prepared(folder: Path, at: Path, *, record_format: int) -> Path:
+    """Copy *folder* as a project of its own, with accepted records in the format of a version."""
+    shutil.copytree(folder, at, ignore=shutil.ignore_patterns("__pycache__", ".ftgate", ".venv"))
+    (at / "pytest.ini").write_text("[pytest]\n", "utf-8")
+    carry_accepted(at, record_format)
+    return at
+
+
+def compared(
+    pythons: tuple[str, str], folders: tuple[Path, Path], replies: Path | None
+) -> Comparison:
+    """Make both records on the same replies, and compare them."""
+    with tempfile.TemporaryDirectory() as name:
+        old = prepared(folders[0], Path(name) / "old" / "suites", record_format=1)
+        new = prepared(folders[1], Path(name) / "new" / "suites", record_format=2)
+        if replies:
+            (old / REPLIES[1]).parent.mkdir()
+            shutil.copy(replies, old / REPLIES[1])
+        record(pythons[0], old)
+        before = record(pythons[0], old)
+        stored = [old / path for path in REPLIES if (old / path).exists()]
+        if stored:
+            (new / REPLIES[0]).parent.mkdir(exist_ok=True)
+            shutil.copy(stored[0], new / REPLIES[0])
+        after = record(pythons[1], new)
+    comparison = Comparison()
+    comparison.compare(before, after)
+    sent = after.get("requests", {}).get("sent", 0)
+    if sent and stored:
+        comparison.differences.append(f"the new version sent {sent} requests")
+    return comparison
+
+
+def main() -> int:
+    """Compare every folder, and print what came of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("old")
+    parser.add_argument("new")
+    parser.add_argument("folders", nargs="+")
+    parser.add_argument("--replies", type=Path, help="replies that the old version starts with")
+    args = parser.parse_args()
+    renamed, worst = set[tuple[str, str]](), 0
+    for pair in args.folders:
+        old, _, new = pair.partition("=")
+        pythons = (str(Path(args.old).absolute()), str(Path(args.new).absolute()))
+        found = compared(pythons, (Path(old), Path(new or old)), args.replies)
+        renamed |= found.renamed
+        print(
+            f"{new or old}: {found.equal:,} equal, {found.sentences:,} reworded, "
+            f"{len(found.differences)} different"
+        )
+        for line in found.differences[:10]:
+            print(f"  {line[:200]}")
+        worst = worst or bool(found.differences)
+    print("renamed:", ", ".join(f"{old} → {new}" for old, new in sorted(renamed)) or "nothing")
+    return int(worst)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""Keys under which the plugin keeps its state in pytest's stash."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_ftgate.errors import Diagnostic
+from pytest_ftgate.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_ftgate.runner.session import Session
+
+__all__ = ["errors_key", "evaluates_nothing", "session_key", "settings_key"]
+
+settings_key = pytest.StashKey[Settings]()
+#: The session of the run, with ``--ftgate``.
+session_key: pytest.StashKey[Session] = pytest.StashKey()
+#: Of a collector: the errors of marks below it.
+errors_key = pytest.StashKey[list[Diagnostic]]()
+
+
+def evaluates_nothing(config: pytest.Config) -> bool:
+    """Return True if the options of *config* ask to evaluate no gate."""
+    # --setup-plan implies --setup-only.
+    only_looks = config.getoption("collectonly") or config.getoption("setuponly")
+    return bool(only_looks) or config.stash[settings_key].plan

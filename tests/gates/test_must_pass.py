@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+from columns import suite, variant_scores
+
+from pytest_ftgate.gates.must_pass import check_must_pass, wrong_must_pass_ids
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.model import RateGate
+
+MANY = [1.0] * 400
+
+
+def made(scores, *names):
+    """Make scores in which the cases *names* must pass."""
+    plain = variant_scores("new", scores)
+    rows = {
+        key: replace(row, case=replace(row.case, must_pass=key in names))
+        for key, row in plain.results.items()
+    }
+    return VariantScores("new", rows)
+
+
+def part(of, *names):
+    return VariantScores(of.variant, {name: of.results[name] for name in names})
+
+
+def test_without_such_cases_there_is_no_check():
+    assert check_must_pass(made([0.0]), None) is None
+
+
+def test_right_cases_pass():
+    check = check_must_pass(made([1.0, 0.0], "c000"), None)
+
+    assert (check.outcome, check.n, check.after) == (Outcome.PASSED, 1, 1.0)
+
+
+def test_a_wrong_case_fails_and_is_named():
+    check = check_must_pass(made([0.0, 1.0], "c000", "c001"), None)
+
+    assert (check.outcome, check.note, check.after) == (Outcome.FAILED, "c000", 0.5)
+
+
+def test_only_wrong_cases_are_asked_again():
+    assert wrong_must_pass_ids(made([0.0, 1.0, 0.0], "c000", "c001")) == ("c000",)
+
+
+def test_a_case_that_is_right_most_times_when_asked_again_was_an_unlucky_reply():
+    seen, again = made([0.0], "c000"), made([2 / 3], "c000")
+
+    assert check_must_pass(seen, again).outcome is Outcome.PASSED
+
+
+def test_a_case_that_is_wrong_again_fails():
+    seen, again = made([0.0], "c000"), made([1 / 3], "c000")
+
+    assert check_must_pass(seen, again).outcome is Outcome.FAILED
+
+
+def test_a_case_without_a_reply_leaves_the_gate_inconclusive():
+    seen = made([1.0], "c000")
+    gone = replace(seen.results["c000"], replies=(), scores=(), missing_reasons=("timeout",))
+
+    assert (
+        check_must_pass(VariantScores("new", {"c000": gone}), None).outcome is Outcome.INCONCLUSIVE
+    )
+
+
+def test_one_wrong_must_pass_case_fails_a_gate_whose_drop_is_within_the_margin():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+    after = made([0.0, *MANY[1:]], "c000")
+
+    verdict = evaluate_rate(
+        suite(gate),
+        gate,
+        Comparison(after, variant_scores("current", MANY), must_pass=(after, None)),
+    )
+
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.headline == "0 of 1 must-pass cases are right; wrong: c000"
+    assert verdict.flips[0].case == "c000"
+
+
+def test_right_must_pass_cases_of_a_baseline_are_nothing_to_compare_with():
+    gate, only = RateGate(kind="accuracy", line=1, max_drop=0.05), made(MANY, "c000")
+
+    verdict = evaluate_rate(suite(gate), gate, Comparison(only, only, must_pass=(only, None)))
+
+    assert verdict.headline == "nothing to compare with yet"
