@@ -93,7 +93,7 @@ def _decide_with_fine_tunes(
     untried: Sequence[tuple[str, str]],
 ) -> Decision:
     suite = evidence.suite
-    serving = next((one for one in assessments if one.name == suite.serves), None)
+    serving = next((a for a in assessments if a.name == suite.serves), None)
     if serving and not serving.failing:
         return _decide_fine_tune(Recommendation.KEEP, ladder, best, serving, assessments)
     justified = [assessment for assessment in assessments if not assessment.failing]
@@ -233,7 +233,7 @@ def _decide_fine_tune(
         reasons=(
             *chosen.reasons(failing=False),
             *_price_reasons(ladder, best, chosen),
-            *(_rejection(one) for one in assessments if one.failing),
+            *(_rejection(a) for a in assessments if a.failing),
         ),
         conditions=chosen.conditions,
         challenges=chosen.challenges,
@@ -272,7 +272,7 @@ def _decide_not_justified(
         reasons=(
             _accuracy_reason(best),
             *nearest.reasons(failing=True),
-            *(_rejection(one) for one in assessments if one is not nearest),
+            *(_rejection(a) for a in assessments if a is not nearest),
         ),
         conditions=nearest.conditions,
         challenges=nearest.challenges,

@@ -344,7 +344,9 @@ def _evaluate_challengers(context: DecisionContext) -> RuleResult | None:
         if challenge.outcome == "as good":
             gain = _gain_text(challenge.gain)
             return _against(f"{challenge.challenger} without tuning is as good: {gain}")
-    outcomes = ", ".join(f"{one.challenger} {one.outcome}" for one in context.challenges)
+    outcomes = ", ".join(
+        f"{challenge.challenger} {challenge.outcome}" for challenge in context.challenges
+    )
     return _for(f"no challenger is shown to be as good: {outcomes}")
 
 
@@ -435,11 +437,11 @@ class FineTuneAssessment:
     @property
     def failing(self) -> tuple[Condition, ...]:
         """The needed conditions that do not hold."""
-        return tuple(one for one in self.conditions if one.needed and one.holds is False)
+        return tuple(c for c in self.conditions if c.needed and c.holds is False)
 
     def reasons(self, *, failing: bool) -> tuple[Reason, ...]:
         """Return the needed conditions that fail, or those that hold, as reasons."""
-        holding = tuple(one for one in self.conditions if one.needed and one.holds)
+        holding = tuple(c for c in self.conditions if c.needed and c.holds)
         return tuple(
             Reason(message=condition.message, variant=self.name, figure=condition.name)
             for condition in (self.failing if failing else holding)

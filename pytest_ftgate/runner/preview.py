@@ -179,7 +179,8 @@ def _variant_requests(
     session: Session, gates: Sequence[GateRun]
 ) -> tuple[list[tuple[str, list[Request]]], list[str]]:
     """Return the requests that each variant adds, and the errors of the other variants."""
-    seen, errors, found = set[str](), list[str](), list[tuple[str, list[Request]]]()
+    seen, errors = set[str](), list[str]()
+    new_requests: list[tuple[str, list[Request]]] = []
     for suite, variant in _planned_variants(gates):
         try:
             groups = _groups_of(session, gates, suite, variant)
@@ -189,8 +190,8 @@ def _variant_requests(
         distinct = distinct_requests(chain.from_iterable(groups))
         requests = [request for request in distinct if request.fingerprint not in seen]
         seen.update(request.fingerprint for request in requests)
-        found.append((variant.name, requests))
-    return found, errors
+        new_requests.append((variant.name, requests))
+    return new_requests, errors
 
 
 def _groups_of(
@@ -199,9 +200,9 @@ def _groups_of(
     """Return the requests of the variant's gates; an ungated variant has its regular requests."""
     # Compared by name: each marked function has its own suite object of the same name.
     name = (suite.name, variant.name)
-    own = [gate_run for gate_run in gates if (gate_run.suite.name, gate_run.variant.name) == name]
-    groups = [group for gate_run in own for group in session.workloads.gate_requests(gate_run)]
-    only_data = bool(own) and all(isinstance(gate_run.gate, DataGate) for gate_run in own)
+    gate_runs = [run for run in gates if (run.suite.name, run.variant.name) == name]
+    groups = [group for run in gate_runs for group in session.workloads.gate_requests(run)]
+    only_data = bool(gate_runs) and all(isinstance(run.gate, DataGate) for run in gate_runs)
     if groups or only_data:
         return groups
     return [session.workloads.task_requests(suite, variant, full_look(suite))]
@@ -263,14 +264,15 @@ def _cached_of(requests: Iterable[Request], cached: Mapping[str, Reply]) -> list
 
 def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield one line for each likely mistake in the variants of *gates*."""
-    found: dict[tuple[str, str], list[str]] = {}
+    variants_by_message: dict[tuple[str, str], list[str]] = {}
     for suite, variant in _planned_variants(gates):
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
             case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
             for message in lint(variant, case_requests):
-                found.setdefault((suite.name, message), []).append(variant.name)
-    for (_, message), variants in found.items():
+                key = (suite.name, message)
+                variants_by_message.setdefault(key, []).append(variant.name)
+    for (_, message), variants in variants_by_message.items():
         yield f"  lint: {', '.join(variants)}: {message}"
 
 

@@ -339,7 +339,7 @@ def _markdown_error(columns: Sequence[str], text: str) -> FormatError | None:
     ]
     if not headers:
         return FormatError("markdown", "there is no table")
-    header, index = next((found for found in headers if found[0] == columns), headers[0])
+    header, index = next((pair for pair in headers if pair[0] == columns), headers[0])
     for number, line in enumerate(lines[index + 2 :], start=1):
         if "|" not in line:
             break
