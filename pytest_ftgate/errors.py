@@ -17,7 +17,6 @@ FtgateError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -133,5 +132,7 @@ class CacheError(FtgateError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean "…"?`` for the closest of *known*, or ""."""
+    from difflib import get_close_matches  # most runs need none of it
+
     matches = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{matches[0]}"?' if matches else ""
