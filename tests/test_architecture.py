@@ -33,6 +33,17 @@ SDKS = {
 }
 #: Only the plugin imports pytest, and the module whose functions pytest registers as hooks.
 PYTEST_ELSEWHERE = {"hookspecs"}
+#: What a guest in a process must not do, as code, and the modules that still do it.
+FORBIDDEN_CALLS = {"id", "signal.signal"}
+FORBIDDEN_NAMES = {"gc", "sys.meta_path", "sys.setswitchinterval"}
+TRICKS = {
+    ("runner.imports", "gc"),
+    ("runner.imports", "sys.meta_path"),
+    ("runner.imports", "sys.setswitchinterval"),
+    ("runner.imports", "signal.signal"),
+    # The alarm that ends a scorer which takes too long.
+    ("scoring.sandbox", "signal.signal"),
+}
 MOST_LINES = 600
 LONGEST_FUNCTION = 30
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
@@ -214,6 +225,23 @@ def test_an_sdk_has_exactly_one_importing_module(sdk):
     }
 
     assert importers == SDKS[sdk]
+
+
+def tricks(name: str) -> Iterator[str]:
+    """Yield the keys by id() and the changes to the whole process in a module."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in FORBIDDEN_CALLS:
+            yield ast.unparse(node.func)
+        elif isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in FORBIDDEN_NAMES:
+            yield ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from names & (FORBIDDEN_NAMES | FORBIDDEN_CALLS)
+
+
+def test_nothing_is_keyed_by_id_or_changes_the_process_of_its_host():
+    # An id() is lost by copies; collector, import hooks, threads and signals belong to the host.
+    assert {(name, trick) for name in modules() for trick in tricks(name)} - TRICKS == set()
 
 
 # Sizes and names ---------------------------------------------------------------------------------

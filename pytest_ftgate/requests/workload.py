@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
+from typing import Self
 
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest, Request
@@ -14,6 +16,7 @@ from pytest_ftgate.suite.training_data import count_recorded_replies, max_record
 __all__ = [
     "PROBE_COUNT",
     "SKILL_TOKENS",
+    "Workload",
     "base_variant",
     "probe_requests",
     "repeat_requests",
@@ -31,6 +34,23 @@ PROBE_COUNT = 60
 _SHORT_REPLIES = ("numeric", "exact", "code")
 #: The number of requests that are repeated if a seed is declared.
 _SEED_CHECKS = 10
+
+
+class Workload(tuple[CaseRequest, ...]):  # noqa: SLOT001 - the key is cached in its __dict__
+    """Requests to one variant, with a key under which a run stores what it did with them."""
+
+    @classmethod
+    def of(cls, case_requests: Iterable[CaseRequest]) -> Self:
+        """Return *case_requests* as a workload: itself, if it is one."""
+        return case_requests if isinstance(case_requests, cls) else cls(case_requests)
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of the fingerprints, in order, and of the models that must answer."""
+        requests = [case_request.request for case_request in self]
+        # A fingerprint leaves out what the server calls the model.
+        models = {request.served_model or request.model for request in requests}
+        return digest([[request.fingerprint for request in requests], sorted(models)])
 
 
 def base_variant(variant: Variant) -> Variant:

@@ -84,7 +84,7 @@ def judge_evidence_of(
     from pytest_ftgate.gates.judges import JudgeEvidence
 
     alone = suite.reply.score.kind == "judge" and all(
-        result.case.score is suite.reply.score for result in scores.results.values()
+        result.case.score.key == suite.reply.score.key for result in scores.results.values()
     )
     compared = None if baseline is scores else baseline
     said, before = human_scores(suite, scores, compared) if alone else ({}, {})

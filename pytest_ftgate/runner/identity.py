@@ -20,7 +20,7 @@ from pytest_ftgate.gates.identity import (
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import repeat_requests, same_seed_requests
+from pytest_ftgate.requests.workload import Workload, repeat_requests, same_seed_requests
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun, needs_baseline
 from pytest_ftgate.suite.model import RateGate, Suite, Variant
@@ -84,7 +84,7 @@ def _cached_identities(
     session: Session, gate_run: GateRun, case_requests: Sequence[CaseRequest]
 ) -> tuple[IdentityResult, ...]:
     """Return the reported identities, computed once for all gates of a variant."""
-    key = (gate_run.suite.name, gate_run.variant.name, id(case_requests))
+    key = (gate_run.suite.name, gate_run.variant.name, Workload.of(case_requests).key)
     if key not in session.identities:
         found = reported_identities(gate_run.variant, case_requests, session.engine.results)
         session.identities[key] = tuple(found)

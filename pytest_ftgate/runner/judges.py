@@ -20,7 +20,6 @@ from pytest_ftgate.suite.model import Judge, Label, Suite
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.verdict import JudgeValidation
-    from pytest_ftgate.scoring.judges import JudgeGrades
     from pytest_ftgate.scoring.scores import VariantScores
 
 __all__ = [
@@ -128,8 +127,8 @@ class JudgeRunner:
 
     def grades(
         self, suite: Suite, case_requests: _Requests, results: Mapping[str, Result]
-    ) -> dict[str, dict[int, ContentScore]]:
-        """Return the scores of the judges of *suite* by request fingerprint and id() of the rule.
+    ) -> dict[str, dict[str, ContentScore]]:
+        """Return the scores of the judges of *suite* by request fingerprint and key of the rule.
 
         Raises:
             RepliesMissing: too few replies of a judge came, or it cannot be reached.
@@ -144,10 +143,10 @@ class JudgeRunner:
         entries = [*self.judge_requests(suite, case_requests, results, baseline_results)]
         groups = (group for *_, group in entries if not isinstance(group, ContentScore))
         judge_results = self._ask_judges(suite, groups)
-        scores: dict[str, dict[int, ContentScore]] = defaultdict(dict)
+        scores: dict[str, dict[str, ContentScore]] = defaultdict(dict)
         for prompter, fingerprint, group in entries:
             judge = prompter.judge
-            scores[fingerprint][id(judge.rule)] = (
+            scores[fingerprint][judge.rule.key] = (
                 group
                 if isinstance(group, ContentScore)
                 else read_grades(judge, group, judge_results).score
@@ -202,30 +201,18 @@ class JudgeRunner:
         padded: Sequence[Label],
     ) -> JudgeValidation:
         from pytest_ftgate.gates.judges import validate_judge
+        from pytest_ftgate.scoring.judges import read_grades
 
-        plain = {id(label): prompter.requests(label_input(label)) for label in labels}
-        doubled = {id(label): prompter.requests(label_input(label, times=2)) for label in padded}
-        results = self._ask_judges(suite, [*plain.values(), *doubled.values()]) if labels else {}
-        rulings = _rulings(prompter.judge, labels, plain, doubled, results)
-        return validate_judge(prompter.judge, *rulings)
-
-
-def _rulings(
-    judge: Judge,
-    labels: Sequence[Label],
-    plain: Mapping[int, Sequence[JudgeRequest]],
-    doubled: Mapping[int, Sequence[JudgeRequest]],
-    results: Mapping[str, Result],
-) -> tuple[list[tuple[Label, JudgeGrades]], list[tuple[JudgeGrades, JudgeGrades]]]:
-    """Return each label with its ruling, and each pair of rulings on a plain and a doubled text."""
-    from pytest_ftgate.scoring.judges import read_grades
-
-    on_plain = {key: read_grades(judge, requests, results) for key, requests in plain.items()}
-    on_doubled = {key: read_grades(judge, requests, results) for key, requests in doubled.items()}
-    return (
-        [(label, on_plain[id(label)]) for label in labels],
-        [(on_plain[key], doubled_ruling) for key, doubled_ruling in on_doubled.items()],
-    )
+        judge = prompter.judge
+        plain = [prompter.requests(label_input(label)) for label in labels]
+        doubled = [prompter.requests(label_input(label, times=2)) for label in padded]
+        results = self._ask_judges(suite, [*plain, *doubled]) if labels else {}
+        on_plain = [read_grades(judge, requests, results) for requests in plain]
+        pairs = [
+            (on_plain[labels.index(label)], read_grades(judge, requests, results))
+            for label, requests in zip(padded, doubled, strict=True)
+        ]
+        return validate_judge(judge, [*zip(labels, on_plain, strict=True)], pairs)
 
 
 def label_input(label: Label, times: int = 1) -> JudgeInput:
@@ -246,7 +233,7 @@ def padded_labels(judge: Judge) -> Iterator[Label]:
 
 
 def _is_graded_by(judge: Judge, case_request: CaseRequest) -> bool:
-    return any(part is judge.rule for part in case_request.case.score.parts)
+    return any(part.key == judge.rule.key for part in case_request.case.score.parts)
 
 
 def _replies_by_repeat(

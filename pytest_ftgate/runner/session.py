@@ -30,6 +30,7 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.workload import Workload
 from pytest_ftgate.runner.imports import (
     import_gates,
     load_accepted_record,
@@ -169,9 +170,9 @@ class Session:
         self.closed = False
         self._cost_tracker = CostTracker(settings, self._in_flight)
         self.workloads = Workloads(environ)
-        #: What replies show about the identity of a variant, by suite, variant and the id() of the
-        #: requests. Workloads keep the requests alive, so these ids stay unique.
-        self.identities: dict[tuple[str, str, int], tuple[IdentityResult, ...]] = {}
+        #: What replies show about the identity of a variant, by suite, variant and the key of the
+        #: requests.
+        self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
         self.judges = JudgeRunner(self.workloads, environ, self._wait, self._wait_for_judges)
         self.scores = ScoreCache(self.workloads, self._wait, self.judges)
         #: Called with the progress while the session waits for judges.
@@ -184,10 +185,10 @@ class Session:
         #: Baseline requests repeated for drift checks: the old ones, and their repetitions.
         self.drift_requests: dict[object, tuple[_Requests, _Requests]] = {}
         self._submitted: set[_GateKey] = set()
-        #: Finished groups of requests, by id(); the value keeps the group alive and its id unique.
-        self._awaited: dict[int, Sequence[CaseRequest]] = {}
-        #: The ids of the groups that have enough replies.
-        self._checked: set[int] = set()
+        #: Finished groups of requests, by key.
+        self._awaited: dict[str, Workload] = {}
+        #: The keys of the groups that have enough replies.
+        self._checked: set[str] = set()
 
     @property
     def progress(self) -> Progress:
@@ -327,16 +328,17 @@ class Session:
                 run must not send requests, and a reply is not cached. Requests that the budget
                 stopped count as missing, but not as failed.
         """
-        for case_requests in groups:
-            self._wait(case_requests, on_progress)
+        workloads = [Workload.of(group) for group in groups]
+        for workload in workloads:
+            self._wait(workload, on_progress)
         results = self.engine.results
         # Gates of a suite share most groups, and an error is raised for the first gate only.
-        new = [group for group in groups if id(group) not in self._checked]
+        new = [group for group in workloads if group.key not in self._checked]
         fingerprints = {case_request.request.fingerprint for group in new for case_request in group}
         require_recorded([results[fingerprint] for fingerprint in fingerprints], suite)
         for group in new:
             require_replies([results[case_request.request.fingerprint] for case_request in group])
-        self._checked.update(map(id, new))
+        self._checked.update(group.key for group in new)
         return results
 
     def results(self, case_requests: Sequence[CaseRequest]) -> Mapping[str, Result]:
@@ -348,9 +350,10 @@ class Session:
         case_requests: Sequence[CaseRequest],
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Mapping[str, Result]:
-        if id(case_requests) not in self._awaited:
-            self._awaited[id(case_requests)] = case_requests
-            requests = [case_request.request for case_request in case_requests]
+        workload = Workload.of(case_requests)
+        if workload.key not in self._awaited:
+            self._awaited[workload.key] = workload
+            requests = [case_request.request for case_request in workload]
             self.engine.wait(requests, on_progress and (lambda _: on_progress(self.progress)))
         return self.engine.results
 

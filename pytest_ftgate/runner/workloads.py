@@ -14,6 +14,7 @@ from pytest_ftgate.requests.builder import RequestBuilder, conversation_request
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import (
     PROBE_COUNT,
+    Workload,
     base_variant,
     probe_requests,
     replies_vary,
@@ -76,7 +77,7 @@ class Workloads:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._groups: dict[object, list[_Requests]] = {}
-        self._requests: dict[tuple[str, str, object], _Requests | FtgateError] = {}
+        self._requests: dict[tuple[str, str, object], Workload | FtgateError] = {}
         self._turn_builders: dict[tuple[str, str], Callable[..., CaseRequest]] = {}
         self._contaminated: dict[tuple[str, Path], frozenset[str]] = {}
 
@@ -92,7 +93,7 @@ class Workloads:
     def gate_requests(self, gate_run: GateRun, look: Look | None = None) -> list[_Requests]:
         """Return all requests that the evaluation of *gate_run* needs, a group for each side.
 
-        Groups with the same requests are the same tuple, so that each is processed once.
+        Groups with the same requests have the same key, so that each is processed once.
 
         Args:
             gate_run: the gate.
@@ -107,7 +108,7 @@ class Workloads:
         gate = (gate_run.suite.name, gate_run.variant.name, gate_run.gate.kind)
         key = (*gate, gate_run.gate.has_comparison, gate_run.planned, look.cases, look.repeats)
         if key not in self._groups:
-            self._groups[key] = self._build_groups(gate_run, look)
+            self._groups[key] = [*map(Workload.of, self._build_groups(gate_run, look))]
         return self._groups[key]
 
     def _build_groups(self, gate_run: GateRun, look: Look) -> list[_Requests]:
@@ -162,7 +163,7 @@ class Workloads:
         )
         if look.cases is None and look.repeats >= repeats:
             return case_requests
-        # Cached as well: the session waits for each tuple and scores it only once.
+        # Cached as well, with its key: the session waits for it and scores it only once.
         return self._cached(
             (suite.name, variant.name, (look.cases, look.repeats)),
             lambda: tuple(
@@ -253,11 +254,11 @@ class Workloads:
             lambda: skill_requests(suite, greedy, cases, self._environ),
         )
 
-    def _cached(self, key: tuple[str, str, object], build: Callable[[], _Requests]) -> _Requests:
+    def _cached(self, key: tuple[str, str, object], build: Callable[[], _Requests]) -> Workload:
         """Return the requests, built once; an error is raised again without building."""
         if key not in self._requests:
             try:
-                self._requests[key] = build()
+                self._requests[key] = Workload.of(build())
             except FtgateError as error:
                 self._requests[key] = error
         built = self._requests[key]

@@ -275,8 +275,8 @@ class FormatChecker:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # By identity, since thousands of cases share a rule. The stored rule keeps its id valid.
-        self._checks: dict[tuple[int, Path], tuple[Rule, _RuleCheck]] = {}
+        #: By the key of the rule, since thousands of cases share a rule.
+        self._checks: dict[tuple[str, Path], _RuleCheck] = {}
 
     def prepare(self, rules: Iterable[Rule]) -> None:
         """Raise an error if one of *rules* cannot be used. Called before the first request.
@@ -309,10 +309,10 @@ class FormatChecker:
         return _combined_error(errors, text, reply) if errors else None
 
     def _check(self, rule: Rule, folder: Path) -> _RuleCheck:
-        prepared = self._checks.get((id(rule), folder))
-        if prepared is None:
-            prepared = self._checks[id(rule), folder] = (rule, _rule_check(rule, folder))
-        return prepared[1]
+        check = self._checks.get((rule.key, folder))
+        if check is None:
+            check = self._checks[rule.key, folder] = _rule_check(rule, folder)
+        return check
 
 
 def _rule_check(rule: Rule, folder: Path) -> _RuleCheck:

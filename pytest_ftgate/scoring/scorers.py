@@ -104,8 +104,8 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-#: The scores that judges give to one reply, by the identity of their rule.
-JudgeScores = Mapping[int, ContentScore]
+#: The scores that judges give to one reply, by the key of their rule.
+JudgeScores = Mapping[str, ContentScore]
 
 _SCORERS: Mapping[str, Scorer] = {
     **TEXT_SCORERS,
@@ -169,7 +169,7 @@ def _score_by_rule(
         return UNSCORED
     if rule.kind == "judge":
         default = INCORRECT if is_refused_or_truncated(reply, case) else UNSCORED
-        return judge_scores.get(id(rule), default)
+        return judge_scores.get(rule.key, default)
     if is_refused_or_truncated(reply, case):
         return INCORRECT
     return _score_by_kind(rule, case, reply)

@@ -277,9 +277,9 @@ def validate_rules(cases: Collection[Case], folder: Path) -> None:
     """
     for case_folder in {case.folder or folder for case in cases}:
         cases_here = [case for case in cases if (case.folder or folder) == case_folder]
-        formats = {id(rule): rule for case in cases_here for rule in case.format}
+        formats = {rule.key: rule for case in cases_here for rule in case.format}
         FormatChecker(case_folder).prepare(formats.values())
-        scores = {id(case.score): case.score for case in cases_here}
+        scores = {case.score.key: case.score for case in cases_here}
         _validate_score_rules(scores.values(), case_folder)
 
 
@@ -303,8 +303,8 @@ class _CaseScorer:
     ) -> None:
         self._replies, self._folder, self._limit = replies, folder, limit
         self._judge_scores, self._format_checker = judge_scores, FormatChecker(folder)
-        #: The rules of schemas that requests carry, by identity of the schema.
-        self._schema_rules: dict[int, Rule] = {}
+        #: The rules of schemas that requests carry: few, since a variant has at most one.
+        self._schema_rules: list[Rule] = []
 
     def score_case(self, case_requests: list[CaseRequest]) -> CaseResult:
         case = case_requests[0].case
@@ -345,7 +345,11 @@ class _CaseScorer:
         declared = [rule.value for rule in case.format if rule.kind == "json_schema"]
         if not case.format or schema is None or schema in declared:
             return ()
-        return (self._schema_rules.setdefault(id(schema), Rule("json_schema", schema)),)
+        for rule in self._schema_rules:
+            if rule.value == schema:
+                return (rule,)
+        self._schema_rules.append(Rule("json_schema", schema))
+        return (self._schema_rules[-1],)
 
 
 #: Rules with an upper bound: a truncated reply may break them if it continues.

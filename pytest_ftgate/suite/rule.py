@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from pytest_ftgate.suite.references import reference_error
 __all__ = ["Rule", "function_error", "parse_python_rule"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """One way to score the content of a reply, or to check its format.
 
@@ -31,6 +33,12 @@ class Rule:
     options: Mapping[str, Any] = field(default_factory=dict)
     function: Callable[..., Any] | None = field(default=None, compare=False)
 
+    @cached_property
+    def key(self) -> str:
+        """A digest of kind, value, options and function. A copy of a rule has the same key."""
+        content = (self.kind, self.value, self.options, _function_name(self.function))
+        return sha256(repr(_to_plain(content)).encode()).hexdigest()
+
     @property
     def parts(self) -> tuple[Rule, ...]:
         """The scores of a mean, or the rule itself."""
@@ -41,6 +49,28 @@ class Rule:
         """True if the rule scores a reply without an expected value, as a judge does."""
         kinds = ("python", "judge", "marked", "offered")
         return any(part.kind in kinds or "tests" in part.options for part in self.parts)
+
+
+def _to_plain(value: Any) -> Any:
+    """Return *value* as lists and sorted dictionaries, so that equal values look the same."""
+    if isinstance(value, Rule):
+        return value.key
+    if isinstance(value, Mapping):
+        return {key: _to_plain(value[key]) for key in sorted(value, key=repr)}
+    return [_to_plain(member) for member in value] if isinstance(value, list | tuple) else value
+
+
+def _function_name(function: Callable[..., Any] | None) -> Any:
+    """Return what tells *function* from others, in every process; None without a function."""
+    if function is None:
+        return None
+    if isinstance(function, partial):
+        return (_function_name(function.func), function.args, function.keywords)
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    code = getattr(function, "__code__", None)
+    # Modules such as conftest may share their name.
+    place = (code.co_filename, code.co_firstlineno) if code else ()
+    return (named.__module__, named.__qualname__, place)
 
 
 def function_error(rule: Rule, folder: Path) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -511,3 +513,34 @@ def test_a_fingerprint_stays_what_it_was_so_that_old_caches_are_still_found(tmp_
     found = fingerprint(tmp_path, CLAUDE, more=PROMPT)
 
     assert found == "2bd992f2019b9b31eb0b4bc5cbf249ec34f6a06ad36fe44ab36a8332ee20a933"
+
+
+def test_equal_groups_of_requests_have_the_same_key(tmp_path):
+    cases = ("{id: a, input: hello, expected: b}", "{id: b, input: hi}")
+    first, second = (plan.Workload(asks(tmp_path, CLAUDE, cases=cases)) for _ in range(2))
+
+    assert first is not second
+    assert first.key == second.key == deepcopy(first).key
+    assert plan.Workload.of(first) is first
+    assert plan.Workload.of(list(first)).key == first.key
+
+
+def test_other_requests_and_another_order_have_another_key(tmp_path):
+    cases = ("{id: a, input: hello, expected: b}", "{id: b, input: hi}")
+    group = plan.Workload(asks(tmp_path, CLAUDE, cases=cases))
+    keys = {plan.Workload.of(part).key for part in ((), group, group[:1], group[1:], group[::-1])}
+
+    assert len(keys) == 5
+
+
+def test_a_workload_that_another_model_must_answer_has_another_key(tmp_path):
+    # Both share their fingerprints, but the check of the served model differs.
+    found = suite(tmp_path, HOUSE)
+    variant = found.variants["one"]
+    plain, named = (
+        plan.Workload(plan.task_requests(found, one, {}))
+        for one in (variant, replace(variant, served_model="m-2"))
+    )
+
+    assert [one.request.fingerprint for one in plain] == [one.request.fingerprint for one in named]
+    assert plain.key != named.key

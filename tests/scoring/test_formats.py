@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import time
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -463,3 +466,18 @@ def test_many_replies_are_read_within_seconds():
         forms.find_error(one, replies[n % 2])
 
     assert time.process_time() - started < 5
+
+
+def test_equal_rules_are_prepared_once(monkeypatch):
+    loaded = []
+
+    def load(reference, folder):
+        loaded.append(reference)
+        return lambda case, reply: True
+
+    monkeypatch.setattr("pytest_ftgate.scoring.formats.load_function", load)
+    checker, rule = FormatChecker(Path()), Rule("python", "checks:ok", {"seconds": 2})
+    for copied in (rule, replace(rule), deepcopy(rule), pickle.loads(pickle.dumps(rule))):
+        assert checker.find_error(case(copied), Reply(text="a")) is None
+
+    assert loaded == ["checks:ok"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from pytest_ftgate.errors import RequestRejected, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scores import score_replies
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -155,3 +157,28 @@ def test_the_schema_of_a_request_is_checked_besides_the_formats_of_the_case():
     found = [scores([one], {"x": reply("{}"), "y": reply("[]")}).results["1"].valid for one in held]
 
     assert found == [1.0, 0.0]
+
+
+def test_a_copied_rule_still_finds_the_score_of_its_judge():
+    judge = Rule("judge", "Is it polite?", {"samples": 1})
+    mean = Rule("mean", ((judge, 1.0), (Rule("contains"), 1.0)))
+    for rule in (judge, mean):
+        one = replace(case("1", form=()), score=rule)
+        for copied in (one, deepcopy(one), replace(one, score=replace(rule))):
+            grades = {"1-0": {judge.key: ContentScore(1.0)}}
+            asks = [case_request(copied)]
+            row = score_replies("one", asks, {"1-0": reply("a")}, Path(), grades).results["1"]
+
+            assert row.correct == 1.0
+
+
+def test_equal_schemas_of_requests_are_one_rule():
+    schema = {"type": "object", "required": ["label"]}
+    asks = [case_request(case(name, form=(Rule("regex", "{"),))) for name in "12"]
+    asks = [
+        replace(ask, request=replace(ask.request, constraint={"json_schema": deepcopy(schema)}))
+        for ask in asks
+    ]
+    found = scores(asks, {"1-0": reply('{"label": 1}'), "2-0": reply("{}")}).results
+
+    assert [row.valid for row in found.values()] == [1.0, 0.0]
