@@ -170,15 +170,3 @@ def test_a_copied_rule_still_finds_the_score_of_its_judge():
             row = score_replies("one", asks, {"1-0": reply("a")}, Path(), grades).results["1"]
 
             assert row.correct == 1.0
-
-
-def test_equal_schemas_of_requests_are_one_rule():
-    schema = {"type": "object", "required": ["label"]}
-    asks = [case_request(case(name, form=(Rule("regex", "{"),))) for name in "12"]
-    asks = [
-        replace(ask, request=replace(ask.request, constraint={"json_schema": deepcopy(schema)}))
-        for ask in asks
-    ]
-    found = scores(asks, {"1-0": reply('{"label": 1}'), "2-0": reply("{}")}).results
-
-    assert [row.valid for row in found.values()] == [1.0, 0.0]

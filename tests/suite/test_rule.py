@@ -29,6 +29,10 @@ class Keyword:
         return "keyword" in reply.text
 
 
+def pickled(rule):
+    return pickle.loads(pickle.dumps(rule))
+
+
 RULES = {
     "plain": EXACT,
     "value": Rule("json_schema", {"enum": ["a", 1, None], "type": ["string", "null"]}),
@@ -40,9 +44,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize(
-    "copied", [replace, deepcopy, lambda rule: pickle.loads(pickle.dumps(rule))]
-)
+@pytest.mark.parametrize("copied", [replace, deepcopy, pickled])
 @pytest.mark.parametrize("name", RULES)
 def test_a_copy_of_a_rule_has_its_key(name, copied):
     rule = RULES[name]
