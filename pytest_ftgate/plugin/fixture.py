@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.runner.evaluate import comparison_of, evaluate, is_decided
+from pytest_ftgate.runner.evaluate import evaluate_gate
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.suite.model import Case, Suite, Variant
@@ -112,30 +111,12 @@ class SuiteHandle:
 
         Raises:
             ConfigurationError: there is no such gate or variant.
-            FtgateError: requests cannot be sent, or too few replies came.
+            FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
         """
         gates = {gate.kind: gate for gate in self._suite.gates_for(self._gated(variant))}
         gate_run = GateRun(self._suite, _by_name(gate, gates, "gate"), self._variant(variant))
-        for look in self._session.workloads.looks(gate_run):
-            with live_progress(self._config) as on_progress:
-                requests = self._session.workloads.gate_requests(gate_run, look)
-                results = self._session.checked_results(requests, on_progress, self._suite.name)
-            comparison_of(self._session, gate_run, look)
-            verdict = evaluate(self._session, gate_run, look)
-            if is_decided(verdict):
-                break
-        return self._with_identity(gate_run, verdict, results)
-
-    def _with_identity(
-        self, gate_run: GateRun, verdict: Verdict, results: Mapping[str, Result]
-    ) -> Verdict:
-        from pytest_ftgate.runner.identity import identities
-
-        checks = identities(self._session, gate_run, results)
-        invalid = [check for check in checks if check.outcome is Outcome.INVALID]
-        if not invalid:
-            return verdict
-        return replace(verdict, outcome=Outcome.INVALID, headline=invalid[0].message, checks=())
+        with live_progress(self._config) as on_progress:
+            return evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
 
     def _variant(self, name: str) -> Variant:
         return _by_name(name, self._suite.variants, "variant")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import pytest
 
-from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.feasibility import check_feasibility
 from pytest_ftgate.gates.looks import Look
@@ -20,13 +17,11 @@ from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.text import quote_following_lines
-from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.runner.evaluate import comparison_of, evaluate, is_decided, measure_ungated
-from pytest_ftgate.runner.recommend import GateResult, has_ladder, suite_advice
+from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ungated
+from pytest_ftgate.runner.recommend import has_ladder, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
-from pytest_ftgate.scoring.scores import validate_rules
-from pytest_ftgate.suite.model import DataGate, ForgettingGate, RateGate
+from pytest_ftgate.suite.model import RateGate
 
 __all__ = [
     "BlockingVerdict",
@@ -60,12 +55,6 @@ class GateItemState:
 
     def __init__(self, item: pytest.Item, gate_run: GateRun, *, late: bool = False) -> None:
         self.item, self.gate_run, self.late = item, gate_run, late
-        #: The last look whose replies are here.
-        self.look = Look()
-        #: The verdict, once there is one.
-        self.verdict: Verdict | None = None
-        self._notes: tuple[str, ...] = ()
-        self._facts: dict[str, str] = {}
         item.stash[_state_key] = self
         if item.config.pluginmanager.has_plugin("rerunfailures"):
             # A rerun would find the same replies, and so the same verdict.
@@ -86,50 +75,18 @@ class GateItemState:
         """Whether this run writes accepted records."""
         return self.item.config.stash[settings_key].accept
 
-    def submit(self) -> None:
-        """Submit the requests of this gate, and of all gates that can be planned by now."""
+    def gates_to_submit(self) -> list[GateRun]:
+        """Return the gates to submit with this one: all that can be planned by now, or none."""
         if self.session.is_submitted(self.gate_run):
-            return
+            return []
         # A pytest-xdist worker learns one by one which gates it runs, so it plans one by one.
         alone = self.late or hasattr(self.item.config, "workerinput")
-        self.session.submit([self.gate_run] if alone else _planned_gate_runs(self.item.session))
+        return [self.gate_run] if alone else [*_planned_gate_runs(self.item.session)]
 
-    def ask_look(self, look: Look) -> str:
-        """Wait for the replies of *look*; return why the variant is invalid, or "".
-
-        Raises:
-            FtgateError: the requests cannot be sent, or too few replies came.
-        """
-        results = self.results_of(self.session.workloads.gate_requests(self.gate_run, look))
-        self.look = look
-        return self.check_identity(results) if look.number == 1 else ""
-
-    def results_of(self, groups: list[tuple[CaseRequest, ...]]) -> Mapping[str, Result]:
-        """Return the results of *groups* of requests; show progress while waiting."""
-        with live_progress(self.item.config) as on_progress:
-            return self.session.checked_results(groups, on_progress, self.gate_run.suite.name)
-
-    def check_identity(
-        self, results: Mapping[str, Result], unplanned: tuple[CaseRequest, ...] = ()
-    ) -> str:
-        """Return why the variant is not what it claims to be, or "".
-
-        Args:
-            results: the results of its requests, by fingerprint.
-            unplanned: the requests that were not in the plan.
-        """
-        from pytest_ftgate.runner.identity import identities, invalid_verdict, variant_facts
-
-        checks = identities(self.session, self.gate_run, results, unplanned)
-        self._facts = variant_facts(self.session, self.gate_run, results, unplanned)
-        self._notes = tuple(c.message for c in checks if c.outcome is Outcome.INCONCLUSIVE)
-        for check in checks:
-            if check.outcome is Outcome.INVALID:
-                node = self.item.nodeid if self.gate_run.function_suite else ""
-                verdict = invalid_verdict(self.gate_run, check.message, self._facts, node)
-                self._store_verdict(verdict)
-                return f"not what it claims: {check.message}"
-        return ""
+    def reject(self, verdict: Verdict) -> str:
+        """Store the verdict on a variant that is not what it claims; return why setup fails."""
+        self._store_verdict(verdict)
+        return f"not what it claims: {verdict.headline}"
 
     def fail_setup(self, reason: str) -> None:
         """Fail the item's setup: the gate was not evaluated."""
@@ -138,7 +95,6 @@ class GateItemState:
 
     def conclude(self, verdict: Verdict) -> None:
         """Store the verdict; raise BlockingVerdict if it fails the build."""
-        verdict = replace(verdict, notes=(*verdict.notes, *self._notes), facts=self._facts)
         self._store_verdict(verdict)
         lenient = self.item.config.stash[settings_key].inconclusive == "warn"
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
@@ -148,7 +104,6 @@ class GateItemState:
     def _store_verdict(self, verdict: Verdict) -> None:
         from pytest_ftgate.results.verdicts import verdict_to_json
 
-        self.verdict = verdict
         self.set_property("ftgate", verdict_to_json(verdict))
 
     def set_property(self, name: str, value: str) -> None:
@@ -205,6 +160,8 @@ class GateItem(pytest.Item):
         super().__init__(**kwargs)
         self.gate_run = gate_run
         self.state = GateItemState(self, gate_run)
+        #: The result of the gate; None until it is evaluated.
+        self.result: GateResult | None = None
         self.add_marker("ftgate")
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
@@ -212,73 +169,44 @@ class GateItem(pytest.Item):
         line = self.gate_run.gate.line
         return self.path, line - 1, f"{self.gate_run.suite.name}:{line} {self.name}"
 
-    # Requests and identity: an error here is an error of this gate alone ---------------------
+    # Evaluation: an error here is an error of this gate alone ---------------------------------
 
     def setup(self) -> None:
-        """Send the gate's requests, and check that the variant is what it claims to be."""
+        """Send the gate's requests, check the variant's identity, and evaluate the gate."""
         if self.state.only_shows_setup:
             return
         try:
-            reason = self._prepare()
+            reason = self._evaluate()
         except FtgateError as error:
             reason = str(error)
         if reason:
             self.state.fail_setup(reason)
 
-    def _prepare(self) -> str:
-        """Send requests, check identity, score; return why the variant is invalid, or ""."""
-        gate_run, session = self.gate_run, self.state.session
-        if isinstance(gate_run.gate, DataGate):
-            return ""
-        # A scorer that cannot be used should be found before anything is paid for.
-        validate_rules(gate_run.suite.cases, self.path.parent)
-        if isinstance(gate_run.gate, ForgettingGate):
-            validate_rules(gate_run.gate.cases, self.path.parent)
-        if gate_run.suite.judges and gate_run.gate.kind == "accuracy":
-            self._with_progress(partial(session.judges.validations, gate_run.suite))
-        self.state.submit()
-        session.accepted_record(gate_run.suite)
-        for look in session.workloads.looks(gate_run):
-            reason = self.state.ask_look(look)
-            if reason:
-                return reason
-            # Judges grade the replies here.
-            self._with_progress(partial(comparison_of, session, gate_run, look))
-            # An accepted record needs all cases, not only the first block.
-            needs_all = self.state.accepts and look.cases is not None
-            if (
-                look.number < look.of
-                and not needs_all
-                and is_decided(evaluate(session, gate_run, look))
-            ):
-                break
-        return ""
-
-    def _with_progress(self, ask_judges: Callable[[], object]) -> None:
-        """Call *ask_judges*, and show progress while it waits."""
-        session = self.state.session
-        try:
-            with live_progress(self.config) as session.on_progress:
-                ask_judges()
-        finally:
-            session.on_progress = None
+    def _evaluate(self) -> str:
+        """Evaluate the gate; return why the variant is invalid, or ""."""
+        gates = self.state.gates_to_submit()
+        with live_progress(self.config) as on_progress:
+            self.result = evaluate_gate(
+                self.state.session, self.gate_run, submit_with=gates, on_progress=on_progress
+            )
+        is_invalid = self.result.verdict.outcome is Outcome.INVALID
+        return self.state.reject(self.result.verdict) if is_invalid else ""
 
     # Verdict --------------------------------------------------------------------------------
 
     def runtest(self) -> None:
-        """Evaluate the gate; raise BlockingVerdict if the verdict fails the build."""
-        verdict = evaluate(self.state.session, self.gate_run, self.state.look)
+        """Store the verdict; raise BlockingVerdict if it fails the build."""
+        if self.result is None:
+            raise RuntimeError("the gate is evaluated in its setup, which did not run")
         if self.state.accepts and isinstance(self.gate_run.gate, RateGate):
-            self._store_accepted_cases()
-        self.state.conclude(verdict)
+            self._store_accepted_cases(self.result.look)
+        self.state.conclude(self.result.verdict)
 
-    def _store_accepted_cases(self) -> None:
+    def _store_accepted_cases(self, look: Look) -> None:
         from pytest_ftgate.results.accepted import accepted_cases
 
         suite = self.gate_run.suite
-        scores = self.state.session.scores.task_scores(
-            suite, self.gate_run.variant, self.state.look
-        )
+        scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
         self.state.set_property("ftgate_serves", suite.serves or suite.baseline)
         cases = accepted_cases(scores, self.path.parent)
         self.state.set_property("ftgate_cells", json.dumps(cases))
@@ -317,13 +245,12 @@ class GateItem(pytest.Item):
 
     def _gate_results(self) -> dict[tuple[str, str], GateResult]:
         """Return the results of the suite's gates that ran in this process."""
-        states = (item.state for item in self.session.items if _is_gate(item))
         return {
-            (state.gate_run.variant.name, state.gate_run.gate.kind): GateResult(
-                state.verdict, state.look
-            )
-            for state in states
-            if state.gate_run.suite.name == self.gate_run.suite.name and state.verdict is not None
+            (item.gate_run.variant.name, item.gate_run.gate.kind): item.result
+            for item in self.session.items
+            if _is_gate(item)
+            and item.gate_run.suite.name == self.gate_run.suite.name
+            and item.result is not None
         }
 
     def _is_last_of_whole_suite(self) -> bool:

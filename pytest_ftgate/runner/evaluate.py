@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
@@ -19,7 +19,7 @@ from pytest_ftgate.runner.judges import human_scores
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
-from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.scoring.scores import VariantScores, validate_rules
 from pytest_ftgate.suite.model import (
     CostGate,
     DataGate,
@@ -34,16 +34,17 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.forgetting import SkillComparison
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.rates import Comparison
+    from pytest_ftgate.runner.identity import IdentityReport
 
 __all__ = [
-    "comparison_of",
+    "GateResult",
     "contamination_notes",
-    "evaluate",
+    "evaluate_gate",
     "interrupted_notes",
-    "is_decided",
     "judge_evidence_of",
     "measure_ungated",
     "note_missing_replies",
+    "request_first_look",
 ]
 
 #: Equal grades from one judge are reported from this number of replies on.
@@ -53,14 +54,96 @@ _MIN_CONSTANT_GRADES = 20
 _MAX_NAMED = 5
 
 
-def comparison_of(session: Session, gate_run: GateRun, look: Look) -> Comparison | SkillComparison:
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """The verdict of a gate in this process, and the look that it rests on."""
+
+    verdict: Verdict
+    look: Look
+
+
+def evaluate_gate(
+    session: Session,
+    gate_run: GateRun,
+    *,
+    submit_with: Iterable[GateRun] = (),
+    on_progress: OnProgress | None = None,
+) -> GateResult:
+    """Evaluate a gate of a suite file, look by look, until further replies cannot change it.
+
+    The outcome is INVALID if the variant is not what it claims to be. A run that writes accepted
+    records asks all cases, however early the verdict is clear.
+
+    Args:
+        session: the session of the run.
+        gate_run: the gate.
+        submit_with: the gates whose requests are submitted at once, *gate_run* included.
+        on_progress: called while it waits for replies, those of judges included.
+
+    Raises:
+        FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
+    """
+    looks = session.workloads.looks(gate_run)
+    if isinstance(gate_run.gate, DataGate):
+        return GateResult(_evaluate_look(session, gate_run, looks[0]), looks[0])
+    identity = request_first_look(
+        session, gate_run, submit_with=submit_with, on_progress=on_progress
+    )
+    if identity.invalid_reason:
+        return GateResult(identity.invalid_verdict(gate_run), looks[0])
+    with session.show_progress(on_progress):
+        for look in looks:
+            requests = session.workloads.gate_requests(gate_run, look)
+            session.checked_results(requests, on_progress, gate_run.suite.name)
+            verdict = _evaluate_look(session, gate_run, look)
+            needs_all = session.settings.accept and look.cases is not None
+            if _is_decided(verdict) and not needs_all:
+                break
+    return GateResult(identity.add_to(verdict), look)
+
+
+def request_first_look(
+    session: Session,
+    gate_run: GateRun,
+    *,
+    submit_with: Iterable[GateRun] = (),
+    on_progress: OnProgress | None = None,
+) -> IdentityReport:
+    """Send the requests of a gate, wait for its first look, and check the variant's identity.
+
+    Raises:
+        FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
+    """
+    from pytest_ftgate.runner.identity import check_identity
+
+    # A marked function scores its replies itself.
+    if gate_run.function_suite is None:
+        with session.show_progress(on_progress):
+            _validate_scorers(session, gate_run)
+    if submit_with:
+        session.submit(submit_with)
+    session.accepted_record(gate_run.gate_suite)
+    requests = session.workloads.gate_requests(gate_run)
+    results = session.checked_results(requests, on_progress, gate_run.suite.name)
+    return check_identity(session, gate_run, results)
+
+
+def _validate_scorers(session: Session, gate_run: GateRun) -> None:
+    """Raise an error if a scorer or a judge cannot be used, before replies are paid for."""
+    suite, gate = gate_run.suite, gate_run.gate
+    validate_rules(suite.cases, suite.path.parent)
+    if isinstance(gate, ForgettingGate):
+        validate_rules(gate.cases, suite.path.parent)
+    if suite.judges and gate.kind == "accuracy":
+        session.judges.validations(suite)
+
+
+def _comparison(session: Session, gate_run: GateRun, look: Look) -> Comparison:
     """Return the scores of the variant and of what it is compared with."""
     from pytest_ftgate.gates.rates import Comparison
     from pytest_ftgate.runner.identity import baseline_drift
 
     suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
-    if isinstance(gate, ForgettingGate):
-        return _skill_comparison(session, suite, gate, variant)
     reference = suite.variants[suite.baseline] if gate.has_comparison else variant
     # Judges cost money, so only the gate that reads their grades asks for them.
     graded = gate.kind == "accuracy"
@@ -141,7 +224,7 @@ def _skill_comparison(
     return SkillComparison(pairs, repeated, leak)
 
 
-def evaluate(session: Session, gate_run: GateRun, look: Look) -> Verdict:
+def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
     """Return the verdict of the gate on the replies up to *look*."""
     verdict = _evaluate_kind(session, gate_run, look)
     notes = (*verdict.notes, *contamination_notes(session, gate_run))
@@ -194,7 +277,7 @@ def _evaluate_kind(session: Session, gate_run: GateRun, look: Look) -> Verdict:
 def _evaluate_paired(
     session: Session, gate_run: GateRun, gate: RateGate | CostGate, look: Look
 ) -> Verdict:
-    comparison = cast("Comparison", comparison_of(session, gate_run, look))
+    comparison = _comparison(session, gate_run, look)
     if isinstance(gate, CostGate):
         from pytest_ftgate.gates.usage import evaluate_cost
 
@@ -219,7 +302,7 @@ def _evaluate_latency(
     return evaluate_latency(suite, gate, times, baseline, session.progress.peak_in_flight)
 
 
-def is_decided(verdict: Verdict) -> bool:
+def _is_decided(verdict: Verdict) -> bool:
     """Return True if further replies cannot change the verdict."""
     return verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_ftgate.gates.identity import (
     IdentityResult,
@@ -26,22 +27,58 @@ from pytest_ftgate.runner.workloads import GateRun, needs_baseline
 from pytest_ftgate.suite.model import RateGate, Suite, Variant
 
 __all__ = [
+    "IdentityReport",
     "baseline_drift",
+    "check_identity",
     "drift_requests",
-    "identities",
-    "invalid_verdict",
     "reported_identities",
     "tuned_identities",
-    "variant_facts",
 ]
 
 
-def identities(
+@dataclass(frozen=True, slots=True)
+class IdentityReport:
+    """What the replies to a gate show about the identity of its variant.
+
+    Attributes:
+        invalid_reason: why the variant is not what it claims to be, or "".
+        notes: what the replies could not show, a sentence each.
+        facts: the facts about the variant, for the run record.
+    """
+
+    invalid_reason: str
+    notes: tuple[str, ...]
+    facts: Mapping[str, str]
+
+    def add_to(self, verdict: Verdict) -> Verdict:
+        """Return *verdict* with the notes and the facts."""
+        return replace(verdict, notes=(*verdict.notes, *self.notes), facts=self.facts)
+
+    def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict:
+        """Return the verdict on a variant that is not what it claims to be.
+
+        Args:
+            gate_run: the gate of the variant.
+            node: the id of the pytest test, for a marked function.
+        """
+        return Verdict(
+            suite=gate_run.gate_suite.name,
+            line=gate_run.gate.line,
+            gate=gate_run.name,
+            variant=gate_run.variant.name,
+            outcome=Outcome.INVALID,
+            headline=self.invalid_reason,
+            node=node,
+            facts=self.facts,
+        )
+
+
+def check_identity(
     session: Session,
     gate_run: GateRun,
     results: RequestResults,
     unplanned: Sequence[CaseRequest] = (),
-) -> list[IdentityResult]:
+) -> IdentityReport:
     """Return what the replies show about the identity of the variant and its reference.
 
     Args:
@@ -50,6 +87,21 @@ def identities(
         results: the results of all requests, by fingerprint.
         unplanned: requests to the variant that are not part of the plan.
     """
+    checks = _identities(session, gate_run, results, unplanned)
+    invalid = [check.message for check in checks if check.outcome is Outcome.INVALID]
+    return IdentityReport(
+        invalid_reason=invalid[0] if invalid else "",
+        notes=tuple(check.message for check in checks if check.outcome is Outcome.INCONCLUSIVE),
+        facts=_variant_facts(session, gate_run, results, unplanned),
+    )
+
+
+def _identities(
+    session: Session,
+    gate_run: GateRun,
+    results: RequestResults,
+    unplanned: Sequence[CaseRequest],
+) -> list[IdentityResult]:
     suite, variant, workloads = gate_run.suite, gate_run.variant, session.workloads
     found = [
         identity
@@ -62,22 +114,6 @@ def identities(
         first = workloads.task_requests(suite, variant, workloads.looks(gate_run)[0])
         found.append(check_seed(*same_seed_requests(first), results))
     return list(dict.fromkeys(found))
-
-
-def invalid_verdict(
-    gate_run: GateRun, sentence: str, facts: Mapping[str, str], node: str = ""
-) -> Verdict:
-    """Return the verdict on a variant with a wrong identity, which *sentence* explains."""
-    return Verdict(
-        suite=gate_run.gate_suite.name,
-        line=gate_run.gate.line,
-        gate=gate_run.name,
-        variant=gate_run.variant.name,
-        outcome=Outcome.INVALID,
-        headline=sentence,
-        node=node,
-        facts=facts,
-    )
 
 
 def _cached_identities(
@@ -118,13 +154,12 @@ def tuned_identities(
         )
 
 
-def variant_facts(
+def _variant_facts(
     session: Session,
     gate_run: GateRun,
     results: RequestResults,
-    unplanned: Sequence[CaseRequest] = (),
+    unplanned: Sequence[CaseRequest],
 ) -> dict[str, str]:
-    """Return the facts about the variant for the run record."""
     if not gate_run.planned:
         return identity_facts(unplanned, results)
     group = 1 if needs_baseline(gate_run) else 0

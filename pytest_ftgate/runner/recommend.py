@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.results.git import GitError, file_commits, git_output, is_shallow
-from pytest_ftgate.runner.evaluate import evaluate, is_decided
+from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
@@ -30,18 +29,10 @@ if TYPE_CHECKING:
     from pytest_ftgate.recommend.advice import Advice, CoverageGaps
     from pytest_ftgate.recommend.evidence import Evidence, GitFacts
 
-__all__ = ["GateResult", "coverage_gaps", "git_facts", "has_ladder", "suite_advice"]
+__all__ = ["coverage_gaps", "git_facts", "has_ladder", "suite_advice"]
 
 #: Gate results by variant and gate.
-_GateResults = Mapping[tuple[str, str], "GateResult"]
-
-
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """The verdict of a gate in this process, and the look that it rests on."""
-
-    verdict: Verdict
-    look: Look
+_GateResults = Mapping[tuple[str, str], GateResult]
 
 
 def has_ladder(suite: Suite) -> bool:
@@ -158,36 +149,8 @@ def _gate_results(
                 continue
             # A gate that fails with an error here has no verdict in the other worker either.
             with suppress(FtgateError):
-                yield key, _evaluate_looks(session, GateRun(suite, gate, variant), on_progress)
-
-
-def _evaluate_looks(
-    session: Session, gate_run: GateRun, on_progress: OnProgress | None
-) -> GateResult:
-    """Evaluate a gate look by look, as its own item does."""
-    for look in session.workloads.looks(gate_run):
-        groups = session.workloads.gate_requests(gate_run, look)
-        if groups:
-            results = session.checked_results(groups, on_progress, gate_run.suite.name)
-            invalid = _invalid_verdict(session, gate_run, results) if look.number == 1 else None
-            if invalid is not None:
-                return GateResult(invalid, look)
-        result = GateResult(evaluate(session, gate_run, look), look)
-        if is_decided(result.verdict):
-            break
-    return result
-
-
-def _invalid_verdict(
-    session: Session, gate_run: GateRun, results: Mapping[str, Result]
-) -> Verdict | None:
-    from pytest_ftgate.runner.identity import identities, invalid_verdict, variant_facts
-
-    for identity in identities(session, gate_run, results):
-        if identity.outcome is Outcome.INVALID:
-            facts = variant_facts(session, gate_run, results)
-            return invalid_verdict(gate_run, identity.message, facts)
-    return None
+                gate_run = GateRun(suite, gate, variant)
+                yield key, evaluate_gate(session, gate_run, on_progress=on_progress)
 
 
 def _variant_scores(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -340,6 +340,15 @@ class Session:
             require_replies([results[case_request.request.fingerprint] for case_request in group])
         self._checked.update(group.key for group in new)
         return results
+
+    @contextmanager
+    def show_progress(self, on_progress: Callable[[Progress], None] | None) -> Iterator[None]:
+        """Call *on_progress* while the session waits for judges in this context."""
+        self.on_progress = on_progress
+        try:
+            yield
+        finally:
+            self.on_progress = None
 
     def results(self, case_requests: Sequence[CaseRequest]) -> Mapping[str, Result]:
         """Wait for *case_requests* and return all results, however many failed."""

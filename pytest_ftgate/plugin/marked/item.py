@@ -14,14 +14,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.errors import FtgateError, ScorerError
+from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
+from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import settings_key
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
-from pytest_ftgate.runner.evaluate import contamination_notes, note_missing_replies
+from pytest_ftgate.runner.evaluate import (
+    contamination_notes,
+    note_missing_replies,
+    request_first_look,
+)
 from pytest_ftgate.runner.scores import unscored_results
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
@@ -29,6 +35,7 @@ from pytest_ftgate.suite.model import Case, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.rates import Comparison
+    from pytest_ftgate.runner.identity import IdentityReport
 
 __all__ = ["FunctionGate", "FunctionRunner", "function_gate_of", "placeholder_of"]
 
@@ -86,7 +93,7 @@ class FunctionRunner:
         from pytest_ftgate.runner.identity import drift_requests
 
         gate_run, session = self._state.gate_run, self._state.session
-        suite, look = gate_run.suite, self._state.look
+        suite, look = gate_run.suite, self.look
         baseline = suite.variants[suite.baseline]
         self._attempts = {"variant": self._attempts_for(gate_run.variant)}
         if not gate_run.gate.has_comparison or gate_run.variant.name == baseline.name:
@@ -101,7 +108,7 @@ class FunctionRunner:
                 self._attempts[name] = self._attempts_on_scores(baseline, scores)
 
     def _attempts_for(self, variant: Variant) -> _VariantAttempts:
-        session, look = self._state.session, self._state.look
+        session, look = self._state.session, self.look
         suite = self._state.gate_run.suite
         if self._state.gate_run.planned:
             unscored = session.scores.unscored(suite, variant, look)
@@ -175,7 +182,9 @@ class FunctionRunner:
 
     def _send(self, requests: Sequence[CaseRequest]) -> None:
         self._requests |= {request.request.fingerprint: request for request in requests}
-        self._state.results_of([tuple(self._requests.values())])
+        requests, suite = tuple(self._requests.values()), self._state.gate_run.suite
+        with live_progress(self._state.item.config) as on_progress:
+            self._state.session.checked_results([requests], on_progress, suite.name)
 
     def _finish(self) -> None:
         gate_run = self._state.gate_run
@@ -208,11 +217,15 @@ class FunctionRunner:
 
     # Results --------------------------------------------------------------------------------
 
-    def check_identity(self) -> str:
-        """Return why the variant is not what it claims to be, by the function's own requests."""
-        requests = tuple(r for attempt in self.attempts_of_variant for r in _requests_of(attempt))
-        results = self._state.session.engine.results
-        return self._state.check_identity(results, requests) if requests else ""
+    @property
+    def requests(self) -> tuple[CaseRequest, ...]:
+        """The requests of the function's own conversations with the variant."""
+        return tuple(r for attempt in self.attempts_of_variant for r in _requests_of(attempt))
+
+    @property
+    def look(self) -> Look:
+        """The only look of the function."""
+        return self._state.session.workloads.looks(self._state.gate_run)[0]
 
     @property
     def attempts_of_variant(self) -> list[Attempt]:
@@ -306,6 +319,7 @@ class FunctionGate:
         self.section = ""
         self._scored = self._wrapped = self._concluded = False
         self._blocking: BlockingVerdict | None = None
+        self._identity: IdentityReport | None = None
         item.stash[_gate_key] = self
 
     def setup(self) -> None:
@@ -320,9 +334,21 @@ class FunctionGate:
             self.state.fail_setup(reason)
 
     def _prepare(self) -> str:
-        self.state.submit()
-        self.state.session.accepted_record(self.state.gate_run.gate_suite)
-        return self.state.ask_look(self.state.session.workloads.looks(self.state.gate_run)[0])
+        gates = self.state.gates_to_submit()
+        with live_progress(self.item.config) as on_progress:
+            identity = request_first_look(
+                *(self.state.session, self.state.gate_run),
+                submit_with=gates,
+                on_progress=on_progress,
+            )
+        return self._use_identity(identity)
+
+    def _use_identity(self, identity: IdentityReport) -> str:
+        """Keep *identity* for the verdict; return why the variant is invalid, or ""."""
+        self._identity = identity
+        if not identity.invalid_reason:
+            return ""
+        return self.state.reject(identity.invalid_verdict(self.state.gate_run, self.item.nodeid))
 
     def _score(self) -> str:
         self.runner.prepare()
@@ -331,7 +357,17 @@ class FunctionGate:
         if not self.runner.is_finished:
             raise ScorerError("another plugin ran the function, but on none of the cases")
         self._scored = True
-        return self.runner.check_identity()
+        return self._check_conversations()
+
+    def _check_conversations(self) -> str:
+        """Check the identity by the function's own requests too; return why it is invalid."""
+        from pytest_ftgate.runner.identity import check_identity
+
+        session, requests = self.state.session, self.runner.requests
+        if not requests:
+            return ""
+        results = session.engine.results
+        return self._use_identity(check_identity(session, self.state.gate_run, results, requests))
 
     def _wrap(self) -> None:
         if self._wrapped:
@@ -397,13 +433,14 @@ class FunctionGate:
         accepted = accepted_samples(record, suite, self._accepted_key, self.gate.kind)
         comparison = replace(self.runner.comparison(), accepted=accepted)
         verdict = note_missing_replies(
-            session, evaluate_rate(suite, self.gate, comparison, self.state.look)
+            session, evaluate_rate(suite, self.gate, comparison, self.runner.look)
         )
         notes = (*verdict.notes, *contamination_notes(session, gate_run), *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.accepts:
             self._store_accepted_cases()
-        return self._with_all_wrong(verdict)
+        verdict = self._with_all_wrong(verdict)
+        return self._identity.add_to(verdict) if self._identity else verdict
 
     @property
     def _accepted_key(self) -> str:
