@@ -1,0 +1,103 @@
+"""A suite whose provider counts its requests, and sessions to evaluate it without pytest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_ftgate.providers.base import Provider
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.plugins import PluginContributions
+
+__all__ = ["CASES", "House"]
+
+LABELS = ("billing", "refund")
+CASES = 100
+SUITE = """\
+cases: s.cases.jsonl
+reply: {{format: {{choice: [billing, refund]}}{score}}}
+variants:
+  current: {{provider: house, model: current}}
+  draft: {{provider: house, model: draft, training_data: train.jsonl, rung: fine-tuned}}
+gates: {gates}
+"""
+
+
+@dataclass(slots=True)
+class House:
+    """A provider, and a suite that uses it.
+
+    Attributes:
+        wrong: models that give the wrong label.
+        served: the model that answers, by the declared one.
+        retires: the day on which the models retire.
+        asked: the model and the text of each request.
+    """
+
+    folder: Path
+    wrong: set[str] = field(default_factory=set)
+    served: dict[str, str] = field(default_factory=dict)
+    retires: str = "2027-01-31"
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+
+    def write(self, gates: str, score: str = "") -> None:
+        rows = [
+            {"id": f"t{n:03}", "input": f"Ticket {n}", "expected": LABELS[n % 2]}
+            for n in range(CASES)
+        ]
+        taught = [{"input": f"Customer {n * 7919}", "expected": LABELS[n % 2]} for n in range(300)]
+        for name, written in (("s.cases.jsonl", rows), ("train.jsonl", taught)):
+            text = "".join(f"{json.dumps(row)}\n" for row in written)
+            (self.folder / name).write_text(text, "utf-8")
+        (self.folder / "s.ftgate.yaml").write_text(SUITE.format(gates=gates, score=score), "utf-8")
+
+    def suite(self) -> Suite:
+        plugins = PluginContributions(providers=["house"])
+        return load_suite(self.folder / "s.ftgate.yaml", self.folder, plugins)
+
+    def session(self, *, accept: bool = False) -> Session:
+        settings = Settings(
+            enabled=True,
+            files=(),
+            replies="auto",
+            variants=(),
+            inconclusive="fail",
+            plan=False,
+            accept=accept,
+            concurrency=None,
+            cache=self.folder / "cache.sqlite",
+            root=self.folder,
+        )
+        session = Session(settings, "run", plugin_providers={"house": self.provider})
+        self.sessions.append(session)
+        return session
+
+    def provider(self, requests, environ) -> Provider:
+        house = self
+
+        class HouseProvider(Provider):
+            async def generate(self, request) -> Reply:
+                text = request.messages[-1][1]
+                house.asked.append((request.model, text))
+                number = int(text.split()[1]) + (request.model in house.wrong)
+                served = house.served.get(request.model, request.model)
+                facts = {"retires": house.retires, "region": "eu"}
+                return Reply(text=LABELS[number % 2], model=served, facts=facts)
+
+        return HouseProvider(requests, environ)
+
+    def close(self) -> None:
+        for session in self.sessions:
+            session.close()
+            session.discard_replies()
+
+    def gate_run(self, gate: str = "accuracy", variant: str = "draft") -> GateRun:
+        suite = self.suite()
+        return GateRun(suite, suite.gates[gate], suite.variants[variant])
