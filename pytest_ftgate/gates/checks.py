@@ -107,8 +107,9 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         )  # fmt: skip
     pairs = pairing(before.select(answered), after.select(answered))
     check = replace(_drop_check(pairs, against, margin, levels), missing=missing)
-    # At an early look, equal replies are no proof: later replies may still differ.
-    if levels.last and same_replies(before, after):
+    is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
+    # Equal replies are no proof while others are to come: those may still differ.
+    if is_complete and same_replies(before, after):
         return replace(check, outcome=Outcome.PASSED, note=UNCHANGED)
     if pairs.before - margin <= guess_rate:
         note = f"{against} is at {percent(pairs.before)}, so a drop from it could not be seen"

@@ -57,6 +57,19 @@ def test_the_same_requests_and_replies_pass_however_few_they_are() -> None:
     assert (check.outcome, check.note) == (Outcome.PASSED, UNCHANGED)
 
 
+@pytest.mark.parametrize(("missing", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])
+def test_the_same_requests_pass_as_unchanged_unless_too_many_brought_no_reply(
+    missing: int, outcome: Outcome
+) -> None:
+    once = side([*scores(100 - missing, 0), *[None] * missing], "same")
+
+    check = check_drop(once, once, against="current", margin=0.15, levels=Levels())
+
+    assert check.outcome is outcome
+    assert (check.note == UNCHANGED) is (outcome is Outcome.PASSED)
+    assert check.missing == missing
+
+
 def test_a_real_drop_within_the_margin_passes_and_is_named() -> None:
     check = compared(scores(4000, 0), scores(3960, 40))
 

@@ -40,6 +40,18 @@ def test_gates_that_lack_replies_are_inconclusive_and_say_why(paid):
     )
 
 
+def test_a_variant_with_the_baselines_requests_lacks_replies_as_well(paid):
+    """The replies that came are the same, but too few came."""
+    same = '{provider: python, function: "answers:answer", usd_per_1k: 1}'
+    paid.suite_of({"current": same, "draft": same}, "{accuracy: {max_drop: 0.05}}")
+
+    paid.run("--ftgate-max-usd=0.03")
+
+    verdict = paid.verdicts()["accuracy[draft]"]
+    assert verdict["outcome"] == "inconclusive"
+    assert "70 of 100 cases brought no reply" in verdict["notes"]
+
+
 def test_the_next_run_goes_on_where_the_budget_stopped_the_last(paid):
     paid.run("--ftgate-max-usd=0.03")
 
