@@ -334,12 +334,11 @@ class FunctionGate:
             self.state.fail_setup(reason)
 
     def _prepare(self) -> str:
+        session, gate_run = self.state.session, self.state.gate_run
         gates = self.state.gates_to_submit()
         with live_progress(self.item.config) as on_progress:
             identity = request_first_look(
-                *(self.state.session, self.state.gate_run),
-                submit_with=gates,
-                on_progress=on_progress,
+                session, gate_run, submit_with=gates, on_progress=on_progress
             )
         return self._use_identity(identity)
 
