@@ -13,6 +13,7 @@ from pytest_ftgate.requests.estimate import expected_cost
 from pytest_ftgate.requests.reply import Reply, reply_cost
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.prices import Tariff, listed_models
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
     "JUDGE_LABEL",
@@ -173,7 +174,7 @@ def cost_report(spent: float, parts: Iterable[tuple[str, Iterable[Exchange]]]) -
         for request, reply in exchanges:
             cost = reply_cost(request, reply)
             # Recorded replies without a price were paid for elsewhere, if at all.
-            is_free = cost is None and request.provider == "recorded"
+            is_free = cost is None and provider_spec(request.provider).recorded
             if is_free or request.fingerprint in seen:
                 continue
             seen.add(request.fingerprint)

@@ -29,6 +29,7 @@ from pytest_ftgate.providers.base import Provider, ProviderFactory, import_provi
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = ["Engine", "PeerWaiter"]
 
@@ -252,7 +253,7 @@ class Engine:
             if request.fingerprint in stored:
                 self._reused += 1
                 self._results.settle(request.fingerprint, stored[request.fingerprint])
-            elif request.provider == "recorded":
+            elif provider_spec(request.provider).recorded:
                 self._settle(request, recorded.reply_or_error(request))
             elif self._mode == "recorded":
                 self._settle(request, NotRecorded(_NOT_RECORDED))
@@ -277,7 +278,9 @@ class Engine:
 
     def _stored_replies(self, requests: Sequence[Request]) -> dict[str, Reply]:
         fingerprints = [
-            request.fingerprint for request in requests if request.provider != "recorded"
+            request.fingerprint
+            for request in requests
+            if not provider_spec(request.provider).recorded
         ]
         return self._cache.replies(fingerprints, this_run=self._mode == "fresh")
 
@@ -298,7 +301,7 @@ class Engine:
         if not isinstance(result, Reply):
             redact(result, self._environ, request.api_key_env)
             self._failed += 1
-        elif request.provider == "recorded" or request.fingerprint in self._from_peers:
+        elif provider_spec(request.provider).recorded or request.fingerprint in self._from_peers:
             self._reused += 1
         else:
             self._received += 1

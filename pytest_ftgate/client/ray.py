@@ -22,15 +22,9 @@ from pytest_ftgate.errors import ConfigurationError, FtgateError, ReplyError, Re
 from pytest_ftgate.providers.base import Provider, ProviderFactory, open_provider
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
 
 __all__ = ["RayEngine", "RayWorker", "WorkerEnvironment", "WorkerInfo", "provider_environment"]
-
-#: The prefixes of the variables that the SDK of a provider reads by itself.
-_SDK_PREFIXES = {
-    "anthropic": ("ANTHROPIC_",),
-    "bedrock": ("ANTHROPIC_", "AWS_"),
-    "openai-compatible": ("OPENAI_",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,7 @@ def provider_environment(requests: Iterable[Request], environ: Mapping[str, str]
     """Return the variables of *environ* that *requests* name, or that their SDK reads by itself."""
     key_names = {request.api_key_env for request in requests}
     prefixes = tuple(
-        prefix for request in requests for prefix in _SDK_PREFIXES.get(request.provider, ())
+        prefix for request in requests for prefix in provider_spec(request.provider).sdk_variables
     )
     return {
         name: value
@@ -133,8 +127,6 @@ def _portable_error(error: Exception) -> FtgateError:
     return ReplyError(f"{type(error).__name__}: {error}")
 
 
-#: The package's providers that profit from other machines; the others only read files.
-_REMOTE = ("anthropic", "bedrock", "llamacpp", "openai-compatible", "python")
 #: Each worker beyond the first needs at least this many requests more.
 _REQUESTS_PER_WORKER = 16
 #: How often Ray sends a request again whose worker was lost before it replied.
@@ -371,7 +363,8 @@ class RayEngine(Engine):
         budget: SpendingLimit | None = None,
     ) -> None:
         self._cluster = _Cluster(environ, plugin_providers or {})
-        names = (*_REMOTE, *(plugin_providers or {}))
+        remote = (name for name, spec in PROVIDERS.items() if spec.remote)
+        names = (*remote, *(plugin_providers or {}))
         super().__init__(
             cache,
             environ,

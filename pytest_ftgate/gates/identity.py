@@ -20,6 +20,7 @@ from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
     "MIN_COMPARED_REPLIES",
@@ -187,9 +188,7 @@ def _without_date(model: str) -> str:
 
 def _plain_model_name(model: str, provider: str) -> str:
     """Return the name without the parts that providers add: the date, at Bedrock the region."""
-    if provider == "bedrock":
-        model = re.sub(r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$", "", model)
-    return _without_date(model)
+    return _without_date(re.sub(provider_spec(provider).model_affixes, "", model))
 
 
 def _replies(
@@ -391,10 +390,11 @@ def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults
         return {}
     request = case_requests[0].request
     replies = [reply for _, reply in _replies(case_requests, results)]
+    is_file = provider_spec(request.provider).model_is_file
     facts = {
         "provider": request.provider,
         # The folder of local weights matters on this machine only.
-        "model": Path(request.model).name if request.provider == "llamacpp" else request.model,
+        "model": Path(request.model).name if is_file else request.model,
         "address": request.base_url or "",
         "API version": request.api_version or "",
         "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),

@@ -29,6 +29,7 @@ from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.suite.model import FINDING_KINDS, DataGate, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.training_data import parse_training_row
 
 __all__ = [
@@ -192,8 +193,6 @@ def _is_unverified(raw: Any) -> bool:
 
 #: The most lines, and the most cases, of a finding that a verdict stores; its count is complete.
 _MAX_STORED = 200
-#: The default context of llama.cpp, in tokens.
-_LLAMACPP_CONTEXT = 2048
 
 
 def evaluate_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
@@ -233,8 +232,7 @@ def _shortened(finding: Finding) -> Finding:
 
 def training_data_rules(suite: Suite, gate: DataGate, variant: Variant) -> TrainingDataRules:
     """Return the rules for the training data of *variant*."""
-    is_llamacpp = variant.provider == "llamacpp"
-    context = variant.runtime.get("context", _LLAMACPP_CONTEXT) if is_llamacpp else None
+    spec = provider_spec(variant.provider)
     return TrainingDataRules(
         cases=(*suite.cases, *suite.holdout),
         format=suite.reply.format,
@@ -243,7 +241,7 @@ def training_data_rules(suite: Suite, gate: DataGate, variant: Variant) -> Train
         want_rows=gate.want_rows,
         near=gate.near,
         balance=gate.balance,
-        context=gate.context or context,
+        context=gate.context or variant.runtime.get("context", spec.context) or None,
         ignore=gate.ignore,
     )
 

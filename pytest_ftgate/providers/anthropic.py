@@ -29,6 +29,7 @@ from pytest_ftgate.providers.base import REPLY_TOOL
 from pytest_ftgate.providers.http import UnsupportedParams, error_message, http_error
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
+from pytest_ftgate.suite.providers import PROVIDERS
 
 __all__ = [
     "AnthropicProvider",
@@ -157,12 +158,12 @@ _TUNED = re.compile(r"^arn:.*:(provisioned-model|custom-model|custom-model-deplo
 class AnthropicProvider:
     """One client for one address, key and model."""
 
-    concurrency, max_concurrency = 8, 128
-
     def __init__(self, client: AsyncAnthropic | AsyncAnthropicBedrock) -> None:
         self.client = client
         self.rate_limit_headers: Mapping[str, str] = {}
         self._provider = "anthropic" if isinstance(client, AsyncAnthropic) else "bedrock"
+        spec = PROVIDERS[self._provider]
+        self.concurrency, self.max_concurrency = spec.concurrency, spec.max_concurrency
         self._unsupported = UnsupportedParams()
         self._has_answered = False
         self._facts: asyncio.Task[Mapping[str, str]] | None = None

@@ -13,6 +13,7 @@ from typing import Protocol
 from pytest_ftgate.errors import ConfigurationError, FtgateError, ProviderRejected, RequestRejected
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, provider_spec
 
 __all__ = [
     "REPLY_TOOL",
@@ -48,8 +49,8 @@ class Provider(Protocol):
             limit; their names are in lower case.
     """
 
-    concurrency: int = 16
-    max_concurrency: int = 0
+    concurrency: int = PLUGIN_PROVIDER.concurrency
+    max_concurrency: int = PLUGIN_PROVIDER.max_concurrency
     rate_limit_headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, requests: Sequence[Request], environ: Mapping[str, str]) -> None:
@@ -79,23 +80,12 @@ ProviderFactory = Callable[[Sequence[Request], Mapping[str, str]], Provider]
 REPLY_TOOL = "give_the_reply"
 
 _PACKAGE = "pytest_ftgate.providers"
-#: Each provider's module, which defines ``open_MODULE``.
-_MODULES = {
-    "anthropic": "anthropic",
-    "bedrock": "anthropic",
-    "classical": "local",
-    "llamacpp": "llamacpp",
-    "openai-compatible": "openai",
-    "python": "local",
-}
 
 
 def import_providers(requests: Iterable[Request]) -> None:
     """Import the modules that send *requests*; `open_provider` reports what cannot be imported."""
-    modules = {
-        "anthropic_batches" if request.batch else _MODULES.get(request.provider)
-        for request in requests
-    }
+    specs = ((provider_spec(request.provider), request.batch) for request in requests)
+    modules = {spec.batch_module if batch else spec.module for spec, batch in specs}
     for name in filter(None, modules):
         with suppress(ImportError):
             import_module(f"{_PACKAGE}.{name}")
@@ -119,15 +109,16 @@ def open_provider(
     name = requests[0].provider
     if name in plugin_providers:
         return _open_plugin_provider(name, plugin_providers[name], requests, environ)
-    if name not in _MODULES:
+    module_name = provider_spec(name).module
+    if not module_name:
         raise ConfigurationError(f"no plugin offers the provider {name} here")
     # Each module imports one SDK, so only the modules in use are imported.
     try:
-        module = import_module(f"{_PACKAGE}.{_MODULES[name]}")
+        module = import_module(f"{_PACKAGE}.{module_name}")
     except ImportError as error:
         message = f'provider {name}: {error}; pip install "pytest-ftgate[{name}]"'
         raise ConfigurationError(message) from error
-    opened: Provider = getattr(module, f"open_{_MODULES[name]}")(requests, environ)
+    opened: Provider = getattr(module, f"open_{module_name}")(requests, environ)
     return opened
 
 

@@ -22,6 +22,7 @@ from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableE
 from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
+from pytest_ftgate.suite.providers import PROVIDERS
 
 __all__ = [
     "LlamaCppProvider",
@@ -31,9 +32,6 @@ __all__ = [
     "prompted_schema",
 ]
 
-_SLOTS = 8
-#: The tokens of one slot, for prompt and reply together.
-_CONTEXT = 2048
 _STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
 #: The start of the error type for a prompt that is too long.
 _TOO_LONG = "exceed_context_size"
@@ -59,8 +57,9 @@ class LlamaCppProvider:
         for request in requests:
             # Variants share the loaded model, so the largest value of each setting applies.
             runtime |= {k: max(v, runtime.get(k, 0)) for k, v in request.runtime.items()}
-        self.concurrency = runtime.get("slots", _SLOTS)
-        self._context = runtime.get("context", _CONTEXT)
+        spec = PROVIDERS["llamacpp"]
+        self.concurrency = runtime.get("slots", spec.concurrency)
+        self._context = runtime.get("context", spec.context)
         self._server = self._start(runtime.get("threads", threads))
         self._pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="ftgate-llamacpp")
         self._adapter_lock = _AdapterLock()

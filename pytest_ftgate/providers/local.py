@@ -17,6 +17,7 @@ from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RequestRe
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.training_data import read_training_rows
 
@@ -30,7 +31,8 @@ class PythonProvider:
         self._function, self._name = function, name
         self._is_async = inspect.iscoroutinefunction(function)
         # A plain function may share state between requests, so only one runs at a time.
-        self.concurrency = 16 if self._is_async else 1
+        spec = PLUGIN_PROVIDER if self._is_async else PROVIDERS["python"]
+        self.concurrency = spec.concurrency
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="ftgate-python")
 
     async def generate(self, request: Request) -> Reply:
@@ -102,7 +104,7 @@ _SEED = 0
 class ClassicalProvider:
     """Answers a case with the label that a classifier predicts for its input."""
 
-    concurrency = 1
+    concurrency = PROVIDERS["classical"].concurrency
 
     def __init__(self, path: Path, model: Any) -> None:
         self._path, self._model = path, model

@@ -26,6 +26,7 @@ from pytest_ftgate.providers.base import REPLY_TOOL
 from pytest_ftgate.providers.http import UnsupportedParams, error_message, http_error
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
+from pytest_ftgate.suite.providers import PROVIDERS
 
 __all__ = [
     "OpenAIProvider",
@@ -228,7 +229,8 @@ class OpenAIProvider:
         is_openai: True if the address is OpenAI's own.
     """
 
-    concurrency, max_concurrency = 8, 64
+    concurrency = PROVIDERS["openai-compatible"].concurrency
+    max_concurrency = PROVIDERS["openai-compatible"].max_concurrency
 
     def __init__(self, url: str, headers: Mapping[str, str], *, is_openai: bool) -> None:
         self._url, self._headers = url, dict(headers)

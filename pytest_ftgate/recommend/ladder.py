@@ -33,7 +33,7 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
 from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import RateGate, Spend, Suite, Variant
-from pytest_ftgate.suite.providers import PROMPTLESS
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
     "Ladder",
@@ -210,7 +210,7 @@ def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | No
         rung=rung,
         n=sum(bool(result.scores) for result in scores.results.values()),
         **_rate_fields(scores),
-        **_latency_fields(replies, timed=variant.provider != "classical"),
+        **_latency_fields(replies, timed=not provider_spec(variant.provider).classifier),
         **_token_fields(variant, scores, replies),
         **_cost_fields(evidence, cost),
         unknown="" if cost else variant.tariff.no_price_label,
@@ -271,7 +271,7 @@ def _token_fields(
     counts = [tokens for tokens in used if tokens]
     has_prompt = bool(variant.system or variant.shots or variant.shot_pool)
     prompt_tokens = estimate_tokens(variant.system or "") + _shot_tokens(variant)
-    is_read = variant.provider not in PROMPTLESS and has_prompt
+    is_read = provider_spec(variant.provider).prompted and has_prompt
     return {
         "tokens": mean(counts) if counts else None,
         "prompt_tokens": prompt_tokens if is_read else None,
@@ -421,10 +421,6 @@ def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
     return sorted(retiring, key=lambda retirement: retirement.days)
 
 
-#: Providers whose models never run on your own machine.
-_HOSTED = ("anthropic", "bedrock")
-
-
 def gate_minimum(suite: Suite, kind: str) -> float | None:
     """Return the minimum of the accuracy or the format gate, or None if it has none."""
     gate = suite.gates.get(kind)
@@ -435,7 +431,9 @@ def can_serve(suite: Suite, row: LadderRow) -> bool:
     """Return True if no gate failed, and the format rate is not surely below its minimum."""
     minimum = gate_minimum(suite, "format")
     is_below = minimum is not None and row.format_high is not None and row.format_high < minimum
-    must_not_leave = suite.ladder.local_only and row.provider in _HOSTED
+    spec = provider_spec(row.provider)
+    # Only a server of any kind may be your own machine.
+    must_not_leave = suite.ladder.local_only and spec.hosted and not spec.any_server
     return row.accuracy is not None and not (row.fails_gate or is_below or must_not_leave)
 
 

@@ -23,6 +23,7 @@ from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import WIDTH, indent_lines, wrap_lines
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
     "classifier_lines",
@@ -71,7 +72,7 @@ def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     classifiers = [
         verdict.variant
         for verdict in verdicts
-        if verdict.facts.get("provider") == "classical" and verdict.variant in checks
+        if provider_spec(verdict.facts.get("provider")).classifier and verdict.variant in checks
     ]
     for name in dict.fromkeys(classifiers):
         classifier = checks[name]

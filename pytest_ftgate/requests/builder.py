@@ -17,6 +17,7 @@ from pytest_ftgate.requests.retrieval import Passages, prepend_passages, retriev
 from pytest_ftgate.requests.tools import build_tool
 from pytest_ftgate.suite.few_shot import most_similar
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, canonical_json
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.references import source_files
 from pytest_ftgate.suite.templates import PASSAGES, render_template, template_variables
 from pytest_ftgate.suite.variants import resolve_base_url
@@ -40,13 +41,13 @@ class RequestBuilder:
     def __init__(self, suite: Suite, variant: Variant, environ: Mapping[str, str]) -> None:
         self.variant, self.suite = variant, suite
         self.folder = suite.path.parent
-        self.uses_case = variant.provider in ("python", "recorded", "classical")
+        self.provider = provider_spec(variant.provider)
         self.model, self.model_identity = variant.model, variant.model
         self.adapter: Adapter | None = None
         # A tuned model's training file is for the record only; a classifier is trained on it here.
-        self.training_data = variant.training_data if variant.provider == "classical" else None
+        self.training_data = variant.training_data if self.provider.classifier else None
         self.sampling = dict(variant.sampling)
-        if variant.provider == "llamacpp":
+        if self.provider.model_is_file:
             self._find_local_files()
         self.base_url = resolve_base_url(variant, environ)
         self.tools = tuple(build_tool(reference, self.folder) for reference in variant.tools)
@@ -142,7 +143,7 @@ class RequestBuilder:
             ConfigurationError: the retrieval fails for the case.
         """
         # The prompt of recorded replies is unknown.
-        if self.variant.provider == "recorded":
+        if self.provider.recorded:
             return ()
         values = self._values(case)
         try:
@@ -194,7 +195,7 @@ class RequestBuilder:
             tokens: the longest reply if neither case nor variant declares one.
         """
         limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
-        content = _fields_for_functions(case) if self.uses_case else messages
+        content = messages if self.provider.prompted else _fields_for_functions(case)
         first, second, third, last = self.fingerprint_frame
         identity = f"{first}{limit}{second}{canonical_json(content)}{third}{repeat}{last}"
         return Request(
@@ -202,7 +203,7 @@ class RequestBuilder:
             messages=messages,
             max_tokens=limit,
             passages=self._passages.get(case.id, ()),
-            case=case if self.uses_case else None,
+            case=None if self.provider.prompted else case,
             repeat=repeat,
             **self.request_fields,
         )
@@ -215,10 +216,6 @@ _READ = tuple(field.name for field in fields(Case) if field.name not in _NOT_REA
 
 def _fields_for_functions(case: Case) -> dict[str, Any]:
     return {name: getattr(case, name) for name in _READ}
-
-
-#: Providers that have one reply to each case and cannot read messages.
-_WITHOUT_MESSAGES = ("classical", "recorded")
 
 
 def conversation_request(
@@ -240,10 +237,9 @@ def conversation_request(
     Raises:
         ConfigurationError: the variant can only answer the case itself.
     """
-    provider = builder.variant.provider
-    if provider in _WITHOUT_MESSAGES and (later or opening is not None):
+    if not builder.provider.reads_messages and (later or opening is not None):
         raise ConfigurationError(
-            f"provider {provider} has one reply to each case, so it cannot converse"
+            f"provider {builder.variant.provider} has one reply to each case, so it cannot converse"
         )
     first = case if opening is None else replace(case, input=opening, messages=())
     messages = (*builder.messages_for(first), *later)

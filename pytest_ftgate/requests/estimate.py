@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.prices import request_price
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
     "DEFAULT_SECONDS",
@@ -25,9 +26,6 @@ _CHARACTERS = 4
 _DEFAULT_OUTPUT = 100
 #: The assumed time of a request before the first one is timed, in seconds.
 DEFAULT_SECONDS = 2.0
-#: The default concurrency, and that of providers that differ from it.
-_CONCURRENCY = 16
-_PROVIDER_CONCURRENCY = {"classical": 1, "llamacpp": 8, "python": 1, "recorded": 64}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +53,7 @@ class RequestEstimate:
         usd: their cost, as far as prices are known; None if no price is known.
         unpriced_reason: why the rest has no price, ``local`` or ``unpriced``; "" if all have one.
         has_list_price: True if the public price list may have a price for the rest.
-        seconds: the time that they take at the provider's concurrency.
+        seconds: the time that they take at the provider's concurrency, if no rate limit slows it.
         seconds_assumed: True if no reply was timed yet and *seconds* rests on a default.
         backend: provider and model; requests of one backend share its concurrency.
     """
@@ -153,7 +151,17 @@ def _output_tokens(request: Request, history: ReplyHistory) -> float:
 def _seconds(to_send: Sequence[Request], history: ReplyHistory, concurrency: int | None) -> float:
     if not to_send:
         return 0.0
-    default = _PROVIDER_CONCURRENCY.get(to_send[0].provider, _CONCURRENCY)
-    in_flight = concurrency or to_send[0].runtime.get("slots", default)
+    spec = provider_spec(to_send[0].provider)
+    start = concurrency or to_send[0].runtime.get("slots", spec.concurrency)
+    maximum = concurrency or spec.max_concurrency
     seconds = DEFAULT_SECONDS if history.seconds is None else history.seconds
-    return seconds * max(1.0, len(to_send) / in_flight)
+    return seconds * _round_trips(len(to_send), start, maximum)
+
+
+def _round_trips(requests: int, start: int, maximum: int) -> float:
+    """Return the round trips of *requests* if the concurrency doubles from *start* to *maximum*."""
+    in_flight, trips = start, 0
+    while in_flight < maximum and requests > in_flight:
+        requests, trips = requests - in_flight, trips + 1
+        in_flight = min(2 * in_flight, maximum)
+    return trips + max(1.0, requests / in_flight)

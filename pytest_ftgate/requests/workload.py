@@ -11,6 +11,7 @@ from typing import Self
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.training_data import count_recorded_replies, max_recorded_replies
 
 __all__ = [
@@ -86,11 +87,10 @@ def _recorded_base(variant: Variant) -> Variant:
 
 def replies_vary(variant: Variant) -> bool:
     """Return True if *variant* may answer a repeated request differently."""
-    if variant.provider == "llamacpp":
-        return bool(variant.sampling.get("temperature"))
-    if variant.provider == "recorded" and variant.replies is not None:
+    spec = provider_spec(variant.provider)
+    if spec.recorded and variant.replies is not None:
         return max_recorded_replies(variant.replies) > 1
-    return variant.provider != "classical"
+    return not spec.deterministic or bool(variant.sampling.get("temperature"))
 
 
 def task_requests(

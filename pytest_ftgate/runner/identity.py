@@ -25,6 +25,7 @@ from pytest_ftgate.requests.workload import Workload, repeat_requests, same_seed
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun, needs_baseline
 from pytest_ftgate.suite.model import RateGate, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
     "IdentityReport",
@@ -168,8 +169,6 @@ def _variant_facts(
 
 #: The drift check is skipped if the baseline was recorded at most this long before the variant.
 _RECENT_SECONDS = 86_400.0
-#: Providers whose model is a local file, which cannot change under the same name.
-_FIXED_PROVIDERS = ("llamacpp", "recorded", "classical")
 
 _Requests = tuple[CaseRequest, ...]
 
@@ -197,7 +196,7 @@ def drift_requests(session: Session, gate_run: GateRun, look: Look) -> tuple[_Re
     repeated. The repetitions belong to the run of the variant's replies: later runs reuse them.
     """
     suite, baseline = gate_run.suite, gate_run.suite.variants[gate_run.suite.baseline]
-    if gate_run.variant is baseline or baseline.provider in _FIXED_PROVIDERS:
+    if gate_run.variant is baseline or provider_spec(baseline.provider).deterministic:
         return (), ()
     key = (suite.name, suite.repeats, gate_run.variant.name, look)
     if key not in session.drift_requests:

@@ -31,7 +31,7 @@ from pytest_ftgate.suite.model import (
     Variant,
 )
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.providers import LOCAL
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import template_variables
 from pytest_ftgate.suite.variants import resolve_variant
@@ -396,7 +396,9 @@ class _JudgeResolver:
         variant = resolve_variant(location, self.declared_suite, cases, reply, plugin_providers)
         max_tokens = declared.max_tokens
         limit = _REASON_CHARS_PER_TOKEN * max_tokens if max_tokens else _MAX_REASON_CHARS
-        max_reason = min(_MAX_REASON_CHARS, limit) if declared.provider in LOCAL else None
+        max_reason = (
+            min(_MAX_REASON_CHARS, limit) if provider_spec(declared.provider).local else None
+        )
         return replace(variant, schema=grade_schema(self.grades(), max_reason)) if variant else None
 
     def has_unsuitable_keys(self, location: VariantLocation, declared: DeclaredVariant) -> bool:
@@ -405,7 +407,7 @@ class _JudgeResolver:
         for key in keys:
             location.add_error(key, f"a judge has no {key}: {_FORBIDDEN_KEYS[key]}; remove it")
         provider = declared.provider
-        cannot_grade = provider in ("classical", "recorded")
+        cannot_grade = not provider_spec(provider).reads_messages
         if cannot_grade:
             message = f"provider {provider} cannot read a rubric; name a model"
             location.add_error("provider", message)

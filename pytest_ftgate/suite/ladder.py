@@ -24,7 +24,7 @@ from pytest_ftgate.suite.prices import (
     listed_models,
     request_price,
 )
-from pytest_ftgate.suite.providers import LOCAL
+from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
     "RUNGS",
@@ -52,7 +52,7 @@ def rung_of(variant: Variant, baseline: Variant) -> str:
         "tools": bool(variant.tools),
         "rag": variant.retrieve is not None,
         "structured-output": variant.constrained or variant.schema is not None,
-        "no-model": variant.provider == "classical",
+        "no-model": provider_spec(variant.provider).classifier,
     }
     highest = next((rung for rung, used in uses_rung.items() if used), "")
     return variant.rung or highest or _model_or_prompt_rung(variant, baseline)
@@ -146,8 +146,6 @@ _TOKEN_PRICES = ("usd_per_1m_input", "usd_per_1m_output")
 #: Valid only together with the token prices.
 _CACHED_PRICE = "usd_per_1m_cached"
 _PRICES = (*_TOKEN_PRICES, "usd_per_1k", "price_model")
-#: provider -> the seller whose prices apply in the public list. Others sell nothing listed.
-_SELLERS = {"anthropic": "anthropic", "bedrock": "aws", "openai-compatible": "openai"}
 
 
 def inheritable_keys(keys: Mapping[str, Any], own_keys: Collection[str]) -> dict[str, Any]:
@@ -181,7 +179,7 @@ def resolve_tariff(location: VariantLocation, merged: DeclaredVariant) -> Tariff
         per_1m_output=output_price,
         per_1m_cached=merged.usd_per_1m_cached,
         per_1k=merged.usd_per_1k,
-        local=merged.provider in LOCAL,
+        local=provider_spec(merged.provider).local,
         **_listing(merged),
     )
 
@@ -201,8 +199,9 @@ def _listing(merged: DeclaredVariant) -> dict[str, str]:
     """Return the model and the seller to look up in the public list, as fields of `Tariff`."""
     if merged.price_model:
         return {"model": merged.price_model}
-    seller = _SELLERS.get(merged.provider or "", "")
-    if merged.provider == "openai-compatible" and (merged.base_url or merged.base_url_env):
+    spec = provider_spec(merged.provider)
+    seller = spec.seller
+    if spec.any_server and (merged.base_url or merged.base_url_env):
         # Many servers offer models of the same name. Only a known URL identifies the seller.
         seller = merged.base_url or ""
     return {"model": merged.model or "", "seller": seller} if seller else {}

@@ -23,7 +23,7 @@ from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
 from pytest_ftgate.suite.location import VariantLocation
 from pytest_ftgate.suite.model import Case, ReplyRules, Retrieval, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.providers import HOSTED, PROMPTLESS, PROVIDERS, misplaced_keys, reads_key
+from pytest_ftgate.suite.providers import PROVIDERS, misplaced_keys, provider_spec, reads_key
 from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import PASSAGES, check_user_template, template_variables
@@ -41,13 +41,6 @@ __all__ = [
     "resolve_variants",
     "with_batching",
 ]
-
-#: provider -> the environment variable that its SDK reads for the base URL
-_BASE_URL_VARIABLES = {
-    "anthropic": "ANTHROPIC_BASE_URL",
-    "bedrock": "ANTHROPIC_BEDROCK_BASE_URL",
-    "openai-compatible": "OPENAI_BASE_URL",
-}
 
 
 def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None:
@@ -69,7 +62,7 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
         )
     url = environ[name] if name else variant.base_url
     # The SDKs read their own variable too, so it must be part of the fingerprint.
-    url = url or environ.get(_BASE_URL_VARIABLES.get(variant.provider, ""))
+    url = url or environ.get(provider_spec(variant.provider).base_url_variable)
     if not url:
         return None
     try:
@@ -85,7 +78,7 @@ def _check_base_url(variant: Variant, parts: SplitResult) -> None:
     if parts.scheme not in ("http", "https"):
         message = "the address does not begin with http:// or https://"
         raise ConfigurationError(f'variant "{variant.name}": {message}')
-    if variant.provider == "anthropic" and parts.path.rstrip("/").endswith("/v1"):
+    if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
         message = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
         raise ConfigurationError(f'variant "{variant.name}": {message}')
 
@@ -129,7 +122,7 @@ def resolve_retrieval(
     """
     retrieve = declared.retrieve
     if retrieve is None:
-        is_prompted = declared.provider not in PROMPTLESS
+        is_prompted = provider_spec(declared.provider).prompted
         if is_prompted and any(_uses_passages(template, cases) for template in templates):
             message = f'a template names "{PASSAGES}", but nothing is retrieved'
             location.add_error("retrieve", f'{message}; add retrieve: {{from: "docs/*.md"}}')
@@ -442,7 +435,7 @@ class _VariantResolver:
             hint = hint or f"; known: {', '.join(known)}{self.plugin_hint()}"
             self.add_error("provider", f'unknown provider "{provider}"{hint}')
             return False
-        missing = [key for key in PROVIDERS.get(provider, ()) if not getattr(merged, key)]
+        missing = [key for key in provider_spec(provider).required if not getattr(merged, key)]
         for key in missing:
             self.location.add_missing(key, f"provider {provider} needs {key}")
         self.check_function(provider)
@@ -454,7 +447,7 @@ class _VariantResolver:
         return not missing
 
     def check_function(self, provider: str) -> None:
-        if provider == "python" and self.declared.function:
+        if self.declared.function and reads_key(provider, "function"):
             error = reference_error(self.declared.function, self.location.source.path.parent)
             if error:
                 self.add_error("function", f"function: {error}")
@@ -469,7 +462,8 @@ class _VariantResolver:
         if "scale" in self.declared.model_fields_set and merged.adapter is None:
             self.add_error("scale", "scale without an adapter: what is scaled?")
         is_tuned = merged.adapter or merged.base or merged.base_replies
-        is_trained = is_tuned or merged.rung == "fine-tuned" or merged.provider == "classical"
+        spec = provider_spec(merged.provider)
+        is_trained = is_tuned or merged.rung == "fine-tuned" or spec.classifier
         if merged.training_data and not is_trained:
             message = "training_data without an adapter or a base: what was tuned?"
             self.add_error("training_data", message)
@@ -481,7 +475,7 @@ class _VariantResolver:
         if merged.adapter is not None and base != merged.model:
             message = "base: with an adapter the base is the model without it; remove base"
             self.add_error("base", message)
-        if merged.provider in PROMPTLESS:
+        if not spec.prompted:
             message = f"base: provider {merged.provider} has no model that could be asked instead"
             self.add_error("base", f"{message}; write base_replies: and a file of its replies")
 
@@ -535,7 +529,9 @@ class _VariantResolver:
             return {"schema": self.location.read_schema(declared, "response_schema")}
         kinds = [rule.kind for rule in self.reply.format]
         # llama.cpp, and possibly a provider from a plugin, can enforce a choice. The APIs cannot.
-        usable = ("json_schema",) if merged.provider in HOSTED else ("choice", "json_schema")
+        usable = (
+            ("json_schema",) if provider_spec(merged.provider).hosted else ("choice", "json_schema")
+        )
         if declared and not set(usable) & set(kinds):
             message = f"response_schema needs a reply.format of {' or '.join(usable)}"
             self.add_error("response_schema", f"{message} with provider {merged.provider}")

@@ -132,7 +132,7 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
         [
             "  variant * requests * in cache * to ask * tokens * USD * time",
             "  current * 100 * 0 * 100 * 0 k * local * ~3:20[*]",
-            "  strong * 100 * 0 * 100 * 10 k * 0.201 * ~0:12[*]",
+            "  strong * 100 * 0 * 100 * 10 k * 0.201 * ~0:08[*]",
             "  total * 200 * 0 * 200 * 10 k * 0.201 + local * ~3:20",
             "  [*] no reply was timed yet: taken for 2 s a request.",
         ]
@@ -150,7 +150,7 @@ def test_a_plan_takes_the_time_and_the_length_that_earlier_replies_show(desk):
 
     result = desk.run("--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  strong * 100 * 0 * 100 * 1 k * 0.0072 * ~1:40"])
+    result.stdout.fnmatch_lines(["  strong * 100 * 0 * 100 * 1 k * 0.0072 * ~1:04"])
 
 
 def test_a_plan_without_the_list_says_how_prices_are_had(desk, monkeypatch):
@@ -162,7 +162,7 @@ def test_a_plan_without_the_list_says_how_prices_are_had(desk, monkeypatch):
 
     result.stdout.fnmatch_lines(
         [
-            "  strong * unpriced * ~0:12[*]",
+            "  strong * unpriced * ~0:08[*]",
             '  for prices of hosted models: pip install "pytest-ftgate[[]prices]"',
         ]
     )

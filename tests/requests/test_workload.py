@@ -474,8 +474,8 @@ def test_what_nobody_prices_has_a_word_and_no_amount(tmp_path):
 @pytest.mark.parametrize(
     ("past", "at_once", "seconds", "assumed"),
     [
-        (None, None, 4.0, True),
-        (ReplyHistory(seconds=0.5), None, 1.0, False),
+        (None, None, 6.0, True),
+        (ReplyHistory(seconds=0.5), None, 1.5, False),
         (ReplyHistory(seconds=0.5), 4, 4.0, False),
         (ReplyHistory(seconds=0.5), 64, 0.5, False),
     ],

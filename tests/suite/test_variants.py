@@ -122,7 +122,7 @@ def test_a_variant_without_a_provider_is_told_which_there_are(tmp_path, written)
 
 
 @pytest.mark.parametrize(
-    ("provider", "key"), [(p, k) for p, keys in PROVIDERS.items() for k in keys]
+    ("provider", "key"), [(p, k) for p, spec in PROVIDERS.items() for k in spec.required]
 )
 @pytest.mark.parametrize("written", ["", ', {key}: ""', ", {key}: "])
 def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, written):
@@ -563,4 +563,4 @@ def test_every_sampling_key_reaches_the_variant(tmp_path):
 def test_every_declared_key_that_is_available_can_be_written():
     later = {n for n, f in DeclaredVariant.model_fields.items() if f.json_schema_extra}
 
-    assert not later & {key for keys in PROVIDERS.values() for key in keys}
+    assert not later & {key for spec in PROVIDERS.values() for key in spec.required}
