@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import pytest_ftgate
+from pytest_ftgate.suite.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pytest_ftgate"
@@ -44,6 +45,8 @@ TRICKS = {
     # The alarm that ends a scorer which takes too long.
     ("scoring.sandbox", "signal.signal"),
 }
+#: Names of providers that are words for other things as well: a language, a mode of a run.
+OTHER_MEANINGS = {"python", "recorded"}
 MOST_LINES = 600
 LONGEST_FUNCTION = 30
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
@@ -242,6 +245,35 @@ def tricks(name: str) -> Iterator[str]:
 def test_nothing_is_keyed_by_id_or_changes_the_process_of_its_host():
     # An id() is lost by copies; collector, import hooks, threads and signals belong to the host.
     assert {(name, trick) for name in modules() for trick in tricks(name)} - TRICKS == set()
+
+
+def provider_names(name: str) -> Iterator[str]:
+    """Yield the places in a module where it names a provider: in strings other than docstrings."""
+    for node in ast.walk(tree(name)):
+        place = f"{name}:{getattr(node, 'lineno', 0)} "
+        if isinstance(node, ast.Constant) and node.value in {*PROVIDERS} - OTHER_MEANINGS:
+            yield place + node.value
+        elif isinstance(node, ast.Compare | ast.keyword) and "provider" in ast.unparse(node):
+            texts = {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)}
+            yield from (place + text for text in sorted(OTHER_MEANINGS & texts))
+        elif isinstance(node, ast.Dict | ast.Tuple | ast.List | ast.Set):
+            elements = node.keys if isinstance(node, ast.Dict) else node.elts
+            texts = {getattr(element, "value", None) for element in elements}
+            if len(texts) > 1 and all(text in PROVIDERS for text in texts):
+                yield place + ast.unparse(node)
+
+
+def test_providers_are_named_only_where_their_facts_stand():
+    # All else reads `ProviderSpec`: a new provider is an entry there and a module in providers/.
+    places = [
+        place
+        for name in modules()
+        if not name.startswith("providers")
+        for place in provider_names(name)
+    ]
+
+    assert [place for place in places if not place.startswith("suite.providers:")] == []
+    assert places
 
 
 # Sizes and names ---------------------------------------------------------------------------------

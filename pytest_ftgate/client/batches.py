@@ -31,6 +31,7 @@ from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import CacheError, FtgateError, OutOfBudget, ReplyError, RetryableError
+from pytest_ftgate.providers.base import open_batch_api
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -380,9 +381,9 @@ class Batches:
 
     async def run(self, requests: Iterable[Request]) -> None:
         """Settle each of *requests*; call it once with all requests of a plan."""
-        groups: dict[str, list[Request]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[Request]] = defaultdict(list)
         for request in requests:
-            groups[_address(request)].append(request)
+            groups[request.provider, _address(request)].append(request)
         await asyncio.gather(*(self._run_group(group) for group in groups.values()))
 
     async def _run_group(self, requests: list[Request]) -> None:
@@ -462,7 +463,7 @@ class _Group:
     async def _open_client(self) -> BatchClient:
         if self._client is None:
             request, batches = self._requests[0], self._batches
-            api = await asyncio.to_thread(_open_api, request, batches.environ)
+            api = await asyncio.to_thread(open_batch_api, request, batches.environ)
             store = BatchStore(batches.cache.path)
             self._client = BatchClient(api, store, _address(request), batches.retry_policy)
         return self._client
@@ -557,9 +558,3 @@ class _Group:
 def _address(request: Request) -> str:
     """Return what the requests of one batch share: address, key variable and API version."""
     return json.dumps([request.base_url, request.api_key_env, request.api_version])
-
-
-def _open_api(request: Request, environ: Mapping[str, str]) -> Any:
-    from pytest_ftgate.providers.anthropic_batches import open_batches
-
-    return open_batches(request, environ)

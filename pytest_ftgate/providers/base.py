@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from inspect import isawaitable
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, ProviderRejected, RequestRejected
 from pytest_ftgate.requests.reply import Reply
@@ -22,6 +22,7 @@ __all__ = [
     "SupportsGenerate",
     "generate_reply",
     "import_providers",
+    "open_batch_api",
     "open_provider",
 ]
 
@@ -120,6 +121,12 @@ def open_provider(
         raise ConfigurationError(message) from error
     opened: Provider = getattr(module, f"open_{module_name}")(requests, environ)
     return opened
+
+
+def open_batch_api(request: Request, environ: Mapping[str, str]) -> Any:
+    """Open the API that takes the batches of the provider of *request*."""
+    name = provider_spec(request.provider).batch_module
+    return import_module(f"{_PACKAGE}.{name}").open_batches(request, environ)
 
 
 def _open_plugin_provider(

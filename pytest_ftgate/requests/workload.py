@@ -11,7 +11,7 @@ from typing import Self
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
-from pytest_ftgate.suite.providers import provider_spec
+from pytest_ftgate.suite.providers import RECORDED, provider_spec
 from pytest_ftgate.suite.training_data import count_recorded_replies, max_recorded_replies
 
 __all__ = [
@@ -77,7 +77,7 @@ def _recorded_base(variant: Variant) -> Variant:
     return Variant(
         name=f"base of {variant.name}",
         line=variant.line,
-        provider="recorded",
+        provider=RECORDED,
         model=variant.base or variant.model,
         system=variant.system,
         replies=variant.base_replies,

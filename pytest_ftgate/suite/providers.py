@@ -10,6 +10,7 @@ from pytest_ftgate.suite.declaration import DeclaredVariant
 __all__ = [
     "PLUGIN_PROVIDER",
     "PROVIDERS",
+    "RECORDED",
     "ProviderSpec",
     "misplaced_keys",
     "provider_spec",
@@ -92,6 +93,8 @@ class ProviderSpec:
     remote: bool = True
 
 
+#: The provider of the recorded replies of a variant's base.
+RECORDED = "recorded"
 #: The package's own providers by name, in the order of messages and of the suite's schema.
 PROVIDERS: Mapping[str, ProviderSpec] = {
     "anthropic": ProviderSpec(
@@ -162,7 +165,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         prompted=False,
         concurrency=1,
     ),
-    "recorded": ProviderSpec(
+    RECORDED: ProviderSpec(
         module="recorded",
         required=("replies",),
         reads=("replies", "base_replies", *_PRICE_KEYS),
