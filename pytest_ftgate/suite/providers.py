@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_ftgate.suite.declaration import DeclaredVariant
-
 __all__ = [
     "PLUGIN_PROVIDER",
     "PROVIDERS",
@@ -190,11 +188,8 @@ def reads_key(provider: str | None, key: str) -> bool:
     return key not in _RESTRICTED_KEYS or key in provider_spec(provider).reads
 
 
-def misplaced_keys(
-    variant: DeclaredVariant, written_keys: Collection[str]
-) -> Iterator[tuple[str, str]]:
-    """Yield each of *written_keys* that the variant's provider does not read, with a message."""
-    provider = str(variant.provider)
+def misplaced_keys(provider: str, written_keys: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of *written_keys* that *provider* does not read, with a message."""
     for key in _RESTRICTED_KEYS:
         if key in written_keys and not reads_key(provider, key):
             readers = _join_names(_readers(key))

@@ -439,7 +439,7 @@ class _VariantResolver:
         for key in missing:
             self.location.add_missing(key, f"provider {provider} needs {key}")
         self.check_function(provider)
-        for key, message in misplaced_keys(merged, self.declared.model_fields_set):
+        for key, message in misplaced_keys(provider, self.declared.model_fields_set):
             self.add_error(key, message)
         self.check_tuning(merged)
         check_tools(self.location, merged)
