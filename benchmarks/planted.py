@@ -19,12 +19,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from pytest_ftgate.cli.suite import open_suite
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.plugin.config import with_suite
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.workload import base_variant, skill_requests
+from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
@@ -50,7 +51,11 @@ def known(kind: str) -> dict[str, str]:
 
 def embedded(cache: Path) -> dict[str, str]:
     """Return the replies of the untuned embedded model, as far as *cache* has them."""
-    suite, session = open_suite(EXAMPLE, cache)
+    return with_suite(EXAMPLE, cache, embedded_of)
+
+
+def embedded_of(suite: Suite, session: Session) -> dict[str, str]:
+    """Return the replies of the untuned embedded model, as far as the session has them."""
     tuned = next(variant for variant in suite.variants.values() if variant.tuned)
     asks = skill_requests(suite, base_variant(tuned), skill_cases(("general",)), {})
     own = session.open_cache()

@@ -17,11 +17,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from pytest_ftgate.cli.suite import open_suite
 from pytest_ftgate.gates.skills import skill_samples
 from pytest_ftgate.gates.slices import slice_names
+from pytest_ftgate.plugin.config import with_suite
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.requests.workload import base_variant
 from pytest_ftgate.runner.session import Session, full_look
@@ -94,7 +95,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="one is best beside other load")
     parser.add_argument("--cache", type=Path, default=Path(".ftgate/cache.sqlite"))
     args = parser.parse_args()
-    suite, session = open_suite(args.suite, args.cache)
+    with_suite(args.suite, args.cache, partial(measure, args))
+
+
+def measure(args: argparse.Namespace, suite: Suite, session: Session) -> None:
+    """Send the requests, and print the tables."""
     cases = skill_cases(tuple(args.skills.split(",")))
     gate = ForgettingGate(line=0, cases=cases, max_drop=0.1)
     chosen = variants(suite, args)

@@ -12,11 +12,19 @@ from typing import Any, Protocol
 
 from pytest_ftgate.errors import ConfigurationError
 
-__all__ = ["REPORT_FORMATS", "OptionParser", "PytestConfig", "Settings", "add_options"]
+__all__ = [
+    "REPORT_FORMATS",
+    "OptionParser",
+    "PytestConfig",
+    "Settings",
+    "add_options",
+    "short_path",
+]
 
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
+_CACHE_FOLDER = ".ftgate"
 #: The formats of the reports that are files.
 REPORT_FORMATS = ("html", "json", "markdown")
 
@@ -122,7 +130,7 @@ class Settings:
             plan=bool(config.getoption("ftgate_plan")),
             accept=bool(config.getoption("ftgate_accept")),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
-            cache=config.rootpath / option_or_ini("cache"),
+            cache=_cache_path(config, option_or_ini("cache")),
             root=config.rootpath,
             batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
             engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
@@ -133,6 +141,39 @@ class Settings:
             reports=_reports(config),
             **_github_settings(os.environ, config.rootpath),
         )
+
+
+def _cache_path(config: PytestConfig, written: str) -> Path:
+    """Return the cache file: the one that a setting names, else the nearest one."""
+    if written:
+        return config.rootpath / written
+    return _cache_folder(config.invocation_params.dir, config.rootpath) / "cache.sqlite"
+
+
+def _cache_folder(start: Path, root: Path) -> Path:
+    """Return the nearest ``.ftgate`` from *start* up to the top of the repository.
+
+    Without a repository around *root*, the search ends at *root*. Without any such folder, it is
+    the one to make in *root*.
+    """
+    folders = (start, *start.parents)
+    top = next((folder for folder in folders if (folder / ".git").exists()), root)
+    top = top if root.is_relative_to(top) else root
+    found = (
+        folder / _CACHE_FOLDER
+        for folder in folders
+        if folder.is_relative_to(top) and (folder / _CACHE_FOLDER).is_dir()
+    )
+    return next(found, root / _CACHE_FOLDER)
+
+
+def short_path(path: Path, start: Path) -> Path:
+    """Return *path* relative to the folder *start* if that is shorter, else *path*."""
+    try:
+        relative = os.path.relpath(path, start)
+    except ValueError:  # another drive of Windows
+        return path
+    return Path(relative) if len(relative) < len(str(path)) else path
 
 
 def _reports(config: PytestConfig) -> dict[str, Path]:
@@ -236,7 +277,7 @@ def add_options(parser: OptionParser) -> None:
 def _add_cache_option(add: Callable[..., None]) -> None:
     add(
         "--ftgate-cache", dest="ftgate_cache", metavar="PATH",
-        help="The file that stores replies (default: .ftgate/cache.sqlite).",
+        help="The file that stores replies (default: cache.sqlite in the nearest folder .ftgate).",
     )  # fmt: skip
 
 
@@ -306,7 +347,7 @@ def _add_ini_keys(parser: OptionParser) -> None:
     ini("ftgate_concurrency", "As --ftgate-concurrency.", default="")
     ini("ftgate_max_usd", "As --ftgate-max-usd.", default="")
     ini("ftgate_max_minutes", "As --ftgate-max-minutes.", default="")
-    ini("ftgate_cache", "As --ftgate-cache.", default=".ftgate/cache.sqlite")
+    ini("ftgate_cache", "As --ftgate-cache.", default="")
     ini("ftgate_batch", "As --ftgate-batch.", type="bool", default=False)
     for name in REPORT_FORMATS:
         ini(f"ftgate_{name}", f"As --ftgate-{name}, from the root directory on.", default="")

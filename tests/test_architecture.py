@@ -63,7 +63,7 @@ COMMON_WORDS = frozenset(
         plugins power preview prices progress proportions ray readers recommend recorded references
         repair reporter resampling results rule rules runner schema scoring selection sequential
         settings source sqlite state stats structured summary table tables templates text units
-        usage weights workers writers yaml
+        config usage weights workers writers yaml
         """,
     )
 )

@@ -14,7 +14,6 @@ from uuid import uuid4
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.export import read_replies, write_replies
 from pytest_ftgate.cache.maintenance import CacheStats, cache_errors, cache_stats, prune
-from pytest_ftgate.cli.suite import open_suite
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.reporting.tables import format_table
@@ -25,6 +24,7 @@ from pytest_ftgate.runner.identity import drift_requests
 from pytest_ftgate.runner.preview import cached_judge_fingerprints
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
 
 __all__ = [
@@ -130,22 +130,20 @@ def check_cache(cache: Path) -> str:
     )
 
 
-def export_replies(suite: Path, cache: Path, out: Path | None) -> Iterator[str]:
+def export_replies(suite: Suite, session: Session, out: Path | None) -> Iterator[str]:
     """Write the cached replies that the gates of *suite* need into a file to commit.
 
     Args:
-        suite: the suite file.
-        cache: the cache file.
+        suite: the suite.
+        session: the session with the cache.
         out: the file to write; by default the one that runs read beside the suite.
 
     Raises:
-        SuiteError: the suite is invalid.
         ConfigurationError: a variant cannot be planned, or the cache has no reply of the suite.
     """
-    loaded, session = open_suite(suite, cache)
-    required, optional = _fingerprints(session, loaded)
-    out = out or suite.with_name(loaded.replies_path.name)
-    if out.resolve() in loaded.recorded_reply_files:
+    required, optional = _fingerprints(session, suite)
+    out = out or short_path(suite.replies_path, Path.cwd())
+    if out.resolve() in suite.recorded_reply_files:
         raise ConfigurationError(
             f"{out} is a variant's own file; name another with -o, or rename that"
         )
@@ -155,37 +153,38 @@ def export_replies(suite: Path, cache: Path, out: Path | None) -> Iterator[str]:
     missing = len(required - {entry.fingerprint for entry in entries})
     if not entries:
         raise ConfigurationError(
-            f"{cache} has no reply of {suite}; run pytest --ftgate {suite} first"
+            f"{session.settings.cache} has no reply of {_typed(suite)}; "
+            f"run pytest --ftgate {_typed(suite)} first"
         )
-    write_replies(out, loaded.name, entries)
+    write_replies(out, suite.name, entries)
     yield f"{len(entries):,} replies written to {out}; {format_bytes(out.stat().st_size)}"
     if missing:
-        yield f"{missing:,} are missing: run pytest --ftgate {suite}, then export again"
+        yield f"{missing:,} are missing: run pytest --ftgate {_typed(suite)}, then export again"
 
 
-def export_base_replies(suite: Path, cache: Path, name: str, out: Path | None) -> Iterator[str]:
+def export_base_replies(
+    suite: Suite, session: Session, name: str, out: Path | None
+) -> Iterator[str]:
     """Write the base's replies to the skill cases, for runs that cannot reach the base.
 
     Args:
-        suite: the suite file.
-        cache: the cache file.
+        suite: the suite.
+        session: the session with the cache.
         name: the name of the tuned variant; its ``base_replies`` may then name the file.
         out: the file to write; by default ``NAME.base.jsonl`` beside the suite.
 
     Raises:
-        SuiteError: the suite is invalid.
         ConfigurationError: no forgetting gate uses a base of the variant, or the cache has no
             reply of it.
     """
-    loaded, session = open_suite(suite, cache)
-    variant, gate = loaded.variants.get(name), loaded.gates.get("forgetting")
+    variant, gate = suite.variants.get(name), suite.gates.get("forgetting")
     if variant is None:
         raise ConfigurationError(
-            f'{suite} has no variant "{name}"{did_you_mean(name, loaded.variants)}'
+            f'{_typed(suite)} has no variant "{name}"{did_you_mean(name, suite.variants)}'
         )
     if not variant.tuned or not isinstance(gate, ForgettingGate):
-        raise ConfigurationError(f"no forgetting gate of {suite} asks a base of {name}")
-    case_requests = session.workloads.skill_requests(loaded, base_variant(variant), gate)
+        raise ConfigurationError(f"no forgetting gate of {_typed(suite)} asks a base of {name}")
+    case_requests = session.workloads.skill_requests(suite, base_variant(variant), gate)
     opened = session.open_cache()
     cached = opened.replies(case_request.request.fingerprint for case_request in case_requests)
     opened.close()
@@ -196,11 +195,18 @@ def export_base_replies(suite: Path, cache: Path, name: str, out: Path | None) -
     lines = [_recorded_line(case, reply) for case, reply in replies if reply is not None]
     if not lines:
         raise ConfigurationError(
-            f"{cache} has no reply of the base; run pytest --ftgate {suite} first"
+            f"{session.settings.cache} has no reply of the base; "
+            f"run pytest --ftgate {_typed(suite)} first"
         )
-    out = out or suite.with_name(loaded.replies_path.name.replace(".replies.", ".base."))
+    default = suite.replies_path.name.replace(".replies.", ".base.")
+    out = out or short_path(suite.path.with_name(default), Path.cwd())
     out.write_text("".join(lines), "utf-8")
     yield f"{len(lines):,} of {len(case_requests):,} replies of the base of {name} written to {out}"
+
+
+def _typed(suite: Suite) -> Path:
+    """Return the path of *suite* as one types it in this folder."""
+    return short_path(suite.path, Path.cwd())
 
 
 def _recorded_line(case: str, reply: Reply) -> str:

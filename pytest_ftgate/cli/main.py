@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError, did_you_mean
 from pytest_ftgate.gates.training_data import (
@@ -29,10 +30,12 @@ from pytest_ftgate.reporting.writers import write_report
 from pytest_ftgate.results.git import is_shallow, tracked_files
 from pytest_ftgate.results.history import accepted_runs
 from pytest_ftgate.results.run import read_run
-from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.model import Case, DataGate
+from pytest_ftgate.suite.model import Case, DataGate, Suite
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.training_data import read_training_rows
+
+if TYPE_CHECKING:
+    from pytest_ftgate.runner.session import Session
 
 __all__ = ["DataReport", "examine_data", "history_lines", "main", "report_record"]
 
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     selftest.set_defaults(run=_selftest)
     cache = verbs.add_parser("cache", help="inspect, prune, export and import cached replies")
     for verb in (explain, power, selftest, _add_labels(verbs), *_add_cache_actions(cache)):
-        verb.add_argument("--cache", type=Path, default=Path(".ftgate/cache.sqlite"))
+        verb.add_argument("--cache", type=Path, help="by default the one of pytest --ftgate")
     _add_data_and_history(verbs)
     _add_schema_and_report(verbs)
     return parser
@@ -139,10 +142,31 @@ def _add_cache_actions(cache: argparse.ArgumentParser) -> Iterator[argparse.Argu
     yield from (show, prune, check, export, imported)
 
 
+def _cache(args: argparse.Namespace, path: Path | None = None) -> Path:
+    """Return the cache: that of ``--cache``, or of a run of *path* in this folder."""
+    if args.cache:
+        return Path(args.cache)
+    from pytest_ftgate.plugin.config import cache_of_run
+
+    return cache_of_run(path)
+
+
+def _print_lines(
+    args: argparse.Namespace, report: Callable[[Suite, Session], Iterable[str]]
+) -> None:
+    """Print what *report* yields about the suite of the command line."""
+    from pytest_ftgate.plugin.config import with_suite
+
+    def lines(suite: Suite, session: Session) -> list[str]:
+        return [*report(suite, session)]
+
+    print("\n".join(with_suite(args.suite, args.cache, lines)))
+
+
 def _show(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.cache import cache_lines
 
-    print("\n".join(cache_lines(args.cache)))
+    print("\n".join(cache_lines(_cache(args))))
 
 
 def _prune(args: argparse.Namespace) -> None:
@@ -152,28 +176,29 @@ def _prune(args: argparse.Namespace) -> None:
         older_than = parse_duration(args.older_than) if args.older_than else None
     except ValueError as error:
         raise ConfigurationError(f"--older-than: {error}") from error
-    print(prune_cache(args.cache, older_than, args.max_mb))
+    print(prune_cache(_cache(args), older_than, args.max_mb))
 
 
 def _check(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.cache import check_cache
 
-    print(check_cache(args.cache))
+    print(check_cache(_cache(args)))
 
 
 def _export(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.cache import export_base_replies, export_replies
 
     if args.base:
-        print("\n".join(export_base_replies(args.suite, args.cache, args.base, args.out)))
+        export = partial(export_base_replies, name=args.base, out=args.out)
     else:
-        print("\n".join(export_replies(args.suite, args.cache, args.out)))
+        export = partial(export_replies, out=args.out)
+    _print_lines(args, export)
 
 
 def _import(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.cache import import_replies
 
-    print(import_replies(args.file, args.cache))
+    print(import_replies(args.file, _cache(args)))
 
 
 def _download(args: argparse.Namespace) -> None:
@@ -185,7 +210,8 @@ def _download(args: argparse.Namespace) -> None:
 def _explain(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.suite import explain_gate
 
-    print(explain_gate(args.node, args.cache.parent))
+    path = Path(args.node.partition("::")[0])
+    print(explain_gate(args.node, _cache(args, path if path.is_file() else None).parent))
 
 
 def _data(args: argparse.Namespace) -> int:
@@ -201,7 +227,7 @@ def _history(args: argparse.Namespace) -> None:
 def _power(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.suite import power_report
 
-    print("\n".join(power_report(args.suite, args.cache)))
+    _print_lines(args, power_report)
 
 
 def _selftest(args: argparse.Namespace) -> None:
@@ -209,10 +235,8 @@ def _selftest(args: argparse.Namespace) -> None:
 
     if args.repeats < 2 or args.pairs < 1:  # noqa: PLR2004 - a pair has two runs
         raise ConfigurationError("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
-    lines = run_selftest(
-        args.suite, args.cache, repeats=args.repeats, pairs=args.pairs, seed=args.seed
-    )
-    print("\n".join(lines))
+    numbers = {"repeats": args.repeats, "pairs": args.pairs, "seed": args.seed}
+    _print_lines(args, partial(run_selftest, **numbers))
 
 
 def _labels(args: argparse.Namespace) -> None:
@@ -220,7 +244,7 @@ def _labels(args: argparse.Namespace) -> None:
 
     name = args.suite.name.removesuffix(".ftgate.yaml")
     out = args.out or args.suite.with_name(f"{name}.labels.jsonl")
-    print("\n".join(write_labels(args.suite, args.cache, out, count=args.count, seed=args.seed)))
+    _print_lines(args, partial(write_labels, out=out, count=args.count, seed=args.seed))
 
 
 def _schema(args: argparse.Namespace) -> None:
@@ -329,7 +353,7 @@ def examine_data(
         SuiteError: the suite or a row of *test_file* is invalid.
         ConfigurationError: a file does not exist.
     """
-    rules = _rules_of(suite) if suite else TrainingDataRules()
+    rules = _suite_rules(suite) if suite else TrainingDataRules()
     if test_file:
         rules = replace(rules, cases=(*rules.cases, *_test_cases(test_file)))
     if context:
@@ -340,8 +364,13 @@ def examine_data(
     return DataReport(findings, (head, *finding_lines(findings, verbosity)))
 
 
-def _rules_of(path: Path) -> TrainingDataRules:
-    suite = load_suite(path, Path.cwd())
+def _suite_rules(path: Path) -> TrainingDataRules:
+    from pytest_ftgate.plugin.config import with_suite
+
+    return with_suite(path, None, lambda suite, _: _rules_of(suite))
+
+
+def _rules_of(suite: Suite) -> TrainingDataRules:
     trained = [variant for variant in suite.variants.values() if variant.training_data]
     variant = next(iter(trained or suite.variants.values()))
     gate = suite.gates.get("data")

@@ -12,11 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.feasibility import (
-    check_feasibility,
-    exclude_unrunnable_skills,
-    needed_repeats,
-)
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.power import SelfTest, rate_selftest, skills_selftest
@@ -30,12 +25,10 @@ from pytest_ftgate.runner.preview import cached_replies, power_estimates
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.settings import Settings
-from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.model import Case, ForgettingGate, Judge, RateGate, Suite, Variant
-from pytest_ftgate.suite.plugins import PluginContributions
 
-__all__ = ["explain_gate", "open_suite", "power_report", "run_selftest", "write_labels"]
+__all__ = ["explain_gate", "power_report", "run_selftest", "write_labels"]
 
 
 def explain_gate(node: str, folder: Path) -> str:
@@ -45,7 +38,8 @@ def explain_gate(node: str, folder: Path) -> str:
         ConfigurationError: *folder* has no verdict of the gate.
     """
     verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
-    matches = [name for name in verdicts if name == node or name.endswith(f"/{node}")]
+    matches = [name for name in verdicts if name.endswith(f"/{node}")]
+    matches = [node] if node in verdicts else matches
     if len(matches) != 1:
         names = "".join(f"\n  {name}" for name in verdicts) or " none"
         hint = did_you_mean(node, verdicts) or f"; it has{names}"
@@ -54,9 +48,8 @@ def explain_gate(node: str, folder: Path) -> str:
     return "\n".join([verdict_section(verdict, verbosity=1), *fact_lines(verdict)])
 
 
-def power_report(path: Path, cache: Path) -> Iterator[str]:
-    """Yield what the gates of the suite *path* can detect, without sending requests."""
-    suite, session = open_suite(path, cache)
+def power_report(suite: Suite, session: Session) -> Iterator[str]:
+    """Yield what the gates of *suite* can detect, without sending requests."""
     gates = [
         GateRun(suite, gate, variant)
         for variant in suite.variants.values()
@@ -66,12 +59,14 @@ def power_report(path: Path, cache: Path) -> Iterator[str]:
     yield from dict.fromkeys(session.cache_messages)
 
 
-def run_selftest(path: Path, cache: Path, *, repeats: int, pairs: int, seed: int) -> Iterator[str]:
-    """Yield how often the gates of the suite *path* would fail its own baseline.
+def run_selftest(
+    suite: Suite, session: Session, *, repeats: int, pairs: int, seed: int
+) -> Iterator[str]:
+    """Yield how often the gates of *suite* would fail its own baseline.
 
     Args:
-        path: the suite file.
-        cache: the cache file.
+        suite: the suite.
+        session: the session that sends the requests.
         repeats: the number of live replies to each case.
         pairs: the number of pairs of runs to draw from these replies.
         seed: the seed of the draws.
@@ -79,7 +74,6 @@ def run_selftest(path: Path, cache: Path, *, repeats: int, pairs: int, seed: int
     Raises:
         ConfigurationError: the replies of the baseline do not vary, or no gate allows a drop.
     """
-    suite, session = open_suite(path, cache)
     suite, draws = replace(suite, repeats=repeats), _Draws(repeats, pairs, seed)
     gates = [
         gate
@@ -94,9 +88,22 @@ def run_selftest(path: Path, cache: Path, *, repeats: int, pairs: int, seed: int
             yield from _selftest_rates(session, suite, gates, draws)
         if isinstance(forgetting, ForgettingGate):
             yield from _selftest_skills(session, suite, forgetting, draws)
+    except _NoFullCase as error:
+        reasons = filter(None, [session.stop_reason, str(error)])
+        raise ConfigurationError("; ".join(reasons)) from error
     finally:
         session.close()
+    yield from filter(None, [session.stop_reason])
     yield from dict.fromkeys(session.cache_messages)
+
+
+class _NoFullCase(ConfigurationError):
+    """No case has all the replies that a self-test compares."""
+
+    def __init__(self, repeats: int) -> None:
+        super().__init__(
+            f"no case brought all {repeats} replies; run it again for those that are missing"
+        )
 
 
 class _Draws(NamedTuple):
@@ -143,13 +150,10 @@ def _selftest_skills(
             skill = str(case_result.case.skill)
             by_skill.setdefault(skill, []).append(skill_reply_scores(case_result))
     if not by_skill:
-        raise ConfigurationError(_NO_FULL_CASE.format(repeats=draws.repeats))
+        raise _NoFullCase(draws.repeats)
     arrays = {skill: np.array(values, dtype=np.float64) for skill, values in by_skill.items()}
     result = skills_selftest(arrays, gate, levels, pairs=draws.pairs, seed=draws.seed)
     yield from ("", *selftest_lines([result], base.name, draws.repeats, levels))
-
-
-_NO_FULL_CASE = "no case brought all {repeats} replies; run it again for those that are missing"
 
 
 def _selftest_of(
@@ -163,7 +167,7 @@ def _selftest_of(
         and (result.case.is_scorable if correct else result.case.format)
     ]
     if not values:
-        raise ConfigurationError(_NO_FULL_CASE.format(repeats=repeats))
+        raise _NoFullCase(repeats)
     margin = gate.max_drop or 0.0
     array = np.array(values, dtype=np.float64)
     return rate_selftest(
@@ -171,58 +175,33 @@ def _selftest_of(
     )
 
 
-def open_suite(path: Path, cache: Path) -> tuple[Suite, Session]:
-    """Load the suite *path* as pytest does in this folder, and open a session for it.
-
-    Raises:
-        SuiteError: the suite is invalid.
-    """
-    root = Path.cwd()
-    # Only pytest loads plugins, so their providers are unknown here.
-    suite = exclude_unrunnable_skills(load_suite(path, root, PluginContributions(providers=None)))
-    check_feasibility(suite)
-    settings = Settings(
-        enabled=True,
-        files=(),
-        replies="auto",
-        variants=(),
-        inconclusive="fail",
-        plan=False,
-        accept=False,
-        concurrency=None,
-        cache=cache,
-        root=root,
-    )
-    session = Session(settings, "pytest-ftgate")
-    session.use_committed_replies(suite)
-    return replace(suite, repeats=needed_repeats(suite)), session
-
-
-def write_labels(suite: Path, cache: Path, out: Path, *, count: int, seed: int) -> Iterator[str]:
+def write_labels(
+    suite: Suite, session: Session, out: Path, *, count: int, seed: int
+) -> Iterator[str]:
     """Write cached replies for people to grade to *out*, and yield the instructions.
 
     Args:
-        suite: the suite file.
-        cache: the cache file.
+        suite: the suite.
+        session: the session with the cache.
         out: the file to write.
         count: the minimum number of replies, if the cache has as many.
         seed: the seed of the draw.
 
     Raises:
-        SuiteError: the suite is invalid.
-        ConfigurationError: it has no judge, the cache has no reply, or the file exists.
+        ConfigurationError: the suite has no judge, the cache has no reply, or the file exists.
     """
-    loaded, session = open_suite(suite, cache)
-    if not loaded.judges:
-        raise ConfigurationError(f"{suite} has no judge; labels are what one is examined by")
+    typed = short_path(suite.path, Path.cwd())
+    if not suite.judges:
+        raise ConfigurationError(f"{typed} has no judge; labels are what one is examined by")
     if out.exists():
         raise ConfigurationError(f"{out} is there already; name another file with -o")
-    judge = loaded.judges[0]
+    judge = suite.judges[0]
     draw = random.Random(seed)  # noqa: S311 - a draw
-    rows = _sampled_rows(_unlabelled_rows(session, loaded, judge), count, draw)
+    rows = _sampled_rows(_unlabelled_rows(session, suite, judge), count, draw)
     if not rows:
         raise ConfigurationError(
-            f"{cache} has no reply left to label; run pytest --ftgate {suite} first"
+            f"{session.settings.cache} has no reply left to label; "
+            f"run pytest --ftgate {typed} first"
         )
     text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     out.write_text(text, "utf-8")

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.plugin.state import errors_key, settings_key
-from pytest_ftgate.settings import Settings, add_options
+from pytest_ftgate.settings import Settings, add_options, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -86,7 +86,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     settings = config.stash[settings_key]
     if not settings.enabled:
         return None
-    cache = config.getoption("ftgate_cache") or config.getini("ftgate_cache")
+    cache = short_path(settings.cache, config.invocation_params.dir)
     return f"ftgate: replies {settings.replies}, cache {cache}"
 
 

@@ -164,3 +164,33 @@ def test_a_plan_reports_the_damage(evaluated):
     damage(evaluated)
 
     evaluated.run("--ftgate-plan").stdout.fnmatch_lines(["the cache * was damaged *"])
+
+
+def test_a_run_in_a_subfolder_uses_the_cache_of_the_repository(desk, monkeypatch, capsys):
+    desk.path(".git").mkdir()
+    folder = desk.pytester.mkdir("prompts")
+    desk.asking_suite()
+    for name in ("answers.py", "tickets.cases.jsonl", "tickets.ftgate.yaml"):
+        desk.path(name).rename(folder / name)
+    desk.run("prompts/tickets.ftgate.yaml")
+    monkeypatch.chdir(folder)
+    capsys.readouterr()
+
+    result = desk.run("tickets.ftgate.yaml")
+    capsys.readouterr()
+    explained = main(["explain", "tickets.ftgate.yaml::accuracy[current]"])
+    shown = main(["cache", "show"])
+
+    result.stdout.fnmatch_lines(
+        [f"ftgate: replies auto, cache ../{CACHE}", "*100 replies, 0 asked*"]
+    )
+    assert (explained, shown) == (0, 0)
+    assert f"../{CACHE}: " in capsys.readouterr().out
+    assert not (folder / ".ftgate").exists()
+
+
+def test_a_cache_of_the_command_line_wins_over_the_configuration(evaluated, run_cache):
+    evaluated.pytester.makeini("[pytest]\nftgate_cache = elsewhere/replies.sqlite\n")
+
+    assert "100 replies" not in run_cache("show")[1]
+    assert "100 replies" in run_cache("show", "--cache", CACHE)[1]

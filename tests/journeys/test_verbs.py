@@ -21,6 +21,18 @@ def answer(case):
     unlucky = (int(case.id[1:]) * 3 + times[case.id] * 7) % 5 == 0
     return "other" if unlucky else case.expected
 """
+#: A provider of the team's own, which replies at random.
+HOUSE = """\
+import random
+from pytest_ftgate import Provider, Reply
+
+class House(Provider):
+    async def generate(self, request):
+        return Reply(text=random.choice(["billing", "refund"]))
+
+def pytest_ftgate_providers():
+    return {"house": House}
+"""
 GATES = "{accuracy: {max_drop: 0.05}}"
 SUITE = "tickets.ftgate.yaml"
 
@@ -101,14 +113,56 @@ def test_power_shows_what_the_gates_can_detect_and_asks_nothing(desk, run_verb):
 
 
 @pytest.mark.parametrize("verb", ["power", "selftest"])
-def test_a_provider_of_a_plugin_is_known_to_pytest_alone(desk, run_verb, verb):
+def test_an_unknown_provider_is_an_error(desk, run_verb, verb):
     desk.suite_of({"current": "{provider: house, model: m}"})
 
     code, printed = run_verb(verb, SUITE)
 
     assert code == 1
     assert 'unknown provider "house"; known: anthropic, ' in printed
-    assert "only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan" in printed
+
+
+@pytest.mark.parametrize("verb", ["power", "selftest"])
+def test_a_provider_of_a_conftest_above_the_suite_is_known(desk, run_verb, verb):
+    desk.pytester.makeconftest(HOUSE)
+    desk.suite_of({"current": "{provider: house, model: m, temperature: 1}"}, GATES)
+
+    code, printed = run_verb(verb, SUITE)
+
+    assert code == 0, printed
+    assert "accuracy" in printed
+
+
+def test_a_selftest_stops_at_the_budget_of_the_configuration(desk, run_verb):
+    desk.pytester.makeini("[pytest]\nftgate_max_usd = 5\n")
+    desk.asking_suite(NOISY, gates=GATES, first="current")
+    dear = '{provider: python, function: "answers:answer", usd_per_1k: 1000}'
+    desk.suite_of({"current": dear}, GATES)
+
+    code, printed = run_verb("selftest", SUITE)
+
+    assert code == 0
+    assert len(desk.asked()) == 5
+    assert "the 5 USD of --ftgate-max-usd are used up\n" in printed
+
+    code, printed = run_verb("selftest", SUITE, "--repeats", "20")
+
+    assert code == 1
+    assert "the 5 USD of --ftgate-max-usd are used up; no case brought all 20 replies" in printed
+
+
+def test_verbs_use_the_root_directory_of_pytest_in_any_folder(desk, run_verb, monkeypatch):
+    desk.pytester.makeini("[pytest]\nftgate_cache = elsewhere/replies.sqlite\n")
+    desk.asking_suite()
+    desk.run()
+    monkeypatch.chdir(desk.pytester.mkdir("sub"))
+
+    explained = run_verb("explain", f"{SUITE}::accuracy[current]")
+    shown = run_verb("cache", "show")
+
+    assert explained[0] == 0
+    assert "../elsewhere/replies.sqlite: " in shown[1]
+    assert not desk.path("sub/.ftgate").exists()
 
 
 def test_a_suite_is_held_against_itself_on_its_own_replies(desk, run_verb):

@@ -1,0 +1,98 @@
+"""pytest's configuration, plugins and suites for commands that run no tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import pytest
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.gates.feasibility import check_feasibility
+from pytest_ftgate.plugin.state import session_key, settings_key
+from pytest_ftgate.plugin.suites import load_suite_once
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.settings import Settings, short_path
+from pytest_ftgate.suite.model import Suite
+
+__all__ = ["cache_of_run", "with_config", "with_suite"]
+
+_T = TypeVar("_T")
+#: Our plugin, also where plugins are not loaded by themselves. Nothing is tested, so there is no
+#: reason to rewrite assertions.
+_OPTIONS = ("-p", "pytest_ftgate", "--assert=plain")
+
+
+def with_config(path: Path | None, use: Callable[[pytest.Config], _T]) -> _T:
+    """Return the result of *use*, called with the config of ``pytest PATH`` in this folder.
+
+    pytest finds the root directory, the configuration file, options in the environment, plugins
+    and ``conftest.py`` files. It neither configures the plugins nor collects.
+
+    Args:
+        path: the argument of pytest, or None without one.
+        use: the function; the config is valid until it returns.
+
+    Raises:
+        ConfigurationError: pytest does not start; it has printed why.
+    """
+    command = _Command(use)
+    # An absolute path cannot be taken for an option.
+    paths = [] if path is None else [str(path.absolute())]
+    code = pytest.main([*_OPTIONS, *paths], plugins=[command])
+    if not command.results:
+        raise ConfigurationError(f"pytest does not start here (exit code {int(code)}), see above")
+    return command.results[0]
+
+
+class _Command(Generic[_T]):
+    """Stands in for the main loop of pytest: calls a function with the config."""
+
+    def __init__(self, use: Callable[[pytest.Config], _T]) -> None:
+        self.results: list[_T] = []
+        self._use = use
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int:
+        self.results.append(self._use(config))
+        return 0
+
+
+def cache_of_run(path: Path | None = None) -> Path:
+    """Return the cache file of ``pytest --ftgate PATH`` in this folder.
+
+    Raises:
+        ConfigurationError: pytest does not start, or a setting is not allowed.
+    """
+    return with_config(path, lambda config: _settings(config, None).cache)
+
+
+def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _T]) -> _T:
+    """Return the result of *use*, called with the suite *path* and a session, as in a run.
+
+    Args:
+        path: the suite file.
+        cache: the cache file, or None for the one of a run.
+        use: the function; plugins are loaded until it returns.
+
+    Raises:
+        SuiteError: the suite is invalid.
+        ConfigurationError: pytest does not start, or a setting is not allowed.
+    """
+
+    def use_config(config: pytest.Config) -> _T:
+        config.stash[settings_key] = settings = _settings(config, cache)
+        config.stash[session_key] = session = Session(settings, "pytest-ftgate")
+        suite = load_suite_once(pytest.Session.from_config(config), path.absolute())
+        check_feasibility(suite)
+        return use(suite, session)
+
+    return with_config(path, use_config)
+
+
+def _settings(config: pytest.Config, cache: Path | None) -> Settings:
+    settings = Settings.from_config(config)
+    cache = cache or short_path(settings.cache, config.invocation_params.dir)
+    return replace(settings, enabled=True, cache=cache)
