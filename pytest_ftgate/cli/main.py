@@ -142,13 +142,13 @@ def _add_cache_actions(cache: argparse.ArgumentParser) -> Iterator[argparse.Argu
     yield from (show, prune, check, export, imported)
 
 
-def _cache(args: argparse.Namespace, path: Path | None = None) -> Path:
-    """Return the cache: that of ``--cache``, or of a run of *path* in this folder."""
+def _cache(args: argparse.Namespace) -> Path:
+    """Return the cache: that of ``--cache``, or of a run in this folder."""
     if args.cache:
         return Path(args.cache)
-    from pytest_ftgate.plugin.config import cache_of_run
+    from pytest_ftgate.plugin.config import settings_of_run
 
-    return cache_of_run(path)
+    return settings_of_run().cache
 
 
 def _print_lines(
@@ -210,8 +210,17 @@ def _download(args: argparse.Namespace) -> None:
 def _explain(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.suite import explain_gate
 
-    path = Path(args.node.partition("::")[0])
-    print(explain_gate(args.node, _cache(args, path if path.is_file() else None).parent))
+    name, _, gate = args.node.partition("::")
+    path = Path(name)
+    if args.cache or not path.is_file():
+        print(explain_gate(args.node, _cache(args).parent))
+        return
+    from pytest_ftgate.plugin.config import settings_of_run
+
+    # A path from this folder may differ from the one in verdicts, which starts at the root.
+    settings = settings_of_run(path)
+    name = Path(os.path.relpath(path.resolve(), settings.root.resolve())).as_posix()
+    print(explain_gate(f"{name}::{gate}", settings.cache.parent))
 
 
 def _data(args: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings, short_path
 from pytest_ftgate.suite.model import Suite
 
-__all__ = ["cache_of_run", "with_config", "with_suite"]
+__all__ = ["settings_of_run", "with_config", "with_suite"]
 
 _T = TypeVar("_T")
 #: Our plugin, also where plugins are not loaded by themselves. Nothing is tested, so there is no
@@ -60,13 +60,13 @@ class _Command(Generic[_T]):
         return 0
 
 
-def cache_of_run(path: Path | None = None) -> Path:
-    """Return the cache file of ``pytest --ftgate PATH`` in this folder.
+def settings_of_run(path: Path | None = None) -> Settings:
+    """Return the settings of ``pytest --ftgate PATH`` in this folder.
 
     Raises:
         ConfigurationError: pytest does not start, or a setting is not allowed.
     """
-    return with_config(path, lambda config: _settings(config, None).cache)
+    return with_config(path, lambda config: _settings(config, None))
 
 
 def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _T]) -> _T:

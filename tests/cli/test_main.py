@@ -5,6 +5,24 @@ from __future__ import annotations
 import sys
 
 
+def test_a_gate_may_be_named_from_the_root_directory_or_from_this_folder(
+    plugin_suite, pytester, run_verb, capsys
+):
+    pytester.mkdir("other")
+    (plugin_suite.parent / "pytest.ini").write_text(
+        "[pytest]\naddopts = --confcutdir=..\n", "utf-8"
+    )
+    pytester.runpytest_inprocess("--ftgate", "-p", "no:hypothesispytest", str(plugin_suite))
+    capsys.readouterr()
+    gate = "s.ftgate.yaml::accuracy[current]"
+
+    code, printed = run_verb("explain", gate, folder="prompts")
+
+    assert code == 0, printed
+    assert run_verb("explain", f"prompts/{gate}") == (code, printed)
+    assert run_verb("explain", f"../prompts/{gate}", folder="other") == (code, printed)
+
+
 def test_training_data_is_examined_with_the_format_of_a_conftest(plugin_suite, run_verb):
     suite = "prompts/s.ftgate.yaml"
 
