@@ -33,12 +33,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ChangeCounts",
     "PairedCounts",
-    "benjamini_hochberg",
-    "benjamini_yekutieli",
-    "bonferroni",
     "change_counts",
     "find_root",
-    "hochberg",
     "holm",
     "p_drop",
     "p_noninferior",
@@ -376,65 +372,20 @@ def _sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
 _Values = NDArray[np.float64]
 
 
-def bonferroni(p: Sequence[float] | _Values) -> _Values:
-    """Return p-values times the number of tests: family-wise error, any dependence (Dunn 1961)."""
-    values = _checked_p(p)
-    return np.minimum(values * values.size, 1.0)
-
-
 def holm(p: Sequence[float] | _Values) -> _Values:
     """Return step-down adjusted p-values: family-wise error under any dependence.
 
-    At least as powerful as Bonferroni. Holm (1979), Scandinavian Journal of Statistics 6:65-70.
+    Holm (1979), Scandinavian Journal of Statistics 6:65-70.
+
+    Raises:
+        ValueError: a p-value is outside 0 to 1.
     """
-    values = _checked_p(p)
-    factors = values.size - np.arange(values.size)
-    return _step_adjusted(values, factors, down=True)
-
-
-def hochberg(p: Sequence[float] | _Values) -> _Values:
-    """Return step-up adjusted p-values: family-wise error, independence or positive dependence.
-
-    Hochberg (1988), Biometrika 75:800-802.
-    """
-    values = _checked_p(p)
-    factors = values.size - np.arange(values.size)
-    return _step_adjusted(values, factors, down=False)
-
-
-def benjamini_hochberg(p: Sequence[float] | _Values) -> _Values:
-    """Return step-up adjusted p-values: false discovery rate, independence or positive dependence.
-
-    Benjamini & Hochberg (1995), Journal of the Royal Statistical Society B 57:289-300.
-    """
-    values = _checked_p(p)
-    return _step_adjusted(values, values.size / np.arange(1, values.size + 1), down=False)
-
-
-def benjamini_yekutieli(p: Sequence[float] | _Values) -> _Values:
-    """Return step-up adjusted p-values: false discovery rate under any dependence.
-
-    Benjamini & Yekutieli (2001), Annals of Statistics 29:1165-1188.
-    """
-    values = _checked_p(p)
-    ranks = np.arange(1, values.size + 1)
-    return _step_adjusted(values, np.sum(1.0 / ranks) * values.size / ranks, down=False)
-
-
-def _step_adjusted(values: _Values, factors: NDArray[np.number], *, down: bool) -> _Values:
-    """Return *values*, scaled in sorted order and made monotone, in their original order."""
-    order = np.argsort(values, kind="stable")
-    scaled = values[order] * factors
-    rising = np.maximum.accumulate(scaled)
-    monotone = rising if down else np.minimum.accumulate(scaled[::-1])[::-1]
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(monotone, 1.0)
-    return adjusted
-
-
-def _checked_p(p: Sequence[float] | _Values) -> _Values:
     values = np.asarray(p, np.float64)
     if values.ndim != 1 or not np.all((values >= 0.0) & (values <= 1.0)):
         msg = "p-values must be a one-dimensional array of numbers from 0 to 1"
         raise ValueError(msg)
-    return values
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    factors = values.size - np.arange(values.size)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
+    return adjusted

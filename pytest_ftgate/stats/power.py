@@ -79,19 +79,6 @@ def certifiable_margin(
     return high
 
 
-def smallest_margin(n: float, alpha: float = 0.05, *, exact: bool = False) -> float:
-    """Return the smallest margin that n cases without a single change pass.
-
-    A narrower margin requires fixed cases, so an unchanged model never passes it. The test is
-    Tango's score test, or with *exact* the exact test, where (1 - margin)^n must not exceed alpha.
-    """
-    if not n > 0.0:
-        msg = f"at least one case is needed, got {n}"
-        raise ValueError(msg)
-    square = _upper_z(alpha) ** 2
-    return float(1.0 - alpha ** (1.0 / n)) if exact else square / (n + square)
-
-
 def fail_cases_needed(
     drop: float, discordance: float, power: float = 0.9, alpha: float = 0.05
 ) -> int:

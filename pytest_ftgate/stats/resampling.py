@@ -1,7 +1,7 @@
 """Estimates beyond paired proportions.
 
-Bootstrap bounds of any metric, marginal-homogeneity tests, means over several skills, agreement of
-raters, retention of skills, and prediction-powered means for labelled judges.
+Bootstrap bounds of any metric, a marginal-homogeneity test, means over several skills, agreement of
+raters, retention of skills, and means of labelled judges.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ __all__ = [
     "MeanEstimate",
     "SkillSample",
     "bootstrap_bounds",
-    "bowker",
     "clustered_se",
     "kappa_bounds",
     "macro_difference",
-    "ppi_mean",
     "retention_ratio",
     "stuart_maxwell",
     "two_phase_mean",
@@ -138,26 +136,17 @@ def stuart_maxwell(table: ArrayLike) -> ChiSquare:
     Raises:
         ValueError: the table is not square or has negative counts.
     """
-    counts = _square(table)
+    counts = np.asarray(table, np.float64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.all(counts >= 0.0):  # noqa: PLR2004
+        msg = "a table of changes must be square and hold counts"
+        raise ValueError(msg)
     rows, columns = counts.sum(axis=1), counts.sum(axis=0)
     covariance = np.diag(rows + columns) - counts - counts.T
     shift = rows - columns
     rank = int(np.linalg.matrix_rank(covariance, hermitian=True))
-    return _chi_square(float(shift @ np.linalg.pinv(covariance, hermitian=True) @ shift), rank)
-
-
-def bowker(table: ArrayLike) -> ChiSquare:
-    """Return the test that changes between any two labels are equally frequent in both directions.
-
-    *table* and its ValueError are as in `stuart_maxwell`. The degrees of freedom are the number
-    of label pairs that exchange a case. The p-value is 1 when nothing changed. Bowker (1948),
-    JASA 43:572-574.
-    """
-    counts = _square(table)
-    forward, backward = (half[np.triu_indices(len(counts), 1)] for half in (counts, counts.T))
-    changed = forward + backward > 0.0
-    squares = (forward - backward)[changed] ** 2 / (forward + backward)[changed]
-    return _chi_square(float(np.sum(squares)), int(np.count_nonzero(changed)))
+    statistic = float(shift @ np.linalg.pinv(covariance, hermitian=True) @ shift)
+    p = float(chdtrc(float(rank), statistic)) if rank else 1.0
+    return ChiSquare(statistic=statistic, df=rank, p=p)
 
 
 def clustered_se(values: ArrayLike, groups: ArrayLike) -> float:
@@ -220,39 +209,6 @@ def macro_difference(
     )
 
 
-def ppi_mean(
-    labels: ArrayLike,
-    grades: ArrayLike,
-    unlabelled_grades: ArrayLike,
-    *,
-    judge_weight: float = 1.0,
-    ddof: int = 1,
-) -> MeanEstimate:
-    """Return a mean from few labels and many grades of a judge (prediction-powered inference).
-
-    Angelopoulos et al. (2023), Science 382:669-674; PPI++, arXiv:2311.01453.
-
-    Args:
-        labels: the labels of the labelled cases, shape (n,).
-        grades: the judge's grades of the same cases, shape (n,).
-        unlabelled_grades: the judge's grades of other cases, shape (m,).
-        judge_weight: weight of the judge, lambda in PPI++: 1 is classic PPI, 0 ignores the judge.
-        ddof: of the variances; 0 reproduces ppi-python.
-
-    Raises:
-        ValueError: lengths differ, or there are fewer than two labelled or unlabelled cases.
-    """
-    y, f, unlabelled = (np.asarray(v, np.float64) for v in (labels, grades, unlabelled_grades))
-    _require_samples(y, f, unlabelled)
-    rectifier = y - judge_weight * f
-    variance = (
-        judge_weight**2 * np.var(unlabelled, ddof=ddof) / unlabelled.size
-        + np.var(rectifier, ddof=ddof) / y.size
-    )
-    mean = float(judge_weight * np.mean(unlabelled) + np.mean(rectifier))
-    return MeanEstimate(mean=mean, se=float(np.sqrt(variance)), df=y.size - 1)
-
-
 def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) -> MeanEstimate:
     """Return the mean of cases that a judge grades all and people label in part, at random.
 
@@ -274,31 +230,14 @@ def two_phase_mean(grades: ArrayLike, labels: ArrayLike, labelled: ArrayLike) ->
     if not distinct or not np.all((positions >= 0) & (positions < f.size)):
         msg = "labelled positions must be distinct and within the graded cases"
         raise ValueError(msg)
-    _require_samples(y, positions, f)
+    if y.ndim != 1 or y.shape != positions.shape or y.size < 2:  # noqa: PLR2004 - a spread needs two
+        msg = "labels and positions must match case by case, at least two of them"
+        raise ValueError(msg)
     error = y - f[positions]
     unlabelled_factor = 1.0 / y.size - 1.0 / f.size
     variance = np.var(y, ddof=1) / f.size + unlabelled_factor * np.var(error, ddof=1)
     mean = float(np.mean(f)) + float(np.mean(error))
     return MeanEstimate(mean=mean, se=float(np.sqrt(variance)), df=y.size - 1)
-
-
-def _require_samples(labels: Array, grades: Array, all_grades: Array) -> None:
-    if labels.ndim != 1 or labels.shape != grades.shape or min(labels.size, all_grades.size) < 2:  # noqa: PLR2004
-        msg = "labels and grades must match case by case, at least two cases on either side"
-        raise ValueError(msg)
-
-
-def _square(table: ArrayLike) -> Array:
-    counts = np.asarray(table, np.float64)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.all(counts >= 0.0):  # noqa: PLR2004
-        msg = "a table of changes must be square and hold counts"
-        raise ValueError(msg)
-    return counts
-
-
-def _chi_square(statistic: float, df: int) -> ChiSquare:
-    p = float(chdtrc(float(df), statistic)) if df else 1.0
-    return ChiSquare(statistic=statistic, df=df, p=p)
 
 
 _RESAMPLES = 4000

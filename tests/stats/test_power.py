@@ -21,7 +21,6 @@ from pytest_ftgate.stats.power import (
     pass_probability,
     point_rule_miss_probability,
     point_rule_pass_probability,
-    smallest_margin,
 )
 from pytest_ftgate.stats.proportions import lower_bound
 
@@ -147,15 +146,6 @@ def test_detectable_drop_is_the_inverse_of_cases_needed(n, discordance):
         assert fail_cases_needed(drop, drop) == pytest.approx(n, abs=1)
 
 
-@settings(STEADY)
-@given(st.integers(2, 5000), st.sampled_from([0.01, 0.05, 0.1]))
-def test_smallest_margin_is_where_an_unchanged_model_starts_to_pass(n, alpha):
-    margin = smallest_margin(n, alpha)
-    pairs = PairedCounts(n=n, fixed=0, regressed=0, effective=n, before=1, after=1)
-    assert p_noninferior(pairs, margin * 1.001) <= alpha < p_noninferior(pairs, margin * 0.999)
-    assert (1 - smallest_margin(n, alpha, exact=True)) ** n == pytest.approx(alpha)
-
-
 @pytest.mark.parametrize("n", [40, 120, 1000])
 def test_certifiable_margin_is_passed_with_power_and_nothing_narrower_is(n):
     margin = certifiable_margin(n, 0.1)
@@ -214,11 +204,10 @@ def test_sizes_without_any_change_expected_are_those_of_no_change():
         lambda: pass_probability(10, 0.1, 0.2, 0.03),
         lambda: fail_cases_needed(0.2, 0.1),
         lambda: detectable_drop(1, 0.1),
-        lambda: smallest_margin(0),
         lambda: minimum_cases_needed(0.9, 0.9),
         lambda: flip_rate(1.1),
     ],
-    ids=[str(number) for number in range(12)],
+    ids=[str(number) for number in range(11)],
 )
 def test_questions_without_an_answer_are_refused(call):
     with pytest.raises(ValueError, match=r"."):

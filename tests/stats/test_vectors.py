@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 from sklearn.metrics import f1_score
 from statsmodels.stats import proportion as sm_proportion
 from statsmodels.stats import weightstats
-from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.contingency_tables import SquareTable, mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from pytest_ftgate.stats import paired
-from pytest_ftgate.stats.paired import PairedCounts, paired_counts, tango_interval
+from pytest_ftgate.stats.paired import PairedCounts, holm, paired_counts, tango_interval
 from pytest_ftgate.stats.power import fail_cases_needed, minimum_cases_needed
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
@@ -36,13 +37,11 @@ from pytest_ftgate.stats.proportions import (
 )
 from pytest_ftgate.stats.resampling import (
     bootstrap_bounds,
-    bowker,
     clustered_se,
     macro_difference,
-    ppi_mean,
     stuart_maxwell,
 )
-from pytest_ftgate.stats.sequential import e_drop, log_wealth, obrien_fleming_bounds
+from pytest_ftgate.stats.sequential import obrien_fleming_bounds
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 VECTORS = {
@@ -94,15 +93,6 @@ def binomial_one_sided(i):
     return {"p": binomial_cdf(x, n, p) if i["alternative"] == "less" else binomial_sf(x - 1, n, p)}
 
 
-def adjusted(method):
-    return lambda i: {"p_adjusted": method(i["p"])}
-
-
-def rejections(i):
-    counts = {"bonferroni": paired.bonferroni, "bh": paired.benjamini_hochberg}
-    return {name: int(np.sum(f(i["p"]) <= i["alpha"])) for name, f in counts.items()}
-
-
 def pooled_clusters(i):
     _, b, c, _ = np.sum(i["clusters_abcd"], axis=0)
     return score_test({"b": b, "c": c})
@@ -120,14 +110,6 @@ def connor(i):
     return {"n": fail_cases_needed(drop, i["p01"] + i["p10"], i["power"], alpha)}
 
 
-def constant_bet(sign):
-    def wealth(i):
-        payoffs = sign * np.array(i["d"]) + i.get("margin", 0.0)
-        return {"wealth": np.exp(log_wealth(payoffs, [i["lambda_on_d_scale"]])[0])}
-
-    return wealth
-
-
 def percentile_bootstrap(i):
     x = np.array(i["x"])
     bounds = bootstrap_bounds(
@@ -140,12 +122,6 @@ def percentile_bootstrap(i):
     return {"lower": bounds.lower, "upper": bounds.upper}
 
 
-def ppi(i):
-    found = ppi_mean(i["Y"], i["Yhat"], i["Yhat_unlabeled"], judge_weight=i["lam"], ddof=0)
-    reach = -ndtri(i["alpha"] / 2) * found.se
-    return {"estimate": found.mean, "lower": found.mean - reach, "upper": found.mean + reach}
-
-
 def forgetting(i):
     if i["last"] is None:
         with pytest.raises(ValueError, match="case"):
@@ -155,17 +131,9 @@ def forgetting(i):
     return {"forgetting": skill.before - skill.after, "bwt": skill.after - skill.before}
 
 
-def ppi_shift(_):
-    y = np.array([0.0, 1.0, 3.0])
-    return {"estimate": ppi_mean(y, y + 2.0, np.full(50, 2.0)).mean}
-
-
-def chi_square(test):
-    def run(i):
-        found = test(i["table"])
-        return {"chi2": found.statistic, "df": found.df, "p": found.p}
-
-    return run
+def chi_square(found):
+    p = found.p if hasattr(found, "p") else found.pvalue
+    return {"chi2": found.statistic, "df": found.df, "p": p}
 
 
 PRODUCT = {
@@ -178,27 +146,16 @@ PRODUCT = {
     "wilson_ci": score_interval,
     "binom_test": binomial_one_sided,
     "binom_midp_test": lambda i: midp(i["x"], i["n"] - i["x"]),
-    "adjust_bonferroni": adjusted(paired.bonferroni),
-    "adjust_holm": adjusted(paired.holm),
-    "adjust_hochberg": adjusted(paired.hochberg),
-    "adjust_bh": adjusted(paired.benjamini_hochberg),
-    "adjust_by": adjusted(paired.benjamini_yekutieli),
-    "reject_count": rejections,
+    "adjust_holm": lambda i: {"p_adjusted": holm(i["p"])},
     "clustered_mcnemar_mcnemar": pooled_clusters,
     "clustered_se_mean": lambda i: {"se": clustered_se(i["values"], i["cluster"])},
     "se_mean": lambda i: {"se": clustered_se(i["values"], range(len(i["values"])))},
     "n_mcnemar_connor": connor,
     "zero_loss_n": lambda i: {"n": minimum_cases_needed(1 - i["margin"], 1.0, alpha=i["alpha"])},
-    "betting_mart_nonInf": constant_bet(1),
-    "betting_mart_drop": constant_bet(-1),
-    "sign_test_mixture_e": lambda i: {"e": np.exp(e_drop(i["gains"], i["losses"]))},
     "obf_bounds_onesided": lambda i: {"z": obrien_fleming_bounds(i["alpha"], i["K"])},
     "bootstrap_ci_mean": percentile_bootstrap,
-    "ppi_mean": ppi,
-    "ppi_mean_property": ppi_shift,
     "forgetting": forgetting,
-    "stuart_maxwell": chi_square(stuart_maxwell),
-    "bowker_symmetry": chi_square(bowker),
+    "stuart_maxwell": lambda i: chi_square(stuart_maxwell(i["table"])),
 }
 
 LIBRARY = {
@@ -222,7 +179,11 @@ JEFFREYS = "Jeffreys interval: minimums use Clopper-Pearson, displays Wilson"
 TWO_SIDED = "two-sided binomial test: a minimum is one-sided"
 TOST = "equivalence test: gates bound the lower side only, by Tango's test"
 CLUSTERED = "clustered McNemar variant: groups enter through the effective number of cases"
-CONFSEQ = "confseq's own strategy or boundary: the gates use fixed-mixture e-values"
+ADJUSTED = "adjustment that Holm's replaces in the gates, whatever the tests depend on"
+BETS = "test by betting: gates that look early use O'Brien-Fleming bounds"
+CONFSEQ = "confseq's own strategy or boundary: the gates use O'Brien-Fleming bounds"
+PPI = "plain PPI: the judge grades every case, so gates use two-phase sampling"
+BOWKER = "symmetry test: gates ask for the shares of the labels, by Stuart and Maxwell's"
 
 OUT_OF_SCOPE = {
     **{f"mcnemar-{k:02}": EXACT_MCNEMAR for k in (0, 1, 2, 3, 4, 5, 14, 15)},
@@ -240,10 +201,14 @@ OUT_OF_SCOPE = {
     **{f"clustered-{k:02}": CLUSTERED for k in (1, 2, 3, 4, 6, 7, 8, 9)},
     "clustered-13": "regression slope with clustered errors: no gate fits a regression",
     "power_sample_size-01": "Miller's rough formula: sizes come from the exact Tango rule",
+    **{f"multiplicity-{k:02}": ADJUSTED for k in (0, 2, 3, 4, 5, 7, 8, 9, 10, *range(12, 18))},
+    **{f"paired_multiclass-{k:02}": BOWKER for k in (1, 3, 5)},
+    **{f"sequential-{k:02}": BETS for k in (0, 1, 2, 3, 9, 10)},
     **{f"sequential-{k:02}": CONFSEQ for k in range(4, 9)},
     "bootstrap-00": "basic bootstrap interval: the gates use the percentile bounds",
     "bootstrap-02": "BCa bootstrap interval: undefined on degenerate data, not used",
-    "ppi-02": "tuned PPI++: gates use plain PPI or two-phase sampling, whose weight is fixed",
+    **{f"ppi-{k:02}": PPI for k in (0, 1, 3)},
+    "ppi-02": "tuned PPI++: gates use two-phase sampling, whose weight is fixed",
 }
 
 # --- oracles of what no gate uses ----------------------------------------------------------------
@@ -333,6 +298,48 @@ def binomtest(i):
     return {"p": stats.binomtest(i["x"], i["n"], i["p0"], i["alternative"]).pvalue}
 
 
+def adjusted(method):
+    return lambda i: {"p_adjusted": multipletests(i["p"], method=method)[1]}
+
+
+def rejections(i):
+    methods = {"bonferroni": "bonferroni", "bh": "fdr_bh"}
+    return {
+        name: int(np.sum(multipletests(i["p"], i["alpha"], method)[0]))
+        for name, method in methods.items()
+    }
+
+
+def constant_bet(sign):
+    def wealth(i):
+        payoffs = sign * np.array(i["d"]) + i.get("margin", 0.0)
+        return {"wealth": np.cumprod(1 + i["lambda_on_d_scale"] * payoffs)}
+
+    return wealth
+
+
+def mixture_of_bets(i):
+    return {"e": quad(lambda bet: (1 - bet) ** i["gains"] * (1 + bet) ** i["losses"], 0, 1)[0]}
+
+
+def ppi(i):
+    y, judged, unlabelled = (np.array(i[key]) for key in ("Y", "Yhat", "Yhat_unlabeled"))
+    rest = y - i["lam"] * judged
+    mean = i["lam"] * unlabelled.mean() + rest.mean()
+    se = np.sqrt(i["lam"] ** 2 * unlabelled.var() / unlabelled.size + rest.var() / y.size)
+    reach = -ndtri(i["alpha"] / 2) * se
+    return {"estimate": mean, "lower": mean - reach, "upper": mean + reach}
+
+
+def ppi_shift(_):
+    y = np.array([0.0, 1.0, 3.0])
+    return ppi({"Y": y, "Yhat": y + 2, "Yhat_unlabeled": np.full(50, 2.0), "lam": 1, "alpha": 0.1})
+
+
+def square(table):
+    return SquareTable(np.array(table), shift_zeros=False)
+
+
 ORACLE = {
     "mcnemar_exact_two_sided": lambda i: sm_mcnemar(i, exact=True),
     "mcnemar_chi2_cc": lambda i: sm_mcnemar(i, exact=False, correction=True),
@@ -346,10 +353,24 @@ ORACLE = {
     "power_tost_binom": tost_power,
     "ols_cluster_se": petersen,
     "bootstrap_ci_mean": scipy_bootstrap,
+    "adjust_bonferroni": adjusted("bonferroni"),
+    "adjust_hochberg": adjusted("simes-hochberg"),
+    "adjust_bh": adjusted("fdr_bh"),
+    "adjust_by": adjusted("fdr_by"),
+    "reject_count": rejections,
+    "betting_mart_nonInf": constant_bet(1),
+    "betting_mart_drop": constant_bet(-1),
+    "sign_test_mixture_e": mixture_of_bets,
+    "ppi_mean": ppi,
+    "ppi_mean_property": ppi_shift,
+    "bowker_symmetry": lambda i: chi_square(square(i["table"]).symmetry()),
 }
 
 IN_SCOPE = sorted(VECTORS.keys() - OUT_OF_SCOPE.keys())
-WITH_ORACLE = sorted(id_ for id_ in OUT_OF_SCOPE if VECTORS[id_]["function"] in ORACLE)
+#: The oracle of ppi-02 would need a weight that is estimated from the data.
+WITH_ORACLE = sorted(
+    id_ for id_ in OUT_OF_SCOPE if VECTORS[id_]["function"] in ORACLE and id_ != "ppi-02"
+)
 
 
 def agrees(found, vector):
@@ -394,7 +415,7 @@ def test_every_vector_is_reproduced_or_accounted_for():
 
 
 def test_nothing_the_package_can_reproduce_is_declared_out_of_scope():
-    shared = {"binom_test", "bootstrap_ci_mean", "ppi_mean"}
+    shared = {"binom_test", "bootstrap_ci_mean"}
     declared = {VECTORS[id_]["function"] for id_ in OUT_OF_SCOPE}
     assert declared & (PRODUCT.keys() | LIBRARY.keys()) == shared
 
