@@ -6,20 +6,19 @@ import re
 import unicodedata
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Finding, Severity, TrainingDataRules, TrainingRow
 from pytest_ftgate.requests.contamination import contaminated_lines
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.formats import FormatChecker
-from pytest_ftgate.suite.few_shot import word_sequence
+from pytest_ftgate.suite.few_shot import near_pairs
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -29,7 +28,6 @@ __all__ = [
     "doubtful_label_findings",
     "duplicate_findings",
     "find_case_leaks",
-    "near_pairs",
     "normalise_text",
     "question_key",
     "sensitive_data_findings",
@@ -195,10 +193,6 @@ def _is_luhn_valid(digits: list[int]) -> bool:
     return len(set(digits)) > 1 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-#: The number of texts that are compared in one step, which limits the memory.
-_BLOCK_SIZE = 512
-
-
 def normalise_text(text: str) -> str:
     """Return the words of *text* in lower case, without surrounding punctuation."""
     words = (_strip_punctuation(word) for word in text.lower().split())
@@ -212,60 +206,6 @@ def _strip_punctuation(word: str) -> str:
     while end > start and unicodedata.category(word[end - 1])[0] == "P":
         end -= 1
     return word[start:end]
-
-
-def near_pairs(
-    texts: Sequence[str], references: Sequence[str] | None = None, *, share: float = 0.8
-) -> Iterator[tuple[int, int]]:
-    """Yield the indexes of each pair of texts whose words have a Jaccard index of at least *share*.
-
-    The result is exact: sparse matrices count the common words of all pairs. The time grows with
-    the number of texts that contain a word, and does not depend on the similarity of the texts.
-
-    Args:
-        texts: the texts.
-        references: the texts to compare them with; by default each text is compared with the
-            earlier ones.
-        share: the common words of a pair as a share of all its words, 0 to 1.
-    """
-    matrix, reference_matrix = _word_matrices(texts, texts if references is None else references)
-    sizes, reference_sizes = np.diff(matrix.indptr), np.diff(reference_matrix.indptr)
-    transposed = reference_matrix.T.tocsr()
-    for start in range(0, len(texts), _BLOCK_SIZE):
-        products = (matrix[start : start + _BLOCK_SIZE] @ transposed).tocoo()
-        row, column, common = products.row + start, products.col, products.data
-        near = common >= share * (sizes[row] + reference_sizes[column] - common) - 1e-9
-        if references is None:
-            near &= column < row
-        yield from zip(row[near].tolist(), column[near].tolist(), strict=True)
-
-
-def _word_matrices(
-    texts: Iterable[str], references: Iterable[str]
-) -> tuple[csr_matrix[np.int32], csr_matrix[np.int32]]:
-    """Return two matrices of shape (texts, words), with 1 where a text contains a word."""
-    vocabulary: dict[str, int] = {}
-    rows = [_word_indexes(texts, vocabulary), _word_indexes(references, vocabulary)]
-    width = len(vocabulary) or 1
-    matrix, reference_matrix = (
-        csr_matrix((np.ones(len(indexes), np.int32), indexes, ends), shape=(len(ends) - 1, width))
-        for indexes, ends in rows
-    )
-    return matrix, reference_matrix
-
-
-def _word_indexes(
-    texts: Iterable[str], vocabulary: dict[str, int]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the word indexes of all texts, and where each text ends; add words to *vocabulary*."""
-    indexes: list[int] = []
-    ends = [0]
-    for text in texts:
-        # A dict keeps the order of the words; the order of a set differs between runs.
-        words = dict.fromkeys(word_sequence(text))
-        indexes += [vocabulary.setdefault(word, len(vocabulary)) for word in words]
-        ends.append(len(indexes))
-    return np.array(indexes, np.int32), np.array(ends, np.int32)
 
 
 _QuestionKey = tuple[str, ...]

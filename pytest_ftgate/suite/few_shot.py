@@ -7,8 +7,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
@@ -20,11 +20,16 @@ from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, digest
 from pytest_ftgate.suite.templates import PASSAGES, render_template
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
+
 __all__ = [
-    "NearDuplicates",
     "choose_examples",
     "find_leaks",
     "most_similar",
+    "near_pairs",
     "normalised_words",
     "resolve_shots",
     "word_sequence",
@@ -83,8 +88,8 @@ def _vectorized(pool: tuple[Shot, ...]):  # type: ignore[no-untyped-def]  # noqa
     return vectorizer, vectorizer.fit_transform(shot.input_text for shot in pool)
 
 
-#: From this Jaccard similarity of their words on, in percent, two texts are near duplicates.
-_NEAR_DUPLICATE_PERCENT = 80
+#: The number of texts that are compared in one step, which limits the memory.
+_BLOCK_SIZE = 512
 
 
 def normalised_words(text: str) -> tuple[str, ...]:
@@ -109,13 +114,17 @@ def find_leaks(
         near: report near duplicates too, if the example has an answer that the case expects.
     """
     cases_by_words = {normalised_words(case.input_text): case for case in cases}
-    near_duplicates = NearDuplicates([case.input_text for case in cases] if near else [])
-    for example in examples:
+    examples, similar_cases = list(examples), defaultdict[int, list[Case]](list)
+    if near:
+        texts = [example.input_text for example in examples]
+        case_texts = [case.input_text for case in cases]
+        for index, case_index in sorted(near_pairs(texts, case_texts)):
+            similar_cases[index].append(cases[case_index])
+    for index, example in enumerate(examples):
         if (case := cases_by_words.get(normalised_words(example.input_text))) is not None:
             yield example, case, "is"
             continue
-        similar_cases = (cases[index] for index in near_duplicates.find(example.input_text))
-        case = next((case for case in similar_cases if _has_answer_of(example, case)), None)
+        case = next((c for c in similar_cases[index] if _has_answer_of(example, c)), None)
         if case is not None:
             yield example, case, "is nearly"
 
@@ -125,38 +134,65 @@ def _has_answer_of(example: TrainingExample, case: Case) -> bool:
     return case.expected is None or example.answer in [str(answer) for answer in answers]
 
 
-class NearDuplicates:
-    """An index of texts that finds near duplicates of another text.
+def near_pairs(
+    texts: Sequence[str], references: Sequence[str] | None = None, *, share: float = 0.8
+) -> Iterator[tuple[int, int]]:
+    """Yield the indexes of each pair of texts whose words have a Jaccard index of at least *share*.
 
-    Two sets of words with a Jaccard similarity of at least *t* share one of their rarest words
-    (prefix filtering). The index holds only these.
+    The result is exact: sparse matrices count the common words of all pairs. The time grows with
+    the number of texts that contain a word, and does not depend on the similarity of the texts.
+
+    Args:
+        texts: the texts.
+        references: the texts to compare them with; by default each text is compared with the
+            earlier ones.
+        share: the common words of a pair as a share of all its words, 0 to 1.
     """
+    import numpy as np
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._word_sets = [frozenset(normalised_words(text)) for text in texts]
-        self._frequency = Counter(chain.from_iterable(self._word_sets))
-        self._indices_by_word = defaultdict[str, list[int]](list)
-        for index, words in enumerate(self._word_sets):
-            for word in self._prefix(words):
-                self._indices_by_word[word].append(index)
-
-    def _prefix(self, words: frozenset[str]) -> list[str]:
-        """Return the rarest of *words*. Each near duplicate contains at least one of them."""
-        min_shared = -(-len(words) * _NEAR_DUPLICATE_PERCENT // 100)
-        rarest_first = sorted(words, key=lambda word: (self._frequency[word], word))
-        return rarest_first[: len(words) - min_shared + 1]
-
-    def find(self, text: str) -> list[int]:
-        """Return the indices of the near duplicates of *text*, in ascending order."""
-        words = frozenset(normalised_words(text))
-        candidates = {
-            index for word in self._prefix(words) for index in self._indices_by_word.get(word, ())
-        }
-        return sorted(i for i in candidates if _is_near_duplicate(words, self._word_sets[i]))
+    matrix, reference_matrix = _word_matrices(texts, texts if references is None else references)
+    sizes, reference_sizes = np.diff(matrix.indptr), np.diff(reference_matrix.indptr)
+    transposed = reference_matrix.T.tocsr()
+    for start in range(0, len(texts), _BLOCK_SIZE):
+        products = (matrix[start : start + _BLOCK_SIZE] @ transposed).tocoo()
+        row, column, common = products.row + start, products.col, products.data
+        near = common >= share * (sizes[row] + reference_sizes[column] - common) - 1e-9
+        if references is None:
+            near &= column < row
+        yield from zip(row[near].tolist(), column[near].tolist(), strict=True)
 
 
-def _is_near_duplicate(words_a: frozenset[str], words_b: frozenset[str]) -> bool:
-    return 100 * len(words_a & words_b) >= _NEAR_DUPLICATE_PERCENT * len(words_a | words_b)
+def _word_matrices(
+    texts: Iterable[str], references: Iterable[str]
+) -> tuple[csr_matrix[np.int32], csr_matrix[np.int32]]:
+    """Return two matrices of shape (texts, words), with 1 where a text contains a word."""
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    vocabulary: dict[str, int] = {}
+    rows = [_word_indexes(texts, vocabulary), _word_indexes(references, vocabulary)]
+    width = len(vocabulary) or 1
+    matrix, reference_matrix = (
+        csr_matrix((np.ones(len(indexes), np.int32), indexes, ends), shape=(len(ends) - 1, width))
+        for indexes, ends in rows
+    )
+    return matrix, reference_matrix
+
+
+def _word_indexes(
+    texts: Iterable[str], vocabulary: dict[str, int]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the word indexes of all texts, and where each text ends; add words to *vocabulary*."""
+    import numpy as np
+
+    indexes: list[int] = []
+    ends = [0]
+    for text in texts:
+        # A dict keeps the order of the words; the order of a set differs between runs.
+        words = dict.fromkeys(word_sequence(text))
+        indexes += [vocabulary.setdefault(word, len(vocabulary)) for word in words]
+        ends.append(len(indexes))
+    return np.array(indexes, np.int32), np.array(ends, np.int32)
 
 
 def resolve_shots(

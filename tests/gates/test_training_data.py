@@ -9,7 +9,7 @@ import re
 import pytest
 
 from pytest_ftgate.gates.training_data import check_training_data, read_training_data
-from pytest_ftgate.gates.training_data_checks import near_pairs, normalise_text
+from pytest_ftgate.gates.training_data_checks import normalise_text
 from pytest_ftgate.gates.verdict import Severity, TrainingDataRules
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
@@ -215,10 +215,3 @@ def test_normalised_texts_are_equal_apart_from_case_and_punctuation():
     assert normalise_text("\n  Where's my CARD ?!") == normalise_text("where's my card")
     assert normalise_text("dont") != normalise_text("don't")
     assert normalise_text("?") == "?"
-
-
-def test_every_similar_pair_is_found():
-    texts = ["a b c d e", "e d c b a", "a b c d x", "a b c d e f", "q"]
-
-    assert sorted(near_pairs(texts, share=0.8)) == [(1, 0), (3, 0), (3, 1)]
-    assert sorted(near_pairs(["a b c d x y"], texts, share=0.6)) == [(0, 2)]

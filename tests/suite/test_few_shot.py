@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_ftgate.suite.few_shot import NearDuplicates, find_leaks, normalised_words
+from pytest_ftgate.suite.few_shot import find_leaks, near_pairs, normalised_words
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.training_data import parse_training_row
@@ -40,7 +40,7 @@ def test_no_text_that_shares_four_in_five_words_is_missed_and_no_other_is_found(
     mine = set(asked.split())
     shares = [len(mine & {*text.split()}) / len(mine | {*text.split()}) for text in texts]
 
-    assert NearDuplicates(texts).find(asked) == [
+    assert sorted(index for _, index in near_pairs([asked], texts)) == [
         n for n, share in enumerate(shares) if share >= 0.8
     ]
 
@@ -58,3 +58,10 @@ def test_two_hundred_examples_are_held_against_ten_thousand_cases_in_a_moment():
     assert [how for _, _, how in found] == ["is nearly"] * 200
     # A tenth of it is usual.
     assert time.process_time() - begun < 2
+
+
+def test_every_similar_pair_is_found():
+    texts = ["a b c d e", "e d c b a", "a b c d x", "a b c d e f", "q"]
+
+    assert sorted(near_pairs(texts, share=0.8)) == [(1, 0), (3, 0), (3, 1)]
+    assert sorted(near_pairs(["a b c d x y"], texts, share=0.6)) == [(0, 2)]
