@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels
-from pytest_ftgate.gates.rates import choice_labels, shared_levels
+from pytest_ftgate.gates.rates import shared_levels
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     FORMAT_LOSS,
@@ -369,7 +369,7 @@ def _format_loss_note(
     suite: Suite, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[str]:
     """Yield the number of regressed answers that look like labels: typical of narrow tuning."""
-    labels = choice_labels(suite)
+    labels = suite.labels
     kind = next((kind for kind in result.loss_kinds if kind.kind == FORMAT_LOSS), None)
     if kind is None or kind.share < _MIN_FORMAT_SHARE:
         return

@@ -46,7 +46,6 @@ __all__ = [
     "NOTHING_TO_COMPARE",
     "AcceptedSamples",
     "Comparison",
-    "choice_labels",
     "evaluate_rate",
     "guess_rate",
     "measure_rate",
@@ -409,7 +408,7 @@ def _mean_checks(
 def _macro_checks(
     suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
 ) -> Iterator[Check]:
-    labels = choice_labels(suite)
+    labels = suite.labels
     after = label_predictions(comparison.scores, labels)
     if gate.min is not None:
         yield check_macro_minimum(after, minimum=gate.min, levels=unshared)
@@ -435,7 +434,7 @@ def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
 def _label_metrics(
     suite: Suite, gate: RateGate, comparison: Comparison
 ) -> tuple[LabelMetrics, ...]:
-    labels = choice_labels(suite)
+    labels = suite.labels
     if gate.kind != "accuracy" or not labels:
         return ()
     before = (
@@ -465,23 +464,16 @@ def _regressions(
     return regressions, compared
 
 
-def choice_labels(suite: Suite) -> tuple[str, ...]:
-    """Return the labels of the ``choice`` rules of the reply format."""
-    return tuple(
-        label for rule in suite.reply.format if rule.kind == "choice" for label in rule.value
-    )
-
-
 def guess_rate(suite: Suite, gate: RateGate) -> float:
     """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
-    labels = choice_labels(suite)
+    labels = suite.labels
     return 1 / len(labels) if labels and gate.kind == "accuracy" else 0.0
 
 
 def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict:
     """Return the rate of an ungated variant, as a verdict that is only shown."""
     if gate.metric == "macro_f1":
-        predictions = label_predictions(scores, choice_labels(suite))
+        predictions = label_predictions(scores, suite.labels)
         check = check_macro_minimum(predictions, minimum=0.0, levels=Levels())
     else:
         check = check_minimum(samples_from_scores(scores, gate.kind), minimum=0.0)

@@ -232,9 +232,7 @@ class LossClassifier:
     def __init__(self, suite: Suite) -> None:
         excluded = ("python", "tool_call")
         self._rules = tuple(rule for rule in suite.reply.format if rule.kind not in excluded)
-        self._labels = [
-            label for rule in self._rules if rule.kind == "choice" for label in rule.value
-        ]
+        self._labels = suite.labels
         self._folder = suite.path.parent
         self._checker = FormatChecker(self._folder)
 

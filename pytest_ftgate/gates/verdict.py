@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.model import Case
-from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.training_data import TrainingExample
 
 __all__ = [
@@ -259,7 +259,7 @@ class TrainingDataRules:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the ``choice`` rules of the format."""
-        return tuple(label for rule in self.format if rule.kind == "choice" for label in rule.value)
+        return choice_labels(self.format)
 
 
 class Outcome(StrEnum):

@@ -506,10 +506,9 @@ def untried_rungs(
     if not has_schema and broken >= suite.ladder.format_errors:
         share = f"{percent(broken)} of the replies of {best.variant}"
         yield "structured-output", f"{share} have a format error"
-    has_labels = any(rule.kind == "choice" for rule in suite.reply.format)
     has_retrieval = any(variant.retrieve is not None for variant in variants)
     scores_tool_calls = suite.reply.score.kind == "tool_call"
-    if not (has_retrieval or has_labels or scores_tool_calls):
+    if not (has_retrieval or suite.labels or scores_tool_calls):
         yield "rag", "answers are free text, and no variant retrieves anything"
     if scores_tool_calls and "tools" not in tried:
         yield "tools", "the suite scores calls of tools, and no variant has any"

@@ -8,6 +8,7 @@ from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.suite.few_shot import word_sequence
 from pytest_ftgate.suite.model import Case, Variant
+from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import template_text
 
 __all__ = ["lint"]
@@ -81,5 +82,5 @@ def _label_warnings(variant: Variant, cases: Iterable[Case]) -> Iterator[str]:
 
 def _labels_of(case: Case) -> set[str]:
     answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    labels = {label for rule in case.format if rule.kind == "choice" for label in rule.value}
-    return labels & {answer for answer in answers if isinstance(answer, str)}
+    named = {answer for answer in answers if isinstance(answer, str)}
+    return named.intersection(choice_labels(case.format))

@@ -204,8 +204,7 @@ def _quantile_ms(sorted_seconds: list[float], share: float) -> float | None:
 
 def _confusion(suite: Suite, scores: VariantScores) -> Iterable[ConfusionMatrix]:
     """Yield the confusion matrix if the replies of the suite are labels."""
-    choices = [rule for rule in suite.reply.format if rule.kind == "choice"]
-    labels = tuple(str(label) for rule in choices for label in rule.value)
+    labels = suite.labels
     predictions = label_predictions(scores, labels)
     if not predictions.case_ids:
         return

@@ -226,10 +226,9 @@ def _relative_path(path: Path, suite: Suite) -> str:
 
 def _rare_labels(suite: Suite) -> dict[str, int]:
     """Return the labels with few cases, and their number of cases."""
-    labels = [label for rule in suite.reply.format if rule.kind == "choice" for label in rule.value]
     answers = [answer for case in suite.cases for answer in _as_list(case.expected)]
     counts = Counter(answer for answer in answers if isinstance(answer, str))
-    return {label: counts[label] for label in labels if counts[label] < _MIN_LABEL_CASES}
+    return {label: counts[label] for label in suite.labels if counts[label] < _MIN_LABEL_CASES}
 
 
 def _as_list(expected: object) -> list[object]:

@@ -22,7 +22,7 @@ from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
 from pytest_ftgate.suite.plugins import SuiteSource
-from pytest_ftgate.suite.rule import Rule, function_error
+from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import (
     parse_number,
     pattern_error,
@@ -164,7 +164,7 @@ def leaf_fields(
 
 def unknown_label_error(answers: Iterable[str], formats: tuple[Rule, ...]) -> str | None:
     """Return a message about the first of *answers* that is no label of *formats*, or None."""
-    labels = _labels(formats)
+    labels = choice_labels(formats)
     unknown = [answer for answer in answers if labels and answer not in labels]
     if not unknown:
         return None
@@ -172,13 +172,9 @@ def unknown_label_error(answers: Iterable[str], formats: tuple[Rule, ...]) -> st
     return f'expected "{unknown[0]}" is not one of the labels of format: choice{near}'
 
 
-def _labels(formats: tuple[Rule, ...]) -> list[str]:
-    return [label for rule in formats if rule.kind == "choice" for label in rule.value]
-
-
 def synonym_error(score: Rule, formats: tuple[Rule, ...]) -> str | None:
     """Return a message about synonyms of no label, or about a synonym that is a label, or None."""
-    labels = _labels(formats)
+    labels = choice_labels(formats)
     for rule in score.parts:
         if rule.kind != "choice" or not labels:
             continue

@@ -33,6 +33,7 @@ from pytest_ftgate.suite.model import (
     Variant,
 )
 from pytest_ftgate.suite.plugins import SuiteSource
+from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import template_variables
 
 __all__ = [
@@ -363,7 +364,7 @@ def _rate_gate_errors(
 def _macro_f1_errors(
     gate: RateGate, declared: DeclaredSuite, cases: tuple[Case, ...], reply: ReplyRules
 ) -> Iterator[tuple[str, str]]:
-    if not any(rule.kind == "choice" for rule in reply.format):
+    if not choice_labels(reply.format):
         yield "metric", "macro_f1 needs labels; write reply: {format: {choice: [...]}}"
     if gate.evidence == "point":
         yield "evidence", "evidence: point does not go with metric: macro_f1; remove one"

@@ -22,7 +22,7 @@ from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve
 from pytest_ftgate.suite.ladder import resolve_ladder, unpriced_error
 from pytest_ftgate.suite.model import Case, CostGate, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
-from pytest_ftgate.suite.rule import Rule, function_error
+from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import resolve_score
 from pytest_ftgate.suite.templates import check_user_template
 from pytest_ftgate.suite.variants import check_expected_tools, check_format_tools, resolve_variants
@@ -252,7 +252,7 @@ def _resolve_reply(
         resolve_format(source, rule, partial(_format_line, document, index))
         for index, rule in enumerate(declared.reply.format)
     )
-    default = "choice" if any(rule.kind == "choice" for rule in rules) else "exact"
+    default = "choice" if choice_labels(rules) else "exact"
     # A score with an error is replaced by one that accepts every case: one error is enough.
     has_error = declared.reply.score is None and ("reply", "score") in document.lines
     written = declared.reply.score or Rule("python" if has_error else default)

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pytest_ftgate.suite.prices import Tariff
-
-if TYPE_CHECKING:
-    from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.rule import Rule, choice_labels
 
 __all__ = [
     "DAYS_PER_MONTH",
@@ -542,6 +540,11 @@ class Suite:
     economics: Economics | None = None
     ladder: Thresholds = field(default_factory=Thresholds)
     judges: tuple[Judge, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that the reply format allows, or () if replies are not labels."""
+        return choice_labels(self.reply.format)
 
     @property
     def holdout_suite(self) -> Suite:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from hashlib import sha256
@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_ftgate.suite.references import reference_error
 
-__all__ = ["Rule", "function_error", "parse_python_rule"]
+__all__ = ["Rule", "choice_labels", "function_error", "parse_python_rule"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def _function_name(function: Callable[..., Any] | None) -> Any:
     # Modules such as conftest may share their name.
     place = (code.co_filename, code.co_firstlineno) if code else ()
     return (named.__module__, named.__qualname__, place)
+
+
+def choice_labels(rules: Iterable[Rule]) -> tuple[str, ...]:
+    """Return the labels of the ``choice`` rules among the rules of a reply format."""
+    return tuple(label for rule in rules if rule.kind == "choice" for label in rule.value)
 
 
 def function_error(rule: Rule, folder: Path) -> str | None:
