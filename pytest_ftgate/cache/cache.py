@@ -315,9 +315,14 @@ class Cache:
             raise self._write_error
         return self._claims.claim(fingerprint)
 
-    def claimable(self, fingerprints: Sequence[str]) -> list[str]:
-        """Return the *fingerprints* that no other live process has claimed."""
-        return self._claims.claimable(fingerprints)
+    def claim_free(self, fingerprints: Sequence[str]) -> list[str]:
+        """Claim *fingerprints*; return those that no other live process has claimed.
+
+        Raises:
+            CacheError: an earlier reply could not be stored.
+        """
+        # One read for all of them before a write for each claim.
+        return [name for name in self._claims.claimable(fingerprints) if self.claim(name)]
 
     def release(self, fingerprint: str) -> None:
         """Release a claim."""

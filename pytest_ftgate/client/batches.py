@@ -387,20 +387,14 @@ class Batches:
         await asyncio.gather(*(self._run_group(group) for group in groups.values()))
 
     async def _run_group(self, requests: list[Request]) -> None:
-        claimed = await asyncio.to_thread(self._claim, requests)
-        fingerprints = {request.fingerprint for request in claimed}
-        others = [request for request in requests if request.fingerprint not in fingerprints]
-        await asyncio.gather(self._send(claimed), self._wait_for_peers(others))
+        waiting = {request.fingerprint: request for request in requests}
+        claimed = await self._take_claimed(waiting)
+        await asyncio.gather(self._send(claimed), self._wait_for_peers(waiting))
 
-    def _claim(self, requests: Iterable[Request]) -> list[Request]:
-        """Claim *requests*; return those that no other process has claimed."""
-        # One read for all requests before a write for each claim.
-        claimable = set(self.cache.claimable([request.fingerprint for request in requests]))
-        return [
-            request
-            for request in requests
-            if request.fingerprint in claimable and self.cache.claim(request.fingerprint)
-        ]
+    async def _take_claimed(self, waiting: dict[str, Request]) -> list[Request]:
+        """Claim the *waiting* requests; remove and return those that no other process has."""
+        claimed = await asyncio.to_thread(self.cache.claim_free, list(waiting))
+        return [waiting.pop(fingerprint) for fingerprint in claimed]
 
     async def _send(self, requests: Sequence[Request]) -> None:
         group = _Group(self, requests)
@@ -413,16 +407,12 @@ class Batches:
         finally:
             await group.close()
 
-    async def _wait_for_peers(self, requests: Sequence[Request]) -> None:
+    async def _wait_for_peers(self, waiting: dict[str, Request]) -> None:
         """Wait for replies that other processes fetch; send the requests that they give up."""
-        waiting = {request.fingerprint: request for request in requests}
         while waiting and not await self.retry_policy.run_ends_within(_POLL):
             for fingerprint, reply in self.stored_replies(list(waiting.values())).items():
                 self.settle(waiting.pop(fingerprint), reply)
-            claimed = await asyncio.to_thread(self._claim, list(waiting.values()))
-            for request in claimed:
-                del waiting[request.fingerprint]
-            await self._send(claimed)
+            await self._send(await self._take_claimed(waiting))
         for request in waiting.values():
             message = "the run ended while another process was sending this request"
             self.settle(request, ReplyError(message))

@@ -90,9 +90,8 @@ class PeerWaiter:
         replies = self._stored_replies([request for request, _ in self._waiting.values()])
         for fingerprint, reply in replies.items():
             self._finish(fingerprint, reply)
-        for fingerprint in self._cache.claimable(list(self._waiting)):
-            if self._cache.claim(fingerprint):
-                self._finish(fingerprint, None)
+        for fingerprint in self._cache.claim_free(list(self._waiting)):
+            self._finish(fingerprint, None)
 
     def _finish(self, fingerprint: str, reply: Reply | None) -> None:
         _, future = self._waiting.pop(fingerprint)
