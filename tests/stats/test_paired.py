@@ -400,6 +400,8 @@ def test_passing_every_margin_and_failing_exclude_each_other(table):
 @settings(STEADY)
 @given(tables(), st.floats(-0.9, 0.9))
 def test_score_is_antisymmetric_in_the_two_sides(table, delta):
+    # The square of a smaller difference underflows; margins are a hundredth or so.
+    assume(delta == 0 or abs(delta) > 1e-100)
     n, fixed, regressed = table
     forward, backward = tango_z(fixed, regressed, n, delta), tango_z(regressed, fixed, n, -delta)
     assert forward == pytest.approx(-backward, rel=1e-6, abs=1e-6)
