@@ -23,7 +23,7 @@ from pytest_ftgate.gates.levels import (
 )
 from pytest_ftgate.gates.samples import FloatArray, Samples, align, same_replies
 from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.verdict import Check, Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.classification import LabelPredictions, macro_f1
 from pytest_ftgate.stats.paired import (
     PairedCounts,
@@ -45,7 +45,6 @@ from pytest_ftgate.stats.proportions import binomial_sf, clopper_pearson, lower_
 from pytest_ftgate.stats.resampling import bootstrap_bounds
 
 __all__ = [
-    "UNCHANGED",
     "Pairing",
     "chance_flip_rate",
     "check_drop",
@@ -60,9 +59,6 @@ __all__ = [
 
 #: Pairs two aligned samples.
 Pairing = Callable[[Samples, Samples], PairedCounts]
-
-#: The note of a check if both samples rest on the same requests and replies.
-UNCHANGED = "unchanged: the same replies"
 
 
 def drop_outcome(pairs: PairedCounts, margin: float, levels: Levels) -> Outcome:
@@ -81,6 +77,7 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     against: str,
     margin: float,
     levels: Levels,
+    kind: CheckKind = CheckKind.BASELINE,
     guess_rate: float = 0.0,
     pairing: Pairing | None = None,
 ) -> Check:
@@ -92,6 +89,7 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         against: the name of *before* in reports.
         margin: the largest allowed drop, as a share.
         levels: the error rates of this check.
+        kind: what *before* is.
         guess_rate: the rate that guessing reaches, 0 to 1.
         pairing: pairs the samples; by default each case counts by its weight.
     """
@@ -102,15 +100,15 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     if n < 2:  # noqa: PLR2004 - one case shows nothing about a population
         note = f"{n} of {n + missing} cases can be compared"
         return Check(
-            against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n,
+            kind=kind, against=against, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n,
             after=after.mean, before=before.mean, missing=missing, note=note,
         )  # fmt: skip
     pairs = pairing(before.select(answered), after.select(answered))
-    check = replace(_drop_check(pairs, against, margin, levels), missing=missing)
+    check = replace(_drop_check(pairs, margin, levels), kind=kind, against=against, missing=missing)
     is_complete = levels.last and missing <= MAX_MISSING_SHARE * len(after)
     # Equal replies are no proof while others are to come: those may still differ.
     if is_complete and same_replies(before, after):
-        return replace(check, outcome=Outcome.PASSED, note=UNCHANGED)
+        return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
     if pairs.before - margin <= guess_rate:
         note = f"{against} is at {percent(pairs.before)}, so a drop from it could not be seen"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
@@ -131,10 +129,10 @@ def pair_samples(before: Samples, after: Samples) -> PairedCounts:
     )
 
 
-def _drop_check(pairs: PairedCounts, against: str, margin: float, levels: Levels) -> Check:
+def _drop_check(pairs: PairedCounts, margin: float, levels: Levels) -> Check:
     low, high = tango_interval(pairs, CONFIDENCE)
     return Check(
-        against=against,
+        kind=CheckKind.BASELINE,
         outcome=drop_outcome(pairs, margin, levels),
         limit=margin,
         n=int(pairs.n),
@@ -258,12 +256,12 @@ def check_minimum(after: Samples, *, minimum: float, levels: Levels | None = Non
         note = f"{len(after) - missing} of {len(after)} cases brought a reply"
         note += "; they are one group of related cases" if len(after) - missing > 1 else ""
         return Check(
-            against="minimum", outcome=Outcome.INCONCLUSIVE, limit=minimum, n=len(after) - missing,
-            after=after.mean, missing=missing, note=note,
+            kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, limit=minimum,
+            n=len(after) - missing, after=after.mean, missing=missing, note=note,
         )  # fmt: skip
     low, high = clopper_pearson(rate * n, n, CONFIDENCE)
     check = Check(
-        against="minimum",
+        kind=CheckKind.MINIMUM,
         outcome=_minimum_outcome(rate, n, missing / len(after), minimum, levels),
         limit=minimum,
         n=len(after) - missing,
@@ -351,7 +349,10 @@ def check_macro_drop(
 
         check = _bootstrap_check(change, now, margin=-margin, zero=0.0, levels=levels)
         rates = [_macro_rate(predictions) for predictions in (then, now)]
-        return replace(check, against=against, limit=margin, before=rates[0], after=rates[1])
+        return replace(
+            check, kind=CheckKind.BASELINE, against=against, limit=margin,
+            before=rates[0], after=rates[1],
+        )  # fmt: skip
 
     answered = before.has_reply & after.has_reply
     check = compare(before.select(answered), after.select(answered))
@@ -371,7 +372,7 @@ def check_macro_minimum(after: LabelPredictions, *, minimum: float, levels: Leve
         check = _bootstrap_check(
             lambda counts: macro_f1(now, counts), now, margin=minimum, zero=minimum, levels=levels
         )
-        return replace(check, against="minimum", limit=minimum, after=_macro_rate(now))
+        return replace(check, limit=minimum, after=_macro_rate(now))
 
     check = compare(after.select(after.has_reply))
     extremes = [compare(after.impute_missing(right=right)) for right in (_WRONG, _RIGHT)]
@@ -412,8 +413,9 @@ def _bootstrap_check(
     """Return a check: passed if the lower bound > *margin*, failed if the upper < *zero*."""
     n, note = len(predictions.case_ids), _sample_size_note(predictions)
     check = Check(
-        against="", outcome=Outcome.INCONCLUSIVE, limit=margin, n=n, effective=n, after=0.0,
-        miss=levels.miss, alarm=levels.alarm, shared=levels.shared, method="bootstrap", note=note,
+        kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n, effective=n,
+        after=0.0, miss=levels.miss, alarm=levels.alarm, shared=levels.shared, method="bootstrap",
+        note=note,
     )  # fmt: skip
     if not n:
         return check

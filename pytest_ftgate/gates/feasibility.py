@@ -122,14 +122,15 @@ def _skill_problems(gate: ForgettingGate) -> Iterable[str]:
     for skill, n in counts.items():
         margin = gate.required_margin(str(skill))
         if margin is not None and n < _min_cases_for_drop(margin, MISS):
-            skills_by_margin.setdefault(margin, []).append(f"{skill} ({n})")
+            skills_by_margin.setdefault(margin, []).append(str(skill))
     for margin, skills in skills_by_margin.items():
         needed = _min_cases_for_drop(margin, MISS)
-        smallest = square / (square + min(counts[text.partition(" ")[0]] for text in skills))
+        smallest = square / (square + min(counts[skill] for skill in skills))
+        named = ", ".join(f"{skill} ({counts[skill]})" for skill in skills[:_MAX_NAMED])
         more = f" and {len(skills) - _MAX_NAMED} more" if len(skills) > _MAX_NAMED else ""
         yield (
-            f"a loss of {margin:g} can never be ruled out in {', '.join(skills[:_MAX_NAMED])}"
-            f"{more}, even if every reply is the same; it takes {needed} cases of a skill, or a "
+            f"a loss of {margin:g} can never be ruled out in {named}{more}, "
+            f"even if every reply is the same; it takes {needed} cases of a skill, or a "
             f"margin of {_round_up(smallest):g}"
         )
 

@@ -33,9 +33,8 @@ class Regressions:
 
     def with_first(self, case_ids: Sequence[str]) -> Regressions:
         """Return a copy in which *case_ids* are the first regressed cases."""
-        first = tuple(case_id for case_id in case_ids if case_id)
-        rest = (case_id for case_id in self.regressed if case_id not in first)
-        return Regressions((*first, *rest), self.fixed)
+        rest = (case_id for case_id in self.regressed if case_id not in case_ids)
+        return Regressions((*case_ids, *rest), self.fixed)
 
     def interleaved_by_format_error(self, scores: VariantScores) -> Regressions:
         """Return a copy in which the first regressed cases show all kinds of format error."""

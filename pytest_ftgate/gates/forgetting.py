@@ -24,9 +24,12 @@ from pytest_ftgate.gates.skills import (
 )
 from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
 from pytest_ftgate.gates.verdict import (
+    UNCHANGED,
     Check,
+    CheckKind,
     Flip,
     LossKind,
+    NextStep,
     Outcome,
     Slice,
     Verdict,
@@ -140,7 +143,12 @@ def _check(
         for samples in (before, after)
     ]
     check = check_drop(
-        *weighted, against="base", margin=gate.max_drop, levels=levels, pairing=pairing
+        *weighted,
+        against="base",
+        kind=CheckKind.BASE,
+        margin=gate.max_drop,
+        levels=levels,
+        pairing=pairing,
     )
     return _with_retention(gate, check, skills_of(before), before, after)
 
@@ -342,6 +350,8 @@ def _name_first(names: Sequence[str]) -> str:
 def _notes(
     suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[str]:
+    if result.check.is_unchanged:
+        yield UNCHANGED
     if result.check.note:
         yield result.check.note
     uninformative = [
@@ -388,16 +398,19 @@ def _format_loss_note(
     )
 
 
-def _next_steps(suite: Suite, variant: str, outcome: Outcome, result: _ModeResult) -> Iterator[str]:
+def _next_steps(
+    suite: Suite, variant: str, outcome: Outcome, result: _ModeResult
+) -> Iterator[NextStep]:
     if outcome is Outcome.FAILED:
-        yield (
+        yield NextStep(
             f"do not ship {variant} as it is: mix general data into its training set, train for "
             "fewer epochs, lower the learning rate or the rank, or go back to the last one that "
             "passed (docs/forgetting.md)"
         )
-        yield f'all regressed cases: pytest --ftgate -vv "{suite.name}::forgetting[{variant}]"'
+        command = f'pytest --ftgate -vv "{suite.name}::forgetting[{variant}]"'
+        yield NextStep("all regressed cases", command)
     elif outcome is Outcome.INCONCLUSIVE:
-        yield from _steps_if_inconclusive(result)
+        yield from map(NextStep, _steps_if_inconclusive(result))
 
 
 def _steps_if_inconclusive(result: _ModeResult) -> Iterator[str]:

@@ -11,7 +11,14 @@ from typing import Any
 
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.verdict import Check, Drift, FormatErrorExample, FormatErrorShare, Outcome
+from pytest_ftgate.gates.verdict import (
+    Check,
+    CheckKind,
+    Drift,
+    FormatErrorExample,
+    FormatErrorShare,
+    Outcome,
+)
 from pytest_ftgate.scoring.formats import can_detect_language, detect_language
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, ReplyStats, VariantScores
@@ -183,7 +190,7 @@ def changed_habit(
     """
     if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.has_format.any():
         return ""
-    compared = before if check.before is not None and check.against != "accepted" else None
+    compared = before if check.before is not None and check.kind is not CheckKind.ACCEPTED else None
     strict = check.limit if check.before is None else check.before
     lenient = samples_from_scores(compared, "lenient").mean if compared else strict
     lenient_drop = lenient - samples_from_scores(after, "lenient").mean

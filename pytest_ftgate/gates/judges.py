@@ -5,16 +5,25 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import mean
 
 import numpy as np
 from scipy.special import stdtr
 
-from pytest_ftgate.gates.checks import UNCHANGED, check_drop, check_minimum
+from pytest_ftgate.gates.checks import check_drop, check_minimum
 from pytest_ftgate.gates.levels import CONFIDENCE, Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.units import percent, points
-from pytest_ftgate.gates.verdict import Check, IntervalEstimate, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.gates.verdict import (
+    Check,
+    CheckKind,
+    IntervalEstimate,
+    JudgeValidation,
+    NextStep,
+    Outcome,
+    Verdict,
+)
 from pytest_ftgate.scoring.classification import cohen_kappa
 from pytest_ftgate.scoring.judges import JudgeGrades
 from pytest_ftgate.stats.proportions import binomial_sf, wilson
@@ -33,8 +42,8 @@ __all__ = [
 ]
 
 #: The next steps if a judge is not qualified.
-_UNQUALIFIED_STEPS = (
-    "sharpen the rubric, or take a stronger judge; pytest-ftgate labels writes replies to label",
+_UNQUALIFIED_STEP = NextStep(
+    "sharpen the rubric, or take a stronger judge; pytest-ftgate labels writes replies to label"
 )
 #: With fewer labels of the compared replies, the labels do not correct the judge's mean.
 MIN_CORRECTION_LABELS = 100
@@ -50,7 +59,6 @@ class JudgeEvidence:
             labels apply to the score.
         human_scores: the human scores of this variant's replies by case id, 0 to 1.
         baseline_human_scores: the human scores of the baseline's replies by case id, 0 to 1.
-        baseline: the name of the baseline.
         is_pairwise: True if a grade is the preference for a reply over the baseline's reply. The
             baseline's score is then 1 minus the grade.
         ungraded_note: a sentence about this variant's replies without a grade, or "".
@@ -61,7 +69,6 @@ class JudgeEvidence:
     is_sole_score: bool = False
     human_scores: Mapping[str, float] = field(default_factory=dict)
     baseline_human_scores: Mapping[str, float] = field(default_factory=dict)
-    baseline: str = ""
     is_pairwise: bool = False
     ungraded_note: str = ""
     constant_grades: int = 0
@@ -127,14 +134,11 @@ def with_judge_evidence(verdict: Verdict, evidence: JudgeEvidence) -> Verdict:
             verdict,
             outcome=Outcome.INCONCLUSIVE,
             headline=f"judge not qualified: {evidence.error}",
-            next=_UNQUALIFIED_STEPS,
+            next=(_UNQUALIFIED_STEP,),
         )
-    headline = verdict.headline
-    if evidence.is_pairwise:
-        headline = headline.replace("accuracy", "preferred", 1)
     if evidence.uncorrected_reason and verdict.check:
-        headline = f"{headline} (judge-relative)"
-    return replace(verdict, headline=headline)
+        return replace(verdict, headline=f"{verdict.headline} (judge-relative)")
+    return verdict
 
 
 def judge_notes(evidence: JudgeEvidence) -> Sequence[str]:
@@ -163,6 +167,7 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     against: str,
     margin: float,
     levels: Levels,
+    kind: CheckKind = CheckKind.BASELINE,
     guess_rate: float = 0.0,
 ) -> Check:
     """Return the drop check of grades, corrected by human labels if there are enough.
@@ -174,18 +179,18 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         against: the name of *before*, see *Check.against*.
         margin: the largest allowed drop, a share.
         levels: the error levels.
+        kind: what *before* is.
         guess_rate: the expected rate of guessing, a share.
     """
-    if evidence.is_pairwise and against == evidence.baseline:
+    if evidence.is_pairwise and kind is CheckKind.BASELINE:
         before, after = align(before, after)
         before = replace(before, values=1.0 - after.values)
-    plain = check_drop(
-        before, after, against=against, margin=margin, levels=levels, guess_rate=guess_rate
-    )
+    check_margin = partial(check_drop, before, after, against=against, kind=kind, levels=levels)
+    plain = check_margin(margin=margin, guess_rate=guess_rate)
     has_qualified_judges = evidence.validations and not evidence.error
-    if not has_qualified_judges or plain.note == UNCHANGED or not plain.informative:
+    if not has_qualified_judges or plain.is_unchanged or not plain.informative:
         return plain
-    if against == evidence.baseline:
+    if kind is CheckKind.BASELINE:
         corrected = _drop_by_labels(plain, before, after, evidence, levels)
         if corrected:
             return corrected
@@ -194,7 +199,7 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     index, lower_bound = evidence.youden_index
     if lower_bound <= 0:
         return replace(plain, outcome=Outcome.INCONCLUSIVE, note=_UNRELATED_GRADES)
-    check = check_drop(before, after, against=against, margin=margin * lower_bound, levels=levels)
+    check = check_margin(margin=margin * lower_bound)
     return _with_true_change(check, margin, evidence.validations[0], index, lower_bound)
 
 

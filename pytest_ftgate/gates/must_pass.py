@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_ftgate.gates.verdict import Check, Outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Suite
 
@@ -47,14 +47,14 @@ def check_must_pass(scores: VariantScores, repeated: VariantScores | None) -> Ch
     missing = sum(not result.scores for result in cases)
     outcome = Outcome.FAILED if wrong else Outcome.INCONCLUSIVE if missing else Outcome.PASSED
     return Check(
-        against="must_pass",
+        kind=CheckKind.MUST_PASS,
         outcome=outcome,
         limit=1.0,
         n=len(cases) - missing,
         effective=len(cases) - missing,
         after=(len(cases) - missing - len(wrong)) / max(1, len(cases) - missing),
         missing=missing,
-        note=", ".join(result.case.id for result in wrong),
+        case_ids=tuple(result.case.id for result in wrong),
     )
 
 

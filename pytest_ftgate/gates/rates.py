@@ -8,7 +8,6 @@ from functools import partial
 from math import ceil
 
 from pytest_ftgate.gates.checks import (
-    UNCHANGED,
     check_macro_drop,
     check_macro_minimum,
     check_minimum,
@@ -36,7 +35,16 @@ from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.slices import retrieval_notes, slice_members, slice_results
 from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
-from pytest_ftgate.gates.verdict import Check, Drift, Outcome, Slice, Verdict, combine_checks
+from pytest_ftgate.gates.verdict import (
+    Check,
+    CheckKind,
+    Drift,
+    NextStep,
+    Outcome,
+    Slice,
+    Verdict,
+    combine_checks,
+)
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
@@ -75,7 +83,12 @@ _MAX_REPEATS = 20
 
 
 def rate_headline(
-    gate: RateGate, outcome: Outcome, check: Check, regressed: tuple[Slice, ...], cause: str = ""
+    gate: RateGate,
+    outcome: Outcome,
+    check: Check,
+    regressed: tuple[Slice, ...],
+    *,
+    is_pairwise: bool = False,
 ) -> str:
     """Return the verdict in one line.
 
@@ -84,14 +97,12 @@ def rate_headline(
         outcome: its outcome.
         check: the check that decided.
         regressed: the regressed slices.
-        cause: the cause of the change, to put first, or "".
+        is_pairwise: True if a judge's preferences are the only score.
     """
-    if cause:
-        return f"{cause}; {rate_headline(gate, outcome, check, regressed)}"
-    what = _measured_name(gate)
-    if check.against == "must_pass":
+    what = _measured_name(gate, is_pairwise=is_pairwise)
+    if check.kind is CheckKind.MUST_PASS:
         right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
-        wrong = f"; wrong: {check.note}" if outcome is Outcome.FAILED else ""
+        wrong = f"; wrong: {', '.join(check.case_ids)}" if outcome is Outcome.FAILED else ""
         return right + (wrong or f"; {check.missing} brought no reply" * bool(check.missing))
     if check.before is None:
         relation = _HOLDS.get(check.outcome, "may not hold")
@@ -108,11 +119,13 @@ def rate_headline(
     return text + _regressed_slices_text(outcome, check, regressed)
 
 
-def _measured_name(gate: RateGate) -> str:
+def _measured_name(gate: RateGate, *, is_pairwise: bool) -> str:
     if gate.function:
         # Names such as TestTone::test_never_promises[formal] read as a sentence.
         name = gate.function.rpartition("::")[2].removeprefix("test_")
         return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
+    if is_pairwise and gate.name == gate.metric == "accuracy":
+        return "preferred"
     what = "replies in the right format" if gate.kind == "format" else gate.metric
     return what.replace("macro_f1", "macro-F1")
 
@@ -131,9 +144,7 @@ def rate_notes(
     unscored = 0 if gate.kind == "format" else len(scores.results) - int(scores.scorable.sum())
     if unscored:
         yield f"{unscored} of {len(scores.results)} cases expect nothing and are left out"
-    yield from (
-        c.note for c in checks if c.note not in ("", UNCHANGED) and c.against != "must_pass"
-    )
+    yield from (check.note for check in checks if check.note)
     if look.of > 1:
         yield f"decided at look {look.number} of {look.of}, after {_look_extent(scores, look)}"
     if stale:
@@ -160,7 +171,7 @@ def _look_extent(scores: VariantScores, look: Look) -> str:
 def rate_next_steps(
     gate: RateGate, outcome: Outcome, check: Check | None, scores: VariantScores, look: Look
 ) -> Iterator[str]:
-    """Yield the next steps, each a sentence or a command."""
+    """Yield the next steps, each a sentence."""
     if check is None and gate.metric == "macro_f1":
         remedy = "macro-F1 is compared with the baseline alone; add min: to evaluate this one"
         yield f"{NOTHING_TO_COMPARE}: {remedy}"
@@ -168,7 +179,7 @@ def rate_next_steps(
         yield f"{NOTHING_TO_COMPARE}; accept this run with --ftgate-accept"
     elif outcome is Outcome.INCONCLUSIVE:
         yield _advice_if_inconclusive(check, look, "repeats=" if gate.function else "settle: ")
-    elif outcome is Outcome.FAILED and check.against == "must_pass":
+    elif outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
         repeated = ", again when asked again" if look.replies_vary else ""
         yield f"a must-pass case is wrong{repeated}; it is the first of the regressed cases"
     elif outcome is Outcome.FAILED and gate.kind == "format" and scores.format_errors:
@@ -181,7 +192,7 @@ def rate_next_steps(
 
 def _advice_if_inconclusive(check: Check, look: Look, repeats_key: str) -> str:
     """Return what would settle an inconclusive check; *repeats_key* is the setting of repeats."""
-    if "has drifted" in check.note:
+    if check.has_drifted:
         return "ask everything anew, so that both sides are of today: --ftgate-replies=fresh"
     if not check.informative:
         return "declare a minimum (min:), since the comparison cannot show anything"
@@ -315,7 +326,7 @@ def evaluate_rate(
         **format_error_fields(gate, comparison.compared_scores, scores),
         drifts=drift,
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
-        next=tuple(rate_next_steps(gate, outcome, check, scores, look)),
+        next=tuple(map(NextStep, rate_next_steps(gate, outcome, check, scores, look))),
     )
     return with_judge_evidence(verdict, comparison.judge_evidence)
 
@@ -336,7 +347,9 @@ def _headline(
     if check is None:
         return NOTHING_TO_COMPARE
     cause = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
-    return rate_headline(gate, outcome, check, regressed, cause)
+    is_pairwise = comparison.judge_evidence.is_pairwise
+    headline = rate_headline(gate, outcome, check, regressed, is_pairwise=is_pairwise)
+    return f"{cause}; {headline}" if cause else headline
 
 
 def _notes(
@@ -359,7 +372,7 @@ def _notes(
 def _without_lone_must_pass(checks: Iterable[Check]) -> tuple[Check, ...]:
     """Return the checks, or none if the only check is of must-pass cases, and it passed."""
     checks = tuple(checks)
-    alone = all(c.against == "must_pass" and c.outcome is Outcome.PASSED for c in checks)
+    alone = all(c.kind is CheckKind.MUST_PASS and c.outcome is Outcome.PASSED for c in checks)
     return () if alone else checks
 
 
@@ -373,8 +386,9 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
         check = rate_check
         if gate.kind == "accuracy":
             check = inconclusive_if_unqualified(rate_check, comparison.judge_evidence)
-        if comparison.baseline_drift and check.against == suite.baseline:
-            yield replace(check, outcome=Outcome.INCONCLUSIVE, note=comparison.baseline_drift)
+        if comparison.baseline_drift and check.kind is CheckKind.BASELINE:
+            drift = comparison.baseline_drift
+            yield replace(check, outcome=Outcome.INCONCLUSIVE, has_drifted=True, note=drift)
         else:
             yield check_point(check) if gate.evidence == "point" else check
 
@@ -401,7 +415,8 @@ def _mean_checks(
     # There is nothing to compare with if all accepted cases are stale, or if a judge compared the
     # accepted replies with another baseline.
     if accepted is not None and len(accepted.samples) and not evidence.is_pairwise:
-        check = check_against(accepted.samples, samples, against="accepted")
+        kind = CheckKind.ACCEPTED
+        check = check_against(accepted.samples, samples, against="accepted", kind=kind)
         yield replace(check, stale=accepted.stale)
 
 
@@ -450,8 +465,9 @@ def _regressions(
 ) -> tuple[Regressions, VariantScores | None]:
     """Return the regressions of the deciding check, or of the baseline, with its scores."""
     after, accepted = samples_from_scores(comparison.scores, gate.kind), comparison.accepted
-    compared, against = comparison.compared_scores, check.against if check else ""
-    if accepted is not None and (against == "accepted" or (not compared and len(accepted.samples))):
+    compared, kind = comparison.compared_scores, check.kind if check else None
+    is_accepted = kind is CheckKind.ACCEPTED
+    if accepted is not None and (is_accepted or (not compared and len(accepted.samples))):
         compared = None
         before: Samples | None = accepted.samples
     else:
@@ -459,8 +475,8 @@ def _regressions(
     regressions = find_regressions(before, after)
     if gate.kind == "format":
         return regressions.interleaved_by_format_error(comparison.scores), compared
-    if check and against == "must_pass":
-        return regressions.with_first(check.note.split(", ")), compared
+    if check and kind is CheckKind.MUST_PASS:
+        return regressions.with_first(check.case_ids), compared
     return regressions, compared
 
 

@@ -19,6 +19,7 @@ from pytest_ftgate.gates.training_data_checks import (
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import (
     Finding,
+    NextStep,
     Outcome,
     Severity,
     TrainingDataRules,
@@ -211,7 +212,7 @@ def evaluate_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
         headline=f"{variant.training_data.name}: {severity_counts(findings)} in "
         f"{quantity(len(data.rows), 'row')}",
         findings=tuple(_shortened(finding) for finding in findings),
-        next=tuple(dict.fromkeys(error.next for error in errors if error.next)),
+        next=tuple(map(NextStep, dict.fromkeys(error.next for error in errors if error.next))),
     )
 
 

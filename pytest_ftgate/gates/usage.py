@@ -11,7 +11,6 @@ import numpy as np
 from scipy.special import stdtrit
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import UNCHANGED
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
 from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_GROUPS
 from pytest_ftgate.gates.samples import (
@@ -22,7 +21,14 @@ from pytest_ftgate.gates.samples import (
     samples_from_values,
 )
 from pytest_ftgate.gates.units import amount, milliseconds, quantity, signed_percent, usd
-from pytest_ftgate.gates.verdict import Check, Outcome, Verdict, combine_checks
+from pytest_ftgate.gates.verdict import (
+    Check,
+    CheckKind,
+    NextStep,
+    Outcome,
+    Verdict,
+    combine_checks,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
@@ -62,7 +68,7 @@ def usage_verdict(
     """Return the verdict of *checks* about a variant."""
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
-    check_notes = (c.note for c in checks if c.note not in ("", UNCHANGED))
+    check_notes = (check.note for check in checks if check.note)
     return Verdict(
         suite=suite.name,
         line=gate.line,
@@ -73,7 +79,7 @@ def usage_verdict(
         checks=checks,
         deciding=deciding,
         notes=(*check_notes, *notes),
-        next=tuple(_next_steps(outcome, check)),
+        next=tuple(map(NextStep, _next_steps(outcome, check))),
     )
 
 
@@ -107,7 +113,8 @@ def usage_headline(check: Check) -> str:
 def _quantity_name(check: Check) -> str:
     if check.unit == "usd":
         return "a thousand requests cost"
-    return "95 in 100 replies take up to" if check.against == "p95" else "half of the replies take"
+    is_p95 = check.kind is CheckKind.P95
+    return "95 in 100 replies take up to" if is_p95 else "half of the replies take"
 
 
 def _next_steps(outcome: Outcome, check: Check | None) -> Iterator[str]:
@@ -158,7 +165,7 @@ def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Ch
     prices = _request_prices(scores, tariff)
     known, n = prices.select(prices.has_reply), len(prices)
     check = _ratio_check(known.values, np.ones(len(known)), known, n, flat=_is_flat(tariff))
-    return _cost_outcome(replace(check, against="mean", limit=limit, after=known.mean), n)
+    return _cost_outcome(replace(check, limit=limit, after=known.mean), n)
 
 
 def _cost_checks(
@@ -182,14 +189,14 @@ def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, lim
     check = _ratio_check(now.values, then.values, now, len(after), flat=flat)
     low, high = (None if bound is None else bound - 1.0 for bound in (check.low, check.high))
     check = replace(
-        check, against=baseline.variant, limit=limit, low=low, high=high,
+        check, kind=CheckKind.BASELINE, against=baseline.variant, limit=limit, low=low, high=high,
         before=then.mean, after=now.mean, rise=now.mean / then.mean - 1.0 if then.mean else None,
     )  # fmt: skip
     if then.mean == 0.0 and len(then):
         note = f"{baseline.variant} costs nothing, so nothing can be told as a share of it"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     if same_replies(before, after) and known.all():
-        return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, note=UNCHANGED)
+        return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
     return _cost_outcome(check, len(after))
 
 
@@ -226,8 +233,8 @@ def _ratio_check(
     groups = np.arange(n) if samples.groups is None else samples.groups
     units = np.unique(groups).size
     check = Check(
-        against="", outcome=Outcome.INCONCLUSIVE, limit=0.0, n=n, effective=units, after=0.0,
-        missing=cases - n, unit="usd", method="t",
+        kind=CheckKind.MEAN, outcome=Outcome.INCONCLUSIVE, limit=0.0, n=n, effective=units,
+        after=0.0, missing=cases - n, unit="usd", method="t",
     )  # fmt: skip
     weights = np.ones(n) if samples.weights is None else samples.weights
     numerator, denominator = numerator * weights, denominator * weights
@@ -274,7 +281,8 @@ def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[str]:
         yield f"no reply to {quantity(len(scores.unanswered), 'case')}; first: {first}"
 
 
-_P50, _P95 = 0.5, 0.95
+_P50 = 0.5
+_QUANTILES = {CheckKind.P50: _P50, CheckKind.P95: 0.95}
 _FRESH_REPLIES = "ask all of them anew to measure it: --ftgate-replies=fresh"
 
 
@@ -362,8 +370,8 @@ def evaluate_latency(
 def measure_latency(suite: Suite, gate: LatencyGate, times: ReplyTimes) -> Iterator[Verdict]:
     """Yield the latency of an ungated variant, if its replies are of this run."""
     if times.measured:
-        check = _quantile_check(times, "p95", _P95, 0.0)
-        median = _quantile_check(times, "p50", _P50, 0.0).after
+        check = _quantile_check(times, CheckKind.P95, 0.0)
+        median = _quantile_check(times, CheckKind.P50, 0.0).after
         headline = f"p50 {milliseconds(median)}, p95 {milliseconds(check.after)}"
         yield ungated_verdict(suite, gate, times.variant, check, headline)
 
@@ -382,28 +390,29 @@ def _not_measured(
     """
     share = f"{times.measured:,} of {times.replies:,} replies"
     reason = f"{share} of {times.variant} were asked in this run, and it takes {min_cases} cases"
-    note = f"not measured: {reason}; {_FRESH_REPLIES}"
+    headline = f"not measured: {reason}"
+    note = f"{headline}; {_FRESH_REPLIES}"
     verdict = usage_verdict(suite, gate, variant or times.variant, (), [note])
-    return replace(verdict, headline=note.partition(";")[0])
+    return replace(verdict, headline=headline, measured=False)
 
 
 def _latency_checks(
     gate: LatencyGate, times: ReplyTimes, baseline: ReplyTimes | None
 ) -> Iterator[Check]:
-    for name, share, limit in (("p50", _P50, gate.max_p50_ms), ("p95", _P95, gate.max_p95_ms)):
+    for kind, limit in ((CheckKind.P50, gate.max_p50_ms), (CheckKind.P95, gate.max_p95_ms)):
         if limit is not None:
-            yield _quantile_check(times, name, share, limit)
+            yield _quantile_check(times, kind, limit)
     if gate.max_rise is not None and baseline is not None:
         shared = [case_id for case_id in times.seconds if case_id in baseline.seconds]
         if len({times.groups[case_id] for case_id in shared}) >= min_cases_for_quantile(_P50):
             yield _latency_rise(times, baseline, shared, gate.max_rise)
 
 
-def _quantile_check(times: ReplyTimes, name: str, share: float, limit: float) -> Check:
-    """Compare a quantile (*share*, 0 to 1) of the latencies with *limit*, in milliseconds."""
+def _quantile_check(times: ReplyTimes, kind: CheckKind, limit: float) -> Check:
+    """Compare a quantile of the latencies, ``p50`` or ``p95``, with *limit* in milliseconds."""
     values = 1000 * np.array([seconds for case in times.seconds.values() for seconds in case])
-    return _decide(times, values, share, Check(
-        against=name, outcome=Outcome.INCONCLUSIVE, limit=limit, n=values.size, after=0.0,
+    return _decide(times, values, _QUANTILES[kind], Check(
+        kind=kind, outcome=Outcome.INCONCLUSIVE, limit=limit, n=values.size, after=0.0,
     ))  # fmt: skip
 
 
@@ -418,7 +427,8 @@ def _latency_rise(
     n = len(case_ids)
     shared = replace(times, seconds={case_id: times.seconds[case_id] for case_id in case_ids})
     check = _decide(shared, now / np.maximum(then, 1e-9) - 1.0, _P50, Check(
-        against=baseline.variant, outcome=Outcome.INCONCLUSIVE, limit=limit, n=n, after=0.0,
+        kind=CheckKind.BASELINE, against=baseline.variant, outcome=Outcome.INCONCLUSIVE,
+        limit=limit, n=n, after=0.0,
     ))  # fmt: skip
     before, after = float(np.median(then)), float(np.median(now))
     return replace(check, rise=check.after, before=before, after=after)

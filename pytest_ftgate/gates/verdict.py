@@ -14,7 +14,9 @@ from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.training_data import TrainingExample
 
 __all__ = [
+    "UNCHANGED",
     "Check",
+    "CheckKind",
     "Drift",
     "Finding",
     "Flip",
@@ -23,6 +25,7 @@ __all__ = [
     "IntervalEstimate",
     "JudgeValidation",
     "LossKind",
+    "NextStep",
     "Outcome",
     "Retention",
     "Severity",
@@ -271,14 +274,32 @@ class Outcome(StrEnum):
     INVALID = "invalid"
 
 
+#: The words for a check with *is_unchanged*.
+UNCHANGED = "unchanged: the same replies"
+
+
+class CheckKind(StrEnum):
+    """What a check compares the variant with: a limit, or other results."""
+
+    MINIMUM = "minimum"
+    MUST_PASS = "must_pass"  # noqa: S105 - not a password
+    BASELINE = "baseline"
+    ACCEPTED = "accepted"
+    BASE = "base"
+    MEAN = "mean"
+    P50 = "p50"
+    P95 = "p95"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One comparison of a gate. Rates, changes and margins are shares, 0 to 1.
 
     Attributes:
-        against: what the variant is compared with: ``minimum``, ``must_pass``, ``accepted``,
-            ``base`` or the baseline's name; for cost and latency ``mean``, ``p50`` or ``p95``
-            (held to a limit), or the baseline's name.
+        kind: what the variant is compared with. ``mean``, ``p50`` and ``p95`` are held to a limit
+            of the cost or latency gate.
+        against: the displayed name of the results compared with; "" for a limit.
+        case_ids: the must-pass cases that are wrong.
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests) or ``ms``.
@@ -306,15 +327,19 @@ class Check:
         under: ``prompt`` if skills were tested under the variant's system prompt.
         retention: the mean retention of the skills; None if there was almost nothing before.
         transfer: backward transfer: the mean change over all skills, equally weighted.
+        is_unchanged: True if both sides rest on the same requests and replies.
+        has_drifted: True if the baseline has drifted, so that it is not compared.
         note: what a reader should know about this check, in a sentence.
     """
 
-    against: str
+    kind: CheckKind
     outcome: Outcome
     limit: float
     n: int
     after: float
     before: float | None = None
+    against: str = ""
+    case_ids: tuple[str, ...] = ()
     effective: float = 0.0
     low: float | None = None
     high: float | None = None
@@ -338,6 +363,8 @@ class Check:
     under: str = ""
     retention: Retention | None = None
     transfer: float | None = None
+    is_unchanged: bool = False
+    has_drifted: bool = False
     note: str = ""
 
     @property
@@ -442,6 +469,17 @@ class FormatErrorShare:
     examples: tuple[FormatErrorExample, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What to do about a verdict: a sentence, and the command that does it, or ""."""
+
+    text: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.command}" if self.command else self.text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The verdict of one gate about one variant.
@@ -450,6 +488,7 @@ class Verdict:
         suite: the suite file, relative to the root directory; the module of a marked function.
         line: the line of the gate in that file.
         gated: False for a variant that is measured without being gated.
+        measured: False for a gate that passed because nothing could be measured in this run.
         node: the id of the pytest test, where suite, gate and variant do not give it.
         checks: the comparisons.
         deciding: the index of the check that decided.
@@ -467,7 +506,7 @@ class Verdict:
         drifts: the drift of all replies, reported by one gate of each variant.
         judges: the validation of the judges that graded the replies.
         notes: what else a reader must know: identity, missing replies, stale cases.
-        next: what to do, each a sentence or a command.
+        next: what to do.
         facts: provider, model, digests and server facts of the variant.
     """
 
@@ -478,6 +517,7 @@ class Verdict:
     outcome: Outcome
     headline: str
     gated: bool = True
+    measured: bool = True
     node: str = ""
     checks: tuple[Check, ...] = ()
     deciding: int = 0
@@ -496,7 +536,7 @@ class Verdict:
     drifts: tuple[Drift, ...] = ()
     judges: tuple[JudgeValidation, ...] = ()
     notes: tuple[str, ...] = ()
-    next: tuple[str, ...] = ()
+    next: tuple[NextStep, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -513,10 +553,10 @@ def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
     """
     indexed = list(enumerate(checks))
     # Must-pass cases show nothing about the other cases, so they cannot replace a comparison.
-    has_comparison = any(c.informative and c.against != "must_pass" for _, c in indexed)
+    has_comparison = any(c.informative and c.kind is not CheckKind.MUST_PASS for _, c in indexed)
     ranked = [(i, c) for i, c in indexed if c.informative] if has_comparison else indexed
     # A drop check decides before a minimum, and a minimum before the must-pass cases.
-    ranked.sort(key=lambda pair: (pair[1].before is None, pair[1].against == "must_pass"))
+    ranked.sort(key=lambda pair: (pair[1].before is None, pair[1].kind is CheckKind.MUST_PASS))
     for outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE):
         for index, check in ranked:
             if check.outcome is outcome:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import ceil
 
 from pytest_ftgate.gates.units import amount, percent, points, signed_percent, unsigned_points
-from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
 from pytest_ftgate.stats.proportions import binomial_sf
 
@@ -36,7 +36,7 @@ def explain(verdict: Verdict) -> Iterator[str]:
         yield f"No limit was held: {verdict.headline}."
     elif check is None:
         yield "There was nothing to compare with, and no minimum was declared."
-    elif check.against == "must_pass":
+    elif check.kind is CheckKind.MUST_PASS:
         yield "A case marked must_pass fails the gate when most of its replies are wrong."
     elif check.unit != "share":
         yield from _usage_sentences(check)

@@ -93,7 +93,7 @@ def _blocking_section(report: Report) -> Iterator[str]:
 
 
 def _gate_block(verdict: Verdict) -> str:
-    steps = "".join(f"\n  next: {escape_markdown(step)}" for step in verdict.next)
+    steps = "".join(f"\n  next: {escape_markdown(str(step))}" for step in verdict.next)
     head = f"- **{escape_markdown(node_name(verdict))}** {verdict.outcome}"
     cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
     title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"

@@ -239,7 +239,7 @@ def _note_lines(verdicts: Sequence[Verdict]) -> list[str]:
     """Return the notes and next steps of *verdicts*, each text once with the gates it is about."""
     gates_by_text: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        for text in (*verdict.notes, *verdict.next):
+        for text in (*verdict.notes, *map(str, verdict.next)):
             gates_by_text[escape_controls(text)].append(node_name(verdict))
     return [
         line
@@ -254,5 +254,5 @@ def _inconclusive_section(verdict: Verdict, name: str) -> list[str]:
     for note in verdict.notes:
         lines += wrap_lines(f"note: {escape_controls(note)}", 4)
     for step in verdict.next:
-        lines += wrap_lines(step, 4)
+        lines += wrap_lines(str(step), 4)
     return lines

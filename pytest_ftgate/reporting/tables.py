@@ -19,7 +19,15 @@ from pytest_ftgate.gates.units import (
     signed_percent,
     usd,
 )
-from pytest_ftgate.gates.verdict import Check, Drift, FormatErrorShare, Outcome, Slice, Verdict
+from pytest_ftgate.gates.verdict import (
+    Check,
+    CheckKind,
+    Drift,
+    FormatErrorShare,
+    Outcome,
+    Slice,
+    Verdict,
+)
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
@@ -126,7 +134,7 @@ def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> 
 def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[str]:
     head, deciding = [verdict.variant, verdict.gate], verdict.check
     if deciding is None:
-        note = "not measured" if verdict.headline.startswith("not measured") else ""
+        note = "" if verdict.measured else "not measured"
         return [*head, "", "", "", "", outcome_label(verdict), note]
     # If a minimum decided, the drop still shows the level before. Cost and latency limits each
     # bound another figure, so they show their own.
@@ -153,22 +161,28 @@ def _change_cell(check: Check) -> str:
     return f"{points(check.after - check.before)} {points_interval(check.low, check.high)}"
 
 
-def _limit_cell(check: Check) -> str:
-    if check.against == "must_pass":
-        return "must pass"
+def _limit_parts(check: Check) -> tuple[str, str]:
+    """Return the word for a limit, and the limit itself."""
+    if check.kind is CheckKind.MUST_PASS:
+        return "must", "pass"
     if check.unit != "share":
         if check.before is None:
-            return f"limit {amount(check.limit, check.unit)}"
-        return f"allowed {signed_percent(check.limit)}"
+            return "limit", amount(check.limit, check.unit)
+        return "allowed", signed_percent(check.limit)
     if check.before is None:
-        return f"min {percent(check.limit)}"
-    return f"allowed {points(-check.limit)}"
+        return "min", percent(check.limit)
+    return "allowed", points(-check.limit)
+
+
+def _limit_cell(check: Check) -> str:
+    return " ".join(_limit_parts(check))
 
 
 def _short_limit_cell(check: Check) -> str:
-    text = _limit_cell(check)
+    if check.kind is CheckKind.MUST_PASS:
+        return _limit_cell(check)
     sign = "≥" if check.unit == "share" else "≤"
-    return text if check.against == "must_pass" else f"{sign} {text.partition(' ')[2]}"
+    return f"{sign} {_limit_parts(check)[1]}"
 
 
 def rate_interval(low: float | None, high: float | None) -> str:

@@ -10,12 +10,15 @@ from itertools import groupby
 from pytest_ftgate.gates.units import percent, points, points_interval, quantity
 from pytest_ftgate.gates.usage import usage_headline
 from pytest_ftgate.gates.verdict import (
+    UNCHANGED,
     Check,
+    CheckKind,
     Finding,
     FormatErrorShare,
     IntervalEstimate,
     JudgeValidation,
     LossKind,
+    NextStep,
     Outcome,
     Retention,
     Severity,
@@ -53,7 +56,6 @@ __all__ = [
     "skill_lines",
     "skill_results_by_prompt",
     "skill_rows",
-    "split_command",
     "verdict_section",
     "wrap_lines",
 ]
@@ -457,7 +459,7 @@ def _label_table(labels: Sequence[LabelMetrics], verbosity: int) -> list[str]:
 def certainty_lines(verdict: Verdict) -> list[str]:
     """Return the certainty of a verdict that did not pass, in plain English."""
     check = verdict.check
-    if check is None or check.outcome is Outcome.PASSED or check.against == "must_pass":
+    if check is None or check.outcome is Outcome.PASSED or check.kind is CheckKind.MUST_PASS:
         return []
     return wrap_lines(_certainty_text(verdict, check), 0)
 
@@ -487,12 +489,15 @@ def other_check_lines(verdict: Verdict) -> Iterator[str]:
     """Yield a sentence on each check that did not decide."""
     for index, check in enumerate(verdict.checks):
         if index != verdict.deciding:
-            note = f" ({check.note})" if check.note else ""
+            remarks = [UNCHANGED] if check.is_unchanged else []
+            remarks += [", ".join(check.case_ids), check.note]
+            remark = "; ".join(filter(None, remarks))
+            note = f" ({remark})" if remark else ""
             yield from wrap_lines(f"{_check_text(check)}: {check.outcome}{note}")
 
 
 def _check_text(check: Check) -> str:
-    if check.against == "must_pass":
+    if check.kind is CheckKind.MUST_PASS:
         return f"must-pass cases: {round(check.after * check.n)} of {check.n} are right"
     if check.unit != "share":
         return usage_headline(check)
@@ -502,19 +507,14 @@ def _check_text(check: Check) -> str:
     return f"against {check.against}{under}: {percent(check.before)} → {percent(check.after)}"
 
 
-def split_command(step: str) -> tuple[str, str]:
-    """Return the words of a next step, and its command or ""; a command must not be wrapped."""
-    text, _, command = step.partition(": pytest ")
-    return (f"{text}:", f"pytest {command}") if command else (text, "")
-
-
-def _next_step_lines(steps: Sequence[str]) -> Iterator[str]:
+def _next_step_lines(steps: Sequence[NextStep]) -> Iterator[str]:
     for index, step in enumerate(steps):
         head = "  next: " if index == 0 else "        "
-        text, command = split_command(step)
+        text = f"{step.text}:" if step.command else step.text
         yield from textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
-        if command:
-            yield f"        {command}"
+        # A command must not be wrapped.
+        if step.command:
+            yield f"        {step.command}"
 
 
 def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:

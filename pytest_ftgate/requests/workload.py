@@ -18,6 +18,7 @@ __all__ = [
     "PROBE_COUNT",
     "SKILL_TOKENS",
     "Workload",
+    "base_name",
     "base_variant",
     "probe_requests",
     "repeat_requests",
@@ -54,6 +55,11 @@ class Workload(tuple[CaseRequest, ...]):  # noqa: SLOT001 - the key is cached in
         return digest([[request.fingerprint for request in requests], sorted(models)])
 
 
+def base_name(variant: Variant) -> str:
+    """Return the name under which the replies of the base of *variant* are shown."""
+    return f"base of {variant.name}"
+
+
 def base_variant(variant: Variant) -> Variant:
     """Return the untuned model under *variant*, at the same provider or from a recording."""
     if variant.base_replies is not None:
@@ -63,7 +69,7 @@ def base_variant(variant: Variant) -> Variant:
     tariff = replace(tariff, model=model) if tariff.model == variant.model else tariff
     return replace(
         variant,
-        name=f"base of {variant.name}",
+        name=base_name(variant),
         model=model,
         tariff=tariff,
         adapter=None,
@@ -75,7 +81,7 @@ def base_variant(variant: Variant) -> Variant:
 
 def _recorded_base(variant: Variant) -> Variant:
     return Variant(
-        name=f"base of {variant.name}",
+        name=base_name(variant),
         line=variant.line,
         provider=RECORDED,
         model=variant.base or variant.model,

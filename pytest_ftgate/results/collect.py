@@ -15,6 +15,7 @@ from pytest_ftgate.gates.checks import check_minimum
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.skills import skill_reply_scores
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.workload import base_name
 from pytest_ftgate.results.run import Answer, CaseRun, ConfusionMatrix, Rate, SuiteRun, VariantRun
 from pytest_ftgate.scoring.classification import label_predictions
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
@@ -53,6 +54,7 @@ def collect_suite_run(suite: Suite, scores: Iterable[tuple[CaseSet, VariantScore
     return SuiteRun(
         name=suite.name,
         baseline=suite.baseline,
+        bases={name: base_name(v) for name, v in suite.variants.items() if v.tuned},
         variants=tuple(_variant_run(suite.variants[s.variant], s) for s in task_scores),
         cases=tuple(_case_runs(suite, results)),
         confusions=tuple(chain.from_iterable(_confusion(suite, s) for s in task_scores)),

@@ -179,10 +179,15 @@ class AcceptedPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteRun:
-    """One suite: its variants, its cases with all answers, and its history in git."""
+    """One suite: its variants, its cases with all answers, and its history in git.
+
+    Attributes:
+        bases: by fine-tuned variant, the name under which its base answers skills cases.
+    """
 
     name: str
     baseline: str
+    bases: Mapping[str, str] = field(default_factory=dict)
     variants: tuple[VariantRun, ...] = ()
     cases: tuple[CaseRun, ...] = ()
     confusions: tuple[ConfusionMatrix, ...] = ()

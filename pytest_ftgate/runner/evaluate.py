@@ -186,7 +186,6 @@ def judge_evidence_of(
         is_sole_score=alone,
         human_scores=said,
         baseline_human_scores=before,
-        baseline=suite.baseline,
         is_pairwise=pairwise,
         ungraded_note=_ungraded_note(scores),
         constant_grades=len(grades) if is_constant else 0,

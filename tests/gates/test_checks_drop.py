@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from pytest_ftgate.gates.checks import UNCHANGED, check_drop
+from pytest_ftgate.gates.checks import check_drop
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.samples import CaseSample, Samples, samples_from_cases
 from pytest_ftgate.gates.verdict import Check, Outcome
@@ -54,7 +54,7 @@ def test_the_same_requests_and_replies_pass_however_few_they_are() -> None:
 
     check = check_drop(once, once, against="accepted", margin=0.05, levels=Levels())
 
-    assert (check.outcome, check.note) == (Outcome.PASSED, UNCHANGED)
+    assert (check.outcome, check.is_unchanged) == (Outcome.PASSED, True)
 
 
 @pytest.mark.parametrize(("missing", "outcome"), [(5, Outcome.PASSED), (6, Outcome.INCONCLUSIVE)])

@@ -2,7 +2,7 @@ from columns import suite, variant_scores
 
 from pytest_ftgate.gates.checks import chance_flip_rate
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.suite.model import RateGate
 
 POINT = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.5, evidence="point")
@@ -38,5 +38,5 @@ def test_a_threshold_at_what_was_seen_is_a_coin_toss():
 def test_a_threshold_far_from_what_was_seen_hardly_ever_turns():
     check = evaluated(BEFORE).checks[0]
 
-    assert check.against == "minimum"
+    assert check.kind is CheckKind.MINIMUM
     assert chance_flip_rate(check) < 0.01

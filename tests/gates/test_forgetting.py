@@ -105,7 +105,8 @@ def test_a_skill_with_a_margin_must_itself_be_shown_to_keep_to_it() -> None:
         verdict = evaluate(some, **keys)
         assert verdict.outcome is Outcome.INCONCLUSIVE
         assert "but inconclusive: facts" in verdict.headline
-        assert "100 cases of facts cannot rule out a loss of 10 points" in " ".join(verdict.next)
+        steps = " ".join(step.text for step in verdict.next)
+        assert "100 cases of facts cannot rule out a loss of 10 points" in steps
     assert evaluate(some, each=0.20).outcome is Outcome.PASSED
     assert evaluate(some, each=0.10, margins={"facts": 0.2}).outcome is Outcome.PASSED
     assert evaluate(some, each=0.10, may_lose=("facts",)).outcome is Outcome.PASSED
@@ -273,7 +274,7 @@ def test_a_failed_gate_names_the_remedies() -> None:
     verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
 
     for remedy in ("mix general data", "fewer epochs", "learning rate", "rank", "go back"):
-        assert remedy in verdict.next[0]
+        assert remedy in verdict.next[0].text
 
 
 # Under the prompt -------------------------------------------------------------------------------

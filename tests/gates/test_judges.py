@@ -52,9 +52,7 @@ def samples(values, name="x"):
 
 
 def evidence(*judges, **more):
-    return JudgeEvidence(
-        validations=judges or (validation(),), is_sole_score=True, baseline="current", **more
-    )
+    return JudgeEvidence(validations=judges or (validation(),), is_sole_score=True, **more)
 
 
 def compared(judge_evidence, before, after, margin=0.1):
@@ -101,7 +99,7 @@ def test_the_same_replies_are_unchanged_with_any_judge():
     )
 
     assert check.outcome is Outcome.PASSED
-    assert check.note == "unchanged: the same replies"
+    assert check.is_unchanged
 
 
 def test_a_minimum_is_adjusted_for_the_errors_of_the_judge():
@@ -167,7 +165,7 @@ def test_with_an_unqualified_judge_every_verdict_is_inconclusive(after):
 
     assert result.outcome is Outcome.INCONCLUSIVE
     assert result.headline == "judge not qualified: m: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
-    assert "pytest-ftgate labels" in result.next[0]
+    assert "pytest-ftgate labels" in result.next[0].text
 
 
 def test_the_headline_names_a_judge_without_validation():

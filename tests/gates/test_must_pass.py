@@ -38,7 +38,7 @@ def test_right_cases_pass():
 def test_a_wrong_case_fails_and_is_named():
     check = check_must_pass(made([0.0, 1.0], "c000", "c001"), None)
 
-    assert (check.outcome, check.note, check.after) == (Outcome.FAILED, "c000", 0.5)
+    assert (check.outcome, check.case_ids, check.after) == (Outcome.FAILED, ("c000",), 0.5)
 
 
 def test_only_wrong_cases_are_asked_again():
@@ -87,3 +87,19 @@ def test_right_must_pass_cases_of_a_baseline_are_nothing_to_compare_with():
     verdict = evaluate_rate(suite(gate), gate, Comparison(only, only, must_pass=(only, None)))
 
     assert verdict.headline == "nothing to compare with yet"
+
+
+def test_a_case_whose_id_holds_a_comma_is_the_first_regressed_case():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+    rows = made([0.0, *MANY[1:]], "c000").results
+    wrong = replace(rows["c000"], case=replace(rows["c000"].case, id="a, b0"))
+    after = VariantScores("new", {**rows, "a, b0": wrong})
+
+    verdict = evaluate_rate(
+        suite(gate),
+        gate,
+        Comparison(after, variant_scores("current", MANY), must_pass=(after, None)),
+    )
+
+    assert verdict.check.case_ids == ("c000", "a, b0")
+    assert [flip.case for flip in verdict.flips[:2]] == ["c000", "a, b0"]

@@ -11,7 +11,7 @@ from pytest_ftgate.gates.rates import (
     shared_levels,
 )
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import ForgettingGate, RateGate
 
@@ -41,7 +41,7 @@ def test_the_baseline_is_not_compared_with_itself() -> None:
 
     verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
 
-    assert [check.against for check in verdict.checks] == ["minimum"]
+    assert [check.kind for check in verdict.checks] == [CheckKind.MINIMUM]
 
 
 def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> None:
@@ -50,7 +50,7 @@ def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> No
     verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
 
     assert (verdict.outcome, verdict.headline) == (Outcome.PASSED, "nothing to compare with yet")
-    assert "--ftgate-accept" in verdict.next[0]
+    assert "--ftgate-accept" in verdict.next[0].text
 
 
 def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -> None:
@@ -64,7 +64,7 @@ def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -
     )
 
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.check.against == "accepted"
+    assert verdict.check.kind is CheckKind.ACCEPTED
 
 
 def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
@@ -108,7 +108,7 @@ def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
     assert [(one.kind, one.replies) for one in verdict.format_errors] == [
         ("not in enumeration", 200)
     ]
-    assert "not in enumeration" in verdict.next[0]
+    assert "not in enumeration" in verdict.next[0].text
 
 
 def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_more_settle_it() -> (
@@ -124,8 +124,8 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "they can certify" in verdict.next[0]
-    assert "more cases would settle it" in verdict.next[0]
+    assert "they can certify" in verdict.next[0].text
+    assert "more cases would settle it" in verdict.next[0].text
 
 
 def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> None:
@@ -146,3 +146,38 @@ def test_an_ungated_variant_is_measured_and_not_evaluated() -> None:
 
     assert not verdict.gated
     assert verdict.headline == "60 %"
+
+
+@pytest.mark.parametrize("name", [*CheckKind])
+@pytest.mark.parametrize("values", [GOOD, BAD], ids=["unchanged", "regressed"])
+def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, values) -> None:
+    gate = accuracy(min=0.5, max_drop=0.05)
+    accepted = samples_from_scores(variant_scores("new", GOOD), "accuracy")
+
+    def verdict(baseline: str) -> Verdict:
+        comparison = Comparison(
+            variant_scores("new", values),
+            variant_scores(baseline, GOOD),
+            accepted=AcceptedSamples(accepted, 0),
+        )
+        declared = replace(suite(gate, variants=(baseline, "new")), baseline=baseline)
+        return evaluate_rate(declared, gate, comparison)
+
+    usual = verdict("good")
+    checks = [replace(c, against=name if c.against == "good" else c.against) for c in usual.checks]
+    headline = usual.headline.replace("against good", f"against {name}")
+
+    assert verdict(str(name)) == replace(usual, checks=tuple(checks), headline=headline)
+
+
+def test_a_drifted_baseline_leads_to_fresh_replies_whatever_the_sentence_says() -> None:
+    gate = accuracy(max_drop=0.05)
+    comparison = Comparison(
+        variant_scores("new", GOOD), variant_scores("current", GOOD), baseline_drift="it moved"
+    )
+
+    verdict = evaluate_rate(suite(gate), gate, comparison)
+
+    assert verdict.check is not None
+    assert verdict.check.has_drifted
+    assert "--ftgate-replies=fresh" in verdict.next[0].text

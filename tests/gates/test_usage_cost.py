@@ -88,7 +88,7 @@ def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
     verdict = evaluated(LIMIT, drawn(485))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "more cases would settle it" in verdict.next[0]
+    assert "more cases would settle it" in verdict.next[0].text
 
 
 @pytest.mark.parametrize(("factor", "outcome"), [(1.0, Outcome.PASSED), (1.3, Outcome.FAILED)])

@@ -13,7 +13,7 @@ from pytest_ftgate.gates.usage import (
     measure_latency,
     quantile_interval,
 )
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.suite.model import LatencyGate
 
 MOST = LatencyGate(line=1, max_p95_ms=1000.0)
@@ -150,3 +150,10 @@ def test_an_ungated_variant_is_told_its_times_where_they_were_measured():
 
     assert beside.headline == "p50 100 ms, p95 800 ms"
     assert list(measure_latency(suite(HALF), HALF, took([], kept=9))) == []
+
+
+def test_a_rise_against_a_baseline_named_p95_is_a_rise_of_the_median():
+    verdict = evaluated(RISE, took(drawn(0.9)), took(drawn(0.4), "p95"))
+
+    assert verdict.check.kind is CheckKind.BASELINE
+    assert verdict.headline.startswith("half of the replies take")

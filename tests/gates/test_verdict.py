@@ -2,15 +2,15 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_ftgate.gates.verdict import Check, Outcome, combine_checks
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, combine_checks
 
 PASSED, FAILED, OPEN = Outcome.PASSED, Outcome.FAILED, Outcome.INCONCLUSIVE
 
 
 def check(outcome: Outcome, *, before: float | None = 0.9, informative: bool = True) -> Check:
     return Check(
-        against="x", outcome=outcome, limit=0.05, n=100, after=0.9, before=before,
-        informative=informative,
+        kind=CheckKind.BASELINE, against="x", outcome=outcome, limit=0.05, n=100, after=0.9,
+        before=before, informative=informative,
     )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_a_check_that_can_show_nothing_gives_way_to_one_that_can() -> None:
 
 
 def test_right_must_pass_cases_do_not_stand_in_for_a_comparison_that_shows_nothing() -> None:
-    must = replace(check(PASSED, before=None), against="must_pass")
+    must = replace(check(PASSED, before=None), kind=CheckKind.MUST_PASS)
 
     assert combine_checks([must, check(OPEN, informative=False)]) == (OPEN, 1)
 

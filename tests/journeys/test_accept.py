@@ -19,7 +19,7 @@ def accepted(desk):
 def compared(desk, gate="accuracy[current]"):
     """Return the check of the last run that compared with what was accepted."""
     checks = desk.verdicts()[gate]["checks"]
-    return next(check for check in checks if check["against"] == "accepted")
+    return next(check for check in checks if check["kind"] == "accepted")
 
 
 def test_accepting_writes_a_record_beside_the_suite_and_says_so(desk):

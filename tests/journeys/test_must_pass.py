@@ -48,6 +48,38 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
     )
 
 
+def test_a_must_pass_case_whose_id_holds_a_comma_is_named_and_shown_first(desk):
+    code = ONCE_WRONG.replace("t007", "a, b0")
+    desk.asking_suite(code, gates=GATES, draft='{provider: python, function: "answers:wrong"}')
+    marked(desk, id="a, b0", must_pass=True)
+
+    result = desk.run()
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        ["0 of 1 must-pass cases are right; wrong: a, b0", "    a, b0  Ticket 7: help"]
+    )
+
+
+def test_a_baseline_named_must_pass_is_compared_like_any_other(desk):
+    verdicts = {}
+    for name in ("good", "must_pass"):
+        desk.suite(gates="{accuracy: {min: 0.5, max_drop: 0.1}}", **{name: 0, "draft": 40})
+        result = desk.run()
+        result.assert_outcomes(passed=1, failed=1)
+        result.stdout.fnmatch_lines(
+            [
+                f"accuracy 100 % → 60 % against {name}, −40 points, allowed −10",
+                "  next: read the regressed cases; *",
+                "  draft * accuracy * 100 % * 60 % * FAILED * allowed −10",
+            ]
+        )
+        told = json.dumps(desk.verdicts()["accuracy[draft]"])
+        verdicts[name] = told.replace(f"against {name},", "").replace(f'"{name}"', '""')
+
+    assert verdicts["must_pass"] == verdicts["good"]
+
+
 def test_an_unlucky_reply_to_a_must_pass_case_is_asked_again_and_forgiven(desk):
     desk.asking_suite(
         ONCE_WRONG, gates=GATES, draft='{provider: python, function: "answers:unlucky"}'

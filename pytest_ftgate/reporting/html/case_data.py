@@ -103,7 +103,7 @@ class _TextPool:
             "name": suite.name,
             "baseline": indices.get(suite.baseline, -1),
             "variants": names,
-            "bases": [indices.get(f"base of {name}", -1) for name in names],
+            "bases": [indices.get(suite.bases.get(name, ""), -1) for name in names],
             "systems": [self._add(_system_prompt(suite, name)) for name in names],
             "cases": [list(self._case(suite, case, indices)) for case in suite.cases],
         }
@@ -149,7 +149,7 @@ def _system_prompt(suite: SuiteRun, name: str) -> str:
 
 def _answer_before(suite: SuiteRun, case: CaseRun) -> Answer | None:
     """Return the reply that the others are compared with: the baseline's, else the first base's."""
-    bases = (answer for name, answer in case.answers.items() if name.startswith("base of "))
+    bases = (case.answers[name] for name in suite.bases.values() if name in case.answers)
     return case.answers.get(suite.baseline) or next(bases, None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.units import milliseconds, percent, quantity, usd
-from pytest_ftgate.gates.verdict import Slice, Verdict
+from pytest_ftgate.gates.verdict import CheckKind, Slice, Verdict
 from pytest_ftgate.reporting.html import plots
 from pytest_ftgate.reporting.html.plots import Chart, Dot
 from pytest_ftgate.reporting.tables import rate_interval
@@ -76,8 +76,8 @@ def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, f
         for check in verdict.checks
         if check.unit == "share"
     ]
-    minimums = (check.limit for check in checks if check.against == "minimum")
-    drops = (check.limit for check in checks if check.against == suite.baseline)
+    minimums = (check.limit for check in checks if check.kind is CheckKind.MINIMUM)
+    drops = (check.limit for check in checks if check.kind is CheckKind.BASELINE)
     return next(minimums, None), next(drops, None)
 
 

@@ -53,7 +53,6 @@ from pytest_ftgate.reporting.verdict import (
     other_check_lines,
     skill_results_by_prompt,
     skill_rows,
-    split_command,
 )
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id
@@ -245,7 +244,6 @@ def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
         "outcome": outcome_label(verdict),
         "certainty": " ".join(certainty_lines(verdict)),
         "other_checks": list(other_check_lines(verdict)) if len(verdict.checks) > 1 else [],
-        "next": [split_command(step) for step in verdict.next],
         "explanation": list(explain(verdict)),
         "judges": list(judge_tables(verdict)),
         "slices": [] if verdict.gate == "forgetting" else slice_rows(verdict.slices),
