@@ -516,4 +516,5 @@ def unmeasured_verdict(suite: Suite, variant: Variant, reason: str) -> Verdict:
         outcome=Outcome.INVALID,
         headline=f"could not be asked: {reason}",
         gated=False,
+        measured=False,
     )

@@ -488,7 +488,7 @@ class Verdict:
         suite: the suite file, relative to the root directory; the module of a marked function.
         line: the line of the gate in that file.
         gated: False for a variant that is measured without being gated.
-        measured: False for a gate that passed because nothing could be measured in this run.
+        measured: False if nothing could be measured in this run.
         node: the id of the pytest test, where suite, gate and variant do not give it.
         checks: the comparisons.
         deciding: the index of the check that decided.

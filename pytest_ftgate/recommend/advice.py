@@ -314,7 +314,7 @@ class Advice:
         recommendation: what to do.
         subject: the variant or the rung that it is about.
         variant: the variant that should serve now.
-        headline: recommendation and subject in a sentence.
+        detail: what follows the recommendation in the headline, from its punctuation on.
         reasons: each with a number of the table.
         below: the best untuned variant, which fine-tunes are compared with; "" for none.
         rungs: the table, least effort first.
@@ -327,7 +327,7 @@ class Advice:
     recommendation: Recommendation
     subject: str
     variant: str
-    headline: str
+    detail: str
     reasons: tuple[Reason, ...]
     below: str
     rungs: tuple[LadderRow, ...]
@@ -341,3 +341,8 @@ class Advice:
     coverage_gaps: CoverageGaps = field(default_factory=CoverageGaps)
     unmeasured: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """Recommendation and subject in a sentence."""
+        return f"{self.recommendation}{self.detail}"

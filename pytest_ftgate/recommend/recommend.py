@@ -47,7 +47,7 @@ class Decision:
     recommendation: Recommendation
     subject: str
     variant: str
-    headline: str
+    detail: str
     reasons: tuple[Reason, ...] = ()
     below: str = ""
     conditions: tuple[Condition, ...] = ()
@@ -157,7 +157,7 @@ def _decide_roll_back(
         recommendation=Recommendation.ROLL_BACK,
         subject=target,
         variant=target,
-        headline=f"{Recommendation.ROLL_BACK}: from {rollback.failing} to {target}{when}",
+        detail=f": from {rollback.failing} to {target}{when}",
         reasons=(
             Reason(message=message, variant=rollback.failing, figure="outcomes"),
             *([_accuracy_reason(row)] if row else []),
@@ -172,7 +172,7 @@ def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
         recommendation=Recommendation.NEXT,
         subject="prompt",
         variant=tuned[0].variant,
-        headline=f"{Recommendation.NEXT}: prompt",
+        detail=": prompt",
         reasons=(Reason(message=message, variant=tuned[0].variant, figure="rung"),),
     )
 
@@ -187,7 +187,7 @@ def _decide_stop(ladder: Ladder, best: LadderRow, minimum: float | None) -> Deci
         recommendation=Recommendation.STOP,
         subject=best.variant,
         variant=best.variant,
-        headline=f"{Recommendation.STOP}: {best.variant}",
+        detail=f": {best.variant}",
         reasons=(reason, *_gain_reasons(ladder, best, above)),
     )
 
@@ -212,7 +212,7 @@ def _decide_next_rung(best: LadderRow, untried: Sequence[tuple[str, str]]) -> De
         recommendation=Recommendation.NEXT,
         subject=rung,
         variant=best.variant,
-        headline=f"{Recommendation.NEXT}: {rung}, since {why}",
+        detail=f": {rung}, since {why}",
         reasons=(_accuracy_reason(best),),
     )
 
@@ -229,7 +229,7 @@ def _decide_fine_tune(
         recommendation=recommendation,
         subject=chosen.name,
         variant=chosen.row.variant if chosen.row else best.variant,
-        headline=f"{recommendation}: {subject}",
+        detail=f": {subject}",
         reasons=(
             *chosen.reasons(failing=False),
             *_price_reasons(ladder, best, chosen),
@@ -268,7 +268,7 @@ def _decide_not_justified(
         recommendation=Recommendation.NOT_JUSTIFIED,
         subject=nearest.name,
         variant=best.variant,
-        headline=f"{Recommendation.NOT_JUSTIFIED} ({names}): serve {best.variant}",
+        detail=f" ({names}): serve {best.variant}",
         reasons=(
             _accuracy_reason(best),
             *nearest.reasons(failing=True),
@@ -403,7 +403,7 @@ def advise(evidence: Evidence) -> Advice | None:
         recommendation=decision.recommendation,
         subject=decision.subject,
         variant=decision.variant,
-        headline=decision.headline,
+        detail=decision.detail,
         reasons=decision.reasons,
         below=decision.below,
         rungs=ladder.rows,

@@ -31,7 +31,6 @@ __all__ = [
     "monitoring_sentences",
     "monthly_cost_table",
     "quality_table",
-    "split_headline",
     "usage_table",
 ]
 
@@ -46,11 +45,6 @@ class TextTable(NamedTuple):
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     right_columns: Sequence[int] = ()
-
-
-def split_headline(advice: Advice) -> tuple[str, str, str]:
-    """Return the headline in three parts: before, at, and after the recommendation."""
-    return advice.headline.partition(str(advice.recommendation))
 
 
 def quality_table(advice: Advice) -> TextTable:
@@ -316,8 +310,7 @@ def _table_lines(table: TextTable) -> list[str]:
 
 
 def _recommendation_lines(advice: Advice) -> Iterator[str]:
-    head, recommendation, rest = split_headline(advice)
-    yield from _wrap(f"{head}{recommendation.upper()}{escape_controls(rest)}")
+    yield from _wrap(f"{advice.recommendation.upper()}{escape_controls(advice.detail)}")
     for reason in advice.reasons:
         yield from _wrap(f"- {escape_controls(reason.message)}", 4)
     if advice.confirmation is not None:

@@ -12,7 +12,6 @@ from pytest_ftgate.reporting.ladder import (
     frontier_legend,
     ladder_table,
     monitoring_sentences,
-    split_headline,
 )
 from pytest_ftgate.reporting.summary import ungated_lines
 from pytest_ftgate.reporting.tables import gates_line, usage_line, verdict_rows
@@ -129,8 +128,7 @@ def _ungated_section(report: Report) -> Iterator[str]:
 
 def _ladder_section(report: Report) -> Iterator[str]:
     for advice in report.advice:
-        head, recommendation, rest = split_headline(advice)
-        headline = f"{escape_markdown(head)}**{recommendation}**{escape_markdown(rest)}"
+        headline = f"**{advice.recommendation}**{escape_markdown(advice.detail)}"
         reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
         suite = f"<code>{escape_markdown(advice.suite)}</code>"
         yield f"#### Ladder of {suite}\n\n{headline}\n{reasons}"

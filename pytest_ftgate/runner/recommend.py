@@ -85,7 +85,7 @@ def _collect_evidence(
     today = datetime.now(UTC).date()
     gate_results = dict(_gate_results(session, suite, known, on_progress))
     verdicts = (*(result.verdict for result in gate_results.values()), *ungated)
-    unmeasured = {v.variant: v.headline for v in ungated if v.gate == "measured"}
+    unmeasured = {v.variant: v.headline for v in ungated if not v.measured}
     scores = _all_scores(session, suite, gate_results, unmeasured, on_progress)
     counts = {name: _labelled_row_count(variant) for name, variant in suite.variants.items()}
     training_rows = {name: count for name, count in counts.items() if count is not None}

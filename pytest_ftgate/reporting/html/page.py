@@ -31,7 +31,6 @@ from pytest_ftgate.reporting.ladder import (
     ladder_table,
     monitoring_sentences,
     monthly_cost_table,
-    split_headline,
 )
 from pytest_ftgate.reporting.tables import (
     drift_rows,
@@ -76,15 +75,13 @@ def ladder_values(report: Report) -> Mapping[str, Any] | None:
 
 
 def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
-    head, recommendation, rest = split_headline(advice)
     gaps, costs = coverage_gap_sentence(advice.coverage_gaps), advice.money
     notes = [*advice.notes, *monitoring_sentences(advice), gaps]
     return {
         "suite": advice.suite,
         "outcome": _RECOMMENDATION_OUTCOMES.get(advice.recommendation, "inconclusive"),
-        "head": head,
-        "recommendation": recommendation,
-        "rest": rest.removeprefix(":").strip(),
+        "recommendation": str(advice.recommendation),
+        "detail": advice.detail.removeprefix(":").strip(),
         "reasons": [*(reason.message for reason in advice.reasons), *_confirmation(advice)],
         "table": ladder_table(advice),
         "legend": frontier_legend(advice),

@@ -88,7 +88,7 @@ def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
     verdict = failing_run().verdicts[0]
     made = {
         "headline": lambda: report(replace(verdict, headline=said, variant=said, notes=(said,))),
-        "advice": lambda: report(verdict, advice=(replace(advice, headline=said, notes=(said,)),)),
+        "advice": lambda: report(verdict, advice=(replace(advice, detail=said, notes=(said,)),)),
         "error": lambda: report(not_evaluated=(gate_not_evaluated(said),)),
         "flip": lambda: report(own_test(said)),
         "fact": lambda: report(verdict, facts={said: said}),
