@@ -8,7 +8,7 @@ import pytest
 from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
-from pytest_ftgate.gates.verdict import Flip
+from pytest_ftgate.gates.verdict import CheckKind, Flip, NextStep, Outcome
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     inconclusive_lines,
@@ -16,7 +16,7 @@ from pytest_ftgate.reporting.summary import (
     summary_lines,
 )
 from pytest_ftgate.reporting.tables import format_table, usage_line
-from pytest_ftgate.reporting.verdict import verdict_section
+from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 
@@ -207,3 +207,24 @@ def test_a_word_is_tinted_where_it_stands_alone():
     assert parts == {
         "  new  accuracy  ": {}, "FAILED": {"red": True}, "  UNFAILED": {}
     }  # fmt: skip
+
+
+def test_checks_that_did_not_decide_name_their_cases_and_equal_replies():
+    drop = replace(FAILED.checks[0], outcome=Outcome.PASSED)
+    unchanged = replace(drop, is_unchanged=True, note="plain threshold")
+    must_pass = replace(drop, kind=CheckKind.MUST_PASS, case_ids=("a, b0", "c1"), n=2, after=0.0)
+
+    checks = (drop, unchanged, must_pass)
+    lines = other_check_lines(replace(FAILED, checks=checks, deciding=0))
+
+    told = " ".join(" ".join(lines).split())
+    assert "passed (unchanged: the same replies; plain threshold)" in told
+    assert told.endswith("must-pass cases: 0 of 2 are right: passed (a, b0, c1)")
+
+
+def test_the_command_of_a_next_step_stands_in_a_line_of_its_own():
+    command = f"pytest --ftgate {'x' * 90}"
+
+    lines = verdict_section(replace(FAILED, next=(NextStep("all cases", command),))).split("\n")
+
+    assert lines[lines.index("  next: all cases:") + 1] == f"        {command}"

@@ -239,3 +239,17 @@ def test_what_does_not_fit_is_counted_and_none_of_it_turned():
     assert turned
     assert not turned & left
     assert len(left) < len(has)
+
+
+def test_the_replies_of_a_base_are_found_by_the_record_and_not_by_their_name():
+    made = failing_run().suites[0]
+
+    def renamed(answers):
+        return {name.replace("base of new", "old"): one for name, one in answers.items()}
+
+    cases = tuple(replace(case, answers=renamed(case.answers)) for case in made.cases)
+    packed = pack_cases(report(suites=[replace(made, bases={"new": "old"}, cases=cases)]))
+    (suite,) = unpacked(packed.text)["suites"]
+
+    assert made.bases == {"new": "base of new"}
+    assert suite["bases"][suite["variants"].index("new")] == suite["variants"].index("old")
