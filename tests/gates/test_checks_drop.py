@@ -66,7 +66,7 @@ def test_the_same_requests_pass_as_unchanged_unless_too_many_brought_no_reply(
     check = check_drop(once, once, against="current", margin=0.15, levels=Levels())
 
     assert check.outcome is outcome
-    assert (check.note == UNCHANGED) is (outcome is Outcome.PASSED)
+    assert check.is_unchanged is (outcome is Outcome.PASSED)
     assert check.missing == missing
 
 
