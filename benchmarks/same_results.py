@@ -4,7 +4,7 @@
 
 Each FOLDER (or OLD_FOLDER=NEW_FOLDER if the suites themselves changed) is copied. The old version
 fills its reply file and makes a record; the new version makes one from the same replies. Values
-must be equal, position by position. Names of keys may differ and are printed. Sentences must have
+must be equal. Names of keys may differ and are printed; keys may be added. Sentences must have
 equal numbers. Exits with 1 if anything else differs, or if the new version sends a request.
 """
 
@@ -28,6 +28,41 @@ REPLIES = (".ftgate/cache.sqlite", ".ftgate/ledger.sqlite")
 VOLATILE = re.compile(
     r"^(at|seconds|format|facts|.*_ms|used|requested|asked|cached|spared|schema)$"
 )
+#: New names of keys, by their name in the record of 0.1.0.
+RENAMED = {
+    "against": ("compared_with",),
+    "asked": ("input", "sent"),
+    "asking": ("requests",),
+    "asks": ("case_set",),
+    "bill": ("cost",),
+    "called": ("tool_calls",),
+    "called_before": ("tool_calls_before",),
+    "debt": ("coverage_gaps",),
+    "fault": ("format_error", "error"),
+    "faults": ("format_errors",),
+    "floor": ("minimum",),
+    "form": ("format",),
+    "form_high": ("format_high",),
+    "form_low": ("format_low",),
+    "gained": ("fixed",),
+    "gains": ("fixed",),
+    "headline": ("detail",),
+    "judged": ("gated",),
+    "kinds": ("loss_kinds",),
+    "losses": ("regressed",),
+    "lost": ("regressed",),
+    "meant": ("lenient",),
+    "meant_before": ("lenient_before",),
+    "said": ("text",),
+    "spared": ("skipped",),
+    "told": ("message", "notes"),
+    "traits": ("drifts",),
+    "unjudged": ("not_evaluated",),
+    "used": ("replies",),
+    "where": ("location",),
+    "why": ("reason",),
+    "wrong": ("content_error",),
+}
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 #: Temporary folders of pytest, and lines of the package itself.
 TEMPORARY = re.compile(r"pytest-of-\w+/pytest-\d+|\S+/pytest_ftgate/\S+:\d+")
@@ -55,7 +90,7 @@ class Comparison:
                 self.compare(before, after, f"{where}[{number}]")
         elif old == new:
             self.equal += 1
-        elif isinstance(old, str) and isinstance(new, str) and numbers(old) == numbers(new):
+        elif isinstance(old, str) and numbers(old) == numbers(text_of(new)):
             self.sentences += 1
         else:
             self.differences.append(f"{where}: {old!r}, then {new!r}")
@@ -63,14 +98,21 @@ class Comparison:
     def _pairs(
         self, old: dict[str, Any], new: dict[str, Any], where: str
     ) -> Iterator[tuple[str, str]]:
-        """Yield pairs of keys: equal ones, then renamed ones in their order."""
-        yield from ((key, key) for key in old if key in new)
-        gone, come = [key for key in old if key not in new], [key for key in new if key not in old]
-        if len(gone) != len(come):
-            self.differences.append(f"{where}: keys {gone}, then {come}")
-        for old_key, new_key in zip(gone, come, strict=False):
-            self.renamed.add((old_key, new_key))
-            yield old_key, new_key
+        """Yield each old key with its new name; keys that only the new record has are added."""
+        for key in old:
+            names = [name for name in (key, *RENAMED.get(key, ())) if name in new]
+            if not names:
+                self.differences.append(f"{where}: {key} is gone")
+                continue
+            if names[0] != key:
+                self.renamed.add((key, names[0]))
+            yield key, names[0]
+
+
+def text_of(value: Any) -> str:
+    """Return a sentence, or the sentence and the command of a step."""
+    step = isinstance(value, dict) and "text" in value
+    return f"{value['text']} {value['command']}" if step else str(value)
 
 
 def numbers(sentence: str) -> list[str]:
