@@ -56,15 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
-    from pytest_ftgate.runner.imports import without_gc, without_pytest_hooks
-
-    with without_gc(), without_pytest_hooks():
-        import pytest_ftgate.plugin.item
-        import pytest_ftgate.plugin.selection  # noqa: F401
-        from pytest_ftgate.plugin.reporter import HookDispatcher, Reporter
-        from pytest_ftgate.plugin.state import session_key
-        from pytest_ftgate.plugin.suites import order_requests
-        from pytest_ftgate.runner.session import Session
+    from pytest_ftgate.plugin.reporter import HookDispatcher, Reporter
+    from pytest_ftgate.plugin.state import session_key
+    from pytest_ftgate.plugin.suites import order_requests
+    from pytest_ftgate.runner.session import Session
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:

@@ -31,12 +31,7 @@ from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.workload import Workload
-from pytest_ftgate.runner.imports import (
-    import_gates,
-    load_accepted_record,
-    without_gc,
-    without_pytest_hooks,
-)
+from pytest_ftgate.runner.imports import load_accepted_record, start_imports
 from pytest_ftgate.runner.judges import JudgeRunner
 from pytest_ftgate.runner.scores import ScoreCache
 from pytest_ftgate.runner.workloads import GateRun, Workloads
@@ -44,6 +39,8 @@ from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.model import Suite, Variant
 
 if TYPE_CHECKING:
+    from threading import Thread
+
     from pytest_ftgate.gates.identity import IdentityResult
     from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.results.accepted import AcceptedRecord
@@ -152,6 +149,9 @@ class Session:
         environ: the source of credentials and addresses.
         plugin_providers: the providers of other plugins, by name.
     """
+
+    #: Imports libraries while the main thread waits for replies.
+    _importing: Thread | None = None
 
     def __init__(
         self,
@@ -262,6 +262,7 @@ class Session:
         self.closed = True
         if self._engine is not None:
             self._engine.close()
+        self._finish_imports()
 
     def discard_replies(self) -> None:
         """Free the replies once all reports are written."""
@@ -296,11 +297,16 @@ class Session:
         A gate that cannot be planned is skipped: its own setup reports the error.
         """
         gates = list(gates)
-        with without_gc(), without_pytest_hooks():
-            new = (case_request.request for case_request in self._new_requests(gates))
-            self.engine.submit(self.order_requests(new))
-            if self.progress.to_send:
-                import_gates(gates, lambda: self.progress)
+        new = (case_request.request for case_request in self._new_requests(gates))
+        self.engine.submit(self.order_requests(new))
+        if self.progress.to_send:
+            self._finish_imports()
+            self._importing = start_imports(gates)
+
+    def _finish_imports(self) -> None:
+        # Two threads that import parts of one library at once may each see half of it.
+        if self._importing is not None:
+            self._importing.join()
 
     def _new_requests(self, gates: Iterable[GateRun]) -> Iterator[CaseRequest]:
         for gate_run in gates:
@@ -364,6 +370,7 @@ class Session:
             self._awaited[workload.key] = workload
             requests = [case_request.request for case_request in workload]
             self.engine.wait(requests, on_progress and (lambda _: on_progress(self.progress)))
+            self._finish_imports()
         return self.engine.results
 
     def _wait_for_judges(
@@ -406,6 +413,7 @@ class Session:
             SuiteError: the file is not a valid record.
         """
         if suite.name not in self._accepted_records:
+            self._finish_imports()
             self._accepted_records[suite.name] = load_accepted_record(suite)
         return self._accepted_records[suite.name]
 

@@ -96,3 +96,38 @@ def test_interrupted_a_second_time_it_ends_at_once_and_what_was_kept_stays(askin
     assert "Traceback" not in printed
     assert f"current so far: {ANSWERED} of {desk.cases} cases, 100 % right" in printed
     assert kept(desk) == ANSWERED
+
+
+#: An import that takes long; an interruption would cut it in two.
+SLOW_IMPORT = """\
+import sys
+import time
+from pathlib import Path
+
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "scipy.special":
+            Path("importing").touch()
+            time.sleep(2)
+            Path("imported").touch()
+
+sys.meta_path.insert(0, Slow())
+"""
+
+
+def test_interrupted_during_an_import_it_ends_in_order_and_the_import_is_whole(desk):
+    desk.asking_suite(HANGING)
+    desk.path("conftest.py").write_text(SLOW_IMPORT, "utf-8")
+    command = [sys.executable, "-m", "pytest", "--ftgate"]
+    with subprocess.Popen(
+        command, cwd=desk.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        soon(lambda: desk.path("importing").exists())
+        run.send_signal(signal.SIGINT)
+        soon(lambda: desk.path("imported").exists())
+        desk.path("go").touch()
+        printed, _ = run.communicate(timeout=DEADLINE)
+
+    assert run.returncode == pytest.ExitCode.INTERRUPTED, printed
+    assert "Error" not in printed
+    assert "no gate was evaluated; the run was cut off" in printed

@@ -1,85 +1,72 @@
-"""Deferred imports: after the requests are sent, without interruption and without hooks."""
+"""Libraries are imported in a thread, while the main thread waits for replies."""
 
 from __future__ import annotations
 
-import signal
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
 
-from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.runner import imports
-from pytest_ftgate.runner.imports import without_pytest_hooks
-
-
-def test_pytests_hook_is_removed_and_comes_back_in_its_place():
-    before = [*sys.meta_path]
-    added = SimpleNamespace(find_spec=lambda *told: None)
-
-    with without_pytest_hooks():
-        inside = [*sys.meta_path]
-        sys.meta_path.append(added)
-    after = [*sys.meta_path]
-    sys.meta_path.remove(added)
-
-    hooks = [hook for hook in before if type(hook).__module__ == "_pytest.assertion.rewrite"]
-    assert hooks
-    assert inside == [hook for hook in before if hook not in hooks]
-    assert after == [*before, added]
-
-
-def test_a_hook_added_in_front_stays_there_and_a_removed_hook_stays_away():
-    first, gone = (SimpleNamespace(find_spec=lambda *told: None) for _ in range(2))
-    before = [*sys.meta_path]
-    sys.meta_path.append(gone)
-
-    with without_pytest_hooks():
-        sys.meta_path.insert(0, first)
-        sys.meta_path.remove(gone)
-    after = [*sys.meta_path]
-    sys.meta_path.remove(first)
-
-    assert after == [first, *before]
 
 
 @pytest.fixture
-def imported(monkeypatch):
-    seen: list[str] = []
-    monkeypatch.setattr(imports, "_modules_of", lambda gates: ("first_half", "second_half"))
-    monkeypatch.setattr(imports, "import_module", seen.append)
+def libraries(monkeypatch):
+    """Name two libraries that are not imported; return the thread of each import."""
+    seen: dict[str, threading.Thread] = {}
+    monkeypatch.setattr(imports, "_libraries_of", lambda gates: ("first_half", "second_half"))
+
+    def import_module(name):
+        seen[name] = threading.current_thread()
+
+    monkeypatch.setattr(imports, "import_module", import_module)
     return seen
 
 
-def test_requests_are_sent_before_gates_are_imported(imported):
-    flying = iter(range(4))
+def test_libraries_are_imported_in_one_daemon_thread_in_their_order(libraries):
+    thread = imports.start_imports([])
 
-    def progress():
-        assert imported == []
-        return Progress(planned=3, in_flight=next(flying))
-
-    imports.import_gates([], progress)
-
-    assert imported == ["first_half", "second_half"]
-    assert next(flying, None) is None
+    thread.join()
+    assert [*libraries.items()] == [("first_half", thread), ("second_half", thread)]
+    assert thread.daemon
+    assert thread.name == "ftgate-imports"
+    assert thread is not threading.main_thread()
 
 
-def test_requests_that_wait_for_long_do_not_delay_the_import(imported, monkeypatch):
-    monkeypatch.setattr(imports, "_MAX_WAIT", 0.02)
+def test_no_thread_is_started_when_everything_is_imported(libraries, monkeypatch):
+    monkeypatch.setitem(sys.modules, "first_half", sys)
+    monkeypatch.setitem(sys.modules, "second_half", sys)
 
-    imports.import_gates([], lambda: Progress(planned=3))
+    assert imports.start_imports([]) is None
+    assert libraries == {}
 
-    assert imported == ["first_half", "second_half"]
+
+def test_an_import_that_fails_is_left_to_the_code_that_needs_it(libraries, monkeypatch):
+    def import_module(name):
+        if name == "first_half":
+            raise ImportError("no such library")
+        libraries[name] = threading.current_thread()
+
+    monkeypatch.setattr(imports, "import_module", import_module)
+    escaped = []
+    monkeypatch.setattr(threading, "excepthook", escaped.append)
+
+    imports.start_imports([]).join()
+
+    assert [*libraries] == ["second_half"]
+    assert escaped == []
 
 
-def test_ctrl_c_does_not_interrupt_an_import(imported, monkeypatch):
-    def interrupted_import(name):
-        signal.raise_signal(signal.SIGINT)
-        imported.append(name)
+@pytest.mark.parametrize(
+    ("gate", "more"),
+    [
+        (SimpleNamespace(), ()),
+        (SimpleNamespace(max_drop=0.1), ("scipy.optimize",)),
+        (SimpleNamespace(metric="macro_f1"), ("sklearn.metrics",)),
+    ],
+)
+def test_only_what_the_gates_need_is_imported(gate, more):
+    found = imports._libraries_of([SimpleNamespace(gate=gate)])
 
-    monkeypatch.setattr(imports, "import_module", interrupted_import)
-
-    with pytest.raises(KeyboardInterrupt):
-        imports.import_gates([], Progress)
-
-    assert imported == ["first_half", "second_half"]
+    assert found == ("numpy", "scipy.special", *more)
