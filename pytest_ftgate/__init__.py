@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.providers.base import Provider
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
+    from pytest_ftgate.results.run import Report
     from pytest_ftgate.suite.model import Case
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Provider",
     "ProviderRejected",
     "Reply",
+    "Report",
     "Request",
     "RequestRejected",
     "RetryableError",
@@ -48,6 +50,7 @@ _MODULES = {
     "Provider": "providers.base",
     "ProviderRejected": "errors",
     "Reply": "requests.reply",
+    "Report": "results.run",
     "Request": "requests.request",
     "RequestRejected": "errors",
     "RetryableError": "errors",

@@ -10,23 +10,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
+from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_ftgate.gates.verdict import Verdict
     from pytest_ftgate.providers.base import ProviderFactory
     from pytest_ftgate.requests.request import Request
+    from pytest_ftgate.results.run import Report
 
 __all__ = [
     "pytest_ftgate_formats",
     "pytest_ftgate_plan_modifyitems",
     "pytest_ftgate_prices",
     "pytest_ftgate_providers",
-    "pytest_ftgate_reporters",
+    "pytest_ftgate_report",
     "pytest_ftgate_scorers",
     "pytest_ftgate_skills",
     "pytest_ftgate_verdict",
 ]
+
+_hookspec = HookspecMarker("pytest")
 
 # Names for suites: collected from all plugins; a name may be defined once in a run --------------
 
@@ -72,7 +77,7 @@ def pytest_ftgate_skills() -> Mapping[str, str | Path]:
     raise NotImplementedError
 
 
-@pytest.hookspec(firstresult=True)
+@_hookspec(firstresult=True)
 def pytest_ftgate_prices(provider: str, model: str) -> tuple[float, float] | None:
     """Return the price of a model whose suite declares none; the first result counts.
 
@@ -82,10 +87,10 @@ def pytest_ftgate_prices(provider: str, model: str) -> tuple[float, float] | Non
     raise NotImplementedError
 
 
-# Events of a run: called for every plugin -------------------------------------------------------
+# Events of a run: called for every plugin; without pytest, config is None ------------------------
 
 
-def pytest_ftgate_plan_modifyitems(config: pytest.Config, items: list[Request]) -> None:
+def pytest_ftgate_plan_modifyitems(items: list[Request], config: pytest.Config | None) -> None:
     """Reorder the requests of a run in place, before the first one is sent.
 
     A removed request is sent when a gate needs it. Under pytest-xdist each worker has its own
@@ -94,16 +99,16 @@ def pytest_ftgate_plan_modifyitems(config: pytest.Config, items: list[Request]) 
     raise NotImplementedError
 
 
-def pytest_ftgate_verdict(config: pytest.Config, verdict: Verdict, nodeid: str) -> None:
+def pytest_ftgate_verdict(verdict: Verdict, nodeid: str, config: pytest.Config | None) -> None:
     """Receive each verdict when it is reached, in the reporting process; it cannot be changed."""
     raise NotImplementedError
 
 
-def pytest_ftgate_reporters(config: pytest.Config, report: Any) -> None:
+def pytest_ftgate_report(report: Report, config: pytest.Config | None) -> None:
     """Write a report of your own at the end of the run, in the reporting process.
 
     Args:
-        config: the config of the run.
-        report: the verdicts of the run, those of gates first.
+        report: the run record, as ``--ftgate-json`` writes it; docs/reports.md describes it.
+        config: the configuration of the run.
     """
     raise NotImplementedError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_ftgate import Case, Provider, Reply, Request, Verdict
+from pytest_ftgate import Case, Provider, Reply, Report, Request, Verdict
 
 __all__ = [
     "Echo",
@@ -20,7 +20,7 @@ __all__ = [
     "pytest_ftgate_plan_modifyitems",
     "pytest_ftgate_prices",
     "pytest_ftgate_providers",
-    "pytest_ftgate_reporters",
+    "pytest_ftgate_report",
     "pytest_ftgate_scorers",
     "pytest_ftgate_skills",
     "pytest_ftgate_verdict",
@@ -91,19 +91,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--acme-page", metavar="FILE", help="Write a line for each gate to FILE.")
 
 
-def pytest_ftgate_verdict(config: pytest.Config, verdict: Verdict, nodeid: str) -> None:
+def pytest_ftgate_verdict(verdict: Verdict, nodeid: str, config: pytest.Config | None) -> None:
     """Write a line for each verdict when it is reached."""
     _write(config, f"{verdict.outcome} {nodeid}")
 
 
-def pytest_ftgate_reporters(config: pytest.Config, report: tuple[Verdict, ...]) -> None:
+def pytest_ftgate_report(report: Report, config: pytest.Config | None) -> None:
     """Write a last line for the run."""
-    passed = sum(verdict.outcome == "passed" for verdict in report)
-    _write(config, f"{passed} of {len(report)} passed")
+    gates = report.gated_verdicts
+    passed = sum(verdict.outcome == "passed" for verdict in gates)
+    _write(config, f"{passed} of {len(gates)} passed")
 
 
-def _write(config: pytest.Config, line: str) -> None:
-    path: str | None = config.getoption("acme_page")
+def _write(config: pytest.Config | None, line: str) -> None:
+    path: str | None = config.getoption("acme_page") if config else None
     if path:
         with Path(path).open("a", encoding="utf-8") as page:
             page.write(f"{line}\n")

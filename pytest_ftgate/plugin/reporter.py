@@ -65,9 +65,9 @@ class HookDispatcher:
 
         self._dispatch("verdict", verdict=verdict_from_json(str(verdict)), nodeid=report.nodeid)
 
-    def dispatch_run(self, report: Any) -> None:
-        """Call ``pytest_ftgate_reporters`` for the whole run."""
-        self._dispatch("reporters", report=report)
+    def dispatch_run(self, report: Report) -> None:
+        """Call ``pytest_ftgate_report`` for the whole run."""
+        self._dispatch("report", report=report)
 
     def _has_implementations(self, name: str) -> bool:
         return bool(getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls())
@@ -384,7 +384,7 @@ class Reporter(ResultCollector):
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
-    def write(self) -> None:
+    def write(self) -> Report:
         """Write the verdicts, the accepted records and the reports that the user asked for."""
         from pytest_ftgate.reporting.writers import write_reports
 
@@ -394,6 +394,7 @@ class Reporter(ResultCollector):
         report = replace(report, notes=(*report.notes, *self._write_accepted_records(report)))
         self._written = write_reports(report, self._settings.reports, self._settings.summary)
         self._report = report
+        return report
 
     def _store_verdicts(self) -> None:
         from pytest_ftgate.results.verdicts import store_verdicts
@@ -433,14 +434,14 @@ def inconclusive_status(
 def finish_run(
     session: pytest.Session,
     reporter: Reporter | None,
-    dispatch_run: Callable[[Any], None] | None = None,
+    dispatch_run: Callable[[Report], None] | None = None,
 ) -> None:
     """Stop the engine, hand the results to the reporting process, write the reports.
 
     Args:
         session: pytest's session.
         reporter: the reporter, in the process that reports; None in xdist workers.
-        dispatch_run: takes the verdicts of the run, for other plugins.
+        dispatch_run: takes the run record, for other plugins.
     """
     run = session.config.stash[session_key]
     evaluates = not evaluates_nothing(session.config)
@@ -466,8 +467,8 @@ def finish_run(
     reporter.add_suite_runs(collect_suite_runs(run))
     if session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
         reporter.mark_interrupted()
-    reporter.write()
+    report = reporter.write()
     if dispatch_run is not None:
-        dispatch_run(reporter.verdicts())
+        dispatch_run(report)
     if not reporter.evaluated and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

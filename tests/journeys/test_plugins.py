@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 CONFTEST = """\
@@ -159,8 +161,8 @@ def note(text):
 def pytest_ftgate_verdict(verdict, nodeid):
     note(f"{nodeid} {verdict.outcome}")
 
-def pytest_ftgate_reporters(report):
-    note(f"{len(report)} in all")
+def pytest_ftgate_report(report, config):
+    note(f"{len(report.verdicts)} in all, {report.verdict}")
 """
 
 
@@ -176,14 +178,39 @@ def test_plugins_are_told_of_each_verdict_and_of_the_run_once(desk, processes):
         "tickets.ftgate.yaml::accuracy[current] passed",
         "tickets.ftgate.yaml::accuracy[worse] failed",
     ]
-    assert last == "2 in all"
+    assert last == "2 in all, blocked"
+
+
+RECORDED = """\
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from pytest_ftgate import Report
+
+def pytest_ftgate_report(report: Report, config):
+    assert isinstance(report, Report)
+    path = Path(config.rootpath, "told.json")
+    path.write_text(json.dumps(asdict(report), default=str))
+"""
+
+
+def test_the_report_that_a_plugin_gets_is_the_run_record(desk):
+    desk.suite(current=0, worse=30, gates="{accuracy: {max_drop: 0.05}}")
+    desk.path("conftest.py").write_text(RECORDED)
+
+    desk.run(f"--ftgate-json={desk.path('run.json')}")
+
+    told = json.loads(desk.path("told.json").read_text())
+    assert told == json.loads(desk.path("run.json").read_text())
+    assert told["suites"] != []
 
 
 def test_a_plugin_that_breaks_on_a_verdict_is_told_of_and_changes_nothing(desk):
     desk.suite(current=0, gates=GATES)
     desk.path("conftest.py").write_text(
         "def pytest_ftgate_verdict(verdict): 1 / 0\n"
-        "def pytest_ftgate_reporters(report): raise OSError('no room')\n"
+        "def pytest_ftgate_report(report): raise OSError('no room')\n"
     )
 
     result = desk.run()
@@ -192,7 +219,7 @@ def test_a_plugin_that_breaks_on_a_verdict_is_told_of_and_changes_nothing(desk):
     result.stdout.fnmatch_lines(
         [
             "pytest_ftgate_verdict of conftest.py broke: ZeroDivisionError: division by zero",
-            "pytest_ftgate_reporters of conftest.py broke: OSError: no room",
+            "pytest_ftgate_report of conftest.py broke: OSError: no room",
         ]
     )
     assert result.ret == 0

@@ -9,7 +9,17 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_ftgate import Case, Conversation, Ftgate, Outcome, Reply, SuiteHandle, Verdict
+from pytest_ftgate import (
+    Case,
+    Conversation,
+    Ftgate,
+    Outcome,
+    Reply,
+    Report,
+    Request,
+    SuiteHandle,
+    Verdict,
+)
 
 
 @pytest.mark.ftgate("prompts/tickets.ftgate.yaml", max_drop=0.02)
@@ -54,3 +64,22 @@ def test_a_suite_in_a_test_of_ones_own(tickets: SuiteHandle) -> None:
         name: float(column.correct.mean()) for name, column in tickets.scores.items()
     }
     assert scores["lora-v7"] >= scores["current"] - 0.05
+
+
+def pytest_ftgate_plan_modifyitems(items: list[Request], config: pytest.Config | None) -> None:
+    if config is not None and config.getoption("verbose"):
+        items.sort(key=lambda request: request.model)
+
+
+def pytest_ftgate_verdict(verdict: Verdict, nodeid: str, config: pytest.Config | None) -> None:
+    folder = str(config.rootpath) if config else ""
+    assert f"{folder}/{nodeid}".endswith(f"[{verdict.variant}]")
+
+
+def pytest_ftgate_report(report: Report, config: pytest.Config | None) -> None:
+    del config
+    bad: list[Verdict] = [
+        verdict for verdict in report.gated_verdicts if verdict.outcome is not Outcome.PASSED
+    ]
+    assert report.verdict == ("blocked" if bad else "passed"), report.facts.get("commit", "")
+    assert report.requests.sent <= report.requests.replies
