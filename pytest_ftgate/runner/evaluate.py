@@ -114,8 +114,6 @@ def request_first_look(
     Raises:
         FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
     """
-    from pytest_ftgate.runner.identity import check_identity
-
     # A marked function scores its replies itself.
     if gate_run.function_suite is None:
         with session.show_progress(on_progress):
@@ -125,6 +123,9 @@ def request_first_look(
     session.accepted_record(gate_run.gate_suite)
     requests = session.workloads.gate_requests(gate_run)
     results = session.checked_results(requests, on_progress, gate_run.suite.name)
+    # Imports SciPy, which another thread has imported while this one waited for replies.
+    from pytest_ftgate.runner.identity import check_identity
+
     return check_identity(session, gate_run, results)
 
 
