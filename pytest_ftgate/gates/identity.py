@@ -438,6 +438,6 @@ def drift_message(before: Samples, after: Samples) -> str:
     if p > _DRIFT_ALPHA:
         return ""
     return (
-        f"the recorded baseline has drifted: asked anew, {percent(float(was_right.mean()))} → "
-        f"{percent(float(is_right.mean()))} on {int(both.sum())} cases; it is not compared"
+        f"the recorded baseline has drifted: {percent(float(was_right.mean()))} → "
+        f"{percent(float(is_right.mean()))} on {int(both.sum())} repeated cases; it is not compared"
     )

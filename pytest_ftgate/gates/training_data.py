@@ -178,7 +178,7 @@ def _unverified_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
         yield Finding(
             kind="unverified",
             severity=Severity.WARNING,
-            message=f"{quantity(len(lines), 'synthetic row')} {verb} nobody who has checked it",
+            message=f"{quantity(len(lines), 'synthetic row')} {verb} no reviewer",
             count=len(lines),
             lines=lines,
             next='have someone read them, and write "verified_by" beside each',

@@ -167,7 +167,7 @@ def _decide_roll_back(
 
 def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
     names = ", ".join(row.variant for row in tuned)
-    message = f"{names} cannot be held against an untuned rung"
+    message = f"{names} cannot be compared with an untuned rung"
     return Decision(
         recommendation=Recommendation.NEXT,
         subject="prompt",

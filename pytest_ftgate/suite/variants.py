@@ -197,7 +197,7 @@ def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
         yield f"tools: a tool cannot be called {NO_TOOL}, which cases expect where none is called"
     for name, count in names.items():
         if name and count > 1:
-            yield f"tools: {count} are called {name}, so a model cannot tell them apart; rename one"
+            yield f"tools: {count} have the name {name}; rename one, since models call by name"
 
 
 def check_expected_tools(

@@ -28,5 +28,5 @@ def test_a_few_flips_are_no_drift():
 
 
 def test_a_clear_change_in_either_direction_is_drift():
-    assert "90 % → 50 % on 40 cases" in drift_message(samples(36), samples(20))
-    assert "50 % → 90 % on 40 cases" in drift_message(samples(20), samples(36))
+    assert "90 % → 50 % on 40 repeated cases" in drift_message(samples(36), samples(20))
+    assert "50 % → 90 % on 40 repeated cases" in drift_message(samples(20), samples(36))

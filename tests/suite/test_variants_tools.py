@@ -55,7 +55,7 @@ def test_a_tool_that_names_no_function_is_an_error(tmp_path, written):
 def test_two_tools_of_one_name_are_an_error(tmp_path):
     (error,) = errors(tmp_path, agent('["shop:lookup", "other:lookup"]'))
 
-    told = "tools: 2 are called lookup, so a model cannot tell them apart; rename one"
+    told = "tools: 2 have the name lookup; rename one, since models call by name"
     assert error == f'5: variant "agent": {told}'
 
 
