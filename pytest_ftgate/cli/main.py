@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["DataReport", "examine_data", "history_lines", "main", "report_record"]
 
 
+_DESCRIPTION = "Quality gates for prompts and fine-tuned models: commands that run no tests."
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 0, or 1 with the reason in its output."""
     parser = _parser()
@@ -58,30 +61,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pytest-ftgate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="pytest-ftgate", description=_DESCRIPTION)
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     download = verbs.add_parser("download", help="download the weights of a local model")
     download.add_argument("name", help="such as smollm2-135m")
     download.set_defaults(run=_download)
-    explain = verbs.add_parser("explain", help="say how a gate of the last run was evaluated")
+    explain = verbs.add_parser("explain", help="explain the verdict of one gate of the last run")
     node_help = "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"
     explain.add_argument("node", help=node_help)
     explain.set_defaults(run=_explain)
-    power = verbs.add_parser("power", help="say what the gates of a suite could show; asks nothing")
+    power = verbs.add_parser(
+        "power", help="show the drops that the gates of a suite can detect; sends no request"
+    )
     power.add_argument("suite", type=Path)
     power.set_defaults(run=_power)
-    selftest = verbs.add_parser("selftest", help="hold a suite's baseline against itself")
-    selftest.add_argument("suite", type=Path)
-    selftest.add_argument("--repeats", type=int, default=3, help="live replies to each case")
-    selftest.add_argument("--pairs", type=int, default=1000, help="pairs of runs drawn from them")
-    selftest.add_argument("--seed", type=int, default=0)
-    selftest.set_defaults(run=_selftest)
+    selftest = _add_selftest(verbs)
     cache = verbs.add_parser("cache", help="inspect, prune, export and import cached replies")
     for verb in (explain, power, selftest, _add_labels(verbs), *_add_cache_actions(cache)):
-        verb.add_argument("--cache", type=Path, help="by default the one of pytest --ftgate")
+        verb.add_argument(
+            "--cache", type=Path, help="the cache file (default: the one of pytest --ftgate)"
+        )
     _add_data_and_history(verbs)
     _add_schema_and_report(verbs)
     return parser
+
+
+def _add_selftest(verbs: Any) -> argparse.ArgumentParser:
+    selftest: argparse.ArgumentParser = verbs.add_parser(
+        "selftest", help="measure how often gates fail by chance, on repeated replies"
+    )
+    selftest.add_argument("suite", type=Path)
+    selftest.add_argument("--repeats", type=int, default=3, help="replies to each case")
+    selftest.add_argument(
+        "--pairs", type=int, default=1000, help="pairs of runs to draw from the replies"
+    )
+    selftest.add_argument("--seed", type=int, default=0)
+    selftest.set_defaults(run=_selftest)
+    return selftest
 
 
 def _add_labels(verbs: Any) -> argparse.ArgumentParser:
@@ -89,22 +105,35 @@ def _add_labels(verbs: Any) -> argparse.ArgumentParser:
         "labels", help="write cached replies for people to grade"
     )
     labels.add_argument("suite", type=Path)
-    labels.add_argument("-o", dest="out", type=Path, help="by default NAME.labels.jsonl beside it")
-    labels.add_argument("--count", type=int, default=200, help="of how many replies, at the least")
+    labels.add_argument(
+        "-o",
+        dest="out",
+        type=Path,
+        help="the output file (default: NAME.labels.jsonl beside the suite)",
+    )
+    labels.add_argument(
+        "--count", type=int, default=200, help="the least number of replies (default: 200)"
+    )
     labels.add_argument("--seed", type=int, default=0)
     labels.set_defaults(run=_labels)
     return labels
 
 
 def _add_data_and_history(verbs: Any) -> None:
-    data = verbs.add_parser("data", help="say what is wrong with a training file")
+    data = verbs.add_parser("data", help="check a training file")
     data.add_argument("file", type=Path)
-    data.add_argument("--suite", type=Path, help="a suite whose cases and format it is held to")
-    data.add_argument("--against", type=Path, help="a file of rows that must not stand in it")
-    data.add_argument("--context", type=int, help="the tokens that the model takes")
-    data.add_argument("-v", dest="verbosity", action="count", default=0, help="tell more lines")
+    data.add_argument(
+        "--suite", type=Path, help="also check against the cases and the format of a suite"
+    )
+    data.add_argument(
+        "--against", type=Path, help="a file whose rows must not be in the training file"
+    )
+    data.add_argument("--context", type=int, help="the context length of the model, in tokens")
+    data.add_argument("-v", dest="verbosity", action="count", default=0, help="show more lines")
     data.set_defaults(run=_data)
-    history = verbs.add_parser("history", help="say what was accepted when, and by whom, from git")
+    history = verbs.add_parser(
+        "history", help="show who accepted which results, and when, from git"
+    )
     history.add_argument("path", type=Path, nargs="?", default=Path(), help="a suite or a folder")
     history.set_defaults(run=_history)
 
@@ -113,11 +142,11 @@ def _add_schema_and_report(verbs: Any) -> None:
     schema = verbs.add_parser("schema", help="print the JSON Schema of suite files or run records")
     schema.add_argument("of", nargs="?", choices=("suite", "run"), default="suite")
     schema.set_defaults(run=_schema)
-    report_help = "make reports of a run record; asks and evaluates nothing"
+    report_help = "make reports from a run record; sends no request"
     report = verbs.add_parser("report", help=report_help)
-    report.add_argument("record", type=Path, help="as --ftgate-json wrote it")
+    report.add_argument("record", type=Path, help="the file that --ftgate-json wrote")
     report.add_argument("--html", type=Path, metavar="PATH", help="a page with every case")
-    report.add_argument("--markdown", type=Path, metavar="PATH", help="for a comment")
+    report.add_argument("--markdown", type=Path, metavar="PATH", help="text for a comment")
     report.set_defaults(run=_report)
 
 
@@ -125,18 +154,27 @@ def _add_cache_actions(cache: argparse.ArgumentParser) -> Iterator[argparse.Argu
     actions = cache.add_subparsers(required=True, metavar="WHAT")
     show = actions.add_parser("show", help="count cached replies, by provider and model")
     show.set_defaults(run=_show)
-    prune = actions.add_parser("prune", help="forget replies, the oldest first")
-    prune.add_argument("--older-than", metavar="90d", help="those that came before: 12h, 90d, 2w")
-    prune.add_argument("--max-mb", type=float, metavar="MB", help="until the file takes no more")
+    prune = actions.add_parser("prune", help="delete replies, the oldest first")
+    prune.add_argument("--older-than", metavar="90d", help="delete replies older than 12h, 90d, 2w")
+    prune.add_argument(
+        "--max-mb", type=float, metavar="MB", help="delete until the file is at most this large"
+    )
     prune.set_defaults(run=_prune)
-    check = actions.add_parser("check", help="say whether the file is whole")
+    check = actions.add_parser("check", help="check that the file is not damaged")
     check.set_defaults(run=_check)
     export = actions.add_parser("export", help="write the replies that a suite needs to a file")
     export.add_argument("suite", type=Path)
-    export.add_argument("-o", dest="out", type=Path, help="by default NAME.replies.jsonl beside it")
-    export.add_argument("--base", metavar="VARIANT", help="what its base said to skills, by case")
+    export.add_argument(
+        "-o",
+        dest="out",
+        type=Path,
+        help="the output file (default: NAME.replies.jsonl beside the suite)",
+    )
+    export.add_argument(
+        "--base", metavar="VARIANT", help="export the replies of this variant's base to skill cases"
+    )
     export.set_defaults(run=_export)
-    imported = actions.add_parser("import", help="put the replies of such a file into the cache")
+    imported = actions.add_parser("import", help="add the replies of an exported file to the cache")
     imported.add_argument("file", type=Path)
     imported.set_defaults(run=_import)
     yield from (show, prune, check, export, imported)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.state import errors_key, settings_key
 from pytest_ftgate.settings import Settings, add_options, short_path
 
@@ -185,7 +185,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
         return None
     from pytest_ftgate.plugin.selection import show_plan
 
-    show_plan(session)
+    try:
+        show_plan(session)
+    except FtgateError as error:
+        raise pytest.UsageError(str(error)) from error
     return True
 
 
