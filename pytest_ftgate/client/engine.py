@@ -128,7 +128,7 @@ class Engine:
     ) -> None:
         self._cache, self._environ = cache, environ
         self._mode, self._concurrency, self._budget = replies, concurrency, budget
-        self._plugin_providers = plugin_providers or {}
+        self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(Spool(cache.path.parent))
         self._schedulers: dict[tuple[str | None, ...], Scheduler] = {}
         self._callbacks = SchedulerCallbacks(self._open_provider, self._fetch_reply, self._settle)
@@ -155,6 +155,12 @@ class Engine:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="ftgate", daemon=True)
         self._thread.start()
+
+    def _provider_factories(
+        self, plugin_providers: Mapping[str, ProviderFactory]
+    ) -> Mapping[str, ProviderFactory]:
+        """Return the factories of providers that this engine does not open by itself, by name."""
+        return plugin_providers
 
     @property
     def progress(self) -> Progress:

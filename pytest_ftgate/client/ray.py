@@ -14,8 +14,6 @@ from importlib.util import find_spec
 from threading import Lock
 from typing import Any
 
-from pytest_ftgate.cache.cache import Cache
-from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import ConfigurationError, FtgateError, ReplyError, RetryableError
@@ -340,39 +338,18 @@ def _pickle_factory(name: str, factory: ProviderFactory) -> bytes:
 class RayEngine(Engine):
     """Sends requests from the nodes of a Ray cluster; otherwise it is like the local engine.
 
-    Args:
-        cache: the cache, where replies are looked up and stored.
-        environ: the environment, with credentials, addresses and ``RAY_ADDRESS``.
-        replies: ``auto``, ``fresh`` or ``recorded``.
-        concurrency: the number of requests in flight for each model, on all nodes together.
-        plugin_providers: the providers of other plugins, by name.
-        budget: the budget of the run, or None for no limit.
+    The environment may hold ``RAY_ADDRESS``. The concurrency counts requests on all nodes together.
 
     Raises:
         ConfigurationError: Ray is not installed.
     """
 
-    def __init__(
-        self,
-        cache: Cache,
-        environ: Mapping[str, str],
-        *,
-        replies: str = "auto",
-        concurrency: int | None = None,
-        plugin_providers: Mapping[str, ProviderFactory] | None = None,
-        budget: SpendingLimit | None = None,
-    ) -> None:
-        self._cluster = _Cluster(environ, plugin_providers or {})
+    def _provider_factories(
+        self, plugin_providers: Mapping[str, ProviderFactory]
+    ) -> Mapping[str, ProviderFactory]:
+        self._cluster = _Cluster(self._environ, plugin_providers)
         remote = (name for name, spec in PROVIDERS.items() if spec.remote)
-        names = (*remote, *(plugin_providers or {}))
-        super().__init__(
-            cache,
-            environ,
-            replies=replies,
-            concurrency=concurrency,
-            plugin_providers=dict.fromkeys(names, self._cluster.open_provider),
-            budget=budget,
-        )
+        return dict.fromkeys((*remote, *plugin_providers), self._cluster.open_provider)
 
     def close(self) -> None:
         """Drop waiting requests, wait for the requests in flight, and leave the cluster."""
