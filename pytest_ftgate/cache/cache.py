@@ -119,7 +119,9 @@ class CacheFile:
     def save_elsewhere(self, entries: Sequence[CacheEntry], run: str, reason: BaseException) -> str:
         """Write replies that the cache cannot store to a temporary folder; return a message."""
         count = f"{len(entries):,} {'reply' if len(entries) == 1 else 'replies'}"
-        message = f"the cache {self._path} cannot be written: {reason}; nothing more is asked"
+        message = (
+            f"the cache {self._path} cannot be written: {reason}; the run sends no more requests"
+        )
         try:
             # mkdtemp: other users of the machine cannot read this folder.
             self._fallback_folder = self._fallback_folder or Path(

@@ -35,7 +35,7 @@ _REPLY_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "unsent": list,
     "facts": dict,
 }
-_REMEDY = "restore the line, or export the file anew"
+_REMEDY = "restore the line, or export the file again"
 
 
 def write_replies(path: Path, suite: str, entries: Iterable[CacheEntry]) -> None:
@@ -99,7 +99,7 @@ class _RepliesReader:
             self.add_error(1, message)
         elif header.get("replies") != count:
             counts = f"{header.get('replies')} replies are announced, {count} are here"
-            self.add_error(1, f"{counts}; export the file anew")
+            self.add_error(1, f"{counts}; export the file again")
 
     def read_line(self, number: int, line: str) -> None:
         """Read one reply."""

@@ -44,7 +44,7 @@ def repair(path: Path) -> str:
         _replace_contents(path, entries, other_tables)
     return (
         f"the cache {path} was damaged ({errors[0]}): {len(entries):,} replies could be read and "
-        f"are still cached, what else it held will be asked again; the old file is {backup}"
+        f"are still cached, the others will be requested again; the old file is {backup}"
     )
 
 

@@ -52,7 +52,7 @@ def format_bytes(count: int) -> str:
 def cache_stats_lines(name: str, stats: CacheStats) -> Iterator[str]:
     """Yield the size of the cache *name*, and a table of its replies by provider and model."""
     replies = sum(model.replies for model in stats.models)
-    claims = f", {stats.claims:,} being asked or left by a killed run" if stats.claims else ""
+    claims = f", {stats.claims:,} in flight or left by a killed run" if stats.claims else ""
     yield f"{name}: {format_bytes(stats.bytes)}, {replies:,} replies{claims}"
     if not stats.models:
         return
@@ -183,7 +183,9 @@ def export_base_replies(
             f'{_typed(suite)} has no variant "{name}"{did_you_mean(name, suite.variants)}'
         )
     if not variant.tuned or not isinstance(gate, ForgettingGate):
-        raise ConfigurationError(f"no forgetting gate of {_typed(suite)} asks a base of {name}")
+        raise ConfigurationError(
+            f"no forgetting gate of {_typed(suite)} compares {name} with a base"
+        )
     case_requests = session.workloads.skill_requests(suite, base_variant(variant), gate)
     opened = session.open_cache()
     cached = opened.replies(case_request.request.fingerprint for case_request in case_requests)

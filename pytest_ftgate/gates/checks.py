@@ -110,7 +110,7 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     if is_complete and same_replies(before, after):
         return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
     if pairs.before - margin <= guess_rate:
-        note = f"{against} is at {percent(pairs.before)}, so a drop from it could not be seen"
+        note = f"{against} is at {percent(pairs.before)}, so a drop from it cannot show"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     if missing:
         return _drop_with_missing(check, before, after, levels, pairing)
@@ -360,7 +360,7 @@ def check_macro_drop(
     best = compare(before.impute_missing(right=_WRONG), after.impute_missing(right=_RIGHT))
     check = _macro_with_missing(check, len(answered), int((~answered).sum()), (worst, best))
     if check.before is not None and check.before - margin <= 1 / len(after.labels):
-        note = f"{against} is at {percent(check.before)}, so a drop from it could not be seen"
+        note = f"{against} is at {percent(check.before)}, so a drop from it cannot show"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     return check
 
@@ -437,7 +437,7 @@ def _sample_size_note(predictions: LabelPredictions) -> str:
     """Return why there are too few cases or groups for bounds of macro-F1, or ""."""
     n = len(predictions.case_ids)
     if n < MIN_CASES_FOR_F1:
-        return f"macro-F1 needs at least {MIN_CASES_FOR_F1} cases for its bounds to hold"
+        return f"macro-F1 needs at least {MIN_CASES_FOR_F1} cases for reliable bounds"
     groups = n if predictions.groups is None else len(set(predictions.groups.tolist()))
     if groups < MIN_GROUPS:
         return f"{groups} groups of related cases; at least {MIN_GROUPS} are needed"

@@ -361,7 +361,7 @@ def _notes(
     ]
     if uninformative:
         names = ", ".join(uninformative)
-        yield f"the base can so little of {names} that a loss could not be seen there"
+        yield f"the base is too weak in {names} to show a loss there"
     contamination = comparison.contamination
     if contamination is not None:
         verb = "stands" if contamination.leaked == 1 else "stand"

@@ -265,7 +265,7 @@ def check_constraint(
     broken = sum(not _meets_constraint(request, reply.text) for request, reply in complete)
     message = f"the schema is broken in {broken} of {len(complete)} whole replies"
     if broken > _MAX_BROKEN_SHARE * len(complete):
-        message = f"{message}: the server did not hold the model to it"
+        message = f"{message}: the server did not enforce it"
         return IdentityResult(Outcome.INVALID, message)
     return IdentityResult(Outcome.INCONCLUSIVE if broken else Outcome.PASSED, message)
 
@@ -349,10 +349,12 @@ def check_seed(
     ]
     equal = sum(first == second for first, second in pairs)
     if len(pairs) < _MIN_REPEATED or equal:
-        message = f"seed: {equal} of {len(pairs)} asked twice are the same"
+        message = f"seed: {equal} of {len(pairs)} repeated requests brought equal replies"
         return IdentityResult(Outcome.PASSED, message)
     seed = case_requests[0].request.sampling["seed"]
-    message = f"seed {seed} shows no effect: none of {len(pairs)} replies asked twice is the same"
+    message = (
+        f"seed {seed} has no effect: none of {len(pairs)} repeated requests brought an equal reply"
+    )
     return IdentityResult(Outcome.INCONCLUSIVE, message)
 
 

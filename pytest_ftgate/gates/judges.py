@@ -146,7 +146,7 @@ def judge_notes(evidence: JudgeEvidence) -> Sequence[str]:
     notes = []
     if evidence.uncorrected_reason:
         reason = evidence.uncorrected_reason
-        notes.append(f"judge-relative: {reason}, so this holds for its grades alone")
+        notes.append(f"judge-relative: {reason}, so this is true of its grades only")
     for validation in evidence.validations:
         notes += [f"{validation.judge}: {warning}" for warning in validation.warnings]
     if evidence.ungraded_note:
@@ -211,7 +211,7 @@ def _with_true_change(
 ) -> Check:
     """Return a check of grades with its numbers converted to the true change behind them."""
     shown = f"the judge shows {percent(index)} of a true change, at least {percent(lower_bound)}"
-    note = f"{shown}; the margin was held to that"
+    note = f"{shown}; the limit was compared with that"
     return replace(
         check,
         limit=margin,
@@ -357,7 +357,7 @@ def _minimum_note(
     return (
         f"of good replies the judge finds {percent(sensitivity.value)}, of bad "
         f"{percent(specificity.value)}; it calls {percent(plain.after)} good, "
-        f"{percent(strict)} would hold the minimum"
+        f"{percent(strict)} would reach the minimum"
     )
 
 
@@ -591,9 +591,9 @@ def _warnings(validation: JudgeValidation) -> Iterator[str]:
     p_up = float(binomial_sf(up - 1, moved, 0.5)) if up else 1.0
     if p_up < _BIAS_ALPHA:
         better = f"{up} of {validation.padded} bad replies got a better grade"
-        yield f"{better} by being said twice"
+        yield f"{better} when its text was doubled"
     repeats, consistency = validation.repeats, validation.consistency
     if repeats is not None and repeats.value < 1 - 2 * _MAX_UNREAD_SHARE:
-        yield f"two samples of it say the same in {percent(repeats.value)}"
+        yield f"two samples of it agree in {percent(repeats.value)}"
     if consistency is not None and consistency.value < 1 - 2 * _MAX_UNREAD_SHARE:
-        yield f"both orders come to the same in {percent(consistency.value)}"
+        yield f"both orders agree in {percent(consistency.value)}"

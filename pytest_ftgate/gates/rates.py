@@ -68,10 +68,10 @@ __all__ = [
 _REMEDIES = {
     "truncated": "raise max_tokens, or ask for shorter replies",
     "refusal": "read what the model refused",
-    "fenced": "ask for the bare answer without a code fence, or hold the model to a schema",
+    "fenced": "ask for the bare answer without a code fence, or restrict the model to a schema",
     "preamble": "ask for the answer and nothing else",
     "trailing text": "ask for the answer and nothing else",
-    "wrong label casing": "show the labels as they are to be written",
+    "wrong label casing": "show the labels in the required spelling",
     "repetition loop": "ask for shorter replies, or raise the temperature",
 }
 
@@ -180,12 +180,12 @@ def rate_next_steps(
     elif outcome is Outcome.INCONCLUSIVE:
         yield _advice_if_inconclusive(check, look, "repeats=" if gate.function else "settle: ")
     elif outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
-        repeated = ", again when asked again" if look.replies_vary else ""
+        repeated = ", also when repeated" if look.replies_vary else ""
         yield f"a must-pass case is wrong{repeated}; it is the first of the regressed cases"
     elif outcome is Outcome.FAILED and gate.kind == "format" and scores.format_errors:
         kind, count = scores.format_errors.most_common(1)[0]
-        remedy = _REMEDIES.get(kind, "mend the prompt for it")
-        yield f"the commonest format error is “{kind}” ({count} replies); {remedy}"
+        remedy = _REMEDIES.get(kind, "change the prompt")
+        yield f"the most common format error is “{kind}” ({count} replies); {remedy}"
     elif outcome is Outcome.FAILED:
         yield "read the regressed cases; if the drop is intended, accept it in a reviewed change"
 
@@ -193,9 +193,9 @@ def rate_next_steps(
 def _advice_if_inconclusive(check: Check, look: Look, repeats_key: str) -> str:
     """Return what would settle an inconclusive check; *repeats_key* is the setting of repeats."""
     if check.has_drifted:
-        return "ask everything anew, so that both sides are of today: --ftgate-replies=fresh"
+        return "request all replies again, so that both sides are current: --ftgate-replies=fresh"
     if not check.informative:
-        return "declare a minimum (min:), since the comparison cannot show anything"
+        return "declare a minimum (min:): this comparison cannot show a drop"
     parts = []
     if check.certifiable is not None and check.before is not None:
         parts.append(
@@ -514,7 +514,7 @@ def unmeasured_verdict(suite: Suite, variant: Variant, reason: str) -> Verdict:
         gate="measured",
         variant=variant.name,
         outcome=Outcome.INVALID,
-        headline=f"could not be asked: {reason}",
+        headline=f"no request could be sent: {reason}",
         gated=False,
         measured=False,
     )

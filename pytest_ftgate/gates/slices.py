@@ -150,4 +150,4 @@ def retrieval_notes(
     ranks = [rank for rank in ranks if rank is not None]
     if 0 in ranks:
         misses = f"{ranks.count(0)} of {len(ranks)} regressed case{'s' * (len(ranks) != 1)}"
-        yield f"retrieval: the expected answer stands in no passage for {misses}"
+        yield f"retrieval: no passage contains the expected answer for {misses}"

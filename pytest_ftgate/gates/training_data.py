@@ -140,7 +140,7 @@ def _role_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
             "assistant must take turns, the user first",
             count=len(lines),
             lines=lines,
-            next="join turns of the same speaker, and put what is missing in",
+            next="join turns of the same speaker, and add the missing turns",
         )
 
 
@@ -163,11 +163,11 @@ def _length_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterat
         yield Finding(
             kind="truncated",
             severity=Severity.ERROR,
-            message=f"{quantity(len(lines), 'row')} {verb} longer than the {context:,} tokens that "
-            "the model takes (characters divided by four)",
+            message=f"{quantity(len(lines), 'row')} {verb} longer than the context of "
+            f"{context:,} tokens (estimated as characters / 4)",
             count=len(lines),
             lines=lines,
-            next="the answer stands at the end and is cut off first: shorten or split them",
+            next="shorten or split them: the answer comes last and is cut off first",
         )
 
 

@@ -169,7 +169,7 @@ def _pattern_findings(
         yield Finding(
             kind=kind,
             severity=severity,
-            message=f"{quantity(len(all_lines), 'row')} {verb} to hold {counts}",
+            message=f"{quantity(len(all_lines), 'row')} {verb} to contain {counts}",
             count=len(all_lines),
             lines=tuple(all_lines),
             next=_NEXT_STEPS[kind],
@@ -385,7 +385,7 @@ def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
             f"first in lines {shown}",
             count=len(lines),
             lines=tuple(lines),
-            next="decide on one answer, or tell the questions apart",
+            next="choose one answer, or make the questions different",
         )
 
 
@@ -428,7 +428,7 @@ def _missing_label_findings(
             severity=Severity.ERROR,
             message=f"{quantity(len(missing), 'label')} of the suite without a row: {shown}",
             count=len(missing),
-            next="add rows of each label that the model is to tell apart",
+            next="add rows of each of these labels",
         )
 
 

@@ -193,7 +193,7 @@ def _cost_rise(suite: Suite, scores: VariantScores, baseline: VariantScores, lim
         before=then.mean, after=now.mean, rise=now.mean / then.mean - 1.0 if then.mean else None,
     )  # fmt: skip
     if then.mean == 0.0 and len(then):
-        note = f"{baseline.variant} costs nothing, so nothing can be told as a share of it"
+        note = f"{baseline.variant} costs nothing, so no share of it can be computed"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     if same_replies(before, after) and known.all():
         return replace(check, low=0.0, high=0.0, outcome=Outcome.PASSED, is_unchanged=True)
@@ -275,7 +275,7 @@ def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[str]:
     replies = [reply for result in scores.results.values() for reply in result.replies]
     unpriced = sum(request_price(tariff, reply.usage) is None for reply in replies)
     if unpriced:
-        yield f"{unpriced} of {len(replies)} replies do not tell their tokens, and so no price"
+        yield f"{unpriced} of {len(replies)} replies report no tokens, so they have no price"
     if scores.unanswered:
         first = scores.unanswered[0].missing_reasons[0]
         yield f"no reply to {quantity(len(scores.unanswered), 'case')}; first: {first}"
@@ -283,7 +283,7 @@ def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[str]:
 
 _P50 = 0.5
 _QUANTILES = {CheckKind.P50: _P50, CheckKind.P95: 0.95}
-_FRESH_REPLIES = "ask all of them anew to measure it: --ftgate-replies=fresh"
+_FRESH_REPLIES = "request all of them again to measure it: --ftgate-replies=fresh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -389,7 +389,9 @@ def _not_measured(
         variant: the variant that is gated; by default the one of *times*.
     """
     share = f"{times.measured:,} of {times.replies:,} replies"
-    reason = f"{share} of {times.variant} were asked in this run, and it takes {min_cases} cases"
+    reason = (
+        f"{share} of {times.variant} were requested in this run, and {min_cases} cases are needed"
+    )
     headline = f"not measured: {reason}"
     note = f"{headline}; {_FRESH_REPLIES}"
     verdict = usage_verdict(suite, gate, variant or times.variant, (), [note])
@@ -477,10 +479,10 @@ def _latency_notes(
     gate: LatencyGate, times: ReplyTimes, baseline: ReplyTimes | None, in_flight: int
 ) -> Iterator[str]:
     if times.measured < times.replies:
-        yield f"{_unmeasured_share(times)} were not asked in this run"
+        yield f"{_unmeasured_share(times)} were not requested in this run"
     if gate.max_rise is not None and baseline is not None and baseline.measured < baseline.replies:
         share = f"{_unmeasured_share(baseline)} of {baseline.variant}"
-        yield f"{share} were not asked in this run; {_FRESH_REPLIES}"
+        yield f"{share} were not requested in this run; {_FRESH_REPLIES}"
     if times.missing:
         yield f"no reply to {len(times.missing)} requests; first: {times.missing[0]}"
     if times.measured and in_flight:

@@ -52,7 +52,7 @@ def show_plan(session: pytest.Session) -> None:
     run = session.config.stash[session_key]
     reporter.section("ftgate plan")
     if not gate_runs:
-        reporter.write_line("no gate was collected, and nothing is asked")
+        reporter.write_line("no gate was collected, so the run would send no request")
         return
     for line in (
         *plan_lines(*estimate_variants(run, gate_runs)),

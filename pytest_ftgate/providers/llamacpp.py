@@ -36,7 +36,7 @@ _STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
 #: The start of the error type for a prompt that is too long.
 _TOO_LONG = "exceed_context_size"
 _SCHEMA_AND_TOOLS = (
-    "llama.cpp holds replies of {} to a schema or lets them use tools, not both; remove "
+    "llama.cpp can restrict replies of {} to a schema or give it tools, not both; remove "
     "response_schema or tools"
 )
 #: The timeout of a request for the model's properties, in seconds.

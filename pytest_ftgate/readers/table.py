@@ -80,7 +80,7 @@ def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
         repeated = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f'key "{repeated}" stands here twice; keep one')
+        raise ValueError(f'key "{repeated}" appears here twice; keep one')
     return value
 
 
@@ -111,7 +111,7 @@ def _read_json(source: Source, path: Path, text: str) -> Iterator[Row]:
         yield Row(path, line, value)
         position = _skip_separator(text, end)
     if text[position:].strip() != "]":
-        source.add_error(line, "not JSON: something stands after the end of the list", path)
+        source.add_error(line, "not JSON: there is text after the end of the list", path)
 
 
 def _skip_separator(text: str, position: int) -> int:

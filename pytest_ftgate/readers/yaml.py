@@ -67,7 +67,7 @@ class _NodeReader:
         if isinstance(node, ScalarNode):
             return self.scalar(node, key_path)
         if node in self.parents:
-            message = f"{_key_prefix(key_path)}an anchor holds itself; write it out"
+            message = f"{_key_prefix(key_path)}an anchor contains itself; write the values out"
             self.add_error(self.lines[key_path], message)
             return None
         self.parents.append(node)
@@ -87,7 +87,7 @@ class _NodeReader:
             line = key_node.start_mark.line + 1
             if key in values:
                 first = self.lines[(*key_path, key)]
-                message = f'key "{key}" stands here twice (first in line {first}); keep one'
+                message = f'key "{key}" appears here twice (first in line {first}); keep one'
                 self.add_error(line, message)
                 continue
             self.lines[(*key_path, key)] = line
@@ -176,4 +176,4 @@ def read_yaml(text: str, path: str) -> Document:
 
 def _tab_hint(problem: str | None) -> str:
     tab = problem is not None and "'\\t'" in problem
-    return "; a tab stands here: indent with spaces" if tab else ""
+    return "; there is a tab: indent with spaces" if tab else ""

@@ -500,7 +500,7 @@ def untried_rungs(
     if "few-shot" not in tried and not has_examples:
         yield "few-shot", "no variant shows examples"
     if "stronger-model" not in tried and not suite.ladder.local_only:
-        yield "stronger-model", "no variant asks a stronger model"
+        yield "stronger-model", "no variant uses a stronger model"
     has_schema = any(variant.constrained or variant.schema is not None for variant in variants)
     broken = 1.0 - (1.0 if best.format is None else best.format)
     if not has_schema and broken >= suite.ladder.format_errors:

@@ -224,7 +224,7 @@ def _decide_fine_tune(
     chosen: FineTuneAssessment,
     assessments: Sequence[FineTuneAssessment],
 ) -> Decision:
-    subject = chosen.name if chosen.row else "no other rung reaches what is asked"
+    subject = chosen.name if chosen.row else "no other rung reaches the minimum"
     return Decision(
         recommendation=recommendation,
         subject=chosen.name,

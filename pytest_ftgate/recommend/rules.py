@@ -172,7 +172,7 @@ def _evaluate_gap(context: DecisionContext) -> RuleResult | None:
     message = f"{rates}: {_gain_text(gain)}"
     required = required_gain(context)
     if gain.certain and gain.change >= required:
-        return _for(f"{message}; from {points(required)} on it is worth it by itself")
+        return _for(f"{message}; a gain of {points(required)} or more is worth it alone")
     if (context.as_good or gain.certain) and pays_back(context):
         return _for(f"{message}: as good, and cheaper")
     return _against(f"{message}, {_insufficient_gain(context, gain, required)}")
@@ -180,10 +180,10 @@ def _evaluate_gap(context: DecisionContext) -> RuleResult | None:
 
 def _insufficient_gain(context: DecisionContext, gain: Gain, required: float) -> str:
     if gain.certain:
-        return f"worth it from {points(required)} on"
+        return f"a gain is worth it from {points(required)}"
     if pays_back(context):
         return "cheaper, but not shown to be as good"
-    return "which may be chance" if gain.change > 0.0 else "which is no gain"
+    return "which may be chance" if gain.change > 0.0 else "no gain"
 
 
 def _rate_text(row: LadderRow) -> str:
@@ -203,7 +203,7 @@ def _evaluate_gap_to_minimum(context: DecisionContext) -> RuleResult | None:
     certain = (below.accuracy_high or 1.0) < minimum
     return RuleResult(
         holds=certain and gap >= context.thresholds.worth,
-        message=f"{rate}, the suite asks for {percent(minimum)}: {points(-gap)} points",
+        message=f"{rate}, the suite requires {percent(minimum)}: {points(-gap)} points",
     )
 
 
@@ -238,10 +238,10 @@ def _evaluate_knowledge(context: DecisionContext) -> RuleResult | None:
     if rag is None or without_rag is None or gain is None or context.rag_fixes is None:
         return None
     share = percent(context.rag_fixes)
-    message = f"retrieval ({rag.variant}) mends {share} of what {without_rag.variant} fails"
+    message = f"retrieval ({rag.variant}) fixes {share} of the failures of {without_rag.variant}"
     if context.rag_fixes >= context.thresholds.knowledge and gain.certain:
-        return _against(f"{message}: what lacks is knowledge, which is retrieved and not trained")
-    return _for(f"{message}: what lacks is behaviour")
+        return _against(f"{message}: knowledge is missing, and retrieval supplies it")
+    return _for(f"{message}: behaviour is missing")
 
 
 def _evaluate_prompt(context: DecisionContext) -> RuleResult | None:
@@ -321,7 +321,7 @@ def _evaluate_domain(context: DecisionContext) -> RuleResult | None:
     if tokens is None:
         return None
     is_special = tokens > context.thresholds.tokens_per_word
-    kind = "a language of its own" if is_special else "words that the model knows"
+    kind = "a language of its own" if is_special else "words of the model's vocabulary"
     return RuleResult(holds=is_special, message=f"{tokens:.1f} tokens a word in the cases: {kind}")
 
 
@@ -376,8 +376,8 @@ RULES: tuple[FineTuneRule, ...] = (
         _evaluate_examples, needed=True,
     ),
     FineTuneRule(
-        "stable", "Have prompt, cases and suite held still for 90 days?", "most_changes",
-        "what changes around a model is its debt: Sculley et al. 2015; the number is a convention",
+        "stable", "Have prompt, cases and suite been stable for 90 days?", "most_changes",
+        "changes around a model are its debt: Sculley et al. 2015; the number is a convention",
         _evaluate_stable, needed=True,
     ),
     FineTuneRule(
@@ -398,7 +398,7 @@ RULES: tuple[FineTuneRule, ...] = (
     ),
     FineTuneRule(
         "format", "Do format errors remain under a schema?", "format_errors",
-        "what a grammar can hold need not be trained: Willard & Louf 2023", _evaluate_format,
+        "a grammar can enforce a format without training: Willard & Louf 2023", _evaluate_format,
     ),
     FineTuneRule(
         "prompt", "Is the prompt so long that leaving it out saves something?",

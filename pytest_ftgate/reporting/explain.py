@@ -33,7 +33,7 @@ def explain(verdict: Verdict) -> Iterator[str]:
     """Yield the rule of the deciding check, in sentences with the numbers of this gate."""
     check = verdict.check
     if check is None and verdict.gate in ("cost", "latency"):
-        yield f"No limit was held: {verdict.headline}."
+        yield f"No limit was checked: {verdict.headline}."
     elif check is None:
         yield "There was nothing to compare with, and no minimum was declared."
     elif check.kind is CheckKind.MUST_PASS:
@@ -41,7 +41,7 @@ def explain(verdict: Verdict) -> Iterator[str]:
     elif check.unit != "share":
         yield from _usage_sentences(check)
     elif check.method == "point":
-        yield f"It is held to what was seen, without a margin for chance: {check.note}."
+        yield f"The measured values decide, without an allowance for chance: {check.note}."
     elif check.method == "bootstrap":
         yield from _bootstrap_sentences(check)
     elif check.method == "labels":
@@ -50,7 +50,7 @@ def explain(verdict: Verdict) -> Iterator[str]:
         yield from _minimum_sentences(check)
     else:
         yield (
-            f"The same {check.n} cases were put to both sides: {verdict.regressed} regressed and "
+            f"Both sides answered the same {check.n} cases: {verdict.regressed} regressed and "
             f"{verdict.fixed} were fixed, a change of "
             f"{points(check.after - (check.before or 0))} points."
         )
@@ -108,7 +108,7 @@ def _shared_alarm(check: Check) -> str:
 
 def _conclusion(check: Check) -> str:
     if not check.informative:
-        return "but a drop from so low a rate could not be seen, so this comparison says nothing."
+        return "but no drop from so low a rate can show, so this comparison shows nothing."
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:
         return "but replies are missing that could turn it, so it is inconclusive."
     return _CONCLUSIONS[check.outcome]
@@ -197,7 +197,7 @@ def _bootstrap_sentences(check: Check) -> Iterator[str]:
     low, high = ((points if compared else percent)(bound or 0) for bound in (check.low, check.high))
     unit, what = (" points", "changes") if compared else ("", "rates")
     yield (
-        f"The {check.n} cases were drawn anew 10,000 times (paired bootstrap): 95 % of the "
+        f"The {check.n} cases were resampled 10,000 times (paired bootstrap): 95 % of the "
         f"{what} lie between {low} and {high}{unit}."
     )
     limit = f"{points(-check.limit)} points" if compared else percent(check.limit)

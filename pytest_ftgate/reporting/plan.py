@@ -26,12 +26,12 @@ def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) ->
     """
     rows = [_estimate_row(estimate) for estimate in estimates]
     rows += [_total_row(estimates)] if len(estimates) > 1 else []
-    headers = ["variant", "requests", "in cache", "to ask", "tokens", "USD", "time"]
+    headers = ["variant", "requests", "in cache", "to send", "tokens", "USD", "time"]
     yield from _indented_table(rows, headers, range(1, 7))
     yield from (f"  {problem}" for problem in problems)
     yield "  A request that variants share is counted once, where it is first needed."
     yield from _assumption_lines(estimates)
-    yield "  Nothing was asked."
+    yield "  No request was sent."
 
 
 def _indented_table(
@@ -88,9 +88,9 @@ def contamination_lines(contaminations: Iterable[Contamination]) -> Iterator[str
         count = f"{leaked:,} of {cases} {'is' if leaked == 1 else 'are'} in {file}"
         first = f"{contamination.first_case} (line {contamination.line})"
         where = f"{count}, {'' if leaked == 1 else 'as '}{first}"
-        yield f"  {contamination.variant}: {where}: what a model has seen it need not know"
+        yield f"  {contamination.variant}: {where}: the model may repeat them from memory"
         if contamination.has_canary:
-            canary = f"{file} holds the canary of the bundled skills: take it out"
+            canary = f"{file} contains the canary of the bundled skills: remove those rows"
             yield f"  {contamination.variant}: {canary}"
 
 
@@ -108,9 +108,9 @@ def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
     ]
     headers = ["gate", "cases", "allowed", "certifies", "disagree", "passes", "missing"]
     yield from _indented_table(rows, headers, range(1, 7))
-    yield "  certifies: the least drop of which 9 in 10 unchanged variants are cleared"
-    yield "  disagree:  cases on which two sides differ; measured with a *, else usual"
-    yield "  passes:    how often an unchanged variant does; never where baselines guess"
+    yield "  certifies: the smallest limit that 9 in 10 unchanged variants pass"
+    yield "  disagree:  cases on which two sides differ; measured if marked *, else a typical value"
+    yield "  passes:    how often an unchanged variant passes; never if the baseline guesses"
     yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a minimum,"
     yield "             for 9 in 10 that are 5 points above it"
 

@@ -347,6 +347,6 @@ def usage_line(report: Report) -> str:
     """Return how many replies were used and requested, how long that took, and its cost."""
     requests, cost = report.requests, cost_phrase(report.cost)
     took = f" in {duration(requests.seconds)}" if requests.sent else ""
-    skipped = f", {requests.skipped:,} spared by stopping early" if requests.skipped else ""
-    line = f"{requests.replies:,} replies, {requests.sent:,} asked{took}{skipped}"
+    skipped = f", {requests.skipped:,} saved by stopping early" if requests.skipped else ""
+    line = f"{requests.replies:,} replies, {requests.sent:,} requested{took}{skipped}"
     return f"{line} · {cost}" if cost else line

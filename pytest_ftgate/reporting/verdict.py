@@ -176,7 +176,7 @@ class JudgeTable:
     @property
     def validation_hint(self) -> str:
         """How to validate the judge; "" if it is validated."""
-        hint = "never examined: human: labels.jsonl would hold it against people"
+        hint = "not validated: add human: labels.jsonl"
         return "" if self.rows else hint
 
 

@@ -74,7 +74,7 @@ def _check_signature(reference: str, function: Callable[..., Any]) -> None:
         name = parameter.name
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             star = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-            problem = f"takes {star}{name}, which no model can be told of; name each argument"
+            problem = f"takes {star}{name}, which no schema can describe; name each argument"
         elif parameter.kind is parameter.POSITIONAL_ONLY:
             problem = f"takes {name} by position alone, but a model names arguments; remove /"
         elif parameter.annotation is parameter.empty:

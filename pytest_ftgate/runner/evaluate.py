@@ -393,7 +393,7 @@ def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[st
     }
     if submitted and progress.failed:
         count = f"cut off with {progress.failed:,} of {progress.to_send:,} requests not answered"
-        yield f"{count}; the same command goes on, and asks nothing of the rest again"
+        yield f"{count}; the same command continues, and no reply is paid for twice"
     for gate_run in submitted.values():
         # Best effort: partial results may be inconsistent.
         with suppress(Exception):

@@ -305,7 +305,7 @@ def coverage_lines(gates: Sequence[GateRun]) -> Iterator[str]:
     for suite in suites.values():
         if suite.holdout:
             count = f"{quantity(len(suite.holdout), 'case')} more"
-            yield f"  {count} of {suite.name}: held out, asked of the chosen rung alone"
+            yield f"  {count} of {suite.name}: held out, for the chosen rung only"
         yield from coverage_gap_lines(coverage_gaps(suite))
 
 

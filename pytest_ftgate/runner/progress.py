@@ -17,7 +17,7 @@ def progress_line(progress: Progress) -> str:
     """Return the progress of the requests as one line."""
     done, total = progress.received + progress.failed, progress.to_send
     rate = done / progress.seconds if progress.seconds else 0.0
-    counts = [f"ftgate: {done:,} of {total:,} replies asked"]
+    counts = [f"ftgate: {done:,} of {total:,} requests done"]
     counts += [f"{progress.reused:,} from the cache"] * bool(progress.reused)
     counts += [f"{progress.batched:,} in batches"] * bool(progress.batched)
     counts += [f"{progress.failed:,} failed"] * bool(progress.failed)

@@ -67,7 +67,7 @@ def suite_advice(
     try:
         held_out = _held_out_scores(session, suite, suite.variants[advice.variant], on_progress)
     except FtgateError as error:
-        note = f"the held-out cases could not be asked of {advice.variant}: {error}"
+        note = f"the held-out cases could not be sent to {advice.variant}: {error}"
         return replace(advice, notes=(*advice.notes, note))
     return advise(replace(evidence, held_out=held_out))
 

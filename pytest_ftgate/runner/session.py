@@ -111,7 +111,7 @@ def require_recorded(results: Collection[Result], suite: str) -> None:
     missing = sum(isinstance(result, NotRecorded) for result in results)
     if missing:
         raise RepliesMissing(
-            f"{missing:,} of {len(results):,} replies are not recorded; where they can be asked: "
+            f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run "
             f"pytest --ftgate {suite} && pytest-ftgate cache export {suite}"
         )
 

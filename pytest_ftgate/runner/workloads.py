@@ -184,7 +184,7 @@ class Workloads:
         )
         if case_requests and not left:
             raise ConfigurationError(
-                f"every case stands in {variant.training_data}, nothing is left"
+                f"{variant.training_data} contains every case, so no case is left"
             )
         return left
 

@@ -275,7 +275,7 @@ def _tag_order_error(tags: Sequence[str], found: Sequence[str]) -> FormatError |
     remaining = iter(found)
     for tag in tags:
         if tag not in remaining:
-            return FormatError("xml", f"<{tag}> stands before its place: {', '.join(tags)}")
+            return FormatError("xml", f"<{tag}> comes too early: {', '.join(tags)}")
     return None
 
 

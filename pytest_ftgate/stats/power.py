@@ -128,7 +128,7 @@ def minimum_cases_needed(
         enough = binomial_sf(_fewest_successes(n, minimum, alpha) - 1.0, n, rate) >= power
         if np.any(enough):
             return start + int(np.argmax(enough))
-    msg = f"more than {_MAX_CASES} cases are needed to tell {rate} from {minimum}"
+    msg = f"more than {_MAX_CASES} cases are needed to distinguish {rate} from {minimum}"
     raise ValueError(msg)
 
 

@@ -277,7 +277,7 @@ def _case_error(case: DeclaredCase, reply: ReplyRules) -> str | None:
 def _must_error(case: DeclaredCase, score: Rule, *, has_format: bool) -> str | None:
     """Return why a case cannot have ``must_pass`` or ``must_keep``, or None."""
     if case.must_pass and case.holdout:
-        return "must_pass asks a case of every variant, holdout of the chosen one alone; keep one"
+        return "must_pass sends a case to every variant, holdout to the chosen one only; keep one"
     if case.expected is not None or score.scores_without_expected:
         return None
     if case.must_pass:

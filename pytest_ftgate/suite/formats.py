@@ -60,7 +60,7 @@ def _validation_error(message: str) -> PydanticCustomError:
 
 def _check_bounds(low: int | None, high: int | None) -> None:
     if low is not None and high is not None and low > high:
-        raise _validation_error(f"min {low} is above max {high}, so no reply could hold it")
+        raise _validation_error(f"min {low} is above max {high}, so no reply can satisfy both")
 
 
 class _Options(BaseModel):
@@ -157,7 +157,7 @@ def _check_code(value: str) -> str:
 def _check_language(value: str) -> str:
     if value not in LANGUAGES:
         hint = did_you_mean(value.lower().partition("-")[0], LANGUAGES)
-        raise _validation_error(f'"{value}" is no language that can be told{hint}')
+        raise _validation_error(f'"{value}" is no language that can be detected{hint}')
     _require_package("py3langid", "language", "language")
     return value
 
@@ -326,7 +326,7 @@ def schema_error(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
             return path, _unknown_type_error(schema, path) or cause.message
         return (), str(error)
     except TypeError as error:
-        return (), f"it holds what is no JSON: {error}"
+        return (), f"it contains a value that is not JSON: {error}"
     return None
 
 

@@ -207,10 +207,10 @@ def _check_skill_keys(
         for index, skill in enumerate(names):
             item_key = index if key == "may_lose" else skill
             if skill not in tested:
-                hint = did_you_mean(skill, tested) or f"; asked: {', '.join(tested)}"
-                location.add_error(f'{key}: no skill "{skill}" is asked{hint}', key, item_key)
+                hint = did_you_mean(skill, tested) or f"; tested: {', '.join(tested)}"
+                location.add_error(f'{key}: no skill "{skill}" is tested{hint}', key, item_key)
             elif key != "may_lose" and skill in declared.may_lose:
-                message = f"{key}: {skill} may be lost, so nothing holds it; remove one"
+                message = f"{key}: {skill} may be lost, so this has no effect; remove one"
                 location.add_error(message, key, item_key)
     _check_evaluated_skills(location, declared, tested)
 
@@ -347,10 +347,10 @@ def _rate_gate_errors(
     if gate.kind == "accuracy" and cases and not any(case.is_scorable for case in cases):
         yield "", 'no case has "expected"'
     if gate.kind == "format" and cases and not any(case.format for case in cases):
-        yield "", "the suite declares no reply.format to hold to"
+        yield "", "the suite declares no reply.format"
     is_pairwise = reply.score.kind == "judge" and reply.score.options.get("compare")
     if gate.kind == "accuracy" and is_pairwise and gate.min is not None:
-        yield "min", "min: a judge that compares knows no rate of its own; write max_drop"
+        yield "min", "min: a judge with compare gives no rate of its own; write max_drop"
     yield from _sequential_errors(gate, declared)
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, declared, cases, reply)

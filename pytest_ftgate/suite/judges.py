@@ -103,7 +103,7 @@ def read_labels(
         for label in _parse_label(source, row, cases_by_id, grades, pairs=pairs)
     ]
     if not labels and len(source.errors) == errors_before:
-        source.add_error(line, f"judge: human: {written_path} holds no labels")
+        source.add_error(line, f"judge: human: {written_path} contains no labels")
     source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
     return tuple(labels)
 
@@ -162,13 +162,13 @@ def _label_error(
 _DEFAULT_MINIMUM = {"kappa": 0.4}
 #: Keys of a variant that a judge does not take, and why.
 _FORBIDDEN_KEYS = {
-    **dict.fromkeys(("prompt", "user", "examples"), "what it is told is the rubric"),
+    **dict.fromkeys(("prompt", "user", "examples"), "its prompt is the rubric"),
     **dict.fromkeys(("retrieve", "tools", "max_turns"), "it sees the reply, the case, the rubric"),
     **dict.fromkeys(("response_schema", "training_data"), "its answers have a form of their own"),
     "like": "write its own provider and model, so that a variant's change cannot change it",
     "gated": "no gate evaluates it; labels do (human)",
     "base": "no gate evaluates it; labels do (human)",
-    "batch": "it is asked once replies are here, and does not wait a day",
+    "batch": "it grades replies of this run, which cannot wait a day",
 }
 #: Keys that cannot change a grade. They stay out of the rule, and so out of its digest.
 _KEYS_WITHOUT_EFFECT = (
@@ -360,7 +360,7 @@ class _JudgeResolver:
             allowed = ", ".join(PAIRWISE_GRADES)
             self.add_error("grades", f"grades: with compare they are {allowed}; remove them")
         elif len(set(grades.values())) == 1:
-            self.add_error("grades", "grades: all are worth the same, so none would tell anything")
+            self.add_error("grades", "grades: all have the same value; give them different values")
 
     def check_rubric(self, cases: tuple[Case, ...]) -> None:
         try:

@@ -291,7 +291,7 @@ def _read_cases(
         rows = (row for path in paths for row in read_rows(source, path, line))
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
-        problem = "all are holdout, so nothing would be asked first"
+        problem = "all are holdout; leave some without it"
         source.add_error(line, f"cases: {problem}" if cases else "there are no cases")
     is_valid = len(source.errors) == error_count
     message = unused_field_error(reply.score, cases) if is_valid else None

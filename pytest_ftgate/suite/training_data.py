@@ -133,7 +133,7 @@ def parse_training_row(line: int, row: Any) -> TrainingExample:
     turns = tuple((m.role, m.text) for m in messages if m.role != "system")
     if not any(role == "user" for role, _ in turns):
         raise TrainingRowError(
-            f"no message of the user stands before the answer; one is {_MESSAGE_EXAMPLE}"
+            f"no message of the user comes before the answer; an example is {_MESSAGE_EXAMPLE}"
         )
     text_only = all(message.text_only for message in messages)
     return TrainingExample(line, system, turns, answer, usable and text_only, _template_values(row))

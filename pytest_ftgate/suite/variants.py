@@ -58,7 +58,7 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     name = variant.base_url_env
     if name is not None and not environ.get(name):
         raise ConfigurationError(
-            f'variant "{variant.name}": {name} is not set; it holds the address to ask'
+            f'variant "{variant.name}": {name} is not set; set it to the address of the server'
         )
     url = environ[name] if name else variant.base_url
     # The SDKs read their own variable too, so it must be part of the fingerprint.
@@ -162,7 +162,7 @@ def _retrieval_files(
     for path in dict.fromkeys(paths):
         name = source.display_path(path)
         if name in case_files:
-            message = f"retrieve: {name} holds cases with their answers; leave it out"
+            message = f"retrieve: {name} contains cases with their answers; leave it out"
             location.add_error("retrieve", message)
         # This read only reports errors. The content is read when requests are built.
         elif source.read_text(path, line, "retrieve") is not None:
@@ -182,7 +182,9 @@ def check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
         for message in _tool_errors(merged.tools, location.source.path.parent):
             location.add_error("tools", message)
     if "max_turns" in written_keys and not merged.tools:
-        location.add_error("max_turns", "max_turns without tools: a model is asked once; remove it")
+        location.add_error(
+            "max_turns", "max_turns without tools: without tools there is one turn; remove it"
+        )
 
 
 def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
@@ -476,7 +478,7 @@ class _VariantResolver:
             message = "base: with an adapter the base is the model without it; remove base"
             self.add_error("base", message)
         if not spec.prompted:
-            message = f"base: provider {merged.provider} has no model that could be asked instead"
+            message = f"base: provider {merged.provider} has no untuned model to compare with"
             self.add_error("base", f"{message}; write base_replies: and a file of its replies")
 
     def find_prompt(self, written_path: str | None) -> Path | None:

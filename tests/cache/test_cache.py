@@ -324,7 +324,7 @@ def test_a_reply_that_the_disk_has_no_room_for_is_set_aside_and_can_be_brought_b
     (aside,) = tmp_path.glob("ftgate-*/unstored.replies.jsonl")
     cache = open_cache()
     stored = cache.replies(f"{i:064x}" for i in range(int(asked)))
-    assert "cannot be written: disk I/O error; nothing more is asked; 1 reply came" in told
+    assert "cannot be written: disk I/O error; the run sends no more requests; 1 reply came" in told
     assert told.endswith(f"once it can be written again: pytest-ftgate cache import {aside}")
     assert aside.parent.stat().st_mode & 0o077 == 0
     assert len(stored) == int(asked) - 1

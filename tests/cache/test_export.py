@@ -139,7 +139,7 @@ def test_a_line_that_holds_no_reply_is_an_error_with_its_number(errors, line, wr
     (error,) = errors(3, line)
     assert error.startswith(f"{NAME}:3: no reply: ")
     assert wrong in error
-    assert error.endswith("; restore the line, or export the file anew")
+    assert error.endswith("; restore the line, or export the file again")
 
 
 def test_a_reply_that_is_there_twice_is_an_error(errors, path):
@@ -160,7 +160,7 @@ def test_a_reply_that_is_there_twice_is_an_error(errors, path):
         ),
         (
             '{"about": "replies kept by pytest-ftgate", "format": 1, "replies": 9}',
-            "9 replies are announced, 3 are here; export the file anew",
+            "9 replies are announced, 3 are here; export the file again",
         ),
     ],
 )

@@ -118,7 +118,7 @@ def test_a_skill_with_almost_nothing_before_is_uninformative_and_blocks_nothing(
 
     assert states(verdict) == {"facts": "kept", "sums": "uninformative"}
     assert verdict.outcome is Outcome.PASSED
-    assert "so little of sums that a loss could not be seen" in " ".join(verdict.notes)
+    assert "too weak in sums to show a loss" in " ".join(verdict.notes)
     assert "nothing to lose" in verdict_section(verdict)
 
 

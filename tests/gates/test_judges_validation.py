@@ -198,7 +198,9 @@ def test_a_better_grade_for_doubled_text_gets_a_warning():
     )
 
     assert (validation.padded, validation.padded_up, validation.padded_down) == (8, 8, 0)
-    assert validation.warnings == ("8 of 8 bad replies got a better grade by being said twice",)
+    assert validation.warnings == (
+        "8 of 8 bad replies got a better grade when its text was doubled",
+    )
     assert validation.error == ""
 
 

@@ -39,7 +39,7 @@ def test_regressed_cases_without_the_answer_in_a_passage_are_counted() -> None:
     verdict = evaluated(retrieving({"c000": "It is right.", "c001": "It is wrong."}))
 
     assert retrieval_notes(verdict) == [
-        "retrieval: the expected answer stands in no passage for 79 of 80 regressed cases"
+        "retrieval: no passage contains the expected answer for 79 of 80 regressed cases"
     ]
 
 

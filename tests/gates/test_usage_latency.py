@@ -93,7 +93,7 @@ def test_replies_from_the_cache_are_not_measured_and_block_nothing():
 
     assert (verdict.outcome, verdict.checks) == (Outcome.PASSED, ())
     assert verdict.headline == (
-        "not measured: 0 of 100 replies of new were asked in this run, and it takes 72 cases"
+        "not measured: 0 of 100 replies of new were requested in this run, and 72 cases are needed"
     )
 
 
@@ -107,7 +107,7 @@ def test_a_limit_is_held_by_what_was_measured_and_says_what_was_not():
     verdict = evaluated(MOST, took(drawn(0.4), kept=100))
 
     assert verdict.outcome is Outcome.PASSED
-    assert "100 of 300 replies were not asked in this run" in verdict.notes
+    assert "100 of 300 replies were not requested in this run" in verdict.notes
 
 
 def test_a_rise_against_a_kept_baseline_is_not_measured():
@@ -123,7 +123,7 @@ def test_the_limit_is_held_though_the_baseline_was_kept():
     verdict = evaluated(gate, took(drawn(0.5)), took([], "current", kept=200))
 
     assert verdict.outcome is Outcome.FAILED
-    assert any("replies of current were not asked" in note for note in verdict.notes)
+    assert any("replies of current were not requested" in note for note in verdict.notes)
 
 
 def test_missing_replies_leave_it_inconclusive():

@@ -24,7 +24,7 @@ def test_a_budget_stops_the_asking_before_it_is_overrun(paid, quiet):
     assert len(paid.asked()) == 30
     result.stdout.fnmatch_lines(
         [
-            "BLOCKED  1 inconclusive of 2 gates · 30 replies, 30 asked in * · 0.03 USD",
+            "BLOCKED  1 inconclusive of 2 gates · 30 replies, 30 requested in * · 0.03 USD",
             "  stopped with 70 requests not sent: the 0.03 USD of --ftgate-max-usd are used",
         ]
     )
@@ -59,7 +59,7 @@ def test_the_next_run_goes_on_where_the_budget_stopped_the_last(paid):
 
     assert len(paid.asked()) == 100
     result.stdout.fnmatch_lines(
-        ["PASSED  2 gates · 100 replies, 70 asked in * · 0.07 USD of 0.10 USD"]
+        ["PASSED  2 gates · 100 replies, 70 requested in * · 0.07 USD of 0.10 USD"]
     )
 
 

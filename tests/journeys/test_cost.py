@@ -61,7 +61,7 @@ def test_a_rise_against_the_baseline_fails(judged, desk):
         [
             "a thousand requests cost 0.20 USD → 8.00 USD against current, +3900 %, allowed",
             "  +50 %",
-            "BLOCKED  1 failed of 2 gates · 200 replies, 200 asked in * · 0.82 USD",
+            "BLOCKED  1 failed of 2 gates · 200 replies, 200 requested in * · 0.82 USD",
             "  strong * cost * 0.20 USD * 8.00 USD * +3900 % * FAILED",
         ]
     )
@@ -73,7 +73,10 @@ def test_replies_of_the_cache_count_at_what_they_would_cost_today(judged, desk):
     result = desk.run("-v")
 
     result.stdout.fnmatch_lines(
-        ["PASSED  1 gate · 100 replies, 0 asked · 0.00 USD of 0.02 USD", "*replies cost: current *"]
+        [
+            "PASSED  1 gate · 100 replies, 0 requested · 0.00 USD of 0.02 USD",
+            "*replies cost: current *",
+        ]
     )
 
 
@@ -105,7 +108,7 @@ def test_without_the_list_hosted_replies_are_unpriced_and_it_is_said_how_prices_
 
     result.stdout.fnmatch_lines(
         [
-            "PASSED  1 gate · 100 replies, 100 asked in * · unpriced",
+            "PASSED  1 gate · 100 replies, 100 requested in * · unpriced",
             '  for prices of hosted models: pip install "pytest-ftgate[prices]"',
         ]
     )
@@ -138,4 +141,4 @@ def test_workers_judge_and_bill_what_one_process_would(judged, desk, monkeypatch
 
     result = desk.pytester.runpytest_subprocess("--ftgate", "-n", "2")
 
-    result.stdout.fnmatch_lines(["PASSED  2 gates · * replies, 0 asked · 0.00 USD of 0.02 USD"])
+    result.stdout.fnmatch_lines(["PASSED  2 gates · * replies, 0 requested · 0.00 USD of 0.02 USD"])

@@ -48,7 +48,7 @@ def test_a_second_run_does_not_ask_it_again(recorded):
 
     result = recorded.run()
 
-    result.stdout.fnmatch_lines(["PASSED  2 gates * 0 asked"])
+    result.stdout.fnmatch_lines(["PASSED  2 gates * 0 requested"])
     assert len(recorded.asked()) == 20
 
 

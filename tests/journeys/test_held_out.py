@@ -136,5 +136,5 @@ def test_what_is_written_wrongly_is_named_with_its_line(desk, ladder, written, t
 def test_cases_that_are_all_held_out_are_a_fault(desk, ladder):
     ladder(held_out=100)
 
-    told = "*: cases: all are holdout, so nothing would be asked first"
+    told = "*: cases: all are holdout; leave some without it"
     desk.run().stdout.fnmatch_lines([told])

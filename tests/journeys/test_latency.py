@@ -46,7 +46,7 @@ def test_replies_from_the_cache_are_not_measured_and_the_gate_says_so(desk):
     assert result.ret == 0
     result.stdout.fnmatch_lines(["  current * latency * passed * not measured"])
     told = " ".join(" ".join(result.outlines).split())
-    assert "not measured: 0 of 100 replies of current were asked in this run" in told
+    assert "not measured: 0 of 100 replies of current were requested in this run" in told
     assert "--ftgate-replies=fresh" in told
 
 

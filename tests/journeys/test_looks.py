@@ -96,7 +96,7 @@ def test_a_clear_failure_stops_early_and_leaves_the_rest_unasked(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     assert "decided at look 1 of 5, after 40 of 200 cases" in told(desk, "accuracy[broken]")
-    result.stdout.fnmatch_lines(["BLOCKED *", "*320 spared by stopping early"])
+    result.stdout.fnmatch_lines(["BLOCKED *", "*320 saved by stopping early"])
     # The baseline alone has nothing to compare with, and is asked no further either.
     assert len(desk.asked()) == 2 * 40
 
@@ -111,7 +111,7 @@ def test_stopping_early_reaches_the_same_verdict_in_a_second_run(desk):
     result = desk.run()
 
     assert desk.verdicts() == first
-    result.stdout.fnmatch_lines(["BLOCKED * 0 asked*"])
+    result.stdout.fnmatch_lines(["BLOCKED * 0 requested*"])
 
 
 def test_more_repeats_cannot_settle_replies_that_do_not_vary(desk):

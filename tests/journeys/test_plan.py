@@ -110,7 +110,7 @@ def test_a_plan_says_which_cases_a_variant_was_trained_on(desk):
     result = desk.run("--ftgate-plan")
 
     counted = "2 of 100 cases are in train.jsonl, as t004 (line 4)"
-    result.stdout.fnmatch_lines([f"  floor: {counted}: what a model has seen it need not know"])
+    result.stdout.fnmatch_lines([f"  floor: {counted}: the model may repeat them from memory"])
 
 
 def test_a_variant_that_cannot_be_planned_is_named_and_the_others_are_shown(desk):

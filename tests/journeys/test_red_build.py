@@ -93,7 +93,7 @@ def test_replies_in_the_wrong_form_name_the_commonest_fault(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["replies in the right format 100 % → 60 % *", "  next: the commonest format error is *"]
+        ["replies in the right format 100 % → 60 % *", "  next: the most common format error is *"]
     )
 
 

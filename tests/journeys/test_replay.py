@@ -98,7 +98,7 @@ def test_a_fork_without_a_key_reaches_the_same_verdicts_and_asks_nothing(clone, 
     assert len(before) == 5
     assert judged(clone) == before
     assert len(server.requests) == asked
-    result.stdout.fnmatch_lines(["* 0 asked*"])
+    result.stdout.fnmatch_lines(["* 0 requested*"])
 
 
 def test_a_cache_in_a_folder_that_cannot_be_made_is_no_obstacle(clone):
@@ -106,7 +106,7 @@ def test_a_cache_in_a_folder_that_cannot_be_made_is_no_obstacle(clone):
 
     result = clone.run(RECORDED, "--rootdir=.", "--ftgate-cache=blocked/cache.sqlite", ".")
 
-    result.stdout.fnmatch_lines(["* 0 asked*", "the verdicts could not be kept *"])
+    result.stdout.fnmatch_lines(["* 0 requested*", "the verdicts could not be kept *"])
 
 
 def test_an_automatic_run_asks_what_neither_cache_nor_file_has(clone, server, monkeypatch):

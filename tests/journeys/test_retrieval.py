@@ -96,7 +96,7 @@ def test_a_lost_case_shows_what_was_retrieved_and_whether_the_answer_is_in_it(li
 def test_lost_cases_that_no_passage_could_answer_are_counted(library):
     result = library().run("-vv")
 
-    told = "  note: retrieval: the expected answer stands in no passage for 50 of 60"
+    told = "  note: retrieval: no passage contains the expected answer for 50 of 60"
     result.stdout.fnmatch_lines([told, "    t010 *", "*the answer is in none of the 2 passages"])
 
 

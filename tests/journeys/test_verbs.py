@@ -59,7 +59,7 @@ def test_explain_puts_the_gates_own_numbers_into_the_rule(desk, run_verb, capsys
 
     words = " ".join(printed.split())
     assert code == 0
-    assert "The same 100 cases were put to both sides: 38 regressed and 0 were fixed" in words
+    assert "Both sides answered the same 100 cases: 38 regressed and 0 were fixed" in words
     assert "It passes if a true drop of 5 points would look this good or better" in words
     assert "It fails if an unchanged variant would look this bad or worse" in words
     assert "so it failed." in words

@@ -82,7 +82,7 @@ def test_a_key_that_stands_twice_is_refused_with_both_lines():
     document = read_yaml("min: 1\nother: 2\nmin: 3\n", "s.yaml")
 
     assert [str(error) for error in document.errors] == [
-        's.yaml:3: key "min" stands here twice (first in line 1); keep one'
+        's.yaml:3: key "min" appears here twice (first in line 1); keep one'
     ]
     assert document.value["min"] == 1
 
@@ -129,7 +129,7 @@ def test_an_anchor_is_read_where_it_is_used():
 def test_an_anchor_that_holds_itself_is_refused(text):
     (error,) = read_yaml(text, "s.yaml").errors
 
-    assert error.message.endswith("an anchor holds itself; write it out")
+    assert error.message.endswith("an anchor contains itself; write the values out")
 
 
 def test_a_value_knows_its_line_and_the_text_as_written():

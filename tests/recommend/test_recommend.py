@@ -141,7 +141,7 @@ def test_what_retrieval_mends_is_knowledge_and_not_trained(evidence, wrong_cases
     found = {one.name: one for one in advice.conditions}
     assert found["knowledge"].holds is False
     assert found["knowledge"].message.startswith(
-        "retrieval (strong) mends 79 % of what descriptions"
+        "retrieval (strong) fixes 79 % of the failures of descriptions"
     )
 
 

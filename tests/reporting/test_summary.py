@@ -63,7 +63,7 @@ def test_lines_keep_within_80_columns_but_for_a_command(verdict):
 
 def test_the_verdict_is_the_first_line():
     assert summary_lines(failing_run())[0].startswith(
-        "BLOCKED  3 failed of 4 gates · 300 replies, 100 asked"
+        "BLOCKED  3 failed of 4 gates · 300 replies, 100 requested"
     )
     assert summary_lines(report(GOOD))[0].startswith("PASSED  1 gate · ")
 

@@ -90,5 +90,5 @@ def test_the_plan_counts_the_cases_and_names_the_first(leaked, told):
     one = Contamination("tuned", "t.jsonl", cases=1000, leaked=leaked, first_case="a", line=2)
 
     assert [*contamination_lines([one])] == [
-        f"  tuned: {told}: what a model has seen it need not know",
+        f"  tuned: {told}: the model may repeat them from memory",
     ]

@@ -215,8 +215,8 @@ def test_a_function_without_a_docstring_is_described_by_its_name(told):
 
 WRONG = {
     "def use(a): ...": "does not say what a is; annotate it: a: str",
-    "def use(*a: str): ...": r"takes \*a, which no model can be told of; name each argument",
-    "def use(**a: str): ...": r"takes \*\*a, which no model can be told of; name each argument",
+    "def use(*a: str): ...": r"takes \*a, which no schema can describe; name each argument",
+    "def use(**a: str): ...": r"takes \*\*a, which no schema can describe; name each argument",
     "def use(a: str, /): ...": "takes a by position alone, but a model names arguments; remove /",
     "def use(a: Opaque): ...": "its arguments have no JSON Schema: .*Opaque.*; annotate them with",
     "def use(a: 'Nowhere'): ...": "its arguments have no JSON Schema: name 'Nowhere' is not def",

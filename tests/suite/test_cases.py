@@ -161,7 +161,7 @@ def test_a_key_that_stands_twice_in_a_json_line_is_refused(tmp_path):
     text = '{"input": "a", "expected": "b", "expected": "c"}'
 
     assert errors(tmp_path, "c.jsonl", c__jsonl=text) == [
-        'c.jsonl:1: not JSON: key "expected" stands here twice; keep one'
+        'c.jsonl:1: not JSON: key "expected" appears here twice; keep one'
     ]
 
 

@@ -91,7 +91,7 @@ FAULTS = [
     ({"lines": {"counts": 3}}, 'lines: unknown key "counts"; did you mean "count"?, as in {lines:'),
     ({"lines": {"count": 0}}, "lines: count is 0, but must be greater than or equal to 1"),
     ({"lines": {"count": 3, "max": 4}}, "lines has count and min or max; write one of them"),
-    ({"lines": {"min": 4, "max": 3}}, "lines: min 4 is above max 3, so no reply could hold it"),
+    ({"lines": {"min": 4, "max": 3}}, "lines: min 4 is above max 3, so no reply can satisfy both"),
     ({"length": {"max": 3}}, 'length: "unit" is missing, as in {length: {unit: words, max: 50}}'),
     ({"length": {"unit": "word", "max": 3}}, 'length: unit is "word", but must be one of '),
     ({"length": {"unit": "words"}}, "length needs min, max or both"),
@@ -99,8 +99,11 @@ FAULTS = [
     ({"csv": ["a"]}, "csv needs a mapping: {csv: {columns: [name, price]}}"),
     ({"markdown": {"columns": ["a"]}}, 'markdown: "table" is missing, as in {markdown: {table:'),
     ({"code": "perl"}, "code needs python, json, yaml or sql: {code: python}"),
-    ({"language": "german"}, 'language: "german" is no language that can be told'),
-    ({"language": "de-AT"}, 'language: "de-AT" is no language that can be told; did you mean "de"'),
+    ({"language": "german"}, 'language: "german" is no language that can be detected'),
+    (
+        {"language": "de-AT"},
+        'language: "de-AT" is no language that can be detected; did you mean "de"',
+    ),
     ({"contains": "a"}, "contains needs a list of texts: {contains: [refund]}"),
     ({"avoids": [""]}, "avoids has an empty text; leave it out, or write one as in {avoids: "),
     (

@@ -58,7 +58,7 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
         ),
         (
             "{rubric: r, model: {provider: anthropic, model: m, prompt: p.md}}",
-            "judge: model: a judge has no prompt: what it is told is the rubric; remove it",
+            "judge: model: a judge has no prompt: its prompt is the rubric; remove it",
         ),
         (
             "{rubric: r, model: {provider: recorded, replies: r.jsonl}}",
@@ -67,7 +67,7 @@ def test_the_model_takes_the_keys_of_a_variant(tmp_path):
         (f"{{rubric: r, {MODEL}, samples: 0}}", "judge: samples is 0, but must be greater than or"),
         (f"{{rubric: r, {MODEL}, grades: {{a: 1}}}}", "judge: grades"),
         (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 5}}}}", "judge: b is 5, but must be less than"),
-        (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 1}}}}", "grades: all are worth the same"),
+        (f"{{rubric: r, {MODEL}, grades: {{a: 1, b: 1}}}}", "grades: all have the same value"),
         (f"{{rubric: r, {MODEL}, compare: current}}", 'compare is "current", but must be one of'),
         (
             f"{{rubric: r, {MODEL}, compare: baseline, grades: {{a: 1, b: 0}}}}",
@@ -104,7 +104,7 @@ def test_a_judge_of_a_single_case_is_refused_with_what_to_do_instead(tmp_path):
 
 
 def test_a_minimum_means_nothing_to_a_judge_that_compares(tmp_path):
-    with pytest.raises(SuiteError, match="min: a judge that compares knows no rate of its own"):
+    with pytest.raises(SuiteError, match="min: a judge with compare gives no rate of its own"):
         suite_with_judge(
             tmp_path,
             f"{{rubric: r, {MODEL}, compare: baseline}}",
@@ -144,7 +144,7 @@ def test_labels_are_read_with_the_case_that_they_are_of(tmp_path):
             ", compare: baseline",
             'a judge that compares needs "first" and "second"',
         ),
-        ('{"about": "nothing"}', "", "labels.jsonl holds no labels"),
+        ('{"about": "nothing"}', "", "labels.jsonl contains no labels"),
         ("{", "", "not JSON"),
     ],
 )

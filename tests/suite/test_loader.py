@@ -181,7 +181,7 @@ WRONG = [
     ),
     (
         suite(gates="{format: {min: 0.5}}"),
-        "3: format: the suite declares no reply.format to hold to",
+        "3: format: the suite declares no reply.format",
     ),
     (suite(cases="[{input: a}]"), '3: accuracy: no case has "expected"'),
     (suite(more="repeats: 0\n"), "4: repeats is 0, but must be greater than or equal to 1"),

@@ -274,7 +274,7 @@ BROKEN = [
     ),
     (
         '{"conversations": [{"from": "gpt", "value": "a"}]}',
-        f"no message of the user stands before the answer; one is {MESSAGE}",
+        f"no message of the user comes before the answer; an example is {MESSAGE}",
     ),
     (
         '{"input": "a", "preferred_output": []}',
@@ -323,8 +323,8 @@ def test_a_conflict_marker_is_refused_with_its_line_in_every_kind_of_file(read, 
         (GOOD, "t.json:1: a .json file is a list of rows"),
         (f"[\n{GOOD},\nnonsense]", "t.json:3: not JSON: Expecting value"),
         (f"[{GOOD}", "t.json:1: not JSON: Expecting value"),
-        (f"[{GOOD}]\n[]", "t.json:1: not JSON: something stands after the end of the list"),
-        (f'[{GOOD},\n{{"a": 1, "a": 2}}]', 't.json:2: not JSON: key "a" stands here twice'),
+        (f"[{GOOD}]\n[]", "t.json:1: not JSON: there is text after the end of the list"),
+        (f'[{GOOD},\n{{"a": 1, "a": 2}}]', 't.json:2: not JSON: key "a" appears here twice'),
     ],
 )
 def test_a_json_list_that_is_broken_is_told_with_its_line(read, text, message):

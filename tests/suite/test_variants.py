@@ -19,7 +19,7 @@ gates: {accuracy: {min: 0.5}}
 variants:
 """
 
-NO_MODEL = "has no model that could be asked instead; write base_replies: and a file of its replies"
+NO_MODEL = "has no untuned model to compare with; write base_replies: and a file of its replies"
 
 
 def loaded(folder, variants, head=HEAD, others=(), **files):

@@ -85,7 +85,7 @@ def test_what_is_retrieved_is_inherited_and_can_be_taken_back(desk):
         ("{from: []}", 'variant "rag": retrieve: from is an empty list; name a file or a glob'),
         (
             "{from: c.jsonl}",
-            "retrieve: prompts/c.jsonl holds cases with their answers; leave it out",
+            "retrieve: prompts/c.jsonl contains cases with their answers; leave it out",
         ),
         ("{from: ../docs/d.png}", "retrieve: docs/d.png is not UTF-8 (byte 0); save it so"),
         ('{from: "/docs/*.md"}', "/docs/*.md is no glob: Non-relative patterns are unsupported"),

@@ -68,7 +68,7 @@ def test_a_tool_called_none_is_an_error(tmp_path):
 def test_turns_without_tools_are_an_error_where_they_stand(tmp_path):
     found = errors(tmp_path, f"one: {{{MODEL}, max_turns: 2}}", "two: {like: one}")
 
-    told = "max_turns without tools: a model is asked once; remove it"
+    told = "max_turns without tools: without tools there is one turn; remove it"
     assert found == [f'5: variant "one": {told}']
 
 

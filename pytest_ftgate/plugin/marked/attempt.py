@@ -84,7 +84,9 @@ class Conversation:
             TypeError: *text* is None after the first turn.
         """
         if self._later and text is None:
-            raise TypeError("ask() puts the case, which opens a conversation; say something to it")
+            raise TypeError(
+                "ask() without a text starts a conversation with the case; pass the next message"
+            )
         if self._later:
             turns = [*self._later, ("user", str(text))]
         else:

@@ -171,7 +171,7 @@ def _cost_chart(
     ]
     frontier = [dot.name for dot in dots if not any(_beats(other, dot) for other in dots)]
     label = "USD for a thousand requests" if priced else "tokens of a request, in and out"
-    note = "" if priced else " Not every price is known, so tokens stand for money."
+    note = "" if priced else " Not every price is known, so tokens are shown in place of money."
     return Chart(
         title="Accuracy against cost",
         caption=f"Nothing is both cheaper and better than what lies on the dashed line.{note}",
@@ -207,8 +207,8 @@ def latency_charts(report: Report) -> Iterator[Chart]:
         description = "Milliseconds that replies took, by variant"
         yield Chart(
             title="How long replies took",
-            caption="The line runs from 5 to 95 in 100 replies, the bar holds the middle half, "
-            "the mark is the median; as the cache has them, whenever they were asked.",
+            caption="The line runs from 5 to 95 in 100 replies, the bar is the middle half, "
+            "the mark is the median. Cached replies count with the time that they took.",
             svg=plots.draw_spreads(f"latency-{number}", description, rows, "milliseconds"),
             headers=["variant", "half within", "95 in 100 within", "replies"],
             rows=[

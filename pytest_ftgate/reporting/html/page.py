@@ -158,7 +158,7 @@ def html_page(report: Report) -> str:
     except ImportError as error:
         remedy = 'pip install "pytest-ftgate[html]"'
         raise ConfigurationError(
-            f"pictures are drawn with matplotlib, which is not here: {remedy}"
+            f"charts need matplotlib, which is not installed: {remedy}"
         ) from error
     values = [(section, section.values(report)) for section in PAGE_SECTIONS]
     shown = [(section, _body(section.template, v)) for section, v in values if v is not None]

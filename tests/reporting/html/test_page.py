@@ -133,7 +133,7 @@ def test_what_people_found_of_a_judge_is_a_table():
     row = '<th scope="row">Cohen\'s kappa</th><td class="n">0.80</td><td>(0.70 to 0.90)</td>'
     assert row in table.partition("</table>")[0]
     assert "judge new (anthropic): Is it | kind?" in text
-    assert "never examined: human: labels.jsonl would hold it against people" in text
+    assert "not validated: add human: labels.jsonl" in text
 
 
 def test_ids_are_unique():
