@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import pytest_ftgate
+from pytest_ftgate.suite.declaration import DeclaredGates
+from pytest_ftgate.suite.model import Gate
 from pytest_ftgate.suite.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +45,9 @@ TRICKS = {
 }
 #: Names of providers that are words for other things as well: a language, a mode of a run.
 OTHER_MEANINGS = {"python", "recorded"}
+#: The kinds of gates, as classes and as words of the suite file.
+GATE_CLASSES = {kind.__name__ for kind in Gate.__subclasses__()}
+GATE_NAMES = {*DeclaredGates.model_fields}
 MOST_LINES = 600
 LONGEST_FUNCTION = 30
 EMPTY_WORDS = re.compile(r"manager|helper|utils?(_|$)", re.IGNORECASE)
@@ -61,8 +66,8 @@ COMMON_WORDS = frozenset(
         """
         anthropic attempt builder charts child classification cli client collect cost declaration
         entry estimate evidence explain export feasibility field fixture forgetting git github
-        history hooks hookspecs html http imports item label lint llamacpp loader local location
-        main maintenance markdown marks metrics model must openai page paired pass plots plugin
+        history hooks hookspecs html http imports item kinds label lint llamacpp loader local
+        location main maintenance markdown marks metrics model must openai page paired pass plots plugin
         plugins power preview prices progress proportions ray readers recommend recorded references
         repair reporter resampling results rule rules runner schema scoring selection sequential
         settings source sqlite state stats structured summary table tables templates text units
@@ -248,6 +253,31 @@ def tricks(name: str) -> Iterator[str]:
 def test_nothing_is_keyed_by_id_or_changes_the_process_of_its_host():
     # An id() is lost by copies; collector, import hooks, threads and signals belong to the host.
     assert {(name, trick) for name in modules() for trick in tricks(name)} - TRICKS == set()
+
+
+def gate_kind_branches(name: str) -> Iterator[str]:
+    """Yield the places in a module that branch on the kind of a gate, by class or by name."""
+    for node in ast.walk(tree(name)):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+            classes = set(re.findall(r"\w+", ast.unparse(node.args[1])))
+            if classes & GATE_CLASSES:
+                yield f"{name}:{node.lineno} {ast.unparse(node)}"
+        elif isinstance(node, ast.Compare):
+            texts = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+            holders = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+            if texts & GATE_NAMES and holders & {"gate", "gates", "kind"}:
+                yield f"{name}:{node.lineno} {ast.unparse(node)}"
+
+
+def test_kinds_of_gates_are_named_only_where_they_are_declared_and_evaluated():
+    # All else reads the attributes of `Gate` and the methods of `GateKind`.
+    places = [
+        place
+        for name in modules()
+        if not name.startswith("gates.") and name not in {"suite.gates", "suite.model"}
+        for place in gate_kind_branches(name)
+    ]
+    assert places == []
 
 
 def provider_names(name: str) -> Iterator[str]:

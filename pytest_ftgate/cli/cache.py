@@ -25,7 +25,7 @@ from pytest_ftgate.runner.preview import cached_judge_fingerprints
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
+from pytest_ftgate.suite.model import Suite
 
 __all__ = [
     "cache_lines",
@@ -177,12 +177,12 @@ def export_base_replies(
         ConfigurationError: no forgetting gate uses a base of the variant, or the cache has no
             reply of it.
     """
-    variant, gate = suite.variants.get(name), suite.gates.get("forgetting")
+    variant, gate = suite.variants.get(name), suite.skills_gate
     if variant is None:
         raise ConfigurationError(
             f'{_typed(suite)} has no variant "{name}"{did_you_mean(name, suite.variants)}'
         )
-    if not variant.tuned or not isinstance(gate, ForgettingGate):
+    if not variant.tuned or gate is None:
         raise ConfigurationError(
             f"no forgetting gate of {_typed(suite)} compares {name} with a base"
         )
@@ -231,7 +231,7 @@ def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
     for gate_run in gate_runs:
         optional += workloads.gate_requests(gate_run, _ALL_CASES)
         optional += workloads.must_keep_requests(gate_run)
-        if isinstance(gate_run.gate, RateGate) and gate_run.gate.max_drop is not None:
+        if gate_run.gate.is_rate and gate_run.gate.has_comparison:
             looks = workloads.looks(gate_run)
             optional += [drift_requests(session, gate_run, look)[1] for look in looks]
     graded = cached_judge_fingerprints(session, suite, variants)

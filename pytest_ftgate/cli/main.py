@@ -420,8 +420,7 @@ def _suite_rules(path: Path) -> TrainingDataRules:
 def _rules_of(suite: Suite) -> TrainingDataRules:
     trained = [variant for variant in suite.variants.values() if variant.training_data]
     variant = next(iter(trained or suite.variants.values()))
-    gate = suite.gates.get("data")
-    return training_data_rules(suite, gate if isinstance(gate, DataGate) else DataGate(), variant)
+    return training_data_rules(suite, suite.data_gate or DataGate(), variant)
 
 
 def _test_cases(path: Path) -> list[Case]:

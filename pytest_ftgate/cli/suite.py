@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.power import SelfTest, rate_selftest, skills_selftest
-from pytest_ftgate.gates.rates import shared_levels
 from pytest_ftgate.gates.skills import skill_reply_scores
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
@@ -26,7 +25,7 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.model import Case, ForgettingGate, Judge, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, Judge, Suite, Variant
 
 __all__ = ["explain_gate", "power_report", "run_selftest", "write_labels"]
 
@@ -75,19 +74,15 @@ def run_selftest(
         ConfigurationError: the replies of the baseline do not vary, or no gate allows a drop.
     """
     suite, draws = replace(suite, repeats=repeats), _Draws(repeats, pairs, seed)
-    gates = [
-        gate
-        for gate in suite.gates.values()
-        if isinstance(gate, RateGate) and gate.max_drop is not None
-    ]
-    forgetting = suite.gates.get("forgetting")
-    if not gates and not isinstance(forgetting, ForgettingGate):
+    gates = [gate for gate in suite.gates.values() if gate.is_rate and gate.max_drop is not None]
+    skills_gate = suite.skills_gate
+    if not gates and not skills_gate:
         raise ConfigurationError("no gate of the suite allows a drop; add max_drop: to one")
     try:
         if gates:
             yield from _selftest_rates(session, suite, gates, draws)
-        if isinstance(forgetting, ForgettingGate):
-            yield from _selftest_skills(session, suite, forgetting, draws)
+        if skills_gate:
+            yield from _selftest_skills(session, suite, skills_gate, draws)
     except _NoFullCase as error:
         reasons = filter(None, [session.stop_reason, str(error)])
         raise ConfigurationError("; ".join(reasons)) from error
@@ -123,7 +118,7 @@ def _require_varying(variant: Variant) -> None:
 
 
 def _selftest_rates(
-    session: Session, suite: Suite, gates: Sequence[RateGate], draws: _Draws
+    session: Session, suite: Suite, gates: Sequence[Gate], draws: _Draws
 ) -> Iterator[str]:
     baseline, look = suite.variants[suite.baseline], Look(repeats=draws.repeats)
     _require_varying(baseline)
@@ -157,9 +152,9 @@ def _selftest_skills(
 
 
 def _selftest_of(
-    scores: VariantScores, gate: RateGate, levels: Levels, repeats: int, pairs: int, seed: int
+    scores: VariantScores, gate: Gate, levels: Levels, repeats: int, pairs: int, seed: int
 ) -> SelfTest:
-    correct = gate.kind == "accuracy"
+    correct = gate.reads_grades
     values = [
         [score.correct if correct else score.valid for score in result.scores]
         for result in scores.results.values()

@@ -8,7 +8,6 @@ from dataclasses import replace
 from math import ceil, log
 from statistics import NormalDist
 
-from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.gates.levels import (
     CONFIDENCE,
     MIN_CASES_FOR_F1,
@@ -19,26 +18,18 @@ from pytest_ftgate.gates.levels import (
 )
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.scoring.sandbox import can_sandbox
-from pytest_ftgate.suite.model import (
-    Case,
-    CostGate,
-    DataGate,
-    ForgettingGate,
-    Gate,
-    LatencyGate,
-    RateGate,
-    Suite,
-    UsageGate,
-)
+from pytest_ftgate.suite.model import Case, ForgettingGate, LatencyGate, RateGate, Suite
 
 __all__ = [
     "MAX_REPEATS",
-    "check_feasibility",
-    "count_evaluated_cases",
+    "cost_problems",
     "exclude_unrunnable_skills",
+    "latency_problems",
     "min_cases_for_quantile",
     "min_latency_cases",
     "needed_repeats",
+    "rate_problems",
+    "skill_problems",
 ]
 
 #: The largest number of replies to each case with ``repeats: auto``.
@@ -51,48 +42,26 @@ _MAX_NAMED = 3
 _P50, _P95 = 0.5, 0.95
 
 
-def check_feasibility(suite: Suite) -> None:
-    """Raise an error if a gate has a limit that its cases can never show to hold.
-
-    Raises:
-        SuiteError: with a diagnostic for each such gate, and what it needs.
-    """
-    errors = [
-        Diagnostic(suite.name, gate.line, f"{_prefix(gate)}{message}")
-        for gate in suite.gates.values()
-        for message in _problems(suite, gate)
-    ]
-    if errors:
-        raise SuiteError(suite.name, errors)
-
-
-def _prefix(gate: Gate) -> str:
-    # For a marked function, the line already identifies the gate.
-    return "" if isinstance(gate, RateGate) and gate.function else f"{gate.kind}: "
-
-
-def _problems(suite: Suite, gate: Gate) -> Iterable[str]:
-    if isinstance(gate, DataGate):
+def rate_problems(gate: RateGate, n: int) -> Iterable[str]:
+    """Yield why no replies to *n* cases could pass an accuracy or a format gate."""
+    if gate.evidence == "point":
         return
-    n = count_evaluated_cases(suite, gate)
-    if isinstance(gate, CostGate | LatencyGate):
-        yield from _usage_problems(suite, gate, n)
-        return
-    if isinstance(gate, RateGate) and gate.evidence == "point":
-        return
-    if isinstance(gate, RateGate) and gate.metric == "macro_f1":
+    if gate.metric == "macro_f1":
         if n < MIN_CASES_FOR_F1:
             needed = f"it takes {MIN_CASES_FOR_F1}, or metric: accuracy"
             yield f"macro_f1 can show nothing with {n} cases; {needed}"
         return
-    stops_early = isinstance(gate, RateGate) and gate.stop_early
-    miss = _LAST_LOOK_MISS if stops_early else MISS
-    if isinstance(gate, ForgettingGate):
-        yield from _skill_problems(gate)
+    miss = _LAST_LOOK_MISS if gate.stop_early else MISS
     if gate.max_drop is not None:
         yield from _drop_problem(gate.max_drop, n, miss)
-    if isinstance(gate, RateGate) and gate.min is not None and gate.min > 0:
+    if gate.min is not None and gate.min > 0:
         yield from _minimum_problem(gate.min, n, miss)
+
+
+def skill_problems(gate: ForgettingGate, n: int) -> Iterable[str]:
+    """Yield why no replies to the skill cases, *n* of them evaluated, could pass the gate."""
+    yield from _skill_margin_problems(gate)
+    yield from _drop_problem(gate.max_drop, n, MISS)
 
 
 def _min_cases_for_drop(margin: float, miss: float) -> int:
@@ -115,7 +84,7 @@ def _drop_problem(margin: float, n: int, miss: float) -> Iterable[str]:
         )
 
 
-def _skill_problems(gate: ForgettingGate) -> Iterable[str]:
+def _skill_margin_problems(gate: ForgettingGate) -> Iterable[str]:
     """Yield the skills that have too few cases for their required margin."""
     counts = Counter(case.skill for case in gate.cases)
     square, skills_by_margin = _squared_quantile(MISS), dict[float, list[str]]()
@@ -135,12 +104,15 @@ def _skill_problems(gate: ForgettingGate) -> Iterable[str]:
         )
 
 
-def _usage_problems(suite: Suite, gate: UsageGate, n: int) -> Iterable[str]:
-    if isinstance(gate, LatencyGate):
-        if n < min_latency_cases(gate):
-            quantile = "the 95th percentile" if gate.max_p95_ms is not None else "a median"
-            yield f"{n} cases can never bound {quantile}; it takes {min_latency_cases(gate)}"
-        return
+def latency_problems(gate: LatencyGate, n: int) -> Iterable[str]:
+    """Yield why *n* cases could not bound the latency."""
+    if n < min_latency_cases(gate):
+        quantile = "the 95th percentile" if gate.max_p95_ms is not None else "a median"
+        yield f"{n} cases can never bound {quantile}; it takes {min_latency_cases(gate)}"
+
+
+def cost_problems(suite: Suite, n: int) -> Iterable[str]:
+    """Yield why *n* cases could not bound the mean price of a request."""
     flat = all(variant.tariff.per_1k is not None for variant in suite.variants.values())
     if n < MIN_GROUPS and not flat:
         yield f"{n} cases can never bound a mean price; it takes {MIN_GROUPS}"
@@ -178,22 +150,11 @@ def needed_repeats(suite: Suite) -> int:
         return 1
     quantiles = NormalDist().inv_cdf(1 - MISS) + NormalDist().inv_cdf(POWER)
     repeats = [
-        quantiles**2 * TYPICAL_DISCORDANCE / gate.max_drop**2 / count_evaluated_cases(suite, gate)
+        quantiles**2 * TYPICAL_DISCORDANCE / gate.max_drop**2 / gate.count_cases(suite.cases)
         for gate in suite.gates.values()
-        if isinstance(gate, RateGate) and gate.max_drop
+        if gate.is_rate and gate.max_drop
     ]
     return min(MAX_REPEATS, max([1, *(ceil(number) for number in repeats)]))
-
-
-def count_evaluated_cases(suite: Suite, gate: Gate) -> int:
-    """Return the number of cases that *gate* evaluates; at least 1 for accuracy and format."""
-    if isinstance(gate, ForgettingGate):
-        return sum(gate.weight(str(case.skill)) > 0 for case in gate.cases)
-    if isinstance(gate, CostGate | LatencyGate):
-        return len(suite.cases)
-    if gate.kind == "format":
-        return sum(1 for case in suite.cases if case.format) or 1
-    return sum(case.is_scorable for case in suite.cases) or 1
 
 
 def _round_up(share: float) -> float:
@@ -206,8 +167,8 @@ def exclude_unrunnable_skills(suite: Suite) -> Suite:
 
     The gate notes the excluded skills. The other skills stay usable on such a machine.
     """
-    gate = suite.gates.get("forgetting")
-    if not isinstance(gate, ForgettingGate) or can_sandbox():
+    gate = suite.skills_gate
+    if gate is None or can_sandbox():
         return suite
     runnable = tuple(case for case in gate.cases if not _needs_sandbox(case))
     excluded = sorted({str(case.skill) for case in gate.cases if _needs_sandbox(case)})

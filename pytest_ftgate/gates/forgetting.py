@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
-from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels
-from pytest_ftgate.gates.rates import shared_levels
+from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     FORMAT_LOSS,

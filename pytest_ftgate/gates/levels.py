@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_ftgate.suite.model import Suite
+
 __all__ = [
     "ALARM",
     "CONFIDENCE",
@@ -14,6 +16,7 @@ __all__ = [
     "POWER",
     "TYPICAL_DISCORDANCE",
     "Levels",
+    "shared_levels",
 ]
 
 #: The probability of passing a drop as large as the limit.
@@ -49,3 +52,18 @@ class Levels:
     alarm: float = ALARM
     shared: int = 1
     last: bool = True
+
+
+def shared_levels(suite: Suite) -> Levels:
+    """Return the error rates of each drop check of *suite*.
+
+    They depend on the suite only, and not on the selected gates or on accepted results.
+    """
+    checks = max(1, sum(_variant_drop_checks(suite, name) for name in suite.variants))
+    return Levels(alarm=ALARM / checks, shared=checks)
+
+
+def _variant_drop_checks(suite: Suite, name: str) -> int:
+    # The baseline is compared with its accepted result, the others with the baseline as well.
+    compared = 1 if name == suite.baseline else 2
+    return sum(gate.drop_checks(compared) for gate in suite.gates_for(suite.variants[name]))

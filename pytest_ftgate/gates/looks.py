@@ -7,7 +7,7 @@ from hashlib import sha256
 from math import ceil
 
 from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.suite.model import Case, Gate, RateGate, Suite
+from pytest_ftgate.suite.model import Case, Gate, Suite
 
 __all__ = ["MAX_LOOKS", "Look", "look_levels", "plan_looks"]
 
@@ -50,9 +50,9 @@ def plan_looks(suite: Suite, gate: Gate, *, replies_vary: bool) -> tuple[Look, .
             from the baseline.
     """
     repeats = suite.repeats or 1
-    if isinstance(gate, RateGate) and gate.stop_early:
+    if gate.stop_early:
         return _case_blocks(suite, repeats, replies_vary=replies_vary)
-    if isinstance(gate, RateGate) and gate.settle and replies_vary:
+    if gate.settle and replies_vary:
         return _repeat_stages(repeats, gate.settle)
     return (Look(repeats=repeats, replies_vary=replies_vary),)
 

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.feasibility import count_evaluated_cases
 from pytest_ftgate.gates.levels import MISS, POWER, TYPICAL_DISCORDANCE, Levels
 from pytest_ftgate.gates.skills import mean_over_skills, skill_states
 from pytest_ftgate.gates.verdict import Outcome
@@ -29,7 +28,7 @@ from pytest_ftgate.stats.power import (
     minimum_cases_needed,
     pass_probability,
 )
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite
+from pytest_ftgate.suite.model import ForgettingGate, Gate, Suite
 
 __all__ = ["PowerEstimate", "SelfTest", "estimate_power", "rate_selftest", "skills_selftest"]
 
@@ -72,7 +71,7 @@ class PowerEstimate:
 
 def estimate_power(
     suite: Suite,
-    gate: RateGate | ForgettingGate,
+    gate: Gate,
     variant: str,
     *,
     repeats: int | None,
@@ -90,11 +89,11 @@ def estimate_power(
         measured: the discordance of cached replies, or None for the typical value.
         baseline_too_low: whether the baseline is known to be too low for a drop to be seen.
     """
-    n = count_evaluated_cases(suite, gate)
+    n = gate.count_cases(suite.cases)
     discordance = TYPICAL_DISCORDANCE if measured is None else measured
-    minimum = None if isinstance(gate, ForgettingGate) else gate.min
+    minimum = gate.min
     estimate = PowerEstimate(
-        gate=gate.name if isinstance(gate, RateGate) else gate.kind,
+        gate=gate.name,
         variant=variant,
         cases=n,
         effective=n * (repeats or 1),

@@ -29,7 +29,7 @@ from pytest_ftgate.gates.judges import (
     judge_notes,
     with_judge_evidence,
 )
-from pytest_ftgate.gates.levels import ALARM, MAX_MISSING_SHARE, Levels
+from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.looks import Look, look_levels
 from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
@@ -48,7 +48,7 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import ForgettingGate, Gate, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import Gate, RateGate, Suite, Variant
 
 __all__ = [
     "NOTHING_TO_COMPARE",
@@ -60,7 +60,6 @@ __all__ = [
     "rate_headline",
     "rate_next_steps",
     "rate_notes",
-    "shared_levels",
     "unmeasured_verdict",
 ]
 
@@ -262,33 +261,6 @@ class Comparison:
         return VariantScores(self.scores.variant, {**more, **self.scores.results})
 
 
-def shared_levels(suite: Suite) -> Levels:
-    """Return the error rates of each drop check of *suite*.
-
-    They depend on the suite only, and not on the selected gates or on accepted results.
-    """
-    checks = max(1, sum(_variant_drop_checks(suite, name) for name in suite.variants))
-    return Levels(alarm=ALARM / checks, shared=checks)
-
-
-def _variant_drop_checks(suite: Suite, name: str) -> int:
-    compared = 1 if name == suite.baseline else 2
-    gates = suite.gates_for(suite.variants[name])
-    return sum(_gate_drop_checks(gate, compared) for gate in gates)
-
-
-def _gate_drop_checks(gate: Gate, compared: int) -> int:
-    if isinstance(gate, ForgettingGate):
-        # There are two checks: of the mean of the skills, and of each skill.
-        return 2 * len(gate.prompt_modes)
-    # Cost and latency are decided by an interval, which uses no share of the alarm level.
-    if not isinstance(gate, RateGate) or gate.max_drop is None:
-        return 0
-    # Macro-F1 has no accepted record. A plain threshold has no alarm level.
-    compared -= gate.metric == "macro_f1"
-    return (0 if gate.evidence == "point" else compared) + bool(gate.slices)
-
-
 def evaluate_rate(
     suite: Suite, gate: RateGate, comparison: Comparison, look: Look | None = None
 ) -> Verdict:
@@ -480,10 +452,10 @@ def _regressions(
     return regressions, compared
 
 
-def guess_rate(suite: Suite, gate: RateGate) -> float:
+def guess_rate(suite: Suite, gate: Gate) -> float:
     """Return the accuracy of guessing: 1 / number of labels, or 0 without labels."""
     labels = suite.labels
-    return 1 / len(labels) if labels and gate.kind == "accuracy" else 0.0
+    return 1 / len(labels) if labels and gate.reads_grades else 0.0
 
 
 def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict:

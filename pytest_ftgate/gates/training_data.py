@@ -249,7 +249,7 @@ def training_data_rules(suite: Suite, gate: DataGate, variant: Variant) -> Train
 
 def find_leaked_cases(suite: Suite, variant: Variant) -> CaseLeaks:
     """Return the cases of *suite* that *variant* was trained on; none without a data gate."""
-    gate = suite.gates.get("data")
-    if variant.training_data is None or not isinstance(gate, DataGate):
+    gate = suite.data_gate
+    if variant.training_data is None or gate is None:
         return CaseLeaks({}, {})
     return find_case_leaks(read_training_data(variant.training_data).rows, suite.cases, gate.near)

@@ -34,7 +34,7 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.resampling import clustered_se
-from pytest_ftgate.suite.model import CostGate, LatencyGate, Suite, UsageGate
+from pytest_ftgate.suite.model import CostGate, Gate, LatencyGate, Suite
 from pytest_ftgate.suite.prices import Tariff, request_price
 
 __all__ = [
@@ -63,7 +63,7 @@ def interval_outcome(low: float | None, high: float | None, limit: float) -> Out
 
 
 def usage_verdict(
-    suite: Suite, gate: UsageGate, variant: str, checks: tuple[Check, ...], notes: Iterable[str]
+    suite: Suite, gate: Gate, variant: str, checks: tuple[Check, ...], notes: Iterable[str]
 ) -> Verdict:
     """Return the verdict of *checks* about a variant."""
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
@@ -83,9 +83,7 @@ def usage_verdict(
     )
 
 
-def ungated_verdict(
-    suite: Suite, gate: UsageGate, variant: str, check: Check, headline: str
-) -> Verdict:
+def ungated_verdict(suite: Suite, gate: Gate, variant: str, check: Check, headline: str) -> Verdict:
     """Return the cost or the latency of an ungated variant, as a verdict that is only shown."""
     return Verdict(
         suite=suite.name,

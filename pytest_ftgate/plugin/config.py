@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.gates.feasibility import check_feasibility
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.runner.session import Session

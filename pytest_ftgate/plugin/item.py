@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import pytest
 
 from pytest_ftgate.errors import FtgateError, SuiteError
-from pytest_ftgate.gates.feasibility import check_feasibility
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import live_progress
@@ -21,7 +21,6 @@ from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ung
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
-from pytest_ftgate.suite.model import RateGate
 
 __all__ = [
     "BlockingVerdict",
@@ -198,7 +197,7 @@ class GateItem(pytest.Item):
         """Store the verdict; raise BlockingVerdict if it fails the build."""
         if self.result is None:
             raise RuntimeError("the gate is evaluated in its setup, which did not run")
-        if self.state.accepts and isinstance(self.gate_run.gate, RateGate):
+        if self.state.accepts and self.gate_run.gate.is_rate:
             self._store_accepted_cases(self.result.look)
         self.state.conclude(self.result.verdict)
 

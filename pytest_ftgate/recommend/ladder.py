@@ -32,7 +32,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
 from pytest_ftgate.suite.ladder import variants_by_rung
-from pytest_ftgate.suite.model import RateGate, Spend, Suite, Variant
+from pytest_ftgate.suite.model import Spend, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
@@ -424,7 +424,7 @@ def _retiring_models(evidence: Evidence) -> Sequence[Retirement]:
 def gate_minimum(suite: Suite, kind: str) -> float | None:
     """Return the minimum of the accuracy or the format gate, or None if it has none."""
     gate = suite.gates.get(kind)
-    return gate.min if isinstance(gate, RateGate) else None
+    return gate.min if gate else None
 
 
 def can_serve(suite: Suite, row: LadderRow) -> bool:

@@ -10,7 +10,7 @@ from itertools import chain
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.skills import CANARY
 from pytest_ftgate.suite.few_shot import normalised_words, word_sequence
-from pytest_ftgate.suite.model import Case, ForgettingGate, Suite, Variant
+from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
 __all__ = ["Contamination", "contaminated_lines", "find_contamination", "find_skill_contamination"]
@@ -50,12 +50,14 @@ def find_contamination(suite: Suite, variant: Variant) -> Contamination | None:
     return _compare(variant, suite.cases, "case")
 
 
-def find_skill_contamination(gate: ForgettingGate, variant: Variant) -> Contamination | None:
+def find_skill_contamination(gate: Gate, variant: Variant) -> Contamination | None:
     """Return the skill cases that occur in the variant's training data, or None.
 
     Conversations are skipped: their last message alone does not identify them.
     """
-    return _compare(variant, [case for case in gate.cases if _is_one_question(case)], "skills case")
+    return _compare(
+        variant, [case for case in gate.skill_cases if _is_one_question(case)], "skills case"
+    )
 
 
 def _is_one_question(case: Case) -> bool:

@@ -9,31 +9,22 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.requests.contamination import find_skill_contamination
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import base_variant, replies_vary
 from pytest_ftgate.runner.judges import human_scores
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores, validate_rules
-from pytest_ftgate.suite.model import (
-    CostGate,
-    DataGate,
-    ForgettingGate,
-    LatencyGate,
-    RateGate,
-    Suite,
-    Variant,
-)
+from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.forgetting import SkillComparison
     from pytest_ftgate.gates.judges import JudgeEvidence
-    from pytest_ftgate.gates.rates import Comparison
+    from pytest_ftgate.gates.rates import AcceptedSamples
+    from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.runner.identity import IdentityReport
 
 __all__ = [
@@ -84,7 +75,7 @@ def evaluate_gate(
         FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
     """
     looks = session.workloads.looks(gate_run)
-    if isinstance(gate_run.gate, DataGate):
+    if not gate_run.gate.sends_requests:
         return GateResult(_evaluate_look(session, gate_run, looks[0]), looks[0])
     identity = request_first_look(
         session, gate_run, submit_with=submit_with, on_progress=on_progress
@@ -133,30 +124,63 @@ def _validate_scorers(session: Session, gate_run: GateRun) -> None:
     """Raise an error if a scorer or a judge cannot be used, before replies are paid for."""
     suite, gate = gate_run.suite, gate_run.gate
     validate_rules(suite.cases, suite.path.parent)
-    if isinstance(gate, ForgettingGate):
-        validate_rules(gate.cases, suite.path.parent)
-    if suite.judges and gate.kind == "accuracy":
+    validate_rules(gate.skill_cases, suite.path.parent)
+    if suite.judges and gate.reads_grades:
         session.judges.validations(suite)
 
 
-def _comparison(session: Session, gate_run: GateRun, look: Look) -> Comparison:
-    """Return the scores of the variant and of what it is compared with."""
-    from pytest_ftgate.gates.rates import Comparison
-    from pytest_ftgate.runner.identity import baseline_drift
+@dataclass(frozen=True, slots=True)
+class _SessionEvidence:
+    """The evidence of one look of a gate, from the replies of a session."""
 
-    suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
-    reference = suite.variants[suite.baseline] if gate.has_comparison else variant
-    # Judges cost money, so only the gate that reads their grades asks for them.
-    graded = gate.kind == "accuracy"
-    scores = session.scores.task_scores(suite, variant, look, graded=graded)
-    must = session.scores.must_pass_scores(suite, variant, look) if graded else None
-    # Cost and latency use current values, so a drift of older replies does not affect them.
-    checks_drift = isinstance(gate, RateGate) and gate.has_comparison
-    drift = baseline_drift(session, gate_run, look) if checks_drift else ""
-    baseline = session.scores.task_scores(suite, reference, look, graded=graded)
-    evidence = judge_evidence_of(session, suite, scores, baseline) if graded else None
-    comparison = Comparison(scores, baseline, must_pass=must, baseline_drift=drift)
-    return replace(comparison, judge_evidence=evidence) if evidence else comparison
+    session: Session
+    gate_run: GateRun
+    look: Look
+
+    @property
+    def suite(self) -> Suite:
+        return self.gate_run.suite
+
+    @property
+    def variant(self) -> Variant:
+        return self.gate_run.variant
+
+    @property
+    def peak_in_flight(self) -> int:
+        return self.session.progress.peak_in_flight
+
+    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
+        return self.session.scores.task_scores(self.suite, variant, self.look, graded=graded)
+
+    def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
+        return self.session.scores.must_pass_scores(self.suite, self.variant, self.look)
+
+    def accepted(self, gate: Gate) -> AcceptedSamples | None:
+        from pytest_ftgate.results.accepted import accepted_samples
+
+        record = self.session.accepted_record(self.suite)
+        return accepted_samples(record, self.suite, self.variant.name, gate.kind)
+
+    def baseline_drift(self) -> str:
+        from pytest_ftgate.runner.identity import baseline_drift
+
+        return baseline_drift(self.session, self.gate_run, self.look)
+
+    def judge_evidence(
+        self, scores: VariantScores, baseline: VariantScores
+    ) -> JudgeEvidence | None:
+        return judge_evidence_of(self.session, self.suite, scores, baseline)
+
+    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
+        return self.session.scores.skill_scores(self.suite, variant, gate, mode)
+
+    def repeated_skill_scores(
+        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
+    ) -> VariantScores:
+        return self.session.scores.repeated_skill_scores(self.suite, variant, gate, case_ids)
+
+    def reply_times(self, variant: Variant) -> ReplyTimes:
+        return self.session.reply_times(self.suite, variant, self.look)
 
 
 def judge_evidence_of(
@@ -200,33 +224,10 @@ def _ungraded_note(scores: VariantScores) -> str:
     return f"no grade for {len(reasons)} of {len(content)} replies: {reasons[0]}" if reasons else ""
 
 
-def _skill_comparison(
-    session: Session, suite: Suite, gate: ForgettingGate, variant: Variant
-) -> SkillComparison:
-    """Return the skill scores of the variant and its base; repeat regressed cases for both."""
-    from pytest_ftgate.gates.forgetting import SkillComparison, broken_must_keep_ids
-
-    base, cache = base_variant(variant), session.scores
-    pairs = dict[str, tuple[VariantScores, VariantScores]]()
-    for mode in gate.prompt_modes:
-        pairs[mode] = (
-            cache.skill_scores(suite, variant, gate, mode),
-            cache.skill_scores(suite, base, gate, mode),
-        )
-    regressed = broken_must_keep_ids(*pairs[""])
-    leak = find_skill_contamination(gate, variant)
-    if not regressed or not (replies_vary(variant) or replies_vary(base)):
-        return SkillComparison(pairs, contamination=leak)
-    repeated = (
-        cache.repeated_skill_scores(suite, variant, gate, regressed),
-        cache.repeated_skill_scores(suite, base, gate, regressed),
-    )
-    return SkillComparison(pairs, repeated, leak)
-
-
 def _evaluate_look(session: Session, gate_run: GateRun, look: Look) -> Verdict:
     """Return the verdict of the gate on the replies up to *look*."""
-    verdict = _evaluate_kind(session, gate_run, look)
+    evidence = _SessionEvidence(session, gate_run, look)
+    verdict = kind_of(gate_run.gate).evaluate(gate_run.gate, evidence)
     notes = (*verdict.notes, *contamination_notes(session, gate_run))
     return note_missing_replies(session, replace(verdict, notes=notes))
 
@@ -248,7 +249,7 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
 def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
     """Yield a note on the cases that do not count because the variant was trained on them."""
     suite, variant = gate_run.suite, gate_run.variant
-    if not isinstance(gate_run.gate, RateGate):
+    if not gate_run.gate.is_rate:
         return
     contaminated = session.workloads.contaminated_cases(suite, variant)
     if contaminated and variant.training_data:
@@ -256,50 +257,6 @@ def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
         named = ", ".join(ids[:_MAX_NAMED]) + (", …" if len(ids) > _MAX_NAMED else "")
         count = f"{len(ids)} of {len(suite.cases)} cases do not count"
         yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
-
-
-def _evaluate_kind(session: Session, gate_run: GateRun, look: Look) -> Verdict:
-    # Each import is deferred: every gate needs another part of SciPy, and imports are slow.
-    suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
-    if isinstance(gate, DataGate):
-        from pytest_ftgate.gates.training_data import evaluate_data
-
-        return evaluate_data(suite, gate, variant)
-    if isinstance(gate, LatencyGate):
-        return _evaluate_latency(session, gate_run, gate, look)
-    if isinstance(gate, ForgettingGate):
-        from pytest_ftgate.gates.forgetting import evaluate_forgetting
-
-        return evaluate_forgetting(suite, gate, _skill_comparison(session, suite, gate, variant))
-    return _evaluate_paired(session, gate_run, gate, look)
-
-
-def _evaluate_paired(
-    session: Session, gate_run: GateRun, gate: RateGate | CostGate, look: Look
-) -> Verdict:
-    comparison = _comparison(session, gate_run, look)
-    if isinstance(gate, CostGate):
-        from pytest_ftgate.gates.usage import evaluate_cost
-
-        return evaluate_cost(gate_run.suite, gate, comparison.scores, comparison.baseline)
-    from pytest_ftgate.gates.rates import evaluate_rate
-    from pytest_ftgate.results.accepted import accepted_samples
-
-    record = session.accepted_record(gate_run.suite)
-    accepted = accepted_samples(record, gate_run.suite, gate_run.variant.name, gate.kind)
-    return evaluate_rate(gate_run.suite, gate, replace(comparison, accepted=accepted), look)
-
-
-def _evaluate_latency(
-    session: Session, gate_run: GateRun, gate: LatencyGate, look: Look
-) -> Verdict:
-    from pytest_ftgate.gates.usage import evaluate_latency
-
-    suite, variant, baseline = gate_run.suite, gate_run.variant, None
-    if gate.has_comparison and variant.name != suite.baseline:
-        baseline = session.reply_times(suite, suite.variants[suite.baseline], look)
-    times = session.reply_times(suite, variant, look)
-    return evaluate_latency(suite, gate, times, baseline, session.progress.peak_in_flight)
 
 
 def _is_decided(verdict: Verdict) -> bool:
@@ -355,25 +312,10 @@ def _measure_variant(
     known_facts = identity_facts(requests, results)
     unproven = [identity for identity in identities if identity.outcome is Outcome.INCONCLUSIVE]
     notes = tuple(identity.message for identity in unproven)
-    for verdict in _measurements(session, suite, variant, scores):
-        yield replace(verdict, facts=known_facts, notes=(*verdict.notes, *notes))
-
-
-def _measurements(
-    session: Session, suite: Suite, variant: Variant, scores: VariantScores
-) -> Iterator[Verdict]:
-    """Yield the scores, the cost and the latency of a variant without gates."""
-    from pytest_ftgate.gates.rates import measure_rate
-    from pytest_ftgate.gates.usage import measure_cost, measure_latency
-
     for gate in suite.gates.values():
-        if isinstance(gate, RateGate):
-            yield measure_rate(suite, gate, scores)
-        elif isinstance(gate, CostGate):
-            yield from measure_cost(suite, gate, scores)
-        elif isinstance(gate, LatencyGate):
-            times = session.reply_times(suite, variant, full_look(suite))
-            yield from measure_latency(suite, gate, times)
+        evidence = _SessionEvidence(session, GateRun(suite, gate, variant), full_look(suite))
+        for verdict in kind_of(gate).measure(gate, evidence):
+            yield replace(verdict, facts=known_facts, notes=(*verdict.notes, *notes))
 
 
 def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
@@ -387,9 +329,7 @@ def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[st
     submitted = {
         (gate_run.gate_suite.name, gate_run.variant.name): gate_run
         for gate_run in gates
-        if isinstance(gate_run.gate, RateGate)
-        and gate_run.planned
-        and session.is_submitted(gate_run)
+        if gate_run.gate.is_rate and gate_run.planned and session.is_submitted(gate_run)
     }
     if submitted and progress.failed:
         count = f"cut off with {progress.failed:,} of {progress.to_send:,} requests not answered"

@@ -24,7 +24,7 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import Workload, repeat_requests, same_seed_requests
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun, needs_baseline
-from pytest_ftgate.suite.model import RateGate, Suite, Variant
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
@@ -111,7 +111,7 @@ def _identities(
     ]
     found += reported_identities(variant, unplanned, results) if unplanned else []
     found += tuned_identities(session, suite, variant, results)
-    if isinstance(gate_run.gate, RateGate) and gate_run.planned:
+    if gate_run.gate.is_rate and gate_run.planned:
         first = workloads.task_requests(suite, variant, workloads.looks(gate_run)[0])
         found.append(check_seed(*same_seed_requests(first), results))
     return list(dict.fromkeys(found))

@@ -46,8 +46,8 @@ def _libraries_of(gates: Iterable[GateRun]) -> tuple[str, ...]:
     # CPython cannot compile rewritten code in two threads at once.
     kinds = [gate_run.gate for gate_run in gates]
     optional = {
-        "scipy.optimize": any(getattr(gate, "max_drop", None) is not None for gate in kinds),
-        "sklearn.metrics": any(getattr(gate, "metric", "") == "macro_f1" for gate in kinds),
+        "scipy.optimize": any(gate.max_drop is not None for gate in kinds),
+        "sklearn.metrics": any(gate.metric == "macro_f1" for gate in kinds),
     }
     return ("numpy", "scipy.special", *(name for name, needed in optional.items() if needed))
 

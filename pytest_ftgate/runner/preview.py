@@ -36,7 +36,7 @@ from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
-from pytest_ftgate.suite.model import Case, DataGate, ForgettingGate, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import Case, Suite, Variant
 
 __all__ = [
     "cached_judge_fingerprints",
@@ -202,7 +202,7 @@ def _groups_of(
     name = (suite.name, variant.name)
     gate_runs = [run for run in gates if (run.suite.name, run.variant.name) == name]
     groups = [group for run in gate_runs for group in session.workloads.gate_requests(run)]
-    only_data = bool(gate_runs) and all(isinstance(run.gate, DataGate) for run in gate_runs)
+    only_data = bool(gate_runs) and not any(run.gate.sends_requests for run in gate_runs)
     if groups or only_data:
         return groups
     return [session.workloads.task_requests(suite, variant, full_look(suite))]
@@ -215,9 +215,7 @@ def _judge_requests_of_gates(
     suites = {
         gate_run.suite.name: gate_run.suite
         for gate_run in gates
-        if gate_run.suite.judges
-        and gate_run.gate.kind == "accuracy"
-        and not gate_run.function_suite
+        if gate_run.suite.judges and gate_run.gate.reads_grades and not gate_run.function_suite
     }
     requests: list[Request] = []
     for name, suite in suites.items():
@@ -293,10 +291,9 @@ def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
         if contamination:
             yield contamination
     for gate_run in gates:
-        if isinstance(gate_run.gate, ForgettingGate):
-            contamination = find_skill_contamination(gate_run.gate, gate_run.variant)
-            if contamination:
-                yield contamination
+        contamination = find_skill_contamination(gate_run.gate, gate_run.variant)
+        if contamination:
+            yield contamination
 
 
 def coverage_lines(gates: Sequence[GateRun]) -> Iterator[str]:
@@ -315,19 +312,17 @@ def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEst
     Cost and latency have no estimate: their gates compare them with the limits directly.
     """
     return [
-        _power_estimate(session, gate_run, gate_run.gate)
+        _power_estimate(session, gate_run)
         for gate_run in gates
-        if isinstance(gate_run.gate, RateGate | ForgettingGate)
+        if gate_run.gate.min is not None or gate_run.gate.max_drop is not None
     ]
 
 
-def _power_estimate(
-    session: Session, gate_run: GateRun, gate: RateGate | ForgettingGate
-) -> PowerEstimate:
-    suite, variant = gate_run.suite, gate_run.variant
+def _power_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
+    suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
     repeats = session.workloads.looks(gate_run)[-1].repeats if replies_vary(variant) else None
     estimate = partial(estimate_power, gate_run.gate_suite, gate, variant.name, repeats=repeats)
-    if isinstance(gate, ForgettingGate) or gate.max_drop is None or variant.name == suite.baseline:
+    if not gate.is_rate or gate.max_drop is None or variant.name == suite.baseline:
         return estimate()
     if gate_run.function_suite:
         return estimate()  # only the marked function can score cached replies

@@ -22,7 +22,7 @@ from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.ladder import variants_by_rung
-from pytest_ftgate.suite.model import ForgettingGate, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.training_data import read_training_rows
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _variant_scores(
     looks = [
         gate_results[variant.name, gate.kind].look
         for gate in suite.gates_for(variant)
-        if isinstance(gate, RateGate) and (variant.name, gate.kind) in gate_results
+        if gate.is_rate and (variant.name, gate.kind) in gate_results
     ]
     look = max(looks, key=_look_size) if looks else full_look(suite)
     case_requests = session.workloads.task_requests(suite, variant, look)
@@ -242,7 +242,7 @@ def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
     for variant in suite.variants.values():
         repeats = (suite.repeats or 1) if replies_vary(variant) else None
         for gate in suite.gates_for(variant):
-            if not isinstance(gate, RateGate | ForgettingGate) or gate.max_drop is None:
+            if gate.max_drop is None:
                 continue
             if variant.name == suite.baseline:
                 continue

@@ -16,7 +16,7 @@ from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.runner.judges import JudgeRunner
 from pytest_ftgate.runner.workloads import Workloads
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, score_replies
-from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 __all__ = ["ScoreCache", "unscored_results"]
 
@@ -114,14 +114,14 @@ class ScoreCache:
         return self.task_scores(suite, variant, Look(cases=frozenset(wrong), repeats=repeats))
 
     def skill_scores(
-        self, suite: Suite, variant: Variant, gate: ForgettingGate, mode: str = ""
+        self, suite: Suite, variant: Variant, gate: Gate, mode: str = ""
     ) -> VariantScores:
         """Return the scores of *variant* on the skill cases of *gate*, in a prompt mode."""
         case_requests = self._workloads.skill_requests(suite, variant, gate, mode)
         return self.score_requests(suite, variant, f"skills {mode}".strip(), case_requests)
 
     def repeated_skill_scores(
-        self, suite: Suite, variant: Variant, gate: ForgettingGate, ids: Sequence[str]
+        self, suite: Suite, variant: Variant, gate: Gate, ids: Sequence[str]
     ) -> VariantScores:
         """Return the scores of *variant* on the repeated skill cases *ids*."""
         repeats = MUST_PASS_REPEATS

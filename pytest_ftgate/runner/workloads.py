@@ -23,7 +23,7 @@ from pytest_ftgate.requests.workload import (
     task_requests,
 )
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.model import Case, DataGate, ForgettingGate, Gate, RateGate, Suite, Variant
+from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 
 __all__ = ["GateRun", "Workloads", "needs_baseline"]
 
@@ -52,7 +52,7 @@ class GateRun:
     @property
     def name(self) -> str:
         """The name of the gate in its suite."""
-        return self.gate.name if isinstance(self.gate, RateGate) else self.gate.kind
+        return self.gate.name
 
     @property
     def gate_suite(self) -> Suite:
@@ -62,7 +62,7 @@ class GateRun:
 
 def needs_baseline(gate_run: GateRun) -> bool:
     """Return True if the gate, or a pairwise judge, compares with the baseline's replies."""
-    has_judges = gate_run.gate.kind == "accuracy" and not gate_run.function_suite
+    has_judges = gate_run.gate.reads_grades and not gate_run.function_suite
     judges = gate_run.suite.judges if has_judges else ()
     return gate_run.gate.has_comparison or any(judge.is_pairwise for judge in judges)
 
@@ -102,7 +102,7 @@ class Workloads:
         Raises:
             FtgateError: no request to the variant can be built.
         """
-        if isinstance(gate_run.gate, DataGate):
+        if not gate_run.gate.sends_requests:
             return []
         look = look or self.looks(gate_run)[0]
         gate = (gate_run.suite.name, gate_run.variant.name, gate_run.gate.kind)
@@ -114,7 +114,7 @@ class Workloads:
     def _build_groups(self, gate_run: GateRun, look: Look) -> list[_Requests]:
         suite, variant, gate = gate_run.suite, gate_run.variant, gate_run.gate
         groups: list[_Requests] = []
-        if isinstance(gate, ForgettingGate):
+        if gate.skill_cases:
             groups += [
                 self.skill_requests(suite, side, gate, mode)
                 for mode in gate.prompt_modes
@@ -133,8 +133,8 @@ class Workloads:
 
         A recorded base cannot answer again: the result then has two groups.
         """
-        gate, base = suite.gates.get("forgetting"), base_variant(variant)
-        cases = gate.cases if isinstance(gate, ForgettingGate) else ()
+        gate, base = suite.skills_gate, base_variant(variant)
+        cases = gate.cases if gate else ()
         if variant.base_replies is not None:
             # All cases: recorded replies are free, and one difference is enough.
             return tuple(
@@ -190,7 +190,7 @@ class Workloads:
 
     def contaminated_cases(self, suite: Suite, variant: Variant) -> frozenset[str]:
         """Return the ids of the cases that *variant* was trained on, if there is a data gate."""
-        if variant.training_data is None or "data" not in suite.gates:
+        if variant.training_data is None or suite.data_gate is None:
             return frozenset()
         key = (suite.name, variant.training_data)
         if key not in self._contaminated:
@@ -203,7 +203,7 @@ class Workloads:
         self,
         suite: Suite,
         variant: Variant,
-        gate: ForgettingGate,
+        gate: Gate,
         mode: str = "",
         repeats: int = 1,
     ) -> _Requests:
@@ -219,14 +219,14 @@ class Workloads:
         return self._cached(
             (suite.name, variant.name, f"skills {mode} {repeats}"),
             lambda: skill_requests(
-                suite, variant, gate.cases, self._environ, under=mode, repeats=repeats
+                suite, variant, gate.skill_cases, self._environ, under=mode, repeats=repeats
             ),
         )
 
     def must_keep_requests(self, gate_run: GateRun) -> tuple[_Requests, ...]:
         """Return the possible repetitions of a forgetting gate's must-keep cases, for each side."""
         gate, variant = gate_run.gate, gate_run.variant
-        if not isinstance(gate, ForgettingGate):
+        if not gate.skill_cases:
             return ()
         groups = (
             self.skill_requests(gate_run.suite, side, gate, repeats=MUST_PASS_REPEATS)
@@ -268,6 +268,6 @@ class Workloads:
 
 
 def _max_repeats(suite: Suite) -> int:
-    settled = [gate.settle or 1 for gate in suite.gates.values() if isinstance(gate, RateGate)]
+    settled = [gate.settle or 1 for gate in suite.gates.values()]
     again = MUST_PASS_REPEATS if any(case.must_pass for case in suite.cases) else 1
     return max(suite.repeats or 1, again, *settled, 1)

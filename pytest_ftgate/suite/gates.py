@@ -20,6 +20,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredRate,
     DeclaredSuite,
 )
+from pytest_ftgate.suite.ladder import unpriced_error
 from pytest_ftgate.suite.model import (
     FINDING_KINDS,
     Case,
@@ -39,7 +40,7 @@ from pytest_ftgate.suite.templates import template_variables
 __all__ = [
     "DEFAULT_MAX_DROP",
     "SkillReader",
-    "check_skill_prompts",
+    "check_gates",
     "resolve_forgetting",
     "resolve_gates",
 ]
@@ -227,12 +228,37 @@ def _check_evaluated_skills(
         location.add_error(message, "weights")
 
 
-def check_skill_prompts(
-    source: SuiteSource, document: Document, gate: Gate | None, variants: Iterable[Variant]
+def check_gates(
+    source: SuiteSource,
+    document: Document,
+    gates: Mapping[str, Gate],
+    variants: Mapping[str, Variant],
+    baseline: str,
 ) -> None:
-    """Add an error for each variant whose prompt cannot be used with skills, if *gate* needs it."""
-    if not (isinstance(gate, ForgettingGate) and gate.under_prompt):
+    """Add an error for each gate that the variants of the suite cannot be held to."""
+    for gate in gates.values():
+        if "prompt" in gate.prompt_modes:
+            _check_skill_prompts(source, document, variants.values())
+        error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
+        if error:
+            source.add_error(gate.line, f"{gate.kind}: {error}")
+    gated = [variant for variant in variants.values() if variant.gated]
+    if source.errors:
         return
+    if not gated:
+        message = "variants: all are gated: false, so nothing would be evaluated"
+        source.add_error(document.line(("variants",)), message)
+        return
+    for gate in gates.values():
+        # Such a gate would silently evaluate no variant.
+        if not any(gate.applies_to(variant) for variant in gated):
+            source.add_error(gate.line, f"{gate.kind}: {gate.no_variant}")
+
+
+def _check_skill_prompts(
+    source: SuiteSource, document: Document, variants: Iterable[Variant]
+) -> None:
+    """Add an error for each variant whose prompt cannot be used with skills."""
     location = _GateLocation(source, document)
     for variant in variants:
         if not (variant.tuned and variant.gated):

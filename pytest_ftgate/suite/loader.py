@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,10 @@ from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
 from pytest_ftgate.suite.declaration import UNION_TAGS, DeclaredSuite
 from pytest_ftgate.suite.formats import resolve_format
-from pytest_ftgate.suite.gates import check_skill_prompts, resolve_gates
+from pytest_ftgate.suite.gates import check_gates, resolve_gates
 from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
-from pytest_ftgate.suite.ladder import resolve_ladder, unpriced_error
-from pytest_ftgate.suite.model import Case, CostGate, Gate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.ladder import resolve_ladder
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite
 from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import resolve_score
@@ -167,9 +167,7 @@ def _build_suite(source: SuiteSource, document: Document, declared: DeclaredSuit
     baseline = _baseline_name(source, document, declared)
     check_expected_tools(source, cases, variants)
     check_format_tools(source, document, reply.format, variants)
-    _check_prices(source, variants, baseline, gates.get("cost"))
-    check_skill_prompts(source, document, gates.get("forgetting"), variants.values())
-    _check_gated_variants(source, document, variants.values(), gates)
+    check_gates(source, document, gates, variants, baseline)
     return Suite(
         path=source.path,
         name=source.display_path(source.path),
@@ -217,32 +215,6 @@ def _suite_as_skill(outer: SuiteSource, path: Path) -> tuple[Case, ...]:
     prompt = source.find_file(declared.prompt, line, "prompt") if declared.prompt else None
     system = source.read_text(prompt, line, "prompt") if prompt else None
     return render_cases(source, cases, system, declared.user, reply.max_tokens)
-
-
-def _check_prices(
-    source: SuiteSource, variants: Mapping[str, Variant], baseline: str, cost: Gate | None
-) -> None:
-    error = unpriced_error(cost, variants, baseline) if isinstance(cost, CostGate) else ""
-    if cost and error:
-        source.add_error(cost.line, f"cost: {error}")
-
-
-def _check_gated_variants(
-    source: SuiteSource, document: Document, variants: Iterable[Variant], gates: Mapping[str, Gate]
-) -> None:
-    """Add an error for a gate that would silently evaluate no variant."""
-    gated = [variant for variant in variants if variant.gated]
-    if source.errors:
-        return
-    if not gated:
-        message = "variants: all are gated: false, so nothing would be evaluated"
-        source.add_error(document.line(("variants",)), message)
-    elif "forgetting" in gates and not any(variant.tuned for variant in gated):
-        message = "forgetting: no gated variant is tuned; give one an adapter or a base"
-        source.add_error(gates["forgetting"].line, message)
-    elif "data" in gates and not any(variant.training_data for variant in gated):
-        message = "data: no gated variant has training_data; name the file it was tuned on"
-        source.add_error(gates["data"].line, message)
 
 
 def _resolve_reply(

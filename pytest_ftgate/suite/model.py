@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +36,6 @@ __all__ = [
     "Suite",
     "Thresholds",
     "Turn",
-    "UsageGate",
     "Variant",
     "canonical_json",
     "digest",
@@ -183,21 +182,89 @@ FINDING_KINDS = (
 )
 
 
+class Gate:
+    """What the gates of a suite declare. A kind overrides the defaults of what it declares.
+
+    Attributes:
+        kind: the key of the gate in the suite file.
+        line: the line of the suite file that declares the gate.
+        min: the least share that passes, or None.
+        max_drop: the largest allowed drop, a share, or None for no such limit.
+        max_rise: the largest allowed rise over the baseline, as a share of it, or None.
+        metric: what the gate measures, if it offers several metrics.
+        stop_early: request the cases in five blocks, and stop when the verdict is clear.
+        settle: the most repeats to request while the verdict is inconclusive, or None.
+        function: the marked test function that scores the replies, or "" for the suite's scorer.
+        is_rate: True if the gate limits the share of right replies, or of valid ones.
+        sends_requests: False if the gate needs no replies.
+    """
+
+    __slots__ = ()
+    kind: str
+    line: int
+    min: float | None = None
+    max_drop: float | None = None
+    max_rise: float | None = None
+    metric: str = ""
+    stop_early: bool = False
+    settle: int | None = None
+    function: str = ""
+    #: What to write if no variant has what the gate needs.
+    no_variant: ClassVar[str] = ""
+    is_rate: ClassVar[bool] = False
+    sends_requests: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """The name in reports and in the id of the test."""
+        return self.kind
+
+    @property
+    def skill_cases(self) -> tuple[Case, ...]:
+        """The skill cases that the gate evaluates in place of the suite's cases."""
+        return ()
+
+    @property
+    def prompt_modes(self) -> tuple[str, ...]:
+        """How skill cases are prompted: "" as they are, "prompt" under the system prompt."""
+        return ()
+
+    @property
+    def reads_grades(self) -> bool:
+        """True if the gate needs to know which replies are right."""
+        return False
+
+    @property
+    def has_comparison(self) -> bool:
+        """True if the gate compares the variant with the baseline, or with its base."""
+        return self.max_drop is not None or self.max_rise is not None
+
+    def applies_to(self, variant: Variant) -> bool:  # noqa: ARG002 - kinds read the variant
+        """Return True if *variant* has what the gate needs."""
+        return True
+
+    def count_cases(self, cases: Sequence[Case]) -> int:
+        """Return the number of cases that the gate evaluates, given the cases of the suite."""
+        return len(cases)
+
+    def drop_checks(self, compared: int) -> int:  # noqa: ARG002 - kinds read the number
+        """Return the number of checks that share the alarm level of the suite.
+
+        Args:
+            compared: the number of earlier results that a variant may be compared with.
+        """
+        return 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RateGate:
+class RateGate(Gate):
     """The accuracy or the format gate.
 
     Attributes:
         kind: ``accuracy`` or ``format``.
-        line: the line of the suite file that declares the gate.
-        min: the least share that passes, or None.
-        max_drop: the largest allowed drop, a share, or None for no comparison.
         metric: ``accuracy``, or ``macro_f1`` for the mean F1 over the labels.
         evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
         slices: kinds of slices to report: ``tag``, ``label``, ``language``.
-        stop_early: request the cases in five blocks, and stop when the verdict is clear.
-        settle: the most repeats to request while the verdict is inconclusive, or None.
-        function: the marked test function that scores the replies, or "" for the suite's scorer.
     """
 
     kind: str
@@ -210,24 +277,38 @@ class RateGate:
     stop_early: bool = False
     settle: int | None = None
     function: str = ""
-
-    @property
-    def has_comparison(self) -> bool:
-        """True if the gate compares the variant with the baseline."""
-        return self.max_drop is not None
+    is_rate: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
-        """The name in reports and in the id of the test."""
+        """The marked test function, or the kind."""
         return self.function or self.kind
+
+    @property
+    def reads_grades(self) -> bool:
+        """True for the accuracy gate."""
+        return self.kind == "accuracy"
+
+    def count_cases(self, cases: Sequence[Case]) -> int:
+        """Return the number of cases with something expected, or with a format; at least 1."""
+        if self.reads_grades:
+            return sum(case.is_scorable for case in cases) or 1
+        return sum(bool(case.format) for case in cases) or 1
+
+    def drop_checks(self, compared: int) -> int:
+        """Return the checks against earlier results, and one of all slices."""
+        if self.max_drop is None:
+            return 0
+        # Macro-F1 has no accepted record. A plain threshold has no alarm level.
+        compared -= self.metric == "macro_f1"
+        return (0 if self.evidence == "point" else compared) + bool(self.slices)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForgettingGate:
+class ForgettingGate(Gate):
     """The gate that limits how much general skill a fine-tuned variant may lose.
 
     Attributes:
-        line: the line of the suite file that declares the gate.
         cases: the cases of all skills.
         max_drop: the largest allowed drop of the mean over the skills, a share.
         each: the largest allowed drop of every single skill, a share, or None.
@@ -248,13 +329,29 @@ class ForgettingGate:
     may_lose: tuple[str, ...] = ()
     under_prompt: bool = False
     exclusion_note: str = ""
-    #: The gate always compares with the base.
-    has_comparison: ClassVar[bool] = True
+    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
+
+    @property
+    def skill_cases(self) -> tuple[Case, ...]:
+        """The cases of all skills."""
+        return self.cases
 
     @property
     def prompt_modes(self) -> tuple[str, ...]:
-        """How skills are prompted: "" as they are, "prompt" under the variant's system prompt."""
+        """How skill cases are prompted."""
         return ("", "prompt") if self.under_prompt else ("",)
+
+    def applies_to(self, variant: Variant) -> bool:
+        """Return True if *variant* has a base to compare with."""
+        return variant.tuned
+
+    def count_cases(self, cases: Sequence[Case]) -> int:  # noqa: ARG002 - it has its own cases
+        """Return the number of skill cases that can change the verdict."""
+        return sum(self.weight(str(case.skill)) > 0 for case in self.cases)
+
+    def drop_checks(self, compared: int) -> int:  # noqa: ARG002 - it compares with the base only
+        """Return the checks in each prompt mode: of the mean of the skills, and of each skill."""
+        return 2 * len(self.prompt_modes)
 
     def evaluates(self, skill: str) -> bool:
         """Return True if a drop of *skill* can change the verdict."""
@@ -270,12 +367,11 @@ class ForgettingGate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CostGate:
+class CostGate(Gate):
     """The gate that limits the cost of requests.
 
     Attributes:
         max_usd_per_1k: the most USD per thousand requests, or None.
-        max_rise: the largest allowed rise over the baseline, as a share of its cost, or None.
     """
 
     kind: str = "cost"
@@ -283,20 +379,14 @@ class CostGate:
     max_usd_per_1k: float | None = None
     max_rise: float | None = None
 
-    @property
-    def has_comparison(self) -> bool:
-        """True if the gate compares the variant with the baseline."""
-        return self.max_rise is not None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyGate:
+class LatencyGate(Gate):
     """The gate that limits the latency of replies.
 
     Attributes:
         max_p50_ms, max_p95_ms: the largest allowed median and 95th percentile, in milliseconds,
             or None.
-        max_rise: the largest allowed rise over the baseline, as a share of its latency, or None.
     """
 
     kind: str = "latency"
@@ -305,14 +395,9 @@ class LatencyGate:
     max_p95_ms: float | None = None
     max_rise: float | None = None
 
-    @property
-    def has_comparison(self) -> bool:
-        """True if the gate compares the variant with the baseline."""
-        return self.max_rise is not None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataGate:
+class DataGate(Gate):
     """The gate on the training data of a variant; it sends no request.
 
     Attributes:
@@ -332,12 +417,13 @@ class DataGate:
     balance: float = 20.0
     context: int | None = None
     ignore: tuple[str, ...] = ()
-    #: The gate reads one variant's file only.
-    has_comparison: ClassVar[bool] = False
+    no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
+    sends_requests: ClassVar[bool] = False
 
+    def applies_to(self, variant: Variant) -> bool:
+        """Return True if *variant* has a training file."""
+        return variant.training_data is not None
 
-UsageGate = CostGate | LatencyGate
-Gate = RateGate | ForgettingGate | UsageGate | DataGate
 
 #: A mapping is a tool call, or the fields of a JSON object.
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None
@@ -576,15 +662,19 @@ class Suite:
     def _sibling_path(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + suffix)
 
+    @property
+    def skills_gate(self) -> ForgettingGate | None:
+        """The gate whose cases test skills, or None."""
+        gates = (gate for gate in self.gates.values() if isinstance(gate, ForgettingGate))
+        return next(gates, None)
+
+    @property
+    def data_gate(self) -> DataGate | None:
+        """The gate on training data, or None."""
+        return next((gate for gate in self.gates.values() if isinstance(gate, DataGate)), None)
+
     def gates_for(self, variant: Variant) -> tuple[Gate, ...]:
         """Return the gates that apply to *variant*."""
         if not variant.gated:
             return ()
-        return tuple(gate for gate in self.gates.values() if _applies_to(gate, variant))
-
-
-def _applies_to(gate: Gate, variant: Variant) -> bool:
-    """Return True if the variant has what the gate needs: a base, or a training file."""
-    if isinstance(gate, DataGate):
-        return variant.training_data is not None
-    return variant.tuned or not isinstance(gate, ForgettingGate)
+        return tuple(gate for gate in self.gates.values() if gate.applies_to(variant))

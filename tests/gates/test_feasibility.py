@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.gates.feasibility import check_feasibility
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.stats.paired import p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import lower_bound
 from pytest_ftgate.suite.loader import load_suite

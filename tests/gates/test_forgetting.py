@@ -8,9 +8,10 @@ import pytest
 from columns import case_result, skill_scores, suite
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.gates.feasibility import check_feasibility, exclude_unrunnable_skills
+from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
-from pytest_ftgate.gates.rates import shared_levels
+from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.levels import shared_levels
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.contamination import Contamination

@@ -200,7 +200,10 @@ def test_a_seed_without_equal_replies_shows_no_effect():
     identity = drawn(["other"] * 10)
 
     assert identity.outcome is Outcome.INCONCLUSIVE
-    assert identity.message == "seed 3 has no effect: none of 10 repeated requests brought an equal reply"
+    assert (
+        identity.message
+        == "seed 3 has no effect: none of 10 repeated requests brought an equal reply"
+    )
 
 
 def test_a_seed_with_some_equal_replies_has_an_effect():

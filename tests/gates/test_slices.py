@@ -2,7 +2,8 @@ from dataclasses import replace
 
 from columns import suite, variant_scores
 
-from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate, shared_levels
+from pytest_ftgate.gates.levels import shared_levels
+from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.slices import slice_members
 from pytest_ftgate.gates.verdict import Outcome

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_ftgate.runner import imports
+from pytest_ftgate.suite.model import DataGate, RateGate
 
 
 @pytest.fixture
@@ -61,9 +62,9 @@ def test_an_import_that_fails_is_left_to_the_code_that_needs_it(libraries, monke
 @pytest.mark.parametrize(
     ("gate", "more"),
     [
-        (SimpleNamespace(), ()),
-        (SimpleNamespace(max_drop=0.1), ("scipy.optimize",)),
-        (SimpleNamespace(metric="macro_f1"), ("sklearn.metrics",)),
+        (DataGate(), ()),
+        (RateGate(kind="format", line=1, max_drop=0.1), ("scipy.optimize",)),
+        (RateGate(kind="accuracy", line=1, metric="macro_f1"), ("sklearn.metrics",)),
     ],
 )
 def test_only_what_the_gates_need_is_imported(gate, more):

@@ -3,7 +3,8 @@
 import pytest
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.gates.feasibility import MAX_REPEATS, check_feasibility, needed_repeats
+from pytest_ftgate.gates.feasibility import MAX_REPEATS, needed_repeats
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.suite.loader import load_suite
 
 CASES = "  - {id: a, input: x, expected: refund}\n  - {id: b, input: y, expected: other}\n"

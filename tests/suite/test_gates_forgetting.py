@@ -151,7 +151,7 @@ def test_errors_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
         ("may_lose: [tranlsation]", 'may_lose: no skill "tranlsation" is tested; did you mean'),
         ("skills: logic, may_lose: [logic]", "may be lost, so nothing would be evaluated"),
         ("may_lose: [logic], margins: {logic: 0.1}", "margins: logic may be lost, so this"),
-        ("may_lose: [logic], weights: {logic: 2}", "weights: logic may be lost, so this has no effect"),
+        ("may_lose: [logic], weights: {logic: 2}", "weights: logic may be lost, so this"),
         ("must_keep: [logic-1]", 'must_keep: no skills case has the id "logic-1"; did you mean'),
         ("must_keep: [x]", 'no skills case has the id "x"; ids are such as arithmetic-001'),
         ("under: promt", "under is \"promt\", but must be one of 'own' or 'prompt'"),

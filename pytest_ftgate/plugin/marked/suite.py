@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from pytest_ftgate.errors import SuiteError, did_you_mean
-from pytest_ftgate.gates.feasibility import check_feasibility
+from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once, prepare_suite

@@ -1,0 +1,262 @@
+"""The kinds of gates: what each can show, and how it is evaluated.
+
+The classes are light. What evaluates a gate is imported in the methods, since every kind needs
+another part of SciPy, and a run of pytest collects gates that it may never evaluate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.feasibility import (
+    cost_problems,
+    latency_problems,
+    rate_problems,
+    skill_problems,
+)
+from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.requests.contamination import find_skill_contamination
+from pytest_ftgate.requests.workload import base_variant, replies_vary
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.model import (
+    CostGate,
+    DataGate,
+    ForgettingGate,
+    Gate,
+    LatencyGate,
+    RateGate,
+    Suite,
+    Variant,
+)
+
+if TYPE_CHECKING:
+    from pytest_ftgate.gates.judges import JudgeEvidence
+    from pytest_ftgate.gates.rates import AcceptedSamples, Comparison
+    from pytest_ftgate.gates.usage import ReplyTimes
+
+__all__ = [
+    "GateEvidence",
+    "GateKind",
+    "check_feasibility",
+    "kind_of",
+]
+
+
+class GateEvidence(Protocol):
+    """What the evaluation of one gate reads, at one look. A method computes what it returns."""
+
+    @property
+    def suite(self) -> Suite:
+        """The suite of the gate."""
+
+    @property
+    def variant(self) -> Variant:
+        """The evaluated variant."""
+
+    @property
+    def look(self) -> Look:
+        """The replies that count."""
+
+    def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
+        """Return the scores of the suite's cases; judges grade only if *graded*."""
+
+    def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
+        """Return the scores of must-pass cases, and of the repeated wrong ones, if any."""
+
+    def accepted(self, gate: Gate) -> AcceptedSamples | None:
+        """Return the accepted samples of the variant, or None."""
+
+    def baseline_drift(self) -> str:
+        """Return how the baseline has drifted since it was recorded; "" without a drift."""
+
+    def judge_evidence(
+        self, scores: VariantScores, baseline: VariantScores
+    ) -> JudgeEvidence | None:
+        """Return the evidence on the judges that graded *scores*, or None without judges."""
+
+    def skill_scores(self, variant: Variant, gate: Gate, mode: str) -> VariantScores:
+        """Return the scores of the skill cases in a prompt mode."""
+
+    def repeated_skill_scores(
+        self, variant: Variant, gate: Gate, case_ids: Sequence[str]
+    ) -> VariantScores:
+        """Return the scores of some skill cases, from repeated requests."""
+
+    def reply_times(self, variant: Variant) -> ReplyTimes:
+        """Return the latencies of the replies."""
+
+    @property
+    def peak_in_flight(self) -> int:
+        """The largest number of concurrent requests."""
+
+
+_Gate = TypeVar("_Gate", bound=Gate)
+
+
+class GateKind(Generic[_Gate]):
+    """What one kind of gate does. What it declares is a class of ``suite.model``."""
+
+    def problems(self, suite: Suite, gate: _Gate) -> Iterable[str]:  # noqa: ARG002
+        """Yield why no replies could pass *gate*, each with what would help."""
+        return ()
+
+    def evaluate(self, gate: _Gate, evidence: GateEvidence) -> Verdict:
+        """Return the verdict on the variant."""
+        raise NotImplementedError
+
+    def measure(self, gate: _Gate, evidence: GateEvidence) -> Iterable[Verdict]:  # noqa: ARG002
+        """Yield what the gate measures of a variant without gates."""
+        return ()
+
+
+class _RateKind(GateKind[RateGate]):
+    """Accuracy and format: a share against a minimum, and against earlier results."""
+
+    def problems(self, suite: Suite, gate: RateGate) -> Iterable[str]:
+        return rate_problems(gate, gate.count_cases(suite.cases))
+
+    def evaluate(self, gate: RateGate, evidence: GateEvidence) -> Verdict:
+        from pytest_ftgate.gates.rates import evaluate_rate
+
+        comparison = _comparison(gate, evidence)
+        comparison = replace(comparison, accepted=evidence.accepted(gate))
+        return evaluate_rate(evidence.suite, gate, comparison, evidence.look)
+
+    def measure(self, gate: RateGate, evidence: GateEvidence) -> Iterator[Verdict]:
+        from pytest_ftgate.gates.rates import measure_rate
+
+        scores = evidence.task_scores(evidence.variant, graded=True)
+        yield measure_rate(evidence.suite, gate, scores)
+
+
+def _comparison(gate: RateGate, evidence: GateEvidence) -> Comparison:
+    """Return the scores of the variant and of what it is compared with."""
+    from pytest_ftgate.gates.rates import Comparison
+
+    suite, variant = evidence.suite, evidence.variant
+    # Judges cost money, so only the gate that reads their grades asks for them.
+    graded = gate.reads_grades
+    scores = evidence.task_scores(variant, graded=graded)
+    must_pass = evidence.must_pass_scores() if graded else None
+    drift = evidence.baseline_drift() if gate.has_comparison else ""
+    reference = suite.variants[suite.baseline] if gate.has_comparison else variant
+    baseline = evidence.task_scores(reference, graded=graded)
+    comparison = Comparison(scores, baseline, must_pass=must_pass, baseline_drift=drift)
+    judges = evidence.judge_evidence(scores, baseline) if graded else None
+    return replace(comparison, judge_evidence=judges) if judges else comparison
+
+
+class _ForgettingKind(GateKind[ForgettingGate]):
+    """Forgetting: the skills of a fine-tuned variant against those of its base."""
+
+    def problems(self, suite: Suite, gate: ForgettingGate) -> Iterable[str]:
+        return skill_problems(gate, gate.count_cases(suite.cases))
+
+    def evaluate(self, gate: ForgettingGate, evidence: GateEvidence) -> Verdict:
+        from pytest_ftgate.gates.forgetting import (
+            SkillComparison,
+            broken_must_keep_ids,
+            evaluate_forgetting,
+        )
+
+        variant, base = evidence.variant, base_variant(evidence.variant)
+        pairs = {
+            mode: (
+                evidence.skill_scores(variant, gate, mode),
+                evidence.skill_scores(base, gate, mode),
+            )
+            for mode in gate.prompt_modes
+        }
+        comparison = SkillComparison(pairs, contamination=find_skill_contamination(gate, variant))
+        regressed = broken_must_keep_ids(*pairs[""])
+        if regressed and (replies_vary(variant) or replies_vary(base)):
+            of_variant, of_base = (
+                evidence.repeated_skill_scores(side, gate, regressed) for side in (variant, base)
+            )
+            comparison = replace(comparison, repeated=(of_variant, of_base))
+        return evaluate_forgetting(evidence.suite, gate, comparison)
+
+
+class _CostKind(GateKind[CostGate]):
+    """Cost: the mean price of a request against a limit, and against the baseline."""
+
+    def problems(self, suite: Suite, gate: CostGate) -> Iterable[str]:
+        return cost_problems(suite, gate.count_cases(suite.cases))
+
+    def evaluate(self, gate: CostGate, evidence: GateEvidence) -> Verdict:
+        from pytest_ftgate.gates.usage import evaluate_cost
+
+        suite, scores = evidence.suite, evidence.task_scores(evidence.variant)
+        # Prices are current ones, so a drift of older replies does not affect them.
+        reference = suite.variants[suite.baseline] if gate.has_comparison else evidence.variant
+        return evaluate_cost(suite, gate, scores, evidence.task_scores(reference))
+
+    def measure(self, gate: CostGate, evidence: GateEvidence) -> Iterator[Verdict]:
+        from pytest_ftgate.gates.usage import measure_cost
+
+        scores = evidence.task_scores(evidence.variant, graded=True)
+        yield from measure_cost(evidence.suite, gate, scores)
+
+
+class _LatencyKind(GateKind[LatencyGate]):
+    """Latency: the median or the 95th percentile against limits, and against the baseline."""
+
+    def problems(self, suite: Suite, gate: LatencyGate) -> Iterable[str]:
+        return latency_problems(gate, gate.count_cases(suite.cases))
+
+    def evaluate(self, gate: LatencyGate, evidence: GateEvidence) -> Verdict:
+        from pytest_ftgate.gates.usage import evaluate_latency
+
+        suite, variant, baseline = evidence.suite, evidence.variant, None
+        if gate.has_comparison and variant.name != suite.baseline:
+            baseline = evidence.reply_times(suite.variants[suite.baseline])
+        times = evidence.reply_times(variant)
+        return evaluate_latency(suite, gate, times, baseline, evidence.peak_in_flight)
+
+    def measure(self, gate: LatencyGate, evidence: GateEvidence) -> Iterator[Verdict]:
+        from pytest_ftgate.gates.usage import measure_latency
+
+        yield from measure_latency(evidence.suite, gate, evidence.reply_times(evidence.variant))
+
+
+class _DataKind(GateKind[DataGate]):
+    """Training data: the findings in the file that a variant was trained on."""
+
+    def evaluate(self, gate: DataGate, evidence: GateEvidence) -> Verdict:
+        from pytest_ftgate.gates.training_data import evaluate_data
+
+        return evaluate_data(evidence.suite, gate, evidence.variant)
+
+
+_KINDS: Mapping[type[Gate], GateKind[Any]] = {
+    RateGate: _RateKind(),
+    ForgettingGate: _ForgettingKind(),
+    CostGate: _CostKind(),
+    LatencyGate: _LatencyKind(),
+    DataGate: _DataKind(),
+}
+
+
+def kind_of(gate: Gate) -> GateKind[Any]:
+    """Return what *gate* does."""
+    return _KINDS[type(gate)]
+
+
+def check_feasibility(suite: Suite) -> None:
+    """Raise an error if a gate has a limit that its cases can never show to hold.
+
+    Raises:
+        SuiteError: with a diagnostic for each such gate, and what it needs.
+    """
+    errors = [
+        # For a marked function, the line already identifies the gate.
+        Diagnostic(suite.name, gate.line, message if gate.function else f"{gate.kind}: {message}")
+        for gate in suite.gates.values()
+        for message in kind_of(gate).problems(suite, gate)
+    ]
+    if errors:
+        raise SuiteError(suite.name, errors)
