@@ -224,17 +224,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     finish_run(session, config.stash.get(reporter_key, None), dispatch_run)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Delete the temporary file of long replies."""
-    settings = config.stash.get(settings_key, None)
-    if settings is None or not settings.enabled:
-        return
-    from pytest_ftgate.plugin.state import session_key
-
-    if session_key in config.stash:
-        config.stash[session_key].discard_replies()
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Collect the request counts, messages and cases of a pytest-xdist worker."""

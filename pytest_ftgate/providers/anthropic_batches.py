@@ -16,7 +16,7 @@ from pytest_ftgate.providers.anthropic import (
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["BatchListing", "MessageBatches", "custom_id", "open_batches"]
+__all__ = ["BatchListing", "MessageBatches", "open_batches"]
 
 #: The length of a custom id: the API allows 64 characters, and 60 of a digest are unique.
 _ID_LENGTH = 60
@@ -44,11 +44,6 @@ class BatchListing:
     requests: int
 
 
-def custom_id(fingerprint: str) -> str:
-    """Return the custom id of a request in a batch."""
-    return fingerprint[:_ID_LENGTH]
-
-
 class MessageBatches:
     """The batches of one address and key; a batch may contain requests for several models."""
 
@@ -64,11 +59,8 @@ class MessageBatches:
         """Return the batch item of *request*: its custom id and its body."""
         payload = self._provider(request).payload(request)
         body = {key: value for key, value in payload.items() if key not in _NOT_IN_BODY}
-        return {"custom_id": custom_id(request.fingerprint), "params": body | payload["extra_body"]}
-
-    def fingerprints_by_id(self, fingerprints: Iterable[str]) -> dict[str, str]:
-        """Return *fingerprints* by custom id."""
-        return {custom_id(fingerprint): fingerprint for fingerprint in fingerprints}
+        custom_id = request.fingerprint[:_ID_LENGTH]
+        return {"custom_id": custom_id, "params": body | payload["extra_body"]}
 
     def unsent(self, requests: Iterable[Request]) -> dict[str, list[str]]:
         """Return the settings that the payloads of *requests* leave out, by model."""
@@ -116,11 +108,15 @@ class MessageBatches:
             return "running"
         return "ended" if batch.results_url else "gone"
 
-    async def results(self, batch_id: str) -> AsyncIterator[tuple[str, Any]]:
-        """Yield the custom id and the result of each request."""
+    async def results(
+        self, batch_id: str, fingerprints: Iterable[str]
+    ) -> AsyncIterator[tuple[str, Any]]:
+        """Yield the fingerprint and the result of each request, for those of *fingerprints*."""
+        names = {fingerprint[:_ID_LENGTH]: fingerprint for fingerprint in fingerprints}
         with translated_errors("anthropic", str(self._client.base_url)):
             async for line in await self._client.messages.batches.results(batch_id):
-                yield line.custom_id, line.result
+                if line.custom_id in names:
+                    yield names[line.custom_id], line.result
 
     async def read(self, result: Any, request: Request, unsent: Collection[str]) -> Reply:
         """Return the reply to *request* in *result*.

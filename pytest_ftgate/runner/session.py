@@ -85,7 +85,8 @@ class CostTracker:
         requests = [*scored, *((_IDENTITY, group) for group in awaited)]
         replies = ((name, _replies_of(group, results)) for name, group in requests)
         report = cost_report(float(self.budget.spent), replies)
-        unasked = sum(isinstance(result, OutOfBudget) for result in results.values())
+        # A copy: the engine's thread may add results meanwhile.
+        unasked = sum(isinstance(result, OutOfBudget) for result in [*results.values()])
         return replace(report, stopped=self.budget.stopped, unasked=unasked)
 
 
@@ -263,11 +264,6 @@ class Session:
         if self._engine is not None:
             self._engine.close()
         self._finish_imports()
-
-    def discard_replies(self) -> None:
-        """Free the replies once all reports are written."""
-        if self._engine is not None:
-            self._engine.discard_replies()
 
     # Requests -----------------------------------------------------------------------------
 

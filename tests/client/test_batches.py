@@ -381,6 +381,17 @@ def test_a_cache_that_breaks_is_told_to_the_calls(start, batched, api):
     assert on_their_way(engine) == 1
 
 
+def test_a_cache_that_takes_no_claims_fails_the_requests_at_once(start, batched, api):
+    engine = start()
+    with closing(sqlite3.connect(engine._cache.path)) as database:
+        database.execute("DROP TABLE claims")
+
+    answers = answers_of(engine, batched("a", "b"))
+
+    assert [type(answer) for answer in answers] == [CacheError] * 2
+    assert not api.created
+
+
 # A batch that outlives its run
 
 
@@ -562,7 +573,7 @@ def test_closing_leaves_the_batch_running_and_says_so(start, batched, api, soon)
     soon(lambda: bool(api.created) and noted(engine._cache.path))
     engine.close()
 
-    answer = engine._results.get(calls[0].fingerprint)
+    answer = engine.results.get(calls[0].fingerprint)
     assert str(answer).startswith("the run ended before the batch did")
     assert engine.pending_batches == ("batch msgbatch_1 with 2 requests goes on",)
     api.may_end.set()
@@ -582,3 +593,4 @@ def test_two_runs_at_once_send_each_call_once(start, batched, api, soon):
 
     assert texts_of(two, batched("a", "b", "c")) == ["a", "b", "c"]
     assert [len(batch) for batch in api.created.values()] == [2, 1]
+    assert (two.progress.reused, two.progress.received) == (2, 1)

@@ -379,7 +379,7 @@ def test_a_call_that_another_process_asks_is_awaited_and_not_asked(
     calls = [call("a"), call("b")]
     engine.submit(calls)
     engine.wait(calls[1:])
-    assert not engine._results.get(call("a").fingerprint)
+    assert not engine.results.get(call("a").fingerprint)
     say(process, "store")
     assert outcome(engine.wait(calls), calls) == ["theirs", "b"]
     assert providers["m"].asked == ["b"]
@@ -453,10 +453,10 @@ def test_closing_gives_up_what_was_not_sent_and_keeps_what_comes_home(
     soon(lambda: provider.at_once == 2)
     closing = threading.Thread(target=engine.close)
     closing.start()
-    soon(lambda: engine._results.get(calls[3].fingerprint) is not None)
+    soon(lambda: engine.results.get(calls[3].fingerprint) is not None)
     provider.open.set()
     closing.join(20)
-    ended = [engine._results.get(c.fingerprint) for c in calls]
+    ended = [engine.results.get(c.fingerprint) for c in calls]
     assert [type(answer) for answer in ended] == [Reply, Reply, ReplyError, ReplyError]
     assert str(ended[3]) == "the run ended before this request was sent"
     assert len(open_cache("reader").replies(c.fingerprint for c in calls)) == 2
@@ -538,7 +538,7 @@ def test_closing_does_not_sit_out_a_long_pause(start, call, providers, soon, mon
     started = time.monotonic()
     engine.close()
     assert time.monotonic() - started < 10
-    answer = engine._results.get(call("a").fingerprint)
+    answer = engine.results.get(call("a").fingerprint)
     assert str(answer) == "no reply in 1 attempts; last: busy"
 
 
@@ -548,7 +548,7 @@ def test_closing_does_not_wait_for_another_process(start, call, other_process):
     engine.submit([call("a"), call("b")])
     engine.wait([call("b")])
     engine.close()
-    answer = engine._results.get(call("a").fingerprint)
+    answer = engine.results.get(call("a").fingerprint)
     assert str(answer) == "the run ended while another process was sending this request"
 
 

@@ -235,7 +235,7 @@ def test_closing_gives_up_what_was_not_sent_and_waits_for_no_further_attempt(sta
     began = time.monotonic()
     engine.close()
 
-    ended = [engine._results.get(one.fingerprint) for one in calls]
+    ended = [engine.results.get(one.fingerprint) for one in calls]
     assert time.monotonic() - began < 30
     assert {type(answer) for answer in ended} == {ReplyError}
 

@@ -1,146 +1,130 @@
-"""What replies say, out of memory until somebody reads it."""
+"""Waiting for the replies of other processes: one poll for all requests."""
 
 from __future__ import annotations
 
-import pickle
-import subprocess
-import sys
-import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
-from dataclasses import replace
+import asyncio
 
 import pytest
 
-from pytest_ftgate.client.results import Spool
+from pytest_ftgate.client.results import PeerWaiter, Results
+from pytest_ftgate.client.retry import RetryPolicy
+from pytest_ftgate.errors import CacheError, ReplyError
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Passage, Step, ToolCall
 
-LONG = Reply(
-    text="Grüße, \ud83d \U0001f600 \x00 " * 50,
-    stop="length",
-    model="m-1",
-    usage={"input": 3, "output": 1},
-    seconds=0.25,
-    request_id="req_1",
-    steps=(Step("let me look", (ToolCall(name="find", arguments={"id": 1}, result="it"),)),),
-    passages=(Passage(source="terms.md", text="within 30 days"),),
-    unsent=("seed",),
-    facts={"parent": "m"},
-    processing="batch",
-)
-PARTS = Reply.__slots__
+MANY = 1_000
 
 
 @pytest.fixture
-def spool(tmp_path):
-    return Spool(tmp_path)
+def calls(call):
+    return [call(str(number)) for number in range(MANY)]
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_every_part_of_a_reply_reads_as_before(spool, part):
-    put = spool.put(LONG)
-    assert getattr(put, part) == getattr(LONG, part)
+@pytest.fixture
+def theirs(open_cache, calls):
+    """The cache of another process on another machine, which asks all calls."""
+    cache = open_cache()
+    cache._claims.owner = "elsewhere pid:[1] 17 abcd"
+    for one in calls:
+        cache.claim(one.fingerprint)
+    return cache
 
 
-def test_a_reply_that_was_put_equals_what_it_was(spool):
-    assert spool.put(LONG) == LONG == spool.put(LONG)
-    assert spool.put(LONG) != replace(LONG, text="other")
+@pytest.fixture
+def statements(cache):
+    """What the cache of this process is asked in SQL."""
+    seen: list[str] = []
+    cache._database._db.set_trace_callback(seen.append)
+    return seen
 
 
-@pytest.mark.parametrize("copied", [deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
-def test_a_copy_of_a_reply_that_was_put_stands_for_itself(spool, copied):
-    assert type(copied(spool.put(LONG))) is Reply
-    assert copied(spool.put(LONG)) == LONG
+def peer_waiter(cache, ending):
+    return PeerWaiter(cache, Results(cache, {}, fresh=False), RetryPolicy(ending), 0.01)
 
 
-def test_a_reply_that_was_put_looks_like_any_other(spool):
-    assert repr(spool.put(LONG)) == repr(LONG)
+def waiting(cache, calls, meanwhile):
+    """Wait for *calls* while *meanwhile* goes on; return what became of each."""
+
+    async def wait():
+        ending = asyncio.Event()
+        peers = peer_waiter(cache, ending)
+        futures = [peers.reply_to(one) for one in calls]
+        await meanwhile(ending)
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    return asyncio.run(wait())
 
 
-def test_a_reply_that_was_put_writes_the_same_json(spool):
-    assert spool.put(LONG).to_json() == LONG.to_json()
+def test_a_look_takes_a_few_statements_however_many_calls_are_awaited(
+    cache, theirs, calls, statements
+):
+    def looks():
+        return sum("claims" in sql for sql in statements) / 2
+
+    async def look_and_end(ending):
+        for _ in range(3_000):
+            if looks() >= 2:
+                break
+            await asyncio.sleep(0.01)
+        ending.set()
+
+    waiting(cache, calls, look_and_end)
+
+    assert looks() >= 2
+    assert len(statements) <= 4 * looks() + 4
 
 
-def test_a_label_is_left_where_it_is(spool):
-    label = Reply(text="refund", usage={"input": 3})
-    assert spool.put(label) is label
+def test_each_call_gets_its_own_reply_once_it_is_there(cache, theirs, calls):
+    async def answer(_):
+        for one in calls:
+            await asyncio.sleep(0)
+            theirs.store(one, Reply(text=one.messages[0][1]))
+
+    found = waiting(cache, calls, answer)
+
+    assert [reply.text for reply in found] == [one.messages[0][1] for one in calls]
 
 
-@pytest.mark.parametrize(
-    "told", [{"steps": LONG.steps}, {"passages": LONG.passages}], ids=["steps", "passages"]
-)
-def test_what_a_short_reply_brings_along_is_put_too(spool, told):
-    put = spool.put(Reply(text="refund", **told))
-    assert (put.text, put.steps, put.passages) == (
-        "refund",
-        told.get("steps", ()),
-        told.get("passages", ()),
-    )
+def test_a_call_that_is_given_up_is_claimed_and_the_rest_awaited(cache, theirs, calls):
+    async def give_one_up(ending):
+        theirs.release(calls[3].fingerprint)
+        await asyncio.sleep(0.1)
+        ending.set()
+
+    found = waiting(cache, calls[:10], give_one_up)
+
+    assert found.pop(3) is None
+    assert not theirs.claim(calls[3].fingerprint)
+    assert {type(one) for one in found} == {ReplyError}
 
 
-def test_a_changed_copy_is_a_plain_reply(spool):
-    assert replace(spool.put(LONG), text="other") == replace(LONG, text="other")
+def test_the_end_of_the_run_is_told_to_all(cache, theirs, calls):
+    async def end(ending):
+        ending.set()
+
+    found = waiting(cache, calls, end)
+
+    assert {str(one) for one in found} == {
+        "the run ended while another process was sending this request"
+    }
 
 
-def test_what_replies_say_takes_no_memory(spool):
-    def reply(number: int) -> Reply:
-        return Reply(text=f"{number} " * 20_000)
+def test_a_cache_that_cannot_be_read_is_told_to_all(cache, theirs, calls):
+    async def close(_):
+        cache._database.close()
 
-    tracemalloc.start()
-    try:
-        replies = [spool.put(reply(number)) for number in range(100)]
-        assert replies[7].text == reply(7).text
-        spool.read(replies[0]._position)  # what was read last stays
-        taken, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert taken < 2 * len(reply(0).text)
+    found = waiting(cache, calls, close)
+
+    assert {type(one) for one in found} == {CacheError}
 
 
-def test_threads_may_put_and_read_at_once(spool):
-    def there_and_back(number: int) -> bool:
-        text = f"{number} " * (50 + number)
-        put = spool.put(Reply(text=text))
-        return all(put.text == text for _ in range(20))
+def test_a_call_awaited_after_the_others_were_answered_is_answered(cache, theirs, calls):
+    async def wait():
+        peers = peer_waiter(cache, asyncio.Event())
+        for one in calls[:3]:
+            theirs.store(one, Reply(text="here"))
+            yield await peers.reply_to(one)
 
-    with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(there_and_back, range(400)))
+    async def all_of_them():
+        return [reply.text async for reply in wait()]
 
-
-def test_no_file_is_left_to_see(spool, tmp_path):
-    spool.put(LONG)
-    assert [*tmp_path.iterdir()] == []
-
-
-def test_where_the_folder_is_missing_another_is_used(tmp_path):
-    assert Spool(tmp_path / "none").put(LONG).text == LONG.text
-
-
-def test_a_disk_that_fills_up_leaves_replies_in_memory(tmp_path):
-    # A limit of the process on its files stands for the disk: the last write takes only a part.
-    code = (
-        "import resource, signal, sys; from pathlib import Path\n"
-        "from pytest_ftgate.client.results import Spool\n"
-        "from pytest_ftgate.requests.reply import Reply\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, 8_000))\n"
-        "spool, texts = Spool(Path(sys.argv[1])), [f'{n} ' * 1_500 for n in range(6)]\n"
-        "put = [spool.put(Reply(text=text)) for text in texts]\n"
-        "assert [one.text for one in put] == texts\n"
-        "print(sum(type(one) is Reply for one in put))\n"
-    )
-
-    told = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True
-    )
-
-    assert told.stdout.split() == [b"4"]
-
-
-def test_what_is_closed_is_off_the_disk_and_may_be_closed_again(spool):
-    spool.put(LONG)
-    spool.close()
-    spool.close()
-    Spool(spool._folder).close()  # nothing was put there
-    assert spool._file.closed
+    assert asyncio.run(all_of_them()) == ["here"] * 3

@@ -386,7 +386,7 @@ def test_a_run_that_ends_between_two_turns_asks_no_further_one(start, agent, soo
     (tmp_path / "go").touch()
     ending.result(20)
 
-    ended = engine._results.get(waiting.fingerprint)
+    ended = engine.results.get(waiting.fingerprint)
     assert (type(ended), len(model.asked)) == (ReplyError, 1)
     assert str(ended) == "the run ended between two turns of this request"
 

@@ -96,7 +96,6 @@ class House:
     def close(self) -> None:
         for session in self.sessions:
             session.close()
-            session.discard_replies()
 
     def gate_run(self, gate: str = "accuracy", variant: str = "draft") -> GateRun:
         suite = self.suite()
