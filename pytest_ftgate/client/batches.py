@@ -16,7 +16,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -285,7 +285,8 @@ class Batches:
         """Set the result of *request* and release its claim."""
         self.in_flight.discard(request.fingerprint)
         self.unpaid.pop(request.fingerprint, None)
-        self.cache.release(request.fingerprint)
+        with suppress(CacheError):  # the claim expires with this process
+            self.cache.release(request.fingerprint)
         self.results.settle(request, result)
 
     def settle_all(self, requests: Iterable[Request], error: FtgateError) -> None:
