@@ -14,7 +14,14 @@ from pytest_ftgate.cache.claims import Claims
 from pytest_ftgate.cache.entry import CacheEntry, answering_model
 from pytest_ftgate.cache.export import write_replies
 from pytest_ftgate.cache.repair import has_only_log, repair
-from pytest_ftgate.cache.sqlite import COLUMNS, Database, chunks, is_damage, network_filesystem
+from pytest_ftgate.cache.sqlite import (
+    COLUMNS,
+    INSERT_REPLY,
+    Database,
+    chunks,
+    is_damage,
+    network_filesystem,
+)
 from pytest_ftgate.errors import CacheError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
@@ -141,8 +148,6 @@ class CacheFile:
 
 
 _T = TypeVar("_T")
-_PLACEHOLDERS = ", ".join("?" * len(COLUMNS))
-_INSERT = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({_PLACEHOLDERS})"
 
 
 class Cache:
@@ -287,7 +292,7 @@ class Cache:
         )
         release = "DELETE FROM claims WHERE fingerprint = ? AND owner = ?"
         statements = (
-            (f"INSERT OR REPLACE {_INSERT}", entry.row),
+            (f"INSERT OR REPLACE {INSERT_REPLY}", entry.row),
             (release, (request.fingerprint, self._claims.owner)),
         )
         try:
@@ -303,7 +308,7 @@ class Cache:
     def add(self, entries: Sequence[CacheEntry]) -> int:
         """Add replies from elsewhere that the cache does not have; return how many were new."""
         before = self.replies(entry.fingerprint for entry in entries)
-        statements = [(f"INSERT OR IGNORE {_INSERT}", entry.row) for entry in entries]
+        statements = [(f"INSERT OR IGNORE {INSERT_REPLY}", entry.row) for entry in entries]
         self._run(lambda database: database.execute_together(statements))
         return len({entry.fingerprint for entry in entries} - before.keys())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 __all__ = [
     "COLUMNS",
+    "INSERT_REPLY",
     "MOUNTS",
     "Database",
     "NewerFormat",
@@ -21,6 +22,8 @@ __all__ = [
 
 #: The columns of the table `replies`.
 COLUMNS = ("fingerprint", "run", "at", "body", "provider", "model")
+#: Adds one row to it, after INSERT and what to do if it exists.
+INSERT_REPLY = f"INTO replies ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 #: Each step migrates a file to the next format; a new file takes every step.
 _MIGRATIONS = (
     """

@@ -72,6 +72,11 @@ def break_every_tenth_page(path):
         overwrite(path, start, bytes(PAGE))
 
 
+def repeat_a_page_before_a_broken_one(path):
+    content = path.read_bytes()
+    overwrite(path, 20 * PAGE, content[10 * PAGE : 11 * PAGE] + bytes(2 * PAGE))
+
+
 def cut_in_half(path):
     os.truncate(path, path.stat().st_size // 2 + 100)
 
@@ -91,6 +96,7 @@ def change_row(sql):
         (zero_the_first_page, COUNT),
         (break_a_page_in_the_middle, COUNT - 20),
         (break_every_tenth_page, COUNT * 3 // 4),
+        (repeat_a_page_before_a_broken_one, COUNT - 40),
         (cut_in_half, COUNT // 3),
         (change_row("substr(body, 1, 100)"), COUNT - 1),
         (change_row("'{}'"), COUNT - 1),
@@ -100,7 +106,7 @@ def change_row(sql):
         (lambda path: path.write_text("no database"), 0),
     ],
     ids=[
-        *("first-page", "one-page", "many-pages", "cut"),
+        *("first-page", "one-page", "many-pages", "page-twice", "cut"),
         *("half-a-row", "empty-row", "wrong-row", "no-text"),
         *("noise", "text"),
     ],
