@@ -8,14 +8,46 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import Diagnostic, did_you_mean
 from pytest_ftgate.readers.yaml import KeyPath
 
-__all__ = ["Source", "declared_keys", "fold_similar", "validation_message"]
+__all__ = [
+    "Count",
+    "Declared",
+    "NonNegative",
+    "Positive",
+    "Share",
+    "Source",
+    "Text",
+    "Texts",
+    "declared_keys",
+    "fold_similar",
+    "rule_error",
+    "validation_message",
+]
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+NonNegative = Annotated[float, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[list[Text], Field(min_length=1)]
+
+
+class Declared(BaseModel):
+    """A mapping in an author's file: frozen, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def rule_error(message: str) -> PydanticCustomError:
+    """Return the error that a validator raises; *message* is for the author as it is."""
+    return PydanticCustomError("rule", "{message}", {"message": message})
 
 
 @dataclass(frozen=True, slots=True)

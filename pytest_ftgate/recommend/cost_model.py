@@ -14,7 +14,8 @@ from pytest_ftgate.gates.samples import Samples, align, samples_from_values
 from pytest_ftgate.recommend.advice import BreakEven, CostByVolume, CostSeries
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.resampling import clustered_se
-from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Spend, Variant
+from pytest_ftgate.suite.declaration import Spend
+from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Variant
 from pytest_ftgate.suite.prices import Tariff, request_price
 
 __all__ = ["BoundedMean", "VariantCost", "bounded_mean", "cost_by_volume", "variant_cost"]

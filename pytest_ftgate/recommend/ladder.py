@@ -31,8 +31,9 @@ from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.suite.declaration import Spend
 from pytest_ftgate.suite.ladder import variants_by_rung
-from pytest_ftgate.suite.model import Spend, Suite, Variant
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [

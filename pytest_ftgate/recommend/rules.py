@@ -19,7 +19,8 @@ from pytest_ftgate.recommend.advice import (
 )
 from pytest_ftgate.recommend.evidence import Evidence, GitFacts
 from pytest_ftgate.recommend.ladder import Ladder, compare_challengers, gate_minimum
-from pytest_ftgate.suite.model import Economics, Thresholds
+from pytest_ftgate.suite.declaration import Thresholds
+from pytest_ftgate.suite.model import Economics
 
 __all__ = [
     "RULES",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StrictBool, Tag
+from pydantic import Discriminator, Field, JsonValue, StrictBool, Tag, model_validator
 
+from pytest_ftgate.readers.source import Count, Declared, NonNegative, Positive, Share, Text
 from pytest_ftgate.suite.formats import DeclaredFormat
 from pytest_ftgate.suite.scorers import DeclaredExpected, DeclaredScore
 
 __all__ = [
     "UNION_TAGS",
-    "Count",
-    "Declared",
     "DeclaredAccuracy",
     "DeclaredCase",
     "DeclaredCost",
@@ -22,39 +21,22 @@ __all__ = [
     "DeclaredForgetting",
     "DeclaredGates",
     "DeclaredJudge",
-    "DeclaredLadder",
     "DeclaredLatency",
     "DeclaredMinimum",
     "DeclaredRate",
     "DeclaredReply",
     "DeclaredRetrieve",
     "DeclaredRubric",
-    "DeclaredSpend",
     "DeclaredSuite",
     "DeclaredVariant",
     "Margin",
     "Message",
-    "NonNegative",
-    "Positive",
     "Rung",
-    "Share",
-    "Text",
+    "Spend",
+    "Thresholds",
 ]
 
-Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
-Count = Annotated[int, Field(strict=True, ge=1)]
-NonNegative = Annotated[float, Field(strict=True, ge=0)]
-Positive = Annotated[float, Field(strict=True, gt=0)]
-Text = Annotated[str, Field(min_length=1)]
-
-
-class Declared(BaseModel):
-    """A mapping of the suite file: frozen, without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 Rung = Literal[
     "no-model",
     "smaller-model",
@@ -68,42 +50,59 @@ Rung = Literal[
 ]
 
 
-class DeclaredSpend(Declared):
+class _Numbers(Declared):
+    """Numbers that are used as they are declared. An empty value stands for the default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty_values(cls, keys: Any) -> Any:
+        if not isinstance(keys, dict):
+            return keys
+        numbers = [k for k, f in cls.model_fields.items() if isinstance(f.default, int | float)]
+        return {k: value for k, value in keys.items() if value is not None or k not in numbers}
+
+
+class Spend(_Numbers):
     """Costs of a variant besides the price of its requests."""
 
-    training_usd: NonNegative | None = None
+    training_usd: NonNegative = 0.0
+    #: A server or provisioned throughput, or None.
     hosting_usd_per_month: NonNegative | None = None
-    adapters_on_server: Count | None = None
-    retrainings_per_year: NonNegative | None = None
+    #: The adapters that share this server and its price.
+    adapters_on_server: Count = 1
+    retrainings_per_year: NonNegative = 0.0
+    #: None for the cost of this run's replies.
     evaluation_usd: NonNegative | None = None
-    evaluations_per_month: NonNegative | None = None
-    batched: Share | None = None
-    cached: Share | None = None
+    evaluations_per_month: NonNegative = 0.0
+    #: The share of requests that can wait for a batch, at half the price.
+    batched: Share = 0.0
+    #: The share of input tokens that come from the provider's cache.
+    cached: Share = 0.0
 
 
-class DeclaredEconomics(DeclaredSpend):
+class DeclaredEconomics(Spend):
     """The number of requests per day, and the costs of variants besides them."""
 
     calls_per_day: Positive
     wrong_usd: NonNegative | None = None
-    variants: dict[str, DeclaredSpend] = Field(default_factory=dict)
+    variants: dict[str, Spend] = Field(default_factory=dict)
 
 
-class DeclaredLadder(Declared):
-    """Thresholds of the recommendation rules."""
+class Thresholds(_Numbers):
+    """Thresholds of the recommendation rules; see docs/ladder.md."""
 
-    worth: Share | None = None
-    fewest_examples: Count | None = None
-    wanted_examples: Count | None = None
-    most_changes: Count | None = None
-    long_prompt: Count | None = None
-    costly_prompt: Count | None = None
-    format_errors: Share | None = None
-    knowledge: Share | None = None
-    payback_days: Positive | None = None
-    retirement_days: Count | None = None
-    tokens_per_word: Positive | None = None
-    local_only: StrictBool | None = None
+    worth: Share = 0.05
+    fewest_examples: Count = 200
+    wanted_examples: Count = 500
+    most_changes: Count = 6
+    long_prompt: Count = 1_000
+    costly_prompt: Count = 3_000
+    format_errors: Share = 0.05
+    knowledge: Share = 0.5
+    payback_days: Positive = 180.0
+    retirement_days: Count = 90
+    tokens_per_word: Positive = 2.0
+    local_only: StrictBool = False
 
 
 class DeclaredData(Declared):
@@ -309,7 +308,7 @@ class DeclaredSuite(Declared):
     serves: str | None = None
     challengers: tuple[str, ...] = ()
     economics: DeclaredEconomics | None = None
-    ladder: DeclaredLadder = DeclaredLadder()
+    ladder: Thresholds = Thresholds()
 
 
 class DeclaredRubric(Declared):

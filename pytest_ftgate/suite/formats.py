@@ -13,7 +13,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
@@ -23,10 +22,19 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
-from pytest_ftgate.readers.source import Source, declared_keys, validation_message
+from pytest_ftgate.readers.source import (
+    Count,
+    Declared,
+    Source,
+    Text,
+    Texts,
+    declared_keys,
+    rule_error,
+    validation_message,
+)
 from pytest_ftgate.suite.references import reference_syntax_error
-from pytest_ftgate.suite.rule import Rule, parse_python_rule
-from pytest_ftgate.suite.scorers import pattern_error
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.scorers import parse_function, pattern_error
 
 __all__ = [
     "FORMAT_KINDS",
@@ -49,96 +57,75 @@ _CODES = (
 )
 LANGUAGES = frozenset(_CODES.split())
 
-_Count = Annotated[int, Field(strict=True, ge=1)]
 _Size = Annotated[int, Field(strict=True, ge=0)]
-_Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
-
-
-def _validation_error(message: str) -> PydanticCustomError:
-    return PydanticCustomError("rule", "{message}", {"message": message})
 
 
 def _check_bounds(low: int | None, high: int | None) -> None:
     if low is not None and high is not None and low > high:
-        raise _validation_error(f"min {low} is above max {high}, so no reply can satisfy both")
+        raise rule_error(f"min {low} is above max {high}, so no reply can satisfy both")
 
 
-class _Options(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class _Lines(_Options):
-    count: _Count | None = None
-    min: _Count | None = None
-    max: _Count | None = None
-    prefix: Annotated[str, Field(min_length=1)] | None = None
-    longest: _Count | None = None
+class _Lines(Declared):
+    count: Count | None = None
+    min: Count | None = None
+    max: Count | None = None
+    prefix: Text | None = None
+    longest: Count | None = None
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         if not self.model_fields_set:
-            raise _validation_error("lines needs count, min, max, prefix or longest")
+            raise rule_error("lines needs count, min, max, prefix or longest")
         if self.count is not None and (self.min, self.max) != (None, None):
-            raise _validation_error("lines has count and min or max; write one of them")
+            raise rule_error("lines has count and min or max; write one of them")
         _check_bounds(self.min, self.max)
         return self
 
 
-class _Csv(_Options):
-    columns: _Texts
+class _Csv(Declared):
+    columns: Texts
 
 
-class _Markdown(_Options):
-    table: _Texts
+class _Markdown(Declared):
+    table: Texts
 
 
-class _Length(_Options):
+class _Length(Declared):
     unit: Literal["characters", "words", "sentences", "tokens"]
     min: _Size | None = None
-    max: _Count | None = None
+    max: Count | None = None
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
         if (self.min, self.max) == (None, None):
-            raise _validation_error("length needs min, max or both")
+            raise rule_error("length needs min, max or both")
         _check_bounds(self.min, self.max)
         return self
 
 
-class _ToolCall(_Options):
-    name: Annotated[str, Field(min_length=1)]
+class _ToolCall(Declared):
+    name: Text
     arguments: Any = Field(default=None, alias="schema")
 
 
 def _require_package(package: str, extra: str, what: str) -> None:
     if find_spec(package) is None:
         install = f'pip install "pytest-ftgate[{extra}]"'
-        raise _validation_error(f"{what} needs {package}: {install}")
-
-
-def _parse_function(value: Any) -> Any:
-    try:
-        reference, options = parse_python_rule(value)
-    except ValueError as error:
-        raise _validation_error(str(error)) from error
-    message = reference_syntax_error(reference)
-    if message:
-        raise _validation_error(message)
-    return {"function": reference, **options}
+        raise rule_error(f"{what} needs {package}: {install}")
 
 
 def _check_model(value: str) -> str:
     message = reference_syntax_error(value)
     if message:
         message = message.replace("no function", "no model").replace(":function", ":Model")
-        raise _validation_error(message)
+        raise rule_error(message)
     return value
 
 
 def _check_pattern(value: str) -> str:
     message = pattern_error(value)
     if message:
-        raise _validation_error(message)
+        raise rule_error(message)
     return value
 
 
@@ -157,7 +144,7 @@ def _check_code(value: str) -> str:
 def _check_language(value: str) -> str:
     if value not in LANGUAGES:
         hint = did_you_mean(value.lower().partition("-")[0], LANGUAGES)
-        raise _validation_error(f'"{value}" is no language that can be detected{hint}')
+        raise rule_error(f'"{value}" is no language that can be detected{hint}')
     _require_package("py3langid", "language", "language")
     return value
 
@@ -186,7 +173,7 @@ _TEXT_OR_OBJECT = WithJsonSchema({"type": ["string", "object"]})
 
 #: format kind -> the value that it takes
 FORMAT_KINDS: Mapping[str, _FormatKind] = {
-    "choice": _FormatKind(_Texts, "a list of labels", "{choice: [a, b]}"),
+    "choice": _FormatKind(Texts, "a list of labels", "{choice: [a, b]}"),
     "json_schema": _FormatKind(
         Annotated[Any, AfterValidator(_check_schema), _TEXT_OR_OBJECT],
         "a schema or the path of one",
@@ -201,7 +188,7 @@ FORMAT_KINDS: Mapping[str, _FormatKind] = {
         Annotated[str, AfterValidator(_check_pattern)], "a pattern", '{regex: "^[A-Z]+$"}'
     ),
     "lines": _FormatKind(_Lines, "a mapping", '{lines: {max: 5, prefix: "- "}}'),
-    "xml": _FormatKind(_Texts, "a list of tags", "{xml: [reason, answer]}"),
+    "xml": _FormatKind(Texts, "a list of tags", "{xml: [reason, answer]}"),
     "csv": _FormatKind(_Csv, "a mapping", "{csv: {columns: [name, price]}}"),
     "markdown": _FormatKind(_Markdown, "a mapping", "{markdown: {table: [name, price]}}"),
     "code": _FormatKind(
@@ -211,15 +198,15 @@ FORMAT_KINDS: Mapping[str, _FormatKind] = {
     "language": _FormatKind(
         Annotated[str, AfterValidator(_check_language)], "the code of a language", "{language: de}"
     ),
-    "contains": _FormatKind(_Texts, "a list of texts", "{contains: [refund]}"),
-    "avoids": _FormatKind(_Texts, "a list of texts", "{avoids: [guarantee]}"),
+    "contains": _FormatKind(Texts, "a list of texts", "{contains: [refund]}"),
+    "avoids": _FormatKind(Texts, "a list of texts", "{avoids: [guarantee]}"),
     "tool_call": _FormatKind(
         Annotated[_ToolCall, BeforeValidator(_parse_tool_call), _TEXT_OR_OBJECT],
         "the name of a tool",
         "{tool_call: lookup_order}",
     ),
     "python": _FormatKind(
-        Annotated[Any, BeforeValidator(_parse_function), _TEXT_OR_OBJECT],
+        Annotated[Any, BeforeValidator(parse_function), _TEXT_OR_OBJECT],
         "a function",
         '{python: "package.module:function"}',
     ),
@@ -238,13 +225,10 @@ def _parse_format(raw: Any) -> Rule:
     try:
         parsed = _adapter(kind).validate_python(value)
     except ValidationError as error:
-        raise _validation_error(_value_error(kind, dict(error.errors()[0]))) from error
+        raise rule_error(_value_error(kind, dict(error.errors()[0]))) from error
     if isinstance(parsed, BaseModel):
         parsed = parsed.model_dump(by_alias=True, exclude_none=True)
-    if kind == "python":
-        options = dict(parsed)
-        return Rule(kind, options.pop("function"), options)
-    return Rule(kind, parsed)
+    return parsed if isinstance(parsed, Rule) else Rule(kind, parsed)
 
 
 def _split_kind(raw: Any) -> tuple[str, Any]:
@@ -253,10 +237,10 @@ def _split_kind(raw: Any) -> tuple[str, Any]:
     if not isinstance(kind, str) or (isinstance(raw, Mapping) and len(raw) != 1):
         example = "format is one name with its value, such as {choice: [refund, other]}"
         known = ", ".join(FORMAT_KINDS)
-        raise _validation_error(f"{example}; several go into a list; known: {known}")
+        raise rule_error(f"{example}; several go into a list; known: {known}")
     if kind not in FORMAT_KINDS:
         hint = did_you_mean(kind, FORMAT_KINDS)
-        raise _validation_error(f'unknown format "{kind}"{hint}; known: {", ".join(FORMAT_KINDS)}')
+        raise rule_error(f'unknown format "{kind}"{hint}; known: {", ".join(FORMAT_KINDS)}')
     return kind, value
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 from jinja2 import TemplateError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.readers.source import Source, declared_keys, fold_similar, validation_message
+from pytest_ftgate.readers.source import (
+    Declared,
+    Source,
+    Text,
+    declared_keys,
+    fold_similar,
+    validation_message,
+)
 from pytest_ftgate.readers.table import Row, read_rows
 from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.declaration import (
@@ -59,10 +66,8 @@ def grade_schema(grades: Mapping[str, float], max_reason: int | None = None) -> 
     }
 
 
-class _LabelRow(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    case: Annotated[str, Field(min_length=1)]
+class _LabelRow(Declared):
+    case: Text
     reply: str | None = None
     first: str | None = None
     second: str | None = None

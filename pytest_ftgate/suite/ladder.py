@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.yaml import Document
 from pytest_ftgate.suite.declaration import (
     DeclaredEconomics,
-    DeclaredSpend,
     DeclaredSuite,
     DeclaredVariant,
+    Rung,
+    Spend,
 )
 from pytest_ftgate.suite.location import VariantLocation
-from pytest_ftgate.suite.model import CostGate, Economics, Spend, Thresholds, Variant
+from pytest_ftgate.suite.model import CostGate, Economics, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,
@@ -37,10 +37,7 @@ __all__ = [
 ]
 
 #: The rungs in the order of their effort, least first.
-RUNGS = (
-    *("no-model", "smaller-model", "prompt", "few-shot", "stronger-model"),
-    *("structured-output", "rag", "tools", "fine-tuned"),
-)
+RUNGS: tuple[str, ...] = get_args(Rung)
 #: The token counts of a typical request, for the comparison of two prices.
 _TYPICAL_USAGE = {"input": 500, "output": 50}
 
@@ -106,7 +103,7 @@ def resolve_ladder(
         "serves": declared.serves or "",
         "challengers": tuple(dict.fromkeys(declared.challengers)),
         "economics": _resolve_economics(economics, rungs) if economics else None,
-        "ladder": Thresholds(**declared.ladder.model_dump(exclude_none=True)),
+        "ladder": declared.ladder,
     }
 
 
@@ -120,11 +117,10 @@ def _resolve_economics(declared: DeclaredEconomics, rungs: Mapping[str, str]) ->
 
 def _resolve_spend(declared: DeclaredEconomics, name: str, rung: str) -> Spend:
     """Return the costs of one variant. Its own keys override those declared for all variants."""
-    keys = {f.name for f in fields(Spend)} - set(() if rung == "fine-tuned" else _FINE_TUNED_ONLY)
-    for_all = {key: getattr(declared, key) for key in keys}
-    for_variant = declared.variants.get(name, DeclaredSpend()).model_dump()
-    costs = {**for_all, **{key: value for key, value in for_variant.items() if value is not None}}
-    return Spend(**{key: value for key, value in costs.items() if value is not None})
+    keys = Spend.model_fields.keys() - (() if rung == "fine-tuned" else _FINE_TUNED_ONLY)
+    for_all = declared.model_dump(include=keys, exclude_unset=True)
+    for_variant = declared.variants.get(name, Spend())
+    return Spend(**for_all | for_variant.model_dump(exclude_unset=True, exclude_none=True))
 
 
 def _check_variant_names(source: SuiteSource, document: Document, declared: DeclaredSuite) -> None:

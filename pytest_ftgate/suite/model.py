@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_ftgate.suite.prices import Tariff
 from pytest_ftgate.suite.rule import Rule, choice_labels
+
+if TYPE_CHECKING:
+    # A case alone, as in a test function, must not import pydantic.
+    from pytest_ftgate.suite.declaration import Spend, Thresholds
 
 __all__ = [
     "DAYS_PER_MONTH",
@@ -32,9 +36,7 @@ __all__ = [
     "ReplyRules",
     "Retrieval",
     "Shot",
-    "Spend",
     "Suite",
-    "Thresholds",
     "Turn",
     "Variant",
     "canonical_json",
@@ -112,31 +114,6 @@ DAYS_PER_MONTH = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spend:
-    """Costs of a variant besides the price of its requests; keys as in the suite file.
-
-    Attributes:
-        training_usd: USD per training.
-        hosting_usd_per_month: USD for a server or provisioned throughput, or None.
-        adapters_on_server: number of adapters that share this server and its price.
-        retrainings_per_year: number of retrainings, for example at each new base.
-        evaluation_usd: USD per evaluation; None for the cost of this run's replies.
-        evaluations_per_month: number of evaluations.
-        batched: share of requests that can wait for a batch, at half the price.
-        cached: share of input tokens that come from the provider's cache.
-    """
-
-    training_usd: float = 0.0
-    hosting_usd_per_month: float | None = None
-    adapters_on_server: int = 1
-    retrainings_per_year: float = 0.0
-    evaluation_usd: float | None = None
-    evaluations_per_month: float = 0.0
-    batched: float = 0.0
-    cached: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Economics:
     """The volume of the product and the costs of its variants.
 
@@ -154,24 +131,6 @@ class Economics:
     def calls_per_month(self) -> float:
         """The number of requests in thirty days."""
         return self.calls_per_day * DAYS_PER_MONTH
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
-    """Thresholds of the recommendation rules; keys as in the suite file, see docs/ladder.md."""
-
-    worth: float = 0.05
-    fewest_examples: int = 200
-    wanted_examples: int = 500
-    most_changes: int = 6
-    long_prompt: int = 1_000
-    costly_prompt: int = 3_000
-    format_errors: float = 0.05
-    knowledge: float = 0.5
-    payback_days: float = 180.0
-    retirement_days: int = 90
-    tokens_per_word: float = 2.0
-    local_only: bool = False
 
 
 #: The kinds of findings in training data, in the order of reports.
@@ -619,12 +578,12 @@ class Suite:
     variants: Mapping[str, Variant]
     baseline: str
     gates: Mapping[str, Gate]
+    ladder: Thresholds
     repeats: int | None = 1
     holdout: tuple[Case, ...] = ()
     serves: str = ""
     challengers: tuple[str, ...] = ()
     economics: Economics | None = None
-    ladder: Thresholds = field(default_factory=Thresholds)
     judges: tuple[Judge, ...] = ()
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_ftgate.suite.references import reference_error
 
-__all__ = ["Rule", "choice_labels", "function_error", "parse_python_rule"]
+__all__ = ["Rule", "choice_labels", "function_error"]
 
 
 @dataclass(frozen=True)
@@ -89,28 +89,3 @@ def function_error(rule: Rule, folder: Path) -> str | None:
     references = [part.value for part in rule.parts if part.kind in kinds]
     errors = (reference_error(value, folder) for value in references if value is not None)
     return next((error for error in errors if error), None)
-
-
-#: The longest timeout of a function that scores a reply, in seconds.
-_MAX_SECONDS = 600
-
-
-def parse_python_rule(written: Any) -> tuple[str, dict[str, Any]]:
-    """Return the reference and the options of ``python``: a reference, or one with a timeout.
-
-    Raises:
-        ValueError: the value is neither. The message holds the remedy.
-    """
-    if isinstance(written, str):
-        return written, {}
-    example = "{python: {function: package.module:function, seconds: 60}}"
-    if not isinstance(written, Mapping) or not isinstance(written.get("function"), str):
-        raise ValueError("python needs a function, written package.module:function")  # noqa: TRY004
-    unknown = next((key for key in written if key not in ("function", "seconds")), None)
-    if unknown is not None:
-        raise ValueError(f'python: unknown key "{unknown}", as in {example}')
-    seconds = written.get("seconds", 1)
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not 0 < seconds <= _MAX_SECONDS:
-        raise ValueError(f"python: seconds must be above 0 and at most 600, not {seconds}")
-    return written["function"], {"seconds": seconds} if "seconds" in written else {}

@@ -11,13 +11,23 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import BeforeValidator, Field, StrictBool, ValidationError
 from pydantic_core import PydanticCustomError
 
 from pytest_ftgate.errors import ScorerError, did_you_mean
-from pytest_ftgate.readers.source import Source, declared_keys, validation_message
+from pytest_ftgate.readers.source import (
+    Declared,
+    NonNegative,
+    Share,
+    Source,
+    Text,
+    Texts,
+    declared_keys,
+    rule_error,
+    validation_message,
+)
 from pytest_ftgate.suite.references import reference_syntax_error
-from pytest_ftgate.suite.rule import Rule, parse_python_rule
+from pytest_ftgate.suite.rule import Rule
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
@@ -30,6 +40,7 @@ __all__ = [
     "DeclaredScore",
     "ScoreOptions",
     "find_numbers",
+    "parse_function",
     "parse_number",
     "pattern_error",
     "python_syntax_error",
@@ -37,31 +48,25 @@ __all__ = [
     "search_pattern",
 ]
 
-_Text = Annotated[str, Field(min_length=1)]
-_Texts = Annotated[list[_Text], Field(min_length=1)]
-_Size = Annotated[float, Field(strict=True, ge=0)]
-_Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 _ThousandsSeparator = Literal[",", ".", " ", "'"]
 
 
-class ScoreOptions(BaseModel):
+class ScoreOptions(Declared):
     """The options of a kind of score."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class _Exact(ScoreOptions):
     ignore_case: StrictBool = False
-    normalise: list[Literal["unicode", "spaces", "case", "punctuation"]] = []
+    normalise: list[Literal["unicode", "spaces", "case", "punctuation"]] = Field(default=[])
 
 
 class _Choice(ScoreOptions):
-    synonyms: dict[_Text, _Texts] = {}
-    none: _Text | None = None
+    synonyms: dict[Text, Texts] = Field(default={})
+    none: Text | None = None
 
 
 class _Labels(_Choice):
-    separator: _Text = ","
+    separator: Text = ","
     partial: Literal["f1"] | None = None
 
 
@@ -70,23 +75,23 @@ class _Contains(ScoreOptions):
 
 
 class _Numeric(ScoreOptions):
-    tolerance: _Size = 0
-    relative: _Size = 0
+    tolerance: NonNegative = 0
+    relative: NonNegative = 0
     pick: Literal["first", "last"] = "last"
     decimal: Literal[".", ","] = "."
-    thousands: list[_ThousandsSeparator] = []
+    thousands: list[_ThousandsSeparator] = Field(default=[])
     fractions: StrictBool = False
     percent: StrictBool = False
-    unit: _Texts | None = None
+    unit: Texts | None = None
 
 
 class _Similarity(ScoreOptions):
     by: Literal["ratio", "rouge", "tfidf"] = "ratio"
-    min: _Share | None = None
+    min: Share | None = None
 
 
 class _Code(ScoreOptions):
-    tests: _Text | None = None
+    tests: Text | None = None
     seconds: Annotated[float, Field(strict=True, gt=0, le=600)] = 5
     memory_mb: Annotated[int, Field(strict=True, ge=64)] = 1024
     sandbox: Literal["none"] | None = None
@@ -119,17 +124,13 @@ _EXAMPLES = {
 }
 
 
-def _validation_error(message: str) -> PydanticCustomError:
-    return PydanticCustomError("rule", "{message}", {"message": message})
-
-
 def _parse_score(raw: Any) -> Rule | None:
     if raw is None or isinstance(raw, Rule):
         return raw
     if not isinstance(raw, list):
         return _parse_rule(*_split_kind(raw))
     if not raw:
-        raise _validation_error("score is an empty list; name a score")
+        raise rule_error("score is an empty list; name a score")
     return Rule("mean", tuple(_parse_weighted(part) for part in raw))
 
 
@@ -137,7 +138,7 @@ def _parse_weighted(raw: Any) -> tuple[Rule, float]:
     """Return one score of a list, and its weight."""
     weight = raw.get("weight", 1) if isinstance(raw, Mapping) else 1
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
-        raise _validation_error(f"weight must be a number above 0, not {weight}")
+        raise rule_error(f"weight must be a number above 0, not {weight}")
     score = {k: v for k, v in raw.items() if k != "weight"} if isinstance(raw, Mapping) else raw
     values = [*score.values()] if isinstance(score, Mapping) else [score]
     # A rule that a plugin contributes is resolved already.
@@ -153,16 +154,16 @@ def _split_kind(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, An
         example = (
             "score is one name, or one name with its value, such as {numeric: {tolerance: 0.01}}"
         )
-        raise _validation_error(f"{example}; known: {', '.join(kinds)}")
+        raise rule_error(f"{example}; known: {', '.join(kinds)}")
     if kind not in kinds:
         hint = did_you_mean(kind, kinds)
-        raise _validation_error(f'unknown score "{kind}"{hint}; known: {", ".join(kinds)}')
+        raise rule_error(f'unknown score "{kind}"{hint}; known: {", ".join(kinds)}')
     return kind, value
 
 
 def _parse_rule(kind: str, value: Any) -> Rule:
     if kind == "python":
-        return _parse_function(value)
+        return parse_function(value)
     if kind == "judge":
         return _parse_judge(value)
     if kind == "fields":
@@ -171,10 +172,10 @@ def _parse_rule(kind: str, value: Any) -> Rule:
     try:
         options = SCORE_OPTIONS[kind].model_validate(written_options)
     except ValidationError as error:
-        raise _validation_error(_options_error(kind, dict(error.errors()[0]))) from error
+        raise rule_error(_options_error(kind, dict(error.errors()[0]))) from error
     conflict = _options_conflict(options)
     if conflict:
-        raise _validation_error(f"score {kind}: {conflict}")
+        raise rule_error(f"score {kind}: {conflict}")
     return Rule(kind, None, written_options)
 
 
@@ -211,29 +212,46 @@ def _ambiguous_synonym(options: _Choice) -> str | None:
 def _parse_judge(value: Any) -> Rule:
     """Return the rule with its keys unchecked. `extract_judges` checks them, with their lines."""
     if not isinstance(value, Mapping):
-        raise _validation_error(f"judge needs a rubric and a model, such as {_EXAMPLES['judge']}")
+        raise rule_error(f"judge needs a rubric and a model, such as {_EXAMPLES['judge']}")
     return Rule("judge", None, dict(value))
 
 
-def _parse_function(value: Any) -> Rule:
-    try:
-        reference, options = parse_python_rule(value)
-    except ValueError as error:
-        raise _validation_error(str(error)) from error
+#: The longest timeout of a function that scores a reply, in seconds.
+_MAX_SECONDS = 600
+
+
+def parse_function(written: Any) -> Rule:
+    """Return the rule that ``python`` declares: a reference, or one with a timeout.
+
+    Raises:
+        PydanticCustomError: the value is neither. The message holds the remedy.
+    """
+    keys = {"function": written} if isinstance(written, str) else written
+    if not isinstance(keys, Mapping) or not isinstance(keys.get("function"), str):
+        raise rule_error("python needs a function, written package.module:function")
+    reference, options = keys["function"], {k: v for k, v in keys.items() if k != "function"}
+    unknown = next((key for key in options if key != "seconds"), None)
+    if unknown is not None:
+        example = "{python: {function: package.module:function, seconds: 60}}"
+        raise rule_error(f'python: unknown key "{unknown}", as in {example}')
+    seconds = options.get("seconds", 1)
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 < seconds <= _MAX_SECONDS:
+        raise rule_error(f"python: seconds must be above 0 and at most 600, not {seconds}")
     message = reference_syntax_error(reference)
     if message:
-        raise _validation_error(f"python: {message}")
+        raise rule_error(f"python: {message}")
     return Rule("python", reference, options)
 
 
 def _parse_fields(value: Any) -> dict[str, Rule]:
     if value is not None and not isinstance(value, Mapping):
         example = _EXAMPLES["fields"]
-        raise _validation_error(f"fields needs a score for each field, such as {example}")
+        raise rule_error(f"fields needs a score for each field, such as {example}")
     try:
         return {str(path): _parse_field(raw) for path, raw in (value or {}).items()}
     except PydanticCustomError as error:
-        raise _validation_error(f"fields: {error.message()}") from error
+        raise rule_error(f"fields: {error.message()}") from error
 
 
 def _parse_field(raw: Any) -> Rule:
@@ -242,9 +260,9 @@ def _parse_field(raw: Any) -> Rule:
         return _parse_rule(kind, value)
     if value not in (None, True, {"partial": "f1"}):
         allowed = f"{kind} is true, or {{partial: f1}}"
-        raise _validation_error(f"{allowed}, not {value}; leave other fields out")
+        raise rule_error(f"{allowed}, not {value}; leave other fields out")
     if kind == "sequence" and value not in (None, True) and not find_spec("rapidfuzz"):
-        raise _validation_error(f"sequence: {_NEEDS_RAPIDFUZZ}")
+        raise rule_error(f"sequence: {_NEEDS_RAPIDFUZZ}")
     return Rule(kind, None, value if isinstance(value, Mapping) else {})
 
 
@@ -253,9 +271,9 @@ def _parse_expected(raw: Any) -> Any:
         if isinstance(answer, bool):
             text = str(answer).lower()
             message = f"expected is {text}, but an answer is text or a number"
-            raise _validation_error(f'{message}: write "{text}"')
+            raise rule_error(f'{message}: write "{text}"')
         if not isinstance(answer, str | int | float | Mapping | None):
-            raise _validation_error("expected is text, a number, a mapping, or a list of these")
+            raise rule_error("expected is text, a number, a mapping, or a list of these")
     return raw
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from pytest_ftgate.recommend.rules import RULES
+from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.ladder import RUNGS
-from pytest_ftgate.suite.model import FINDING_KINDS, Thresholds
+from pytest_ftgate.suite.model import FINDING_KINDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 LADDER = (DOCS / "ladder.md").read_text("utf-8")
@@ -24,11 +24,11 @@ def test_a_rule_of_the_table_stands_on_the_page_with_its_source(rule):
 
 
 def test_every_threshold_stands_on_the_page_with_its_default():
-    for one in fields(Thresholds):
-        told = str(one.default).lower() if isinstance(one.default, bool) else f"{one.default:g}"
-        lines = [line for line in LADDER.split("\n") if line.startswith(f"  {one.name}: ")]
+    for name, default in Thresholds():
+        told = str(default).lower() if isinstance(default, bool) else f"{default:g}"
+        lines = [line for line in LADDER.split("\n") if line.startswith(f"  {name}: ")]
 
-        assert lines, one.name
+        assert lines, name
         assert lines[0].split("#")[0].split(": ")[1].strip().rstrip("0").rstrip(".") == (
             told.rstrip("0").rstrip(".")
         )

@@ -9,7 +9,7 @@ from rungs import score_rung
 
 from pytest_ftgate.recommend.cost_model import variant_cost
 from pytest_ftgate.recommend.recommend import advise
-from pytest_ftgate.suite.model import Spend
+from pytest_ftgate.suite.declaration import Spend
 from pytest_ftgate.suite.prices import Tariff
 
 

@@ -7,7 +7,8 @@ import pytest
 from pytest_ftgate.recommend.advice import BreakEven, Challenge, Gain, LadderRow, Retirement
 from pytest_ftgate.recommend.evidence import GitFacts
 from pytest_ftgate.recommend.rules import RULES, DecisionContext, evaluate_rules
-from pytest_ftgate.suite.model import Economics, Thresholds
+from pytest_ftgate.suite.declaration import Thresholds
+from pytest_ftgate.suite.model import Economics
 
 MONEY = Economics(calls_per_day=1_000)
 

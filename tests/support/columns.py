@@ -6,6 +6,7 @@ from pathlib import Path
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
+from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
@@ -63,5 +64,5 @@ def suite(*gates: Gate, variants: Sequence[str] = ("current", "new")) -> Suite:
     return Suite(
         path=Path("/suite.ftgate.yaml"), name="suite.ftgate.yaml", cases=(),
         reply=ReplyRules(format=(LABELS,), score=EXACT), variants=declared, baseline="current",
-        gates={gate.kind: gate for gate in gates},
+        gates={gate.kind: gate for gate in gates}, ladder=Thresholds(),
     )  # fmt: skip
