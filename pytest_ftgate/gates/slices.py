@@ -31,9 +31,8 @@ def slice_names(case: Case, kind: str) -> Sequence[str]:
     if kind == "tag":
         return case.tags
     if kind == "label":
-        answers = case.expected if isinstance(case.expected, list) else [case.expected]
         # The first of several right answers gives the label, unless the answers are labels.
-        labels = answers if case.score.kind == "labels" else answers[:1]
+        labels = case.answers if case.score.kind == "labels" else case.answers[:1]
         # The label of a tool call is the name of the tool. Fields have no label.
         names = (label.get("name") if isinstance(label, Mapping) else label for label in labels)
         return [] if case.score.kind == "fields" else [str(n) for n in names if n is not None]

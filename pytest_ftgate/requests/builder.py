@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
+from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
 from pytest_ftgate.requests.retrieval import Passages, prepend_passages, retrieve_passages
 from pytest_ftgate.requests.tools import build_tool
@@ -150,9 +150,8 @@ class RequestBuilder:
             system = render_template(self.variant.system, values) if self.variant.system else None
             messages = case.messages or (("user", render_template(self.variant.user, values)),)
         except TemplateError as error:
-            path, _, line = case.location.rpartition(":")
             message = f'variant "{self.variant.name}": the prompt fails for this case: {error}'
-            raise SuiteError(self.suite.name, [Diagnostic(path, int(line), message)]) from error
+            raise SuiteError(self.suite.name, [case.error(message)]) from error
         head = (("system", system),) if system else ()
         return (*head, *self._shots(case), *self._with_passages(case, messages))
 
@@ -163,7 +162,7 @@ class RequestBuilder:
 
     def _values(self, case: Case) -> dict[str, Any]:
         """Return the template variables; retrieved passages override a case's own variable."""
-        values = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
+        values = {PASSAGES: "", **case.template_values}
         passages = self._passages.get(case.id)
         return values if passages is None else {**values, PASSAGES: passages}
 

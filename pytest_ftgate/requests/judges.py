@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jinja2 import TemplateError
 
-from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.workload import replies_vary
@@ -110,15 +110,12 @@ class JudgePrompter:
         return ("system", rules), ("user", "\n\n".join(_blocks(case, replies)))
 
     def _rubric(self, case: Case) -> str:
-        values = {"input": case.input, "id": case.id, "tags": case.tags}
+        values = {"expected": case.expected, **case.template_values}
         try:
-            return render_template(
-                self.judge.rubric, {**values, "expected": case.expected, **case.vars}
-            )
+            return render_template(self.judge.rubric, values)
         except TemplateError as error:
-            path, _, line = case.location.rpartition(":")
             message = f"judge: the rubric fails for this case: {error}"
-            raise SuiteError(self._suite.name, [Diagnostic(path, int(line), message)]) from error
+            raise SuiteError(self._suite.name, [case.error(message)]) from error
 
 
 def _alternatives(grades: Mapping[str, float]) -> str:
@@ -130,17 +127,13 @@ def _blocks(case: Case, replies: list[str]) -> Iterator[str]:
     names = ["first reply", "second reply"] if len(replies) > 1 else ["reply"]
     question = "\n\n".join(f"{role}: {text}" for role, text in case.messages) or case.input
     parts = [("asked", question)]
-    parts += [] if case.expected is None else [("a right answer", _expected(case))]
+    if case.expected is not None:
+        parts.append(("a right answer", "\n".join(map(str, case.answers))))
     parts += zip(names, replies, strict=True)
     blocks = [(name, _without_turn_markers(_shortened(text))) for name, text in parts]
     code = _block_code([text for _, text in blocks])
     yield from (f"[{name} {code}]\n{text}\n[end of {name} {code}]" for name, text in blocks)
     yield f"Grade the {names[0]}."
-
-
-def _expected(case: Case) -> str:
-    answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    return "\n".join(str(answer) for answer in answers)
 
 
 def _block_code(texts: list[str]) -> str:

@@ -81,6 +81,5 @@ def _label_warnings(variant: Variant, cases: Iterable[Case]) -> Iterator[str]:
 
 
 def _labels_of(case: Case) -> set[str]:
-    answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    named = {answer for answer in answers if isinstance(answer, str)}
+    named = {answer for answer in case.answers if isinstance(answer, str)}
     return named.intersection(choice_labels(case.format))

@@ -226,13 +226,9 @@ def _relative_path(path: Path, suite: Suite) -> str:
 
 def _rare_labels(suite: Suite) -> dict[str, int]:
     """Return the labels with few cases, and their number of cases."""
-    answers = [answer for case in suite.cases for answer in _as_list(case.expected)]
+    answers = [answer for case in suite.cases for answer in case.answers]
     counts = Counter(answer for answer in answers if isinstance(answer, str))
     return {label: counts[label] for label in suite.labels if counts[label] < _MIN_LABEL_CASES}
-
-
-def _as_list(expected: object) -> list[object]:
-    return list(expected) if isinstance(expected, list) else [expected]
 
 
 def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:

@@ -110,8 +110,7 @@ def _predicted(result: CaseResult, accepted: Sequence[str], indexes: Mapping[str
 
 
 def _answers(case: Case) -> list[str]:
-    answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    return [str(answer) for answer in answers if answer is not None]
+    return [str(answer) for answer in case.answers if answer is not None]
 
 
 def label_metrics(

@@ -14,15 +14,7 @@ from typing import Any
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError, LenientReader
 from pytest_ftgate.scoring.scorers import scorer_error
-from pytest_ftgate.scoring.structured import (
-    code_reader,
-    csv_reader,
-    find_schema_error,
-    markdown_reader,
-    model_reader,
-    schema_reader,
-    xml_reader,
-)
+from pytest_ftgate.scoring.structured import find_schema_error, markdown_error, structured_reader
 from pytest_ftgate.scoring.text_scorers import find_label
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
@@ -32,17 +24,10 @@ from pytest_ftgate.suite.scorers import search_pattern
 
 __all__ = [
     "FormatChecker",
-    "avoids_reader",
     "can_detect_language",
-    "contains_reader",
     "detect_language",
     "ends_in_loop",
-    "label_reader",
-    "language_reader",
-    "length_reader",
-    "lines_reader",
     "looks_like_refusal",
-    "regex_reader",
 ]
 
 #: The least confidence in a detected language. A label or a number has no language.
@@ -105,40 +90,26 @@ def ends_in_loop(text: str) -> bool:
     return before >= 0 and period <= piece_length and tail[period:] == tail[:-period]
 
 
-def label_reader(labels: Sequence[str], folder: Path) -> LenientReader:
-    """Return a reader that accepts exactly one of *labels*."""
-    del folder
-    known, patterns = frozenset(labels), {label: _whole_words(label) for label in labels}
-
-    def strict(text: str) -> FormatError | None:
-        return None if text in known else _label_error(text, patterns)
-
-    def fix_casing(text: str) -> tuple[str, str]:
-        return "wrong label casing", find_label(text, labels) or text
-
-    return LenientReader(strict, (fix_casing,))
-
-
-def _label_error(text: str, patterns: Mapping[str, re.Pattern[str]]) -> FormatError:
+def _label_error(labels: Sequence[str], text: str) -> FormatError | None:
     """Return the error of *text*: text around a single label, or no label at all."""
-    named = [label for label, pattern in patterns.items() if pattern.search(text)]
+    if text in labels:
+        return None
+    named = [label for label in labels if _whole_words(label).search(text)]
     # A label that is only part of a longer label does not count.
     named = [
         label for label in named if not any(label != longer and label in longer for longer in named)
     ]
     if len(named) == 1:
-        spans = [match.span() for match in patterns[named[0]].finditer(text)]
+        spans = [match.span() for match in _whole_words(named[0]).finditer(text)]
         if not text[: spans[0][0]].strip(_PUNCTUATION):
             return FormatError("trailing text", f"after {named[0]}")
         if not text[spans[-1][1] :].strip(_PUNCTUATION):
             return FormatError("preamble", f"before {named[0]}")
-    return FormatError("not in enumeration", f"labels: {', '.join(patterns)}"[:200])
+    return FormatError("not in enumeration", f"labels: {', '.join(dict.fromkeys(labels))}"[:200])
 
 
-def regex_reader(pattern: str, folder: Path) -> LenientReader:
-    """Return a reader that requires *pattern* anywhere in a text."""
-    del folder
-    return LenientReader(partial(_pattern_error, pattern))
+def _fix_casing(labels: Sequence[str], text: str) -> tuple[str, str]:
+    return "wrong label casing", find_label(text, labels) or text
 
 
 def _pattern_error(pattern: str, text: str) -> FormatError | None:
@@ -147,13 +118,8 @@ def _pattern_error(pattern: str, text: str) -> FormatError | None:
     return FormatError("regex", f"no match for {pattern}"[:200])
 
 
-def lines_reader(value: Mapping[str, Any], folder: Path) -> LenientReader:
-    """Return a reader that limits the number, the length and the prefix of non-blank lines."""
-    del folder
-    return LenientReader(partial(_lines_error, value))
-
-
 def _lines_error(value: Mapping[str, Any], text: str) -> FormatError | None:
+    """Return how the number, the length or the prefix of the non-blank lines breaks a limit."""
     lines = [line for line in text.split("\n") if line.strip()]
     low, high = (value.get("count", value.get(key)) for key in ("min", "max"))
     message = _range_message(len(lines), low, high, "lines")
@@ -183,32 +149,21 @@ _COUNTERS: Mapping[str, Callable[[str], int]] = {
 }
 
 
-def length_reader(value: Mapping[str, Any], folder: Path) -> LenientReader:
-    """Return a reader that limits the length of a text."""
-    del folder
-    return LenientReader(partial(_length_error, value))
-
-
 def _length_error(value: Mapping[str, Any], text: str) -> FormatError | None:
     unit = value["unit"]
     message = _range_message(_COUNTERS[unit](text), value.get("min"), value.get("max"), unit)
     return FormatError("length", message) if message else None
 
 
-def language_reader(code: str, folder: Path) -> LenientReader:
-    """Return a reader that rejects a text which is certainly not in the language *code*."""
-    del folder
-    detect_language("")  # Load the model before the first request.
-    return LenientReader(partial(_language_error, code))
-
-
 def _language_error(code: str, text: str) -> FormatError | None:
+    """Return an error if *text* is certainly not in the language *code*."""
     language = detect_language(text)
     if language in ("", code):
         return None
     return FormatError("wrong language", f"it is in {language}")
 
 
+@lru_cache(maxsize=4096)
 def _whole_words(words: str) -> re.Pattern[str]:
     """Return a pattern that finds *words*, in any case, if no letter touches them."""
     boundaries = rf"(?<![^\W{_UNSPACED}])", rf"(?![^\W{_UNSPACED}])"
@@ -219,49 +174,38 @@ def _whole_words(words: str) -> re.Pattern[str]:
     return re.compile(before + re.escape(words) + after, re.IGNORECASE)
 
 
-def _word_patterns(texts: Iterable[str]) -> list[tuple[str, re.Pattern[str]]]:
-    return [(text, _whole_words(text)) for text in texts]
+def _contains_error(texts: Sequence[str], text: str) -> FormatError | None:
+    missing = next((words for words in texts if not _whole_words(words).search(text)), None)
+    return None if missing is None else FormatError("contains", f'it lacks "{missing}"')
 
 
-def contains_reader(texts: Sequence[str], folder: Path) -> LenientReader:
-    """Return a reader that requires every one of *texts*, as whole words in any case."""
-    del folder
-    required = _word_patterns(texts)
-
-    def strict(text: str) -> FormatError | None:
-        missing = next((words for words, pattern in required if not pattern.search(text)), None)
-        return None if missing is None else FormatError("contains", f'it lacks "{missing}"')
-
-    return LenientReader(strict)
+def _avoids_error(texts: Sequence[str], text: str) -> FormatError | None:
+    present = next((words for words in texts if _whole_words(words).search(text)), None)
+    return None if present is None else FormatError("avoids", f'it says "{present}"')
 
 
-def avoids_reader(texts: Sequence[str], folder: Path) -> LenientReader:
-    """Return a reader that rejects each of *texts*, as whole words in any case."""
-    del folder
-    forbidden = _word_patterns(texts)
-
-    def strict(text: str) -> FormatError | None:
-        present = next((words for words, pattern in forbidden if pattern.search(text)), None)
-        return None if present is None else FormatError("avoids", f'it says "{present}"')
-
-    return LenientReader(strict)
-
-
-_READERS: Mapping[str, Callable[[Any, Path], LenientReader]] = {
-    "choice": label_reader,
-    "json_schema": schema_reader,
-    "pydantic": model_reader,
-    "regex": regex_reader,
-    "lines": lines_reader,
-    "xml": xml_reader,
-    "csv": csv_reader,
-    "markdown": markdown_reader,
-    "code": code_reader,
-    "length": length_reader,
-    "language": language_reader,
-    "contains": contains_reader,
-    "avoids": avoids_reader,
+#: kind of format -> the check of a text, given the value of the rule
+_CHECKS: Mapping[str, Callable[[Any, str], FormatError | None]] = {
+    "choice": _label_error,
+    "regex": _pattern_error,
+    "lines": _lines_error,
+    "length": _length_error,
+    "language": _language_error,
+    "contains": _contains_error,
+    "avoids": _avoids_error,
+    "markdown": markdown_error,
 }
+
+
+def _reader(rule: Rule, folder: Path) -> LenientReader:
+    if rule.kind not in _CHECKS:
+        return structured_reader(rule, folder)
+    if rule.kind == "language":
+        detect_language("")  # Load the model before the first request.
+    repairs = (partial(_fix_casing, rule.value),) if rule.kind == "choice" else ()
+    return LenientReader(partial(_CHECKS[rule.kind], rule.value), repairs)
+
+
 #: Returns how a reply to a case breaks one rule, or None. The text is that of the reply, stripped.
 _RuleCheck = Callable[[Case, Reply, str], FormatError | None]
 
@@ -323,7 +267,7 @@ def _rule_check(rule: Rule, folder: Path) -> _RuleCheck:
         return _function_check(reference, function, kind)
     if rule.kind == "tool_call":
         return _tool_call_check(rule.value)
-    find_error = _READERS[rule.kind](rule.value, folder).find_error
+    find_error = _reader(rule, folder).find_error
     return lambda _case, _reply, text: find_error(text) if text else FormatError("empty")
 
 

@@ -63,10 +63,9 @@ def expected_text(case: Case) -> str:
     """Return the accepted answers of *case* in one line: tool calls as calls, fields as JSON."""
     if case.expected is None:
         return ""
-    answers = case.expected if isinstance(case.expected, list) else [case.expected]
     kinds = {rule.kind for rule in case.score.parts}
     to_text = _call_answer_text if "tool_call" in kinds else _answer_text
-    return (", " if "labels" in kinds else " | ").join(map(to_text, answers))
+    return (", " if "labels" in kinds else " | ").join(map(to_text, case.answers))
 
 
 def _call_answer_text(answer: Any) -> str:
@@ -176,11 +175,10 @@ def _score_by_rule(
 
 
 def _score_by_kind(rule: Rule, case: Case, reply: Reply) -> ContentScore:
-    accepted = case.expected if isinstance(case.expected, list) else [case.expected]
     if rule.kind == "tool_call":
-        return binary_score(matches_tool_call(reply.tool_calls, accepted))
+        return binary_score(matches_tool_call(reply.tool_calls, case.answers))
     try:
-        return _SCORERS[rule.kind](reply.text.strip(), accepted, rule)
+        return _SCORERS[rule.kind](reply.text.strip(), case.answers, rule)
     except ConfigurationError:
         raise
     except Exception as error:
@@ -200,12 +198,11 @@ def contains_answer(case: Case, texts: Iterable[str]) -> list[bool] | None:
 
     Return None for scorers such as labels and numbers, whose answers rarely occur in a source text.
     """
-    answers = case.expected if isinstance(case.expected, list) else [case.expected]
     quotable = case.score.kind in ("exact", "contains", "regex", "python")
-    if not quotable or not all(isinstance(answer, str) for answer in answers):
+    if not quotable or not all(isinstance(answer, str) for answer in case.answers):
         return None
     matches = matches_pattern if case.score.kind == "regex" else contains_words
-    return [matches(" ".join(text.split()), [str(answer) for answer in answers]) for text in texts]
+    return [matches(" ".join(text.split()), case.answers) for text in texts]
 
 
 def scorer_error(reference: str, case: Case, error: BaseException) -> BaseException:

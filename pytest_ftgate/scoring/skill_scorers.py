@@ -106,9 +106,8 @@ def first(case: Any, reply: Any) -> bool:
     The other possible answers are ``vars: {others: [...]}`` of the case.
     """
     text = str(reply.text).casefold()
-    answers = case.expected if isinstance(case.expected, list) else [case.expected]
     right, wrong = (
-        _first_position(text, words) for words in (answers, case.vars.get("others", ()))
+        _first_position(text, words) for words in (case.answers, case.vars.get("others", ()))
     )
     return right is not None and (wrong is None or right < wrong)
 

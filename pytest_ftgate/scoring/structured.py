@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import io
 import json
 import re
 import textwrap
-import warnings
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
-from pytest_ftgate.scoring.score import FormatError, LenientReader, extract_part, strip_fence
+from pytest_ftgate.scoring.score import (
+    FormatError,
+    LenientReader,
+    RepairStep,
+    extract_part,
+    strip_fence,
+)
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.references import load_function
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.suite.scorers import python_syntax_error
 
 __all__ = [
-    "code_reader",
-    "csv_reader",
     "find_json",
     "find_schema_error",
-    "json_reader",
     "last_code_block",
-    "markdown_reader",
-    "model_reader",
-    "schema_reader",
-    "xml_reader",
+    "markdown_error",
+    "structured_reader",
 ]
 
 #: The most brackets in prose at which JSON may start. The limit bounds the time of hostile replies.
@@ -79,38 +80,45 @@ def _reject_constant(name: str) -> Any:
 _DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 
 
-def schema_reader(schema: Any, folder: Path) -> LenientReader:
-    """Return a reader that requires JSON valid for *schema*.
+def structured_reader(rule: Rule, folder: Path) -> LenientReader:
+    """Return the reader of a rule that requires JSON, XML, CSV or code.
+
+    Args:
+        rule: of one of these kinds.
+        folder: where a pydantic model is searched first.
 
     Raises:
-        ScorerError: *schema* is no valid JSON Schema.
+        ScorerError: a JSON Schema is invalid.
+        ConfigurationError: a pydantic model cannot be imported, or is none.
     """
-    del folder
-    return _lenient_json_reader(partial(_json_error, json_schema_validator(json.dumps(schema))))
+    value, json_repairs = rule.value, (_extract_json, _strip_trailing_commas)
+    strict: Callable[[str], FormatError | None]
+    repairs: tuple[RepairStep, ...]
+    match rule.kind, value:
+        case "json_schema", _:
+            validator = json_schema_validator(json.dumps(value))
+            strict, repairs = partial(_json_error, validator), json_repairs
+        case "pydantic", _:
+            strict, repairs = partial(_model_error, value, _load_model(value, folder)), json_repairs
+        case "code", "json":
+            strict, repairs = partial(_json_error, None), json_repairs
+        case "xml", _:
+            strict, repairs = partial(_xml_error, value), (partial(_extract_elements, value),)
+        case "csv", _:
+            columns = value["columns"]
+            strict, repairs = partial(_csv_error, columns), (partial(_extract_csv, columns),)
+        case _:
+            strict, repairs = _CODE_CHECKS[value], ()
+    return LenientReader(strict, repairs, structured=True)
 
 
-def json_reader(value: Any, folder: Path) -> LenientReader:
-    """Return a reader that accepts any JSON."""
-    del value, folder
-    return _lenient_json_reader(partial(_json_error, None))
-
-
-def model_reader(reference: str, folder: Path) -> LenientReader:
-    """Return a reader that requires JSON valid for the pydantic model at *reference*.
-
-    Raises:
-        ConfigurationError: *reference* cannot be imported, or is no pydantic model.
-    """
+def _load_model(reference: str, folder: Path) -> Any:
     model = load_function(reference, folder)
     if not hasattr(model, "model_validate_json"):
         raise ConfigurationError(
             f"{reference} is no pydantic model; name a class made of BaseModel"
         )
-    return _lenient_json_reader(partial(_model_error, reference, model))
-
-
-def _lenient_json_reader(strict: Any) -> LenientReader:
-    return LenientReader(strict, (_extract_json, _strip_trailing_commas), structured=True)
+    return model
 
 
 def _json_error(validator: Any, text: str) -> FormatError | None:
@@ -243,14 +251,8 @@ class _XmlTarget:
             self.outside_kind = self.outside_kind or kind
 
 
-def xml_reader(tags: Sequence[str], folder: Path) -> LenientReader:
-    """Return a reader that requires elements with *tags*, in this order, and no text outside."""
-    del folder
-    repairs = (partial(_extract_elements, tags),)
-    return LenientReader(partial(_xml_error, tags), repairs, structured=True)
-
-
 def _xml_error(tags: Sequence[str], text: str) -> FormatError | None:
+    """Require elements with *tags*, in this order, and no text outside."""
     body = text.partition("?>")[2] if text.startswith("<?xml") else text
     body = body.replace("\r\n", "\n").replace("\r", "\n")
     target = _XmlTarget()
@@ -290,14 +292,6 @@ def _extract_elements(tags: Sequence[str], text: str) -> tuple[str, str]:
 # Tables ---------------------------------------------------------------------------------------
 
 
-def csv_reader(value: Any, folder: Path) -> LenientReader:
-    """Return a reader that requires comma-separated values with exactly these columns."""
-    del folder
-    columns = value["columns"]
-    repairs = (partial(_extract_csv, columns),)
-    return LenientReader(partial(_csv_error, columns), repairs, structured=True)
-
-
 def _csv_error(columns: Sequence[str], text: str) -> FormatError | None:
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
@@ -322,14 +316,9 @@ def _extract_csv(columns: Sequence[str], text: str) -> tuple[str, str]:
     return extract_part(text, "\n".join(lines[start:end]).strip())
 
 
-def markdown_reader(value: Any, folder: Path) -> LenientReader:
-    """Return a reader that requires Markdown with a table of these columns."""
-    del folder
-    return LenientReader(partial(_markdown_error, value["table"]))
-
-
-def _markdown_error(columns: Sequence[str], text: str) -> FormatError | None:
-    lines = _lines_outside_fences(text)
+def markdown_error(value: Any, text: str) -> FormatError | None:
+    """Return how *text* breaks the ``markdown`` rule *value*, a table of its columns, or None."""
+    columns, lines = value["table"], _lines_outside_fences(text)
     headers = [
         (_cells(line), index)
         for index, line in enumerate(lines[:-1])
@@ -381,24 +370,9 @@ def _header_error(columns: Sequence[str], header: Sequence[str], kind: str) -> F
 # Code -----------------------------------------------------------------------------------------
 
 
-def code_reader(language: str, folder: Path) -> LenientReader:
-    """Return a reader that requires valid syntax of *language*."""
-    if language == "json":
-        return json_reader(None, folder)
-    find_error = {"python": _python_error, "yaml": _yaml_error, "sql": _sql_error}[language]
-    return LenientReader(find_error, structured=True)
-
-
 def _python_error(text: str) -> FormatError | None:
-    try:
-        with warnings.catch_warnings():
-            # Warnings about the style of the code are no format errors.
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    # Deep nesting raises one of the last two.
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return FormatError("invalid syntax", str(error) or "nested too deep")
-    return None
+    message = python_syntax_error(text)
+    return FormatError("invalid syntax", message) if message else None
 
 
 def _yaml_error(text: str) -> FormatError | None:
@@ -442,6 +416,9 @@ def _sql_error(text: str) -> FormatError | None:
         return FormatError("invalid syntax", "it is no statement")
     return None
 
+
+#: language of code other than JSON -> its check
+_CODE_CHECKS = {"python": _python_error, "yaml": _yaml_error, "sql": _sql_error}
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
 

@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate import skills
-from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.source import declared_keys, fold_similar, validation_message
 from pytest_ftgate.readers.table import Row, read_rows
 from pytest_ftgate.suite.declaration import DeclaredCase
@@ -192,9 +192,8 @@ def synonym_error(score: Rule, formats: tuple[Rule, ...]) -> str | None:
 def unused_field_error(score: Rule, cases: Sequence[Case]) -> str | None:
     """Return a message about the first field of *score* that no case expects, or None."""
     for rule in score.parts:
-        scored = [case.expected for case in cases if rule in case.score.parts]
-        answers = [a for value in scored for a in (value if isinstance(value, list) else [value])]
-        mappings = [answer for answer in answers if isinstance(answer, Mapping)]
+        scored = [case for case in cases if rule in case.score.parts]
+        mappings = [a for case in scored for a in case.answers if isinstance(a, Mapping)]
         if rule.kind != "fields" or not mappings:
             continue
         fields = [leaf_fields(mapping, rule.options) for mapping in mappings]
@@ -336,15 +335,12 @@ def render_cases(
     """
     rendered = []
     for case in cases:
-        values = {"input": case.input, "id": case.id, "tags": case.tags, PASSAGES: "", **case.vars}
+        values = {PASSAGES: "", **case.template_values}
         try:
             system_text = render_template(system.removesuffix("\n"), values) if system else ""
             messages = case.messages or (("user", render_template(user, values)),)
         except TemplateError as error:
-            path, _, line = case.location.rpartition(":")
-            source.errors.append(
-                Diagnostic(path, int(line), f"the prompt fails for this case: {error}")
-            )
+            source.errors.append(case.error(f"the prompt fails for this case: {error}"))
             continue
         turns = ((("system", system_text),) if system_text else ()) + messages
         max_tokens = case.max_tokens or tokens

@@ -130,8 +130,7 @@ def find_leaks(
 
 
 def _has_answer_of(example: TrainingExample, case: Case) -> bool:
-    answers = case.expected if isinstance(case.expected, list) else [case.expected]
-    return case.expected is None or example.answer in [str(answer) for answer in answers]
+    return case.expected is None or example.answer in [str(a) for a in case.answers]
 
 
 def near_pairs(

@@ -40,7 +40,7 @@ from pytest_ftgate.suite.model import (
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.templates import template_variables
+from pytest_ftgate.suite.templates import unknown_variables
 from pytest_ftgate.suite.variants import resolve_variant
 
 __all__ = ["JudgeDeclaration", "extract_judges", "grade_schema", "read_labels", "resolve_judges"]
@@ -369,14 +369,12 @@ class _JudgeResolver:
 
     def check_rubric(self, cases: tuple[Case, ...]) -> None:
         try:
-            variables = template_variables(str(self.rule.value))
+            unknown = unknown_variables(str(self.rule.value), cases, of_rubric=True)
         except TemplateError as error:
             self.add_error("rubric", f"rubric: not a template: {error}")
             return
-        known = {"input", "id", "tags", "expected", *(key for case in cases for key in case.vars)}
-        for name in sorted(variables - known) if cases else ():
-            hint = did_you_mean(name, known) or f"; cases have {', '.join(sorted(known))}"
-            self.add_error("rubric", f'rubric: no case has "{name}"{hint}')
+        for message in unknown.values():
+            self.add_error("rubric", f"rubric: {message}")
 
     def variant(
         self, cases: tuple[Case, ...], reply: ReplyRules, plugin_providers: Collection[str] | None

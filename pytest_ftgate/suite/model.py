@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_ftgate.errors import Diagnostic
 from pytest_ftgate.suite.prices import Tariff
 from pytest_ftgate.suite.rule import Rule, choice_labels
 
@@ -437,6 +438,21 @@ class Case:
     holdout: bool = False
 
     @property
+    def file(self) -> str:
+        """The path of the file that holds the case."""
+        return self.location.rpartition(":")[0]
+
+    @property
+    def answers(self) -> list[Any]:
+        """The accepted answers, or a single None."""
+        return self.expected if isinstance(self.expected, list) else [self.expected]
+
+    @property
+    def template_values(self) -> dict[str, Any]:
+        """The values of the variables that a template may name."""
+        return {"input": self.input, "id": self.id, "tags": self.tags, **self.vars}
+
+    @property
     def is_scorable(self) -> bool:
         """True if a reply can be right or wrong."""
         return self.expected is not None or self.score.scores_without_expected
@@ -446,6 +462,10 @@ class Case:
         """A digest of the input and of its scoring; a new digest makes old scores stale."""
         rules = [(r.kind, r.value, dict(r.options)) for r in (self.score, *self.format)]
         return digest([self.input, self.messages, dict(self.vars), self.expected, rules])[:16]
+
+    def error(self, message: str) -> Diagnostic:
+        """Return *message* as an error at the line of the case."""
+        return Diagnostic(self.file, int(self.location.rpartition(":")[2]), message)
 
     @property
     def input_text(self) -> str:
@@ -610,7 +630,7 @@ class Suite:
     def case_files(self) -> tuple[Path, ...]:
         """The files that hold the cases: case files, or the suite file itself."""
         root = Path(str(self.path).removesuffix(self.name))
-        names = (case.location.rpartition(":")[0] for case in (*self.cases, *self.holdout))
+        names = (case.file for case in (*self.cases, *self.holdout))
         return tuple(root / name for name in dict.fromkeys(names))
 
     @property

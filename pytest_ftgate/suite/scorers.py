@@ -6,6 +6,7 @@ import ast
 import math
 import re
 import unicodedata
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.util import find_spec
@@ -229,7 +230,8 @@ def parse_function(written: Any) -> Rule:
     keys = {"function": written} if isinstance(written, str) else written
     if not isinstance(keys, Mapping) or not isinstance(keys.get("function"), str):
         raise rule_error("python needs a function, written package.module:function")
-    reference, options = keys["function"], {k: v for k, v in keys.items() if k != "function"}
+    reference = str(keys["function"])
+    options: dict[str, Any] = {k: value for k, value in keys.items() if k != "function"}
     unknown = next((key for key in options if key != "seconds"), None)
     if unknown is not None:
         example = "{python: {function: package.module:function, seconds: 60}}"
@@ -300,9 +302,13 @@ def resolve_score(source: Source, rule: Rule, line: int) -> Rule:
 def python_syntax_error(code: str) -> str | None:
     """Return why *code* is not valid Python, or None if it is."""
     try:
-        ast.parse(code)
+        with warnings.catch_warnings():
+            # Warnings about the style of the code are no errors.
+            warnings.simplefilter("ignore")
+            ast.parse(code)
+    # Deep nesting raises one of the last two.
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return str(error)
+        return str(error) or "nested too deep"
     return None
 
 

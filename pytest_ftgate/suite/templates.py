@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "render_template",
     "template_text",
     "template_variables",
+    "unknown_variables",
 ]
 
 #: The template variable that holds the retrieved passages.
@@ -101,6 +102,26 @@ def render_template(text: str, values: Mapping[str, Any]) -> str:
         raise TemplateRuntimeError(f"{type(error).__name__}: {error}") from error
 
 
+def unknown_variables(
+    template: str, cases: Sequence[Case], *, of_rubric: bool = False
+) -> dict[str, str]:
+    """Return a message for each variable of *template* that no case has; none without cases.
+
+    A prompt may name retrieved passages, a rubric the expected answers.
+
+    Raises:
+        TemplateError: the template does not parse.
+    """
+    known = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
+    known |= {"expected"} if of_rubric else set()
+    unknown = template_variables(template) - known - (set() if of_rubric else {PASSAGES})
+    others = f"; cases have {', '.join(sorted(known))}"
+    return {
+        name: f'no case has "{name}"{did_you_mean(name, known) or others}'
+        for name in sorted(unknown if cases else ())
+    }
+
+
 def check_user_template(
     source: Source, line: int, key: str, template: str, cases: tuple[Case, ...]
 ) -> None:
@@ -114,11 +135,9 @@ def check_user_template(
         cases: the cases of the suite.
     """
     try:
-        variables = template_variables(template)
+        unknown = unknown_variables(template, cases)
     except TemplateError as error:
         source.add_error(line, f"{key}: not a template: {error}")
         return
-    known = {"input", "id", "tags", *(key for case in cases for key in case.vars)}
-    for name in sorted(variables - known - {PASSAGES}) if cases else ():
-        hint = did_you_mean(name, known) or f"; cases have {', '.join(sorted(known))}"
-        source.add_error(line, f'{key}: no case has "{name}"{hint}')
+    for message in unknown.values():
+        source.add_error(line, f"{key}: {message}")

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from pytest_ftgate.errors import ConfigurationError, Diagnostic, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.yaml import Document
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredSuite, DeclaredVariant
@@ -26,7 +26,12 @@ from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import PROVIDERS, misplaced_keys, provider_spec, reads_key
 from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.templates import PASSAGES, check_user_template, template_variables
+from pytest_ftgate.suite.templates import (
+    PASSAGES,
+    check_user_template,
+    template_variables,
+    unknown_variables,
+)
 from pytest_ftgate.suite.training_data import read_training_rows
 
 __all__ = [
@@ -158,7 +163,7 @@ def _retrieval_files(
     paths = chain.from_iterable(
         source.find_files(pattern, line, "retrieve: from") for pattern in patterns
     )
-    case_files = {case.location.rpartition(":")[0] for case in cases}
+    case_files = {case.file for case in cases}
     for path in dict.fromkeys(paths):
         name = source.display_path(path)
         if name in case_files:
@@ -214,9 +219,8 @@ def check_expected_tools(
         for name in _expected_tools(case):
             if name not in (NO_TOOL, *known):
                 hint = did_you_mean(name, known) or f"; tools: {', '.join(sorted(known))}"
-                path, _, line = case.location.rpartition(":")
                 message = f'expected "{name}" is a tool of no variant{hint}'
-                source.errors.append(Diagnostic(path, int(line), message))
+                source.errors.append(case.error(message))
 
 
 def check_format_tools(
@@ -243,8 +247,7 @@ def _expected_tools(case: Case) -> Iterator[str]:
     """Yield the names of the tools that *case* expects."""
     is_tool_call = any(rule.kind == "tool_call" for rule in case.score.parts)
     if is_tool_call and case.expected is not None:
-        calls = case.expected if isinstance(case.expected, list) else [case.expected]
-        yield from (call["name"] if isinstance(call, Mapping) else str(call) for call in calls)
+        yield from (c["name"] if isinstance(c, Mapping) else str(c) for c in case.answers)
 
 
 _SAMPLING_KEYS = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
@@ -502,17 +505,15 @@ class _VariantResolver:
         """Add an error for each variable of the prompt that no case has."""
         source = self.location.source
         try:
-            variables = template_variables(text)
+            unknown = unknown_variables(text, self.cases)
         except TemplateError as error:
             line_number = getattr(error, "lineno", 0) or 0
             source.add_error(line_number, f"not a template: {error}", path)
             return
-        known = {"input", "id", "tags", *(key for case in self.cases for key in case.vars)}
         lines = text.split("\n")
-        for name in sorted(variables - known - {PASSAGES}) if self.cases else ():
+        for name, message in unknown.items():
             line_number = next((n for n, line in enumerate(lines, 1) if name in line), 0)
-            hint = did_you_mean(name, known) or f"; cases have {', '.join(sorted(known))}"
-            source.add_error(line_number, f'no case has "{name}"{hint}', path)
+            source.add_error(line_number, message, path)
 
     def find_adapter(self, merged: DeclaredVariant) -> Path | None:
         path = self.location.find_file(merged.adapter, "adapter", anywhere=True)

@@ -16,8 +16,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
-from pytest_ftgate.suite.declaration import Count, Margin, Share
+from pytest_ftgate.suite.declaration import Margin
 from pytest_ftgate.suite.model import RateGate, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 
