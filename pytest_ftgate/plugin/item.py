@@ -101,9 +101,9 @@ class GateItemState:
             raise BlockingVerdict(verdict)
 
     def _store_verdict(self, verdict: Verdict) -> None:
-        from pytest_ftgate.results.verdicts import verdict_to_json
+        from pytest_ftgate.results.verdicts import to_json
 
-        self.set_property("ftgate", verdict_to_json(verdict))
+        self.set_property("ftgate", to_json(verdict))
 
     def set_property(self, name: str, value: str) -> None:
         """Set a property of the item's report; a value of an earlier run is replaced."""
@@ -227,8 +227,7 @@ class GateItem(pytest.Item):
         """After the last gate of a suite, measure its ungated variants and make its advice."""
         if not self._is_last_of_whole_suite() or self.state.only_shows_setup:
             return
-        from pytest_ftgate.results.run import advice_to_json
-        from pytest_ftgate.results.verdicts import verdict_to_json
+        from pytest_ftgate.results.verdicts import to_json
 
         session, suite = self.state.session, self.gate_run.suite
         stale = ("ftgate_measured", "ftgate_advice")
@@ -236,11 +235,11 @@ class GateItem(pytest.Item):
         properties[:] = [pair for pair in properties if pair[0] not in stale]
         with live_progress(self.config) as on_progress:
             measured = list(measure_ungated(session, suite, on_progress))
-            properties += [("ftgate_measured", verdict_to_json(verdict)) for verdict in measured]
+            properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
             if self.config.stash[settings_key].ladder or has_ladder(suite):
                 results = self._gate_results()
                 advice = suite_advice(session, suite, results, measured, on_progress)
-                properties += [("ftgate_advice", advice_to_json(advice))] if advice else []
+                properties += [("ftgate_advice", to_json(advice))] if advice else []
 
     def _gate_results(self) -> dict[tuple[str, str], GateResult]:
         """Return the results of the suite's gates that ran in this process."""

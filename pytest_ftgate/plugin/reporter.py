@@ -61,9 +61,11 @@ class HookDispatcher:
         ended = report.outcome in ("passed", "failed", "skipped")
         if verdict is None or not reached or not ended or not self._has_implementations("verdict"):
             return
-        from pytest_ftgate.results.verdicts import verdict_from_json
+        from pytest_ftgate.gates.verdict import Verdict
+        from pytest_ftgate.results.verdicts import from_json
 
-        self._dispatch("verdict", verdict=verdict_from_json(str(verdict)), nodeid=report.nodeid)
+        evaluated = from_json(Verdict, str(verdict))
+        self._dispatch("verdict", verdict=evaluated, nodeid=report.nodeid)
 
     def dispatch_run(self, report: Report) -> None:
         """Call ``pytest_ftgate_report`` for the whole run."""
@@ -217,9 +219,11 @@ class ResultCollector:
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Return the verdicts of the run, those of gates first."""
-        from pytest_ftgate.results.verdicts import verdict_from_json
+        from pytest_ftgate.gates.verdict import Verdict
+        from pytest_ftgate.results.verdicts import from_json
 
-        return tuple(map(verdict_from_json, (*self._verdicts.values(), *self._measured)))
+        texts = (*self._verdicts.values(), *self._measured)
+        return tuple(from_json(Verdict, text) for text in texts)
 
     @property
     def evaluated(self) -> int:
@@ -228,12 +232,9 @@ class ResultCollector:
 
     def report(self) -> Report:
         """Return the run record so far."""
-        from pytest_ftgate.results.run import (
-            NotEvaluated,
-            Report,
-            advice_from_json,
-            overall_verdict,
-        )
+        from pytest_ftgate.recommend.advice import Advice
+        from pytest_ftgate.results.run import NotEvaluated, Report, overall_verdict
+        from pytest_ftgate.results.verdicts import from_json
 
         lenient = self._settings.inconclusive == "warn"
         pending = [
@@ -253,7 +254,7 @@ class ResultCollector:
             notes=tuple(dict.fromkeys((*pending, *self._messages))),
             facts=environment_facts(self._settings),
             suites=self._suite_runs(),
-            advice=tuple(map(advice_from_json, self._advice)),
+            advice=tuple(from_json(Advice, text) for text in self._advice),
         )
         return replace(report, verdict=overall_verdict(report))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from inspect import getsourcefile, unwrap
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import Diagnostic, SuiteError
@@ -18,6 +18,7 @@ from pytest_ftgate.gates.rates import AcceptedSamples
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.verdicts import from_json, json_adapter
 from pytest_ftgate.scoring.scores import VariantScores, digest_replies
 from pytest_ftgate.suite.model import Case, Suite, digest
 from pytest_ftgate.suite.references import source_files
@@ -33,7 +34,6 @@ __all__ = [
     "accepted_path",
     "accepted_samples",
     "read_record",
-    "record_from_json",
     "write_record",
 ]
 
@@ -84,12 +84,6 @@ class AcceptedRecord:
     serves: str = ""
 
 
-# Built on first use: the validators of nested classes take milliseconds to build.
-@cache
-def _record_adapter() -> TypeAdapter[AcceptedRecord]:
-    return TypeAdapter(AcceptedRecord)
-
-
 def _case_digest(case: Case, folder: Path) -> str:
     """Return a digest of a case and of how it is scored, including the code of its functions."""
     rules = (case.score, *case.format)
@@ -134,7 +128,7 @@ def accepted_cases(scores: VariantScores, folder: Path) -> dict[str, AcceptedCas
 
 def write_record(path: Path, record: AcceptedRecord) -> None:
     """Write *record* with one case in a line, so that a diff shows which cases changed."""
-    document = _record_adapter().dump_python(record, mode="json")
+    document = json_adapter(AcceptedRecord).dump_python(record, mode="json")
     variants = document.pop("variants")
     text = json.dumps(document, ensure_ascii=False, indent=1)[:-2]
     blocks = [
@@ -146,15 +140,6 @@ def write_record(path: Path, record: AcceptedRecord) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(f'{text},\n "variants": {{\n' + ",\n".join(blocks) + "\n }\n}\n", "utf-8")
     part.replace(path)
-
-
-def record_from_json(text: str | bytes) -> AcceptedRecord:
-    """Parse the text of an accepted record.
-
-    Raises:
-        ValidationError: *text* is no accepted record.
-    """
-    return _record_adapter().validate_json(text)
 
 
 def read_record(path: Path, suite: str) -> AcceptedRecord | None:
@@ -174,7 +159,7 @@ def read_record(path: Path, suite: str) -> AcceptedRecord | None:
     if message:
         raise SuiteError(suite, [Diagnostic(path.name, 0, message)])
     try:
-        return record_from_json(text)
+        return from_json(AcceptedRecord, text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"

@@ -8,14 +8,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pytest_ftgate.recommend.evidence import AcceptedRun
-from pytest_ftgate.results.accepted import (
-    RECORD_FORMAT,
-    AcceptedCase,
-    AcceptedRecord,
-    record_from_json,
-)
+from pytest_ftgate.results.accepted import RECORD_FORMAT, AcceptedCase, AcceptedRecord
 from pytest_ftgate.results.git import Commit, GitError, file_at_commit, file_commits
 from pytest_ftgate.results.run import AcceptedPoint
+from pytest_ftgate.results.verdicts import from_json
 
 __all__ = ["accepted_history", "accepted_runs"]
 
@@ -62,7 +58,7 @@ def _committed_records(path: Path, limit: int) -> Iterator[tuple[Commit, Accepte
         return
     for commit in commits:
         try:
-            record = record_from_json(file_at_commit(path, commit))
+            record = from_json(AcceptedRecord, file_at_commit(path, commit))
         except (GitError, ValidationError):
             continue  # the commit deleted the file, or its format is another one
         if record.format == RECORD_FORMAT:

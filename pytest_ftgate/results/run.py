@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice
+from pytest_ftgate.results.verdicts import json_adapter
 
 __all__ = [
     "RUN_FORMAT",
@@ -28,13 +28,9 @@ __all__ = [
     "RequestCounts",
     "SuiteRun",
     "VariantRun",
-    "advice_from_json",
-    "advice_to_json",
     "overall_verdict",
     "read_run",
     "run_schema",
-    "suite_from_json",
-    "suite_to_json",
     "write_run",
 ]
 
@@ -280,17 +276,11 @@ def overall_verdict(report: Report) -> Literal["passed", "blocked"]:
     return "passed" if report.gated_verdicts and not blocking else "blocked"
 
 
-# Built on first use: it takes milliseconds.
-@cache
-def _report_adapter() -> TypeAdapter[Report]:
-    return TypeAdapter(Report)
-
-
 def write_run(path: Path, report: Report) -> None:
     """Write *report* to *path* as indented JSON, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(_report_adapter().dump_json(report, indent=1) + b"\n")
+    part.write_bytes(json_adapter(Report).dump_json(report, indent=1) + b"\n")
     part.replace(path)
 
 
@@ -303,13 +293,14 @@ def read_run(path: Path) -> Report:
     try:
         document = json.loads(path.read_bytes())
         _check_format(path, document)
-        return _report_adapter().validate_python(document)
+        report: Report = json_adapter(Report).validate_python(document)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error.strerror}); {_REMEDY}") from error
     except (KeyError, ValueError) as error:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         place = f" ({'.'.join(map(str, first['loc']))}: {first['msg']})" if first else ""
         raise ConfigurationError(f"{path} is no run record{place}; {_REMEDY}") from error
+    return report
 
 
 def _check_format(path: Path, document: Any) -> None:
@@ -331,38 +322,7 @@ def _check_format(path: Path, document: Any) -> None:
 
 def run_schema() -> str:
     """Return the JSON Schema of run records; ``run.schema.json`` in this package is a copy."""
-    schema: dict[str, Any] = _report_adapter().json_schema(mode="serialization")
+    schema: dict[str, Any] = json_adapter(Report).json_schema(mode="serialization")
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema["title"] = "pytest-ftgate run record"
     return json.dumps({**head, **schema}, indent=1, ensure_ascii=False) + "\n"
-
-
-# Built on first use: it takes milliseconds.
-@cache
-def _suite_adapter() -> TypeAdapter[SuiteRun]:
-    return TypeAdapter(SuiteRun)
-
-
-@cache
-def _advice_adapter() -> TypeAdapter[Advice]:
-    return TypeAdapter(Advice)
-
-
-def suite_to_json(suite: SuiteRun) -> str:
-    """Return *suite* as one line of JSON, as processes exchange it."""
-    return _suite_adapter().dump_json(suite).decode()
-
-
-def suite_from_json(text: str) -> SuiteRun:
-    """Parse the output of *suite_to_json*."""
-    return _suite_adapter().validate_json(text)
-
-
-def advice_to_json(advice: Advice) -> str:
-    """Return *advice* as one line of JSON, as processes exchange it."""
-    return _advice_adapter().dump_json(advice).decode()
-
-
-def advice_from_json(text: str) -> Advice:
-    """Parse the output of *advice_to_json*."""
-    return _advice_adapter().validate_json(text)

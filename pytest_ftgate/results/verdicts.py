@@ -1,44 +1,52 @@
-"""Verdicts as JSON, and the file of the last verdicts beside the cache."""
+"""Values of a run as JSON, and the file of the last verdicts beside the cache."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.gates.verdict import Verdict
 
 __all__ = [
+    "from_json",
+    "json_adapter",
     "load_verdicts",
     "node_id",
     "node_name",
     "store_verdicts",
-    "verdict_from_json",
-    "verdict_to_json",
+    "to_json",
 ]
 
 _VERDICTS = "verdicts.jsonl"
 
 
-# Built on first use: the validators of nested classes take milliseconds to build.
-@cache
-def _verdict_adapter() -> TypeAdapter[Verdict]:
-    return TypeAdapter(Verdict)
+_T = TypeVar("_T")
 
 
-def verdict_to_json(verdict: Verdict) -> str:
-    """Return *verdict* as one line of JSON, as processes exchange it."""
-    return _verdict_adapter().dump_json(verdict).decode()
+#: Reads and writes values of a dataclass. Built on first use, which takes milliseconds.
+json_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
-def verdict_from_json(text: str) -> Verdict:
-    """Parse the output of *verdict_to_json*."""
-    return _verdict_adapter().validate_json(text)
+def to_json(value: Any) -> str:
+    """Return a dataclass, such as a verdict, as one line of JSON, as processes exchange it."""
+    return json_adapter(type(value)).dump_json(value).decode()
+
+
+def from_json(kind: type[_T], text: str | bytes) -> _T:
+    """Parse a value of *kind* from the output of *to_json*.
+
+    Raises:
+        ValidationError: *text* is no such value.
+    """
+    value: _T = json_adapter(kind).validate_json(text)
+    return value
 
 
 def store_verdicts(folder: Path, texts: Sequence[str]) -> None:
@@ -50,9 +58,11 @@ def store_verdicts(folder: Path, texts: Sequence[str]) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
-    verdicts |= {node_id(verdict): verdict for verdict in map(verdict_from_json, texts)}
+    verdicts |= {
+        node_id(verdict): verdict for verdict in (from_json(Verdict, text) for text in texts)
+    }
     part = folder / f"{_VERDICTS}.part"
-    lines = (f"{verdict_to_json(verdict)}\n" for verdict in verdicts.values())
+    lines = (f"{to_json(verdict)}\n" for verdict in verdicts.values())
     part.write_text("".join(lines), "utf-8")
     part.replace(folder / _VERDICTS)
 
@@ -65,7 +75,7 @@ def load_verdicts(folder: Path) -> tuple[Verdict, ...]:
     # Split only at line feeds: texts of replies may contain other line separators.
     for line in path.read_text("utf-8").split("\n") if path.is_file() else ():
         with suppress(ValidationError):
-            verdict = verdict_from_json(line)
+            verdict = from_json(Verdict, line)
             # A field that is not known comes from another version, whose numbers would read as 0.
             if json.loads(line).keys() <= known:
                 verdicts.append(verdict)

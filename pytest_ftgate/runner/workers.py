@@ -28,19 +28,20 @@ def write_suite_runs(session: Session) -> str | None:
     suite_runs = collect_suite_runs(session)
     if not suite_runs:
         return None
-    from pytest_ftgate.results.run import suite_to_json
+    from pytest_ftgate.results.verdicts import to_json
 
     path = session.settings.cache.parent / f"cases-{uuid4().hex}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{suite_to_json(suite_run)}\n" for suite_run in suite_runs), "utf-8")
+    path.write_text("".join(f"{to_json(suite_run)}\n" for suite_run in suite_runs), "utf-8")
     return str(path)
 
 
 def read_suite_runs(path: str) -> list[SuiteRun]:
     """Return the suite runs that another process wrote to *path*, and delete the file."""
-    from pytest_ftgate.results.run import suite_from_json
+    from pytest_ftgate.results.run import SuiteRun
+    from pytest_ftgate.results.verdicts import from_json
 
     # Only a line feed ends a line: replies may contain other line separators.
     lines = Path(path).read_text("utf-8").split("\n")
     Path(path).unlink()
-    return [suite_from_json(line) for line in lines if line]
+    return [from_json(SuiteRun, line) for line in lines if line]

@@ -11,9 +11,9 @@ from statsmodels.stats.contingency_tables import SquareTable
 
 from pytest_ftgate.gates.format_errors import error_shares, rule_shares
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate, measure_rate
-from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.results.verdicts import verdict_from_json, verdict_to_json
+from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.model import RateGate
@@ -177,7 +177,7 @@ def test_the_first_regressed_cases_show_every_kind_of_format_error():
 def test_format_errors_survive_the_way_to_the_reporting_process():
     found = verdict(scores((JSON, 41)), scores(name="current"))
 
-    assert verdict_from_json(verdict_to_json(found)).format_errors == found.format_errors
+    assert from_json(Verdict, to_json(found)).format_errors == found.format_errors
 
 
 def test_an_ungated_variant_has_format_errors_without_a_comparison():

@@ -17,8 +17,8 @@ from pytest_ftgate.gates.judges import (
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
-from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Outcome
-from pytest_ftgate.results.verdicts import verdict_from_json, verdict_to_json
+from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.suite.model import RateGate
 
 LEVELS = Levels()
@@ -193,7 +193,7 @@ def test_equal_grades_for_all_replies_are_noted_without_labels():
 def test_the_validation_of_a_judge_survives_serialisation():
     result = verdict(evidence(validation(warnings=("it favours longer replies",))))
 
-    assert verdict_from_json(verdict_to_json(result)) == result
+    assert from_json(Verdict, to_json(result)) == result
 
 
 # How often it is wrong ------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from columns import case, case_result, suite, variant_scores
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Step, ToolCall
 from pytest_ftgate.results.accepted import (
@@ -15,7 +16,7 @@ from pytest_ftgate.results.accepted import (
     read_record,
     write_record,
 )
-from pytest_ftgate.results.verdicts import verdict_from_json, verdict_to_json
+from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 from pytest_ftgate.suite.model import RateGate
 from pytest_ftgate.suite.rule import Rule
@@ -28,7 +29,7 @@ def test_a_verdict_survives_json() -> None:
     baseline, worse = variant_scores("current", [1.0] * 100), variant_scores("new", [0.0] * 100)
     verdict = evaluate_rate(suite(GATE), GATE, Comparison(worse, baseline))
 
-    assert verdict_from_json(verdict_to_json(verdict)) == verdict
+    assert from_json(Verdict, to_json(verdict)) == verdict
 
 
 def test_a_record_survives_the_disk(tmp_path: Path) -> None:

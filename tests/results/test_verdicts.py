@@ -4,13 +4,13 @@ import json
 
 from reports import failing_run
 
-from pytest_ftgate.results.verdicts import load_verdicts, store_verdicts, verdict_to_json
+from pytest_ftgate.results.verdicts import load_verdicts, store_verdicts, to_json
 
 
 def stored(folder, change):
     """Store a verdict, then *change* it in the file."""
     verdict = failing_run(["a wrong reply"]).verdicts[0]
-    store_verdicts(folder, [verdict_to_json(verdict)])
+    store_verdicts(folder, [to_json(verdict)])
     path = folder / "verdicts.jsonl"
     path.write_text(json.dumps(change(json.loads(path.read_text("utf-8")))) + "\n", "utf-8")
     return verdict
