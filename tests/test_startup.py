@@ -90,9 +90,13 @@ def test_collecting_a_suite_imports_no_statistics_and_no_sdk(suite, probe):
     result.stdout.fnmatch_lines(["*2 tests collected*", "imported:"])
 
 
-def test_collecting_training_data_and_examples_imports_nothing_heavy(suite, pytester, probe):
+@pytest.mark.parametrize("choose", ["first", "similar"])
+def test_collecting_training_data_and_examples_imports_nothing_heavy(
+    suite, pytester, probe, choose
+):
     floor = "{provider: classical, training_data: train.jsonl}"
-    shots = "{provider: anthropic, model: m, examples: {from: train.jsonl, choose: similar}}"
+    examples = f"{{from: train.jsonl, choose: {choose}}}"
+    shots = f"{{provider: anthropic, model: m, examples: {examples}}}"
     more = f"variants:\n  floor: {floor}\n  few-shot: {shots}\n"
     (pytester.path / "train.jsonl").write_text('{"text": "pay me back", "label": "refund"}')
     (pytester.path / "tickets.ftgate.yaml").write_text(SUITE.replace("variants:\n", more))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
@@ -19,11 +18,6 @@ from pytest_ftgate.suite.location import VariantLocation
 from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, digest
 from pytest_ftgate.suite.templates import PASSAGES, render_template
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
 
 __all__ = [
     "choose_examples",
@@ -114,19 +108,39 @@ def find_leaks(
         near: report near duplicates too, if the example has an answer that the case expects.
     """
     cases_by_words = {normalised_words(case.input_text): case for case in cases}
-    examples, similar_cases = list(examples), defaultdict[int, list[Case]](list)
-    if near:
-        texts = [example.input_text for example in examples]
-        case_texts = [case.input_text for case in cases]
-        for index, case_index in sorted(near_pairs(texts, case_texts)):
-            similar_cases[index].append(cases[case_index])
+    examples = list(examples)
+    similar_cases = _similar_cases(examples, cases) if near else {}
     for index, example in enumerate(examples):
         if (case := cases_by_words.get(normalised_words(example.input_text))) is not None:
             yield example, case, "is"
             continue
-        case = next((c for c in similar_cases[index] if _has_answer_of(example, c)), None)
+        case = next((c for c in similar_cases.get(index, ()) if _has_answer_of(example, c)), None)
         if case is not None:
             yield example, case, "is nearly"
+
+
+def _similar_cases(
+    examples: Iterable[TrainingExample], cases: Iterable[Case]
+) -> Mapping[int, list[Case]]:
+    """Return by the index of an example the cases that share four in five words with it.
+
+    Unlike `near_pairs`, this needs no import, which would slow the collection of tests down.
+    """
+    example_words = [set(word_sequence(example.input_text)) for example in examples]
+    by_word, similar = defaultdict[str, set[int]](set), defaultdict[int, list[Case]](list)
+    for index, words in enumerate(example_words):
+        for word in words:
+            by_word[word].add(index)
+    for case in cases:
+        case_words = set(word_sequence(case.input_text))
+        # A similar example lacks at most a fifth of the words, so it has one of these.
+        rarest = sorted(case_words, key=lambda word: len(by_word.get(word, ())))
+        rarest = rarest[: len(rarest) // 5 + 1]
+        for index in {index for word in rarest for index in by_word.get(word, ())}:
+            words = example_words[index]
+            if 5 * len(words & case_words) >= 4 * len(words | case_words):
+                similar[index].append(case)
+    return similar
 
 
 def _has_answer_of(example: TrainingExample, case: Case) -> bool:
@@ -148,8 +162,15 @@ def near_pairs(
         share: the common words of a pair as a share of all its words, 0 to 1.
     """
     import numpy as np
+    from sklearn.feature_extraction.text import CountVectorizer
 
-    matrix, reference_matrix = _word_matrices(texts, texts if references is None else references)
+    vectorizer = CountVectorizer(analyzer=word_sequence, binary=True, dtype=np.int32)
+    try:
+        rows = vectorizer.fit_transform([*texts, *(references or ())])
+    except ValueError:  # the texts contain no word
+        return
+    matrix = rows[: len(texts)]
+    reference_matrix = matrix if references is None else rows[len(texts) :]
     sizes, reference_sizes = np.diff(matrix.indptr), np.diff(reference_matrix.indptr)
     transposed = reference_matrix.T.tocsr()
     for start in range(0, len(texts), _BLOCK_SIZE):
@@ -159,39 +180,6 @@ def near_pairs(
         if references is None:
             near &= column < row
         yield from zip(row[near].tolist(), column[near].tolist(), strict=True)
-
-
-def _word_matrices(
-    texts: Iterable[str], references: Iterable[str]
-) -> tuple[csr_matrix[np.int32], csr_matrix[np.int32]]:
-    """Return two matrices of shape (texts, words), with 1 where a text contains a word."""
-    import numpy as np
-    from scipy.sparse import csr_matrix
-
-    vocabulary: dict[str, int] = {}
-    rows = [_word_indexes(texts, vocabulary), _word_indexes(references, vocabulary)]
-    width = len(vocabulary) or 1
-    matrix, reference_matrix = (
-        csr_matrix((np.ones(len(indexes), np.int32), indexes, ends), shape=(len(ends) - 1, width))
-        for indexes, ends in rows
-    )
-    return matrix, reference_matrix
-
-
-def _word_indexes(
-    texts: Iterable[str], vocabulary: dict[str, int]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the word indexes of all texts, and where each text ends; add words to *vocabulary*."""
-    import numpy as np
-
-    indexes: list[int] = []
-    ends = [0]
-    for text in texts:
-        # A dict keeps the order of the words; the order of a set differs between runs.
-        words = dict.fromkeys(word_sequence(text))
-        indexes += [vocabulary.setdefault(word, len(vocabulary)) for word in words]
-        ends.append(len(indexes))
-    return np.array(indexes, np.int32), np.array(ends, np.int32)
 
 
 def resolve_shots(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_ftgate.suite.few_shot import find_leaks, near_pairs, normalised_words
@@ -35,6 +35,8 @@ def test_case_punctuation_and_order_make_no_other_text(one, other, same):
     assert (normalised_words(one) == normalised_words(other)) is same
 
 
+# The first example imports scikit-learn.
+@settings(deadline=None)
 @given(texts=st.lists(TEXTS, max_size=20), asked=TEXTS)
 def test_no_text_that_shares_four_in_five_words_is_missed_and_no_other_is_found(texts, asked):
     mine = set(asked.split())
@@ -43,6 +45,23 @@ def test_no_text_that_shares_four_in_five_words_is_missed_and_no_other_is_found(
     assert sorted(index for _, index in near_pairs([asked], texts)) == [
         n for n, share in enumerate(shares) if share >= 0.8
     ]
+
+
+@given(texts=st.lists(TEXTS, min_size=1, max_size=20), shown=TEXTS)
+def test_an_example_is_held_against_exactly_the_cases_that_share_four_in_five_words(texts, shown):
+    mine = set(shown.split())
+    cases = [case(number, text) for number, text in enumerate(texts)]
+    near = [
+        number
+        for number, words in enumerate(set(text.split()) for text in texts)
+        if len(mine & words) / len(mine | words) >= 0.8
+    ]
+    example = parse_training_row(1, {"text": shown, "label": "x"})
+
+    found = list(find_leaks([example], cases, near=True))
+
+    assert bool(found) is bool(near)
+    assert all(int(leaked.id) in near for _, leaked, _ in found)
 
 
 def test_two_hundred_examples_are_held_against_ten_thousand_cases_in_a_moment():
