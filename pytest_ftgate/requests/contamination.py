@@ -13,7 +13,13 @@ from pytest_ftgate.suite.few_shot import normalised_words, word_sequence
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
-__all__ = ["Contamination", "contaminated_lines", "find_contamination", "find_skill_contamination"]
+__all__ = [
+    "Contamination",
+    "PhraseIndex",
+    "contaminated_lines",
+    "find_contamination",
+    "find_skill_contamination",
+]
 
 #: A case with fewer words may occur in a longer text by chance.
 _FEWEST_WORDS = 5
@@ -91,7 +97,7 @@ def contaminated_lines(rows: Iterable[TrainingExample], cases: Sequence[Case]) -
     ids_by_words: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for case in cases:
         ids_by_words[normalised_words(case.input_text)].append(case.id)
-    phrases = _PhraseIndex(cases)
+    phrases = PhraseIndex(cases, _FEWEST_WORDS)
     lines: dict[str, int] = {}
     for row in rows:
         questions = (normalised_words(text) for role, text in row.turns if role == "user")
@@ -103,20 +109,21 @@ def contaminated_lines(rows: Iterable[TrainingExample], cases: Sequence[Case]) -
     return lines
 
 
-class _PhraseIndex:
-    """Finds the cases that occur word for word in a longer text."""
+class PhraseIndex:
+    """Finds the cases, of at least *fewest_words*, that occur word for word in a longer text."""
 
-    def __init__(self, cases: Iterable[Case]) -> None:
+    def __init__(self, cases: Iterable[Case], fewest_words: int) -> None:
+        self._fewest_words = fewest_words
         self._by_start: dict[tuple[str, ...], list[tuple[tuple[str, ...], str]]] = defaultdict(list)
         for case in cases:
             phrase = word_sequence(case.input_text)
-            if len(phrase) >= _FEWEST_WORDS:
-                self._by_start[phrase[:_FEWEST_WORDS]].append((phrase, case.id))
+            if len(phrase) >= fewest_words:
+                self._by_start[phrase[:fewest_words]].append((phrase, case.id))
 
     def case_ids_in(self, text: str) -> Iterator[str]:
         """Yield the ids of the cases that occur in *text*."""
         text_words = word_sequence(text)
-        shifted = (text_words[shift:] for shift in range(_FEWEST_WORDS))
+        shifted = (text_words[shift:] for shift in range(self._fewest_words))
         for position, start in enumerate(zip(*shifted, strict=False)):
             for phrase, case_id in self._by_start.get(start, ()):
                 if text_words[position : position + len(phrase)] == phrase:

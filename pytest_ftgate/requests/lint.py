@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from pytest_ftgate.requests.contamination import PhraseIndex
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
-from pytest_ftgate.suite.few_shot import word_sequence
 from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import template_text
@@ -52,21 +52,13 @@ def _length_warnings(template: str, requests: Sequence[Request]) -> Iterator[str
         yield f"{length}: about {sum(tokens):,} tokens in all"
 
 
-def _leak_warnings(template: str, cases: Iterable[Case]) -> Iterator[str]:
-    prompt = _spaced_words(template_text(template))
-    inputs = [(case, _spaced_words(case.input_text)) for case in cases]
-    leaked = [
-        case for case, text in inputs if len(text.split()) >= _FEWEST_WORDS and text in prompt
-    ]
+def _leak_warnings(template: str, cases: Sequence[Case]) -> Iterator[str]:
+    ids = {*PhraseIndex(cases, _FEWEST_WORDS).case_ids_in(template_text(template))}
+    leaked = [case for case in cases if case.id in ids]
     if leaked:
         count = f"{len(leaked):,} eval case{'s stand' if len(leaked) > 1 else ' stands'}"
         finding = f"{count} word for word in the system prompt, the first {leaked[0].location}"
         yield f"{finding}; take each out of the prompt or out of the cases"
-
-
-def _spaced_words(text: str) -> str:
-    """Return the words of *text* with spaces around each, so that only whole words match."""
-    return " " + "".join(f"{word} " for word in word_sequence(text))
 
 
 def _label_warnings(variant: Variant, cases: Iterable[Case]) -> Iterator[str]:

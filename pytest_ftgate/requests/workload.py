@@ -12,7 +12,7 @@ from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
-from pytest_ftgate.suite.training_data import count_recorded_replies, max_recorded_replies
+from pytest_ftgate.suite.training_data import count_recorded_replies
 
 __all__ = [
     "PROBE_COUNT",
@@ -95,7 +95,7 @@ def replies_vary(variant: Variant) -> bool:
     """Return True if *variant* may answer a repeated request differently."""
     spec = provider_spec(variant.provider)
     if spec.recorded and variant.replies is not None:
-        return max_recorded_replies(variant.replies) > 1
+        return any(count > 1 for count in count_recorded_replies(variant.replies).values())
     return not spec.deterministic or bool(variant.sampling.get("temperature"))
 
 
@@ -150,10 +150,11 @@ def skill_requests(
     model = _model_alone(variant, system=variant.system if under else None)
     builder = RequestBuilder(suite, model, environ)
     rendered = [(case, _merge_system(builder.messages_for(case))) for case in cases]
+    repeats = repeats if replies_vary(variant) else 1
     return tuple(
         CaseRequest(case, repeat, builder.build(case, messages, repeat, SKILL_TOKENS))
         for case, messages in rendered
-        for repeat in range(repeats if replies_vary(variant) else 1)
+        for repeat in range(repeats)
     )
 
 

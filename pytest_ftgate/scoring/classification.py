@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,22 +48,18 @@ class LabelPredictions:
 
     def select(self, mask: NDArray[np.bool_]) -> LabelPredictions:
         """Return the cases for which *mask*, of shape (n,), is true."""
-        return LabelPredictions(
-            self.labels,
-            tuple(compress(self.case_ids, mask)),
-            self.expected[mask],
-            self.predicted[mask],
-            None if self.groups is None else self.groups[mask],
-        )
+        return self._at(np.flatnonzero(mask))
 
     def shared_with(self, other: LabelPredictions) -> LabelPredictions:
         """Return the cases that *other* also has, in the order of their ids."""
         shared = set(self.case_ids) & set(other.case_ids)
         ordered = sorted((id_, index) for index, id_ in enumerate(self.case_ids) if id_ in shared)
-        indexes = np.array([index for _, index in ordered], dtype=np.intp)
+        return self._at(np.array([index for _, index in ordered], dtype=np.intp))
+
+    def _at(self, indexes: NDArray[np.intp]) -> LabelPredictions:
         return LabelPredictions(
             self.labels,
-            tuple(case_id for case_id, _ in ordered),
+            tuple(self.case_ids[index] for index in indexes),
             self.expected[indexes],
             self.predicted[indexes],
             None if self.groups is None else self.groups[indexes],

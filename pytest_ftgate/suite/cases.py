@@ -296,28 +296,20 @@ def _rule_error(case: DeclaredCase, folder: Path) -> str | None:
     return None
 
 
+#: Keys whose values are copied unchanged.
+_COPIED_KEYS = DeclaredCase.model_fields.keys() - {"id", "messages", "score", "format"}
+
+
 def _build_case(case: DeclaredCase, location: str, score: Rule, formats: tuple[Rule, ...]) -> Case:
     messages = tuple((message.role, message.content) for message in case.messages)
     return Case(
         # Replies carry the id too; interning it saves a third of their memory.
         id=intern(case.id or digest([case.input, messages, case.vars])[:8]),
         location=location,
-        input=case.input,
         messages=messages,
-        vars=case.vars,
-        expected=case.expected,
-        tags=case.tags,
-        group=case.group,
         score=score,
         format=formats,
-        max_tokens=case.max_tokens,
-        skill=case.skill,
-        difficulty=case.difficulty,
-        language=case.language,
-        weight=case.weight,
-        must_pass=case.must_pass,
-        must_keep=case.must_keep,
-        holdout=case.holdout,
+        **{key: getattr(case, key) for key in _COPIED_KEYS},
     )
 
 

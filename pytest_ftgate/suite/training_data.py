@@ -23,7 +23,6 @@ __all__ = [
     "TrainingExample",
     "TrainingRowError",
     "count_recorded_replies",
-    "max_recorded_replies",
     "parse_training_row",
     "read_training_rows",
 ]
@@ -362,16 +361,6 @@ def _parse_file(source: Source, path: Path) -> Iterator[TrainingExample]:
 def count_recorded_replies(path: Path) -> Mapping[str, int]:
     """Return the number of recorded replies by case id. Invalid lines do not count."""
     return _count_cached(path, path.stat().st_mtime_ns)
-
-
-def max_recorded_replies(path: Path) -> int:
-    """Return the largest number of recorded replies of any case."""
-    return _max_cached(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=16)
-def _max_cached(path: Path, version: int) -> int:
-    return max(_count_cached(path, version).values(), default=0)
 
 
 @lru_cache(maxsize=16)
