@@ -16,21 +16,6 @@ from pydantic_core import PydanticCustomError
 from pytest_ftgate.errors import Diagnostic, did_you_mean
 from pytest_ftgate.readers.yaml import KeyPath
 
-__all__ = [
-    "Count",
-    "Declared",
-    "NonNegative",
-    "Positive",
-    "Share",
-    "Source",
-    "Text",
-    "Texts",
-    "declared_keys",
-    "fold_similar",
-    "rule_error",
-    "validation_message",
-]
-
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 NonNegative = Annotated[float, Field(strict=True, ge=0)]

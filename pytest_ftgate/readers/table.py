@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 
-__all__ = ["Row", "read_rows", "rows_at"]
-
 _CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 _SEPARATOR = re.compile(r"\s*,?\s*")
 _CONFLICT = "a version-control conflict marker; resolve the conflict"

@@ -12,8 +12,6 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pytest_ftgate.errors import Diagnostic
 
-__all__ = ["Document", "KeyPath", "read_yaml"]
-
 #: The keys and indices from the top of a document to a value.
 KeyPath = tuple[str | int, ...]
 

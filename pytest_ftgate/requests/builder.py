@@ -23,8 +23,6 @@ from pytest_ftgate.suite.templates import PASSAGES, render_template, template_va
 from pytest_ftgate.suite.variants import resolve_base_url
 from pytest_ftgate.weights import file_sha256, find_weights
 
-__all__ = ["RequestBuilder", "conversation_request"]
-
 #: Fields that a request copies from its variant.
 _COPIED = (
     *("provider", "api_version", "function", "replies", "runtime", "options", "batch", "tariff"),

@@ -13,14 +13,6 @@ from pytest_ftgate.suite.few_shot import normalised_words, word_sequence
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
-__all__ = [
-    "Contamination",
-    "PhraseIndex",
-    "contaminated_lines",
-    "find_contamination",
-    "find_skill_contamination",
-]
-
 #: A case with fewer words may occur in a longer text by chance.
 _FEWEST_WORDS = 5
 

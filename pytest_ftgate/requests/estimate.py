@@ -11,15 +11,6 @@ from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = [
-    "DEFAULT_SECONDS",
-    "ReplyHistory",
-    "RequestEstimate",
-    "estimate_requests",
-    "estimate_tokens",
-    "expected_cost",
-]
-
 #: Characters of English text in one token, on average.
 _CHARACTERS = 4
 #: The assumed length of a reply before the first reply arrives, in tokens.

@@ -16,8 +16,6 @@ from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.suite.model import Case, Judge, Suite, Turn, digest
 from pytest_ftgate.suite.templates import render_template
 
-__all__ = ["JudgeInput", "JudgePrompter", "JudgeRequest"]
-
 #: The longest answer of a judge whose model declares no limit, in tokens.
 _MAX_TOKENS = 1024
 #: The largest number of characters that a judge sees of one text, half from each end.

@@ -11,8 +11,6 @@ from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import template_text
 
-__all__ = ["lint"]
-
 #: A system prompt of more tokens than this often contains rules that contradict each other.
 _LONG = 1_000
 #: A system prompt of more tokens than this dominates the input cost of a run.

@@ -14,8 +14,6 @@ from typing import Any
 from pytest_ftgate.requests.request import Passage, Request, Step, ToolCall
 from pytest_ftgate.suite.prices import request_price
 
-__all__ = ["Reply", "reply_cost"]
-
 #: Shared by all replies to save memory: a run may hold hundreds of thousands of them.
 _EMPTY: dict[str, Any] = {}
 #: Fields that hold dataclasses.

@@ -11,17 +11,6 @@ from typing import Any
 from pytest_ftgate.suite.model import Case, Turn, digest
 from pytest_ftgate.suite.prices import Tariff
 
-__all__ = [
-    "Adapter",
-    "CaseRequest",
-    "Passage",
-    "Request",
-    "Step",
-    "Tool",
-    "ToolCall",
-    "distinct_requests",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:

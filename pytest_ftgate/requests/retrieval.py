@@ -16,14 +16,6 @@ from pytest_ftgate.requests.request import Passage
 from pytest_ftgate.suite.model import Case, Retrieval, Turn
 from pytest_ftgate.suite.references import load_function
 
-__all__ = [
-    "Passages",
-    "most_similar_passages",
-    "prepend_passages",
-    "retrieve_passages",
-    "split_passages",
-]
-
 #: Introduces the passages if no template of the author contains them.
 _INTRODUCTION = "These passages may help to answer:"
 #: A heading, with marks before it or a line below it. Fences match first: code contains "#".

@@ -15,8 +15,6 @@ from pytest_ftgate.suite.references import load_function
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["build_tool", "tool_caller"]
-
 
 def build_tool(reference: str, folder: Path) -> Tool:
     """Return the tool that *reference* names, with the description and schema for a model.

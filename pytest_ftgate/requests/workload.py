@@ -14,20 +14,6 @@ from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
 from pytest_ftgate.suite.training_data import count_recorded_replies
 
-__all__ = [
-    "PROBE_COUNT",
-    "SKILL_TOKENS",
-    "Workload",
-    "base_name",
-    "base_variant",
-    "probe_requests",
-    "repeat_requests",
-    "replies_vary",
-    "same_seed_requests",
-    "skill_requests",
-    "task_requests",
-]
-
 #: The longest reply to a skill case that declares no limit, in tokens.
 SKILL_TOKENS = 32
 #: The number of replies that show whether an adapter is active; see gates/identity.py.

@@ -25,18 +25,6 @@ from pytest_ftgate.suite.references import source_files
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 
-__all__ = [
-    "RECORD_FORMAT",
-    "AcceptedCase",
-    "AcceptedRecord",
-    "accept_run",
-    "accepted_cases",
-    "accepted_path",
-    "accepted_samples",
-    "read_record",
-    "write_record",
-]
-
 #: The version of the file format. Raise it if a key changes its name or its meaning.
 RECORD_FORMAT = 2
 

@@ -23,8 +23,6 @@ from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.prices import request_price
 
-__all__ = ["CaseSet", "collect_suite_run", "merge_suite_runs"]
-
 #: Which cases a variant answers.
 CaseSet = Literal["task", "skills", "held out"]
 #: By case set and variant, the results by case id.

@@ -8,16 +8,6 @@ from pathlib import Path
 
 from pytest_ftgate.errors import ConfigurationError
 
-__all__ = [
-    "Commit",
-    "GitError",
-    "file_at_commit",
-    "file_commits",
-    "git_output",
-    "is_shallow",
-    "tracked_files",
-]
-
 #: The most seconds of one git command.
 _TIMEOUT = 20.0
 

@@ -13,8 +13,6 @@ from pytest_ftgate.results.git import Commit, GitError, file_at_commit, file_com
 from pytest_ftgate.results.run import AcceptedPoint
 from pytest_ftgate.results.verdicts import from_json
 
-__all__ = ["accepted_history", "accepted_runs"]
-
 #: The most points of the history chart.
 _MAX_POINTS = 50
 #: The most accepted runs among which the last passed one is searched.

@@ -16,24 +16,6 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.results.verdicts import json_adapter
 
-__all__ = [
-    "RUN_FORMAT",
-    "AcceptedPoint",
-    "Answer",
-    "CaseRun",
-    "ConfusionMatrix",
-    "NotEvaluated",
-    "Rate",
-    "Report",
-    "RequestCounts",
-    "SuiteRun",
-    "VariantRun",
-    "overall_verdict",
-    "read_run",
-    "run_schema",
-    "write_run",
-]
-
 #: The version of the file format. Raise it if a key changes its name or its meaning.
 RUN_FORMAT = 2
 _REMEDY = "write one with pytest --ftgate --ftgate-json PATH"

@@ -14,16 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.gates.verdict import Verdict
 
-__all__ = [
-    "from_json",
-    "json_adapter",
-    "load_verdicts",
-    "node_id",
-    "node_name",
-    "store_verdicts",
-    "to_json",
-]
-
 _VERDICTS = "verdicts.jsonl"
 
 

@@ -14,14 +14,6 @@ from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.scoring.text_scorers import find_label
 from pytest_ftgate.suite.model import Case
 
-__all__ = [
-    "LabelPredictions",
-    "cohen_kappa",
-    "label_metrics",
-    "label_predictions",
-    "macro_f1",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class LabelPredictions:

@@ -12,8 +12,6 @@ from pytest_ftgate.scoring.text_scorers import TEXT_SCORERS, score_labels, score
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = ["score_fields"]
-
 _SCORERS: Mapping[str, Scorer] = {**TEXT_SCORERS, "similarity": score_similarity}
 _ABSENT = object()
 _LIST_KINDS = ("set", "sequence")

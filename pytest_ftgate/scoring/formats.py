@@ -22,14 +22,6 @@ from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import search_pattern
 
-__all__ = [
-    "FormatChecker",
-    "can_detect_language",
-    "detect_language",
-    "ends_in_loop",
-    "looks_like_refusal",
-]
-
 #: The least confidence in a detected language. A label or a number has no language.
 _MIN_CONFIDENCE = 0.5
 #: The most characters that are read to detect a language. More do not improve the result.

@@ -14,8 +14,6 @@ from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.structured import find_json
 from pytest_ftgate.suite.model import PAIRWISE_GRADES, Judge
 
-__all__ = ["JudgeGrades", "JudgeReplies", "read_grades"]
-
 #: By fingerprint of the request, the reply of a judge or the error.
 JudgeReplies = Mapping[str, Reply | FtgateError]
 

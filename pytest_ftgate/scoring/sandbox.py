@@ -24,15 +24,6 @@ from pytest_ftgate.scoring.structured import last_code_block
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = [
-    "SCORER_SECONDS",
-    "ScorerTimeout",
-    "TimeLimit",
-    "can_sandbox",
-    "require_sandbox",
-    "score_code",
-]
-
 #: The most bytes that all files of one run may hold together, and the most files.
 _MAX_BYTES, _MAX_FILES = 16 << 20, 1000
 #: Seconds between two checks of a running process.

@@ -13,8 +13,6 @@ import traceback
 from contextlib import suppress
 from types import CodeType, ModuleType
 
-__all__ = ["EXIT_NOT_SANDBOXED", "FILE_NAMES", "has_landlock", "run_sandboxed"]
-
 #: The exit code if the process could not restrict itself. Then no code of the reply has run.
 EXIT_NOT_SANDBOXED = 71
 FILE_NAMES = ("reply.py", "tests.py")

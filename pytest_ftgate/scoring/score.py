@@ -8,20 +8,6 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = [
-    "CORRECT",
-    "INCORRECT",
-    "UNSCORED",
-    "ContentScore",
-    "FormatError",
-    "LenientReader",
-    "RepairStep",
-    "Scorer",
-    "binary_score",
-    "extract_part",
-    "strip_fence",
-]
-
 
 class ContentScore(NamedTuple):
     """How correct the content of one reply is.

@@ -24,17 +24,6 @@ from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.variants import NO_TOOL
 
-__all__ = [
-    "JudgeScores",
-    "contains_answer",
-    "expected_text",
-    "is_refused_or_truncated",
-    "matches_tool_call",
-    "score_content",
-    "scorer_error",
-    "tool_call_text",
-]
-
 
 def matches_tool_call(calls: Sequence[ToolCall], accepted: Iterable[Any]) -> bool:
     """Return True if a tool call is one of *accepted*, or if none is expected and none was made."""

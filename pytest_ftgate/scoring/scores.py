@@ -27,18 +27,6 @@ if TYPE_CHECKING:
 
     _Array = NDArray[np.float64]
 
-__all__ = [
-    "CaseResult",
-    "ReplyStats",
-    "Score",
-    "VariantScores",
-    "digest_replies",
-    "reply_stats",
-    "score_replies",
-    "skill_score",
-    "validate_rules",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class ReplyStats:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-__all__ = ["admits", "alphabetical", "by_length", "declines", "first", "number"]
-
 #: Contractions are expanded first, so that the patterns below need only one form of each.
 _CONTRACTIONS = (
     ("’", "'"), ("cannot", "can not"), ("can't", "can not"), ("won't", "will not"),

@@ -27,14 +27,6 @@ from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import python_syntax_error
 
-__all__ = [
-    "find_json",
-    "find_schema_error",
-    "last_code_block",
-    "markdown_error",
-    "structured_reader",
-]
-
 #: The most brackets in prose at which JSON may start. The limit bounds the time of hostile replies.
 _MAX_STARTS = 20
 _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")

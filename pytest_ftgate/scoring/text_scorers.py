@@ -12,15 +12,6 @@ from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore, Scorer
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import find_numbers, parse_number, search_pattern
 
-__all__ = [
-    "TEXT_SCORERS",
-    "contains_words",
-    "find_label",
-    "matches_pattern",
-    "score_labels",
-    "score_similarity",
-]
-
 #: Characters around a label that are not part of it.
 _PUNCTUATION = " \t\r\n\"'`.,;:!*"
 _BULLETS = "-•"

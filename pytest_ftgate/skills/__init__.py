@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["CANARY", "SETS", "SMALL_TAG", "skill_files", "skill_names"]
-
 _DATA = Path(__file__).parent / "data"
 #: Stands in every data file, to reveal that training data contain the skills' cases.
 CANARY = "pytest-ftgate-canary-0d9f6c1e-5a3b-4d57-9a0e-3c6f6b7f2e18"

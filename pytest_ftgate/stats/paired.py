@@ -30,18 +30,6 @@ if TYPE_CHECKING:
 
     from pytest_ftgate.stats.proportions import Array
 
-__all__ = [
-    "ChangeCounts",
-    "PairedCounts",
-    "change_counts",
-    "find_root",
-    "holm",
-    "p_drop",
-    "p_noninferior",
-    "paired_counts",
-    "tango_interval",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeCounts(Generic[Numbers]):

@@ -21,20 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-__all__ = [
-    "Bounds",
-    "ChiSquare",
-    "MeanEstimate",
-    "SkillSample",
-    "bootstrap_bounds",
-    "clustered_se",
-    "kappa_bounds",
-    "macro_difference",
-    "retention_ratio",
-    "stuart_maxwell",
-    "two_phase_mean",
-]
-
 #: Cells that one batch of bootstrap draws may hold.
 _BATCH_CELLS = 2_000_000
 

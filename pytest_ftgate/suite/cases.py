@@ -31,17 +31,6 @@ from pytest_ftgate.suite.scorers import (
 )
 from pytest_ftgate.suite.templates import PASSAGES, render_template
 
-__all__ = [
-    "expected_error",
-    "leaf_fields",
-    "render_cases",
-    "skill_cases",
-    "synonym_error",
-    "to_cases",
-    "unknown_label_error",
-    "unused_field_error",
-]
-
 _TOOL_CALL = '{name: lookup_order, arguments: {order_id: "17"}}'
 
 

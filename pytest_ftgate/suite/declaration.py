@@ -10,32 +10,6 @@ from pytest_ftgate.readers.source import Count, Declared, NonNegative, Positive,
 from pytest_ftgate.suite.formats import DeclaredFormat
 from pytest_ftgate.suite.scorers import DeclaredExpected, DeclaredScore
 
-__all__ = [
-    "UNION_TAGS",
-    "DeclaredAccuracy",
-    "DeclaredCase",
-    "DeclaredCost",
-    "DeclaredData",
-    "DeclaredEconomics",
-    "DeclaredExamples",
-    "DeclaredForgetting",
-    "DeclaredGates",
-    "DeclaredJudge",
-    "DeclaredLatency",
-    "DeclaredMinimum",
-    "DeclaredRate",
-    "DeclaredReply",
-    "DeclaredRetrieve",
-    "DeclaredRubric",
-    "DeclaredSuite",
-    "DeclaredVariant",
-    "Margin",
-    "Message",
-    "Rung",
-    "Spend",
-    "Thresholds",
-]
-
 Margin = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Rung = Literal[
     "no-model",

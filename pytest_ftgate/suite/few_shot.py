@@ -19,16 +19,6 @@ from pytest_ftgate.suite.model import Case, ReplyRules, Shot, Turn, digest
 from pytest_ftgate.suite.templates import PASSAGES, render_template
 from pytest_ftgate.suite.training_data import TrainingExample, read_training_rows
 
-__all__ = [
-    "choose_examples",
-    "find_leaks",
-    "most_similar",
-    "near_pairs",
-    "normalised_words",
-    "resolve_shots",
-    "word_sequence",
-]
-
 #: From this cosine similarity on (TF-IDF of character n-grams), two texts count as the same.
 _SAME_TEXT = 0.9
 

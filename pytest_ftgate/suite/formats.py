@@ -36,17 +36,6 @@ from pytest_ftgate.suite.references import reference_syntax_error
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.scorers import parse_function, pattern_error
 
-__all__ = [
-    "FORMAT_KINDS",
-    "JSON_TYPES",
-    "LANGUAGES",
-    "DeclaredFormat",
-    "format_schema",
-    "json_schema_validator",
-    "resolve_format",
-    "schema_error",
-]
-
 #: The language codes of py3langid.
 _CODES = (
     "ace af am an ar ary arz as az ba bcl be bg bn br bs ca crh cs cy da de dz el en eo es et "

@@ -43,8 +43,6 @@ from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import unknown_variables
 from pytest_ftgate.suite.variants import resolve_variant
 
-__all__ = ["JudgeDeclaration", "extract_judges", "grade_schema", "read_labels", "resolve_judges"]
-
 
 def grade_schema(grades: Mapping[str, float], max_reason: int | None = None) -> dict[str, Any]:
     """Return the JSON Schema of a judge's answer, with the reason before the grade.

@@ -26,16 +26,6 @@ from pytest_ftgate.suite.prices import (
 )
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = [
-    "RUNGS",
-    "inheritable_keys",
-    "resolve_ladder",
-    "resolve_tariff",
-    "rung_of",
-    "unpriced_error",
-    "variants_by_rung",
-]
-
 #: The rungs in the order of their effort, least first.
 RUNGS: tuple[str, ...] = get_args(Rung)
 #: The token counts of a typical request, for the comparison of two prices.

@@ -27,8 +27,6 @@ from pytest_ftgate.suite.scorers import resolve_score
 from pytest_ftgate.suite.templates import check_user_template
 from pytest_ftgate.suite.variants import check_expected_tools, check_format_tools, resolve_variants
 
-__all__ = ["load_suite", "read_declared", "resolve_suite"]
-
 
 def read_declared(source: SuiteSource, document: Document) -> DeclaredSuite | None:
     """Return the validated keys of *document*, or None if a required key is missing.

@@ -12,8 +12,6 @@ from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.declaration import DeclaredVariant
 from pytest_ftgate.suite.plugins import SuiteSource
 
-__all__ = ["VariantLocation"]
-
 
 @dataclass(frozen=True, slots=True)
 class VariantLocation:

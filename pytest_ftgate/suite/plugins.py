@@ -11,8 +11,6 @@ from typing import Any
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = ["PluginContributions", "PriceFunction", "ScorerFunction", "SuiteSource"]
-
 #: Scores or checks a reply: called with a case, a reply and the options in the suite.
 ScorerFunction = Callable[..., Any]
 #: Returns USD per million input and output tokens by provider and model, or None if unknown.

@@ -8,8 +8,6 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any
 
-__all__ = ["INSTALL_PRICES", "Tariff", "has_price", "listed_models", "request_price"]
-
 #: The command that installs the public price list. The list works offline.
 INSTALL_PRICES = 'pip install "pytest-ftgate[prices]"'
 

@@ -5,16 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = [
-    "PLUGIN_PROVIDER",
-    "PROVIDERS",
-    "RECORDED",
-    "ProviderSpec",
-    "misplaced_keys",
-    "provider_spec",
-    "reads_key",
-]
-
 _PROMPT_KEYS = (
     *("model", "prompt", "user", "examples", "response_schema", "retrieve", "tools", "max_turns"),
     *("max_tokens", "stop", "temperature", "top_p"),

@@ -16,8 +16,6 @@ from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 
-__all__ = ["load_function", "reference_error", "reference_syntax_error", "source_files"]
-
 
 @lru_cache(maxsize=64)
 def _import_module(name: str, folder: Path) -> ModuleType:

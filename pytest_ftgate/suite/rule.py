@@ -11,8 +11,6 @@ from typing import Any
 
 from pytest_ftgate.suite.references import reference_error
 
-__all__ = ["Rule", "choice_labels", "function_error"]
-
 
 @dataclass(frozen=True)
 class Rule:

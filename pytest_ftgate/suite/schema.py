@@ -11,8 +11,6 @@ from pytest_ftgate.suite.formats import format_schema
 from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS, ScoreOptions
 
-__all__ = ["score_schema", "suite_schema"]
-
 
 def score_schema() -> dict[str, Any]:
     """Return the JSON Schema of a score: a name, a name with its options, or a list of these."""

@@ -33,22 +33,6 @@ from pytest_ftgate.suite.rule import Rule
 if TYPE_CHECKING:
     from regex import Match, Pattern
 
-__all__ = [
-    "FIELD_SCORE_KINDS",
-    "SCORE_KINDS",
-    "SCORE_OPTIONS",
-    "DeclaredExpected",
-    "DeclaredScore",
-    "ScoreOptions",
-    "find_numbers",
-    "parse_function",
-    "parse_number",
-    "pattern_error",
-    "python_syntax_error",
-    "resolve_score",
-    "search_pattern",
-]
-
 _ThousandsSeparator = Literal[",", ".", " ", "'"]
 
 

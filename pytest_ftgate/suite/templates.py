@@ -13,15 +13,6 @@ from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.model import Case
 
-__all__ = [
-    "PASSAGES",
-    "check_user_template",
-    "render_template",
-    "template_text",
-    "template_variables",
-    "unknown_variables",
-]
-
 #: The template variable that holds the retrieved passages.
 PASSAGES = "passages"
 

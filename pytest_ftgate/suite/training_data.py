@@ -18,15 +18,6 @@ from pytest_ftgate.readers.source import Source, fold_similar
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.suite.model import Turn
 
-__all__ = [
-    "ROW_EXAMPLE",
-    "TrainingExample",
-    "TrainingRowError",
-    "count_recorded_replies",
-    "parse_training_row",
-    "read_training_rows",
-]
-
 #: role name in a training file -> role
 _ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),

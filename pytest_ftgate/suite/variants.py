@@ -34,19 +34,6 @@ from pytest_ftgate.suite.templates import (
 )
 from pytest_ftgate.suite.training_data import read_training_rows
 
-__all__ = [
-    "NO_TOOL",
-    "check_batch",
-    "check_expected_tools",
-    "check_format_tools",
-    "check_tools",
-    "resolve_base_url",
-    "resolve_retrieval",
-    "resolve_variant",
-    "resolve_variants",
-    "with_batching",
-]
-
 
 def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None:
     """Return the base URL of the variant, or None for the provider's default.
