@@ -277,21 +277,19 @@ def _read_rubric(
     return declared.rubric
 
 
-def resolve_judges(  # noqa: PLR0913, PLR0917 - the parts of a suite that a judge depends on
+def resolve_judges(
     source: SuiteSource,
     document: Document,
     declared_suite: DeclaredSuite,
     declarations: Iterable[JudgeDeclaration],
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    plugin_providers: Collection[str] | None = (),
 ) -> tuple[Judge, ...]:
     """Return the judges of a suite. Errors go to *source*."""
-    resolvers = [
-        _JudgeResolver(source, document, declared_suite, declaration)
+    judges = [
+        _JudgeResolver(source, document, declared_suite, declaration).judge(cases, reply)
         for declaration in declarations
     ]
-    judges = [resolver.judge(cases, reply, plugin_providers) for resolver in resolvers]
     return tuple(judge for judge in judges if judge)
 
 
@@ -312,14 +310,12 @@ class _JudgeResolver:
     def add_error(self, key: str, message: str) -> None:
         self.source.add_error(self.document.line((*self.key_path, key)), f"judge: {message}")
 
-    def judge(
-        self, cases: tuple[Case, ...], reply: ReplyRules, plugin_providers: Collection[str] | None
-    ) -> Judge | None:
+    def judge(self, cases: tuple[Case, ...], reply: ReplyRules) -> Judge | None:
         """Return the judge, or None if its model cannot be resolved."""
         self.check_grades()
         self.check_rubric(cases)
         self.check_minimum()
-        variant = self.variant(cases, reply, plugin_providers)
+        variant = self.variant(cases, reply)
         is_pairwise, grades = self.declared.compare is not None, self.grades()
         line = self.document.line((*self.key_path, "human"))
         written_path = self.declared.human
@@ -374,9 +370,7 @@ class _JudgeResolver:
         for message in unknown.values():
             self.add_error("rubric", f"rubric: {message}")
 
-    def variant(
-        self, cases: tuple[Case, ...], reply: ReplyRules, plugin_providers: Collection[str] | None
-    ) -> Variant | None:
+    def variant(self, cases: tuple[Case, ...], reply: ReplyRules) -> Variant | None:
         """Return the judge's model as a variant, or None if its keys are not valid."""
         key_path: KeyPath = (*self.key_path, "model")
         try:
@@ -394,7 +388,7 @@ class _JudgeResolver:
         )
         if self.has_unsuitable_keys(location, declared):
             return None
-        variant = resolve_variant(location, self.declared_suite, cases, reply, plugin_providers)
+        variant = resolve_variant(location, self.declared_suite, cases, reply)
         max_tokens = declared.max_tokens
         limit = _REASON_CHARS_PER_TOKEN * max_tokens if max_tokens else _MAX_REASON_CHARS
         max_reason = (

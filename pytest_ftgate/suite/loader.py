@@ -158,8 +158,7 @@ def resolve_suite(source: SuiteSource, document: Document) -> Suite:
 def _build_suite(source: SuiteSource, document: Document, declared: DeclaredSuite) -> Suite:
     reply, judges = _resolve_reply(source, document, declared)
     cases = _read_cases(source, document, declared, reply)
-    providers = source.plugins.providers
-    variants = resolve_variants(source, document, declared, cases, reply, providers)
+    variants = resolve_variants(source, document, declared, cases, reply)
     read_skill = partial(_suite_as_skill, source)
     gates = resolve_gates(source, document, declared, cases, reply, read_skill)
     baseline = _baseline_name(source, document, declared)
@@ -177,7 +176,7 @@ def _build_suite(source: SuiteSource, document: Document, declared: DeclaredSuit
         gates=gates,
         repeats=None if declared.repeats == "auto" else declared.repeats,
         **resolve_ladder(source, document, declared, variants, baseline),
-        judges=resolve_judges(source, document, declared, judges, cases, reply, providers),
+        judges=resolve_judges(source, document, declared, judges, cases, reply),
     )
 
 

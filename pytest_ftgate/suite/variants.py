@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -254,7 +254,6 @@ def resolve_variants(
     declared_suite: DeclaredSuite,
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    plugin_providers: Collection[str] | None = (),
 ) -> dict[str, Variant]:
     """Return the suite's variants in the order of the file. Errors go to *source*.
 
@@ -264,13 +263,11 @@ def resolve_variants(
         declared_suite: the validated content.
         cases: the cases of the suite.
         reply: the suite's rules for replies.
-        plugin_providers: the names of providers from plugins, or None if they are not known.
     """
     resolved: dict[str, Variant] = {}
     for name, declared in declared_suite.variants.items():
         location = VariantLocation(source, document, name, declared)
-        resolver = _VariantResolver(location, declared_suite, cases, reply, plugin_providers)
-        variant = resolver.variant()
+        variant = _VariantResolver(location, declared_suite, cases, reply).variant()
         if variant:
             resolved[name] = variant
     return resolved
@@ -281,7 +278,6 @@ def resolve_variant(
     declared_suite: DeclaredSuite,
     cases: tuple[Case, ...],
     reply: ReplyRules,
-    plugin_providers: Collection[str] | None = (),
 ) -> Variant | None:
     """Return the variant at *location*, one outside the suite's ``variants``, such as a judge's.
 
@@ -290,12 +286,11 @@ def resolve_variant(
         declared_suite: the validated content of the suite file.
         cases: the cases of the suite.
         reply: the suite's rules for replies.
-        plugin_providers: the names of providers from plugins, or None if they are not known.
     """
     suite_of_one = declared_suite.model_copy(
         update={"variants": {location.name: location.declared}, "prompt": None}
     )
-    return _VariantResolver(location, suite_of_one, cases, reply, plugin_providers).variant()
+    return _VariantResolver(location, suite_of_one, cases, reply).variant()
 
 
 class _VariantResolver:
@@ -312,10 +307,11 @@ class _VariantResolver:
         declared_suite: DeclaredSuite,
         cases: tuple[Case, ...],
         reply: ReplyRules,
-        plugin_providers: Collection[str] | None,
     ) -> None:
         self.location, self.declared_suite = location, declared_suite
-        self.cases, self.reply, self.plugin_providers = cases, reply, plugin_providers
+        self.cases, self.reply = cases, reply
+        #: The names of providers from plugins, or None if they are not known.
+        self.plugin_providers = location.source.plugins.providers
         self.name, self.declared = location.name, location.declared
         self.add_error = location.add_error
 
