@@ -6,10 +6,10 @@ Writes one suite of three variants whose replies are recorded (100,000 cases wit
 so 300,000 replies), each right nine times in ten and well formed as often, with the accuracy and
 the format gate for all of them and a drop check against the first. Then it runs the suite in a
 process of its own, as a user would, and again with a tenth of the cases. Both sizes are repeated
-with long replies (2,000 characters without an argument), which should need no more memory: such a
-reply is JSON, with the label as one of its fields. Replies are drawn by a fixed seed. CPU is shown
-in three parts: start and loading; planning, with the reading of the replies; and scoring,
-evaluation and reporting.
+with long replies (2,000 characters without an argument), which should need more memory by their
+length only: such a reply is JSON, with the label as one of its fields. Replies are drawn by a fixed
+seed. CPU is shown in three parts: start and loading; planning, with the reading of the replies; and
+scoring, evaluation and reporting.
 """
 
 from __future__ import annotations

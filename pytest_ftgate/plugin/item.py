@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 _state_key = pytest.StashKey["GateItemState"]()
+#: Of a run: the errors shown so far, each with the item that shows it.
+_shown_errors_key = pytest.StashKey[dict[str, str]]()
 
 
 class BlockingVerdict(Exception):
@@ -86,6 +88,12 @@ class GateItemState:
         """Store the verdict on a variant that is not what it claims; return why setup fails."""
         self._store_verdict(verdict)
         return f"not what it claims: {verdict.headline}"
+
+    def error_reason(self, error: FtgateError) -> str:
+        """Return the message of *error*, or the item that shows it: one error may hit all gates."""
+        shown = self.item.config.stash.setdefault(_shown_errors_key, {})
+        first = shown.setdefault(str(error), self.item.nodeid)
+        return str(error) if first == self.item.nodeid else f"the same error as {first}"
 
     def fail_setup(self, reason: str) -> None:
         """Fail the item's setup: the gate was not evaluated."""
@@ -177,7 +185,7 @@ class GateItem(pytest.Item):
         try:
             reason = self._evaluate()
         except FtgateError as error:
-            reason = str(error)
+            reason = self.state.error_reason(error)
         if reason:
             self.state.fail_setup(reason)
 

@@ -158,3 +158,15 @@ def test_a_missing_key_is_an_error_that_says_what_to_set(desk, monkeypatch, name
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"*set {variable}*"])
+
+
+def test_an_error_that_hits_every_gate_is_shown_once_and_referred_to(desk):
+    desk.suite("{accuracy: {min: 0.7}, format: {min: 0.7}}", current=0)
+    desk.path("notes.txt").write_text("no cache")
+
+    result = desk.run("--ftgate-cache=notes.txt")
+
+    result.assert_outcomes(errors=2)
+    shown = result.stdout.str().partition("short test summary")[0]
+    assert shown.count("notes.txt cannot be used") == 1
+    assert shown.count("current: the same error as ") == 1

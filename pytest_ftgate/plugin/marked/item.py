@@ -329,7 +329,7 @@ class FunctionGate:
         try:
             reason = self._prepare() or self._score()
         except FtgateError as error:
-            reason = str(error)
+            reason = self.state.error_reason(error)
         if reason:
             self.state.fail_setup(reason)
 
