@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pytest_ftgate.plugin.fixture import Ftgate, SuiteHandle
     from pytest_ftgate.plugin.marked.attempt import Conversation
     from pytest_ftgate.providers.base import Provider
+    from pytest_ftgate.reporting.headlines import headline
+    from pytest_ftgate.reporting.next_steps import step_line
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
@@ -38,6 +40,8 @@ __all__ = [
     "ToolCall",
     "Verdict",
     "__version__",
+    "headline",
+    "step_line",
 ]
 
 #: The module of each public name.
@@ -58,6 +62,8 @@ _MODULES = {
     "SuiteHandle": "plugin.fixture",
     "ToolCall": "requests.request",
     "Verdict": "gates.verdict",
+    "headline": "reporting.headlines",
+    "step_line": "reporting.next_steps",
 }
 
 

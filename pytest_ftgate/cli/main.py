@@ -16,13 +16,13 @@ from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError, di
 from pytest_ftgate.gates.training_data import (
     check_training_data,
     read_training_data,
-    severity_counts,
     training_data_rules,
 )
 from pytest_ftgate.gates.units import amount, quantity
 from pytest_ftgate.gates.verdict import Finding, Severity, TrainingDataRules, Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.recommend.evidence import AcceptedRun
+from pytest_ftgate.reporting.headlines import severity_counts
 from pytest_ftgate.reporting.summary import summary_lines
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import finding_lines
@@ -296,7 +296,7 @@ def _labels(args: argparse.Namespace) -> None:
 
 def _schema(args: argparse.Namespace) -> None:
     if args.of == "run":
-        from pytest_ftgate.results.run import run_schema as schema
+        from pytest_ftgate.reporting.writers import run_schema as schema
     else:
         from pytest_ftgate.suite.schema import suite_schema as schema
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
+from pytest_ftgate.gates.rates import settling_values
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     FORMAT_LOSS,
@@ -21,14 +22,14 @@ from pytest_ftgate.gates.skills import (
     skill_samples,
     skill_slices,
 )
-from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
     Check,
     CheckKind,
     Flip,
     LossKind,
-    NextStep,
     Outcome,
     Slice,
     Verdict,
@@ -252,8 +253,6 @@ def _skill_flips(
 
 #: From this share of the regressed answers on, a note reports that they look like labels.
 _MIN_FORMAT_SHARE = 0.25
-#: The number of names in a headline.
-_MAX_NAMED = 4
 
 
 def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillComparison) -> Verdict:
@@ -282,7 +281,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         gate=gate.kind,
         variant=scores.variant,
         outcome=outcome,
-        headline=_headline(outcome, decided, breaks),
+        statement=Statement(StatementKind.SKILLS),
         checks=tuple(result.check for result in results),
         deciding=deciding,
         slices=tuple(part for result in results for part in result.slices),
@@ -315,32 +314,6 @@ def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outco
 
 def _is_trustworthy(check: Check) -> bool:
     return check.informative and check.missing <= MAX_MISSING_SHARE * (check.n + check.missing)
-
-
-def _headline(outcome: Outcome, result: _ModeResult, breaks: tuple[str, ...]) -> str:
-    check = result.check
-    if check.before is None:
-        return check.note
-    under = " under the prompt" if check.under else ""
-    headline = (
-        f"general skills{under} {percent(check.before)} → {percent(check.after)}, "
-        f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
-    )
-    if outcome is Outcome.FAILED and breaks:
-        headline += f"; must-keep cases broke: {_name_first(breaks)}"
-    regressed = [part.name for part in result.regressed_skills]
-    unproven = [part.name for part in result.unproven_skills]
-    if outcome is Outcome.FAILED and regressed:
-        joint = "; regressed:" if check.outcome is Outcome.FAILED else ", but regressed:"
-        return f"{headline}{joint} {_name_first(regressed)}"
-    if outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
-        return f"{headline}, but inconclusive: {_name_first(unproven)}"
-    return headline
-
-
-def _name_first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return ", ".join(names[:_MAX_NAMED]) + more
 
 
 # Notes and next steps ---------------------------------------------------------------------------
@@ -401,32 +374,25 @@ def _next_steps(
     suite: Suite, variant: str, outcome: Outcome, result: _ModeResult
 ) -> Iterator[NextStep]:
     if outcome is Outcome.FAILED:
-        yield NextStep(
-            f"do not ship {variant} as it is: mix general data into its training set, train for "
-            "fewer epochs, lower the learning rate or the rank, or go back to the last one that "
-            "passed (docs/forgetting.md)"
-        )
-        command = f'pytest --ftgate -vv "{suite.name}::forgetting[{variant}]"'
-        yield NextStep("all regressed cases", command)
+        yield NextStep(StepKind.TRAIN_AGAIN, {"variant": variant})
+        node = f"{suite.name}::forgetting[{variant}]"
+        yield NextStep(StepKind.SHOW_REGRESSED, {"node": node})
     elif outcome is Outcome.INCONCLUSIVE:
-        yield from map(NextStep, _steps_if_inconclusive(result))
+        yield from _steps_if_inconclusive(result)
 
 
-def _steps_if_inconclusive(result: _ModeResult) -> Iterator[str]:
-    check, sentences = result.check, []
-    if check.certifiable is not None:
-        sentences.append(
-            f"{check.n} skills cases cannot rule out a mean loss of "
-            f"{unsigned_points(check.limit)} points "
-            f"(they can certify {unsigned_points(check.certifiable)})"
-        )
-    if check.needed is not None:
-        sentences.append(f"about {quantity(check.needed, 'more case')} would settle it")
-    if sentences:
-        yield "; ".join(sentences)
+def _steps_if_inconclusive(result: _ModeResult) -> Iterator[NextStep]:
+    values = settling_values(result.check)
+    if values:
+        yield NextStep(StepKind.SETTLE_SKILLS, values)
     for part in result.unproven_skills:
-        yield (
-            f"{part.n} cases of {part.name} cannot rule out a loss of "
-            f"{unsigned_points(part.margin or 0)} points "
-            f"(they leave {points(part.low)} to {points(part.high)}); allow more, or add cases"
+        yield NextStep(
+            StepKind.SETTLE_SKILL,
+            {
+                "skill": part.name,
+                "n": part.n,
+                "margin": part.margin or 0.0,
+                "low": part.low,
+                "high": part.high,
+            },
         )

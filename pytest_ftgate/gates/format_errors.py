@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import (
     Check,
@@ -38,23 +39,8 @@ __all__ = [
 _CONFIDENCE = 0.95
 #: The number of replies that are quoted for a format error, and of characters of each.
 _MAX_EXAMPLES, _MAX_CHARS = 3, 300
-#: What a model does to its replies that a lenient reader accepts: if it is new, and if it is not.
-_HABITS = {
-    "fenced": ("began to fence {}", "fences {}"),
-    "preamble": ("began to write before {}", "writes before {}"),
-    "trailing text": ("began to write after {}", "writes after {}"),
-    "wrong label casing": ("began to change case or marks of {}", "changes case or marks of {}"),
-    "invalid syntax": ("began to leave stray commas in {}", "leaves stray commas in {}"),
-}
-_NAMES = {
-    "choice": "its labels",
-    "json_schema": "its JSON",
-    "pydantic": "its JSON",
-    "xml": "its XML",
-    "csv": "its CSV",
-    "markdown": "its tables",
-    "code": "its code",
-}
+#: The kinds of format errors that a lenient reader accepts.
+_HABITS = ("fenced", "preamble", "trailing text", "wrong label casing", "invalid syntax")
 #: A lenient drop of at most this share of the strict drop counts as no lenient drop.
 _MAX_LENIENT_DROP = 0.1
 
@@ -177,10 +163,10 @@ def _lenient_share(scores: VariantScores) -> float | None:
 
 def changed_habit(
     gate: RateGate, check: Check, before: VariantScores | None, after: VariantScores
-) -> str:
-    """Return in a few words what a model does to its replies, if only a strict reader rejects it.
+) -> dict[str, Value]:
+    """Return what a model does to its replies, if only a strict reader rejects it.
 
-    Returns "" for other gates, and if the lenient share drops as well.
+    The values are those of a statement; none for other gates, or if the lenient share drops too.
 
     Args:
         gate: the accuracy or the format gate.
@@ -189,30 +175,32 @@ def changed_habit(
         after: the scores of the variant.
     """
     if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.has_format.any():
-        return ""
+        return {}
     compared = before if check.before is not None and check.kind is not CheckKind.ACCEPTED else None
     strict = check.limit if check.before is None else check.before
     lenient = samples_from_scores(compared, "lenient").mean if compared else strict
     lenient_drop = lenient - samples_from_scores(after, "lenient").mean
     if lenient_drop > _MAX_LENIENT_DROP * max(strict - check.after, 0.0):
-        return ""
+        return {}
     shares = [
         share for share in error_shares(compared, after) if share.kind in _HABITS and share.replies
     ]
-    return _habit(shares[0], after) if shares else ""
+    return _habit_values(shares[0], after) if shares else {}
 
 
-def _habit(share: FormatErrorShare, scores: VariantScores) -> str:
-    if_new, if_old = _HABITS[share.kind]
-    is_new = share.before is not None and share.before < share.after / 2
-    habit = (if_new if is_new else if_old).format(_output_name(scores, share.kind))
+def _habit_values(share: FormatErrorShare, scores: VariantScores) -> dict[str, Value]:
     results = scores.results.values()
-    count = sum(len(result.scores) for result in results if result.case.format)
-    return f"{share.kind}: the model {habit}, {share.replies:,} of {count:,} replies"
+    return {
+        "habit": share.kind,
+        "is_new": share.before is not None and share.before < share.after / 2,
+        "rule": _broken_rule(scores, share.kind),
+        "replies": share.replies,
+        "of": sum(len(result.scores) for result in results if result.case.format),
+    }
 
 
-def _output_name(scores: VariantScores, kind: str) -> str:
-    """Return what most replies with this kind of format error should be, such as ``its JSON``."""
+def _broken_rule(scores: VariantScores, kind: str) -> str:
+    """Return the rule that most replies with this kind of format error break, or ""."""
     errors: Sequence[FormatError] = [
         score.format_error
         for result in scores.results.values()
@@ -220,7 +208,7 @@ def _output_name(scores: VariantScores, kind: str) -> str:
         if score.format_error and score.format_error.kind == kind and score.format_error.rules
     ]
     rules = Counter(error.rules[0] for error in errors).most_common(1)
-    return _NAMES.get(rules[0][0], "its replies") if rules else "its replies"
+    return rules[0][0] if rules else ""
 
 
 # Drift of all replies ---------------------------------------------------------------------------

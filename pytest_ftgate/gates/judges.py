@@ -14,13 +14,13 @@ from scipy.special import stdtr
 from pytest_ftgate.gates.checks import check_drop, check_minimum
 from pytest_ftgate.gates.levels import CONFIDENCE, Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.units import percent, points
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
     IntervalEstimate,
     JudgeValidation,
-    NextStep,
     Outcome,
     Verdict,
 )
@@ -41,10 +41,6 @@ __all__ = [
     "with_judge_evidence",
 ]
 
-#: The next steps if a judge is not qualified.
-_UNQUALIFIED_STEP = NextStep(
-    "sharpen the rubric, or take a stronger judge; pytest-ftgate labels writes replies to label"
-)
 #: With fewer labels of the compared replies, the labels do not correct the judge's mean.
 MIN_CORRECTION_LABELS = 100
 
@@ -133,11 +129,11 @@ def with_judge_evidence(verdict: Verdict, evidence: JudgeEvidence) -> Verdict:
         return replace(
             verdict,
             outcome=Outcome.INCONCLUSIVE,
-            headline=f"judge not qualified: {evidence.error}",
-            next=(_UNQUALIFIED_STEP,),
+            statement=Statement(StatementKind.UNQUALIFIED_JUDGE),
+            next=(NextStep(StepKind.IMPROVE_JUDGE),),
         )
     if evidence.uncorrected_reason and verdict.check:
-        return replace(verdict, headline=f"{verdict.headline} (judge-relative)")
+        return replace(verdict, statement=verdict.statement.add(judge_relative=True))
     return verdict
 
 

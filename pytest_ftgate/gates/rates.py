@@ -34,12 +34,12 @@ from pytest_ftgate.gates.looks import Look, look_levels
 from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.samples import Samples, samples_from_scores
 from pytest_ftgate.gates.slices import retrieval_notes, slice_members, slice_results
-from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
     Drift,
-    NextStep,
     Outcome,
     Slice,
     Verdict,
@@ -51,89 +51,19 @@ from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Gate, RateGate, Suite, Variant
 
 __all__ = [
-    "NOTHING_TO_COMPARE",
     "AcceptedSamples",
     "Comparison",
     "evaluate_rate",
     "guess_rate",
     "measure_rate",
-    "rate_headline",
     "rate_next_steps",
     "rate_notes",
+    "settling_values",
     "unmeasured_verdict",
 ]
 
-#: The remedy for a kind of format error, by default a change of the prompt.
-_REMEDIES = {
-    "truncated": "raise max_tokens, or ask for shorter replies",
-    "refusal": "read what the model refused",
-    "fenced": "ask for the bare answer without a code fence, or restrict the model to a schema",
-    "preamble": "ask for the answer and nothing else",
-    "trailing text": "ask for the answer and nothing else",
-    "wrong label casing": "show the labels in the required spelling",
-    "repetition loop": "ask for shorter replies, or raise the temperature",
-}
-
-#: The headline of a gate without a check.
-NOTHING_TO_COMPARE = "nothing to compare with yet"
-_HOLDS = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}
 #: The largest number of repeats to advise; beyond it, more cases are better.
 _MAX_REPEATS = 20
-
-
-def rate_headline(
-    gate: RateGate,
-    outcome: Outcome,
-    check: Check,
-    regressed: tuple[Slice, ...],
-    *,
-    is_pairwise: bool = False,
-) -> str:
-    """Return the verdict in one line.
-
-    Args:
-        gate: the gate.
-        outcome: its outcome.
-        check: the check that decided.
-        regressed: the regressed slices.
-        is_pairwise: True if a judge's preferences are the only score.
-    """
-    what = _measured_name(gate, is_pairwise=is_pairwise)
-    if check.kind is CheckKind.MUST_PASS:
-        right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
-        wrong = f"; wrong: {', '.join(check.case_ids)}" if outcome is Outcome.FAILED else ""
-        return right + (wrong or f"; {check.missing} brought no reply" * bool(check.missing))
-    if check.before is None:
-        relation = _HOLDS.get(check.outcome, "may not hold")
-        # Without the number of cases, the rate of a few replies would mislead.
-        if check.missing and check.outcome is Outcome.INCONCLUSIVE:
-            cases = quantity(check.n, "case")
-            relation = f"of {cases}, with no reply to {check.missing}, {relation}"
-        text = f"{what} {percent(check.after)} {relation} the minimum of {percent(check.limit)}"
-        return text + _regressed_slices_text(outcome, check, regressed)
-    text = (
-        f"{what} {percent(check.before)} → {percent(check.after)} against {check.against}, "
-        f"{points(check.after - check.before)} points, allowed {points(-check.limit)}"
-    )
-    return text + _regressed_slices_text(outcome, check, regressed)
-
-
-def _measured_name(gate: RateGate, *, is_pairwise: bool) -> str:
-    if gate.function:
-        # Names such as TestTone::test_never_promises[formal] read as a sentence.
-        name = gate.function.rpartition("::")[2].removeprefix("test_")
-        return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
-    if is_pairwise and gate.name == gate.metric == "accuracy":
-        return "preferred"
-    what = "replies in the right format" if gate.kind == "format" else gate.metric
-    return what.replace("macro_f1", "macro-F1")
-
-
-def _regressed_slices_text(outcome: Outcome, check: Check, regressed: tuple[Slice, ...]) -> str:
-    """Return the regressed slices if they alone fail the gate, else ""."""
-    if outcome is not Outcome.FAILED or check.outcome is Outcome.FAILED or not regressed:
-        return ""
-    return f", but regressed: {', '.join(f'{part.kind} {part.name}' for part in regressed)}"
 
 
 def rate_notes(
@@ -169,55 +99,51 @@ def _look_extent(scores: VariantScores, look: Look) -> str:
 
 def rate_next_steps(
     gate: RateGate, outcome: Outcome, check: Check | None, scores: VariantScores, look: Look
-) -> Iterator[str]:
-    """Yield the next steps, each a sentence."""
-    if check is None and gate.metric == "macro_f1":
-        remedy = "macro-F1 is compared with the baseline alone; add min: to evaluate this one"
-        yield f"{NOTHING_TO_COMPARE}: {remedy}"
-    elif check is None:
-        yield f"{NOTHING_TO_COMPARE}; accept this run with --ftgate-accept"
+) -> Iterator[NextStep]:
+    """Yield the next steps."""
+    if check is None:
+        is_macro = gate.metric == "macro_f1"
+        yield NextStep(StepKind.ADD_MINIMUM if is_macro else StepKind.ACCEPT)
     elif outcome is Outcome.INCONCLUSIVE:
-        yield _advice_if_inconclusive(check, look, "repeats=" if gate.function else "settle: ")
+        yield _step_if_inconclusive(check, look, "repeats=" if gate.function else "settle: ")
     elif outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
-        repeated = ", also when repeated" if look.replies_vary else ""
-        yield f"a must-pass case is wrong{repeated}; it is the first of the regressed cases"
+        yield NextStep(StepKind.READ_MUST_PASS, {"repeated": look.replies_vary})
     elif outcome is Outcome.FAILED and gate.kind == "format" and scores.format_errors:
         kind, count = scores.format_errors.most_common(1)[0]
-        remedy = _REMEDIES.get(kind, "change the prompt")
-        yield f"the most common format error is “{kind}” ({count} replies); {remedy}"
+        yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
     elif outcome is Outcome.FAILED:
-        yield "read the regressed cases; if the drop is intended, accept it in a reviewed change"
+        yield NextStep(StepKind.READ_REGRESSED)
 
 
-def _advice_if_inconclusive(check: Check, look: Look, repeats_key: str) -> str:
-    """Return what would settle an inconclusive check; *repeats_key* is the setting of repeats."""
+def _step_if_inconclusive(check: Check, look: Look, setting: str) -> NextStep:
+    """Return what would settle an inconclusive check; *setting* is that of the repeats."""
     if check.has_drifted:
-        return "request all replies again, so that both sides are current: --ftgate-replies=fresh"
+        return NextStep(StepKind.REQUEST_BOTH_AGAIN)
     if not check.informative:
-        return "declare a minimum (min:): this comparison cannot show a drop"
-    parts = []
+        return NextStep(StepKind.DECLARE_MINIMUM)
+    values = settling_values(check) | ({"missing": check.missing} if check.missing else {})
+    repeats = _repeats_for_needed(check, look)
+    return NextStep(
+        StepKind.SETTLE, values | ({"setting": setting, "repeats": repeats} if repeats else {})
+    )
+
+
+def settling_values(check: Check) -> dict[str, Value]:
+    """Return what the cases of a check can certify, and how many more would settle it."""
+    values: dict[str, Value] = {}
     if check.certifiable is not None and check.before is not None:
-        parts.append(
-            f"{check.n} cases cannot rule out a drop of {unsigned_points(check.limit)} points "
-            f"(they can certify {unsigned_points(check.certifiable)})"
-        )
-    if check.needed is not None:
-        more = quantity(check.needed, "more case")
-        alternative = _repeats_alternative(check, look, repeats_key)
-        parts.append(f"about {more} would settle it{alternative}")
-    if check.missing:
-        parts = ["run again for the missing replies", *parts]
-    return "; ".join(parts) or "more cases are needed"
+        values |= {"n": check.n, "limit": check.limit, "certifiable": check.certifiable}
+    return values if check.needed is None else values | {"needed": check.needed}
 
 
-def _repeats_alternative(check: Check, look: Look, repeats_key: str) -> str:
-    """Return the number of repeats that replace the needed cases, or "" if repeats do not help."""
+def _repeats_for_needed(check: Check, look: Look) -> int:
+    """Return the number of repeats that replace the needed cases, or 0 if they do not help."""
     if not look.replies_vary or look.cases is not None:
-        return ""
+        return 0
     if check.before is None or check.needed is None:
-        return ""
+        return 0
     repeats = ceil(look.repeats * (1 + check.needed / check.n))
-    return f", or {repeats_key}{repeats}" if repeats <= _MAX_REPEATS else ""
+    return repeats if repeats <= _MAX_REPEATS else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +213,7 @@ def evaluate_rate(
         gate=gate.name,
         variant=scores.variant,
         outcome=outcome,
-        headline=_headline(gate, outcome, check, regressed, comparison),
+        statement=_statement(gate, check, comparison),
         checks=checks,
         deciding=deciding,
         slices=parts,
@@ -298,7 +224,7 @@ def evaluate_rate(
         **format_error_fields(gate, comparison.compared_scores, scores),
         drifts=drift,
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
-        next=tuple(map(NextStep, rate_next_steps(gate, outcome, check, scores, look))),
+        next=tuple(rate_next_steps(gate, outcome, check, scores, look)),
     )
     return with_judge_evidence(verdict, comparison.judge_evidence)
 
@@ -309,19 +235,16 @@ def _slices_decide(check: Check | None, regressed: tuple[Slice, ...]) -> bool:
     return bool(regressed) and not few
 
 
-def _headline(
-    gate: RateGate,
-    outcome: Outcome,
-    check: Check | None,
-    regressed: tuple[Slice, ...],
-    comparison: Comparison,
-) -> str:
+def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> Statement:
     if check is None:
-        return NOTHING_TO_COMPARE
-    cause = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
-    is_pairwise = comparison.judge_evidence.is_pairwise
-    headline = rate_headline(gate, outcome, check, regressed, is_pairwise=is_pairwise)
-    return f"{cause}; {headline}" if cause else headline
+        return Statement(StatementKind.NOTHING_TO_COMPARE)
+    is_plain = gate.name == gate.metric == "accuracy"
+    measure = "format" if gate.kind == "format" else gate.metric
+    if comparison.judge_evidence.is_pairwise and is_plain:
+        measure = "preferred"
+    values = {"function": gate.function} if gate.function else {"measure": measure}
+    habit = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
+    return Statement(StatementKind.RATE, {**values, **habit})
 
 
 def _notes(
@@ -471,7 +394,7 @@ def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict
         gate=gate.kind,
         variant=scores.variant,
         outcome=Outcome.PASSED,
-        headline=f"{percent(check.after)}",
+        statement=Statement(StatementKind.UNGATED_RATE),
         gated=False,
         checks=(check,),
         **format_error_fields(gate, None, scores),
@@ -486,7 +409,7 @@ def unmeasured_verdict(suite: Suite, variant: Variant, reason: str) -> Verdict:
         gate="measured",
         variant=variant.name,
         outcome=Outcome.INVALID,
-        headline=f"no request could be sent: {reason}",
+        statement=Statement(StatementKind.NOT_SENT, {"reason": reason}),
         gated=False,
         measured=False,
     )

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
 from pytest_ftgate.gates.training_data_checks import (
     CaseLeaks,
     answer_findings,
@@ -19,7 +20,6 @@ from pytest_ftgate.gates.training_data_checks import (
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import (
     Finding,
-    NextStep,
     Outcome,
     Severity,
     TrainingDataRules,
@@ -39,7 +39,6 @@ __all__ = [
     "evaluate_data",
     "find_leaked_cases",
     "read_training_data",
-    "severity_counts",
     "training_data_rules",
 ]
 
@@ -203,27 +202,18 @@ def evaluate_data(suite: Suite, gate: DataGate, variant: Variant) -> Verdict:
     data = read_training_data(variant.training_data)
     findings = check_training_data(data, training_data_rules(suite, gate, variant))
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    remedies = dict.fromkeys(error.next for error in errors if error.next)
+    values: dict[str, Value] = {"file": variant.training_data.name, "rows": len(data.rows)}
     return Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
         variant=variant.name,
         outcome=Outcome.FAILED if errors else Outcome.PASSED,
-        headline=f"{variant.training_data.name}: {severity_counts(findings)} in "
-        f"{quantity(len(data.rows), 'row')}",
+        statement=Statement(StatementKind.TRAINING_DATA, values),
         findings=tuple(_shortened(finding) for finding in findings),
-        next=tuple(map(NextStep, dict.fromkeys(error.next for error in errors if error.next))),
+        next=tuple(NextStep(StepKind.FIX_TRAINING_DATA, {"remedy": text}) for text in remedies),
     )
-
-
-def severity_counts(findings: tuple[Finding, ...]) -> str:
-    """Return the number of findings of each severity, as text."""
-    counts = [
-        quantity(count, str(severity))
-        for severity in Severity
-        if (count := sum(finding.severity is severity for finding in findings))
-    ]
-    return ", ".join(counts) or "nothing found"
 
 
 def _shortened(finding: Finding) -> Finding:

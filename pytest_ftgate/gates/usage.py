@@ -20,11 +20,11 @@ from pytest_ftgate.gates.samples import (
     same_replies,
     samples_from_values,
 )
-from pytest_ftgate.gates.units import amount, milliseconds, quantity, signed_percent, usd
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
-    NextStep,
     Outcome,
     Verdict,
     combine_checks,
@@ -47,12 +47,8 @@ __all__ = [
     "quantile_interval",
     "reply_times",
     "ungated_verdict",
-    "usage_headline",
     "usage_verdict",
 ]
-
-_NOTHING_TO_COMPARE = "nothing to compare with: it is the baseline"
-_HOLDS = {Outcome.PASSED: "within", Outcome.FAILED: "over"}
 
 
 def interval_outcome(low: float | None, high: float | None, limit: float) -> Outcome:
@@ -75,15 +71,17 @@ def usage_verdict(
         gate=gate.kind,
         variant=variant,
         outcome=outcome,
-        headline=usage_headline(check) if check else _NOTHING_TO_COMPARE,
+        statement=Statement(StatementKind.USAGE if check else StatementKind.IS_BASELINE),
         checks=checks,
         deciding=deciding,
         notes=(*check_notes, *notes),
-        next=tuple(map(NextStep, _next_steps(outcome, check))),
+        next=tuple(_next_steps(outcome, check)),
     )
 
 
-def ungated_verdict(suite: Suite, gate: Gate, variant: str, check: Check, headline: str) -> Verdict:
+def ungated_verdict(
+    suite: Suite, gate: Gate, variant: str, check: Check, statement: Statement
+) -> Verdict:
     """Return the cost or the latency of an ungated variant, as a verdict that is only shown."""
     return Verdict(
         suite=suite.name,
@@ -91,43 +89,23 @@ def ungated_verdict(suite: Suite, gate: Gate, variant: str, check: Check, headli
         gate=gate.kind,
         variant=variant,
         outcome=Outcome.PASSED,
-        headline=headline,
+        statement=statement,
         gated=False,
         checks=(replace(check, outcome=Outcome.PASSED),),
     )
 
 
-def usage_headline(check: Check) -> str:
-    """Return the measured and the allowed value, in one line."""
-    after, what = amount(check.after, check.unit), _quantity_name(check)
-    if check.before is None:
-        relation = _HOLDS.get(check.outcome, "perhaps over")
-        return f"{what} {after}, {relation} the limit of {amount(check.limit, check.unit)}"
-    values = f"{what} {amount(check.before, check.unit)} → {after} against {check.against}"
-    rise = "" if check.rise is None else f"{signed_percent(check.rise)}, "
-    return f"{values}, {rise}allowed {signed_percent(check.limit)}"
-
-
-def _quantity_name(check: Check) -> str:
-    if check.unit == "usd":
-        return "a thousand requests cost"
-    is_p95 = check.kind is CheckKind.P95
-    return "95 in 100 replies take up to" if is_p95 else "half of the replies take"
-
-
-def _next_steps(outcome: Outcome, check: Check | None) -> Iterator[str]:
+def _next_steps(outcome: Outcome, check: Check | None) -> Iterator[NextStep]:
     if check is None or outcome is Outcome.PASSED:
         return
     if outcome is Outcome.FAILED:
-        yield "choose a smaller model or a shorter prompt, or raise the limit in a reviewed change"
+        yield NextStep(StepKind.LOWER_USAGE)
     elif not check.informative:
-        yield "declare a limit of its own, since the comparison cannot show anything"
+        yield NextStep(StepKind.DECLARE_LIMIT)
     elif check.missing:
-        yield "run again for the missing replies"
-    elif check.needed:
-        yield f"about {quantity(check.needed, 'more case')} would settle it"
+        yield NextStep(StepKind.SETTLE, {"missing": check.missing})
     else:
-        yield "more cases are needed"
+        yield NextStep(StepKind.SETTLE, {"needed": check.needed} if check.needed else {})
 
 
 #: The largest number of further cases to advise.
@@ -154,8 +132,8 @@ def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterato
     """Yield the cost of an ungated variant, if its price is known."""
     check = _mean_price_check(scores, suite.variants[scores.variant].tariff, 0.0)
     if check.n:
-        headline = f"{usd(check.after)} a thousand requests"
-        yield ungated_verdict(suite, gate, scores.variant, check, headline)
+        statement = Statement(StatementKind.UNGATED_COST)
+        yield ungated_verdict(suite, gate, scores.variant, check, statement)
 
 
 def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Check:
@@ -370,8 +348,8 @@ def measure_latency(suite: Suite, gate: LatencyGate, times: ReplyTimes) -> Itera
     if times.measured:
         check = _quantile_check(times, CheckKind.P95, 0.0)
         median = _quantile_check(times, CheckKind.P50, 0.0).after
-        headline = f"p50 {milliseconds(median)}, p95 {milliseconds(check.after)}"
-        yield ungated_verdict(suite, gate, times.variant, check, headline)
+        statement = Statement(StatementKind.UNGATED_LATENCY, {"p50": median})
+        yield ungated_verdict(suite, gate, times.variant, check, statement)
 
 
 def _not_measured(
@@ -386,14 +364,18 @@ def _not_measured(
         min_cases: the number of cases that a measurement takes.
         variant: the variant that is gated; by default the one of *times*.
     """
-    share = f"{times.measured:,} of {times.replies:,} replies"
-    reason = (
-        f"{share} of {times.variant} were requested in this run, and {min_cases} cases are needed"
+    values: dict[str, Value] = {
+        "variant": times.variant,
+        "requested": times.measured,
+        "replies": times.replies,
+        "needed": min_cases,
+    }
+    return replace(
+        usage_verdict(suite, gate, variant or times.variant, (), ()),
+        statement=Statement(StatementKind.NOT_MEASURED, values),
+        measured=False,
+        next=(NextStep(StepKind.REQUEST_TO_MEASURE, values),),
     )
-    headline = f"not measured: {reason}"
-    note = f"{headline}; {_FRESH_REPLIES}"
-    verdict = usage_verdict(suite, gate, variant or times.variant, (), [note])
-    return replace(verdict, headline=headline, measured=False)
 
 
 def _latency_checks(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.gates.statements import NextStep, Statement
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule, choice_labels
@@ -25,7 +26,6 @@ __all__ = [
     "IntervalEstimate",
     "JudgeValidation",
     "LossKind",
-    "NextStep",
     "Outcome",
     "Retention",
     "Severity",
@@ -469,17 +469,6 @@ class FormatErrorShare:
     examples: tuple[FormatErrorExample, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NextStep:
-    """What to do about a verdict: a sentence, and the command that does it, or ""."""
-
-    text: str
-    command: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.text}: {self.command}" if self.command else self.text
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The verdict of one gate about one variant.
@@ -490,6 +479,7 @@ class Verdict:
         gated: False for a variant that is measured without being gated.
         measured: False if nothing could be measured in this run.
         node: the id of the pytest test, where suite, gate and variant do not give it.
+        statement: what the verdict says; ``pytest_ftgate.headline`` puts it into words.
         checks: the comparisons.
         deciding: the index of the check that decided.
         slices: the results by slice, if the gate has slices.
@@ -515,7 +505,7 @@ class Verdict:
     gate: str
     variant: str
     outcome: Outcome
-    headline: str
+    statement: Statement
     gated: bool = True
     measured: bool = True
     node: str = ""

@@ -16,6 +16,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import quote_following_lines
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
@@ -42,7 +43,7 @@ class BlockingVerdict(Exception):
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
-        super().__init__(verdict.headline)
+        super().__init__(headline(verdict))
 
 
 class GateItemState:
@@ -87,7 +88,7 @@ class GateItemState:
     def reject(self, verdict: Verdict) -> str:
         """Store the verdict on a variant that is not what it claims; return why setup fails."""
         self._store_verdict(verdict)
-        return f"not what it claims: {verdict.headline}"
+        return f"not what it claims: {headline(verdict)}"
 
     def error_reason(self, error: FtgateError) -> str:
         """Return the message of *error*, or the item that shows it: one error may hit all gates."""

@@ -157,8 +157,10 @@ class ResultCollector:
             return
         self._fixture_used |= "ftgate_used" in properties and report.when == "call"
         if "ftgate" in properties and report.when == "call" and isinstance(report.longrepr, str):
-            headline = json.loads(str(properties["ftgate"]))["headline"]
-            report.longrepr = _Section(report.longrepr, headline)  # type: ignore[assignment]
+            from pytest_ftgate.reporting.headlines import headline
+
+            text = headline(from_json(Verdict, str(properties["ftgate"])))
+            report.longrepr = _Section(report.longrepr, text)  # type: ignore[assignment]
         if report.when == "teardown":
             pairs = report.user_properties
             self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]

@@ -314,7 +314,7 @@ class Advice:
         recommendation: what to do.
         subject: the variant or the rung that it is about.
         variant: the variant that should serve now.
-        detail: what follows the recommendation in the headline, from its punctuation on.
+        why: why the rung *subject* comes next; "" for other recommendations.
         reasons: each with a number of the table.
         below: the best untuned variant, which fine-tunes are compared with; "" for none.
         rungs: the table, least effort first.
@@ -327,10 +327,10 @@ class Advice:
     recommendation: Recommendation
     subject: str
     variant: str
-    detail: str
     reasons: tuple[Reason, ...]
     below: str
     rungs: tuple[LadderRow, ...]
+    why: str = ""
     frontier_by: str = ""
     conditions: tuple[Condition, ...] = ()
     money: CostByVolume | None = None
@@ -341,8 +341,3 @@ class Advice:
     coverage_gaps: CoverageGaps = field(default_factory=CoverageGaps)
     unmeasured: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    @property
-    def headline(self) -> str:
-        """Recommendation and subject in a sentence."""
-        return f"{self.recommendation}{self.detail}"

@@ -47,7 +47,7 @@ class Decision:
     recommendation: Recommendation
     subject: str
     variant: str
-    detail: str
+    why: str = ""
     reasons: tuple[Reason, ...] = ()
     below: str = ""
     conditions: tuple[Condition, ...] = ()
@@ -148,7 +148,6 @@ def _decide_roll_back(
         target = best.variant
     if not target or target == rollback.failing:
         return None
-    when = f", accepted {rollback.at} in {rollback.commit}" if rollback.commit else ""
     rate = f", is right in {percent(failing.accuracy)}" if failing and failing.accuracy else ""
     gates = ", ".join(rollback.gates)
     message = f"{rollback.failing} is meant to serve{rate} and fails {gates}"
@@ -157,7 +156,6 @@ def _decide_roll_back(
         recommendation=Recommendation.ROLL_BACK,
         subject=target,
         variant=target,
-        detail=f": from {rollback.failing} to {target}{when}",
         reasons=(
             Reason(message=message, variant=rollback.failing, figure="outcomes"),
             *([_accuracy_reason(row)] if row else []),
@@ -172,7 +170,6 @@ def _decide_first_rung(tuned: Sequence[LadderRow]) -> Decision:
         recommendation=Recommendation.NEXT,
         subject="prompt",
         variant=tuned[0].variant,
-        detail=": prompt",
         reasons=(Reason(message=message, variant=tuned[0].variant, figure="rung"),),
     )
 
@@ -187,7 +184,6 @@ def _decide_stop(ladder: Ladder, best: LadderRow, minimum: float | None) -> Deci
         recommendation=Recommendation.STOP,
         subject=best.variant,
         variant=best.variant,
-        detail=f": {best.variant}",
         reasons=(reason, *_gain_reasons(ladder, best, above)),
     )
 
@@ -212,7 +208,7 @@ def _decide_next_rung(best: LadderRow, untried: Sequence[tuple[str, str]]) -> De
         recommendation=Recommendation.NEXT,
         subject=rung,
         variant=best.variant,
-        detail=f": {rung}, since {why}",
+        why=why,
         reasons=(_accuracy_reason(best),),
     )
 
@@ -224,12 +220,10 @@ def _decide_fine_tune(
     chosen: FineTuneAssessment,
     assessments: Sequence[FineTuneAssessment],
 ) -> Decision:
-    subject = chosen.name if chosen.row else "no other rung reaches the minimum"
     return Decision(
         recommendation=recommendation,
         subject=chosen.name,
         variant=chosen.row.variant if chosen.row else best.variant,
-        detail=f": {subject}",
         reasons=(
             *chosen.reasons(failing=False),
             *_price_reasons(ladder, best, chosen),
@@ -263,12 +257,10 @@ def _rejection(assessment: FineTuneAssessment) -> Reason:
 def _decide_not_justified(
     best: LadderRow, nearest: FineTuneAssessment, assessments: Sequence[FineTuneAssessment]
 ) -> Decision:
-    names = ", ".join(condition.name for condition in nearest.failing)
     return Decision(
         recommendation=Recommendation.NOT_JUSTIFIED,
         subject=nearest.name,
         variant=best.variant,
-        detail=f" ({names}): serve {best.variant}",
         reasons=(
             _accuracy_reason(best),
             *nearest.reasons(failing=True),
@@ -403,7 +395,7 @@ def advise(evidence: Evidence) -> Advice | None:
         recommendation=decision.recommendation,
         subject=decision.subject,
         variant=decision.variant,
-        detail=decision.detail,
+        why=decision.why,
         reasons=decision.reasons,
         below=decision.below,
         rungs=ladder.rows,

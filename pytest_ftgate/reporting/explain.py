@@ -7,6 +7,7 @@ from math import ceil
 
 from pytest_ftgate.gates.units import amount, percent, points, signed_percent, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
 from pytest_ftgate.stats.proportions import binomial_sf
 
@@ -33,7 +34,7 @@ def explain(verdict: Verdict) -> Iterator[str]:
     """Yield the rule of the deciding check, in sentences with the numbers of this gate."""
     check = verdict.check
     if check is None and verdict.gate in ("cost", "latency"):
-        yield f"No limit was checked: {verdict.headline}."
+        yield f"No limit was checked: {headline(verdict)}."
     elif check is None:
         yield "There was nothing to compare with, and no minimum was declared."
     elif check.kind is CheckKind.MUST_PASS:

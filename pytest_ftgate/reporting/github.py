@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from posixpath import join, normpath
 
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.run import NotEvaluated, Report
 from pytest_ftgate.results.verdicts import node_name
@@ -45,7 +47,7 @@ def _outcome_commands(report: Report, outcome: Outcome, prefix: str) -> Iterator
 
 
 def _message(verdict: Verdict) -> str:
-    return verdict.headline + "".join(f"\nnext: {step}" for step in verdict.next)
+    return headline(verdict) + "".join(f"\nnext: {step_line(step)}" for step in verdict.next)
 
 
 def _not_evaluated_command(gate: NotEvaluated, prefix: str) -> str:

@@ -15,6 +15,7 @@ from pytest_ftgate.recommend.advice import (
     Gain,
     LadderRow,
 )
+from pytest_ftgate.reporting.headlines import advice_detail
 from pytest_ftgate.reporting.tables import format_table, rate_interval
 from pytest_ftgate.reporting.text import escape_controls
 
@@ -310,7 +311,7 @@ def _table_lines(table: TextTable) -> list[str]:
 
 
 def _recommendation_lines(advice: Advice) -> Iterator[str]:
-    yield from _wrap(f"{advice.recommendation.upper()}{escape_controls(advice.detail)}")
+    yield from _wrap(f"{advice.recommendation.upper()}{escape_controls(advice_detail(advice))}")
     for reason in advice.reasons:
         yield from _wrap(f"- {escape_controls(reason.message)}", 4)
     if advice.confirmation is not None:

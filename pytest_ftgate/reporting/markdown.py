@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.headlines import advice_detail, headline
 from pytest_ftgate.reporting.ladder import (
     TextTable,
     frontier_legend,
     ladder_table,
     monitoring_sentences,
 )
+from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.summary import ungated_lines
 from pytest_ftgate.reporting.tables import gates_line, usage_line, verdict_rows
 from pytest_ftgate.reporting.text import escape_controls
@@ -92,12 +94,12 @@ def _blocking_section(report: Report) -> Iterator[str]:
 
 
 def _gate_block(verdict: Verdict) -> str:
-    steps = "".join(f"\n  next: {escape_markdown(str(step))}" for step in verdict.next)
+    steps = "".join(f"\n  next: {escape_markdown(step_line(step))}" for step in verdict.next)
     head = f"- **{escape_markdown(node_name(verdict))}** {verdict.outcome}"
     cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
     title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
     details = _folded(title, verdict_section(verdict, verbosity=1))
-    return f"{head}: {escape_markdown(verdict.headline)}{steps}\n\n{details}"
+    return f"{head}: {escape_markdown(headline(verdict))}{steps}\n\n{details}"
 
 
 def _folded(title: str, text: str) -> str:
@@ -128,10 +130,10 @@ def _ungated_section(report: Report) -> Iterator[str]:
 
 def _ladder_section(report: Report) -> Iterator[str]:
     for advice in report.advice:
-        headline = f"**{advice.recommendation}**{escape_markdown(advice.detail)}"
+        detail = escape_markdown(advice_detail(advice))
         reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
         suite = f"<code>{escape_markdown(advice.suite)}</code>"
-        yield f"#### Ladder of {suite}\n\n{headline}\n{reasons}"
+        yield f"#### Ladder of {suite}\n\n**{advice.recommendation}**{detail}\n{reasons}"
         yield _markdown_table(ladder_table(advice))
         notes = (frontier_legend(advice), *advice.notes, *monitoring_sentences(advice))
         if any(notes):

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.ladder import ladder_lines
+from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.tables import (
     budget_stop_lines,
     cost_lines,
@@ -55,8 +57,8 @@ def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
         yield from _wrap_ungated(f"{variant}: {escape_controls(note)}")
     for verdict in ungated:
         if verdict.check is None:
-            headline = escape_controls(verdict.headline).replace("\n", " ")
-            yield from _wrap_ungated(f"not gated: {verdict.variant}: {headline}")
+            text = escape_controls(headline(verdict)).replace("\n", " ")
+            yield from _wrap_ungated(f"not gated: {verdict.variant}: {text}")
 
 
 def _rate_cell(check: Check | None) -> str:
@@ -182,7 +184,7 @@ def inconclusive_lines(report: Report, width: int | None = None) -> Iterator[str
     for verdict in report.gated_verdicts:
         if verdict.outcome is Outcome.INCONCLUSIVE:
             head = f"INCONCLUSIVE {node_id(verdict)}"
-            line = f"{head} - {escape_controls(verdict.headline)}"
+            line = f"{head} - {escape_controls(headline(verdict))}"
             if width is not None and len(line) > width:
                 line = f"{line[: width - 3]}..." if len(head) + 6 < width else head
             yield line
@@ -239,7 +241,7 @@ def _note_lines(verdicts: Sequence[Verdict]) -> list[str]:
     """Return the notes and next steps of *verdicts*, each text once with the gates it is about."""
     gates_by_text: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        for text in (*verdict.notes, *map(str, verdict.next)):
+        for text in (*verdict.notes, *map(step_line, verdict.next)):
             gates_by_text[escape_controls(text)].append(node_name(verdict))
     return [
         line
@@ -249,10 +251,10 @@ def _note_lines(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _inconclusive_section(verdict: Verdict, name: str) -> list[str]:
-    headline = escape_controls(verdict.headline)
-    lines = ["", *wrap_lines(f"{name or node_name(verdict)} is inconclusive: {headline}")]
+    text = escape_controls(headline(verdict))
+    lines = ["", *wrap_lines(f"{name or node_name(verdict)} is inconclusive: {text}")]
     for note in verdict.notes:
         lines += wrap_lines(f"note: {escape_controls(note)}", 4)
     for step in verdict.next:
-        lines += wrap_lines(str(step), 4)
+        lines += wrap_lines(step_line(step), 4)
     return lines

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from pytest_ftgate.gates.statements import NextStep
 from pytest_ftgate.gates.units import percent, points, points_interval, quantity
-from pytest_ftgate.gates.usage import usage_headline
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
     Check,
@@ -18,7 +18,6 @@ from pytest_ftgate.gates.verdict import (
     IntervalEstimate,
     JudgeValidation,
     LossKind,
-    NextStep,
     Outcome,
     Retention,
     Severity,
@@ -27,6 +26,8 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_phrase
 from pytest_ftgate.reporting.flips import flip_lines
+from pytest_ftgate.reporting.headlines import headline, usage_text
+from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.tables import (
     format_error_rows,
     format_table,
@@ -399,7 +400,7 @@ def verdict_section(
         max_cases: how many cases are shown; None leaves it to *verbosity*.
         case_details: see *flip_lines*.
     """
-    lines = [*wrap_lines(escape_controls(verdict.headline), 0), *certainty_lines(verdict)]
+    lines = [*wrap_lines(escape_controls(headline(verdict)), 0), *certainty_lines(verdict)]
     if verbosity >= 0:
         lines += _detail_lines(verdict, verbosity)
         lines += flip_lines(verdict, verbosity, max_cases, case_details or {})
@@ -500,7 +501,7 @@ def _check_text(check: Check) -> str:
     if check.kind is CheckKind.MUST_PASS:
         return f"must-pass cases: {round(check.after * check.n)} of {check.n} are right"
     if check.unit != "share":
-        return usage_headline(check)
+        return usage_text(check)
     if check.before is None:
         return f"against the minimum of {percent(check.limit)}: {percent(check.after)}"
     under = f" under the {check.under}" if check.under else ""
@@ -510,11 +511,12 @@ def _check_text(check: Check) -> str:
 def _next_step_lines(steps: Sequence[NextStep]) -> Iterator[str]:
     for index, step in enumerate(steps):
         head = "  next: " if index == 0 else "        "
-        text = f"{step.text}:" if step.command else step.text
+        command = step_command(step)
+        text = f"{step_text(step)}:" if command else step_text(step)
         yield from textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
         # A command must not be wrapped.
-        if step.command:
-            yield f"        {step.command}"
+        if command:
+            yield f"        {command}"
 
 
 def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.results.run import Report, write_run
+from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.reporting.headlines import advice_headline, headline
+from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.verdicts import json_adapter
 
-__all__ = ["write_report", "write_reports"]
+__all__ = ["run_schema", "write_report", "write_reports", "write_run"]
 
 #: GitHub's limits: bytes of a step summary, shared with other steps, and characters of a comment.
 _MAX_SUMMARY_BYTES, _MAX_COMMENT = 1_000_000, 60_000
@@ -60,6 +68,57 @@ def _append_summary(summary: Path, report: Report) -> list[str]:
     except OSError as error:
         return [f"the step's summary could not be written: {error}"]
     return []
+
+
+# The run record ---------------------------------------------------------------------------------
+
+#: The sentences that a run record holds for its readers, by class; reading it ignores them.
+_SENTENCES = {
+    "Verdict": {"headline": "The verdict in one line."},
+    "NextStep": {"text": "What to do.", "command": 'The command that does it, or "".'},
+    "Advice": {"headline": "The recommendation and what it is about."},
+}
+
+
+def write_run(path: Path, report: Report) -> None:
+    """Write *report* to *path* as indented JSON with its sentences, atomically."""
+    document = json_adapter(Report).dump_python(report, mode="json")
+    # Sentences come first, since a person reads them first.
+    document["verdicts"] = [
+        {"headline": headline(verdict), **fields, "next": _steps_with_text(verdict, fields["next"])}
+        for verdict, fields in zip(report.verdicts, document["verdicts"], strict=True)
+    ]
+    document["advice"] = [
+        {"headline": advice_headline(advice), **fields}
+        for advice, fields in zip(report.advice, document["advice"], strict=True)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(to_json(document, indent=1, inf_nan_mode="null") + b"\n")
+    part.replace(path)
+
+
+def _steps_with_text(
+    verdict: Verdict, steps: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    return [
+        {"text": step_text(step), "command": step_command(step), **fields}
+        for step, fields in zip(verdict.next, steps, strict=True)
+    ]
+
+
+def run_schema() -> str:
+    """Return the JSON Schema of run records; ``results/run.schema.json`` is a copy."""
+    schema: dict[str, Any] = json_adapter(Report).json_schema(mode="serialization")
+    for name, sentences in _SENTENCES.items():
+        for key, description in sentences.items():
+            schema["$defs"][name]["properties"][key] = {
+                "description": description,
+                "type": "string",
+            }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema["title"] = "pytest-ftgate run record"
+    return json.dumps({**head, **schema}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _write_markdown(path: Path, report: Report) -> None:

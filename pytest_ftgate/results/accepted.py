@@ -26,7 +26,7 @@ from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
-RECORD_FORMAT = 2
+RECORD_FORMAT = 3
 
 
 class AcceptedCase(NamedTuple):

@@ -17,7 +17,7 @@ from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.results.verdicts import json_adapter
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 _REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
 
 
@@ -258,14 +258,6 @@ def overall_verdict(report: Report) -> Literal["passed", "blocked"]:
     return "passed" if report.gated_verdicts and not blocking else "blocked"
 
 
-def write_run(path: Path, report: Report) -> None:
-    """Write *report* to *path* as indented JSON, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(json_adapter(Report).dump_json(report, indent=1) + b"\n")
-    part.replace(path)
-
-
 def read_run(path: Path) -> Report:
     """Return the run record at *path*.
 
@@ -300,11 +292,3 @@ def _check_format(path: Path, document: Any) -> None:
     else:
         message = f"{path} has format {number}, older than this version reads; {_REMEDY}"
     raise ConfigurationError(message)
-
-
-def run_schema() -> str:
-    """Return the JSON Schema of run records; ``run.schema.json`` in this package is a copy."""
-    schema: dict[str, Any] = json_adapter(Report).json_schema(mode="serialization")
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schema["title"] = "pytest-ftgate run record"
-    return json.dumps({**head, **schema}, indent=1, ensure_ascii=False) + "\n"

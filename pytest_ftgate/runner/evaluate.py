@@ -11,6 +11,7 @@ from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request import CaseRequest
@@ -241,8 +242,8 @@ def note_missing_replies(session: Session, verdict: Verdict) -> Verdict:
     if verdict.check and not verdict.check.n:
         if any(judge.error for judge in verdict.judges):
             return verdict
-        missing = "no grade" if verdict.judges else "no reply"
-        return replace(verdict, headline=f"nothing to evaluate: {missing} came", checks=())
+        kind = StatementKind.NO_GRADES if verdict.judges else StatementKind.NO_REPLIES
+        return replace(verdict, statement=Statement(kind), checks=())
     return verdict
 
 

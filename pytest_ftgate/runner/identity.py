@@ -19,6 +19,7 @@ from pytest_ftgate.gates.identity import (
     server_notices,
 )
 from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import Workload, repeat_requests, same_seed_requests
@@ -68,7 +69,7 @@ class IdentityReport:
             gate=gate_run.name,
             variant=gate_run.variant.name,
             outcome=Outcome.INVALID,
-            headline=self.invalid_reason,
+            statement=Statement(StatementKind.INVALID, {"reason": self.invalid_reason}),
             node=node,
             facts=self.facts,
         )

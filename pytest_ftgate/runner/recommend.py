@@ -80,12 +80,13 @@ def _collect_evidence(
     on_progress: OnProgress | None,
 ) -> Evidence:
     from pytest_ftgate.recommend.evidence import Evidence
+    from pytest_ftgate.reporting.headlines import headline
     from pytest_ftgate.results.history import accepted_runs
 
     today = datetime.now(UTC).date()
     gate_results = dict(_gate_results(session, suite, known, on_progress))
     verdicts = (*(result.verdict for result in gate_results.values()), *ungated)
-    unmeasured = {v.variant: v.headline for v in ungated if not v.measured}
+    unmeasured = {v.variant: headline(v) for v in ungated if not v.measured}
     scores = _all_scores(session, suite, gate_results, unmeasured, on_progress)
     counts = {name: _labelled_row_count(variant) for name, variant in suite.variants.items()}
     training_rows = {name: count for name, count in counts.items() if count is not None}

@@ -6,6 +6,7 @@ from columns import suite, variant_scores
 from pytest_ftgate.gates.levels import MIN_CASES_FOR_F1
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import RateGate
 
@@ -41,7 +42,7 @@ def test_losing_a_rare_label_fails_though_accuracy_hardly_moves():
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.check.after == pytest.approx(0.487, abs=0.001)
-    assert verdict.headline.startswith("macro-F1 100 % → 49 %")
+    assert headline(verdict).startswith("macro-F1 100 % → 49 %")
 
 
 def test_the_labels_of_a_failed_gate_are_told_with_what_they_are_taken_for():

@@ -13,6 +13,8 @@ from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.levels import shared_levels
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
@@ -57,7 +59,7 @@ def test_general_loss_fails_and_the_worst_skill_comes_first() -> None:
     assert verdict.outcome is Outcome.FAILED
     assert list(parts(verdict)) == ["sums", "facts", "copying"]
     assert verdict.regressed == 145
-    assert "60 % → 12 %" in verdict.headline
+    assert "60 % → 12 %" in headline(verdict)
 
 
 def test_one_regressed_skill_fails_though_the_mean_holds() -> None:
@@ -65,7 +67,7 @@ def test_one_regressed_skill_fails_though_the_mean_holds() -> None:
 
     assert verdict.check.change > -0.01
     assert verdict.outcome is Outcome.FAILED
-    assert "but regressed: facts" in verdict.headline
+    assert "but regressed: facts" in headline(verdict)
 
 
 def test_a_skill_weighs_the_same_whatever_its_number_of_cases() -> None:
@@ -105,8 +107,8 @@ def test_a_skill_with_a_margin_must_itself_be_shown_to_keep_to_it() -> None:
     for keys in ({"each": 0.10}, {"margins": {"facts": 0.10}}):
         verdict = evaluate(some, **keys)
         assert verdict.outcome is Outcome.INCONCLUSIVE
-        assert "but inconclusive: facts" in verdict.headline
-        steps = " ".join(step.text for step in verdict.next)
+        assert "but inconclusive: facts" in headline(verdict)
+        steps = " ".join(step_text(step) for step in verdict.next)
         assert "100 cases of facts cannot rule out a loss of 10 points" in steps
     assert evaluate(some, each=0.20).outcome is Outcome.PASSED
     assert evaluate(some, each=0.10, margins={"facts": 0.2}).outcome is Outcome.PASSED
@@ -163,7 +165,7 @@ def test_a_must_keep_case_that_breaks_fails_the_gate_alone_and_is_shown_first() 
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.breaks == ("facts-0",)
-    assert "must-keep cases broke: facts-0" in verdict.headline
+    assert "must-keep cases broke: facts-0" in headline(verdict)
     assert verdict.flips[0].case == "facts-0"
     assert "must be kept" in verdict_section(verdict, 1)
 
@@ -275,7 +277,7 @@ def test_a_failed_gate_names_the_remedies() -> None:
     verdict = evaluate({"facts": (10, 90), "sums": (5, 95), "copying": (20, 80)})
 
     for remedy in ("mix general data", "fewer epochs", "learning rate", "rank", "go back"):
-        assert remedy in verdict.next[0].text
+        assert remedy in step_text(verdict.next[0])
 
 
 # Under the prompt -------------------------------------------------------------------------------
@@ -309,7 +311,7 @@ def test_a_loss_under_either_fails_and_the_headline_says_which(own, prompted, un
 
     assert verdict.outcome is Outcome.FAILED
     assert verdict.check.under == under
-    assert ("under the prompt" in verdict.headline) is bool(under)
+    assert ("under the prompt" in headline(verdict)) is bool(under)
     assert verdict.regressed == 145
     assert {part.under for part in verdict.slices} == {"", "prompt"}
     assert "under the prompt of the product:" in verdict_section(verdict)

@@ -18,6 +18,8 @@ from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Outcome, Verdict
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.suite.model import RateGate
 
@@ -164,8 +166,8 @@ def test_with_an_unqualified_judge_every_verdict_is_inconclusive(after):
     result = verdict(evidence(unfit), after=after)
 
     assert result.outcome is Outcome.INCONCLUSIVE
-    assert result.headline == "judge not qualified: m: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
-    assert "pytest-ftgate labels" in result.next[0].text
+    assert headline(result) == "judge not qualified: m: kappa 0.05 (-0.10 to 0.20), minimum 0.40"
+    assert "pytest-ftgate labels" in step_text(result.next[0])
 
 
 def test_the_headline_names_a_judge_without_validation():
@@ -173,12 +175,12 @@ def test_the_headline_names_a_judge_without_validation():
     result = verdict(evidence(plain))
 
     assert result.outcome is Outcome.FAILED
-    assert result.headline.endswith("(judge-relative)")
+    assert headline(result).endswith("(judge-relative)")
     assert any(note.startswith("judge-relative: no labels") for note in result.notes)
 
 
 def test_the_headline_does_not_name_a_validated_judge():
-    assert "judge-relative" not in verdict(evidence()).headline
+    assert "judge-relative" not in headline(verdict(evidence()))
 
 
 def test_equal_grades_for_all_replies_are_noted_without_labels():

@@ -12,6 +12,8 @@ from pytest_ftgate.gates.rates import (
 )
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import ForgettingGate, RateGate
 
@@ -31,7 +33,7 @@ def test_a_drop_against_the_baseline_fails_and_shows_the_regressed_cases() -> No
 
     assert verdict.outcome is Outcome.FAILED
     assert (verdict.regressed, verdict.fixed) == (70, 0)
-    assert "95 % → 60 %" in verdict.headline
+    assert "95 % → 60 %" in headline(verdict)
     assert verdict.flips[0].regressed
     assert verdict.flips[0].before == "refund"
 
@@ -49,8 +51,8 @@ def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> No
 
     verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
 
-    assert (verdict.outcome, verdict.headline) == (Outcome.PASSED, "nothing to compare with yet")
-    assert "--ftgate-accept" in verdict.next[0].text
+    assert (verdict.outcome, headline(verdict)) == (Outcome.PASSED, "nothing to compare with yet")
+    assert "--ftgate-accept" in step_text(verdict.next[0])
 
 
 def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -> None:
@@ -80,7 +82,7 @@ def test_a_rate_of_a_few_replies_does_not_stand_alone() -> None:
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
     told = "accuracy 100 % of 12 cases, with no reply to 48, may not hold the minimum of 60 %"
-    assert verdict.headline == told
+    assert headline(verdict) == told
 
 
 def test_stale_accepted_cases_are_counted() -> None:
@@ -108,7 +110,7 @@ def test_a_broken_format_is_scored_apart_from_what_a_reply_says() -> None:
     assert [(one.kind, one.replies) for one in verdict.format_errors] == [
         ("not in enumeration", 200)
     ]
-    assert "not in enumeration" in verdict.next[0].text
+    assert "not in enumeration" in step_text(verdict.next[0])
 
 
 def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_more_settle_it() -> (
@@ -124,8 +126,8 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "they can certify" in verdict.next[0].text
-    assert "more cases would settle it" in verdict.next[0].text
+    assert "they can certify" in step_text(verdict.next[0])
+    assert "more cases would settle it" in step_text(verdict.next[0])
 
 
 def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> None:
@@ -145,7 +147,7 @@ def test_an_ungated_variant_is_measured_and_not_evaluated() -> None:
     verdict = measure_rate(suite(gate), gate, variant_scores("strong", BAD))
 
     assert not verdict.gated
-    assert verdict.headline == "60 %"
+    assert headline(verdict) == "60 %"
 
 
 @pytest.mark.parametrize("name", [*CheckKind])
@@ -165,9 +167,10 @@ def test_a_baseline_named_like_a_kind_of_check_is_compared_like_any_other(name, 
 
     usual = verdict("good")
     checks = [replace(c, against=name if c.against == "good" else c.against) for c in usual.checks]
-    headline = usual.headline.replace("against good", f"against {name}")
+    same = verdict(str(name))
 
-    assert verdict(str(name)) == replace(usual, checks=tuple(checks), headline=headline)
+    assert same == replace(usual, checks=tuple(checks))
+    assert headline(same) == headline(usual).replace("against good", f"against {name}")
 
 
 def test_a_drifted_baseline_leads_to_fresh_replies_whatever_the_sentence_says() -> None:
@@ -180,4 +183,4 @@ def test_a_drifted_baseline_leads_to_fresh_replies_whatever_the_sentence_says() 
 
     assert verdict.check is not None
     assert verdict.check.has_drifted
-    assert "--ftgate-replies=fresh" in verdict.next[0].text
+    assert "--ftgate-replies=fresh" in step_text(verdict.next[0])

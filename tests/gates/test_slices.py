@@ -7,6 +7,7 @@ from pytest_ftgate.gates.rates import AcceptedSamples, Comparison, evaluate_rate
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.slices import slice_members
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import RateGate
 
@@ -36,7 +37,7 @@ def test_a_regressed_slice_fails_a_gate_whose_average_is_within_the_margin():
 
     assert verdict.check.outcome is Outcome.PASSED
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.headline.endswith("but regressed: tag angry")
+    assert headline(verdict).endswith("but regressed: tag angry")
     assert (verdict.slices[0].name, verdict.slices[0].state) == ("angry", "regressed")
 
 
@@ -104,7 +105,7 @@ def test_the_slices_of_the_baseline_are_held_to_what_was_accepted():
     verdict = evaluate_rate(suite(GATE), GATE, Comparison(now, now, accepted))
 
     assert verdict.outcome is Outcome.FAILED
-    assert verdict.headline.endswith("but regressed: tag angry")
+    assert headline(verdict).endswith("but regressed: tag angry")
 
 
 def test_the_label_of_an_expected_tool_call_is_the_tool():

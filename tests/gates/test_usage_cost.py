@@ -11,6 +11,8 @@ from scipy import stats
 from pytest_ftgate.gates.usage import evaluate_cost, measure_cost
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.explain import explain
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import CostGate, Suite
@@ -88,7 +90,7 @@ def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
     verdict = evaluated(LIMIT, drawn(485))
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "more cases would settle it" in verdict.next[0].text
+    assert "more cases would settle it" in step_text(verdict.next[0])
 
 
 @pytest.mark.parametrize(("factor", "outcome"), [(1.0, Outcome.PASSED), (1.3, Outcome.FAILED)])
@@ -170,7 +172,7 @@ def test_an_ungated_variant_is_told_its_price_and_not_evaluated():
     (beside,) = measure_cost(of(LIMIT), LIMIT, written("new", [600] * 20))
 
     assert (beside.gated, beside.outcome) == (False, Outcome.PASSED)
-    assert beside.headline == "0.60 USD a thousand requests"
+    assert headline(beside) == "0.60 USD a thousand requests"
 
 
 def test_an_ungated_variant_without_a_price_is_passed_over():

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.results.verdicts import verdict_from_json
+
 OURS = [
     f"pytest_ftgate.{module}"
     for module in (
@@ -133,11 +136,16 @@ class Desk:
         """Return the verdicts of the last run by the name of their gate."""
         found = ET.parse(self.path("junit.xml")).iter("testcase")
         return {
-            case.get("name", ""): json.loads(told.get("value", ""))
+            case.get("name", ""): _values(told.get("value", ""))
             for case in found
             for told in case.iter("property")
             if told.get("name") == "ftgate"
         }
+
+
+def _values(text: str) -> dict[str, object]:
+    """Return a verdict as plain values, with its headline."""
+    return {**json.loads(text), "headline": headline(verdict_from_json(text))}
 
 
 @pytest.fixture

@@ -76,9 +76,11 @@ def test_without_the_option_they_are_skipped_and_ask_nothing(used):
 
 
 DATA = """\
+from pytest_ftgate import headline
+
 def test_it(ftgate):
     verdict = ftgate.suite("tickets.ftgate.yaml").verdict("data", "draft")
-    assert verdict.headline == "train.jsonl: nothing found in 250 rows"
+    assert headline(verdict) == "train.jsonl: nothing found in 250 rows"
 """
 
 
@@ -112,7 +114,7 @@ def pytest_ftgate_providers():
     return {"house": House}
 """
 FACTS = """\
-from pytest_ftgate import Outcome
+from pytest_ftgate import Outcome, headline
 
 def test_it(ftgate):
     suite = ftgate.suite("tickets.ftgate.yaml")
@@ -120,7 +122,7 @@ def test_it(ftgate):
     assert (good.outcome, fake.outcome) == (Outcome.PASSED, Outcome.INVALID)
     assert good.facts["region"] == fake.facts["region"] == "eu"
     assert "good retires on 2027-01-31" in good.notes
-    assert fake.headline == "another model answered: imposter, declared fake"
+    assert headline(fake) == "another model answered: imposter, declared fake"
 """
 
 

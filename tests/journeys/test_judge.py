@@ -122,7 +122,9 @@ def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict(judged):
     result = judged.run()
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["accuracy * allowed −10 (judge-relative)", "*never examined*"])
+    result.stdout.fnmatch_lines(
+        ["accuracy * allowed −10 (judge-relative)", "*not validated: add human: *"]
+    )
     result.stdout.fnmatch_lines(["*judge-relative: no labels have examined it*"])
 
 

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 
 from pytest_ftgate.cli.main import main
-from pytest_ftgate.results.run import run_schema
+from pytest_ftgate.reporting.writers import run_schema
 
 FACES = ("--ftgate-json=run.json", "--ftgate-html=out/report.html", "--ftgate-markdown=report.md")
 

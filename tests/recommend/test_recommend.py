@@ -11,6 +11,7 @@ from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.recommend.evidence import AcceptedRun, GitFacts
 from pytest_ftgate.recommend.recommend import advise
 from pytest_ftgate.recommend.rules import RULES
+from pytest_ftgate.reporting.headlines import advice_headline
 from pytest_ftgate.scoring.scores import Score
 
 FAILED = Outcome.FAILED
@@ -59,7 +60,7 @@ def test_a_model_that_must_run_here_needs_no_stronger_one(evidence):
 def test_a_fine_tune_that_serves_and_still_pays_is_kept(evidence):
     serves = ("baseline: prompt", "baseline: prompt\nserves: lora")
 
-    assert advise(evidence(50_000, serves)).headline == "keep the fine-tune: lora"
+    assert advice_headline(advise(evidence(50_000, serves))) == "keep the fine-tune: lora"
 
 
 def test_a_fine_tune_that_serves_and_no_longer_pays_is_not_justified(evidence):
@@ -81,7 +82,7 @@ def test_what_serves_and_fails_is_rolled_back_to_what_was_accepted_and_passes(ev
 
     advice = advise(evidence(50_000, serves, verdicts=verdicts, history=history))
 
-    assert advice.headline == "roll back: from lora to hosted, accepted 2026-10-02 in b2"
+    assert advice_headline(advice) == "roll back: from lora to hosted, accepted 2026-10-02 in b2"
     assert (advice.rollback.variant, advice.rollback.by) == ("hosted", "Ada")
 
 
@@ -117,7 +118,8 @@ def test_a_condition_that_does_not_hold_is_named(evidence, change, known, names)
     assert advice.recommendation == "fine-tuning not justified"
     assert failing(advice) == names
     ordered = ", ".join(rule.name for rule in RULES if rule.name in names)
-    assert advice.headline == f"fine-tuning not justified ({ordered}): serve {advice.variant}"
+    expected = f"fine-tuning not justified ({ordered}): serve {advice.variant}"
+    assert advice_headline(advice) == expected
 
 
 def test_what_nobody_knows_blocks_nothing_and_is_said(evidence):

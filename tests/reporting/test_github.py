@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
+from reports import (
+    HOSTILE,
+    failing_run,
+    gate_not_evaluated,
+    inconclusive_verdict,
+    invalid,
+    report,
+)
 
 from pytest_ftgate.reporting.github import workflow_commands
 
@@ -46,7 +53,7 @@ def test_an_inconclusive_gate_warns_where_it_does_not_block():
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_foreign_words_stay_within_their_command(nasty):
     verdict = replace(
-        failing_run().verdicts[0], headline=HOSTILE[nasty], variant=HOSTILE[nasty][:60]
+        failing_run().verdicts[0], statement=invalid(HOSTILE[nasty]), variant=HOSTILE[nasty][:60]
     )
 
     told = list(

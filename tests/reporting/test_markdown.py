@@ -115,7 +115,7 @@ def test_the_ladder_is_told_in_short(advice):
 @pytest.mark.parametrize("nasty", HOSTILE)
 def test_what_stands_in_an_advice_cannot_act(nasty, advice):
     said = HOSTILE[nasty]
-    foul = replace(advice, suite=said, detail=said, notes=(said,))
+    foul = replace(advice, suite=said, subject=said, variant=said, notes=(said,))
     text = outside_of_code(markdown_report(report(advice=(foul,)), 9_000_000))
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):

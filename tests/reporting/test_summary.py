@@ -8,7 +8,9 @@ import pytest
 from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
-from pytest_ftgate.gates.verdict import CheckKind, Flip, NextStep, Outcome
+from pytest_ftgate.gates.statements import NextStep, StepKind
+from pytest_ftgate.gates.verdict import CheckKind, Flip, Outcome
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.summary import (
     colour_parts,
     inconclusive_lines,
@@ -39,7 +41,7 @@ def test_likely_texts_are_compared_word_by_word():
 def test_a_section_says_what_fell_how_surely_and_what_to_do(verdict, verbosity):
     text = verdict_section(verdict, verbosity)
 
-    assert text.startswith(verdict.headline[:40])
+    assert text.startswith(headline(verdict)[:40])
     assert "regressed" in text.split("\n\n")[0]
     assert "  next: " in text
     assert ("It fails if" in text) == (verbosity > 0)
@@ -223,8 +225,10 @@ def test_checks_that_did_not_decide_name_their_cases_and_equal_replies():
 
 
 def test_the_command_of_a_next_step_stands_in_a_line_of_its_own():
-    command = f"pytest --ftgate {'x' * 90}"
+    node = f"{'x' * 90}::forgetting[new]"
+    step = NextStep(StepKind.SHOW_REGRESSED, {"node": node})
 
-    lines = verdict_section(replace(FAILED, next=(NextStep("all cases", command),))).split("\n")
+    lines = verdict_section(replace(FAILED, next=(step,))).split("\n")
 
-    assert lines[lines.index("  next: all cases:") + 1] == f"        {command}"
+    command = f'        pytest --ftgate -vv "{node}"'
+    assert lines[lines.index("  next: all regressed cases:") + 1] == command

@@ -20,9 +20,10 @@ from reports import (
 
 import pytest_ftgate
 from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.reporting.writers import run_schema, write_run
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import collect_suite_run, merge_suite_runs
-from pytest_ftgate.results.run import RUN_FORMAT, overall_verdict, read_run, run_schema, write_run
+from pytest_ftgate.results.run import RUN_FORMAT, overall_verdict, read_run
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 
@@ -59,8 +60,8 @@ def test_a_reply_of_a_megabyte_is_cut_with_a_count(tmp_path):
         ("", "is no run record"),
         ("[]", "is no run record"),
         ("{}", "is no run record"),
-        ('{"format": 2}', r"is no run record \(verdict: Field required\)"),
-        ('{"format": 1, "unjudged": []}', "has format 1, older than this version reads; write one"),
+        ('{"format": 3}', r"is no run record \(verdict: Field required\)"),
+        ('{"format": 2, "verdicts": []}', "has format 2, older than this version reads; write one"),
         ('{"format": 999}', "has format 999, newer than this version reads; upgrade"),
     ],
 )

@@ -7,6 +7,7 @@ from house import CASES, House
 
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate
 
 
@@ -52,7 +53,7 @@ def test_a_variant_that_another_model_answers_is_invalid_and_asked_no_further(ho
     result = evaluate(house)
 
     assert result.verdict.outcome is Outcome.INVALID
-    assert result.verdict.headline == "another model answered: imposter, declared draft"
+    assert headline(result.verdict) == "another model answered: imposter, declared draft"
     assert result.verdict.facts["served as"] == "imposter"
     assert result.verdict.checks == ()
     assert (result.look.number, len(house.asked)) == (1, 2 * CASES // 5)
@@ -83,7 +84,7 @@ def test_a_gate_for_training_data_sends_no_request(house):
     verdict = evaluate(house, "data").verdict
 
     assert verdict.outcome is Outcome.PASSED
-    assert verdict.headline.startswith("train.jsonl: ")
+    assert headline(verdict).startswith("train.jsonl: ")
     assert house.asked == []
 
 

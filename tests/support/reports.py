@@ -11,6 +11,7 @@ from columns import case, skill_scores, suite, variant_scores
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.collect import collect_suite_run
@@ -117,6 +118,11 @@ def inconclusive_verdict(number: int = 0) -> Verdict:
     verdict = evaluate_rate(declared, ACCURACY, comparison)
     assert verdict.outcome == "inconclusive"
     return replace(verdict, variant=f"new-{number}" if number else "new")
+
+
+def invalid(reason: str) -> Statement:
+    """Return the statement that a variant is not what it claims."""
+    return Statement(StatementKind.INVALID, {"reason": reason})
 
 
 def gate_not_evaluated(reason: str = "current: no key") -> NotEvaluated:

@@ -6,6 +6,7 @@ from datetime import date
 
 from reference_case import LABELS, answers
 
+from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.evidence import GitFacts
 from pytest_ftgate.requests.reply import Reply
@@ -35,5 +36,5 @@ def verdict(variant, gate="accuracy", outcome=Outcome.PASSED):
         gate=gate,
         variant=variant,
         outcome=outcome,
-        headline="",
+        statement=Statement(StatementKind.RATE, {"measure": "accuracy"}),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.units import milliseconds, percent, quantity, usd
 from pytest_ftgate.gates.verdict import CheckKind, Slice, Verdict
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.html import plots
 from pytest_ftgate.reporting.html.plots import Chart, Dot
 from pytest_ftgate.reporting.tables import rate_interval
@@ -100,7 +101,7 @@ def _skill_chart(name: str, verdict: Verdict, skills: Sequence[Slice], under: st
     colours = "Orange is regressed, green is kept, grey is inconclusive."
     return Chart(
         title=f"General skills of {variant}",
-        caption=f"{escape_controls(verdict.headline)}. {colours}",
+        caption=f"{escape_controls(headline(verdict))}. {colours}",
         svg=plots.draw_pairs(
             name,
             f"{len(rows)} skills of {variant} before and after fine-tuning",

@@ -19,6 +19,7 @@ from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.recommend.advice import Advice, CostByVolume, Recommendation
 from pytest_ftgate.reporting.explain import explain
+from pytest_ftgate.reporting.headlines import advice_subject, headline
 from pytest_ftgate.reporting.html import charts, plots
 from pytest_ftgate.reporting.html.case_data import pack_cases
 from pytest_ftgate.reporting.html.plots import Band, Chart
@@ -32,6 +33,7 @@ from pytest_ftgate.reporting.ladder import (
     monitoring_sentences,
     monthly_cost_table,
 )
+from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.tables import (
     drift_rows,
     format_error_rows,
@@ -81,7 +83,7 @@ def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
         "suite": advice.suite,
         "outcome": _RECOMMENDATION_OUTCOMES.get(advice.recommendation, "inconclusive"),
         "recommendation": str(advice.recommendation),
-        "detail": advice.detail.removeprefix(":").strip(),
+        "detail": advice_subject(advice),
         "reasons": [*(reason.message for reason in advice.reasons), *_confirmation(advice)],
         "table": ladder_table(advice),
         "legend": frontier_legend(advice),
@@ -236,6 +238,8 @@ def _anchor(verdict: Verdict) -> str:
 def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
     return {
         "verdict": verdict,
+        "headline": headline(verdict),
+        "next": [(step_text(step), step_command(step)) for step in verdict.next],
         "anchor": _anchor(verdict),
         "node": node_id(verdict),
         "outcome": outcome_label(verdict),

@@ -11,7 +11,15 @@ from hashlib import sha256
 from html import unescape
 
 import pytest
-from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, large, report
+from reports import (
+    HOSTILE,
+    failing_run,
+    gate_not_evaluated,
+    inconclusive_verdict,
+    invalid,
+    large,
+    report,
+)
 
 from pytest_ftgate.gates.verdict import (
     Drift,
@@ -87,8 +95,12 @@ def test_foreign_words_are_text_wherever_they_stand(nasty, place, advice):
     said = HOSTILE[nasty]
     verdict = failing_run().verdicts[0]
     made = {
-        "headline": lambda: report(replace(verdict, headline=said, variant=said, notes=(said,))),
-        "advice": lambda: report(verdict, advice=(replace(advice, detail=said, notes=(said,)),)),
+        "headline": lambda: report(
+            replace(verdict, statement=invalid(said), variant=said, notes=(said,))
+        ),
+        "advice": lambda: report(
+            verdict, advice=(replace(advice, subject=said, variant=said, notes=(said,)),)
+        ),
         "error": lambda: report(not_evaluated=(gate_not_evaluated(said),)),
         "flip": lambda: report(own_test(said)),
         "fact": lambda: report(verdict, facts={said: said}),

@@ -1,0 +1,98 @@
+"""What a verdict states and what to do next, as kinds with values; reporting words them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+__all__ = ["NextStep", "Statement", "StatementKind", "StepKind", "Value"]
+
+#: A value of a statement or of a next step. All of them survive JSON unchanged.
+Value = str | int | float | bool
+
+
+class StatementKind(StrEnum):
+    """What a verdict is about.
+
+    The values of each kind, beside the verdict's own fields:
+
+    * ``rate``: *measure* (``accuracy``, ``macro_f1``, ``format`` or ``preferred``) or *function*,
+      the id of a marked function; *habit*, *is_new*, *rule*, *replies* and *of* if most format
+      errors are one habit of the model; *judge_relative* if grades are not corrected.
+    * ``latency of an ungated variant``: *p50* in milliseconds.
+    * ``training data``: the *file* and its *rows*.
+    * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases.
+    * ``not sent``, ``invalid``: the *reason*.
+    """
+
+    RATE = "rate"
+    SKILLS = "skills"
+    USAGE = "usage"
+    TRAINING_DATA = "training data"
+    UNGATED_RATE = "rate of an ungated variant"
+    UNGATED_COST = "cost of an ungated variant"
+    UNGATED_LATENCY = "latency of an ungated variant"
+    NOTHING_TO_COMPARE = "nothing to compare"
+    IS_BASELINE = "is baseline"
+    NOT_MEASURED = "not measured"
+    NOT_SENT = "not sent"
+    NO_REPLIES = "no replies"
+    NO_GRADES = "no grades"
+    UNQUALIFIED_JUDGE = "unqualified judge"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a verdict states; ``pytest_ftgate.headline`` puts it into words."""
+
+    kind: StatementKind
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    def add(self, **values: Value) -> Statement:
+        """Return the statement with more *values*."""
+        return replace(self, values={**self.values, **values})
+
+
+class StepKind(StrEnum):
+    """What to do about a verdict.
+
+    The values of each kind:
+
+    * ``settle``, ``settle skills``: *n* cases cannot certify *limit*, only *certifiable*; the
+      *missing* replies; the *needed* further cases, or as many *repeats* under *setting*.
+    * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
+    * ``fix format``: the most frequent *format_error*, and its *replies*.
+    * ``read must-pass case``: whether it was *repeated*.
+    * ``show regressed``: the *node* of the gate.
+    * ``train again``: the *variant*.
+    * ``fix training data``: the *remedy* of the finding.
+    * ``request again to measure``: as of the statement ``not measured``.
+    """
+
+    ADD_MINIMUM = "add minimum"
+    ACCEPT = "accept"
+    REQUEST_BOTH_AGAIN = "request both sides again"
+    REQUEST_TO_MEASURE = "request again to measure"
+    DECLARE_MINIMUM = "declare minimum"
+    DECLARE_LIMIT = "declare limit"
+    SETTLE = "settle"
+    SETTLE_SKILLS = "settle skills"
+    SETTLE_SKILL = "settle skill"
+    READ_MUST_PASS = "read must-pass case"  # noqa: S105 - not a password
+    READ_REGRESSED = "read regressed"
+    SHOW_REGRESSED = "show regressed"
+    FIX_FORMAT = "fix format"
+    FIX_TRAINING_DATA = "fix training data"
+    LOWER_USAGE = "lower usage"
+    TRAIN_AGAIN = "train again"
+    IMPROVE_JUDGE = "improve judge"
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """What to do about a verdict; ``pytest_ftgate.step_line`` puts it into words."""
+
+    kind: StepKind
+    values: Mapping[str, Value] = field(default_factory=dict)

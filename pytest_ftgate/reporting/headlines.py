@@ -1,0 +1,276 @@
+"""The headline of a verdict and of an advice: one sentence, made of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pytest_ftgate.gates.statements import StatementKind
+from pytest_ftgate.gates.units import (
+    amount,
+    milliseconds,
+    percent,
+    points,
+    quantity,
+    signed_percent,
+    usd,
+)
+from pytest_ftgate.gates.verdict import Check, CheckKind, Finding, Outcome, Severity, Verdict
+from pytest_ftgate.recommend.advice import Advice, Recommendation
+
+__all__ = [
+    "advice_detail",
+    "advice_headline",
+    "advice_subject",
+    "headline",
+    "not_measured_text",
+    "severity_counts",
+    "usage_text",
+]
+
+#: The number of skills or cases that a headline names.
+_MAX_NAMED = 4
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the verdict in one line."""
+    return _HEADLINES[verdict.statement.kind](verdict)
+
+
+# Accuracy and format ----------------------------------------------------------------------------
+
+_HOLDS = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}
+_MEASURES = {"format": "replies in the right format", "macro_f1": "macro-F1"}
+#: What a model does to its replies that a lenient reader accepts: if it is new, and if it is not.
+_HABITS = {
+    "fenced": ("began to fence {}", "fences {}"),
+    "preamble": ("began to write before {}", "writes before {}"),
+    "trailing text": ("began to write after {}", "writes after {}"),
+    "wrong label casing": ("began to change case or marks of {}", "changes case or marks of {}"),
+    "invalid syntax": ("began to leave stray commas in {}", "leaves stray commas in {}"),
+}
+#: What a reply is, by the format rule that it breaks.
+_REPLY_NAMES = {
+    "choice": "its labels",
+    "json_schema": "its JSON",
+    "pydantic": "its JSON",
+    "xml": "its XML",
+    "csv": "its CSV",
+    "markdown": "its tables",
+    "code": "its code",
+}
+
+
+def _rate_headline(verdict: Verdict) -> str:
+    check, values = _deciding(verdict), _values(verdict)
+    habit = f"{_habit_text(values)}; " if "habit" in values else ""
+    relative = " (judge-relative)" if values.get("judge_relative") else ""
+    if check.kind is CheckKind.MUST_PASS:
+        return f"{habit}{_must_pass_text(verdict.outcome, check)}{relative}"
+    what = _measure_name(values)
+    if check.before is None:
+        text = _minimum_text(what, check)
+    else:
+        text = _drop_text(what, check, f" against {check.against}")
+    return f"{habit}{text}{_regressed_slices_text(verdict, check)}{relative}"
+
+
+def _must_pass_text(outcome: Outcome, check: Check) -> str:
+    right = f"{round(check.after * check.n)} of {check.n} must-pass cases are right"
+    if outcome is Outcome.FAILED:
+        return f"{right}; wrong: {', '.join(check.case_ids)}"
+    return right + f"; {check.missing} brought no reply" * bool(check.missing)
+
+
+def _minimum_text(what: str, check: Check) -> str:
+    relation = _HOLDS.get(check.outcome, "may not hold")
+    # Without the number of cases, the rate of a few replies would mislead.
+    if check.missing and check.outcome is Outcome.INCONCLUSIVE:
+        cases = quantity(check.n, "case")
+        relation = f"of {cases}, with no reply to {check.missing}, {relation}"
+    return f"{what} {percent(check.after)} {relation} the minimum of {percent(check.limit)}"
+
+
+def _drop_text(what: str, check: Check, against: str = "") -> str:
+    before = check.before or 0.0
+    return (
+        f"{what} {percent(before)} → {percent(check.after)}{against}, "
+        f"{points(check.after - before)} points, allowed {points(-check.limit)}"
+    )
+
+
+def _measure_name(values: Mapping[str, Any]) -> str:
+    if "function" not in values:
+        measure: str = values["measure"]
+        return _MEASURES.get(measure, measure)
+    # Names such as TestTone::test_never_promises[formal] read as a sentence.
+    name = str(values["function"]).rpartition("::")[2].removeprefix("test_")
+    return name.replace("[", " (").replace("]", ")").replace("_", " ") + ":"
+
+
+def _regressed_slices_text(verdict: Verdict, check: Check) -> str:
+    """Return the regressed slices if they alone fail the gate, else ""."""
+    regressed = [f"{part.kind} {part.name}" for part in verdict.slices if part.state == "regressed"]
+    if verdict.outcome is not Outcome.FAILED or check.outcome is Outcome.FAILED or not regressed:
+        return ""
+    return f", but regressed: {', '.join(regressed)}"
+
+
+def _habit_text(values: Mapping[str, Any]) -> str:
+    """Return in a few words what a model does to its replies that a lenient reader accepts."""
+    kind, replies, total = values["habit"], values["replies"], values["of"]
+    if_new, if_old = _HABITS[kind]
+    habit = (if_new if values["is_new"] else if_old).format(
+        _REPLY_NAMES.get(values["rule"], "its replies")
+    )
+    return f"{kind}: the model {habit}, {replies:,} of {total:,} replies"
+
+
+# Skills -----------------------------------------------------------------------------------------
+
+
+def _skills_headline(verdict: Verdict) -> str:
+    check = _deciding(verdict)
+    if check.before is None:
+        return check.note
+    what = "general skills under the prompt" if check.under else "general skills"
+    text = _drop_text(what, check)
+    parts = [part for part in verdict.slices if part.under == check.under]
+    regressed = [part.name for part in parts if part.gated and part.state == "regressed"]
+    unproven = [part.name for part in parts if part.required and part.state == "inconclusive"]
+    if verdict.outcome is Outcome.FAILED and verdict.breaks:
+        text += f"; must-keep cases broke: {_first_names(verdict.breaks)}"
+    if verdict.outcome is Outcome.FAILED and regressed:
+        joint = "; regressed:" if check.outcome is Outcome.FAILED else ", but regressed:"
+        return f"{text}{joint} {_first_names(regressed)}"
+    only_unproven = verdict.outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED
+    if only_unproven and unproven:
+        return f"{text}, but inconclusive: {_first_names(unproven)}"
+    return text
+
+
+def _first_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return ", ".join(names[:_MAX_NAMED]) + more
+
+
+# Cost and latency -------------------------------------------------------------------------------
+
+_WITHIN = {Outcome.PASSED: "within", Outcome.FAILED: "over"}
+
+
+def usage_text(check: Check) -> str:
+    """Return the measured and the allowed value of a cost or latency check, in one line."""
+    after, what = amount(check.after, check.unit), _usage_name(check)
+    if check.before is None:
+        relation = _WITHIN.get(check.outcome, "perhaps over")
+        return f"{what} {after}, {relation} the limit of {amount(check.limit, check.unit)}"
+    values = f"{what} {amount(check.before, check.unit)} → {after} against {check.against}"
+    rise = "" if check.rise is None else f"{signed_percent(check.rise)}, "
+    return f"{values}, {rise}allowed {signed_percent(check.limit)}"
+
+
+def _usage_name(check: Check) -> str:
+    if check.unit == "usd":
+        return "a thousand requests cost"
+    is_p95 = check.kind is CheckKind.P95
+    return "95 in 100 replies take up to" if is_p95 else "half of the replies take"
+
+
+def _latency_text(verdict: Verdict) -> str:
+    p50, p95 = _values(verdict)["p50"], _deciding(verdict).after
+    return f"p50 {milliseconds(p50)}, p95 {milliseconds(p95)}"
+
+
+def not_measured_text(values: Mapping[str, Any]) -> str:
+    """Return why the latency of a variant was not measured."""
+    return (
+        f"not measured: {values['requested']:,} of {values['replies']:,} replies of "
+        f"{values['variant']} were requested in this run, and {values['needed']} cases are needed"
+    )
+
+
+# Other verdicts ---------------------------------------------------------------------------------
+
+
+def _training_data_headline(verdict: Verdict) -> str:
+    values = _values(verdict)
+    counts, rows = severity_counts(verdict.findings), quantity(values["rows"], "row")
+    return f"{values['file']}: {counts} in {rows}"
+
+
+def severity_counts(findings: Sequence[Finding]) -> str:
+    """Return the number of findings of each severity, as text."""
+    counts = [
+        quantity(count, str(severity))
+        for severity in Severity
+        if (count := sum(finding.severity is severity for finding in findings))
+    ]
+    return ", ".join(counts) or "nothing found"
+
+
+def _unqualified_judge_headline(verdict: Verdict) -> str:
+    judge = next(judge for judge in verdict.judges if judge.error)
+    return f"judge not qualified: {judge.judge}: {judge.error}"
+
+
+def _values(verdict: Verdict) -> Mapping[str, Any]:
+    return verdict.statement.values
+
+
+def _deciding(verdict: Verdict) -> Check:
+    """Return the check that decided, which these kinds of statements have."""
+    if verdict.check is None:
+        raise ValueError(f"the verdict on {verdict.variant} has no check")
+    return verdict.check
+
+
+_HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
+    StatementKind.RATE: _rate_headline,
+    StatementKind.SKILLS: _skills_headline,
+    StatementKind.USAGE: lambda verdict: usage_text(_deciding(verdict)),
+    StatementKind.TRAINING_DATA: _training_data_headline,
+    StatementKind.UNGATED_RATE: lambda verdict: percent(_deciding(verdict).after),
+    StatementKind.UNGATED_COST: lambda verdict: (
+        f"{usd(_deciding(verdict).after)} a thousand requests"
+    ),
+    StatementKind.UNGATED_LATENCY: _latency_text,
+    StatementKind.NOTHING_TO_COMPARE: lambda _: "nothing to compare with yet",
+    StatementKind.IS_BASELINE: lambda _: "nothing to compare with: it is the baseline",
+    StatementKind.NOT_MEASURED: lambda verdict: not_measured_text(_values(verdict)),
+    StatementKind.NOT_SENT: lambda verdict: (
+        f"no request could be sent: {_values(verdict)['reason']}"
+    ),
+    StatementKind.NO_REPLIES: lambda _: "nothing to evaluate: no reply came",
+    StatementKind.NO_GRADES: lambda _: "nothing to evaluate: no grade came",
+    StatementKind.UNQUALIFIED_JUDGE: _unqualified_judge_headline,
+    StatementKind.INVALID: lambda verdict: str(_values(verdict)["reason"]),
+}
+
+
+# Advice -----------------------------------------------------------------------------------------
+
+
+def advice_headline(advice: Advice) -> str:
+    """Return recommendation and subject in a sentence."""
+    return f"{advice.recommendation}{advice_detail(advice)}"
+
+
+def advice_detail(advice: Advice) -> str:
+    """Return what follows the recommendation in a headline, from its punctuation on."""
+    is_justified = advice.recommendation is not Recommendation.NOT_JUSTIFIED
+    return f"{':' * is_justified} {advice_subject(advice)}"
+
+
+def advice_subject(advice: Advice) -> str:
+    """Return what the recommendation is about: a variant, a rung, or the rules that fail."""
+    if advice.recommendation is Recommendation.ROLL_BACK and advice.rollback:
+        rollback = advice.rollback
+        when = f", accepted {rollback.at} in {rollback.commit}" if rollback.commit else ""
+        return f"from {rollback.failing} to {advice.subject}{when}"
+    if advice.recommendation is Recommendation.NOT_JUSTIFIED:
+        failing = [c.name for c in advice.conditions if c.needed and c.holds is False]
+        return f"({', '.join(failing)}): serve {advice.variant}"
+    if advice.recommendation is Recommendation.FINE_TUNE and advice.subject != advice.variant:
+        return "no other rung reaches the minimum"
+    return f"{advice.subject}, since {advice.why}" if advice.why else advice.subject

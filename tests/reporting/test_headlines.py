@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from reports import failing_run
+
+import pytest_ftgate
+from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
+from pytest_ftgate.recommend.advice import Advice, Condition, Recommendation, Rollback
+from pytest_ftgate.reporting.headlines import advice_headline, headline
+from pytest_ftgate.results.verdicts import verdict_from_json, verdict_to_json
+
+FAILED = failing_run().verdicts[0]
+PLAIN = replace(FAILED, checks=(), slices=())
+#: A minimum of 90 %, missed with 70 %.
+MISSED = replace(FAILED.checks[0], kind=CheckKind.MINIMUM, before=None, limit=0.9, after=0.7)
+DROP = "60 % → 40 % against current, −20 points, allowed −5"
+
+
+def stated(verdict: Verdict, kind: StatementKind, **values: str | float | bool) -> str:
+    return headline(replace(verdict, statement=Statement(kind, values)))
+
+
+@pytest.mark.parametrize("kind", StatementKind)
+def test_every_kind_of_statement_has_a_headline(kind):
+    values = {
+        "measure": "accuracy", "file": "train.jsonl", "rows": 3, "p50": 100.0, "reason": "no key",
+        "variant": "new", "requested": 1, "replies": 2, "needed": 72,
+    }  # fmt: skip
+    judge = JudgeValidation(judge="m", provider="python", rubric="r", error="kappa 0.05")
+
+    assert stated(replace(FAILED, judges=(judge,)), kind, **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "start"),
+    [
+        ({"measure": "accuracy"}, "accuracy "),
+        ({"measure": "macro_f1"}, "macro-F1 "),
+        ({"measure": "format"}, "replies in the right format "),
+        ({"measure": "preferred"}, "preferred "),
+        ({"function": "test_x.py::test_never_promises[formal]"}, "never promises (formal): "),
+        ({"function": "test_x.py::TestTone::test_is_kind"}, "is kind: "),
+    ],
+)
+def test_a_drop_names_what_is_measured(values, start):
+    drop = replace(
+        FAILED.checks[0], kind=CheckKind.BASELINE, against="current", before=0.6, after=0.4,
+        limit=0.05, outcome=Outcome.FAILED,
+    )  # fmt: skip
+
+    text = stated(replace(PLAIN, checks=(drop,), deciding=0), StatementKind.RATE, **values)
+
+    assert text == start + DROP
+
+
+@pytest.mark.parametrize(
+    ("outcome", "relation"),
+    [("passed", "holds"), ("failed", "is below"), ("inconclusive", "may not hold")],
+)
+def test_a_minimum_says_whether_it_holds(outcome, relation):
+    check = replace(MISSED, outcome=Outcome(outcome))
+
+    text = stated(
+        replace(PLAIN, checks=(check,), deciding=0), StatementKind.RATE, measure="accuracy"
+    )
+
+    assert text == f"accuracy 70 % {relation} the minimum of 90 %"
+
+
+def test_habit_and_uncorrected_grades_stand_around_the_rate():
+    values = {"habit": "fenced", "is_new": True, "rule": "choice", "replies": 3, "of": 1200}
+    verdict = replace(PLAIN, checks=(replace(MISSED, outcome=Outcome.FAILED),), deciding=0)
+
+    text = stated(verdict, StatementKind.RATE, measure="format", judge_relative=True, **values)
+
+    assert text == (
+        "fenced: the model began to fence its labels, 3 of 1,200 replies; replies in the right "
+        "format 70 % is below the minimum of 90 % (judge-relative)"
+    )
+
+
+@pytest.mark.parametrize(("under", "shown"), [("", "a"), ("prompt", "b")])
+def test_only_skills_under_the_prompt_of_the_deciding_check_are_named(under, shown):
+    parts = [
+        Slice(
+            kind="skill", name=name, under=mode, n=9, before=1, after=0, low=-1, high=-1, p_drop=0,
+            state="regressed",
+        )
+        for name, mode in (("a", ""), ("b", "prompt"))
+    ]  # fmt: skip
+    check = replace(FAILED.checks[0], before=0.6, after=0.4, under=under, outcome=Outcome.PASSED)
+    verdict = replace(PLAIN, checks=(check,), deciding=0, slices=tuple(parts))
+
+    assert stated(verdict, StatementKind.SKILLS).endswith(f", but regressed: {shown}")
+
+
+def test_a_headline_is_the_same_after_the_way_between_two_processes():
+    for verdict in failing_run().verdicts:
+        assert headline(verdict_from_json(verdict_to_json(verdict))) == headline(verdict)
+        assert pytest_ftgate.headline(verdict) == headline(verdict)
+
+
+ADVICE = Advice(
+    suite="s.ftgate.yaml", recommendation=Recommendation.STOP, subject="prompt", variant="prompt",
+    reasons=(), below="", rungs=(),
+)  # fmt: skip
+FAILING = Condition(name="gap", message="no gain", holds=False, needed=True)
+
+
+@pytest.mark.parametrize(
+    ("recommendation", "fields", "expected"),
+    [
+        (Recommendation.STOP, {}, "stop here: prompt"),
+        (
+            Recommendation.NEXT,
+            {"subject": "few-shot", "why": "no variant shows examples"},
+            "try the next rung first: few-shot, since no variant shows examples",
+        ),
+        (
+            Recommendation.FINE_TUNE,
+            {"subject": "a fine-tune"},
+            "fine-tune: no other rung reaches the minimum",
+        ),
+        (
+            Recommendation.NOT_JUSTIFIED,
+            {"conditions": (FAILING, replace(FAILING, name="format", needed=False))},
+            "fine-tuning not justified (gap): serve prompt",
+        ),
+        (
+            Recommendation.ROLL_BACK,
+            {"rollback": Rollback(failing="lora", gates=("accuracy",), variant="")},
+            "roll back: from lora to prompt",
+        ),
+    ],
+)
+def test_an_advice_says_what_it_is_about(recommendation, fields, expected):
+    advice = replace(ADVICE, recommendation=recommendation, **fields)
+
+    assert advice_headline(advice) == expected
