@@ -64,14 +64,14 @@ COMMON_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        anthropic attempt builder charts child classification cli client collect cost declaration
-        entry estimate evidence explain export feasibility field fixture forgetting git github
-        history hooks hookspecs html http imports item kinds label lint llamacpp loader local
-        location main maintenance markdown marks metrics model must openai page paired pass plots
-        plugins power preview prices progress proportions ray readers recommend recorded references
-        repair reporter resampling results rule rules runner schema scoring selection sequential
-        settings source sqlite state stats structured summary table tables templates text units
-        config usage weights workers writers yaml
+        anthropic attempt builder charts child classification cli client collect config cost
+        declaration entry estimate evidence explain export feasibility field fixture forgetting git
+        github history hooks hookspecs html http imports item kinds label lint llamacpp loader
+        local location main maintenance markdown marks metrics model must openai page paired pass
+        plots plugin plugins power preview prices progress proportions ray readers recommend
+        recorded references repair reporter resampling results rule rules runner schema scoring
+        selection sequential settings source sqlite state stats structured summary table tables
+        templates text units usage weights workers writers yaml
         """,
     )
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -153,7 +153,7 @@ class SelfTest:
         passed, failed: the share of pairs that pass, and that fail.
         flips: the probability that the gate disagrees on two pairs of runs.
         needed: the number of cases to pass an unchanged variant 9 times in 10.
-        regressed: by skill, the share of pairs in which it regressed, if not 0.
+        regressed: by skill, the share of pairs in which it regressed; None without skills.
     """
 
     gate: str
@@ -165,7 +165,7 @@ class SelfTest:
     failed: float
     flips: float
     needed: int
-    regressed: Mapping[str, float] = field(default_factory=dict)
+    regressed: Mapping[str, float] | None = None
 
     @property
     def inconclusive(self) -> float:

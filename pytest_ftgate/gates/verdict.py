@@ -530,6 +530,21 @@ class Verdict:
     facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def rates_content(self) -> bool:
+        """True if the gate is about the share of right replies to the suite's own cases."""
+        return self.gate == "accuracy"
+
+    @property
+    def tests_skills(self) -> bool:
+        """True if the slices are general skills, and not parts of the suite's own cases."""
+        return self.gate == "forgetting"
+
+    @property
+    def rates_cases(self) -> bool:
+        """True if the gate rates each case, and not the replies as a whole."""
+        return self.gate in ("accuracy", "format", "forgetting")
+
+    @property
     def check(self) -> Check | None:
         """The check that decided."""
         return self.checks[self.deciding] if self.checks else None

@@ -157,7 +157,9 @@ class ResultCollector:
             return
         self._fixture_used |= "ftgate_used" in properties and report.when == "call"
         if "ftgate" in properties and report.when == "call" and isinstance(report.longrepr, str):
+            from pytest_ftgate.gates.verdict import Verdict
             from pytest_ftgate.reporting.headlines import headline
+            from pytest_ftgate.results.verdicts import from_json
 
             text = headline(from_json(Verdict, str(properties["ftgate"])))
             report.longrepr = _Section(report.longrepr, text)  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 
+from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.units import amount, percent, points, signed_percent, unsigned_points
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
@@ -33,7 +34,7 @@ def frequency_phrase(p: float) -> str:
 def explain(verdict: Verdict) -> Iterator[str]:
     """Yield the rule of the deciding check, in sentences with the numbers of this gate."""
     check = verdict.check
-    if check is None and verdict.gate in ("cost", "latency"):
+    if check is None and verdict.statement.kind is not StatementKind.NOTHING_TO_COMPARE:
         yield f"No limit was checked: {headline(verdict)}."
     elif check is None:
         yield "There was nothing to compare with, and no minimum was declared."

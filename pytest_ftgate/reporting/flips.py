@@ -99,7 +99,7 @@ def flip_lines(
     regressed = [flip for flip in verdict.flips if flip.regressed]
     if not regressed or max_cases == 0:
         return []
-    shown = regressed[: max_cases or _default_max_cases(verdict.gate, regressed, max(0, verbosity))]
+    shown = regressed[: max_cases or _default_max_cases(verdict, regressed, max(0, verbosity))]
     head = "passed before, fails now" if _is_compared(verdict, case_details) else "wrong"
     complete = len(shown) == len(regressed) == verdict.regressed
     more = "" if complete else ", -vv shows more"
@@ -117,10 +117,10 @@ def _is_compared(verdict: Verdict, case_details: Mapping[str, Sequence[str]]) ->
     return any(check.before is not None for check in verdict.checks)
 
 
-def _default_max_cases(gate: str, regressed: Sequence[Flip], verbosity: int) -> int:
+def _default_max_cases(verdict: Verdict, regressed: Sequence[Flip], verbosity: int) -> int:
     """Return how many cases are shown; of a format gate one of each format error, or three (-v)."""
     max_cases = _MAX_CASES.get(verbosity, len(regressed))
-    if gate != "format" or verbosity not in _MAX_CASES:
+    if not verdict.format_errors or verbosity not in _MAX_CASES:
         return max_cases
     kinds = {flip.format_error for flip in regressed}
     return min(max_cases, len(kinds) * (1 + 2 * verbosity))

@@ -163,7 +163,7 @@ def selftest_lines(
     yield "  disagree: cases on which two runs of the same variant differ. flips: how often two"
     yield "  pairs of runs would disagree on passing. needs: cases to pass 9 times in 10."
     for result in results:
-        if result.gate == "forgetting":
+        if result.regressed is not None:
             skills = [f"{skill} in {share:.1%}" for skill, share in result.regressed.items()]
             names = ", ".join(skills) or "none"
             yield f"  skills called regressed, in the share of pairs: {names}."

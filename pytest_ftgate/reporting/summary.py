@@ -70,7 +70,7 @@ def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
     A variant with a language model that is not better than the classifier is not needed.
     """
-    checks = {v.variant: v.check for v in verdicts if v.gate == "accuracy" and v.check is not None}
+    checks = {v.variant: v.check for v in verdicts if v.rates_content and v.check is not None}
     classifiers = [
         verdict.variant
         for verdict in verdicts

@@ -73,7 +73,7 @@ def format_error_lines(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
         verdict: of a format gate; other gates yield nothing.
         verbosity: from 1 on every kind is shown.
     """
-    if verdict.gate != "format" or not verdict.format_errors:
+    if not verdict.format_errors:
         return
     yield from _format_error_table("format error", verdict.format_errors, verbosity)
     for drift in verdict.drifts:
@@ -411,7 +411,7 @@ def verdict_section(
 
 def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     lines = [*finding_lines(verdict.findings, verbosity)]
-    if verdict.gate == "forgetting":
+    if verdict.tests_skills:
         lines += skill_lines(verdict, verbosity)
     else:
         lines += [*_slice_table(verdict.slices), *_label_table(verdict.labels, verbosity)]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.results.verdicts import verdict_from_json
+from pytest_ftgate.results.verdicts import from_json
 
 OURS = [
     f"pytest_ftgate.{module}"
@@ -145,7 +146,7 @@ class Desk:
 
 def _values(text: str) -> dict[str, object]:
     """Return a verdict as plain values, with its headline."""
-    return {**json.loads(text), "headline": headline(verdict_from_json(text))}
+    return {**json.loads(text), "headline": headline(from_json(Verdict, text))}
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import CheckKind, JudgeValidation, Outcome, Slice, Verdict
 from pytest_ftgate.recommend.advice import Advice, Condition, Recommendation, Rollback
 from pytest_ftgate.reporting.headlines import advice_headline, headline
-from pytest_ftgate.results.verdicts import verdict_from_json, verdict_to_json
+from pytest_ftgate.results.verdicts import from_json, to_json
 
 FAILED = failing_run().verdicts[0]
 PLAIN = replace(FAILED, checks=(), slices=())
@@ -99,7 +99,7 @@ def test_only_skills_under_the_prompt_of_the_deciding_check_are_named(under, sho
 
 def test_a_headline_is_the_same_after_the_way_between_two_processes():
     for verdict in failing_run().verdicts:
-        assert headline(verdict_from_json(verdict_to_json(verdict))) == headline(verdict)
+        assert headline(from_json(Verdict, to_json(verdict))) == headline(verdict)
         assert pytest_ftgate.headline(verdict) == headline(verdict)
 
 

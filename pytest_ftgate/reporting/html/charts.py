@@ -85,9 +85,9 @@ def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, f
 def forgetting_charts(report: Report) -> Iterator[Chart]:
     """Yield the skills of each fine-tuned variant, a chart for each prompt."""
     for number, verdict in enumerate(report.gated_verdicts):
-        slices = verdict.slices if verdict.gate == "forgetting" else ()
+        slices = [part for part in verdict.slices if part.kind == "skill"]
         for under in dict.fromkeys(part.under for part in slices):
-            skills = [part for part in slices if part.kind == "skill" and part.under == under]
+            skills = [part for part in slices if part.under == under]
             if skills:
                 yield _skill_chart(f"skills-{number}{under}", verdict, skills, under)
 
@@ -120,8 +120,7 @@ def _state_colour(state: str) -> str:
 def format_error_charts(report: Report) -> Iterator[Chart]:
     """Yield the share of each format error before and now, a chart for each format gate."""
     for number, verdict in enumerate(report.gated_verdicts):
-        shares = verdict.format_errors if verdict.gate == "format" else ()
-        if any(share.after or share.before for share in shares):
+        if any(share.after or share.before for share in verdict.format_errors):
             yield _format_error_chart(f"format-errors-{number}", verdict)
 
 

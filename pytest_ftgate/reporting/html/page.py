@@ -130,8 +130,6 @@ def _cost_bands(costs: CostByVolume) -> Iterator[Band]:
 
 #: Columns of a table of format errors without a comparison.
 _UNCOMPARED_COLUMNS = 3
-#: Gates whose cases are in the section on cases; others list their regressed cases themselves.
-_GATES_IN_CASES = ("accuracy", "format", "forgetting")
 _Values = Mapping[str, Any] | None
 
 
@@ -247,20 +245,18 @@ def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
         "other_checks": list(other_check_lines(verdict)) if len(verdict.checks) > 1 else [],
         "explanation": list(explain(verdict)),
         "judges": list(judge_tables(verdict)),
-        "slices": [] if verdict.gate == "forgetting" else slice_rows(verdict.slices),
+        "slices": [] if verdict.tests_skills else slice_rows(verdict.slices),
         "skills": [(one, skill_rows(one.skills)) for one in skill_results_by_prompt(verdict)],
         "labels": label_rows(verdict.labels, 3),
         "format_errors": [*_format_error_tables(verdict)],
         "drifts": drift_rows(verdict.drifts),
         "line_ranges": line_ranges,
-        "in_cases": verdict.gate in _GATES_IN_CASES,
+        "in_cases": verdict.rates_cases,
     }
 
 
 def _format_error_tables(verdict: Verdict) -> Iterator[Mapping[str, Any]]:
     """Yield the tables of a format gate: format errors, and broken rules."""
-    if verdict.gate != "format":
-        return
     tables = (("format error", verdict.format_errors), ("rule broken", verdict.broken_rules))
     for title, shares in tables:
         if shares:
