@@ -58,9 +58,12 @@ class CacheFile:
         """
         try:
             return self._open_database()
-        except (OSError, sqlite3.Error) as error:
-            if isinstance(error, sqlite3.Error) and is_damage(error):
-                return self._repair_after(error)
+        except sqlite3.Error as error:
+            if is_damage(error) and self._path.suffix in _SUFFIXES:
+                return self.open_repaired()
+            if is_damage(error) or not self._recorded:
+                raise
+        except OSError:
             if not self._recorded:
                 raise
         self._path = self._copy_to_temporary_folder()
@@ -93,11 +96,6 @@ class CacheFile:
             f"{old} holds replies of an older version; rename it to {_NAME}{log} to use them "
             "again, or delete it to pay for new ones"
         )
-
-    def _repair_after(self, error: sqlite3.Error) -> Database:
-        if self._path.suffix not in _SUFFIXES:
-            raise error
-        return self.open_repaired()
 
     def open_repaired(self) -> Database:
         """Repair the file and open it.

@@ -409,13 +409,10 @@ class _Group:
         has ended.
         """
         known_ids = {stored.id for stored in self._store.sent_to(self._address)}
-        async for listed in self._api.recent(batch.at - _CLOCK_TOLERANCE):
-            is_similar = (
-                listed.requests == len(batch.fingerprints)
-                and listed.created <= batch.at + _CLOCK_TOLERANCE
-            )
-            if is_similar and listed.id not in known_ids and await self._may_be(listed.id, batch):
-                return self._store.save(replace(batch, id=listed.id))
+        times = batch.at - _CLOCK_TOLERANCE, batch.at + _CLOCK_TOLERANCE
+        async for batch_id in self._api.similar(len(batch.fingerprints), *times):
+            if batch_id not in known_ids and await self._may_be(batch_id, batch):
+                return self._store.save(replace(batch, id=batch_id))
         return None
 
     async def _may_be(self, batch_id: str, batch: Batch) -> bool:

@@ -37,8 +37,3 @@ class Progress:
     def to_send(self) -> int:
         """The requests whose reply was not in the cache."""
         return self.planned - self.reused
-
-    @property
-    def unsent(self) -> int:
-        """The requests that wait to be sent for the first time."""
-        return self.to_send - self.received - self.failed - self.in_flight - self.batched

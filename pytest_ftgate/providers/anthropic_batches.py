@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pytest_ftgate.errors import FtgateError, ProviderRejected, RequestRejected, RetryableError
@@ -16,7 +16,7 @@ from pytest_ftgate.providers.anthropic import (
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["BatchListing", "MessageBatches", "open_batches"]
+__all__ = ["MessageBatches", "open_batches"]
 
 #: The length of a custom id: the API allows 64 characters, and 60 of a digest are unique.
 _ID_LENGTH = 60
@@ -27,21 +27,6 @@ _PROVIDER_ERRORS = ("authentication_error", "billing_error", "permission_error",
 _REQUEST_ERRORS = ("invalid_request_error", "request_too_large")
 _NOT_FOUND = 404
 _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
-
-
-@dataclass(frozen=True, slots=True)
-class BatchListing:
-    """One batch in the provider's list.
-
-    Attributes:
-        id: the provider's id of the batch.
-        created: the time of creation, in seconds since the epoch.
-        requests: the number of requests in the batch.
-    """
-
-    id: str
-    created: float
-    requests: int
 
 
 class MessageBatches:
@@ -148,16 +133,22 @@ class MessageBatches:
             return RequestRejected(message)
         return RetryableError(message)
 
-    async def recent(self, since: float) -> AsyncIterator[BatchListing]:
-        """Yield the batches created after *since*, in seconds since the epoch, newest first."""
+    async def similar(self, requests: int, since: float, until: float) -> AsyncIterator[str]:
+        """Yield the ids of the batches of *requests* requests, newest first.
+
+        Args:
+            requests: the number of requests in the batch.
+            since: the earliest time of its creation, in seconds since the epoch.
+            until: the latest time.
+        """
         with translated_errors("anthropic", str(self._client.base_url)):
             async for batch in self._client.messages.batches.list(limit=100):
                 created = batch.created_at.timestamp()
                 if created < since:
                     return
-                counts = batch.request_counts
-                total = sum(getattr(counts, name) for name in _COUNTS)
-                yield BatchListing(batch.id, created, total)
+                total = sum(getattr(batch.request_counts, name) for name in _COUNTS)
+                if total == requests and created <= until:
+                    yield batch.id
 
     async def close(self) -> None:
         """Close the connections."""

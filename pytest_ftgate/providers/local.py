@@ -67,32 +67,6 @@ class PythonProvider:
         self._pool.shutdown(wait=False)
 
 
-def open_local(
-    requests: Sequence[Request], environ: Mapping[str, str]
-) -> PythonProvider | ClassicalProvider:
-    """Open the ``python`` or the ``classical`` provider of *requests*.
-
-    Raises:
-        ConfigurationError: the function cannot be imported, or the training file has too few rows.
-    """
-    if requests[0].provider == "python":
-        return _open_python(requests, environ)
-    return _open_classical(requests, environ)
-
-
-def _open_python(requests: Sequence[Request], environ: Mapping[str, str]) -> PythonProvider:
-    """Import the function of *requests*.
-
-    Raises:
-        ConfigurationError: the function cannot be imported.
-    """
-    del environ
-    reference = requests[0].function
-    if reference is None:
-        raise ConfigurationError("a python variant needs a function")
-    return PythonProvider(load_function(reference, requests[0].folder), reference)
-
-
 #: The inverse regularization strengths to try (C of logistic regression).
 _INVERSE_REGULARIZATION = (1.0, 3.0, 10.0, 30.0)
 _FOLDS = 3
@@ -128,14 +102,22 @@ class ClassicalProvider:
         """Do nothing: there is nothing to release."""
 
 
-def _open_classical(requests: Sequence[Request], environ: Mapping[str, str]) -> ClassicalProvider:
-    """Train a classifier on the training file of *requests*.
+def open_local(
+    requests: Sequence[Request], environ: Mapping[str, str]
+) -> PythonProvider | ClassicalProvider:
+    """Open the ``python`` or the ``classical`` provider of *requests*.
 
     Raises:
-        ConfigurationError: the file has too few rows or labels.
+        ConfigurationError: the function cannot be imported, or the training file has too few rows.
     """
     del environ
-    path = requests[0].training_data
+    request = requests[0]
+    if request.provider == "python":
+        if request.function is None:
+            raise ConfigurationError("a python variant needs a function")
+        function = load_function(request.function, request.folder)
+        return PythonProvider(function, request.function)
+    path = request.training_data
     if path is None:
         raise ConfigurationError("a classical variant needs training_data")
     return ClassicalProvider(path, _trained_model(path, path.stat().st_mtime_ns))

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError
-from pytest_ftgate.providers.local import _open_classical
+from pytest_ftgate.providers.local import open_local
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -39,7 +39,7 @@ def asked(call, file):
 
 
 def test_a_case_gets_the_label_that_its_words_speak_for(asked):
-    provider = _open_classical([asked()], {})
+    provider = open_local([asked()], {})
 
     found = [
         asyncio.run(provider.generate(asked(text))).text for text in ("my money", "sign in now")
@@ -57,26 +57,26 @@ def test_it_learns_from_conversations_and_passes_over_what_is_not_to_be_followed
     bad = [said("login", text, weight=0) for text in ROWS["refund"] * 3]
     file.write_text("\n".join([*good, *bad]))
 
-    found = asyncio.run(_open_classical([asked()], {}).generate(asked("my money")))
+    found = asyncio.run(open_local([asked()], {}).generate(asked("my money")))
 
     assert found.text == "refund"
 
 
 def test_it_serves_the_requests_of_its_own_file_alone(asked, call, tmp_path):
-    provider = _open_classical([asked()], {})
+    provider = open_local([asked()], {})
 
     assert provider.serves(asked("another text"))
     assert not provider.serves(call(provider="classical", training_data=tmp_path / "other.jsonl"))
 
 
 def test_an_edited_file_is_learned_from_again(asked, file):
-    first = asyncio.run(_open_classical([asked()], {}).generate(asked("money"))).text
+    first = asyncio.run(open_local([asked()], {}).generate(asked("money"))).text
     swapped = (
         file.read_text().replace("refund", "?").replace("login", "refund").replace("?", "login")
     )
     file.write_text(swapped + "\n")
 
-    assert (first, asyncio.run(_open_classical([asked()], {}).generate(asked("money"))).text) == (
+    assert (first, asyncio.run(open_local([asked()], {}).generate(asked("money"))).text) == (
         "refund",
         "login",
     )
@@ -86,7 +86,7 @@ def test_a_label_with_too_few_rows_is_named(asked, file):
     file.write_text(f"{file.read_text()}\n{row('praise', 'well done')}")
 
     with pytest.raises(ConfigurationError, match='3 rows of each label: "praise" has 1; add rows'):
-        _open_classical([asked()], {})
+        open_local([asked()], {})
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_a_file_that_teaches_nothing_is_named(asked, file, text, told):
     file.write_text(text)
 
     with pytest.raises(ConfigurationError, match=told):
-        _open_classical([asked()], {})
+        open_local([asked()], {})
