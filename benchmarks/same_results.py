@@ -46,7 +46,6 @@ RENAMED = {
     "form_low": ("format_low",),
     "gained": ("fixed",),
     "gains": ("fixed",),
-    "headline": ("detail",),
     "judged": ("gated",),
     "kinds": ("loss_kinds",),
     "losses": ("regressed",),

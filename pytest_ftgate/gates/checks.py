@@ -458,7 +458,7 @@ def check_point(check: Check) -> Check:
         within = check.after - check.before >= -check.limit - _TOLERANCE
     flips = f"{chance_flip_rate(check):.0%} of pairs of runs like this one disagree"
     outcome = Outcome.PASSED if within else Outcome.FAILED
-    note = f"{check.note}; plain threshold: {flips}".removeprefix("; ")
+    note = "; ".join(filter(None, (check.note, f"plain threshold: {flips}")))
     return replace(check, outcome=outcome, method="point", note=note)
 
 

@@ -424,7 +424,7 @@ def validate_judge(
     error = next(_errors(validation, judge, labelled, readable), "")
     # A reader wants to know the agreement first, so the error always contains it.
     kappa_error = _minimum_error(validation, "kappa")
-    if error and kappa_error not in error:
+    if error and kappa_error and error != kappa_error:
         error = f"{error}; {kappa_error}"
     return replace(validation, error=error, warnings=tuple(_warnings(validation)))
 
@@ -559,9 +559,7 @@ def _errors(
         )
     given = {_mean_grade(judge, grades) for _, grades in readable}
     if len(given) == 1:
-        error = f'it says "{given.pop()}" of all {len(readable)} labelled replies'
-        kappa_error = _minimum_error(validation, "kappa")
-        yield f"{error}; {kappa_error}" if kappa_error else error
+        yield f'it says "{given.pop()}" of all {len(readable)} labelled replies'
     yield from filter(None, (_minimum_error(validation, metric) for metric in JUDGE_METRICS))
 
 

@@ -394,7 +394,7 @@ def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict
         gate=gate.kind,
         variant=scores.variant,
         outcome=Outcome.PASSED,
-        statement=Statement(StatementKind.UNGATED_RATE),
+        statement=Statement(StatementKind.UNGATED),
         gated=False,
         checks=(check,),
         **format_error_fields(gate, None, scores),

@@ -20,7 +20,7 @@ class StatementKind(StrEnum):
     * ``rate``: *measure* (``accuracy``, ``macro_f1``, ``format`` or ``preferred``) or *function*,
       the id of a marked function; *habit*, *is_new*, *rule*, *replies* and *of* if most format
       errors are one habit of the model; *judge_relative* if grades are not corrected.
-    * ``latency of an ungated variant``: *p50* in milliseconds.
+    * ``ungated``: the latency *p50* in milliseconds, beside the p95 of the check.
     * ``training data``: the *file* and its *rows*.
     * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases.
     * ``not sent``, ``invalid``: the *reason*.
@@ -30,9 +30,7 @@ class StatementKind(StrEnum):
     SKILLS = "skills"
     USAGE = "usage"
     TRAINING_DATA = "training data"
-    UNGATED_RATE = "rate of an ungated variant"
-    UNGATED_COST = "cost of an ungated variant"
-    UNGATED_LATENCY = "latency of an ungated variant"
+    UNGATED = "ungated"
     NOTHING_TO_COMPARE = "nothing to compare"
     IS_BASELINE = "is baseline"
     NOT_MEASURED = "not measured"

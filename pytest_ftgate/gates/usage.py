@@ -80,7 +80,11 @@ def usage_verdict(
 
 
 def ungated_verdict(
-    suite: Suite, gate: Gate, variant: str, check: Check, statement: Statement
+    suite: Suite,
+    gate: Gate,
+    variant: str,
+    check: Check,
+    values: Mapping[str, Value] | None = None,
 ) -> Verdict:
     """Return the cost or the latency of an ungated variant, as a verdict that is only shown."""
     return Verdict(
@@ -89,7 +93,7 @@ def ungated_verdict(
         gate=gate.kind,
         variant=variant,
         outcome=Outcome.PASSED,
-        statement=statement,
+        statement=Statement(StatementKind.UNGATED, values or {}),
         gated=False,
         checks=(replace(check, outcome=Outcome.PASSED),),
     )
@@ -132,8 +136,7 @@ def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterato
     """Yield the cost of an ungated variant, if its price is known."""
     check = _mean_price_check(scores, suite.variants[scores.variant].tariff, 0.0)
     if check.n:
-        statement = Statement(StatementKind.UNGATED_COST)
-        yield ungated_verdict(suite, gate, scores.variant, check, statement)
+        yield ungated_verdict(suite, gate, scores.variant, check)
 
 
 def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Check:
@@ -348,8 +351,7 @@ def measure_latency(suite: Suite, gate: LatencyGate, times: ReplyTimes) -> Itera
     if times.measured:
         check = _quantile_check(times, CheckKind.P95, 0.0)
         median = _quantile_check(times, CheckKind.P50, 0.0).after
-        statement = Statement(StatementKind.UNGATED_LATENCY, {"p50": median})
-        yield ungated_verdict(suite, gate, times.variant, check, statement)
+        yield ungated_verdict(suite, gate, times.variant, check, {"p50": median})
 
 
 def _not_measured(

@@ -177,9 +177,13 @@ def _usage_name(check: Check) -> str:
     return "95 in 100 replies take up to" if is_p95 else "half of the replies take"
 
 
-def _latency_text(verdict: Verdict) -> str:
-    p50, p95 = _values(verdict)["p50"], _deciding(verdict).after
-    return f"p50 {milliseconds(p50)}, p95 {milliseconds(p95)}"
+def _ungated_headline(verdict: Verdict) -> str:
+    check = _deciding(verdict)
+    if check.unit == "share":
+        return percent(check.after)
+    if check.unit == "usd":
+        return f"{usd(check.after)} a thousand requests"
+    return f"p50 {milliseconds(_values(verdict)['p50'])}, p95 {milliseconds(check.after)}"
 
 
 def not_measured_text(values: Mapping[str, Any]) -> str:
@@ -230,11 +234,7 @@ _HEADLINES: Mapping[StatementKind, Callable[[Verdict], str]] = {
     StatementKind.SKILLS: _skills_headline,
     StatementKind.USAGE: lambda verdict: usage_text(_deciding(verdict)),
     StatementKind.TRAINING_DATA: _training_data_headline,
-    StatementKind.UNGATED_RATE: lambda verdict: percent(_deciding(verdict).after),
-    StatementKind.UNGATED_COST: lambda verdict: (
-        f"{usd(_deciding(verdict).after)} a thousand requests"
-    ),
-    StatementKind.UNGATED_LATENCY: _latency_text,
+    StatementKind.UNGATED: _ungated_headline,
     StatementKind.NOTHING_TO_COMPARE: lambda _: "nothing to compare with yet",
     StatementKind.IS_BASELINE: lambda _: "nothing to compare with: it is the baseline",
     StatementKind.NOT_MEASURED: lambda verdict: not_measured_text(_values(verdict)),

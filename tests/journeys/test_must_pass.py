@@ -43,7 +43,7 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
         [
             "0 of 1 must-pass cases are right; wrong: t007",
             "    t007  Ticket 7: help",
-            "  next: a must-pass case is wrong, again when asked again; *",
+            "  next: a must-pass case is wrong, also when repeated; *",
         ]
     )
 

@@ -202,7 +202,13 @@ def test_the_report_that_a_plugin_gets_is_the_run_record(desk):
     desk.run(f"--ftgate-json={desk.path('run.json')}")
 
     told = json.loads(desk.path("told.json").read_text())
-    assert told == json.loads(desk.path("run.json").read_text())
+    written = json.loads(desk.path("run.json").read_text())
+    for verdict in written["verdicts"]:
+        assert verdict.pop("headline")
+        verdict["next"] = [
+            {key: step[key] for key in ("kind", "values")} for step in verdict["next"]
+        ]
+    assert told == written
     assert told["suites"] != []
 
 

@@ -7,6 +7,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import copytree
+from unittest.mock import ANY
 
 import pytest
 from neighbours import NEIGHBOURS, asleep
@@ -244,7 +245,8 @@ def test_a_report_log_carries_the_verdicts(both, beside, alone):
     told = [json.loads(line) for line in both.path("log.jsonl").read_text().splitlines()]
     calls = [one for one in told if one.get("when") == "call"]
     found = [dict(one["user_properties"]).get("ftgate") for one in calls]
-    assert [json.loads(one) for one in found if one] == [*alone.values()]
+    verdicts = [{**json.loads(one), "headline": ANY} for one in found if one]
+    assert verdicts == [*alone.values()]
 
 
 def _has_ftgate():
