@@ -75,6 +75,7 @@ class Settings:
         max_usd: the spending at which the run stops sending, in USD; None for no limit.
         max_minutes: the time after which the run stops sending, in minutes; None for no limit.
         ladder: True to show the ladder of each suite in full.
+        start: the folder where the run was started; the user types paths from there.
         show: the number of cases shown for a gate that did not pass; None to follow -v and -vv.
         reports: the paths of report files by format: ``html``, ``json``, ``markdown``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
@@ -93,6 +94,7 @@ class Settings:
     concurrency: int | None
     cache: Path
     root: Path
+    start: Path
     batch: bool = False
     engine: str = "local"
     max_usd: float | None = None
@@ -108,6 +110,11 @@ class Settings:
     def reports_cases(self) -> bool:
         """Whether a requested report shows individual cases."""
         return bool({"html", "json"} & self.reports.keys())
+
+    def typed(self, name: str) -> str:
+        """Return a path or node id, relative to the root directory, as one types it at *start*."""
+        path, separator, rest = name.partition("::")
+        return f"{short_path(self.root / path, self.start).as_posix()}{separator}{rest}"
 
     @classmethod
     def from_config(cls, config: PytestConfig) -> Settings:
@@ -132,6 +139,7 @@ class Settings:
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
             cache=_cache_path(config, option_or_ini("cache")),
             root=config.rootpath,
+            start=config.invocation_params.dir,
             batch=bool(config.getoption("ftgate_batch") or config.getini("ftgate_batch")),
             engine=_one_of("engine", option_or_ini("engine"), _ENGINES),
             max_usd=_amount("max_usd", option_or_ini("max_usd")),

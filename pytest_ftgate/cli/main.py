@@ -247,18 +247,16 @@ def _download(args: argparse.Namespace) -> None:
 
 def _explain(args: argparse.Namespace) -> None:
     from pytest_ftgate.cli.suite import explain_gate
-
-    name, _, gate = args.node.partition("::")
-    path = Path(name)
-    if args.cache or not path.is_file():
-        print(explain_gate(args.node, _cache(args).parent))
-        return
     from pytest_ftgate.plugin.config import settings_of_run
 
-    # A path from this folder may differ from the one in verdicts, which starts at the root.
-    settings = settings_of_run(path)
-    name = Path(os.path.relpath(path.resolve(), settings.root.resolve())).as_posix()
-    print(explain_gate(f"{name}::{gate}", settings.cache.parent))
+    node, (name, _, gate) = args.node, args.node.partition("::")
+    path = Path(name) if Path(name).is_file() else None
+    settings = settings_of_run(path, args.cache)
+    if path is not None:
+        # A path from this folder may differ from the one in verdicts, which starts at the root.
+        name = Path(os.path.relpath(path.resolve(), settings.root.resolve())).as_posix()
+        node = f"{name}::{gate}"
+    print(explain_gate(node, settings.cache.parent, settings.typed))
 
 
 def _data(args: argparse.Namespace) -> int:

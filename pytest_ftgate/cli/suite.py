@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,19 +19,23 @@ from pytest_ftgate.gates.skills import skill_reply_scores
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
 from pytest_ftgate.requests.workload import base_variant, replies_vary
-from pytest_ftgate.results.verdicts import load_verdicts, node_id
+from pytest_ftgate.results.verdicts import as_typed, load_verdicts, node_id
 from pytest_ftgate.runner.preview import cached_replies, power_estimates
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, Judge, Suite, Variant
 
 __all__ = ["explain_gate", "power_report", "run_selftest", "write_labels"]
 
 
-def explain_gate(node: str, folder: Path) -> str:
+def explain_gate(node: str, folder: Path, typed: Callable[[str], str]) -> str:
     """Return how the gate *node* was evaluated in the last run.
+
+    Args:
+        node: the id of the gate, from the root directory.
+        folder: of the cache.
+        typed: returns such an id as one types it in this folder.
 
     Raises:
         ConfigurationError: *folder* has no verdict of the gate.
@@ -43,7 +47,7 @@ def explain_gate(node: str, folder: Path) -> str:
         names = "".join(f"\n  {name}" for name in verdicts) or " none"
         hint = did_you_mean(node, verdicts) or f"; it has{names}"
         raise ConfigurationError(f"{folder} has no verdict of {node}{hint}")
-    verdict = verdicts[matches[0]]
+    verdict = as_typed(verdicts[matches[0]], typed)
     return "\n".join([verdict_section(verdict, verbosity=1), *fact_lines(verdict)])
 
 
@@ -122,7 +126,9 @@ def _selftest_rates(
 ) -> Iterator[str]:
     baseline, look = suite.variants[suite.baseline], Look(repeats=draws.repeats)
     _require_varying(baseline)
-    session.checked_results([session.workloads.task_requests(suite, baseline, look)], None)
+    session.checked_results(
+        [session.workloads.task_requests(suite, baseline, look)], None, suite.name
+    )
     scores, levels = session.scores.task_scores(suite, baseline, look), shared_levels(suite)
     tested = [_selftest_of(scores, gate, levels, *draws) for gate in gates]
     yield from selftest_lines(tested, baseline.name, draws.repeats, levels)
@@ -137,7 +143,7 @@ def _selftest_skills(
     base, levels = base_variant(tuned), shared_levels(suite)
     _require_varying(base)
     case_requests = session.workloads.skill_requests(suite, base, gate, repeats=draws.repeats)
-    session.checked_results([case_requests], None)
+    session.checked_results([case_requests], None, suite.name)
     scores = session.scores.score_requests(suite, base, "skills repeated", case_requests)
     by_skill: dict[str, list[list[float]]] = {}
     for case_result in scores.results.values():
@@ -185,7 +191,7 @@ def write_labels(
     Raises:
         ConfigurationError: the suite has no judge, the cache has no reply, or the file exists.
     """
-    typed = short_path(suite.path, Path.cwd())
+    typed = session.settings.typed(suite.name)
     if not suite.judges:
         raise ConfigurationError(f"{typed} has no judge; labels are what one is examined by")
     if out.exists():

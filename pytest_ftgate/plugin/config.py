@@ -11,8 +11,7 @@ import pytest
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.kinds import check_feasibility
-from pytest_ftgate.plugin.state import session_key, settings_key
-from pytest_ftgate.plugin.suites import load_suite_once
+from pytest_ftgate.plugin.suites import begin_session, load_suite_once
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings, short_path
 from pytest_ftgate.suite.model import Suite
@@ -60,13 +59,13 @@ class _Command(Generic[_T]):
         return 0
 
 
-def settings_of_run(path: Path | None = None) -> Settings:
-    """Return the settings of ``pytest --ftgate PATH`` in this folder.
+def settings_of_run(path: Path | None = None, cache: Path | None = None) -> Settings:
+    """Return the settings of ``pytest --ftgate PATH`` in this folder, with *cache* if it is given.
 
     Raises:
         ConfigurationError: pytest does not start, or a setting is not allowed.
     """
-    return with_config(path, lambda config: _settings(config, None))
+    return with_config(path, lambda config: _settings(config, cache))
 
 
 def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _T]) -> _T:
@@ -83,8 +82,7 @@ def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _
     """
 
     def use_config(config: pytest.Config) -> _T:
-        config.stash[settings_key] = settings = _settings(config, cache)
-        config.stash[session_key] = session = Session(settings, "pytest-ftgate")
+        session = begin_session(config, _settings(config, cache), "pytest-ftgate")
         suite = load_suite_once(pytest.Session.from_config(config), path.absolute())
         check_feasibility(suite)
         return use(suite, session)
@@ -94,5 +92,5 @@ def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _
 
 def _settings(config: pytest.Config, cache: Path | None) -> Settings:
     settings = Settings.from_config(config)
-    cache = cache or short_path(settings.cache, config.invocation_params.dir)
+    cache = cache or short_path(settings.cache, settings.start)
     return replace(settings, enabled=True, cache=cache)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,23 +56,18 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
     from pytest_ftgate.plugin.reporter import HookDispatcher, Reporter
-    from pytest_ftgate.plugin.state import session_key
-    from pytest_ftgate.plugin.suites import order_requests
-    from pytest_ftgate.runner.session import Session
+    from pytest_ftgate.plugin.suites import begin_session
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:
         # Workers do not share a budget, so each may spend an equal part.
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
-    session = Session(settings, worker["testrunuid"] if worker else uuid4().hex)
-    session.order_requests = partial(order_requests, config)
-    config.stash[session_key] = session
+    begin_session(config, settings, worker["testrunuid"] if worker else uuid4().hex)
     if worker is None:
-        config.stash[reporter_key] = Reporter(settings)
-        reporter = config.stash[reporter_key]
-        config.stash[dispatcher_key] = HookDispatcher(config, reporter.add_messages)
+        config.stash[reporter_key] = reporter = Reporter(settings)
+        config.stash[dispatcher_key] = dispatcher = HookDispatcher(config, reporter.add_messages)
         config.pluginmanager.register(reporter, "ftgate-reporter")
-        config.pluginmanager.register(config.stash[dispatcher_key], "ftgate-dispatcher")
+        config.pluginmanager.register(dispatcher, "ftgate-dispatcher")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -81,7 +75,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     settings = config.stash[settings_key]
     if not settings.enabled:
         return None
-    cache = short_path(settings.cache, config.invocation_params.dir)
+    cache = short_path(settings.cache, settings.start)
     return f"ftgate: replies {settings.replies}, cache {cache}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -22,6 +22,7 @@ from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ung
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.settings import Settings
 
 __all__ = [
     "BlockingVerdict",
@@ -73,9 +74,9 @@ class GateItemState:
         return bool(self.item.config.getoption("setuponly"))
 
     @property
-    def accepts(self) -> bool:
-        """Whether this run writes accepted records."""
-        return self.item.config.stash[settings_key].accept
+    def settings(self) -> Settings:
+        """The settings of this run."""
+        return self.item.config.stash[settings_key]
 
     def gates_to_submit(self) -> list[GateRun]:
         """Return the gates to submit with this one: all that can be planned by now, or none."""
@@ -104,10 +105,22 @@ class GateItemState:
     def conclude(self, verdict: Verdict) -> None:
         """Store the verdict; raise BlockingVerdict if it fails the build."""
         self._store_verdict(verdict)
-        lenient = self.item.config.stash[settings_key].inconclusive == "warn"
+        lenient = self.settings.inconclusive == "warn"
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
         if verdict.outcome is not Outcome.PASSED and not (is_inconclusive and lenient):
             raise BlockingVerdict(verdict)
+
+    def section(
+        self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None
+    ) -> str:
+        """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
+        from pytest_ftgate.reporting.verdict import verdict_section
+        from pytest_ftgate.results.verdicts import as_typed
+
+        settings, verbosity = self.settings, self.item.config.get_verbosity()
+        return verdict_section(
+            as_typed(verdict, settings.typed), verbosity, settings.show, explanations
+        )
 
     def _store_verdict(self, verdict: Verdict) -> None:
         from pytest_ftgate.results.verdicts import to_json
@@ -206,7 +219,7 @@ class GateItem(pytest.Item):
         """Store the verdict; raise BlockingVerdict if it fails the build."""
         if self.result is None:
             raise RuntimeError("the gate is evaluated in its setup, which did not run")
-        if self.state.accepts and self.gate_run.gate.is_rate:
+        if self.state.settings.accept and self.gate_run.gate.is_rate:
             self._store_accepted_cases(self.result.look)
         self.state.conclude(self.result.verdict)
 
@@ -222,10 +235,7 @@ class GateItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the section of a verdict; for any other failure, what pytest shows."""
         if isinstance(excinfo.value, BlockingVerdict):
-            from pytest_ftgate.reporting.verdict import verdict_section
-
-            most_cases = self.config.stash[settings_key].show
-            return verdict_section(excinfo.value.verdict, self.config.get_verbosity(), most_cases)
+            return self.state.section(excinfo.value.verdict)
         if isinstance(excinfo.value, FtgateError):
             return quote_following_lines(f"{self.gate_run.variant.name}: {excinfo.value}")
         return super().repr_failure(excinfo, style)
@@ -245,7 +255,7 @@ class GateItem(pytest.Item):
         with live_progress(self.config) as on_progress:
             measured = list(measure_ungated(session, suite, on_progress))
             properties += [("ftgate_measured", to_json(verdict)) for verdict in measured]
-            if self.config.stash[settings_key].ladder or has_ladder(suite):
+            if self.state.settings.ladder or has_ladder(suite):
                 results = self._gate_results()
                 advice = suite_advice(session, suite, results, measured, on_progress)
                 properties += [("ftgate_advice", to_json(advice))] if advice else []

@@ -345,16 +345,15 @@ class Reporter(ResultCollector):
 
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
-        show_table = self._settings.accept
         failed = self._not_evaluated or terminalreporter.stats.get("error")
         if not self._verdicts and (failed or not self._fixture_used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             reason = "the run was cut off" if self.is_interrupted else reason
             terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
         for line in summary_lines(
-            self._report,
+            self._as_typed(self._report),
             config.get_verbosity(),
-            show_table=show_table,
+            show_table=self._settings.accept,
             full_ladder=self._settings.ladder,
         ):
             for text, colours in colour_parts(line):
@@ -364,6 +363,17 @@ class Reporter(ResultCollector):
         late = [line for line in dict.fromkeys(self._messages) if line not in self._report.notes]
         for line in message_lines((*self._written, *late)):
             terminalreporter.write_line(line)
+
+    def _as_typed(self, report: Report) -> Report:
+        """Return *report* with node ids and commands as the user types them."""
+        from pytest_ftgate.results.verdicts import as_typed
+
+        typed = self._settings.typed
+        return replace(
+            report,
+            verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
+            advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
+        )
 
     def complete_short_summary(
         self, reporter: pytest.TerminalReporter, config: pytest.Config
@@ -378,7 +388,8 @@ class Reporter(ResultCollector):
         full = on_build_server or config.get_verbosity() > 1
         width = None if full else config.get_terminal_writer().fullwidth
         wanted = set(reporter.reportchars) & set("fa")
-        lines = list(inconclusive_lines(self._report, width)) if wanted else []
+        report = self._as_typed(self._report)
+        lines = list(inconclusive_lines(report, width)) if wanted else []
         if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:

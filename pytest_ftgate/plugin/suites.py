@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
@@ -15,7 +16,10 @@ from pytest_ftgate import skills
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, needed_repeats
 from pytest_ftgate.plugin.state import session_key, settings_key
+from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.settings import Settings
 from pytest_ftgate.suite.formats import FORMAT_KINDS
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
@@ -25,10 +29,10 @@ from pytest_ftgate.suite.scorers import SCORE_KINDS
 from pytest_ftgate.suite.variants import with_batching
 
 __all__ = [
+    "begin_session",
     "contributions_for",
     "hook_error",
     "load_suite_once",
-    "order_requests",
     "plugin_label",
     "prepare_suite",
 ]
@@ -37,6 +41,7 @@ __all__ = [
 _CALLERS = (Path(__file__).parents[1], Path(pluggy.__file__).parent)
 #: The plugin that contributed each name, for the whole run.
 _owners_key = pytest.StashKey[dict[tuple[str, str], str]]()
+_providers_key = pytest.StashKey[dict[str, ProviderFactory]]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ _KINDS = (
 def contributions_for(session: pytest.Session, path: Path) -> PluginContributions:
     """Return the contributions of plugins, and of ``conftest.py`` files above the suite *path*.
 
-    Contributed providers are added to the session too, since one engine serves all suites.
+    One engine serves all suites, so that it gets the providers of each.
 
     Raises:
         SuiteError: a name is taken, or a contribution has the wrong type.
@@ -98,7 +103,7 @@ def contributions_for(session: pytest.Session, path: Path) -> PluginContribution
     }
     if errors:
         raise SuiteError(plugin_label(str(path), root), errors)
-    session.config.stash[session_key].plugin_providers.update(contributed["providers"])
+    session.config.stash[_providers_key].update(contributed["providers"])
     return PluginContributions(
         providers=contributed["providers"],
         scorers=contributed["scorers"],
@@ -221,7 +226,15 @@ def prepare_suite(config: pytest.Config, suite: Suite) -> Suite:
     return replace(suite, repeats=needed_repeats(suite))
 
 
-def order_requests(config: pytest.Config, requests: Iterable[Request]) -> Iterable[Request]:
+def begin_session(config: pytest.Config, settings: Settings, run: str) -> Session:
+    """Make the session of *config*; *run* is a name that all processes of the run share."""
+    providers = config.stash[_providers_key] = {}
+    session = Session(settings, run, providers, partial(_order_requests, config))
+    config.stash[settings_key], config.stash[session_key] = settings, session
+    return session
+
+
+def _order_requests(config: pytest.Config, requests: Iterable[Request]) -> Iterable[Request]:
     """Return *requests* in the order that plugins want; removed ones are sent when needed.
 
     Raises:

@@ -183,7 +183,7 @@ def monitoring_sentences(advice: Advice) -> Iterator[str]:
         yield f"{rollback.failing} fails {gates}, and nothing accepted before passes"
     elif not rollback.in_suite:
         when = f"{rollback.variant} was accepted {rollback.at} by {rollback.by}"
-        command = f"git show {rollback.commit}:./{advice.suite.rpartition('/')[2]}"
+        command = f"git show {rollback.commit}:./{advice.suite}"
         yield f"{when} and has left the suite: {command}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,6 +75,21 @@ def load_verdicts(folder: Path) -> tuple[Verdict, ...]:
 def node_id(verdict: Verdict) -> str:
     """Return the pytest node id of the gate of *verdict*."""
     return verdict.node or f"{verdict.suite}::{verdict.gate}[{verdict.variant}]"
+
+
+def as_typed(verdict: Verdict, typed: Callable[[str], str]) -> Verdict:
+    """Return *verdict* with its node id, and the commands that hold it, as the user types them.
+
+    Args:
+        verdict: with a node id relative to the root directory.
+        typed: returns such an id relative to the folder where the command was started.
+    """
+    node = typed(node_id(verdict))
+    steps = [
+        replace(step, values={**step.values, "node": node}) if "node" in step.values else step
+        for step in verdict.next
+    ]
+    return replace(verdict, node=node, next=tuple(steps))
 
 
 def node_name(verdict: Verdict) -> str:

@@ -111,9 +111,11 @@ def require_recorded(results: Collection[Result], suite: str) -> None:
     """
     missing = sum(isinstance(result, NotRecorded) for result in results)
     if missing:
+        # The suite of a mark without a file cannot be exported.
+        export = "" if "::" in suite else f" && pytest-ftgate cache export {suite}"
         raise RepliesMissing(
             f"{missing:,} of {len(results):,} replies are not recorded; with the keys, run "
-            f"pytest --ftgate {suite} && pytest-ftgate cache export {suite}"
+            f"pytest --ftgate {suite}{export}"
         )
 
 
@@ -147,37 +149,34 @@ class Session:
     Args:
         settings: the settings of the user.
         run: a name that all processes of the run share.
-        environ: the source of credentials and addresses.
-        plugin_providers: the providers of other plugins, by name.
+        plugin_providers: the providers of other plugins, by name; a plugin may contribute some
+            to each suite, so that the mapping of the caller grows during collection.
+        order_requests: orders the requests of a plan.
     """
-
-    #: Imports libraries while the main thread waits for replies.
-    _importing: Thread | None = None
 
     def __init__(
         self,
         settings: Settings,
         run: str,
-        environ: Mapping[str, str] = os.environ,
-        plugin_providers: Mapping[str, ProviderFactory] | None = None,
+        plugin_providers: Mapping[str, ProviderFactory],
+        order_requests: Callable[[Iterable[Request]], Iterable[Request]] = lambda given: given,
     ) -> None:
-        self.settings, self._run, self._environ = settings, run, environ
-        #: Grows during collection: plugins may contribute providers to each suite.
-        self.plugin_providers = dict(plugin_providers or {})
+        self.settings, self._run = settings, run
+        self._plugin_providers, self._order_requests = plugin_providers, order_requests
         self._engine: Engine | None = None
-        #: Orders the requests of a plan.
-        self.order_requests: Callable[[Iterable[Request]], Iterable[Request]] = lambda given: given
+        #: Imports libraries while the main thread waits for replies.
+        self._importing: Thread | None = None
         #: True once the session sends no more requests.
         self.closed = False
         self._cost_tracker = CostTracker(settings, self._in_flight)
-        self.workloads = Workloads(environ)
+        self.workloads = Workloads(os.environ)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests.
         self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
-        self.judges = JudgeRunner(self.workloads, environ, self._wait, self._wait_for_judges)
+        self.judges = JudgeRunner(self.workloads, os.environ, self._wait, self._wait_for_judges)
         self.scores = ScoreCache(self.workloads, self._wait, self.judges)
         #: Called with the progress while the session waits for judges.
-        self.on_progress: Callable[[Progress], None] | None = None
+        self._on_progress: Callable[[Progress], None] | None = None
         self._accepted_records: dict[str, AcceptedRecord | None] = {}
         #: Committed replies, by fingerprint; grows during collection.
         self.committed_replies: dict[str, CacheEntry] = {}
@@ -216,10 +215,10 @@ class Session:
         if self._engine is None:
             self._engine = self._engine_class()(
                 self.open_cache(),
-                self._environ,
+                os.environ,
                 replies=self.settings.replies,
                 concurrency=self.settings.concurrency,
-                plugin_providers=self.plugin_providers,
+                plugin_providers=self._plugin_providers,
                 budget=self._cost_tracker.budget,
             )
         return self._engine
@@ -294,7 +293,7 @@ class Session:
         """
         gates = list(gates)
         new = (case_request.request for case_request in self._new_requests(gates))
-        self.engine.submit(self.order_requests(new))
+        self.engine.submit(self._order_requests(new))
         if self.progress.to_send:
             self._finish_imports()
             self._importing = start_imports(gates)
@@ -316,7 +315,7 @@ class Session:
         self,
         groups: Sequence[Sequence[CaseRequest]],
         on_progress: Callable[[Progress], None] | None,
-        suite: str = "SUITE",
+        suite: str,
     ) -> Mapping[str, Result]:
         """Wait for *groups* and return all results so far, by fingerprint.
 
@@ -337,7 +336,9 @@ class Session:
         # Gates of a suite share most groups, and an error is raised for the first gate only.
         new = [group for group in workloads if group.key not in self._checked]
         fingerprints = {case_request.request.fingerprint for group in new for case_request in group}
-        require_recorded([results[fingerprint] for fingerprint in fingerprints], suite)
+        require_recorded(
+            [results[fingerprint] for fingerprint in fingerprints], self.settings.typed(suite)
+        )
         for group in new:
             require_replies([results[case_request.request.fingerprint] for case_request in group])
         self._checked.update(group.key for group in new)
@@ -346,11 +347,11 @@ class Session:
     @contextmanager
     def show_progress(self, on_progress: Callable[[Progress], None] | None) -> Iterator[None]:
         """Call *on_progress* while the session waits for judges in this context."""
-        self.on_progress = on_progress
+        self._on_progress = on_progress
         try:
             yield
         finally:
-            self.on_progress = None
+            self._on_progress = None
 
     def results(self, case_requests: Sequence[CaseRequest]) -> Mapping[str, Result]:
         """Wait for *case_requests* and return all results, however many failed."""
@@ -376,7 +377,7 @@ class Session:
         if not case_requests:
             return {}
         try:
-            return self.checked_results([case_requests], self.on_progress, suite)
+            return self.checked_results([case_requests], self._on_progress, suite)
         except RepliesMissing as error:
             raise RepliesMissing(f"the judge: {error}") from error
 

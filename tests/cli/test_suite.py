@@ -77,4 +77,4 @@ def test_the_gate_of_this_name_comes_before_gates_that_end_so(plugin_suite, pyte
     # As after a run in the folder of the suite, whose root directory was that folder.
     path.write_text(lines + lines.replace('"prompts/s.ftgate.yaml', '"s.ftgate.yaml'), "utf-8")
 
-    assert explain_gate("s.ftgate.yaml::accuracy[current]", path.parent)
+    assert explain_gate("s.ftgate.yaml::accuracy[current]", path.parent, str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from datetime import date
 
@@ -84,6 +85,26 @@ def test_the_first_accepted_variant_counts_that_can_be_evaluated_and_passes(desk
     # The prompt was accepted too, and it passes; v7 was to serve, but no gate evaluates it now.
     assert (back.variant, back.in_suite) == ("current", True)
     result.stdout.fnmatch_lines(["  ROLL BACK: from v8 to current*"])
+
+
+def test_a_variant_that_has_left_is_shown_by_a_command_for_the_folder_of_the_run(
+    desk, git, served, monkeypatch
+):
+    desk.pytester.makeini("[pytest]\n")
+    desk.pytester.mkdir("sub")
+    served("v7", v7=2)
+    desk.run("--ftgate-accept")
+    git("add", "-A")
+    git("commit", "-qm", "serve v7")
+    served("v8", v8=80)
+    desk.replies("current", wrong=40)
+    monkeypatch.chdir(desk.path("sub"))
+
+    printed = " ".join(desk.run("../tickets.ftgate.yaml").stdout.str().split())
+
+    command = re.search(r"has left the suite: (git show \S+)", printed)[1]
+    shown = subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout
+    assert "serves: v7" in shown
 
 
 def test_history_says_who_accepted_what_verdict_by_verdict(desk, git, served, monkeypatch, capsys):

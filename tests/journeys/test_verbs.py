@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+
 import pytest
 
 from pytest_ftgate.cli.main import main
@@ -217,3 +220,51 @@ def test_a_test_of_pairs_needs_two_replies(desk, run_verb):
     desk.asking_suite(NOISY, gates=GATES)
 
     assert run_verb("selftest", SUITE, "--repeats", "1")[0] == 1
+
+
+@pytest.fixture
+def twins(desk, monkeypatch):
+    """Two suites of one name, in the root directory and in a folder, where the run starts."""
+    desk.pytester.makeini("[pytest]\n")
+    desk.suite(current=2, draft=50)
+    shutil.copytree(desk.path("."), desk.path("sub"), ignore=shutil.ignore_patterns("sub"))
+    desk.path("sub/tox.ini").unlink()
+    desk.suite(current=2, draft=40)
+    monkeypatch.chdir(desk.path("sub"))
+    return desk
+
+
+@pytest.mark.parametrize(("suite", "regressed"), [(SUITE, 48), (f"../{SUITE}", 38)])
+def test_the_command_of_a_section_explains_its_verdict_in_the_folder_of_the_run(
+    twins, suite, regressed, capsys
+):
+    printed = twins.run(suite).stdout.str()
+    command = next(line for line in printed.splitlines() if line.startswith("  why:  "))
+    _, _, verb, node = shlex.split(command)
+
+    assert node == f"{suite}::accuracy[draft]"
+    capsys.readouterr()
+    assert main([verb, node]) == 0
+    explained = capsys.readouterr().out
+    assert f"{regressed} regressed" in explained
+    # With -v the explanation stands in the section itself.
+    assert "why:  pytest-ftgate" not in explained
+
+
+def test_the_command_that_brings_missing_replies_names_the_suite_from_the_folder_of_the_run(twins):
+    twins.path("answers.py").write_text("def answer(case): return case.expected\n", "utf-8")
+    twins.suite_of({"current": '{provider: python, function: "answers:answer"}'})
+
+    printed = twins.run("--ftgate-replies=recorded", f"../{SUITE}").stdout.str()
+
+    command = f"run pytest --ftgate ../{SUITE} && pytest-ftgate cache export ../{SUITE}"
+    assert command in " ".join(printed.split())
+
+
+def test_the_short_summary_names_inconclusive_gates_from_the_folder_of_the_run(twins):
+    twins.cases = 60
+    twins.suite(current=2, draft=4)
+
+    result = twins.run(f"../{SUITE}")
+
+    result.stdout.fnmatch_lines([f"INCONCLUSIVE ../{SUITE}::accuracy[[]draft] - *"])

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from reports import failing_run
 
-from pytest_ftgate.results.verdicts import load_verdicts, store_verdicts, to_json
+from pytest_ftgate.gates.statements import NextStep, StepKind
+from pytest_ftgate.reporting.next_steps import step_command
+from pytest_ftgate.results.verdicts import (
+    as_typed,
+    load_verdicts,
+    node_id,
+    store_verdicts,
+    to_json,
+)
 
 
 def stored(folder, change):
@@ -30,3 +39,13 @@ def test_a_verdict_with_fields_of_an_older_version_is_not_loaded(tmp_path):
     stored(tmp_path, older)
 
     assert load_verdicts(tmp_path) == ()
+
+
+def test_a_command_of_a_verdict_names_the_gate_as_the_user_types_it():
+    verdict = failing_run(["a wrong reply"]).verdicts[0]
+    step = NextStep(StepKind.SHOW_REGRESSED, {"node": node_id(verdict)})
+
+    typed = as_typed(replace(verdict, next=(step,)), lambda name: f"../{name}")
+
+    assert node_id(typed) == f"../{node_id(verdict)}"
+    assert step_command(typed.next[0]) == f'pytest --ftgate -vv "../{node_id(verdict)}"'

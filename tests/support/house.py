@@ -74,8 +74,9 @@ class House:
             concurrency=None,
             cache=self.folder / "cache.sqlite",
             root=self.folder,
+            start=self.folder,
         )
-        session = Session(settings, "run", plugin_providers={"house": self.provider})
+        session = Session(settings, "run", {"house": self.provider})
         self.sessions.append(session)
         return session
 

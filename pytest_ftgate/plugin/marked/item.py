@@ -20,7 +20,6 @@ from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
 from pytest_ftgate.plugin.progress import live_progress
-from pytest_ftgate.plugin.state import settings_key
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.runner.evaluate import (
@@ -436,7 +435,7 @@ class FunctionGate:
         )
         notes = (*verdict.notes, *contamination_notes(session, gate_run), *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
-        if self.state.accepts:
+        if self.state.settings.accept:
             self._store_accepted_cases()
         verdict = self._with_all_wrong(verdict)
         return self._identity.add_to(verdict) if self._identity else verdict
@@ -476,13 +475,11 @@ class FunctionGate:
         return replace(verdict, flips=shown, regressed=len(wrong.regressed), fixed=0)
 
     def _section(self, verdict: Verdict) -> str:
-        from pytest_ftgate.reporting.verdict import verdict_section
-
-        config, failures = self.item.config, self.runner.first_failures()
+        failures = self.runner.first_failures()
         shown = [flip.case for flip in verdict.flips if flip.case in failures]
-        explanations = {case: [*failure_lines(failures[case], config)] for case in shown}
-        most_cases = config.stash[settings_key].show
-        return verdict_section(verdict, config.get_verbosity(), most_cases, explanations)
+        return self.state.section(
+            verdict, {case: [*failure_lines(failures[case], self.item.config)] for case in shown}
+        )
 
 
 def placeholder_of(item: pytest.Item) -> Placeholder | None:
