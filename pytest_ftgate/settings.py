@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pytest_ftgate.errors import ConfigurationError
 
 __all__ = [
     "REPORT_FORMATS",
-    "OptionParser",
     "PytestConfig",
     "Settings",
     "add_options",
@@ -45,16 +44,6 @@ class PytestConfig(Protocol):
 
     def getini(self, name: str) -> Any:
         """Return the value of a configuration key."""
-
-
-class OptionParser(Protocol):
-    """The part of pytest's ``Parser`` that options are declared with."""
-
-    def getgroup(self, name: str, description: str = "") -> Any:
-        """Return the group of options *name*."""
-
-    def addini(self, name: str, help: str, type: Any = None, default: Any = ...) -> None:  # noqa: A002
-        """Declare a configuration key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,110 +242,68 @@ def _amount(name: str, value: str) -> float | None:
     return amount
 
 
-def add_options(parser: OptionParser) -> None:
-    """Add all options and configuration keys to *parser*."""
+class _Option(NamedTuple):
+    """An option of pytest, and its configuration key.
+
+    Attributes:
+        name: of the option after ``--ftgate-``, and of the key after ``ftgate_``.
+        help: of the option.
+        kind: the other arguments of ``addoption``.
+        default: of the key; None if there is no such key.
+    """
+
+    name: str
+    help: str
+    kind: Mapping[str, Any]
+    default: str | bool | None = None
+
+
+_FLAG = {"action": "store_true"}
+_PATH = {"metavar": "PATH"}
+_OPTIONS = (
+    _Option("replies", "Where replies come from: the cache, then requests (auto, the default), "
+            "requests only (fresh), or the cache only (recorded).",
+            {"choices": _REPLIES}, "auto"),
+    _Option("plan", "Print the requests, their cost and what the gates can show; send nothing.",
+            _FLAG),
+    _Option("accept", "Write what this run measured as the accepted record beside each suite.",
+            _FLAG),
+    _Option("cache", "The file that stores replies (default: cache.sqlite in the nearest folder "
+            ".ftgate).", _PATH, ""),
+    _Option("variant", "Evaluate the gates of this variant alone; may be given several times.",
+            {"action": "append", "metavar": "NAME"}),
+    _Option("inconclusive", "What an inconclusive gate does: block the run (fail, the default) or "
+            "warn.", {"choices": _INCONCLUSIVE}, "fail"),
+    _Option("show", "Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv "
+            "all).", {"metavar": "N"}, ""),
+    _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, ""),
+    _Option("max_usd", "Send no more requests once replies of this run cost X USD; gates without "
+            "enough replies are inconclusive.", {"metavar": "X"}, ""),
+    _Option("max_minutes", "Send no more requests after M minutes.", {"metavar": "M"}, ""),
+    _Option("batch", "Send requests of provider anthropic in batches: half the price, within a "
+            "day.", _FLAG, default=False),
+    _Option("engine", "What sends requests: this machine (local, the default), or a Ray cluster "
+            "(ray).", {"choices": _ENGINES}, "local"),
+    _Option("ladder", "Show the ladder of each suite in full: its rungs, the effort of "
+            "fine-tuning, and the cost of each rung by volume.", _FLAG),
+    _Option("html", "Write a page with pictures and every case, which opens without a network.",
+            _PATH, ""),
+    _Option("json", "Write the run record, from which pytest-ftgate report makes the other "
+            "reports.", _PATH, ""),
+    _Option("markdown", "Write the verdicts for a comment on a pull request.", _PATH, ""),
+)  # fmt: skip
+
+
+def add_options(parser: Any) -> None:
+    """Add all options and configuration keys to *parser*, the ``Parser`` of pytest."""
     group = parser.getgroup("ftgate", "quality gates for prompts and fine-tuned models")
-    add = group.addoption
-    add(
-        "--ftgate", dest="ftgate_enabled", action="store_true",
-        help="Collect *.ftgate.yaml suites and evaluate their gates.",
-    )  # fmt: skip
-    add(
-        "--ftgate-replies", dest="ftgate_replies", choices=_REPLIES,
-        help="Where replies come from: the cache, then requests (auto, the default), "
-        "requests only (fresh), or the cache only (recorded).",
-    )  # fmt: skip
-    add(
-        "--ftgate-plan", dest="ftgate_plan", action="store_true",
-        help="Print the requests, their cost and what the gates can show; send nothing.",
-    )  # fmt: skip
-    add(
-        "--ftgate-accept", dest="ftgate_accept", action="store_true",
-        help="Write what this run measured as the accepted record beside each suite.",
-    )  # fmt: skip
-    _add_cache_option(add)
-    _add_gate_options(add)
-    _add_limits(add)
-    _add_sending_options(add)
-    _add_reports(add)
-    _add_ini_keys(parser)
-
-
-def _add_cache_option(add: Callable[..., None]) -> None:
-    add(
-        "--ftgate-cache", dest="ftgate_cache", metavar="PATH",
-        help="The file that stores replies (default: cache.sqlite in the nearest folder .ftgate).",
-    )  # fmt: skip
-
-
-def _add_gate_options(add: Callable[..., None]) -> None:
-    add(
-        "--ftgate-variant", dest="ftgate_variant", action="append", metavar="NAME",
-        help="Evaluate the gates of this variant alone; may be given several times.",
-    )  # fmt: skip
-    add(
-        "--ftgate-inconclusive", dest="ftgate_inconclusive", choices=_INCONCLUSIVE,
-        help="What an inconclusive gate does: block the run (fail, the default) or warn.",
-    )  # fmt: skip
-    add(
-        "--ftgate-show", dest="ftgate_show", metavar="N",
-        help="Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv all).",
-    )  # fmt: skip
-
-
-def _add_sending_options(add: Callable[..., None]) -> None:
-    add(
-        "--ftgate-batch", dest="ftgate_batch", action="store_true",
-        help="Send requests of provider anthropic in batches: half the price, within a day.",
-    )  # fmt: skip
-    add(
-        "--ftgate-engine", dest="ftgate_engine", choices=_ENGINES,
-        help="What sends requests: this machine (local, the default), or a Ray cluster (ray).",
-    )  # fmt: skip
-
-
-def _add_reports(add: Callable[..., None]) -> None:
-    helps = {
-        "html": "Write a page with pictures and every case, which opens without a network.",
-        "json": "Write the run record, from which pytest-ftgate report makes the other reports.",
-        "markdown": "Write the verdicts for a comment on a pull request.",
-    }
-    add(
-        "--ftgate-ladder", dest="ftgate_ladder", action="store_true",
-        help="Show the ladder of each suite in full: its rungs, the effort of fine-tuning, "
-        "and the cost of each rung by volume.",
-    )  # fmt: skip
-    for name in REPORT_FORMATS:
-        add(f"--ftgate-{name}", dest=f"ftgate_{name}", metavar="PATH", help=helps[name])
-
-
-def _add_limits(add: Callable[..., None]) -> None:
-    add(
-        "--ftgate-concurrency", dest="ftgate_concurrency", metavar="N",
-        help="Requests in flight at once for each model.",
-    )  # fmt: skip
-    add(
-        "--ftgate-max-usd", dest="ftgate_max_usd", metavar="X",
-        help="Send no more requests once replies of this run cost X USD; gates without enough "
-        "replies are inconclusive.",
-    )  # fmt: skip
-    add(
-        "--ftgate-max-minutes", dest="ftgate_max_minutes", metavar="M",
-        help="Send no more requests after M minutes.",
-    )  # fmt: skip
-
-
-def _add_ini_keys(parser: OptionParser) -> None:
-    ini = parser.addini
-    ini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
-    ini("ftgate_replies", "As --ftgate-replies.", default="auto")
-    ini("ftgate_inconclusive", "As --ftgate-inconclusive.", default="fail")
-    ini("ftgate_show", "As --ftgate-show.", default="")
-    ini("ftgate_concurrency", "As --ftgate-concurrency.", default="")
-    ini("ftgate_max_usd", "As --ftgate-max-usd.", default="")
-    ini("ftgate_max_minutes", "As --ftgate-max-minutes.", default="")
-    ini("ftgate_cache", "As --ftgate-cache.", default="")
-    ini("ftgate_batch", "As --ftgate-batch.", type="bool", default=False)
-    for name in REPORT_FORMATS:
-        ini(f"ftgate_{name}", f"As --ftgate-{name}, from the root directory on.", default="")
-    ini("ftgate_engine", "As --ftgate-engine.", default="local")
+    text = "Collect *.ftgate.yaml suites and evaluate their gates."
+    group.addoption("--ftgate", dest="ftgate_enabled", help=text, **_FLAG)
+    parser.addini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
+    for name, text, kind, default in _OPTIONS:
+        flag = f"--ftgate-{name.replace('_', '-')}"
+        group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)
+        if default is not None:
+            where = ", from the root directory on" if name in REPORT_FORMATS else ""
+            type_ = "bool" if default is False else None
+            parser.addini(f"ftgate_{name}", f"As {flag}{where}.", type=type_, default=default)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.cache.export import read_replies, write_replies
-from pytest_ftgate.cache.maintenance import CacheStats, cache_errors, cache_stats, prune
+from pytest_ftgate.cache.maintenance import cache_errors, cache_stats, prune
 from pytest_ftgate.errors import CacheError, ConfigurationError, did_you_mean
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.reporting.tables import format_table
@@ -29,13 +29,9 @@ from pytest_ftgate.suite.model import Suite
 
 __all__ = [
     "cache_lines",
-    "cache_stats_lines",
     "check_cache",
-    "export_base_replies",
     "export_replies",
-    "format_bytes",
     "import_replies",
-    "parse_duration",
     "prune_cache",
 ]
 
@@ -44,16 +40,17 @@ _SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 _ALL_CASES = Look(repeats=sys.maxsize)
 
 
-def format_bytes(count: int) -> str:
+def _format_bytes(count: int) -> str:
     """Return a number of bytes as kB or MB."""
     return f"{count / _MB:,.1f} MB" if count >= _MB else f"{count / _KB:,.0f} kB"
 
 
-def cache_stats_lines(name: str, stats: CacheStats) -> Iterator[str]:
-    """Yield the size of the cache *name*, and a table of its replies by provider and model."""
+def cache_lines(cache: Path) -> Iterator[str]:
+    """Yield the size of the cache, and a table of its replies by provider and model."""
+    stats = cache_stats(cache)
     replies = sum(model.replies for model in stats.models)
     claims = f", {stats.claims:,} in flight or left by a killed run" if stats.claims else ""
-    yield f"{name}: {format_bytes(stats.bytes)}, {replies:,} replies{claims}"
+    yield f"{cache}: {_format_bytes(stats.bytes)}, {replies:,} replies{claims}"
     if not stats.models:
         return
     rows = [
@@ -61,7 +58,7 @@ def cache_stats_lines(name: str, stats: CacheStats) -> Iterator[str]:
             model.provider or "unknown",
             model.model,
             f"{model.replies:,}",
-            format_bytes(model.bytes),
+            _format_bytes(model.bytes),
             _day(model.oldest),
             _day(model.newest),
         ]
@@ -77,40 +74,32 @@ def _day(timestamp: float) -> str:
     return datetime.fromtimestamp(timestamp, UTC).date().isoformat()
 
 
-def cache_lines(cache: Path) -> Iterator[str]:
-    """Yield the content of the cache, by provider and model."""
-    yield from cache_stats_lines(str(cache), cache_stats(cache))
-
-
-def parse_duration(text: str) -> float:
-    """Return the seconds of a duration such as ``90d``, ``12h`` or ``2w``.
-
-    Raises:
-        ValueError: *text* is not a duration.
-    """
-    match = re.fullmatch(r"(\d+)([hdw])", text)
+def _seconds(duration: str) -> float:
+    """Return the seconds of a duration such as ``90d``, ``12h`` or ``2w``."""
+    match = re.fullmatch(r"(\d+)([hdw])", duration)
     if not match:
-        raise ValueError(f"{text} is no length of time; write 12h, 90d or 2w")
+        message = f"--older-than: {duration} is no length of time; write 12h, 90d or 2w"
+        raise ConfigurationError(message)
     return int(match[1]) * _SECONDS[match[2]]
 
 
-def prune_cache(cache: Path, older_than: float | None, max_mb: float | None) -> str:
+def prune_cache(cache: Path, older_than: str | None, max_mb: float | None) -> str:
     """Delete old replies, and return a summary.
 
     Args:
         cache: the cache file.
-        older_than: the minimum age in seconds of the replies to delete.
+        older_than: the minimum age of the replies to delete, such as ``90d``.
         max_mb: the maximum size of the file; the oldest replies are deleted first.
 
     Raises:
-        ConfigurationError: neither limit is given, or there is no cache.
+        ConfigurationError: neither limit is given, one is not valid, or there is no cache.
     """
-    if older_than is None and max_mb is None:
+    if not older_than and max_mb is None:
         raise ConfigurationError("say what to forget: --older-than 90d, --max-mb 200, or both")
-    before = None if older_than is None else time.time() - older_than
+    before = time.time() - _seconds(older_than) if older_than else None
     max_bytes = None if max_mb is None else int(max_mb * _MB)
     deleted, size = prune(cache, before=before, max_bytes=max_bytes)
-    return f"{deleted:,} replies forgotten; {cache} takes {format_bytes(size)} now"
+    return f"{deleted:,} replies forgotten; {cache} takes {_format_bytes(size)} now"
 
 
 def check_cache(cache: Path) -> str:
@@ -130,19 +119,26 @@ def check_cache(cache: Path) -> str:
     )
 
 
-def export_replies(suite: Suite, session: Session, out: Path | None) -> Iterator[str]:
+def export_replies(
+    suite: Suite, session: Session, out: Path | None, base: str | None
+) -> Iterator[str]:
     """Write the cached replies that the gates of *suite* need into a file to commit.
 
     Args:
         suite: the suite.
         session: the session with the cache.
         out: the file to write; by default the one that runs read beside the suite.
+        base: a tuned variant, to write the replies of its base to the skill cases instead.
 
     Raises:
         ConfigurationError: a variant cannot be planned, or the cache has no reply of the suite.
     """
+    if base:
+        yield from _export_base_replies(suite, session, base, out)
+        return
+    typed = session.settings.typed(suite.name)
     required, optional = _fingerprints(session, suite)
-    out = out or short_path(suite.replies_path, Path.cwd())
+    out = out or short_path(suite.replies_path, session.settings.start)
     if out.resolve() in suite.recorded_reply_files:
         raise ConfigurationError(
             f"{out} is a variant's own file; name another with -o, or rename that"
@@ -153,39 +149,26 @@ def export_replies(suite: Suite, session: Session, out: Path | None) -> Iterator
     missing = len(required - {entry.fingerprint for entry in entries})
     if not entries:
         raise ConfigurationError(
-            f"{session.settings.cache} has no reply of {_typed(suite)}; "
-            f"run pytest --ftgate {_typed(suite)} first"
+            f"{session.settings.cache} has no reply of {typed}; run pytest --ftgate {typed} first"
         )
     write_replies(out, suite.name, entries)
-    yield f"{len(entries):,} replies written to {out}; {format_bytes(out.stat().st_size)}"
+    yield f"{len(entries):,} replies written to {out}; {_format_bytes(out.stat().st_size)}"
     if missing:
-        yield f"{missing:,} are missing: run pytest --ftgate {_typed(suite)}, then export again"
+        yield f"{missing:,} are missing: run pytest --ftgate {typed}, then export again"
 
 
-def export_base_replies(
+def _export_base_replies(
     suite: Suite, session: Session, name: str, out: Path | None
 ) -> Iterator[str]:
-    """Write the base's replies to the skill cases, for runs that cannot reach the base.
-
-    Args:
-        suite: the suite.
-        session: the session with the cache.
-        name: the name of the tuned variant; its ``base_replies`` may then name the file.
-        out: the file to write; by default ``NAME.base.jsonl`` beside the suite.
-
-    Raises:
-        ConfigurationError: no forgetting gate uses a base of the variant, or the cache has no
-            reply of it.
-    """
+    """Write the replies of the base of the variant *name*, for its ``base_replies``."""
+    typed = session.settings.typed(suite.name)
     variant, gate = suite.variants.get(name), suite.skills_gate
     if variant is None:
         raise ConfigurationError(
-            f'{_typed(suite)} has no variant "{name}"{did_you_mean(name, suite.variants)}'
+            f'{typed} has no variant "{name}"{did_you_mean(name, suite.variants)}'
         )
     if not variant.tuned or gate is None:
-        raise ConfigurationError(
-            f"no forgetting gate of {_typed(suite)} compares {name} with a base"
-        )
+        raise ConfigurationError(f"no forgetting gate of {typed} compares {name} with a base")
     case_requests = session.workloads.skill_requests(suite, base_variant(variant), gate)
     opened = session.open_cache()
     cached = opened.replies(case_request.request.fingerprint for case_request in case_requests)
@@ -197,18 +180,12 @@ def export_base_replies(
     lines = [_recorded_line(case, reply) for case, reply in replies if reply is not None]
     if not lines:
         raise ConfigurationError(
-            f"{session.settings.cache} has no reply of the base; "
-            f"run pytest --ftgate {_typed(suite)} first"
+            f"{session.settings.cache} has no reply of the base; run pytest --ftgate {typed} first"
         )
     default = suite.replies_path.name.replace(".replies.", ".base.")
-    out = out or short_path(suite.path.with_name(default), Path.cwd())
+    out = out or short_path(suite.path.with_name(default), session.settings.start)
     out.write_text("".join(lines), "utf-8")
     yield f"{len(lines):,} of {len(case_requests):,} replies of the base of {name} written to {out}"
-
-
-def _typed(suite: Suite) -> Path:
-    """Return the path of *suite* as one types it in this folder."""
-    return short_path(suite.path, Path.cwd())
 
 
 def _recorded_line(case: str, reply: Reply) -> str:

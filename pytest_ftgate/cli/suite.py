@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.power import SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.gates.skills import skill_reply_scores
+from pytest_ftgate.plugin.config import settings_of_run
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
 from pytest_ftgate.requests.workload import base_variant, replies_vary
@@ -24,22 +26,30 @@ from pytest_ftgate.runner.preview import cached_replies, power_estimates
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.settings import short_path
 from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, Judge, Suite, Variant
 
 __all__ = ["explain_gate", "power_report", "run_selftest", "write_labels"]
 
 
-def explain_gate(node: str, folder: Path, typed: Callable[[str], str]) -> str:
-    """Return how the gate *node* was evaluated in the last run.
+def explain_gate(node: str, cache: Path | None) -> str:
+    """Return how a gate was evaluated in the last run.
 
     Args:
-        node: the id of the gate, from the root directory.
-        folder: of the cache.
-        typed: returns such an id as one types it in this folder.
+        node: the id of the gate, from this folder or from the root directory.
+        cache: the cache file, or None for the one of a run.
 
     Raises:
-        ConfigurationError: *folder* has no verdict of the gate.
+        ConfigurationError: the folder of the cache has no verdict of the gate.
     """
+    name, _, gate = node.partition("::")
+    path = Path(name) if Path(name).is_file() else None
+    settings = settings_of_run(path, cache)
+    if path is not None:
+        # A path from this folder may differ from the one in verdicts, which starts at the root.
+        name = Path(os.path.relpath(path.resolve(), settings.root.resolve())).as_posix()
+        node = f"{name}::{gate}"
+    folder = settings.cache.parent
     verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
     matches = [name for name in verdicts if name.endswith(f"/{node}")]
     matches = [node] if node in verdicts else matches
@@ -47,7 +57,7 @@ def explain_gate(node: str, folder: Path, typed: Callable[[str], str]) -> str:
         names = "".join(f"\n  {name}" for name in verdicts) or " none"
         hint = did_you_mean(node, verdicts) or f"; it has{names}"
         raise ConfigurationError(f"{folder} has no verdict of {node}{hint}")
-    verdict = as_typed(verdicts[matches[0]], typed)
+    verdict = as_typed(verdicts[matches[0]], settings.typed)
     return "\n".join([verdict_section(verdict, verbosity=1), *fact_lines(verdict)])
 
 
@@ -75,8 +85,11 @@ def run_selftest(
         seed: the seed of the draws.
 
     Raises:
-        ConfigurationError: the replies of the baseline do not vary, or no gate allows a drop.
+        ConfigurationError: the replies of the baseline do not vary, no gate allows a drop, or there
+            is no pair of runs to draw.
     """
+    if repeats < 2 or pairs < 1:  # noqa: PLR2004 - a pair has two runs
+        raise ConfigurationError("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
     suite, draws = replace(suite, repeats=repeats), _Draws(repeats, pairs, seed)
     gates = [gate for gate in suite.gates.values() if gate.is_rate and gate.max_drop is not None]
     skills_gate = suite.skills_gate
@@ -177,14 +190,14 @@ def _selftest_of(
 
 
 def write_labels(
-    suite: Suite, session: Session, out: Path, *, count: int, seed: int
+    suite: Suite, session: Session, *, out: Path | None, count: int, seed: int
 ) -> Iterator[str]:
     """Write cached replies for people to grade to *out*, and yield the instructions.
 
     Args:
         suite: the suite.
         session: the session with the cache.
-        out: the file to write.
+        out: the file to write; by default ``NAME.labels.jsonl`` beside the suite.
         count: the minimum number of replies, if the cache has as many.
         seed: the seed of the draw.
 
@@ -194,6 +207,9 @@ def write_labels(
     typed = session.settings.typed(suite.name)
     if not suite.judges:
         raise ConfigurationError(f"{typed} has no judge; labels are what one is examined by")
+    if out is None:
+        name = suite.path.name.removesuffix(".ftgate.yaml")
+        out = short_path(suite.path.with_name(f"{name}.labels.jsonl"), session.settings.start)
     if out.exists():
         raise ConfigurationError(f"{out} is there already; name another file with -o")
     judge = suite.judges[0]

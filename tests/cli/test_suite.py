@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_ftgate.cli.suite import explain_gate
-
 SUITE = "prompts/s.ftgate.yaml"
 
 
@@ -77,4 +75,4 @@ def test_the_gate_of_this_name_comes_before_gates_that_end_so(plugin_suite, pyte
     # As after a run in the folder of the suite, whose root directory was that folder.
     path.write_text(lines + lines.replace('"prompts/s.ftgate.yaml', '"s.ftgate.yaml'), "utf-8")
 
-    assert explain_gate("s.ftgate.yaml::accuracy[current]", path.parent, str)
+    assert run_verb("explain", "s.ftgate.yaml::accuracy[current]")[0] == 0

@@ -66,7 +66,7 @@ def test_show_counts_cached_replies_by_provider_and_model(run_cache):
 def test_show_counts_requests_in_flight(run_cache, evaluated):
     in_cache(evaluated, "INSERT INTO claims VALUES ('f', 'elsewhere', 0)")
 
-    assert ", 1 being asked or left by a killed run\n" in run_cache("show")[1]
+    assert ", 1 in flight or left by a killed run\n" in run_cache("show")[1]
 
 
 def test_pruned_replies_are_asked_again_and_the_others_are_not(run_cache, evaluated):
