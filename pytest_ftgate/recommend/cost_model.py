@@ -18,7 +18,7 @@ from pytest_ftgate.suite.declaration import Spend
 from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Variant
 from pytest_ftgate.suite.prices import Tariff, request_price
 
-__all__ = ["BoundedMean", "VariantCost", "bounded_mean", "cost_by_volume", "variant_cost"]
+__all__ = ["VariantCost", "cost_by_volume", "variant_cost"]
 
 _MONTHS_PER_YEAR = 12
 #: Requests a day for which costs are listed, besides the declared volume.
@@ -27,7 +27,7 @@ _FREE = Tariff(per_1k=0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class BoundedMean:
+class _BoundedMean:
     """A mean with its 95 % interval; None if unbounded."""
 
     mean: float
@@ -48,16 +48,16 @@ class VariantCost:
 
     variant: str
     prices: Samples
-    per_1k: BoundedMean
+    per_1k: _BoundedMean
     fixed: float
     training: float
 
-    def usd_per_month(self, calls_per_day: float) -> BoundedMean:
+    def usd_per_month(self, calls_per_day: float) -> _BoundedMean:
         """Return USD a month at *calls_per_day* requests a day."""
         thousands = calls_per_day * DAYS_PER_MONTH / 1000
         per_1k = (self.per_1k.mean, self.per_1k.low, self.per_1k.high)
         mean, low, high = (None if u is None else self.fixed + thousands * u for u in per_1k)
-        return BoundedMean(mean or 0.0, low, high)
+        return _BoundedMean(mean or 0.0, low, high)
 
 
 def variant_cost(
@@ -83,7 +83,7 @@ def variant_cost(
         + spend.retrainings_per_year * spend.training_usd / _MONTHS_PER_YEAR
         + spend.evaluations_per_month * per_evaluation
     )
-    return VariantCost(variant.name, known, bounded_mean(known), fixed, spend.training_usd)
+    return VariantCost(variant.name, known, _bounded_mean(known), fixed, spend.training_usd)
 
 
 def _prices_per_1k(scores: VariantScores, tariff: Tariff, spend: Spend) -> Samples:
@@ -113,18 +113,18 @@ def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, i
     return {**usage, "input": input_tokens - cached, "cache_read": cached, "cache_write": 0}
 
 
-def bounded_mean(samples: Samples) -> BoundedMean:
+def _bounded_mean(samples: Samples) -> _BoundedMean:
     """Return the mean of *samples* with its interval by Student's t; a group counts as one unit."""
     groups = np.arange(len(samples)) if samples.groups is None else samples.groups
     units = np.unique(groups).size
     if np.ptp(samples.values) == 0.0:
-        return BoundedMean(samples.mean, samples.mean, samples.mean)
+        return _BoundedMean(samples.mean, samples.mean, samples.mean)
     if units < MIN_GROUPS:
-        return BoundedMean(samples.mean, None, None)
+        return _BoundedMean(samples.mean, None, None)
     weights = np.ones(len(samples)) if samples.weights is None else samples.weights
     spread = samples.mean + (samples.values - samples.mean) * weights / weights.mean()
     margin = float(stdtrit(units - 1.0, (1.0 + CONFIDENCE) / 2.0)) * clustered_se(spread, groups)
-    return BoundedMean(samples.mean, samples.mean - margin, samples.mean + margin)
+    return _BoundedMean(samples.mean, samples.mean - margin, samples.mean + margin)
 
 
 def cost_by_volume(
@@ -198,7 +198,7 @@ def _savings_per_1k(
     if not len(other_prices):
         return other.per_1k.mean - tuned.per_1k.mean, None, None
     savings = replace(other_prices, values=other_prices.values - tuned_prices.values)
-    saving = bounded_mean(savings)
+    saving = _bounded_mean(savings)
     return saving.mean, saving.low, saving.high
 
 

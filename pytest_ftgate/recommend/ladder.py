@@ -41,14 +41,9 @@ __all__ = [
     "RungComparison",
     "best_rung",
     "build_ladder",
-    "can_serve",
     "compare_challengers",
-    "compare_rungs",
     "frontier_key",
     "gate_minimum",
-    "ladder_rows",
-    "mark_frontier",
-    "measured_rungs",
     "meets_minimum",
     "untried_rungs",
 ]
@@ -78,7 +73,7 @@ class RungComparison:
         return self.p_worse[other_variant, variant] <= MISS
 
 
-def compare_rungs(samples: Mapping[str, Samples], margin: float) -> RungComparison:
+def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> RungComparison:
     """Compare every pair of variants.
 
     Args:
@@ -177,14 +172,14 @@ def _challenge(comparison: RungComparison, challenger: str, tuned: str) -> Chall
 _MEDIAN, _P95 = 0.5, 0.95
 
 
-def measured_rungs(evidence: Evidence) -> list[tuple[str, Variant]]:
+def _measured_rungs(evidence: Evidence) -> list[tuple[str, Variant]]:
     """Return the measured variants with their rungs, least effort first."""
     suite = evidence.suite
     rungs = variants_by_rung(suite.variants, suite.baseline)
     return [(rung, variant) for rung, variant in rungs if variant.name in evidence.scores]
 
 
-def ladder_rows(
+def _ladder_rows(
     evidence: Evidence, comparison: RungComparison, costs: Mapping[str, VariantCost]
 ) -> tuple[LadderRow, ...]:
     """Return a row for each measured variant, least effort first.
@@ -195,11 +190,11 @@ def ladder_rows(
         costs: by variant, without those that have no price.
     """
     rows: list[LadderRow] = []
-    for rung, variant in measured_rungs(evidence):
+    for rung, variant in _measured_rungs(evidence):
         row = _row(evidence, rung, variant, costs.get(variant.name))
         gain = comparison.gains.get((rows[-1].variant, variant.name)) if rows else None
         rows.append(replace(row, gain=gain))
-    return mark_frontier(rows)
+    return _mark_frontier(rows)
 
 
 def _row(evidence: Evidence, rung: str, variant: Variant, cost: VariantCost | None) -> LadderRow:
@@ -314,7 +309,7 @@ def _tokens_per_word(variant: Variant, scores: VariantScores) -> float | None:
 _MIN_RESULTS = 20
 
 
-def mark_frontier(rows: Sequence[LadderRow]) -> tuple[LadderRow, ...]:
+def _mark_frontier(rows: Sequence[LadderRow]) -> tuple[LadderRow, ...]:
     """Return *rows* with *frontier* set where no other row is both more accurate and cheaper."""
     key = frontier_key(rows)
     if not key:
@@ -377,12 +372,12 @@ def build_ladder(evidence: Evidence) -> Ladder:
     suite = evidence.suite
     samples = {
         variant.name: samples_from_scores(evidence.scores[variant.name], "accuracy")
-        for _, variant in measured_rungs(evidence)
+        for _, variant in _measured_rungs(evidence)
     }
     scored = {name: sample for name, sample in samples.items() if sample.has_reply.any()}
-    comparison = compare_rungs(scored, suite.ladder.worth)
+    comparison = _compare_rungs(scored, suite.ladder.worth)
     costs = _variant_costs(evidence)
-    rows = ladder_rows(evidence, comparison, costs)
+    rows = _ladder_rows(evidence, comparison, costs)
     tuned = [row.variant for row in rows if row.rung == "fine-tuned"]
     unpriced = {row.variant: row.unknown for row in rows if row.unknown}
     priced = {row.variant: costs[row.variant] for row in rows if row.variant in costs}
@@ -428,7 +423,7 @@ def gate_minimum(suite: Suite, kind: str) -> float | None:
     return gate.min if gate else None
 
 
-def can_serve(suite: Suite, row: LadderRow) -> bool:
+def _can_serve(suite: Suite, row: LadderRow) -> bool:
     """Return True if no gate failed, and the format rate is not surely below its minimum."""
     minimum = gate_minimum(suite, "format")
     is_below = minimum is not None and row.format_high is not None and row.format_high < minimum
@@ -455,7 +450,7 @@ def best_rung(
     """Return the best row: starting at the first, each step up must be worth its effort or cost."""
     best: LadderRow | None = None
     for row in rows:
-        if can_serve(suite, row) and (best is None or _is_step_up(suite, row, best, comparison)):
+        if _can_serve(suite, row) and (best is None or _is_step_up(suite, row, best, comparison)):
             best = row
     return best
 

@@ -1,4 +1,4 @@
-"""The rules for and against fine-tuning, each with its source."""
+"""The rules for and against fine-tuning; docs/ladder.md has the source of each."""
 
 from __future__ import annotations
 
@@ -27,12 +27,8 @@ __all__ = [
     "DecisionContext",
     "FineTuneAssessment",
     "FineTuneRule",
-    "RuleResult",
     "assess_fine_tune",
     "evaluate_rules",
-    "is_worth_the_price",
-    "pays_back",
-    "required_gain",
 ]
 
 
@@ -79,7 +75,7 @@ class DecisionContext:
     retiring: tuple[Retirement, ...] = ()
 
 
-def required_gain(context: DecisionContext) -> float:
+def _required_gain(context: DecisionContext) -> float:
     """Return the gain that pays for the fine-tune, if a wrong reply has a cost; else ``worth``."""
     economics, break_even = context.economics, context.break_even
     if economics is None or economics.wrong_usd is None:
@@ -92,7 +88,7 @@ def required_gain(context: DecisionContext) -> float:
     return max(0.0, -break_even.saves_per_month / usd_for_all_wrong)
 
 
-def pays_back(context: DecisionContext) -> bool:
+def _pays_back(context: DecisionContext) -> bool:
     """Return True if the fine-tune is cheaper than *below* and soon pays for its training."""
     break_even = context.break_even
     if break_even is None or break_even.saves_per_month is None or break_even.days is None:
@@ -101,44 +97,37 @@ def pays_back(context: DecisionContext) -> bool:
     return break_even.saves_per_month > 0.0 and is_soon
 
 
-def is_worth_the_price(context: DecisionContext) -> bool:
+def _is_worth_the_price(context: DecisionContext) -> bool:
     """Return True if a wrong reply has a cost, and the gain makes up for the price by it."""
     economics, gain = context.economics, context.gain
     if economics is None or economics.wrong_usd is None or gain is None:
         return False
-    return gain.certain and gain.change >= required_gain(context)
+    return gain.certain and gain.change >= _required_gain(context)
 
 
 #: The period in which a task must be stable.
 _STABLE_DAYS = 90
 
 
-class RuleResult(NamedTuple):
+class _RuleResult(NamedTuple):
     """Whether a rule speaks for fine-tuning (None: unknown), and a sentence that says why."""
 
     holds: bool | None
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class FineTuneRule:
-    """One rule: a row of the table in docs/ladder.md.
+class FineTuneRule(NamedTuple):
+    """One rule: a row of the table in docs/ladder.md, which has its question and its source.
 
     Attributes:
         name: as in reports.
-        question: the question that the rule answers.
-        threshold: the keys of ``ladder:`` with its thresholds, or "".
-        source: the literature, or "convention".
         evaluate: returns the result; None if the rule does not apply to the suite.
         needed: whether a fine-tune is not justified unless the rule holds.
     """
 
     name: str
-    question: str
-    threshold: str
-    source: str
-    evaluate: Callable[[DecisionContext], RuleResult | None]
-    needed: bool = False
+    evaluate: Callable[[DecisionContext], _RuleResult | None]
+    needed: bool
 
 
 def evaluate_rules(context: DecisionContext) -> Iterator[Condition]:
@@ -150,31 +139,31 @@ def evaluate_rules(context: DecisionContext) -> Iterator[Condition]:
             yield Condition(name=rule.name, message=message, holds=holds, needed=rule.needed)
 
 
-def _for(message: str) -> RuleResult:
-    return RuleResult(holds=True, message=message)
+def _for(message: str) -> _RuleResult:
+    return _RuleResult(holds=True, message=message)
 
 
-def _against(message: str) -> RuleResult:
-    return RuleResult(holds=False, message=message)
+def _against(message: str) -> _RuleResult:
+    return _RuleResult(holds=False, message=message)
 
 
-def _unknown(message: str) -> RuleResult:
-    return RuleResult(holds=None, message=message)
+def _unknown(message: str) -> _RuleResult:
+    return _RuleResult(holds=None, message=message)
 
 
 # The rules ----------------------------------------------------------------------------------
 
 
-def _evaluate_gap(context: DecisionContext) -> RuleResult | None:
+def _evaluate_gap(context: DecisionContext) -> _RuleResult | None:
     gain = context.gain
     if context.tuned is None or gain is None:
         return _evaluate_gap_to_minimum(context)
     rates = f"{_rate_text(context.tuned)} against {_rate_text(context.below)}"
     message = f"{rates}: {_gain_text(gain)}"
-    required = required_gain(context)
+    required = _required_gain(context)
     if gain.certain and gain.change >= required:
         return _for(f"{message}; a gain of {points(required)} or more is worth it alone")
-    if (context.as_good or gain.certain) and pays_back(context):
+    if (context.as_good or gain.certain) and _pays_back(context):
         return _for(f"{message}: as good, and cheaper")
     return _against(f"{message}, {_insufficient_gain(context, gain, required)}")
 
@@ -182,7 +171,7 @@ def _evaluate_gap(context: DecisionContext) -> RuleResult | None:
 def _insufficient_gain(context: DecisionContext, gain: Gain, required: float) -> str:
     if gain.certain:
         return f"a gain is worth it from {points(required)}"
-    if pays_back(context):
+    if _pays_back(context):
         return "cheaper, but not shown to be as good"
     return "which may be chance" if gain.change > 0.0 else "no gain"
 
@@ -195,20 +184,20 @@ def _gain_text(gain: Gain) -> str:
     return f"{points(gain.change)} {points_interval(gain.low, gain.high)} points"
 
 
-def _evaluate_gap_to_minimum(context: DecisionContext) -> RuleResult | None:
+def _evaluate_gap_to_minimum(context: DecisionContext) -> _RuleResult | None:
     below, minimum = context.below, context.minimum
     if minimum is None or below.accuracy is None:
         return None
     gap = minimum - below.accuracy
     rate = f"{below.variant} is right in {percent(below.accuracy)}"
     certain = (below.accuracy_high or 1.0) < minimum
-    return RuleResult(
+    return _RuleResult(
         holds=certain and gap >= context.thresholds.worth,
         message=f"{rate}, the suite requires {percent(minimum)}: {points(-gap)} points",
     )
 
 
-def _evaluate_examples(context: DecisionContext) -> RuleResult:
+def _evaluate_examples(context: DecisionContext) -> _RuleResult:
     rows, tuned = context.examples, context.tuned
     if tuned and tuned.training_rows is not None:
         rows = tuned.training_rows
@@ -221,7 +210,7 @@ def _evaluate_examples(context: DecisionContext) -> RuleResult:
     return _for(message if rows >= enough else f"{message}; {enough} or more are better")
 
 
-def _evaluate_stable(context: DecisionContext) -> RuleResult:
+def _evaluate_stable(context: DecisionContext) -> _RuleResult:
     git, max_changes = context.git, context.thresholds.most_changes
     if git.unknown_reason:
         return _unknown(f"how often the task changes is not known: {git.unknown_reason}")
@@ -234,7 +223,7 @@ def _evaluate_stable(context: DecisionContext) -> RuleResult:
     return _against(f"{message}: over {max_changes}, each may mean to train again")
 
 
-def _evaluate_knowledge(context: DecisionContext) -> RuleResult | None:
+def _evaluate_knowledge(context: DecisionContext) -> _RuleResult | None:
     rag, without_rag, gain = context.rag, context.without_rag, context.rag_gain
     if rag is None or without_rag is None or gain is None or context.rag_fixes is None:
         return None
@@ -245,7 +234,7 @@ def _evaluate_knowledge(context: DecisionContext) -> RuleResult | None:
     return _for(f"{message}: behaviour is missing")
 
 
-def _evaluate_prompt(context: DecisionContext) -> RuleResult | None:
+def _evaluate_prompt(context: DecisionContext) -> _RuleResult | None:
     tokens = context.below.prompt_tokens
     if tokens is None:
         return None
@@ -257,7 +246,7 @@ def _evaluate_prompt(context: DecisionContext) -> RuleResult | None:
     return _against(f"{message}: there is little to save")
 
 
-def _evaluate_format(context: DecisionContext) -> RuleResult | None:
+def _evaluate_format(context: DecisionContext) -> _RuleResult | None:
     row = context.with_schema or context.below
     if row.format is None:
         return None
@@ -267,11 +256,11 @@ def _evaluate_format(context: DecisionContext) -> RuleResult | None:
     message = f"{replies} have a format error {schema}"
     is_high = broken >= context.thresholds.format_errors
     if context.with_schema:
-        return RuleResult(holds=is_high, message=message)
+        return _RuleResult(holds=is_high, message=message)
     return _unknown(message) if is_high else _against(message)
 
 
-def _evaluate_volume(context: DecisionContext) -> RuleResult | None:
+def _evaluate_volume(context: DecisionContext) -> _RuleResult | None:
     tuned, below, break_even = context.tuned, context.below, context.break_even
     economics = context.economics
     if tuned is None or economics is None:
@@ -283,9 +272,9 @@ def _evaluate_volume(context: DecisionContext) -> RuleResult | None:
         f"{usd(tuned.usd_per_month)} a month against {usd(below.usd_per_month)} of "
         f"{below.variant} at {economics.calls_per_day:,.0f} a day"
     )
-    if pays_back(context):
+    if _pays_back(context):
         return _for(f"{message}; paid back in {_days_text(break_even.days)}")
-    if is_worth_the_price(context):
+    if _is_worth_the_price(context):
         return _for(f"{message}; its gain is worth that")
     gain = context.gain
     is_large = gain is not None and gain.certain and gain.change >= context.thresholds.worth
@@ -311,22 +300,22 @@ def _days_text(days: float | None) -> str:
     return f"{days:,.0f} days" if days >= 2 else f"{days:.1f} days"  # noqa: PLR2004 - 0.2 days
 
 
-def _evaluate_privacy(context: DecisionContext) -> RuleResult | None:
+def _evaluate_privacy(context: DecisionContext) -> _RuleResult | None:
     if not context.thresholds.local_only:
         return None
     return _for("the model must run here, which rules out a stronger one that is hosted")
 
 
-def _evaluate_domain(context: DecisionContext) -> RuleResult | None:
+def _evaluate_domain(context: DecisionContext) -> _RuleResult | None:
     tokens = context.below.tokens_per_word
     if tokens is None:
         return None
     is_special = tokens > context.thresholds.tokens_per_word
     kind = "a language of its own" if is_special else "words of the model's vocabulary"
-    return RuleResult(holds=is_special, message=f"{tokens:.1f} tokens a word in the cases: {kind}")
+    return _RuleResult(holds=is_special, message=f"{tokens:.1f} tokens a word in the cases: {kind}")
 
 
-def _evaluate_gates(context: DecisionContext) -> RuleResult | None:
+def _evaluate_gates(context: DecisionContext) -> _RuleResult | None:
     if context.tuned is None or not context.tuned.outcomes:
         return None
     outcomes = context.tuned.outcomes
@@ -338,7 +327,7 @@ def _evaluate_gates(context: DecisionContext) -> RuleResult | None:
     return _unknown(message) if "inconclusive" in outcomes.values() else _for(message)
 
 
-def _evaluate_challengers(context: DecisionContext) -> RuleResult | None:
+def _evaluate_challengers(context: DecisionContext) -> _RuleResult | None:
     if not context.challenges:
         return None
     for challenge in context.challenges:
@@ -351,7 +340,7 @@ def _evaluate_challengers(context: DecisionContext) -> RuleResult | None:
     return _for(f"no challenger is shown to be as good: {outcomes}")
 
 
-def _evaluate_retirement(context: DecisionContext) -> RuleResult | None:
+def _evaluate_retirement(context: DecisionContext) -> _RuleResult | None:
     tuned = context.tuned
     for model in context.retiring:
         if tuned is not None and tuned.variant in model.variants:
@@ -361,59 +350,20 @@ def _evaluate_retirement(context: DecisionContext) -> RuleResult | None:
 
 
 #: All rules, in the order of reports.
-RULES: tuple[FineTuneRule, ...] = (
-    FineTuneRule(
-        "gap", "Is the gain over the best rung without tuning certain, and large enough?", "worth",
-        "pairs: Tango 1998, many rungs: Holm 1979; as good and cheaper will do: Kapoor et al. 2024",
-        _evaluate_gap, needed=True,
-    ),
-    FineTuneRule(
-        "gates", "Does the fine-tune pass its own gates, forgetting among them?", "",
-        "forgetting of tuned models: Luo et al. 2023", _evaluate_gates, needed=True,
-    ),
-    FineTuneRule(
-        "examples", "Are there enough labelled rows?", "fewest_examples, wanted_examples",
-        "few teach a style at most: Zhou et al. 2023 (LIMA); the numbers are a convention",
-        _evaluate_examples, needed=True,
-    ),
-    FineTuneRule(
-        "stable", "Have prompt, cases and suite been stable for 90 days?", "most_changes",
-        "changes around a model are its debt: Sculley et al. 2015; the number is a convention",
-        _evaluate_stable, needed=True,
-    ),
-    FineTuneRule(
-        "knowledge", "Is it behaviour that is missing, not knowledge that retrieval brings?",
-        "knowledge", "Ovadia et al. 2023; Gekhman et al. 2024", _evaluate_knowledge, needed=True,
-    ),
-    FineTuneRule(
-        "volume", "Do the requests pay for training and hosting?", "payback_days",
-        "price and accuracy together: Chen et al. 2023 (FrugalGPT)", _evaluate_volume, needed=True,
-    ),
-    FineTuneRule(
-        "challenger", "Is no untuned challenger as good by now?", "worth",
-        "non-inferiority: Tango 1998, Holm 1979", _evaluate_challengers, needed=True,
-    ),
-    FineTuneRule(
-        "retirement", "Does the model under it stay?", "retirement_days",
-        "the dates of its provider", _evaluate_retirement,
-    ),
-    FineTuneRule(
-        "format", "Do format errors remain under a schema?", "format_errors",
-        "a grammar can enforce a format without training: Willard & Louf 2023", _evaluate_format,
-    ),
-    FineTuneRule(
-        "prompt", "Is the prompt so long that leaving it out saves something?",
-        "long_prompt, costly_prompt",
-        "models reason worse from 3,000 tokens on: Levy et al. 2024", _evaluate_prompt,
-    ),
-    FineTuneRule(
-        "privacy", "Must the model run here?", "local_only", "declared", _evaluate_privacy,
-    ),
-    FineTuneRule(
-        "domain", "Are the cases in words that the model does not know whole?", "tokens_per_word",
-        "pieces a word: Rust et al. 2021; the number is a convention", _evaluate_domain,
-    ),
-)  # fmt: skip
+RULES = (
+    FineTuneRule("gap", _evaluate_gap, needed=True),
+    FineTuneRule("gates", _evaluate_gates, needed=True),
+    FineTuneRule("examples", _evaluate_examples, needed=True),
+    FineTuneRule("stable", _evaluate_stable, needed=True),
+    FineTuneRule("knowledge", _evaluate_knowledge, needed=True),
+    FineTuneRule("volume", _evaluate_volume, needed=True),
+    FineTuneRule("challenger", _evaluate_challengers, needed=True),
+    FineTuneRule("retirement", _evaluate_retirement, needed=False),
+    FineTuneRule("format", _evaluate_format, needed=False),
+    FineTuneRule("prompt", _evaluate_prompt, needed=False),
+    FineTuneRule("privacy", _evaluate_privacy, needed=False),
+    FineTuneRule("domain", _evaluate_domain, needed=False),
+)
 
 #: A reply with this score or more counts as right.
 _MIN_RIGHT = 0.5
