@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
     from pytest_ftgate.plugin.fixture import Ftgate
     from pytest_ftgate.plugin.item import SuiteFile
-    from pytest_ftgate.plugin.reporter import HookDispatcher, Reporter
+    from pytest_ftgate.plugin.reporter import Reporter
 
 reporter_key: pytest.StashKey[Reporter] = pytest.StashKey()
-dispatcher_key: pytest.StashKey[HookDispatcher] = pytest.StashKey()
 
 _MARK = (
     "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
@@ -55,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
-    from pytest_ftgate.plugin.reporter import HookDispatcher, Reporter
+    from pytest_ftgate.plugin.reporter import Reporter
     from pytest_ftgate.plugin.suites import begin_session
 
     worker = getattr(config, "workerinput", None)
@@ -64,10 +63,8 @@ def _enable(config: pytest.Config, settings: Settings) -> None:
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
     begin_session(config, settings, worker["testrunuid"] if worker else uuid4().hex)
     if worker is None:
-        config.stash[reporter_key] = reporter = Reporter(settings)
-        config.stash[dispatcher_key] = dispatcher = HookDispatcher(config, reporter.add_messages)
+        config.stash[reporter_key] = reporter = Reporter(config)
         config.pluginmanager.register(reporter, "ftgate-reporter")
-        config.pluginmanager.register(dispatcher, "ftgate-dispatcher")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -203,19 +200,15 @@ def pytest_terminal_summary(
     yield
     reporter = config.stash.get(reporter_key, None)
     if reporter is not None:
-        reporter.complete_short_summary(terminalreporter, config)
+        reporter.complete_short_summary(terminalreporter)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Stop the engine and write the reports; a run without any verdict is not green."""
-    config = session.config
-    if not config.stash[settings_key].enabled:
-        return
-    from pytest_ftgate.plugin.reporter import finish_run
+    if session.config.stash[settings_key].enabled:
+        from pytest_ftgate.plugin.reporter import finish_run
 
-    dispatcher = config.stash.get(dispatcher_key, None)
-    dispatch_run = dispatcher.dispatch_run if dispatcher else None
-    finish_run(session, config.stash.get(reporter_key, None), dispatch_run)
+        finish_run(session, session.config.stash.get(reporter_key, None))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -224,9 +217,7 @@ def pytest_testnodedown(node: Any) -> None:
     output = getattr(node, "workeroutput", {})
     reporter = node.config.stash.get(reporter_key, None)
     if "ftgate_requests" in output and reporter is not None:
-        reporter.add_request_counts(*output["ftgate_requests"])
-        reporter.add_messages(output["ftgate_messages"])
-        if output["ftgate_cases"]:
-            from pytest_ftgate.runner.workers import read_suite_runs
+        from pytest_ftgate.runner.workers import read_suite_runs
 
-            reporter.add_suite_runs(read_suite_runs(output["ftgate_cases"]))
+        suite_runs = read_suite_runs(output["ftgate_cases"])
+        reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,7 +18,7 @@ import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.plugin.item import gate_runs_in
-from pytest_ftgate.plugin.state import evaluates_nothing, session_key
+from pytest_ftgate.plugin.state import evaluates_nothing, session_key, settings_key
 from pytest_ftgate.plugin.suites import plugin_label
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.runner.evaluate import interrupted_notes
@@ -26,66 +26,12 @@ from pytest_ftgate.runner.workers import collect_suite_runs, write_suite_runs
 from pytest_ftgate.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_ftgate.gates.verdict import Verdict
     from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
 
-__all__ = [
-    "HookDispatcher",
-    "Reporter",
-    "ResultCollector",
-    "environment_facts",
-    "finish_run",
-    "inconclusive_status",
-]
+__all__ = ["Reporter", "finish_run", "inconclusive_status"]
 
 
-class HookDispatcher:
-    """Calls the hooks of other plugins, in the process that reports.
-
-    An exception in a plugin becomes a message; verdicts and exit code stay as they are.
-
-    Args:
-        config: the configuration of the run.
-        add_messages: takes sentences for the user.
-    """
-
-    def __init__(
-        self, config: pytest.Config, add_messages: Callable[[Iterable[str]], None]
-    ) -> None:
-        self._config, self._add_messages = config, add_messages
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Call ``pytest_ftgate_verdict`` for the verdict in *report*, if it has one."""
-        verdict = dict(report.user_properties).get("ftgate")
-        reached = report.when == "call" or report.failed
-        ended = report.outcome in ("passed", "failed", "skipped")
-        if verdict is None or not reached or not ended or not self._has_implementations("verdict"):
-            return
-        from pytest_ftgate.gates.verdict import Verdict
-        from pytest_ftgate.results.verdicts import from_json
-
-        evaluated = from_json(Verdict, str(verdict))
-        self._dispatch("verdict", verdict=evaluated, nodeid=report.nodeid)
-
-    def dispatch_run(self, report: Report) -> None:
-        """Call ``pytest_ftgate_report`` for the whole run."""
-        self._dispatch("report", report=report)
-
-    def _has_implementations(self, name: str) -> bool:
-        return bool(getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls())
-
-    def _dispatch(self, name: str, **arguments: Any) -> None:
-        arguments["config"] = self._config
-        for implementation in getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls():
-            try:
-                implementation.function(**{key: arguments[key] for key in implementation.argnames})
-            except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - a plugin may raise anything
-                plugin = plugin_label(implementation.plugin_name, self._config.rootpath)
-                what = f"{type(error).__name__}: {error}"
-                self._add_messages([f"pytest_ftgate_{name} of {plugin} broke: {what}"])
-
-
-def environment_facts(settings: Settings) -> dict[str, str]:
+def _environment_facts(settings: Settings) -> dict[str, str]:
     """Return versions and commit of a run; git is called only if a report is written."""
     facts = {
         "pytest-ftgate": version("pytest-ftgate"),
@@ -115,11 +61,18 @@ def _commit_facts(root: Path) -> dict[str, str]:
 _MAX_ERROR_LENGTH = 2_000
 
 
-class ResultCollector:
-    """Collects the results of a run, in the process that reports."""
+#: A plugin that already annotates the line of each gate that fails.
+_ANNOTATOR = "pytest_github_actions_annotate_failures"
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+
+class Reporter:
+    """Collects the results of a run, prints the closing section and writes the reports.
+
+    Under xdist it runs in the controller only.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config, self._settings = config, config.stash[settings_key]
         self._verdicts: dict[str, str] = {}
         self._measured: list[str] = []
         self._advice: list[str] = []
@@ -130,12 +83,12 @@ class ResultCollector:
         self._cost_reports: list[CostReport] = []
         self._collected_runs: list[SuiteRun] = []
         self._not_evaluated: dict[str, str] = {}
+        self._report: Report | None = None
+        self._written: list[str] = []
         #: Requests that were never sent because gates stopped early.
         self.skipped_requests = 0
-        #: Batches that are still on their way when the run ends, as sentences.
-        self.pending_batches: tuple[str, ...] = ()
         #: The run was interrupted while requests were in flight.
-        self.is_interrupted = False
+        self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
         self._fixture_used = False
 
@@ -171,6 +124,8 @@ class ResultCollector:
             self._add_gate_report(report, properties.get("ftgate"))
         if "ftgate_cells" in properties and report.when == "call":
             self._add_accepted_cases(properties)
+        if "ftgate" in properties and (report.when == "call" or report.failed):
+            self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
 
     def _add_accepted_cases(self, properties: Mapping[str, object]) -> None:
         verdict = json.loads(str(properties["ftgate"]))
@@ -195,60 +150,78 @@ class ResultCollector:
         elif verdict is not None and (report.when == "call" or report.failed):
             self._verdicts[report.nodeid] = str(verdict)
 
-    def add_request_counts(
-        self, replies: int, sent: int, seconds: float, cost: Mapping[str, Any]
+    def add_process(
+        self,
+        requests: tuple[int, int, float, Mapping[str, Any]],
+        messages: Iterable[str],
+        suite_runs: Iterable[SuiteRun],
     ) -> None:
-        """Add the replies, the sent requests, the seconds and the cost of one process."""
+        """Add the results of one process.
+
+        Args:
+            requests: the replies, the sent requests, the seconds and the cost.
+            messages: sentences for the user, such as those of the cache.
+            suite_runs: the cases.
+        """
+        replies, sent, seconds, cost = requests
         self._request_counts.append((replies, sent, seconds))
         self._cost_reports.append(CostReport(**cost))
+        self._messages += messages
+        self._collected_runs += suite_runs
 
-    def add_messages(self, sentences: Iterable[str]) -> None:
-        """Add sentences for the user, such as those of the cache."""
-        self._messages += sentences
+    # Hooks of other plugins -----------------------------------------------------------------
 
-    def add_interrupted_notes(self, sentences: Iterable[str]) -> None:
-        """Add the partial results of a run that was interrupted while it waited for replies."""
-        notes = [*sentences]
-        self.is_interrupted = bool(notes)
+    def _dispatch_verdict(self, verdict: str, node: str) -> None:
+        """Call ``pytest_ftgate_verdict`` for a verdict as JSON."""
+        if self._config.hook.pytest_ftgate_verdict.get_hookimpls():
+            from pytest_ftgate.gates.verdict import Verdict
+            from pytest_ftgate.results.verdicts import from_json
+
+            self._dispatch("verdict", verdict=from_json(Verdict, verdict), nodeid=node)
+
+    def _dispatch(self, name: str, **arguments: Any) -> None:
+        """Call a hook; an exception in a plugin becomes a message, and changes no verdict."""
+        arguments["config"] = self._config
+        for implementation in getattr(self._config.hook, f"pytest_ftgate_{name}").get_hookimpls():
+            try:
+                implementation.function(**{key: arguments[key] for key in implementation.argnames})
+            except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - a plugin may raise anything
+                plugin = plugin_label(implementation.plugin_name, self._config.rootpath)
+                what = f"{type(error).__name__}: {error}"
+                self._messages.append(f"pytest_ftgate_{name} of {plugin} broke: {what}")
+
+    # The end of the run -----------------------------------------------------------------------
+
+    def mark_interrupted(self, notes: Iterable[str]) -> None:
+        """Record that gates are missing, so that no report of an interrupted run says passed.
+
+        Args:
+            notes: the partial results of a run that waited for replies.
+        """
+        earlier = len(self._messages)
         self._messages += notes
-
-    def add_suite_runs(self, suites: Iterable[SuiteRun]) -> None:
-        """Add the cases of one process."""
-        self._collected_runs += suites
-
-    def mark_interrupted(self) -> None:
-        """Record that gates are missing, so that no report of an interrupted run says passed."""
+        self._is_interrupted = len(self._messages) > earlier
         if not self._not_evaluated:
             self._not_evaluated["pytest"] = "the run was cut off before every gate was evaluated"
-
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """Return the verdicts of the run, those of gates first."""
-        from pytest_ftgate.gates.verdict import Verdict
-        from pytest_ftgate.results.verdicts import from_json
-
-        texts = (*self._verdicts.values(), *self._measured)
-        return tuple(from_json(Verdict, text) for text in texts)
 
     @property
     def evaluated(self) -> int:
         """The number of gates with a verdict."""
         return len(self._verdicts) + self._fixture_used
 
-    def report(self) -> Report:
-        """Return the run record so far."""
+    def _run_record(self, pending_batches: Iterable[str]) -> Report:
+        from pytest_ftgate.gates.verdict import Verdict
         from pytest_ftgate.recommend.advice import Advice
         from pytest_ftgate.results.run import NotEvaluated, Report, overall_verdict
         from pytest_ftgate.results.verdicts import from_json
 
-        lenient = self._settings.inconclusive == "warn"
-        pending = [
-            f"{line}; the same command picks its replies up" for line in self.pending_batches
-        ]
+        verdicts = (*self._verdicts.values(), *self._measured)
+        pending = [f"{line}; the same command picks its replies up" for line in pending_batches]
         report = Report(
             verdict="blocked",
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            lenient=lenient,
-            verdicts=self.verdicts(),
+            lenient=self._settings.inconclusive == "warn",
+            verdicts=tuple(from_json(Verdict, text) for text in verdicts),
             not_evaluated=tuple(
                 NotEvaluated(node=node, reason=why) for node, why in self._not_evaluated.items()
             ),
@@ -256,7 +229,7 @@ class ResultCollector:
             cost=merge_cost_reports(self._cost_reports),
             max_usd=self._settings.max_usd,
             notes=tuple(dict.fromkeys((*pending, *self._messages))),
-            facts=environment_facts(self._settings),
+            facts=_environment_facts(self._settings),
             suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
         )
@@ -287,6 +260,104 @@ class ResultCollector:
             seconds=max((seconds for _, _, seconds in self._request_counts), default=0.0),
             skipped=self.skipped_requests,
         )
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the closing section."""
+        if self._report is None:
+            return
+        from pytest_ftgate.reporting.summary import colour_parts, message_lines, summary_lines
+
+        terminalreporter.ensure_newline()
+        terminalreporter.section("ftgate")
+        failed = self._not_evaluated or terminalreporter.stats.get("error")
+        if not self._verdicts and (failed or not self._fixture_used):
+            reason = "see the errors above" if failed else "name a suite, or check the selection"
+            reason = "the run was cut off" if self._is_interrupted else reason
+            terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
+        for line in summary_lines(
+            self._as_typed(self._report),
+            self._config.get_verbosity(),
+            show_table=self._settings.accept,
+            full_ladder=self._settings.ladder,
+        ):
+            for text, colours in colour_parts(line):
+                terminalreporter.write(text, **colours)
+            terminalreporter.line("")
+        # Messages of plugins that received the report came too late to be in it.
+        late = [line for line in dict.fromkeys(self._messages) if line not in self._report.notes]
+        for line in message_lines((*self._written, *late)):
+            terminalreporter.write_line(line)
+
+    def _as_typed(self, report: Report) -> Report:
+        """Return *report* with node ids and commands as the user types them."""
+        from pytest_ftgate.results.verdicts import as_typed
+
+        typed = self._settings.typed
+        return replace(
+            report,
+            verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
+            advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
+        )
+
+    def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
+        """Add inconclusive gates to pytest's short summary, and annotate lines on GitHub."""
+        if self._report is None:
+            return
+        from pytest_ftgate.reporting.github import workflow_commands
+        from pytest_ftgate.reporting.summary import inconclusive_lines
+
+        on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
+        full = on_build_server or self._config.get_verbosity() > 1
+        width = None if full else self._config.get_terminal_writer().fullwidth
+        wanted = set(reporter.reportchars) & set("fa")
+        report = self._as_typed(self._report)
+        lines = list(inconclusive_lines(report, width)) if wanted else []
+        if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
+            reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
+        for line in lines:
+            reporter.write_line(line, yellow=True)
+        prefix = self._settings.annotation_prefix
+        if prefix is not None and not self._config.pluginmanager.has_plugin(_ANNOTATOR):
+            reporter.ensure_newline()
+            for line in workflow_commands(self._report, prefix):
+                reporter.write_line(line)
+
+    def write(self, pending_batches: Iterable[str]) -> None:
+        """Write the verdicts, the accepted records and the reports that the user asked for.
+
+        Args:
+            pending_batches: the batches that are still on their way, as sentences.
+        """
+        from pytest_ftgate.reporting.writers import write_reports
+
+        if self._verdicts:
+            self._store_verdicts()
+        report = self._run_record(pending_batches)
+        report = replace(report, notes=(*report.notes, *self._write_accepted_records(report)))
+        self._written = write_reports(report, self._settings.reports, self._settings.summary)
+        self._report = report
+        self._dispatch("report", report=report)
+
+    def _store_verdicts(self) -> None:
+        from pytest_ftgate.results.verdicts import store_verdicts
+
+        try:
+            store_verdicts(self._settings.cache.parent, [*self._verdicts.values()])
+        except OSError as error:
+            self._messages.append(
+                f"the verdicts could not be kept for pytest-ftgate explain: {error}"
+            )
+
+    def _write_accepted_records(self, report: Report) -> list[str]:
+        if not self._accepted_cases:
+            return []
+        from pytest_ftgate.results.accepted import accept_run  # imports SciPy
+
+        root = self._settings.root
+        return [
+            accept_run(root, suite, cases, report, self._serves[suite])
+            for suite, cases in self._accepted_cases.items()
+        ]
 
 
 class _Section:
@@ -323,117 +394,6 @@ def _count_replies(cases: Mapping[str, Any]) -> int:
     return sum(AcceptedCase(*values).repeats for values in cases.values())
 
 
-#: A plugin that already annotates the line of each gate that fails.
-_ANNOTATOR = "pytest_github_actions_annotate_failures"
-
-
-class Reporter(ResultCollector):
-    """Prints the closing section and writes the reports; under xdist in the controller only."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._report: Report | None = None
-        self._written: list[str] = []
-
-    def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter, config: pytest.Config
-    ) -> None:
-        """Print the closing section."""
-        if evaluates_nothing(config) or self._report is None:
-            return
-        from pytest_ftgate.reporting.summary import colour_parts, message_lines, summary_lines
-
-        terminalreporter.ensure_newline()
-        terminalreporter.section("ftgate")
-        failed = self._not_evaluated or terminalreporter.stats.get("error")
-        if not self._verdicts and (failed or not self._fixture_used):
-            reason = "see the errors above" if failed else "name a suite, or check the selection"
-            reason = "the run was cut off" if self.is_interrupted else reason
-            terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
-        for line in summary_lines(
-            self._as_typed(self._report),
-            config.get_verbosity(),
-            show_table=self._settings.accept,
-            full_ladder=self._settings.ladder,
-        ):
-            for text, colours in colour_parts(line):
-                terminalreporter.write(text, **colours)
-            terminalreporter.line("")
-        # Messages of plugins that received the report came too late to be in it.
-        late = [line for line in dict.fromkeys(self._messages) if line not in self._report.notes]
-        for line in message_lines((*self._written, *late)):
-            terminalreporter.write_line(line)
-
-    def _as_typed(self, report: Report) -> Report:
-        """Return *report* with node ids and commands as the user types them."""
-        from pytest_ftgate.results.verdicts import as_typed
-
-        typed = self._settings.typed
-        return replace(
-            report,
-            verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
-            advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
-        )
-
-    def complete_short_summary(
-        self, reporter: pytest.TerminalReporter, config: pytest.Config
-    ) -> None:
-        """Add inconclusive gates to pytest's short summary, and annotate lines on GitHub."""
-        if evaluates_nothing(config) or self._report is None:
-            return
-        from pytest_ftgate.reporting.github import workflow_commands
-        from pytest_ftgate.reporting.summary import inconclusive_lines
-
-        on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
-        full = on_build_server or config.get_verbosity() > 1
-        width = None if full else config.get_terminal_writer().fullwidth
-        wanted = set(reporter.reportchars) & set("fa")
-        report = self._as_typed(self._report)
-        lines = list(inconclusive_lines(report, width)) if wanted else []
-        if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
-            reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
-        for line in lines:
-            reporter.write_line(line, yellow=True)
-        prefix = self._settings.annotation_prefix
-        if prefix is not None and not config.pluginmanager.has_plugin(_ANNOTATOR):
-            reporter.ensure_newline()
-            for line in workflow_commands(self._report, prefix):
-                reporter.write_line(line)
-
-    def write(self) -> Report:
-        """Write the verdicts, the accepted records and the reports that the user asked for."""
-        from pytest_ftgate.reporting.writers import write_reports
-
-        if self._verdicts:
-            self._store_verdicts()
-        report = self.report()
-        report = replace(report, notes=(*report.notes, *self._write_accepted_records(report)))
-        self._written = write_reports(report, self._settings.reports, self._settings.summary)
-        self._report = report
-        return report
-
-    def _store_verdicts(self) -> None:
-        from pytest_ftgate.results.verdicts import store_verdicts
-
-        try:
-            store_verdicts(self._settings.cache.parent, [*self._verdicts.values()])
-        except OSError as error:
-            self._messages.append(
-                f"the verdicts could not be kept for pytest-ftgate explain: {error}"
-            )
-
-    def _write_accepted_records(self, report: Report) -> list[str]:
-        if not self._accepted_cases:
-            return []
-        from pytest_ftgate.results.accepted import accept_run  # imports SciPy
-
-        root = self._settings.root
-        return [
-            accept_run(root, suite, cases, report, self._serves[suite])
-            for suite, cases in self._accepted_cases.items()
-        ]
-
-
 def inconclusive_status(
     report: pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
@@ -447,44 +407,33 @@ def inconclusive_status(
     return None
 
 
-def finish_run(
-    session: pytest.Session,
-    reporter: Reporter | None,
-    dispatch_run: Callable[[Report], None] | None = None,
-) -> None:
+def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     """Stop the engine, hand the results to the reporting process, write the reports.
 
     Args:
         session: pytest's session.
         reporter: the reporter, in the process that reports; None in xdist workers.
-        dispatch_run: takes the run record, for other plugins.
     """
     run = session.config.stash[session_key]
-    evaluates = not evaluates_nothing(session.config)
-    if reporter is not None and evaluates:
-        reporter.skipped_requests = run.count_saved_requests(gate_runs_in(session.items))
+    if evaluates_nothing(session.config):
+        run.close()
+        return
+    gate_runs = gate_runs_in(session.items)
+    if reporter is not None:
+        reporter.skipped_requests = run.count_saved_requests(gate_runs)
     run.close()
-    is_interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
-    if reporter is not None and is_interrupted and evaluates:
-        reporter.add_interrupted_notes(interrupted_notes(run, gate_runs_in(session.items)))
     progress = run.progress
     replies = progress.planned - progress.failed
     counts = (replies, progress.received, progress.seconds, asdict(run.cost_report()))
     if reporter is None:
         output = session.config.workeroutput  # type: ignore[attr-defined]
         output |= {"ftgate_requests": list(counts), "ftgate_messages": run.cache_messages}
-        output["ftgate_cases"] = write_suite_runs(run) if evaluates else None
+        output["ftgate_cases"] = write_suite_runs(run)
         return
-    if not evaluates:
-        return
-    reporter.pending_batches = run.pending_batches
-    reporter.add_request_counts(*counts)
-    reporter.add_messages(run.cache_messages)
-    reporter.add_suite_runs(collect_suite_runs(run))
-    if session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
-        reporter.mark_interrupted()
-    report = reporter.write()
-    if dispatch_run is not None:
-        dispatch_run(report)
+    reporter.add_process(counts, run.cache_messages, collect_suite_runs(run))
+    interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
+    if interrupted or session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+        reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
+    reporter.write(run.pending_batches)
     if not reporter.evaluated and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

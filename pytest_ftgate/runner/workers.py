@@ -36,8 +36,10 @@ def write_suite_runs(session: Session) -> str | None:
     return str(path)
 
 
-def read_suite_runs(path: str) -> list[SuiteRun]:
-    """Return the suite runs that another process wrote to *path*, and delete the file."""
+def read_suite_runs(path: str | None) -> list[SuiteRun]:
+    """Return the suite runs that another process wrote to *path*, if any, and delete the file."""
+    if path is None:
+        return []
     from pytest_ftgate.results.run import SuiteRun
     from pytest_ftgate.results.verdicts import from_json
 
