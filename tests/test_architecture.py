@@ -23,7 +23,7 @@ TESTS = ROOT / "tests"
 
 #: A room imports itself and the rooms left of it.
 ORDER = (
-    *("errors", "settings", "weights", "adapters", "stats", "readers", "skills", "suite"),
+    *("errors", "settings", "locks", "weights", "adapters", "stats", "readers", "skills", "suite"),
     *("requests", "providers", "cache", "client", "scoring", "gates", "recommend", "results"),
     *("reporting", "hookspecs", "runner", "plugin", "cli"),
 )
@@ -67,8 +67,8 @@ COMMON_WORDS = frozenset(
         anthropic attempt builder charts child classification cli client collect config cost
         declaration entry estimate evidence explain export feasibility field fixture forgetting git
         github history hooks hookspecs html http imports item kinds label lint llamacpp loader
-        local location main maintenance markdown marks metrics model must openai page paired pass
-        plots plugin plugins power preview prices progress proportions ray readers recommend
+        local location locks main maintenance markdown marks metrics model must openai page paired
+        pass plots plugin plugins power preview prices progress proportions ray readers recommend
         recorded references repair reporter resampling results rule rules runner schema scoring
         selection sequential settings source sqlite state stats structured summary table tables
         templates text units usage weights workers writers yaml

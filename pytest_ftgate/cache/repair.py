@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from itertools import chain, count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.sqlite import COLUMNS, INSERT_REPLY, Database
+from pytest_ftgate.locks import exclusive_lock
 
 __all__ = ["find_damage", "has_only_log", "repair"]
 
@@ -37,7 +38,7 @@ def repair(path: Path) -> str:
     Raises:
         sqlite3.Error, OSError: the file cannot be written or copied.
     """
-    with _exclusive_lock(path), closing(Database(":memory:")) as new:
+    with exclusive_lock(path), closing(Database(":memory:")) as new:
         errors = find_damage(path)
         if not errors:
             return ""
@@ -53,16 +54,6 @@ def repair(path: Path) -> str:
         f"the cache {path} was damaged ({errors[0]}): {replies:,} replies could be read and "
         f"are still cached, the others will be requested again; the old file is {copy}"
     )
-
-
-@contextmanager
-def _exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold a lock against other processes that repair *path*; it ends with the process."""
-    lock = path.with_name(f"{path.name}.lock")
-    with closing(sqlite3.connect(lock, timeout=_TIMEOUT, isolation_level=None)) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
-        # The lock file stays: deleting it would break the lock for waiting processes.
-        yield
 
 
 def has_only_log(path: Path) -> bool:
