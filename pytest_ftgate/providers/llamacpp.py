@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 
 from pytest_ftgate.adapters import adapter_facts
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
+from pytest_ftgate.providers.cores import usable_cores
 from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
@@ -240,13 +240,13 @@ def _quoted(label: str) -> str:
 def open_llamacpp(requests: Sequence[Request], environ: Mapping[str, str]) -> LlamaCppProvider:
     """Load the model that *requests* name.
 
-    The models of pytest-xdist workers share the cores of the machine.
+    The models of pytest-xdist workers share the cores that this process may use.
 
     Raises:
         ConfigurationError: the engine is not installed, or fails to load the weights or an adapter.
     """
     workers = int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return LlamaCppProvider(requests, threads=max(1, (os.cpu_count() or 1) // workers))
+    return LlamaCppProvider(requests, threads=max(1, usable_cores() // workers))
 
 
 _HOW = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +17,7 @@ import pytest
 from pytest_ftgate import weights
 from pytest_ftgate.client.engine import Engine
 from pytest_ftgate.errors import ConfigurationError, RequestRejected
+from pytest_ftgate.providers import llamacpp
 from pytest_ftgate.providers.llamacpp import LlamaCppProvider, open_llamacpp
 from pytest_ftgate.requests.request import Adapter, Tool
 
@@ -244,7 +244,7 @@ def test_what_an_adapter_was_asked_before_leaves_no_trace_in_the_replies_of_the_
 def test_workers_of_one_machine_share_its_cores(local, monkeypatch):
     started = []
     monkeypatch.setattr(LlamaCppProvider, "_start", lambda self, threads: started.append(threads))
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(llamacpp, "usable_cores", lambda: 8)
     for environ in ({}, {"PYTEST_XDIST_WORKER_COUNT": "4"}, {"PYTEST_XDIST_WORKER_COUNT": "64"}):
         asyncio.run(open_llamacpp([local(runtime={})], environ).close())
     assert started == [8, 2, 1]

@@ -1,0 +1,64 @@
+"""The processor cores that this process may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+
+__all__ = ["usable_cores"]
+
+#: Where Linux mounts the control groups: version 2, or the CPU controller of version 1.
+_CGROUPS = (Path("sys/fs/cgroup"), Path("sys/fs/cgroup/cpu"))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Return the number of physical cores that this process may use, at least 1.
+
+    It respects the affinity of the process and the CPU quota of its container. Two logical
+    processors of one core count once, since they share its arithmetic units.
+
+    Args:
+        root: the folder with ``sys`` and ``proc`` of Linux.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        processors = os.sched_getaffinity(0)
+    else:
+        processors = {*range(os.cpu_count() or 1)}
+    folder = root / "sys/devices/system/cpu"
+    cores = {
+        _read(folder / f"cpu{number}/topology/thread_siblings_list") or f"{number}"
+        for number in processors
+    }
+    return int(max(1, min(len(cores), *_quotas(root), inf)))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the CPU quotas of the process's control groups and their parents, in processors."""
+    lines = _read(root / "proc/self/cgroup").splitlines()
+    paths = {line.split(":", 2)[2].strip("/") for line in lines if line.count(":") > 1}
+    for mount in (root / part for part in _CGROUPS):
+        # In a container, the path may be that of the host, and its group is the root of the mount.
+        leaves = {mount, *(mount / path for path in paths)}
+        for group in {group for leaf in leaves for group in (leaf, *leaf.parents)}:
+            if group.is_relative_to(mount):
+                yield from _quota(group)
+
+
+def _quota(group: Path) -> Iterator[float]:
+    names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+    text = _read(group / "cpu.max") or " ".join(_read(group / name) for name in names)
+    # Without a quota, the first word is "max", or negative.
+    with suppress(ValueError):
+        quota, period = map(int, text.split())
+        if quota > 0 < period:
+            yield quota / period
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError:
+        return ""
