@@ -265,7 +265,7 @@ class Engine:
         self._in_flight[request.fingerprint] = request
         self._peak_in_flight = max(self._peak_in_flight, len(self._in_flight))
         try:
-            return await self._retry_policy.generate_with_retries(lease, request, lease.is_healthy)
+            return await self._retry_policy.generate_with_retries(lease, request, lease.backoff)
         finally:
             del self._in_flight[request.fingerprint]
 

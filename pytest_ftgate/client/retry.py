@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 
 from pytest_ftgate.client.rate_limit import MAX_WAIT
@@ -15,12 +16,32 @@ from pytest_ftgate.providers.base import SupportsGenerate, generate_reply
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["RetryPolicy"]
+__all__ = ["LIMITED", "OVERLOADED", "REPLYING", "UNREACHABLE", "Backoff", "RetryPolicy"]
 
-#: The largest number of attempts, the first and the longest backoff in seconds: for a server
-#: without any reply yet, and for one that replies to other requests.
-_UNHEALTHY = (6, 0.5, 8.0)
-_HEALTHY = (10, 0.02, 0.3)
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to retry.
+
+    Attributes:
+        max_attempts: the largest number of attempts.
+        first: the seconds before the second attempt; they double with each further one.
+        longest: the largest number of seconds.
+    """
+
+    max_attempts: int
+    first: float
+    longest: float
+
+
+#: For a server that replies to no request.
+UNREACHABLE = Backoff(6, 0.5, 8.0)
+#: For a server that replies to other requests: the failure concerns this request only.
+REPLYING = Backoff(10, 0.02, 0.3)
+#: For a refusal by such a server, which has its rate limit or chance as its reason.
+LIMITED = Backoff(30, 0.02, 0.3)
+#: For a refusal by a server that refuses many others: long enough for a limit for each minute.
+OVERLOADED = Backoff(30, 0.02, 8.0)
 #: Seconds after its first attempt in which a request may be retried.
 _DEADLINE = 600.0
 
@@ -41,15 +62,14 @@ class RetryPolicy:
         self,
         provider: SupportsGenerate,
         request: Request,
-        is_healthy: Callable[[], bool] = lambda: False,
+        backoff: Callable[[RetryableError], Backoff] = lambda _: UNREACHABLE,
     ) -> Reply:
         """Return the reply to *request*.
 
         Args:
             provider: sends the request.
             request: the request.
-            is_healthy: returns True if the server replies to other requests. Then a failure
-                concerns this request only, and a short backoff is enough.
+            backoff: returns how long to retry after the given error.
 
         Raises:
             ReplyError: the request failed.
@@ -59,9 +79,9 @@ class RetryPolicy:
             try:
                 return await generate_reply(provider, request)
             except RetryableError as error:
-                max_attempts, *backoffs = _HEALTHY if is_healthy() else _UNHEALTHY
-                wait = self._backoff(attempt - 1, error.retry_after, *backoffs)
-                is_last = attempt >= max_attempts or self._clock() + wait > deadline
+                limits = backoff(error)
+                wait = self._backoff(attempt - 1, error.retry_after, limits.first, limits.longest)
+                is_last = attempt >= limits.max_attempts or self._clock() + wait > deadline
                 if is_last or await self.run_ends_within(wait):
                     raise ReplyError(f"no reply in {attempt} attempts; last: {error}") from error
         raise AssertionError("unreachable")  # pragma: no cover

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.rate_limit import RateLimiter, model_family, seconds_until_reset
 from pytest_ftgate.client.results import Result
+from pytest_ftgate.client.retry import LIMITED, OVERLOADED, REPLYING, UNREACHABLE, Backoff
 from pytest_ftgate.errors import (
     CacheError,
     FtgateError,
@@ -51,7 +52,7 @@ class Slots:
         self.failed_in_a_row = 0
         self._has_replied = False
         #: Requests that wait to be sent again, ordered by their number.
-        self._retries: list[tuple[int, asyncio.Future[None]]] = []
+        self._retries: list[tuple[int, asyncio.Future[float]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -63,34 +64,40 @@ class Slots:
         """Return True if so many requests failed that the server seems to be down."""
         return self.failed_in_a_row >= max(_UNREACHABLE_AFTER, self.limiter.limit)
 
-    def is_healthy(self) -> bool:
-        """Return True if the server replies, so that a failure concerns one request only."""
-        return self._has_replied and self.failed_in_a_row < _UNREACHABLE_AFTER
+    def backoff(self, error: RetryableError) -> Backoff:
+        """Return how long a request that failed with *error* is retried."""
+        if self._has_replied and error.limited:
+            return OVERLOADED if self.limiter.is_refusing else LIMITED
+        is_replying = self._has_replied and self.failed_in_a_row < _UNREACHABLE_AFTER
+        return REPLYING if is_replying else UNREACHABLE
 
     def acquire(self) -> float:
         """Take a free slot; return the time on the clock of the loop."""
-        self.limiter.acquire()
-        return self._loop.time()
+        now = self._loop.time()
+        self.limiter.acquire(now)
+        return now
 
     async def reacquire(self, number: int) -> float:
         """Wait for a slot to send a request again, and take it; lower numbers go first."""
         if self._closed:
             raise ReplyError(_ENDED)
-        turn = self._loop.create_future()
+        turn: asyncio.Future[float] = self._loop.create_future()
         heappush(self._retries, (number, turn))
         self._loop.call_soon(self._on_free)
-        await turn
-        return self._loop.time()
+        return await turn
 
     def grant(self) -> None:
         """Give free slots to requests that are sent again, or set a timer for the next one."""
         while self._retries and self.has_free_slot():
             _, turn = heappop(self._retries)
             if not turn.done():
-                self.limiter.acquire()
-                turn.set_result(None)
-        if not self._timer and self.limiter.opens_at > self._loop.time():
-            self._timer = self._loop.call_at(self.limiter.opens_at, self._on_timer)
+                turn.set_result(self.acquire())
+        opens_at = self.limiter.opens_at
+        if self._timer and self._timer.when() > opens_at:
+            self._timer.cancel()
+            self._timer = None
+        if not self._timer and opens_at > self._loop.time():
+            self._timer = self._loop.call_at(opens_at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -103,7 +110,7 @@ class Slots:
         now = self._loop.time()
         if isinstance(outcome, Reply):
             self.failed_in_a_row, self._has_replied = 0, True
-            self.limiter.record_reply()
+            self.limiter.record_reply(sent_at, now)
         elif isinstance(outcome, RetryableError):
             self.limiter.record_failure(
                 sent_at, now, limited=outcome.limited, retry_after=outcome.retry_after
@@ -142,9 +149,9 @@ class SlotLease:
         self._sent_at: float | None = slots.acquire()
         self._is_first = True
 
-    def is_healthy(self) -> bool:
-        """Return True if the server replies to other requests."""
-        return self._slots.is_healthy()
+    def backoff(self, error: RetryableError) -> Backoff:
+        """Return how long the request is retried after *error*."""
+        return self._slots.backoff(error)
 
     async def generate(self, request: Request) -> Reply:
         """Send one request as soon as a slot is free.
