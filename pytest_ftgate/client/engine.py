@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -69,7 +68,7 @@ class Engine:
             self._open_provider, self._fetch_reply, self._results.settle
         )
         self._in_flight: dict[str, Request] = {}
-        self._peak_in_flight, self._started = 0, 0.0
+        self._peak_in_flight = 0
         self._ending = asyncio.Event()
         self._retry_policy = RetryPolicy(self._ending)
         self._peers = PeerWaiter(cache, self._results, self._retry_policy, _POLL)
@@ -95,13 +94,14 @@ class Engine:
     @property
     def progress(self) -> Progress:
         """The progress of the requests; thread-safe."""
-        seconds = time.monotonic() - self._started if self._started else 0.0
+        seconds = self._results.seconds
         return Progress(
             planned=self._results.expected,
             reused=self._results.reused,
             received=self._results.received,
             failed=self._results.failed,
             seconds=seconds,
+            rate=self._results.recent_rate.per_second(seconds),
             batched=len(self._batches.in_flight),
             in_flight=len(self._in_flight),
             peak_in_flight=self._peak_in_flight,
@@ -202,7 +202,7 @@ class Engine:
             scheduler.send_waiting()
 
     def _send_batches(self, requests: list[Request]) -> None:
-        self._started = self._started or time.monotonic()
+        self._results.start_clock()
         task = self._loop.create_task(self._batches.run(requests))
         self._batch_tasks.add(task)
         task.add_done_callback(self._batch_tasks.discard)
@@ -217,7 +217,7 @@ class Engine:
         provider = await asyncio.to_thread(
             open_provider, requests, self._environ, self._plugin_providers
         )
-        self._started = self._started or time.monotonic()
+        self._results.start_clock()
         return provider
 
     async def _fetch_reply(self, lease: SlotLease, request: Request) -> Reply:

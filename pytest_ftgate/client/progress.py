@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "RecentRate"]
+
+#: The rate is that of the last so many seconds.
+_RECENT = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,7 @@ class Progress:
         received: requests whose reply came in this run.
         failed: requests that failed.
         seconds: the time since the first request was sent; 0 before that.
+        rate: the replies and failures a second, in the last half minute.
         batched: requests in batches that have not ended.
         in_flight: requests in flight now.
         peak_in_flight: the largest number of requests in flight so far.
@@ -28,6 +33,7 @@ class Progress:
     received: int = 0
     failed: int = 0
     seconds: float = 0.0
+    rate: float = 0.0
     batched: int = 0
     in_flight: int = 0
     peak_in_flight: int = 0
@@ -37,3 +43,21 @@ class Progress:
     def to_send(self) -> int:
         """The requests whose reply was not in the cache."""
         return self.planned - self.reused
+
+
+class RecentRate:
+    """The rate of the last half minute; may be read in another thread than it is counted in."""
+
+    def __init__(self) -> None:
+        #: The requests that finished in each second since the start.
+        self._counts: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        """Count one finished request, *seconds* after the start."""
+        self._counts[int(seconds)] += 1
+
+    def per_second(self, seconds: float) -> float:
+        """Return the finished requests a second, in the half minute before *seconds*."""
+        first, last = max(0, int(seconds) + 1 - _RECENT), int(seconds)
+        count = sum(self._counts[second] for second in range(first, last + 1))
+        return count / (seconds - first) if count and seconds > first else 0.0

@@ -19,21 +19,21 @@ _MOST = 0.5
 _MANY, _FEW = 1 / 8, 1 / 16
 #: The refusals beyond this share that lower the level: a number, and a part of the level.
 _ALARM, _ALARM_PART, _STRICT_ALARM = 10.0, 0.5, 3.0
-#: On trial, the server gets this part of what it accepted.
+#: A trial sends this part of what the server accepted; so near to an overload, growth is slow.
 _CAUTION = 0.9
 #: If the server has a limit, a trial leaves at most this part of the refusals.
 _REMAINING = 1 / 8
-#: The logarithm of the odds at which a trial ends.
-_CLEAR = log(100)
+#: The logarithm of the odds at which a trial ends, and the largest after mistakes.
+_CLEAR, _CLEAREST = log(100), 4 * log(100)
 #: A trial with fewer outcomes does not show that refusals are chance.
 _MIN_TRIAL = 12
 #: The requests at one level before the level of the last overload is tried again.
 _PROBE_EVERY = 64
 #: The longest time between two requests because of refusals, in seconds.
-_MAX_SPACING = 8.0
+_MAX_SPACING = 2.0
 #: A request that is late by this many seconds does not delay those behind it.
 _SLACK = 0.005
-#: The weight of one request in the mean latency and in the recent share of refusals.
+#: The weight of one request in the mean latency, and the largest in the share of refusals.
 _WEIGHT = 1 / 16
 
 _DATE = re.compile(r"[-@]20\d\d-?\d\d-?\d\d\b")
@@ -93,20 +93,20 @@ class _Outcomes:
 class RateLimiter:
     """Adapts the number of requests in flight to the server.
 
-    The level, the number of requests in flight, doubles with each round of replies until the
-    server refuses too many (429, 503, 529). Refusals have two causes, which ask for opposite
+    The level is the number of requests in flight. It doubles with each round of replies until the
+    server refuses too many (429, 503, 529). Refusals have two causes, which need opposite
     reactions. A server that has reached its limit accepts all requests of a lower level. A server
     that refuses single requests at random refuses as many of them at any level. So the limiter
     tries: it sends what the server accepted, less a tenth, and looks at the share of refusals.
 
-    - If the share falls to nearly nothing, the server has a limit. The level stays low, and rises
-      towards that of the overload, which it reaches rarely. Requests are evenly spaced.
-    - If the share stays, refusals are chance. The level returns to its former value and goes on to
-      double. This share counts as normal from then on.
+    - If the share falls to nearly nothing, the server has a limit. The level stays low and rises
+      towards that of the overload, which it tries rarely. Requests are evenly spaced.
+    - If the share stays, refusals are chance. The level returns to its former value and grows
+      on. This share counts as normal from then on.
 
-    A share of more than 60 % halves the level without a trial, at most once a round trip. A wait
+    A share of more than half halves the level without a trial, at most once a round trip. A wait
     that the server asks for always holds for the refused request, and for all requests if at least
-    half of the recent ones were refused.
+    half of the recent ones were refused. Then the server has a limit, whatever trials showed.
 
     A refused request keeps its place as long as a reply takes: refusals come quickly, and would
     make room for more requests than a server accepts.
@@ -131,7 +131,7 @@ class RateLimiter:
         self._chance, self._clear_chance = 0.0, _CLEAR
         #: The level and the share before a trial, or None.
         self._before_trial: tuple[float, float] | None = None
-        self._latency = self._recent_share = 0.0
+        self._latency = self._latency_before = self._recent_share = 0.0
         self._recent = 0
         self._paused_until, self._next_send, self._lowered_at = 0.0, -inf, -inf
         self._outcomes = _Outcomes()
@@ -148,8 +148,11 @@ class RateLimiter:
 
     @property
     def is_refusing(self) -> bool:
-        """True if the server refused at least half of the recent requests."""
-        return self._recent_share >= 1 / 2
+        """True if the server refused at least half of the recent requests.
+
+        A quarter is enough among the first requests.
+        """
+        return self._recent_share >= (1 / 2 if self._recent * _WEIGHT > 1 else 1 / 4)
 
     @property
     def _is_strict(self) -> bool:
@@ -176,7 +179,9 @@ class RateLimiter:
         """Count a request that is sent."""
         self.in_flight += 1
         if self._has_limit or self._before_trial:
-            spacing = self._latency / self._level
+            # Replies get quicker at a lower level; on trial, the rate must not rise with that.
+            latency = max(self._latency, self._latency_before if self._before_trial else 0.0)
+            spacing = latency / self._level
             # The level grows only if it, and not a lack of requests, decides when they are sent.
             self._reached_limit = self._reached_limit or now <= self._next_send + spacing
             self._next_send = max(self._next_send, now - max(spacing, _SLACK)) + spacing
@@ -204,7 +209,9 @@ class RateLimiter:
         """
         if limited or retry_after is not None:
             until = max(now, sent_at + self._latency)
-            heappush(self._refused, (until, sent_at, now + (retry_after or 0.0)))
+            heappush(
+                self._refused, (until, sent_at, -inf if retry_after is None else now + retry_after)
+            )
             self._count_refused(now)
         else:
             self._finish(sent_at, now, limited=False)
@@ -217,14 +224,19 @@ class RateLimiter:
         while self._refused and self._refused[0][0] <= now:
             _, sent_at, asked_until = heappop(self._refused)
             self._finish(sent_at, now, limited=True)
-            if self.is_refusing:
+            if self.is_refusing and asked_until > -inf:
                 self.pause_until(asked_until, now)
+                if self._chance and sent_at >= self._lowered_at:
+                    self._note_limit(self._level)
+                    self._lower(self._level / 2, now)
 
     def _finish(self, sent_at: float, now: float, *, limited: bool) -> None:
         self._reached_limit = self._reached_limit or self.in_flight >= self.limit
         self.in_flight -= 1
         self._recent += 1
-        self._recent_share += (limited - self._recent_share) * max(_WEIGHT, 1 / self._recent)
+        # About a round trip counts as recent: its refusals may come all at once.
+        weight = max(min(_WEIGHT, 1 / self.limit), 1 / self._recent)
+        self._recent_share += (limited - self._recent_share) * weight
         # A request sent at a higher level says nothing about the present one.
         if sent_at < self._lowered_at:
             return
@@ -271,12 +283,13 @@ class RateLimiter:
         """Note that *level* is more than the server accepts."""
         if self._chance:
             # Refusals were taken for chance by mistake; next time this takes more evidence.
-            self._clear_chance *= 2
+            self._clear_chance = min(self._clear_chance * 2, _CLEAREST)
         self._before_trial, self._has_limit = None, True
         self._ceiling, self._chance = level, 0.0
 
     def _lower(self, level: float, now: float) -> None:
         self._lowered_at = self._next_send = now
+        self._latency_before = self._latency
         self._set_level(level)
 
     def _end_round(self) -> None:
@@ -286,7 +299,7 @@ class RateLimiter:
             # Binary increase: quickly at first, slowly near the level of the overload.
             step = (min(self._ceiling, grown) - self._level) / 4
             grown = self._level + max(step, min(self._level, 1.0))
-        is_probe = grown >= self._ceiling
+        is_probe = grown >= self._ceiling * _CAUTION
         may_grow = self._outcomes.excess == 0.0 or not self._is_strict
         if self._reached_limit and may_grow:
             if not is_probe:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Event, Lock
 
 from pytest_ftgate.cache.cache import Cache
+from pytest_ftgate.client.progress import RecentRate
 from pytest_ftgate.client.redaction import redact
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import FtgateError, ReplyError
@@ -37,11 +39,23 @@ class Results:
         #: The results that have arrived, by fingerprint.
         self.arrived: dict[str, Result] = {}
         self.reused = self.received = self.failed = 0
+        #: The rate of the replies and failures that are not reused.
+        self.recent_rate = RecentRate()
+        self._started = 0.0
         self._expected: set[str] = set()
         #: Requests whose reply was in the cache: from an earlier run, or from another process.
         self._cached: set[str] = set()
         self._waiters: list[tuple[set[str], Event]] = []
         self._lock = Lock()
+
+    def start_clock(self) -> None:
+        """Count the seconds from now on, if this is the first request."""
+        self._started = self._started or time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds since the first request was sent; 0 before that."""
+        return time.monotonic() - self._started if self._started else 0.0
 
     @property
     def expected(self) -> int:
@@ -75,10 +89,12 @@ class Results:
         if not isinstance(result, Reply):
             redact(result, self._environ, request.api_key_env)
             self.failed += 1
+            self.recent_rate.add(self.seconds)
         elif provider_spec(request.provider).recorded or fingerprint in self._cached:
             self.reused += 1
         else:
             self.received += 1
+            self.recent_rate.add(self.seconds)
         with self._lock:
             self.arrived[fingerprint] = result
             for missing, done in self._waiters:

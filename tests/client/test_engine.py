@@ -121,6 +121,8 @@ def test_progress_tells_what_became_of_the_calls(start, call, providers):
     done = engine.progress
     assert (done.planned, done.reused, done.received, done.failed, done.to_send) == (3, 1, 1, 1, 2)
     assert done.seconds > 0
+    # The reply and the failure, not what the cache had.
+    assert 0 < done.rate * done.seconds <= 2.5
 
 
 def test_who_waits_is_told_how_far_it_is(start, call, providers):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
-from itertools import count, islice
+from heapq import heappop, heappush
+from itertools import pairwise
+from statistics import median
 
 import pytest
 
@@ -13,127 +15,240 @@ from pytest_ftgate.client.rate_limit import RateLimiter, model_family, seconds_u
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 
 
+#: Seconds that a reply takes, and a refusal, on the clock of the tests.
+REPLY, REFUSAL = 1.0, 0.02
+
+
 class Server:
-    """Answers round trip by round trip what a limiter lets through.
+    """Sends requests through a limiter, as the scheduler does, on a clock of its own.
 
     Args:
         limiter: what is tried.
-        takes: how many of the calls of one round trip it answers, the others meet its limit.
+        accepts: returns whether the request that arrives at a time is accepted.
+        retry_after: the wait that a refusal asks for, if it does.
     """
 
-    def __init__(self, limiter: RateLimiter, takes: int = 1_000_000) -> None:
-        self.limiter, self.takes, self.now = limiter, takes, 0.0
+    def __init__(self, limiter: RateLimiter, accepts=lambda now: True, retry_after=None) -> None:
+        self.limiter, self.accepts, self.retry_after = limiter, accepts, retry_after
+        self.now, self.outcomes, self.sent_at = 0.0, [], []
+        self._in_flight: list[tuple[float, float, bool]] = []
+        self._again: list[float] = []
 
-    def round_trip(self, calls: int = 1_000_000) -> int:
-        """Send as many of *calls* as there is room for, and let all be answered."""
-        sent = 0
-        while sent < calls and self.limiter.has_capacity(self.now):
-            self.limiter.acquire()
-            sent += 1
-        sent_at, self.now = self.now, self.now + 1.0
-        for number in range(sent):
-            if number < self.takes:
-                self.limiter.record_reply()
-            else:
-                self.limiter.record_failure(sent_at, self.now, limited=True, retry_after=None)
-        return sent
+    def answer(self, requests: int) -> float:
+        """Send until *requests* requests have their reply; return the seconds."""
+        start, waiting = self.now, requests
+        while waiting or self._again or self._in_flight:
+            while (waiting or self._is_again_due()) and self.limiter.has_capacity(self.now):
+                waiting -= not self._is_again_due()
+                if self._is_again_due():
+                    heappop(self._again)
+                self._send()
+            self.now = self._next_event(may_send=bool(waiting or self._is_again_due()))
+            while self._in_flight and self._in_flight[0][0] <= self.now:
+                self._finish(*heappop(self._in_flight)[1:])
+        return self.now - start
+
+    def _is_again_due(self) -> bool:
+        return bool(self._again) and self._again[0] <= self.now
+
+    def _send(self) -> None:
+        self.limiter.acquire(self.now)
+        is_accepted = self.accepts(self.now)
+        self.outcomes.append(is_accepted)
+        self.sent_at.append(self.now)
+        ends = self.now + (REPLY if is_accepted else REFUSAL)
+        heappush(self._in_flight, (ends, self.now, is_accepted))
+
+    def _finish(self, sent_at: float, is_accepted: bool) -> None:
+        if is_accepted:
+            self.limiter.record_reply(sent_at, self.now)
+            return
+        self.limiter.record_failure(sent_at, self.now, limited=True, retry_after=self.retry_after)
+        heappush(self._again, self.now + (self.retry_after or 0.1))
+
+    def _next_event(self, *, may_send: bool) -> float:
+        events = [*self._in_flight[:1]] and [self._in_flight[0][0]]
+        events += [self.limiter.opens_at] if may_send and self.limiter.opens_at > self.now else []
+        events += [self._again[0]] if self._again and self._again[0] > self.now else []
+        return min(events)
+
+    def refused(self, start: int = 0) -> float:
+        """Return the share of requests that were refused, from the one numbered *start* on."""
+        outcomes = self.outcomes[start:]
+        return 1 - sum(outcomes) / len(outcomes)
+
+
+def at_random(share: float, seed: int = 0):
+    """Refuse this share of the requests, whatever their rate."""
+    drawn = random.Random(seed)
+    return lambda now: drawn.random() >= share
+
+
+def token_bucket(rate: float, burst: int):
+    """Accept so many requests a second, and so many at once."""
+    tokens, last = float(burst), 0.0
+
+    def accepts(now: float) -> bool:
+        nonlocal tokens, last
+        tokens, last = min(burst, tokens + (now - last) * rate), now
+        is_accepted = tokens >= 1 - 1e-9
+        tokens -= is_accepted
+        return is_accepted
+
+    return accepts
+
+
+def send_together(limiter: RateLimiter, now: float = 0.0, requests: int = 1_000_000) -> int:
+    """Send as many of *requests* as may be in flight; return their number."""
+    sent = 0
+    while sent < requests and limiter.has_capacity(now):
+        limiter.acquire(now)
+        sent += 1
+    return sent
+
+
+def refuse_all(limiter: RateLimiter, now: float) -> int:
+    """Let all requests that may be sent be refused; return their number."""
+    sent = send_together(limiter, now)
+    for _ in range(sent):
+        limiter.record_failure(now, now + REFUSAL, limited=True, retry_after=None)
+    return sent
 
 
 def test_it_begins_where_it_is_told_and_doubles_up_to_the_most():
-    server = Server(RateLimiter(8, 100))
+    limiter, sent = RateLimiter(8, 100), []
+    for now in range(6):
+        sent.append(send_together(limiter, now))
+        for _ in range(sent[-1]):
+            limiter.record_reply(now, now + REPLY)
 
-    assert [server.round_trip() for _ in range(6)] == [8, 16, 32, 64, 100, 100]
+    assert sent == [8, 16, 32, 64, 100, 100]
 
 
 def test_one_that_begins_at_its_most_stays_there():
     server = Server(RateLimiter(50, 50))
 
-    assert [server.round_trip() for _ in range(3)] == [50, 50, 50]
+    assert server.answer(150) == pytest.approx(3 * REPLY)
 
 
 def test_what_is_not_made_use_of_does_not_grow():
     server = Server(RateLimiter(8, 100))
+    for _ in range(20):
+        server.answer(5)
 
-    assert [server.round_trip(calls=5) for _ in range(20)] == [5] * 20
     assert server.limiter.limit == 8
 
 
-def test_after_it_gave_way_it_grows_by_one_a_round_trip():
-    server = Server(RateLimiter(16, 100), takes=11)
-    server.round_trip()
-    server.takes = 1_000_000
+def test_it_halves_at_most_once_a_round_trip_however_many_requests_are_refused():
+    limiter = RateLimiter(64, 64)
+    sent = [refuse_all(limiter, now) for now in range(30)]
 
-    assert [server.round_trip() for _ in range(4)] == [8, 9, 10, 11]
-
-
-def test_it_halves_once_a_round_trip_however_many_calls_meet_the_limit():
-    server = Server(RateLimiter(64, 64), takes=0)
-
-    assert [server.round_trip() for _ in range(5)] == [64, 32, 16, 8, 4]
+    assert sent[:3] == [64, 32, 16]
+    assert all(after >= before / 2 for before, after in pairwise(sent))
+    assert sent[-1] == 1
 
 
-def test_it_halves_down_to_one_call_at_a_time():
-    server = Server(RateLimiter(4, 64), takes=0)
-    for _ in range(20):
-        server.round_trip()
-
-    assert server.limiter.limit == 1
-
-
-def test_a_few_limits_among_few_calls_are_chance():
-    server = Server(RateLimiter(4, 4), takes=2)
-
-    assert [server.round_trip() for _ in range(2)] == [4, 4]
-
-
-def test_it_keeps_near_to_what_the_server_takes():
-    server = Server(RateLimiter(8, 200), takes=40)
-    for _ in range(10):
-        server.round_trip()
-    later = [server.round_trip() for _ in range(200)]
-
-    assert 24 <= min(later) <= max(later) <= 64
-    assert sum(later) / len(later) == pytest.approx(40, abs=8)
-
-
-def test_calls_turned_away_at_random_do_not_bring_it_down():
-    # A tenth of the calls, as where a server is overloaded in parts.
-    limiter, chance, in_flight = RateLimiter(50, 50), random.Random(1), []
-    for now in range(2_000):
-        while limiter.has_capacity(now):
-            limiter.acquire()
-            in_flight.append(now)
-        if chance.random() < 0.1:
-            limiter.record_failure(in_flight.pop(0), now, limited=True, retry_after=None)
-        else:
-            in_flight.pop(0)
-            limiter.record_reply()
-
-    assert limiter.limit > 40
-
-
-def test_single_calls_turned_away_do_not_keep_it_from_growing():
-    limiter, numbers = RateLimiter(8, 128), count()
-    for now in range(8):
-        sent = 0
-        while limiter.has_capacity(now):
-            limiter.acquire()
-            sent += 1
-        for number in islice(numbers, sent):
-            if number % 10 == 9:
-                limiter.record_failure(now, now + 0.5, limited=True, retry_after=0.4)
+def test_a_few_refusals_among_few_requests_are_chance():
+    limiter = RateLimiter(4, 4)
+    for now in range(2):
+        send_together(limiter, now)
+        for number in range(4):
+            if number < 2:
+                limiter.record_reply(now, now + REPLY)
             else:
-                limiter.record_reply()
+                limiter.record_failure(now, now + REPLY, limited=True, retry_after=None)
 
-    assert limiter.limit == 128
+    assert limiter.limit == 4
+
+
+def test_a_refused_request_keeps_its_place_as_long_as_a_reply_takes():
+    limiter = RateLimiter(1, 1)
+    limiter.acquire(0.0)
+    limiter.record_reply(0.0, REPLY)
+    limiter.acquire(2.0)
+    limiter.record_failure(2.0, 2.0 + REFUSAL, limited=True, retry_after=None)
+
+    assert not limiter.has_capacity(2.0 + REFUSAL)
+    assert limiter.opens_at == 2.0 + REPLY
+    assert limiter.has_capacity(2.0 + REPLY)
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.05, 1.25), (0.1, 1.5), (0.25, 2.0)])
+def test_refusals_at_random_cost_at_most_twice_the_time(share, most):
+    undisturbed = Server(RateLimiter(8, 128)).answer(1_000)
+    disturbed = [
+        Server(RateLimiter(8, 128), at_random(share, seed)).answer(1_000) for seed in range(20)
+    ]
+
+    assert median(disturbed) < most * undisturbed
+
+
+def test_refusals_at_random_do_not_bring_the_level_down():
+    levels = []
+    for seed in range(20):
+        server = Server(RateLimiter(50, 50), at_random(0.25, seed))
+        server.answer(1_000)
+        levels.append(server.limiter.limit)
+
+    assert median(levels) == 50
+
+
+@pytest.mark.parametrize("retry_after", [None, 1.0])
+@pytest.mark.parametrize(
+    ("rate", "burst"), [(100, 50), (30, 10), (10, 10), (10, 1), (2, 1), (0.5, 1)]
+)
+def test_a_server_with_a_limit_refuses_few_requests_once_it_is_known(rate, burst, retry_after):
+    requests = 300 if rate < 1 else 1_000
+    server = Server(RateLimiter(8, 128), token_bucket(rate, burst), retry_after)
+    server.answer(requests)
+
+    assert server.refused(start=200) < 0.2
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(30, 30), (10, 10), (2, 5)])
+def test_a_server_with_a_limit_is_used_nearly_to_its_limit(rate, burst):
+    server = Server(RateLimiter(8, 128), token_bucket(rate, burst))
+
+    assert server.answer(1_000) < 1.4 * 1_000 / rate
+
+
+def test_requests_to_a_server_with_a_limit_are_evenly_spaced():
+    server = Server(RateLimiter(8, 128), token_bucket(10, 1))
+    server.answer(600)
+    gaps = [after - before for before, after in pairwise(server.sent_at[300:])]
+
+    assert sum(gap < 0.02 for gap in gaps) < len(gaps) / 10
+
+
+def test_a_server_that_takes_more_later_is_sent_more():
+    server = Server(RateLimiter(8, 128), token_bucket(5, 1))
+    server.answer(300)
+    server.accepts = lambda now: True
+
+    assert server.answer(1_000) < 60 * REPLY
+
+
+def test_a_server_that_refused_at_random_and_then_has_a_limit_is_sent_less():
+    server = Server(RateLimiter(8, 128), at_random(0.25))
+    server.answer(500)
+    start = len(server.outcomes)
+    server.accepts = token_bucket(10, 1)
+    server.answer(700)
+
+    assert server.refused(start + 300) < 0.2
+
+
+def test_a_wait_that_a_random_refusal_asks_for_holds_for_the_refused_request():
+    server = Server(RateLimiter(8, 128), at_random(0.1), retry_after=5.0)
+
+    assert server.answer(1_000) < 3 * Server(RateLimiter(8, 128)).answer(1_000)
 
 
 def test_a_wait_asked_of_one_call_among_many_that_are_answered_holds_no_other_up():
     limiter = RateLimiter(8, 8)
-    for _ in range(8):
-        limiter.acquire()
+    send_together(limiter)
     for _ in range(7):
-        limiter.record_reply()
+        limiter.record_reply(0.0, 1.0)
     limiter.record_failure(0.0, 1.0, limited=True, retry_after=30.0)
 
     assert limiter.has_capacity(1.0)
@@ -142,7 +257,7 @@ def test_a_wait_asked_of_one_call_among_many_that_are_answered_holds_no_other_up
 def test_trouble_that_is_no_limit_changes_nothing():
     limiter = RateLimiter(8, 100)
     for _ in range(200):
-        limiter.acquire()
+        limiter.acquire(0.0)
         limiter.record_failure(0.0, 1.0, limited=False, retry_after=None)
 
     assert (limiter.limit, limiter.in_flight) == (8, 0)
@@ -150,7 +265,7 @@ def test_trouble_that_is_no_limit_changes_nothing():
 
 def test_a_call_that_was_not_sent_gives_its_place_back():
     limiter = RateLimiter(1, 1)
-    limiter.acquire()
+    limiter.acquire(0.0)
     assert not limiter.has_capacity(0.0)
 
     limiter.release()
@@ -160,7 +275,7 @@ def test_a_call_that_was_not_sent_gives_its_place_back():
 @pytest.mark.parametrize(("asked_for", "waited"), [(3.0, 3.0), (0.0, 0.0), (86_400.0, 60.0)])
 def test_nobody_sends_before_the_wait_that_a_server_asks_for_is_over(asked_for, waited):
     limiter = RateLimiter(8, 8)
-    limiter.acquire()
+    limiter.acquire(100.0)
     limiter.record_failure(100.0, 101.0, limited=True, retry_after=asked_for)
 
     assert limiter.has_capacity(101.0 + waited)

@@ -26,10 +26,10 @@ def round_trips(provider: str, count: int) -> int:
     while count:
         wave = 0
         while wave < count and limiter.has_capacity(0.0):
-            limiter.acquire()
+            limiter.acquire(0.0)
             wave += 1
         for _ in range(wave):
-            limiter.record_reply()
+            limiter.record_reply(0.0, 1.0)
         count, trips = count - wave, trips + 1
     return trips
 

@@ -11,13 +11,13 @@ from pytest_ftgate.runner.progress import progress_line
     [
         (Progress(planned=500), "ftgate: 0 of 500 requests done"),
         (
-            Progress(planned=600, reused=100, received=118, failed=2, seconds=10.0, in_flight=16,
+            Progress(planned=600, reused=100, received=118, failed=2, rate=12.0, in_flight=16,
                      usd=0.42),
             ("ftgate: 120 of 500 requests done, 100 from the cache, 2 failed, 16 in flight · "
             "12.0 a second · 0.42 USD · 0:32 left"),
         ),
         (
-            Progress(planned=4, received=4, seconds=8.0),
+            Progress(planned=4, received=4, rate=0.5),
             "ftgate: 4 of 4 requests done · 0.5 a second · 0:00 left",
         ),
     ],
