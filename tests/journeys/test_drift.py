@@ -62,7 +62,8 @@ def test_a_drifted_baseline_is_said_so_and_not_compared(recorded):
         [
             "BLOCKED  1 inconclusive of 2 gates*",
             "    note: the recorded baseline has drifted: 100 % → 0 % on 20 repeated*",
-            "    request all replies again, * --ftgate-replies=fresh",
+            "    request all replies again, so that both sides are current:*",
+            "      --ftgate-replies=fresh",
         ]
     )
 
