@@ -32,8 +32,6 @@ __all__ = ["Engine"]
 
 #: Seconds between two looks for the replies of other processes.
 _POLL = 0.1
-#: The number of cached replies in memory at once.
-_PART = 1_000
 _NOT_RECORDED = "no reply is recorded for this request; send it with --ftgate-replies=auto"
 
 
@@ -169,9 +167,8 @@ class Engine:
 
     async def _begin(self, requests: list[Request]) -> list[Request]:
         """Settle the requests that need no provider; return the others."""
-        parts = (requests[start : start + _PART] for start in range(0, len(requests), _PART))
         with RecordedReplies() as recorded:
-            return [request for part in parts for request in self._unsettled(part, recorded)]
+            return [*self._unsettled(requests, recorded)]
 
     def _unsettled(self, requests: list[Request], recorded: RecordedReplies) -> Iterator[Request]:
         settle = self._results.settle
