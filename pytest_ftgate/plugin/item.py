@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import pytest
 
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
-from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
@@ -23,6 +22,9 @@ from pytest_ftgate.runner.recommend import has_ladder, suite_advice
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_ftgate.scoring.scores import VariantScores
 
 __all__ = [
     "BlockingVerdict",
@@ -86,6 +88,21 @@ class GateItemState:
         alone = self.late or hasattr(self.item.config, "workerinput")
         return [self.gate_run] if alone else [*_planned_gate_runs(self.item.session)]
 
+    def set_up(self, evaluate: Callable[[], str]) -> None:
+        """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""
+        if self.only_shows_setup:
+            return
+        try:
+            reason = evaluate()
+        except FtgateError as error:
+            reason = self.error_reason(error)
+        if reason:
+            pytest.fail(self.error_text(reason), pytrace=False)
+
+    def error_text(self, reason: object) -> str:
+        """Return the message that the gate was not evaluated."""
+        return quote_following_lines(f"{self.gate_run.variant.name}: {reason}")
+
     def reject(self, verdict: Verdict) -> str:
         """Store the verdict on a variant that is not what it claims; return why setup fails."""
         self._store_verdict(verdict)
@@ -97,10 +114,12 @@ class GateItemState:
         first = shown.setdefault(str(error), self.item.nodeid)
         return str(error) if first == self.item.nodeid else f"the same error as {first}"
 
-    def fail_setup(self, reason: str) -> None:
-        """Fail the item's setup: the gate was not evaluated."""
-        message = quote_following_lines(f"{self.gate_run.variant.name}: {reason}")
-        pytest.fail(message, pytrace=False)
+    def store_accepted_cases(self, scores: VariantScores) -> None:
+        """Store the scores that this run accepts, if it accepts any."""
+        from pytest_ftgate.results.accepted import accepted_cases
+
+        cases = accepted_cases(scores, self.item.path.parent)
+        self.set_property("ftgate_cells", json.dumps(cases))
 
     def conclude(self, verdict: Verdict) -> None:
         """Store the verdict; raise BlockingVerdict if it fails the build."""
@@ -194,17 +213,9 @@ class GateItem(pytest.Item):
 
     def setup(self) -> None:
         """Send the gate's requests, check the variant's identity, and evaluate the gate."""
-        if self.state.only_shows_setup:
-            return
-        try:
-            reason = self._evaluate()
-        except FtgateError as error:
-            reason = self.state.error_reason(error)
-        if reason:
-            self.state.fail_setup(reason)
+        self.state.set_up(self._evaluate)
 
     def _evaluate(self) -> str:
-        """Evaluate the gate; return why the variant is invalid, or ""."""
         gates = self.state.gates_to_submit()
         with live_progress(self.config) as on_progress:
             self.result = evaluate_gate(
@@ -220,24 +231,18 @@ class GateItem(pytest.Item):
         if self.result is None:
             raise RuntimeError("the gate is evaluated in its setup, which did not run")
         if self.state.settings.accept and self.gate_run.gate.is_rate:
-            self._store_accepted_cases(self.result.look)
+            suite, look = self.gate_run.suite, self.result.look
+            scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
+            self.state.set_property("ftgate_serves", suite.serves or suite.baseline)
+            self.state.store_accepted_cases(scores)
         self.state.conclude(self.result.verdict)
-
-    def _store_accepted_cases(self, look: Look) -> None:
-        from pytest_ftgate.results.accepted import accepted_cases
-
-        suite = self.gate_run.suite
-        scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
-        self.state.set_property("ftgate_serves", suite.serves or suite.baseline)
-        cases = accepted_cases(scores, self.path.parent)
-        self.state.set_property("ftgate_cells", json.dumps(cases))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the section of a verdict; for any other failure, what pytest shows."""
         if isinstance(excinfo.value, BlockingVerdict):
             return self.state.section(excinfo.value.verdict)
         if isinstance(excinfo.value, FtgateError):
-            return quote_following_lines(f"{self.gate_run.variant.name}: {excinfo.value}")
+            return self.state.error_text(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     # Ungated variants and advice --------------------------------------------------------------

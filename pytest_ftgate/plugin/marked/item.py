@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_ftgate.errors import FtgateError, ScorerError
+from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
@@ -323,21 +322,14 @@ class FunctionGate:
 
     def setup(self) -> None:
         """Send requests, check identity, run the function; an error is one of this gate alone."""
-        if self.state.only_shows_setup or self._scored:
-            return
-        try:
-            reason = self._prepare() or self._score()
-        except FtgateError as error:
-            reason = self.state.error_reason(error)
-        if reason:
-            self.state.fail_setup(reason)
+        if not self._scored:
+            self.state.set_up(lambda: self._prepare() or self._score())
 
     def _prepare(self) -> str:
-        session, gate_run = self.state.session, self.state.gate_run
         gates = self.state.gates_to_submit()
         with live_progress(self.item.config) as on_progress:
             identity = request_first_look(
-                session, gate_run, submit_with=gates, on_progress=on_progress
+                self.state.session, self.state.gate_run, submit_with=gates, on_progress=on_progress
             )
         return self._use_identity(identity)
 
@@ -382,14 +374,9 @@ class FunctionGate:
         @wraps(original)
         def run(**arguments: Any) -> None:
             __tracebackhide__ = True
-            if self._scored:
-                return self._conclude()
-            parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
-            for attempt in self.runner.attempts():
-                arguments |= [(name, getattr(attempt, name)) for name in parameters]
+            for attempt in self._attempts(arguments):
                 with attempt:
                     attempt.set_result(original(**arguments))
-            return None
 
         return run
 
@@ -397,16 +384,25 @@ class FunctionGate:
         @wraps(original)
         async def run(**arguments: Any) -> None:
             __tracebackhide__ = True
-            if self._scored:
-                return self._conclude()
-            parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
-            for attempt in self.runner.attempts():
-                arguments |= [(name, getattr(attempt, name)) for name in parameters]
+            for attempt in self._attempts(arguments):
                 with attempt:
                     attempt.set_result(await original(**arguments))
-            return None
 
         return run
+
+    def _attempts(self, arguments: dict[str, Any]) -> Iterator[Attempt]:
+        """Put the values of each attempt into *arguments*, and yield it; at last give the verdict.
+
+        The item runs twice: in its setup all attempts, and then for the verdict alone.
+        """
+        __tracebackhide__ = True
+        if self._scored:
+            self._conclude()
+            return
+        parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
+        for attempt in self.runner.attempts():
+            arguments |= [(name, getattr(attempt, name)) for name in parameters]
+            yield attempt
 
     # Verdict --------------------------------------------------------------------------------
 
@@ -436,7 +432,8 @@ class FunctionGate:
         notes = (*verdict.notes, *contamination_notes(session, gate_run), *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.settings.accept:
-            self._store_accepted_cases()
+            self.state.store_accepted_cases(self.runner.scores)
+            self.state.set_property("ftgate_cells_of", self._accepted_key)
         verdict = self._with_all_wrong(verdict)
         return self._identity.add_to(verdict) if self._identity else verdict
 
@@ -444,13 +441,6 @@ class FunctionGate:
     def _accepted_key(self) -> str:
         """The key in the accepted record, which holds all functions of a module."""
         return f"{self.gate.name}[{self.state.gate_run.variant.name}]"
-
-    def _store_accepted_cases(self) -> None:
-        from pytest_ftgate.results.accepted import accepted_cases
-
-        cases = accepted_cases(self.runner.scores, self.item.path.parent)
-        self.state.set_property("ftgate_cells", json.dumps(cases))
-        self.state.set_property("ftgate_cells_of", self._accepted_key)
 
     def _skip_notes(self) -> Iterator[str]:
         attempts = self.runner.attempts_of_variant
