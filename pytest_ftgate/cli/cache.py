@@ -21,7 +21,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import base_variant
 from pytest_ftgate.runner.identity import drift_requests
-from pytest_ftgate.runner.preview import cached_judge_fingerprints
+from pytest_ftgate.runner.preview import judge_requests
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import short_path
@@ -211,8 +211,9 @@ def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
         if gate_run.gate.is_rate and gate_run.gate.has_comparison:
             looks = workloads.looks(gate_run)
             optional += [drift_requests(session, gate_run, look)[1] for look in looks]
-    graded = cached_judge_fingerprints(session, suite, variants)
-    return _live_fingerprints(required) | graded, _live_fingerprints(optional)
+    graded = judge_requests(session, suite, variants, only_cached=True)
+    required_fingerprints = {request.fingerprint for request in graded}
+    return _live_fingerprints(required) | required_fingerprints, _live_fingerprints(optional)
 
 
 def _live_fingerprints(groups: Iterable[Sequence[CaseRequest]]) -> set[str]:

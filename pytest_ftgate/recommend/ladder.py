@@ -31,9 +31,9 @@ from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
-from pytest_ftgate.suite.declaration import Spend
+from pytest_ftgate.suite.declaration import Spend, Thresholds
 from pytest_ftgate.suite.ladder import variants_by_rung
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.model import Economics, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "frontier_key",
     "gate_minimum",
     "meets_minimum",
+    "required_gain",
     "untried_rungs",
 ]
 
@@ -465,7 +466,7 @@ def _is_step_up(suite: Suite, row: LadderRow, below: LadderRow, comparison: Rung
         return True
     if extra_cost is None and row.rung == below.rung:
         return True
-    return gain.change >= _required_gain(suite, extra_cost)
+    return gain.change >= required_gain(suite.ladder, suite.economics, extra_cost)
 
 
 def _extra_cost(row: LadderRow, below: LadderRow) -> float | None:
@@ -477,12 +478,19 @@ def _extra_cost(row: LadderRow, below: LadderRow) -> float | None:
     return None
 
 
-def _required_gain(suite: Suite, extra_cost: float | None) -> float:
-    """Return the gain that pays for *extra_cost*, if a wrong reply has a cost; else ``worth``."""
-    economics = suite.economics
-    if economics is None or not economics.wrong_usd or extra_cost is None:
-        return suite.ladder.worth
-    return extra_cost / (economics.wrong_usd * economics.calls_per_month)
+def required_gain(
+    thresholds: Thresholds, economics: Economics | None, extra_cost: float | None
+) -> float:
+    """Return the gain that pays for *extra_cost*, in USD a month; ``worth`` if that is not known.
+
+    It is known if a wrong reply has a cost.
+    """
+    usd_for_all_wrong = (
+        (economics.wrong_usd or 0.0) * economics.calls_per_month if economics else 0.0
+    )
+    if not usd_for_all_wrong or extra_cost is None:
+        return thresholds.worth
+    return max(0.0, extra_cost / usd_for_all_wrong)
 
 
 def untried_rungs(

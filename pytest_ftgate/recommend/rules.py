@@ -18,7 +18,12 @@ from pytest_ftgate.recommend.advice import (
     Retirement,
 )
 from pytest_ftgate.recommend.evidence import Evidence, GitFacts
-from pytest_ftgate.recommend.ladder import Ladder, compare_challengers, gate_minimum
+from pytest_ftgate.recommend.ladder import (
+    Ladder,
+    compare_challengers,
+    gate_minimum,
+    required_gain,
+)
 from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.model import Economics
 
@@ -76,16 +81,9 @@ class DecisionContext:
 
 
 def _required_gain(context: DecisionContext) -> float:
-    """Return the gain that pays for the fine-tune, if a wrong reply has a cost; else ``worth``."""
-    economics, break_even = context.economics, context.break_even
-    if economics is None or economics.wrong_usd is None:
-        return context.thresholds.worth
-    if break_even is None or break_even.saves_per_month is None:
-        return context.thresholds.worth
-    usd_for_all_wrong = economics.wrong_usd * economics.calls_per_month
-    if not usd_for_all_wrong:
-        return context.thresholds.worth
-    return max(0.0, -break_even.saves_per_month / usd_for_all_wrong)
+    saves = context.break_even.saves_per_month if context.break_even else None
+    extra_cost = None if saves is None else -saves
+    return required_gain(context.thresholds, context.economics, extra_cost)
 
 
 def _pays_back(context: DecisionContext) -> bool:

@@ -39,13 +39,12 @@ from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
 __all__ = [
-    "cached_judge_fingerprints",
     "cached_replies",
     "contaminations",
     "coverage_lines",
     "estimate_variants",
+    "judge_requests",
     "lint_lines",
-    "planned_judge_requests",
     "power_estimates",
 ]
 
@@ -57,29 +56,10 @@ _Requests = tuple[CaseRequest, ...]
 _StandIn = Callable[[str, CaseRequest], Reply | None]
 
 
-def planned_judge_requests(
-    session: Session, suite: Suite, variants: Iterable[Variant]
-) -> list[Request]:
-    """Return the requests to the judges of *suite* that a run of *variants* would send.
-
-    Raises:
-        FtgateError: the requests to a judge or a variant cannot be built.
-    """
-    return _judge_requests(session, suite, variants, _stand_in)
-
-
-def cached_judge_fingerprints(
-    session: Session, suite: Suite, variants: Iterable[Variant]
-) -> set[str]:
-    """Return the fingerprints of the judge requests about cached replies of *variants*."""
-    requests = _judge_requests(session, suite, variants, lambda *_: None)
-    return {request.fingerprint for request in requests}
-
-
 def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
     """Return the complete cached replies of *variant*, each with its case."""
     case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
-    replies = _known_replies(session, variant.name, case_requests, lambda *_: None)
+    replies = _known_replies(session, variant.name, case_requests, _no_stand_in)
     pairs = (
         (case_request.case, replies.get(case_request.request.fingerprint))
         for case_request in case_requests
@@ -91,9 +71,21 @@ def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tup
     ]
 
 
-def _judge_requests(
-    session: Session, suite: Suite, variants: Iterable[Variant], stand_in: _StandIn
+def judge_requests(
+    session: Session, suite: Suite, variants: Iterable[Variant], *, only_cached: bool
 ) -> list[Request]:
+    """Return the requests to the judges of *suite* about its labels and the replies of *variants*.
+
+    Args:
+        session: the session with the cache.
+        suite: the suite.
+        variants: its variants.
+        only_cached: False to include the requests about replies that a run has yet to bring.
+
+    Raises:
+        FtgateError: the requests to a judge or a variant cannot be built.
+    """
+    stand_in = _no_stand_in if only_cached else _stand_in
     if not suite.judges:
         return []
     groups = chain(
@@ -147,6 +139,10 @@ def _recorded_reply(request: Request) -> Reply | None:
     with RecordedReplies() as recorded:
         result = recorded.reply_or_error(request)
     return result if isinstance(result, Reply) else None
+
+
+def _no_stand_in(variant: str, case_request: CaseRequest) -> None:
+    del variant, case_request
 
 
 def _stand_in(variant: str, case_request: CaseRequest) -> Reply:
@@ -221,7 +217,7 @@ def _judge_requests_of_gates(
     for name, suite in suites.items():
         variants = [variant for owner, variant in _planned_variants(gates) if owner.name == name]
         try:
-            requests += planned_judge_requests(session, suite, variants)
+            requests += judge_requests(session, suite, variants, only_cached=False)
         except FtgateError as error:
             errors.append(f"{JUDGE_LABEL}: {error}")
     return [(JUDGE_LABEL, requests)] if requests else []

@@ -34,7 +34,7 @@ def test_a_plan_shows_what_would_be_asked(desk):
 
     result = desk.run("--ftgate-plan")
 
-    result.stdout.fnmatch_lines(["  variant * requests * in cache * to ask *"])
+    result.stdout.fnmatch_lines(["  variant * requests * in cache * to send *"])
     assert row(desk, result) == ("100", "0", "100")
 
 
@@ -132,7 +132,7 @@ def test_a_plan_shows_what_asking_costs_and_how_long_it_takes(desk):
     # 100 requests of 4 tokens each, and at most 100 tokens of output at 20 USD a million.
     result.stdout.fnmatch_lines(
         [
-            "  variant * requests * in cache * to ask * tokens * USD * time",
+            "  variant * requests * in cache * to send * tokens * USD * time",
             "  current * 100 * 0 * 100 * 0 k * local * ~3:20[*]",
             "  strong * 100 * 0 * 100 * 10 k * 0.201 * ~0:08[*]",
             "  total * 200 * 0 * 200 * 10 k * 0.201 + local * ~3:20",
