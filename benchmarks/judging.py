@@ -19,7 +19,8 @@ from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.model import Case, RateGate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
 LABELS = Rule("choice", ["a", "b"])

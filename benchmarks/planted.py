@@ -30,7 +30,8 @@ from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.model import ForgettingGate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.model import ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
 ROOT = Path(__file__).parents[1]

@@ -26,8 +26,9 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import base_variant, skill_requests, task_requests
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.loader import load_suite
-from pytest_ftgate.suite.model import ForgettingGate, Suite
+from pytest_ftgate.suite.model import Suite
 
 
 def asked(suite: Suite, named: str | None) -> Iterator[tuple[str, tuple[CaseRequest, ...]]]:

@@ -28,7 +28,8 @@ from pytest_ftgate.requests.workload import base_variant
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.model import ForgettingGate, Suite, Variant
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.model import Suite, Variant
 
 
 def variants(suite: Suite, args: argparse.Namespace) -> list[Variant]:

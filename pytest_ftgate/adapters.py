@@ -9,8 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["adapter_facts"]
-
 #: Keys of PEFT's ``adapter_config.json``, and the names of the facts.
 _CONFIG = {
     "base_model_name_or_path": "adapter base",

@@ -22,23 +22,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "CacheError",
-    "ConfigurationError",
-    "Diagnostic",
-    "FtgateError",
-    "NotRecorded",
-    "OutOfBudget",
-    "ProviderRejected",
-    "RepliesMissing",
-    "ReplyError",
-    "RequestRejected",
-    "RetryableError",
-    "ScorerError",
-    "SuiteError",
-    "did_you_mean",
-]
-
 
 class FtgateError(Exception):
     """The base class of all errors that this package raises on purpose."""

@@ -20,17 +20,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.requests.request import Request
     from pytest_ftgate.results.run import Report
 
-__all__ = [
-    "pytest_ftgate_formats",
-    "pytest_ftgate_plan_modifyitems",
-    "pytest_ftgate_prices",
-    "pytest_ftgate_providers",
-    "pytest_ftgate_report",
-    "pytest_ftgate_scorers",
-    "pytest_ftgate_skills",
-    "pytest_ftgate_verdict",
-]
-
 _hookspec = HookspecMarker("pytest")
 
 # Names for suites: collected from all plugins; a name may be defined once in a run --------------

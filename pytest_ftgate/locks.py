@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-__all__ = ["exclusive_lock"]
-
 #: Seconds that a process waits for the lock.
 _TIMEOUT = 120.0
 

@@ -12,14 +12,6 @@ from typing import Any, NamedTuple, Protocol
 
 from pytest_ftgate.errors import ConfigurationError
 
-__all__ = [
-    "REPORT_FORMATS",
-    "PytestConfig",
-    "Settings",
-    "add_options",
-    "short_path",
-]
-
 _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")

@@ -24,16 +24,6 @@ from platformdirs import user_cache_path
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.locks import exclusive_lock
 
-__all__ = [
-    "KNOWN_MODELS",
-    "PackagedWeights",
-    "convert_weights",
-    "download_weights",
-    "file_sha256",
-    "find_weights",
-    "original_weights",
-]
-
 if TYPE_CHECKING:
     import numpy as np
     from gguf import GGUFReader, GGUFWriter, ReaderTensor

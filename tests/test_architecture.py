@@ -64,7 +64,7 @@ COMMON_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
-        anthropic attempt builder charts child classification cli client collect config cost
+        anthropic attempt builder charts child classification cli client collect config cores cost
         declaration entry estimate evidence explain export feasibility field fixture forgetting git
         github history hooks hookspecs html http imports item kinds label lint llamacpp loader
         local location locks main maintenance markdown marks metrics model must openai page paired
@@ -274,7 +274,7 @@ def test_kinds_of_gates_are_named_only_where_they_are_declared_and_evaluated():
     places = [
         place
         for name in modules()
-        if not name.startswith("gates.") and name not in {"suite.gates", "suite.model"}
+        if not name.startswith("gates.") and name not in {"suite.gate_kinds", "suite.gates"}
         for place in gate_kind_branches(name)
     ]
     assert places == []
@@ -338,14 +338,13 @@ def test_every_public_name_of_the_package_can_be_loaded():
     }
 
 
-def test_all_names_exactly_the_public_names_of_a_module():
-    wrong = {
-        name: sorted(public_names(name) ^ exported)
-        for name in modules()
-        if (exported := exported_names(name)) is not None and exported != public_names(name)
-    }
+def test_a_leading_underscore_alone_tells_what_is_private():
+    # Only the package itself has a list of names: elsewhere it would repeat the code.
+    with_lists = [name for name in modules() if exported_names(name) is not None]
+    imported = offenders(lambda name, full: is_ours(full) and "._" in full)
 
-    assert wrong == {}
+    assert with_lists == [""]
+    assert imported == []
 
 
 def parsed_sentences(name: str) -> Iterator[str]:

@@ -26,8 +26,6 @@ from pytest_ftgate.errors import CacheError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["Cache", "CacheFile"]
-
 #: A damaged file is replaced only if its name ends like that of a database. Any other file was
 #: probably named by mistake.
 _SUFFIXES = (".sqlite", ".sqlite3", ".db")

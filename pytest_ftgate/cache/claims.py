@@ -14,8 +14,6 @@ from pathlib import Path
 from pytest_ftgate.cache.sqlite import chunks
 from pytest_ftgate.errors import CacheError
 
-__all__ = ["Claims"]
-
 #: Seconds between two renewals, and seconds without a renewal after which a claim expires.
 _RENEWAL, _EXPIRY = 20.0, 60.0
 #: A claim from another machine that is this many seconds old expires without being watched. The

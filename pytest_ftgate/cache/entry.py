@@ -9,8 +9,6 @@ from pathlib import Path
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["CacheEntry", "answering_model"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:

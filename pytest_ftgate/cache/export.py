@@ -15,8 +15,6 @@ from pytest_ftgate.errors import Diagnostic, SuiteError
 from pytest_ftgate.readers.source import fold_similar
 from pytest_ftgate.requests.reply import Reply
 
-__all__ = ["FORMAT", "read_replies", "write_replies"]
-
 FORMAT = 1
 #: Identifies the file; part of the file format.
 _ABOUT = "replies kept by pytest-ftgate"

@@ -12,8 +12,6 @@ from pytest_ftgate.cache.repair import find_damage
 from pytest_ftgate.cache.sqlite import Database, is_damage
 from pytest_ftgate.errors import CacheError, ConfigurationError
 
-__all__ = ["CacheStats", "ModelStats", "cache_errors", "cache_stats", "prune"]
-
 #: Bytes that a row takes besides the body of its reply, as an estimate.
 _ROW_BYTES = 200
 

@@ -14,8 +14,6 @@ from pytest_ftgate.cache.entry import CacheEntry
 from pytest_ftgate.cache.sqlite import COLUMNS, INSERT_REPLY, Database
 from pytest_ftgate.locks import exclusive_lock
 
-__all__ = ["find_damage", "has_only_log", "repair"]
-
 #: The widest step of row ids in the search for the next row behind damage.
 _MAX_STEP = 2**40
 #: Seconds that a process waits while another one repairs the same file.

@@ -9,17 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = [
-    "COLUMNS",
-    "INSERT_REPLY",
-    "MOUNTS",
-    "Database",
-    "NewerFormat",
-    "chunks",
-    "is_damage",
-    "network_filesystem",
-]
-
 #: The columns of the table `replies`.
 COLUMNS = ("fingerprint", "run", "at", "body", "provider", "model")
 #: Adds one row to it, after INSERT and what to do if it exists.

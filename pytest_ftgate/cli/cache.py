@@ -25,15 +25,8 @@ from pytest_ftgate.runner.preview import judge_requests
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.settings import short_path
+from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Suite
-
-__all__ = [
-    "cache_lines",
-    "check_cache",
-    "export_replies",
-    "import_replies",
-    "prune_cache",
-]
 
 _KB, _MB = 1_000, 1_000_000
 _SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
@@ -162,7 +155,7 @@ def _export_base_replies(
 ) -> Iterator[str]:
     """Write the replies of the base of the variant *name*, for its ``base_replies``."""
     typed = session.settings.typed(suite.name)
-    variant, gate = suite.variants.get(name), suite.skills_gate
+    variant, gate = suite.variants.get(name), skills_gate(suite)
     if variant is None:
         raise ConfigurationError(
             f'{typed} has no variant "{name}"{did_you_mean(name, suite.variants)}'

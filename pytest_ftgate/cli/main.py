@@ -30,14 +30,13 @@ from pytest_ftgate.reporting.writers import write_report
 from pytest_ftgate.results.git import is_shallow, tracked_files
 from pytest_ftgate.results.history import accepted_runs
 from pytest_ftgate.results.run import read_run
-from pytest_ftgate.suite.model import Case, DataGate, Suite
+from pytest_ftgate.suite.gate_kinds import DataGate, data_gate
+from pytest_ftgate.suite.model import Case, Suite
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.training_data import read_training_rows
 
 if TYPE_CHECKING:
     from pytest_ftgate.runner.session import Session
-
-__all__ = ["examine_data", "history_lines", "main", "report_record", "schema_text"]
 
 _DESCRIPTION = "Quality gates for prompts and fine-tuned models: commands that run no tests."
 
@@ -321,7 +320,7 @@ def _suite_rules(path: Path) -> TrainingDataRules:
 def _rules_of(suite: Suite) -> TrainingDataRules:
     trained = [variant for variant in suite.variants.values() if variant.training_data]
     variant = next(iter(trained or suite.variants.values()))
-    return training_data_rules(suite, suite.data_gate or DataGate(), variant)
+    return training_data_rules(suite, data_gate(suite) or DataGate(), variant)
 
 
 def _test_cases(path: Path) -> list[Case]:

@@ -27,9 +27,8 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.settings import short_path
-from pytest_ftgate.suite.model import Case, ForgettingGate, Gate, Judge, Suite, Variant
-
-__all__ = ["explain_gate", "power_report", "run_selftest", "write_labels"]
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, skills_gate
+from pytest_ftgate.suite.model import Case, Gate, Judge, Suite, Variant
 
 
 def explain_gate(node: str, cache: Path | None) -> str:
@@ -92,14 +91,14 @@ def run_selftest(
         raise ConfigurationError("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
     suite, draws = replace(suite, repeats=repeats), _Draws(repeats, pairs, seed)
     gates = [gate for gate in suite.gates.values() if gate.is_rate and gate.max_drop is not None]
-    skills_gate = suite.skills_gate
-    if not gates and not skills_gate:
+    gate_of_skills = skills_gate(suite)
+    if not gates and not gate_of_skills:
         raise ConfigurationError("no gate of the suite allows a drop; add max_drop: to one")
     try:
         if gates:
             yield from _selftest_rates(session, suite, gates, draws)
-        if skills_gate:
-            yield from _selftest_skills(session, suite, skills_gate, draws)
+        if gate_of_skills:
+            yield from _selftest_skills(session, suite, gate_of_skills, draws)
     except _NoFullCase as error:
         reasons = filter(None, [session.stop_reason, str(error)])
         raise ConfigurationError("; ".join(reasons)) from error

@@ -35,8 +35,6 @@ from pytest_ftgate.requests.request import Request
 if TYPE_CHECKING:
     from pytest_ftgate.providers.anthropic_batches import MessageBatches
 
-__all__ = ["Batch", "BatchStore", "Batches", "split_into_batches"]
-
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS batches (
     key TEXT PRIMARY KEY, id TEXT, address TEXT NOT NULL, at REAL NOT NULL,

@@ -15,16 +15,6 @@ from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.prices import Tariff, listed_models
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = [
-    "JUDGE_LABEL",
-    "Budget",
-    "CostReport",
-    "Exchange",
-    "SpendingLimit",
-    "cost_report",
-    "merge_cost_reports",
-]
-
 
 class SpendingLimit(Protocol):
     """The budget as the client uses it. All methods run in the engine's loop and must be quick."""

@@ -28,8 +28,6 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = ["Engine"]
-
 #: Seconds between two looks for the replies of other processes.
 _POLL = 0.1
 _NOT_RECORDED = "no reply is recorded for this request; send it with --ftgate-replies=auto"

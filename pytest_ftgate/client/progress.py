@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-__all__ = ["Progress", "RecentRate"]
-
 #: The rate is that of the last so many seconds.
 _RECENT = 30
 

@@ -9,8 +9,6 @@ from datetime import datetime
 from heapq import heappop, heappush
 from math import ceil, inf, log
 
-__all__ = ["MAX_WAIT", "RateLimiter", "model_family", "seconds_until_reset"]
-
 #: The longest wait that a server can ask for, in seconds.
 MAX_WAIT = 60.0
 #: A larger share of refusals is not taken for chance, and halves the level.

@@ -22,8 +22,6 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
 
-__all__ = ["RayEngine", "RayWorker", "WorkerEnvironment", "WorkerInfo", "provider_environment"]
-
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnvironment:

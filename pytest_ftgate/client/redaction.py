@@ -7,8 +7,6 @@ from collections.abc import Mapping
 
 from pytest_ftgate.errors import FtgateError
 
-__all__ = ["redact"]
-
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 #: A token after the name of its scheme; a plain word after it is not a token.
 _SCHEME_TOKEN = re.compile(r"(?i)\b(bearer|basic|x-api-key:?)\s+(?=\S*\d|\S{16})[^\s\"',}]+")

@@ -16,8 +16,6 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = ["PeerWaiter", "Result", "Results"]
-
 #: The result of one request.
 Result = Reply | FtgateError
 

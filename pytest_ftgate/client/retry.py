@@ -16,8 +16,6 @@ from pytest_ftgate.providers.base import SupportsGenerate, generate_reply
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["LIMITED", "OVERLOADED", "REPLYING", "UNREACHABLE", "Backoff", "RetryPolicy"]
-
 
 @dataclass(frozen=True, slots=True)
 class Backoff:

@@ -28,8 +28,6 @@ from pytest_ftgate.providers.base import Provider, generate_reply
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["Scheduler", "SchedulerCallbacks", "SlotLease", "Slots", "rate_limit_key"]
-
 #: After this many first attempts in a row without a reply, the server counts as unreachable.
 _UNREACHABLE_AFTER = 8
 _ENDED = "the run ended before this request was sent again"

@@ -19,8 +19,6 @@ from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.requests.tools import tool_caller
 from pytest_ftgate.suite.model import digest
 
-__all__ = ["MAX_RESULT_LENGTH", "Send", "Store", "run_tool_loop", "run_tools"]
-
 #: The most characters of a tool result that a model gets.
 MAX_RESULT_LENGTH = 20_000
 #: Seconds that a tool may take.

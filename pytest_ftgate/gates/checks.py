@@ -44,19 +44,6 @@ from pytest_ftgate.stats.power import (
 from pytest_ftgate.stats.proportions import binomial_sf, clopper_pearson, lower_bound, upper_bound
 from pytest_ftgate.stats.resampling import bootstrap_bounds
 
-__all__ = [
-    "Pairing",
-    "chance_flip_rate",
-    "check_drop",
-    "check_macro_drop",
-    "check_macro_minimum",
-    "check_minimum",
-    "check_point",
-    "drop_outcome",
-    "pair_samples",
-    "smoothed_discordance",
-]
-
 #: Pairs two aligned samples.
 Pairing = Callable[[Samples, Samples], PairedCounts]
 

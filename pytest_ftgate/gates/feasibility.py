@@ -18,19 +18,8 @@ from pytest_ftgate.gates.levels import (
 )
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.scoring.sandbox import can_sandbox
-from pytest_ftgate.suite.model import Case, ForgettingGate, LatencyGate, RateGate, Suite
-
-__all__ = [
-    "MAX_REPEATS",
-    "cost_problems",
-    "exclude_unrunnable_skills",
-    "latency_problems",
-    "min_cases_for_quantile",
-    "min_latency_cases",
-    "needed_repeats",
-    "rate_problems",
-    "skill_problems",
-]
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, LatencyGate, RateGate, skills_gate
+from pytest_ftgate.suite.model import Case, Suite
 
 #: The largest number of replies to each case with ``repeats: auto``.
 MAX_REPEATS = 10
@@ -167,7 +156,7 @@ def exclude_unrunnable_skills(suite: Suite) -> Suite:
 
     The gate notes the excluded skills. The other skills stay usable on such a machine.
     """
-    gate = suite.skills_gate
+    gate = skills_gate(suite)
     if gate is None or can_sandbox():
         return suite
     runnable = tuple(case for case in gate.cases if not _needs_sandbox(case))

@@ -16,8 +16,6 @@ from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scorers import expected_text, tool_call_text
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 
-__all__ = ["MAX_FLIPS", "Regressions", "find_regressions", "flips"]
-
 #: The largest number of flips in a verdict; its counts include all regressed and fixed cases.
 MAX_FLIPS = 40
 #: The largest number of characters of a text.

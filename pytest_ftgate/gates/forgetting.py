@@ -39,9 +39,8 @@ from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.paired import PairedCounts
 from pytest_ftgate.stats.resampling import SkillSample
-from pytest_ftgate.suite.model import ForgettingGate, Suite
-
-__all__ = ["SkillComparison", "broken_must_keep_ids", "evaluate_forgetting"]
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.model import Suite
 
 #: A case is right if its score is above this value.
 _HALF = 0.5

@@ -25,16 +25,8 @@ from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, ReplyStats, VariantScores
 from pytest_ftgate.stats.proportions import wilson
 from pytest_ftgate.stats.resampling import stuart_maxwell
-from pytest_ftgate.suite.model import RateGate, Suite
-
-__all__ = [
-    "changed_habit",
-    "drift_notes",
-    "error_shares",
-    "format_error_fields",
-    "reply_drifts",
-    "rule_shares",
-]
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Suite
 
 _CONFIDENCE = 0.95
 #: The number of replies that are quoted for a format error, and of characters of each.

@@ -22,23 +22,6 @@ from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = [
-    "MIN_COMPARED_REPLIES",
-    "IdentityResult",
-    "RequestResults",
-    "check_constraint",
-    "check_parent_model",
-    "check_seed",
-    "check_served_model",
-    "check_temperature",
-    "compare_with_base",
-    "compare_with_recorded_base",
-    "drift_case_ids",
-    "drift_message",
-    "identity_facts",
-    "server_notices",
-]
-
 #: With fewer replies, the identity checks are inconclusive.
 MIN_COMPARED_REPLIES = 30
 #: The significance level at which a variant counts as different from its base.

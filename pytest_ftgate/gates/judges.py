@@ -30,17 +30,6 @@ from pytest_ftgate.stats.proportions import binomial_sf, wilson
 from pytest_ftgate.stats.resampling import MeanEstimate, kappa_bounds, two_phase_mean
 from pytest_ftgate.suite.model import JUDGE_METRICS, Judge, Label
 
-__all__ = [
-    "MIN_CORRECTION_LABELS",
-    "JudgeEvidence",
-    "check_graded_drop",
-    "check_graded_minimum",
-    "inconclusive_if_unqualified",
-    "judge_notes",
-    "validate_judge",
-    "with_judge_evidence",
-]
-
 #: With fewer labels of the compared replies, the labels do not correct the judge's mean.
 MIN_CORRECTION_LABELS = 100
 

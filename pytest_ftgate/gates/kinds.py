@@ -22,28 +22,13 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.contamination import find_skill_contamination
 from pytest_ftgate.requests.workload import base_variant, replies_vary
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import (
-    CostGate,
-    DataGate,
-    ForgettingGate,
-    Gate,
-    LatencyGate,
-    RateGate,
-    Suite,
-    Variant,
-)
+from pytest_ftgate.suite.gate_kinds import CostGate, DataGate, ForgettingGate, LatencyGate, RateGate
+from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 if TYPE_CHECKING:
     from pytest_ftgate.gates.judges import JudgeEvidence
     from pytest_ftgate.gates.rates import AcceptedSamples, Comparison
     from pytest_ftgate.gates.usage import ReplyTimes
-
-__all__ = [
-    "GateEvidence",
-    "GateKind",
-    "check_feasibility",
-    "kind_of",
-]
 
 
 class GateEvidence(Protocol):

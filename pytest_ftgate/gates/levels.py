@@ -6,19 +6,6 @@ from dataclasses import dataclass
 
 from pytest_ftgate.suite.model import Suite
 
-__all__ = [
-    "ALARM",
-    "CONFIDENCE",
-    "MAX_MISSING_SHARE",
-    "MIN_CASES_FOR_F1",
-    "MIN_GROUPS",
-    "MISS",
-    "POWER",
-    "TYPICAL_DISCORDANCE",
-    "Levels",
-    "shared_levels",
-]
-
 #: The probability of passing a drop as large as the limit.
 MISS = 0.05
 #: The probability of failing an unchanged variant, shared by all drop checks of a suite.

@@ -9,8 +9,6 @@ from math import ceil
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.suite.model import Case, Gate, Suite
 
-__all__ = ["MAX_LOOKS", "Look", "look_levels", "plan_looks"]
-
 #: The largest number of looks of a gate.
 MAX_LOOKS = 5
 

@@ -6,8 +6,6 @@ from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.suite.model import Suite
 
-__all__ = ["MUST_PASS_REPEATS", "check_must_pass", "must_pass_ids", "wrong_must_pass_ids"]
-
 #: The number of replies to a must-pass case whose first reply is wrong; the majority decides.
 MUST_PASS_REPEATS = 3
 _HALF = 0.5

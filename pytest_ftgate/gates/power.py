@@ -28,9 +28,8 @@ from pytest_ftgate.stats.power import (
     minimum_cases_needed,
     pass_probability,
 )
-from pytest_ftgate.suite.model import ForgettingGate, Gate, Suite
-
-__all__ = ["PowerEstimate", "SelfTest", "estimate_power", "rate_selftest", "skills_selftest"]
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.model import Gate, Suite
 
 #: The power of a minimum is planned for a variant whose rate is this much above it.
 _ABOVE_MINIMUM = 0.05

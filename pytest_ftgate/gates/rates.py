@@ -48,19 +48,8 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import Gate, RateGate, Suite, Variant
-
-__all__ = [
-    "AcceptedSamples",
-    "Comparison",
-    "evaluate_rate",
-    "guess_rate",
-    "measure_rate",
-    "rate_next_steps",
-    "rate_notes",
-    "settling_values",
-    "unmeasured_verdict",
-]
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 #: The largest number of repeats to advise; beyond it, more cases are better.
 _MAX_REPEATS = 20

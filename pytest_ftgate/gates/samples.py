@@ -12,17 +12,6 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
 
-__all__ = [
-    "CaseSample",
-    "FloatArray",
-    "Samples",
-    "align",
-    "same_replies",
-    "samples_from_cases",
-    "samples_from_scores",
-    "samples_from_values",
-]
-
 FloatArray = NDArray[np.float64]
 #: The values of *VariantScores* by kind of sample.
 _VALUES: Mapping[str, Callable[[VariantScores], FloatArray]] = {

@@ -27,19 +27,8 @@ from pytest_ftgate.scoring.formats import (
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, skill_score
 from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
 from pytest_ftgate.stats.resampling import SkillSample, macro_difference, retention_ratio
-from pytest_ftgate.suite.model import Case, ForgettingGate, Suite
-
-__all__ = [
-    "DEFAULT_SKILL_MARGIN",
-    "FORMAT_LOSS",
-    "LossClassifier",
-    "mean_over_skills",
-    "skill_reply_scores",
-    "skill_retention",
-    "skill_samples",
-    "skill_slices",
-    "skill_states",
-]
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.model import Case, Suite
 
 #: A skill without its own margin is ``kept`` if a drop of this size is ruled out.
 DEFAULT_SKILL_MARGIN = 0.10

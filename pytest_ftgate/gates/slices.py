@@ -13,17 +13,8 @@ from pytest_ftgate.gates.verdict import Slice
 from pytest_ftgate.scoring.scorers import contains_answer
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
-from pytest_ftgate.suite.model import Case, RateGate
-
-__all__ = [
-    "answer_rank",
-    "has_retrieval",
-    "passage_heads",
-    "retrieval_notes",
-    "slice_members",
-    "slice_names",
-    "slice_results",
-]
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Case
 
 
 def slice_names(case: Case, kind: str) -> Sequence[str]:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-__all__ = ["NextStep", "Statement", "StatementKind", "StepKind", "Value"]
-
 #: A value of a statement or of a next step. All of them survive JSON unchanged.
 Value = str | int | float | bool
 

@@ -29,18 +29,10 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows
 from pytest_ftgate.requests.estimate import estimate_tokens
-from pytest_ftgate.suite.model import FINDING_KINDS, DataGate, Suite, Variant
+from pytest_ftgate.suite.gate_kinds import FINDING_KINDS, DataGate, data_gate
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.training_data import parse_training_row
-
-__all__ = [
-    "TrainingData",
-    "check_training_data",
-    "evaluate_data",
-    "find_leaked_cases",
-    "read_training_data",
-    "training_data_rules",
-]
 
 #: Values of the key "source" that mark a row as synthetic.
 _SYNTHETIC_SOURCES = ("synthetic", "generated", "llm", "model")
@@ -239,7 +231,7 @@ def training_data_rules(suite: Suite, gate: DataGate, variant: Variant) -> Train
 
 def find_leaked_cases(suite: Suite, variant: Variant) -> CaseLeaks:
     """Return the cases of *suite* that *variant* was trained on; none without a data gate."""
-    gate = suite.data_gate
+    gate = data_gate(suite)
     if variant.training_data is None or gate is None:
         return CaseLeaks({}, {})
     return find_case_leaks(read_training_data(variant.training_data).rows, suite.cases, gate.near)

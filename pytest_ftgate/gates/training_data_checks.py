@@ -22,17 +22,6 @@ from pytest_ftgate.suite.few_shot import near_pairs
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
-__all__ = [
-    "CaseLeaks",
-    "answer_findings",
-    "doubtful_label_findings",
-    "duplicate_findings",
-    "find_case_leaks",
-    "normalise_text",
-    "question_key",
-    "sensitive_data_findings",
-]
-
 #: Each third of the rows is classified by a classifier that is trained on the other two.
 _FOLDS = 3
 _SEED = 0

@@ -4,20 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-__all__ = [
-    "amount",
-    "duration",
-    "milliseconds",
-    "percent",
-    "percent_interval",
-    "points",
-    "points_interval",
-    "quantity",
-    "signed_percent",
-    "unsigned_points",
-    "usd",
-]
-
 _MINUS = "−"
 
 

@@ -34,21 +34,9 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.stats.proportions import binomial_cdf
 from pytest_ftgate.stats.resampling import clustered_se
-from pytest_ftgate.suite.model import CostGate, Gate, LatencyGate, Suite
+from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate
+from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.prices import Tariff, request_price
-
-__all__ = [
-    "ReplyTimes",
-    "evaluate_cost",
-    "evaluate_latency",
-    "interval_outcome",
-    "measure_cost",
-    "measure_latency",
-    "quantile_interval",
-    "reply_times",
-    "ungated_verdict",
-    "usage_verdict",
-]
 
 
 def interval_outcome(low: float | None, high: float | None, limit: float) -> Outcome:

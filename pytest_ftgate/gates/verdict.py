@@ -14,28 +14,6 @@ from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.training_data import TrainingExample
 
-__all__ = [
-    "UNCHANGED",
-    "Check",
-    "CheckKind",
-    "Drift",
-    "Finding",
-    "Flip",
-    "FormatErrorExample",
-    "FormatErrorShare",
-    "IntervalEstimate",
-    "JudgeValidation",
-    "LossKind",
-    "Outcome",
-    "Retention",
-    "Severity",
-    "Slice",
-    "TrainingDataRules",
-    "TrainingRow",
-    "Verdict",
-    "combine_checks",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Retention:

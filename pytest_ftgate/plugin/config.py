@@ -16,8 +16,6 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings, short_path
 from pytest_ftgate.suite.model import Suite
 
-__all__ = ["settings_of_run", "with_config", "with_suite"]
-
 _T = TypeVar("_T")
 #: Our plugin, also where plugins are not loaded by themselves. Nothing is tested, so there is no
 #: reason to rewrite assertions.

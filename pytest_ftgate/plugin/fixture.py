@@ -23,8 +23,6 @@ from pytest_ftgate.suite.model import Case, Suite, Variant
 if TYPE_CHECKING:
     from pytest_ftgate.scoring.scores import VariantScores
 
-__all__ = ["Ftgate", "SuiteHandle"]
-
 _Value = TypeVar("_Value")
 #: The most known names in an error message.
 _MAX_NAMES = 10

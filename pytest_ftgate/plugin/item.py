@@ -26,16 +26,6 @@ from pytest_ftgate.settings import Settings
 if TYPE_CHECKING:
     from pytest_ftgate.scoring.scores import VariantScores
 
-__all__ = [
-    "BlockingVerdict",
-    "GateItem",
-    "GateItemState",
-    "SuiteFile",
-    "gate_run_of",
-    "gate_runs_in",
-    "state_of",
-]
-
 _state_key = pytest.StashKey["GateItemState"]()
 #: Of a run: the errors shown so far, each with the item that shows it.
 _shown_errors_key = pytest.StashKey[dict[str, str]]()

@@ -11,8 +11,6 @@ import pytest
 from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.runner.progress import OnProgress, progress_line
 
-__all__ = ["live_progress"]
-
 #: Seconds between two progress lines if the output is not a terminal.
 _PLAIN_INTERVAL = 30.0
 _CLEAR = "\r\x1b[K"

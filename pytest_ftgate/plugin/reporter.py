@@ -28,8 +28,6 @@ from pytest_ftgate.settings import Settings
 if TYPE_CHECKING:
     from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
 
-__all__ = ["Reporter", "finish_run", "inconclusive_status"]
-
 
 def _environment_facts(settings: Settings) -> dict[str, str]:
     """Return versions and commit of a run; git is called only if a report is written."""

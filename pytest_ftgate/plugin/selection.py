@@ -9,8 +9,6 @@ from pytest_ftgate.plugin.item import gate_run_of, gate_runs_in
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.settings import Settings
 
-__all__ = ["arrange_items", "show_plan"]
-
 
 def arrange_items(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
     """Put gates after ordinary tests, and deselect variants that ``--ftgate-variant`` omits.

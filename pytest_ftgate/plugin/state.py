@@ -12,8 +12,6 @@ from pytest_ftgate.settings import Settings
 if TYPE_CHECKING:
     from pytest_ftgate.runner.session import Session
 
-__all__ = ["errors_key", "evaluates_nothing", "session_key", "settings_key"]
-
 settings_key = pytest.StashKey[Settings]()
 #: The session of the run, with ``--ftgate``.
 session_key: pytest.StashKey[Session] = pytest.StashKey()

@@ -28,15 +28,6 @@ from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.scorers import SCORE_KINDS
 from pytest_ftgate.suite.variants import with_batching
 
-__all__ = [
-    "begin_session",
-    "contributions_for",
-    "hook_error",
-    "load_suite_once",
-    "plugin_label",
-    "prepare_suite",
-]
-
 #: Folders of the code that calls hooks.
 _CALLERS = (Path(__file__).parents[1], Path(pluggy.__file__).parent)
 #: The plugin that contributed each name, for the whole run.

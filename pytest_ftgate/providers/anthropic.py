@@ -31,17 +31,6 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
 
-__all__ = [
-    "AnthropicProvider",
-    "declared_settings",
-    "message_step",
-    "message_tools",
-    "message_turns",
-    "open_anthropic",
-    "parse_message",
-    "translated_errors",
-]
-
 
 def message_turns(request: Request) -> list[dict[str, Any]]:
     """Return the conversation of *request* without the system prompt, which the API has apart."""

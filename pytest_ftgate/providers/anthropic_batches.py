@@ -16,8 +16,6 @@ from pytest_ftgate.providers.anthropic import (
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["MessageBatches", "open_batches"]
-
 #: The length of a custom id: the API allows 64 characters, and 60 of a digest are unique.
 _ID_LENGTH = 60
 #: Arguments of the SDK that are not part of the body.

@@ -15,17 +15,6 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, provider_spec
 
-__all__ = [
-    "REPLY_TOOL",
-    "Provider",
-    "ProviderFactory",
-    "SupportsGenerate",
-    "generate_reply",
-    "import_providers",
-    "open_batch_api",
-    "open_provider",
-]
-
 
 class SupportsGenerate(Protocol):
     """Anything that generates replies: a provider, or a wrapper around one."""

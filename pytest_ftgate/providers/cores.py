@@ -8,8 +8,6 @@ from contextlib import suppress
 from math import inf
 from pathlib import Path
 
-__all__ = ["usable_cores"]
-
 #: Where Linux mounts the control groups: version 2, or the CPU controller of version 1.
 _CGROUPS = (Path("sys/fs/cgroup"), Path("sys/fs/cgroup/cpu"))
 

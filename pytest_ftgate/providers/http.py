@@ -11,8 +11,6 @@ from typing import Any
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected, RetryableError
 
-__all__ = ["UnsupportedParams", "error_message", "http_error"]
-
 #: Statuses that every request of the variant gets: no key, no money, no access, no such model.
 _PROVIDER_STATUSES = (401, 402, 403, 404)
 _FORBIDDEN = 403

@@ -24,14 +24,6 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
 
-__all__ = [
-    "LlamaCppProvider",
-    "open_llamacpp",
-    "parse_prompted",
-    "prompted_messages",
-    "prompted_schema",
-]
-
 _STOPS = {"stop": "end", "length": "length", "tool_calls": "tool"}
 #: The start of the error type for a prompt that is too long.
 _TOO_LONG = "exceed_context_size"

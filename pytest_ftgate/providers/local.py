@@ -21,8 +21,6 @@ from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.training_data import read_training_rows
 
-__all__ = ["ClassicalProvider", "PythonProvider", "open_local"]
-
 
 class PythonProvider:
     """Answers with the return value of ``function(case)``, which is text; it may be async."""

@@ -28,17 +28,6 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
 
-__all__ = [
-    "OpenAIProvider",
-    "chat_messages",
-    "chat_step",
-    "chat_tools",
-    "completion_error",
-    "is_closed_schema",
-    "open_openai",
-    "parse_completion",
-]
-
 
 def chat_messages(request: Request) -> list[dict[str, Any]]:
     """Return the conversation of *request*, including the earlier turns with tool calls."""

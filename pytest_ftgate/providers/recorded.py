@@ -12,9 +12,6 @@ from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejecte
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
-__all__ = ["RecordedReplies"]
-
-
 #: A reply of at most this many characters is probably a label.
 _LABEL_LENGTH = 64
 #: The reply itself if it is short, else the offset of its line in the file.

@@ -6,24 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = [
-    "NOT_EVALUATED",
-    "Advice",
-    "BreakEven",
-    "Challenge",
-    "Condition",
-    "Confirmation",
-    "CostByVolume",
-    "CostSeries",
-    "CoverageGaps",
-    "Gain",
-    "LadderRow",
-    "Reason",
-    "Recommendation",
-    "Retirement",
-    "Rollback",
-]
-
 #: The outcome of a gate that was never evaluated.
 NOT_EVALUATED = "not evaluated"
 

@@ -18,8 +18,6 @@ from pytest_ftgate.suite.declaration import Spend
 from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Variant
 from pytest_ftgate.suite.prices import Tariff, request_price
 
-__all__ = ["VariantCost", "cost_by_volume", "variant_cost"]
-
 _MONTHS_PER_YEAR = 12
 #: Requests a day for which costs are listed, besides the declared volume.
 _VOLUMES = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)

@@ -11,8 +11,6 @@ from pytest_ftgate.recommend.advice import CoverageGaps
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Suite
 
-__all__ = ["AcceptedRun", "Evidence", "GitFacts"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedRun:

@@ -36,19 +36,6 @@ from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import Economics, Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = [
-    "Ladder",
-    "RungComparison",
-    "best_rung",
-    "build_ladder",
-    "compare_challengers",
-    "frontier_key",
-    "gate_minimum",
-    "meets_minimum",
-    "required_gain",
-    "untried_rungs",
-]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RungComparison:

@@ -35,8 +35,6 @@ from pytest_ftgate.recommend.rules import FineTuneAssessment, assess_fine_tune
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.model import Suite
 
-__all__ = ["Decision", "advise", "confirm_on_held_out", "decide", "find_rollback"]
-
 _TUNED_RUNG = "fine-tuned"
 
 

@@ -27,15 +27,6 @@ from pytest_ftgate.recommend.ladder import (
 from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.model import Economics
 
-__all__ = [
-    "RULES",
-    "DecisionContext",
-    "FineTuneAssessment",
-    "FineTuneRule",
-    "assess_fine_tune",
-    "evaluate_rules",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionContext:

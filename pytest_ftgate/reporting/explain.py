@@ -12,8 +12,6 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
 from pytest_ftgate.stats.proportions import binomial_sf
 
-__all__ = ["explain", "frequency_phrase", "interval_phrase"]
-
 _ROUNDING_SLACK = 1e-9
 _CONCLUSIONS = {
     Outcome.PASSED: "so this check passed.",

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pytest_ftgate.gates.verdict import Flip, Verdict
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines, word_diff
 
-__all__ = ["flip_lines", "passage_lines", "tool_call_lines"]
-
 #: From this verbosity on, every tool call is shown in full.
 _FULL_VERBOSITY = 2
 _MAX_CALLS = 3

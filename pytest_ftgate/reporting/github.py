@@ -12,8 +12,6 @@ from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.run import NotEvaluated, Report
 from pytest_ftgate.results.verdicts import node_name
 
-__all__ = ["workflow_commands"]
-
 #: GitHub shows at most this many commands of a step, and this many characters of a command.
 _MAX_COMMANDS, _MAX_CHARACTERS = 10, 1_000
 

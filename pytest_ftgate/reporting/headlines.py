@@ -18,16 +18,6 @@ from pytest_ftgate.gates.units import (
 from pytest_ftgate.gates.verdict import Check, CheckKind, Finding, Outcome, Severity, Verdict
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 
-__all__ = [
-    "advice_detail",
-    "advice_headline",
-    "advice_subject",
-    "headline",
-    "not_measured_text",
-    "severity_counts",
-    "usage_text",
-]
-
 #: The number of skills or cases that a headline names.
 _MAX_NAMED = 4
 

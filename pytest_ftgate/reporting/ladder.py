@@ -19,22 +19,6 @@ from pytest_ftgate.reporting.headlines import advice_detail
 from pytest_ftgate.reporting.tables import format_table, rate_interval
 from pytest_ftgate.reporting.text import escape_controls
 
-__all__ = [
-    "TextTable",
-    "break_even_sentences",
-    "break_even_table",
-    "condition_rows",
-    "coverage_gap_lines",
-    "coverage_gap_sentence",
-    "frontier_legend",
-    "ladder_lines",
-    "ladder_table",
-    "monitoring_sentences",
-    "monthly_cost_table",
-    "quality_table",
-    "usage_table",
-]
-
 #: Names listed in a sentence.
 _MAX_NAMES = 4
 _HOLDS_LABELS = {True: "for", False: "against", None: "not known"}

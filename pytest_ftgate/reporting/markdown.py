@@ -22,8 +22,6 @@ from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 
-__all__ = ["MARKDOWN_SECTIONS", "code_block", "escape_markdown", "markdown_report"]
-
 #: Characters with a meaning in a line of Markdown.
 _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60

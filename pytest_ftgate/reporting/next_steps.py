@@ -9,8 +9,6 @@ from pytest_ftgate.gates.statements import NextStep, StepKind
 from pytest_ftgate.gates.units import points, quantity, unsigned_points
 from pytest_ftgate.reporting.headlines import not_measured_text
 
-__all__ = ["step_command", "step_line", "step_text"]
-
 _Values = Mapping[str, Any]
 
 #: The remedy for a kind of format error, by default a change of the prompt.

@@ -14,8 +14,6 @@ from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
 from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
 
-__all__ = ["contamination_lines", "plan_lines", "power_lines", "selftest_lines"]
-
 
 def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) -> Iterator[str]:
     """Yield the lines on the requests of a run that sends none.

@@ -27,15 +27,6 @@ from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = [
-    "classifier_lines",
-    "colour_parts",
-    "inconclusive_lines",
-    "message_lines",
-    "summary_lines",
-    "ungated_lines",
-]
-
 
 def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield a table of the variants without gates, then why some could not be measured."""

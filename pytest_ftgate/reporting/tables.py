@@ -32,22 +32,6 @@ from pytest_ftgate.results.run import Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
-__all__ = [
-    "budget_stop_lines",
-    "cost_lines",
-    "cost_phrase",
-    "drift_rows",
-    "format_error_rows",
-    "format_table",
-    "gates_line",
-    "label_rows",
-    "outcome_label",
-    "rate_interval",
-    "slice_rows",
-    "usage_line",
-    "verdict_rows",
-]
-
 _OUTCOME_LABELS = {
     Outcome.PASSED: "passed",
     Outcome.FAILED: "FAILED",

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-__all__ = ["escape_controls", "quote_following_lines", "quoted_lines", "word_diff"]
-
 
 def escape_controls(text: str) -> str:
     r"""Return *text* with control and direction characters escaped, as in ``\x1b``."""

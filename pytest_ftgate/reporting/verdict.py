@@ -39,28 +39,6 @@ from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.verdicts import node_id
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 
-__all__ = [
-    "JUDGE_HEADERS",
-    "SKILL_HEADERS",
-    "WIDTH",
-    "JudgeTable",
-    "SkillResults",
-    "certainty_lines",
-    "fact_lines",
-    "finding_lines",
-    "format_error_lines",
-    "indent_lines",
-    "judge_lines",
-    "judge_tables",
-    "line_ranges",
-    "other_check_lines",
-    "skill_lines",
-    "skill_results_by_prompt",
-    "skill_rows",
-    "verdict_section",
-    "wrap_lines",
-]
-
 #: Rows of a table of format errors; -v shows all.
 _MAX_ROWS = 5
 _ERROR_WIDTH = 80

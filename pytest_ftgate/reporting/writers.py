@@ -16,8 +16,6 @@ from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import json_adapter
 
-__all__ = ["run_schema", "write_report", "write_reports", "write_run"]
-
 #: GitHub's limits: bytes of a step summary, shared with other steps, and characters of a comment.
 _MAX_SUMMARY_BYTES, _MAX_COMMENT = 1_000_000, 60_000
 

@@ -28,17 +28,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.runner.identity import IdentityReport
 
-__all__ = [
-    "GateResult",
-    "contamination_notes",
-    "evaluate_gate",
-    "interrupted_notes",
-    "judge_evidence_of",
-    "measure_ungated",
-    "note_missing_replies",
-    "request_first_look",
-]
-
 #: Equal grades from one judge are reported from this number of replies on.
 _MIN_CONSTANT_GRADES = 20
 

@@ -28,15 +28,6 @@ from pytest_ftgate.runner.workloads import GateRun, needs_baseline
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
-__all__ = [
-    "IdentityReport",
-    "baseline_drift",
-    "check_identity",
-    "drift_requests",
-    "reported_identities",
-    "tuned_identities",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class IdentityReport:

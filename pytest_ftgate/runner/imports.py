@@ -15,8 +15,6 @@ from pytest_ftgate.suite.model import Suite
 if TYPE_CHECKING:
     from pytest_ftgate.results.accepted import AcceptedRecord
 
-__all__ = ["load_accepted_record", "start_imports"]
-
 
 def start_imports(gates: Iterable[GateRun]) -> Thread | None:
     """Import the libraries that evaluate *gates* in a thread, while the main thread waits.

@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.verdict import JudgeValidation
     from pytest_ftgate.scoring.scores import VariantScores
 
-__all__ = [
-    "JudgeRunner",
-    "WaitForJudges",
-    "WaitForResults",
-    "human_scores",
-    "label_input",
-    "padded_labels",
-]
-
 #: Waits for requests and returns their results, by fingerprint.
 WaitForResults = Callable[[Sequence[CaseRequest]], Mapping[str, Result]]
 #: The same for requests to the judges of the named suite.

@@ -38,16 +38,6 @@ from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
 from pytest_ftgate.suite.model import Case, Suite, Variant
 
-__all__ = [
-    "cached_replies",
-    "contaminations",
-    "coverage_lines",
-    "estimate_variants",
-    "judge_requests",
-    "lint_lines",
-    "power_estimates",
-]
-
 #: The length in characters of a stand-in for a missing reply, if its request allows as much.
 _STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
 

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.gates.units import duration, usd
 
-__all__ = ["OnProgress", "progress_line"]
-
 #: Called with the progress of the requests while a run waits for replies.
 OnProgress = Callable[[Progress], None]
 

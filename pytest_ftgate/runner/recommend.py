@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.recommend.advice import Advice, CoverageGaps
     from pytest_ftgate.recommend.evidence import Evidence, GitFacts
 
-__all__ = ["coverage_gaps", "git_facts", "has_ladder", "suite_advice"]
-
 #: Gate results by variant and gate.
 _GateResults = Mapping[tuple[str, str], GateResult]
 

@@ -18,8 +18,6 @@ from pytest_ftgate.runner.workloads import Workloads
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, score_replies
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
-__all__ = ["ScoreCache", "unscored_results"]
-
 _Workload = Literal["task", "skills", "held out"]
 
 

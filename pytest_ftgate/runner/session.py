@@ -45,14 +45,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.usage import ReplyTimes
     from pytest_ftgate.results.accepted import AcceptedRecord
 
-__all__ = [
-    "CostTracker",
-    "Session",
-    "full_look",
-    "require_recorded",
-    "require_replies",
-]
-
 #: The row of the cost report for identity replies, which are not scored.
 _IDENTITY = "proofs of identity"
 

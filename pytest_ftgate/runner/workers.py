@@ -11,8 +11,6 @@ from pytest_ftgate.runner.session import Session
 if TYPE_CHECKING:
     from pytest_ftgate.results.run import SuiteRun
 
-__all__ = ["collect_suite_runs", "read_suite_runs", "write_suite_runs"]
-
 
 def collect_suite_runs(session: Session) -> list[SuiteRun]:
     """Return the suite runs of this process if a report shows cases, else an empty list."""

@@ -23,9 +23,8 @@ from pytest_ftgate.requests.workload import (
     task_requests,
 )
 from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.gate_kinds import data_gate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
-
-__all__ = ["GateRun", "Workloads", "needs_baseline"]
 
 _Requests = tuple[CaseRequest, ...]
 
@@ -133,7 +132,7 @@ class Workloads:
 
         A recorded base cannot answer again: the result then has two groups.
         """
-        gate, base = suite.skills_gate, base_variant(variant)
+        gate, base = skills_gate(suite), base_variant(variant)
         cases = gate.cases if gate else ()
         if variant.base_replies is not None:
             # All cases: recorded replies are free, and one difference is enough.
@@ -190,7 +189,7 @@ class Workloads:
 
     def contaminated_cases(self, suite: Suite, variant: Variant) -> frozenset[str]:
         """Return the ids of the cases that *variant* was trained on, if there is a data gate."""
-        if variant.training_data is None or suite.data_gate is None:
+        if variant.training_data is None or data_gate(suite) is None:
             return frozenset()
         key = (suite.name, variant.training_data)
         if key not in self._contaminated:

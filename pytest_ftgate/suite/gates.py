@@ -20,30 +20,19 @@ from pytest_ftgate.suite.declaration import (
     DeclaredRate,
     DeclaredSuite,
 )
-from pytest_ftgate.suite.ladder import unpriced_error
-from pytest_ftgate.suite.model import (
+from pytest_ftgate.suite.gate_kinds import (
     FINDING_KINDS,
-    Case,
     CostGate,
     DataGate,
     ForgettingGate,
-    Gate,
     LatencyGate,
     RateGate,
-    ReplyRules,
-    Variant,
 )
+from pytest_ftgate.suite.ladder import unpriced_error
+from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import template_variables
-
-__all__ = [
-    "DEFAULT_MAX_DROP",
-    "SkillReader",
-    "check_gates",
-    "resolve_forgetting",
-    "resolve_gates",
-]
 
 #: Reads another suite file whose cases form a skill, and returns these cases.
 SkillReader = Callable[[Path], tuple[Case, ...]]

@@ -14,8 +14,9 @@ from pytest_ftgate.suite.declaration import (
     Rung,
     Spend,
 )
+from pytest_ftgate.suite.gate_kinds import CostGate
 from pytest_ftgate.suite.location import VariantLocation
-from pytest_ftgate.suite.model import CostGate, Economics, Variant
+from pytest_ftgate.suite.model import Economics, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,

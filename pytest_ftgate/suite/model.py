@@ -17,33 +17,6 @@ if TYPE_CHECKING:
     # A case alone, as in a test function, must not import pydantic.
     from pytest_ftgate.suite.declaration import Spend, Thresholds
 
-__all__ = [
-    "DAYS_PER_MONTH",
-    "DEFAULT_GRADES",
-    "FINDING_KINDS",
-    "JUDGE_METRICS",
-    "PAIRWISE_GRADES",
-    "Case",
-    "CostGate",
-    "DataGate",
-    "Economics",
-    "Expected",
-    "ForgettingGate",
-    "Gate",
-    "Judge",
-    "Label",
-    "LatencyGate",
-    "RateGate",
-    "ReplyRules",
-    "Retrieval",
-    "Shot",
-    "Suite",
-    "Turn",
-    "Variant",
-    "canonical_json",
-    "digest",
-]
-
 #: The default grades of a judge, with their scores.
 DEFAULT_GRADES: Mapping[str, float] = {"good": 1.0, "bad": 0.0}
 #: The grades of a pairwise judge, with the score of the first reply.
@@ -134,14 +107,6 @@ class Economics:
         return self.calls_per_day * DAYS_PER_MONTH
 
 
-#: The kinds of findings in training data, in the order of reports.
-FINDING_KINDS = (
-    *("broken", "size", "secret", "leak", "near leak", "conflict", "format", "missing label"),
-    *("roles", "truncated", "doubtful label", "duplicate", "near duplicate", "balance"),
-    *("unverified", "facts", "personal"),
-)
-
-
 class Gate:
     """What the gates of a suite declare. A kind overrides the defaults of what it declares.
 
@@ -214,175 +179,6 @@ class Gate:
             compared: the number of earlier results that a variant may be compared with.
         """
         return 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateGate(Gate):
-    """The accuracy or the format gate.
-
-    Attributes:
-        kind: ``accuracy`` or ``format``.
-        metric: ``accuracy``, or ``macro_f1`` for the mean F1 over the labels.
-        evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
-        slices: kinds of slices to report: ``tag``, ``label``, ``language``.
-    """
-
-    kind: str
-    line: int
-    min: float | None = None
-    max_drop: float | None = None
-    metric: str = "accuracy"
-    evidence: str = "statistics"
-    slices: tuple[str, ...] = ()
-    stop_early: bool = False
-    settle: int | None = None
-    function: str = ""
-    is_rate: ClassVar[bool] = True
-
-    @property
-    def name(self) -> str:
-        """The marked test function, or the kind."""
-        return self.function or self.kind
-
-    @property
-    def reads_grades(self) -> bool:
-        """True for the accuracy gate."""
-        return self.kind == "accuracy"
-
-    def count_cases(self, cases: Sequence[Case]) -> int:
-        """Return the number of cases with something expected, or with a format; at least 1."""
-        if self.reads_grades:
-            return sum(case.is_scorable for case in cases) or 1
-        return sum(bool(case.format) for case in cases) or 1
-
-    def drop_checks(self, compared: int) -> int:
-        """Return the checks against earlier results, and one of all slices."""
-        if self.max_drop is None:
-            return 0
-        # Macro-F1 has no accepted record. A plain threshold has no alarm level.
-        compared -= self.metric == "macro_f1"
-        return (0 if self.evidence == "point" else compared) + bool(self.slices)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgettingGate(Gate):
-    """The gate that limits how much general skill a fine-tuned variant may lose.
-
-    Attributes:
-        cases: the cases of all skills.
-        max_drop: the largest allowed drop of the mean over the skills, a share.
-        each: the largest allowed drop of every single skill, a share, or None.
-        margins: the same for single skills, instead of *each*.
-        weights: the weight of skills in the mean; 1 where not given.
-        may_lose: skills that are reported and not evaluated.
-        under_prompt: evaluate the skills under the variant's system prompt as well.
-        exclusion_note: the skills that this machine cannot score, with the reason.
-    """
-
-    kind: str = "forgetting"
-    line: int
-    cases: tuple[Case, ...]
-    max_drop: float
-    each: float | None = None
-    margins: Mapping[str, float] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    may_lose: tuple[str, ...] = ()
-    under_prompt: bool = False
-    exclusion_note: str = ""
-    no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
-
-    @property
-    def skill_cases(self) -> tuple[Case, ...]:
-        """The cases of all skills."""
-        return self.cases
-
-    @property
-    def prompt_modes(self) -> tuple[str, ...]:
-        """How skill cases are prompted."""
-        return ("", "prompt") if self.under_prompt else ("",)
-
-    def applies_to(self, variant: Variant) -> bool:
-        """Return True if *variant* has a base to compare with."""
-        return variant.tuned
-
-    def count_cases(self, cases: Sequence[Case]) -> int:  # noqa: ARG002 - it has its own cases
-        """Return the number of skill cases that can change the verdict."""
-        return sum(self.weight(str(case.skill)) > 0 for case in self.cases)
-
-    def drop_checks(self, compared: int) -> int:  # noqa: ARG002 - it compares with the base only
-        """Return the checks in each prompt mode: of the mean of the skills, and of each skill."""
-        return 2 * len(self.prompt_modes)
-
-    def evaluates(self, skill: str) -> bool:
-        """Return True if a drop of *skill* can change the verdict."""
-        return skill not in self.may_lose
-
-    def required_margin(self, skill: str) -> float | None:
-        """Return the largest allowed drop of *skill* alone, or None."""
-        return self.margins.get(skill, self.each) if self.evaluates(skill) else None
-
-    def weight(self, skill: str) -> float:
-        """Return the weight of *skill* in the mean."""
-        return self.weights.get(skill, 1.0) if self.evaluates(skill) else 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostGate(Gate):
-    """The gate that limits the cost of requests.
-
-    Attributes:
-        max_usd_per_1k: the most USD per thousand requests, or None.
-    """
-
-    kind: str = "cost"
-    line: int
-    max_usd_per_1k: float | None = None
-    max_rise: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyGate(Gate):
-    """The gate that limits the latency of replies.
-
-    Attributes:
-        max_p50_ms, max_p95_ms: the largest allowed median and 95th percentile, in milliseconds,
-            or None.
-    """
-
-    kind: str = "latency"
-    line: int
-    max_p50_ms: float | None = None
-    max_p95_ms: float | None = None
-    max_rise: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataGate(Gate):
-    """The gate on the training data of a variant; it sends no request.
-
-    Attributes:
-        min_rows: fewer rows fail.
-        want_rows: fewer rows cause a warning.
-        near: the least Jaccard similarity of the words of near duplicates, 0 to 1.
-        balance: the largest allowed ratio of the most to the least frequent label.
-        context: the most tokens of a row, or None for the model's context length.
-        ignore: kinds of findings to ignore.
-    """
-
-    kind: str = "data"
-    line: int = 0
-    min_rows: int = 200
-    want_rows: int = 500
-    near: float = 0.8
-    balance: float = 20.0
-    context: int | None = None
-    ignore: tuple[str, ...] = ()
-    no_variant: ClassVar[str] = "no gated variant has training_data; name the file it was tuned on"
-    sends_requests: ClassVar[bool] = False
-
-    def applies_to(self, variant: Variant) -> bool:
-        """Return True if *variant* has a training file."""
-        return variant.training_data is not None
 
 
 #: A mapping is a tool call, or the fields of a JSON object.
@@ -640,17 +436,6 @@ class Suite:
 
     def _sibling_path(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name.removesuffix(".ftgate.yaml") + suffix)
-
-    @property
-    def skills_gate(self) -> ForgettingGate | None:
-        """The gate whose cases test skills, or None."""
-        gates = (gate for gate in self.gates.values() if isinstance(gate, ForgettingGate))
-        return next(gates, None)
-
-    @property
-    def data_gate(self) -> DataGate | None:
-        """The gate on training data, or None."""
-        return next((gate for gate in self.gates.values() if isinstance(gate, DataGate)), None)
 
     def gates_for(self, variant: Variant) -> tuple[Gate, ...]:
         """Return the gates that apply to *variant*."""

@@ -25,7 +25,7 @@ def examples() -> dict[str, dict[str, str]]:
 
 def test_every_hook_has_an_example():
     assert [*examples()] != []
-    assert {*examples()} == {*hookspecs.__all__}
+    assert {*examples()} == {name for name in vars(hookspecs) if name.startswith("pytest_ftgate_")}
 
 
 @pytest.mark.parametrize("hook", examples())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pytest_ftgate.recommend.rules import RULES
 from pytest_ftgate.suite.declaration import Thresholds
+from pytest_ftgate.suite.gate_kinds import FINDING_KINDS
 from pytest_ftgate.suite.ladder import RUNGS
-from pytest_ftgate.suite.model import FINDING_KINDS
 
 DOCS = Path(__file__).parents[2] / "docs"
 LADDER = (DOCS / "ladder.md").read_text("utf-8")

@@ -3,7 +3,7 @@ from columns import suite, variant_scores
 from pytest_ftgate.gates.checks import chance_flip_rate
 from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 POINT = RateGate(kind="accuracy", line=1, max_drop=0.05, min=0.5, evidence="point")
 BEFORE = [1.0] * 36 + [0.0] * 4

@@ -19,7 +19,7 @@ from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.cases import skill_cases
-from pytest_ftgate.suite.model import ForgettingGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate
 
 GATE = ForgettingGate(line=9, cases=(), max_drop=0.10)
 KEPT = {"facts": (60, 40), "sums": (60, 40), "copying": (60, 40)}

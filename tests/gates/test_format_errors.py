@@ -17,7 +17,7 @@ from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.rule import Rule
 
 GATE = RateGate(kind="format", line=8, max_drop=0.05)

@@ -12,7 +12,8 @@ from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.model import Case, RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
 ACCURACY = RateGate(kind="accuracy", line=7, max_drop=0.05)

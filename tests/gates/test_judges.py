@@ -21,7 +21,7 @@ from pytest_ftgate.gates.verdict import IntervalEstimate, JudgeValidation, Outco
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.results.verdicts import from_json, to_json
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 LEVELS = Levels()
 

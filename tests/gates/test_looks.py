@@ -8,7 +8,7 @@ from columns import case, suite
 from pytest_ftgate.gates.levels import ALARM, MISS, Levels
 from pytest_ftgate.gates.looks import MAX_LOOKS, Look, look_levels, plan_looks
 from pytest_ftgate.stats.paired import change_counts, p_noninferior
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 EARLY = RateGate(kind="accuracy", line=1, max_drop=0.05, stop_early=True)
 SETTLE = RateGate(kind="accuracy", line=1, max_drop=0.05, settle=9)

@@ -7,7 +7,7 @@ from pytest_ftgate.gates.rates import Comparison, evaluate_rate
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 MANY = [1.0] * 400
 

@@ -15,7 +15,7 @@ from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import ForgettingGate, RateGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 
 GOOD, BAD = [1.0] * 190 + [0.0] * 10, [1.0] * 120 + [0.0] * 80
 

@@ -9,7 +9,7 @@ from pytest_ftgate.gates.slices import slice_members
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 GATE = RateGate(kind="accuracy", line=1, max_drop=0.05, slices=("tag", "language"))
 TAGS = ("plain", "angry", "terse", "long", "typos")

@@ -7,7 +7,7 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Passage
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 
 GOOD, BAD = [1.0] * 200, [0.0] * 80 + [1.0] * 120
 

@@ -15,7 +15,8 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.suite.model import CostGate, Suite
+from pytest_ftgate.suite.gate_kinds import CostGate
+from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff
 
 #: A token written costs a millionth of a dollar, so a thousand requests that write n cost n / 1000.

@@ -15,7 +15,7 @@ from pytest_ftgate.gates.usage import (
 )
 from pytest_ftgate.gates.verdict import CheckKind, Outcome
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.suite.model import LatencyGate
+from pytest_ftgate.suite.gate_kinds import LatencyGate
 
 MOST = LatencyGate(line=1, max_p95_ms=1000.0)
 HALF = LatencyGate(line=1, max_p50_ms=1000.0)

@@ -18,7 +18,7 @@ from pytest_ftgate.results.accepted import (
 )
 from pytest_ftgate.results.verdicts import from_json, to_json
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, digest_replies
-from pytest_ftgate.suite.model import RateGate
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.rule import Rule
 
 HERE = Path()

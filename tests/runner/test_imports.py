@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_ftgate.runner import imports
-from pytest_ftgate.suite.model import DataGate, RateGate
+from pytest_ftgate.suite.gate_kinds import DataGate, RateGate
 
 
 @pytest.fixture

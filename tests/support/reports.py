@@ -27,7 +27,7 @@ from pytest_ftgate.results.run import (
 )
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
-from pytest_ftgate.suite.model import ForgettingGate, RateGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 
 #: What a model may say to break out of each kind of report.
 HOSTILE = {

@@ -20,16 +20,6 @@ from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import Score
 from pytest_ftgate.suite.model import Case, Turn
 
-__all__ = [
-    "Attempt",
-    "AttemptSubtests",
-    "Conversation",
-    "PendingTurn",
-    "UnansweredTurn",
-    "failure_lines",
-    "without_colours",
-]
-
 #: Builds the request of a turn from a case, its opening, the later turns, and the repeat.
 _BuildTurn = Callable[[Case, str | None, Sequence[Turn], int], CaseRequest]
 

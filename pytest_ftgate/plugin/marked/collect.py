@@ -25,16 +25,6 @@ from pytest_ftgate.plugin.state import errors_key
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.suite.plugins import SuiteSource
 
-__all__ = [
-    "after_setup",
-    "before_setup",
-    "fail_collection",
-    "make_gate",
-    "parametrize",
-    "read_marks",
-    "show_verdict",
-]
-
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
 
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.rates import Comparison
     from pytest_ftgate.runner.identity import IdentityReport
 
-__all__ = ["FunctionGate", "FunctionRunner", "function_gate_of", "placeholder_of"]
-
 #: The most turns of a conversation; one that is longer asks something new each time.
 _MAX_TURNS = 50
 #: The scores of the baseline's replies by gate, shared by the items of all variants.

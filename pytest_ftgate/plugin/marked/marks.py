@@ -19,18 +19,9 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import Margin
-from pytest_ftgate.suite.model import RateGate, Suite, Variant
+from pytest_ftgate.suite.gate_kinds import RateGate
+from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
-
-__all__ = [
-    "PARAMETERS",
-    "SUITE",
-    "Mark",
-    "MarkLocation",
-    "MarkedFunction",
-    "Placeholder",
-    "argument_lines",
-]
 
 
 class Mark(BaseModel):

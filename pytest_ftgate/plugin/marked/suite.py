@@ -17,12 +17,11 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once, prepare_suite
 from pytest_ftgate.readers.yaml import Document
+from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.gates import DEFAULT_MAX_DROP
 from pytest_ftgate.suite.loader import resolve_suite
-from pytest_ftgate.suite.model import Case, RateGate, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
-
-__all__ = ["marked_function", "suite_of_mark"]
 
 
 def suite_of_mark(location: MarkLocation, mark: Mark) -> Suite | None:

@@ -13,8 +13,6 @@ from typing import Any
 from pytest_ftgate.gates.units import usd
 from pytest_ftgate.results.run import Answer, CaseRun, Report, SuiteRun
 
-__all__ = ["CaseData", "pack_cases"]
-
 #: Characters of the packed cases in base64; keeps a page below 3 MB.
 _MAX_PACKED = 2_600_000
 #: Characters of a text, if no further cut is needed.

@@ -14,15 +14,6 @@ from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import SKILL_HEADERS, skill_rows
 from pytest_ftgate.results.run import CaseRun, Rate, Report, SuiteRun, VariantRun
 
-__all__ = [
-    "cost_charts",
-    "forgetting_charts",
-    "format_error_charts",
-    "history_charts",
-    "latency_charts",
-    "variant_charts",
-]
-
 _TITLES = {"accuracy": "Accuracy", "format": "Replies in the right format"}
 
 

@@ -58,8 +58,6 @@ from pytest_ftgate.reporting.verdict import (
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id
 
-__all__ = ["PAGE_SECTIONS", "PageSection", "html_page", "ladder_values"]
-
 #: The outcome whose colours a recommendation has; all others are neutral.
 _RECOMMENDATION_OUTCOMES = {
     Recommendation.ROLL_BACK: "failed",

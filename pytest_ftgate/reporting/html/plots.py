@@ -15,20 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "COLOURS",
-    "Band",
-    "Chart",
-    "Dot",
-    "draw_bands",
-    "draw_dots",
-    "draw_lines",
-    "draw_pairs",
-    "draw_points",
-    "draw_spreads",
-    "svg_text",
-]
-
 #: The colours of figures, by the name of their CSS variable.
 COLOURS = {
     "ink": "#1a1c1f",
