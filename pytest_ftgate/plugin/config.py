@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 _OPTIONS = ("-p", "pytest_ftgate", "--assert=plain")
 
 
-def with_config(path: Path | None, use: Callable[[pytest.Config], _T]) -> _T:
+def _with_config(path: Path | None, use: Callable[[pytest.Config], _T]) -> _T:
     """Return the result of *use*, called with the config of ``pytest PATH`` in this folder.
 
     pytest finds the root directory, the configuration file, options in the environment, plugins
@@ -63,7 +63,7 @@ def settings_of_run(path: Path | None = None, cache: Path | None = None) -> Sett
     Raises:
         ConfigurationError: pytest does not start, or a setting is not allowed.
     """
-    return with_config(path, lambda config: _settings(config, cache))
+    return _with_config(path, lambda config: _settings(config, cache))
 
 
 def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _T]) -> _T:
@@ -85,7 +85,7 @@ def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _
         check_feasibility(suite)
         return use(suite, session)
 
-    return with_config(path, use_config)
+    return _with_config(path, use_config)
 
 
 def _settings(config: pytest.Config, cache: Path | None) -> Settings:

@@ -115,7 +115,7 @@ def _contributions_of_kind(
         try:
             contributed: Any = implementation.function()
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-            errors.append(hook_error(kind.hook, error, config.rootpath))
+            errors.append(_hook_error(kind.hook, error, config.rootpath))
             continue
         if contributed is None:
             continue
@@ -136,14 +136,14 @@ def _price_function(hooks: Any, root: Path) -> PriceFunction | None:
         try:
             usd: tuple[float, float] | None = hook(provider=provider, model=model)
         except Exception as error:
-            diagnostic = hook_error("prices", error, root)
+            diagnostic = _hook_error("prices", error, root)
             raise SuiteError(diagnostic.path, [diagnostic]) from error
         return usd
 
     return price
 
 
-def hook_error(hook: str, error: Exception, root: Path) -> Diagnostic:
+def _hook_error(hook: str, error: Exception, root: Path) -> Diagnostic:
     """Return *error* of a plugin's hook, at the line of the plugin that raised it."""
     frames = [
         (Path(frame.filename), frame.lineno or 0) for frame in extract_tb(error.__traceback__)
@@ -240,7 +240,7 @@ def _order_requests(config: pytest.Config, requests: Iterable[Request]) -> Itera
         hook(config=config, items=items)
     except Exception as error:
         raise ConfigurationError(
-            str(hook_error("plan_modifyitems", error, config.rootpath))
+            str(_hook_error("plan_modifyitems", error, config.rootpath))
         ) from error
     if any(planned.get(request.fingerprint) is not request for request in items):
         raise ConfigurationError(

@@ -38,7 +38,7 @@ from pytest_ftgate.suite.providers import provider_spec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class RungComparison:
+class _RungComparison:
     """The comparison of every pair of variants on the ladder.
 
     Attributes:
@@ -61,7 +61,7 @@ class RungComparison:
         return self.p_worse[other_variant, variant] <= MISS
 
 
-def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> RungComparison:
+def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungComparison:
     """Compare every pair of variants.
 
     Args:
@@ -78,7 +78,7 @@ def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> RungCompari
         corrected = _holm([_p_worse(pairs[key], margin) for key in keys])
         gains |= {k: _gain(k[0], pairs[k], p) for k, p in zip(keys, p_better, strict=True)}
         p_worse |= dict(zip(keys, corrected, strict=True))
-    return RungComparison(gains, margin, p_worse)
+    return _RungComparison(gains, margin, p_worse)
 
 
 def _holm(p_values: list[float]) -> list[float]:
@@ -132,7 +132,7 @@ def _gain(over: str, pair: _Pair, p: float) -> Gain:
 
 
 def compare_challengers(
-    comparison: RungComparison, challengers: Iterable[str], tuned: str | None
+    comparison: _RungComparison, challengers: Iterable[str], tuned: str | None
 ) -> tuple[Challenge, ...]:
     """Return whether each of *challengers* is as good as the fine-tune *tuned*."""
     if tuned is None:
@@ -144,7 +144,7 @@ def compare_challengers(
     )
 
 
-def _challenge(comparison: RungComparison, challenger: str, tuned: str) -> Challenge:
+def _challenge(comparison: _RungComparison, challenger: str, tuned: str) -> Challenge:
     p = comparison.p_worse[tuned, challenger]
     is_worse = comparison.gain_over(tuned, challenger).certain
     return Challenge(
@@ -168,7 +168,7 @@ def _measured_rungs(evidence: Evidence) -> list[tuple[str, Variant]]:
 
 
 def _ladder_rows(
-    evidence: Evidence, comparison: RungComparison, costs: Mapping[str, VariantCost]
+    evidence: Evidence, comparison: _RungComparison, costs: Mapping[str, VariantCost]
 ) -> tuple[LadderRow, ...]:
     """Return a row for each measured variant, least effort first.
 
@@ -339,7 +339,7 @@ class Ladder:
     """
 
     rows: tuple[LadderRow, ...]
-    comparison: RungComparison
+    comparison: _RungComparison
     money: CostByVolume | None
     retiring: tuple[Retirement, ...]
 
@@ -433,7 +433,7 @@ def meets_minimum(suite: Suite, row: LadderRow) -> bool:
 
 
 def best_rung(
-    suite: Suite, rows: Sequence[LadderRow], comparison: RungComparison
+    suite: Suite, rows: Sequence[LadderRow], comparison: _RungComparison
 ) -> LadderRow | None:
     """Return the best row: starting at the first, each step up must be worth its effort or cost."""
     best: LadderRow | None = None
@@ -443,7 +443,9 @@ def best_rung(
     return best
 
 
-def _is_step_up(suite: Suite, row: LadderRow, below: LadderRow, comparison: RungComparison) -> bool:
+def _is_step_up(
+    suite: Suite, row: LadderRow, below: LadderRow, comparison: _RungComparison
+) -> bool:
     gain = comparison.gain_over(row.variant, below.variant)
     extra_cost = _extra_cost(row, below)
     if not gain.certain:

@@ -25,7 +25,7 @@ _BuildTurn = Callable[[Case, str | None, Sequence[Turn], int], CaseRequest]
 
 
 # Not derived from Exception, so that except clauses of a test do not catch them.
-class PendingTurn(BaseException):
+class _PendingTurn(BaseException):
     """Leaves the function until the reply to a turn is here; the function is then run again."""
 
     def __init__(self, request: CaseRequest) -> None:
@@ -33,7 +33,7 @@ class PendingTurn(BaseException):
         super().__init__("the reply is on its way")
 
 
-class UnansweredTurn(BaseException):
+class _UnansweredTurn(BaseException):
     """Leaves the function because a turn brought no reply."""
 
 
@@ -84,9 +84,9 @@ class Conversation:
         request = self.build_turn(self.case, self._opening, turns, self.repeat)
         result = self.results.get(request.request.fingerprint)
         if result is None:
-            raise PendingTurn(request)
+            raise _PendingTurn(request)
         if not isinstance(result, Reply):
-            raise UnansweredTurn(str(result))
+            raise _UnansweredTurn(str(result))
         self._later = [*turns, ("assistant", result.text)]
         self._answered.append((request, result))
         return result
@@ -142,9 +142,9 @@ class Attempt:
         self.pending_request: CaseRequest | None = None
 
     @property
-    def subtests(self) -> AttemptSubtests:
+    def subtests(self) -> _AttemptSubtests:
         """The function's ``subtests`` argument, in place of pytest's fixture."""
-        return AttemptSubtests(self)
+        return _AttemptSubtests(self)
 
     @property
     def scored_reply(self) -> Reply | None:
@@ -173,9 +173,9 @@ class Attempt:
 
     def _handle(self, error: BaseException) -> bool:
         # Task groups raise exception groups, so their members are searched.
-        if (pending := _first(error, PendingTurn)) is not None:
+        if (pending := _first(error, _PendingTurn)) is not None:
             self.pending_request = pending.request
-        elif (unanswered := _first(error, UnansweredTurn)) is not None:
+        elif (unanswered := _first(error, _UnansweredTurn)) is not None:
             self.missing_reason = str(unanswered)
         elif (skipped := _first(error, _SKIPPED)) is not None:
             self.skip_reason = str(skipped) or type(skipped).__name__.lower()
@@ -216,7 +216,7 @@ class Attempt:
     def reason(self) -> str:
         """The reason for which the reply is wrong, in short."""
         messages = [
-            f"{part}: {without_colours(info.value)}".removeprefix(": ")
+            f"{part}: {_without_colours(info.value)}".removeprefix(": ")
             for part, info in self.failures
         ]
         if messages or self.score_value is None or self.score_value == 1:
@@ -228,12 +228,12 @@ class Attempt:
         )
 
 
-def without_colours(text: object) -> str:
+def _without_colours(text: object) -> str:
     """Return a message of pytest without colour codes, which depend on the terminal."""
     return _COLOUR_CODE.sub("", str(text))
 
 
-class AttemptSubtests:
+class _AttemptSubtests:
     """Replaces pytest's ``subtests``: a failed subtest makes the reply wrong."""
 
     def __init__(self, attempt: Attempt) -> None:
@@ -306,7 +306,7 @@ def _lines(failure: pytest.ExceptionInfo[BaseException], config: pytest.Config) 
         tbfilter=True,
         chain=False,
     )
-    lines = escape_controls(without_colours(explanation)).rstrip().split("\n")
+    lines = escape_controls(_without_colours(explanation)).rstrip().split("\n")
     if len(lines) > _MAX_LINES and config.get_verbosity() < 2:  # noqa: PLR2004 - -vv shows all
         lines = [*lines[:_MAX_LINES], f"… {len(lines) - _MAX_LINES} more lines, -vv shows all"]
     # It may quote a reply: behind a bar, no line of it can act as a command.

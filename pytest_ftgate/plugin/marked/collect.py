@@ -28,7 +28,7 @@ from pytest_ftgate.suite.plugins import SuiteSource
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
 
 
-def read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction:
+def _read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction:
     """Return the marked function; nearer marks override outer ones, argument by argument.
 
     Args:
@@ -101,7 +101,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         names = []
     try:
         _check_parameters(definition, names)
-        function = read_marks(definition, planned="reply" in names)
+        function = _read_marks(definition, planned="reply" in names)
     except SuiteError as error:
         parent = definition.parent
         if parent is not None:

@@ -68,7 +68,7 @@ class _VariantAttempts:
         return VariantScores(self.variant, {result.case.id: result for result in results if result})
 
 
-class FunctionRunner:
+class _FunctionRunner:
     """Provides the runs of a marked function, one for each reply, and keeps their outcome.
 
     Args:
@@ -310,7 +310,7 @@ class FunctionGate:
         )
         self.item, self.gate = item, gate
         self.state = GateItemState(item, gate_run, late=_is_late(item))
-        self.runner = FunctionRunner(self.state, is_conversation="ask" in item.fixturenames)
+        self.runner = _FunctionRunner(self.state, is_conversation="ask" in item.fixturenames)
         #: The failure section: the verdict, then the failed assertions of its cases.
         self.section = ""
         self._scored = self._wrapped = self._concluded = False
