@@ -72,6 +72,43 @@ def test_a_call_is_not_tried_again_after_ten_minutes(call):
         asyncio.run(answered())
 
 
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(BUSY, 10), (RetryableError("429", limited=True), 30)],
+)
+def test_a_request_that_a_replying_server_refuses_is_retried_longer_than_one_that_fails(
+    start, call, providers, error, attempts
+):
+    providers["m"].happens = of("a", error)
+    engine = start()
+    engine.wait([call("b")])
+    last = str(error)
+
+    [refused] = outcome(engine.wait([call("a")]), [call("a")])
+    assert str(refused) == f"no reply in {attempts} attempts; last: {last}"
+
+
+def test_a_refused_request_waits_longer_while_the_server_refuses_most_requests(
+    start, call, providers, monkeypatch
+):
+    longest: list[float] = []
+
+    def backoff(self, retries, retry_after, first, seconds):
+        longest.append(seconds)
+        return 0.001
+
+    monkeypatch.setattr(RetryPolicy, "_backoff", backoff)
+    engine = start(concurrency=4)
+    replied = [call(str(number)) for number in range(40)]
+    engine.wait(replied)
+    providers["m"].happens = of("a", RetryableError("429", limited=True), times=29)
+    answers = engine.wait([call("a")])
+
+    assert outcome(answers, [call("a")]) == ["a"]
+    assert longest == sorted(longest)
+    assert (longest[0], longest[-1]) == (0.3, 8.0)
+
+
 # Limits
 
 
