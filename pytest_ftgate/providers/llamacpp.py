@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,9 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from http.client import HTTPConnection
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +34,8 @@ _SCHEMA_AND_TOOLS = (
     "llama.cpp can restrict replies of {} to a schema or give it tools, not both; remove "
     "response_schema or tools"
 )
+#: The variables that set how the threads of OpenMP wait.
+_WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 #: The timeout of a request for the model's properties, in seconds.
 _PROPERTIES_TIMEOUT = 60.0
 
@@ -57,11 +62,7 @@ class LlamaCppProvider:
         self._adapter_lock = _AdapterLock()
 
     def _start(self, threads: int) -> Any:
-        try:
-            import xllamacpp
-        except ImportError as error:
-            message = 'provider llamacpp needs xllamacpp: pip install "pytest-ftgate[local]"'
-            raise ConfigurationError(message) from error
+        xllamacpp = _import_engine()
         params = xllamacpp.CommonParams()
         params.model.path = self._model
         params.n_parallel = self.concurrency
@@ -188,6 +189,26 @@ class LlamaCppProvider:
         """Wait for the threads, then release the model."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._server = None
+
+
+def _import_engine() -> ModuleType:
+    """Import the engine so that its threads sleep while they wait for each other.
+
+    By default they spin. Beside any other load, a thread that spins takes the core of the thread
+    that it waits for, and two threads are several times slower than one.
+    """
+    # OpenMP reads the variable once, when the engine loads it. No other process inherits it.
+    is_set = any(name in os.environ for name in _WAIT_VARIABLES)
+    if not is_set:
+        os.environ[_WAIT_VARIABLES[0]] = "passive"
+    try:
+        return import_module("xllamacpp")
+    except ImportError as error:
+        message = 'provider llamacpp needs xllamacpp: pip install "pytest-ftgate[local]"'
+        raise ConfigurationError(message) from error
+    finally:
+        if not is_set:
+            del os.environ[_WAIT_VARIABLES[0]]
 
 
 class _AdapterLock:

@@ -250,6 +250,37 @@ def test_workers_of_one_machine_share_its_cores(local, monkeypatch):
     assert started == [8, 2, 1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the wheels elsewhere have no libgomp")
+@pytest.mark.parametrize(("variable", "policy"), [(None, "PASSIVE"), ("active", "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(
+    variable, policy, tmp_path, monkeypatch
+):
+    # libgomp prints its settings when it is loaded. The engine loads it, then finds no weights.
+    code = """
+import os, sys
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.providers.llamacpp import open_llamacpp
+from pytest_ftgate.requests.request import Request
+request = Request(fingerprint="f", provider="llamacpp", model="none.gguf", messages=(),
+                  max_tokens=2, sampling={})
+before = dict(os.environ)
+try:
+    open_llamacpp([request], {})
+except ConfigurationError:
+    print(dict(os.environ) == before)
+"""
+    monkeypatch.setenv("OMP_DISPLAY_ENV", "true")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if variable:
+        monkeypatch.setenv("OMP_WAIT_POLICY", variable)
+
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    assert process.stdout.strip() == "True"
+    assert f"OMP_WAIT_POLICY = '{policy}'" in process.stderr
+
+
 def test_the_anthropic_sdk_reads_the_replies_of_the_engines_own_messages_api(
     plain, local, cache, monkeypatch
 ):
