@@ -23,9 +23,9 @@ TESTS = ROOT / "tests"
 
 #: A room imports itself and the rooms left of it.
 ORDER = (
-    *("errors", "settings", "locks", "weights", "adapters", "stats", "readers", "skills", "suite"),
-    *("requests", "providers", "cache", "client", "scoring", "gates", "recommend", "results"),
-    *("reporting", "hookspecs", "runner", "plugin", "cli"),
+    *("errors", "settings", "cores", "locks", "weights", "adapters", "stats", "readers", "skills"),
+    *("suite", "requests", "providers", "cache", "client", "scoring", "gates", "recommend"),
+    *("results", "reporting", "hookspecs", "runner", "plugin", "cli"),
 )
 #: The modules that import each SDK.
 SDKS = {

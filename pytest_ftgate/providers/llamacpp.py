@@ -13,15 +13,14 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from http.client import HTTPConnection
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_ftgate.adapters import adapter_facts
+from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
-from pytest_ftgate.providers.cores import usable_cores
 from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
@@ -202,13 +201,14 @@ def _import_engine() -> ModuleType:
     if not is_set:
         os.environ[_WAIT_VARIABLES[0]] = "passive"
     try:
-        return import_module("xllamacpp")
+        import xllamacpp
     except ImportError as error:
         message = 'provider llamacpp needs xllamacpp: pip install "pytest-ftgate[local]"'
         raise ConfigurationError(message) from error
     finally:
         if not is_set:
             del os.environ[_WAIT_VARIABLES[0]]
+    return xllamacpp
 
 
 class _AdapterLock:

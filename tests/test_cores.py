@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pytest_ftgate.providers.cores import usable_cores
+from pytest_ftgate.cores import usable_cores
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def write(path, text):
 def test_a_process_held_to_one_processor_uses_one():
     code = """
 import os
-from pytest_ftgate.providers.cores import usable_cores
+from pytest_ftgate.cores import usable_cores
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 print(usable_cores())
 """
