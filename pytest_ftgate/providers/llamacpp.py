@@ -208,7 +208,8 @@ def _import_engine() -> ModuleType:
     finally:
         if not is_set:
             del os.environ[_WAIT_VARIABLES[0]]
-    return xllamacpp
+    module: ModuleType = xllamacpp
+    return module
 
 
 class _AdapterLock:
