@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(argv))
     call, function = options.pop("verb")
     try:
-        printed = call(function, **options)
-        lines, usable = printed if isinstance(printed, tuple) else (printed, True)
+        printed: DataReport | Iterable[str] = call(function, **options)
+        lines = printed.lines if isinstance(printed, DataReport) else printed
         print(lines if isinstance(lines, str) else "\n".join(lines))
         sys.stdout.flush()
     except FtgateError as error:
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A reader such as head has closed the pipe; without this Python fails again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 0 if usable else 1
+    return 1 if isinstance(printed, DataReport) and not printed.usable else 0
 
 
 # How verbs are called: their functions are imported when they run, and take the options by name.
@@ -283,10 +283,17 @@ def _gate_summary(verdict: Verdict) -> str:
     return f"{verdict.gate}{value} {verdict.outcome}"
 
 
+class DataReport(NamedTuple):
+    """The findings in a training file as lines, and whether none of them is an error."""
+
+    lines: tuple[str, ...]
+    usable: bool
+
+
 def examine_data(
     file: Path, suite: Path | None, against: Path | None, context: int | None, verbosity: int
-) -> tuple[tuple[str, ...], bool]:
-    """Return the findings in a training file as lines, and whether none of them is an error.
+) -> DataReport:
+    """Return the findings in a training file.
 
     Args:
         file: the training file.
@@ -308,7 +315,7 @@ def examine_data(
     findings = check_training_data(data, rules)
     head = f"{file}: {severity_counts(findings)} in {quantity(len(data.rows), 'row')}"
     is_usable = not any(finding.severity is Severity.ERROR for finding in findings)
-    return (head, *finding_lines(findings, verbosity)), is_usable
+    return DataReport((head, *finding_lines(findings, verbosity)), is_usable)
 
 
 def _suite_rules(path: Path) -> TrainingDataRules:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from pytest_ftgate.recommend.rules import RULES
@@ -24,7 +23,7 @@ def test_the_table_of_the_page_has_the_rules_in_their_order_each_with_question_a
     ]
     assert all(question.endswith("?") and source for _, question, _, _, source in rows)
     keys = {key for *_, written, _ in rows for key in re.findall(r"`(\w+)`", written)}
-    assert keys == {key.name for key in fields(Thresholds)}
+    assert keys == {*Thresholds.model_fields}
 
 
 def test_every_threshold_stands_on_the_page_with_its_default():
