@@ -6,17 +6,20 @@ type are made from it once on each machine. They are the same bytes everywhere.
 
 from __future__ import annotations
 
+import platform
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from hashlib import file_digest
 from importlib.util import find_spec
 from math import prod
+from os import SEEK_CUR
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
 
 from platformdirs import user_cache_path
@@ -31,6 +34,14 @@ if TYPE_CHECKING:
 _ARCHITECTURE, _FILE_TYPE = "general.architecture", "general.file_type"
 #: Types of tensors that a conversion copies unchanged.
 _KEPT_TYPES = ("F32", "F16", "BF16", "Q8_0")
+#: File types that llama.cpp reads prompts with more slowly than Q8_0 on x86, by their numbers.
+#: ``python benchmarks/local_model.py types`` compares them.
+_SLOW_TYPES = {1: "F16", 3: "Q4_1", 9: "Q5_1", 32: "BF16"}
+#: The processors that this was measured on, by their names on different systems.
+_X86 = ("x86_64", "AMD64")
+#: The types of a GGUF file's metadata: the sizes of numbers in bytes, a text, an array.
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_TEXT, _ARRAY = 8, 9
 #: A version of the gguf package whose conversion gives the expected digests.
 _TESTED_GGUF = "0.19.0"
 
@@ -222,6 +233,41 @@ def _fast_data(tensor: ReaderTensor) -> np.ndarray[Any, Any]:
     if _is_kept(tensor):
         return tensor.data
     return quantize(dequantize(tensor.data, tensor.tensor_type), GGMLQuantizationType.Q8_0)
+
+
+def slow_type(path: Path) -> str | None:
+    """Return the type of the GGUF file *path* if llama.cpp is slow with it on this processor.
+
+    Only the metadata before the vocabulary is read, as far as the type.
+    """
+    if platform.machine() not in _X86:
+        return None
+    with suppress(OSError, struct.error, KeyError), path.open("rb") as stream:
+        _, _, _, count = _numbers(stream, "4sIQQ")
+        for _ in range(count):
+            (size,) = _numbers(stream, "Q")
+            key = stream.read(size)
+            (kind,) = _numbers(stream, "I")
+            if key == _FILE_TYPE.encode():
+                return _SLOW_TYPES.get(_numbers(stream, "I")[0])
+            _skip_value(stream, kind)
+    return None
+
+
+def _numbers(stream: BinaryIO, layout: str) -> tuple[Any, ...]:
+    return struct.unpack(f"<{layout}", stream.read(struct.calcsize(f"<{layout}")))
+
+
+def _skip_value(stream: BinaryIO, kind: int) -> None:
+    if kind == _TEXT:
+        (size,) = _numbers(stream, "Q")
+        stream.seek(size, SEEK_CUR)
+    elif kind == _ARRAY:
+        items, count = _numbers(stream, "IQ")
+        for _ in range(count):
+            _skip_value(stream, items)
+    else:
+        stream.seek(_SIZES[kind], SEEK_CUR)
 
 
 def download_weights(name: str, cache: Path | None = None) -> Path:

@@ -276,6 +276,38 @@ def test_damaged_weights_in_the_cache_are_fetched_again(fast, tmp_path, packed):
     assert downloads == ["tiny-weights"]
 
 
+def test_a_type_that_is_slow_on_this_processor_is_named(source, fast, monkeypatch):
+    monkeypatch.setattr(weights.platform, "machine", lambda: "x86_64")
+
+    assert weights.slow_type(source) == "Q4_1"
+    assert weights.slow_type(fast) is None
+
+
+def test_the_type_behind_a_vocabulary_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights.platform, "machine", lambda: "AMD64")
+    writer = gguf.GGUFWriter(tmp_path / "m.gguf", "llama")
+    writer.add_token_list(["a", "bc"])
+    writer.add_token_scores([0.5, -1.0])
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+    assert weights.slow_type(tmp_path / "m.gguf") == "F16"
+
+
+def test_no_type_is_named_on_processors_without_a_measurement(source, monkeypatch):
+    monkeypatch.setattr(weights.platform, "machine", lambda: "arm64")
+
+    assert weights.slow_type(source) is None
+
+
+def test_a_file_that_is_no_gguf_file_has_no_slow_type(tmp_path):
+    (tmp_path / "m.gguf").write_bytes(BYTES)
+
+    assert weights.slow_type(tmp_path / "m.gguf") is None
+
+
 def test_weights_of_an_unknown_name_are_met_with_the_nearest(tmp_path):
     with pytest.raises(
         ConfigurationError, match='there are no weights "smollm2"; did you mean "smollm2-135m"'

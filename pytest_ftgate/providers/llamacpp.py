@@ -14,7 +14,6 @@ from functools import cached_property
 from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -190,7 +189,7 @@ class LlamaCppProvider:
         self._server = None
 
 
-def _import_engine() -> ModuleType:
+def _import_engine() -> Any:
     """Import the engine so that its threads sleep while they wait for each other.
 
     By default they spin. Beside any other load, a thread that spins takes the core of the thread
@@ -208,8 +207,7 @@ def _import_engine() -> ModuleType:
     finally:
         if not is_set:
             del os.environ[_WAIT_VARIABLES[0]]
-    module: ModuleType = xllamacpp
-    return module
+    return xllamacpp
 
 
 class _AdapterLock:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from pytest_ftgate.requests.contamination import PhraseIndex
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.suite.model import Case, Variant
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import template_text
+from pytest_ftgate.weights import slow_type
 
 #: A system prompt of more tokens than this often contains rules that contradict each other.
 _LONG = 1_000
@@ -34,6 +37,15 @@ def lint(variant: Variant, case_requests: Sequence[CaseRequest]) -> Iterator[str
         yield from _length_warnings(variant.system, distinct_requests(to_models))
         yield from _leak_warnings(variant.system, cases)
     yield from _label_warnings(variant, cases)
+    yield from _weights_warnings(variant, case_requests)
+
+
+def _weights_warnings(variant: Variant, case_requests: Sequence[CaseRequest]) -> Iterator[str]:
+    is_file = provider_spec(variant.provider).model_is_file
+    for model in {item.request.model for item in case_requests} if is_file else ():
+        if type_ := slow_type(Path(model)):
+            slow = f"llama.cpp is slow with weights of type {type_} on this processor"
+            yield f"{Path(model).name}: {slow}; Q8_0 of the same model answers sooner"
 
 
 def _length_warnings(template: str, requests: Sequence[Request]) -> Iterator[str]:

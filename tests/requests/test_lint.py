@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gguf
 import pytest
 
+from pytest_ftgate import weights
 from pytest_ftgate.requests import workload as plan
 from pytest_ftgate.requests.lint import lint
 from pytest_ftgate.suite.loader import load_suite
@@ -53,6 +55,21 @@ def found(tmp_path):
 
 def test_a_plain_prompt_is_left_alone(found):
     assert found("Answer with one label.\n") == []
+
+
+def test_own_weights_of_a_slow_type_are_named_with_a_faster_type(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights.platform, "machine", lambda: "x86_64")
+    writer = gguf.GGUFWriter(tmp_path / "own.gguf", "llama")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q4_1)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    suite = SUITE.replace("anthropic, model: m}", "llamacpp, model: own.gguf}")
+
+    (sentence,) = found("Answer with one label.\n", suite=suite)
+
+    slow = "llama.cpp is slow with weights of type Q4_1 on this processor"
+    assert sentence == f"own.gguf: {slow}; Q8_0 of the same model answers sooner"
 
 
 def test_a_suite_without_a_prompt_is_left_alone(found):
