@@ -14,8 +14,8 @@ r"""The embedded model: the gate beside llama.cpp itself, and the fast weights b
   interrupted goes on if FOLDER is the same.
 - ``types``: prompt tokens a second of the same weights in several types, with one thread.
 
-``--every N`` takes each Nth request or case, ``--skills NAME`` another set of skills. SUITE is examples/tickets/tickets.ftgate.yaml if it is
-left out. The first two work on a busy machine too, since only ratios count.
+``--every N`` takes each Nth request or case, ``--skills NAME`` another set of skills. Without SUITE
+it is examples/tickets/tickets.ftgate.yaml. ``speed`` works on a busy machine too, by its ratio.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--scale", action="append", default=[], metavar="NAME=WEIGHT")
     parser.add_argument("--only", action="append", help="this variant beside the base; base: none")
     parser.add_argument("--task", action="store_true", help="accuracy on the suite's own cases")
-    parser.add_argument("--threads", type=int, help="one is best beside other load")
+    parser.add_argument("--threads", type=int, help="fewer leave cores to others")
     parser.add_argument("--cache", type=Path, default=Path(".ftgate/cache.sqlite"))
     args = parser.parse_args()
     with_suite(args.suite, args.cache, partial(measure, args))
