@@ -31,6 +31,38 @@ def errors(folder, text):
 # What is read --------------------------------------------------------------------------------
 
 
+def test_an_empty_threshold_or_cost_stands_for_its_default(tmp_path):
+    tuned = "{provider: anthropic, model: t, base: m}"
+    variants = f"{{current: {{provider: anthropic, model: m}}, tuned: {tuned}}}"
+    costs = "{calls_per_day: 5, training_usd: 7, variants: {tuned: {training_usd: }}}"
+
+    found = loaded(
+        tmp_path,
+        suite(
+            variants=variants, more=f"ladder: {{worth: , most_changes: 3}}\neconomics: {costs}\n"
+        ),
+    )
+
+    assert (found.ladder.worth, found.ladder.most_changes) == (0.05, 3)
+    assert found.economics.spend["tuned"].training_usd == 7
+    assert found.economics.spend["current"].training_usd == 0
+
+
+def test_a_cost_of_zero_replaces_that_of_all_variants(tmp_path):
+    tuned = "{current: {provider: anthropic, model: t, base: m}}"
+    costs = "{calls_per_day: 5, training_usd: 7, variants: {current: {training_usd: 0}}}"
+
+    found = loaded(tmp_path, suite(variants=tuned, more=f"economics: {costs}\n"))
+
+    assert found.economics.spend["current"].training_usd == 0
+
+
+def test_an_empty_volume_is_no_number(tmp_path):
+    assert errors(tmp_path, suite(more="economics: {calls_per_day: }\n")) == [
+        "4: calls_per_day must be a number, not empty"
+    ]
+
+
 def test_the_smallest_suite_has_its_defaults(tmp_path):
     found = loaded(tmp_path, suite())
 
