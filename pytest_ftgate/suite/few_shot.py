@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 
@@ -154,9 +155,9 @@ def near_pairs(
     import numpy as np
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(analyzer=word_sequence, binary=True, dtype=np.int32)
+    vectorizer: Any = CountVectorizer(analyzer=word_sequence, binary=True, dtype=np.int32)
     try:
-        rows = vectorizer.fit_transform([*texts, *(references or ())])
+        rows: Any = vectorizer.fit_transform([*texts, *(references or ())])
     except ValueError:  # the texts contain no word
         return
     matrix = rows[: len(texts)]
