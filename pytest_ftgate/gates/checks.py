@@ -68,17 +68,11 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     guess_rate: float = 0.0,
     pairing: Pairing | None = None,
 ) -> Check:
-    """Compare two samples case by case.
+    """Compare two samples case by case; *against* is the name of *before* in reports.
 
-    Args:
-        before: the sample compared with.
-        after: the sample of the variant.
-        against: the name of *before* in reports.
-        margin: the largest allowed drop, as a share.
-        levels: the error rates of this check.
-        kind: what *before* is.
-        guess_rate: the rate that guessing reaches, 0 to 1.
-        pairing: pairs the samples; by default each case counts by its weight.
+    *margin* is the largest allowed drop and *guess_rate* the rate that guessing reaches, both
+    shares from 0 to 1. *kind* is what *before* is. *pairing* pairs the samples; by default each
+    case counts by its weight.
     """
     pairing = pairing or pair_samples
     before, after = align(before, after)
@@ -374,11 +368,8 @@ def _macro_rate(predictions: LabelPredictions) -> float:
 def _macro_with_missing(check: Check, cases: int, missing: int, extremes: Iterable[Check]) -> Check:
     """Return *check*, inconclusive if the missing replies could change its outcome.
 
-    Args:
-        check: the check on the cases with a reply.
-        cases: the number of all cases.
-        missing: the number of cases without a reply.
-        extremes: the check with all missing replies wrong, and with all of them right.
+    *check* rests on the cases with a reply; *cases* is the number of all cases. *extremes* are the
+    check with all missing replies wrong, and with all of them right.
     """
     if not missing:
         return check

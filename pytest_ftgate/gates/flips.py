@@ -49,9 +49,7 @@ class Regressions:
 def find_regressions(before: Samples | None, after: Samples) -> Regressions:
     """Return the regressed and the fixed cases, largest change first.
 
-    Args:
-        before: the sample compared with; without it, every wrong case of *after* is regressed.
-        after: the sample of the variant.
+    Without *before*, every wrong case of *after* is regressed.
     """
     values_before: FloatArray = np.ones(len(after))
     if before is not None:
@@ -70,10 +68,7 @@ def flips(
 ) -> tuple[Flip, ...]:
     """Return the first *MAX_FLIPS* flips for display, regressed cases first.
 
-    Args:
-        before: the scores compared with, or None if its replies are no longer available.
-        after: the scores of the variant.
-        regressions: the regressed and the fixed cases.
+    *before* is None if its replies are no longer available.
     """
     retrieval = has_retrieval(after)
     ranked = [(case_id, True) for case_id in regressions.regressed]

@@ -89,15 +89,7 @@ def _evaluate_mode(
     levels: Levels,
     classifier: LossClassifier,
 ) -> _ModeResult:
-    """Return the result of the skills in one prompt mode.
-
-    Args:
-        gate: the gate.
-        mode: ``""`` or ``prompt``.
-        comparison: the scores.
-        levels: the error rates of one check of the gate.
-        classifier: classifies the regressed cases.
-    """
+    """Return the result of the skills in one prompt mode, ``""`` or ``prompt``."""
     scores, base = comparison.scores[mode]
     contamination = comparison.contamination
     excluded = contamination.case_ids if contamination else frozenset()
@@ -184,11 +176,8 @@ def broken_must_keep_ids(
 ) -> tuple[str, ...]:
     """Return the must-keep cases that *base* has right and *scores* has wrong.
 
-    Args:
-        scores: the scores of the variant on the skills cases.
-        base: the scores of its base.
-        repeated: both scores of the cases that broke at first, from repeated requests. A case
-            stays broken only if most of these replies confirm it.
+    *repeated* has both scores of the cases that broke at first, from repeated requests. A case
+    stays broken only if most of these replies confirm it.
     """
     must_keep = [key for key, result in scores.results.items() if result.case.must_keep]
     then, now = (_values(side) for side in (base, scores))
@@ -260,11 +249,6 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
     The gate passes if a mean drop as large as the limit is ruled out, no gated skill regressed
     (Holm's correction over the skills), every skill with its own margin keeps it, and no must-keep
     case broke. A good mean therefore cannot hide one regressed skill.
-
-    Args:
-        suite: the suite, for the number of its checks and its reply format.
-        gate: the gate.
-        comparison: the scores.
     """
     levels, classifier = shared_levels(suite), LossClassifier(suite)
     results = [

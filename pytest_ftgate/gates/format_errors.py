@@ -71,12 +71,7 @@ def _count_errors(scores: VariantScores, names: _ErrorNames) -> _Counts:
 def error_shares(
     before: VariantScores | None, after: VariantScores
 ) -> tuple[FormatErrorShare, ...]:
-    """Return the share of each kind of format error, largest increase first.
-
-    Args:
-        before: the scores compared with, or None.
-        after: the scores of the variant.
-    """
+    """Return the share of each kind of format error, largest increase since *before* first."""
     shares = _shares(before, after, lambda error: (error.kind,))
     return tuple(replace(share, examples=_examples(share, after)) for share in shares)
 
@@ -131,13 +126,7 @@ def _error_share(kind: str, now: _Counts, then: _Counts | None) -> FormatErrorSh
 def format_error_fields(
     gate: RateGate, before: VariantScores | None, after: VariantScores
 ) -> dict[str, Any]:
-    """Return the fields of a verdict about format errors; none unless *gate* is a format gate.
-
-    Args:
-        gate: the accuracy or the format gate.
-        before: the scores of the baseline, or None without a comparison.
-        after: the scores of the variant.
-    """
+    """Return the fields of a verdict about format errors; none unless *gate* is a format gate."""
     if gate.kind != "format":
         return {}
     return {
@@ -159,12 +148,7 @@ def changed_habit(
     """Return what a model does to its replies, if only a strict reader rejects it.
 
     The values are those of a statement; none for other gates, or if the lenient share drops too.
-
-    Args:
-        gate: the accuracy or the format gate.
-        check: the check that decided.
-        before: the scores of the baseline, or None without a comparison.
-        after: the scores of the variant.
+    *check* is the check that decided.
     """
     if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.has_format.any():
         return {}
@@ -226,14 +210,8 @@ def reply_drifts(
 ) -> tuple[Drift, ...]:
     """Return the drift of the replies to all cases, including cases without expectation.
 
-    Only one gate of a suite reports it: the format gate, or the accuracy gate if there is no
-    format gate. The gate of a marked function never does.
-
-    Args:
-        suite: the suite, for its other gates.
-        gate: the gate that is evaluated.
-        before: the scores of the baseline, or None without a comparison.
-        after: the scores of the variant.
+    Only one gate of a suite reports it: the format gate, or the accuracy gate if there is no format
+    gate. The gate of a marked function never does.
     """
     reporting_gate = "format" if "format" in suite.gates else "accuracy"
     if before is None or gate.name != reporting_gate:
@@ -258,12 +236,7 @@ def drift_notes(
 ) -> Iterator[str]:
     """Yield a sentence for each drift that is large enough to report.
 
-    Args:
-        drifts: the drifts.
-        gate: the gate that is evaluated.
-        shares: the share of each kind of format error.
-        passed: whether the gate passed. A format gate that did not pass shows all of its format
-            errors anyway.
+    A format gate that did not pass shows all of its format errors anyway.
     """
     drifts = tuple(drifts)
     shown = gate.kind == "format" and not passed

@@ -52,11 +52,8 @@ def compare_with_base(
     Even greedy replies vary between runs: rounding in batched decoding changes a word, and the
     texts differ from there on. Two texts are therefore compared by their common prefix. For each
     case, the prefix of variant and base is compared with the prefix of two replies of the base. An
-    adapter without effect makes either one longer equally often (one-sided sign test).
-
-    Args:
-        probes: requests for the same cases to the variant, to its base, and to its base again.
-        results: the results of these requests.
+    adapter without effect makes either one longer equally often (one-sided sign test). *probes* are
+    requests for the same cases to the variant, to its base, and to its base again.
     """
     tuned_texts, base_texts, repeated_texts = (
         _texts_by_case(requests, results) for requests in probes
@@ -105,11 +102,8 @@ def compare_with_recorded_base(
     """Compare the replies of a tuned variant with recorded replies of its base.
 
     The base cannot be requested again, so its own variation is unknown and nothing is proven. If
-    all replies are equal, the variant is the base.
-
-    Args:
-        probes: requests for the same cases to the variant, and recorded requests to its base.
-        results: the results of these requests.
+    all replies are equal, the variant is the base. *probes* are requests for the same cases to the
+    variant, and recorded requests to its base.
     """
     tuned, base = (_texts_by_case(requests, results) for requests in probes)
     case_ids = set(tuned) & set(base)
@@ -188,12 +182,9 @@ def check_served_model(
 ) -> IdentityResult:
     """Compare the model that the server reports with the declared model.
 
-    A dated name (``…-20251001``) matches the undated one. The check passes if the server reports
-    no model, as some local servers do, and if the declared model is an ARN.
-
-    Args:
-        case_requests: requests to one model.
-        results: the results of these requests.
+    A dated name (``…-20251001``) matches the undated one. The check passes if the server reports no
+    model, as some local servers do, and if the declared model is an ARN. All requests are to one
+    model.
     """
     request = case_requests[0].request
     declared = request.served_model or request.model
@@ -215,13 +206,7 @@ def check_served_model(
 def check_parent_model(
     base: str, case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
-    """Compare the parent that the server lists for a tuned model with the declared base.
-
-    Args:
-        base: the declared base.
-        case_requests: requests to the tuned model.
-        results: the results of these requests.
-    """
+    """Compare the parent that the server lists for a tuned model with the declared *base*."""
     replies = [reply for _, reply in _replies(case_requests, results)]
     parents = {reply.facts.get("parent", "") for reply in replies} - {""}
     mismatches = sorted(name for name in parents if _without_date(name) != _without_date(base))
@@ -234,12 +219,7 @@ def check_parent_model(
 def check_constraint(
     case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
-    """Check that the server enforced the requested schema or labels.
-
-    Args:
-        case_requests: requests to one variant.
-        results: the results of these requests.
-    """
+    """Check that the server enforced the schema or the labels that one variant requested."""
     complete = [
         (case_request.request, reply)
         for case_request, reply in _replies(case_requests, results)
@@ -286,12 +266,7 @@ def _enforced_part(schema: Any, *, keys_are_names: bool = False) -> Any:
 def check_temperature(
     case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
-    """Check that a temperature above 0 has an effect: some repeats of a case differ.
-
-    Args:
-        case_requests: requests to one variant.
-        results: the results of these requests.
-    """
+    """Check that a temperature above 0 has an effect: some repeats of a case differ."""
     texts_by_case: dict[str, list[str]] = defaultdict(list)
     for case_request, reply in _replies(case_requests, results):
         request = case_request.request
@@ -319,10 +294,7 @@ def check_seed(
 ) -> IdentityResult:
     """Check that a seed has an effect: some replies with the same seed are equal.
 
-    Args:
-        case_requests: requests with a seed.
-        repeated_requests: the same requests with the same seed, in the same order.
-        results: the results of all these requests.
+    *repeated_requests* are *case_requests* with the same seed, in the same order.
     """
     pairs = [
         (first.text, second.text)
@@ -346,12 +318,7 @@ def server_notices(
 ) -> Iterator[IdentityResult]:
     """Yield the settings that the server rejects, and the retirement date of the model.
 
-    Notices never block a gate.
-
-    Args:
-        case_requests: requests to one model.
-        results: the results of these requests.
-        declared: the settings that the suite declares; other rejected settings are ignored.
+    Notices never block a gate. Rejected settings that the suite has not *declared* are ignored.
     """
     replies = [reply for _, reply in _replies(case_requests, results)]
     model = case_requests[0].request.model if case_requests else ""
@@ -365,12 +332,7 @@ def server_notices(
 
 
 def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
-    """Return the facts about a variant that the run record stores.
-
-    Args:
-        case_requests: requests to one variant.
-        results: the results of these requests.
-    """
+    """Return the facts about one variant that the run record stores."""
     if not case_requests:
         return {}
     request = case_requests[0].request

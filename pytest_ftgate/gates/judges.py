@@ -157,15 +157,8 @@ def check_graded_drop(  # noqa: PLR0913 - the rule's parameters, each by name
 ) -> Check:
     """Return the drop check of grades, corrected by human labels if there are enough.
 
-    Args:
-        evidence: the evidence on the judges; without judges the check is *check_drop*'s.
-        before: the samples to compare with; replaced if pairwise grades compare with them.
-        after: the samples of the variant.
-        against: the name of *before*, see *Check.against*.
-        margin: the largest allowed drop, a share.
-        levels: the error levels.
-        kind: what *before* is.
-        guess_rate: the expected rate of guessing, a share.
+    The parameters are those of *check_drop*, which makes the check if there are no judges. The
+    values of *before* are replaced if pairwise grades compare with them.
     """
     if evidence.is_pairwise and kind is CheckKind.BASELINE:
         before, after = align(before, after)
@@ -391,10 +384,8 @@ def validate_judge(
 ) -> JudgeValidation:
     """Return the validation of *judge* by human labels.
 
-    Args:
-        judge: the judge.
-        labelled: each human label, and the judge's grades of the same reply.
-        padded: the grades of bad replies, and of the same replies with their text doubled.
+    *labelled* has each human label with the judge's grades of the same reply, *padded* the grades
+    of bad replies and of the same replies with their text doubled.
     """
     validation = JudgeValidation(
         judge=judge.name,

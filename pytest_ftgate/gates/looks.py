@@ -41,11 +41,8 @@ class Look:
 def plan_looks(suite: Suite, gate: Gate, *, replies_vary: bool) -> tuple[Look, ...]:
     """Return the looks of *gate*; the last one includes all replies.
 
-    Args:
-        suite: the suite.
-        gate: one of its gates.
-        replies_vary: whether a repeated request may get a different reply, from the variant or
-            from the baseline.
+    *replies_vary* is True if a repeated request may get a different reply, from the variant or from
+    the baseline.
     """
     repeats = suite.repeats or 1
     if gate.stop_early:

@@ -28,10 +28,8 @@ def wrong_must_pass_ids(scores: VariantScores) -> tuple[str, ...]:
 def check_must_pass(scores: VariantScores, repeated: VariantScores | None) -> Check | None:
     """Return the check of the must-pass cases, or None if there are none.
 
-    Args:
-        scores: the variant's scores; cases that are not must-pass are ignored.
-        repeated: the scores of the wrong must-pass cases with repeated requests; None if replies
-            do not vary.
+    Cases of *scores* that are not must-pass are ignored. *repeated* has the scores of the wrong
+    must-pass cases with repeated requests; it is None if replies do not vary.
     """
     cases = [result for result in scores.results.values() if result.case.must_pass]
     if not cases:

@@ -79,14 +79,10 @@ def estimate_power(
 ) -> PowerEstimate:
     """Return the power of *gate* for *variant* with the cases of the suite.
 
-    Args:
-        suite: the suite.
-        gate: one of its gates.
-        variant: the name of the variant.
-        repeats: the number of replies to each case, or None if replies do not vary. Each counts
-            as a case, which holds for an unchanged variant.
-        measured: the discordance of cached replies, or None for the typical value.
-        baseline_too_low: whether the baseline is known to be too low for a drop to be seen.
+    *repeats* is the number of replies to each case, or None if replies do not vary. Each counts as
+    a case, which holds for an unchanged variant. *measured* is the discordance of cached replies,
+    or None for the typical value. *baseline_too_low* is True if the baseline is known to be too low
+    for a drop to be seen.
     """
     n = gate.count_cases(suite.cases)
     discordance = TYPICAL_DISCORDANCE if measured is None else measured
@@ -178,15 +174,8 @@ def rate_selftest(
     """Evaluate a drop check on pairs of runs that are resampled from the replies of one variant.
 
     Each pair draws the cases with replacement, and for each case two different replies, one for
-    before and one for after. The true drop is therefore 0.
-
-    Args:
-        scores: the scores, 0 to 1, of shape (n, r): n cases, r replies to each, r at least 2.
-        gate: the kind of the gate.
-        margin: the largest allowed drop.
-        levels: the error rates of the check.
-        pairs: the number of pairs to draw.
-        seed: the seed of the random numbers.
+    before and one for after. The true drop is therefore 0. *scores*, 0 to 1, have the shape (n, r):
+    n cases, r replies to each, r at least 2. *margin* is the largest allowed drop.
     """
     n, r = scores.shape
     rng = np.random.default_rng(seed)
@@ -217,13 +206,8 @@ def skills_selftest(
 ) -> SelfTest:
     """Evaluate the forgetting gate on pairs of runs, resampled from the replies of one model.
 
-    Args:
-        scores: by skill, the scores, 0 to 1, of shape (n, r): n cases, r replies to each, r at
-            least 2. Cases are drawn within their skill.
-        gate: the gate.
-        levels: the error rates of its checks.
-        pairs: the number of pairs to draw.
-        seed: the seed of the random numbers.
+    *scores*, 0 to 1, are by skill, of shape (n, r): n cases, r replies to each, r at least 2. Cases
+    are drawn within their skill.
     """
     rng = np.random.default_rng(seed)
     outcomes, regressions = Counter[Outcome](), Counter[str]()

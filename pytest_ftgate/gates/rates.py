@@ -181,11 +181,7 @@ def evaluate_rate(
 ) -> Verdict:
     """Return the verdict of the accuracy gate or the format gate about one variant.
 
-    Args:
-        suite: the suite, for its limits and the number of its checks.
-        gate: the gate.
-        comparison: the scores to compare.
-        look: the look that *comparison* belongs to; by default all replies.
+    *look* is the look that *comparison* belongs to; by default all replies.
     """
     look, scores = look or Look(), comparison.scores
     checks = _without_lone_must_pass(_checks(suite, gate, comparison, look))

@@ -102,9 +102,7 @@ class Samples:
 def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
     """Return the samples of the cases that a gate evaluates.
 
-    Args:
-        scores: the scores of a variant.
-        kind: ``accuracy``, ``format``, or ``lenient`` for the format with a lenient parser.
+    *kind* is ``accuracy``, ``format``, or ``lenient`` for the format with a lenient parser.
     """
     samples = samples_from_values(scores, _VALUES[kind](scores))
     return samples.select(

@@ -96,12 +96,8 @@ def skill_slices(
 ) -> tuple[Slice, ...]:
     """Return the result of each skill, largest drop first, then by difficulty and by language.
 
-    Args:
-        before: the skill scores of the base.
-        after: the skill scores of the variant.
-        cases: the skills cases.
-        gate: the gate, for its margins.
-        levels: the error rates; all skills share the alarm level.
+    *before* and *after* are the scores of base and variant on the skills *cases*. All skills share
+    the alarm level.
     """
     before, after = align(before, after)
     answered = before.has_reply & after.has_reply
@@ -214,8 +210,7 @@ _FIRST_CHARS = {"json_schema": "{[", "pydantic": "{[", "xml": "<"}
 class LossClassifier:
     """Classifies regressed answers by what is wrong with them now.
 
-    Args:
-        suite: the suite, for the reply format that a fine-tune may apply to every question.
+    A fine-tune may apply the reply format of the suite to every question.
     """
 
     def __init__(self, suite: Suite) -> None:

@@ -55,14 +55,8 @@ def slice_results(
     """Return the result of each slice, largest drop first.
 
     A slice is kept if a drop of *margin* is ruled out. Otherwise it is regressed if a real drop is
-    shown, after Holm's correction over all slices, and else inconclusive.
-
-    Args:
-        before: the sample compared with.
-        after: the sample of the variant.
-        members: the case ids of each slice, by kind and name of the slice.
-        margin: the drop that is ruled out if a slice is kept.
-        levels: the error rates; all slices share the alarm level.
+    shown, after Holm's correction over all slices, and else inconclusive. *members* are the case
+    ids of each slice, by kind and name of the slice. All slices share the alarm level.
     """
     before, after = align(before, after)
     answered = before.has_reply & after.has_reply

@@ -37,9 +37,7 @@ def doubtful_label_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding
     """Yield a finding with the rows for which a classifier strongly prefers another label.
 
     There is no finding if the accuracy of the classifier is less than half-way from guessing to 1.
-
-    Args:
-        answered: rows whose answers are labels.
+    The answers of all rows are labels.
     """
     label_counts = Counter(row.answer for row in answered)
     rows = [row for row in answered if label_counts[row.answer] >= _FOLDS]
@@ -307,10 +305,7 @@ def _leak_finding(
 def find_case_leaks(rows: Sequence[TrainingRow], cases: Sequence[Case], share: float) -> CaseLeaks:
     """Return the cases that occur in the rows of a training file.
 
-    Args:
-        rows: the rows.
-        cases: the eval cases.
-        share: the least share of common words of a near leak, 0 to 1, see *near_pairs*.
+    *share* is the least share of common words of a near leak, 0 to 1, see *near_pairs*.
     """
     turns = ((row.line, turn) for row in rows for turn in row.example.turns)
     questions = [(text, line) for line, (role, text) in turns if role == "user"]

@@ -109,11 +109,7 @@ def evaluate_cost(
 ) -> Verdict:
     """Return the verdict of the cost gate about one variant.
 
-    Args:
-        suite: the suite, for the prices of its variants.
-        gate: the gate.
-        scores: the variant's scores, with its replies.
-        baseline: the baseline's scores; the same object if the variant is the baseline.
+    *baseline* is the same object as *scores* if the variant is the baseline.
     """
     checks = tuple(_cost_checks(suite, gate, scores, baseline))
     notes = _cost_notes(scores, suite.variants[scores.variant].tariff)
@@ -187,14 +183,8 @@ def _ratio_check(
 ) -> Check:
     """Return a check with the interval of sum(numerator) / sum(denominator), by linearization.
 
-    A flat price has no spread, so that its interval is one point.
-
-    Args:
-        numerator: one value for each of *samples*.
-        denominator: one value for each of *samples*.
-        samples: the cases with known prices, for their groups and weights.
-        cases: the number of all cases.
-        flat: whether the price of a request is flat.
+    A flat price has no spread, so that its interval is one point. *samples* are those of *cases*
+    with known prices; *numerator* and *denominator* have one value for each.
     """
     n = len(samples)
     groups = np.arange(n) if samples.groups is None else samples.groups
@@ -290,11 +280,7 @@ def reply_times(
 ) -> ReplyTimes:
     """Return the latencies of the replies to *requests*.
 
-    Args:
-        variant: the name of the variant.
-        requests: the cases and their requests.
-        replies: by fingerprint, the reply to each request, or its error.
-        fresh: by fingerprint, the replies that were requested in this run.
+    *replies* and *fresh* are by fingerprint: each reply or error, and the replies of this run.
     """
     seconds: dict[str, list[float]] = defaultdict(list)
     groups, count, missing = dict[str, str](), 0, list[str]()
@@ -316,12 +302,8 @@ def evaluate_latency(
 ) -> Verdict:
     """Return the verdict of the latency gate about one variant.
 
-    Args:
-        suite: the suite.
-        gate: the gate.
-        times: the variant's latencies.
-        baseline: the baseline's latencies; None if the variant is the baseline.
-        in_flight: the largest number of concurrent requests; 0 if another process made them.
+    *baseline* is None if the variant is the baseline. *in_flight* is the largest number of
+    concurrent requests; 0 if another process made them.
     """
     min_cases = min_latency_cases(gate)
     if times.units < min_cases and times.measured < times.replies:
@@ -347,12 +329,8 @@ def _not_measured(
 ) -> Verdict:
     """Return a passed verdict without a check, since latency was not measured.
 
-    Args:
-        suite: the suite.
-        gate: the gate.
-        times: the latencies that are incomplete.
-        min_cases: the number of cases that a measurement takes.
-        variant: the variant that is gated; by default the one of *times*.
+    *times* are incomplete: a measurement takes *min_cases*. The gated variant is by default that of
+    *times*.
     """
     values: dict[str, Value] = {
         "variant": times.variant,
@@ -424,13 +402,8 @@ def quantile_interval(
 ) -> tuple[float, float | None, float | None]:
     """Return a quantile of *values* and its exact 95 % interval, by order statistics.
 
-    Args:
-        values: the measured values.
-        share: the quantile, 0 to 1; 0.5 for the median.
-        units: the number of independent values.
-
-    Returns:
-        the quantile, and its lower and upper bound; a bound is None with too few values for it.
+    *share* is the quantile, 0 to 1, and *units* the number of independent values. A bound is None
+    with too few values for it.
     """
     ranked, risk = np.sort(values), (1.0 - CONFIDENCE) / 2.0
     if not ranked.size:

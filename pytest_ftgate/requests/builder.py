@@ -185,11 +185,8 @@ class RequestBuilder:
     ) -> Request:
         """Return the request that sends *messages* for *case*.
 
-        Args:
-            case: the case.
-            messages: its rendered messages.
-            repeat: the index of the reply among several replies to the case, from 0.
-            tokens: the longest reply if neither case nor variant declares one.
+        *repeat* is the index of the reply among several replies to the case, from 0. *tokens* is
+        the longest reply if neither case nor variant declares one.
         """
         limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
         content = messages if self.provider.prompted else _fields_for_functions(case)
@@ -221,15 +218,10 @@ def conversation_request(
     """Return the request of the next turn of a conversation.
 
     The first turn is rendered under the variant's prompt like a case, so a conversation that opens
-    with the case shares the request of the case.
-
-    Args:
-        builder: the request builder of the variant.
-        case: the case that the conversation is about.
-        opening: the user's first message, or None if the case itself is the first message.
-        later: the turns since then, first a reply and last a user message; empty for the first
-            turn.
-        repeat: the index of the conversation among several about the case, from 0.
+    with the case shares the request of the case. *opening* is the user's first message, or None if
+    the case itself is the first message. *later* has the turns since then, first a reply and last a
+    user message; it is empty for the first turn. *repeat* is the index of the conversation among
+    several about the case, from 0.
 
     Raises:
         ConfigurationError: the variant can only answer the case itself.

@@ -89,12 +89,9 @@ def estimate_requests(
 ) -> RequestEstimate:
     """Estimate what sending *requests* takes, without those in the cache.
 
-    Args:
-        variant: the variant of the requests.
-        requests: the requests.
-        cached: the fingerprints that the cache can answer.
-        history: averages over earlier replies; without them each reply has its maximum length.
-        concurrency: the number of requests in flight, or None for the provider's default.
+    *cached* are the fingerprints that the cache can answer. *history* has averages over earlier
+    replies; without them each reply has its maximum length. *concurrency* is the number of requests
+    in flight, or None for the provider's default.
     """
     history = history or ReplyHistory()
     to_send = [request for request in requests if request.fingerprint not in cached]

@@ -25,12 +25,7 @@ _NAMED = 3
 
 
 def lint(variant: Variant, case_requests: Sequence[CaseRequest]) -> Iterator[str]:
-    """Yield a warning for each problem in the prompt or the examples of *variant*.
-
-    Args:
-        variant: the variant.
-        case_requests: its requests for the suite's cases.
-    """
+    """Yield a warning for each problem in the prompt, the examples or the requests of *variant*."""
     to_models = [item for item in case_requests if item.request.case is None]
     cases = tuple({item.case.id: item.case for item in to_models}.values())
     if variant.system and to_models:

@@ -56,11 +56,8 @@ def split_passages(source: str, text: str, max_words: int) -> Iterator[Passage]:
     """Yield the passages of a document, in order.
 
     A passage stays within one section and starts with its heading, so that it makes sense alone.
-
-    Args:
-        source: the name of the document.
-        text: the text of the document.
-        max_words: the largest number of words in a passage, including its heading.
+    *source* is the name of the document. A passage has at most *max_words* words, including its
+    heading.
     """
     for heading, body in _sections(_tidy(text)):
         # A long heading would leave too few words for the text below it.
@@ -129,10 +126,7 @@ def retrieve_passages(
 ) -> Mapping[str, Passages]:
     """Return the passages of each case, by case id.
 
-    Args:
-        retrieve: the suite's declaration of the retrieval.
-        cases: the cases.
-        folder: the suite's folder, where relative names of files and functions start.
+    Relative names of files and functions start in *folder*, that of the suite.
 
     Raises:
         ConfigurationError: a file or the function is missing, or the function fails or returns
@@ -156,14 +150,9 @@ def retrieve_passages(
 def most_similar_passages(documents: _Documents, chunk: int, text: str, top: int) -> Passages:
     """Return the *top* passages that are most similar to *text*, the most similar first.
 
-    Similarity is the cosine of TF-IDF vectors of words and word pairs. Passages that share no
-    word with *text* are left out.
-
-    Args:
-        documents: the name and the text of each document.
-        chunk: the largest number of words in a passage.
-        text: the query.
-        top: the largest number of passages to return.
+    Similarity is the cosine of TF-IDF vectors of words and word pairs. Passages that share no word
+    with *text* are left out. *documents* are names and texts, and *chunk* is the largest number of
+    words in a passage.
     """
     passages, vectorizer, table = _index(documents, chunk)
     if table is None:

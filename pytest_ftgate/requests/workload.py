@@ -90,11 +90,7 @@ def task_requests(
 ) -> tuple[CaseRequest, ...]:
     """Return the requests for the suite's cases, under the prompt of *variant*.
 
-    Args:
-        suite: the suite.
-        variant: one of its variants.
-        environ: the environment variables, which may hold addresses.
-        repeats: the number of requests for each case, if replies vary.
+    The environment may hold addresses. There are *repeats* requests for each case, if replies vary.
 
     Raises:
         SuiteError: a template cannot be rendered for a case.
@@ -121,13 +117,8 @@ def skill_requests(
 ) -> tuple[CaseRequest, ...]:
     """Return the requests for skill cases, without the product's prompt, examples and tools.
 
-    Args:
-        suite: the suite.
-        variant: one of its variants, or the base of one.
-        cases: skill cases, each with its own messages.
-        environ: the environment variables, which may hold addresses.
-        under: ``prompt`` to add the variant's system prompt.
-        repeats: the number of requests for each case, if replies vary.
+    Each case has its own messages, and *repeats* requests if replies vary. The environment may hold
+    addresses. *under* is ``prompt`` to add the variant's system prompt.
 
     Raises:
         SuiteError: the prompt cannot be rendered for a case.

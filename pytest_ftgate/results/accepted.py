@@ -96,9 +96,7 @@ def _plugin_function_file(rule: Rule) -> tuple[Path, ...]:
 def accepted_cases(scores: VariantScores, folder: Path) -> dict[str, AcceptedCase]:
     """Return what the accepted record stores of each answered case in *scores*.
 
-    Args:
-        scores: of one variant.
-        folder: where functions of the suite are searched first.
+    Functions of the suite are searched in *folder* first.
     """
     return {
         case_id: AcceptedCase(
@@ -131,11 +129,7 @@ def write_record(path: Path, record: AcceptedRecord) -> None:
 
 
 def read_record(path: Path, suite: str) -> AcceptedRecord | None:
-    """Return the accepted record at *path*, or None if there is no file.
-
-    Args:
-        path: the file.
-        suite: the name of its suite, for the error.
+    """Return the accepted record of *suite* at *path*, or None if there is no file.
 
     Raises:
         SuiteError: the file is no accepted record, or has an older or newer format.
@@ -184,12 +178,8 @@ def accept_run(
 ) -> str:
     """Write the results of *suite* in *report* to its accepted record; return a message about it.
 
-    Args:
-        root: the root directory.
-        suite: the name of the suite.
-        cases: by variant and case id, the values of an ``AcceptedCase``.
-        report: the run.
-        serves: the variant that is meant to serve.
+    *cases* are by variant and case id, and hold the values of an ``AcceptedCase``. *serves* is the
+    variant that is meant to serve.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
@@ -223,12 +213,7 @@ def accepted_samples(
     """Return the accepted samples of *variant* for a gate, or None if the record has none.
 
     Cases that changed since are stale and left out. Cases that the suite no longer has are ignored.
-
-    Args:
-        record: the accepted record of *suite*.
-        suite: the suite as it is now.
-        variant: the name of a variant.
-        kind: of the gate, ``accuracy`` or ``format``.
+    *kind* is that of the gate, ``accuracy`` or ``format``.
     """
     if record is None or variant not in record.variants:
         return None

@@ -34,9 +34,7 @@ _MAX_CHARACTERS = 20_000
 def collect_suite_run(suite: Suite, scores: Iterable[tuple[CaseSet, VariantScores]]) -> SuiteRun:
     """Return the part of the run record about *suite*.
 
-    Args:
-        suite: the suite.
-        scores: of its variants. Of several results for a case, the one with most replies counts.
+    Of several results for a case, the one with most replies counts.
     """
     results: dict[tuple[CaseSet, str], dict[str, CaseResult]] = {}
     for case_set, variant_scores in scores:

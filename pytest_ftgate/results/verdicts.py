@@ -42,9 +42,7 @@ def from_json(kind: type[_T], text: str | bytes) -> _T:
 def store_verdicts(folder: Path, texts: Sequence[str]) -> None:
     """Store the verdicts of a run in *folder*; they replace older ones of the same gates.
 
-    Args:
-        folder: of the cache.
-        texts: verdicts as JSON.
+    *folder* is that of the cache, and *texts* are verdicts as JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
@@ -80,9 +78,8 @@ def node_id(verdict: Verdict) -> str:
 def as_typed(verdict: Verdict, typed: Callable[[str], str]) -> Verdict:
     """Return *verdict* with its node id, and the commands that hold it, as the user types them.
 
-    Args:
-        verdict: with a node id relative to the root directory.
-        typed: returns such an id relative to the folder where the command was started.
+    *typed* returns a node id, relative to the root directory, relative to the folder where the
+    command was started.
     """
     node = typed(node_id(verdict))
     steps = [

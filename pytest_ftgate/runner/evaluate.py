@@ -53,13 +53,9 @@ def evaluate_gate(
     """Evaluate a gate of a suite file, look by look, until further replies cannot change it.
 
     The outcome is INVALID if the variant is not what it claims to be. A run that writes accepted
-    records asks all cases, however early the verdict is clear.
-
-    Args:
-        session: the session of the run.
-        gate_run: the gate.
-        submit_with: the gates whose requests are submitted at once, *gate_run* included.
-        on_progress: called while it waits for replies, those of judges included.
+    records asks all cases, however early the verdict is clear. *submit_with* are the gates whose
+    requests are submitted at once, *gate_run* included. *on_progress* is called while it waits for
+    replies, those of judges included.
 
     Raises:
         FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
@@ -311,9 +307,7 @@ def _measure_variant(
 def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:
     """Yield a note on an interrupted run, and one on each variant with cases left to ask.
 
-    Args:
-        session: it is closed, and no request is in flight.
-        gates: the gates of the run.
+    The session is closed, and no request is in flight.
     """
     progress = session.progress
     submitted = {

@@ -50,9 +50,7 @@ class IdentityReport:
     def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict:
         """Return the verdict on a variant that is not what it claims to be.
 
-        Args:
-            gate_run: the gate of the variant.
-            node: the id of the pytest test, for a marked function.
+        *node* is the id of the pytest test, for a marked function.
         """
         return Verdict(
             suite=gate_run.gate_suite.name,
@@ -74,11 +72,8 @@ def check_identity(
 ) -> IdentityReport:
     """Return what the replies show about the identity of the variant and its reference.
 
-    Args:
-        session: the session of the run.
-        gate_run: the gate.
-        results: the results of all requests, by fingerprint.
-        unplanned: requests to the variant that are not part of the plan.
+    *results* are those of all requests, by fingerprint. *unplanned* are requests to the variant
+    that are not part of the plan.
     """
     checks = _identities(session, gate_run, results, unplanned)
     invalid = [check.message for check in checks if check.outcome is Outcome.INVALID]

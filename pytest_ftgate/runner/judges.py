@@ -38,11 +38,8 @@ _Requests = tuple[CaseRequest, ...]
 class JudgeRunner:
     """Sends requests to the judges of suites, and caches their validation.
 
-    Args:
-        workloads: the requests to variants.
-        environ: the source of addresses.
-        wait: returns the results of variants.
-        wait_for_judges: returns the results of judges, and raises if too few are replies.
+    Addresses come from *environ*. *wait* returns the results of variants, *wait_for_judges* those
+    of judges, and raises if too few are replies.
     """
 
     def __init__(
@@ -81,11 +78,7 @@ class JudgeRunner:
     ) -> Iterator[tuple[JudgePrompter, str, ContentScore | Sequence[JudgeRequest]]]:
         """Yield the requests to each judge about each reply, or the score if none is needed.
 
-        Args:
-            suite: the suite with the judges.
-            case_requests: the requests to a variant.
-            results: their results.
-            baseline_results: the results of the baseline, for pairwise judges.
+        *baseline_results* are the results of the baseline, for pairwise judges.
 
         Yields:
             The prompter of the judge, the fingerprint of the request to the variant, and the
@@ -269,13 +262,7 @@ def _requests_or_score(
 def human_scores(
     suite: Suite, scores: VariantScores, baseline: VariantScores | None
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the scores that people gave the replies of *scores* and *baseline*, by case.
-
-    Args:
-        suite: the suite with the labels.
-        scores: the replies of a variant.
-        baseline: the replies of the baseline, or None without a comparison.
-    """
+    """Return the scores that people gave the replies of *scores* and *baseline*, by case."""
     (judge,) = suite.judges
     labels = {
         (label.case.id, label.reply.strip(), (label.second_reply or "").strip()): judge.grades[

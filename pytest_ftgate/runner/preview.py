@@ -66,11 +66,7 @@ def judge_requests(
 ) -> list[Request]:
     """Return the requests to the judges of *suite* about its labels and the replies of *variants*.
 
-    Args:
-        session: the session with the cache.
-        suite: the suite.
-        variants: its variants.
-        only_cached: False to include the requests about replies that a run has yet to bring.
+    Requests about replies that a run has yet to bring are included unless *only_cached*.
 
     Raises:
         FtgateError: the requests to a judge or a variant cannot be built.

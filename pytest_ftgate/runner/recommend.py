@@ -48,13 +48,9 @@ def suite_advice(
 ) -> Advice | None:
     """Return the advice on *suite*; all of its gates must be selected.
 
-    Args:
-        session: the session of the run.
-        suite: the suite.
-        known: the gate results of this process; the gates of other workers are evaluated again,
-            on the same replies.
-        ungated: the measurements of variants without gates.
-        on_progress: called while held-out cases run.
+    *known* are the gate results of this process; the gates of other workers are evaluated again, on
+    the same replies. *ungated* are the measurements of variants without gates. *on_progress* is
+    called while held-out cases run.
     """
     from pytest_ftgate.recommend.recommend import advise
 

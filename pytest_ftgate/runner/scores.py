@@ -24,10 +24,7 @@ _Workload = Literal["task", "skills", "held out"]
 class ScoreCache:
     """Scores variants and caches the scores: gates of a suite share most of them.
 
-    Args:
-        workloads: the requests of the gates.
-        wait: waits for requests and returns their results, by fingerprint.
-        judges: sends requests to the judges of a suite.
+    *wait* waits for requests and returns their results, by fingerprint.
     """
 
     def __init__(
@@ -69,11 +66,7 @@ class ScoreCache:
     ) -> VariantScores:
         """Return the scores of *variant* on the suite's cases that *look* takes in.
 
-        Args:
-            suite: the suite.
-            variant: one of its variants.
-            look: the look.
-            graded: use the judges of the suite, if it has any; their requests cost money.
+        If *graded*, the judges of the suite take part; their requests cost money.
         """
         case_requests = self._workloads.task_requests(suite, variant, look)
         name = (look.cases, look.repeats)

@@ -50,12 +50,7 @@ _IDENTITY = "proofs of identity"
 
 
 class CostTracker:
-    """Enforces the limits of a run and reports its cost.
-
-    Args:
-        settings: the limits.
-        in_flight: returns the requests in flight.
-    """
+    """Enforces the limits of a run and reports its cost; *in_flight* returns what is in flight."""
 
     def __init__(self, settings: Settings, in_flight: Callable[[], Iterable[Request]]) -> None:
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
@@ -69,10 +64,8 @@ class CostTracker:
     ) -> CostReport:
         """Return the cost of the replies.
 
-        Args:
-            scored: variants with their scored requests.
-            awaited: all requests of the run, identity requests included.
-            results: the result of each request, by fingerprint.
+        *scored* are variants with their scored requests, *awaited* all requests of the run,
+        identity requests included, and *results* the result of each, by fingerprint.
         """
         requests = [*scored, *((_IDENTITY, group) for group in awaited)]
         replies = ((name, _replies_of(group, results)) for name, group in requests)
@@ -138,12 +131,9 @@ _Requests = tuple[CaseRequest, ...]
 class Session:
     """The state of one run: the engine, and all values that are computed once.
 
-    Args:
-        settings: the settings of the user.
-        run: a name that all processes of the run share.
-        plugin_providers: the providers of other plugins, by name; a plugin may contribute some
-            to each suite, so that the mapping of the caller grows during collection.
-        order_requests: orders the requests of a plan.
+    *run* is a name that all processes of the run share. *plugin_providers* are the providers of
+    other plugins, by name; a plugin may contribute some to each suite, so that the mapping of the
+    caller grows during collection. *order_requests* orders the requests of a plan.
     """
 
     def __init__(
@@ -311,10 +301,7 @@ class Session:
     ) -> Mapping[str, Result]:
         """Wait for *groups* and return all results so far, by fingerprint.
 
-        Args:
-            groups: requests, one group for each side of a comparison.
-            on_progress: called with the progress while waiting.
-            suite: the name of the suite, for messages.
+        *groups* has one group for each side of a comparison. Messages name *suite*.
 
         Raises:
             RepliesMissing: more than half of a group failed, or an error affects all of it; or the

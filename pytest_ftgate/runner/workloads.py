@@ -69,8 +69,7 @@ def needs_baseline(gate_run: GateRun) -> bool:
 class Workloads:
     """Builds the requests of gates and caches them: gates of a suite share most of them.
 
-    Args:
-        environ: the source of addresses.
+    Addresses come from *environ*.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -92,11 +91,8 @@ class Workloads:
     def gate_requests(self, gate_run: GateRun, look: Look | None = None) -> list[_Requests]:
         """Return all requests that the evaluation of *gate_run* needs, a group for each side.
 
-        Groups with the same requests have the same key, so that each is processed once.
-
-        Args:
-            gate_run: the gate.
-            look: the look to evaluate; the gate's first look by default.
+        Groups with the same requests have the same key, so that each is processed once. *look* is
+        the look to evaluate; the gate's first look by default.
 
         Raises:
             FtgateError: no request to the variant can be built.
@@ -208,12 +204,7 @@ class Workloads:
     ) -> _Requests:
         """Return the requests of the gate's skill cases to the model of *variant*.
 
-        Args:
-            suite: the suite.
-            variant: one of its variants.
-            gate: the gate with the cases.
-            mode: the prompt mode; "" sends the cases without the variant's prompt.
-            repeats: the number of requests for each case.
+        The prompt mode "" sends the cases without the variant's prompt.
         """
         return self._cached(
             (suite.name, variant.name, f"skills {mode} {repeats}"),

@@ -105,9 +105,7 @@ def label_metrics(
 ) -> tuple[LabelMetrics, ...]:
     """Return the metrics of each label that a case expects, the largest loss of F1 first.
 
-    Args:
-        predictions: of a variant.
-        before: of the variant compared with. Without it, the lowest F1 comes first.
+    Without *before*, the predictions of the variant compared with, the lowest F1 comes first.
     """
     predictions = predictions.select(predictions.has_reply)
     if not predictions.case_ids:
@@ -149,9 +147,7 @@ def _taken_for(
 def macro_f1(predictions: LabelPredictions, counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean F1 over the labels that a case expects, of shape (r,).
 
-    Args:
-        predictions: of n cases.
-        counts: how often each case counts, of shape (r, n): one row for each resample.
+    *counts*, of shape (r, n), is how often each case counts: one row for each resample.
     """
     labels = np.unique(predictions.expected)
     expected, predicted = (
@@ -169,11 +165,8 @@ def cohen_kappa(
 ) -> float:
     """Return Cohen's kappa of two raters; 0 if both give one and the same grade to everything.
 
-    Args:
-        first: the grades of one rater, as indexes from 0 up in the order of the grades.
-        second: the grades of the other rater.
-        grades: the number of possible grades.
-        weighted: whether a disagreement counts by the square of its distance.
+    *first* and *second* are indexes from 0 up, in the order of the grades; *grades* is the number
+    of possible grades. If *weighted*, a disagreement counts by the square of its distance.
     """
     if len({*first, *second}) == 1:
         return 0.0

@@ -205,8 +205,7 @@ _RuleCheck = Callable[[Case, Reply, str], FormatError | None]
 class FormatChecker:
     """Checks replies against the formats of their cases. Each rule is prepared only once.
 
-    Args:
-        folder: where functions and models of the suite are searched first.
+    Functions and models of the suite are searched in *folder* first.
     """
 
     def __init__(self, folder: Path) -> None:

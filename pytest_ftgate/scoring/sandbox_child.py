@@ -27,11 +27,9 @@ _MAX_MESSAGE = 500
 def run_sandboxed(folder: str, seconds: str, memory_mb: str, sandbox: str) -> None:
     """Run the files in *folder* and write the first failure to standard output, as JSON.
 
-    Args:
-        folder: the folder of the files, and the only one that may be written.
-        seconds: the limit of processor time, in case the parent process dies.
-        memory_mb: the limit of address space, in MB.
-        sandbox: ``none`` to set these limits only, without restrictions by the kernel.
+    *folder* is the only folder that may be written. *seconds* limits the processor time, in case
+    the parent process dies, and *memory_mb* the address space. *sandbox* is ``none`` to set these
+    limits only, without restrictions by the kernel.
     """
     sources = {}
     for name in FILE_NAMES:

@@ -109,14 +109,9 @@ def score_content(
     """Return how correct the content of *reply* is, 0 to 1.
 
     The value is None if the case has no expected answer. A refusal is incorrect. A truncated reply
-    is incorrect too, except for skills cases, whose token limit is part of the question.
-
-    Args:
-        case: the case, with its scorer.
-        reply: the reply of the variant.
-        folder: where ``python`` scorers are searched first, unless the case has a folder.
-        judge_scores: the scores that judges give to this reply. If a judge has none, the value is
-            None.
+    is incorrect too, except for skills cases, whose token limit is part of the question. ``python``
+    scorers are searched in *folder* first, unless the case has a folder. *judge_scores* are the
+    scores that judges give to this reply. If a judge has none, the value is None.
 
     Raises:
         ScorerError: the scorer failed, took too long, or returned something that is no score.

@@ -235,12 +235,8 @@ def score_replies(
 ) -> VariantScores:
     """Score the replies of one variant.
 
-    Args:
-        variant: the name of the variant.
-        case_requests: the cases with their requests.
-        replies: by fingerprint of the request, the reply or the error.
-        folder: where ``python`` scorers are searched first.
-        judge_scores: by fingerprint of the request, the scores that judges give to its reply.
+    *replies* and *judge_scores* are by fingerprint of the request. ``python`` scorers are searched
+    in *folder* first.
 
     Raises:
         ScorerError: a scorer failed. Such a reply never counts as incorrect.

@@ -75,9 +75,7 @@ _DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 def structured_reader(rule: Rule, folder: Path) -> LenientReader:
     """Return the reader of a rule that requires JSON, XML, CSV or code.
 
-    Args:
-        rule: of one of these kinds.
-        folder: where a pydantic model is searched first.
+    A pydantic model is searched in *folder* first.
 
     Raises:
         ScorerError: a JSON Schema is invalid.
@@ -130,10 +128,7 @@ def _json_error(validator: Any, text: str) -> FormatError | None:
 def find_schema_error(validator: Any, value: Any, default_kind: str) -> FormatError | None:
     """Return how *value* breaks the schema of *validator*, or None if it is valid.
 
-    Args:
-        validator: of the schema.
-        value: the parsed JSON.
-        default_kind: the kind of the error if the broken keyword has no common one.
+    The error is of *default_kind* if the broken keyword has no common kind.
 
     Raises:
         ValueError: *value* contains invalid text, or is nested too deep.

@@ -49,10 +49,7 @@ def find_label(
 ) -> str:
     """Return the label that the whole of *text* names, in any case and punctuation, or "".
 
-    Args:
-        text: of a reply.
-        labels: the possible labels.
-        synonyms: other words for each label.
+    *synonyms* are other words for each label.
     """
     bare = _strip_label(text)
     for label in labels:
@@ -88,10 +85,8 @@ def _score_separated_labels(text: str, accepted: list[Any], rule: Rule) -> Conte
 def score_labels(parts: Iterable[str], accepted: list[Any], rule: Rule) -> ContentScore:
     """Score a reply that names the labels *parts*: 0 or 1, or with ``partial`` the F1.
 
-    Args:
-        parts: the labels, as the reply writes them.
-        accepted: the expected labels.
-        rule: with the options ``synonyms``, ``none`` and ``partial``.
+    *accepted* are the expected labels. *rule* has the options ``synonyms``, ``none`` and
+    ``partial``.
     """
     options = rule.options
     label_by_synonym = {
