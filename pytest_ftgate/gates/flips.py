@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,14 +36,18 @@ class Regressions:
 
     def interleaved_by_format_error(self, scores: VariantScores) -> Regressions:
         """Return a copy in which the first regressed cases show all kinds of format error."""
-        counts: Counter[str] = Counter()
-        ranked = []
-        for case_id in self.regressed:
-            kind = _format_error_kind(scores.results[case_id])
-            ranked.append((counts[kind], case_id))
-            counts[kind] += 1
-        ranked.sort(key=lambda pair: pair[0])
-        return Regressions(tuple(case_id for _, case_id in ranked), self.fixed)
+        kinds = {key: _format_error_kind(scores.results[key]) for key in self.regressed}
+        return Regressions(interleave(kinds), self.fixed)
+
+
+def interleave(kinds: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the keys of *kinds*, the first ones of as many kinds as possible."""
+    counts: Counter[object] = Counter()
+    rounds = {}
+    for key, kind in kinds.items():
+        rounds[key] = counts[kind]
+        counts[kind] += 1
+    return tuple(sorted(rounds, key=rounds.__getitem__))
 
 
 def find_regressions(before: Samples | None, after: Samples) -> Regressions:

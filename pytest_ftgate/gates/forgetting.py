@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import check_drop, pair_samples
-from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
+from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, interleave
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.rates import settling_values
 from pytest_ftgate.gates.samples import Samples
@@ -23,7 +22,7 @@ from pytest_ftgate.gates.skills import (
     skill_slices,
 )
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
-from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.units import counted
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
     Check,
@@ -210,16 +209,9 @@ def _easiest_first(
     by_difficulty = sorted(
         regressions.regressed, key=lambda key: scores.results[key].case.difficulty or 3
     )
-    counts: Counter[str | None] = Counter()
-    ranked = []
-    for key in by_difficulty:
-        skill = scores.results[key].case.skill
-        ranked.append((counts[skill], key))
-        counts[skill] += 1
-    ranked.sort(key=lambda pair: pair[0])
-    return Regressions(tuple(key for _, key in ranked), regressions.fixed).with_first(
-        [key for key in breaks if key in regressions.regressed]
-    )
+    ranked = interleave({key: scores.results[key].case.skill for key in by_difficulty})
+    first = [key for key in breaks if key in regressions.regressed]
+    return Regressions(ranked, regressions.fixed).with_first(first)
 
 
 def _skill_flips(
@@ -319,11 +311,10 @@ def _notes(
         yield f"the base is too weak in {names} to show a loss there"
     contamination = comparison.contamination
     if contamination is not None:
-        verb = "stands" if contamination.leaked == 1 else "stand"
         yield (
-            f"{quantity(contamination.leaked, 'skills case')} {verb} in {contamination.file} "
-            f"(line {contamination.line}: {contamination.first_case}) and left out: what was "
-            "trained on shows no forgetting"
+            f"{counted(contamination.leaked, 'skills case', 'stands', 'stand')} in "
+            f"{contamination.file} (line {contamination.line}: {contamination.first_case}) and "
+            "left out: what was trained on shows no forgetting"
         )
     if gate.exclusion_note:
         yield gate.exclusion_note

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import median
@@ -108,19 +108,19 @@ def _shares(
 
 
 def _error_share(kind: str, now: _Counts, then: _Counts | None) -> FormatErrorShare:
-    low, high = wilson(float(now.cases[kind]), now.n, _CONFIDENCE)
+    low, high = _interval(now.cases[kind], now.n)
     share = FormatErrorShare(
         kind=kind,
         replies=now.replies[kind],
         after=now.cases[kind] / now.n,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
     )
     if then is None or not then.n:
         return share
-    low, high = wilson(float(then.cases[kind]), then.n, _CONFIDENCE)
+    low, high = _interval(then.cases[kind], then.n)
     before = then.cases[kind] / then.n
-    return replace(share, before=before, before_low=float(low), before_high=float(high))
+    return replace(share, before=before, before_low=low, before_high=high)
 
 
 def format_error_fields(
@@ -177,13 +177,12 @@ def _habit_values(share: FormatErrorShare, scores: VariantScores) -> dict[str, V
 
 def _broken_rule(scores: VariantScores, kind: str) -> str:
     """Return the rule that most replies with this kind of format error break, or ""."""
-    errors: Sequence[FormatError] = [
-        score.format_error
+    rules = Counter(
+        error.rules[0]
         for result in scores.results.values()
         for score in result.scores
-        if score.format_error and score.format_error.kind == kind and score.format_error.rules
-    ]
-    rules = Counter(error.rules[0] for error in errors).most_common(1)
+        if (error := score.format_error) and error.kind == kind and error.rules
+    ).most_common(1)
     return rules[0][0] if rules else ""
 
 
@@ -221,14 +220,13 @@ def reply_drifts(
         return ()
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
     same_text = [(stats.most_common_count, len(stats.word_counts)) for stats in (then, now)]
-    drifts = [
+    return (
         _length_drift(then, now),
         _share_drift("refusals", "are refusals", *refusals),
         _share_drift("same text", "are the same text", *same_text),
         *_language_drift(before, after),
         *_format_error_drift(before, after),
-    ]
-    return tuple(drifts)
+    )
 
 
 def drift_notes(
@@ -247,7 +245,7 @@ def drift_notes(
         old = share.before
         if old is not None and share.after > (share.before_high or 0) and share.low > old:
             text = f"{percent(share.after)} of replies are broken by “{share.kind}”"
-            yield f"{text}, {_before_text(old)}"
+            yield f"{text}, {percent(old)} before"
 
 
 def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
@@ -272,7 +270,8 @@ def _length_drift(then: ReplyStats, now: ReplyStats) -> Drift:
 def _share_drift(what: str, predicate: str, then: tuple[int, int], now: tuple[int, int]) -> Drift:
     """Return the drift of a share, with a message if it grew by more than chance."""
     old, new = then[0] / then[1], now[0] / now[1]
-    has_grown = new >= _MIN_FACTOR * old and new > _interval(then)[1] and _interval(now)[0] > old
+    message = f"{percent(new)} of replies {predicate}, {percent(old)} before"
+    has_grown = new >= _MIN_FACTOR * old and new > _interval(*then)[1] and _interval(*now)[0] > old
     return Drift(
         what=what,
         unit="share",
@@ -280,16 +279,11 @@ def _share_drift(what: str, predicate: str, then: tuple[int, int], now: tuple[in
         after=new,
         n_before=then[1],
         n=now[1],
-        message=f"{percent(new)} of replies {predicate}, {_before_text(old)}" if has_grown else "",
+        message=message if has_grown else "",
     )
 
 
-def _before_text(share: float) -> str:
-    return f"{percent(share)} before"
-
-
-def _interval(count_and_total: tuple[int, int]) -> tuple[float, float]:
-    count, total = count_and_total
+def _interval(count: float, total: int) -> tuple[float, float]:
     low, high = wilson(float(count), total, _CONFIDENCE)
     return float(low), float(high)
 
@@ -305,7 +299,7 @@ def _language_drift(before: VariantScores, after: VariantScores) -> Iterator[Dri
         return
     changed = Counter(pair for pair in pairs if all(pair) and pair[0] != pair[1])
     share, message = changed.total() / len(pairs), ""
-    if _interval((changed.total(), len(pairs)))[0] > 1 / _MIN_REPLIES:
+    if _interval(changed.total(), len(pairs))[0] > 1 / _MIN_REPLIES:
         (old_language, new_language), _ = changed.most_common(1)[0]
         message = (
             f"{percent(share)} of replies changed their language, "
@@ -348,7 +342,8 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
     counts = Counter(pairs)
     p = stuart_maxwell([[counts[row, column] for column in kinds] for row in kinds]).p
     old, new = (sum(kind != "" for kind in side) / len(pairs) for side in zip(*pairs, strict=True))
-    message = f"the mix of format errors is another than before (Stuart-Maxwell, {_p_text(p)})"
+    p_text = f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals
+    message = f"the mix of format errors is another than before (Stuart-Maxwell, {p_text})"
     yield Drift(
         what="format errors",
         unit="share",
@@ -364,7 +359,3 @@ def _format_error_drift(before: VariantScores, after: VariantScores) -> Iterator
 def _first_error_kind(result: CaseResult) -> str:
     error = result.scores[0].format_error
     return error.kind if error else ""
-
-
-def _p_text(p: float) -> str:
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"  # noqa: PLR2004 - three decimals

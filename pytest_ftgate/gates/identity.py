@@ -15,7 +15,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
@@ -119,14 +119,9 @@ def compare_with_recorded_base(
 
 
 def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
-    replies = {
-        case_request.case.id: results.get(case_request.request.fingerprint)
-        for case_request in case_requests
-    }
     return {
-        case_id: reply.text.strip()
-        for case_id, reply in replies.items()
-        if isinstance(reply, Reply)
+        case_request.case.id: reply.text.strip()
+        for case_request, reply in answered(case_requests, results)
     }
 
 
@@ -168,15 +163,6 @@ def _plain_model_name(model: str, provider: str) -> str:
     return _without_date(re.sub(provider_spec(provider).model_affixes, "", model))
 
 
-def _replies(
-    case_requests: Sequence[CaseRequest], results: RequestResults
-) -> Iterator[tuple[CaseRequest, Reply]]:
-    for case_request in case_requests:
-        result = results.get(case_request.request.fingerprint)
-        if isinstance(result, Reply):
-            yield case_request, result
-
-
 def check_served_model(
     case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
@@ -188,7 +174,7 @@ def check_served_model(
     """
     request = case_requests[0].request
     declared = request.served_model or request.model
-    served = {reply.model for _, reply in _replies(case_requests, results) if reply.model}
+    served = {reply.model for _, reply in answered(case_requests, results) if reply.model}
     if not declared or declared.startswith("arn:"):
         return IdentityResult(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
     expected = _plain_model_name(declared, request.provider)
@@ -207,7 +193,7 @@ def check_parent_model(
     base: str, case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
     """Compare the parent that the server lists for a tuned model with the declared *base*."""
-    replies = [reply for _, reply in _replies(case_requests, results)]
+    replies = [reply for _, reply in answered(case_requests, results)]
     parents = {reply.facts.get("parent", "") for reply in replies} - {""}
     mismatches = sorted(name for name in parents if _without_date(name) != _without_date(base))
     if mismatches:
@@ -222,7 +208,7 @@ def check_constraint(
     """Check that the server enforced the schema or the labels that one variant requested."""
     complete = [
         (case_request.request, reply)
-        for case_request, reply in _replies(case_requests, results)
+        for case_request, reply in answered(case_requests, results)
         if case_request.request.constraint and reply.stop == "end"
     ]
     broken = sum(not _meets_constraint(request, reply.text) for request, reply in complete)
@@ -268,7 +254,7 @@ def check_temperature(
 ) -> IdentityResult:
     """Check that a temperature above 0 has an effect: some repeats of a case differ."""
     texts_by_case: dict[str, list[str]] = defaultdict(list)
-    for case_request, reply in _replies(case_requests, results):
+    for case_request, reply in answered(case_requests, results):
         request = case_request.request
         if request.constraint is None and request.sampling.get("temperature"):
             texts_by_case[case_request.case.id].append(reply.text)
@@ -299,8 +285,8 @@ def check_seed(
     pairs = [
         (first.text, second.text)
         for case_request, repeated in zip(case_requests, repeated_requests, strict=True)
-        if isinstance(first := results.get(case_request.request.fingerprint), Reply)
-        and isinstance(second := results.get(repeated.request.fingerprint), Reply)
+        if isinstance(first := results.get(case_request.fingerprint), Reply)
+        and isinstance(second := results.get(repeated.fingerprint), Reply)
     ]
     equal = sum(first == second for first, second in pairs)
     if len(pairs) < _MIN_REPEATED or equal:
@@ -320,7 +306,7 @@ def server_notices(
 
     Notices never block a gate. Rejected settings that the suite has not *declared* are ignored.
     """
-    replies = [reply for _, reply in _replies(case_requests, results)]
+    replies = [reply for _, reply in answered(case_requests, results)]
     model = case_requests[0].request.model if case_requests else ""
     for setting in sorted({name for reply in replies for name in reply.unsent}):
         if setting in declared:
@@ -336,7 +322,7 @@ def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults
     if not case_requests:
         return {}
     request = case_requests[0].request
-    replies = [reply for _, reply in _replies(case_requests, results)]
+    replies = [reply for _, reply in answered(case_requests, results)]
     is_file = provider_spec(request.provider).model_is_file
     facts = {
         "provider": request.provider,

@@ -231,25 +231,36 @@ def _drop_by_labels(
     change = _mean_by_labels(plain, after, changes, evidence.human_changes)
     if change is None:
         return None
-    estimate, label_count = change
+    estimate = change[0]
     baseline = _mean_by_labels(plain, before, before.values, evidence.baseline_human_scores)
     rate = _clamp(baseline[0].mean if baseline else plain.before or 0.0, 0.0)
     p_pass, p_fail = estimate.p_above(-plain.limit), estimate.p_below(0.0)
+    alone = f"the judge alone saw {points(float(np.mean(changes)))} points"
+    check = _corrected(plain, change, alone, _outcome(p_pass, p_fail, levels), lowest=-1.0)
+    after_rate = _clamp(rate + estimate.mean, 0.0)
+    return replace(check, before=rate, after=after_rate, p_pass=p_pass, p_fail=p_fail)
+
+
+def _corrected(
+    plain: Check,
+    corrected: tuple[MeanEstimate, int],
+    alone: str,
+    outcome: Outcome,
+    lowest: float,
+) -> Check:
+    """Return *plain* with a mean corrected by labels; *alone* is what the judge alone shows."""
+    estimate, label_count = corrected
     low, high = estimate.interval(CONFIDENCE)
-    uncorrected = f"the judge alone saw {points(float(np.mean(changes)))} points"
     return replace(
         plain,
-        outcome=_outcome(p_pass, p_fail, levels),
-        before=rate,
-        after=_clamp(rate + estimate.mean, 0.0),
-        low=_clamp(low, -1.0),
-        high=_clamp(high, -1.0),
-        p_pass=p_pass,
-        p_fail=p_fail,
+        outcome=outcome,
+        after=_clamp(estimate.mean, 0.0),
+        low=_clamp(low, lowest),
+        high=_clamp(high, lowest),
         method="labels",
         needed=None,
         certifiable=None,
-        note=f"corrected by {label_count} labels of these replies: {uncorrected}",
+        note=f"corrected by {label_count} labels of these replies: {alone}",
     )
 
 
@@ -347,20 +358,9 @@ def _minimum_by_labels(
     corrected = _mean_by_labels(plain, answered, answered.values, human_scores)
     if corrected is None:
         return None
-    estimate, label_count = corrected
-    low, high = estimate.interval(CONFIDENCE)
-    p_pass, p_fail = estimate.p_above(plain.limit), estimate.p_below(plain.limit)
-    uncorrected = f"the judge alone calls {percent(plain.after)} good"
-    return replace(
-        plain,
-        outcome=_outcome(p_pass, p_fail, levels),
-        after=_clamp(estimate.mean, 0.0),
-        low=_clamp(low, 0.0),
-        high=_clamp(high, 0.0),
-        method="labels",
-        needed=None,
-        note=f"corrected by {label_count} labels of these replies: {uncorrected}",
-    )
+    p_pass, p_fail = corrected[0].p_above(plain.limit), corrected[0].p_below(plain.limit)
+    alone = f"the judge alone calls {percent(plain.after)} good"
+    return _corrected(plain, corrected, alone, _outcome(p_pass, p_fail, levels), lowest=0.0)
 
 
 # Validation -------------------------------------------------------------------------------------
@@ -489,11 +489,8 @@ def _length_correlation(
         grade_values += _centred([grades.value or 0.0 for _, grades in same_label])
         sizes = [len(label.reply) - len(label.second_reply or "") for label, _ in same_label]
         lengths += _centred(_ranks(sizes))
-    errors, ranks, freedom = (
-        np.array(grade_values),
-        np.array(lengths),
-        len(grade_values) - kinds - 1,
-    )
+    errors, ranks = np.array(grade_values), np.array(lengths)
+    freedom = len(grade_values) - kinds - 1
     spread = float(np.sqrt(np.sum(errors**2) * np.sum(ranks**2)))
     if freedom < 1 or not spread:
         return None, None
@@ -523,13 +520,9 @@ def _errors(
 ) -> Iterator[str]:
     """Yield the reasons why the judge is not qualified, the most important first."""
     if validation.unread > _MAX_UNREAD_SHARE * validation.labels:
-        unreadable = next(grades.unreadable[0] for _, grades in labelled if grades.value is None)
-        # Drop the judge's own words, which follow the reason in quotes.
-        reason = unreadable.split(": '")[0]
-        yield (
-            f"it gave no grade in {validation.unread} of {validation.labels} cases, the first: "
-            f"{reason}"
-        )
+        first = next(grades.unreadable[0] for _, grades in labelled if grades.value is None)
+        count = f"{validation.unread} of {validation.labels} cases"
+        yield f"it gave no grade in {count}, the first: {first.reason}"
     is_good = [judge.grades[label.grade] >= _GOOD_SCORE for label, _ in labelled]
     rarer = min(sum(is_good), len(is_good) - sum(is_good))
     if validation.labels < _MIN_LABELS or rarer < _MIN_LABELS_OF_A_KIND:

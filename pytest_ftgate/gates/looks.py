@@ -93,13 +93,9 @@ def _block_order(case: Case) -> tuple[str, str]:
 
 def _end_of_group(cases: list[Case], end: int) -> int:
     """Return the first end of a block, from *end*, that does not split a group of cases."""
-    while 0 < end < len(cases) and _same_group(cases[end - 1], cases[end]):
+    while 0 < end < len(cases) and cases[end - 1].group == cases[end].group is not None:
         end += 1
     return end
-
-
-def _same_group(case: Case, following: Case) -> bool:
-    return case.group is not None and case.group == following.group
 
 
 def _repeat_stages(first: int, last: int) -> tuple[Look, ...]:

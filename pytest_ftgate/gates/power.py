@@ -40,11 +40,8 @@ class PowerEstimate:
     """The power of one gate for one variant. Rates and margins are shares, 0 to 1.
 
     Attributes:
-        gate, variant: the names of the gate and the variant.
-        cases: the number of cases.
         effective: the effective number of cases, repeats included.
         margin: the largest allowed drop, or None if the gate has a minimum only.
-        minimum: the minimum, or None.
         discordance: the share of cases on which both variants disagree; None if the baseline is too
             low for a drop to be seen.
         measured: whether *discordance* is measured, and not the typical value.
@@ -140,8 +137,6 @@ class SelfTest:
     """The outcomes of a gate on pairs of runs of one variant. Rates are shares, 0 to 1.
 
     Attributes:
-        gate: the kind of the gate.
-        cases: the number of cases.
         margin: the largest allowed drop.
         pairs: the number of pairs of runs.
         discordance: the share of cases on which two runs disagree.

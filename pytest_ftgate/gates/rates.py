@@ -44,6 +44,7 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
     combine_checks,
+    ungated_verdict,
 )
 from pytest_ftgate.scoring.classification import label_metrics, label_predictions
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
@@ -373,17 +374,8 @@ def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict
         check = check_macro_minimum(predictions, minimum=0.0, levels=Levels())
     else:
         check = check_minimum(samples_from_scores(scores, gate.kind), minimum=0.0)
-    return Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.kind,
-        variant=scores.variant,
-        outcome=Outcome.PASSED,
-        statement=Statement(StatementKind.UNGATED),
-        gated=False,
-        checks=(check,),
-        **format_error_fields(gate, None, scores),
-    )
+    verdict = ungated_verdict(suite, gate, scores.variant, check)
+    return replace(verdict, **format_error_fields(gate, None, scores))
 
 
 def unmeasured_verdict(suite: Suite, variant: Variant, reason: str) -> Verdict:

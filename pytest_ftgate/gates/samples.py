@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,6 @@ class CaseSample(NamedTuple):
         repeats: the number of replies.
         replies_digest: a digest of the requests and the replies.
         group: cases of the same group are not independent.
-        weight: the weight of the case.
     """
 
     value: float | None
@@ -44,7 +42,6 @@ class Samples:
     """The samples of n cases. All arrays have the shape (n,), in the order of *case_ids*.
 
     Attributes:
-        case_ids: the ids of the cases.
         values: the mean scores, 0 to 1; NaN without a reply.
         repeats: the number of replies, at least 1.
         groups: the group of each case, unique for a case without a group; None for no groups.
@@ -79,16 +76,17 @@ class Samples:
 
     def select(self, mask: NDArray[np.bool_]) -> Samples:
         """Return the cases for which *mask*, of shape (n,), is True."""
-        if mask.all():
-            return self
-        return replace(
-            self,
-            case_ids=tuple(compress(self.case_ids, mask)),
-            values=self.values[mask],
-            repeats=self.repeats[mask],
-            groups=None if self.groups is None else self.groups[mask],
-            weights=None if self.weights is None else self.weights[mask],
-            sources=tuple(compress(self.sources, mask)),
+        return self if mask.all() else self.at(np.flatnonzero(mask))
+
+    def at(self, indexes: NDArray[np.intp]) -> Samples:
+        """Return the cases at *indexes*, in this order."""
+        return Samples(
+            case_ids=tuple(self.case_ids[index] for index in indexes),
+            values=self.values[indexes],
+            repeats=self.repeats[indexes],
+            groups=None if self.groups is None else self.groups[indexes],
+            weights=None if self.weights is None else self.weights[indexes],
+            sources=tuple(self.sources[index] for index in indexes) if self.sources else (),
         )
 
     def impute_missing(self, value: float) -> Samples:
@@ -145,18 +143,7 @@ def align(before: Samples, after: Samples) -> tuple[Samples, Samples]:
     shared = [case_id in index_of for case_id in after.case_ids]
     after = after.select(np.array(shared, dtype=bool))
     order = np.array([index_of[case_id] for case_id in after.case_ids], dtype=np.intp)
-    return (
-        replace(
-            before,
-            case_ids=after.case_ids,
-            values=before.values[order],
-            repeats=before.repeats[order],
-            groups=None if before.groups is None else before.groups[order],
-            weights=None if before.weights is None else before.weights[order],
-            sources=tuple(before.sources[index] for index in order),
-        ),
-        after,
-    )
+    return before.at(order), after
 
 
 def same_replies(before: Samples, after: Samples) -> bool:

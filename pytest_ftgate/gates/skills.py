@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -268,7 +268,7 @@ class LossClassifier:
             return False
         if text in self._labels:
             return True
-        if _any_has_underscore(self._labels) and _INVENTED_LABEL.fullmatch(text):
+        if any("_" in label for label in self._labels) and _INVENTED_LABEL.fullmatch(text):
             return True
         kinds = (rule.kind for rule in self._rules if rule.kind in _FIRST_CHARS)
         if any(text[0] in _FIRST_CHARS[kind] for kind in kinds):
@@ -281,10 +281,6 @@ class LossClassifier:
         except FtgateError:
             # A rule that raises for a reply to another question shows nothing about it.
             return False
-
-
-def _any_has_underscore(labels: Iterable[str]) -> bool:
-    return any("_" in label for label in labels)
 
 
 def _is_repetitive(text: str) -> bool:

@@ -17,7 +17,7 @@ from pytest_ftgate.gates.training_data_checks import (
     find_case_leaks,
     sensitive_data_findings,
 )
-from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.units import counted, quantity
 from pytest_ftgate.gates.verdict import (
     Finding,
     Outcome,
@@ -43,7 +43,6 @@ class TrainingData:
     """A training file.
 
     Attributes:
-        path: the file.
         rows: the readable rows.
         broken_lines: the lines that cannot be read, by error message.
     """
@@ -123,12 +122,11 @@ def _size_findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Fin
 def _role_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
     lines = tuple(row.line for row in rows if _has_misplaced_turn(row))
     if lines:
-        verb = "has" if len(lines) == 1 else "have"
         yield Finding(
             kind="roles",
             severity=Severity.ERROR,
-            message=f"{quantity(len(lines), 'conversation')} {verb} turns out of order: user and "
-            "assistant must take turns, the user first",
+            message=f"{counted(len(lines), 'conversation', 'has', 'have')} turns out of order: "
+            "user and assistant must take turns, the user first",
             count=len(lines),
             lines=lines,
             next="join turns of the same speaker, and add the missing turns",
@@ -150,11 +148,10 @@ def _length_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterat
         return
     lines = tuple(row.line for row in rows if sum(map(estimate_tokens, row.texts)) > context)
     if lines:
-        verb = "is" if len(lines) == 1 else "are"
         yield Finding(
             kind="truncated",
             severity=Severity.ERROR,
-            message=f"{quantity(len(lines), 'row')} {verb} longer than the context of "
+            message=f"{counted(len(lines), 'row', 'is', 'are')} longer than the context of "
             f"{context:,} tokens (estimated as characters / 4)",
             count=len(lines),
             lines=lines,
@@ -165,11 +162,10 @@ def _length_findings(rows: Sequence[TrainingRow], context: int | None) -> Iterat
 def _unverified_findings(rows: Sequence[TrainingRow]) -> Iterator[Finding]:
     lines = tuple(row.line for row in rows if _is_unverified(row.raw))
     if lines:
-        verb = "names" if len(lines) == 1 else "name"
         yield Finding(
             kind="unverified",
             severity=Severity.WARNING,
-            message=f"{quantity(len(lines), 'synthetic row')} {verb} no reviewer",
+            message=f"{counted(len(lines), 'synthetic row', 'names', 'name')} no reviewer",
             count=len(lines),
             lines=lines,
             next='have someone read them, and write "verified_by" beside each',

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.units import counted, quantity
 from pytest_ftgate.gates.verdict import Finding, Severity, TrainingDataRules, TrainingRow
 from pytest_ftgate.requests.contamination import contaminated_lines
 from pytest_ftgate.requests.reply import Reply
@@ -152,11 +152,10 @@ def _pattern_findings(
     if lines_by_name:
         counts = ", ".join(f"{name} ({len(lines):,})" for name, lines in lines_by_name.items())
         all_lines = sorted({line for lines in lines_by_name.values() for line in lines})
-        verb = "seems" if len(all_lines) == 1 else "seem"
         yield Finding(
             kind=kind,
             severity=severity,
-            message=f"{quantity(len(all_lines), 'row')} {verb} to contain {counts}",
+            message=f"{counted(len(all_lines), 'row', 'seems', 'seem')} to contain {counts}",
             count=len(all_lines),
             lines=tuple(all_lines),
             next=_NEXT_STEPS[kind],
@@ -215,20 +214,16 @@ def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) ->
             duplicates[row.line] = first_lines[key]
         first_lines.setdefault(key, row.line)
     if duplicates:
-        message = f"{_count_text(duplicates)} another"
+        message = f"{counted(len(duplicates), 'row', 'repeats', 'repeat')} another"
         yield _duplicate_finding("duplicate", duplicates, message, "remove them")
     near_duplicates = _near_duplicates(
         [row for row in rows if row.line not in duplicates], rules.near
     )
     if near_duplicates:
-        message = f"{_count_text(near_duplicates, 'nearly ')} another that has the same answer"
+        rows_repeat = counted(len(near_duplicates), "row", "nearly repeats", "nearly repeat")
+        message = f"{rows_repeat} another that has the same answer"
         step = "keep one of each, or write more varied ones"
         yield _duplicate_finding("near duplicate", near_duplicates, message, step)
-
-
-def _count_text(duplicates: Mapping[int, int], adverb: str = "") -> str:
-    verb = "repeats" if len(duplicates) == 1 else "repeat"
-    return f"{quantity(len(duplicates), 'row')} {adverb}{verb}"
 
 
 def _duplicate_finding(
@@ -361,12 +356,11 @@ def _conflict_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
     if conflicts:
         lines = sorted(row.line for rows in conflicts for row in rows)
         shown = " and ".join(str(row.line) for row in conflicts[0][:2])
-        verb = "is asked" if len(conflicts) == 1 else "are asked"
         yield Finding(
             kind="conflict",
             severity=Severity.ERROR,
-            message=f"{quantity(len(conflicts), 'question')} {verb} with different answers; the "
-            f"first in lines {shown}",
+            message=f"{counted(len(conflicts), 'question', 'is asked', 'are asked')} with "
+            f"different answers; the first in lines {shown}",
             count=len(lines),
             lines=tuple(lines),
             next="choose one answer, or make the questions different",
@@ -389,11 +383,11 @@ def _format_findings(
     if kinds:
         counts = Counter(kinds.values()).most_common(3)
         shown = ", ".join(f"{kind} {count:,}" for kind, count in counts)
-        verb = "breaks" if len(kinds) == 1 else "break"
         yield Finding(
             kind="format",
             severity=Severity.ERROR,
-            message=f"{quantity(len(kinds), 'answer')} {verb} the format of replies ({shown})",
+            message=f"{counted(len(kinds), 'answer', 'breaks', 'break')} the format of replies "
+            f"({shown})",
             count=len(kinds),
             lines=tuple(kinds),
             next="a model learns the format of its answers: write them as replies must be",
@@ -450,12 +444,11 @@ def _fact_findings(answered: Sequence[TrainingRow]) -> Iterator[Finding]:
     ]
     if rows:
         is_frequent = len(rows) / len(answered) >= _MANY_INVENTED
-        verb = "names" if len(rows) == 1 else "name"
         yield Finding(
             kind="facts",
             severity=Severity.WARNING if is_frequent else Severity.NOTE,
-            message=f"{quantity(len(rows), 'answer')} {verb} people, places, dates or numbers that "
-            "the question does not",
+            message=f"{counted(len(rows), 'answer', 'names', 'name')} people, places, dates or "
+            "numbers that the question does not",
             count=len(rows),
             lines=tuple(row.line for row in rows),
             next="facts are better retrieved than trained: new ones are learned badly, and teach "

@@ -37,6 +37,11 @@ def quantity(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def counted(number: int, noun: str, verb: str, plural_verb: str) -> str:
+    """Return a number with its *noun* and its verb, as ``1 row is`` or ``12 rows are``."""
+    return f"{quantity(number, noun)} {verb if number == 1 else plural_verb}"
+
+
 def usd(money: Decimal | float) -> str:
     """Return an amount as ``0.42 USD``: below 1 USD with three figures, at least two decimals."""
     value = float(money)

@@ -28,6 +28,7 @@ from pytest_ftgate.gates.verdict import (
     Outcome,
     Verdict,
     combine_checks,
+    ungated_verdict,
 )
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
@@ -67,26 +68,6 @@ def usage_verdict(
     )
 
 
-def ungated_verdict(
-    suite: Suite,
-    gate: Gate,
-    variant: str,
-    check: Check,
-    values: Mapping[str, Value] | None = None,
-) -> Verdict:
-    """Return the cost or the latency of an ungated variant, as a verdict that is only shown."""
-    return Verdict(
-        suite=suite.name,
-        line=gate.line,
-        gate=gate.kind,
-        variant=variant,
-        outcome=Outcome.PASSED,
-        statement=Statement(StatementKind.UNGATED, values or {}),
-        gated=False,
-        checks=(replace(check, outcome=Outcome.PASSED),),
-    )
-
-
 def _next_steps(outcome: Outcome, check: Check | None) -> Iterator[NextStep]:
     if check is None or outcome is Outcome.PASSED:
         return
@@ -120,7 +101,7 @@ def measure_cost(suite: Suite, gate: CostGate, scores: VariantScores) -> Iterato
     """Yield the cost of an ungated variant, if its price is known."""
     check = _mean_price_check(scores, suite.variants[scores.variant].tariff, 0.0)
     if check.n:
-        yield ungated_verdict(suite, gate, scores.variant, check)
+        yield ungated_verdict(suite, gate, scores.variant, replace(check, outcome=Outcome.PASSED))
 
 
 def _mean_price_check(scores: VariantScores, tariff: Tariff, limit: float) -> Check:
@@ -248,7 +229,6 @@ class ReplyTimes:
     """The latencies of a variant's replies.
 
     Attributes:
-        variant: the name of the variant.
         seconds: by case id, the seconds that each reply of this run took.
         groups: by case id, the group of the case, unique for a case without a group.
         replies: the number of all replies, cached ones included.
@@ -285,7 +265,7 @@ def reply_times(
     seconds: dict[str, list[float]] = defaultdict(list)
     groups, count, missing = dict[str, str](), 0, list[str]()
     for case_request in requests:
-        case, fingerprint = case_request.case, case_request.request.fingerprint
+        case, fingerprint = case_request.case, case_request.fingerprint
         reply = replies[fingerprint]
         count += isinstance(reply, Reply)
         missing += [str(reply)] if not isinstance(reply, Reply) else []
@@ -319,7 +299,7 @@ def evaluate_latency(
 def measure_latency(suite: Suite, gate: LatencyGate, times: ReplyTimes) -> Iterator[Verdict]:
     """Yield the latency of an ungated variant, if its replies are of this run."""
     if times.measured:
-        check = _quantile_check(times, CheckKind.P95, 0.0)
+        check = replace(_quantile_check(times, CheckKind.P95, 0.0), outcome=Outcome.PASSED)
         median = _quantile_check(times, CheckKind.P50, 0.0).after
         yield ungated_verdict(suite, gate, times.variant, check, {"p50": median})
 

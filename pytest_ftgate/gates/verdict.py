@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.gates.statements import NextStep, Statement
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
-from pytest_ftgate.suite.model import Case
+from pytest_ftgate.suite.model import Case, Gate, Suite
 from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.training_data import TrainingExample
 
@@ -545,3 +545,23 @@ def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
             if check.outcome is outcome:
                 return outcome, index
     return Outcome.PASSED, ranked[0][0]
+
+
+def ungated_verdict(
+    suite: Suite,
+    gate: Gate,
+    variant: str,
+    check: Check,
+    values: Mapping[str, Value] | None = None,
+) -> Verdict:
+    """Return the measurement of an ungated variant, as a verdict that is only shown."""
+    return Verdict(
+        suite=suite.name,
+        line=gate.line,
+        gate=gate.kind,
+        variant=variant,
+        outcome=Outcome.PASSED,
+        statement=Statement(StatementKind.UNGATED, values or {}),
+        gated=False,
+        checks=(check,),
+    )

@@ -189,7 +189,8 @@ class RequestBuilder:
         the longest reply if neither case nor variant declares one.
         """
         limit = case.max_tokens or self.variant.max_tokens or tokens or self.suite.reply.max_tokens
-        content = messages if self.provider.prompted else _fields_for_functions(case)
+        fields_read = {name: getattr(case, name) for name in _READ}
+        content = messages if self.provider.prompted else fields_read
         first, second, third, last = self.fingerprint_frame
         identity = f"{first}{limit}{second}{canonical_json(content)}{third}{repeat}{last}"
         return Request(
@@ -206,10 +207,6 @@ class RequestBuilder:
 #: Fields of a case that cannot change the reply of a function, a classifier or a recording.
 _NOT_READ = ("location", "score", "format", "weight", "must_pass", "must_keep", "folder")
 _READ = tuple(field.name for field in fields(Case) if field.name not in _NOT_READ)
-
-
-def _fields_for_functions(case: Case) -> dict[str, Any]:
-    return {name: getattr(case, name) for name in _READ}
 
 
 def conversation_request(

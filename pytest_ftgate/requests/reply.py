@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -11,7 +11,7 @@ from itertools import chain
 from sys import intern
 from typing import Any
 
-from pytest_ftgate.requests.request import Passage, Request, Step, ToolCall
+from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
 from pytest_ftgate.suite.prices import request_price
 
 #: Shared by all replies to save memory: a run may hold hundreds of thousands of them.
@@ -94,6 +94,16 @@ class Reply:
 def reply_cost(request: Request, reply: Reply) -> Decimal | None:
     """Return the cost of *reply* in USD, or None if it is unknown."""
     return request_price(request.tariff, reply.usage, batch=reply.processing == "batch")
+
+
+def answered(
+    case_requests: Iterable[CaseRequest], results: Mapping[str, object]
+) -> Iterator[tuple[CaseRequest, Reply]]:
+    """Yield each request with a reply among *results*, which are by fingerprint, and the reply."""
+    for case_request in case_requests:
+        result = results.get(case_request.fingerprint)
+        if isinstance(result, Reply):
+            yield case_request, result
 
 
 def _step(raw: Mapping[str, Any]) -> Step:

@@ -150,6 +150,11 @@ class CaseRequest:
     repeat: int
     request: Request
 
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the request."""
+        return self.request.fingerprint
+
 
 def distinct_requests(case_requests: Iterable[CaseRequest]) -> tuple[Request, ...]:
     """Return each request of *case_requests* once, in order of first use."""

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Self
 
 from pytest_ftgate.requests.builder import RequestBuilder
-from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
 from pytest_ftgate.suite.training_data import count_recorded_replies
@@ -166,15 +166,12 @@ def same_seed_requests(
         and case_request.request.sampling.get("temperature")
     )
     chosen = tuple(islice(seeded, _SEED_CHECKS))
+    # Under another fingerprint, so that the cache does not answer the repeats.
+    fingerprints = [digest([case_request.fingerprint, "same seed"]) for case_request in chosen]
     return chosen, tuple(
-        replace(case_request, request=_same_request(case_request.request))
-        for case_request in chosen
+        replace(case_request, request=replace(case_request.request, fingerprint=fingerprint))
+        for case_request, fingerprint in zip(chosen, fingerprints, strict=True)
     )
-
-
-def _same_request(request: Request) -> Request:
-    """Return *request* under another fingerprint, so that the cache does not answer it."""
-    return replace(request, fingerprint=digest([request.fingerprint, "same seed"]))
 
 
 def repeat_requests(case_requests: Iterable[CaseRequest], run: str) -> tuple[CaseRequest, ...]:

@@ -83,14 +83,11 @@ def merge_suite_runs(runs: Iterable[SuiteRun]) -> SuiteRun:
 
 def _merge_answers(first: Mapping[str, Answer], second: Mapping[str, Answer]) -> dict[str, Answer]:
     """Return for each variant the answer with most repeats."""
-    candidates = {
-        variant: [answers[variant] for answers in (first, second) if variant in answers]
-        for variant in {**first, **second}
-    }
-    return {
-        variant: max(answers, key=lambda answer: answer.repeats)
-        for variant, answers in candidates.items()
-    }
+    merged = dict(first)
+    for variant, answer in second.items():
+        if variant not in merged or answer.repeats > merged[variant].repeats:
+            merged[variant] = answer
+    return merged
 
 
 def _case_runs(suite: Suite, results: _Results) -> Iterable[CaseRun]:

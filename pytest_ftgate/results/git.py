@@ -19,7 +19,6 @@ class Commit:
     Attributes:
         hash: shortened.
         at: the author's date, in ISO 8601.
-        author: the author's name.
         subject: the first line of the message.
     """
 

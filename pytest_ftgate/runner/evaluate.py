@@ -74,7 +74,8 @@ def evaluate_gate(
             session.checked_results(requests, on_progress, gate_run.suite.name)
             verdict = _evaluate_look(session, gate_run, look)
             needs_all = session.settings.accept and look.cases is not None
-            if _is_decided(verdict) and not needs_all:
+            is_decided = verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
+            if is_decided and not needs_all:
                 break
     return GateResult(identity.add_to(verdict), look)
 
@@ -245,11 +246,6 @@ def contamination_notes(session: Session, gate_run: GateRun) -> Iterator[str]:
         yield f"{count}: {variant.name} was trained on them ({variant.training_data.name}): {named}"
 
 
-def _is_decided(verdict: Verdict) -> bool:
-    """Return True if further replies cannot change the verdict."""
-    return verdict.outcome in (Outcome.PASSED, Outcome.FAILED)
-
-
 def measure_ungated(
     session: Session, suite: Suite, on_progress: OnProgress | None
 ) -> Iterator[Verdict]:
@@ -279,29 +275,20 @@ def _measure_variant(
     replies: tuple[Sequence[CaseRequest], Mapping[str, Result]],
 ) -> Iterator[Verdict]:
     """Yield the measurements of one variant; none with a wrong identity or too few replies."""
-    from pytest_ftgate.gates.identity import identity_facts
     from pytest_ftgate.gates.rates import unmeasured_verdict
-    from pytest_ftgate.runner.identity import reported_identities, tuned_identities
+    from pytest_ftgate.runner.identity import check_ungated_identity
 
-    requests, results = replies
-    identities = [
-        *reported_identities(variant, requests, results),
-        *tuned_identities(session, suite, variant, results),
-    ]
-    invalid = [identity for identity in identities if identity.outcome is Outcome.INVALID]
-    if invalid:
-        yield unmeasured_verdict(suite, variant, f"not what it claims: {invalid[0].message}")
+    identity = check_ungated_identity(session, suite, variant, *replies)
+    if identity.invalid_reason:
+        yield unmeasured_verdict(suite, variant, f"not what it claims: {identity.invalid_reason}")
         return
     if 2 * len(scores.unanswered) > len(scores.results):
         yield unmeasured_verdict(suite, variant, scores.unanswered[0].missing_reasons[0])
         return
-    known_facts = identity_facts(requests, results)
-    unproven = [identity for identity in identities if identity.outcome is Outcome.INCONCLUSIVE]
-    notes = tuple(identity.message for identity in unproven)
     for gate in suite.gates.values():
         evidence = _SessionEvidence(session, GateRun(suite, gate, variant), full_look(suite))
         for verdict in kind_of(gate).measure(gate, evidence):
-            yield replace(verdict, facts=known_facts, notes=(*verdict.notes, *notes))
+            yield identity.add_to(verdict)
 
 
 def interrupted_notes(session: Session, gates: Iterable[GateRun]) -> Iterator[str]:

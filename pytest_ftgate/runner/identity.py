@@ -75,13 +75,29 @@ def check_identity(
     *results* are those of all requests, by fingerprint. *unplanned* are requests to the variant
     that are not part of the plan.
     """
-    checks = _identities(session, gate_run, results, unplanned)
+    facts = _variant_facts(session, gate_run, results, unplanned)
+    return _report(_identities(session, gate_run, results, unplanned), facts)
+
+
+def check_ungated_identity(
+    session: Session,
+    suite: Suite,
+    variant: Variant,
+    case_requests: Sequence[CaseRequest],
+    results: RequestResults,
+) -> IdentityReport:
+    """Return what the replies show about the identity of a variant without gates."""
+    checks = [
+        *reported_identities(variant, case_requests, results),
+        *tuned_identities(session, suite, variant, results),
+    ]
+    return _report(checks, identity_facts(case_requests, results))
+
+
+def _report(checks: Sequence[IdentityResult], facts: Mapping[str, str]) -> IdentityReport:
     invalid = [check.message for check in checks if check.outcome is Outcome.INVALID]
-    return IdentityReport(
-        invalid_reason=invalid[0] if invalid else "",
-        notes=tuple(check.message for check in checks if check.outcome is Outcome.INCONCLUSIVE),
-        facts=_variant_facts(session, gate_run, results, unplanned),
-    )
+    unproven = (check.message for check in checks if check.outcome is Outcome.INCONCLUSIVE)
+    return IdentityReport(invalid[0] if invalid else "", tuple(unproven), facts)
 
 
 def _identities(
@@ -202,14 +218,11 @@ def _choose_drift_requests(
     chosen = task_requests(suite, baseline, Look(cases=drift_case_ids(suite.cases)))
     cache = session.open_cache()
     then, now = (
-        cache.origins(case_request.request.fingerprint for case_request in group)
-        for group in groups
+        cache.origins(case_request.fingerprint for case_request in group) for group in groups
     )
-    cached = cache.replies(case_request.request.fingerprint for case_request in chosen)
+    cached = cache.replies(case_request.fingerprint for case_request in chosen)
     cache.close()
-    old = tuple(
-        case_request for case_request in chosen if case_request.request.fingerprint in cached
-    )
+    old = tuple(case_request for case_request in chosen if case_request.fingerprint in cached)
     if not then or not now or not old or now[-1][0] - then[0][0] < _RECENT_SECONDS:
         return (), ()
     return old, repeat_requests(old, now[-1][1])

@@ -11,7 +11,7 @@ from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter, JudgeRequest
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.workloads import Workloads
 from pytest_ftgate.scoring.score import CORRECT, INCORRECT, ContentScore
@@ -89,16 +89,11 @@ class JudgeRunner:
             if judge.is_pairwise:
                 baseline_requests = self.baseline_requests(suite, case_requests)
                 baseline = _replies_by_repeat(baseline_requests, baseline_results)
-            for case_request in case_requests:
-                fingerprint = case_request.request.fingerprint
-                reply = results.get(fingerprint)
-                if isinstance(reply, Reply) and _is_graded_by(judge, case_request):
+            for case_request, reply in answered(case_requests, results):
+                if _is_graded_by(judge, case_request):
                     second = baseline.get(case_request.case.id, {})
-                    yield (
-                        prompter,
-                        fingerprint,
-                        _requests_or_score(prompter, case_request, reply, second),
-                    )
+                    score = _requests_or_score(prompter, case_request, reply, second)
+                    yield prompter, case_request.fingerprint, score
 
     def baseline_requests(self, suite: Suite, case_requests: _Requests) -> _Requests:
         """Return the baseline's requests for the same cases; none without a pairwise judge."""
@@ -225,10 +220,8 @@ def _replies_by_repeat(
 ) -> dict[str, dict[int, Reply]]:
     """Return the replies by case and repeat."""
     replies: dict[str, dict[int, Reply]] = defaultdict(dict)
-    for case_request in case_requests:
-        reply = results.get(case_request.request.fingerprint)
-        if isinstance(reply, Reply):
-            replies[case_request.case.id][case_request.repeat] = reply
+    for case_request, reply in answered(case_requests, results):
+        replies[case_request.case.id][case_request.repeat] = reply
     return replies
 
 

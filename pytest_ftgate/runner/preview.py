@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -42,17 +42,14 @@ from pytest_ftgate.suite.model import Case, Suite, Variant
 _STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
 
 _Requests = tuple[CaseRequest, ...]
-#: Returns a stand-in for a missing reply, or None, given the variant's name and the request.
-_StandIn = Callable[[str, CaseRequest], Reply | None]
 
 
 def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tuple[Case, str]]:
     """Return the complete cached replies of *variant*, each with its case."""
     case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
-    replies = _known_replies(session, variant.name, case_requests, _no_stand_in)
+    replies = _known_replies(session, variant.name, case_requests, only_cached=True)
     pairs = (
-        (case_request.case, replies.get(case_request.request.fingerprint))
-        for case_request in case_requests
+        (case_request.case, replies.get(case_request.fingerprint)) for case_request in case_requests
     )
     return [
         (case, reply.text)
@@ -71,14 +68,14 @@ def judge_requests(
     Raises:
         FtgateError: the requests to a judge or a variant cannot be built.
     """
-    stand_in = _no_stand_in if only_cached else _stand_in
     if not suite.judges:
         return []
     groups = chain(
-        _label_requests(session, suite), _reply_requests(session, suite, variants, stand_in)
+        _label_requests(session, suite),
+        _reply_requests(session, suite, variants, only_cached=only_cached),
     )
-    requests = (judge_request.case_request.request for group in groups for judge_request in group)
-    return [*{request.fingerprint: request for request in requests}.values()]
+    case_requests = (request.case_request for request in chain.from_iterable(groups))
+    return [*distinct_requests(case_requests)]
 
 
 def _label_requests(session: Session, suite: Suite) -> Iterator[Sequence[JudgeRequest]]:
@@ -88,14 +85,15 @@ def _label_requests(session: Session, suite: Suite) -> Iterator[Sequence[JudgeRe
 
 
 def _reply_requests(
-    session: Session, suite: Suite, variants: Iterable[Variant], stand_in: _StandIn
+    session: Session, suite: Suite, variants: Iterable[Variant], *, only_cached: bool
 ) -> Iterator[Sequence[JudgeRequest]]:
     look, baseline = full_look(suite), suite.variants[suite.baseline]
     baseline_requests = session.workloads.task_requests(suite, baseline, look)
-    baseline_replies = _known_replies(session, baseline.name, baseline_requests, stand_in)
+    known_replies = partial(_known_replies, session, only_cached=only_cached)
+    baseline_replies = known_replies(baseline.name, baseline_requests)
     for variant in variants:
         case_requests = session.workloads.task_requests(suite, variant, look)
-        replies = _known_replies(session, variant.name, case_requests, stand_in)
+        replies = known_replies(variant.name, case_requests)
         entries = session.judges.judge_requests(suite, case_requests, replies, baseline_replies)
         for _, _, requests_or_score in entries:
             if not isinstance(requests_or_score, ContentScore):
@@ -103,17 +101,18 @@ def _reply_requests(
 
 
 def _known_replies(
-    session: Session, variant: str, case_requests: _Requests, stand_in: _StandIn
+    session: Session, variant: str, case_requests: _Requests, *, only_cached: bool
 ) -> Mapping[str, Reply]:
-    """Return the cached and recorded replies, and stand-ins for the others."""
+    """Return the cached and recorded replies, and unless *only_cached* stand-ins for others."""
     cache = session.open_cache()
-    cached = cache.replies({case_request.request.fingerprint for case_request in case_requests})
+    cached = cache.replies({case_request.fingerprint for case_request in case_requests})
     cache.close()
     replies = {}
     for case_request in case_requests:
         request = case_request.request
         reply = cached.get(request.fingerprint) or _recorded_reply(request)
-        reply = reply or stand_in(variant, case_request)
+        if reply is None and not only_cached:
+            reply = _stand_in(variant, case_request)
         if reply is not None:
             replies[request.fingerprint] = reply
     return replies
@@ -125,10 +124,6 @@ def _recorded_reply(request: Request) -> Reply | None:
     with RecordedReplies() as recorded:
         result = recorded.reply_or_error(request)
     return result if isinstance(result, Reply) else None
-
-
-def _no_stand_in(variant: str, case_request: CaseRequest) -> None:
-    del variant, case_request
 
 
 def _stand_in(variant: str, case_request: CaseRequest) -> Reply:
@@ -310,10 +305,8 @@ def _power_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
         return estimate()  # only the marked function can score cached replies
     before, after = (
         samples_from_scores(scores, gate.kind) if scores else None
-        for scores in (
-            _cached_scores(session, suite, suite.variants[suite.baseline]),
-            _cached_scores(session, suite, variant),
-        )
+        for side in (suite.variants[suite.baseline], variant)
+        for scores in [_cached_scores(session, suite, side)]
     )
     too_low = before is not None and before.mean - gate.max_drop <= guess_rate(suite, gate)
     if before is None or after is None or too_low:
@@ -327,7 +320,7 @@ def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantS
         case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
     except FtgateError:
         return None
-    fingerprints = {case_request.request.fingerprint for case_request in case_requests}
+    fingerprints = {case_request.fingerprint for case_request in case_requests}
     cache = session.open_cache()
     replies = cache.replies(fingerprints)
     cache.close()

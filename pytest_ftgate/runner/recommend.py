@@ -233,9 +233,7 @@ def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
     for variant in suite.variants.values():
         repeats = (suite.repeats or 1) if replies_vary(variant) else None
         for gate in suite.gates_for(variant):
-            if gate.max_drop is None:
-                continue
-            if variant.name == suite.baseline:
+            if gate.max_drop is None or variant.name == suite.baseline:
                 continue
             drop = estimate_power(suite, gate, variant.name, repeats=repeats).certifiable
             if drop is None or drop > _USEFUL_DROP:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.must_pass import MUST_PASS_REPEATS, must_pass_ids, wrong_must_pass_ids
-from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.runner.judges import JudgeRunner
 from pytest_ftgate.runner.workloads import Workloads
-from pytest_ftgate.scoring.scores import CaseResult, VariantScores, score_replies
+from pytest_ftgate.scoring.scores import VariantScores, score_replies, unscored_results
 from pytest_ftgate.suite.model import Gate, Suite, Variant
 
 _Workload = Literal["task", "skills", "held out"]
@@ -143,27 +141,3 @@ class ScoreCache:
             folder = Path(suite.path.parent)
             self._scores[key] = score_replies(variant.name, case_requests, results, folder, grades)
         return self._scores[key]
-
-
-def unscored_results(
-    variant: str, case_requests: Iterable[CaseRequest], results: Mapping[str, Result]
-) -> VariantScores:
-    """Return the replies by case, not scored yet."""
-    by_case: dict[str, list[CaseRequest]] = defaultdict(list)
-    for case_request in case_requests:
-        by_case[case_request.case.id].append(case_request)
-    by_id = {case: _case_result(group, results) for case, group in by_case.items()}
-    return VariantScores(variant, by_id)
-
-
-def _case_result(case_requests: list[CaseRequest], results: Mapping[str, Result]) -> CaseResult:
-    case_results = [results[case_request.request.fingerprint] for case_request in case_requests]
-    return CaseResult(
-        case=case_requests[0].case,
-        replies=tuple(result for result in case_results if isinstance(result, Reply)),
-        scores=(),
-        fingerprints=tuple(case_request.request.fingerprint for case_request in case_requests),
-        missing_reasons=tuple(
-            str(result) for result in case_results if not isinstance(result, Reply)
-        ),
-    )

@@ -28,8 +28,8 @@ from pytest_ftgate.errors import (
 )
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.providers.base import ProviderFactory
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.reply import answered
+from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.requests.workload import Workload
 from pytest_ftgate.runner.imports import load_accepted_record, start_imports
 from pytest_ftgate.runner.judges import JudgeRunner
@@ -49,39 +49,11 @@ if TYPE_CHECKING:
 _IDENTITY = "proofs of identity"
 
 
-class CostTracker:
-    """Enforces the limits of a run and reports its cost; *in_flight* returns what is in flight."""
-
-    def __init__(self, settings: Settings, in_flight: Callable[[], Iterable[Request]]) -> None:
-        limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
-        self.budget = Budget(in_flight, time.monotonic, **limits)
-
-    def cost_report(
-        self,
-        scored: Iterable[tuple[str, Iterable[CaseRequest]]],
-        awaited: Iterable[Iterable[CaseRequest]],
-        results: Mapping[str, Result],
-    ) -> CostReport:
-        """Return the cost of the replies.
-
-        *scored* are variants with their scored requests, *awaited* all requests of the run,
-        identity requests included, and *results* the result of each, by fingerprint.
-        """
-        requests = [*scored, *((_IDENTITY, group) for group in awaited)]
-        replies = ((name, _replies_of(group, results)) for name, group in requests)
-        report = cost_report(float(self.budget.spent), replies)
-        # A copy: the engine's thread may add results meanwhile.
-        unasked = sum(isinstance(result, OutOfBudget) for result in [*results.values()])
-        return replace(report, stopped=self.budget.stopped, unasked=unasked)
-
-
-def _replies_of(
+def _exchanges(
     case_requests: Iterable[CaseRequest], results: Mapping[str, Result]
 ) -> Iterator[Exchange]:
-    for case_request in case_requests:
-        result = results.get(case_request.request.fingerprint)
-        if isinstance(result, Reply):
-            yield case_request.request, result
+    pairs = answered(case_requests, results)
+    return ((case_request.request, reply) for case_request, reply in pairs)
 
 
 #: With a larger share of failed requests a gate is not evaluated.
@@ -150,7 +122,12 @@ class Session:
         self._importing: Thread | None = None
         #: True once the session sends no more requests.
         self.closed = False
-        self._cost_tracker = CostTracker(settings, self._in_flight)
+        self._budget = Budget(
+            lambda: self.engine.in_flight(),  # noqa: PLW0108 - the engine starts later
+            time.monotonic,
+            max_usd=settings.max_usd,
+            max_minutes=settings.max_minutes,
+        )
         self.workloads = Workloads(os.environ)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests.
@@ -176,15 +153,12 @@ class Session:
     def progress(self) -> Progress:
         """The progress of the requests, and their cost."""
         progress = self._engine.progress if self._engine else Progress()
-        return replace(progress, usd=float(self._cost_tracker.budget.spent))
-
-    def _in_flight(self) -> Iterable[Request]:
-        return self.engine.in_flight()
+        return replace(progress, usd=float(self._budget.spent))
 
     @property
     def stop_reason(self) -> str:
         """Why the budget stopped the run, or ""."""
-        return self._cost_tracker.budget.stopped
+        return self._budget.stopped
 
     @property
     def pending_batches(self) -> tuple[str, ...]:
@@ -201,7 +175,7 @@ class Session:
                 replies=self.settings.replies,
                 concurrency=self.settings.concurrency,
                 plugin_providers=self._plugin_providers,
-                budget=self._cost_tracker.budget,
+                budget=self._budget,
             )
         return self._engine
 
@@ -250,19 +224,15 @@ class Session:
 
     def count_saved_requests(self, gates: Iterable[GateRun]) -> int:
         """Return how many requests were never sent because gates of *gates* stopped early."""
-        requests: dict[str, Request] = {}
+        case_requests: list[CaseRequest] = []
         for gate_run in gates:
             last = self.workloads.looks(gate_run)[-1]
             if last.cases is None:
                 continue
             with suppress(FtgateError):
-                groups = self.workloads.gate_requests(gate_run, last)
-                requests |= {
-                    case_request.request.fingerprint: case_request.request
-                    for group in groups
-                    for case_request in group
-                }
-        return sum(not self.engine.was_submitted(request) for request in requests.values())
+                case_requests += chain.from_iterable(self.workloads.gate_requests(gate_run, last))
+        requests = distinct_requests(case_requests)
+        return sum(not self.engine.was_submitted(request) for request in requests)
 
     def is_submitted(self, gate_run: GateRun) -> bool:
         """Return True if the requests of *gate_run* were submitted."""
@@ -314,12 +284,12 @@ class Session:
         results = self.engine.results
         # Gates of a suite share most groups, and an error is raised for the first gate only.
         new = [group for group in workloads if group.key not in self._checked]
-        fingerprints = {case_request.request.fingerprint for group in new for case_request in group}
+        fingerprints = {case_request.fingerprint for group in new for case_request in group}
         require_recorded(
             [results[fingerprint] for fingerprint in fingerprints], self.settings.typed(suite)
         )
         for group in new:
-            require_replies([results[case_request.request.fingerprint] for case_request in group])
+            require_replies([results[case_request.fingerprint] for case_request in group])
         self._checked.update(group.key for group in new)
         return results
 
@@ -364,11 +334,14 @@ class Session:
         """Return the cost of the replies of this process."""
         if self._engine is None:
             return CostReport()
-        return self._cost_tracker.cost_report(
-            [*self.scores.scored_requests, (JUDGE_LABEL, self.judges.requests)],
-            self._awaited.values(),
-            self.engine.results,
-        )
+        # A copy: the engine's thread may add results meanwhile.
+        results = {**self.engine.results}
+        groups = [*self.scores.scored_requests, (JUDGE_LABEL, self.judges.requests)]
+        groups += ((_IDENTITY, workload) for workload in self._awaited.values())
+        replies = ((name, _exchanges(group, results)) for name, group in groups)
+        report = cost_report(float(self._budget.spent), replies)
+        unasked = sum(isinstance(result, OutOfBudget) for result in results.values())
+        return replace(report, stopped=self._budget.stopped, unasked=unasked)
 
     def reply_times(self, suite: Suite, variant: Variant, look: Look) -> ReplyTimes:
         """Return how long the replies took that *variant* gave in this run."""
@@ -377,7 +350,7 @@ class Session:
         case_requests = self.workloads.task_requests(suite, variant, look)
         results = self._wait(case_requests)
         cache = self.open_cache()
-        fingerprints = (case_request.request.fingerprint for case_request in case_requests)
+        fingerprints = (case_request.fingerprint for case_request in case_requests)
         fresh = cache.replies(fingerprints, this_run=True)
         cache.close()
         return reply_times(variant.name, case_requests, results, fresh)

@@ -20,8 +20,6 @@ class LabelPredictions:
     """The expected and the predicted label of each of n cases, as indexes of *labels*.
 
     Attributes:
-        labels: the labels.
-        case_ids: the ids of the n cases.
         expected: of shape (n,).
         predicted: of shape (n,); ``len(labels)`` for a reply that is no label, -1 for no reply.
         groups: of shape (n,), the groups of related cases, or None.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.judges import JudgeRequest
@@ -25,12 +25,18 @@ _UNSWAPPED = {"first": "second", "second": "first", "tie": "tie"}
 _PREFERRED = {"first": "this one", "second": "the baseline's", "tie": "neither"}
 
 
+class UnreadableReply(NamedTuple):
+    """Why a reply of a judge has no grade, and the beginning of its text if that shows it."""
+
+    reason: str
+    quote: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class JudgeGrades:
     """All grades that one judge gave to one reply, or to one pair of replies.
 
     Attributes:
-        judge: the judge.
         grades: one for each readable reply of the judge; pairwise grades in the original order.
         swapped: for each grade, whether the judge saw the two replies in the swapped order.
         reason: the first reason given for the grade that is nearest to the mean.
@@ -41,7 +47,7 @@ class JudgeGrades:
     grades: tuple[str, ...]
     swapped: tuple[bool, ...] = ()
     reason: str = ""
-    unreadable: tuple[str, ...] = ()
+    unreadable: tuple[UnreadableReply, ...] = ()
 
     @property
     def value(self) -> float | None:
@@ -84,7 +90,8 @@ class JudgeGrades:
         """The content score of the graded reply; its value is None without a grade."""
         value = self.value
         if value is None:
-            return ContentScore(None, f"{self.judge.name} gave no grade: {self.unreadable[0]}")
+            message = ": ".join(filter(None, self.unreadable[0]))[:_MAX_REASON]
+            return ContentScore(None, f"{self.judge.name} gave no grade: {message}")
         words = _PREFERRED if self.judge.is_pairwise else {}
         grades = ", ".join(words.get(grade, grade) for grade in dict.fromkeys(self.grades))
         reason = "" if value == 1 else f"{self.judge.name} says {grades}: {self.reason}"
@@ -95,15 +102,16 @@ def read_grades(
     judge: Judge, judge_requests: Iterable[JudgeRequest], replies: JudgeReplies
 ) -> JudgeGrades:
     """Return the grades in the replies of *judge* to *judge_requests*."""
-    readable, unreadable = list[tuple[str, bool, str]](), list[str]()
+    readable, unreadable = list[tuple[str, bool, str]](), list[UnreadableReply]()
     for judge_request in judge_requests:
-        reply = replies[judge_request.case_request.request.fingerprint]
+        reply = replies[judge_request.case_request.fingerprint]
         try:
             if not isinstance(reply, Reply):
                 raise ValueError(str(reply))  # noqa: TRY004, TRY301 - there is no reply
             grade, reason = _read_grade(judge, reply)
         except ValueError as error:
-            unreadable.append(str(error)[:_MAX_REASON])
+            reason, *quote = error.args
+            unreadable.append(UnreadableReply(reason[:_MAX_REASON], *quote))
             continue
         grade = _UNSWAPPED[grade] if judge_request.swapped else grade
         readable.append((grade, judge_request.swapped, reason))
@@ -129,7 +137,7 @@ def _read_grade(judge: Judge, reply: Reply) -> tuple[str, str]:
     """Return the grade and the reason in one reply of a judge.
 
     Raises:
-        ValueError: the reply contains none of the grades.
+        ValueError: the reply contains none of the grades; its arguments are an *UnreadableReply*.
     """
     if reply.stop == "refusal":
         raise ValueError("it refused")
@@ -137,7 +145,7 @@ def _read_grade(judge: Judge, reply: Reply) -> tuple[str, str]:
     document: Any = find_json(text)
     if not isinstance(document, Mapping) or not {"reason", "grade"} <= document.keys():
         cut = " (cut off at its token limit)" if reply.stop == "length" else ""
-        raise ValueError(f"no JSON object with reason and grade{cut}: {text[:80]!r}")
+        raise ValueError(f"no JSON object with reason and grade{cut}", repr(text[:80]))
     grade, known = document["grade"], PAIRWISE_GRADES if judge.is_pairwise else judge.grades
     if not isinstance(grade, str) or grade not in known:
         raise ValueError(f"the grade is {json.dumps(grade)[:80]}, none of {', '.join(known)}")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -42,13 +42,10 @@ def score_code(text: str, accepted: list[Any], rule: Rule) -> ContentScore:
     """
     block = last_code_block(text)
     tests = "\n".join(filter(None, [rule.value, *accepted]))
-    failure = _run_tests(text if block is None else block, tests, *_limits(rule.options))
+    seconds, memory_mb = rule.options.get("seconds", 5), rule.options.get("memory_mb", 1024)
+    sandbox = rule.options.get("sandbox") or ""
+    failure = _run_tests(text if block is None else block, tests, seconds, memory_mb, sandbox)
     return ContentScore(0.0, failure) if failure else CORRECT
-
-
-def _limits(options: Mapping[str, Any]) -> tuple[float, int, str]:
-    seconds, memory_mb = options.get("seconds", 5), options.get("memory_mb", 1024)
-    return seconds, memory_mb, options.get("sandbox") or ""
 
 
 @cache
@@ -146,22 +143,18 @@ def _read_failure(process: subprocess.Popen[bytes]) -> str:
 
     A process without a report ended before its tests did. That is a failure too.
     """
-    output = _read_output(process).decode("utf-8", "replace")
+    raw = b""
+    if process.stdout is not None:
+        # Without waiting: a child process may hold the pipe open.
+        os.set_blocking(process.stdout.fileno(), False)
+        raw = process.stdout.read(_MAX_OUTPUT) or b""
+    output = raw.decode("utf-8", "replace")
     if process.returncode == sandbox_child.EXIT_NOT_SANDBOXED:
         raise ScorerError(f"code cannot be shut in here ({output})")
     try:
-        failure = json.loads(output)
+        return str(json.loads(output))
     except ValueError:
         return f"ended before its tests had, with exit code {process.returncode}"
-    return str(failure)
-
-
-def _read_output(process: subprocess.Popen[bytes]) -> bytes:
-    """Return the content of the pipe without waiting: a child process may hold it open."""
-    if process.stdout is None:
-        return b""
-    os.set_blocking(process.stdout.fileno(), False)
-    return process.stdout.read(_MAX_OUTPUT) or b""
 
 
 #: Seconds for all scorers of one reply together, in addition to those that their rules declare.
@@ -259,11 +252,9 @@ def _declared_seconds(rule: Rule) -> float:
 def _timeout_message(case: Case) -> str:
     rules = [("score", rule) for rule in case.score.parts]
     rules += [("format", rule) for rule in case.format]
-    names = ", ".join(f"{key}: {_rule_name(rule)}" for key, rule in rules)
+    names = ", ".join(
+        f"{key}: {rule.value if rule.kind == 'offered' else rule.kind}" for key, rule in rules
+    )
     seconds = f"{_allowed_seconds(case):g} s"
     remedy = "make it quicker, or give a function more: {python: {function: ..., seconds: 60}}"
     return f'{names} took longer than {seconds} on case "{case.id}" ({case.location}); {remedy}'
-
-
-def _rule_name(rule: Rule) -> str:
-    return str(rule.value) if rule.kind == "offered" else rule.kind

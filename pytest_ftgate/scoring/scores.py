@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.formats import FormatChecker, looks_like_refusal
 from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
@@ -241,15 +241,43 @@ def score_replies(
     Raises:
         ScorerError: a scorer failed. Such a reply never counts as incorrect.
     """
-    requests_by_case: dict[str, list[CaseRequest]] = defaultdict(list)
-    for case_request in case_requests:
-        requests_by_case[case_request.case.id].append(case_request)
     with TimeLimit() as limit:
         scorer = _CaseScorer(replies, folder, limit, judge_scores or {})
-        results = {
-            case_id: scorer.score_case(requests) for case_id, requests in requests_by_case.items()
-        }
-        return VariantScores(variant, results)
+        groups = _group_by_case(case_requests)
+        return VariantScores(variant, {key: scorer.score_case(group) for key, group in groups})
+
+
+def unscored_results(
+    variant: str,
+    case_requests: Iterable[CaseRequest],
+    replies: Mapping[str, Reply | FtgateError],
+) -> VariantScores:
+    """Return the replies by case, not scored yet."""
+    groups = _group_by_case(case_requests)
+    return VariantScores(variant, {key: _unscored_result(group, replies) for key, group in groups})
+
+
+def _group_by_case(
+    case_requests: Iterable[CaseRequest],
+) -> Iterable[tuple[str, list[CaseRequest]]]:
+    by_case: dict[str, list[CaseRequest]] = defaultdict(list)
+    for case_request in case_requests:
+        by_case[case_request.case.id].append(case_request)
+    return by_case.items()
+
+
+def _unscored_result(
+    case_requests: list[CaseRequest], replies: Mapping[str, Reply | FtgateError]
+) -> CaseResult:
+    fingerprints = tuple(case_request.fingerprint for case_request in case_requests)
+    outcomes = [replies[fingerprint] for fingerprint in fingerprints]
+    return CaseResult(
+        case=case_requests[0].case,
+        replies=tuple(reply for reply in outcomes if isinstance(reply, Reply)),
+        scores=(),
+        fingerprints=fingerprints,
+        missing_reasons=tuple(str(error) for error in outcomes if not isinstance(error, Reply)),
+    )
 
 
 def validate_rules(cases: Collection[Case], folder: Path) -> None:
@@ -291,33 +319,18 @@ class _CaseScorer:
         self._schema_rules: list[Rule] = []
 
     def score_case(self, case_requests: list[CaseRequest]) -> CaseResult:
-        case = case_requests[0].case
-        fingerprints = [case_request.request.fingerprint for case_request in case_requests]
-        outcomes = [(fingerprint, self._replies[fingerprint]) for fingerprint in fingerprints]
-        answered = [(key, reply) for key, reply in outcomes if isinstance(reply, Reply)]
-        schema_rules = self._constraint_rules(case_requests[0])
+        result = _unscored_result(case_requests, self._replies)
+        case, schema_rules = result.case, self._constraint_rules(case_requests[0])
         checked = replace(case, format=(*case.format, *schema_rules)) if schema_rules else case
         scores = tuple(
-            self._score_in_time(case, checked, reply, self._judge_scores.get(key, {}))
-            for key, reply in answered
+            self._limit.run(checked, partial(self._score, case, checked, reply, case_request))
+            for case_request, reply in answered(case_requests, self._replies)
         )
-        return CaseResult(
-            case=case,
-            replies=tuple(reply for _, reply in answered),
-            scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores,
-            fingerprints=tuple(fingerprints),
-            missing_reasons=tuple(
-                str(error) for _, error in outcomes if not isinstance(error, Reply)
-            ),
-        )
+        return replace(result, scores=_ALL_CORRECT if scores == _ALL_CORRECT else scores)
 
-    def _score_in_time(
-        self, case: Case, checked: Case, reply: Reply, judge_scores: JudgeScores
-    ) -> Score:
-        return self._limit.run(checked, lambda: self._score(case, checked, reply, judge_scores))
-
-    def _score(self, case: Case, checked: Case, reply: Reply, judge_scores: JudgeScores) -> Score:
+    def _score(self, case: Case, checked: Case, reply: Reply, case_request: CaseRequest) -> Score:
         """Return the score of *reply*; *checked* is *case* with the formats of its request."""
+        judge_scores = self._judge_scores.get(case_request.fingerprint, {})
         content = score_content(case, reply, self._folder, judge_scores)
         format_error = self._format_checker.find_error(checked, reply)
         return Score(content.value, format_error, content.reason)

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -371,7 +372,7 @@ def _yaml_error(text: str) -> FormatError | None:
         events = yaml.parse(text.encode("utf-8", "surrogatepass"), Loader=loader)
         roots = [
             event
-            for previous, event in _with_previous(events)
+            for previous, event in pairwise(events)
             if isinstance(previous, yaml.DocumentStartEvent)
         ]
     except (yaml.YAMLError, RecursionError) as error:
@@ -380,13 +381,6 @@ def _yaml_error(text: str) -> FormatError | None:
         return None
     # Every sentence is a YAML scalar, but a rule that requires YAML does not mean that.
     return FormatError("invalid syntax", "it is neither a mapping nor a list")
-
-
-def _with_previous(events: Any) -> Any:
-    previous = None
-    for event in events:
-        yield previous, event
-        previous = event
 
 
 def _sql_error(text: str) -> FormatError | None:

@@ -26,9 +26,8 @@ from pytest_ftgate.runner.evaluate import (
     note_missing_replies,
     request_first_look,
 )
-from pytest_ftgate.runner.scores import unscored_results
 from pytest_ftgate.runner.workloads import GateRun
-from pytest_ftgate.scoring.scores import CaseResult, VariantScores
+from pytest_ftgate.scoring.scores import CaseResult, VariantScores, unscored_results
 from pytest_ftgate.suite.model import Case, Variant
 
 if TYPE_CHECKING:
