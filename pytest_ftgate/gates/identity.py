@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq
 from os.path import commonprefix
 from pathlib import Path
 from typing import Any
@@ -55,21 +56,16 @@ def compare_with_base(
     adapter without effect makes either one longer equally often (one-sided sign test). *probes* are
     requests for the same cases to the variant, to its base, and to its base again.
     """
-    tuned_texts, base_texts, repeated_texts = (
-        _texts_by_case(requests, results) for requests in probes
-    )
-    case_ids = sorted(set(tuned_texts) & set(base_texts) & set(repeated_texts))
+    texts = [_texts_by_case(requests, results) for requests in probes]
+    case_ids = sorted(set[str].intersection(*map(set, texts)))
     n = len(case_ids)
     if n < MIN_COMPARED_REPLIES:
         return IdentityResult(
             Outcome.INCONCLUSIVE,
             f"adapter not proven: {n} replies, {MIN_COMPARED_REPLIES} are needed",
         )
-    tuned, base, repeated = (
-        [texts[case_id] for case_id in case_ids]
-        for texts in (tuned_texts, base_texts, repeated_texts)
-    )
-    agree, base_agrees = _count_equal(tuned, base), _count_equal(repeated, base)
+    tuned, base, repeated = ([by_case[case_id] for case_id in case_ids] for by_case in texts)
+    agree, base_agrees = (sum(map(eq, replies, base)) for replies in (tuned, repeated))
     counts = (
         f"{agree} of {n} replies are the base model's; "
         f"the base repeats itself on {base_agrees} of {n}"
@@ -123,10 +119,6 @@ def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults
         case_request.case.id: reply.text.strip()
         for case_request, reply in answered(case_requests, results)
     }
-
-
-def _count_equal(texts: Sequence[str], base_texts: Sequence[str]) -> int:
-    return sum(text == base_text for text, base_text in zip(texts, base_texts, strict=True))
 
 
 def _common_length(text: str, base_text: str) -> int:

@@ -93,7 +93,8 @@ def _block_order(case: Case) -> tuple[str, str]:
 
 def _end_of_group(cases: list[Case], end: int) -> int:
     """Return the first end of a block, from *end*, that does not split a group of cases."""
-    while 0 < end < len(cases) and cases[end - 1].group == cases[end].group is not None:
+    groups = [case.group for case in cases]
+    while 0 < end < len(cases) and groups[end] is not None and groups[end - 1] == groups[end]:
         end += 1
     return end
 

@@ -333,11 +333,8 @@ def _label_metrics(
     labels = suite.labels
     if gate.kind != "accuracy" or not labels:
         return ()
-    before = (
-        None
-        if comparison.scores is comparison.baseline
-        else label_predictions(comparison.baseline, labels)
-    )
+    compared = comparison.compared_scores
+    before = label_predictions(compared, labels) if compared else None
     return label_metrics(label_predictions(comparison.scores, labels), before)
 
 

@@ -152,7 +152,7 @@ def _display_value(value: Any) -> str:
 
 
 def validation_message(
-    error: Mapping[str, Any], known: tuple[str, ...], written: str | None
+    error: Mapping[str, Any], known: tuple[str, ...], written: str | None, noun: str = "key"
 ) -> str:
     """Return one line that names the problem of a value and its remedy.
 
@@ -160,6 +160,7 @@ def validation_message(
         error: one entry of ``ValidationError.errors()``.
         known: the keys allowed at this place, to suggest one for a misspelt key.
         written: the value as it stands in the file, or None if unknown.
+        noun: what the message calls a key.
     """
     key_path: KeyPath = error["loc"]
     # An item of a list carries the key of the list.
@@ -168,7 +169,7 @@ def validation_message(
     match kind:
         case "extra_forbidden":
             near = did_you_mean(key, known) or f"; known: {', '.join(known)}"
-            message = f'unknown key "{key}"{near}'
+            message = f'unknown {noun} "{key}"{near}'
         case "missing":
             message = f'"{key}" is missing'
         case "string_type" if isinstance(value, bool | int | float):

@@ -28,7 +28,6 @@ _COPIED = (
     *("provider", "api_version", "function", "replies", "runtime", "options", "batch", "tariff"),
 )
 
-
 #: Stands for the values that differ between the requests of a variant; no setting has this value.
 _PLACEHOLDER = "\0hole"
 

@@ -53,13 +53,10 @@ def find_skill_contamination(gate: Gate, variant: Variant) -> Contamination | No
 
     Conversations are skipped: their last message alone does not identify them.
     """
-    return _compare(
-        variant, [case for case in gate.skill_cases if _is_one_question(case)], "skills case"
-    )
-
-
-def _is_one_question(case: Case) -> bool:
-    return sum(role == "user" for role, _ in case.messages) <= 1
+    questions = [
+        case for case in gate.skill_cases if sum(role == "user" for role, _ in case.messages) <= 1
+    ]
+    return _compare(variant, questions, "skills case")
 
 
 def _compare(variant: Variant, cases: Sequence[Case], case_kind: str) -> Contamination | None:

@@ -11,7 +11,7 @@ from jinja2 import TemplateError
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.builder import RequestBuilder
-from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.suite.model import Case, Judge, Suite, Turn, digest
 from pytest_ftgate.suite.templates import render_template
@@ -74,28 +74,24 @@ class JudgePrompter:
             SuiteError: the rubric cannot be rendered for the case.
         """
         return tuple(
-            JudgeRequest(
-                swapped,
-                CaseRequest(
-                    judge_input.case, sample, self._request(judge_input, sample, swapped=swapped)
-                ),
-            )
+            JudgeRequest(swapped, self._case_request(judge_input, sample, swapped=swapped))
             for swapped in ((False, True) if self.judge.is_pairwise else (False,))
             for sample in range(self.samples)
         )
 
-    def _request(self, judge_input: JudgeInput, sample: int, *, swapped: bool) -> Request:
-        replies = [judge_input.reply]
+    def _case_request(self, judge_input: JudgeInput, sample: int, *, swapped: bool) -> CaseRequest:
+        case, replies = judge_input.case, [judge_input.reply]
         replies += [judge_input.other_reply or ""] if self.judge.is_pairwise else []
-        messages = self._messages(judge_input.case, replies[::-1] if swapped else replies)
+        messages = self._messages(case, replies[::-1] if swapped else replies)
         # A judge that is a function gets the prompt of a model and nothing else.
         prompt_case = Case(
             id=digest(messages)[:16],
-            location=judge_input.case.location,
+            location=case.location,
             messages=messages,
             score=self.judge.rule,
         )
-        return self._builder.build(prompt_case, messages, sample, _MAX_TOKENS)
+        request = self._builder.build(prompt_case, messages, sample, _MAX_TOKENS)
+        return CaseRequest(case, sample, request)
 
     def _messages(self, case: Case, replies: list[str]) -> tuple[Turn, ...]:
         pair = len(replies) > 1

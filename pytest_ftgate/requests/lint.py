@@ -69,14 +69,11 @@ def _leak_warnings(template: str, cases: Sequence[Case]) -> Iterator[str]:
 def _label_warnings(variant: Variant, cases: Iterable[Case]) -> Iterator[str]:
     turns = (*variant.shots, *(turn for shot in variant.shot_pool for turn in shot.turns))
     shown = {text for role, text in turns if role == "assistant"}
-    expected = {label for case in cases for label in _labels_of(case)}
+    expected = {
+        label for case in cases for label in choice_labels(case.format) if label in case.answers
+    }
     missing = sorted(expected - shown)
     if turns and missing:
         share = f"the examples show {len(expected) - len(missing):,} of {len(expected):,} labels"
         named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
         yield f"{share} that the cases expect; without {named}"
-
-
-def _labels_of(case: Case) -> set[str]:
-    named = {answer for answer in case.answers if isinstance(answer, str)}
-    return named.intersection(choice_labels(case.format))

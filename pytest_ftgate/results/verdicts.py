@@ -16,9 +16,7 @@ from pytest_ftgate.gates.verdict import Verdict
 
 _VERDICTS = "verdicts.jsonl"
 
-
 _T = TypeVar("_T")
-
 
 #: Reads and writes values of a dataclass. Built on first use, which takes milliseconds.
 json_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
@@ -45,10 +43,8 @@ def store_verdicts(folder: Path, texts: Sequence[str]) -> None:
     *folder* is that of the cache, and *texts* are verdicts as JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    verdicts = {node_id(verdict): verdict for verdict in load_verdicts(folder)}
-    verdicts |= {
-        node_id(verdict): verdict for verdict in (from_json(Verdict, text) for text in texts)
-    }
+    new = (from_json(Verdict, text) for text in texts)
+    verdicts = {node_id(verdict): verdict for verdict in (*load_verdicts(folder), *new)}
     part = folder / f"{_VERDICTS}.part"
     lines = (f"{to_json(verdict)}\n" for verdict in verdicts.values())
     part.write_text("".join(lines), "utf-8")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.runner.judges import human_scores
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session, full_look
@@ -251,6 +249,7 @@ def measure_ungated(
 ) -> Iterator[Verdict]:
     """Yield the measurements of the variants without gates."""
     from pytest_ftgate.gates.rates import unmeasured_verdict
+    from pytest_ftgate.runner.identity import check_ungated_identity
 
     look = full_look(suite)
     for variant in suite.variants.values():
@@ -264,21 +263,17 @@ def measure_ungated(
         except FtgateError as error:
             yield unmeasured_verdict(suite, variant, str(error))
             continue
-        yield from _measure_variant(session, suite, variant, scores, (requests, results))
+        identity = check_ungated_identity(session, suite, variant, requests, results)
+        yield from _measure_variant(session, suite, scores, identity)
 
 
 def _measure_variant(
-    session: Session,
-    suite: Suite,
-    variant: Variant,
-    scores: VariantScores,
-    replies: tuple[Sequence[CaseRequest], Mapping[str, Result]],
+    session: Session, suite: Suite, scores: VariantScores, identity: IdentityReport
 ) -> Iterator[Verdict]:
     """Yield the measurements of one variant; none with a wrong identity or too few replies."""
     from pytest_ftgate.gates.rates import unmeasured_verdict
-    from pytest_ftgate.runner.identity import check_ungated_identity
 
-    identity = check_ungated_identity(session, suite, variant, *replies)
+    variant = suite.variants[scores.variant]
     if identity.invalid_reason:
         yield unmeasured_verdict(suite, variant, f"not what it claims: {identity.invalid_reason}")
         return

@@ -26,7 +26,7 @@ from pytest_ftgate.requests.contamination import (
 from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
 from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.lint import lint
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.runner.judges import label_input
@@ -48,13 +48,10 @@ def cached_replies(session: Session, suite: Suite, variant: Variant) -> list[tup
     """Return the complete cached replies of *variant*, each with its case."""
     case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
     replies = _known_replies(session, variant.name, case_requests, only_cached=True)
-    pairs = (
-        (case_request.case, replies.get(case_request.fingerprint)) for case_request in case_requests
-    )
     return [
-        (case, reply.text)
-        for case, reply in pairs
-        if reply and not is_refused_or_truncated(reply, case)
+        (case_request.case, reply.text)
+        for case_request, reply in answered(case_requests, replies)
+        if not is_refused_or_truncated(reply, case_request.case)
     ]
 
 

@@ -132,8 +132,8 @@ class Session:
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests.
         self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
-        self.judges = JudgeRunner(self.workloads, os.environ, self._wait, self._wait_for_judges)
-        self.scores = ScoreCache(self.workloads, self._wait, self.judges)
+        self.judges = JudgeRunner(self.workloads, os.environ, self.results, self._wait_for_judges)
+        self.scores = ScoreCache(self.workloads, self.results, self.judges)
         #: Called with the progress while the session waits for judges.
         self._on_progress: Callable[[Progress], None] | None = None
         self._accepted_records: dict[str, AcceptedRecord | None] = {}
@@ -280,7 +280,7 @@ class Session:
         """
         workloads = [Workload.of(group) for group in groups]
         for workload in workloads:
-            self._wait(workload, on_progress)
+            self.results(workload, on_progress)
         results = self.engine.results
         # Gates of a suite share most groups, and an error is raised for the first gate only.
         new = [group for group in workloads if group.key not in self._checked]
@@ -302,15 +302,12 @@ class Session:
         finally:
             self._on_progress = None
 
-    def results(self, case_requests: Sequence[CaseRequest]) -> Mapping[str, Result]:
-        """Wait for *case_requests* and return all results, however many failed."""
-        return self._wait(case_requests)
-
-    def _wait(
+    def results(
         self,
         case_requests: Sequence[CaseRequest],
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Mapping[str, Result]:
+        """Wait for *case_requests* and return all results, however many failed."""
         workload = Workload.of(case_requests)
         if workload.key not in self._awaited:
             self._awaited[workload.key] = workload
@@ -348,7 +345,7 @@ class Session:
         from pytest_ftgate.gates.usage import reply_times
 
         case_requests = self.workloads.task_requests(suite, variant, look)
-        results = self._wait(case_requests)
+        results = self.results(case_requests)
         cache = self.open_cache()
         fingerprints = (case_request.fingerprint for case_request in case_requests)
         fresh = cache.replies(fingerprints, this_run=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pytest_ftgate.scoring.score import INCORRECT, ContentScore, Scorer, binary_score
-from pytest_ftgate.scoring.structured import last_code_block
+from pytest_ftgate.scoring.structured import last_code_block, reject_constant
 from pytest_ftgate.scoring.text_scorers import TEXT_SCORERS, score_labels, score_similarity
 from pytest_ftgate.suite.cases import leaf_fields
 from pytest_ftgate.suite.rule import Rule
@@ -15,6 +16,7 @@ from pytest_ftgate.suite.rule import Rule
 _SCORERS: Mapping[str, Scorer] = {**TEXT_SCORERS, "similarity": score_similarity}
 _ABSENT = object()
 _LIST_KINDS = ("set", "sequence")
+_loads = partial(json.loads, parse_constant=reject_constant)
 #: The most characters of a wrong value that a reason shows, and the most wrong fields.
 _MAX_VALUE_CHARACTERS, _MAX_FIELDS = 200, 20
 
@@ -41,14 +43,6 @@ def _parse_json(text: str) -> Any:
         if block is None:
             raise
     return _loads(block)
-
-
-def _loads(text: str) -> Any:
-    return json.loads(text, parse_constant=_reject_constant)
-
-
-def _reject_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
 
 
 def _compare_fields(

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self, TypeVar
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
@@ -196,12 +196,7 @@ class TimeLimit:
             self._previous = signal.setitimer(signal.ITIMER_REAL, _CHECK_SECONDS, _CHECK_SECONDS)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         """Set the previous alarm again, less the time that has passed."""
         if not self._has_alarm:
             return

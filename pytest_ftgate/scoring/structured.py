@@ -66,11 +66,12 @@ def _keep(text: str) -> tuple[str, str]:
     return "", text
 
 
-def _reject_constant(name: str) -> Any:
+def reject_constant(name: str) -> Any:
+    """Raise a ValueError for NaN and Infinity, which Python's reader of JSON accepts."""
     raise ValueError(f"{name} is no JSON value")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+_DECODER = json.JSONDecoder(parse_constant=reject_constant)
 
 
 def structured_reader(rule: Rule, folder: Path) -> LenientReader:

@@ -8,7 +8,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from pytest_ftgate.gates.judges import validate_judge
 from pytest_ftgate.scoring.classification import cohen_kappa
-from pytest_ftgate.scoring.judges import JudgeGrades
+from pytest_ftgate.scoring.judges import JudgeGrades, UnreadableReply
 from pytest_ftgate.stats.resampling import kappa_bounds
 from pytest_ftgate.suite.model import DEFAULT_GRADES, PAIRWISE_GRADES, Case, Judge, Label, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -36,7 +36,7 @@ def labelled(a_judge, *pairs, size=10):
                 a_judge,
                 (judge_grade,) if judge_grade else (),
                 (False,) if judge_grade else (),
-                unreadable=("hm",),
+                unreadable=(UnreadableReply("hm", '"it\'s so"'),),
             ),
         )
         for human, judge_grade, count in pairs

@@ -164,3 +164,10 @@ def test_a_pairwise_reason_names_the_preferred_reply(benches):
 @given(text=st.text(max_size=200))
 def test_no_reply_of_a_judge_makes_the_parser_fail(benches, text):
     assert grades_of(benches["plain"], text).score.value in (None, 0.0, 1.0)
+
+
+def test_the_words_of_an_unreadable_reply_are_apart_from_the_reason(benches):
+    (unreadable,) = grades_of(benches["plain"], "it's so: 'good'").unreadable
+
+    assert unreadable.reason == "no JSON object with reason and grade"
+    assert unreadable.quote == repr("it's so: 'good'")

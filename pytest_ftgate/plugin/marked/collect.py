@@ -77,8 +77,8 @@ def _validated(location: MarkLocation, arguments: dict[str, Any]) -> Mark:
         known = tuple(key for key in declared_keys(Mark) if key != SUITE)
         invalid = {str(details["loc"][0]): details for details in reversed(error.errors())}
         for key, details in invalid.items():
-            message = validation_message({**details, "loc": details["loc"][:1]}, known, None)
-            message = message.replace("unknown key", "unknown argument")
+            first_key = {**details, "loc": details["loc"][:1]}
+            message = validation_message(first_key, known, None, "argument")
             location.add_error(key, _NO_FILE.format(details["input"]) if key == SUITE else message)
         valid = {key: value for key, value in arguments.items() if key not in invalid}
         return Mark.model_validate(valid)
