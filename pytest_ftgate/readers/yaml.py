@@ -45,10 +45,6 @@ class Document:
             key_path = key_path[:-1]
         return self.lines.get(key_path, 1)
 
-    def error(self, key_path: KeyPath, message: str) -> Diagnostic:
-        """Return *message* as an error at the line of *key_path*."""
-        return Diagnostic(self.path, self.line(key_path), message)
-
 
 @dataclass(slots=True)
 class _NodeReader:

@@ -174,22 +174,18 @@ def near_pairs(
 
 
 def resolve_shots(
-    location: VariantLocation,
-    declared: DeclaredExamples,
-    user_template: str,
-    cases: tuple[Case, ...],
-    reply: ReplyRules,
+    location: VariantLocation, declared: DeclaredExamples, user_template: str
 ) -> list[Shot]:
     """Return the few-shot examples of a variant, or its pool of them. Errors are added.
+
+    An example that repeats a case of the suite is an error.
 
     Args:
         location: the variant.
         declared: its ``examples``.
         user_template: the template of the user message.
-        cases: the suite's cases. An example that repeats one is an error.
-        reply: the suite's rules for replies.
     """
-    source = location.source
+    source, reply = location.source, location.suite.reply
     path = source.find_file(declared.source, location.line("examples"), "examples: from")
     if path is None:
         return []
@@ -203,7 +199,7 @@ def resolve_shots(
     examples = choose_examples(pool, declared)
     # `most_similar` leaves out the near duplicates of each case.
     near = declared.choose != "similar"
-    for example, case, relation in find_leaks(examples, cases, near=near):
+    for example, case, relation in find_leaks(examples, location.suite.cases, near=near):
         place = f"{source.display_path(path)}:{example.line}"
         message = f"example {place} {relation} the eval case {case.location}; remove one"
         location.add_error("examples", message)

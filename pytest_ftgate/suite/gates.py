@@ -9,16 +9,15 @@ from typing import NamedTuple
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
-from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declaration import (
     DeclaredAccuracy,
     DeclaredCost,
     DeclaredData,
     DeclaredForgetting,
+    DeclaredGates,
     DeclaredLatency,
     DeclaredRate,
-    DeclaredSuite,
 )
 from pytest_ftgate.suite.gate_kinds import (
     FINDING_KINDS,
@@ -29,7 +28,8 @@ from pytest_ftgate.suite.gate_kinds import (
     RateGate,
 )
 from pytest_ftgate.suite.ladder import unpriced_error
-from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Variant
+from pytest_ftgate.suite.location import SuiteDraft
+from pytest_ftgate.suite.model import Case, Gate, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.rule import choice_labels
 from pytest_ftgate.suite.templates import template_variables
@@ -45,35 +45,29 @@ class _GateLocation(NamedTuple):
     """The forgetting gate in its suite file."""
 
     source: SuiteSource
-    document: Document
-
-    def line(self, *keys: str | int) -> int:
-        key_path: KeyPath = (*_KEY_PATH, *keys)
-        return self.document.line(key_path) or self.document.line(_KEY_PATH)
 
     def add_error(self, message: str, *keys: str | int) -> None:
-        self.source.add_error(self.line(*keys), f"forgetting: {message}")
+        self.source.add_error_at((*_KEY_PATH, *keys), f"forgetting: {message}")
 
 
 def resolve_forgetting(
-    source: SuiteSource, document: Document, declared: DeclaredForgetting, read_skill: SkillReader
+    source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
 ) -> ForgettingGate | None:
     """Return the forgetting gate, or None if its skills cannot be read. Errors go to *source*.
 
     Args:
         source: the suite file.
-        document: its content, with lines.
         declared: the gate as declared.
         read_skill: reads another suite file as a skill.
     """
-    location, errors_before = _GateLocation(source, document), len(source.errors)
+    location, errors_before = _GateLocation(source), len(source.errors)
     cases = _skill_cases(location, declared, read_skill)
     if len(source.errors) > errors_before:
         return None
     cases = _with_must_keep(location, cases, declared.must_keep)
     _check_skill_keys(location, declared, tuple(dict.fromkeys(str(case.skill) for case in cases)))
     return ForgettingGate(
-        line=document.line(_KEY_PATH),
+        line=source.line(*_KEY_PATH),
         cases=cases,
         max_drop=declared.max_drop,
         each=declared.each,
@@ -126,7 +120,8 @@ def _is_path(name: str) -> bool:
 
 def _suite_cases(location: _GateLocation, pattern: str, read_skill: SkillReader) -> Iterator[Case]:
     """Yield the cases of the suites that match *pattern*, with the file name in each id."""
-    line, source = location.line("skills"), location.source
+    source = location.source
+    line = source.line(*_KEY_PATH, "skills")
     for path in source.find_files(pattern, line, "forgetting: skills"):
         if path == source.path:
             message = "skills: a suite cannot be a skill of its own; name another"
@@ -219,7 +214,6 @@ def _check_evaluated_skills(
 
 def check_gates(
     source: SuiteSource,
-    document: Document,
     gates: Mapping[str, Gate],
     variants: Mapping[str, Variant],
     baseline: str,
@@ -227,7 +221,7 @@ def check_gates(
     """Add an error for each gate that the variants of the suite cannot be held to."""
     for gate in gates.values():
         if "prompt" in gate.prompt_modes:
-            _check_skill_prompts(source, document, variants.values())
+            _check_skill_prompts(source, variants.values())
         error = unpriced_error(gate, variants, baseline) if isinstance(gate, CostGate) else ""
         if error:
             source.add_error(gate.line, f"{gate.kind}: {error}")
@@ -236,7 +230,7 @@ def check_gates(
         return
     if not gated:
         message = "variants: all are gated: false, so nothing would be evaluated"
-        source.add_error(document.line(("variants",)), message)
+        source.add_error_at(("variants",), message)
         return
     for gate in gates.values():
         # Such a gate would silently evaluate no variant.
@@ -244,11 +238,9 @@ def check_gates(
             source.add_error(gate.line, f"{gate.kind}: {gate.no_variant}")
 
 
-def _check_skill_prompts(
-    source: SuiteSource, document: Document, variants: Iterable[Variant]
-) -> None:
+def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> None:
     """Add an error for each variant whose prompt cannot be used with skills."""
-    location = _GateLocation(source, document)
+    location = _GateLocation(source)
     for variant in variants:
         if not (variant.tuned and variant.gated):
             continue
@@ -272,58 +264,46 @@ DEFAULT_MAX_DROP = {"accuracy": 0.03, "format": 0.02}
 _LIMIT_EXAMPLES = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
 
-def resolve_gates(
-    source: SuiteSource,
-    document: Document,
-    declared: DeclaredSuite,
-    cases: tuple[Case, ...],
-    reply: ReplyRules,
-    read_skill: SkillReader,
-) -> Mapping[str, Gate]:
-    """Return the gates of a suite by their kind. Errors go to *source*.
+def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Gate]:
+    """Return the gates of a suite by their kind.
 
     Args:
-        source: the suite file.
-        document: its content, with lines.
-        declared: the validated content.
-        cases: the cases of the suite.
-        reply: the suite's rules for replies.
+        suite: the suite.
         read_skill: reads another suite file as a skill.
     """
-    written, gates = document.value["gates"], dict[str, Gate]()
+    source, declared = suite.source, suite.declared.gates
+    written, gates = source.document.value["gates"], dict[str, Gate]()
     for kind in ("accuracy", "format"):
-        declared_rate: DeclaredRate | None = getattr(declared.gates, kind)
+        declared_rate: DeclaredRate | None = getattr(declared, kind)
         if declared_rate is None and kind in written:
             declared_rate = DeclaredRate()
         if declared_rate is None:
             continue
-        gates[kind] = gate = _rate_gate(kind, declared_rate, document)
-        for key, message in _rate_gate_errors(gate, declared, cases, reply):
-            source.add_error(document.line(("gates", kind, key)) or gate.line, f"{kind}: {message}")
+        gates[kind] = gate = _rate_gate(kind, declared_rate, source)
+        for key, message in _rate_gate_errors(gate, suite):
+            source.add_error_at(("gates", kind, key), f"{kind}: {message}")
     if "forgetting" in written:
-        declared_forgetting = declared.gates.forgetting or DeclaredForgetting()
-        forgetting = resolve_forgetting(source, document, declared_forgetting, read_skill)
+        declared_forgetting = declared.forgetting or DeclaredForgetting()
+        forgetting = resolve_forgetting(source, declared_forgetting, read_skill)
         if forgetting:
             gates["forgetting"] = forgetting
-    gates |= _usage_gates(source, document, declared)
+    gates |= _usage_gates(source, declared)
     if "data" in written:
-        gates["data"] = _data_gate(source, document, declared.gates.data or DeclaredData())
+        gates["data"] = _data_gate(source, declared.data or DeclaredData())
     if not gates and not source.errors:
         message = "gates: none declared; write accuracy: {min: 0.8}"
-        source.add_error(document.line(("gates",)), message)
+        source.add_error_at(("gates",), message)
     return gates
 
 
-def _usage_gates(
-    source: SuiteSource, document: Document, declared: DeclaredSuite
-) -> dict[str, Gate]:
+def _usage_gates(source: SuiteSource, declared: DeclaredGates) -> dict[str, Gate]:
     """Return the cost and latency gates. A gate without a limit is an error."""
-    written, gates = document.value["gates"], dict[str, Gate]()
+    written, gates = source.document.value["gates"], dict[str, Gate]()
     gate_types: dict[str, type[CostGate | LatencyGate]] = {"cost": CostGate, "latency": LatencyGate}
     for kind, gate_type in gate_types.items():
-        declared_gate: DeclaredCost | DeclaredLatency | None = getattr(declared.gates, kind)
+        declared_gate: DeclaredCost | DeclaredLatency | None = getattr(declared, kind)
         limits = declared_gate.model_dump() if declared_gate else {}
-        line = document.line(("gates", kind))
+        line = source.line("gates", kind)
         if any(limit is not None for limit in limits.values()):
             gates[kind] = gate_type(line=line, **limits)
         elif kind in written and not written[kind]:
@@ -331,20 +311,20 @@ def _usage_gates(
     return gates
 
 
-def _data_gate(source: SuiteSource, document: Document, declared: DeclaredData) -> DataGate:
+def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
     for index, kind in enumerate(declared.ignore):
         if kind not in FINDING_KINDS:
             hint = did_you_mean(kind, FINDING_KINDS) or f"; known: {', '.join(FINDING_KINDS)}"
-            line = document.line(("gates", "data", "ignore", index))
-            source.add_error(line, f'data: no finding is called "{kind}"{hint}')
-    return DataGate(line=document.line(("gates", "data")), **declared.model_dump())
+            key_path = ("gates", "data", "ignore", index)
+            source.add_error_at(key_path, f'data: no finding is called "{kind}"{hint}')
+    return DataGate(line=source.line("gates", "data"), **declared.model_dump())
 
 
-def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGate:
+def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGate:
     has_limit = declared.min is not None or declared.max_drop is not None
     return RateGate(
         kind=kind,
-        line=document.line(("gates", kind)),
+        line=source.line("gates", kind),
         min=declared.min,
         max_drop=declared.max_drop if has_limit else DEFAULT_MAX_DROP[kind],
         metric=declared.metric if isinstance(declared, DeclaredAccuracy) else "accuracy",
@@ -355,20 +335,19 @@ def _rate_gate(kind: str, declared: DeclaredRate, document: Document) -> RateGat
     )
 
 
-def _rate_gate_errors(
-    gate: RateGate, declared: DeclaredSuite, cases: tuple[Case, ...], reply: ReplyRules
-) -> Iterator[tuple[str, str]]:
+def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
     """Yield the key and the message of each error of an accuracy or format gate."""
+    cases, score = suite.cases, suite.reply.score
     if gate.kind == "accuracy" and cases and not any(case.is_scorable for case in cases):
         yield "", 'no case has "expected"'
     if gate.kind == "format" and cases and not any(case.format for case in cases):
         yield "", "the suite declares no reply.format"
-    is_pairwise = reply.score.kind == "judge" and reply.score.options.get("compare")
+    is_pairwise = score.kind == "judge" and score.options.get("compare")
     if gate.kind == "accuracy" and is_pairwise and gate.min is not None:
         yield "min", "min: a judge with compare gives no rate of its own; write max_drop"
-    yield from _sequential_errors(gate, declared)
+    yield from _sequential_errors(gate, suite.declared.repeats)
     if gate.metric == "macro_f1":
-        yield from _macro_f1_errors(gate, declared, cases, reply)
+        yield from _macro_f1_errors(gate, suite)
     if gate.slices and gate.max_drop is None:
         yield "slices", "slices compare with the baseline; add max_drop:"
     for kind in gate.slices:
@@ -376,20 +355,18 @@ def _rate_gate_errors(
             yield "slices", f"slices: no case has a {kind}; give cases one or remove it"
 
 
-def _macro_f1_errors(
-    gate: RateGate, declared: DeclaredSuite, cases: tuple[Case, ...], reply: ReplyRules
-) -> Iterator[tuple[str, str]]:
-    if not choice_labels(reply.format):
+def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:
+    if not choice_labels(suite.reply.format):
         yield "metric", "macro_f1 needs labels; write reply: {format: {choice: [...]}}"
     if gate.evidence == "point":
         yield "evidence", "evidence: point does not go with metric: macro_f1; remove one"
-    if any(case.weight != 1.0 for case in cases):
+    if any(case.weight != 1.0 for case in suite.cases):
         yield "metric", "macro_f1 counts each case the same; remove weight from the cases"
-    if declared.repeats != 1:
+    if suite.declared.repeats != 1:
         yield "metric", "macro_f1 reads one reply to each case; remove repeats"
 
 
-def _sequential_errors(gate: RateGate, declared: DeclaredSuite) -> Iterator[tuple[str, str]]:
+def _sequential_errors(gate: RateGate, repeats: int | str) -> Iterator[tuple[str, str]]:
     keys = [key for key in ("stop_early", "settle") if getattr(gate, key)]
     if len(keys) > 1:
         yield "settle", "stop_early and settle each look several times; keep one of them"
@@ -398,8 +375,8 @@ def _sequential_errors(gate: RateGate, declared: DeclaredSuite) -> Iterator[tupl
             yield key, f"{key} needs evidence: statistics; a plain threshold has no error to spend"
         if gate.metric == "macro_f1":
             yield key, f"{key} does not go with metric: macro_f1, which is evaluated once"
-    if gate.settle and isinstance(declared.repeats, int) and gate.settle <= declared.repeats:
-        yield "settle", f"settle: {gate.settle} must be more than repeats: {declared.repeats}"
+    if gate.settle and isinstance(repeats, int) and gate.settle <= repeats:
+        yield "settle", f"settle: {gate.settle} must be more than repeats: {repeats}"
 
 
 def _has_slice(case: Case, kind: str) -> bool:

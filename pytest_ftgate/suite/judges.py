@@ -19,22 +19,20 @@ from pytest_ftgate.readers.source import (
     validation_message,
 )
 from pytest_ftgate.readers.table import Row, read_rows
-from pytest_ftgate.readers.yaml import Document, KeyPath
+from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import (
     DeclaredJudge,
     DeclaredMinimum,
     DeclaredRubric,
-    DeclaredSuite,
     DeclaredVariant,
 )
-from pytest_ftgate.suite.location import VariantLocation
+from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import (
     DEFAULT_GRADES,
     PAIRWISE_GRADES,
     Case,
     Judge,
     Label,
-    ReplyRules,
     Variant,
 )
 from pytest_ftgate.suite.plugins import SuiteSource
@@ -192,31 +190,28 @@ class JudgeDeclaration:
     key_path: KeyPath
 
 
-def extract_judges(
-    source: Source, document: Document, score: Rule
-) -> tuple[Rule, tuple[JudgeDeclaration, ...]]:
+def extract_judges(source: SuiteSource, score: Rule) -> tuple[Rule, tuple[JudgeDeclaration, ...]]:
     """Return *score* with the rules of its judges completed, and the declared judges.
 
     The rule of a judge holds only keys that can change a grade.
 
     Args:
         source: the suite file. It takes the errors.
-        document: the content of the suite file, with lines.
         score: the suite's ``reply.score`` as declared.
     """
     if score.kind == "mean":
         parts = [
-            (_extract_judge(source, document, part, ("reply", "score", index)), weight)
+            (_extract_judge(source, part, ("reply", "score", index)), weight)
             for index, (part, weight) in enumerate(score.value)
         ]
         rules = tuple((rule, weight) for (rule, _), weight in parts)
         return Rule("mean", rules), tuple(judge for (_, judge), _ in parts if judge)
-    rule, judge = _extract_judge(source, document, score, ("reply", "score"))
+    rule, judge = _extract_judge(source, score, ("reply", "score"))
     return rule, (judge,) if judge else ()
 
 
 def _extract_judge(
-    source: Source, document: Document, rule: Rule, score_path: KeyPath
+    source: SuiteSource, rule: Rule, score_path: KeyPath
 ) -> tuple[Rule, JudgeDeclaration | None]:
     if rule.kind != "judge":
         return rule, None
@@ -225,9 +220,9 @@ def _extract_judge(
         declared = DeclaredJudge.model_validate(rule.options)
     except ValidationError as error:
         for detail in _first_error_per_key(error.errors()):
-            _add_validation_error(source, document, key_path, detail)
+            _add_validation_error(source, key_path, detail)
         return rule, None
-    rubric = _read_rubric(source, document, declared, key_path)
+    rubric = _read_rubric(source, declared, key_path)
     model = {key: value for key, value in declared.model.items() if key not in _KEYS_WITHOUT_EFFECT}
     options = {
         "model": model,
@@ -249,24 +244,22 @@ def _first_error_per_key(errors: Iterable[Any]) -> Iterator[dict[str, Any]]:
             yield dict(error)
 
 
-def _add_validation_error(
-    source: Source, document: Document, key_path: KeyPath, error: Mapping[str, Any]
-) -> None:
+def _add_validation_error(source: SuiteSource, key_path: KeyPath, error: Mapping[str, Any]) -> None:
     inner_path = tuple(error["loc"])
-    line = document.line((*key_path, *inner_path))
+    error_path = (*key_path, *inner_path)
     if inner_path[:1] == ("rubric",) and error["type"] != "missing":
-        source.add_error(line, "judge: rubric is text, or a file: {from: rubric.md}")
+        source.add_error_at(error_path, "judge: rubric is text, or a file: {from: rubric.md}")
         return
     known = declared_keys(DeclaredMinimum if inner_path[:1] == ("min",) else DeclaredJudge)
-    message = validation_message(error, known, document.raw.get((*key_path, *inner_path)))
+    message = validation_message(error, known, source.document.raw.get(error_path))
     example = "; a judge is {rubric: ..., model: {provider: ..., model: ...}}"
-    source.add_error(line, f"judge: {message}{example if error['type'] == 'missing' else ''}")
+    source.add_error_at(
+        error_path, f"judge: {message}{example if error['type'] == 'missing' else ''}"
+    )
 
 
-def _read_rubric(
-    source: Source, document: Document, declared: DeclaredJudge, key_path: KeyPath
-) -> str:
-    line = document.line((*key_path, "rubric"))
+def _read_rubric(source: SuiteSource, declared: DeclaredJudge, key_path: KeyPath) -> str:
+    line = source.line(*key_path, "rubric")
     if isinstance(declared.rubric, DeclaredRubric):
         path = source.find_file(declared.rubric.source, line, "judge: rubric")
         return (source.read_text(path, line, "judge: rubric") if path else None) or ""
@@ -278,46 +271,32 @@ def _read_rubric(
 
 
 def resolve_judges(
-    source: SuiteSource,
-    document: Document,
-    declared_suite: DeclaredSuite,
-    declarations: Iterable[JudgeDeclaration],
-    cases: tuple[Case, ...],
-    reply: ReplyRules,
+    suite: SuiteDraft, declarations: Iterable[JudgeDeclaration]
 ) -> tuple[Judge, ...]:
-    """Return the judges of a suite. Errors go to *source*."""
-    judges = [
-        _JudgeResolver(source, document, declared_suite, declaration).judge(cases, reply)
-        for declaration in declarations
-    ]
+    """Return the judges of a suite. Errors are added."""
+    judges = [_JudgeResolver(suite, declaration).judge() for declaration in declarations]
     return tuple(judge for judge in judges if judge)
 
 
 class _JudgeResolver:
     """Resolves one judge declaration."""
 
-    def __init__(
-        self,
-        source: SuiteSource,
-        document: Document,
-        declared_suite: DeclaredSuite,
-        declaration: JudgeDeclaration,
-    ) -> None:
-        self.source, self.document, self.declared_suite = source, document, declared_suite
+    def __init__(self, suite: SuiteDraft, declaration: JudgeDeclaration) -> None:
+        self.suite, self.source = suite, suite.source
         self.rule, self.declared = declaration.rule, declaration.declared
         self.key_path = declaration.key_path
 
     def add_error(self, key: str, message: str) -> None:
-        self.source.add_error(self.document.line((*self.key_path, key)), f"judge: {message}")
+        self.source.add_error_at((*self.key_path, key), f"judge: {message}")
 
-    def judge(self, cases: tuple[Case, ...], reply: ReplyRules) -> Judge | None:
+    def judge(self) -> Judge | None:
         """Return the judge, or None if its model cannot be resolved."""
         self.check_grades()
-        self.check_rubric(cases)
+        self.check_rubric()
         self.check_minimum()
-        variant = self.variant(cases, reply)
+        variant = self.variant()
         is_pairwise, grades = self.declared.compare is not None, self.grades()
-        line = self.document.line((*self.key_path, "human"))
+        line, cases = self.source.line(*self.key_path, "human"), self.suite.cases
         written_path = self.declared.human
         labels = read_labels(self.source, written_path, line, cases, grades, pairs=is_pairwise)
         if variant is None:
@@ -361,16 +340,16 @@ class _JudgeResolver:
         elif len(set(grades.values())) == 1:
             self.add_error("grades", "grades: all have the same value; give them different values")
 
-    def check_rubric(self, cases: tuple[Case, ...]) -> None:
+    def check_rubric(self) -> None:
         try:
-            unknown = unknown_variables(str(self.rule.value), cases, of_rubric=True)
+            unknown = unknown_variables(str(self.rule.value), self.suite.cases, of_rubric=True)
         except TemplateError as error:
             self.add_error("rubric", f"rubric: not a template: {error}")
             return
         for message in unknown.values():
             self.add_error("rubric", f"rubric: {message}")
 
-    def variant(self, cases: tuple[Case, ...], reply: ReplyRules) -> Variant | None:
+    def variant(self) -> Variant | None:
         """Return the judge's model as a variant, or None if its keys are not valid."""
         key_path: KeyPath = (*self.key_path, "model")
         try:
@@ -378,17 +357,14 @@ class _JudgeResolver:
         except ValidationError as error:
             for detail in error.errors():
                 error_path = (*key_path, *detail["loc"])
-                raw = self.document.raw.get(error_path)
+                raw = self.source.document.raw.get(error_path)
                 message = validation_message(dict(detail), declared_keys(DeclaredVariant), raw)
-                line = self.document.line(error_path)
-                self.source.add_error(line, f"judge: model: {message}")
+                self.source.add_error_at(error_path, f"judge: model: {message}")
             return None
-        location = VariantLocation(
-            self.source, self.document, "judge", declared, key_path, "judge: model"
-        )
+        location = VariantLocation(self.suite, "judge", declared, key_path, "judge: model")
         if self.has_unsuitable_keys(location, declared):
             return None
-        variant = resolve_variant(location, self.declared_suite, cases, reply)
+        variant = resolve_variant(location)
         max_tokens = declared.max_tokens
         limit = _REASON_CHARS_PER_TOKEN * max_tokens if max_tokens else _MAX_REASON_CHARS
         max_reason = (

@@ -6,18 +6,15 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, get_args
 
 from pytest_ftgate.errors import did_you_mean
-from pytest_ftgate.readers.yaml import Document
 from pytest_ftgate.suite.declaration import (
     DeclaredEconomics,
-    DeclaredSuite,
     DeclaredVariant,
     Rung,
     Spend,
 )
 from pytest_ftgate.suite.gate_kinds import CostGate
-from pytest_ftgate.suite.location import VariantLocation
+from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Economics, Variant
-from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.prices import (
     INSTALL_PRICES,
     Tariff,
@@ -68,23 +65,17 @@ _FINE_TUNED_ONLY = (
 
 
 def resolve_ladder(
-    source: SuiteSource,
-    document: Document,
-    declared: DeclaredSuite,
-    variants: Mapping[str, Variant],
-    baseline: str,
+    suite: SuiteDraft, variants: Mapping[str, Variant], baseline: str
 ) -> dict[str, Any]:
-    """Return the fields of `Suite` that belong to the ladder. Errors go to *source*.
+    """Return the fields of `Suite` that belong to the ladder.
 
     Args:
-        source: the suite file.
-        document: its content, with lines.
-        declared: the validated content.
+        suite: the suite.
         variants: the resolved variants.
         baseline: the name of the baseline.
     """
-    _check_variant_names(source, document, declared)
-    economics = declared.economics
+    _check_variant_names(suite)
+    declared, economics = suite.declared, suite.declared.economics
     rungs = {
         name: rung_of(variant, variants[baseline])
         for name, variant in variants.items()
@@ -114,8 +105,9 @@ def _resolve_spend(declared: DeclaredEconomics, name: str, rung: str) -> Spend:
     return Spend(**for_all | for_variant.model_dump(exclude_unset=True, exclude_none=True))
 
 
-def _check_variant_names(source: SuiteSource, document: Document, declared: DeclaredSuite) -> None:
+def _check_variant_names(suite: SuiteDraft) -> None:
     """Add an error for each unknown variant in ``serves``, ``challengers`` and ``economics``."""
+    declared = suite.declared
     spend = declared.economics.variants if declared.economics else {}
     references = [
         *((("serves",), declared.serves) for _ in range(declared.serves is not None)),
@@ -125,8 +117,7 @@ def _check_variant_names(source: SuiteSource, document: Document, declared: Decl
     for key_path, name in references:
         if name not in declared.variants:
             hint = did_you_mean(str(name), declared.variants)
-            message = f'{key_path[0]}: "{name}" is no variant{hint}'
-            source.add_error(document.line(key_path), message)
+            suite.source.add_error_at(key_path, f'{key_path[0]}: "{name}" is no variant{hint}')
 
 
 _TOKEN_PRICES = ("usd_per_1m_input", "usd_per_1m_output")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pytest_ftgate.errors import Diagnostic, SuiteError, did_you_mean
+from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
@@ -20,6 +20,7 @@ from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gates import check_gates, resolve_gates
 from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
 from pytest_ftgate.suite.ladder import resolve_ladder
+from pytest_ftgate.suite.location import SuiteDraft
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite
 from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
@@ -28,12 +29,12 @@ from pytest_ftgate.suite.templates import check_user_template
 from pytest_ftgate.suite.variants import check_expected_tools, check_format_tools, resolve_variants
 
 
-def read_declared(source: SuiteSource, document: Document) -> DeclaredSuite | None:
-    """Return the validated keys of *document*, or None if a required key is missing.
+def read_declared(source: SuiteSource) -> DeclaredSuite | None:
+    """Return the validated keys of a suite file, or None if a required key is missing.
 
     Errors go to *source*; values with errors are removed, and validation goes on without them.
     """
-    value = document.value
+    value = source.document.value
     if not isinstance(value, dict):
         if value is not None:
             source.add_error(1, "a suite is a mapping of keys to values")
@@ -47,11 +48,11 @@ def read_declared(source: SuiteSource, document: Document) -> DeclaredSuite | No
             return DeclaredSuite.model_validate(mapping)
         except ValidationError as error:
             is_complete = True
-            for key_path, detail in _details_by_path(document, error).items():
+            for key_path, detail in _details_by_path(source.document, error).items():
                 is_missing = detail["type"] == "missing"
                 # A key in the file that counts as missing had an error and was removed.
-                if not (is_missing and key_path in document.lines):
-                    source.errors.append(_diagnostic(document, detail))
+                if not (is_missing and key_path in source.document.lines):
+                    _add_validation_error(source, detail)
                 if is_missing and len(key_path) == 1:
                     is_complete = False
                 else:
@@ -71,11 +72,11 @@ def _details_by_path(document: Document, error: ValidationError) -> dict[KeyPath
     return details
 
 
-def _diagnostic(document: Document, detail: dict[str, Any]) -> Diagnostic:
+def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     key_path: KeyPath = tuple(detail["loc"])
     known = declared_keys(_model_at(DeclaredSuite, key_path[:-1]))
-    message = validation_message(detail, known, document.raw.get(key_path))
-    return document.error(key_path, _variant_prefix(key_path) + message)
+    message = validation_message(detail, known, source.document.raw.get(key_path))
+    source.add_error_at(key_path, _variant_prefix(key_path) + message)
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -132,39 +133,43 @@ def load_suite(path: Path, root: Path, plugins: PluginContributions | None = Non
     source = SuiteSource(
         root=root.resolve(), path=path.resolve(), plugins=plugins or PluginContributions()
     )
+    return resolve_suite(_read_document(source))
+
+
+def _read_document(source: SuiteSource) -> SuiteSource:
+    """Return *source* with its content."""
     text = source.read_text(source.path, 0, "suite")
     document = read_yaml(text or "", source.display_path(source.path))
     source.errors.extend(document.errors if text is not None else ())
-    return resolve_suite(source, document)
+    return replace(source, document=document)
 
 
-def resolve_suite(source: SuiteSource, document: Document) -> Suite:
-    """Return the suite that *document* declares.
+def resolve_suite(source: SuiteSource) -> Suite:
+    """Return the suite that a suite file or a mark declares.
 
     Args:
-        source: the suite file, with the errors of reading it.
-        document: the keys and values of a suite file or of a mark.
+        source: its keys and values, with the errors of reading them.
 
     Raises:
         SuiteError: the suite cannot be used, or *source* already holds errors.
     """
-    declared = read_declared(source, document)
-    suite = _build_suite(source, document, declared) if declared else None
+    declared = read_declared(source)
+    suite = _build_suite(source, declared) if declared else None
     if source.errors or suite is None:
         raise SuiteError(source.display_path(source.path), source.errors)
     return suite
 
 
-def _build_suite(source: SuiteSource, document: Document, declared: DeclaredSuite) -> Suite:
-    reply, judges = _resolve_reply(source, document, declared)
-    cases = _read_cases(source, document, declared, reply)
-    variants = resolve_variants(source, document, declared, cases, reply)
-    read_skill = partial(_suite_as_skill, source)
-    gates = resolve_gates(source, document, declared, cases, reply, read_skill)
-    baseline = _baseline_name(source, document, declared)
+def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
+    reply, judges = _resolve_reply(source, declared)
+    cases = _read_cases(source, declared, reply)
+    draft = SuiteDraft(source, declared, cases, reply)
+    variants = resolve_variants(draft)
+    gates = resolve_gates(draft, partial(_suite_as_skill, source))
+    baseline = _baseline_name(source, declared)
     check_expected_tools(source, cases, variants)
-    check_format_tools(source, document, reply.format, variants)
-    check_gates(source, document, gates, variants, baseline)
+    check_format_tools(source, reply.format, variants)
+    check_gates(source, gates, variants, baseline)
     return Suite(
         path=source.path,
         name=source.display_path(source.path),
@@ -175,20 +180,20 @@ def _build_suite(source: SuiteSource, document: Document, declared: DeclaredSuit
         baseline=baseline,
         gates=gates,
         repeats=None if declared.repeats == "auto" else declared.repeats,
-        **resolve_ladder(source, document, declared, variants, baseline),
-        judges=resolve_judges(source, document, declared, judges, cases, reply),
+        **resolve_ladder(draft, variants, baseline),
+        judges=resolve_judges(draft, judges),
     )
 
 
-def _baseline_name(source: SuiteSource, document: Document, declared: DeclaredSuite) -> str:
-    written = document.value["variants"]
+def _baseline_name(source: SuiteSource, declared: DeclaredSuite) -> str:
+    written = source.document.value["variants"]
     if not written:
         message = "variants: none declared; write current: {provider: anthropic, model: ...}"
-        source.add_error(document.line(("variants",)), message)
+        source.add_error_at(("variants",), message)
     baseline = declared.baseline or next(iter(declared.variants), "")
     if baseline and baseline not in written:
         near = did_you_mean(baseline, declared.variants)
-        source.add_error(document.line(("baseline",)), f'baseline "{baseline}" is no variant{near}')
+        source.add_error_at(("baseline",), f'baseline "{baseline}" is no variant{near}')
     return baseline
 
 
@@ -197,42 +202,39 @@ def _suite_as_skill(outer: SuiteSource, path: Path) -> tuple[Case, ...]:
 
     Variants and gates of *path* are ignored, so two suites may be skills of each other.
     """
-    source = replace(outer, path=path)
-    document = read_yaml(source.read_text(path, 0, "suite") or "", source.display_path(path))
-    source.errors.extend(document.errors)
-    declared = read_declared(source, document)
+    source = _read_document(replace(outer, path=path))
+    declared = read_declared(source)
     if declared is None:
         return ()
-    reply, judges = _resolve_reply(source, document, declared)
+    reply, judges = _resolve_reply(source, declared)
     if judges:
         message = "reply.score: a judge cannot score a skill; forgetting is scored by rule"
-        source.add_error(document.line(("reply", "score")), message)
-    cases = _read_cases(source, document, declared, reply)
-    line = document.line(("prompt",))
+        source.add_error_at(("reply", "score"), message)
+    cases = _read_cases(source, declared, reply)
+    line = source.line("prompt")
     prompt = source.find_file(declared.prompt, line, "prompt") if declared.prompt else None
     system = source.read_text(prompt, line, "prompt") if prompt else None
     return render_cases(source, cases, system, declared.user, reply.max_tokens)
 
 
 def _resolve_reply(
-    source: SuiteSource, document: Document, declared: DeclaredSuite
+    source: SuiteSource, declared: DeclaredSuite
 ) -> tuple[ReplyRules, tuple[JudgeDeclaration, ...]]:
     rules = tuple(
-        resolve_format(source, rule, partial(_format_line, document, index))
+        resolve_format(source, rule, partial(_format_line, source, index))
         for index, rule in enumerate(declared.reply.format)
     )
     default = "choice" if choice_labels(rules) else "exact"
     # A score with an error is replaced by one that accepts every case: one error is enough.
-    has_error = declared.reply.score is None and ("reply", "score") in document.lines
+    has_error = declared.reply.score is None and ("reply", "score") in source.document.lines
     written = declared.reply.score or Rule("python" if has_error else default)
-    line = document.line(("reply", "score"))
-    score = resolve_score(source, written, line)
-    score, judges = extract_judges(source, document, score)
+    line = source.line("reply", "score")
+    score, judges = extract_judges(source, resolve_score(source, written, line))
     message = synonym_error(score, rules)
     if message:
         source.add_error(line, f"reply.score: {message}")
     located_rules = [("score", score, line)]
-    located_rules += [("format", r, _format_line(document, i, r.kind)) for i, r in enumerate(rules)]
+    located_rules += [("format", r, _format_line(source, i, r.kind)) for i, r in enumerate(rules)]
     for key, rule, line in located_rules:
         message = function_error(rule, source.path.parent)
         if message:
@@ -241,20 +243,19 @@ def _resolve_reply(
     return ReplyRules(format=rules, score=score, max_tokens=max_tokens), judges
 
 
-def _format_line(document: Document, index: int, *keys: str | int) -> int:
+def _format_line(source: SuiteSource, index: int, *keys: str | int) -> int:
     """Return the line of a format of the suite, or of its *keys*; a single one may be no list."""
-    key_path: KeyPath = ("reply", "format")
-    is_list = (*key_path, index) in document.lines
-    return document.line((*key_path, index, *keys) if is_list else (*key_path, *keys))
+    is_list = ("reply", "format", index) in source.document.lines
+    return source.line("reply", "format", *((index, *keys) if is_list else keys))
 
 
 def _read_cases(
-    source: SuiteSource, document: Document, declared: DeclaredSuite, reply: ReplyRules
+    source: SuiteSource, declared: DeclaredSuite, reply: ReplyRules
 ) -> tuple[Case, ...]:
-    line = document.line(("cases",))
+    line = source.line("cases")
     error_count = len(source.errors)
-    if isinstance(document.value["cases"], list):
-        rows = rows_at(source.path, document, ("cases",))
+    if isinstance(source.document.value["cases"], list):
+        rows = rows_at(source.path, source.document, ("cases",))
     else:
         paths = source.find_files(str(declared.cases), line, "cases")
         rows = (row for path in paths for row in read_rows(source, path, line))
@@ -265,6 +266,6 @@ def _read_cases(
     is_valid = len(source.errors) == error_count
     message = unused_field_error(reply.score, cases) if is_valid else None
     if message:
-        source.add_error(document.line(("reply", "score")), f"reply.score: {message}")
-    check_user_template(source, document.line(("user",)), "user", declared.user, cases)
+        source.add_error_at(("reply", "score"), f"reply.score: {message}")
+    check_user_template(source, source.line("user"), "user", declared.user, cases)
     return cases

@@ -1,4 +1,4 @@
-"""The position of one variant in the suite file, for errors and for the files that it names."""
+"""A suite while it is resolved, and the position of one variant in its file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_ftgate.readers.yaml import Document, KeyPath
-from pytest_ftgate.suite.declaration import DeclaredVariant
+from pytest_ftgate.readers.yaml import KeyPath
+from pytest_ftgate.suite.declaration import DeclaredSuite, DeclaredVariant
+from pytest_ftgate.suite.model import Case, ReplyRules
 from pytest_ftgate.suite.plugins import SuiteSource
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteDraft:
+    """A suite whose variants, gates and judges are being resolved. Errors go to *source*.
+
+    Attributes:
+        source: the suite file.
+        declared: its validated content.
+        cases: the cases of the suite.
+        reply: the suite's rules for replies.
+    """
+
+    source: SuiteSource
+    declared: DeclaredSuite
+    cases: tuple[Case, ...]
+    reply: ReplyRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +36,21 @@ class VariantLocation:
     """The position of the variant *name*, with the keys that it declares itself.
 
     Attributes:
+        suite: its suite.
         outer_path: the keys to a variant outside ``variants``, such as a judge's model.
         outer_name: the name of such a variant in messages.
     """
 
-    source: SuiteSource
-    document: Document
+    suite: SuiteDraft
     name: str
     declared: DeclaredVariant
     outer_path: KeyPath = ()
     outer_name: str = ""
+
+    @property
+    def source(self) -> SuiteSource:
+        """The suite file."""
+        return self.suite.source
 
     @property
     def key_path(self) -> KeyPath:
@@ -41,7 +64,7 @@ class VariantLocation:
 
     def line(self, key: str = "") -> int:
         """Return the line of the variant, or of one of its keys."""
-        return self.document.line((*self.key_path, key) if key else self.key_path)
+        return self.source.line(*self.key_path, *filter(None, [key]))
 
     def add_error(self, key: str, message: str) -> None:
         """Add an error at *key* of the variant."""
@@ -49,7 +72,7 @@ class VariantLocation:
 
     def add_missing(self, key: str, message: str) -> None:
         """Add an error for a missing key, unless the key was written and has an error already."""
-        written = (*self.key_path, key) in self.document.lines
+        written = (*self.key_path, key) in self.source.document.lines
         if not written or key in self.declared.model_fields_set:
             self.add_error(key, message)
 

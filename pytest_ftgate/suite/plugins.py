@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.yaml import Document, KeyPath
 from pytest_ftgate.suite.rule import Rule
 
 #: Scores or checks a reply: called with a case, a reply and the options in the suite.
 ScorerFunction = Callable[..., Any]
 #: Returns USD per million input and output tokens by provider and model, or None if unknown.
 PriceFunction = Callable[[str, str], tuple[float, float] | None]
+_NO_DOCUMENT = Document("", None, {}, {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +49,22 @@ class PluginContributions:
 
 @dataclass(frozen=True, slots=True)
 class SuiteSource(Source):
-    """The files of one suite, with the contributions of plugins."""
+    """The files of one suite, with the contributions of plugins.
+
+    Attributes:
+        document: the content of the suite file, with lines.
+    """
 
     plugins: PluginContributions = field(default_factory=PluginContributions)
+    document: Document = _NO_DOCUMENT
+
+    def line(self, *key_path: str | int) -> int:
+        """Return the line of *key_path* in the suite file."""
+        return self.document.line(key_path)
+
+    def add_error_at(self, key_path: KeyPath, message: str) -> None:
+        """Add an error at *key_path* of the suite file."""
+        self.add_error(self.document.line(key_path), message)
 
 
 def _rules(functions: Mapping[str, ScorerFunction], written: Any) -> Any:

@@ -16,12 +16,11 @@ from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.yaml import Document
-from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredSuite, DeclaredVariant
+from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.few_shot import resolve_shots
 from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
-from pytest_ftgate.suite.location import VariantLocation
-from pytest_ftgate.suite.model import Case, ReplyRules, Retrieval, Suite, Variant
+from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
+from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import PROVIDERS, misplaced_keys, provider_spec, reads_key
 from pytest_ftgate.suite.references import reference_error
@@ -99,20 +98,18 @@ _FUNCTION_REFERENCE = re.compile(r"[\w.]+:\w+")
 
 
 def resolve_retrieval(
-    location: VariantLocation,
-    declared: DeclaredVariant,
-    templates: Iterable[str | None],
-    cases: tuple[Case, ...],
+    location: VariantLocation, declared: DeclaredVariant, templates: Iterable[str | None]
 ) -> Retrieval | None:
     """Return how a variant retrieves passages, or None if it does not. Errors are added.
+
+    The files of the suite's cases hold the answers, so none may be retrieved.
 
     Args:
         location: the variant.
         declared: its keys, with the inherited ones.
         templates: the templates of its messages, which may use passages.
-        cases: the suite's cases. Their files hold the answers, so none may be retrieved.
     """
-    retrieve = declared.retrieve
+    retrieve, cases = declared.retrieve, location.suite.cases
     if retrieve is None:
         is_prompted = provider_spec(declared.provider).prompted
         if is_prompted and any(_uses_passages(template, cases) for template in templates):
@@ -127,7 +124,7 @@ def resolve_retrieval(
         elif error := reference_error(retrieve, location.source.path.parent):
             location.add_error("retrieve", f"retrieve: {error}")
         return Retrieval(function=retrieve)
-    paths = tuple(_retrieval_files(location, retrieve, cases))
+    paths = tuple(_retrieval_files(location, retrieve))
     return Retrieval(paths=paths, top=retrieve.top, chunk=retrieve.chunk)
 
 
@@ -140,9 +137,7 @@ def _uses_passages(template: str | None, cases: tuple[Case, ...]) -> bool:
     return is_used and not any(PASSAGES in case.vars for case in cases)
 
 
-def _retrieval_files(
-    location: VariantLocation, declared: DeclaredRetrieve, cases: tuple[Case, ...]
-) -> Iterable[Path]:
+def _retrieval_files(location: VariantLocation, declared: DeclaredRetrieve) -> Iterator[Path]:
     source, line = location.source, location.line("retrieve")
     patterns = [declared.source] if isinstance(declared.source, str) else declared.source
     if not patterns:
@@ -150,7 +145,7 @@ def _retrieval_files(
     paths = chain.from_iterable(
         source.find_files(pattern, line, "retrieve: from") for pattern in patterns
     )
-    case_files = {case.file for case in cases}
+    case_files = {case.file for case in location.suite.cases}
     for path in dict.fromkeys(paths):
         name = source.display_path(path)
         if name in case_files:
@@ -211,13 +206,12 @@ def check_expected_tools(
 
 
 def check_format_tools(
-    source: Source, document: Document, rules: Iterable[Rule], variants: Mapping[str, Variant]
+    source: SuiteSource, rules: Iterable[Rule], variants: Mapping[str, Variant]
 ) -> None:
     """Add an error for each tool that ``reply.format`` requires and no variant has.
 
     Args:
         source: the suite file.
-        document: its content, with lines.
         rules: the formats of every reply.
         variants: the resolved variants.
     """
@@ -226,8 +220,8 @@ def check_format_tools(
         if rule.kind == "tool_call" and rule.value["name"] not in known:
             name = rule.value["name"]
             hint = did_you_mean(name, known) or "; give it to one under tools"
-            line = document.line(("reply", "format"))
-            source.add_error(line, f'tool_call: "{name}" is a tool of no variant{hint}')
+            message = f'tool_call: "{name}" is a tool of no variant{hint}'
+            source.add_error_at(("reply", "format"), message)
 
 
 def _expected_tools(case: Case) -> Iterator[str]:
@@ -248,49 +242,25 @@ _COPIED_KEYS = (
 )
 
 
-def resolve_variants(
-    source: SuiteSource,
-    document: Document,
-    declared_suite: DeclaredSuite,
-    cases: tuple[Case, ...],
-    reply: ReplyRules,
-) -> dict[str, Variant]:
-    """Return the suite's variants in the order of the file. Errors go to *source*.
-
-    Args:
-        source: the suite file.
-        document: its content, with lines.
-        declared_suite: the validated content.
-        cases: the cases of the suite.
-        reply: the suite's rules for replies.
-    """
-    resolved: dict[str, Variant] = {}
-    for name, declared in declared_suite.variants.items():
-        location = VariantLocation(source, document, name, declared)
-        variant = _VariantResolver(location, declared_suite, cases, reply).variant()
-        if variant:
-            resolved[name] = variant
-    return resolved
+def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
+    """Return the suite's variants in the order of the file. Errors are added."""
+    resolved = {
+        name: _VariantResolver(VariantLocation(suite, name, declared)).variant()
+        for name, declared in suite.declared.variants.items()
+    }
+    return {name: variant for name, variant in resolved.items() if variant}
 
 
-def resolve_variant(
-    location: VariantLocation,
-    declared_suite: DeclaredSuite,
-    cases: tuple[Case, ...],
-    reply: ReplyRules,
-) -> Variant | None:
+def resolve_variant(location: VariantLocation) -> Variant | None:
     """Return the variant at *location*, one outside the suite's ``variants``, such as a judge's.
 
-    Args:
-        location: the variant. Its prompt is its own: the suite's prompt does not apply.
-        declared_suite: the validated content of the suite file.
-        cases: the cases of the suite.
-        reply: the suite's rules for replies.
+    Its prompt is its own: the suite's prompt does not apply.
     """
-    suite_of_one = declared_suite.model_copy(
+    suite_of_one = location.suite.declared.model_copy(
         update={"variants": {location.name: location.declared}, "prompt": None}
     )
-    return _VariantResolver(location, suite_of_one, cases, reply).variant()
+    suite = replace(location.suite, declared=suite_of_one)
+    return _VariantResolver(replace(location, suite=suite)).variant()
 
 
 class _VariantResolver:
@@ -301,15 +271,9 @@ class _VariantResolver:
         declared: the keys that the variant declares itself.
     """
 
-    def __init__(
-        self,
-        location: VariantLocation,
-        declared_suite: DeclaredSuite,
-        cases: tuple[Case, ...],
-        reply: ReplyRules,
-    ) -> None:
-        self.location, self.declared_suite = location, declared_suite
-        self.cases, self.reply = cases, reply
+    def __init__(self, location: VariantLocation) -> None:
+        self.location, self.declared_suite = location, location.suite.declared
+        self.cases, self.formats = location.suite.cases, location.suite.reply.format
         #: The names of providers from plugins, or None if they are not known.
         self.plugin_providers = location.source.plugins.providers
         self.name, self.declared = location.name, location.declared
@@ -337,7 +301,7 @@ class _VariantResolver:
     def build(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
         location, examples = self.location, merged.examples
         user = merged.user or self.declared_suite.user
-        shots = resolve_shots(location, examples, user, self.cases, self.reply) if examples else []
+        shots = resolve_shots(location, examples, user) if examples else []
         similar = examples.shots if examples and examples.choose == "similar" else 0
         return Variant(
             name=self.name,
@@ -350,7 +314,7 @@ class _VariantResolver:
             shot_pool=tuple(shots) if similar else (),
             similar_shots=similar,
             **self.output_constraint(merged),
-            retrieve=resolve_retrieval(location, merged, (system, user), self.cases),
+            retrieve=resolve_retrieval(location, merged, (system, user)),
             adapter=self.find_adapter(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
@@ -475,7 +439,7 @@ class _VariantResolver:
     def prompt_line(self) -> int:
         if self.declared.prompt is not None:
             return self.location.line("prompt")
-        return self.location.document.line(("prompt",))
+        return self.location.source.line("prompt")
 
     def read_prompt(self, path: Path | None) -> str | None:
         text = self.location.source.read_text(path, self.prompt_line(), "prompt") if path else None
@@ -513,7 +477,7 @@ class _VariantResolver:
         declared = merged.response_schema
         if isinstance(declared, str):
             return {"schema": self.location.read_schema(declared, "response_schema")}
-        kinds = [rule.kind for rule in self.reply.format]
+        kinds = [rule.kind for rule in self.formats]
         # llama.cpp, and possibly a provider from a plugin, can enforce a choice. The APIs cannot.
         usable = (
             ("json_schema",) if provider_spec(merged.provider).hosted else ("choice", "json_schema")

@@ -77,10 +77,8 @@ def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
     document = Document(
         location.source.display_path(location.source.path), value, location.lines, {}
     )
-    source = replace(
-        location.source, plugins=contributions_for(location.session, location.source.path)
-    )
-    suite = resolve_suite(source, document)
+    plugins = contributions_for(location.session, location.source.path)
+    suite = resolve_suite(replace(location.source, plugins=plugins, document=document))
     # The function is part of the name: each function of a module has a suite of its own.
     return prepare_suite(
         location.session.config, replace(suite, name=f"{suite.name}::{location.name}")
