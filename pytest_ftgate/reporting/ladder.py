@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from pytest_ftgate.gates.units import percent, points, points_interval, quantity, usd
+from pytest_ftgate.gates.units import points, quantity, usd
 from pytest_ftgate.recommend.advice import (
     Advice,
     BreakEven,
@@ -16,20 +14,12 @@ from pytest_ftgate.recommend.advice import (
     LadderRow,
 )
 from pytest_ftgate.reporting.headlines import advice_detail
-from pytest_ftgate.reporting.tables import format_table, rate_interval
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.tables import TextTable, change_cell, rate_cell, table_lines
+from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 
 #: Names listed in a sentence.
 _MAX_NAMES = 4
 _HOLDS_LABELS = {True: "for", False: "against", None: "not known"}
-
-
-class TextTable(NamedTuple):
-    """A table of texts, with the indices of its right-aligned columns."""
-
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    right_columns: Sequence[int] = ()
 
 
 def quality_table(advice: Advice) -> TextTable:
@@ -38,9 +28,9 @@ def quality_table(advice: Advice) -> TextTable:
         [
             row.variant,
             "*" * row.frontier,
-            _rate_text(row.accuracy, row.accuracy_low, row.accuracy_high),
+            rate_cell(row.accuracy, row.accuracy_low, row.accuracy_high),
             _gain_text(row.gain),
-            _rate_text(row.format, row.format_low, row.format_high),
+            rate_cell(row.format, row.format_low, row.format_high),
         ]
         for row in advice.rungs
     ]
@@ -153,7 +143,7 @@ def break_even_sentences(advice: Advice, costs: CostByVolume, *, full: bool) -> 
 def monitoring_sentences(advice: Advice) -> Iterator[str]:
     """Yield a sentence on each challenger, each retiring model, and the rollback."""
     for challenge in advice.challenges:
-        gain = _gain_points(challenge.gain)
+        gain = change_cell(challenge.gain)
         result = f"{challenge.outcome}; {gain} points against {challenge.tuned}"
         yield f"challenger {challenge.challenger}: {result}"
     for model in advice.retiring:
@@ -186,19 +176,11 @@ def coverage_gap_sentence(gaps: CoverageGaps) -> str:
     return f"eval debt: {'; '.join(parts)}" if parts else ""
 
 
-def _rate_text(rate: float | None, low: float | None, high: float | None) -> str:
-    return "" if rate is None else f"{percent(rate)} {rate_interval(low, high)}".rstrip()
-
-
 def _gain_text(gain: Gain | None) -> str:
     if gain is None:
         return ""
-    text = _gain_points(gain)
+    text = change_cell(gain)
     return text if gain.certain or gain.change < 0 else f"{text} inconclusive"
-
-
-def _gain_points(gain: Gain) -> str:
-    return f"{points(gain.change)} {points_interval(gain.low, gain.high)}"
 
 
 def _number(value: float | None) -> str:
@@ -255,7 +237,6 @@ def _name_list(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + (", …" if len(names) > _MAX_NAMES else "")
 
 
-_WIDTH = 80
 #: Volumes in a terminal; the chart of the page shows all.
 _MAX_VOLUMES = 5
 
@@ -269,10 +250,10 @@ def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
     """
     yield f"  {advice.suite}: the ladder, least effort first"
     yield ""
-    yield from _table_lines(quality_table(advice))
-    yield from _wrap(frontier_legend(advice))
+    yield from table_lines(quality_table(advice))
+    yield from wrap_lines(frontier_legend(advice))
     yield ""
-    yield from _table_lines(usage_table(advice))
+    yield from table_lines(usage_table(advice))
     yield ""
     yield from _recommendation_lines(advice)
     if full:
@@ -280,28 +261,27 @@ def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
     if advice.money is not None:
         yield from _cost_lines(advice, advice.money, full=full)
     for sentence in monitoring_sentences(advice):
-        yield from _wrap(escape_controls(sentence))
+        yield from wrap_lines(escape_controls(sentence))
     yield from coverage_gap_lines(advice.coverage_gaps)
 
 
 def coverage_gap_lines(gaps: CoverageGaps) -> Iterator[str]:
     """Yield the lines on the gaps of the evaluation; none if there are no gaps."""
-    yield from _wrap(escape_controls(coverage_gap_sentence(gaps)))
-
-
-def _table_lines(table: TextTable) -> list[str]:
-    text = format_table(table.rows, table.headers, table.right_columns)
-    return [f"  {line}".rstrip() for line in text.split("\n")]
+    yield from wrap_lines(escape_controls(coverage_gap_sentence(gaps)))
 
 
 def _recommendation_lines(advice: Advice) -> Iterator[str]:
-    yield from _wrap(f"{advice.recommendation.upper()}{escape_controls(advice_detail(advice))}")
+    yield from wrap_lines(
+        f"{advice.recommendation.upper()}{escape_controls(advice_detail(advice))}"
+    )
     for reason in advice.reasons:
-        yield from _wrap(f"- {escape_controls(reason.message)}", 4)
+        yield from wrap_lines(f"- {escape_controls(reason.message)}", 4)
     if advice.confirmation is not None:
-        yield from _wrap(f"- held-out cases: {escape_controls(advice.confirmation.message)}", 4)
+        yield from wrap_lines(
+            f"- held-out cases: {escape_controls(advice.confirmation.message)}", 4
+        )
     for note in advice.notes:
-        yield from _wrap(f"note: {escape_controls(note)}")
+        yield from wrap_lines(f"note: {escape_controls(note)}")
 
 
 def _condition_lines(advice: Advice) -> Iterator[str]:
@@ -309,30 +289,16 @@ def _condition_lines(advice: Advice) -> Iterator[str]:
         yield ""
         yield "  for and against fine-tuning (* needed)"
     for name, holds, message in condition_rows(advice):
-        head = f"  {name:<13}{holds:<10}"
-        yield from textwrap.wrap(
-            escape_controls(message),
-            _WIDTH,
-            initial_indent=head,
-            subsequent_indent=" " * len(head),
-            break_on_hyphens=False,
-        )
+        yield from wrap_after(f"  {name:<13}{holds:<10}", escape_controls(message))
 
 
 def _cost_lines(advice: Advice, costs: CostByVolume, *, full: bool) -> Iterator[str]:
     yield ""
     if costs.series:
-        yield from _table_lines(monthly_cost_table(costs, _MAX_VOLUMES))
+        yield from table_lines(monthly_cost_table(costs, _MAX_VOLUMES))
         yield f"  requests a day; {costs.calls_per_day:,.0f} are declared"
     if full and costs.break_even:
         yield ""
-        yield from _table_lines(break_even_table(costs))
+        yield from table_lines(break_even_table(costs))
     for sentence in break_even_sentences(advice, costs, full=full):
-        yield from _wrap(sentence)
-
-
-def _wrap(text: str, indent: int = 2) -> list[str]:
-    blank = " " * indent
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=blank, subsequent_indent=f"{blank}  ", break_on_hyphens=False
-    )
+        yield from wrap_lines(sentence)

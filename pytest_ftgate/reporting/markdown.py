@@ -8,15 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import advice_detail, headline
-from pytest_ftgate.reporting.ladder import (
-    TextTable,
-    frontier_legend,
-    ladder_table,
-    monitoring_sentences,
-)
+from pytest_ftgate.reporting.ladder import frontier_legend, ladder_table, monitoring_sentences
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.summary import ungated_lines
-from pytest_ftgate.reporting.tables import gates_line, usage_line, verdict_rows
+from pytest_ftgate.reporting.tables import TextTable, gates_line, usage_line, verdict_rows
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
@@ -66,13 +61,9 @@ def _verdict_section(report: Report) -> Iterator[str]:
 def _table_section(report: Report) -> Iterator[str]:
     for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
         rows = verdict_rows(v for v in report.gated_verdicts if v.suite == suite)
-        headers = ["gate", "before", "after", "change", "n", "verdict", "limit"]
-        lines = [
-            _row([f"<code>{escape_markdown(suite)}</code>", *headers]),
-            "|---|---|--:|--:|---|--:|---|---|",
-        ]
-        lines += [_row([escape_markdown(cell) for cell in row]) for row in rows[:_MAX_ROWS]]
-        yield "\n".join(lines)
+        name = f"<code>{escape_markdown(suite)}</code>"
+        headers = [name, "gate", "before", "after", "change", "n", "verdict", "limit"]
+        yield _markdown_table(TextTable(headers, rows[:_MAX_ROWS], (2, 3, 5)))
         if len(rows) > _MAX_ROWS:
             count = quantity(len(rows) - _MAX_ROWS, "more gate")
             yield f"_{count}, none worse than the last shown._"

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.power import PowerEstimate, SelfTest
 from pytest_ftgate.gates.units import duration, percent, points, quantity, usd
-from pytest_ftgate.reporting.tables import format_table
+from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
 from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
@@ -25,17 +25,11 @@ def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) ->
     rows = [_estimate_row(estimate) for estimate in estimates]
     rows += [_total_row(estimates)] if len(estimates) > 1 else []
     headers = ["variant", "requests", "in cache", "to send", "tokens", "USD", "time"]
-    yield from _indented_table(rows, headers, range(1, 7))
+    yield from table_lines(TextTable(headers, rows, range(1, 7)))
     yield from (f"  {problem}" for problem in problems)
     yield "  A request that variants share is counted once, where it is first needed."
     yield from _assumption_lines(estimates)
     yield "  No request was sent."
-
-
-def _indented_table(
-    rows: Sequence[Sequence[str]], headers: Sequence[str], right: Iterable[int]
-) -> Iterator[str]:
-    yield from (f"  {line}" for line in format_table(rows, headers, right).split("\n"))
 
 
 def _estimate_row(estimate: RequestEstimate) -> list[str]:
@@ -105,7 +99,7 @@ def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
         for estimate in estimates
     ]
     headers = ["gate", "cases", "allowed", "certifies", "disagree", "passes", "missing"]
-    yield from _indented_table(rows, headers, range(1, 7))
+    yield from table_lines(TextTable(headers, rows, range(1, 7)))
     yield "  certifies: the smallest limit that 9 in 10 unchanged variants pass"
     yield "  disagree:  cases on which two sides differ; measured if marked *, else a typical value"
     yield "  passes:    how often an unchanged variant passes; never if the baseline guesses"
@@ -156,7 +150,7 @@ def selftest_lines(
         for result in results
     ]
     headers = ["gate", "allowed", "disagree", "passed", "inconclusive", "failed", "flips", "needs"]
-    yield from _indented_table(rows, headers, range(1, len(headers)))
+    yield from table_lines(TextTable(headers, rows, range(1, len(headers))))
     yield ""
     yield "  disagree: cases on which two runs of the same variant differ. flips: how often two"
     yield "  pairs of runs would disagree on passing. needs: cases to pass 9 times in 10."

@@ -17,12 +17,11 @@ from pytest_ftgate.reporting.tables import (
     cost_lines,
     format_table,
     gates_line,
-    rate_interval,
+    rate_cell,
     usage_line,
     verdict_rows,
 )
-from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.reporting.verdict import WIDTH, indent_lines, wrap_lines
+from pytest_ftgate.reporting.text import WIDTH, escape_controls, wrap_lines
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 from pytest_ftgate.suite.providers import provider_spec
@@ -38,7 +37,7 @@ def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     kinds = list(dict.fromkeys(kind for by_kind in checks.values() for kind in by_kind))
     if checks:
         rows = [
-            [variant, *(_rate_cell(by_kind.get(kind)) for kind in kinds)]
+            [variant, *(_check_cell(by_kind.get(kind)) for kind in kinds)]
             for variant, by_kind in checks.items()
         ]
         yield ""
@@ -52,8 +51,8 @@ def ungated_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
             yield from _wrap_ungated(f"not gated: {verdict.variant}: {text}")
 
 
-def _rate_cell(check: Check | None) -> str:
-    return "" if check is None else f"{percent(check.after)} {rate_interval(check.low, check.high)}"
+def _check_cell(check: Check | None) -> str:
+    return rate_cell(check.after, check.low, check.high) if check else ""
 
 
 def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -222,7 +221,7 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
         # An interval must not be wrapped.
         right = (2, 3, 4, 5) if max_width else (2, 3, 5)
         table = format_table(layout, headers[: len(layout[0])], right, max_width)
-        lines = indent_lines(table)
+        lines = [f"  {line}" for line in table.split("\n")]
         if max(map(len, lines)) <= WIDTH:
             break
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from tabulate import tabulate
 
@@ -28,6 +29,8 @@ from pytest_ftgate.gates.verdict import (
     Slice,
     Verdict,
 )
+from pytest_ftgate.recommend.advice import Gain
+from pytest_ftgate.reporting.text import WIDTH
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
@@ -38,8 +41,8 @@ _OUTCOME_LABELS = {
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
     Outcome.INVALID: "INVALID",
 }
-#: Columns of a table, which is printed two columns in, and of the narrowest column with wrapping.
-_MAX_WIDTH, _MIN_COLUMN_WIDTH = 78, 12
+#: Columns of the narrowest column with wrapping.
+_MIN_COLUMN_WIDTH = 12
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _OUTCOME_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
@@ -49,11 +52,25 @@ def outcome_label(verdict: Verdict) -> str:
     return _OUTCOME_LABELS[verdict.outcome] if verdict.gated else "not gated"
 
 
+class TextTable(NamedTuple):
+    """A table of texts, with the indices of its right-aligned columns."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right_columns: Sequence[int] = ()
+
+
+def table_lines(table: TextTable, indent: int = 2) -> list[str]:
+    """Return the lines of *table* for a terminal, indented by *indent* columns."""
+    text = format_table(table.rows, table.headers, table.right_columns)
+    return [f"{' ' * indent}{line}" for line in text.split("\n")]
+
+
 def format_table(
     rows: Sequence[Sequence[str]],
     headers: Sequence[str],
     right_columns: Iterable[int] = (),
-    max_width: int | None = _MAX_WIDTH,
+    max_width: int | None = WIDTH - 2,
 ) -> str:
     """Return *rows* as text in plain columns.
 
@@ -142,7 +159,16 @@ def _change_cell(check: Check) -> str:
     if check.unit != "share":
         change = "" if check.rise is None else signed_percent(check.rise)
         return f"{change} {percent_interval(check.low, check.high)}".strip()
-    return f"{points(check.after - check.before)} {points_interval(check.low, check.high)}"
+    return _points_cell(check.after - check.before, check.low, check.high)
+
+
+def change_cell(part: Slice | Gain) -> str:
+    """Return a change with its interval: ``−9 (−15 −3)``."""
+    return _points_cell(part.change, part.low, part.high)
+
+
+def _points_cell(change: float, low: float | None, high: float | None) -> str:
+    return f"{points(change)} {points_interval(low, high)}"
 
 
 def _limit_parts(check: Check) -> tuple[str, str]:
@@ -174,6 +200,11 @@ def rate_interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"({round(low * 100)} to {round(high * 100)})"
 
 
+def rate_cell(rate: float | None, low: float | None, high: float | None) -> str:
+    """Return a rate with its interval, ``94 % (88 to 98)``; "" if it is not known."""
+    return "" if rate is None else f"{percent(rate)} {rate_interval(low, high)}".rstrip()
+
+
 def _interval_cell(check: Check) -> str:
     if check.unit == "share":
         return rate_interval(check.low, check.high)
@@ -196,7 +227,7 @@ def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
             f"{part.kind} {part.name}" if several_kinds else part.name,
             percent(part.before),
             percent(part.after),
-            f"{points(part.change)} {points_interval(part.low, part.high)}",
+            change_cell(part),
             str(part.n),
             part.state,
         ]
@@ -228,25 +259,20 @@ def label_rows(labels: Iterable[LabelMetrics], max_confusions: int = 1) -> list[
     ]
 
 
-def format_error_rows(shares: Sequence[FormatErrorShare]) -> list[list[str]]:
-    """Return a row for each kind of format error.
-
-    The cells are: kind, share before if any is compared, share now, number of replies.
-    """
+def format_error_table(title: str, shares: Sequence[FormatErrorShare]) -> TextTable:
+    """Return a row for each kind of format error, with the share before if any is compared."""
     compared = any(share.before is not None for share in shares)
-    return [
+    rows = [
         [
             share.kind,
-            *([_share_cell(share.before, share.before_low, share.before_high)] * compared),
-            _share_cell(share.after, share.low, share.high),
+            *([rate_cell(share.before, share.before_low, share.before_high)] * compared),
+            rate_cell(share.after, share.low, share.high),
             f"{share.replies:,}",
         ]
         for share in shares
     ]
-
-
-def _share_cell(share: float | None, low: float | None, high: float | None) -> str:
-    return "" if share is None else f"{percent(share)} {rate_interval(low, high)}"
+    headers = [title, *(["before"] * compared), "now", "replies"]
+    return TextTable(headers, rows, (len(headers) - 1,))
 
 
 def drift_rows(drifts: Iterable[Drift]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Escape hostile text for a terminal, and show word-by-word differences."""
+"""Escape and wrap text for a terminal, and show word-by-word differences."""
 
 from __future__ import annotations
 
@@ -22,6 +22,49 @@ def _is_control(character: str) -> bool:
 
 def _escape(character: str) -> str:
     return " " if character == "\t" else character.encode("unicode_escape", "replace").decode()
+
+
+#: Columns of a line.
+WIDTH = 80
+#: Keeps a number and its percent sign in one line.
+_NO_BREAK_PERCENT = "\N{NO-BREAK SPACE}%"
+
+
+def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:
+    """Return *text* in lines of at most 80 columns, none of which is a workflow command.
+
+    Args:
+        text: a sentence or more.
+        indent: columns before the first line; further lines are indented by two more.
+        keep_long_words: do not break words longer than a line, such as paths.
+    """
+    blank = " " * indent
+    lines = textwrap.wrap(
+        text.replace(" %", _NO_BREAK_PERCENT),
+        WIDTH,
+        initial_indent=blank,
+        subsequent_indent=f"{blank}  ",
+        break_on_hyphens=False,
+        break_long_words=not keep_long_words,
+    )
+    lines = [line.replace(_NO_BREAK_PERCENT, " %") for line in lines]
+    # The text may quote a server, and a line that begins with "::" is a workflow command.
+    return [
+        line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line for line in lines
+    ]
+
+
+def wrap_after(head: str, text: str) -> list[str]:
+    """Return *text* in lines of at most 80 columns: the first after *head*, all others below it."""
+    blank = " " * len(head)
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=head, subsequent_indent=blank, break_on_hyphens=False
+    )
+
+
+def shorten(text: str, width: int) -> str:
+    """Return *text* cut to *width* characters, with an ellipsis if it is longer."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def quote_following_lines(text: str) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from pytest_ftgate.gates.statements import NextStep
-from pytest_ftgate.gates.units import percent, points, points_interval, quantity
+from pytest_ftgate.gates.units import percent, points, quantity
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
     Check,
     CheckKind,
     Finding,
     FormatErrorShare,
-    IntervalEstimate,
     JudgeValidation,
     LossKind,
     Outcome,
@@ -29,19 +27,20 @@ from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, usage_text
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.tables import (
-    format_error_rows,
-    format_table,
+    TextTable,
+    change_cell,
+    format_error_table,
     label_rows,
     rate_interval,
     slice_rows,
+    table_lines,
 )
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.text import WIDTH, escape_controls, shorten, wrap_after, wrap_lines
 from pytest_ftgate.results.verdicts import node_id
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 
 #: Rows of a table of format errors; -v shows all.
 _MAX_ROWS = 5
-_ERROR_WIDTH = 80
 
 
 def format_error_lines(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
@@ -71,12 +70,8 @@ def _format_error_table(
     if not shares:
         return
     shown = shares if verbosity > 0 else shares[:_MAX_ROWS]
-    compared = any(share.before is not None for share in shown)
-    headers = [title, *(["before"] * compared), "now", "replies"]
     yield ""
-    yield from indent_lines(
-        format_table(format_error_rows(shown), headers, right_columns=(len(headers) - 1,))
-    )
+    yield from table_lines(format_error_table(title, shown))
     if len(shown) < len(shares):
         yield f"  ({len(shares) - len(shown)} more: -v)"
 
@@ -88,11 +83,9 @@ def _example_lines(shares: Sequence[FormatErrorShare]) -> Iterator[str]:
             yield f"  {share.kind}, for example"
         for example in share.examples:
             text = " ".join(escape_controls(example.text).split()) or "(empty)"
-            line = f"    │ {example.case}  {text}"
-            yield line if len(line) <= _ERROR_WIDTH else f"{line[: _ERROR_WIDTH - 1]}…"
+            yield shorten(f"    │ {example.case}  {text}", WIDTH)
 
 
-_FINDING_WIDTH = 80
 #: Line ranges shown by verbosity; from 2 on all.
 _MAX_RANGES = {0: 8, 1: 40}
 _SEVERITY_LABELS = {Severity.ERROR: "ERROR", Severity.WARNING: "warning", Severity.NOTE: "note"}
@@ -105,13 +98,13 @@ def finding_lines(findings: Sequence[Finding], verbosity: int = 0) -> Iterator[s
     for finding in sorted(findings, key=lambda finding: order.index(finding.severity)):
         yield ""
         message = f"{finding.kind}: {escape_controls(finding.message)}"
-        yield from _wrap_finding(message, f"  {_SEVERITY_LABELS[finding.severity]:<9}")
+        yield from wrap_after(f"  {_SEVERITY_LABELS[finding.severity]:<9}", message)
         if finding.lines:
             label = "line" if len(finding.lines) == 1 else "lines"
             numbers = _shown_ranges(finding, verbosity)
-            yield from _wrap_finding(f"{label} {numbers}", _FINDING_INDENT)
+            yield from wrap_after(_FINDING_INDENT, f"{label} {numbers}")
         if finding.next:
-            yield from _wrap_finding(f"→ {finding.next}", _FINDING_INDENT)
+            yield from wrap_after(_FINDING_INDENT, f"→ {finding.next}")
 
 
 def _shown_ranges(finding: Finding, verbosity: int) -> str:
@@ -131,39 +124,27 @@ def line_ranges(lines: Sequence[int]) -> list[str]:
     return ranges
 
 
-def _wrap_finding(text: str, head: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _FINDING_WIDTH,
-        initial_indent=head,
-        subsequent_indent=_FINDING_INDENT,
-        break_on_hyphens=False,
-    )
-
-
-#: Column headers of *JudgeTable.rows*.
-JUDGE_HEADERS = ("against people", "found", "95 %", "labels", "min")
-
-
 @dataclass(frozen=True, slots=True)
 class JudgeTable:
-    """The validation of one judge: rows under *JUDGE_HEADERS*, empty if it was never validated."""
+    """The validation of one judge, without rows if it was never validated."""
 
     title: str
-    rows: tuple[tuple[str, ...], ...]
+    table: TextTable
 
     @property
     def validation_hint(self) -> str:
         """How to validate the judge; "" if it is validated."""
         hint = "not validated: add human: labels.jsonl"
-        return "" if self.rows else hint
+        return "" if self.table.rows else hint
 
 
 def judge_tables(verdict: Verdict) -> Iterator[JudgeTable]:
     """Yield the validation of each judge that graded the replies of a verdict."""
+    headers = ("against people", "found", "95 %", "labels", "min")
     for judge in verdict.judges:
-        rows = (tuple(row) for row in _judge_rows(judge) if row[1]) if judge.labels else ()
-        yield JudgeTable(f"judge {judge.judge} ({judge.provider}): {judge.rubric}", tuple(rows))
+        rows = [*_judge_rows(judge)] if judge.labels else []
+        title = f"judge {judge.judge} ({judge.provider}): {judge.rubric}"
+        yield JudgeTable(title, TextTable(headers, rows, (1, 3, 4)))
 
 
 def judge_lines(verdict: Verdict) -> Iterator[str]:
@@ -174,44 +155,28 @@ def judge_lines(verdict: Verdict) -> Iterator[str]:
         if table.validation_hint:
             yield f"    {table.validation_hint}"
             continue
-        text = format_table(table.rows, JUDGE_HEADERS, right_columns=(1, 3, 4))
-        yield from (f"    {line}".rstrip() for line in text.split("\n"))
+        yield from table_lines(table.table, indent=4)
 
 
 def _judge_rows(judge: JudgeValidation) -> Iterator[list[str]]:
-    shares = {
-        "agreement": judge.agreement,
-        "finds good replies (sensitivity)": judge.sensitivity,
-        "finds bad replies (specificity)": judge.specificity,
-        "the same in both orders": judge.consistency,
-        "two samples say the same": judge.repeats,
-    }
+    shares = (
+        ("agreement", judge.agreement, "agreement"),
+        ("finds good replies (sensitivity)", judge.sensitivity, "sensitivity"),
+        ("finds bad replies (specificity)", judge.specificity, "specificity"),
+        ("the same in both orders", judge.consistency, "consistency"),
+        ("two samples say the same", judge.repeats, ""),
+    )
     kappa = judge.kappa
     if kappa:
         interval = f"({kappa.low:.2f} to {kappa.high:.2f})"
         cells = [f"{kappa.value:.2f}", interval, str(kappa.n), _minimum_cell(judge, "kappa")]
         yield ["Cohen's kappa", *cells]
-    for name, share in shares.items():
-        yield [name, *_share_cells(share), _minimum_cell(judge, _MINIMUM_KEYS.get(name, name))]
+    for name, share, key in shares:
+        if share is not None:
+            cells = [percent(share.value), rate_interval(share.low, share.high), str(share.n)]
+            yield [name, *cells, _minimum_cell(judge, key)]
     if judge.unread:
         yield ["gave no grade", str(judge.unread), "", str(judge.labels), ""]
-
-
-_MINIMUM_KEYS = {
-    "finds good replies (sensitivity)": "sensitivity",
-    "finds bad replies (specificity)": "specificity",
-    "the same in both orders": "consistency",
-}
-
-
-def _share_cells(share: IntervalEstimate | None) -> list[str]:
-    if share is None:
-        return ["", "", ""]
-    return [
-        f"{share.value:.0%}".replace("%", " %"),
-        rate_interval(share.low, share.high),
-        str(share.n),
-    ]
 
 
 def _minimum_cell(judge: JudgeValidation, name: str) -> str:
@@ -278,16 +243,12 @@ def skill_rows(slices: Sequence[Slice]) -> list[list[str]]:
     """Return a row for each skill, under the headers of *SKILL_HEADERS*."""
     return [
         [
-            *(part.name, percent(part.before), percent(part.after), _change_cell(part)),
+            *(part.name, percent(part.before), percent(part.after), change_cell(part)),
             *map(str, (part.n, part.regressed, part.fixed)),
             *(_retention_text(part.retention), _state_text(part)),
         ]
         for part in slices
     ]
-
-
-def _change_cell(part: Slice) -> str:
-    return f"{points(part.change)} {points_interval(part.low, part.high)}"
 
 
 def _skill_table(slices: Sequence[Slice], verbosity: int) -> Iterator[str]:
@@ -298,12 +259,12 @@ def _skill_table(slices: Sequence[Slice], verbosity: int) -> Iterator[str]:
     headers = ["skill", "before", "after", "change", "regressed", "fixed", "verdict"]
     rows = [
         [
-            *(part.name, percent(part.before), percent(part.after), _change_cell(part)),
+            *(part.name, percent(part.before), percent(part.after), change_cell(part)),
             *(f"{part.regressed} of {part.n}", str(part.fixed), _state_text(part)),
         ]
         for part in slices
     ]
-    yield from indent_lines(format_table(rows, headers, right_columns=(1, 2, 3, 4, 5)))
+    yield from table_lines(TextTable(headers, rows, (1, 2, 3, 4, 5)))
     if verbosity > 0:
         items = [f"{part.name} {_retention_text(part.retention)}" for part in slices]
         yield from _list_lines("keeps", items)
@@ -355,10 +316,6 @@ def _loss_kind_details(kinds: Sequence[LossKind]) -> Iterator[tuple[str, tuple[s
         yield head, tuple(f"{kind.cases} {kind.kind}" for kind in kinds)
 
 
-#: Columns of a line.
-WIDTH = 80
-#: Keeps a number and its percent sign in one line.
-_NO_BREAK_PERCENT = "\N{NO-BREAK SPACE}%"
 #: Labels shown by verbosity; -vv shows all that the verdict carries.
 _MAX_LABELS = {0: 5, 1: 10}
 
@@ -407,7 +364,7 @@ def _explanation_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
         return
     for index, sentence in enumerate(explain(verdict)):
         head = "  why:  " if index == 0 else "        "
-        yield from textwrap.wrap(sentence, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+        yield from wrap_after(head, sentence)
 
 
 def fact_lines(verdict: Verdict) -> list[str]:
@@ -422,7 +379,7 @@ def _slice_table(slices: Sequence[Slice]) -> list[str]:
         return []
     head = slices[0].kind if len({part.kind for part in slices}) == 1 else "slice"
     headers = [head, "before", "after", "change", "n", "verdict"]
-    return ["", *indent_lines(format_table(slice_rows(slices), headers, right_columns=(1, 2, 4)))]
+    return ["", *table_lines(TextTable(headers, slice_rows(slices), (1, 2, 4)))]
 
 
 def _label_table(labels: Sequence[LabelMetrics], verbosity: int) -> list[str]:
@@ -432,7 +389,7 @@ def _label_table(labels: Sequence[LabelMetrics], verbosity: int) -> list[str]:
     headers = ["label", "F1 before", "now", "precision", "recall", "n", "taken for"]
     more = [f"  ({len(labels) - len(shown)} more labels: -v, -vv)"] * (len(shown) < len(labels))
     rows = label_rows(shown, 1 + 2 * verbosity)
-    return ["", *indent_lines(format_table(rows, headers, right_columns=(1, 2, 3, 4, 5))), *more]
+    return ["", *table_lines(TextTable(headers, rows, (1, 2, 3, 4, 5))), *more]
 
 
 def certainty_lines(verdict: Verdict) -> list[str]:
@@ -491,36 +448,7 @@ def _next_step_lines(steps: Sequence[NextStep]) -> Iterator[str]:
         head = "  next: " if index == 0 else "        "
         command = step_command(step)
         text = f"{step_text(step)}:" if command else step_text(step)
-        yield from textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * 8)
+        yield from wrap_after(head, text)
         # A command must not be wrapped.
         if command:
             yield f"        {command}"
-
-
-def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:
-    """Return *text* in lines of at most 80 columns, none of which is a workflow command.
-
-    Args:
-        text: a sentence or more.
-        indent: columns before the first line; further lines are indented by two more.
-        keep_long_words: do not break words longer than a line, such as paths.
-    """
-    blank = " " * indent
-    lines = textwrap.wrap(
-        text.replace(" %", _NO_BREAK_PERCENT),
-        WIDTH,
-        initial_indent=blank,
-        subsequent_indent=f"{blank}  ",
-        break_on_hyphens=False,
-        break_long_words=not keep_long_words,
-    )
-    lines = [line.replace(_NO_BREAK_PERCENT, " %") for line in lines]
-    # The text may quote a server, and a line that begins with "::" is a workflow command.
-    return [
-        line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line for line in lines
-    ]
-
-
-def indent_lines(text: str) -> list[str]:
-    """Return the lines of *text*, indented by two columns."""
-    return [f"  {line}".rstrip() for line in text.split("\n")]

@@ -36,7 +36,7 @@ from pytest_ftgate.reporting.ladder import (
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.reporting.tables import (
     drift_rows,
-    format_error_rows,
+    format_error_table,
     gates_line,
     label_rows,
     outcome_label,
@@ -46,7 +46,6 @@ from pytest_ftgate.reporting.tables import (
 )
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import (
-    JUDGE_HEADERS,
     SKILL_HEADERS,
     certainty_lines,
     judge_tables,
@@ -126,8 +125,6 @@ def _cost_bands(costs: CostByVolume) -> Iterator[Band]:
             yield Band(", ".join(names), line.usd, line.low, line.high)
 
 
-#: Columns of a table of format errors without a comparison.
-_UNCOMPARED_COLUMNS = 3
 _Values = Mapping[str, Any] | None
 
 
@@ -223,7 +220,6 @@ def _verdicts(report: Report) -> _Values:
         "notes": report.notes,
         "several_suites": len({verdict.suite for verdict in ranked}) > 1,
         "skill_headers": SKILL_HEADERS,
-        "judge_headers": JUDGE_HEADERS,
     }
 
 
@@ -232,6 +228,7 @@ def _anchor(verdict: Verdict) -> str:
 
 
 def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
+    format_errors = (("format error", verdict.format_errors), ("rule broken", verdict.broken_rules))
     return {
         "verdict": verdict,
         "headline": headline(verdict),
@@ -246,21 +243,13 @@ def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
         "slices": [] if verdict.tests_skills else slice_rows(verdict.slices),
         "skills": [(one, skill_rows(one.skills)) for one in skill_results_by_prompt(verdict)],
         "labels": label_rows(verdict.labels, 3),
-        "format_errors": [*_format_error_tables(verdict)],
+        "format_errors": [
+            format_error_table(title, shares) for title, shares in format_errors if shares
+        ],
         "drifts": drift_rows(verdict.drifts),
         "line_ranges": line_ranges,
         "in_cases": verdict.rates_cases,
     }
-
-
-def _format_error_tables(verdict: Verdict) -> Iterator[Mapping[str, Any]]:
-    """Yield the tables of a format gate: format errors, and broken rules."""
-    tables = (("format error", verdict.format_errors), ("rule broken", verdict.broken_rules))
-    for title, shares in tables:
-        if shares:
-            rows = format_error_rows(shares)
-            before = ["before"] * (len(rows[0]) > _UNCOMPARED_COLUMNS)
-            yield {"title": title, "headers": [title, *before, "now", "replies"], "rows": rows}
 
 
 def _chart_values(draw: Callable[[Report], Iterable[Chart]]) -> Callable[[Report], _Values]:
