@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -35,26 +35,22 @@ def _with_config(path: Path | None, use: Callable[[pytest.Config], _T]) -> _T:
     Raises:
         ConfigurationError: pytest does not start; it has printed why.
     """
-    command = _Command(use)
+    results: list[_T] = []
+
+    class Command:
+        """Stands in for the main loop of pytest."""
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_cmdline_main(self, config: pytest.Config) -> int:
+            results.append(use(config))
+            return 0
+
     # An absolute path cannot be taken for an option.
     paths = [] if path is None else [str(path.absolute())]
-    code = pytest.main([*_OPTIONS, *paths], plugins=[command])
-    if not command.results:
+    code = pytest.main([*_OPTIONS, *paths], plugins=[Command()])
+    if not results:
         raise ConfigurationError(f"pytest does not start here (exit code {int(code)}), see above")
-    return command.results[0]
-
-
-class _Command(Generic[_T]):
-    """Stands in for the main loop of pytest: calls a function with the config."""
-
-    def __init__(self, use: Callable[[pytest.Config], _T]) -> None:
-        self.results: list[_T] = []
-        self._use = use
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_cmdline_main(self, config: pytest.Config) -> int:
-        self.results.append(self._use(config))
-        return 0
+    return results[0]
 
 
 def settings_of_run(path: Path | None = None, cache: Path | None = None) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -76,7 +76,9 @@ class GateItemState:
             return []
         # A pytest-xdist worker learns one by one which gates it runs, so it plans one by one.
         alone = self.late or hasattr(self.item.config, "workerinput")
-        return [self.gate_run] if alone else [*_planned_gate_runs(self.item.session)]
+        states = (state_of(item) for item in self.item.session.items)
+        planned = [state.gate_run for state in states if state and not state.late]
+        return [self.gate_run] if alone else planned
 
     def set_up(self, evaluate: Callable[[], str]) -> None:
         """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""
@@ -157,11 +159,6 @@ def gate_run_of(item: pytest.Item) -> GateRun | None:
 def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
     """Return the gates among *items*."""
     return [gate_run for item in items if (gate_run := gate_run_of(item))]
-
-
-def _planned_gate_runs(session: pytest.Session) -> Iterator[GateRun]:
-    states = (state_of(item) for item in session.items)
-    return (state.gate_run for state in states if state and not state.late)
 
 
 class SuiteFile(pytest.File):
@@ -259,16 +256,16 @@ class GateItem(pytest.Item):
         """Return the results of the suite's gates that ran in this process."""
         return {
             (item.gate_run.variant.name, item.gate_run.gate.kind): item.result
-            for item in self.session.items
-            if _is_gate(item)
-            and item.gate_run.suite.name == self.gate_run.suite.name
-            and item.result is not None
+            for item in self._gates_of_suite()
+            if item.result is not None
         }
 
+    def _gates_of_suite(self) -> list[GateItem]:
+        gates = (item for item in self.session.items if isinstance(item, GateItem))
+        return [item for item in gates if item.gate_run.suite.name == self.gate_run.suite.name]
+
     def _is_last_of_whole_suite(self) -> bool:
-        suite = self.gate_run.suite
-        gates = [item for item in self.session.items if _is_gate(item)]
-        gates = [item for item in gates if item.gate_run.suite.name == suite.name]
+        suite, gates = self.gate_run.suite, self._gates_of_suite()
         total = sum(len(suite.gates_for(variant)) for variant in suite.variants.values())
         return (
             len(gates) == total
@@ -278,7 +275,3 @@ class GateItem(pytest.Item):
                 self.session.shouldstop or self.session.shouldfail or self.state.session.closed
             )
         )
-
-
-def _is_gate(item: pytest.Item) -> TypeGuard[GateItem]:
-    return isinstance(item, GateItem)

@@ -12,21 +12,30 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePath
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.state import evaluates_nothing, session_key, settings_key
 from pytest_ftgate.plugin.suites import plugin_label
+from pytest_ftgate.recommend.advice import Advice
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.results.git import GitError, git_output
+from pytest_ftgate.results.run import (
+    NotEvaluated,
+    Report,
+    RequestCounts,
+    SuiteRun,
+    overall_verdict,
+)
+from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
 from pytest_ftgate.runner.workers import collect_suite_runs, write_suite_runs
 from pytest_ftgate.settings import Settings
-
-if TYPE_CHECKING:
-    from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun
 
 
 def _environment_facts(settings: Settings) -> dict[str, str]:
@@ -45,8 +54,6 @@ def _environment_facts(settings: Settings) -> dict[str, str]:
 
 
 def _commit_facts(root: Path) -> dict[str, str]:
-    from pytest_ftgate.results.git import GitError, git_output
-
     try:
         commit = git_output(root, "log", "-n1", "--format=%h %s").strip()
         changed = git_output(root, "status", "--porcelain", "--untracked-files=no").strip()
@@ -108,10 +115,6 @@ class Reporter:
             return
         self._fixture_used |= "ftgate_used" in properties and report.when == "call"
         if "ftgate" in properties and report.when == "call" and isinstance(report.longrepr, str):
-            from pytest_ftgate.gates.verdict import Verdict
-            from pytest_ftgate.reporting.headlines import headline
-            from pytest_ftgate.results.verdicts import from_json
-
             text = headline(from_json(Verdict, str(properties["ftgate"])))
             report.longrepr = _Section(report.longrepr, text)  # type: ignore[assignment]
         if report.when == "teardown":
@@ -172,9 +175,6 @@ class Reporter:
     def _dispatch_verdict(self, verdict: str, node: str) -> None:
         """Call ``pytest_ftgate_verdict`` for a verdict as JSON."""
         if self._config.hook.pytest_ftgate_verdict.get_hookimpls():
-            from pytest_ftgate.gates.verdict import Verdict
-            from pytest_ftgate.results.verdicts import from_json
-
             self._dispatch("verdict", verdict=from_json(Verdict, verdict), nodeid=node)
 
     def _dispatch(self, name: str, **arguments: Any) -> None:
@@ -208,11 +208,6 @@ class Reporter:
         return len(self._verdicts) + self._fixture_used
 
     def _run_record(self, pending_batches: Iterable[str]) -> Report:
-        from pytest_ftgate.gates.verdict import Verdict
-        from pytest_ftgate.recommend.advice import Advice
-        from pytest_ftgate.results.run import NotEvaluated, Report, overall_verdict
-        from pytest_ftgate.results.verdicts import from_json
-
         verdicts = (*self._verdicts.values(), *self._measured)
         pending = [f"{line}; the same command picks its replies up" for line in pending_batches]
         report = Report(
@@ -250,8 +245,6 @@ class Reporter:
         )
 
     def _total_requests(self) -> RequestCounts:
-        from pytest_ftgate.results.run import RequestCounts
-
         return RequestCounts(
             replies=max((replies for replies, _, _ in self._request_counts), default=0),
             sent=sum(sent for _, sent, _ in self._request_counts),
@@ -288,8 +281,6 @@ class Reporter:
 
     def _as_typed(self, report: Report) -> Report:
         """Return *report* with node ids and commands as the user types them."""
-        from pytest_ftgate.results.verdicts import as_typed
-
         typed = self._settings.typed
         return replace(
             report,
@@ -337,8 +328,6 @@ class Reporter:
         self._dispatch("report", report=report)
 
     def _store_verdicts(self) -> None:
-        from pytest_ftgate.results.verdicts import store_verdicts
-
         try:
             store_verdicts(self._settings.cache.parent, [*self._verdicts.values()])
         except OSError as error:

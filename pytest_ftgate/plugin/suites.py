@@ -95,13 +95,9 @@ def contributions_for(session: pytest.Session, path: Path) -> PluginContribution
     if errors:
         raise SuiteError(plugin_label(str(path), root), errors)
     session.config.stash[_providers_key].update(contributed["providers"])
-    return PluginContributions(
-        providers=contributed["providers"],
-        scorers=contributed["scorers"],
-        formats=contributed["formats"],
-        skills={name: Path(file).resolve() for name, file in contributed["skills"].items()},
-        price=_price_function(hooks, root),
-    )
+    skill_files = {name: Path(file).resolve() for name, file in contributed["skills"].items()}
+    price = _price_function(hooks, root)
+    return PluginContributions(**{**contributed, "skills": skill_files}, price=price)
 
 
 def _contributions_of_kind(

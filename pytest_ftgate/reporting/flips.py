@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_ftgate.gates.verdict import Flip, Verdict
-from pytest_ftgate.reporting.text import escape_controls, quoted_lines, word_diff
+from pytest_ftgate.reporting.text import WIDTH, escape_controls, quoted_lines, shorten, word_diff
 
 #: From this verbosity on, every tool call is shown in full.
 _FULL_VERBOSITY = 2
@@ -40,8 +40,7 @@ def _call_label(index: int) -> str:
 
 
 def _shorten_call(call: str) -> str:
-    line = escape_controls(call).replace("\n", " ")
-    return line if len(line) <= _CALL_WIDTH else f"{line[: _CALL_WIDTH - 1]}…"
+    return shorten(escape_controls(call).replace("\n", " "), _CALL_WIDTH)
 
 
 #: Columns for one passage: 80 less indent, bar and label.
@@ -74,7 +73,6 @@ def _answer_position(flip: Flip) -> str:
     )
 
 
-_WIDTH = 80
 #: Cases shown by verbosity; -vv shows all that the verdict carries.
 _MAX_CASES = {0: 3, 1: 10}
 
@@ -129,19 +127,14 @@ def _vary_skills(shown: Sequence[Flip], regressed: Sequence[Flip]) -> list[Flip]
     by_skill: dict[str, list[Flip]] = defaultdict(list)
     for flip in regressed:
         by_skill[flip.skill].append(flip)
-    ranked = sorted(_ranked_in_group(by_skill.values()), key=lambda pair: pair[0])
+    ranks = (pair for group in by_skill.values() for pair in enumerate(group))
+    ranked = sorted(ranks, key=lambda pair: pair[0])
     return [flip for _, flip in ranked[: len(shown)]]
-
-
-def _ranked_in_group(groups: Iterable[list[Flip]]) -> Iterator[tuple[int, Flip]]:
-    for group in groups:
-        yield from enumerate(group)
 
 
 def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str]:
     shown = escape_controls(flip.shown).replace("\n", " ")
-    width = _WIDTH - 6 - len(flip.case) - 2
-    yield f"    {flip.case}  {shown if len(shown) <= width else shown[: width - 1] + '…'}"
+    yield f"    {flip.case}  {shorten(shown, WIDTH - 8 - len(flip.case))}"
     if flip.expected:
         yield from quoted_lines("expected", flip.expected, indent=6, max_lines=2)
     if flip.before or flip.called_before:

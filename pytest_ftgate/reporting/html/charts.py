@@ -15,17 +15,14 @@ from pytest_ftgate.reporting.verdict import SKILL_HEADERS, skill_rows
 from pytest_ftgate.results.run import CaseRun, Rate, Report, SuiteRun, VariantRun
 
 _TITLES = {"accuracy": "Accuracy", "format": "Replies in the right format"}
-
-
-def _rate(variant: VariantRun, kind: str) -> Rate | None:
-    return variant.accuracy if kind == "accuracy" else variant.format
+_STATE_COLOURS = {"regressed": "red", "kept": "green"}
 
 
 def variant_charts(report: Report) -> Iterator[Chart]:
     """Yield the rates of all variants with the limits of the gate, a chart for each kind."""
     for number, suite in enumerate(report.suites):
         for kind in _TITLES:
-            rates = [(v, rate) for v in suite.variants if (rate := _rate(v, kind))]
+            rates = [(v, rate) for v in suite.variants if (rate := getattr(v, kind))]
             if rates:
                 yield _rate_chart(report, suite, kind, rates, f"rates-{number}-{kind}")
 
@@ -85,7 +82,12 @@ def forgetting_charts(report: Report) -> Iterator[Chart]:
 
 def _skill_chart(name: str, verdict: Verdict, skills: Sequence[Slice], under: str) -> Chart:
     rows = [
-        Dot(skill.name, skill.after, before=skill.before, colour=_state_colour(skill.state))
+        Dot(
+            skill.name,
+            skill.after,
+            before=skill.before,
+            colour=_STATE_COLOURS.get(skill.state, "muted"),
+        )
         for skill in skills
     ]
     variant = f"{escape_controls(verdict.variant)}{f' under its {under}' if under else ''}"
@@ -102,10 +104,6 @@ def _skill_chart(name: str, verdict: Verdict, skills: Sequence[Slice], under: st
         headers=[*SKILL_HEADERS],
         rows=skill_rows(skills),
     )
-
-
-def _state_colour(state: str) -> str:
-    return {"regressed": "red", "kept": "green"}.get(state, "muted")
 
 
 def format_error_charts(report: Report) -> Iterator[Chart]:

@@ -76,12 +76,14 @@ def ladder_values(report: Report) -> Mapping[str, Any] | None:
 def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
     gaps, costs = coverage_gap_sentence(advice.coverage_gaps), advice.money
     notes = [*advice.notes, *monitoring_sentences(advice), gaps]
+    held_out = advice.confirmation
+    confirmation = [f"held-out cases: {held_out.message}"] if held_out else []
     return {
         "suite": advice.suite,
         "outcome": _RECOMMENDATION_OUTCOMES.get(advice.recommendation, "inconclusive"),
         "recommendation": str(advice.recommendation),
         "detail": advice_subject(advice),
-        "reasons": [*(reason.message for reason in advice.reasons), *_confirmation(advice)],
+        "reasons": [*(reason.message for reason in advice.reasons), *confirmation],
         "table": ladder_table(advice),
         "legend": frontier_legend(advice),
         "conditions": condition_rows(advice),
@@ -90,11 +92,6 @@ def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
         "break_even": break_even_table(costs) if costs else None,
         "break_even_sentences": [*break_even_sentences(advice, costs, full=False)] if costs else [],
     }
-
-
-def _confirmation(advice: Advice) -> Iterator[str]:
-    if advice.confirmation is not None:
-        yield f"held-out cases: {advice.confirmation.message}"
 
 
 def _cost_charts(costs: CostByVolume, name: str) -> Iterator[Chart]:

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
@@ -151,12 +151,12 @@ class Band(NamedTuple):
     high: Sequence[float]
 
 
-def _figure(rows: int, extra: float = 0.75) -> tuple[Figure, Axes]:
+def _figure(rows: int) -> tuple[Figure, Axes]:
     """Return an empty figure with the height for *rows*."""
-    return _empty_figure(extra + _ROW_HEIGHT * max(rows, 2))
+    return _empty_figure(0.75 + _ROW_HEIGHT * max(rows, 2), "x")
 
 
-def _empty_figure(height: float) -> tuple[Figure, Axes]:
+def _empty_figure(height: float, grid: Literal["x", "y", "both"] = "both") -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
@@ -164,7 +164,7 @@ def _empty_figure(height: float) -> tuple[Figure, Axes]:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(COLOURS["line"])
     axes.tick_params(colors=COLOURS["muted"], length=0, labelsize=10)
-    axes.grid(axis="x", color=COLOURS["line"], linewidth=0.8)
+    axes.grid(axis=grid, color=COLOURS["line"], linewidth=0.8)
     axes.set_axisbelow(True)
     return figure, axes
 
@@ -177,9 +177,22 @@ def _label_rows(axes: Axes, names: Sequence[str], label: str) -> None:
     axes.set_xlabel(label, color=COLOURS["muted"], fontsize=10)
 
 
+_PERCENT_TICKS = (range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
+
+
 def _set_percent_axis(axes: Axes) -> None:
     axes.set_xlim(-2, 102)
-    axes.set_xticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
+    axes.set_xticks(*_PERCENT_TICKS)
+
+
+def _label_point(
+    axes: Axes, text: str, point: tuple[float, float], offset: tuple[int, int], colour: str
+) -> None:
+    """Write *text* beside *point*, *offset* in points away from it."""
+    axes.annotate(
+        text, point, xytext=offset, textcoords="offset points", fontsize=11,
+        color=COLOURS[colour], annotation_clip=False,
+    )  # fmt: skip
 
 
 def draw_dots(
@@ -196,7 +209,10 @@ def draw_dots(
     """
     figure, axes = _figure(len(rows))
     for y, row in enumerate(rows):
-        _draw_interval(axes, y, row)
+        colour = COLOURS[row.colour]
+        if row.low is not None and row.high is not None:
+            axes.plot([100 * row.low, 100 * row.high], [y, y], color=colour, linewidth=2.2)
+        axes.plot([100 * row.value], [y], "o", color=colour, markersize=8)
     left = minimum is None or margin is None or minimum <= margin
     _draw_limit(axes, minimum, "minimum", "-", left=left)
     _draw_limit(axes, margin, "allowed drop", "--", left=not left)
@@ -214,13 +230,6 @@ def _draw_limit(axes: Axes, value: float | None, label: str, style: str, *, left
         label, (100 * value, -0.52), color=COLOURS["red"], fontsize=9, va="bottom",
         ha="right" if left else "left", xytext=(-4 if left else 4, 0), textcoords="offset points",
     )  # fmt: skip
-
-
-def _draw_interval(axes: Axes, y: int, row: Dot) -> None:
-    colour = COLOURS[row.colour]
-    if row.low is not None and row.high is not None:
-        axes.plot([100 * row.low, 100 * row.high], [y, y], color=colour, linewidth=2.2)
-    axes.plot([100 * row.value], [y], "o", color=colour, markersize=8)
 
 
 def draw_pairs(name: str, description: str, rows: Sequence[Dot], label: str = "") -> str:
@@ -252,7 +261,6 @@ def draw_points(
         frontier: the names of the rows on the frontier.
     """
     figure, axes = _empty_figure(3.6)
-    axes.grid(axis="y", color=COLOURS["line"], linewidth=0.8)
     edge = sorted((row.before or 0.0, 100 * row.value) for row in rows if row.name in frontier)
     if len(edge) > 1:
         xs, ys = zip(*edge, strict=True)
@@ -264,12 +272,9 @@ def draw_points(
             axes.plot([point[0]] * 2, [100 * row.low, 100 * row.high], color=colour, linewidth=1.6)
         axes.plot(*point, "o", color=colour, markersize=8)
         drop = 14 * sum(_labels_overlap(row, left, rows) for left in rows[: rows.index(row)])
-        axes.annotate(
-            row.name, point, xytext=(8, 6 - drop), textcoords="offset points", fontsize=11,
-            color=COLOURS["ink"],
-        )  # fmt: skip
+        _label_point(axes, row.name, point, (8, 6 - drop), "ink")
     axes.set_ylim(-4, 104)
-    axes.set_yticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
+    axes.set_yticks(*_PERCENT_TICKS)
     axes.margins(x=0.15)
     axes.set_xlabel(label, color=COLOURS["muted"], fontsize=10)
     return svg_text(figure, name, description)
@@ -314,24 +319,19 @@ def draw_lines(
     dates: Sequence[str],
 ) -> str:
     """Return shares over time, a line for each series, labelled at its end."""
-    figure, axes = _empty_figure(3.2)
-    axes.grid(visible=False, axis="x")
-    axes.grid(axis="y", color=COLOURS["line"], linewidth=0.8)
+    figure, axes = _empty_figure(3.2, "y")
     ends: list[float] = []
     for index, (label, values) in enumerate(series):
-        colour = COLOURS[_SERIES_COLOURS[index % len(_SERIES_COLOURS)]]
+        colour = _SERIES_COLOURS[index % len(_SERIES_COLOURS)]
         points = [(x, 100 * y) for x, y in enumerate(values) if y is not None]
         xs, ys = zip(*points, strict=True)
-        axes.plot(xs, ys, "o-", color=colour, linewidth=2, markersize=5)
+        axes.plot(xs, ys, "o-", color=COLOURS[colour], linewidth=2, markersize=5)
         drop = 14 * sum(abs(ys[-1] - end) < 6 for end in ends)  # noqa: PLR2004 - points of the axis
         ends.append(ys[-1])
-        axes.annotate(
-            label, (xs[-1], ys[-1]), xytext=(9, -3 - drop), textcoords="offset points",
-            fontsize=11, color=colour,
-        )  # fmt: skip
+        _label_point(axes, label, (xs[-1], ys[-1]), (9, -3 - drop), colour)
     step = max(1, len(dates) // 8)
     axes.set_xticks(range(0, len(dates), step), dates[::step])
-    axes.set_yticks(range(0, 101, 20), [f"{tick} %" for tick in range(0, 101, 20)])
+    axes.set_yticks(*_PERCENT_TICKS)
     axes.set_ylim(-4, 104)
     axes.margins(x=0.12)
     return svg_text(figure, name, description)
@@ -342,20 +342,18 @@ def draw_bands(
 ) -> str:
     """Return costs over volumes on logarithmic axes, with the declared volume as a dashed line."""
     figure, axes = _empty_figure(3.8)
-    axes.grid(axis="y", color=COLOURS["line"], linewidth=0.8)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=1.0)  # a free variant is at 0
     axes.axvline(declared, color=COLOURS["muted"], linewidth=1.2, linestyle="--")
     ends = [_decade(row.values[-1]) for row in rows]
     label_positions = _move_apart(ends, _MIN_LABEL_GAP * _decades(rows))
     for index, (row, position) in enumerate(zip(rows, label_positions, strict=True)):
-        colour = COLOURS[_SERIES_COLOURS[index % len(_SERIES_COLOURS)]]
-        axes.fill_between(volumes, row.low, row.high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(volumes, row.values, color=colour, linewidth=2)
-        axes.annotate(
-            row.name, (volumes[-1], 10**position), xytext=(9, -3), textcoords="offset points",
-            fontsize=11, color=colour, annotation_clip=False,
-        )  # fmt: skip
+        colour = _SERIES_COLOURS[index % len(_SERIES_COLOURS)]
+        axes.fill_between(
+            volumes, row.low, row.high, color=COLOURS[colour], alpha=0.15, linewidth=0
+        )
+        axes.plot(volumes, row.values, color=COLOURS[colour], linewidth=2)
+        _label_point(axes, row.name, (volumes[-1], 10**position), (9, -3), colour)
     axes.minorticks_off()
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.yaxis.set_major_formatter("{x:,.0f}")
