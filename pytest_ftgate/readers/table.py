@@ -9,13 +9,16 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from pytest_ftgate.readers.source import Source
+from pydantic import BaseModel, ValidationError
+
+from pytest_ftgate.readers.source import Source, declared_keys, validation_message
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 
 _CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 _SEPARATOR = re.compile(r"\s*,?\s*")
+_Model = TypeVar("_Model", bound=BaseModel)
 _CONFLICT = "a version-control conflict marker; resolve the conflict"
 
 
@@ -33,6 +36,28 @@ class Row(NamedTuple):
     line: int
     value: Any
     raw: Mapping[KeyPath, str] = {}
+
+
+def validate_row(
+    source: Source, row: Row, value: Any, model: type[_Model], what: str
+) -> _Model | None:
+    """Return *value* as a *model*, or None after adding its errors at the line of *row*.
+
+    Args:
+        source: collects the errors.
+        row: the row of the value.
+        value: the value, or what stands for it.
+        model: the class of a row.
+        what: the noun for the row in messages.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors():
+            raw = row.raw.get(tuple(detail["loc"]))
+            message = validation_message(detail, declared_keys(model), raw)
+            source.add_error(row.line, f"in a {what}: {message}", row.path)
+    return None
 
 
 def read_rows(source: Source, path: Path, line: int = 0, what: str = "cases") -> Iterator[Row]:

@@ -12,12 +12,11 @@ from sys import intern
 from typing import Any
 
 from jinja2 import TemplateError
-from pydantic import ValidationError
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
-from pytest_ftgate.readers.source import declared_keys, fold_similar, validation_message
-from pytest_ftgate.readers.table import Row, read_rows
+from pytest_ftgate.readers.source import fold_similar
+from pytest_ftgate.readers.table import Row, read_rows, validate_row
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.model import Case, ReplyRules, digest
@@ -223,13 +222,9 @@ def _group_duplicates(cases: Collection[Case]) -> tuple[Case, ...]:
 
 
 def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:
-    try:
-        declared = DeclaredCase.model_validate(source.plugins.resolve_rules(row.value))
-    except ValidationError as error:
-        for detail in error.errors():
-            known, raw = declared_keys(DeclaredCase), row.raw.get(tuple(detail["loc"]))
-            message = validation_message(dict(detail), known, raw)
-            source.add_error(row.line, f"in a case: {message}", row.path)
+    value = source.plugins.resolve_rules(row.value)
+    declared = validate_row(source, row, value, DeclaredCase, "case")
+    if declared is None:
         return None
     problem = _case_error(declared, reply) or _rule_error(declared, source.path.parent)
     if problem:

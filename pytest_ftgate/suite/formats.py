@@ -34,7 +34,7 @@ from pytest_ftgate.readers.source import (
 )
 from pytest_ftgate.suite.references import reference_syntax_error
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.scorers import parse_function, pattern_error
+from pytest_ftgate.suite.scorers import parse_function, pattern_error, split_kind
 
 #: The language codes of py3langid.
 _CODES = (
@@ -210,7 +210,8 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
 def _parse_format(raw: Any) -> Rule:
     if isinstance(raw, Rule):
         return raw
-    kind, value = _split_kind(raw)
+    usage = "format is one name with its value, such as {choice: [refund, other]}"
+    kind, value = split_kind(raw, FORMAT_KINDS, "format", f"{usage}; several go into a list")
     try:
         parsed = _adapter(kind).validate_python(value)
     except ValidationError as error:
@@ -218,19 +219,6 @@ def _parse_format(raw: Any) -> Rule:
     if isinstance(parsed, BaseModel):
         parsed = parsed.model_dump(by_alias=True, exclude_none=True)
     return parsed if isinstance(parsed, Rule) else Rule(kind, parsed)
-
-
-def _split_kind(raw: Any) -> tuple[str, Any]:
-    """Return the kind of a declared format, and its value."""
-    kind, value = next(iter(raw.items())) if isinstance(raw, Mapping) and raw else (raw, None)
-    if not isinstance(kind, str) or (isinstance(raw, Mapping) and len(raw) != 1):
-        example = "format is one name with its value, such as {choice: [refund, other]}"
-        known = ", ".join(FORMAT_KINDS)
-        raise rule_error(f"{example}; several go into a list; known: {known}")
-    if kind not in FORMAT_KINDS:
-        hint = did_you_mean(kind, FORMAT_KINDS)
-        raise rule_error(f'unknown format "{kind}"{hint}; known: {", ".join(FORMAT_KINDS)}')
-    return kind, value
 
 
 def _value_error(kind: str, error: dict[str, Any]) -> str:

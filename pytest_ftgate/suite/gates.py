@@ -11,7 +11,6 @@ from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.declaration import (
-    DeclaredAccuracy,
     DeclaredCost,
     DeclaredData,
     DeclaredForgetting,
@@ -69,10 +68,7 @@ def resolve_forgetting(
     return ForgettingGate(
         line=source.line(*_KEY_PATH),
         cases=cases,
-        max_drop=declared.max_drop,
-        each=declared.each,
-        margins=declared.margins,
-        weights=declared.weights,
+        **declared.model_dump(include={"max_drop", "each", "margins", "weights"}),
         may_lose=tuple(dict.fromkeys(declared.may_lose)),
         under_prompt=declared.under == "prompt",
     )
@@ -321,18 +317,10 @@ def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
 
 
 def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGate:
-    has_limit = declared.min is not None or declared.max_drop is not None
-    return RateGate(
-        kind=kind,
-        line=source.line("gates", kind),
-        min=declared.min,
-        max_drop=declared.max_drop if has_limit else DEFAULT_MAX_DROP[kind],
-        metric=declared.metric if isinstance(declared, DeclaredAccuracy) else "accuracy",
-        evidence=declared.evidence,
-        slices=tuple(dict.fromkeys(declared.slices)),
-        stop_early=declared.stop_early,
-        settle=declared.settle,
-    )
+    keys = {**declared.model_dump(), "slices": tuple(dict.fromkeys(declared.slices))}
+    if declared.min is None and declared.max_drop is None:
+        keys["max_drop"] = DEFAULT_MAX_DROP[kind]
+    return RateGate(kind=kind, line=source.line("gates", kind), **keys)
 
 
 def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import did_you_mean
@@ -18,7 +17,7 @@ from pytest_ftgate.readers.source import (
     fold_similar,
     validation_message,
 )
-from pytest_ftgate.readers.table import Row, read_rows
+from pytest_ftgate.readers.table import Row, read_rows, validate_row
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import (
     DeclaredJudge,
@@ -38,7 +37,7 @@ from pytest_ftgate.suite.model import (
 from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import Rule
-from pytest_ftgate.suite.templates import unknown_variables
+from pytest_ftgate.suite.templates import check_template
 from pytest_ftgate.suite.variants import resolve_variant
 
 
@@ -101,7 +100,7 @@ def read_labels(
     labels = [
         label
         for row in read_rows(source, path, line, "judge: human")
-        for label in _parse_label(source, row, cases_by_id, grades, pairs=pairs)
+        if (label := _parse_label(source, row, cases_by_id, grades, pairs=pairs))
     ]
     if not labels and len(source.errors) == errors_before:
         source.add_error(line, f"judge: human: {written_path} contains no labels")
@@ -116,22 +115,17 @@ def _parse_label(
     grades: Collection[str],
     *,
     pairs: bool,
-) -> Iterator[Label]:
-    """Yield the label in *row*, or add its errors to *source*."""
-    try:
-        label = _LabelRow.model_validate(row.value)
-    except ValidationError as error:
-        for detail in error.errors():
-            raw = row.raw.get(tuple(detail["loc"]))
-            message = validation_message(dict(detail), declared_keys(_LabelRow), raw)
-            source.add_error(row.line, f"in a label: {message}", row.path)
-        return
+) -> Label | None:
+    """Return the label in *row*, or None after adding its errors to *source*."""
+    label = validate_row(source, row, row.value, _LabelRow, "label")
+    if label is None:
+        return None
     problem = _label_error(label, cases_by_id, grades, pairs=pairs)
     if problem:
         source.add_error(row.line, f"in a label: {problem}", row.path)
-        return
+        return None
     first, second = (label.first or "", label.second) if pairs else (label.reply or "", None)
-    yield Label(
+    return Label(
         case=cases_by_id[label.case],
         reply=first,
         second_reply=second,
@@ -292,18 +286,20 @@ class _JudgeResolver:
     def judge(self) -> Judge | None:
         """Return the judge, or None if its model cannot be resolved."""
         self.check_grades()
-        self.check_rubric()
+        line = self.source.line(*self.key_path, "rubric")
+        rubric, cases = str(self.rule.value), self.suite.cases
+        check_template(self.source, line, "judge: rubric", rubric, cases, of_rubric=True)
         self.check_minimum()
         variant = self.variant()
         is_pairwise, grades = self.declared.compare is not None, self.grades()
-        line, cases = self.source.line(*self.key_path, "human"), self.suite.cases
+        line = self.source.line(*self.key_path, "human")
         written_path = self.declared.human
         labels = read_labels(self.source, written_path, line, cases, grades, pairs=is_pairwise)
         if variant is None:
             return None
         return Judge(
             rule=self.rule,
-            rubric=str(self.rule.value),
+            rubric=rubric,
             grades=grades,
             variant=variant,
             is_pairwise=is_pairwise,
@@ -339,15 +335,6 @@ class _JudgeResolver:
             self.add_error("grades", f"grades: with compare they are {allowed}; remove them")
         elif len(set(grades.values())) == 1:
             self.add_error("grades", "grades: all have the same value; give them different values")
-
-    def check_rubric(self) -> None:
-        try:
-            unknown = unknown_variables(str(self.rule.value), self.suite.cases, of_rubric=True)
-        except TemplateError as error:
-            self.add_error("rubric", f"rubric: not a template: {error}")
-            return
-        for message in unknown.values():
-            self.add_error("rubric", f"rubric: {message}")
 
     def variant(self) -> Variant | None:
         """Return the judge's model as a variant, or None if its keys are not valid."""

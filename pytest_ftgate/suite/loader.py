@@ -25,7 +25,7 @@ from pytest_ftgate.suite.model import Case, ReplyRules, Suite
 from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import resolve_score
-from pytest_ftgate.suite.templates import check_user_template
+from pytest_ftgate.suite.templates import check_template
 from pytest_ftgate.suite.variants import check_expected_tools, check_format_tools, resolve_variants
 
 
@@ -267,5 +267,5 @@ def _read_cases(
     message = unused_field_error(reply.score, cases) if is_valid else None
     if message:
         source.add_error_at(("reply", "score"), f"reply.score: {message}")
-    check_user_template(source, source.line("user"), "user", declared.user, cases)
+    check_template(source, source.line("user"), "user", declared.user, cases)
     return cases

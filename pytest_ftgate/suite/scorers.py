@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -113,7 +113,7 @@ def _parse_score(raw: Any) -> Rule | None:
     if raw is None or isinstance(raw, Rule):
         return raw
     if not isinstance(raw, list):
-        return _parse_rule(*_split_kind(raw))
+        return _parse_rule(*_split_score(raw))
     if not raw:
         raise rule_error("score is an empty list; name a score")
     return Rule("mean", tuple(_parse_weighted(part) for part in raw))
@@ -129,20 +129,32 @@ def _parse_weighted(raw: Any) -> tuple[Rule, float]:
     # A rule that a plugin contributes is resolved already.
     if len(values) == 1 and isinstance(values[0], Rule):
         return values[0], float(weight)
-    return _parse_rule(*_split_kind(score)), float(weight)
+    return _parse_rule(*_split_score(score)), float(weight)
 
 
-def _split_kind(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, Any]:
-    """Return the kind of a declared score, and its value."""
+def _split_score(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, Any]:
+    usage = "score is one name, or one name with its value, such as {numeric: {tolerance: 0.01}}"
+    return split_kind(raw, kinds, "score", usage)
+
+
+def split_kind(raw: Any, kinds: Collection[str], noun: str, usage: str) -> tuple[str, Any]:
+    """Return the kind of a declared score or format, and its value.
+
+    Args:
+        raw: the name of a kind, or a mapping of the name to the value.
+        kinds: the known names.
+        noun: ``score`` or ``format``, for messages.
+        usage: how to write one, for messages.
+
+    Raises:
+        PydanticCustomError: the name is unknown, or *raw* is something else.
+    """
     kind, value = next(iter(raw.items())) if isinstance(raw, Mapping) and raw else (raw, None)
+    known = f"known: {', '.join(kinds)}"
     if not isinstance(kind, str) or (isinstance(raw, Mapping) and len(raw) != 1):
-        example = (
-            "score is one name, or one name with its value, such as {numeric: {tolerance: 0.01}}"
-        )
-        raise rule_error(f"{example}; known: {', '.join(kinds)}")
+        raise rule_error(f"{usage}; {known}")
     if kind not in kinds:
-        hint = did_you_mean(kind, kinds)
-        raise rule_error(f'unknown score "{kind}"{hint}; known: {", ".join(kinds)}')
+        raise rule_error(f'unknown {noun} "{kind}"{did_you_mean(kind, kinds)}; {known}')
     return kind, value
 
 
@@ -241,7 +253,7 @@ def _parse_fields(value: Any) -> dict[str, Rule]:
 
 
 def _parse_field(raw: Any) -> Rule:
-    kind, value = _split_kind(raw, FIELD_SCORE_KINDS)
+    kind, value = _split_score(raw, FIELD_SCORE_KINDS)
     if kind not in ("set", "sequence"):
         return _parse_rule(kind, value)
     if value not in (None, True, {"partial": "f1"}):

@@ -113,10 +113,16 @@ def unknown_variables(
     }
 
 
-def check_user_template(
-    source: Source, line: int, key: str, template: str, cases: tuple[Case, ...]
+def check_template(
+    source: Source,
+    line: int,
+    key: str,
+    template: str,
+    cases: tuple[Case, ...],
+    *,
+    of_rubric: bool = False,
 ) -> None:
-    """Add an error if the user message *template* cannot be rendered for *cases*.
+    """Add an error if a *template* in the suite file cannot be rendered for *cases*.
 
     Args:
         source: the suite file.
@@ -124,9 +130,10 @@ def check_user_template(
         key: the name of the template in messages.
         template: the template.
         cases: the cases of the suite.
+        of_rubric: see *unknown_variables*.
     """
     try:
-        unknown = unknown_variables(template, cases)
+        unknown = unknown_variables(template, cases, of_rubric=of_rubric)
     except TemplateError as error:
         source.add_error(line, f"{key}: not a template: {error}")
         return

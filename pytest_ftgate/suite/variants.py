@@ -27,7 +27,7 @@ from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import (
     PASSAGES,
-    check_user_template,
+    check_template,
     template_variables,
     unknown_variables,
 )
@@ -295,7 +295,7 @@ class _VariantResolver:
         if self.declared.user is not None:
             key = f"{self.location.display_name}: user"
             line = self.location.line("user")
-            check_user_template(self.location.source, line, key, self.declared.user, self.cases)
+            check_template(self.location.source, line, key, self.declared.user, self.cases)
         return self.build(merged, system, path)
 
     def build(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
