@@ -81,11 +81,10 @@ class Claims:
         return [
             fingerprint
             for fingerprint in fingerprints
-            if fingerprint not in claims or self._is_claimable(fingerprint, claims[fingerprint])
+            if (claim := claims.get(fingerprint)) is None
+            or claim[0] == self.owner
+            or self._has_expired(fingerprint, claim)
         ]
-
-    def _is_claimable(self, fingerprint: str, claim: _Claim) -> bool:
-        return claim[0] == self.owner or self._has_expired(fingerprint, claim)
 
     def _read_claims(self, fingerprints: Iterable[str]) -> Iterator[tuple[str, _Claim]]:
         for part, placeholders in chunks(fingerprints):

@@ -111,16 +111,14 @@ class SuiteHandle:
             ConfigurationError: there is no such gate or variant.
             FtgateError: a scorer cannot be used, requests cannot be sent, or too few replies came.
         """
-        gates = {gate.kind: gate for gate in self._suite.gates_for(self._gated(variant))}
+        gated = replace(self._variant(variant), gated=True)
+        gates = {gate.kind: gate for gate in self._suite.gates_for(gated)}
         gate_run = GateRun(self._suite, _by_name(gate, gates, "gate"), self._variant(variant))
         with live_progress(self._config) as on_progress:
             return evaluate_gate(self._session, gate_run, on_progress=on_progress).verdict
 
     def _variant(self, name: str) -> Variant:
         return _by_name(name, self._suite.variants, "variant")
-
-    def _gated(self, name: str) -> Variant:
-        return replace(self._variant(name), gated=True)
 
 
 def _by_name(name: str, values: Mapping[str, _Value], noun: str) -> _Value:

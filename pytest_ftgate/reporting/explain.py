@@ -171,13 +171,10 @@ def interval_phrase(check: Check) -> str:
     return f"with 95 % confidence the true {what} is {span}"
 
 
-def _capitalized(phrase: str) -> str:
-    return phrase[:1].upper() + phrase[1:]
-
-
 def _usage_sentences(check: Check) -> Iterator[str]:
     """Yield how a cost or latency check was decided."""
-    interval = _capitalized(interval_phrase(check))
+    phrase = interval_phrase(check)
+    interval = phrase[:1].upper() + phrase[1:]
     limit = amount(check.limit, check.unit) if check.before is None else signed_percent(check.limit)
     if check.low is not None and check.low == check.high:
         yield f"{interval}, and {limit} is allowed; {_conclusion(check)}"

@@ -23,24 +23,14 @@ def tool_call_lines(tool_calls: Sequence[str], verbosity: int) -> Iterator[str]:
         tool_calls: in their order, a line each.
         verbosity: 2 shows all of them; below that the first three, shortened to a line.
     """
-    if verbosity >= _FULL_VERBOSITY:
-        for index, call in enumerate(tool_calls):
-            yield from quoted_lines(_call_label(index), call, indent=6, max_lines=_CALL_LINES)
-        return
-    lines = [_shorten_call(call) for call in tool_calls[:_MAX_CALLS]]
+    lines, max_lines = [*tool_calls], _CALL_LINES
+    if verbosity < _FULL_VERBOSITY:
+        calls = [escape_controls(call).replace("\n", " ") for call in tool_calls[:_MAX_CALLS]]
+        lines, max_lines = [shorten(call, _CALL_WIDTH) for call in calls], 1
     hidden = len(tool_calls) - len(lines)
-    if hidden:
-        lines.append(f"({hidden} more call{'s' * (hidden > 1)}: -vv)")
+    lines += [f"({hidden} more call{'s' * (hidden > 1)}: -vv)"] * bool(hidden)
     for index, line in enumerate(lines):
-        yield from quoted_lines(_call_label(index), line, indent=6, max_lines=1)
-
-
-def _call_label(index: int) -> str:
-    return "" if index else "called"
-
-
-def _shorten_call(call: str) -> str:
-    return shorten(escape_controls(call).replace("\n", " "), _CALL_WIDTH)
+        yield from quoted_lines("" if index else "called", line, max_lines=max_lines)
 
 
 #: Columns for one passage: 80 less indent, bar and label.
@@ -59,9 +49,9 @@ def passage_lines(flip: Flip, verbosity: int = 0) -> Iterator[str]:
     ]
     shown = passages if verbosity > 1 else passages[:_MAX_PASSAGES]
     text = "\n".join(shown) or "none was found"
-    yield from quoted_lines("passages", text, indent=6, max_lines=max(1, len(shown)))
+    yield from quoted_lines("passages", text, max_lines=max(1, len(shown)))
     if passages and flip.answered_in is not None:
-        yield from quoted_lines("", _answer_position(flip), indent=6)
+        yield from quoted_lines("", _answer_position(flip))
 
 
 def _answer_position(flip: Flip) -> str:
@@ -136,17 +126,17 @@ def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str
     shown = escape_controls(flip.shown).replace("\n", " ")
     yield f"    {flip.case}  {shorten(shown, WIDTH - 8 - len(flip.case))}"
     if flip.expected:
-        yield from quoted_lines("expected", flip.expected, indent=6, max_lines=2)
+        yield from quoted_lines("expected", flip.expected, max_lines=2)
     if flip.before or flip.called_before:
-        yield from quoted_lines("before", flip.before, indent=6, max_lines=3)
+        yield from quoted_lines("before", flip.before, max_lines=3)
     yield from tool_call_lines(flip.called_before, verbosity)
-    yield from quoted_lines("now", flip.now, indent=6, max_lines=3)
+    yield from quoted_lines("now", flip.now, max_lines=3)
     yield from tool_call_lines(flip.called, verbosity)
     if flip.why:
-        yield from quoted_lines("format", flip.why, indent=6, max_lines=2)
+        yield from quoted_lines("format", flip.why, max_lines=2)
     if flip.wrong and show_wrong:
-        yield from quoted_lines("wrong", flip.wrong, indent=6, max_lines=4)
+        yield from quoted_lines("wrong", flip.wrong, max_lines=4)
     diff = word_diff(flip.expected, flip.now)
     if diff:
-        yield from quoted_lines("differs", diff, indent=6, max_lines=3 if verbosity < 1 else 8)
+        yield from quoted_lines("differs", diff, max_lines=3 if verbosity < 1 else 8)
     yield from passage_lines(flip, verbosity)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from posixpath import join, normpath
 
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.text import escape_controls
@@ -41,11 +41,8 @@ def _outcome_commands(report: Report, outcome: Outcome, prefix: str) -> Iterator
         if verdict.outcome is outcome:
             file = normpath(join(prefix, verdict.suite))
             title = f"{node_name(verdict)} {verdict.outcome}"
-            yield _command(level, file, verdict.line, title, _message(verdict))
-
-
-def _message(verdict: Verdict) -> str:
-    return headline(verdict) + "".join(f"\nnext: {step_line(step)}" for step in verdict.next)
+            steps = "".join(f"\nnext: {step_line(step)}" for step in verdict.next)
+            yield _command(level, file, verdict.line, title, headline(verdict) + steps)
 
 
 def _not_evaluated_command(gate: NotEvaluated, prefix: str) -> str:

@@ -209,14 +209,10 @@ def _interval_cell(check: Check) -> str:
     if check.unit == "share":
         return rate_interval(check.low, check.high)
     low, high = (
-        "…" if bound is None else _without_unit(bound, check.unit)
+        "…" if bound is None else amount(bound, check.unit).rpartition(" ")[0]
         for bound in (check.low, check.high)
     )
     return "" if low == high else f"({low} to {high})"
-
-
-def _without_unit(value: float, unit: str) -> str:
-    return amount(value, unit).rpartition(" ")[0]
 
 
 def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:

@@ -76,9 +76,7 @@ def quote_following_lines(text: str) -> str:
     return "\n".join([first, *(f"│ {line}" for line in following)])
 
 
-def quoted_lines(
-    label: str, text: str, *, indent: int, width: int = 80, max_lines: int = 4
-) -> Iterator[str]:
+def quoted_lines(label: str, text: str, *, max_lines: int = 4) -> Iterator[str]:
     """Yield *text* in lines that all begin with a bar.
 
     The bar keeps a terminal or a build server from reading a line as a command.
@@ -86,12 +84,10 @@ def quoted_lines(
     Args:
         label: what the text is; shown in the first line.
         text: foreign text.
-        indent: blanks before the bar.
-        width: columns of a line.
         max_lines: further lines are counted and left out.
     """
-    head = f"{' ' * indent}│ "
-    text_width = width - len(head) - 10
+    head = "      │ "
+    text_width = WIDTH - len(head) - 10
     lines = [
         part
         for line in escape_controls(text).split("\n")

@@ -9,13 +9,16 @@ from typing import Any
 from pytest_ftgate.suite.declaration import DeclaredJudge, DeclaredSuite
 from pytest_ftgate.suite.formats import format_schema
 from pytest_ftgate.suite.providers import PROVIDERS
-from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS, ScoreOptions
+from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS
 
 
 def score_schema() -> dict[str, Any]:
     """Return the JSON Schema of a score: a name, a name with its options, or a list of these."""
     name = {"enum": list(SCORE_KINDS)}
-    options = {kind: _options_schema(model) for kind, model in SCORE_OPTIONS.items()}
+    options = {
+        kind: {**model.model_json_schema(), "type": ["object", "null"]}
+        for kind, model in SCORE_OPTIONS.items()
+    }
     single = {
         "type": "object",
         "minProperties": 1,
@@ -46,10 +49,6 @@ def _inline_references(schema: Any, definitions: Mapping[str, Any]) -> Any:
     if isinstance(schema, list):
         return [_inline_references(item, definitions) for item in schema]
     return schema
-
-
-def _options_schema(options: type[ScoreOptions]) -> dict[str, Any]:
-    return {**options.model_json_schema(), "type": ["object", "null"]}
 
 
 def suite_schema() -> str:

@@ -288,8 +288,7 @@ class _VariantResolver:
         prompt = merged.prompt or (
             suite_prompt if "prompt" not in merged.model_fields_set else None
         )
-        path = self.find_prompt(prompt)
-        system = self.read_prompt(path)
+        system, path = self.read_prompt(prompt)
         if not self.check_keys(merged):
             return None
         if self.declared.user is not None:
@@ -347,7 +346,9 @@ class _VariantResolver:
             # `gated` is not inherited.
             is_self = name == self.name
             keys.update({k: v for k, v in own_keys.items() if is_self or k != "gated"})
-        keys = self.drop_unread_keys(keys)
+        # Inherited keys that the provider of the variant does not read are dropped.
+        own, provider = self.declared.model_fields_set, keys.get("provider")
+        keys = {k: value for k, value in keys.items() if k in own or reads_key(provider, k)}
         try:
             return DeclaredVariant.model_validate(keys)
         except ValidationError:  # pragma: no cover - each variant is valid by itself
@@ -369,11 +370,6 @@ class _VariantResolver:
             names.append(name)
             name = variants[name].like
         return names
-
-    def drop_unread_keys(self, keys: dict[str, Any]) -> dict[str, Any]:
-        """Return *keys* without inherited ones that the variant's provider does not read."""
-        own_keys, provider = self.declared.model_fields_set, keys.get("provider")
-        return {k: value for k, value in keys.items() if k in own_keys or reads_key(provider, k)}
 
     def check_keys(self, merged: DeclaredVariant) -> bool:
         """Check the provider and its keys. Return False if the variant cannot be built."""
@@ -431,22 +427,16 @@ class _VariantResolver:
             message = f"base: provider {merged.provider} has no untuned model to compare with"
             self.add_error("base", f"{message}; write base_replies: and a file of its replies")
 
-    def find_prompt(self, written_path: str | None) -> Path | None:
-        if written_path is None:
-            return None
-        return self.location.source.find_file(written_path, self.prompt_line(), "prompt")
-
-    def prompt_line(self) -> int:
-        if self.declared.prompt is not None:
-            return self.location.line("prompt")
-        return self.location.source.line("prompt")
-
-    def read_prompt(self, path: Path | None) -> str | None:
-        text = self.location.source.read_text(path, self.prompt_line(), "prompt") if path else None
+    def read_prompt(self, written_path: str | None) -> tuple[str | None, Path | None]:
+        """Return the system prompt and its file."""
+        source, is_own = self.location.source, self.declared.prompt is not None
+        line = self.location.line("prompt") if is_own else source.line("prompt")
+        path = source.find_file(written_path, line, "prompt") if written_path is not None else None
+        text = source.read_text(path, line, "prompt") if path else None
         if text is None or path is None:
-            return None
+            return None, path
         self.check_prompt(text, path)
-        return text.removesuffix("\n")
+        return text.removesuffix("\n"), path
 
     def check_prompt(self, text: str, path: Path) -> None:
         """Add an error for each variable of the prompt that no case has."""

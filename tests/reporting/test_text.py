@@ -20,22 +20,22 @@ def test_characters_that_act_are_written_out(hostile: str, shown: str) -> None:
 
 
 def test_every_line_of_foreign_text_begins_with_a_bar() -> None:
-    lines = list(quoted_lines("now", "::error::gotcha\n\n::stop-commands::x", indent=4))
+    lines = list(quoted_lines("now", "::error::gotcha\n\n::stop-commands::x"))
 
     assert len(lines) == 3
-    assert all(line.startswith("    │") for line in lines)
+    assert all(line.startswith("      │") for line in lines)
 
 
 def test_long_text_is_cut_with_a_count() -> None:
-    lines = list(quoted_lines("now", "\n".join("abcdefgh"), indent=0, max_lines=4))
+    lines = list(quoted_lines("now", "\n".join("abcdefgh"), max_lines=4))
 
     assert len(lines) == 4
     assert lines[-1].endswith("… 5 more lines")
 
 
 def test_lines_keep_within_the_width() -> None:
-    assert all(len(line) <= 80 for line in quoted_lines("now", "word " * 200, indent=6))
+    assert all(len(line) <= 80 for line in quoted_lines("now", "word " * 200))
 
 
 def test_an_empty_reply_is_said_to_be_empty() -> None:
-    assert next(quoted_lines("now", "  ", indent=0)).endswith("(empty)")
+    assert next(quoted_lines("now", "  ")).endswith("(empty)")

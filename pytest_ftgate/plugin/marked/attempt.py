@@ -105,9 +105,7 @@ class Conversation:
         """Yield the turns as lines for the failure section."""
         opening = self.case.input_text if self._opening is None else self._opening
         for role, text in (("user", opening), *self._later):
-            yield from quoted_lines(
-                "said" if role == "user" else "replied", text, indent=6, max_lines=3
-            )
+            yield from quoted_lines("said" if role == "user" else "replied", text, max_lines=3)
 
 
 #: Exceptions that make a reply wrong; any other exception is an error.
@@ -179,7 +177,7 @@ class Attempt:
             self.missing_reason = str(unanswered)
         elif (skipped := _first(error, _SKIPPED)) is not None:
             self.skip_reason = str(skipped) or type(skipped).__name__.lower()
-        elif _all(error, _WRONG) and not _timed_out(error):
+        elif all(isinstance(leaf, _WRONG) for leaf in _leaves(error)) and not _timed_out(error):
             self.add_failure("", error)
         else:
             return False
@@ -277,10 +275,6 @@ def _first(error: BaseException, kind: Any) -> Any:
     return next((leaf for leaf in _leaves(error) if isinstance(leaf, kind)), None)
 
 
-def _all(error: BaseException, kind: Any) -> bool:
-    return all(isinstance(leaf, kind) for leaf in _leaves(error))
-
-
 #: The --tb styles for the explanation of a case; any other style becomes "short".
 _TRACEBACK_STYLES = {"long": "long", "native": "native"}
 #: The most lines of one explanation; -vv shows all.
@@ -296,7 +290,7 @@ def failure_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
             yield f"      │ in subtest {escape_controls(part)}"
         yield from _lines(failure, config)
     if not attempt.failures:
-        yield from quoted_lines("wrong", attempt.reason, indent=6)
+        yield from quoted_lines("wrong", attempt.reason)
 
 
 def _lines(failure: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> Iterator[str]:

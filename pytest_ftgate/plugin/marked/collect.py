@@ -93,10 +93,11 @@ _NOT_A_GATE = (
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Make an item for each variant of a marked function; its collector gets the errors."""
     definition = metafunc.definition
+    marked_itself = any(mark.name == "ftgate" for mark in definition.own_markers)
     names = [name for name in PARAMETERS if name in metafunc.fixturenames]
     if not {"reply", "ask"} & {*names}:
         # In a marked class or module, some tests may take no reply.
-        if "ftgate" in metafunc.fixturenames or not _is_marked_itself(definition):
+        if "ftgate" in metafunc.fixturenames or not marked_itself:
             return
         names = []
     try:
@@ -112,10 +113,6 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         for variant in function.variants
     ]
     metafunc.parametrize(names, values)
-
-
-def _is_marked_itself(definition: pytest.Function) -> bool:
-    return any(mark.name == "ftgate" for mark in definition.own_markers)
 
 
 def _check_parameters(definition: pytest.Function, names: list[str]) -> None:

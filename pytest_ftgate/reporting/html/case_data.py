@@ -97,12 +97,13 @@ class _TextPool:
     def _suite(self, suite: SuiteRun) -> dict[str, Any]:
         names = list(dict.fromkeys(name for case in suite.cases for name in case.answers))
         indices = {name: index for index, name in enumerate(names)}
+        systems = {variant.name: variant.system for variant in suite.variants}
         return {
             "name": suite.name,
             "baseline": indices.get(suite.baseline, -1),
             "variants": names,
             "bases": [indices.get(suite.bases.get(name, ""), -1) for name in names],
-            "systems": [self._add(_system_prompt(suite, name)) for name in names],
+            "systems": [self._add(systems.get(name, "")) for name in names],
             "cases": [list(self._case(suite, case, indices)) for case in suite.cases],
         }
 
@@ -139,10 +140,6 @@ class _TextPool:
         yield answer.stop
         yield [self._add(text) for text in answer.tool_calls] if with_text else []
         yield [self._add(text) for text in answer.passages] if with_text else []
-
-
-def _system_prompt(suite: SuiteRun, name: str) -> str:
-    return next((variant.system for variant in suite.variants if variant.name == name), "")
 
 
 def _answer_before(suite: SuiteRun, case: CaseRun) -> Answer | None:

@@ -15,6 +15,8 @@ from pytest_ftgate.reporting.verdict import SKILL_HEADERS, skill_rows
 from pytest_ftgate.results.run import CaseRun, Rate, Report, SuiteRun, VariantRun
 
 _TITLES = {"accuracy": "Accuracy", "format": "Replies in the right format"}
+#: The colours of variants that are gated, and of the others.
+_GATED = {True: "blue", False: "muted"}
 _STATE_COLOURS = {"regressed": "red", "kept": "green"}
 
 
@@ -38,7 +40,10 @@ def _rate_chart(
     before = next((rate.value for variant, rate in rates if variant.name == suite.baseline), None)
     margin = None if drop is None or not before else before - drop
     description = f"{_TITLES[kind]} of {quantity(len(rates), 'variant')} with 95 % intervals"
-    dots = [_rate_dot(variant, rate) for variant, rate in rates]
+    dots = [
+        Dot(escape_controls(v.name), rate.value, rate.low, rate.high, colour=_GATED[v.gated])
+        for v, rate in rates
+    ]
     return Chart(
         title=_TITLES[kind],
         caption="Dots are rates, lines their 95 % intervals; grey is not gated. " + suite.name,
@@ -49,11 +54,6 @@ def _rate_chart(
             for variant, rate in rates
         ],
     )
-
-
-def _rate_dot(variant: VariantRun, rate: Rate) -> Dot:
-    colour = "blue" if variant.gated else "muted"
-    return Dot(escape_controls(variant.name), rate.value, rate.low, rate.high, colour=colour)
 
 
 def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, float | None]:
