@@ -20,7 +20,7 @@ from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.state import evaluates_nothing, session_key, settings_key
-from pytest_ftgate.plugin.suites import plugin_label
+from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import escape_controls
@@ -184,7 +184,7 @@ class Reporter:
             try:
                 implementation.function(**{key: arguments[key] for key in implementation.argnames})
             except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:  # noqa: BLE001 - a plugin may raise anything
-                plugin = plugin_label(implementation.plugin_name, self._config.rootpath)
+                plugin = display_path(self._config.rootpath, Path(implementation.plugin_name))
                 what = f"{type(error).__name__}: {error}"
                 self._messages.append(f"pytest_ftgate_{name} of {plugin} broke: {what}")
 
@@ -370,9 +370,8 @@ def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) ->
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None or not hasattr(crash, "path"):
         return report.longreprtext[:_MAX_ERROR_LENGTH]
-    path = Path(crash.path)
-    place = path.relative_to(root) if path.is_relative_to(root) else path
-    return f"{crash.message[:_MAX_ERROR_LENGTH]}\n{place.as_posix()}:{crash.lineno}"
+    place = display_path(root, Path(crash.path))
+    return f"{crash.message[:_MAX_ERROR_LENGTH]}\n{place}:{crash.lineno}"
 
 
 def _count_replies(cases: Mapping[str, Any]) -> int:

@@ -17,6 +17,7 @@ from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
 from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, needed_repeats
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.providers.base import ProviderFactory
+from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
@@ -93,7 +94,7 @@ def contributions_for(session: pytest.Session, path: Path) -> PluginContribution
         for kind in _KINDS
     }
     if errors:
-        raise SuiteError(plugin_label(str(path), root), errors)
+        raise SuiteError(display_path(root, path), errors)
     session.config.stash[_providers_key].update(contributed["providers"])
     skill_files = {name: Path(file).resolve() for name, file in contributed["skills"].items()}
     price = _price_function(hooks, root)
@@ -107,7 +108,7 @@ def _contributions_of_kind(
     owners = config.stash.setdefault(_owners_key, {})
     # One by one: a joint call does not tell which plugin returned which value.
     for implementation in getattr(hooks, f"pytest_ftgate_{kind.hook}").get_hookimpls():
-        plugin = plugin_label(implementation.plugin_name, config.rootpath)
+        plugin = display_path(config.rootpath, Path(implementation.plugin_name))
         try:
             contributed: Any = implementation.function()
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything
@@ -148,13 +149,7 @@ def _hook_error(hook: str, error: Exception, root: Path) -> Diagnostic:
         (file, line) for file, line in frames if not any(map(file.is_relative_to, _CALLERS))
     )
     message = f"pytest_ftgate_{hook} broke: {type(error).__name__}: {error}"
-    return Diagnostic(plugin_label(str(file), root), line, message)
-
-
-def plugin_label(plugin: str, root: Path) -> str:
-    """Return the name of a plugin; for a ``conftest.py``, its path relative to *root*."""
-    path = Path(plugin)
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else plugin
+    return Diagnostic(display_path(root, file), line, message)
 
 
 def _contribution_errors(

@@ -51,7 +51,7 @@ class Source:
 
     def display_path(self, path: Path) -> str:
         """Return *path* as messages show it: relative to the root where it lies below."""
-        return _display_path(self.root, path)
+        return display_path(self.root, path)
 
     def add_error(self, line: int, message: str, path: Path | None = None) -> None:
         """Add an error at *line* of the suite file, or of *path*."""
@@ -115,7 +115,8 @@ class Source:
 
 
 @lru_cache(maxsize=256)
-def _display_path(root: Path, path: Path) -> str:
+def display_path(root: Path, path: Path) -> str:
+    """Return *path* as messages show it: relative to *root* where it lies below."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 

@@ -258,11 +258,8 @@ def _skill_table(slices: Sequence[Slice], verbosity: int) -> Iterator[str]:
     """
     headers = ["skill", "before", "after", "change", "regressed", "fixed", "verdict"]
     rows = [
-        [
-            *(part.name, percent(part.before), percent(part.after), change_cell(part)),
-            *(f"{part.regressed} of {part.n}", str(part.fixed), _state_text(part)),
-        ]
-        for part in slices
+        [name, before, after, change, f"{regressed} of {n}", fixed, state]
+        for name, before, after, change, n, regressed, fixed, _, state in skill_rows(slices)
     ]
     yield from table_lines(TextTable(headers, rows, (1, 2, 3, 4, 5)))
     if verbosity > 0:

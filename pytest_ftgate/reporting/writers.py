@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.reporting.headlines import advice_headline, headline
 from pytest_ftgate.reporting.next_steps import step_command, step_text
 from pytest_ftgate.results.run import Report
@@ -50,7 +51,7 @@ def write_report(format_name: str, path: Path, report: Report) -> str:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _WRITERS[format_name](path, report)
-    return f"wrote {_relative(path)} ({_size_text(path.stat().st_size)})"
+    return f"wrote {display_path(Path.cwd(), path)} ({_size_text(path.stat().st_size)})"
 
 
 def _append_summary(summary: Path, report: Report) -> list[str]:
@@ -136,10 +137,6 @@ _WRITERS: Mapping[str, Callable[[Path, Report], None]] = {
     "markdown": _write_markdown,
     "html": _write_html,
 }
-
-
-def _relative(path: Path) -> str:
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _size_text(size: int) -> str:

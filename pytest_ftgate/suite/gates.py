@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
@@ -40,13 +39,9 @@ _KEY_PATH = ("gates", "forgetting")
 _SKILL_VARIABLES = frozenset({"input", "id", "tags", "passages"})
 
 
-class _GateLocation(NamedTuple):
-    """The forgetting gate in its suite file."""
-
-    source: SuiteSource
-
-    def add_error(self, message: str, *keys: str | int) -> None:
-        self.source.add_error_at((*_KEY_PATH, *keys), f"forgetting: {message}")
+def _add_error(source: SuiteSource, message: str, *keys: str | int) -> None:
+    """Add an error at *keys* of the forgetting gate."""
+    source.add_error_at((*_KEY_PATH, *keys), f"forgetting: {message}")
 
 
 def resolve_forgetting(
@@ -59,12 +54,12 @@ def resolve_forgetting(
         declared: the gate as declared.
         read_skill: reads another suite file as a skill.
     """
-    location, errors_before = _GateLocation(source), len(source.errors)
-    cases = _skill_cases(location, declared, read_skill)
+    errors_before = len(source.errors)
+    cases = _skill_cases(source, declared, read_skill)
     if len(source.errors) > errors_before:
         return None
-    cases = _with_must_keep(location, cases, declared.must_keep)
-    _check_skill_keys(location, declared, tuple(dict.fromkeys(str(case.skill) for case in cases)))
+    cases = _with_must_keep(source, cases, declared.must_keep)
+    _check_skill_keys(source, declared, tuple(dict.fromkeys(str(case.skill) for case in cases)))
     return ForgettingGate(
         line=source.line(*_KEY_PATH),
         cases=cases,
@@ -78,35 +73,35 @@ def resolve_forgetting(
 
 
 def _skill_cases(
-    location: _GateLocation, declared: DeclaredForgetting, read_skill: SkillReader
+    source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
 ) -> tuple[Case, ...]:
     names = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
     if not names:
-        location.add_error("skills: the list is empty; write skills: general", "skills")
+        _add_error(source, "skills: the list is empty; write skills: general", "skills")
         return ()
     patterns = [name for name in names if _is_path(name)]
     bundled_names = tuple(name for name in names if not _is_path(name))
     suite_cases = [
-        case for pattern in patterns for case in _suite_cases(location, pattern, read_skill)
+        case for pattern in patterns for case in _suite_cases(source, pattern, read_skill)
     ]
-    return (*_bundled_cases(location, bundled_names), *_check_conflicts(location, suite_cases))
+    return (*_bundled_cases(source, bundled_names), *_check_conflicts(source, suite_cases))
 
 
-def _bundled_cases(location: _GateLocation, names: tuple[str, ...]) -> tuple[Case, ...]:
+def _bundled_cases(source: SuiteSource, names: tuple[str, ...]) -> tuple[Case, ...]:
     """Return the cases of the named sets and skills, from the package or from plugins."""
-    plugin_skills = location.source.plugins.skills
+    plugin_skills = source.plugins.skills
     known = (*skills.SETS, *skills.skill_names(plugin_skills))
     unknown = [name for name in names if name not in known]
     for name in unknown:
         hint = did_you_mean(name, known)
         hint = hint or f"; known: {', '.join(known)}, or the path of a suite"
-        location.add_error(f'no skill "{name}"{hint}', "skills")
+        _add_error(source, f'no skill "{name}"{hint}', "skills")
     if unknown or not names:
         return ()
     try:
         return skill_cases(names, tuple(plugin_skills.items()))
     except SuiteError as error:
-        location.source.errors.extend(error.errors)
+        source.errors.extend(error.errors)
         return ()
 
 
@@ -114,14 +109,13 @@ def _is_path(name: str) -> bool:
     return "/" in name or name.endswith((".yaml", ".yml"))
 
 
-def _suite_cases(location: _GateLocation, pattern: str, read_skill: SkillReader) -> Iterator[Case]:
+def _suite_cases(source: SuiteSource, pattern: str, read_skill: SkillReader) -> Iterator[Case]:
     """Yield the cases of the suites that match *pattern*, with the file name in each id."""
-    source = location.source
     line = source.line(*_KEY_PATH, "skills")
     for path in source.find_files(pattern, line, "forgetting: skills"):
         if path == source.path:
             message = "skills: a suite cannot be a skill of its own; name another"
-            location.add_error(message, "skills")
+            _add_error(source, message, "skills")
             continue
         stem, errors_before = path.name.removesuffix(".ftgate.yaml"), len(source.errors)
         cases = [case for case in read_skill(path) if case.is_scorable or case.format]
@@ -133,28 +127,28 @@ def _suite_cases(location: _GateLocation, pattern: str, read_skill: SkillReader)
             )
         if not cases and len(source.errors) == errors_before:
             message = f"skills: no case of {source.display_path(path)} expects anything"
-            location.add_error(message, "skills")
+            _add_error(source, message, "skills")
 
 
-def _check_conflicts(location: _GateLocation, suite_cases: Iterable[Case]) -> tuple[Case, ...]:
+def _check_conflicts(source: SuiteSource, suite_cases: Iterable[Case]) -> tuple[Case, ...]:
     """Return *suite_cases*, or nothing if a skill or an id is in use already."""
     cases_by_id: dict[str, Case] = {}
-    bundled_skills = set(skills.skill_names(location.source.plugins.skills))
+    bundled_skills = set(skills.skill_names(source.plugins.skills))
     for case in suite_cases:
         if case.skill in bundled_skills:
             message = f'skill "{case.skill}" of {case.location} is the name of a bundled one'
-            location.add_error(f"{message}; rename it", "skills")
+            _add_error(source, f"{message}; rename it", "skills")
             return ()
         if case.id in cases_by_id:
             message = f"skills: {case.id} is named by two suites; rename one file"
-            location.add_error(message, "skills")
+            _add_error(source, message, "skills")
             return ()
         cases_by_id[case.id] = case
     return tuple(cases_by_id.values())
 
 
 def _with_must_keep(
-    location: _GateLocation, cases: tuple[Case, ...], ids: Sequence[str]
+    source: SuiteSource, cases: tuple[Case, ...], ids: Sequence[str]
 ) -> tuple[Case, ...]:
     """Return *cases* with ``must_keep`` set on those in *ids*."""
     known_ids = {case.id for case in cases}
@@ -162,7 +156,7 @@ def _with_must_keep(
         if case_id not in known_ids:
             hint = did_you_mean(case_id, known_ids) or "; ids are such as arithmetic-001"
             message = f'must_keep: no skills case has the id "{case_id}"{hint}'
-            location.add_error(message, "must_keep", index)
+            _add_error(source, message, "must_keep", index)
     return tuple(replace(case, must_keep=True) if case.id in ids else case for case in cases)
 
 
@@ -170,12 +164,12 @@ def _with_must_keep(
 
 
 def _check_skill_keys(
-    location: _GateLocation, declared: DeclaredForgetting, tested: Collection[str]
+    source: SuiteSource, declared: DeclaredForgetting, tested: Collection[str]
 ) -> None:
     """Add an error for each key that names an untested skill, and for keys that contradict.
 
     Args:
-        location: the gate in its suite file.
+        source: the suite file.
         declared: the gate as declared.
         tested: the names of the skills whose cases the gate runs.
     """
@@ -189,23 +183,23 @@ def _check_skill_keys(
             item_key = index if key == "may_lose" else skill
             if skill not in tested:
                 hint = did_you_mean(skill, tested) or f"; tested: {', '.join(tested)}"
-                location.add_error(f'{key}: no skill "{skill}" is tested{hint}', key, item_key)
+                _add_error(source, f'{key}: no skill "{skill}" is tested{hint}', key, item_key)
             elif key != "may_lose" and skill in declared.may_lose:
                 message = f"{key}: {skill} may be lost, so this has no effect; remove one"
-                location.add_error(message, key, item_key)
-    _check_evaluated_skills(location, declared, tested)
+                _add_error(source, message, key, item_key)
+    _check_evaluated_skills(source, declared, tested)
 
 
 def _check_evaluated_skills(
-    location: _GateLocation, declared: DeclaredForgetting, tested: Collection[str]
+    source: SuiteSource, declared: DeclaredForgetting, tested: Collection[str]
 ) -> None:
     evaluated = [skill for skill in tested if skill not in declared.may_lose]
     if tested and not evaluated:
         message = "may_lose: every skill may be lost, so nothing would be evaluated"
-        location.add_error(message, "may_lose")
+        _add_error(source, message, "may_lose")
     elif tested and not any(declared.weights.get(skill, 1.0) for skill in evaluated):
         message = "weights: every weight is 0, so there is no mean; leave one above"
-        location.add_error(message, "weights")
+        _add_error(source, message, "weights")
 
 
 def check_gates(
@@ -236,7 +230,6 @@ def check_gates(
 
 def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> None:
     """Add an error for each variant whose prompt cannot be used with skills."""
-    location = _GateLocation(source)
     for variant in variants:
         if not (variant.tuned and variant.gated):
             continue
@@ -244,14 +237,14 @@ def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> No
         missing = template_variables(prompt) - _SKILL_VARIABLES if prompt else frozenset()
         if not prompt:
             message = f"variant {variant.name} has no prompt; give it one, or write under: own"
-            location.add_error(f"under: {message}", "under")
+            _add_error(source, f"under: {message}", "under")
         elif variant.base_replies:
             message = f"the base of {variant.name} is recorded, as it answered without a prompt"
-            location.add_error(f"under: {message}; write under: own", "under")
+            _add_error(source, f"under: {message}; write under: own", "under")
         elif missing:
             message = f"under: the prompt of {variant.name} wants {', '.join(sorted(missing))}"
             message = f"{message}, which skills cases have not; write under: own"
-            location.add_error(message, "under")
+            _add_error(source, message, "under")
 
 
 #: The drop that a gate allows if it declares neither ``min`` nor ``max_drop``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.readers.source import (
     Declared,
-    Source,
     Text,
     declared_keys,
     fold_similar,
@@ -29,7 +28,6 @@ from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import (
     DEFAULT_GRADES,
     PAIRWISE_GRADES,
-    Case,
     Judge,
     Label,
     Variant,
@@ -71,86 +69,6 @@ class _LabelRow(Declared):
     input: Any = None
     expected: Any = None
     note: Any = None
-
-
-def read_labels(
-    source: Source,
-    written_path: str | None,
-    line: int,
-    cases: tuple[Case, ...],
-    grades: Collection[str],
-    *,
-    pairs: bool,
-) -> tuple[Label, ...]:
-    """Return the labels in a judge's label file. Errors go to *source*.
-
-    Args:
-        source: the suite file.
-        written_path: the path as the suite file has it, or None if no file is declared.
-        line: the line of the suite file that names it.
-        cases: the cases of the suite.
-        grades: the grades that the judge may give.
-        pairs: a label compares two replies.
-    """
-    path = source.find_file(written_path, line, "judge: human") if written_path else None
-    if path is None:
-        return ()
-    cases_by_id = {case.id: case for case in cases}
-    errors_before = len(source.errors)
-    labels = [
-        label
-        for row in read_rows(source, path, line, "judge: human")
-        if (label := _parse_label(source, row, cases_by_id, grades, pairs=pairs))
-    ]
-    if not labels and len(source.errors) == errors_before:
-        source.add_error(line, f"judge: human: {written_path} contains no labels")
-    source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
-    return tuple(labels)
-
-
-def _parse_label(
-    source: Source,
-    row: Row,
-    cases_by_id: Mapping[str, Case],
-    grades: Collection[str],
-    *,
-    pairs: bool,
-) -> Label | None:
-    """Return the label in *row*, or None after adding its errors to *source*."""
-    label = validate_row(source, row, row.value, _LabelRow, "label")
-    if label is None:
-        return None
-    problem = _label_error(label, cases_by_id, grades, pairs=pairs)
-    if problem:
-        source.add_error(row.line, f"in a label: {problem}", row.path)
-        return None
-    first, second = (label.first or "", label.second) if pairs else (label.reply or "", None)
-    return Label(
-        case=cases_by_id[label.case],
-        reply=first,
-        second_reply=second,
-        grade=label.grade,
-        location=f"{source.display_path(row.path)}:{row.line}",
-    )
-
-
-def _label_error(
-    label: _LabelRow, cases_by_id: Mapping[str, Case], grades: Collection[str], *, pairs: bool
-) -> str | None:
-    if label.case not in cases_by_id:
-        hint = did_you_mean(label.case, cases_by_id)
-        return f'there is no case "{label.case}" in the suite{hint}'
-    if pairs and (label.first is None or label.second is None):
-        return 'a judge that compares needs "first" and "second", the two replies'
-    if not pairs and label.reply is None:
-        return '"reply" is missing: the text that was graded'
-    allowed = " or ".join(grades)
-    if not label.grade.strip():
-        return f'"grade" is empty; write {allowed}, or take the row out'
-    if label.grade not in grades:
-        hint = did_you_mean(label.grade, grades)
-        return f'"{label.grade}" is none of the grades {allowed}{hint}'
-    return None
 
 
 #: The minimum that a judge must reach when it has labels and declares no minimum.
@@ -279,6 +197,10 @@ class _JudgeResolver:
         self.suite, self.source = suite, suite.source
         self.rule, self.declared = declaration.rule, declaration.declared
         self.key_path = declaration.key_path
+        self.cases_by_id = {case.id: case for case in suite.cases}
+        self.is_pairwise = self.declared.compare is not None
+        written_grades = self.declared.grades or DEFAULT_GRADES
+        self.grades = PAIRWISE_GRADES if self.is_pairwise else written_grades
 
     def add_error(self, key: str, message: str) -> None:
         self.source.add_error_at((*self.key_path, key), f"judge: {message}")
@@ -291,26 +213,18 @@ class _JudgeResolver:
         check_template(self.source, line, "judge: rubric", rubric, cases, of_rubric=True)
         self.check_minimum()
         variant = self.variant()
-        is_pairwise, grades = self.declared.compare is not None, self.grades()
-        line = self.source.line(*self.key_path, "human")
-        written_path = self.declared.human
-        labels = read_labels(self.source, written_path, line, cases, grades, pairs=is_pairwise)
+        labels = self.labels()
         if variant is None:
             return None
         return Judge(
             rule=self.rule,
             rubric=rubric,
-            grades=grades,
+            grades=self.grades,
             variant=variant,
-            is_pairwise=is_pairwise,
+            is_pairwise=self.is_pairwise,
             samples=self.declared.samples,
             labels=labels,
             minimum=self.minimum(),
-        )
-
-    def grades(self) -> Mapping[str, float]:
-        return (
-            PAIRWISE_GRADES if self.declared.compare else (self.declared.grades or DEFAULT_GRADES)
         )
 
     def minimum(self) -> dict[str, float]:
@@ -357,7 +271,7 @@ class _JudgeResolver:
         max_reason = (
             min(_MAX_REASON_CHARS, limit) if provider_spec(declared.provider).local else None
         )
-        return replace(variant, schema=grade_schema(self.grades(), max_reason)) if variant else None
+        return replace(variant, schema=grade_schema(self.grades, max_reason)) if variant else None
 
     def has_unsuitable_keys(self, location: VariantLocation, declared: DeclaredVariant) -> bool:
         """Add an error for each key that a judge cannot have. Return True if there is one."""
@@ -370,3 +284,50 @@ class _JudgeResolver:
             message = f"provider {provider} cannot read a rubric; name a model"
             location.add_error("provider", message)
         return bool(keys) or cannot_grade
+
+    def labels(self) -> tuple[Label, ...]:
+        """Return the labels in the judge's label file, if it declares one."""
+        source, written_path = self.source, self.declared.human
+        line = source.line(*self.key_path, "human")
+        path = source.find_file(written_path, line, "judge: human") if written_path else None
+        if path is None:
+            return ()
+        errors_before = len(source.errors)
+        rows = read_rows(source, path, line, "judge: human")
+        labels = [label for row in rows if (label := self.parse_label(row))]
+        if not labels and len(source.errors) == errors_before:
+            source.add_error(line, f"judge: human: {written_path} contains no labels")
+        source.errors[errors_before:] = fold_similar(source.errors[errors_before:])
+        return tuple(labels)
+
+    def parse_label(self, row: Row) -> Label | None:
+        label = validate_row(self.source, row, row.value, _LabelRow, "label")
+        if label is None:
+            return None
+        problem = self.label_error(label)
+        if problem:
+            self.source.add_error(row.line, f"in a label: {problem}", row.path)
+            return None
+        return Label(
+            case=self.cases_by_id[label.case],
+            reply=(label.first if self.is_pairwise else label.reply) or "",
+            second_reply=label.second if self.is_pairwise else None,
+            grade=label.grade,
+            location=f"{self.source.display_path(row.path)}:{row.line}",
+        )
+
+    def label_error(self, label: _LabelRow) -> str | None:
+        if label.case not in self.cases_by_id:
+            hint = did_you_mean(label.case, self.cases_by_id)
+            return f'there is no case "{label.case}" in the suite{hint}'
+        if self.is_pairwise and (label.first is None or label.second is None):
+            return 'a judge that compares needs "first" and "second", the two replies'
+        if not self.is_pairwise and label.reply is None:
+            return '"reply" is missing: the text that was graded'
+        allowed = " or ".join(self.grades)
+        if not label.grade.strip():
+            return f'"grade" is empty; write {allowed}, or take the row out'
+        if label.grade not in self.grades:
+            hint = did_you_mean(label.grade, self.grades)
+            return f'"{label.grade}" is none of the grades {allowed}{hint}'
+        return None

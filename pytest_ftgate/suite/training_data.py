@@ -139,14 +139,11 @@ def _template_values(row: _JsonRow) -> dict[str, Any]:
 
 
 def _parse_messages_row(row: _JsonRow) -> _ParsedRow:
-    messages = _parse_messages(row["messages"], "messages")
-    if row.get("expected") is None:
+    key = "messages" if row.get("messages") is not None else "conversations"
+    messages = _parse_messages(row[key], key)
+    if row.get("expected") is None or key == "conversations":
         return _last_message_as_answer(messages)
     return _ParsedRow(messages, _answer_text(row["expected"], "expected"))
-
-
-def _parse_conversations_row(row: _JsonRow) -> _ParsedRow:
-    return _last_message_as_answer(_parse_messages(row["conversations"], "conversations"))
 
 
 def _parse_preference_row(row: _JsonRow) -> _ParsedRow:
@@ -226,7 +223,7 @@ def _reject_unknown_row(row: _JsonRow) -> _ParsedRow:
 #: keys of a row format -> its parser. The first entry with all its keys in the row applies.
 _ROW_FORMATS: Mapping[tuple[str, ...], Callable[[_JsonRow], _ParsedRow]] = {
     ("messages",): _parse_messages_row,
-    ("conversations",): _parse_conversations_row,
+    ("conversations",): _parse_messages_row,
     ("input", "preferred_output"): _parse_preference_row,
     ("chosen",): _parse_chosen_row,
     ("instruction", "output"): _parse_instruction_row,
