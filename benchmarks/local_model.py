@@ -61,7 +61,7 @@ PROMPT = "The customer writes that the order came late and asks for help with a 
 
 def requests_of(suite_path: Path, every: int) -> list[Request]:
     """Return each *every*-th request of the suite, in the order of a run."""
-    suite = load_suite(suite_path, Path.cwd())
+    suite = load_suite(suite_path, suite_path.parent)
     parts = (distinct_requests(case_requests) for _, case_requests in asked(suite, None))
     return [request for part in parts for request in part[::every]]
 
@@ -176,7 +176,7 @@ def cache_of(suite: Path) -> Path:
 
 def scores(path: Path) -> Iterator[tuple[str, VariantScores]]:
     """Yield the scores of the parts of a run."""
-    suite = load_suite(path, Path.cwd())
+    suite = load_suite(path, path.parent)
     cache = Cache(cache_of(path), run="weights", clock=time.time)
     for name, case_requests in asked(suite, None):
         replies = cache.replies(one.request.fingerprint for one in case_requests)

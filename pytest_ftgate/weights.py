@@ -173,8 +173,8 @@ def _convert_once(name: str, source: Path, target: Path) -> Path:
 def convert_weights(source: Path, target: Path) -> None:
     """Write the GGUF file *source* to *target*, with quantized tensors as Q8_0.
 
-    Q8_0 has a fast path in llama.cpp, and its rounding is finer than that of the 8-bit activations
-    that llama.cpp multiplies with. Tensors that are not quantized, and the metadata, are copied.
+    Q8_0 has a fast path in llama.cpp. Each block of 32 values is rounded to 127 steps up to its
+    largest value, so some replies differ from those of *source*. Tensors that are not quantized, and the metadata, are copied.
     One tensor at a time is in memory. Equal files give equal files, on every machine.
 
     Raises:
