@@ -174,8 +174,9 @@ def convert_weights(source: Path, target: Path) -> None:
     """Write the GGUF file *source* to *target*, with quantized tensors as Q8_0.
 
     Q8_0 has a fast path in llama.cpp. Each block of 32 values is rounded to 127 steps up to its
-    largest value, so some replies differ from those of *source*. Tensors that are not quantized, and the metadata, are copied.
-    One tensor at a time is in memory. Equal files give equal files, on every machine.
+    largest value, so some replies differ from those of *source*. Tensors that are not quantized,
+    and the metadata, are copied. One tensor at a time is in memory. Equal files give equal files,
+    on every machine.
 
     Raises:
         ConfigurationError: the gguf package is not installed.
