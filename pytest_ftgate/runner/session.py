@@ -122,12 +122,8 @@ class Session:
         self._importing: Thread | None = None
         #: True once the session sends no more requests.
         self.closed = False
-        self._budget = Budget(
-            lambda: self.engine.in_flight(),  # noqa: PLW0108 - the engine starts later
-            time.monotonic,
-            max_usd=settings.max_usd,
-            max_minutes=settings.max_minutes,
-        )
+        limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
+        self._budget = Budget(self._in_flight, time.monotonic, **limits)
         self.workloads = Workloads(os.environ)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests.
@@ -154,6 +150,9 @@ class Session:
         """The progress of the requests, and their cost."""
         progress = self._engine.progress if self._engine else Progress()
         return replace(progress, usd=float(self._budget.spent))
+
+    def _in_flight(self) -> Iterable[Request]:
+        return self.engine.in_flight()
 
     @property
     def stop_reason(self) -> str:
