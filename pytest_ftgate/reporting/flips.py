@@ -39,7 +39,7 @@ _PASSAGE_WIDTH = 62
 _MAX_PASSAGES = 2
 
 
-def passage_lines(flip: Flip, verbosity: int = 0) -> Iterator[str]:
+def _passage_lines(flip: Flip, verbosity: int) -> Iterator[str]:
     """Yield a line for each retrieved passage, and whether one of them holds the answer."""
     if not flip.passages and flip.answered_in is None:
         return
@@ -139,4 +139,4 @@ def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str
     diff = word_diff(flip.expected, flip.now)
     if diff:
         yield from quoted_lines("differs", diff, max_lines=3 if verbosity < 1 else 8)
-    yield from passage_lines(flip, verbosity)
+    yield from _passage_lines(flip, verbosity)

@@ -55,7 +55,7 @@ def _check_cell(check: Check | None) -> str:
     return rate_cell(check.after, check.low, check.high) if check else ""
 
 
-def classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Yield for each classical classifier the variants that are not shown to be better.
 
     A variant with a language model that is not better than the classifier is not needed.
@@ -200,7 +200,7 @@ def _tables_by_suite(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
     lines = _gate_table([verdict for verdict in verdicts if verdict.gated])
-    ungated = (*ungated_lines(verdicts), *classifier_lines(verdicts))
+    ungated = (*ungated_lines(verdicts), *_classifier_lines(verdicts))
     return [*lines, *(f"  {line}".rstrip() for line in ungated)]
 
 

@@ -43,13 +43,8 @@ from pytest_ftgate.scoring.label_metrics import LabelMetrics
 _MAX_ROWS = 5
 
 
-def format_error_lines(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
-    """Yield the share of each format error, the share under lenient parsing, and broken rules.
-
-    Args:
-        verdict: of a format gate; other gates yield nothing.
-        verbosity: from 1 on every kind is shown.
-    """
+def _format_error_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
+    """Yield the share of each format error, the share under lenient parsing, and broken rules."""
     if not verdict.format_errors:
         return
     yield from _format_error_table("format error", verdict.format_errors, verbosity)
@@ -147,7 +142,7 @@ def judge_tables(verdict: Verdict) -> Iterator[JudgeTable]:
         yield JudgeTable(title, TextTable(headers, rows, (1, 3, 4)))
 
 
-def judge_lines(verdict: Verdict) -> Iterator[str]:
+def _judge_lines(verdict: Verdict) -> Iterator[str]:
     """Yield the lines of *judge_tables*."""
     for table in judge_tables(verdict):
         yield ""
@@ -228,7 +223,7 @@ def skill_results_by_prompt(verdict: Verdict) -> Iterator[SkillResults]:
         yield SkillResults(check.under, skills, details)
 
 
-def skill_lines(verdict: Verdict, verbosity: int = 0) -> Iterator[str]:
+def _skill_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
     """Yield the lines of *skill_results_by_prompt*."""
     for results in skill_results_by_prompt(verdict):
         yield ""
@@ -344,11 +339,11 @@ def verdict_section(
 def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     lines = [*finding_lines(verdict.findings, verbosity)]
     if verdict.tests_skills:
-        lines += skill_lines(verdict, verbosity)
+        lines += _skill_lines(verdict, verbosity)
     else:
         lines += [*_slice_table(verdict.slices), *_label_table(verdict.labels, verbosity)]
     lines += ["", *other_check_lines(verdict)] if len(verdict.checks) > 1 else []
-    lines += [*format_error_lines(verdict, verbosity), *judge_lines(verdict)]
+    lines += [*_format_error_lines(verdict, verbosity), *_judge_lines(verdict)]
     for note in verdict.notes:
         lines += wrap_lines(f"note: {escape_controls(note)}")
     return lines

@@ -24,17 +24,10 @@ from pytest_ftgate.suite.training_data import TrainingExample, read_training_row
 _SAME_TEXT = 0.9
 
 
-def choose_examples(
+def _choose_examples(
     pool: Sequence[TrainingExample], declared: DeclaredExamples
 ) -> list[TrainingExample]:
-    """Return the examples of a variant. With ``choose: similar``, return the whole pool.
-
-    ``per_label`` takes the first *shots* examples of each label, in the order of the file.
-
-    Args:
-        pool: the usable examples of the file.
-        declared: the ``examples`` of the variant.
-    """
+    """Return the examples of a variant. With ``choose: similar``, return the whole pool."""
     if declared.choose == "random":
         rng = random.Random(declared.seed)  # noqa: S311 - it only has to be repeatable
         return rng.sample(pool, min(len(pool), declared.shots))
@@ -46,6 +39,7 @@ def choose_examples(
 
 
 def _first_per_label(pool: Iterable[TrainingExample], per_label: int) -> Iterable[TrainingExample]:
+    """Yield the first *per_label* examples of each label, in the order of the file."""
     counts: Counter[str | None] = Counter()
     for example in pool:
         counts[example.answer] += 1
@@ -196,7 +190,7 @@ def resolve_shots(
     pool = [row for row in read_training_rows(source, path) if row.usable]
     if not pool and len(source.errors) == errors_before:
         location.add_error("examples", f"examples: {declared.source} has no row to learn from")
-    examples = choose_examples(pool, declared)
+    examples = _choose_examples(pool, declared)
     # `most_similar` leaves out the near duplicates of each case.
     near = declared.choose != "similar"
     for example, case, relation in find_leaks(examples, location.suite.cases, near=near):

@@ -265,16 +265,10 @@ def format_schema() -> dict[str, Any]:
 JSON_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 
 
-def schema_error(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
-    """Return where and why *schema* is not a valid JSON Schema, or None if it is valid.
+def _schema_error(schema: Any) -> tuple[tuple[str | int, ...], str] | None:
+    """Return the path inside *schema* and the message of its first error, or None if it is valid.
 
     ``$schema`` selects the draft. The default is 2020-12.
-
-    Args:
-        schema: the value to check, as parsed from JSON.
-
-    Returns:
-        The path of the invalid value inside the schema, and the message.
     """
     import jsonschema_rs
 
@@ -355,7 +349,7 @@ def _load_schema(
         except ValueError as error:
             source.add_error(line(*keys), f"{key}: {value} is not JSON: {error}")
             return {}
-    error_at = schema_error(schema)
+    error_at = _schema_error(schema)
     if error_at:
         path_in_schema, message = error_at
         # A schema in a file has no line in the suite, so the message gives the path.

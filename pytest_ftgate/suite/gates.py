@@ -44,16 +44,10 @@ def _add_error(source: SuiteSource, message: str, *keys: str | int) -> None:
     source.add_error_at((*_KEY_PATH, *keys), f"forgetting: {message}")
 
 
-def resolve_forgetting(
+def _resolve_forgetting(
     source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
 ) -> ForgettingGate | None:
-    """Return the forgetting gate, or None if its skills cannot be read. Errors go to *source*.
-
-    Args:
-        source: the suite file.
-        declared: the gate as declared.
-        read_skill: reads another suite file as a skill.
-    """
+    """Return the forgetting gate, or None if its skills cannot be read. Errors go to *source*."""
     errors_before = len(source.errors)
     cases = _skill_cases(source, declared, read_skill)
     if len(source.errors) > errors_before:
@@ -273,7 +267,7 @@ def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Ga
             source.add_error_at(("gates", kind, key), f"{kind}: {message}")
     if "forgetting" in written:
         declared_forgetting = declared.forgetting or DeclaredForgetting()
-        forgetting = resolve_forgetting(source, declared_forgetting, read_skill)
+        forgetting = _resolve_forgetting(source, declared_forgetting, read_skill)
         if forgetting:
             gates["forgetting"] = forgetting
     gates |= _usage_gates(source, declared)

@@ -12,7 +12,7 @@ from pytest_ftgate.suite.providers import PROVIDERS
 from pytest_ftgate.suite.scorers import SCORE_KINDS, SCORE_OPTIONS
 
 
-def score_schema() -> dict[str, Any]:
+def _score_schema() -> dict[str, Any]:
     """Return the JSON Schema of a score: a name, a name with its options, or a list of these."""
     name = {"enum": list(SCORE_KINDS)}
     options = {
@@ -65,7 +65,7 @@ def _add_validated_keys(definitions: dict[str, Any]) -> None:
     """Add the schemas of keys that functions validate instead of types."""
     reference = {"$ref": "#/$defs/Format"}
     definitions["Format"] = format_schema()
-    definitions["Score"] = score_schema()
+    definitions["Score"] = _score_schema()
     for name in ("DeclaredCase", "DeclaredReply"):
         properties = definitions[name]["properties"]
         properties["score"] = {"$ref": "#/$defs/Score"}

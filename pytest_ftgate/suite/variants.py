@@ -74,11 +74,9 @@ def _check_base_url(variant: Variant, parts: SplitResult) -> None:
         raise ConfigurationError(f'variant "{variant.name}": {message}')
 
 
-def check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
-    """Add an error if the variant has both a batch and tools.
-
-    With tools, a request depends on the reply before it. A batch sends all requests at once.
-    """
+def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
+    """Add an error if the variant has both a batch and tools."""
+    # With tools, a request depends on the reply before it. A batch sends all requests at once.
     if merged.batch and merged.tools:
         key = "batch" if "batch" in location.declared.model_fields_set else "tools"
         message = "a batch is sent once, so it has no turns for tools; remove batch or tools"
@@ -97,18 +95,10 @@ def with_batching(suite: Suite) -> Suite:
 _FUNCTION_REFERENCE = re.compile(r"[\w.]+:\w+")
 
 
-def resolve_retrieval(
+def _resolve_retrieval(
     location: VariantLocation, declared: DeclaredVariant, templates: Iterable[str | None]
 ) -> Retrieval | None:
-    """Return how a variant retrieves passages, or None if it does not. Errors are added.
-
-    The files of the suite's cases hold the answers, so none may be retrieved.
-
-    Args:
-        location: the variant.
-        declared: its keys, with the inherited ones.
-        templates: the templates of its messages, which may use passages.
-    """
+    """Return how a variant retrieves passages, or None if it does not. Errors are added."""
     retrieve, cases = declared.retrieve, location.suite.cases
     if retrieve is None:
         is_prompted = provider_spec(declared.provider).prompted
@@ -162,7 +152,7 @@ NO_TOOL = "none"
 _TOOL_REFERENCE = re.compile(r"[^\W\d][\w.]*:[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-def check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
+def _check_tools(location: VariantLocation, merged: DeclaredVariant) -> None:
     """Add the errors in ``tools`` and ``max_turns`` of one variant."""
     written_keys = location.declared.model_fields_set
     if "tools" in written_keys:
@@ -313,7 +303,7 @@ class _VariantResolver:
             shot_pool=tuple(shots) if similar else (),
             similar_shots=similar,
             **self.output_constraint(merged),
-            retrieve=resolve_retrieval(location, merged, (system, user)),
+            retrieve=_resolve_retrieval(location, merged, (system, user)),
             adapter=self.find_adapter(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
@@ -390,8 +380,8 @@ class _VariantResolver:
         for key, message in misplaced_keys(provider, self.declared.model_fields_set):
             self.add_error(key, message)
         self.check_tuning(merged)
-        check_tools(self.location, merged)
-        check_batch(self.location, merged)
+        _check_tools(self.location, merged)
+        _check_batch(self.location, merged)
         return not missing
 
     def check_function(self, provider: str) -> None:

@@ -67,7 +67,7 @@ _RECOMMENDATION_OUTCOMES = {
 _MAX_VOLUMES = 7
 
 
-def ladder_values(report: Report) -> Mapping[str, Any] | None:
+def _ladder_values(report: Report) -> Mapping[str, Any] | None:
     """Return the values of the section on ladders; None if nothing is recommended."""
     ladders = [_ladder(advice, number) for number, advice in enumerate(report.advice)]
     return {"ladders": ladders} if ladders else None
@@ -294,7 +294,7 @@ def _facts(report: Report) -> _Values:
 #: The sections of the page, in their order.
 PAGE_SECTIONS = (
     PageSection("verdicts", "Verdicts", "verdicts.html", _verdicts),
-    PageSection("ladder", "Ladder", "ladder.html", ladder_values),
+    PageSection("ladder", "Ladder", "ladder.html", _ladder_values),
     PageSection("variants", "Variants", "pictures.html", _chart_values(charts.variant_charts)),
     PageSection("cases", "Cases", "cases.html", _cases),
     PageSection("forgetting", "Skills", "pictures.html", _chart_values(charts.forgetting_charts)),

@@ -34,14 +34,8 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _FONT = re.compile(r"(\d+(?:\.\d+)?)px")
 
 
-def svg_text(figure: Figure, name: str, description: str) -> str:
-    """Return *figure* as an ``<svg>`` element.
-
-    Args:
-        figure: drawn in COLOURS.
-        name: of the figure, unique in its page.
-        description: alternative text for screen readers.
-    """
+def _svg_text(figure: Figure, name: str, description: str) -> str:
+    """Return *figure*, drawn in COLOURS, as an ``<svg>`` element; *name* is unique in its page."""
     from matplotlib import rc_context
 
     raw = io.StringIO()
@@ -218,7 +212,7 @@ def draw_dots(
     _draw_limit(axes, margin, "allowed drop", "--", left=not left)
     _label_rows(axes, [row.name for row in rows], "")
     _set_percent_axis(axes)
-    return svg_text(figure, name, description)
+    return _svg_text(figure, name, description)
 
 
 def _draw_limit(axes: Axes, value: float | None, label: str, style: str, *, left: bool) -> None:
@@ -245,7 +239,7 @@ def draw_pairs(name: str, description: str, rows: Sequence[Dot], label: str = ""
         axes.plot([100 * row.value], [y], "o", color=colour, markersize=8)
     _label_rows(axes, [row.name for row in rows], label or "○ before   ● now")
     _set_percent_axis(axes)
-    return svg_text(figure, name, description)
+    return _svg_text(figure, name, description)
 
 
 def draw_points(
@@ -277,7 +271,7 @@ def draw_points(
     axes.set_yticks(*_PERCENT_TICKS)
     axes.margins(x=0.15)
     axes.set_xlabel(label, color=COLOURS["muted"], fontsize=10)
-    return svg_text(figure, name, description)
+    return _svg_text(figure, name, description)
 
 
 def _labels_overlap(first: Dot, second: Dot, rows: Sequence[Dot]) -> bool:
@@ -309,7 +303,7 @@ def draw_spreads(
     for line in artists["medians"]:
         line.set(color=COLOURS["ink"], linewidth=2)
     _label_rows(axes, [row[0] for row in rows], label)
-    return svg_text(figure, name, description)
+    return _svg_text(figure, name, description)
 
 
 def draw_lines(
@@ -334,7 +328,7 @@ def draw_lines(
     axes.set_yticks(*_PERCENT_TICKS)
     axes.set_ylim(-4, 104)
     axes.margins(x=0.12)
-    return svg_text(figure, name, description)
+    return _svg_text(figure, name, description)
 
 
 def draw_bands(
@@ -359,7 +353,7 @@ def draw_bands(
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("requests a day", color=COLOURS["muted"], fontsize=10)
     axes.margins(x=0.0)
-    return svg_text(figure, name, description)
+    return _svg_text(figure, name, description)
 
 
 #: The distance between two labels, as a share of the axis.
