@@ -26,11 +26,8 @@ def _with_config(path: Path | None, use: Callable[[pytest.Config], _T]) -> _T:
     """Return the result of *use*, called with the config of ``pytest PATH`` in this folder.
 
     pytest finds the root directory, the configuration file, options in the environment, plugins
-    and ``conftest.py`` files. It neither configures the plugins nor collects.
-
-    Args:
-        path: the argument of pytest, or None without one.
-        use: the function; the config is valid until it returns.
+    and ``conftest.py`` files. It neither configures the plugins nor collects. The config is valid
+    until *use* returns.
 
     Raises:
         ConfigurationError: pytest does not start; it has printed why.

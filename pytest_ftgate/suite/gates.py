@@ -160,13 +160,7 @@ def _with_must_keep(
 def _check_skill_keys(
     source: SuiteSource, declared: DeclaredForgetting, tested: Collection[str]
 ) -> None:
-    """Add an error for each key that names an untested skill, and for keys that contradict.
-
-    Args:
-        source: the suite file.
-        declared: the gate as declared.
-        tested: the names of the skills whose cases the gate runs.
-    """
+    """Add an error for each key that names an untested skill, and for keys that contradict."""
     skills_by_key: dict[str, Iterable[str]] = {
         "may_lose": declared.may_lose,
         "margins": declared.margins,

@@ -83,13 +83,7 @@ class _Message(NamedTuple):
 
 
 class _ParsedRow(NamedTuple):
-    """The messages of a row before the answer, and the answer.
-
-    Attributes:
-        messages: the messages before the answer.
-        answer: the answer, or None if the row has no separate answer.
-        usable: the answer can serve as a few-shot example.
-    """
+    """The messages of a row before the answer, and the other values of `TrainingExample`."""
 
     messages: Sequence[_Message]
     answer: str | None

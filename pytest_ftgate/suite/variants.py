@@ -254,12 +254,7 @@ def resolve_variant(location: VariantLocation) -> Variant | None:
 
 
 class _VariantResolver:
-    """Resolves one variant, and adds errors at its keys.
-
-    Attributes:
-        declared_suite: the validated content of the suite file.
-        declared: the keys that the variant declares itself.
-    """
+    """Resolves one variant, and adds errors at its keys."""
 
     def __init__(self, location: VariantLocation) -> None:
         self.location, self.declared_suite = location, location.suite.declared

@@ -29,11 +29,7 @@ _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/ticket
 
 
 def _read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction:
-    """Return the marked function; nearer marks override outer ones, argument by argument.
-
-    Args:
-        definition: the function.
-        planned: True if its replies are asked for before it runs.
+    """Return the marked function; see `MarkedFunction` for *planned*.
 
     Raises:
         SuiteError: the marks cannot be used; carries every error with its line and its remedy.

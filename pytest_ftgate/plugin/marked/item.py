@@ -68,15 +68,12 @@ class _VariantAttempts:
 
 
 class _FunctionRunner:
-    """Provides the runs of a marked function, one for each reply, and keeps their outcome.
-
-    Args:
-        state: the state of the gate.
-        is_conversation: True if the function takes ``ask``.
-    """
+    """Provides the runs of a marked function, one for each reply, and keeps their outcome."""
 
     def __init__(self, state: GateItemState, *, is_conversation: bool) -> None:
-        self._state, self._is_conversation = state, is_conversation
+        #: True if the function takes ``ask``.
+        self._is_conversation = is_conversation
+        self._state = state
         self._attempts: dict[str, _VariantAttempts] = {}
         self._scores: dict[str, VariantScores] = {}
         self._requests: dict[str, CaseRequest] = {}
@@ -111,46 +108,29 @@ class _FunctionRunner:
         repeats = look.repeats if replies_vary(variant) else 1
         contaminated = session.workloads.contaminated_cases(suite, variant)
         cases = [
-            case
+            _CaseAttempts(case, [self._attempt(variant, case, n) for n in range(repeats)])
             for case in suite.cases
             if look.includes(case.id, 0) and case.id not in contaminated
         ]
-        return _VariantAttempts(
-            variant.name,
-            [
-                _CaseAttempts(
-                    case,
-                    [
-                        Attempt(case, None, self._conversation(variant, case, n))
-                        for n in range(repeats)
-                    ],
-                )
-                for case in cases
-            ],
-        )
+        return _VariantAttempts(variant.name, cases)
 
     def _attempts_on_scores(self, variant: Variant, scores: VariantScores) -> _VariantAttempts:
         cases = []
         for result in scores.results.values():
-            case = result.case
-            attempts = [
-                Attempt(
-                    case,
-                    reply,
-                    self._conversation(variant, case, n, result) if self._is_conversation else None,
-                )
-                for n, reply in enumerate(result.replies)
-            ]
+            case, repeats = result.case, range(len(result.replies))
+            attempts = [self._attempt(variant, case, n, result) for n in repeats]
             cases.append(_CaseAttempts(case, attempts, result.fingerprints, result.missing_reasons))
         return _VariantAttempts(variant.name, cases)
 
-    def _conversation(
+    def _attempt(
         self, variant: Variant, case: Case, repeat: int, result: CaseResult | None = None
-    ) -> Conversation:
-        session = self._state.session
-        build_turn = session.workloads.turn_builder(self._state.gate_run.suite, variant)
-        first_reply = result.replies[repeat] if result else None
-        return Conversation(case, build_turn, session.engine.results, first_reply, repeat)
+    ) -> Attempt:
+        session, conversation = self._state.session, None
+        reply = result.replies[repeat] if result else None
+        if self._is_conversation:
+            build_turn = session.workloads.turn_builder(self._state.gate_run.suite, variant)
+            conversation = Conversation(case, build_turn, session.engine.results, reply, repeat)
+        return Attempt(case, reply, conversation)
 
     # Running --------------------------------------------------------------------------------
 
