@@ -11,7 +11,13 @@ from pytest_ftgate.reporting.headlines import advice_detail, headline
 from pytest_ftgate.reporting.ladder import frontier_legend, ladder_table, monitoring_sentences
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.summary import ungated_lines
-from pytest_ftgate.reporting.tables import TextTable, gates_line, usage_line, verdict_rows
+from pytest_ftgate.reporting.tables import (
+    TextTable,
+    gates_line,
+    rank_verdicts,
+    usage_line,
+    verdict_rows,
+)
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import verdict_section
 from pytest_ftgate.results.run import Report
@@ -75,11 +81,9 @@ def _row(cells: Sequence[str]) -> str:
 
 def _blocking_section(report: Report) -> Iterator[str]:
     """Yield the gates that did not pass: the headline in the open, all details folded."""
-    order = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE)
-    for outcome in order:
-        for verdict in report.gated_verdicts:
-            if verdict.outcome is outcome:
-                yield _gate_block(verdict)
+    for verdict in rank_verdicts(report.gated_verdicts):
+        if verdict.outcome is not Outcome.PASSED:
+            yield _gate_block(verdict)
 
 
 def _gate_block(verdict: Verdict) -> str:

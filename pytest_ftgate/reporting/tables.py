@@ -127,9 +127,13 @@ def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> 
         verdicts: of gates.
         short_limits: write limits as ``≥ 80 %`` instead of ``min 80 %``.
     """
-    ranked = sorted(verdicts, key=lambda v: (not v.gated, _OUTCOME_ORDER.index(v.outcome)))
     limit_cell = _short_limit_cell if short_limits else _limit_cell
-    return [_verdict_row(verdict, limit_cell) for verdict in ranked]
+    return [_verdict_row(verdict, limit_cell) for verdict in rank_verdicts(verdicts)]
+
+
+def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return *verdicts* with those that block first, and those of ungated variants last."""
+    return sorted(verdicts, key=lambda v: (not v.gated, _OUTCOME_ORDER.index(v.outcome)))
 
 
 def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[str]:

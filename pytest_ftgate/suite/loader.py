@@ -26,7 +26,7 @@ from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import resolve_score
 from pytest_ftgate.suite.templates import check_template
-from pytest_ftgate.suite.variants import check_expected_tools, check_format_tools, resolve_variants
+from pytest_ftgate.suite.variants import check_tool_names, resolve_variants
 
 
 def read_declared(source: SuiteSource) -> DeclaredSuite | None:
@@ -167,8 +167,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     variants = resolve_variants(draft)
     gates = resolve_gates(draft, partial(_suite_as_skill, source))
     baseline = _baseline_name(source, declared)
-    check_expected_tools(source, cases, variants)
-    check_format_tools(source, reply.format, variants)
+    check_tool_names(draft, variants)
     check_gates(source, gates, variants, baseline)
     return Suite(
         path=source.path,

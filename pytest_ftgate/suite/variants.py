@@ -15,16 +15,13 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.few_shot import resolve_shots
 from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
 from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
-from pytest_ftgate.suite.plugins import SuiteSource
 from pytest_ftgate.suite.providers import PROVIDERS, misplaced_keys, provider_spec, reads_key
 from pytest_ftgate.suite.references import reference_error
-from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.suite.templates import (
     PASSAGES,
     check_template,
@@ -179,39 +176,29 @@ def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
             yield f"tools: {count} have the name {name}; rename one, since models call by name"
 
 
-def check_expected_tools(
-    source: Source, cases: Iterable[Case], variants: Mapping[str, Variant]
-) -> None:
-    """Add an error for each case that expects a tool that no variant has."""
+def check_tool_names(suite: SuiteDraft, variants: Mapping[str, Variant]) -> None:
+    """Add an error for each tool that a case expects, or the format requires, and no variant has.
+
+    Args:
+        suite: the suite.
+        variants: the resolved variants.
+    """
     references = {tool for variant in variants.values() for tool in variant.tools}
     known = {reference.partition(":")[2] for reference in references}
     # An invalid reference is an error already, and a case may expect the tool that it means.
     is_checkable = known and all(map(_TOOL_REFERENCE.fullmatch, references))
-    for case in cases if is_checkable else ():
+    for case in suite.cases if is_checkable else ():
         for name in _expected_tools(case):
             if name not in (NO_TOOL, *known):
                 hint = did_you_mean(name, known) or f"; tools: {', '.join(sorted(known))}"
                 message = f'expected "{name}" is a tool of no variant{hint}'
-                source.errors.append(case.error(message))
-
-
-def check_format_tools(
-    source: SuiteSource, rules: Iterable[Rule], variants: Mapping[str, Variant]
-) -> None:
-    """Add an error for each tool that ``reply.format`` requires and no variant has.
-
-    Args:
-        source: the suite file.
-        rules: the formats of every reply.
-        variants: the resolved variants.
-    """
-    known = {tool.partition(":")[2] for variant in variants.values() for tool in variant.tools}
-    for rule in rules:
+                suite.source.errors.append(case.error(message))
+    for rule in suite.reply.format:
         if rule.kind == "tool_call" and rule.value["name"] not in known:
             name = rule.value["name"]
             hint = did_you_mean(name, known) or "; give it to one under tools"
             message = f'tool_call: "{name}" is a tool of no variant{hint}'
-            source.add_error_at(("reply", "format"), message)
+            suite.source.add_error_at(("reply", "format"), message)
 
 
 def _expected_tools(case: Case) -> Iterator[str]:

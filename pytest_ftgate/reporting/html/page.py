@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.recommend.advice import Advice, CostByVolume, Recommendation
 from pytest_ftgate.reporting.explain import explain
 from pytest_ftgate.reporting.headlines import advice_subject, headline
@@ -40,6 +40,7 @@ from pytest_ftgate.reporting.tables import (
     gates_line,
     label_rows,
     outcome_label,
+    rank_verdicts,
     slice_rows,
     usage_line,
     verdict_rows,
@@ -207,8 +208,7 @@ def _templates() -> Environment:
 
 
 def _verdicts(report: Report) -> _Values:
-    order = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
-    ranked = sorted(report.gated_verdicts, key=lambda verdict: order.index(verdict.outcome))
+    ranked = rank_verdicts(report.gated_verdicts)
     rows = verdict_rows(ranked)
     return {
         "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
