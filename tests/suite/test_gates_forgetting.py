@@ -218,3 +218,11 @@ def test_a_variant_with_recorded_replies_of_its_base_is_tuned(tmp_path):
     recorded = "{tuned: {provider: recorded, replies: r.jsonl, base_replies: r.jsonl}}"
 
     assert gate(tmp_path, "skills: logic", variants=recorded).cases
+
+
+def test_a_skill_suite_that_cannot_be_read_is_one_error(tmp_path):
+    (tmp_path / "own.ftgate.yaml").write_bytes(b"\xff")
+
+    assert errors(tmp_path, "skills: ./own.ftgate.yaml") == [
+        "own.ftgate.yaml: suite: own.ftgate.yaml is not UTF-8 (byte 0); save it so"
+    ]
