@@ -22,8 +22,7 @@ _REMAINING = 1 / 2
 _ROUNDS_BETWEEN_TRIALS = 8
 #: The smallest rounds: with refusals, where chance decides small shares, and without.
 _MIN_REQUESTS, _MIN_ACCEPTED = 24, 8
-#: A wait that the server asks for holds for all after so many refusals in a row, or as many as
-#: this part of all replies so far.
+#: A server accepts none after so many refusals in a row, or as many as this part of all replies.
 _IN_A_ROW, _IN_A_ROW_PART = 16, 1 / 2
 #: The seconds between two requests to a server that refused a whole round.
 _PROBE_EVERY = 2.0
@@ -72,7 +71,7 @@ class RateLimiter:
     Requests are evenly spaced after the first round with many refusals. A refused request keeps
     its place as long as a reply takes: refusals come quickly, and would make room for more
     requests than a server accepts. A wait that the server asks for holds for the refused request,
-    and for all requests after many refusals in a row.
+    and for all requests if the server accepts none.
 
     All times are seconds of a monotonic clock.
 
@@ -90,8 +89,8 @@ class RateLimiter:
         self._latency = 0.0
         self._is_spaced = self._refuses_all = False
         self._paused_until = self._next_send = self._lowered_at = -inf
-        #: Refused requests that keep their place: when sent, and the end of the wait asked for.
-        self._keep_place: list[tuple[float, float]] = []
+        #: The times at which the refused requests that keep their place were sent.
+        self._keep_place: list[float] = []
         #: The level and the share of refusals before a trial.
         self._before_trial: tuple[float, float] | None = None
         self._rounds_to_trial = 0
@@ -115,7 +114,7 @@ class RateLimiter:
     def _place_free_at(self) -> float:
         """The time until which the first refused request keeps its place."""
         latency = self._latency if self._replies else _FIRST_LATENCY
-        return self._keep_place[0][0] + latency if self._keep_place else -inf
+        return self._keep_place[0] + latency if self._keep_place else -inf
 
     def has_capacity(self, now: float) -> bool:
         """Return True if one more request may be sent."""
@@ -156,8 +155,9 @@ class RateLimiter:
             retry_after: the seconds that the server asks to wait, or None.
         """
         if limited or retry_after is not None:
-            asked_until = -inf if retry_after is None else now + retry_after
-            heappush(self._keep_place, (sent_at, asked_until))
+            heappush(self._keep_place, sent_at)
+            if retry_after is not None and self._accepts_none():
+                self.pause_until(now + retry_after, now)
             self._count_refused(now)
         else:
             self._finish(sent_at, now, refused=False)
@@ -168,11 +168,14 @@ class RateLimiter:
 
     def _count_refused(self, now: float) -> None:
         while self._keep_place and self._place_free_at <= now:
-            sent_at, asked_until = heappop(self._keep_place)
-            self._finish(sent_at, now, refused=True)
             self._refused_in_a_row += 1
-            if self._refused_in_a_row >= min(_IN_A_ROW, self._replies * _IN_A_ROW_PART):
-                self.pause_until(asked_until, now)
+            self._finish(heappop(self._keep_place), now, refused=True)
+
+    def _accepts_none(self) -> bool:
+        """Return True if many were refused in a row, and no other request waits for its reply."""
+        refused = self._refused_in_a_row + len(self._keep_place)
+        are_many = refused >= min(_IN_A_ROW, self._replies * _IN_A_ROW_PART)
+        return are_many and self.in_flight == len(self._keep_place)
 
     def _finish(self, sent_at: float, now: float, *, refused: bool) -> None:
         self._reached_limit = self._reached_limit or self.in_flight >= self.limit
