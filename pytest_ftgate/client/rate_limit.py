@@ -63,8 +63,8 @@ class RateLimiter:
     - It doubles until it reaches its maximum or two thirds are refused.
     - More than two thirds halve it. If all are refused, one request is sent every two seconds
       until the server accepts one.
-    - If more than a fifth are refused, the next round is a trial with less than the server
-      accepted. If at most half of the share remains, the server has a limit: the level stays
+    - Once it no longer doubles, a round with more than a fifth refused is followed by a trial with
+      less than the server accepted. If at most half of the share remains, the server has a limit: the level stays
       low. If more remains, the server refuses at random, and the level returns.
     - From the first halving or limit on, the level grows by an eighth in a round.
 
