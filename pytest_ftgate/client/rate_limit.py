@@ -64,8 +64,9 @@ class RateLimiter:
     - More than two thirds halve it. If all are refused, one request is sent every two seconds
       until the server accepts one.
     - Once it no longer doubles, a round with more than a fifth refused is followed by a trial with
-      less than the server accepted. If at most half of the share remains, the server has a limit: the level stays
-      low. If more remains, the server refuses at random, and the level returns.
+      less than the server accepted. If at most half of the share remains, the server has a
+      limit: the level stays low. If more remains, the server refuses at random, and the level
+      returns.
     - From the first halving or limit on, the level grows by an eighth in a round.
 
     Requests are evenly spaced after the first round with many refusals. A refused request keeps

@@ -9,7 +9,7 @@ import pytest
 from pytest_ftgate.reporting.ladder import ladder_lines
 
 
-@pytest.mark.parametrize("length", (68, 69))
+@pytest.mark.parametrize("length", [68, 69])
 def test_a_number_and_its_percent_sign_stay_in_one_line(advice, length):
     noted = replace(advice, notes=(f"{'x' * length} 90 % of all",))
 
