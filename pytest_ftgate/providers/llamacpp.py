@@ -34,6 +34,8 @@ _SCHEMA_AND_TOOLS = (
 )
 #: The variables that set how the threads of OpenMP wait.
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+#: How often a waiting thread looks again before it sleeps: some microseconds.
+_SPINS = "1000"
 #: The timeout of a request for the model's properties, in seconds.
 _PROPERTIES_TIMEOUT = 60.0
 
@@ -190,15 +192,15 @@ class LlamaCppProvider:
 
 
 def _import_engine() -> Any:
-    """Import the engine so that its threads sleep while they wait for each other.
+    """Import the engine so that its threads soon sleep while they wait for each other.
 
-    By default they spin. Beside any other load, a thread that spins takes the core of the thread
-    that it waits for, and two threads are several times slower than one.
+    By default they spin for long. Beside any other load, a thread that spins takes the core of the
+    thread that it waits for. Threads that never spin are slow as well, since waking them takes long.
     """
     # OpenMP reads the variable once, when the engine loads it. No other process inherits it.
     is_set = any(name in os.environ for name in _WAIT_VARIABLES)
     if not is_set:
-        os.environ[_WAIT_VARIABLES[0]] = "passive"
+        os.environ["GOMP_SPINCOUNT"] = _SPINS
     try:
         import xllamacpp
     except ImportError as error:
@@ -206,7 +208,7 @@ def _import_engine() -> Any:
         raise ConfigurationError(message) from error
     finally:
         if not is_set:
-            del os.environ[_WAIT_VARIABLES[0]]
+            del os.environ["GOMP_SPINCOUNT"]
     return xllamacpp
 
 
