@@ -102,7 +102,7 @@ def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
     yield from table_lines(TextTable(headers, rows, range(1, 7)))
     yield "  certifies: the smallest limit that 9 in 10 unchanged variants pass"
     yield "  disagree:  cases on which two sides differ (* measured; else a typical value)"
-    yield "  passes:    how often an unchanged variant passes; never if the baseline guesses"
+    yield "  passes:    how often an unchanged variant passes; never at chance level"
     yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a minimum,"
     yield "             for 9 in 10 that are 5 points above it"
 

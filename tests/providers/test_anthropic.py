@@ -427,7 +427,7 @@ def to_api(call, api):
 
 
 def test_a_request_gets_through_a_row_of_troubles(engine, to_api, api):
-    api.error(429, "rate_limit_error", retry_after="30")
+    api.error(429, "rate_limit_error", retry_after="1")
     api.error(529, "overloaded_error")
     api.reset()
     api.raw(b'{"id": "ms')
