@@ -195,7 +195,7 @@ def _import_engine() -> Any:
     """Import the engine so that its threads soon sleep while they wait for each other.
 
     By default they spin for long. Beside any other load, a thread that spins takes the core of the
-    thread that it waits for. Threads that never spin are slow as well, since waking them takes long.
+    thread that it waits for. Threads that never spin are slow too, since waking them takes long.
     """
     # OpenMP reads the variable once, when the engine loads it. No other process inherits it.
     is_set = any(name in os.environ for name in _WAIT_VARIABLES)

@@ -15,7 +15,7 @@ STEADY = settings(deadline=None, derandomize=True)
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
-@settings(STEADY)
+@settings(STEADY, max_examples=20)
 @given(P_VALUES)
 def test_adjusted_values_agree_with_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
