@@ -34,12 +34,10 @@ _NAME, _OLD_NAME = "cache.sqlite", "ledger.sqlite"
 
 
 class CacheFile:
-    """The file of a cache, in whatever state it is.
+    """The file of a cache, in whatever state it is; its folder is created if missing.
 
-    Args:
-        path: the file; its folder is created if missing.
-        recorded: True if the run stores nothing; a copy replaces a file that is not writable.
-        warn: called with messages for the user, one sentence each.
+    If *recorded*, the run stores nothing, and a copy replaces a file that is not writable. *warn*
+    is called with messages for the user, one sentence each.
     """
 
     def __init__(self, path: Path, *, recorded: bool, warn: Callable[[str], None]) -> None:
@@ -208,12 +206,7 @@ class Cache:
         return self._run(lambda database: database.execute(sql, values))
 
     def replies(self, fingerprints: Iterable[str], *, this_run: bool = False) -> dict[str, Reply]:
-        """Return the cached replies, by fingerprint.
-
-        Args:
-            fingerprints: the fingerprints of the requests.
-            this_run: True to return only replies of this run.
-        """
+        """Return the cached replies, by fingerprint; with *this_run*, only those of this run."""
         wanted = list(fingerprints)
         runs = (self.run,) if this_run else ()
 
@@ -250,9 +243,7 @@ class Cache:
     def latest_of_model(self, model: str, limit: int = 200) -> list[Reply]:
         """Return the latest replies of a model, by the name that the server reports.
 
-        Args:
-            model: the name; it matches dated names such as ``…-20251001`` as well.
-            limit: the largest number of replies to return.
+        *model* matches dated names such as ``…-20251001`` as well.
         """
         sql = (
             "SELECT body FROM replies WHERE json_extract(body, '$.model') = ?1 "

@@ -31,10 +31,8 @@ class Claims:
     A claim of another process expires if it stays unchanged for a minute by this process's own
     monotonic clock. Clocks that differ, or are set, neither end a claim nor prolong it.
 
-    Args:
-        execute: runs a statement on the cache.
-        clock: returns seconds since the epoch.
-        monotonic: returns seconds of a clock that is never set.
+    *execute* runs a statement on the cache. *clock* returns seconds since the epoch, and
+    *monotonic* those of a clock that is never set.
     """
 
     def __init__(

@@ -55,9 +55,7 @@ def _json_line(entry: CacheEntry) -> str:
 def read_replies(path: Path, name: str) -> dict[str, CacheEntry]:
     """Return the replies in the file *path*, by fingerprint; none if there is no file.
 
-    Args:
-        path: the file.
-        name: the name of the file in messages.
+    *name* is the name of the file in messages.
 
     Raises:
         SuiteError: the file cannot be read; the error lists every line without a valid reply.

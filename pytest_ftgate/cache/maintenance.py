@@ -67,10 +67,8 @@ def cache_stats(path: Path) -> CacheStats:
 def prune(path: Path, *, before: float | None, max_bytes: int | None) -> tuple[int, int]:
     """Delete replies, the oldest first; return their number and the new size of the file in bytes.
 
-    Args:
-        path: the cache.
-        before: delete replies that are older than this time, in seconds since the epoch.
-        max_bytes: delete further replies until the file is not larger than this.
+    Replies older than *before*, in seconds since the epoch, are deleted, and then further ones
+    until the file is not larger than *max_bytes*.
 
     Raises:
         ConfigurationError: the file does not exist.

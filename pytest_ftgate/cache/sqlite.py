@@ -47,10 +47,7 @@ class NewerFormat(sqlite3.DatabaseError):
 
 
 class Database:
-    """One open file; its errors are those of SQLite.
-
-    Args:
-        path: the file; created if missing.
+    """One open file, created if missing; its errors are those of SQLite.
 
     Raises:
         sqlite3.Error: the file cannot be opened, read or written, or its format is newer.
@@ -159,9 +156,8 @@ _ESCAPE = re.compile(r"\\([0-7]{3})")
 def network_filesystem(folder: Path, mounts: Path = MOUNTS) -> str | None:
     """Return the type of the network file system that *folder* lies on, or None.
 
-    Args:
-        folder: an absolute path.
-        mounts: the list of mounted file systems; the result is None if it cannot be read.
+    *folder* is absolute. The result is None if *mounts*, the list of mounted file systems, cannot
+    be read.
     """
     try:
         lines = mounts.read_text("utf-8", "replace").splitlines()

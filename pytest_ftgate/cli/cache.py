@@ -79,10 +79,8 @@ def _seconds(duration: str) -> float:
 def prune_cache(cache: Path, older_than: str | None, max_mb: float | None) -> str:
     """Delete old replies, and return a summary.
 
-    Args:
-        cache: the cache file.
-        older_than: the minimum age of the replies to delete, such as ``90d``.
-        max_mb: the maximum size of the file; the oldest replies are deleted first.
+    *older_than* is a minimum age such as ``90d``. If the file is larger than *max_mb*, the oldest
+    replies are deleted first.
 
     Raises:
         ConfigurationError: neither limit is given, one is not valid, or there is no cache.
@@ -117,11 +115,8 @@ def export_replies(
 ) -> Iterator[str]:
     """Write the cached replies that the gates of *suite* need into a file to commit.
 
-    Args:
-        suite: the suite.
-        session: the session with the cache.
-        out: the file to write; by default the one that runs read beside the suite.
-        base: a tuned variant, to write the replies of its base to the skill cases instead.
+    *out* is by default the file that runs read beside the suite. *base* is a tuned variant, to
+    write the replies of its base to the skill cases instead.
 
     Raises:
         ConfigurationError: a variant cannot be planned, or the cache has no reply of the suite.

@@ -46,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(argv))
     call, function = options.pop("verb")
     try:
-        printed: DataReport | Iterable[str] = call(function, **options)
+        printed: DataReport | Iterable[str] | Path = call(function, **options)
         lines = printed.lines if isinstance(printed, DataReport) else printed
-        print(lines if isinstance(lines, str) else "\n".join(lines))
+        print(lines if isinstance(lines, str | Path) else "\n".join(lines))
         sys.stdout.flush()
     except FtgateError as error:
         print(error, file=sys.stderr)
@@ -295,12 +295,9 @@ def examine_data(
 ) -> DataReport:
     """Return the findings in a training file.
 
-    Args:
-        file: the training file.
-        suite: a suite with the cases, labels and format to check the rows with.
-        against: a file of test rows for a model that is trained on *file*.
-        context: the context size of the model, in tokens.
-        verbosity: the number of lines for each finding; 0 shows the fewest.
+    *suite* has the cases, labels and format to check the rows with. *against* has test rows for a
+    model that is trained on *file*. *context* is the context size of the model, in tokens.
+    *verbosity* is the number of lines for each finding; 0 shows the fewest.
 
     Raises:
         SuiteError: the suite or a row of *against* is invalid.

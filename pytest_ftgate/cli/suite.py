@@ -34,9 +34,8 @@ from pytest_ftgate.suite.model import Case, Gate, Judge, Suite, Variant
 def explain_gate(node: str, cache: Path | None) -> str:
     """Return how a gate was evaluated in the last run.
 
-    Args:
-        node: the id of the gate, from this folder or from the root directory.
-        cache: the cache file, or None for the one of a run.
+    *node* is its id, from this folder or from the root directory. *cache* is by default the file of
+    a run.
 
     Raises:
         ConfigurationError: the folder of the cache has no verdict of the gate.
@@ -76,12 +75,8 @@ def run_selftest(
 ) -> Iterator[str]:
     """Yield how often the gates of *suite* would fail its own baseline.
 
-    Args:
-        suite: the suite.
-        session: the session that sends the requests.
-        repeats: the number of live replies to each case.
-        pairs: the number of pairs of runs to draw from these replies.
-        seed: the seed of the draws.
+    *repeats* is the number of live replies to each case, and *pairs* that of the pairs of runs to
+    draw from them.
 
     Raises:
         ConfigurationError: the replies of the baseline do not vary, no gate allows a drop, or there
@@ -193,12 +188,8 @@ def write_labels(
 ) -> Iterator[str]:
     """Write cached replies for people to grade to *out*, and yield the instructions.
 
-    Args:
-        suite: the suite.
-        session: the session with the cache.
-        out: the file to write; by default ``NAME.labels.jsonl`` beside the suite.
-        count: the minimum number of replies, if the cache has as many.
-        seed: the seed of the draw.
+    *out* is by default ``NAME.labels.jsonl`` beside the suite. *count* is the minimum number of
+    replies, if the cache has as many.
 
     Raises:
         ConfigurationError: the suite has no judge, the cache has no reply, or the file exists.

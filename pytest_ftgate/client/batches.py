@@ -65,11 +65,7 @@ class Batch:
 
 
 class BatchStore:
-    """The pending batches, in a table of the cache.
-
-    Args:
-        path: the file of the cache; it exists already.
-    """
+    """The pending batches, in a table of the cache, whose file exists already."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -149,13 +145,7 @@ def split_into_batches(
     max_requests: int = _MAX_REQUESTS,
     max_bytes: int = _MAX_BYTES,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield *items* in their order, in as few batches as possible.
-
-    Args:
-        items: the requests as the provider expects them.
-        max_requests: the largest number of requests in one batch.
-        max_bytes: the largest size of one batch.
-    """
+    """Yield the requests in *items* in their order, in as few batches as possible."""
     part: list[dict[str, Any]] = []
     part_bytes = _ENVELOPE_BYTES
     for item in items:
@@ -185,13 +175,9 @@ def _address(request: Request) -> str:
 class Batches:
     """Sends requests in batches, for one engine.
 
-    Args:
-        cache: the cache, with the replies and the pending batches.
-        environ: the environment, with the key.
-        results: looks up cached replies, and receives the result of each request.
-        retry_policy: the retry policy of the run.
-        fresh: True to ignore the results of older batches.
-        budget: the budget of the run, or None for no limit.
+    *environ* has the key. *results* looks up cached replies, and receives the result of each
+    request. If *fresh*, the results of older batches are ignored. Without *budget*, there is no
+    limit.
     """
 
     def __init__(
@@ -360,9 +346,7 @@ class _Group:
     async def _send_batch(self, requests: Sequence[Request], items: list[dict[str, Any]]) -> Batch:
         """Send one batch; it is stored before it is sent.
 
-        Args:
-            requests: the requests.
-            items: the same requests as the provider expects them.
+        *items* are the same *requests* as the provider expects them.
 
         Raises:
             RequestRejected: the batch as a whole is invalid.

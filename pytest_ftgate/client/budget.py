@@ -26,12 +26,7 @@ class SpendingLimit(Protocol):
         """Return how many of *requests*, sent together in their order, the budget covers."""
 
     def record_cost(self, request: Request, reply: Reply) -> None:
-        """Record the cost of one request.
-
-        Args:
-            request: the request; in a tool loop, the request of one turn.
-            reply: its reply, with the tokens used.
-        """
+        """Record the cost of one request; in a tool loop, *request* is that of one turn."""
 
 
 _MINUTE = 60.0
@@ -43,11 +38,8 @@ class Budget:
     A request in flight counts with the average cost of its model so far, since it can no longer
     be stopped. Before the first reply it counts with its expected cost.
 
-    Args:
-        in_flight: returns the requests in flight, including the one to be sent.
-        clock: returns seconds of a monotonic clock.
-        max_usd: the limit in USD, or None for no limit.
-        max_minutes: the limit in minutes from now on, or None for no limit.
+    *in_flight* returns the requests in flight, including the one to be sent. *clock* returns
+    seconds of a monotonic clock. The minutes count from now on. None is no limit.
     """
 
     def __init__(
@@ -150,11 +142,9 @@ class CostReport:
 
 
 def cost_report(spent: float, parts: Iterable[tuple[str, Iterable[Exchange]]]) -> CostReport:
-    """Return the cost report of one process.
+    """Return the cost report of one process, which spent *spent* USD in this run.
 
-    Args:
-        spent: the cost of this run, in USD.
-        parts: the variants with their requests and replies; a shared reply counts for the first.
+    *parts* are the variants with their requests and replies; a shared reply counts for the first.
     """
     seen: set[str] = set()
     variants: dict[str, float] = {}

@@ -36,13 +36,9 @@ _NOT_RECORDED = "no reply is recorded for this request; send it with --ftgate-re
 class Engine:
     """Sends each request once, in the order of submission.
 
-    Args:
-        cache: the cache, where replies are looked up and stored.
-        environ: the environment, with credentials and addresses.
-        replies: ``auto``, ``fresh`` or ``recorded``.
-        concurrency: the number of requests in flight for each model, or None for the provider's.
-        plugin_providers: the providers of other plugins, by name.
-        budget: the budget of the run, or None for no limit.
+    *environ* has credentials and addresses. *replies* is ``auto``, ``fresh`` or ``recorded``.
+    *concurrency* is the number of requests in flight for each model, or None for the provider's.
+    *plugin_providers* are by name. Without *budget*, there is no limit.
     """
 
     def __init__(
@@ -137,9 +133,7 @@ class Engine:
     ) -> Mapping[str, Result]:
         """Wait for the results of *requests* and return them, by fingerprint.
 
-        Args:
-            requests: the requests; new ones are submitted.
-            tick: called with the progress about twice a second while waiting.
+        New requests are submitted. *tick* is called with the progress about twice a second.
         """
         self.submit(requests)
         self._results.wait(requests, (lambda: tick(self.progress)) if tick else None)

@@ -74,11 +74,8 @@ class RateLimiter:
     requests than a server accepts. A wait that the server asks for holds for the refused request,
     and for all requests if the server accepts none.
 
-    All times are seconds of a monotonic clock.
-
-    Args:
-        start: the first level.
-        maximum: the largest level.
+    All times are seconds of a monotonic clock. The level starts at *start* and is at most
+    *maximum*.
 
     Attributes:
         in_flight: the number of requests in flight, and of those refused a moment ago.
@@ -149,11 +146,8 @@ class RateLimiter:
     ) -> None:
         """Count a request that failed and may be retried.
 
-        Args:
-            sent_at: the time at which it was sent.
-            now: the time.
-            limited: True for a rate limit or an overload of the server.
-            retry_after: the seconds that the server asks to wait, or None.
+        *limited* is True for a rate limit or an overload of the server. *retry_after* is the
+        seconds that the server asks to wait.
         """
         if limited or retry_after is not None:
             heappush(self._keep_place, sent_at)
@@ -237,10 +231,8 @@ def model_family(model: str) -> str:
 def seconds_until_reset(headers: Mapping[str, str], now: datetime, tokens: int = 0) -> float:
     """Return the seconds until the server accepts a request again; 0 if it accepts one now.
 
-    Args:
-        headers: the headers of its last response, with names in lower case.
-        now: the time, with its time zone.
-        tokens: the tokens of one request.
+    *headers* are those of its last response, with names in lower case. *now* has a time zone.
+    *tokens* are those of one request.
     """
     waits = [0.0]
     for header_names, minimum in ((_REQUEST_HEADERS, _NEAR_ZERO), (_TOKEN_HEADERS, tokens)):

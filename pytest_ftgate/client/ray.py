@@ -59,10 +59,8 @@ def provider_environment(requests: Iterable[Request], environ: Mapping[str, str]
 class RayWorker:
     """A worker on a node: it holds one open provider and sends requests through it.
 
-    Args:
-        requests: one request of each kind that the worker must serve.
-        environ: variables for the provider.
-        pickled_factory: the pickled factory of a plugin's provider, or None.
+    *requests* has one request of each kind that the worker must serve. *pickled_factory* is that of
+    a plugin's provider.
     """
 
     def __init__(

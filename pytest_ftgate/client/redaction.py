@@ -17,10 +17,7 @@ _MIN_LENGTH = 6
 def redact(error: FtgateError, environ: Mapping[str, str], key_name: str | None = None) -> None:
     """Remove secrets from the message of *error*, in place.
 
-    Args:
-        error: the error.
-        environ: the environment; values are secret if their names suggest it.
-        key_name: one more variable with a secret value.
+    Values in *environ* are secret if their names suggest it; *key_name* names one more.
     """
     message = str(error)
     names = [name for name in environ if name == key_name or _SECRET_NAME.search(name)]

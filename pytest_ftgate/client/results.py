@@ -26,10 +26,8 @@ _TICK = 0.5
 class Results:
     """The results of one run: the engine's thread sets them, and other threads wait for them.
 
-    Args:
-        cache: the cache.
-        environ: the environment, whose secrets are removed from errors.
-        fresh: True to use no cached reply of another run.
+    Secrets in *environ* are removed from errors. If *fresh*, no cached reply of another run is
+    used.
     """
 
     def __init__(self, cache: Cache, environ: Mapping[str, str], *, fresh: bool) -> None:
@@ -101,12 +99,7 @@ class Results:
                     done.set()
 
     def wait(self, requests: Iterable[Request], tick: Callable[[], None] | None) -> None:
-        """Wait for the results of *requests*.
-
-        Args:
-            requests: requests whose results are expected.
-            tick: called about twice a second while waiting.
-        """
+        """Wait for the results of *requests*; call *tick* about twice a second while waiting."""
         done = Event()
         with self._lock:
             missing = {request.fingerprint for request in requests} - self.arrived.keys()
@@ -124,11 +117,8 @@ class Results:
 class PeerWaiter:
     """Waits for replies that other processes fetch; used in the loop of the engine only.
 
-    Args:
-        cache: the cache with their claims.
-        results: looks up cached replies.
-        retry_policy: the retry policy of the run, which knows when the run ends.
-        interval: the seconds between two looks into the cache.
+    *retry_policy* knows when the run ends. *interval* is the seconds between two looks into
+    *cache*.
     """
 
     def __init__(

@@ -45,9 +45,7 @@ _DEADLINE = 600.0
 class RetryPolicy:
     """Retries requests until there is a reply, the attempts are used up, or the run ends.
 
-    Args:
-        ending: set when the run ends.
-        clock: returns seconds of a monotonic clock.
+    *ending* is set when the run ends; *clock* returns seconds of a monotonic clock.
     """
 
     def __init__(self, ending: asyncio.Event, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,12 +58,7 @@ class RetryPolicy:
         request: Request,
         backoff: Callable[[RetryableError], Backoff] = lambda _: UNREACHABLE,
     ) -> Reply:
-        """Return the reply to *request*.
-
-        Args:
-            provider: sends the request.
-            request: the request.
-            backoff: returns how long to retry after the given error.
+        """Return the reply to *request*; *backoff* returns how long to retry after an error.
 
         Raises:
             ReplyError: the request failed.

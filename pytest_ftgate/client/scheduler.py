@@ -36,9 +36,7 @@ _ENDED = "the run ended before this request was sent again"
 class Slots:
     """The slots of requests that share a rate limit, and the queue of requests to send again.
 
-    Args:
-        on_free: called when a slot may be free.
-        budget: the budget of the run, or None for no limit.
+    *on_free* is called when a slot may be free. Without *budget*, there is no limit.
     """
 
     def __init__(self, on_free: Callable[[], None], budget: SpendingLimit | None) -> None:
@@ -136,10 +134,8 @@ class Slots:
 class SlotLease:
     """Sends one request through *provider*, with a slot for each attempt and each turn.
 
-    Args:
-        slots: the slots; the first one is taken at once.
-        provider: the provider that sends.
-        number: the position of the request in the order of all requests.
+    The first slot is taken at once. *number* is the position of the request in the order of all
+    requests.
     """
 
     def __init__(self, slots: Slots, provider: Provider, number: int) -> None:
@@ -237,10 +233,8 @@ class Scheduler:
     request is sent for the first time; if all requests in flight fail too, the scheduler gives up
     on the others.
 
-    Args:
-        callbacks: the parts of the engine that are called.
-        concurrency: the number of requests in flight, or None for the provider's own.
-        budget: the budget of the run, or None for no limit.
+    *concurrency* is the number of requests in flight, or None for the provider's own. Without
+    *budget*, there is no limit.
     """
 
     def __init__(

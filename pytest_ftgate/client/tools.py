@@ -161,10 +161,8 @@ Store = Callable[[Request, Reply], None]
 async def run_tool_loop(request: Request, send: Send, store: Store) -> Reply:
     """Return the reply to *request*, with the passages in its prompt.
 
-    Args:
-        request: the request, with the tools that the model may call.
-        send: returns the reply to one request, cached or new.
-        store: called with each reply again, once its tools have run.
+    *request* has the tools that the model may call. *send* returns the reply to one request, cached
+    or new. *store* is called with each reply again, once its tools have run.
     """
     reply = await (_run_turns(request, send, store) if request.tools else send(request))
     return replace(reply, passages=request.passages) if request.passages else reply

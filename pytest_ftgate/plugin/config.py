@@ -62,10 +62,7 @@ def settings_of_run(path: Path | None = None, cache: Path | None = None) -> Sett
 def with_suite(path: Path, cache: Path | None, use: Callable[[Suite, Session], _T]) -> _T:
     """Return the result of *use*, called with the suite *path* and a session, as in a run.
 
-    Args:
-        path: the suite file.
-        cache: the cache file, or None for the one of a run.
-        use: the function; plugins are loaded until it returns.
+    *cache* None is the cache file of a run. Plugins are loaded until *use* returns.
 
     Raises:
         SuiteError: the suite is invalid.

@@ -68,9 +68,7 @@ class SuiteHandle:
     def ask(self, variant: str, case: Case | str) -> Reply:
         """Return the reply of *variant* to *case*.
 
-        Args:
-            variant: the name of the variant.
-            case: a case, its id, or a case of your own: ``replace(case, input="...")``.
+        *case* is a case, its id, or a case of your own: ``replace(case, input="...")``.
 
         Raises:
             ConfigurationError: there is no such variant or case.
@@ -103,9 +101,7 @@ class SuiteHandle:
     def verdict(self, gate: str, variant: str) -> Verdict:
         """Return the verdict of *gate* on *variant*, as the suite's own test would.
 
-        Args:
-            gate: ``accuracy``, or another kind that the suite declares.
-            variant: the name of the variant.
+        *gate* is ``accuracy``, or another kind that the suite declares.
 
         Raises:
             ConfigurationError: there is no such gate or variant.

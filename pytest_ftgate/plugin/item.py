@@ -42,10 +42,7 @@ class BlockingVerdict(Exception):
 class GateItemState:
     """The state of one gate's item: of a suite file, or of a marked function.
 
-    Args:
-        item: the test item of the gate.
-        gate_run: the gate.
-        late: True if its requests are known only after the test's own fixtures are set up.
+    *late* is True if its requests are known only after the test's own fixtures are set up.
     """
 
     def __init__(self, item: pytest.Item, gate_run: GateRun, *, late: bool = False) -> None:

@@ -159,10 +159,8 @@ class Reporter:
     ) -> None:
         """Add the results of one process.
 
-        Args:
-            requests: the replies, the sent requests, the seconds and the cost.
-            messages: sentences for the user, such as those of the cache.
-            suite_runs: the cases.
+        *requests* are the replies, the sent requests, the seconds and the cost. *messages* are
+        sentences for the user, such as those of the cache.
         """
         replies, sent, seconds, cost = requests
         self._request_counts.append((replies, sent, seconds))
@@ -193,8 +191,7 @@ class Reporter:
     def mark_interrupted(self, notes: Iterable[str]) -> None:
         """Record that gates are missing, so that no report of an interrupted run says passed.
 
-        Args:
-            notes: the partial results of a run that waited for replies.
+        *notes* are the partial results of a run that waited for replies.
         """
         earlier = len(self._messages)
         self._messages += notes
@@ -314,8 +311,7 @@ class Reporter:
     def write(self, pending_batches: Iterable[str]) -> None:
         """Write the verdicts, the accepted records and the reports that the user asked for.
 
-        Args:
-            pending_batches: the batches that are still on their way, as sentences.
+        *pending_batches* are sentences on the batches that are still on their way.
         """
         from pytest_ftgate.reporting.writers import write_reports
 
@@ -396,9 +392,7 @@ def inconclusive_status(
 def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     """Stop the engine, hand the results to the reporting process, write the reports.
 
-    Args:
-        session: pytest's session.
-        reporter: the reporter, in the process that reports; None in xdist workers.
+    *reporter* is None in xdist workers.
     """
     run = session.config.stash[session_key]
     if evaluates_nothing(session.config):

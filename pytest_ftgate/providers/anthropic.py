@@ -204,10 +204,7 @@ class AnthropicProvider:
     def learn_rejection(self, message: str, request: Request, unsent: Collection[str]) -> bool:
         """Record the settings that *message* rejects; return True if the next payload differs.
 
-        Args:
-            message: the server's error message.
-            request: the rejected request.
-            unsent: the settings that its payload left out.
+        *unsent* are the settings that the payload of *request* left out.
         """
         sent = [key for key in declared_settings(request) if key not in unsent]
         names = [key for key, api_name in _API_NAMES.items() if api_name in message]
@@ -254,10 +251,8 @@ class AnthropicProvider:
 def translated_errors(provider: str, address: str, *, has_answered: bool = False) -> Iterator[None]:
     """Translate the SDK's exceptions into those of this package.
 
-    Args:
-        provider: ``anthropic`` or ``bedrock``.
-        address: the address of the server.
-        has_answered: True if the server has answered requests of the same variant.
+    *provider* is ``anthropic`` or ``bedrock``. *has_answered* is True if the server has answered
+    requests of the same variant.
     """
     try:
         yield

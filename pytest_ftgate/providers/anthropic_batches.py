@@ -56,9 +56,7 @@ class MessageBatches:
     async def create(self, requests: list[dict[str, Any]], version: str | None) -> str:
         """Send a batch and return the provider's id of it.
 
-        Args:
-            requests: the batch items.
-            version: the API version, or None for the SDK's default.
+        *version* is the API version, or None for the SDK's default.
 
         Raises:
             RetryableError: the batch may exist, or may succeed if it is sent again.
@@ -104,10 +102,7 @@ class MessageBatches:
     async def read(self, result: Any, request: Request, unsent: Collection[str]) -> Reply:
         """Return the reply to *request* in *result*.
 
-        Args:
-            result: the result of the request.
-            request: the request.
-            unsent: the settings that the payloads for its model left out.
+        *unsent* are the settings that the payloads for its model left out.
 
         Raises:
             RetryableError: the request may succeed in another batch.
@@ -134,10 +129,7 @@ class MessageBatches:
     async def similar(self, requests: int, since: float, until: float) -> AsyncIterator[str]:
         """Yield the ids of the batches of *requests* requests, newest first.
 
-        Args:
-            requests: the number of requests in the batch.
-            since: the earliest time of its creation, in seconds since the epoch.
-            until: the latest time.
+        They were created from *since* to *until*, in seconds since the epoch.
         """
         with translated_errors("anthropic", str(self._client.base_url)):
             async for batch in self._client.messages.batches.list(limit=100):

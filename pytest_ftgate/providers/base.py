@@ -88,10 +88,7 @@ def open_provider(
 ) -> Provider:
     """Open the provider that answers *requests*, which all have the same address and model.
 
-    Args:
-        requests: the waiting requests.
-        environ: the environment variables, which may hold credentials.
-        plugin_providers: the providers of plugins, by name.
+    *environ* may hold credentials. *plugin_providers* are by name.
 
     Raises:
         ConfigurationError: a package, weights or credentials are missing.

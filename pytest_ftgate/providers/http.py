@@ -36,15 +36,10 @@ def http_error(
     *,
     has_answered: bool = False,
 ) -> ReplyError:
-    """Return the error for an HTTP response with *status*.
+    """Return the error for an HTTP response with *status*, which is at least 400.
 
-    Args:
-        status: the HTTP status, at least 400.
-        message: the server's error message.
-        headers: the headers of the response.
-        code: the server's error code, if it has one.
-        has_answered: True if the server has answered other requests of the variant. A 403 then
-            concerns this request alone.
+    *message* and *code* are the server's. *has_answered* is True if it has answered other requests
+    of the variant; a 403 then concerns this request alone.
     """
     text = f"{status} {message}"
     over_limit = status in _SPENDING_STATUSES and _SPENDING_LIMIT.search(f"{code} {message}")
@@ -109,10 +104,8 @@ class UnsupportedParams:
     def learn(self, message: str, sent: Iterable[str]) -> bool:
         """Record the settings that *message* rejects; return True if there are any.
 
-        Args:
-            message: the server's error message.
-            sent: the settings in the rejected request, including those that were rejected by
-                other requests while this one was in flight.
+        *sent* are the settings in the rejected request, including those that were rejected by other
+        requests while this one was in flight.
         """
         named = {key for key in sent if re.search(rf"\b{re.escape(key)}\b", message)}
         is_ambiguous = len(named) > 1 and not _UNSUPPORTED.search(message)

@@ -146,13 +146,9 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
 def completion_error(
     status: int, body: bytes, headers: Mapping[str, str], *, has_answered: bool
 ) -> ReplyError:
-    """Return the error for an HTTP response with *status*.
+    """Return the error for an HTTP response with *status*, which is at least 400.
 
-    Args:
-        status: the HTTP status, at least 400.
-        body: the body of the response.
-        headers: the headers of the response.
-        has_answered: True if the server has answered other requests of the variant.
+    *has_answered* is True if the server has answered other requests of the variant.
     """
     try:
         content = json.loads(body)
@@ -212,10 +208,8 @@ _FACTS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 class OpenAIProvider:
     """One client for one address, key and model.
 
-    Args:
-        url: the address, without a trailing slash.
-        headers: the headers of each request.
-        is_openai: True if the address is OpenAI's own.
+    *url* has no trailing slash. *headers* are those of each request. *is_openai* is True if the
+    address is OpenAI's own.
     """
 
     concurrency = PROVIDERS["openai-compatible"].concurrency

@@ -62,11 +62,9 @@ class Source:
     ) -> Path | None:
         """Return the file at *written*, or None after adding an error.
 
-        Args:
-            written: the path in the suite, relative to the suite's folder.
-            line: the line of the path in the suite.
-            what: the key of the path, for messages.
-            anywhere: allow a file outside the root directory.
+        The path is relative to the suite's folder. Only with *anywhere* may the file be outside
+        the root directory. *line* is the line of the path in the suite, and *what* its key, for
+        messages.
         """
         path = (self.path.parent / written).resolve()
         folder = self.display_path(self.path.parent)
@@ -83,10 +81,8 @@ class Source:
     def find_files(self, pattern: str, line: int, what: str) -> list[Path]:
         """Return the files that *pattern* matches, or an empty list after adding an error.
 
-        Args:
-            pattern: a path or a glob, relative to the suite's folder.
-            line: the line of the pattern in the suite.
-            what: the key of the pattern, for messages.
+        *pattern* is a path or a glob, relative to the suite's folder. *line* is its line in the
+        suite, and *what* its key, for messages.
         """
         if not any(wildcard in pattern for wildcard in "*?["):
             path = self.find_file(pattern, line, what)
@@ -157,11 +153,9 @@ def validation_message(
 ) -> str:
     """Return one line that names the problem of a value and its remedy.
 
-    Args:
-        error: one entry of ``ValidationError.errors()``.
-        known: the keys allowed at this place, to suggest one for a misspelt key.
-        written: the value as it stands in the file, or None if unknown.
-        noun: what the message calls a key.
+    *error* is one entry of ``ValidationError.errors()``. *known* are the keys allowed at this
+    place, to suggest one for a misspelt key. *written* is the value as it stands in the file, or
+    None if unknown. *noun* is what the message calls a key.
     """
     key_path: KeyPath = error["loc"]
     # An item of a list carries the key of the list.

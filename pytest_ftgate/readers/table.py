@@ -43,12 +43,7 @@ def validate_row(
 ) -> _Model | None:
     """Return *value* as a *model*, or None after adding its errors at the line of *row*.
 
-    Args:
-        source: collects the errors.
-        row: the row of the value.
-        value: the value, or what stands for it.
-        model: the class of a row.
-        what: the noun for the row in messages.
+    *value* is that of *row*, or stands for it. *what* is the noun for the row in messages.
     """
     try:
         return model.model_validate(value)
@@ -63,11 +58,7 @@ def validate_row(
 def read_rows(source: Source, path: Path, line: int = 0, what: str = "cases") -> Iterator[Row]:
     """Yield the rows of one file; a broken line becomes an error, and reading goes on.
 
-    Args:
-        source: collects the errors.
-        path: the file.
-        line: the line of the suite that names the file.
-        what: the noun for the rows in messages.
+    *line* is the line of the suite that names the file, *what* the noun for the rows in messages.
     """
     read = _READERS.get(path.suffix)
     if read is None:

@@ -144,12 +144,7 @@ def _is_plain_decimal(text: str) -> bool:
 
 
 def read_yaml(text: str, path: str) -> Document:
-    """Return *text* parsed, with all errors in it.
-
-    Args:
-        text: the file's content.
-        path: the file, for messages.
-    """
+    """Return *text* parsed, with all errors in it; *path* is its file, for messages."""
     reader = _NodeReader(path)
     try:
         node = yaml.compose(text, _Loader)

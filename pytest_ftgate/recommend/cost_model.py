@@ -63,11 +63,8 @@ def variant_cost(
 ) -> VariantCost | None:
     """Return the costs of *variant*, or None without a price.
 
-    Args:
-        variant: the variant, with its tariff.
-        scores: of its replies, which hold the token counts.
-        spend: its declared costs besides requests.
-        evaluation_usd: the cost of its replies in this run.
+    *variant* has the tariff, and *scores* the token counts. *spend* is declared, for costs besides
+    requests. *evaluation_usd* is the cost of the replies in this run.
     """
     # With a server of your own at a monthly price, a request costs nothing more.
     has_own_server = variant.tariff.local and spend.hosting_usd_per_month is not None
@@ -133,11 +130,8 @@ def cost_by_volume(
 ) -> CostByVolume:
     """Return the costs of all variants by volume.
 
-    Args:
-        economics: the declared volume.
-        costs: by variant.
-        tuned: the names of the fine-tunes.
-        unpriced: by variant without a price ``local`` or ``unpriced``.
+    *tuned* are the names of the fine-tunes. *unpriced* has ``local`` or ``unpriced`` for each
+    variant without a price.
     """
     volumes = tuple(sorted({*map(float, _VOLUMES), economics.calls_per_day}))
     pairs = [

@@ -64,9 +64,8 @@ class _RungComparison:
 def _compare_rungs(samples: Mapping[str, Samples], margin: float) -> _RungComparison:
     """Compare every pair of variants.
 
-    Args:
-        samples: by variant, in the order of the ladder.
-        margin: the drop that still counts as as good, as a share.
+    *samples* are in the order of the ladder. *margin* is the drop that still counts as as good, as
+    a share.
     """
     upwards = list(combinations(samples, 2))
     downwards = [(high, low) for low, high in upwards]
@@ -172,10 +171,7 @@ def _ladder_rows(
 ) -> tuple[LadderRow, ...]:
     """Return a row for each measured variant, least effort first.
 
-    Args:
-        evidence: scores, verdicts and facts.
-        comparison: of all pairs of variants.
-        costs: by variant, without those that have no price.
+    *comparison* is of all pairs of variants; *costs* has no variant without a price.
     """
     rows: list[LadderRow] = []
     for rung, variant in _measured_rungs(evidence):

@@ -55,10 +55,7 @@ class Decision:
 def decide(evidence: Evidence, ladder: Ladder, rollback: Rollback | None) -> Decision:
     """Return the one recommendation for a ladder of at least one row.
 
-    Args:
-        evidence: scores, verdicts and facts.
-        ladder: the measured ladder.
-        rollback: if the variant that should serve fails.
+    *rollback* is for the case that the variant that should serve fails.
     """
     scored = [row for row in ladder.rows if row.accuracy is not None]
     untuned = [row for row in scored if row.rung != _TUNED_RUNG]
@@ -366,9 +363,7 @@ def confirm_on_held_out(
 def _p_drop_on_held_out(before: tuple[float, int], held_out: tuple[float, int]) -> float:
     """Return the one-sided p-value of Fisher's exact test for a drop between two rates.
 
-    Args:
-        before: a rate, and its number of cases.
-        held_out: the same for the held-out cases.
+    Each is a rate and its number of cases.
     """
     from scipy.stats import hypergeom
 

@@ -393,11 +393,7 @@ def assess_fine_tune(
 ) -> FineTuneAssessment:
     """Evaluate the rules for a fine-tune in place of the best untuned variant.
 
-    Args:
-        evidence: scores, verdicts and facts.
-        ladder: the measured ladder.
-        below: the best untuned row.
-        row: the fine-tune, or None if there is none yet.
+    *below* is the best untuned row; *row* is the fine-tune, or None if there is none yet.
     """
     suite, comparison, name = evidence.suite, ladder.comparison, row.variant if row else ""
     key = (below.variant, name)

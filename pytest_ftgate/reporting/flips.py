@@ -17,11 +17,9 @@ _CALL_WIDTH, _CALL_LINES = 62, 6
 
 
 def tool_call_lines(tool_calls: Sequence[str], verbosity: int) -> Iterator[str]:
-    """Yield the lines that show *tool_calls*, each with its result.
+    """Yield the lines that show *tool_calls*, in their order, each with its result.
 
-    Args:
-        tool_calls: in their order, a line each.
-        verbosity: 2 shows all of them; below that the first three, shortened to a line.
+    *verbosity* 2 shows all of them; below that the first three, shortened to a line.
     """
     lines, max_lines = [*tool_calls], _CALL_LINES
     if verbosity < _FULL_VERBOSITY:
@@ -75,12 +73,9 @@ def flip_lines(
 ) -> list[str]:
     """Return the lines on the regressed cases of a verdict.
 
-    Args:
-        verdict: of a gate.
-        verbosity: how often -v was given.
-        max_cases: how many cases are shown; None leaves it to *verbosity*.
-        case_details: for a marked function, by case id the failure of its body, in lines that
-            begin with a bar.
+    *verbosity* is how often -v was given, and decides how many cases are shown if *max_cases* is
+    None. *case_details* has, for a marked function, by case id the failure of its body, in lines
+    that begin with a bar.
     """
     regressed = [flip for flip in verdict.flips if flip.regressed]
     if not regressed or max_cases == 0:

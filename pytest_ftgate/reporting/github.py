@@ -19,9 +19,7 @@ _MAX_COMMANDS, _MAX_CHARACTERS = 10, 1_000
 def workflow_commands(report: Report, prefix: str = "") -> Iterator[str]:
     """Yield a command for each gate that did not pass, then the number of those left out.
 
-    Args:
-        report: the run.
-        prefix: the folder of the suites, relative to the root of the repository.
+    *prefix* is the folder of the suites, relative to the root of the repository.
     """
     commands = [
         *_outcome_commands(report, Outcome.FAILED, prefix),

@@ -127,10 +127,7 @@ def break_even_table(costs: CostByVolume) -> TextTable:
 def break_even_sentences(advice: Advice, costs: CostByVolume, *, full: bool) -> Iterator[str]:
     """Yield the break-even with the best untuned rung, then the variants without a price.
 
-    Args:
-        advice: on one suite.
-        costs: of *advice*.
-        full: leave out the break-even, which *break_even_table* has for every rung.
+    *full* leaves out the break-even, which *break_even_table* has for every rung.
     """
     for pair in costs.break_even:
         if pair.compared_with == advice.below and not full:
@@ -242,12 +239,7 @@ _MAX_VOLUMES = 5
 
 
 def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
-    """Yield the lines of one ladder.
-
-    Args:
-        advice: on one suite.
-        full: include the conditions and the costs by volume.
-    """
+    """Yield the lines of one ladder; *full* includes the conditions and the costs by volume."""
     yield f"  {advice.suite}: the ladder, least effort first"
     yield ""
     yield from table_lines(quality_table(advice))

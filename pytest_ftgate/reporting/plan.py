@@ -18,9 +18,7 @@ from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
 def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) -> Iterator[str]:
     """Yield the lines on the requests of a run that sends none.
 
-    Args:
-        estimates: the requests of each variant.
-        problems: why variants cannot be requested at all.
+    *problems* say why variants cannot be requested at all.
     """
     rows = [_estimate_row(estimate) for estimate in estimates]
     rows += [_total_row(estimates)] if len(estimates) > 1 else []
@@ -127,13 +125,10 @@ def _power_cells(estimate: PowerEstimate) -> list[str]:
 def selftest_lines(
     results: Sequence[SelfTest], variant: str, repeats: int, levels: Levels
 ) -> Iterator[str]:
-    """Yield the lines on a self-test.
+    """Yield the lines on a self-test, with a result for each gate.
 
-    Args:
-        results: of each gate.
-        variant: the variant whose replies were resampled.
-        repeats: the number of replies to each case.
-        levels: the error rates of one drop check.
+    *variant* is the one whose replies were resampled, *repeats* the number of replies to each case,
+    *levels* the error rates of one drop check.
     """
     first = results[0]
     yield f"  {first.pairs:,} pairs of runs, drawn from {repeats} live replies of {variant} to each"

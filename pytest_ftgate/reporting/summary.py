@@ -98,11 +98,8 @@ def summary_lines(
 ) -> list[str]:
     """Return the lines of the closing section, the verdict first.
 
-    Args:
-        report: the run.
-        verbosity: below 0 a line for each gate that did not pass; from 1 on everything.
-        show_table: print the table even if all gates passed.
-        full_ladder: print the ladder in full.
+    *verbosity* below 0 gives a line for each gate that did not pass, from 1 on everything.
+    *show_table* prints the table even if all gates passed.
     """
     lines = [*_verdict_lines(report)] if report.gated_verdicts else []
     messages = [*message_lines(report.notes)]
@@ -167,9 +164,7 @@ def message_lines(messages: Iterable[str]) -> Iterator[str]:
 def inconclusive_lines(report: Report, width: int | None = None) -> Iterator[str]:
     """Yield a line for each inconclusive gate, which pytest's short summary leaves out.
 
-    Args:
-        report: the run.
-        width: columns of a line; a headline is cut to fit, as pytest does. None for no limit.
+    A headline is cut to fit *width* columns, as pytest does; None for no limit.
     """
     for verdict in report.gated_verdicts:
         if verdict.outcome is Outcome.INCONCLUSIVE:

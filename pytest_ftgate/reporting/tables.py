@@ -74,12 +74,8 @@ def format_table(
 ) -> str:
     """Return *rows* as text in plain columns.
 
-    Args:
-        rows: lists of cells.
-        headers: one for each column.
-        right_columns: indices of columns that are aligned right and never wrapped.
-        max_width: columns of a line. Cells of the widest other columns are wrapped to fit. None
-            for no limit.
+    The columns with the indices *right_columns* are aligned right and never wrapped. Cells of the
+    widest other columns are wrapped to fit *max_width* columns of a line; None for no limit.
     """
     right = {*right_columns}
     # tabulate sets its own headers two columns wider than needed.
@@ -123,9 +119,7 @@ def _fit_widths(widths: Sequence[int], right: Container[int], max_width: int | N
 def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> list[list[str]]:
     """Return a row for each verdict, those that block first.
 
-    Args:
-        verdicts: of gates.
-        short_limits: write limits as ``≥ 80 %`` instead of ``min 80 %``.
+    *short_limits* writes limits as ``≥ 80 %`` instead of ``min 80 %``.
     """
     limit_cell = _short_limit_cell if short_limits else _limit_cell
     return [_verdict_row(verdict, limit_cell) for verdict in rank_verdicts(verdicts)]
@@ -238,9 +232,7 @@ def slice_rows(slices: Sequence[Slice]) -> list[list[str]]:
 def label_rows(labels: Iterable[LabelMetrics], max_confusions: int = 1) -> list[list[str]]:
     """Return a row for each label, in the order given.
 
-    Args:
-        labels: with their precision and recall.
-        max_confusions: how many labels that replies gave instead are listed.
+    *max_confusions* is how many labels that replies gave instead are listed.
     """
     return [
         [
@@ -308,10 +300,7 @@ def cost_phrase(report: CostReport) -> str:
 def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iterator[str]:
     """Yield the lines on cost below the table of gates.
 
-    Args:
-        report: the cost of the run.
-        full: include the cost of each variant.
-        max_usd: the limit of the run, or None.
+    *full* includes the cost of each variant. *max_usd* is the limit of the run, or None.
     """
     yield from budget_stop_lines(report)
     if max_usd is not None and report.unknown:

@@ -33,10 +33,8 @@ _NO_BREAK_PERCENT = "\N{NO-BREAK SPACE}%"
 def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:
     """Return *text* in lines of at most 80 columns, none of which is a workflow command.
 
-    Args:
-        text: a sentence or more.
-        indent: columns before the first line; further lines are indented by two more.
-        keep_long_words: do not break words longer than a line, such as paths.
+    The first line is indented by *indent* columns, further lines by two more. *keep_long_words*
+    does not break words longer than a line, such as paths.
     """
     blank = " " * indent
     lines = textwrap.wrap(
@@ -77,14 +75,10 @@ def quote_following_lines(text: str) -> str:
 
 
 def quoted_lines(label: str, text: str, *, max_lines: int = 4) -> Iterator[str]:
-    """Yield *text* in lines that all begin with a bar.
+    """Yield foreign *text* in lines that all begin with a bar.
 
-    The bar keeps a terminal or a build server from reading a line as a command.
-
-    Args:
-        label: what the text is; shown in the first line.
-        text: foreign text.
-        max_lines: further lines are counted and left out.
+    The bar keeps a terminal or a build server from reading a line as a command. The first line
+    shows *label*, what the text is. Lines after *max_lines* are counted and left out.
     """
     head = "      │ "
     text_width = WIDTH - len(head) - 10

@@ -26,10 +26,7 @@ def write_reports(
 ) -> list[str]:
     """Write *report*, and return a sentence on each file.
 
-    Args:
-        report: the run.
-        paths: by format: ``html``, ``json``, ``markdown``.
-        summary: a file to append the Markdown to, or None.
+    *paths* are by format: ``html``, ``json``, ``markdown``. The Markdown is appended to *summary*.
     """
     messages = []
     for format_name, path in paths.items():

@@ -22,9 +22,7 @@ def skill_names(more: Mapping[str, Path] | None = None) -> tuple[str, ...]:
 def skill_files(names: Sequence[str], more: Mapping[str, Path] | None = None) -> tuple[Path, ...]:
     """Return the case files of the sets and skills in *names*, in this order.
 
-    Args:
-        names: sets and skills, as in a suite.
-        more: files of skills from plugins, by name.
+    *more* has the files of skills from plugins, by name.
 
     Raises:
         KeyError: a name is neither a set nor a skill.

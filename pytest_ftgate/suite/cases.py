@@ -137,10 +137,8 @@ def leaf_fields(
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield the keys and the value of each compared field of *expected*.
 
-    Args:
-        expected: the expected mapping of a case.
-        whole: paths, such as ``a.b``, whose mapping is compared as one value.
-        parents: the keys that lead to *expected* itself.
+    *whole* has paths, such as ``a.b``, whose mapping is compared as one value. *parents* are the
+    keys that lead to *expected* itself.
     """
     for key, value in expected.items():
         keys = (*parents, str(key))
@@ -302,12 +300,8 @@ def render_cases(
 ) -> tuple[Case, ...]:
     """Return *cases* with their messages rendered by the templates of their own suite.
 
-    Args:
-        source: the suite; collects the errors of rendering.
-        cases: the cases of the suite.
-        system: the template of the system prompt, or None.
-        user: the template of the user message.
-        tokens: the longest reply, for cases without their own limit.
+    *system* and *user* are templates. *tokens* limits the replies to cases without their own limit.
+    A case that cannot be rendered is left out, and its error goes to *source*.
     """
     rendered = []
     for case in cases:
@@ -330,9 +324,7 @@ def skill_cases(
 ) -> tuple[Case, ...]:
     """Return the cases of the sets and skills in *names*.
 
-    Args:
-        names: sets and skills, as in a suite.
-        plugin_skills: name and file of each skill from a plugin.
+    *plugin_skills* has the name and the file of each skill from a plugin.
 
     Raises:
         KeyError: a name is neither a set nor a skill.

@@ -87,10 +87,7 @@ def find_leaks(
 ) -> Iterator[tuple[TrainingExample, Case, str]]:
     """Yield each example that repeats a case, with the case, and "is" or "is nearly".
 
-    Args:
-        examples: the few-shot examples.
-        cases: the cases of the suite.
-        near: report near duplicates too, if the example has an answer that the case expects.
+    With *near*, near duplicates count too, if the example has an answer that the case expects.
     """
     cases_by_words = {normalised_words(case.input_text): case for case in cases}
     examples = list(examples)
@@ -137,14 +134,10 @@ def near_pairs(
 ) -> Iterator[tuple[int, int]]:
     """Yield the indexes of each pair of texts whose words have a Jaccard index of at least *share*.
 
+    Each text is compared with *references*, by default with the earlier texts. *share* is 0 to 1.
+
     The result is exact: sparse matrices count the common words of all pairs. The time grows with
     the number of texts that contain a word, and does not depend on the similarity of the texts.
-
-    Args:
-        texts: the texts.
-        references: the texts to compare them with; by default each text is compared with the
-            earlier ones.
-        share: the common words of a pair as a share of all its words, 0 to 1.
     """
     import numpy as np
     from sklearn.feature_extraction.text import CountVectorizer
@@ -173,11 +166,6 @@ def resolve_shots(
     """Return the few-shot examples of a variant, or its pool of them. Errors are added.
 
     An example that repeats a case of the suite is an error.
-
-    Args:
-        location: the variant.
-        declared: its ``examples``.
-        user_template: the template of the user message.
     """
     source, reply = location.source, location.suite.reply
     path = source.find_file(declared.source, location.line("examples"), "examples: from")

@@ -298,10 +298,7 @@ def _unknown_type_error(schema: Any, path: tuple[str | int, ...]) -> str:
 
 @lru_cache(maxsize=256)
 def json_schema_validator(schema: str) -> Any:
-    """Return the validator of a JSON Schema.
-
-    Args:
-        schema: the JSON Schema as JSON text.
+    """Return the validator of a JSON Schema, given as JSON text.
 
     Raises:
         ScorerError: it is not a valid schema, or it refers to a schema elsewhere.
@@ -321,10 +318,7 @@ def _refuse_fetch(uri: str) -> Any:
 def resolve_format(source: Source, rule: Rule, line: Callable[..., int]) -> Rule:
     """Return *rule* with its JSON Schema read and checked. Errors go to *source*.
 
-    Args:
-        source: the suite file.
-        rule: a rule of any kind.
-        line: returns the line of a key, given its key path below the rule.
+    *rule* may be of any kind. *line* returns the line of a key, given its key path below the rule.
     """
     if rule.kind == "json_schema":
         return Rule(rule.kind, _load_schema(source, rule.value, line, ("json_schema",)))

@@ -242,12 +242,7 @@ _LIMIT_EXAMPLES = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"
 
 
 def resolve_gates(suite: SuiteDraft, read_skill: SkillReader) -> Mapping[str, Gate]:
-    """Return the gates of a suite by their kind.
-
-    Args:
-        suite: the suite.
-        read_skill: reads another suite file as a skill.
-    """
+    """Return the gates of a suite by their kind; *read_skill* reads another suite as a skill."""
     source, declared = suite.source, suite.declared.gates
     written, gates = source.document.value["gates"], dict[str, Gate]()
     for kind in ("accuracy", "format"):

@@ -42,10 +42,8 @@ from pytest_ftgate.suite.variants import resolve_variant
 def grade_schema(grades: Mapping[str, float], max_reason: int | None = None) -> dict[str, Any]:
     """Return the JSON Schema of a judge's answer, with the reason before the grade.
 
-    Args:
-        grades: the grades that the judge may give.
-        max_reason: the most characters of a reason, or None for no limit. Set it only where the
-            provider can enforce it.
+    *max_reason* is the most characters of a reason, or None for no limit. Set it only where the
+    provider can enforce it.
     """
     reason: dict[str, Any] = {"type": "string"}
     return {
@@ -105,11 +103,8 @@ class JudgeDeclaration:
 def extract_judges(source: SuiteSource, score: Rule) -> tuple[Rule, tuple[JudgeDeclaration, ...]]:
     """Return *score* with the rules of its judges completed, and the declared judges.
 
-    The rule of a judge holds only keys that can change a grade.
-
-    Args:
-        source: the suite file. It takes the errors.
-        score: the suite's ``reply.score`` as declared.
+    The rule of a judge holds only keys that can change a grade. *score* is the suite's
+    ``reply.score`` as declared. Errors go to *source*.
     """
     if score.kind == "mean":
         parts = [

@@ -67,13 +67,7 @@ _FINE_TUNED_ONLY = (
 def resolve_ladder(
     suite: SuiteDraft, variants: Mapping[str, Variant], baseline: str
 ) -> dict[str, Any]:
-    """Return the fields of `Suite` that belong to the ladder.
-
-    Args:
-        suite: the suite.
-        variants: the resolved variants.
-        baseline: the name of the baseline.
-    """
+    """Return the fields of `Suite` that belong to the ladder; *baseline* is a variant's name."""
     _check_variant_names(suite)
     declared, economics = suite.declared, suite.declared.economics
     rungs = {
@@ -129,11 +123,8 @@ _PRICES = (*_TOKEN_PRICES, "usd_per_1k", "price_model")
 def inheritable_keys(keys: Mapping[str, Any], own_keys: Collection[str]) -> dict[str, Any]:
     """Return *keys* without the prices if *own_keys* change the model or a price.
 
-    A price belongs to one model of one server, and price keys belong together.
-
-    Args:
-        keys: the keys that a variant would inherit.
-        own_keys: the names of the keys that it declares itself.
+    A price belongs to one model of one server, and price keys belong together. *keys* are those
+    that a variant would inherit, *own_keys* the names of those that it declares itself.
     """
     prices = {*_PRICES, _CACHED_PRICE}
     drop = not prices.union(("provider", "model", "base_url", "base_url_env")).isdisjoint(own_keys)
@@ -143,9 +134,7 @@ def inheritable_keys(keys: Mapping[str, Any], own_keys: Collection[str]) -> dict
 def resolve_tariff(location: VariantLocation, merged: DeclaredVariant) -> Tariff:
     """Return the prices of a variant's requests. Contradicting prices are added as errors.
 
-    Args:
-        location: the variant.
-        merged: its keys, with the inherited ones.
+    *merged* has the keys of the variant, with the inherited ones.
     """
     for key, message in _price_errors(merged):
         # An inherited key is reported at the variant that declares it.

@@ -120,12 +120,9 @@ def _types_in(annotation: Any) -> Iterable[Any]:
 
 
 def load_suite(path: Path, root: Path, plugins: PluginContributions | None = None) -> Suite:
-    """Return the suite in the file *path*.
+    """Return the suite in the ``*.ftgate.yaml`` file *path*.
 
-    Args:
-        path: a ``*.ftgate.yaml`` file.
-        root: the directory that holds every file that the suite names.
-        plugins: contributions of plugins that the suite may name.
+    *root* is the directory that holds every file that the suite names.
 
     Raises:
         SuiteError: the suite cannot be used. It holds all errors, with line and remedy.
@@ -146,9 +143,6 @@ def _read_document(source: SuiteSource) -> SuiteSource:
 
 def resolve_suite(source: SuiteSource) -> Suite:
     """Return the suite that a suite file or a mark declares.
-
-    Args:
-        source: its keys and values, with the errors of reading them.
 
     Raises:
         SuiteError: the suite cannot be used, or *source* already holds errors.

@@ -175,8 +175,7 @@ class Gate:
     def drop_checks(self, compared: int) -> int:  # noqa: ARG002 - kinds read the number
         """Return the number of checks that share the alarm level of the suite.
 
-        Args:
-            compared: the number of earlier results that a variant may be compared with.
+        *compared* is the number of earlier results that a variant may be compared with.
         """
         return 0
 

@@ -51,12 +51,8 @@ def request_price(
 
     Declared prices take precedence over the public price list. Tokens read from or written to a
     prompt cache count as input tokens. With a declared price, they cost the same as these, except
-    tokens read from a cache if ``per_1m_cached`` is declared.
-
-    Args:
-        tariff: the prices of its variant.
-        usage: its token counts, as in a reply.
-        batch: it was sent in a batch. Declared prices are halved. The list has batch prices.
+    tokens read from a cache if ``per_1m_cached`` is declared. *usage* has the token counts, as in
+    a reply. In a *batch*, declared prices are halved; the list has batch prices.
     """
     share = _BATCH_SHARE if batch else Decimal(1)
     if tariff.per_1k is not None:

@@ -32,11 +32,9 @@ def _import_module(name: str, folder: Path) -> ModuleType:
 
 
 def load_function(reference: str, folder: Path) -> Callable[..., Any]:
-    """Return the function that *reference* names.
+    """Return the function that *reference*, ``module:function``, names.
 
-    Args:
-        reference: ``module:function``.
-        folder: the folder of the suite. A module in it takes precedence over an installed one.
+    A module in *folder*, that of the suite, takes precedence over an installed one.
 
     Raises:
         ConfigurationError: the module cannot be imported, or has no such function.
@@ -66,11 +64,8 @@ def load_function(reference: str, folder: Path) -> Callable[..., Any]:
 def source_files(reference: str, folder: Path) -> tuple[Path, ...]:
     """Return the file of the function's module, and the files next to it that it imports.
 
-    The files are found without running them. Installed packages are left out.
-
-    Args:
-        reference: ``module:function``.
-        folder: the folder of the suite.
+    The files are found without running them. Installed packages are left out. *reference* is
+    ``module:function``, and *folder* that of the suite.
 
     Raises:
         ConfigurationError: there is no such module.
@@ -115,13 +110,10 @@ def reference_syntax_error(reference: str) -> str | None:
 
 
 def reference_error(reference: str, folder: Path) -> str | None:
-    """Return why *reference* cannot be used, or None if no error is found.
+    """Return why *reference*, ``module:function``, cannot be used, or None if no error is found.
 
-    Only a module in *folder* is checked. Others are first imported during the run.
-
-    Args:
-        reference: ``module:function``.
-        folder: the folder of the suite.
+    Only a module in *folder*, that of the suite, is checked. Others are first imported during the
+    run.
     """
     message = reference_syntax_error(reference)
     if message:

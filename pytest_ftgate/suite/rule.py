@@ -79,9 +79,7 @@ def choice_labels(rules: Iterable[Rule]) -> tuple[str, ...]:
 def function_error(rule: Rule, folder: Path) -> str | None:
     """Return why a Python object that *rule* names cannot be used, or None.
 
-    Args:
-        rule: a rule of any kind.
-        folder: the folder of the suite.
+    *rule* may be of any kind. *folder* is that of the suite.
     """
     kinds = ("python", "pydantic")
     references = [part.value for part in rule.parts if part.kind in kinds]

@@ -140,11 +140,8 @@ def _split_score(raw: Any, kinds: tuple[str, ...] = SCORE_KINDS) -> tuple[str, A
 def split_kind(raw: Any, kinds: Collection[str], noun: str, usage: str) -> tuple[str, Any]:
     """Return the kind of a declared score or format, and its value.
 
-    Args:
-        raw: the name of a kind, or a mapping of the name to the value.
-        kinds: the known names.
-        noun: ``score`` or ``format``, for messages.
-        usage: how to write one, for messages.
+    *raw* is the name of a kind, or a mapping of the name to the value. For messages, *noun* is
+    ``score`` or ``format``, and *usage* is how to write one.
 
     Raises:
         PydanticCustomError: the name is unknown, or *raw* is something else.
@@ -319,11 +316,8 @@ _FRACTION = (
 def find_numbers(text: str, options: Mapping[str, Any]) -> list[float]:
     """Return the numbers in *text*, in their order.
 
-    With the option ``unit``, return only the numbers that have a unit next to them.
-
-    Args:
-        text: the text of a reply.
-        options: the validated options of ``numeric``.
+    *options* are the validated options of ``numeric``. With the option ``unit``, return only the
+    numbers that have a unit next to them.
     """
     units = tuple(options.get("unit") or ())
     pattern = _number_pattern(*_notation(options), units)
@@ -334,9 +328,7 @@ def find_numbers(text: str, options: Mapping[str, Any]) -> list[float]:
 def parse_number(written: object, options: Mapping[str, Any]) -> float | None:
     """Return an expected value, text or a number, as a finite number, or None if it is neither.
 
-    Args:
-        written: the value as the author writes it.
-        options: the validated options of ``numeric``.
+    *options* are the validated options of ``numeric``.
     """
     if isinstance(written, str):
         match = _number_pattern(*_notation(options), ()).fullmatch(written.strip())

@@ -124,13 +124,8 @@ def check_template(
 ) -> None:
     """Add an error if a *template* in the suite file cannot be rendered for *cases*.
 
-    Args:
-        source: the suite file.
-        line: the line of the template.
-        key: the name of the template in messages.
-        template: the template.
-        cases: the cases of the suite.
-        of_rubric: see *unknown_variables*.
+    *line* is the line of the template, and *key* its name in messages. For *of_rubric*, see
+    *unknown_variables*.
     """
     try:
         unknown = unknown_variables(template, cases, of_rubric=of_rubric)

@@ -94,11 +94,7 @@ _JsonRow = Mapping[str, Any]
 
 
 def parse_training_row(line: int, row: Any) -> TrainingExample:
-    """Return the training example in *row*.
-
-    Args:
-        line: the line at which the row begins.
-        row: the row as parsed from JSON.
+    """Return the training example in *row*, parsed from JSON, which begins at *line*.
 
     Raises:
         TrainingRowError: the format is unknown, or a part is missing or invalid.

@@ -36,10 +36,6 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
 
     The URL is part of fingerprints and reports, so credentials, query and fragment are removed.
 
-    Args:
-        variant: the variant.
-        environ: the environment variables.
-
     Raises:
         ConfigurationError: the variable of ``base_url_env`` is not set, or the URL is not valid.
     """
@@ -177,12 +173,7 @@ def _tool_errors(references: tuple[str, ...], folder: Path) -> Iterator[str]:
 
 
 def check_tool_names(suite: SuiteDraft, variants: Mapping[str, Variant]) -> None:
-    """Add an error for each tool that a case expects, or the format requires, and no variant has.
-
-    Args:
-        suite: the suite.
-        variants: the resolved variants.
-    """
+    """Add an error for each tool that a case expects or the format requires, and no variant has."""
     references = {tool for variant in variants.values() for tool in variant.tools}
     known = {reference.partition(":")[2] for reference in references}
     # An invalid reference is an error already, and a case may expect the tool that it means.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+
+from pytest_ftgate.cli.main import main
 
 
 def test_a_gate_may_be_named_from_the_root_directory_or_from_this_folder(
@@ -45,3 +48,9 @@ finally:
     result = pytester.run(sys.executable, "-c", code)
 
     assert result.outlines[-1] == "imported:"
+
+
+def test_a_downloaded_model_is_named_by_its_file(capsys):
+    assert main(["download", "smollm2-135m"]) == 0
+
+    assert Path(capsys.readouterr().out.strip()).is_file()

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pytest_ftgate.cli import main
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +23,19 @@ def test_ci_types_the_line_of_the_readme_that_passes_the_tests() -> None:
 
     assert typed in commands("README.md")
     assert typed in commands("CONTRIBUTING.md")
+
+
+@pytest.mark.parametrize("line", ["false && true", "true && false"])
+def test_ci_ends_where_a_part_of_its_line_fails(line, tmp_path) -> None:
+    (typed,) = commands(".ci/run")
+    script = tmp_path / ".ci/run"
+    script.parent.mkdir()
+    script.write_text((ROOT / ".ci/run").read_text("utf-8").replace(typed, line), "utf-8")
+
+    process = subprocess.run(["bash", script], capture_output=True, text=True, check=False)
+
+    assert process.returncode == 1
+    assert "ruff" not in process.stderr
 
 
 def test_the_workflow_runs_what_guards_main() -> None:

@@ -66,9 +66,7 @@ class Conversation:
     def __call__(self, text: str | None = None) -> Reply:
         """Return the reply of the variant to *text*, given all turns before.
 
-        Args:
-            text: the message of the user; None, in the first turn only, asks the case itself as
-                the suite does.
+        *text* None, in the first turn only, asks the case itself as the suite does.
 
         Raises:
             TypeError: *text* is None after the first turn.
@@ -120,12 +118,8 @@ class Attempt:
     """The arguments of one run of the function, and its outcome.
 
     As a context manager it handles what the function raises: a failed assertion makes the reply
-    wrong, a skip leaves the case out, any other exception is an error.
-
-    Args:
-        case: the case.
-        reply: the reply to it, or None if the function asks by itself.
-        conversation: the ``ask`` argument of the function, or None.
+    wrong, a skip leaves the case out, any other exception is an error. *reply* is None if the
+    function asks by itself; *conversation* is its ``ask`` argument.
     """
 
     def __init__(self, case: Case, reply: Reply | None, conversation: Conversation | None) -> None:

@@ -118,11 +118,8 @@ def marked_function(
 ) -> MarkedFunction:
     """Return the function with the cases, variants and limits that its marks choose.
 
-    Args:
-        location: the position of the function.
-        mark: the arguments of its marks.
-        suite: the suite whose cases the variants answer.
-        planned: True if its replies are asked for before it runs.
+    The variants answer the cases of *suite*. *planned* is True if replies are asked for before the
+    function runs.
 
     Raises:
         SuiteError: tags or variants are unknown, or no outcome could pass the gate.

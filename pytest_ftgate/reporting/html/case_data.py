@@ -70,9 +70,7 @@ def _deflate(text: str) -> str:
 class _TextPool:
     """Builds the document of the page, with each text stored once and referred to by number.
 
-    Args:
-        max_text: characters of a text.
-        budget: characters of the replies that did not turn.
+    *max_text* limits the characters of a text, *budget* those of all replies that did not turn.
 
     Attributes:
         used: the characters of such replies in the document.

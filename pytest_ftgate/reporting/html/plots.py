@@ -192,14 +192,9 @@ def _label_point(
 def draw_dots(
     name: str, description: str, rows: Sequence[Dot], *, minimum: float | None, margin: float | None
 ) -> str:
-    """Return rates with their intervals, and the limits of the gate.
+    """Return rates with their intervals, and the limits of the gate, all as shares.
 
-    Args:
-        name: of the figure.
-        description: alternative text.
-        rows: rates, as shares.
-        minimum: the minimum of the gate, or None.
-        margin: the lowest rate within the allowed drop, or None.
+    *description* is the alternative text, *margin* the lowest rate within the allowed drop.
     """
     figure, axes = _figure(len(rows))
     for y, row in enumerate(rows):
@@ -245,14 +240,10 @@ def draw_pairs(name: str, description: str, rows: Sequence[Dot], label: str = ""
 def draw_points(
     name: str, description: str, rows: Sequence[Dot], label: str, frontier: Sequence[str]
 ) -> str:
-    """Return rates over costs, with the frontier as a dashed line.
+    """Return rates, as shares, over costs, with the frontier as a dashed line.
 
-    Args:
-        name: of the figure.
-        description: alternative text.
-        rows: rates, as shares; *before* is the cost.
-        label: of the horizontal axis.
-        frontier: the names of the rows on the frontier.
+    *description* is the alternative text, *label* names the horizontal axis, and *before* of a
+    row its cost. *frontier* has the names of the rows on the frontier.
     """
     figure, axes = _empty_figure(3.6)
     edge = sorted((row.before or 0.0, 100 * row.value) for row in rows if row.name in frontier)
