@@ -83,7 +83,9 @@ def _read(path: Path, version: tuple[int, int]) -> TrainingData:
 
 def check_training_data(data: TrainingData, rules: TrainingDataRules) -> tuple[Finding, ...]:
     """Return the findings in a training file, in the order of ``FINDING_KINDS``."""
-    findings = [finding for finding in _findings(data, rules) if finding.kind not in rules.ignore]
+    findings = [
+        finding for finding in _findings(data, rules) if finding.kind not in rules.gate.ignore
+    ]
     return tuple(sorted(findings, key=lambda finding: FINDING_KINDS.index(finding.kind)))
 
 
@@ -99,15 +101,15 @@ def _findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]
     yield from duplicate_findings(data.rows, rules)
     yield from answer_findings(data.rows, rules)
     if rules.cases:
-        leaks = find_case_leaks(data.rows, rules.cases, rules.near)
+        leaks = find_case_leaks(data.rows, rules.cases, rules.gate.near)
         yield from leaks.findings(len(rules.cases))
 
 
 def _size_findings(data: TrainingData, rules: TrainingDataRules) -> Iterator[Finding]:
-    if data.answered_row_count >= rules.want_rows:
+    if data.answered_row_count >= rules.gate.want_rows:
         return
-    is_error = data.answered_row_count < rules.min_rows
-    wanted = rules.min_rows if is_error else rules.want_rows
+    is_error = data.answered_row_count < rules.gate.min_rows
+    wanted = rules.gate.min_rows if is_error else rules.gate.want_rows
     message = f"{quantity(data.answered_row_count, 'row')} to learn from, and {wanted:,} are wanted"
     yield Finding(
         kind="size",
@@ -216,12 +218,8 @@ def training_data_rules(suite: Suite, gate: DataGate, variant: Variant) -> Train
         cases=(*suite.cases, *suite.holdout),
         format=suite.reply.format,
         folder=suite.path.parent,
-        min_rows=gate.min_rows,
-        want_rows=gate.want_rows,
-        near=gate.near,
-        balance=gate.balance,
+        gate=gate,
         context=gate.context or variant.runtime.get("context", spec.context) or None,
-        ignore=gate.ignore,
     )
 
 

@@ -217,7 +217,7 @@ def duplicate_findings(rows: Sequence[TrainingRow], rules: TrainingDataRules) ->
         message = f"{counted(len(duplicates), 'row', 'repeats', 'repeat')} another"
         yield _duplicate_finding("duplicate", duplicates, message, "remove them")
     near_duplicates = _near_duplicates(
-        [row for row in rows if row.line not in duplicates], rules.near
+        [row for row in rows if row.line not in duplicates], rules.gate.near
     )
     if near_duplicates:
         rows_repeat = counted(len(near_duplicates), "row", "nearly repeats", "nearly repeat")
@@ -422,12 +422,12 @@ def _balance_findings(
 ) -> Iterator[Finding]:
     counts = Counter(row.answer or "" for row in labelled)
     (most_frequent, most), *_, (rarest, fewest) = counts.most_common()
-    if most > rules.balance * fewest:
+    if most > rules.gate.balance * fewest:
         rows = f"{most_frequent} has {most:,} rows and {rarest} has {fewest:,}"
         yield Finding(
             kind="balance",
             severity=Severity.WARNING,
-            message=f"{rows}: more than {rules.balance:g} times as many",
+            message=f"{rows}: more than {rules.gate.balance:g} times as many",
             count=fewest,
             lines=tuple(row.line for row in labelled if row.answer == rarest),
             next="add rows of the rare labels; what is rare in training is rarely answered",

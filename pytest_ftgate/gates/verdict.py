@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
+from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case, Gate, Suite
 from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.training_data import TrainingExample
@@ -219,23 +220,15 @@ class TrainingDataRules:
         cases: the eval cases of the trained model.
         format: the format rules of replies.
         folder: the first folder in which functions of the suite are looked up.
-        min_rows: fewer rows to learn from are an error.
-        want_rows: fewer rows to learn from are a warning.
-        near: two rows are near duplicates if they share at least this share of their words.
-        balance: the largest allowed ratio of the most to the least frequent label.
+        gate: the limits that the suite declares, or their defaults.
         context: the context size of the model in tokens, or None if unknown.
-        ignore: kinds of findings that are not reported.
     """
 
     cases: tuple[Case, ...] = ()
     format: tuple[Rule, ...] = ()
     folder: Path = Path()
-    min_rows: int = 200
-    want_rows: int = 500
-    near: float = 0.8
-    balance: float = 20.0
+    gate: DataGate = field(default_factory=DataGate)
     context: int | None = None
-    ignore: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import pytest
 from pytest_ftgate.gates.training_data import check_training_data, read_training_data
 from pytest_ftgate.gates.training_data_checks import normalise_text
 from pytest_ftgate.gates.verdict import Severity, TrainingDataRules
+from pytest_ftgate.suite.gate_kinds import DataGate
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -42,9 +43,15 @@ def findings_in(tmp_path):
         path = tmp_path / "train.jsonl"
         lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
         path.write_text("\n".join(lines) + "\n", "utf-8")
-        return check_training_data(read_training_data(path), TrainingDataRules(**rules))
+        return check_training_data(read_training_data(path), _rules(**rules))
 
     return write_and_check
+
+
+def _rules(*, cases=(), format=(), context=None, **limits):  # noqa: A002 - the name of the field
+    """Return the rules with some limits of the gate."""
+    gate = DataGate(**limits)
+    return TrainingDataRules(cases=cases, format=format, context=context, gate=gate)
 
 
 def lines_by_kind(findings):

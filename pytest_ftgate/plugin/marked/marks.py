@@ -167,7 +167,7 @@ class MarkedFunction:
         gate: the limits of the gate.
         variants: the variants that are evaluated.
         look: the cases that are used, and the repeats of each.
-        planned: True if the function takes replies, which are asked for before it runs.
+        planned: True if the function takes replies, which are requested before it runs.
     """
 
     suite: Suite

@@ -118,7 +118,7 @@ def marked_function(
 ) -> MarkedFunction:
     """Return the function with the cases, variants and limits that its marks choose.
 
-    The variants answer the cases of *suite*. *planned* is True if replies are asked for before the
+    The variants answer the cases of *suite*. *planned* is True if replies are requested before the
     function runs.
 
     Raises:
