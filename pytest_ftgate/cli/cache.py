@@ -193,6 +193,8 @@ def _fingerprints(session: Session, suite: Suite) -> tuple[set[str], set[str]]:
         workloads.task_requests(suite, variant, look) for variant in variants if not variant.gated
     ]
     optional: list[tuple[CaseRequest, ...]] = []
+    for variant in variants:
+        optional += workloads.probe_stages(suite, variant)[-1] if variant.tuned else ()
     for gate_run in gate_runs:
         optional += workloads.gate_requests(gate_run, _ALL_CASES)
         optional += workloads.must_keep_requests(gate_run)

@@ -18,6 +18,7 @@ from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.requests.workload import PROBE_STAGES
 from pytest_ftgate.stats.proportions import mcnemar_midp
 from pytest_ftgate.suite.formats import json_schema_validator
 from pytest_ftgate.suite.model import Case
@@ -25,7 +26,7 @@ from pytest_ftgate.suite.providers import provider_spec
 
 #: With fewer replies, the identity checks are inconclusive.
 MIN_COMPARED_REPLIES = 30
-#: The significance level at which a variant counts as different from its base.
+#: The significance level at which a variant counts as different from its base, in all stages.
 _DIFFERENCE_ALPHA = 0.01
 
 #: Fingerprint of a request -> its reply, or the error.
@@ -53,17 +54,13 @@ def compare_with_base(
     Even greedy replies vary between runs: rounding in batched decoding changes a word, and the
     texts differ from there on. Two texts are therefore compared by their common prefix. For each
     case, the prefix of variant and base is compared with the prefix of two replies of the base. An
-    adapter without effect makes either one longer equally often (one-sided sign test). *probes* are
-    requests for the same cases to the variant, to its base, and to its base again.
+    adapter without effect makes either one longer equally often (one-sided sign test). The test may
+    be made once for each stage of probes, so that the stages share its significance level.
+    *probes* are requests for the same cases to the variant, to its base, and to its base again.
     """
     texts = [_texts_by_case(requests, results) for requests in probes]
     case_ids = sorted(set[str].intersection(*map(set, texts)))
     n = len(case_ids)
-    if n < MIN_COMPARED_REPLIES:
-        return IdentityResult(
-            Outcome.INCONCLUSIVE,
-            f"adapter not proven: {n} replies, {MIN_COMPARED_REPLIES} are needed",
-        )
     tuned, base, repeated = ([by_case[case_id] for case_id in case_ids] for by_case in texts)
     agree, base_agrees = (sum(map(eq, replies, base)) for replies in (tuned, repeated))
     counts = (
@@ -71,8 +68,11 @@ def compare_with_base(
         f"the base repeats itself on {base_agrees} of {n}"
     )
     longer, shorter = _compare_prefixes(tuned, base, repeated)
-    if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA:
+    if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA / len(PROBE_STAGES):
         return IdentityResult(Outcome.PASSED, f"tuned model proven: {counts}")
+    if n < MIN_COMPARED_REPLIES:
+        message = f"adapter not proven: {n} replies, {MIN_COMPARED_REPLIES} are needed"
+        return IdentityResult(Outcome.INCONCLUSIVE, message)
     if 2 * base_agrees < n:
         # A base whose replies mostly vary, for example by sampling, can hide a real difference.
         return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {counts}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,19 @@ def distinct_requests(case_requests: Iterable[CaseRequest]) -> tuple[Request, ..
     """Return each request of *case_requests* once, in order of first use."""
     requests = (case_request.request for case_request in case_requests)
     return tuple({request.fingerprint: request for request in requests}.values())
+
+
+def group_by_adapter(requests: Iterable[Request], after: Sequence[Request] = ()) -> list[Request]:
+    """Return *requests* sorted so that those with one adapter follow each other.
+
+    Changing the adapter of loaded weights takes time. The groups are in order of first use, but the
+    group that goes on with the last of *after* comes first.
+    """
+    groups: dict[object, list[Request]] = {_weights(request): [] for request in after[-1:]}
+    for request in requests:
+        groups.setdefault(_weights(request), []).append(request)
+    return [*chain.from_iterable(groups.values())]
+
+
+def _weights(request: Request) -> object:
+    return (request.provider, request.model, request.adapter)

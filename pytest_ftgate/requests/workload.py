@@ -16,8 +16,10 @@ from pytest_ftgate.suite.training_data import count_recorded_replies
 
 #: The longest reply to a skill case that declares no limit, in tokens.
 SKILL_TOKENS = 32
-#: The number of replies that show whether an adapter is active; see gates/identity.py.
+#: The most replies that show whether an adapter is active; see gates/identity.py.
 PROBE_COUNT = 60
+#: One in so many of them is asked first. More are asked only while these do not decide.
+PROBE_STAGES = (4, 2, 1)
 #: Scorers whose replies are short.
 _SHORT_REPLIES = ("numeric", "exact", "code")
 #: The number of requests that are repeated if a seed is declared.

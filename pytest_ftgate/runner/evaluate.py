@@ -102,7 +102,7 @@ def request_first_look(
     # Imports SciPy, which another thread has imported while this one waited for replies.
     from pytest_ftgate.runner.identity import check_identity
 
-    return check_identity(session, gate_run, results)
+    return check_identity(session, gate_run, results, on_progress=on_progress)
 
 
 def _validate_scorers(session: Session, gate_run: GateRun) -> None:
@@ -257,13 +257,15 @@ def measure_ungated(
             continue
         try:
             requests = session.workloads.task_requests(suite, variant, look)
-            probes = session.workloads.identity_requests(suite, variant) if variant.tuned else ()
+            probes = session.workloads.probe_stages(suite, variant)[0] if variant.tuned else ()
             results = session.checked_results([requests, *probes], on_progress, suite.name)
             scores = session.scores.task_scores(suite, variant, look)
+            identity = check_ungated_identity(
+                session, suite, variant, requests, results, on_progress
+            )
         except FtgateError as error:
             yield unmeasured_verdict(suite, variant, str(error))
             continue
-        identity = check_ungated_identity(session, suite, variant, requests, results)
         yield from _measure_variant(session, suite, scores, identity)
 
 

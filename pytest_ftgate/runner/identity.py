@@ -23,6 +23,7 @@ from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import Workload, repeat_requests, same_seed_requests
+from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun, needs_baseline
 from pytest_ftgate.suite.model import Suite, Variant
@@ -69,14 +70,19 @@ def check_identity(
     gate_run: GateRun,
     results: RequestResults,
     unplanned: Sequence[CaseRequest] = (),
+    on_progress: OnProgress | None = None,
 ) -> IdentityReport:
     """Return what the replies show about the identity of the variant and its reference.
 
     *results* are those of all requests, by fingerprint. *unplanned* are requests to the variant
-    that are not part of the plan.
+    that are not part of the plan. *on_progress* is called while it waits for further replies.
+
+    Raises:
+        FtgateError: the first replies do not show that a tuned model answered, and further ones
+            did not come.
     """
     facts = _variant_facts(session, gate_run, results, unplanned)
-    return _report(_identities(session, gate_run, results, unplanned), facts)
+    return _report(_identities(session, gate_run, results, unplanned, on_progress), facts)
 
 
 def check_ungated_identity(
@@ -85,11 +91,16 @@ def check_ungated_identity(
     variant: Variant,
     case_requests: Sequence[CaseRequest],
     results: RequestResults,
+    on_progress: OnProgress | None = None,
 ) -> IdentityReport:
-    """Return what the replies show about the identity of a variant without gates."""
+    """Return what the replies show about the identity of a variant without gates.
+
+    Raises:
+        FtgateError: as for check_identity.
+    """
     checks = [
         *reported_identities(variant, case_requests, results),
-        *tuned_identities(session, suite, variant, results),
+        *tuned_identities(session, suite, variant, on_progress),
     ]
     return _report(checks, identity_facts(case_requests, results))
 
@@ -105,6 +116,7 @@ def _identities(
     gate_run: GateRun,
     results: RequestResults,
     unplanned: Sequence[CaseRequest],
+    on_progress: OnProgress | None,
 ) -> list[IdentityResult]:
     suite, variant, workloads = gate_run.suite, gate_run.variant, session.workloads
     found = [
@@ -113,7 +125,7 @@ def _identities(
         for identity in _cached_identities(session, gate_run, case_requests)
     ]
     found += reported_identities(variant, unplanned, results) if unplanned else []
-    found += tuned_identities(session, suite, variant, results)
+    found += tuned_identities(session, suite, variant, on_progress)
     if gate_run.gate.is_rate and gate_run.planned:
         first = workloads.task_requests(suite, variant, workloads.looks(gate_run)[0])
         found.append(check_seed(*same_seed_requests(first), results))
@@ -143,19 +155,21 @@ def reported_identities(
 
 
 def tuned_identities(
-    session: Session, suite: Suite, variant: Variant, results: RequestResults
+    session: Session, suite: Suite, variant: Variant, on_progress: OnProgress | None
 ) -> Iterator[IdentityResult]:
     """Yield whether a tuned variant differs from its base; nothing for an untuned variant."""
-    if variant.tuned:
-        probes = session.workloads.identity_requests(suite, variant)
-        if variant.base is not None:
-            yield check_parent_model(variant.base, probes[0], results)
-        recorded = variant.base_replies is not None
-        yield (
-            compare_with_recorded_base(probes, results)
-            if recorded
-            else compare_with_base(probes, results)
-        )
+    if not variant.tuned:
+        return
+    stages = session.workloads.probe_stages(suite, variant)
+    compare = compare_with_base if variant.base_replies is None else compare_with_recorded_base
+    for probes in stages:
+        results = session.checked_results(probes, on_progress, suite.name)
+        identity = compare(probes, results)
+        if identity.outcome is Outcome.PASSED:
+            break
+    if variant.base is not None:
+        yield check_parent_model(variant.base, probes[0], results)
+    yield identity
 
 
 def _variant_facts(

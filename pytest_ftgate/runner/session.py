@@ -29,7 +29,12 @@ from pytest_ftgate.errors import (
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.reply import answered
-from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
+from pytest_ftgate.requests.request import (
+    CaseRequest,
+    Request,
+    distinct_requests,
+    group_by_adapter,
+)
 from pytest_ftgate.requests.workload import Workload
 from pytest_ftgate.runner.imports import load_accepted_record, start_imports
 from pytest_ftgate.runner.judges import JudgeRunner
@@ -243,8 +248,12 @@ class Session:
         A gate that cannot be planned is skipped: its own setup reports the error.
         """
         gates = list(gates)
-        new = (case_request.request for case_request in self._new_requests(gates))
-        self.engine.submit(self._order_requests(new))
+        first, *others = [*self._new_requests(gates)] or [[]]
+        # The first verdict comes first.
+        ordered = group_by_adapter(distinct_requests(first))
+        rest = distinct_requests(chain.from_iterable(others))
+        ordered += group_by_adapter(rest, after=ordered)
+        self.engine.submit(self._order_requests(ordered))
         if self.progress.to_send:
             self._finish_imports()
             self._importing = start_imports(gates)
@@ -254,13 +263,14 @@ class Session:
         if self._importing is not None:
             self._importing.join()
 
-    def _new_requests(self, gates: Iterable[GateRun]) -> Iterator[CaseRequest]:
+    def _new_requests(self, gates: Iterable[GateRun]) -> Iterator[list[CaseRequest]]:
+        """Yield the requests of each gate that was not submitted yet."""
         for gate_run in gates:
             if self.is_submitted(gate_run):
                 continue
             self._submitted.add(_gate_key(gate_run))
             with suppress(FtgateError):
-                yield from chain.from_iterable(self.workloads.gate_requests(gate_run))
+                yield [*chain.from_iterable(self.workloads.gate_requests(gate_run))]
 
     def checked_results(
         self,

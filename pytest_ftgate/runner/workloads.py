@@ -14,6 +14,7 @@ from pytest_ftgate.requests.builder import RequestBuilder, conversation_request
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import (
     PROBE_COUNT,
+    PROBE_STAGES,
     Workload,
     base_variant,
     probe_requests,
@@ -76,6 +77,7 @@ class Workloads:
         self._environ = environ
         self._groups: dict[object, list[_Requests]] = {}
         self._requests: dict[tuple[str, str, object], Workload | FtgateError] = {}
+        self._probe_stages: dict[tuple[str, str], list[tuple[_Requests, ...]]] = {}
         self._turn_builders: dict[tuple[str, str], Callable[..., CaseRequest]] = {}
         self._contaminated: dict[tuple[str, Path], frozenset[str]] = {}
 
@@ -121,13 +123,24 @@ class Workloads:
             groups.append(self.task_requests(suite, variant, look))
             same_seed = same_seed_requests(groups[-1])[1]
             groups += [same_seed] if same_seed else []
-        return [*groups, *self.identity_requests(suite, variant)] if variant.tuned else groups
+        return [*groups, *self.probe_stages(suite, variant)[0]] if variant.tuned else groups
 
-    def identity_requests(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
-        """Return the identity probes for a tuned variant, for its base, and for the base again.
+    def probe_stages(self, suite: Suite, variant: Variant) -> list[tuple[_Requests, ...]]:
+        """Return the identity probes of a tuned variant: a few, then more, then all of them.
 
-        A recorded base cannot answer again: the result then has two groups.
+        Each stage has a group for the variant, for its base, and for the base again. A recorded
+        base cannot answer again: there is one stage of two groups.
         """
+        key = (suite.name, variant.name)
+        if key not in self._probe_stages:
+            groups = self._identity_probes(suite, variant)
+            steps = PROBE_STAGES if variant.base_replies is None else (1,)
+            self._probe_stages[key] = [
+                tuple(Workload.of(group[::step]) for group in groups) for step in steps
+            ]
+        return self._probe_stages[key]
+
+    def _identity_probes(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
         gate, base = skills_gate(suite), base_variant(variant)
         cases = gate.cases if gate else ()
         if variant.base_replies is not None:

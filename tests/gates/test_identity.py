@@ -47,16 +47,18 @@ def test_replies_equal_to_the_bases_are_invalid_and_counted() -> None:
 
 
 def test_a_few_differences_as_batching_causes_prove_nothing() -> None:
-    assert compare(60, differing=5).outcome is Outcome.INVALID
-    assert compare(60, differing=6).outcome is Outcome.PASSED
+    assert compare(60, differing=7).outcome is Outcome.INVALID
+    assert compare(60, differing=8).outcome is Outcome.PASSED
 
 
 def test_with_a_base_that_varies_as_much_the_result_is_inconclusive() -> None:
     assert compare(60, differing=20, unsteady=40).outcome is Outcome.INCONCLUSIVE
 
 
-def test_fewer_than_thirty_replies_are_inconclusive() -> None:
-    assert compare(29, differing=29).outcome is Outcome.INCONCLUSIVE
+def test_fifteen_replies_prove_a_tuned_model_but_never_disprove_it() -> None:
+    assert compare(15, differing=8).outcome is Outcome.PASSED
+    assert compare(15, differing=7).outcome is Outcome.INCONCLUSIVE
+    assert compare(29, differing=0).outcome is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(

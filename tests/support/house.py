@@ -24,7 +24,7 @@ cases: s.cases.jsonl
 reply: {{format: {{choice: [billing, refund]}}{score}}}
 variants:
   current: {{provider: house, model: current}}
-  draft: {{provider: house, model: draft, training_data: train.jsonl, rung: fine-tuned}}
+  draft: {{provider: house, model: draft, training_data: train.jsonl, rung: fine-tuned{base}}}
 gates: {gates}
 """
 
@@ -36,6 +36,7 @@ class House:
     Attributes:
         wrong: models that give the wrong label.
         served: the model that answers, by the declared one.
+        like_base: tuned models that answer as their base does.
         retires: the day on which the models retire.
         asked: the model and the text of each request.
     """
@@ -43,11 +44,12 @@ class House:
     folder: Path
     wrong: set[str] = field(default_factory=set)
     served: dict[str, str] = field(default_factory=dict)
+    like_base: set[str] = field(default_factory=set)
     retires: str = "2027-01-31"
     asked: list[tuple[str, str]] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
 
-    def write(self, gates: str, score: str = "") -> None:
+    def write(self, gates: str, score: str = "", base: str = "") -> None:
         rows = [
             {"id": f"t{n:03}", "input": f"Ticket {n}", "expected": LABELS[n % 2]}
             for n in range(CASES)
@@ -56,7 +58,9 @@ class House:
         for name, written in (("s.cases.jsonl", rows), ("train.jsonl", taught)):
             text = "".join(f"{json.dumps(row)}\n" for row in written)
             (self.folder / name).write_text(text, "utf-8")
-        (self.folder / "s.ftgate.yaml").write_text(SUITE.format(gates=gates, score=score), "utf-8")
+        base = base and f", base: {base}"
+        suite = SUITE.format(gates=gates, score=score, base=base)
+        (self.folder / "s.ftgate.yaml").write_text(suite, "utf-8")
 
     def suite(self) -> Suite:
         plugins = PluginContributions(providers=["house"])
@@ -87,9 +91,12 @@ class House:
             async def generate(self, request) -> Reply:
                 text = request.messages[-1][1]
                 house.asked.append((request.model, text))
-                number = int(text.split()[1]) + (request.model in house.wrong)
                 served = house.served.get(request.model, request.model)
                 facts = {"retires": house.retires, "region": "eu"}
+                if not text.startswith("Ticket "):
+                    prose = "so it is" if request.model in house.like_base else request.model
+                    return Reply(text=prose, model=served, facts=facts)
+                number = int(text.split()[1]) + (request.model in house.wrong)
                 return Reply(text=LABELS[number % 2], model=served, facts=facts)
 
         return HouseProvider(requests, environ)
