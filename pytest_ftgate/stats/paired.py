@@ -7,15 +7,18 @@ adjusted for multiple tests.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from pytest_ftgate.stats import EXACT_BELOW
+from pytest_ftgate.stats.graded import largest_unit, z_score
 from pytest_ftgate.stats.proportions import (
     Numbers,
+    critical_z,
     exact_noninferior_p,
     mcnemar_midp,
     require_share,
@@ -40,34 +43,37 @@ class ChangeCounts(Generic[Numbers]):
 
     Attributes:
         n: number of cases.
-        fixed: expected number of cases wrong before and right now. It is whole for scores of 0
-            or 1 and one reply a case.
-        regressed: expected number of cases right before and wrong now.
+        delta: the estimated difference, candidate minus baseline, -1 to 1.
+        fixed: expected number of cases wrong before and right now; the number of cases that got
+            better if scores are graded or weighted. It is whole for one reply a case.
+        regressed: expected number of cases right before and wrong now; or that got worse.
         effective: effective number of cases (N_eff): the size of a suite with one reply a case
-            that carries the same information.
-        binary: True if every score is 0 or 1 and every case weighs the same.
+            that carries the same information. It is n if scores are graded or weighted.
+        countable: True if every reply is right or wrong and every case weighs the same. Tests then
+            rest on the counts, otherwise on *spread* and *largest*.
+        spread: the variance of the weighted changes of the cases, robust to groups.
+        largest: the weight in which losses that nobody saw may come at once. It is that of the
+            heaviest group if cases are counted, otherwise see `stats.graded.largest_unit`.
         groups: number of groups of related cases, or None if cases are independent. Fewer than
             ten groups support no conclusion.
     """
 
     n: float
+    delta: Numbers
     fixed: Numbers
     regressed: Numbers
     effective: Numbers
-    binary: bool | NDArray[np.bool_] = True
+    countable: bool | NDArray[np.bool_] = True
+    spread: Numbers | float = 0.0
+    largest: float = 1.0
     groups: int | None = None
-
-    @property
-    def delta(self) -> Numbers:
-        """The estimated difference, candidate minus baseline, -1 to 1."""
-        return (self.fixed - self.regressed) / self.n
 
     @property
     def allows_exact_test(self) -> bool | NDArray[np.bool_]:
         """True if exact tests apply: whole counts of independent cases, not rescaled."""
         whole: bool | NDArray[np.bool_] = (self.fixed % 1.0 == 0.0) & (self.regressed % 1.0 == 0.0)
         unscaled: bool | NDArray[np.bool_] = self.effective == self.n
-        return self.binary & whole & unscaled if self.groups is None else False
+        return self.countable & whole & unscaled if self.groups is None else False
 
     @property
     def effective_counts(self) -> tuple[Numbers, Numbers, Numbers]:
@@ -118,97 +124,131 @@ def paired_counts(
 ) -> PairedCounts:
     """Return the counts of two arrays of mean scores of the same cases.
 
-    Repeats are never pooled as cases: N_eff-Tango (statistics.md 1.4) puts the effective number
-    between n and n times the harmonic mean of the repeats. It is exactly n for right-or-wrong
-    cases with one reply. The order of the cases does not change a single bit of the result.
+    If every reply is right or wrong and every case weighs the same, the tests rest on counts.
+    Repeats are never pooled as cases: N_eff-Tango puts the effective number between n and n times
+    the harmonic mean of the repeats. It is exactly n for one reply a case. Graded or weighted
+    scores are compared by their changes instead. The order of the cases does not change a single
+    bit of the result.
 
     Args:
         before: mean score of each case for the baseline, 0 to 1, shape (n,).
         after: mean score of each case for the candidate, 0 to 1, shape (n,).
-        before_repeats: number of replies in each mean of *before*, scalar or (n,); 1 if None.
+        before_repeats: number of right or wrong replies in each mean of *before*, scalar or (n,); 1
+            if None, and 1 for graded replies, whose number the mean does not show.
         after_repeats: the same for *after*.
         groups: a label for each case, shape (n,). Cases with the same label are dependent.
         weights: weight of each case, shape (n,). Only their ratios matter; cases of weight zero
-            are ignored. Unequal weights lower the effective number by Kish's design effect.
+            are ignored.
 
     Raises:
         ValueError: no cases, unequal lengths, scores outside 0 to 1, repeats below 1, or weights
             that are negative or all zero.
     """
     arrays = (before, after, before_repeats, after_repeats, weights)
-    b, c, inverse, w, codes = _sorted_rows(*arrays, groups=groups)
-    counts = change_counts(b, c, inverse, w)
-    labels = None if groups is None else codes.astype(np.intp)
-    effective = counts.effective if labels is None else _effective_grouped(b, c, inverse, w, labels)
-    return PairedCounts(
+    b, c, kb, kc, w, codes = sorted_rows(*arrays, groups=groups)
+    counts = change_counts(b, c, (kb, kc), w)
+    pairs = PairedCounts(
         n=counts.n,
+        delta=float(counts.delta),
         fixed=float(counts.fixed),
         regressed=float(counts.regressed),
-        effective=float(effective),
-        before=float(np.sum(w * b)) / counts.n,
-        after=float(np.sum(w * c)) / counts.n,
-        groups=None if labels is None else int(labels.max()) + 1,
-        binary=bool(counts.binary),
+        effective=float(counts.effective),
+        countable=bool(counts.countable),
+        spread=float(counts.spread),
+        largest=counts.largest,
+        before=float(np.mean(w * b)),
+        after=float(np.mean(w * c)),
     )
+    return pairs if groups is None else _grouped(pairs, b, c, (kb, kc), w, codes.astype(np.intp))
 
 
 def change_counts(
-    before: Array, after: Array, inverse: float | Array = 1.0, weights: float | Array = 1.0
+    before: Array,
+    after: Array,
+    repeats: tuple[float | Array, float | Array] = (1.0, 1.0),
+    weights: float | Array = 1.0,
 ) -> ChangeCounts[Array]:
     """Return the counts of many suites of independent cases at once.
 
-    This is the core of `paired_counts`, without its checks and its sorting: N_eff-Tango
-    (statistics.md 1.4).
+    This is the core of `paired_counts`, without its checks and its sorting.
 
     Args:
         before: mean scores of the baseline, 0 to 1, shape (..., n). Leading axes are suites.
         after: mean scores of the candidate; its shape broadcasts with *before*.
-        inverse: mean of 1 / repeats over both variants, scalar or (n,).
+        repeats: number of replies in each mean of *before* and of *after*, scalars or (n,).
         weights: weights of the cases with mean 1, scalar or (n,).
 
     Returns:
         Counts of shape (...).
     """
-    fixed, regressed, v1, residuals = _change_moments(before, after, weights)
-    n, (kish, cap) = float(residuals.shape[-1]), _effective_range(residuals, inverse, weights)
-    whole = (before * (1.0 - before) == 0.0) & (after * (1.0 - after) == 0.0)
-    binary = np.asarray(np.all(whole, axis=-1) & (kish == n))
-    effective = np.where(binary, n, _effective(v1, residuals, kish, cap))
-    return ChangeCounts(n=n, fixed=fixed, regressed=regressed, effective=effective, binary=binary)
+    b, c = np.broadcast_arrays(before, after)
+    w, n = np.broadcast_to(np.asarray(weights, np.float64), b.shape[-1:]), float(b.shape[-1])
+    whole = [
+        np.abs(values * k - np.rint(values * k)) < _TOLERANCE
+        for values, k in zip((b, c), repeats, strict=True)
+    ]
+    countable = np.asarray(np.all(whole[0] & whole[1], axis=-1) & (np.ptp(w) == 0.0))
+    delta = np.mean(w * (c - b), axis=-1)
+    residuals = w * (c - b - delta[..., None])
+    gained, lost = np.sum((1.0 - b) * c, axis=-1), np.sum(b * (1.0 - c), axis=-1)
+    better, worse = (np.count_nonzero(sign * (c - b) > _TOLERANCE, axis=-1) for sign in (1, -1))
+    return ChangeCounts(
+        n=n,
+        delta=delta,
+        fixed=np.where(countable, gained, better),
+        regressed=np.where(countable, lost, worse),
+        effective=np.where(countable, _effective(gained, lost, residuals, repeats), n),
+        countable=countable,
+        spread=np.sum(residuals**2, axis=-1) / max(n - 1.0, 1.0),
+        largest=float(w.max()),
+    )
 
 
-def _change_moments(b: Array, c: Array, w: float | Array) -> tuple[Array, Array, Array, Array]:
-    """Return fixed, regressed, the variance for one reply a case, and the residual of each case."""
-    fixed, regressed = np.sum(w * (1.0 - b) * c, axis=-1), np.sum(w * b * (1.0 - c), axis=-1)
-    n = float(np.broadcast_shapes(b.shape, c.shape)[-1])
-    delta = np.asarray((fixed - regressed) / n)
-    v1 = np.maximum((fixed + regressed) / n - delta**2, 0.0)
-    return fixed, regressed, v1, w * (c - b - delta[..., None])
+def _mean_inverse(repeats: tuple[float | Array, float | Array], n: int) -> float:
+    """Return the mean of 1 / repeats over the cases and both sides."""
+    return float(np.mean([np.broadcast_to(1.0 / np.asarray(k, np.float64), n) for k in repeats]))
 
 
-def _effective_range(
-    residuals: Array, inverse: float | Array, w: float | Array
-) -> tuple[float, float]:
-    """Return the effective number that unequal weights leave (Kish), and its maximum by repeats."""
-    n = residuals.shape[-1]
-    kish = n * n / float(np.sum(np.broadcast_to(np.square(w), n)))
-    return kish, kish * n / float(np.sum(np.broadcast_to(w * np.asarray(inverse), n)))
-
-
-def _effective(v1: Array, residuals: Array, kish: float, cap: float) -> Array:
-    """Return the effective number of cases.
+def _effective(
+    gained: Array, lost: Array, residuals: Array, repeats: tuple[float | Array, float | Array]
+) -> Array:
+    """Return the effective number of cases; N_eff of docs/statistics.md.
 
     The observed variance is shrunk towards the variance of one reply a case.
     """
-    n, changed = float(residuals.shape[-1]), v1 > 0.0
-    observed = np.sum(residuals**2, axis=-1) / n
-    shrunk = (n * observed + _PRIOR_CASES * v1 * n / kish) / (n + _PRIOR_CASES)
+    n = float(residuals.shape[-1])
+    inverse = _mean_inverse(repeats, residuals.shape[-1])
+    v1 = np.maximum((gained + lost) / n - np.square((gained - lost) / n), 0.0)
+    changed, observed = v1 > 0.0, np.sum(residuals**2, axis=-1) / n
+    shrunk = (n * observed + _PRIOR_CASES * v1) / (n + _PRIOR_CASES)
     estimate = n * v1 / np.where(changed, shrunk, 1.0)
-    return np.where(changed, np.clip(estimate, n if kish == n else 1.0, cap), kish)
+    # Without repeats the number is exactly n, not n but for rounding.
+    cap = n if inverse == 1.0 else n / inverse
+    return np.where(changed, np.clip(estimate, n, cap), n)
+
+
+def _grouped(
+    pairs: PairedCounts,
+    b: Array,
+    c: Array,
+    repeats: tuple[Array, Array],
+    w: Array,
+    labels: NDArray[np.intp],
+) -> PairedCounts:
+    """Return *pairs* for dependent cases; *labels* are the numbers of their groups, from 0."""
+    count = int(labels.max()) + 1
+    sums = np.bincount(labels, w * (c - b - pairs.delta))
+    return replace(
+        pairs,
+        groups=count,
+        effective=_effective_grouped(b, c, repeats, labels) if pairs.countable else pairs.n,
+        spread=float(np.sum(sums**2)) / pairs.n * count / max(count - 1.0, 1.0),
+        largest=float(np.bincount(labels).max()) if pairs.countable else largest_unit(w, labels),
+    )
 
 
 def _effective_grouped(
-    b: Array, c: Array, inverse: Array, w: Array, labels: NDArray[np.intp]
+    b: Array, c: Array, repeats: tuple[Array, Array], labels: NDArray[np.intp]
 ) -> float:
     """Return the effective number of cases when cases of one group are dependent.
 
@@ -216,25 +256,28 @@ def _effective_grouped(
     towards full dependence with the weight of two changed groups. Without the shrinkage a suite
     with rare changes passes far too often (74% at ten groups of twenty, nominal 5%).
     """
-    _, _, v1, residuals = _change_moments(b, c, w)
-    cap, changed = _effective_range(residuals, inverse, w)[1], w * (b + c - 2.0 * b * c)
-    n, sizes = float(np.sum(w)), np.bincount(labels, w)
-    minimum = n * n / float(np.sum(sizes**2))
+    n, changed = float(b.size), b + c - 2.0 * b * c
+    residuals = c - b - np.mean(c - b)
+    v1 = max(float(np.mean(changed)) - float(np.mean(c - b)) ** 2, 0.0)
+    sizes = np.bincount(labels).astype(np.float64)
+    minimum, cap = n * n / float(np.sum(sizes**2)), n / _mean_inverse(repeats, b.size)
     if v1 == 0.0 or sizes.size == 1:
         return min(minimum, cap)
     squares = float(np.sum(np.bincount(labels, residuals) ** 2))
-    observed = sizes.size / (sizes.size - 1.0) * squares / (n * float(v1))
+    observed = sizes.size / (sizes.size - 1.0) * squares / (n * v1)
     changed_groups = float(np.count_nonzero(np.bincount(labels, changed)))
     prior = _PRIOR_GROUPS * n / minimum
     design_effect = (changed_groups * observed + prior) / (changed_groups + _PRIOR_GROUPS)
     return min(max(n / design_effect, minimum), cap)
 
 
-def tango_interval(pairs: PairedCounts, confidence: float) -> tuple[float, float]:
-    """Return the two-sided score interval (low, high) of the difference, candidate minus baseline.
+def change_interval(pairs: PairedCounts, confidence: float) -> tuple[float, float]:
+    """Return the two-sided interval (low, high) of the difference, candidate minus baseline.
 
-    It holds the differences that `tango_z` does not reject (Tango 1998). With groups it uses the t
-    quantile on groups - 1 degrees of freedom, and it is (-1, 1) for fewer than two groups.
+    It holds the differences that the tests of this module do not reject. For counts it is Tango's
+    score interval (1998), from which the exact test of fewer than `EXACT_BELOW` cases may differ
+    slightly. With groups it uses the t quantile on groups - 1 degrees of freedom, and it is (-1, 1)
+    for fewer than two groups.
 
     Raises:
         ValueError: unless 0 < confidence < 1.
@@ -244,34 +287,51 @@ def tango_interval(pairs: PairedCounts, confidence: float) -> tuple[float, float
     return _interval_end(pairs, quantile, -1.0), _interval_end(pairs, -quantile, 1.0)
 
 
-def p_noninferior(pairs: ChangeCounts[Numbers], margin: float, *, exact: bool = False) -> Numbers:
-    """Return the p-value of "it dropped by *margin* or more", one per suite.
+def is_noninferior(
+    pairs: ChangeCounts[Numbers], margin: float, alpha: float
+) -> bool | NDArray[np.bool_]:
+    """Return True if a drop of *margin* is ruled out at level *alpha*, one answer per suite.
 
-    Small values pass the gate. The test is Tango's score test on the effective number of cases,
-    with a t distribution on groups - 1 degrees of freedom when cases are grouped.
+    Raises:
+        ValueError: unless 0 < margin < 1 and 0 < alpha < 1.
+    """
+    shown = np.asarray(_noninferior_tail(pairs, margin) <= alpha)
+    exact = np.asarray(pairs.allows_exact_test)
+    if pairs.n < EXACT_BELOW and np.any(exact):
+        critical = critical_z(int(pairs.n), margin, alpha)
+        shown = np.where(exact, _score(pairs, -margin) >= critical - _TOLERANCE, shown)
+    return cast("bool | NDArray[np.bool_]", shown[()])
 
-    Args:
-        pairs: the counts.
-        margin: the non-inferiority margin, a share.
-        exact: use the exact unconditional test where the counts of one suite allow it (see
-            `ChangeCounts.allows_exact_test`).
+
+def p_noninferior(pairs: PairedCounts, margin: float) -> float:
+    """Return the p-value of "it dropped by *margin* or more"; small values pass the gate.
+
+    Counts: the exact unconditional test for fewer than `EXACT_BELOW` independent cases with one
+    reply each, otherwise Tango's score test on the effective number of cases. Graded or weighted
+    scores: a z test whose variance is what was seen, plus the losses that the margin supposes and
+    nobody saw, in the cases of the largest weight. With groups, a t distribution on groups - 1
+    degrees of freedom.
 
     Raises:
         ValueError: unless 0 < margin < 1.
     """
-    require_share("margin", margin)
-    if exact and isinstance(pairs, PairedCounts) and pairs.allows_exact_test:
+    if pairs.n < EXACT_BELOW and pairs.allows_exact_test:
         return exact_noninferior_p(pairs.fixed, pairs.regressed, int(pairs.n), margin)
+    return _noninferior_tail(pairs, margin)
+
+
+def _noninferior_tail(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
+    require_share("margin", margin)
     return _tail(pairs, -_score(pairs, -margin))
 
 
 def p_drop(pairs: ChangeCounts[Numbers]) -> Numbers:
-    """Return the p-value of "it did not drop", one per suite; small values fail the gate.
+    """Return the p-value of "it did not drop", one per suite.
 
-    The test is McNemar's one-sided mid-p for plain counts, otherwise the score test at 0 on the
-    effective number of cases. The value is 1 when nothing changed.
+    The test is McNemar's one-sided mid-p for plain counts, otherwise the test of `p_noninferior`
+    at 0. The value is 1 when nothing changed.
     """
-    score = _tail(pairs, tango_z(*pairs.effective_counts, 0.0))
+    score = _tail(pairs, _score(pairs, 0.0, rescaled=True))
     exact, changed = pairs.allows_exact_test, pairs.fixed + pairs.regressed > 0.0
     # The mid-p test refuses fractions, so it gets zero counts where it does not apply.
     counts = [np.where(exact, count, 0.0) for count in (pairs.fixed, pairs.regressed)]
@@ -279,19 +339,45 @@ def p_drop(pairs: ChangeCounts[Numbers]) -> Numbers:
     return cast("Numbers", p if p.ndim else float(p))
 
 
-def _score(pairs: ChangeCounts[Numbers], delta: float) -> Numbers:
+def p_not_beyond(pairs: ChangeCounts[Numbers], margin: float) -> Numbers:
+    """Return the p-value of "it dropped by *margin* at most", one per suite.
+
+    It is at most alpha where the upper end of the one-sided interval at confidence 1 - alpha lies
+    below -margin.
+
+    Raises:
+        ValueError: unless 0 < margin < 1.
+    """
+    require_share("margin", margin)
+    return _tail(pairs, _score(pairs, -margin))
+
+
+def _score(pairs: ChangeCounts[Numbers], delta: float, *, rescaled: bool = False) -> Numbers:
+    """Return the statistic for a true difference of *delta*: `_tango_score` or `z_score`.
+
+    *rescaled* puts the counts on the scale of the effective number of cases, as a whole.
+    """
+    score = tango_z(*pairs.effective_counts, delta) if rescaled else _tango_score(pairs, delta)
+    if np.all(pairs.countable):
+        return score
+    other = z_score(pairs.delta - delta, pairs.n, pairs.spread, pairs.largest)
+    return cast("Numbers", np.where(pairs.countable, score, other)[()])
+
+
+def _tango_score(pairs: ChangeCounts[Numbers], delta: float) -> Numbers:
     """Return Tango's statistic, with the observed variance scaled to the effective cases.
 
     The hypothesis adds the variance of regressed cases that were not observed. These may be cases
     that always regress, and repeats do not average them out. That part of the variance is
-    therefore not scaled: scaling it passes too many true drops of few cases with many repeats
-    (benchmarks/error_rates.py).
+    therefore not scaled: scaling it passes too many true drops of few cases with many repeats. With
+    groups, the heaviest one may regress as a whole (benchmarks/error_rates.py).
     """
     ratio, n = pairs.effective / pairs.n, pairs.n
     observed = np.maximum((pairs.fixed + pairs.regressed) / n - np.square(pairs.delta), 0.0)
     total = np.asarray(tango_variance(pairs.fixed, pairs.regressed, n, delta))
     added = np.maximum(total - observed, 0.0)
-    variance = np.maximum(total / ratio, np.where(added > 0.0, observed / ratio + added, 0.0))
+    unseen = added * pairs.largest
+    variance = np.maximum(total / ratio, np.where(added > 0.0, observed / ratio + unseen, 0.0))
     distance = pairs.delta - delta
     with np.errstate(divide="ignore", invalid="ignore"):
         z = distance * np.sqrt(n / variance)
@@ -335,10 +421,18 @@ def _checked_values(values: ArrayLike, name: str, low: float, high: float) -> Ar
     return np.clip(array, low, high)
 
 
-def _sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
-    """Return five rows: scores before and after, inverse repeats, weights, group codes.
+def sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
+    """Return six rows: scores before and after, repeats of both, weights, group codes.
 
-    Weights have mean 1. The cases are sorted, so that sums round the same in any input order.
+    Weights have mean 1; cases of weight zero are left out. The cases are sorted, so that sums round
+    the same in any input order.
+
+    Args:
+        arrays: scores before and after, repeats of both, weights; None for ones.
+        groups: a label for each case, or None for one group.
+
+    Raises:
+        ValueError: see `paired_counts`.
     """
     limits = (*[("scores", 0.0, 1.0)] * 2, *[("repeats", 1.0, 1e9)] * 2, ("weights", 0.0, 1e9))
     pairs = zip(arrays, limits, strict=True)
@@ -351,16 +445,13 @@ def _sorted_rows(*arrays: ArrayLike | None, groups: ArrayLike | None) -> Array:
     codes = np.zeros(b.shape)
     weighted = np.broadcast_to(w > 0.0, b.shape)
     codes[weighted] = np.unique(labels[weighted], return_inverse=True)[1]
-    rows = np.stack(np.broadcast_arrays(b, c, (1.0 / kb + 1.0 / kc) / 2.0, w, codes))[:, weighted]
+    rows = np.stack(np.broadcast_arrays(b, c, kb, kc, w, codes))[:, weighted]
     rows = rows[:, np.lexsort(rows)]
-    rows[3] = 1.0 if np.ptp(rows[3]) == 0.0 else rows[3] * rows.shape[1] / np.sum(rows[3])
+    rows[4] = 1.0 if np.ptp(rows[4]) == 0.0 else rows[4] * rows.shape[1] / np.sum(rows[4])
     return rows
 
 
-_Values = NDArray[np.float64]
-
-
-def holm(p: Sequence[float] | _Values) -> _Values:
+def holm(p: Sequence[float] | Array) -> Array:
     """Return step-down adjusted p-values: family-wise error under any dependence.
 
     Holm (1979), Scandinavian Journal of Statistics 6:65-70.

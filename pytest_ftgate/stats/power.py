@@ -6,11 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
-from pytest_ftgate.stats.paired import find_root
+from pytest_ftgate.stats import EXACT_BELOW
+from pytest_ftgate.stats.graded import least_distance, needed_for_distance
+from pytest_ftgate.stats.paired import PairedCounts, find_root
 from pytest_ftgate.stats.proportions import (
     binomial_sf,
+    critical_z,
     max_regressed,
     require_share,
     trinomial_region,
@@ -36,7 +39,7 @@ def pass_probability(
     """Return the exact probability that a gate of n cases passes when the true drop is *drop*."""
     require_share("margin", margin)
     cases, fixed = _likely_fixed(n, discordance, drop)
-    limits = max_regressed(fixed, cases, margin, _upper_z(alpha))
+    limits = max_regressed(fixed, cases, margin, _least_z(cases, margin, alpha))
     return float(trinomial_region(limits, fixed, cases, np.array([discordance]), drop)[0])
 
 
@@ -72,7 +75,7 @@ def certifiable_margin(
     if pass_probability(n, discordance, 0.0, high, alpha) < power:
         msg = f"no margin is passed with power {power} by {n:g} cases"
         raise ValueError(msg)
-    while high - low > 1e-6:  # noqa: PLR2004 - finer than any margin in use
+    while high - low > 1e-4:  # noqa: PLR2004 - finer than any margin in use
         middle = (low + high) / 2.0
         enough = pass_probability(n, discordance, 0.0, middle, alpha) >= power
         low, high = (low, middle) if enough else (middle, high)
@@ -132,6 +135,44 @@ def minimum_cases_needed(
     raise ValueError(msg)
 
 
+def graded_certifiable_margin(pairs: PairedCounts, power: float, alpha: float = 0.05) -> float:
+    """Return the smallest margin that an unchanged variant passes with at least *power*.
+
+    The spread of the graded or weighted changes in *pairs* is that of the variant.
+    """
+    return _shown_distance(pairs, alpha) + float(ndtri(power)) * math.sqrt(pairs.spread / pairs.n)
+
+
+def graded_pass_probability(pairs: PairedCounts, margin: float, alpha: float = 0.05) -> float:
+    """Return the probability that an unchanged variant passes *margin*; see above for *pairs*."""
+    distance, error = margin - _shown_distance(pairs, alpha), math.sqrt(pairs.spread / pairs.n)
+    return float(ndtr(distance / error)) if error else float(distance >= 0.0)
+
+
+def graded_detectable_drop(pairs: PairedCounts, power: float, alpha: float, margin: float) -> float:
+    """Return the smallest true drop that fails at level *alpha* with at least *power*."""
+    observed = max(margin, _shown_distance(pairs, alpha))
+    return observed + float(ndtri(power)) * math.sqrt(pairs.spread / pairs.n)
+
+
+def graded_cases_needed(
+    pairs: PairedCounts, power: float, drop: float, margin: float, alarm: float, miss: float = 0.05
+) -> int:
+    """Return the fewest cases that settle a graded or weighted check of a true *drop*.
+
+    They pass it if *drop* is smaller than *margin*, and fail it otherwise.
+    """
+    alpha, distance = (alarm, drop) if drop >= margin else (miss, margin - drop)
+    return needed_for_distance(distance, pairs.spread, pairs.largest, power, alpha)
+
+
+def _shown_distance(pairs: PairedCounts, alpha: float) -> float:
+    quantile = _upper_z(alpha)
+    if pairs.groups is not None and pairs.groups > 1:
+        quantile = -float(stdtrit(pairs.groups - 1.0, alpha))
+    return least_distance(pairs.n, pairs.spread, pairs.largest, quantile)
+
+
 def flip_rate(pass_chance: float) -> float:
     """Return the probability that two independent runs of one gate disagree: 2 p (1 - p)."""
     if not 0.0 <= pass_chance <= 1.0:
@@ -169,6 +210,12 @@ def _require_discordance(discordance: float, drop: float) -> None:
     if not abs(drop) <= discordance <= 1.0:
         msg = f"a drop of {drop} needs a discordance of at least that and at most 1"
         raise ValueError(msg)
+
+
+def _least_z(cases: int, margin: float, alpha: float) -> float:
+    """Return the least `tango_z` that rules out a drop of *margin*, as `is_noninferior` does."""
+    exact = cases < EXACT_BELOW
+    return critical_z(cases, margin, alpha) - _TOLERANCE if exact else _upper_z(alpha)
 
 
 def _upper_z(alpha: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeVar, cast
 
 import numpy as np
@@ -13,6 +14,8 @@ Numbers = TypeVar("Numbers", float, Array)
 
 #: Scores and statistics may be off by this much through rounding.
 _TOLERANCE = 1e-9
+#: A peak of the exact test's grid is refined if it is at least this share of the highest.
+_HIGH_PEAK = 0.95
 #: Probabilities at or below this are left out of a sum.
 _NEGLIGIBLE = 1e-17
 
@@ -111,12 +114,62 @@ def exact_noninferior_p(fixed: float, regressed: float, n: int, margin: float) -
     fixed_counts = np.arange(n + 1.0)
     observed = tango_z(float(fixed), float(regressed), float(n), -margin)
     limits = max_regressed(fixed_counts, n, margin, observed - _TOLERANCE)
-    coarse = margin + (1.0 - margin) * np.linspace(0.0, 1.0, 100) ** 2
+    coarse = _discordances(margin)
     p = trinomial_region(limits, fixed_counts, n, coarse, margin)
-    peak = int(np.argmax(p))
-    fine = np.linspace(coarse[max(peak - 1, 0)], coarse[min(peak + 1, 99)], 21)
-    refined = trinomial_region(limits, fixed_counts, n, fine, margin)
+    # Several peaks may be almost equally high, and the grid may miss the top of any.
+    padded = np.pad(p, 1, constant_values=-1.0)
+    is_peak = (p >= padded[:-2]) & (p >= padded[2:]) & (p >= _HIGH_PEAK * p.max())
+    fine = [
+        np.linspace(coarse[max(peak - 1, 0)], coarse[min(peak + 1, 99)], 21)
+        for peak in np.flatnonzero(is_peak).tolist()
+    ]
+    refined = trinomial_region(limits, fixed_counts, n, np.concatenate(fine), margin)
     return min(float(max(p.max(), refined.max())), 1.0)
+
+
+@lru_cache(maxsize=256)
+def critical_z(n: int, margin: float, alpha: float) -> float:
+    """Return the least `tango_z` of n cases whose exact p-value is at most *alpha*.
+
+    The value is infinite if no outcome of n cases has such a p-value.
+
+    Raises:
+        ValueError: n is below 1, or the margin or *alpha* is outside 0 to 1.
+    """
+    require_share("alpha", alpha)
+    require_share("margin", margin)
+    outcomes = np.nonzero(np.add.outer(np.arange(n + 1), np.arange(n + 1)) <= n)
+    fixed, regressed = (np.asarray(counts, np.float64) for counts in outcomes)
+    scores = tango_z(fixed, regressed, float(n), -margin)
+    order = np.argsort(-scores, kind="stable")
+    fixed, regressed, scores = fixed[order], regressed[order], scores[order]
+    p = np.max(_cumulative_chances(fixed, regressed, n, margin), axis=0)
+    tied = np.searchsorted(-scores, _TOLERANCE - scores, side="right") - 1
+    shown = int(np.count_nonzero(p[tied] <= alpha))
+    # The finer grid of the exact p-value exceeds *alpha* for a few more outcomes at most.
+    while shown and exact_noninferior_p(fixed[shown - 1], regressed[shown - 1], n, margin) > alpha:
+        shown -= 1
+    return float(scores[shown - 1]) if shown else np.inf
+
+
+def _discordances(margin: float) -> Array:
+    """Return the grid of discordances that allow a drop of *margin*."""
+    return margin + (1.0 - margin) * np.linspace(0.0, 1.0, 100) ** 2
+
+
+def _cumulative_chances(fixed: Array, regressed: Array, n: int, drop: float) -> Array:
+    """Return the probability of each outcome and those before it, for each discordance (rows)."""
+    discordance = _discordances(drop)
+    counts = np.stack([fixed, regressed, n - fixed - regressed])
+    shares = np.stack([(discordance - drop) / 2.0, (discordance + drop) / 2.0, 1.0 - discordance])
+    # A share of 0 has no logarithm; that of the least float makes any count above 0 impossible.
+    logs = np.log(np.maximum(shares, np.finfo(np.float64).tiny))
+    # Not a matrix product: its threads wait for each other where other processes use the cores.
+    # In place, since these are the largest arrays of the package's tests.
+    chances = np.einsum("cd,co->do", logs, counts)
+    chances += gammaln(n + 1.0) - np.sum(gammaln(counts + 1.0), axis=0)
+    np.exp(chances, out=chances)
+    return np.asarray(np.cumsum(chances, axis=1, out=chances))
 
 
 def max_regressed(fixed: Array, n: int, margin: float, critical: float) -> Array:

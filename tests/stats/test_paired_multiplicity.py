@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from statsmodels.stats.multitest import multipletests
 
 from pytest_ftgate.stats.paired import holm
 
-STEADY = settings(deadline=None, derandomize=True)
-
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
-@settings(STEADY, max_examples=20)
+@examples(0.2)
 @given(P_VALUES)
 def test_adjusted_values_agree_with_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
 
 
-@settings(STEADY)
 @given(P_VALUES, st.randoms(use_true_random=False))
 def test_order_of_tests_changes_nothing(p, random):
     order = list(range(len(p)))
@@ -29,7 +27,6 @@ def test_order_of_tests_changes_nothing(p, random):
     assert list(holm([p[i] for i in order])) == pytest.approx(list(holm(p)[order]))
 
 
-@settings(STEADY)
 @given(P_VALUES)
 def test_adjusting_only_raises_and_keeps_the_ranks(p):
     adjusted = holm(p)

@@ -6,27 +6,32 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy import stats
 
-from pytest_ftgate.stats.paired import PairedCounts, p_noninferior
+from pytest_ftgate.stats.paired import change_counts, is_noninferior, p_drop, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
     detectable_drop,
     fail_cases_needed,
     flip_rate,
+    graded_cases_needed,
+    graded_certifiable_margin,
+    graded_detectable_drop,
+    graded_pass_probability,
     minimum_cases_needed,
     pass_probability,
     point_rule_miss_probability,
     point_rule_pass_probability,
 )
-from pytest_ftgate.stats.proportions import lower_bound
-
-STEADY = settings(deadline=None, derandomize=True)
+from pytest_ftgate.stats.proportions import exact_noninferior_p, lower_bound
 
 DISCORDANCES = (0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30)
+#: By margin and discordance, the cases for a power of 80, 90 and 95 %. Below a hundred cases they
+#: come from an enumeration of the exact test that shares no code with the package.
 NEEDED = {
     0.01: "804/1063/1315 1327/1847/2307 3134/4340/5471 6211/8591/10854 9301/12869/16259"
     " 12378/17143/21661 18554/25698/32474",
@@ -34,8 +39,8 @@ NEEDED = {
     " 3106/4291/5431 4649/6440/8124",
     0.03: "147/199/218 206/265/325 380/520/652 705/972/1229 1042/1440/1820"
     " 1381/1913/2417 2066/2858/3611",
-    0.05: "87/87/118 90/118/147 158/210/260 263/362/454 382/525/660 501/691/876 745/1030/1301",
-    0.10: "28/42/42 42/42/58 49/64/77 74/100/125 102/139/174 130/178/223 187/259/327",
+    0.05: "93/93/118 93/118/147 158/210/260 263/362/454 382/525/660 501/691/876 745/1030/1301",
+    0.10: "29/46/46 46/46/61 50/65/84 79/100/125 102/139/174 130/178/223 187/259/327",
 }
 SIZES = [
     (margin, discordance, power, int(n))
@@ -78,25 +83,22 @@ def test_a_true_drop_takes_more_cases_and_an_improvement_fewer():
     assert better < same < worse
 
 
-@settings(STEADY, max_examples=25)
-@given(st.integers(1, 12), st.floats(0.05, 0.9), st.floats(-1, 1), st.floats(0.02, 0.6))
+@examples(0.25)
+@given(st.integers(1, 9), st.floats(0.05, 0.9), st.floats(-1, 1), st.floats(0.02, 0.6))
 def test_chance_of_passing_agrees_with_enumeration(n, discordance, slant, margin):
     drop = slant * discordance
     cells = [(discordance - drop) / 2, (discordance + drop) / 2, 1 - discordance]
     expected = 0.0
     for fixed in range(n + 1):
         for regressed in range(n - fixed + 1):
-            pairs = PairedCounts(
-                n=n, fixed=fixed, regressed=regressed, effective=n, before=0, after=0
-            )
-            if p_noninferior(pairs, margin) <= 0.05:
+            if exact_noninferior_p(fixed, regressed, n, margin) <= 0.05:
                 expected += stats.multinomial.pmf(
                     [fixed, regressed, n - fixed - regressed], n, cells
                 )
     assert pass_probability(n, discordance, drop, margin) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(STEADY, max_examples=30)
+@examples(0.3)
 @given(st.integers(100, 2000), st.sampled_from([0.01, 0.02, 0.03, 0.05, 0.1]), st.floats(0, 1))
 def test_a_drop_as_large_as_the_margin_hardly_ever_passes(n, margin, share):
     discordance = margin + share * (0.4 - margin)
@@ -136,7 +138,6 @@ def test_detectable_drop_is_the_published_one(n, points):
     assert 100 * detectable_drop(n, 0.1) == pytest.approx(points, abs=0.1)
 
 
-@settings(STEADY)
 @given(st.integers(30, 5000), st.floats(0.02, 0.5))
 def test_detectable_drop_is_the_inverse_of_cases_needed(n, discordance):
     drop = detectable_drop(n, discordance)
@@ -150,7 +151,7 @@ def test_detectable_drop_is_the_inverse_of_cases_needed(n, discordance):
 def test_certifiable_margin_is_passed_with_power_and_nothing_narrower_is(n):
     margin = certifiable_margin(n, 0.1)
     assert pass_probability(n, 0.1, 0.0, margin) >= 0.9
-    assert pass_probability(n, 0.1, 0.0, margin - 2e-6) < 0.9
+    assert pass_probability(n, 0.1, 0.0, margin - 2e-4) < 0.9
 
 
 def test_a_hundred_and_twenty_cases_certify_about_eight_points():
@@ -189,7 +190,77 @@ def test_a_point_threshold_blames_an_unchanged_model(n, percent):
 
 
 def test_sizes_without_any_change_expected_are_those_of_no_change():
-    assert cases_needed(0.03, 0.0) == 88
+    assert cases_needed(0.03, 0.0) == 99
+    assert cases_needed(0.02, 0.0) == 133
+
+
+# --- graded and weighted scores -----------------------------------------------------------------
+
+
+def graded_scores(n, suites, drop=0.0):
+    rng = np.random.default_rng(12)
+    before = np.clip(rng.normal(0.7, 0.1, (suites, n)), 0, 1)
+    return before, np.clip(before + rng.normal(-drop, 0.12, (suites, n)), 0, 1)
+
+
+WEIGHTS = np.r_[np.full(10, 5.0), np.ones(190)]
+GRADED = {
+    "plain": {},
+    "weighted": {"weights": WEIGHTS},
+    "grouped": {"groups": np.arange(200) % 40},
+}
+
+
+def graded_pairs(kind):
+    before, after = graded_scores(200, 1)
+    return paired_counts(before[0], after[0], **GRADED[kind])
+
+
+@pytest.mark.parametrize("kind", GRADED)
+@pytest.mark.parametrize("power", [0.5, 0.9])
+def test_a_graded_suite_passes_its_certifiable_margin_with_the_power(kind, power):
+    pairs = graded_pairs(kind)
+    margin = graded_certifiable_margin(pairs, power)
+    assert graded_pass_probability(pairs, margin) == pytest.approx(power)
+
+
+def test_a_graded_suite_without_any_change_certifies_from_one_margin_on():
+    pairs = paired_counts([0.5] * 100, [0.5] * 100)
+    margin = graded_certifiable_margin(pairs, 0.9)
+    assert is_noninferior(pairs, margin + 1e-9, 0.05)
+    assert not is_noninferior(pairs, margin - 1e-9, 0.05)
+    around = [graded_pass_probability(pairs, margin + step) for step in (-1e-9, 1e-9)]
+    assert around == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", ["plain", "weighted"])
+def test_the_cases_needed_for_a_certifiable_margin_are_those_that_are_there(kind):
+    pairs = graded_pairs(kind)
+    margin = graded_certifiable_margin(pairs, 0.9)
+    assert graded_cases_needed(pairs, 0.9, 0.0, margin, 0.01) == pytest.approx(200, abs=1)
+
+
+def test_the_cases_needed_for_a_detectable_graded_drop_are_those_that_are_there():
+    pairs = graded_pairs("plain")
+    drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.001)
+    assert graded_cases_needed(pairs, 0.9, drop, 0.001, 0.01) == pytest.approx(200, abs=1)
+
+
+def test_a_graded_drop_is_detected_only_beyond_the_margin():
+    pairs = graded_pairs("plain")
+    error = math.sqrt(pairs.spread / pairs.n)
+    drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.2)
+    assert drop == pytest.approx(0.2 + stats.norm.ppf(0.9) * error)
+
+
+def test_graded_margins_and_drops_are_met_as_often_as_they_say():
+    pairs = graded_pairs("plain")
+    margin = graded_certifiable_margin(pairs, 0.9)
+    unchanged = change_counts(*graded_scores(200, 1000))
+    assert np.mean(is_noninferior(unchanged, margin, 0.05)) == pytest.approx(0.9, abs=0.04)
+    drop = graded_detectable_drop(pairs, 0.9, 0.01, 0.001)
+    dropped = change_counts(*graded_scores(200, 1000, drop))
+    assert np.mean(p_drop(dropped) <= 0.01) == pytest.approx(0.9, abs=0.04)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
@@ -14,6 +15,8 @@ from pytest_ftgate.stats.proportions import (
     binomial_pmf,
     binomial_sf,
     clopper_pearson,
+    critical_z,
+    exact_noninferior_p,
     lower_bound,
     max_regressed,
     tango_z,
@@ -21,8 +24,6 @@ from pytest_ftgate.stats.proportions import (
     upper_bound,
     wilson,
 )
-
-STEADY = settings(deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize(("n", "p"), [(1, 0.5), (20, 0.1), (5000, 0.97), (7, 0.0), (7, 1.0)])
@@ -34,7 +35,6 @@ def test_binomial_chances_agree_with_scipy(n, p):
     assert binomial_pmf(inside, n, p) == pytest.approx(stats.binom.pmf(inside, n, p), abs=1e-11)
 
 
-@settings(STEADY)
 @given(st.integers(1, 3000), st.floats(0, 1), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
 def test_intervals_agree_with_statsmodels(n, share, confidence):
     x = round(share * n)
@@ -44,7 +44,6 @@ def test_intervals_agree_with_statsmodels(n, share, confidence):
     assert wilson(x, n, confidence) == pytest.approx(score, abs=1e-9)
 
 
-@settings(STEADY)
 @given(st.integers(1, 500), st.floats(0, 1), st.floats(0.001, 0.2))
 def test_one_sided_bounds_invert_the_exact_test(n, share, alpha):
     x = round(share * n)
@@ -56,7 +55,6 @@ def test_one_sided_bounds_invert_the_exact_test(n, share, alpha):
         assert binomial_cdf(x, n, high) == pytest.approx(alpha)
 
 
-@settings(STEADY)
 @given(st.integers(2, 200), st.floats(0, 1))
 def test_a_fraction_of_a_success_lies_between_its_neighbours(n, share):
     x = share * (n - 1)
@@ -95,7 +93,7 @@ def test_impossible_counts_are_refused(successes, n, alpha):
         lower_bound(successes, n, alpha)
 
 
-@settings(STEADY, max_examples=50)
+@examples(0.5)
 @given(st.integers(1, 12), st.floats(0.02, 0.5), st.floats(-3, 3))
 def test_max_regressed_is_where_the_score_test_turns(n, margin, critical):
     fixed = np.arange(n + 1.0)
@@ -117,3 +115,50 @@ def test_trinomial_region_agrees_with_enumeration():
     ]
     found = trinomial_region(limits, np.arange(n + 1.0), n, np.array([discordance]), drop)
     assert found[0] == pytest.approx(sum(outcomes))
+
+
+# --- the exact unconditional test ---------------------------------------------------------------
+
+
+def all_outcomes(n):
+    fixed, regressed = np.meshgrid(np.arange(n + 1.0), np.arange(n + 1.0))
+    fits = fixed + regressed <= n
+    return fixed[fits], regressed[fits]
+
+
+@examples(0.25)
+@given(st.integers(1, 12), st.floats(0.02, 0.6), st.sampled_from([0.01, 0.05, 0.2]))
+def test_the_critical_score_splits_the_outcomes_by_their_exact_p_value(n, margin, alpha):
+    critical = critical_z(n, margin, alpha)
+    for fixed, regressed in zip(*all_outcomes(n), strict=True):
+        shown = exact_noninferior_p(fixed, regressed, n, margin) <= alpha
+        assert (tango_z(fixed, regressed, n, -margin) >= critical - 1e-9) == shown
+
+
+def test_without_an_outcome_that_shows_it_the_critical_score_is_infinite():
+    # Four better cases of four have a chance of .49^4 = .058 where two points are lost, five .028.
+    assert critical_z(4, 0.02, 0.05) == np.inf
+    assert critical_z(5, 0.02, 0.05) <= tango_z(5, 0, 5, -0.02)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "regressed", "n", "margin"), [(34, 29, 84, 0.1), (11, 7, 96, 0.1), (2, 1, 60, 0.05)]
+)
+def test_the_exact_p_value_is_the_highest_of_all_its_peaks(fixed, regressed, n, margin):
+    """The chance of a result at least as good has several peaks of almost equal height."""
+    others = all_outcomes(n)
+    scores = tango_z(*others, n, -margin)
+    region = np.stack(others)[:, scores >= tango_z(fixed, regressed, n, -margin) - 1e-9]
+    cells = np.vstack([region, n - region.sum(axis=0)]).T
+    highest = max(
+        stats.multinomial.pmf(cells, n, [(psi - margin) / 2, (psi + margin) / 2, 1 - psi]).sum()
+        for psi in np.linspace(margin, 1, 1501)
+    )
+    found = exact_noninferior_p(fixed, regressed, n, margin)
+    assert highest - 1e-6 <= found <= highest + 1e-4
+
+
+@pytest.mark.parametrize(("n", "margin", "alpha"), [(10, 0.0, 0.05), (10, 0.1, 1.0)])
+def test_a_critical_score_needs_a_margin_and_a_level(n, margin, alpha):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        critical_z(n, margin, alpha)

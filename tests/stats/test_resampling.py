@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
@@ -21,8 +21,6 @@ from pytest_ftgate.stats.resampling import (
     stuart_maxwell,
     two_phase_mean,
 )
-
-STEADY = settings(deadline=None, derandomize=True)
 
 DIFFERENCES = np.random.default_rng(11).choice([-1.0, 0.0, 1.0], 300, p=[0.08, 0.86, 0.06])
 
@@ -110,7 +108,6 @@ def test_bootstrap_of_nothing_is_refused(more):
 # --- changes of a label ---------------------------------------------------------------------------
 
 
-@settings(STEADY)
 @given(st.lists(st.integers(1, 40), min_size=16, max_size=16))
 def test_changes_of_a_label_agree_with_statsmodels(cells):
     table = np.reshape(cells, (4, 4))
@@ -190,7 +187,6 @@ def test_labelled_positions_must_be_cases(at):
         two_phase_mean([0.1, 0.2, 0.3], [1.0] * len(at), at)
 
 
-@settings(STEADY)
 @given(st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5)), min_size=8, max_size=40))
 def test_clustered_error_agrees_with_statsmodels(rows):
     values, groups = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
@@ -220,22 +216,64 @@ def test_skills_of_equal_size_are_pooled():
 def test_skills_count_alike_whatever_their_size():
     macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)])
     assert macro.delta == pytest.approx(-0.05)
-    variance = 0.1 * 0.9 / 50 / 4
-    assert macro.effective == pytest.approx((0.05 - 0.05**2) / variance)
     assert macro.before - macro.after == pytest.approx(0.05)
+    assert (macro.n, macro.fixed, macro.regressed) == (550, 0, 5)
+
+
+def test_cases_of_small_skills_weigh_more_as_if_the_suite_weighed_them():
+    """Each case of the skill with 50 cases weighs ten times one of the skill with 500."""
+    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)])
+    assert not macro.countable
+    assert (macro.effective, macro.largest) == (550, pytest.approx(550 / 2 / 50))
+    # The variance of the mean of two skills, of which one varies.
+    assert macro.spread / macro.n == pytest.approx(0.1 * 0.9 / 49 / 4)
+    z = (0.1 - 0.05) / np.sqrt((macro.spread + 0.05 * (5.5 - 0.05)) / 550)
+    assert p_noninferior(macro, 0.1) == pytest.approx(stats.norm.sf(z))
+
+
+def test_weighted_skills_are_a_mean_of_weighted_scores():
+    skills = [skill(100, 2, 5), skill(100, 1, 0)]
+    macro = macro_difference(skills, [3, 1])
+    assert not macro.countable
+    assert macro.delta == pytest.approx(0.75 * -0.03 + 0.25 * 0.01)
+    assert macro.largest == pytest.approx(1.5)
+    expected = 0.75**2 * skills[0].spread / 100 + 0.25**2 * skills[1].spread / 100
+    assert macro.spread / macro.n == pytest.approx(expected)
+    assert macro_difference(skills, [30, 10]) == macro
+
+
+def test_weights_that_make_the_cases_alike_leave_them_counted():
+    macro = macro_difference([skill(50, 0, 5), skill(500, 0, 0)], [50, 500])
+    assert macro.countable
+    assert (macro.fixed, macro.regressed, macro.effective) == (0, 5, 550)
+    assert p_drop(macro) == mcnemar_midp(0, 5)
+
+
+def test_a_graded_skill_makes_the_mean_graded():
+    graded = paired_counts([0.5] * 40, [0.4] * 40)
+    macro = macro_difference([graded, skill(40, 0, 0)])
+    assert not macro.countable
+    assert (macro.n, macro.delta) == (80, pytest.approx(-0.05))
 
 
 def test_a_small_skill_without_changes_limits_the_macro_mean():
     macro = macro_difference([skill(10, 0, 0), skill(1000, 10, 10)])
-    assert macro.effective == pytest.approx(4 / (1 / 10 + 1 / 1000))
+    assert macro.largest == pytest.approx(1010 / 2 / 10)
     assert p_noninferior(macro, 0.03) > 0.05
+
+
+@pytest.mark.parametrize("weights", [[1.0], [0.0, 0.0], [1.0, -1.0]])
+def test_weights_that_are_none_are_refused(weights):
+    with pytest.raises(ValueError, match="weight"):
+        macro_difference([skill(10, 0, 0), skill(10, 0, 0)], weights)
 
 
 def test_order_of_skills_changes_nothing():
     skills = [skill(100, 2, 5), skill(70, 1, 0), skill(40, 3, 4)]
     first, second = macro_difference(skills), macro_difference(skills[::-1])
     assert (first.fixed, first.regressed) == (second.fixed, second.regressed)
-    assert first.effective == pytest.approx(second.effective)
+    for name in ("delta", "spread", "largest", "effective"):
+        assert getattr(first, name) == pytest.approx(getattr(second, name))
 
 
 def test_grouped_skills_keep_the_fewest_groups():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from scipy import stats
 
 from pytest_ftgate.stats.sequential import obrien_fleming_bounds
-
-STEADY = settings(deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_a_count_of_looks_means_equal_steps():
 
 
 @given(st.floats(0.001, 0.2), st.integers(1, 8))
-@settings(STEADY, max_examples=25)
+@examples(0.25)
 def test_bounds_fall_towards_the_ordinary_one(alpha, looks):
     bounds = obrien_fleming_bounds(alpha, looks)
     assert np.all(np.diff(bounds) < 0)

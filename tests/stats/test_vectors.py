@@ -23,7 +23,7 @@ from statsmodels.stats import weightstats
 from statsmodels.stats.contingency_tables import SquareTable, mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from pytest_ftgate.stats.paired import PairedCounts, holm, paired_counts, tango_interval
+from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, paired_counts
 from pytest_ftgate.stats.power import fail_cases_needed, minimum_cases_needed
 from pytest_ftgate.stats.proportions import (
     binomial_cdf,
@@ -63,8 +63,11 @@ def midp(b, c):
 
 
 def tango(i):
-    counts = {"n": i["n"], "fixed": i["b"], "regressed": i["c"], "effective": i["n"]}
-    return interval(tango_interval(PairedCounts(**counts, before=0, after=0), i["confidence"]))
+    b, c, n = i["b"], i["c"], i["n"]
+    pairs = PairedCounts(
+        n=n, delta=(b - c) / n, fixed=b, regressed=c, effective=n, before=0, after=0
+    )
+    return interval(change_interval(pairs, i["confidence"]))
 
 
 def interval(bounds):

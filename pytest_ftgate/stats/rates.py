@@ -1,0 +1,152 @@
+"""One rate compared with a minimum, for every kind of score.
+
+Cases that are right or wrong, weigh the same and are independent have exact binomial tests. Other
+scores have the z test of `stats.graded`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from pytest_ftgate.stats.graded import largest_unit, least_distance, z_score
+from pytest_ftgate.stats.paired import sorted_rows
+from pytest_ftgate.stats.proportions import (
+    binomial_cdf,
+    binomial_sf,
+    clopper_pearson,
+    require_share,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+#: Sums of scores may be off a whole number by this much through rounding.
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanScore:
+    """The mean score of one variant.
+
+    Attributes:
+        n: number of cases.
+        rate: the weighted mean of the scores, 0 to 1.
+        countable: True if every case is right or wrong, in all its replies, weighs the same, and is
+            independent of the others.
+        spread: the variance of the weighted scores of the cases, robust to groups.
+        largest: see `stats.graded.largest_unit`.
+        groups: number of groups of related cases, or None if cases are independent.
+    """
+
+    n: int
+    rate: float
+    countable: bool = True
+    spread: float = 0.0
+    largest: float = 1.0
+    groups: int | None = None
+
+    @property
+    def right(self) -> float:
+        """The number of right cases, if cases can be counted."""
+        return float(np.rint(self.rate * self.n))
+
+
+def mean_score(
+    scores: ArrayLike, *, groups: ArrayLike | None = None, weights: ArrayLike | None = None
+) -> MeanScore:
+    """Return the rate of the mean scores of the cases.
+
+    The order of the cases does not change a single bit of the result.
+
+    Args:
+        scores: mean score of each case, 0 to 1, shape (n,).
+        groups: a label for each case, shape (n,). Cases with the same label are dependent.
+        weights: weight of each case, shape (n,). Only their ratios matter; cases of weight zero
+            are ignored.
+
+    Raises:
+        ValueError: no cases, unequal lengths, scores outside 0 to 1, or weights that are negative
+            or all zero.
+    """
+    values, *_, w, codes = sorted_rows(scores, scores, None, None, weights, groups=groups)
+    labels = None if groups is None else codes.astype(np.intp)
+    rate, n = float(np.mean(w * values)), values.size
+    sums = w * (values - rate) if labels is None else np.bincount(labels, w * (values - rate))
+    units = sums.size
+    whole = bool(np.all(np.abs(values - np.rint(values)) < _TOLERANCE))
+    return MeanScore(
+        n=n,
+        rate=min(1.0, rate),
+        countable=whole and bool(np.ptp(w) == 0.0) and groups is None,
+        spread=float(np.sum(sums**2)) / n * units / max(units - 1.0, 1.0),
+        largest=largest_unit(w, labels),
+        groups=None if groups is None else units,
+    )
+
+
+def p_reaches(rate: MeanScore, minimum: float) -> float:
+    """Return the p-value of "the true rate is below *minimum*"; small values pass.
+
+    Raises:
+        ValueError: unless 0 < minimum <= 1.
+    """
+    _require_minimum(minimum)
+    if rate.countable:
+        return float(binomial_sf(rate.right - 1.0, float(rate.n), minimum))
+    return _tail(rate, -_score(rate, minimum))
+
+
+def p_misses(rate: MeanScore, minimum: float) -> float:
+    """Return the p-value of "the true rate is at least *minimum*"; small values fail.
+
+    Raises:
+        ValueError: unless 0 < minimum <= 1.
+    """
+    _require_minimum(minimum)
+    if rate.countable:
+        return float(binomial_cdf(rate.right, float(rate.n), minimum))
+    return _tail(rate, _score(rate, minimum))
+
+
+def score_interval(rate: MeanScore, confidence: float) -> tuple[float, float]:
+    """Return the two-sided interval (low, high) of the rate.
+
+    It is exact for cases that can be counted (Clopper & Pearson 1934). Otherwise it holds the
+    rates that the tests of this module do not reject.
+
+    Raises:
+        ValueError: unless 0 < confidence < 1.
+    """
+    require_share("confidence", confidence)
+    if rate.countable:
+        low, high = clopper_pearson(rate.right, float(rate.n), confidence)
+        return float(low), float(high)
+    level = (1.0 + confidence) / 2.0
+    if rate.groups is None:
+        quantile = float(ndtri(level))
+    elif rate.groups > 1:
+        quantile = float(stdtrit(rate.groups - 1.0, level))
+    else:
+        return 0.0, 1.0
+    reach = least_distance(rate.n, rate.spread, rate.largest, quantile)
+    return max(0.0, rate.rate - reach), min(1.0, rate.rate + reach)
+
+
+def _require_minimum(minimum: float) -> None:
+    if not 0.0 < minimum <= 1.0:
+        msg = f"a minimum lies above 0 and at most at 1, got {minimum}"
+        raise ValueError(msg)
+
+
+def _score(rate: MeanScore, minimum: float) -> float:
+    return z_score(rate.rate - minimum, float(rate.n), rate.spread, rate.largest)
+
+
+def _tail(rate: MeanScore, z: float) -> float:
+    if rate.groups is None:
+        return float(ndtr(z))
+    return float(stdtr(rate.groups - 1.0, z)) if rate.groups > 1 else 1.0

@@ -1,0 +1,252 @@
+"""One rate against a minimum: exact tests of counts, and the z test of every other score."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from properties import examples
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+from pytest_ftgate.stats.proportions import binomial_pmf
+from pytest_ftgate.stats.rates import mean_score, p_misses, p_reaches, score_interval
+from pytest_ftgate.stats.resampling import clustered_se
+
+MINIMUMS = st.floats(0.05, 0.99)
+
+
+@st.composite
+def columns(draw):
+    """Draw the scores of a suite, with or without weights and groups."""
+    n = draw(st.integers(1, 40))
+
+    def column(values):
+        return draw(st.lists(values, min_size=n, max_size=n))
+
+    return {
+        "scores": column(draw(st.sampled_from([st.floats(0, 1), st.sampled_from([0.0, 1.0])]))),
+        "weights": column(st.floats(0.1, 5)) if draw(st.booleans()) else None,
+        "groups": column(st.sampled_from("abcdefgh")) if draw(st.booleans()) else None,
+    }
+
+
+def expected_p_reaches(scores, weights, minimum):
+    """Return the p-value of independent cases above the minimum, by statistics.md 0a.1."""
+    w = np.asarray(weights, float) / np.mean(weights)
+    n, rate = w.size, np.mean(w * scores)
+    variance = np.sum((w * (scores - rate)) ** 2) / (n - 1)
+    unseen = min(rate - minimum, w.max() / 2)
+    error = math.sqrt((variance + unseen * (w.max() - unseen)) / n)
+    return stats.norm.sf((rate - minimum) / error)
+
+
+# --- condensing cases ---------------------------------------------------------------------------
+
+
+@given(columns(), st.randoms(use_true_random=False))
+def test_order_of_cases_changes_nothing(sheet, random):
+    order = list(range(len(sheet["scores"])))
+    random.shuffle(order)
+    shuffled = {k: v if v is None else [v[i] for i in order] for k, v in sheet.items()}
+    assert mean_score(**shuffled) == mean_score(**sheet)
+
+
+def test_equal_weights_are_no_weights():
+    assert mean_score([1, 1, 0], weights=[0.3] * 3) == mean_score([1, 1, 0])
+
+
+def test_only_the_ratios_of_weights_count():
+    scores = [0.2, 1.0, 0.7]
+    first, second = (mean_score(scores, weights=np.array([1, 2, 4]) * k) for k in (1.0, 0.01))
+    assert (first.rate, first.spread, first.largest) == pytest.approx(
+        (second.rate, second.spread, second.largest)
+    )
+    assert first.rate == pytest.approx(5 / 7)
+
+
+def test_a_case_of_weight_zero_is_left_out():
+    assert mean_score([1, 0, 0.5], weights=[2, 2, 0]) == mean_score([1, 0])
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        {"scores": [1, 0.5]},
+        {"scores": [1, 0], "weights": [1, 2]},
+        {"scores": [1, 0], "groups": ["a", "b"]},
+    ],
+)
+def test_graded_weighted_and_grouped_cases_are_not_counted(sheet):
+    assert mean_score([1, 0]).countable
+    assert not mean_score(**sheet).countable
+
+
+def test_the_spread_of_groups_is_the_clustered_one():
+    rng = np.random.default_rng(9)
+    scores, groups = rng.random(60), rng.integers(0, 14, 60)
+    rate = mean_score(scores, groups=groups)
+    assert rate.groups == np.unique(groups).size
+    assert math.sqrt(rate.spread / rate.n) == pytest.approx(clustered_se(scores, groups))
+
+
+def test_a_group_weighs_by_its_cases():
+    """A hundred single cases are right, and a hundred cases of one group are wrong."""
+    scores = np.r_[np.ones(100), np.zeros(100)]
+    groups = np.r_[np.arange(100), np.full(100, 100)]
+    rate = mean_score(scores, groups=groups)
+    assert rate.rate == 0.5
+    # The group of a hundred lies 50 below the mean, each single case half a case above it.
+    assert rate.spread == pytest.approx((50**2 + 100 * 0.5**2) / 200 * 101 / 100)
+    assert p_reaches(rate, 0.9) > 0.5
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"scores": []},
+        {"scores": [1.2]},
+        {"scores": [math.nan]},
+        {"scores": [1, 0], "weights": [0, 0]},
+        {"scores": [1, 0], "weights": [1, -1]},
+        {"scores": [1, 0], "groups": ["a"]},
+    ],
+)
+def test_columns_that_are_no_scores_are_refused(bad):
+    with pytest.raises(ValueError, match="case"):
+        mean_score(**bad)
+
+
+# --- counted cases ------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 400), st.floats(0, 1), MINIMUMS)
+def test_counted_cases_have_the_exact_test(n, share, minimum):
+    right = round(share * n)
+    rate = mean_score([1.0] * right + [0.0] * (n - right))
+    reached = stats.binomtest(right, n, minimum, "greater").pvalue
+    missed = stats.binomtest(right, n, minimum, "less").pvalue
+    assert p_reaches(rate, minimum) == pytest.approx(reached, abs=1e-12)
+    assert p_misses(rate, minimum) == pytest.approx(missed, abs=1e-12)
+
+
+@examples(0.4)
+@given(st.integers(1, 300), st.floats(0, 1), st.floats(0.5, 0.99))
+def test_counted_cases_have_the_exact_interval(n, share, confidence):
+    right = round(share * n)
+    found = score_interval(mean_score([1.0] * right + [0.0] * (n - right)), confidence)
+    exact = proportion_confint(right, n, 1 - confidence, method="beta")
+    assert found == pytest.approx(exact, abs=1e-9)
+
+
+# --- graded, weighted and grouped cases ---------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.1, 5)), min_size=2, max_size=40), MINIMUMS)
+def test_graded_and_weighted_cases_follow_the_rule(rows, minimum):
+    scores, weights = (np.array(column) for column in zip(*rows, strict=True))
+    rate = mean_score(scores, weights=weights)
+    assume(not rate.countable)
+    if rate.rate > minimum:
+        p = expected_p_reaches(scores, weights, minimum)
+        assert p_reaches(rate, minimum) == pytest.approx(p, abs=1e-9)
+    else:
+        assert p_reaches(rate, minimum) >= 0.5
+
+
+@given(columns(), MINIMUMS, MINIMUMS)
+def test_a_lower_minimum_is_never_harder_to_reach(sheet, one, other):
+    rate, (low, high) = mean_score(**sheet), sorted((one, other))
+    assert p_reaches(rate, low) <= p_reaches(rate, high) + 1e-12
+    assert p_misses(rate, high) <= p_misses(rate, low) + 1e-12
+
+
+@given(columns(), MINIMUMS)
+def test_a_minimum_is_never_both_reached_and_missed(sheet, minimum):
+    rate = mean_score(**sheet)
+    assert max(p_reaches(rate, minimum), p_misses(rate, minimum)) >= 0.5 - 1e-9
+
+
+@given(columns(), st.floats(0.5, 0.99))
+def test_interval_ends_are_the_minimums_that_the_tests_just_refuse(sheet, confidence):
+    rate, error = mean_score(**sheet), (1 - confidence) / 2
+    assume(rate.groups != 1)
+    low, high = score_interval(rate, confidence)
+    assert 0 <= low <= rate.rate + 1e-12
+    assert rate.rate - 1e-12 <= high <= 1
+    if low > 0:
+        assert p_reaches(rate, low) == pytest.approx(error, abs=1e-6)
+    if high < 1:
+        assert p_misses(rate, high) == pytest.approx(error, abs=1e-6)
+
+
+def test_groups_use_the_t_distribution():
+    rng = np.random.default_rng(2)
+    scores, groups = rng.random(80), np.arange(80) % 16
+    rate = mean_score(scores, groups=groups)
+    distance = rate.rate - 0.3
+    unseen = min(distance, rate.largest / 2)
+    error = math.sqrt((rate.spread + unseen * (rate.largest - unseen)) / 80)
+    assert p_reaches(rate, 0.3) == pytest.approx(stats.t.sf(distance / error, 15))
+
+
+def test_one_group_shows_nothing():
+    rate = mean_score([1, 1, 1, 1], groups=["a"] * 4)
+    assert (p_reaches(rate, 0.1), p_misses(rate, 1.0)) == (1, 1)
+    assert score_interval(rate, 0.9) == (0, 1)
+
+
+@pytest.mark.parametrize("minimum", [0.0, -0.5, 1.5, math.nan])
+@pytest.mark.parametrize("test", [p_reaches, p_misses])
+def test_a_minimum_that_is_no_share_is_refused(test, minimum):
+    for scores in ([1, 0], [1, 0.5]):
+        with pytest.raises(ValueError, match="minimum"):
+            test(mean_score(scores), minimum)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0])
+def test_a_confidence_that_is_no_share_is_refused(confidence):
+    with pytest.raises(ValueError, match="confidence"):
+        score_interval(mean_score([1, 0.5]), confidence)
+
+
+# --- error rates --------------------------------------------------------------------------------
+
+
+def test_a_floor_at_the_true_rate_of_weighted_cases_is_rarely_passed():
+    """The errors lie in the few heavy cases, six of sixty with five times the weight."""
+    rng, weights = np.random.default_rng(4), np.r_[np.full(6, 5.0), np.ones(54)]
+    wrong_share = 0.1 * weights.sum() / 30
+    passed = 0
+    for _ in range(1000):
+        scores = np.r_[(rng.random(6) >= wrong_share).astype(float), np.ones(54)]
+        passed += p_reaches(mean_score(scores, weights=weights), 0.9) <= 0.05
+    assert passed / 1000 <= 0.05
+
+
+@pytest.mark.parametrize("n", [30, 200])
+def test_a_floor_at_the_true_rate_of_graded_cases_is_rarely_passed_or_missed(n):
+    rng = np.random.default_rng(5)
+    rates = [mean_score(rng.beta(4, 1, n)) for _ in range(1000)]
+    assert np.mean([p_reaches(rate, 0.8) <= 0.05 for rate in rates]) <= 0.05
+    assert np.mean([p_misses(rate, 0.8) <= 0.01 for rate in rates]) <= 0.02
+
+
+@pytest.mark.parametrize("sizes", [[10] * 20, [1] * 100 + [25] * 4])
+def test_a_floor_at_the_true_rate_of_grouped_cases_is_rarely_passed(sizes):
+    """Each group is right or wrong as a whole."""
+    rng, groups = np.random.default_rng(6), np.repeat(np.arange(len(sizes)), sizes)
+    passed = 0
+    for _ in range(1000):
+        right = (rng.random(len(sizes)) < 0.8).astype(float)
+        passed += p_reaches(mean_score(right[groups], groups=groups), 0.8) <= 0.05
+    assert passed / 1000 <= 0.06
+
+
+def test_counted_cases_pass_a_floor_at_their_true_rate_at_most_as_often_as_allowed():
+    n, right = 60, np.arange(61.0)
+    p = np.array([p_reaches(mean_score([1.0] * k + [0.0] * (n - k)), 0.9) for k in range(n + 1)])
+    assert np.sum(binomial_pmf(right, n, 0.9)[p <= 0.05]) <= 0.05
