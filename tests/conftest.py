@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 from messages_api import serving
 from neighbours import asleep
+
+# Run by name, with servers and libraries that are too large for each push: .ci/nightly
+collect_ignore = ["nightly"]
+
+# The same examples on each push, so that only a change turns it red. New ones each night.
+settings.register_profile("push", deadline=None, derandomize=True)
+settings.register_profile("nightly", deadline=None, max_examples=1_000, print_blob=True)
+settings.load_profile("push")
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,150 @@
+"""A real vLLM server with the example's narrow adapter: gated, and caught if it is another's."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+import torch
+from gguf import GGUFReader
+from peft import set_peft_model_state_dict
+from tickets import EXAMPLE, SYSTEM_PROMPT, example_trainer, tickets, write_rows
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+from pytest_ftgate.weights import find_weights
+
+WEIGHTS = find_weights("smollm2-135m", Path())
+LABELS = ("refund", "login", "late_delivery")
+#: Seconds until the server has loaded its libraries and the model.
+START = 600
+ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "2",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
+
+SUITE = f"""
+prompt: {SYSTEM_PROMPT}
+cases: cases.jsonl
+reply: {{format: {{choice: [{", ".join(LABELS)}]}}, score: choice, max_tokens: 12}}
+variants:
+  base:
+    provider: openai-compatible
+    base_url_env: VLLM_URL
+    model: base
+    temperature: 0
+    gated: false
+  tuned: {{like: base, model: tickets, base: base, gated: true}}
+  orphan: {{like: tuned, base: other}}
+  missing: {{like: tuned, model: nobody}}
+baseline: base
+gates: {{accuracy: {{min: 0.60, max_drop: 0.10}}}}
+"""
+
+
+def save_base(folder: Path) -> None:
+    """Write the weights that llama.cpp serves as vLLM reads them."""
+    source = {"gguf_file": WEIGHTS.name}
+    floats = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        WEIGHTS.parent, dtype="float32", quantization_config=floats, **source
+    )
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(WEIGHTS.parent, **source).save_pretrained(folder)
+
+
+def save_adapter(folder: Path) -> None:
+    """Write the example's adapter as PEFT does."""
+    train = example_trainer()
+    modules = {there: here for here, there in train.PARTS.items()}
+    model = train.load_model(WEIGHTS, train.RANK)
+    matrices = {}
+    for tensor in GGUFReader(EXAMPLE / "tickets-narrow.gguf").tensors:
+        layer, part, side = re.fullmatch(
+            r"blk\.(\d+)\.(\w+)\.weight\.(lora_.)", tensor.name
+        ).groups()
+        block = "mlp" if part.startswith("ffn") else "self_attn"
+        name = f"base_model.model.model.layers.{layer}.{block}.{modules[part]}"
+        side = side.removesuffix(side[-1]) + side[-1].upper()
+        matrices[f"{name}.{side}.weight"] = torch.tensor(tensor.data).float()
+    found = set_peft_model_state_dict(model, matrices)
+    assert not found.unexpected_keys
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Start ``vllm serve`` with the model and its adapter; yield its address."""
+    folder = tmp_path_factory.mktemp("vllm")
+    save_base(folder / "base")
+    save_adapter(folder / "adapter")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {
+        "host": "127.0.0.1",
+        "port": port,
+        "lora-modules": f"tickets={folder / 'adapter'}",
+        "max-lora-rank": 8,
+        "max-model-len": 2048,
+        "dtype": "bfloat16",
+        # This build applies an adapter to all requests that it computes together.
+        "max-num-seqs": 1,
+    }
+    command = [os.environ["VLLM"], "serve", str(folder / "base"), "--enable-lora"]
+    command += [
+        "--enforce-eager",
+        "--served-model-name",
+        "base",
+        "other",
+        *(f"--{name}={value}" for name, value in options.items()),
+    ]
+    with subprocess.Popen(command, env=os.environ | ENVIRONMENT) as process:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", process)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            process.terminate()
+
+
+def wait_for(address: str, process: subprocess.Popen) -> None:
+    end = time.monotonic() + START
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urlopen(address).close()
+        except URLError:
+            time.sleep(1)
+        else:
+            return
+    raise AssertionError(f"vLLM did not start: exit status {process.poll()}")
+
+
+def test_an_adapter_passes_and_one_of_another_base_and_one_that_is_missing_do_not(
+    server, pytester, monkeypatch
+):
+    write_rows(pytester.path / "cases.jsonl", tickets("tickets.cases.jsonl", LABELS))
+    shutil.copy(EXAMPLE / SYSTEM_PROMPT, pytester.path)
+    (pytester.path / "suite.ftgate.yaml").write_text(SUITE, "utf-8")
+    monkeypatch.setenv("VLLM_URL", server)
+
+    result = pytester.runpytest_subprocess("--ftgate", "-rA")
+
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines_random(
+        [
+            "*orphan: not what it claims: *parent*",
+            "missing: 404 *`nobody` does not exist*",
+            "PASSED *accuracy?tuned?",
+        ]
+    )
+    # The untuned model cannot do the task, and no reply of the tuned one passes for one of its own.
+    (share,) = re.findall(r"^  base +(\d+) % ", result.stdout.str(), re.MULTILINE)[:1]
+    assert int(share) <= 20
