@@ -1,12 +1,14 @@
-"""A drop planted in one skill: is it found there, and nowhere else?
+"""A drop planted in one family, or in one skill: is it found there, and nowhere else?
 
     python benchmarks/planted.py
     python benchmarks/planted.py --cache /tmp/one/cache.sqlite   # the embedded model's replies
 
 The base has every case right, by the right replies of the tests; or, with --cache, it is the
 embedded model, by the replies that benchmarks/skills.py cached there. A share of the replies to one
-skill, drawn by chance, is replaced with the wrong replies of the tests. Each skill is spoiled in
-turn, and the forgetting gate is evaluated (max_drop 0.05, whole set).
+family, or to one skill, drawn by chance, is replaced with the wrong replies of the tests. Each
+family, and each skill, is spoiled in turn, and the forgetting gate is evaluated (max_drop 0.05,
+whole set). A drop is found where the family regressed; it is named where the headline names the
+family or the skill.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ import argparse
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.config import with_suite
+from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.tables import format_table
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.workload import base_variant, skill_requests
@@ -29,7 +32,9 @@ from pytest_ftgate.runner.session import Session
 from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.scoring.scorers import score_content
 from pytest_ftgate.scoring.scores import CaseResult, Score, VariantScores
+from pytest_ftgate.skills import FAMILIES, skill_names
 from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.declaration import Thresholds
 from pytest_ftgate.suite.gate_kinds import ForgettingGate
 from pytest_ftgate.suite.model import ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -79,10 +84,10 @@ def row(case_id: str, text: str) -> CaseResult:
 CASES = {case.id: case for case in skill_cases(("general",))}
 
 
-def judged(base: dict[str, str], skill: str, share: float, seed: int) -> Verdict:
-    """Spoil *share* of the replies to *skill*, and evaluate the gate."""
+def judged(base: dict[str, str], skills: Sequence[str], share: float, seed: int) -> Verdict:
+    """Spoil *share* of the replies to *skills*, and evaluate the gate."""
     cases = tuple(case for case in CASES.values() if case.id in base)
-    own = [case.id for case in cases if case.skill == skill]
+    own = [case.id for case in cases if case.skill in skills]
     spoiled = set(random.Random(seed).sample(own, round(share * len(own))))
     after = {key: WRONG[key] if key in spoiled else text for key, text in base.items()}
     columns = (
@@ -103,24 +108,38 @@ SUITE = Suite(
     variants={"spoiled": Variant(name="spoiled", line=1, provider="python", base="base")},
     baseline="spoiled",
     gates={"forgetting": GATE},
+    ladder=Thresholds(),
 )
 
 
 def rows(base: dict[str, str], seeds: int) -> Iterator[list[str]]:
-    """Yield a row of figures for each share that is spoiled."""
-    names = sorted({str(CASES[key].skill) for key in base})
+    """Yield a row of figures for each share of a family, and of a skill, that is spoiled."""
     for share in SHARES:
-        ends, found, elsewhere = Counter[Outcome](), 0, 0
-        for skill in names:
-            for seed in range(seeds):
-                verdict = judged(base, skill, share, seed)
-                lost = {s.name for s in verdict.slices if s.gated and s.state == "regressed"}
-                ends[verdict.outcome] += 1
-                found += skill in lost
-                elsewhere += len(lost - {skill})
-        tries = len(names) * seeds
-        told = [f"{ends[one] / tries:.0%}" for one in (Outcome.FAILED, Outcome.PASSED)]
-        yield [f"{share:.0%}", str(tries), f"{found / tries:.0%}", str(elsewhere), *told]
+        yield [f"{share:.0%} of a family", *figures(base, FAMILIES, share, seeds)]
+    skills = {skill: (skill,) for skill in skill_names()}
+    for share in (*SHARES, 1.0):
+        yield [f"{share:.0%} of a skill", *figures(base, skills, share, seeds)]
+
+
+def figures(
+    base: dict[str, str], parts: Mapping[str, Sequence[str]], share: float, seeds: int
+) -> list[str]:
+    """Spoil each of *parts*, with its skills, as often as there are *seeds*."""
+    ends, found, named, elsewhere = Counter[Outcome](), 0, 0, 0
+    for part, skills in parts.items():
+        family = GATE.family_of(skills[0])
+        for seed in range(seeds):
+            verdict = judged(base, skills, share, seed)
+            lost = {s.name for s in verdict.slices if s.gated and s.state == "regressed"}
+            ends[verdict.outcome] += 1
+            found += family in lost
+            named += any(f" {name} " in headline(verdict) for name in (family, part))
+            elsewhere += len(lost - {family})
+    tries = len(parts) * seeds
+    told = [f"{number / tries:.0%}" for number in (found, named)]
+    told.append(str(elsewhere))
+    told += [f"{ends[one] / tries:.0%}" for one in (Outcome.FAILED, Outcome.PASSED)]
+    return [str(tries), *told]
 
 
 def main() -> None:
@@ -128,11 +147,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--cache", type=Path, help="take the embedded model's replies from here")
-    parser.add_argument("--seeds", type=int, default=5, help="how often each skill is spoiled")
+    parser.add_argument("--seeds", type=int, default=5, help="how often each one is spoiled")
     args = parser.parse_args()
     base = embedded(args.cache) if args.cache else known("right")
-    headers = ["spoiled", "tries", "found", "elsewhere", "gate failed", "gate passed"]
-    print(format_table(list(rows(base, args.seeds)), headers, right_columns=range(6)))
+    headers = ["spoiled", "tries", "found", "named", "elsewhere", "gate failed", "gate passed"]
+    print(format_table(list(rows(base, args.seeds)), headers, right_columns=range(1, 7)))
 
 
 if __name__ == "__main__":

@@ -75,6 +75,12 @@ STEPS = (
         f"benchmarks/skills.py {TICKETS} --task --cache OUT/tickets.sqlite",
         "docs/forgetting.md, examples/tickets/README.md",
     ),
+    Step("planted", "benchmarks/planted.py", "docs/forgetting.md"),
+    Step(
+        "planted-embedded",
+        "benchmarks/planted.py --cache OUT/tickets.sqlite",
+        "docs/forgetting.md",
+    ),
     Step(
         "skills-again",
         f"benchmarks/skills.py {TICKETS} --cache OUT/again.sqlite",
