@@ -49,6 +49,8 @@ class Settings:
             requests, ``recorded`` sends none.
         variants: the variants to evaluate; empty for all.
         inconclusive: ``fail`` lets an inconclusive gate block the run, ``warn`` only shows it.
+        accept: True to write accepted records from this run.
+        accept_anchor: True to make this run the anchor of the accepted records.
         concurrency: requests in flight for each model, or None for the provider's default.
         cache: the file of the reply cache.
         batch: True to send requests in batches where the provider supports it.
@@ -76,6 +78,7 @@ class Settings:
     cache: Path
     root: Path
     start: Path
+    accept_anchor: bool = False
     batch: bool = False
     engine: str = "local"
     max_usd: float | None = None
@@ -116,7 +119,8 @@ class Settings:
             variants=tuple(config.getoption("ftgate_variant") or ()),
             inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
             plan=bool(config.getoption("ftgate_plan")),
-            accept=bool(config.getoption("ftgate_accept")),
+            accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
+            accept_anchor=bool(config.getoption("ftgate_accept_anchor")),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
             cache=_cache_path(config, option_or_ini("cache")),
             root=config.rootpath,
@@ -202,8 +206,9 @@ def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
 
 
 def _need_enabled(config: PytestConfig) -> None:
-    for name in ("accept", "ladder", "plan", "variant", *REPORT_FORMATS):
-        if config.getoption(f"ftgate_{name}") and not config.getoption("ftgate_enabled"):
+    for name in ("accept", "accept-anchor", "ladder", "plan", "variant", *REPORT_FORMATS):
+        option = f"ftgate_{name.replace('-', '_')}"
+        if config.getoption(option) and not config.getoption("ftgate_enabled"):
             raise ConfigurationError(f"--ftgate-{name} does nothing without --ftgate; add it")
 
 
@@ -260,6 +265,8 @@ _OPTIONS = (
             _FLAG),
     _Option("accept", "Write what this run measured as the accepted record beside each suite.",
             _FLAG),
+    _Option("accept_anchor", "Accept this run, and hold later runs to it as the anchor too, in "
+            "place of the run that was accepted first.", _FLAG),
     _Option("cache", "The file that stores replies (default: cache.sqlite in the nearest folder "
             ".ftgate).", _PATH, ""),
     _Option("variant", "Evaluate the gates of this variant alone; may be given several times.",

@@ -12,7 +12,9 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import file_digest
 from importlib.util import find_spec
@@ -81,6 +83,16 @@ KNOWN_MODELS = {
 }
 
 _digests: dict[tuple[str, int, int], str] = {}
+
+
+def _write_to_stderr(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+#: Called with one sentence before weights are converted, since that takes a while.
+show_conversion: ContextVar[Callable[[str], None]] = ContextVar(
+    "show_conversion", default=_write_to_stderr
+)
 
 
 def file_sha256(path: Path) -> str:
@@ -157,6 +169,9 @@ def _convert_once(name: str, source: Path, target: Path) -> Path:
         with exclusive_lock(target):
             if _is_intact(target, expected):
                 return target
+            show_conversion.get()(
+                f"ftgate: converting {name} to a faster type, once: up to half a minute"
+            )
             partial = target.with_suffix(".part")
             convert_weights(source, partial)
             if file_sha256(partial) == expected:

@@ -65,18 +65,21 @@ COMMON_WORDS = frozenset(
         r"\w+",
         """
         anthropic attempt builder charts child classification cli client collect config cores cost
-        declaration entry estimate evidence explain export feasibility field fixture forgetting git
-        github history hooks hookspecs html http imports item kinds label lint llamacpp loader
-        local location locks main maintenance markdown marks metrics model must openai page paired
-        pass plots plugin plugins power preview prices progress proportions ray readers recommend
-        recorded references repair reporter resampling results rule rules runner schema scoring
-        selection sequential settings source sqlite state stats structured summary table tables
-        templates text units usage weights workers writers yaml
+        declaration entry estimate evidence explain export f1 feasibility field fixture forgetting
+        git github history hooks hookspecs html http imports item kinds label lint llamacpp loader
+        local location locks macro main maintenance markdown marks mean metrics model must openai
+        page paired pass plots plugin plugins power preview prices progress proportions ray readers
+        recommend recorded references repair reporter resampling results rule rules runner schema
+        scoring selection sequential settings source sqlite state stats structured summary table
+        tables templates text units usage weights workers writers yaml
         """,
     )
 )
 #: Folders of tests that mirror no room: what they test is named by them.
-OTHER_TESTS = {"action", "docs", "examples", "journeys", "recorded", "support", "typing", "vectors"}
+OTHER_TESTS = {
+    *("action", "docs", "examples", "journeys", "nightly", "recorded", "support", "typing"),
+    "vectors",
+}
 
 Defined = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 

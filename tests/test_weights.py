@@ -146,6 +146,19 @@ def test_weights_are_converted_once_if_several_processes_need_them_at_once(
     assert len(paths) == len(conversions) == 1
 
 
+def test_one_sentence_says_that_weights_are_converted(source, tmp_path, packed, capsys):
+    packed()
+    (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())
+
+    for _ in range(2):
+        weights.find_weights("tiny", tmp_path, cache=tmp_path)
+
+    assert capsys.readouterr() == (
+        "",
+        "ftgate: converting tiny to a faster type, once: up to half a minute\n",
+    )
+
+
 def test_damaged_converted_weights_are_made_again(source, fast, tmp_path, packed):
     packed()
     (tmp_path / "tiny.Q4_1.gguf").write_bytes(source.read_bytes())

@@ -148,4 +148,16 @@ def _is_alive(owner: str) -> bool | None:
         return False
     except OSError:
         return True
-    return True
+    return not _is_zombie(process_id)
+
+
+def _is_zombie(process_id: str) -> bool:
+    """Return True if the process has ended, as a worker has that its parent still waits for.
+
+    Only Linux tells; elsewhere the claims of such a process expire.
+    """
+    with suppress(OSError):
+        # The name of the program, in brackets, may itself contain brackets and blanks.
+        state = Path(f"/proc/{process_id}/stat").read_text("utf-8", "replace").rpartition(") ")[2]
+        return state.startswith("Z")
+    return False

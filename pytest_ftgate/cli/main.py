@@ -28,7 +28,7 @@ from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import finding_lines
 from pytest_ftgate.reporting.writers import write_report
 from pytest_ftgate.results.git import is_shallow, tracked_files
-from pytest_ftgate.results.history import accepted_runs
+from pytest_ftgate.results.history import accepted_runs, anchor_dates
 from pytest_ftgate.results.run import read_run
 from pytest_ftgate.suite.gate_kinds import DataGate, data_gate
 from pytest_ftgate.suite.model import Case, Suite
@@ -129,7 +129,7 @@ _VERBS = (
         _SUITE,
         ("--repeats", {"type": int, "default": 3, "help": "replies to each case"}),
         ("--pairs",
-            {"type": int, "default": 1000, "help": "pairs of runs to draw from the replies"}),
+            {"type": int, "default": 500, "help": "pairs of runs to draw from the replies"}),
         _SEED,
         _CACHE,
     )),
@@ -262,6 +262,9 @@ def history_lines(path: Path) -> Iterator[str]:
     for record in records:
         suite = record.as_posix().removesuffix(".accepted.json")
         yield suite if suite.endswith(".py") else f"{suite}.ftgate.yaml"
+        for variant, day in anchor_dates(record).items():
+            name = escape_controls(variant)
+            yield f"  {day}  the anchor of {name}, which later runs are held to as well"
         for run in accepted_runs(record):
             yield from _run_lines(run)
 

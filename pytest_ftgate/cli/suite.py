@@ -10,13 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
-from pytest_ftgate.gates.levels import Levels, shared_levels
-from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.power import SelfTest, rate_selftest, skills_selftest
-from pytest_ftgate.gates.skills import skill_reply_scores
+from pytest_ftgate.gates.looks import Look, plan_looks
+from pytest_ftgate.gates.selftest import DrawnRuns, SelfTest, rate_selftest, skills_selftest
 from pytest_ftgate.plugin.config import settings_of_run
 from pytest_ftgate.reporting.plan import power_lines, selftest_lines
 from pytest_ftgate.reporting.verdict import fact_lines, verdict_section
@@ -67,7 +63,7 @@ def power_report(suite: Suite, session: Session) -> Iterator[str]:
         for gate in suite.gates_for(variant)
     ]
     yield from power_lines(power_estimates(session, gates))
-    yield from dict.fromkeys(session.cache_messages)
+    yield from dict.fromkeys(session.user_messages)
 
 
 def run_selftest(
@@ -79,16 +75,16 @@ def run_selftest(
     draw from them.
 
     Raises:
-        ConfigurationError: the replies of the baseline do not vary, no gate allows a drop, or there
-            is no pair of runs to draw.
+        ConfigurationError: the replies of the baseline do not vary, no gate compares replies, or
+            there is no pair of runs to draw.
     """
     if repeats < 2 or pairs < 1:  # noqa: PLR2004 - a pair has two runs
         raise ConfigurationError("selftest needs --repeats of 2 or more, and --pairs of 1 or more")
-    suite, draws = replace(suite, repeats=repeats), _Draws(repeats, pairs, seed)
-    gates = [gate for gate in suite.gates.values() if gate.is_rate and gate.max_drop is not None]
+    gates = [gate for gate in suite.gates.values() if gate.is_rate]
     gate_of_skills = skills_gate(suite)
     if not gates and not gate_of_skills:
-        raise ConfigurationError("no gate of the suite allows a drop; add max_drop: to one")
+        raise ConfigurationError("no gate of the suite compares replies; add accuracy: to gates")
+    draws = _Draws(repeats, pairs, seed)
     try:
         if gates:
             yield from _selftest_rates(session, suite, gates, draws)
@@ -100,7 +96,7 @@ def run_selftest(
     finally:
         session.close()
     yield from filter(None, [session.stop_reason])
-    yield from dict.fromkeys(session.cache_messages)
+    yield from dict.fromkeys(session.user_messages)
 
 
 class _NoFullCase(ConfigurationError):
@@ -119,6 +115,17 @@ class _Draws(NamedTuple):
     pairs: int
     seed: int
 
+    def of(self, scores: VariantScores, repeats: int) -> DrawnRuns:
+        """Return pairs of runs with *repeats* replies to each case that brought all replies."""
+        whole = {
+            case_id: result
+            for case_id, result in scores.results.items()
+            if len(result.scores) == self.repeats
+        }
+        if not whole:
+            raise _NoFullCase(self.repeats)
+        return DrawnRuns(VariantScores(scores.variant, whole), repeats, self.pairs, self.seed)
+
 
 def _require_varying(variant: Variant) -> None:
     if not replies_vary(variant):
@@ -133,11 +140,17 @@ def _selftest_rates(
 ) -> Iterator[str]:
     baseline, look = suite.variants[suite.baseline], Look(repeats=draws.repeats)
     _require_varying(baseline)
+    repeated = replace(suite, repeats=draws.repeats)
     session.checked_results(
-        [session.workloads.task_requests(suite, baseline, look)], None, suite.name
+        [session.workloads.task_requests(repeated, baseline, look)], None, suite.name
     )
-    scores, levels = session.scores.task_scores(suite, baseline, look), shared_levels(suite)
-    tested = [_selftest_of(scores, gate, levels, *draws) for gate in gates]
+    graded = any(gate.reads_grades for gate in gates)
+    scores = session.scores.task_scores(repeated, baseline, look, graded=graded)
+    levels, tested = session.levels(suite), list[SelfTest]()
+    for gate in gates:
+        looks = plan_looks(suite, gate, replies_vary=True)
+        runs = draws.of(scores, max(look.repeats for look in looks))
+        tested.append(rate_selftest(suite, gate, runs, looks, levels))
     yield from selftest_lines(tested, baseline.name, draws.repeats, levels)
 
 
@@ -147,40 +160,13 @@ def _selftest_skills(
     """Compare the base of the first tuned variant with itself on the skill cases."""
     variants = suite.variants.values()
     tuned = next(variant for variant in variants if variant.tuned and variant.gated)
-    base, levels = base_variant(tuned), shared_levels(suite)
+    base, levels = base_variant(tuned), session.levels(suite)
     _require_varying(base)
     case_requests = session.workloads.skill_requests(suite, base, gate, repeats=draws.repeats)
     session.checked_results([case_requests], None, suite.name)
     scores = session.scores.score_requests(suite, base, "skills repeated", case_requests)
-    by_skill: dict[str, list[list[float]]] = {}
-    for case_result in scores.results.values():
-        if len(case_result.scores) == draws.repeats:
-            skill = str(case_result.case.skill)
-            by_skill.setdefault(skill, []).append(skill_reply_scores(case_result))
-    if not by_skill:
-        raise _NoFullCase(draws.repeats)
-    arrays = {skill: np.array(values, dtype=np.float64) for skill, values in by_skill.items()}
-    result = skills_selftest(arrays, gate, levels, pairs=draws.pairs, seed=draws.seed)
+    result = skills_selftest(suite, gate, draws.of(scores, 1), levels)
     yield from ("", *selftest_lines([result], base.name, draws.repeats, levels))
-
-
-def _selftest_of(
-    scores: VariantScores, gate: Gate, levels: Levels, repeats: int, pairs: int, seed: int
-) -> SelfTest:
-    correct = gate.reads_grades
-    values = [
-        [score.correct if correct else score.valid for score in result.scores]
-        for result in scores.results.values()
-        if len(result.scores) == repeats
-        and (result.case.is_scorable if correct else result.case.format)
-    ]
-    if not values:
-        raise _NoFullCase(repeats)
-    margin = gate.max_drop or 0.0
-    array = np.array(values, dtype=np.float64)
-    return rate_selftest(
-        array, gate=gate.kind, margin=margin, levels=levels, pairs=pairs, seed=seed
-    )
 
 
 def write_labels(

@@ -1,4 +1,4 @@
-"""Checks: minimum, drop, macro-F1 and point thresholds.
+"""Checks: minimum, drop and point thresholds.
 
 Rules and error rates: docs/statistics.md. A drop check passes if a drop as large as the limit is
 ruled out, fails if a real drop is shown, and is inconclusive otherwise.
@@ -6,31 +6,34 @@ ruled out, fails if a real drop is shown, and is inconclusive otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from math import ceil
+from math import ceil, sqrt
 
 import numpy as np
+from scipy.special import ndtr
 
 from pytest_ftgate.gates.levels import (
     CONFIDENCE,
     MAX_MISSING_SHARE,
-    MIN_CASES_FOR_F1,
     MIN_GROUPS,
+    MISS,
     POWER,
     TYPICAL_DISCORDANCE,
     Levels,
 )
-from pytest_ftgate.gates.samples import FloatArray, Samples, align, same_replies
+from pytest_ftgate.gates.samples import Samples, align, same_replies
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome
-from pytest_ftgate.scoring.classification import LabelPredictions, macro_f1
+from pytest_ftgate.stats.graded import needed_for_distance
 from pytest_ftgate.stats.paired import (
     PairedCounts,
+    change_interval,
+    is_noninferior,
     p_drop,
     p_noninferior,
+    p_not_beyond,
     paired_counts,
-    tango_interval,
 )
 from pytest_ftgate.stats.power import (
     cases_needed,
@@ -38,23 +41,41 @@ from pytest_ftgate.stats.power import (
     detectable_drop,
     fail_cases_needed,
     flip_rate,
+    graded_cases_needed,
+    graded_certifiable_margin,
+    graded_detectable_drop,
     minimum_cases_needed,
     point_rule_pass_probability,
 )
-from pytest_ftgate.stats.proportions import binomial_sf, clopper_pearson, lower_bound, upper_bound
-from pytest_ftgate.stats.resampling import bootstrap_bounds
+from pytest_ftgate.stats.proportions import binomial_sf
+from pytest_ftgate.stats.rates import MeanScore, mean_score, p_misses, p_reaches, score_interval
 
+#: A value that equals its limit may miss it by this much through rounding.
+ROUNDING = 1e-9
 #: Pairs two aligned samples.
 Pairing = Callable[[Samples, Samples], PairedCounts]
+#: Returns the rate of samples in which every case has a reply.
+Rating = Callable[[Samples], MeanScore]
 
 
 def drop_outcome(pairs: PairedCounts, margin: float, levels: Levels) -> Outcome:
-    """Return the outcome of a drop check with the limit *margin*."""
+    """Return the outcome of a drop check with the limit *margin*.
+
+    It fails if a drop is shown and the observed drop reaches the limit, or if the drop is shown to
+    lie beyond the limit. An earlier look than the last fails only by both: the drop is shown, and
+    the upper end of its one-sided 95 % bound lies beyond the limit.
+    """
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return Outcome.INCONCLUSIVE
-    if p_noninferior(pairs, margin) <= levels.miss:
+    if is_noninferior(pairs, margin, levels.miss):
         return Outcome.PASSED
-    return Outcome.FAILED if p_drop(pairs) <= levels.alarm else Outcome.INCONCLUSIVE
+    drop_is_shown = p_drop(pairs) <= levels.alarm and pairs.delta <= ROUNDING - margin
+    beyond = p_not_beyond(pairs, margin)
+    if not levels.last:
+        # Few cases scatter widely, so that a drop within the limit often seems to reach it.
+        return Outcome.FAILED if drop_is_shown and beyond <= MISS else Outcome.INCONCLUSIVE
+    is_beyond = beyond <= levels.beyond
+    return Outcome.FAILED if drop_is_shown or is_beyond else Outcome.INCONCLUSIVE
 
 
 def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
@@ -90,7 +111,8 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
     # Equal replies are no proof while others are to come: those may still differ.
     if is_complete and same_replies(before, after):
         return replace(check, outcome=Outcome.PASSED, is_unchanged=True)
-    if pairs.before - margin <= guess_rate:
+    # A shown improvement shows that the cases can tell good replies from bad ones.
+    if pairs.before - margin <= guess_rate and (check.low or 0.0) <= 0.0:
         note = f"{against} is at {percent(pairs.before)}, so a drop from it cannot show"
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     if missing:
@@ -111,12 +133,13 @@ def pair_samples(before: Samples, after: Samples) -> PairedCounts:
 
 
 def _drop_check(pairs: PairedCounts, margin: float, levels: Levels) -> Check:
-    low, high = tango_interval(pairs, CONFIDENCE)
+    low, high = change_interval(pairs, CONFIDENCE)
     return Check(
         kind=CheckKind.BASELINE,
         outcome=drop_outcome(pairs, margin, levels),
         limit=margin,
         n=int(pairs.n),
+        units=pairs.groups,
         before=pairs.before,
         after=pairs.after,
         effective=pairs.effective,
@@ -129,11 +152,19 @@ def _drop_check(pairs: PairedCounts, margin: float, levels: Levels) -> Check:
         miss=levels.miss,
         alarm=levels.alarm,
         shared=levels.shared,
-        discordance=smoothed_discordance(pairs),
-        detectable=_none_if_impossible(
-            detectable_drop, pairs.effective, smoothed_discordance(pairs), POWER, levels.alarm
-        ),
+        error=None if pairs.countable else sqrt(pairs.spread / pairs.n),
+        discordance=smoothed_discordance(pairs) if pairs.countable else None,
+        detectable=_detectable_drop(pairs, margin, levels),
     )
+
+
+def _detectable_drop(pairs: PairedCounts, margin: float, levels: Levels) -> float | None:
+    """Return the smallest true drop that the check fails 9 times in 10, or None."""
+    if not pairs.countable:
+        shown = graded_detectable_drop(pairs, POWER, levels.alarm, margin)
+        return shown if shown < 1.0 else None
+    discordance = smoothed_discordance(pairs)
+    return _none_if_impossible(detectable_drop, pairs.effective, discordance, POWER, levels.alarm)
 
 
 def _with_needs(check: Check, pairs: PairedCounts) -> Check:
@@ -145,10 +176,19 @@ def _with_needs(check: Check, pairs: PairedCounts) -> Check:
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         note = f"{pairs.groups} groups of related cases; at least {MIN_GROUPS} are needed"
         return replace(check, note=note)
-    certifiable = _none_if_impossible(
+    return replace(
+        check, certifiable=_certifiable_margin(pairs), needed=_needed_for_drop(pairs, check)
+    )
+
+
+def _certifiable_margin(pairs: PairedCounts) -> float | None:
+    """Return the smallest limit that an unchanged variant passes 9 times in 10, or None."""
+    if not pairs.countable:
+        margin = graded_certifiable_margin(pairs, POWER)
+        return margin if margin < 1.0 else None
+    return _none_if_impossible(
         certifiable_margin, pairs.effective, smoothed_discordance(pairs), POWER
     )
-    return replace(check, certifiable=certifiable, needed=_needed_for_drop(pairs, check))
 
 
 def smoothed_discordance(pairs: PairedCounts) -> float:
@@ -170,19 +210,31 @@ def _none_if_impossible(function: Callable[..., float], *numbers: float) -> floa
 
 def _needed_for_drop(pairs: PairedCounts, check: Check) -> int | None:
     """Return the number of further cases that settle the check if the observed drop is real."""
-    disagreement, drop = smoothed_discordance(pairs), max(0.0, -pairs.delta)
-    try:
-        if drop >= check.limit:
-            needed = fail_cases_needed(drop, max(disagreement, drop), POWER, check.alarm)
-        else:
-            # Half of a small drop is usually noise, so plan for half of it. If the check has that
-            # many cases and is still inconclusive, plan for all of it.
-            needed = cases_needed(check.limit, disagreement, POWER, drop=drop / 2)
-            if needed <= pairs.effective:
-                needed = cases_needed(check.limit, disagreement, POWER, drop=drop)
-    except ValueError:
-        return None
+    drop = max(0.0, -pairs.delta)
+    # Half of a small drop is usually noise, so plan for half of it. If the check has that many
+    # cases and is still inconclusive, plan for all of it.
+    for planned in (drop / 2, drop):
+        try:
+            needed = _cases_needed(pairs, check, drop if drop >= check.limit else planned)
+        except ValueError:
+            return None
+        if needed > pairs.effective:
+            break
     return max(1, ceil((needed - pairs.effective) * pairs.n / pairs.effective))
+
+
+def _cases_needed(pairs: PairedCounts, check: Check, drop: float) -> float:
+    """Return the effective number of cases that settle the check 9 times in 10.
+
+    Raises:
+        ValueError: no number of cases does.
+    """
+    if not pairs.countable:
+        return graded_cases_needed(pairs, POWER, drop, check.limit, check.alarm)
+    disagreement = smoothed_discordance(pairs)
+    if drop >= check.limit:
+        return fail_cases_needed(drop, max(disagreement, drop), POWER, check.alarm)
+    return cases_needed(check.limit, disagreement, POWER, drop=drop)
 
 
 def _drop_with_missing(
@@ -224,206 +276,88 @@ def _missing_unevenly(before: Samples, after: Samples) -> bool:
 _MAX_VARIANCE_RATIO = 2_400
 
 
-def check_minimum(after: Samples, *, minimum: float, levels: Levels | None = None) -> Check:
-    """Compare the variant's rate with a minimum, by exact one-sided bounds.
+def check_minimum(
+    after: Samples,
+    *,
+    minimum: float,
+    levels: Levels | None = None,
+    rating: Rating | None = None,
+) -> Check:
+    """Compare the variant's rate with a minimum.
 
-    With groups, the unit is the mean of a group. Unequal weights reduce the effective number of
-    cases (Kish's design effect).
+    *rating* computes the rate; by default every case counts by its weight.
     """
-    levels = levels or Levels()
-    rate, n = _weighted_rate(after.select(after.has_reply))
-    missing = int((~after.has_reply).sum())
+    levels, rating = levels or Levels(), rating or sample_rate
+    answered = after.select(after.has_reply)
+    n, missing = len(answered), len(after) - len(answered)
     if n < 2:  # noqa: PLR2004 - as for a drop
-        note = f"{len(after) - missing} of {len(after)} cases brought a reply"
-        note += "; they are one group of related cases" if len(after) - missing > 1 else ""
+        note = f"{n} of {len(after)} cases brought a reply"
         return Check(
             kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, limit=minimum,
-            n=len(after) - missing, after=after.mean, missing=missing, note=note,
+            n=n, after=after.mean, missing=missing, note=note,
         )  # fmt: skip
-    low, high = clopper_pearson(rate * n, n, CONFIDENCE)
-    check = Check(
+    rate = rating(answered)
+    note = f"{missing} of {len(after)} cases brought no reply" if missing else ""
+    check = replace(_minimum_check(rate, minimum, levels), missing=missing, note=note)
+    if rate.groups is not None and rate.groups < MIN_GROUPS:
+        note = f"{rate.groups} groups of related cases; at least {MIN_GROUPS} are needed"
+        return replace(check, note=note)
+    outcome = _minimum_outcome(after, minimum, levels, rating)
+    needed = _needed_for_minimum(rate, check) if outcome is Outcome.INCONCLUSIVE else None
+    return replace(check, outcome=outcome, needed=needed)
+
+
+def _minimum_check(rate: MeanScore, minimum: float, levels: Levels) -> Check:
+    low, high = score_interval(rate, CONFIDENCE)
+    return Check(
         kind=CheckKind.MINIMUM,
-        outcome=_minimum_outcome(rate, n, missing / len(after), minimum, levels),
+        outcome=Outcome.INCONCLUSIVE,
         limit=minimum,
-        n=len(after) - missing,
-        effective=n,
-        after=rate,
-        low=float(low),
-        high=float(high),
+        n=rate.n,
+        units=rate.groups,
+        effective=rate.n,
+        error=None if rate.countable else sqrt(rate.spread / rate.n),
+        after=rate.rate,
+        low=low,
+        high=high,
+        p_pass=p_reaches(rate, minimum) if minimum > 0.0 else None,
+        p_fail=p_misses(rate, minimum) if minimum > 0.0 else None,
         miss=levels.miss,
         alarm=levels.alarm,
-        missing=missing,
-        note=f"{missing} of {len(after)} cases brought no reply" if missing else "",
     )
-    if check.outcome is Outcome.INCONCLUSIVE:
-        return replace(check, needed=_needed_for_minimum(check))
-    return check
 
 
-def _weighted_rate(samples: Samples) -> tuple[float, float]:
-    """Return the rate and the effective number of independent units; all cases have a reply."""
-    values, weights = samples.values, samples.weights
-    if not len(samples):
-        return 0.0, 0.0
-    weights = np.ones_like(values) if weights is None else weights
-    if samples.groups is not None:
-        values, weights = _group_means(samples.groups, values, weights)
-    units = float(weights.sum() ** 2 / np.sum(weights**2))
-    # With equal weights the number of units is a count, without rounding errors.
-    units = float(values.size) if np.ptp(weights) == 0 else units
-    return float(np.average(values, weights=weights)), units
+def sample_rate(samples: Samples) -> MeanScore:
+    """Return the rate of samples in which every case has a reply."""
+    return mean_score(samples.values, groups=samples.groups, weights=samples.weights)
 
 
-def _group_means(
-    groups: object, values: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return the weighted mean value of each group, and its mean weight."""
-    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
-    sizes, sums = np.bincount(codes), np.bincount(codes, weights)
-    return np.bincount(codes, values * weights) / sums, sums / sizes
-
-
-def _minimum_outcome(
-    rate: float, n: float, missing_share: float, minimum: float, levels: Levels
-) -> Outcome:
-    """Return the outcome for n units with a reply; *missing_share* of all units have none."""
-    if missing_share > MAX_MISSING_SHARE:
+def _minimum_outcome(after: Samples, minimum: float, levels: Levels, rating: Rating) -> Outcome:
+    answered = after.has_reply
+    if np.count_nonzero(~answered) > MAX_MISSING_SHARE * len(after):
         return Outcome.INCONCLUSIVE
-    # A missing reply counts as wrong for a pass, and as right for a fail.
-    total, right = n / (1.0 - missing_share), rate * n
-    if lower_bound(right, total, levels.miss) >= minimum:
+    if minimum <= 0.0:
         return Outcome.PASSED
-    below = upper_bound(right + total - n, total, levels.alarm) < minimum
-    return Outcome.FAILED if below else Outcome.INCONCLUSIVE
+    # A missing reply counts as wrong for a pass, and as right for a fail.
+    if p_reaches(rating(after.impute_missing(0.0)), minimum) <= levels.miss:
+        return Outcome.PASSED
+    is_missed = p_misses(rating(after.impute_missing(1.0)), minimum) <= levels.alarm
+    return Outcome.FAILED if is_missed else Outcome.INCONCLUSIVE
 
 
-def _needed_for_minimum(check: Check) -> int | None:
+def _needed_for_minimum(rate: MeanScore, check: Check) -> int | None:
     """Return the number of further cases that settle the check if the observed rate is real."""
     gap = check.after - check.limit
     if gap <= 0 or check.after * (1 - check.after) / gap**2 > _MAX_VARIANCE_RATIO:
         return None
     try:
-        needed = minimum_cases_needed(check.limit, check.after, POWER, check.miss)
+        if rate.countable:
+            needed = minimum_cases_needed(check.limit, check.after, POWER, check.miss)
+        else:
+            needed = needed_for_distance(gap, rate.spread, rate.largest, POWER, check.miss)
     except ValueError:
         return None
-    return max(1, round(needed - check.effective))
-
-
-_SEED = 0
-_RIGHT, _WRONG = True, False
-
-
-def check_macro_drop(
-    before: LabelPredictions,
-    after: LabelPredictions,
-    *,
-    against: str,
-    margin: float,
-    levels: Levels,
-) -> Check:
-    """Compare the macro-F1 of two variants on their shared cases."""
-    before, after = before.shared_with(after), after.shared_with(before)
-
-    def compare(then: LabelPredictions, now: LabelPredictions) -> Check:
-        def change(counts: FloatArray) -> FloatArray:
-            return macro_f1(now, counts) - macro_f1(then, counts)
-
-        check = _bootstrap_check(change, now, margin=-margin, zero=0.0, levels=levels)
-        rates = [_macro_rate(predictions) for predictions in (then, now)]
-        return replace(
-            check, kind=CheckKind.BASELINE, against=against, limit=margin,
-            before=rates[0], after=rates[1],
-        )  # fmt: skip
-
-    answered = before.has_reply & after.has_reply
-    check = compare(before.select(answered), after.select(answered))
-    worst = compare(before.impute_missing(right=_RIGHT), after.impute_missing(right=_WRONG))
-    best = compare(before.impute_missing(right=_WRONG), after.impute_missing(right=_RIGHT))
-    check = _macro_with_missing(check, len(answered), int((~answered).sum()), (worst, best))
-    if check.before is not None and check.before - margin <= 1 / len(after.labels):
-        note = f"{against} is at {percent(check.before)}, so a drop from it cannot show"
-        return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
-    return check
-
-
-def check_macro_minimum(after: LabelPredictions, *, minimum: float, levels: Levels) -> Check:
-    """Compare the macro-F1 of one variant with a minimum."""
-
-    def compare(now: LabelPredictions) -> Check:
-        check = _bootstrap_check(
-            lambda counts: macro_f1(now, counts), now, margin=minimum, zero=minimum, levels=levels
-        )
-        return replace(check, limit=minimum, after=_macro_rate(now))
-
-    check = compare(after.select(after.has_reply))
-    extremes = [compare(after.impute_missing(right=right)) for right in (_WRONG, _RIGHT)]
-    return _macro_with_missing(check, len(after.case_ids), int((~after.has_reply).sum()), extremes)
-
-
-def _macro_rate(predictions: LabelPredictions) -> float:
-    n = len(predictions.case_ids)
-    return float(macro_f1(predictions, np.ones((1, n)))[0]) if n else 0.0
-
-
-def _macro_with_missing(check: Check, cases: int, missing: int, extremes: Iterable[Check]) -> Check:
-    """Return *check*, inconclusive if the missing replies could change its outcome.
-
-    *check* rests on the cases with a reply; *cases* is the number of all cases. *extremes* are the
-    check with all missing replies wrong, and with all of them right.
-    """
-    if not missing:
-        return check
-    check = replace(check, missing=missing, note=f"{missing} of {cases} cases brought no reply")
-    outcomes = {extreme.outcome for extreme in extremes}
-    if missing > MAX_MISSING_SHARE * cases or outcomes != {check.outcome}:
-        return replace(check, outcome=Outcome.INCONCLUSIVE)
-    return check
-
-
-def _bootstrap_check(
-    statistic: Callable[[FloatArray], FloatArray],
-    predictions: LabelPredictions,
-    *,
-    margin: float,
-    zero: float,
-    levels: Levels,
-) -> Check:
-    """Return a check: passed if the lower bound > *margin*, failed if the upper < *zero*."""
-    n, note = len(predictions.case_ids), _sample_size_note(predictions)
-    check = Check(
-        kind=CheckKind.MINIMUM, outcome=Outcome.INCONCLUSIVE, limit=margin, n=n, effective=n,
-        after=0.0, miss=levels.miss, alarm=levels.alarm, shared=levels.shared, method="bootstrap",
-        note=note,
-    )  # fmt: skip
-    if not n:
-        return check
-
-    def bounds(alpha: float) -> tuple[float, float]:
-        rng = np.random.default_rng(_SEED)
-        estimate = bootstrap_bounds(statistic, n, rng=rng, alpha=alpha, groups=predictions.groups)
-        return estimate.lower, estimate.upper
-
-    low, high = bounds((1.0 - CONFIDENCE) / 2.0)
-    if note:
-        return replace(check, low=low, high=high)
-    passed, failed = bounds(levels.miss)[0] > margin, bounds(levels.alarm)[1] < zero
-    outcome = Outcome.PASSED if passed else (Outcome.FAILED if failed else Outcome.INCONCLUSIVE)
-    return replace(check, outcome=outcome, low=low, high=high)
-
-
-def _sample_size_note(predictions: LabelPredictions) -> str:
-    """Return why there are too few cases or groups for bounds of macro-F1, or ""."""
-    n = len(predictions.case_ids)
-    if n < MIN_CASES_FOR_F1:
-        return f"macro-F1 needs at least {MIN_CASES_FOR_F1} cases for reliable bounds"
-    groups = n if predictions.groups is None else len(set(predictions.groups.tolist()))
-    if groups < MIN_GROUPS:
-        return f"{groups} groups of related cases; at least {MIN_GROUPS} are needed"
-    return ""
-
-
-#: Absorbs rounding errors in comparisons with a limit.
-_TOLERANCE = 1e-9
+    return max(1, needed - check.n)
 
 
 def check_point(check: Check) -> Check:
@@ -431,9 +365,9 @@ def check_point(check: Check) -> Check:
     if check.missing > MAX_MISSING_SHARE * (check.n + check.missing) or check.effective < 1:
         return check
     if check.before is None:
-        within = check.after >= check.limit - _TOLERANCE
+        within = check.after >= check.limit - ROUNDING
     else:
-        within = check.after - check.before >= -check.limit - _TOLERANCE
+        within = check.after - check.before >= -check.limit - ROUNDING
     flips = f"{chance_flip_rate(check):.0%} of pairs of runs like this one disagree"
     outcome = Outcome.PASSED if within else Outcome.FAILED
     note = "; ".join(filter(None, (check.note, f"plain threshold: {flips}")))
@@ -442,9 +376,12 @@ def check_point(check: Check) -> Check:
 
 def chance_flip_rate(check: Check) -> float:
     """Return how often two runs with these rates and this number of cases disagree by chance."""
+    drop = (check.before or 0.0) - check.after
+    if check.error:
+        distance = check.after - check.limit if check.before is None else check.limit - drop
+        return flip_rate(float(ndtr(distance / check.error)))
     if check.before is None:
-        needed = ceil(check.limit * check.effective - _TOLERANCE)
+        needed = ceil(check.limit * check.effective - ROUNDING)
         return flip_rate(float(binomial_sf(needed - 1.0, round(check.effective), check.after)))
-    drop = check.before - check.after
     discordance = max(check.discordance or 0.0, abs(drop))
     return flip_rate(point_rule_pass_probability(check.effective, discordance, drop, check.limit))

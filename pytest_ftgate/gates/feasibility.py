@@ -3,54 +3,150 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import ceil, log
 from statistics import NormalDist
 
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.design import Design, design_of
 from pytest_ftgate.gates.levels import (
     CONFIDENCE,
+    MIN_CASES_FOR_COST,
     MIN_CASES_FOR_F1,
+    MIN_CASES_PER_LABEL,
     MIN_GROUPS,
     MISS,
-    POWER,
-    TYPICAL_DISCORDANCE,
 )
-from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.scoring.sandbox import can_sandbox
-from pytest_ftgate.suite.gate_kinds import ForgettingGate, LatencyGate, RateGate, skills_gate
+from pytest_ftgate.stats import EXACT_BELOW
+from pytest_ftgate.suite.gate_kinds import (
+    CostGate,
+    ForgettingGate,
+    LatencyGate,
+    RateGate,
+    skills_gate,
+)
 from pytest_ftgate.suite.model import Case, Suite
 
-#: The largest number of replies to each case with ``repeats: auto``.
-MAX_REPEATS = 10
-#: The miss level of the last of five looks: O'Brien and Fleming's 1.7397.
-_LAST_LOOK_MISS = 1 - NormalDist().cdf(1.7397)
 #: The number of skills that a message names.
 _MAX_NAMED = 3
 #: The quantiles of latency that gates limit.
 _P50, _P95 = 0.5, 0.95
 
 
-def rate_problems(gate: RateGate, n: int) -> Iterable[str]:
-    """Yield why no replies to *n* cases could pass an accuracy or a format gate."""
+def rate_problems(suite: Suite, gate: RateGate) -> Iterable[str]:
+    """Yield why no replies could pass an accuracy or a format gate."""
     if gate.evidence == "point":
         return
+    design = design_of(suite, gate)
     if gate.metric == "macro_f1":
-        if n < MIN_CASES_FOR_F1:
-            needed = f"it takes {MIN_CASES_FOR_F1}, or metric: accuracy"
-            yield f"macro_f1 can show nothing with {n} cases; {needed}"
+        yield from _macro_f1_problems(suite, gate, design)
         return
-    miss = _LAST_LOOK_MISS if gate.stop_early else MISS
+    few_groups = [*_few_groups_problem(design)]
+    yield from few_groups
+    if few_groups:
+        return
     if gate.max_drop is not None:
-        yield from _drop_problem(gate.max_drop, n, miss)
+        yield from _drop_problem(gate.max_drop, design)
     if gate.min is not None and gate.min > 0:
-        yield from _minimum_problem(gate.min, n, miss)
+        yield from _minimum_problem(gate.min, design)
 
 
-def skill_problems(gate: ForgettingGate, n: int) -> Iterable[str]:
-    """Yield why no replies to the skill cases, *n* of them evaluated, could pass the gate."""
+def _macro_f1_problems(suite: Suite, gate: RateGate, design: Design) -> Iterable[str]:
+    """Yield why no replies could pass a gate on macro-F1."""
+    labels = [case.expected_label(suite.labels) for case in gate.evaluated_cases(suite.cases)]
+    pairs = {(name, unit) for name, unit in zip(labels, design.groups, strict=True) if name}
+    shortage = macro_f1_shortage(pairs)
+    if shortage:
+        yield f"{shortage}; add cases, or write metric: accuracy"
+        return
+    rarest, fewest, count = _rarest_label(pairs)
+    cases = f"{fewest} cases of {rarest} among {count} labels"
+    # All losses may lie in the rarest label, where the fewest cases show them.
+    square = _squared_quantile(design.miss)
+    smallest = _round_up(square / (square + count * fewest))
+    limits = (
+        ("max_drop", gate.max_drop or 1.0, smallest, "the same"),
+        ("min", 1.0 - (gate.min or 0.0), 1.0 - smallest, "right"),
+    )
+    for key, limit, possible, reply in limits:
+        if limit < square / (square + count * fewest):
+            yield (
+                f"{key}: {getattr(gate, key):g} can never be shown with {cases}, even if every "
+                f"reply is {reply}; {_cases_of_each_label(limit, count, design.miss)}"
+                f"{key}: {possible:g}"
+            )
+
+
+def _cases_of_each_label(limit: float, count: int, miss: float) -> str:
+    """Return what shows that *count* labels lose less than *limit*; "" if nothing does."""
+    needed = ceil(_min_cases_for_drop(limit, miss) / count) if limit > 0.0 else 0
+    return f"it takes {needed} cases of each label, or " if needed else ""
+
+
+def macro_f1_shortage(cases: Iterable[tuple[str, int]]) -> str:
+    """Return why there are too few unrelated cases for macro-F1, or "".
+
+    *cases* are the expected label and the number of the group of each case.
+    """
+    pairs = {*cases}
+    units = len({unit for _, unit in pairs})
+    if units < MIN_CASES_FOR_F1:
+        return f"macro-F1 takes {MIN_CASES_FOR_F1} unrelated cases, and {units} expect a label"
+    rarest, fewest, count = _rarest_label(pairs)
+    if fewest < MIN_CASES_PER_LABEL:
+        return (
+            f"macro-F1 takes {MIN_CASES_PER_LABEL} unrelated cases of each expected label, which "
+            f"is {count * MIN_CASES_PER_LABEL} for {count} labels, and {rarest} has {fewest}"
+        )
+    return ""
+
+
+def _rarest_label(pairs: Iterable[tuple[str, int]]) -> tuple[str, int, int]:
+    """Return the label with the fewest unrelated cases, their number, and the number of labels."""
+    counts = Counter(name for name, _ in pairs)
+    rarest = min(counts, key=lambda name: (counts[name], name))
+    return rarest, counts[rarest], len(counts)
+
+
+def skill_problems(suite: Suite, gate: ForgettingGate) -> Iterable[str]:
+    """Yield why no replies to the skill cases could pass the gate."""
     yield from _skill_margin_problems(gate)
-    yield from _drop_problem(gate.max_drop, n, MISS)
+    design = design_of(suite, gate)
+    few_groups = [*_few_groups_problem(design)]
+    yield from few_groups
+    if gate.max_drop is not None and not few_groups:
+        yield from _drop_problem(gate.max_drop, design)
+
+
+def smallest_limit(design: Design) -> float:
+    """Return the smallest limit that can be shown to hold, if no reply changes."""
+    if design.is_plain and design.n < EXACT_BELOW:
+        # No case may regress: the exact test of the verdict.
+        return float(1.0 - design.miss ** (1.0 / design.n))
+    if design.is_plain:
+        square = _squared_quantile(design.miss)
+        return float(square / (design.n + square))
+    from pytest_ftgate.gates.power import smallest_uneven_limit
+
+    return smallest_uneven_limit(design)
+
+
+def _few_groups_problem(design: Design) -> Iterable[str]:
+    if design.units < min(MIN_GROUPS, design.n):
+        yield f"{design.description} show nothing; it takes {MIN_GROUPS} groups of related cases"
+
+
+def _cases_for_limit(design: Design, limit: float) -> int:
+    """Return from how many cases like those of *design* on *limit* can be shown to hold."""
+    plain = ceil(log(design.miss) / log(1.0 - limit))
+    if plain >= EXACT_BELOW:
+        plain = max(EXACT_BELOW, _min_cases_for_drop(limit, design.miss))
+    if design.is_plain:
+        return plain
+    smallest = smallest_limit(design)
+    return max(plain, ceil(design.n * smallest * (1.0 - limit) / (limit * (1.0 - smallest))))
 
 
 def _min_cases_for_drop(margin: float, miss: float) -> int:
@@ -62,14 +158,13 @@ def _squared_quantile(miss: float) -> float:
     return NormalDist().inv_cdf(1 - miss) ** 2
 
 
-def _drop_problem(margin: float, n: int, miss: float) -> Iterable[str]:
-    needed = _min_cases_for_drop(margin, miss)
-    if n < needed:
-        square = _squared_quantile(miss)
-        smallest = square / (n + square)
+def _drop_problem(margin: float, design: Design) -> Iterable[str]:
+    smallest = smallest_limit(design)
+    if smallest > margin:
         yield (
-            f"max_drop: {margin:g} can never be shown with {n} cases, even if every "
-            f"reply is the same; it takes {needed} cases, or max_drop: {_round_up(smallest):g}"
+            f"max_drop: {margin:g} can never be shown with {design.description}, even if every "
+            f"reply is the same; it takes {_cases_for_limit(design, margin)} cases, or max_drop: "
+            f"{_round_up(smallest):g}"
         )
 
 
@@ -100,11 +195,13 @@ def latency_problems(gate: LatencyGate, n: int) -> Iterable[str]:
         yield f"{n} cases can never bound {quantile}; it takes {min_latency_cases(gate)}"
 
 
-def cost_problems(suite: Suite, n: int) -> Iterable[str]:
-    """Yield why *n* cases could not bound the mean price of a request."""
+def cost_problems(suite: Suite, gate: CostGate) -> Iterable[str]:
+    """Yield why the cases could not bound the mean price of a request."""
     flat = all(variant.tariff.per_1k is not None for variant in suite.variants.values())
-    if n < MIN_GROUPS and not flat:
-        yield f"{n} cases can never bound a mean price; it takes {MIN_GROUPS}"
+    design = design_of(suite, gate)
+    if design.units < MIN_CASES_FOR_COST and not flat:
+        needed = f"it takes {MIN_CASES_FOR_COST} unrelated ones"
+        yield f"{design.description} can never bound a mean price; {needed}"
 
 
 def min_latency_cases(gate: LatencyGate) -> int:
@@ -117,38 +214,53 @@ def min_cases_for_quantile(share: float) -> int:
     return ceil(log((1 - CONFIDENCE) / 2) / log(share))
 
 
-def _minimum_problem(minimum: float, n: int, miss: float) -> Iterable[str]:
-    highest = miss ** (1 / n)
+def _minimum_problem(minimum: float, design: Design) -> Iterable[str]:
+    highest = 1.0 - smallest_limit(design)
+    if design.is_plain:
+        highest = design.miss ** (1 / design.n)
     if highest < minimum:
-        needed = f"it takes {ceil(log(miss) / log(minimum))} cases, or " if minimum < 1 else ""
+        cases = _cases_for_limit(design, 1.0 - minimum) if minimum < 1 else 0
+        if design.is_plain and minimum < 1:
+            cases = ceil(log(design.miss) / log(minimum))
+        needed = f"it takes {cases} cases, or " if cases else ""
         yield (
-            f"min: {minimum:g} can never be shown with {n} cases, even if every reply is right; "
-            f"{needed}min: {int(highest * 100) / 100:g}"
+            f"min: {minimum:g} can never be shown with {design.description}, even if every reply "
+            f"is right; {needed}min: {int(highest * 100) / 100:g}"
         )
-
-
-def needed_repeats(suite: Suite) -> int:
-    """Return the number of replies to each case with which an unchanged variant passes.
-
-    It passes 9 times in 10, if two runs disagree on as many cases as usual. The number is at most
-    *MAX_REPEATS*, and 1 if no reply varies. An explicit ``repeats`` of the suite takes precedence.
-    """
-    if suite.repeats is not None:
-        return suite.repeats
-    if not any(replies_vary(variant) for variant in suite.variants.values()):
-        return 1
-    quantiles = NormalDist().inv_cdf(1 - MISS) + NormalDist().inv_cdf(POWER)
-    repeats = [
-        quantiles**2 * TYPICAL_DISCORDANCE / gate.max_drop**2 / gate.count_cases(suite.cases)
-        for gate in suite.gates.values()
-        if gate.is_rate and gate.max_drop
-    ]
-    return min(MAX_REPEATS, max([1, *(ceil(number) for number in repeats)]))
 
 
 def _round_up(share: float) -> float:
     """Return *share* rounded up to two decimals."""
     return ceil(share * 100) / 100
+
+
+def with_default_limits(suite: Suite, accepted_limits: Mapping[str, float]) -> Suite:
+    """Return *suite* with a limit for each gate that declares none: what its cases can show.
+
+    A limit in *accepted_limits*, by the name of the gate, stays until another run is accepted.
+
+    Raises:
+        SuiteError: a gate has too few cases for a limit.
+    """
+    if all(gate.max_drop is not None or not gate.limits_drop for gate in suite.gates.values()):
+        return suite
+    # Imports SciPy, which a suite with limits of its own does not need until a verdict.
+    from pytest_ftgate.gates.power import default_limit, default_limit_problem
+
+    gates, errors = dict(suite.gates), list[Diagnostic]()
+    for kind, gate in gates.items():
+        is_open = gate.limits_drop and gate.max_drop is None
+        if not is_open or not isinstance(gate, RateGate | ForgettingGate):
+            continue
+        limit = accepted_limits.get(gate.name) or default_limit(suite, gate)
+        if limit is None:
+            message = f"{gate.kind}: {default_limit_problem(suite, gate)}"
+            errors.append(Diagnostic(suite.name, gate.line, message))
+        else:
+            gates[kind] = replace(gate, max_drop=limit, has_default_limit=True)
+    if errors:
+        raise SuiteError(suite.name, errors)
+    return replace(suite, gates=gates)
 
 
 def exclude_unrunnable_skills(suite: Suite) -> Suite:

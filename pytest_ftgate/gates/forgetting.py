@@ -54,11 +54,13 @@ class SkillComparison:
         repeated: both scores of the broken must-keep cases, from repeated requests; None if no
             case broke, or if replies do not vary.
         contamination: the skills cases that the variant was trained on.
+        levels: the error rates of each drop check; by default those of the suite alone.
     """
 
     scores: Mapping[str, tuple[VariantScores, VariantScores]]
     repeated: tuple[VariantScores, VariantScores] | None = None
     contamination: Contamination | None = None
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ class _ModeResult:
     loss_kinds: tuple[LossKind, ...]
 
     @property
-    def regressed_skills(self) -> list[Slice]:
-        """The gated skills that regressed."""
+    def regressed_parts(self) -> list[Slice]:
+        """The tested families and skills that regressed."""
         return [part for part in self.slices if part.gated and part.state == "regressed"]
 
     @property
@@ -93,7 +95,8 @@ def _evaluate_mode(
     contamination = comparison.contamination
     excluded = contamination.case_ids if contamination else frozenset()
     before, after = (_without(skill_samples(side), excluded) for side in (base, scores))
-    slices = skill_slices(before, after, scores.cases, gate, levels)
+    cases = [case for case in scores.cases if case.id not in excluded]
+    slices = skill_slices(before, after, cases, gate, levels)
     regressions = find_regressions(before, after)
     return _ModeResult(
         check=replace(_check(gate, scores, before, after, levels), under=mode),
@@ -132,6 +135,8 @@ def _check(
         samples.select(np.array([gate.weight(str(s)) > 0 for s in skills_of(samples)], dtype=bool))
         for samples in (before, after)
     ]
+    if gate.max_drop is None:
+        raise ValueError("the limit of the gate is not computed yet")
     check = check_drop(
         *weighted,
         against="base",
@@ -238,11 +243,11 @@ _MIN_FORMAT_SHARE = 0.25
 def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillComparison) -> Verdict:
     """Return the verdict on the general skills of a fine-tuned variant.
 
-    The gate passes if a mean drop as large as the limit is ruled out, no gated skill regressed
-    (Holm's correction over the skills), every skill with its own margin keeps it, and no must-keep
-    case broke. A good mean therefore cannot hide one regressed skill.
+    The gate passes if a mean drop as large as the limit is ruled out, no tested family or skill
+    regressed (Holm's correction over these), every skill with its own margin keeps it, and no
+    must-keep case broke. A good mean therefore cannot hide a regressed family.
     """
-    levels, classifier = shared_levels(suite), LossClassifier(suite)
+    levels, classifier = comparison.levels or shared_levels(suite), LossClassifier(suite)
     results = [
         _evaluate_mode(gate, mode, comparison, levels, classifier) for mode in gate.prompt_modes
     ]
@@ -274,8 +279,8 @@ def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outco
     """Return the outcome of the gate, and the index of the prompt mode that decides it."""
     outcome, deciding = combine_checks([result.check for result in results])
     for index, result in enumerate(results):
-        # With too many missing replies even a regressed skill decides nothing.
-        regressed = result.regressed_skills and _is_trustworthy(result.check)
+        # With too many missing replies even a regressed family decides nothing.
+        regressed = result.regressed_parts and _is_trustworthy(result.check)
         if regressed and outcome is not Outcome.FAILED:
             outcome, deciding = Outcome.FAILED, index
     if breaks:

@@ -13,8 +13,8 @@ from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import (
+    ACCEPTED_KINDS,
     Check,
-    CheckKind,
     Drift,
     FormatErrorExample,
     FormatErrorShare,
@@ -152,7 +152,7 @@ def changed_habit(
     """
     if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.has_format.any():
         return {}
-    compared = before if check.before is not None and check.kind is not CheckKind.ACCEPTED else None
+    compared = before if check.before is not None and check.kind not in ACCEPTED_KINDS else None
     strict = check.limit if check.before is None else check.before
     lenient = samples_from_scores(compared, "lenient").mean if compared else strict
     lenient_drop = lenient - samples_from_scores(after, "lenient").mean

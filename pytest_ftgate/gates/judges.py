@@ -11,7 +11,7 @@ from statistics import mean
 import numpy as np
 from scipy.special import stdtr
 
-from pytest_ftgate.gates.checks import check_drop, check_minimum
+from pytest_ftgate.gates.checks import ROUNDING, check_drop, check_minimum
 from pytest_ftgate.gates.levels import CONFIDENCE, Levels
 from pytest_ftgate.gates.samples import FloatArray, Samples, align
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
@@ -236,9 +236,18 @@ def _drop_by_labels(
     rate = _clamp(baseline[0].mean if baseline else plain.before or 0.0, 0.0)
     p_pass, p_fail = estimate.p_above(-plain.limit), estimate.p_below(0.0)
     alone = f"the judge alone saw {points(float(np.mean(changes)))} points"
-    check = _corrected(plain, change, alone, _outcome(p_pass, p_fail, levels), lowest=-1.0)
+    check = _corrected(plain, change, alone, _drop_outcome(plain, estimate, levels), lowest=-1.0)
     after_rate = _clamp(rate + estimate.mean, 0.0)
     return replace(check, before=rate, after=after_rate, p_pass=p_pass, p_fail=p_fail)
+
+
+def _drop_outcome(plain: Check, estimate: MeanEstimate, levels: Levels) -> Outcome:
+    """Return the outcome of a drop check by *estimate*; see `drop_outcome`."""
+    outcome = _outcome(estimate.p_above(-plain.limit), estimate.p_below(0.0), levels)
+    is_beyond = levels.last and estimate.p_below(-plain.limit) <= levels.beyond
+    if outcome is Outcome.FAILED and estimate.mean > ROUNDING - plain.limit:
+        return Outcome.INCONCLUSIVE
+    return Outcome.FAILED if is_beyond else outcome
 
 
 def _corrected(

@@ -17,6 +17,7 @@ from pytest_ftgate.gates.feasibility import (
     rate_problems,
     skill_problems,
 )
+from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.requests.contamination import find_skill_contamination
@@ -46,6 +47,10 @@ class GateEvidence(Protocol):
     def look(self) -> Look:
         """The replies that count."""
 
+    @property
+    def levels(self) -> Levels:
+        """The error rates of each drop check of the suite."""
+
     def task_scores(self, variant: Variant, *, graded: bool = False) -> VariantScores:
         """Return the scores of the suite's cases; judges grade only if *graded*."""
 
@@ -53,7 +58,10 @@ class GateEvidence(Protocol):
         """Return the scores of must-pass cases, and of the repeated wrong ones, if any."""
 
     def accepted(self, gate: Gate) -> AcceptedSamples | None:
-        """Return the accepted samples of the variant, or None."""
+        """Return the samples of the variant that were accepted last, or None."""
+
+    def anchor(self, gate: Gate) -> AcceptedSamples | None:
+        """Return the samples of the variant that were accepted first, if others followed."""
 
     def baseline_drift(self) -> str:
         """Return how the baseline has drifted since it was recorded; "" without a drift."""
@@ -102,13 +110,18 @@ class _RateKind(GateKind[RateGate]):
     """Accuracy and format: a share against a minimum, and against earlier results."""
 
     def problems(self, suite: Suite, gate: RateGate) -> Iterable[str]:
-        return rate_problems(gate, gate.count_cases(suite.cases))
+        return rate_problems(suite, gate)
 
     def evaluate(self, gate: RateGate, evidence: GateEvidence) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
 
         comparison = _comparison(gate, evidence)
-        comparison = replace(comparison, accepted=evidence.accepted(gate))
+        comparison = replace(
+            comparison,
+            accepted=evidence.accepted(gate),
+            anchor=evidence.anchor(gate),
+            levels=evidence.levels,
+        )
         return evaluate_rate(evidence.suite, gate, comparison, evidence.look)
 
     def measure(self, gate: RateGate, evidence: GateEvidence) -> Iterator[Verdict]:
@@ -139,7 +152,7 @@ class _ForgettingKind(GateKind[ForgettingGate]):
     """Forgetting: the skills of a fine-tuned variant against those of its base."""
 
     def problems(self, suite: Suite, gate: ForgettingGate) -> Iterable[str]:
-        return skill_problems(gate, gate.count_cases(suite.cases))
+        return skill_problems(suite, gate)
 
     def evaluate(self, gate: ForgettingGate, evidence: GateEvidence) -> Verdict:
         from pytest_ftgate.gates.forgetting import (
@@ -156,7 +169,8 @@ class _ForgettingKind(GateKind[ForgettingGate]):
             )
             for mode in gate.prompt_modes
         }
-        comparison = SkillComparison(pairs, contamination=find_skill_contamination(gate, variant))
+        contamination = find_skill_contamination(gate, variant)
+        comparison = SkillComparison(pairs, contamination=contamination, levels=evidence.levels)
         regressed = broken_must_keep_ids(*pairs[""])
         if regressed and (replies_vary(variant) or replies_vary(base)):
             of_variant, of_base = (
@@ -170,7 +184,7 @@ class _CostKind(GateKind[CostGate]):
     """Cost: the mean price of a request against a limit, and against the baseline."""
 
     def problems(self, suite: Suite, gate: CostGate) -> Iterable[str]:
-        return cost_problems(suite, gate.count_cases(suite.cases))
+        return cost_problems(suite, gate)
 
     def evaluate(self, gate: CostGate, evidence: GateEvidence) -> Verdict:
         from pytest_ftgate.gates.usage import evaluate_cost
@@ -191,7 +205,7 @@ class _LatencyKind(GateKind[LatencyGate]):
     """Latency: the median or the 95th percentile against limits, and against the baseline."""
 
     def problems(self, suite: Suite, gate: LatencyGate) -> Iterable[str]:
-        return latency_problems(gate, gate.count_cases(suite.cases))
+        return latency_problems(gate, len(gate.evaluated_cases(suite.cases)))
 
     def evaluate(self, gate: LatencyGate, evidence: GateEvidence) -> Verdict:
         from pytest_ftgate.gates.usage import evaluate_latency

@@ -1,38 +1,194 @@
-"""Power of a suite's gates before a run, and their self-test on repeated replies."""
+"""Power: how often a gate passes an unchanged variant, and the limits that its cases can show.
+
+Everything here counts what a verdict counts: groups of related cases, weights, repeats, and whether
+scores are graded. Where cases are not independent or not equal, unchanged variants are drawn and
+judged by the rule itself.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
-from pytest_ftgate.gates.checks import drop_outcome
-from pytest_ftgate.gates.levels import MISS, POWER, TYPICAL_DISCORDANCE, Levels
-from pytest_ftgate.gates.skills import mean_over_skills, skill_states
-from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.stats.paired import (
-    PairedCounts,
-    change_counts,
-    p_drop,
-    p_noninferior,
-    paired_counts,
+from pytest_ftgate.gates.checks import smoothed_discordance
+from pytest_ftgate.gates.design import Design, design_of
+from pytest_ftgate.gates.levels import (
+    MIN_GROUPS,
+    MISS,
+    POWER,
+    STEADY_DISCORDANCE,
+    TYPICAL_DISCORDANCE,
 )
+from pytest_ftgate.gates.units import round_up_to_point
+from pytest_ftgate.requests.workload import replies_vary, side_repeats
+from pytest_ftgate.stats.graded import largest_unit, least_distance
+from pytest_ftgate.stats.paired import PairedCounts, is_noninferior, paired_counts
 from pytest_ftgate.stats.power import (
     cases_needed,
     certifiable_margin,
-    flip_rate,
+    graded_cases_needed,
+    graded_certifiable_margin,
+    graded_pass_probability,
     minimum_cases_needed,
     pass_probability,
 )
-from pytest_ftgate.suite.gate_kinds import ForgettingGate
-from pytest_ftgate.suite.model import Gate, Suite
+from pytest_ftgate.suite.model import Gate, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 
 #: The power of a minimum is planned for a variant whose rate is this much above it.
 _ABOVE_MINIMUM = 0.05
+#: The unchanged variants that are drawn where cases are not independent or not equal.
+_DRAWS = 1_000
+#: A default limit is at most this large.
+MAX_DEFAULT_LIMIT = 0.15
+_POINT = 0.01
+
+
+def design_pass_probability(design: Design, discordance: float, margin: float) -> float:
+    """Return the probability that an unchanged variant passes a limit of *margin*.
+
+    *discordance* is the share of cases on which two runs of it disagree.
+    """
+    if design.is_plain:
+        return pass_probability(design.effective, discordance, 0.0, margin, design.miss)
+    if design.units < design.n and design.units < MIN_GROUPS:
+        return 0.0
+    drawn = _unchanged_pairs(design, discordance)
+    return float(np.mean([is_noninferior(pairs, margin, design.miss) for pairs in drawn]))
+
+
+def design_certifiable_limit(design: Design, discordance: float) -> float | None:
+    """Return the smallest limit that an unchanged variant passes 9 times in 10, or None."""
+    if design.is_plain:
+        try:
+            return certifiable_margin(design.effective, discordance, POWER, design.miss)
+        except ValueError:
+            return None
+    low, high = 0.0, 1.0
+    if design_pass_probability(design, discordance, 1.0 - _POINT) < POWER:
+        return None
+    while high - low > _POINT / 10.0:
+        middle = (low + high) / 2.0
+        enough = design_pass_probability(design, discordance, middle) >= POWER
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def design_cases_needed(design: Design, discordance: float, margin: float) -> int:
+    """Return how many cases like those of *design* pass an unchanged variant 9 times in 10."""
+    if design.is_plain:
+        total = cases_needed(margin, discordance, POWER, design.miss)
+        return ceil(total * design.n / design.effective)
+    shown = design_certifiable_limit(design, discordance)
+    if shown is None:
+        return ceil(cases_needed(margin, discordance, POWER, design.miss) * design.n / design.units)
+    # What cases can show shrinks with the root of their number, and faster where they are few.
+    return ceil(design.n * max(1.0, shown / margin) ** 2) if shown > margin else design.n
+
+
+@lru_cache(maxsize=16)
+def _unchanged_pairs(design: Design, discordance: float) -> tuple[PairedCounts, ...]:
+    """Return drawn comparisons of an unchanged variant with itself, the same ones each time.
+
+    The cases of a group change together. In each reply that changes, a right case turns wrong or a
+    wrong one turns right, as often.
+    """
+    rng, groups = np.random.default_rng(0), np.array(design.groups)
+    labels = None if design.units == design.n else groups
+    sides = []
+    for repeats in design.repeats:
+        # With this chance, two replies to a case differ by half of the discordance each.
+        shape = (_DRAWS, design.units, repeats)
+        sides.append(np.mean(rng.random(shape) < discordance / 2.0, axis=-1))
+    before, after = 1.0 - sides[0][:, groups], 1.0 - sides[1][:, groups]
+    pairs = (
+        paired_counts(
+            *scores,
+            before_repeats=design.repeats[0],
+            after_repeats=design.repeats[1],
+            groups=labels,
+            weights=design.weights,
+        )
+        for scores in zip(before, after, strict=True)
+    )
+    graded = design.is_graded
+    return tuple(replace(one, countable=False) if graded else one for one in pairs)
+
+
+def smallest_uneven_limit(design: Design) -> float:
+    """Return the smallest limit that can be shown to hold by cases that are not plain.
+
+    No reply changes.
+    """
+    labels = None if design.units == design.n else np.array(design.groups)
+    if labels is not None and design.units < MIN_GROUPS:
+        return 1.0
+    weights = np.array(design.weights) * design.n / sum(design.weights)
+    quantile = -float(
+        ndtri(design.miss) if labels is None else stdtrit(design.units - 1.0, design.miss)
+    )
+    if design.is_graded or len({*design.weights}) > 1:
+        return min(1.0, least_distance(design.n, 0.0, largest_unit(weights, labels), quantile))
+    sizes = np.bincount(design.groups)
+    independent = design.n**2 / float(np.sum(sizes**2.0))
+    odds = quantile**2 * max(1.0 / independent, float(sizes.max()) / design.n)
+    return odds / (1.0 + odds)
+
+
+def assumed_discordance(suite: Suite) -> float:
+    """Return the assumed share of cases on which two runs of an unchanged variant disagree."""
+    steady = all(_is_steady(variant) for variant in suite.variants.values())
+    return STEADY_DISCORDANCE if steady else TYPICAL_DISCORDANCE
+
+
+def _is_steady(variant: Variant) -> bool:
+    """Return True if *variant* declares that its replies do not vary; recorded ones may have."""
+    spec, temperature = provider_spec(variant.provider), variant.sampling.get("temperature")
+    return not spec.recorded and (temperature == 0 or (spec.deterministic and not temperature))
+
+
+def suite_repeats(suite: Suite, repeats: int | None = None) -> tuple[int, int]:
+    """Return the least numbers of replies to each case, of the baseline and of other variants.
+
+    *repeats* is that of a variant; by default what the suite declares.
+    """
+    count = repeats or suite.repeats or 1
+    baseline = suite.variants[suite.baseline]
+    others = [variant for variant in suite.variants.values() if variant is not baseline]
+    return (
+        side_repeats(suite, baseline, count),
+        min(side_repeats(suite, variant, count) for variant in (others or [baseline])),
+    )
+
+
+def default_limit(suite: Suite, gate: Gate) -> float | None:
+    """Return the limit of a gate that declares none, or None if its cases are too few.
+
+    It is the smallest limit in whole points that an unchanged variant passes 9 times in 10.
+    """
+    # The skills are not repeated.
+    repeats = (1, 1) if gate.skill_cases else suite_repeats(suite)
+    shown = design_certifiable_limit(design_of(suite, gate, repeats), assumed_discordance(suite))
+    if shown is None:
+        return None
+    limit = round_up_to_point(shown)
+    return limit if limit <= MAX_DEFAULT_LIMIT else None
+
+
+def default_limit_problem(suite: Suite, gate: Gate) -> str:
+    """Return why a gate that declares no limit cannot have a default one, and what to write."""
+    design, discordance = design_of(suite, gate), assumed_discordance(suite)
+    needed = design_cases_needed(design, discordance, MAX_DEFAULT_LIMIT)
+    remedy = "write max_drop: for the whole of the skills" if gate.skill_cases else "write min: 0.8"
+    return (
+        f"{design.description} cannot show that a drop stays below "
+        f"{round(MAX_DEFAULT_LIMIT / _POINT)} points; {remedy}, or add cases: it takes about "
+        f"{needed}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +196,10 @@ class PowerEstimate:
     """The power of one gate for one variant. Rates and margins are shares, 0 to 1.
 
     Attributes:
-        effective: the effective number of cases, repeats included.
+        cases: the number of cases.
+        units: the number of independent cases: those in one group count as one.
         margin: the largest allowed drop, or None if the gate has a minimum only.
+        has_default_limit: True if *margin* is what the cases can show, and not declared.
         discordance: the share of cases on which both variants disagree; None if the baseline is too
             low for a drop to be seen.
         measured: whether *discordance* is measured, and not the typical value.
@@ -54,8 +212,9 @@ class PowerEstimate:
     gate: str
     variant: str
     cases: int
-    effective: float
+    units: int
     margin: float | None = None
+    has_default_limit: bool = False
     minimum: float | None = None
     discordance: float | None = TYPICAL_DISCORDANCE
     measured: bool = False
@@ -66,195 +225,102 @@ class PowerEstimate:
 
 
 def estimate_power(
-    suite: Suite,
     gate: Gate,
     variant: str,
+    design: Design,
+    discordance: float | None,
     *,
-    repeats: int | None,
-    measured: float | None = None,
-    baseline_too_low: bool = False,
+    varies: bool,
+    measured: PairedCounts | None = None,
 ) -> PowerEstimate:
-    """Return the power of *gate* for *variant* with the cases of the suite.
+    """Return the power of *gate* for *variant* with the cases of *design*.
 
-    *repeats* is the number of replies to each case, or None if replies do not vary. Each counts as
-    a case, which holds for an unchanged variant. *measured* is the discordance of cached replies,
-    or None for the typical value. *baseline_too_low* is True if the baseline is known to be too low
-    for a drop to be seen.
+    *discordance* is the assumed share of cases on which both sides disagree; None if the baseline
+    is known to be too low for a drop to be seen. *measured* is the comparison of cached replies, if
+    there are any. *varies* is True if more replies to a case may differ.
     """
-    n = gate.count_cases(suite.cases)
-    discordance = TYPICAL_DISCORDANCE if measured is None else measured
-    minimum = gate.min
+    if discordance is not None and measured is not None:
+        discordance = smoothed_discordance(measured)
     estimate = PowerEstimate(
         gate=gate.name,
         variant=variant,
-        cases=n,
-        effective=n * (repeats or 1),
+        cases=design.n,
+        units=design.units,
         margin=gate.max_drop,
-        minimum=minimum,
-        discordance=None if baseline_too_low else discordance,
+        has_default_limit=gate.has_default_limit,
+        minimum=gate.min,
+        discordance=discordance,
         measured=measured is not None,
-        needed=_needed_for_minimum(minimum, n) if minimum else 0,
+        needed=_needed_for_minimum(gate.min, design) if gate.min else 0,
     )
-    if gate.max_drop is None or baseline_too_low:
+    if gate.max_drop is None or discordance is None:
         return estimate
-    return _with_drop(estimate, gate.max_drop, discordance, repeats)
+    if measured is not None and not measured.countable:
+        return _with_graded_drop(estimate, measured, gate.max_drop)
+    return _with_drop(estimate, design, gate.max_drop, discordance, varies=varies)
 
 
-def _needed_for_minimum(minimum: float, n: int) -> int:
+def _needed_for_minimum(minimum: float, design: Design) -> int:
     try:
         rate = min(1.0, minimum + _ABOVE_MINIMUM)
-        total = minimum_cases_needed(minimum, rate, POWER, MISS)
+        total = minimum_cases_needed(minimum, rate, POWER, design.miss)
     except ValueError:
         return 0
-    return max(0, total - n)
+    return max(0, ceil(total * design.n / design.units) - design.n)
 
 
 def _with_drop(
-    estimate: PowerEstimate, margin: float, discordance: float, repeats: int | None
+    estimate: PowerEstimate, design: Design, margin: float, discordance: float, *, varies: bool
 ) -> PowerEstimate:
     """Return *estimate* with the power of its drop check."""
-    try:
-        certifiable: float | None = certifiable_margin(estimate.effective, discordance)
-    except ValueError:
-        certifiable = None
-    total = cases_needed(margin, discordance)
-    is_short = total > estimate.effective
-    needed = ceil((total - estimate.effective) / (repeats or 1)) if is_short else 0
+    total = design_cases_needed(design, discordance, margin)
+    needed = max(0, total - design.n)
     return replace(
         estimate,
-        certifiable=certifiable,
-        pass_probability=pass_probability(estimate.effective, discordance, 0.0, margin),
+        certifiable=design_certifiable_limit(design, discordance),
+        pass_probability=design_pass_probability(design, discordance, margin),
         needed=max(estimate.needed, needed),
-        repeats=ceil(total / estimate.cases) if is_short and repeats else None,
+        repeats=_repeats_for(design, total) if needed and varies else None,
     )
 
 
-_Scores = NDArray[np.float64]
+def _with_graded_drop(
+    estimate: PowerEstimate, measured: PairedCounts, margin: float
+) -> PowerEstimate:
+    """Return *estimate* with the power of a variant whose scores change as in *measured*."""
+    certifiable = graded_certifiable_margin(measured, POWER)
+    total = graded_cases_needed(measured, POWER, 0.0, margin, alarm=MISS)
+    return replace(
+        estimate,
+        certifiable=certifiable if certifiable < 1.0 else None,
+        pass_probability=graded_pass_probability(measured, margin),
+        needed=max(estimate.needed, total - estimate.cases, 0),
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelfTest:
-    """The outcomes of a gate on pairs of runs of one variant. Rates are shares, 0 to 1.
+def _repeats_for(design: Design, total: int) -> int:
+    """Return the number of replies, of both sides, that shows as much as *total* cases."""
+    return ceil(total / design.n * design.effective / design.units)
 
-    Attributes:
-        margin: the largest allowed drop.
-        pairs: the number of pairs of runs.
-        discordance: the share of cases on which two runs disagree.
-        passed, failed: the share of pairs that pass, and that fail.
-        flips: the probability that the gate disagrees on two pairs of runs.
-        needed: the number of cases to pass an unchanged variant 9 times in 10.
-        regressed: by skill, the share of pairs in which it regressed; None without skills.
+
+#: The largest number of replies to each case with ``repeats: auto``.
+MAX_REPEATS = 10
+
+
+def needed_repeats(suite: Suite) -> int:
+    """Return the number of replies to each case with which an unchanged variant passes.
+
+    It passes 9 times in 10, if two runs disagree on as many cases as usual. The number is at most
+    *MAX_REPEATS*, and 1 if no reply varies. An explicit ``repeats`` of the suite takes precedence.
     """
-
-    gate: str
-    cases: int
-    margin: float
-    pairs: int
-    discordance: float
-    passed: float
-    failed: float
-    flips: float
-    needed: int
-    regressed: Mapping[str, float] | None = None
-
-    @property
-    def inconclusive(self) -> float:
-        """The share of inconclusive pairs."""
-        return 1.0 - self.passed - self.failed
-
-
-def rate_selftest(
-    scores: NDArray[np.float64], *, gate: str, margin: float, levels: Levels, pairs: int, seed: int
-) -> SelfTest:
-    """Evaluate a drop check on pairs of runs that are resampled from the replies of one variant.
-
-    Each pair draws the cases with replacement, and for each case two different replies, one for
-    before and one for after. The true drop is therefore 0. *scores*, 0 to 1, have the shape (n, r):
-    n cases, r replies to each, r at least 2. *margin* is the largest allowed drop.
-    """
-    n, r = scores.shape
-    rng = np.random.default_rng(seed)
-    cases = rng.integers(0, n, (pairs, n))
-    first = rng.integers(0, r, (pairs, n))
-    second = (first + rng.integers(1, r, (pairs, n))) % r
-    before, after = scores[cases, first], scores[cases, second]
-    counts = change_counts(before, after)
-    passed = np.asarray(p_noninferior(counts, margin)) <= levels.miss
-    failed = ~passed & (np.asarray(p_drop(counts)) <= levels.alarm)
-    discordance = float(np.mean(before != after))
-    pass_share = float(passed.mean())
-    return SelfTest(
-        gate=gate,
-        cases=n,
-        margin=margin,
-        pairs=pairs,
-        discordance=discordance,
-        passed=pass_share,
-        failed=float(failed.mean()),
-        flips=flip_rate(pass_share),
-        needed=cases_needed(margin, max(discordance, 1.0 / n)),
+    if suite.repeats is not None:
+        return suite.repeats
+    if not any(replies_vary(variant) for variant in suite.variants.values()):
+        return 1
+    gates = [gate for gate in suite.gates.values() if gate.is_rate and gate.max_drop]
+    needed = (
+        design_cases_needed(design, TYPICAL_DISCORDANCE, gate.max_drop or 1.0) / design.n
+        for gate in gates
+        for design in [design_of(suite, gate)]
     )
-
-
-def skills_selftest(
-    scores: Mapping[str, _Scores], gate: ForgettingGate, levels: Levels, *, pairs: int, seed: int
-) -> SelfTest:
-    """Evaluate the forgetting gate on pairs of runs, resampled from the replies of one model.
-
-    *scores*, 0 to 1, are by skill, of shape (n, r): n cases, r replies to each, r at least 2. Cases
-    are drawn within their skill.
-    """
-    rng = np.random.default_rng(seed)
-    outcomes, regressions = Counter[Outcome](), Counter[str]()
-    discordance = 0.0
-    for _ in range(pairs):
-        counts = dict(_draw_pair(scores, rng))
-        mean = mean_over_skills(gate, counts)
-        discordance += (mean.fixed + mean.regressed) / mean.n / pairs
-        skills = skill_states(gate, counts, levels)
-        regressed = [
-            skill
-            for skill, state in skills.items()
-            if state == "regressed" and gate.evaluates(skill)
-        ]
-        regressions.update(regressed)
-        outcomes[Outcome.FAILED if regressed else _mean_outcome(gate, mean, skills, levels)] += 1
-    passed = outcomes[Outcome.PASSED] / pairs
-    cases = sum(skill_scores.shape[0] for skill_scores in scores.values())
-    return SelfTest(
-        gate=gate.kind,
-        cases=cases,
-        margin=gate.max_drop,
-        pairs=pairs,
-        discordance=discordance,
-        passed=passed,
-        failed=outcomes[Outcome.FAILED] / pairs,
-        flips=flip_rate(passed),
-        needed=cases_needed(gate.max_drop, max(discordance, 1.0 / cases)),
-        regressed={skill: count / pairs for skill, count in regressions.most_common()},
-    )
-
-
-def _draw_pair(
-    scores: Mapping[str, _Scores], rng: np.random.Generator
-) -> Iterator[tuple[str, PairedCounts]]:
-    """Yield each skill with the paired counts of one resampled pair of runs."""
-    for skill, skill_scores in scores.items():
-        n, r = skill_scores.shape
-        cases, first = rng.integers(0, n, n), rng.integers(0, r, n)
-        second = (first + rng.integers(1, r, n)) % r
-        yield skill, paired_counts(skill_scores[cases, first], skill_scores[cases, second])
-
-
-def _mean_outcome(
-    gate: ForgettingGate, mean: PairedCounts, skills: Mapping[str, str], levels: Levels
-) -> Outcome:
-    """Return the outcome by the mean of the skills, and by the state of the required skills."""
-    if mean.before <= gate.max_drop:
-        return Outcome.INCONCLUSIVE
-    outcome = drop_outcome(mean, gate.max_drop, levels)
-    unproven = any(
-        gate.required_margin(skill) is not None and state == "inconclusive"
-        for skill, state in skills.items()
-    )
-    return Outcome.INCONCLUSIVE if unproven and outcome is Outcome.PASSED else outcome
+    return min(MAX_REPEATS, max([1, *(ceil(number) for number in needed)]))

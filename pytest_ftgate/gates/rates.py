@@ -7,13 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 
-from pytest_ftgate.gates.checks import (
-    check_macro_drop,
-    check_macro_minimum,
-    check_minimum,
-    check_point,
-)
-from pytest_ftgate.gates.flips import Regressions, find_regressions, flips
+import numpy as np
+
+from pytest_ftgate.gates.checks import check_minimum, check_point
+from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, has_format_error
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
     drift_notes,
@@ -31,12 +28,14 @@ from pytest_ftgate.gates.judges import (
 )
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.looks import Look, look_levels
+from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
 from pytest_ftgate.gates.must_pass import check_must_pass
-from pytest_ftgate.gates.samples import Samples, samples_from_scores
+from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
 from pytest_ftgate.gates.slices import retrieval_notes, slice_members, slice_results
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
-from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.units import quantity, round_up_to_point
 from pytest_ftgate.gates.verdict import (
+    ACCEPTED_KINDS,
     Check,
     CheckKind,
     Drift,
@@ -88,9 +87,15 @@ def _look_extent(scores: VariantScores, look: Look) -> str:
 
 
 def rate_next_steps(
-    gate: RateGate, outcome: Outcome, check: Check | None, scores: VariantScores, look: Look
+    gate: RateGate,
+    outcome: Outcome,
+    check: Check | None,
+    scores: VariantScores,
+    look: Look,
+    statement: Statement,
 ) -> Iterator[NextStep]:
-    """Yield the next steps."""
+    """Yield the next steps after what *statement* says."""
+    broken = "broken" in statement.values
     if check is None:
         is_macro = gate.metric == "macro_f1"
         yield NextStep(StepKind.ADD_MINIMUM if is_macro else StepKind.ACCEPT)
@@ -98,7 +103,7 @@ def rate_next_steps(
         yield _step_if_inconclusive(check, look, "repeats=" if gate.function else "settle: ")
     elif outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
         yield NextStep(StepKind.READ_MUST_PASS, {"repeated": look.replies_vary})
-    elif outcome is Outcome.FAILED and gate.kind == "format" and scores.format_errors:
+    elif outcome is Outcome.FAILED and scores.format_errors and (gate.kind == "format" or broken):
         kind, count = scores.format_errors.most_common(1)[0]
         yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
     elif outcome is Outcome.FAILED:
@@ -122,7 +127,9 @@ def settling_values(check: Check) -> dict[str, Value]:
     """Return what the cases of a check can certify, and how many more would settle it."""
     values: dict[str, Value] = {}
     if check.certifiable is not None and check.before is not None:
-        values |= {"n": check.n, "limit": check.limit, "certifiable": check.certifiable}
+        # Rounded to the side on which the advice leads to a pass.
+        certifiable = round_up_to_point(check.certifiable)
+        values |= {"n": check.n, "limit": check.limit, "certifiable": certifiable}
     return values if check.needed is None else values | {"needed": check.needed}
 
 
@@ -138,7 +145,7 @@ def _repeats_for_needed(check: Check, look: Look) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedSamples:
-    """The accepted samples of a variant, and the number of stale cases among those accepted."""
+    """Accepted samples of a variant, and the number of stale cases among those accepted."""
 
     samples: Samples
     stale: int
@@ -151,11 +158,13 @@ class Comparison:
     Attributes:
         scores: the variant's scores.
         baseline: the baseline's scores; the same object if the variant is the baseline.
-        accepted: the accepted samples of the variant, or None if none are accepted.
+        accepted: the samples of the variant that were accepted last, or None.
+        anchor: the samples of the variant that were accepted first, if others followed, or None.
         must_pass: the scores of the must-pass cases, and those of the wrong ones with repeated
             requests, or None; None without must-pass cases.
         baseline_drift: how the baseline has drifted since its replies were recorded, or "".
         judge_evidence: the evidence about the judges that graded the replies.
+        levels: the error rates of each drop check; by default those of the suite alone.
     """
 
     scores: VariantScores
@@ -164,6 +173,8 @@ class Comparison:
     must_pass: tuple[VariantScores, VariantScores | None] | None = None
     baseline_drift: str = ""
     judge_evidence: JudgeEvidence = field(default_factory=JudgeEvidence)
+    anchor: AcceptedSamples | None = None
+    levels: Levels | None = None
 
     @property
     def compared_scores(self) -> VariantScores | None:
@@ -189,17 +200,17 @@ def evaluate_rate(
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
     parts = _slices(suite, gate, comparison, look)
-    regressed = tuple(part for part in parts if part.state == "regressed")
-    outcome = Outcome.FAILED if _slices_decide(check, regressed) else outcome
+    outcome = Outcome.FAILED if _slices_decide(check, parts) else outcome
     regressions, compared = _regressions(gate, comparison, check)
     drift = reply_drifts(suite, gate, comparison.compared_scores, scores)
+    statement = _statement(gate, check, comparison)
     verdict = Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.name,
         variant=scores.variant,
         outcome=outcome,
-        statement=_statement(gate, check, comparison),
+        statement=statement,
         checks=checks,
         deciding=deciding,
         slices=parts,
@@ -210,15 +221,15 @@ def evaluate_rate(
         **format_error_fields(gate, comparison.compared_scores, scores),
         drifts=drift,
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
-        next=tuple(rate_next_steps(gate, outcome, check, scores, look)),
+        next=tuple(rate_next_steps(gate, outcome, check, scores, look, statement)),
     )
     return with_judge_evidence(verdict, comparison.judge_evidence)
 
 
-def _slices_decide(check: Check | None, regressed: tuple[Slice, ...]) -> bool:
+def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
     """Return True if regressed slices fail the gate; with too few replies they do not."""
     few = check is None or check.missing > MAX_MISSING_SHARE * (check.n + check.missing)
-    return bool(regressed) and not few
+    return any(part.state == "regressed" for part in parts) and not few
 
 
 def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> Statement:
@@ -230,7 +241,33 @@ def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> S
         measure = "preferred"
     values = {"function": gate.function} if gate.function else {"measure": measure}
     habit = changed_habit(gate, check, comparison.compared_scores, comparison.scores)
-    return Statement(StatementKind.RATE, {**values, **habit})
+    broken = _broken_formats(gate, check, comparison)
+    return Statement(StatementKind.RATE, {**values, **habit, **broken})
+
+
+#: From this share of the regressed cases on, the headline of accuracy names broken formats.
+_MIN_BROKEN_SHARE = 0.1
+
+
+def _broken_formats(gate: RateGate, check: Check, comparison: Comparison) -> dict[str, Value]:
+    """Return how many regressed cases broke their format, and the accuracy of the other cases.
+
+    The values are those of a statement; none if hardly any did, or if the check passed.
+    """
+    before, after = comparison.compared_scores, comparison.scores
+    if not gate.reads_grades or before is None or check.before is None:
+        return {}
+    if check.outcome is Outcome.PASSED:
+        return {}
+    regressed, _ = _regressions(gate, comparison, check)
+    broken = [case_id for case_id in regressed.regressed if has_format_error(after, case_id)]
+    if not broken or len(broken) < _MIN_BROKEN_SHARE * len(regressed.regressed):
+        return {}
+    sides = align(*(samples_from_scores(side, gate.kind) for side in (before, after)))
+    valid = np.array([not has_format_error(after, case_id) for case_id in sides[1].case_ids])
+    rest = [side.select(valid).mean for side in sides]
+    values: dict[str, Value] = {"broken": len(broken), "regressed": len(regressed.regressed)}
+    return values | {"rest": int(valid.sum()), "rest_before": rest[0], "rest_after": rest[1]}
 
 
 def _notes(
@@ -261,7 +298,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
     if gate.kind == "accuracy":
         check = check_must_pass(*comparison.must_pass) if comparison.must_pass else None
         yield from [inconclusive_if_unqualified(check, comparison.judge_evidence)] if check else []
-    levels = [look_levels(look, total) for total in (Levels(), shared_levels(suite))]
+    shared = comparison.levels or shared_levels(suite)
+    levels = [look_levels(look, total) for total in (Levels(), shared)]
     rate_checks = _macro_checks if gate.metric == "macro_f1" else _mean_checks
     for rate_check in rate_checks(suite, gate, comparison, *levels):
         check = rate_check
@@ -271,13 +309,15 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             drift = comparison.baseline_drift
             yield replace(check, outcome=Outcome.INCONCLUSIVE, has_drifted=True, note=drift)
         else:
-            yield check_point(check) if gate.evidence == "point" else check
+            check = check_point(check) if gate.evidence == "point" else check
+            is_default = gate.has_default_limit and check.before is not None
+            yield replace(check, has_default_limit=is_default)
 
 
 def _mean_checks(
     suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
 ) -> Iterator[Check]:
-    samples, accepted = samples_from_scores(comparison.scores, gate.kind), comparison.accepted
+    samples = samples_from_scores(comparison.scores, gate.kind)
     evidence = comparison.judge_evidence if gate.kind == "accuracy" else JudgeEvidence()
     if gate.min is not None:
         yield check_graded_minimum(evidence, samples, minimum=gate.min, levels=unshared)
@@ -293,24 +333,27 @@ def _mean_checks(
     if comparison.scores is not comparison.baseline:
         baseline = samples_from_scores(comparison.baseline, gate.kind)
         yield check_against(baseline, samples, against=suite.baseline)
-    # There is nothing to compare with if all accepted cases are stale, or if a judge compared the
-    # accepted replies with another baseline.
-    if accepted is not None and len(accepted.samples) and not evidence.is_pairwise:
-        kind = CheckKind.ACCEPTED
-        check = check_against(accepted.samples, samples, against="accepted", kind=kind)
-        yield replace(check, stale=accepted.stale)
+    for kind, accepted in (
+        (CheckKind.ACCEPTED, comparison.accepted),
+        (CheckKind.ANCHOR, comparison.anchor),
+    ):
+        # There is nothing to compare with if all accepted cases are stale, or if a judge compared
+        # the accepted replies with another baseline.
+        if accepted is not None and len(accepted.samples) and not evidence.is_pairwise:
+            check = check_against(accepted.samples, samples, against=kind.value, kind=kind)
+            yield replace(check, stale=accepted.stale)
 
 
 def _macro_checks(
     suite: Suite, gate: RateGate, comparison: Comparison, unshared: Levels, shared: Levels
 ) -> Iterator[Check]:
-    labels = suite.labels
-    after = label_predictions(comparison.scores, labels)
+    before, after, labels = comparison.baseline, comparison.scores, suite.labels
     if gate.min is not None:
-        yield check_macro_minimum(after, minimum=gate.min, levels=unshared)
-    if gate.max_drop is not None and comparison.scores is not comparison.baseline:
-        before, margin = label_predictions(comparison.baseline, labels), gate.max_drop
-        yield check_macro_drop(before, after, against=suite.baseline, margin=margin, levels=shared)
+        yield check_macro_minimum(after, labels, minimum=gate.min, levels=unshared)
+    if gate.max_drop is not None and after is not before:
+        yield check_macro_drop(
+            before, after, labels, against=suite.baseline, margin=gate.max_drop, levels=shared
+        )
 
 
 def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) -> tuple[Slice, ...]:
@@ -318,7 +361,7 @@ def _slices(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
     nothing = comparison.accepted is None if is_baseline else bool(comparison.baseline_drift)
     if not gate.slices or gate.max_drop is None or nothing:
         return ()
-    levels = look_levels(look, shared_levels(suite))
+    levels = look_levels(look, comparison.levels or shared_levels(suite))
     after = samples_from_scores(comparison.scores, gate.kind)
     # The baseline is compared with its accepted samples.
     accepted = comparison.accepted.samples if is_baseline and comparison.accepted else None
@@ -342,9 +385,10 @@ def _regressions(
     gate: RateGate, comparison: Comparison, check: Check | None
 ) -> tuple[Regressions, VariantScores | None]:
     """Return the regressions of the deciding check, or of the baseline, with its scores."""
-    after, accepted = samples_from_scores(comparison.scores, gate.kind), comparison.accepted
     compared, kind = comparison.compared_scores, check.kind if check else None
-    is_accepted = kind is CheckKind.ACCEPTED
+    after = samples_from_scores(comparison.scores, gate.kind)
+    accepted = comparison.anchor if kind is CheckKind.ANCHOR else comparison.accepted
+    is_accepted = kind in ACCEPTED_KINDS
     if accepted is not None and (is_accepted or (not compared and len(accepted.samples))):
         compared = None
         before: Samples | None = accepted.samples
@@ -367,8 +411,7 @@ def guess_rate(suite: Suite, gate: Gate) -> float:
 def measure_rate(suite: Suite, gate: RateGate, scores: VariantScores) -> Verdict:
     """Return the rate of an ungated variant, as a verdict that is only shown."""
     if gate.metric == "macro_f1":
-        predictions = label_predictions(scores, suite.labels)
-        check = check_macro_minimum(predictions, minimum=0.0, levels=Levels())
+        check = check_macro_minimum(scores, suite.labels, minimum=0.0, levels=Levels())
     else:
         check = check_minimum(samples_from_scores(scores, gate.kind), minimum=0.0)
     verdict = ungated_verdict(suite, gate, scores.variant, check)

@@ -43,7 +43,8 @@ class Samples:
 
     Attributes:
         values: the mean scores, 0 to 1; NaN without a reply.
-        repeats: the number of replies, at least 1.
+        repeats: the number of replies, at least 1; 1 if any is right in part. A mean of replies
+            that are right or wrong shows how much they vary, a mean of graded replies does not.
         groups: the group of each case, unique for a case without a group; None for no groups.
         weights: the weight of each case, or None for equal weights.
         sources: the result of each case, or the digest of its requests and replies.
@@ -103,9 +104,9 @@ def samples_from_scores(scores: VariantScores, kind: str) -> Samples:
     *kind* is ``accuracy``, ``format``, or ``lenient`` for the format with a lenient parser.
     """
     samples = samples_from_values(scores, _VALUES[kind](scores))
-    return samples.select(
-        (scores.scorable if kind == "accuracy" else scores.has_format) & (scores.weights > 0)
-    )
+    if kind == "accuracy":
+        return samples.select(scores.scorable & (scores.weights > 0))
+    return replace(samples, repeats=scores.repeats).select(scores.has_format & (scores.weights > 0))
 
 
 def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
@@ -114,7 +115,7 @@ def samples_from_values(scores: VariantScores, values: FloatArray) -> Samples:
     return Samples(
         case_ids=case_ids,
         values=values,
-        repeats=scores.repeats,
+        repeats=np.where(scores.is_graded, 1.0, scores.repeats),
         groups=_groups(case_ids, scores.groups),
         weights=_weights(scores.weights),
         sources=tuple(scores.results.values()),

@@ -1,21 +1,21 @@
-"""Results by skill, difficulty and language, and the kinds of loss of regressed answers."""
+"""Results by family, skill, difficulty and language, and the kinds of loss of regressed answers."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, Levels
 from pytest_ftgate.gates.samples import Samples, align, samples_from_values
 from pytest_ftgate.gates.slices import slice_members
-from pytest_ftgate.gates.verdict import LossKind, Retention, Slice
+from pytest_ftgate.gates.verdict import MIN_RATE_TO_LOSE, LossKind, Retention, Slice
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.formats import (
     FormatChecker,
@@ -25,15 +25,13 @@ from pytest_ftgate.scoring.formats import (
     looks_like_refusal,
 )
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores, skill_score
-from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, is_noninferior, p_drop
 from pytest_ftgate.stats.resampling import SkillSample, macro_difference, retention_ratio
-from pytest_ftgate.suite.gate_kinds import ForgettingGate
+from pytest_ftgate.suite.gate_kinds import ForgettingGate, SkillPart
 from pytest_ftgate.suite.model import Case, Suite
 
-#: A skill without its own margin is ``kept`` if a drop of this size is ruled out.
-DEFAULT_SKILL_MARGIN = 0.10
-#: With a lower rate before, no retention is reported: the ratio would be mostly noise.
-_MIN_RATE_FOR_RETENTION = 0.10
+#: The limit of a family, unless that of the mean is larger.
+FAMILY_MARGIN = 0.10
 
 
 def skill_samples(scores: VariantScores) -> Samples:
@@ -56,29 +54,41 @@ def mean_over_skills(gate: ForgettingGate, pairs: Mapping[str, PairedCounts]) ->
     return macro_difference([*weighted.values()], [gate.weight(skill) for skill in weighted])
 
 
-def skill_states(
-    gate: ForgettingGate, pairs: Mapping[str, PairedCounts], levels: Levels
-) -> dict[str, str]:
-    """Return the state of each skill: see *Slice.state*.
+def part_states(
+    gate: ForgettingGate,
+    pairs: Mapping[SkillPart, PairedCounts],
+    tested: Collection[SkillPart],
+    levels: Levels,
+) -> dict[SkillPart, tuple[str, float]]:
+    """Return the state of each family and skill, see *Slice.state*, and the p-value of its drop.
 
-    A skill is ``kept`` if a drop of its margin is ruled out. Otherwise it is ``regressed`` if a
-    real drop is shown, with Holm's correction over the evaluated skills.
+    A tested part is ``kept`` if a drop of its margin is ruled out. Otherwise it is ``regressed`` if
+    a real drop is shown, with Holm's correction over the tested parts, and the observed drop
+    reaches the margin.
     """
-    evaluated = {skill: counts for skill, counts in pairs.items() if gate.evaluates(skill)}
-    adjusted = _adjusted_p_values(evaluated)
-    return {
-        skill: _state(counts, adjusted.get(skill, p_drop(counts)), _margin(gate, skill), levels)
-        for skill, counts in pairs.items()
-    }
+    adjusted = _adjusted_p_values({part: pairs[part] for part in pairs if part in tested})
+    states = {}
+    for part, counts in pairs.items():
+        if part in tested:
+            state = _state(counts, adjusted[part], part_margin(gate, part), levels)
+        elif part[0] == "skill" and not gate.evaluates(part[1]):
+            state = "allowed"
+        else:
+            state = _untested_state(counts)
+        states[part] = (state, adjusted.get(part, p_drop(counts)))
+    return states
 
 
-def _adjusted_p_values(pairs: Mapping[str, PairedCounts]) -> dict[str, float]:
-    corrected = holm([p_drop(counts) for counts in pairs.values()])
-    return {name: float(p) for name, p in zip(pairs, corrected, strict=True)}
+def _adjusted_p_values(pairs: Mapping[SkillPart, PairedCounts]) -> dict[SkillPart, float]:
+    corrected = holm([p_drop(counts) for counts in pairs.values()]) if pairs else ()
+    return {part: float(p) for part, p in zip(pairs, corrected, strict=True)}
 
 
-def _margin(gate: ForgettingGate, skill: str) -> float:
-    return gate.required_margin(skill) or DEFAULT_SKILL_MARGIN
+def part_margin(gate: ForgettingGate, part: SkillPart) -> float:
+    """Return the limit of a tested family or skill."""
+    kind, name = part
+    own = gate.required_margin(name) if kind == "skill" else None
+    return own or max(FAMILY_MARGIN, gate.max_drop or 0.0)
 
 
 def _state(pairs: PairedCounts, adjusted: float, margin: float, levels: Levels) -> str:
@@ -86,87 +96,92 @@ def _state(pairs: PairedCounts, adjusted: float, margin: float, levels: Levels) 
         return "uninformative"
     if pairs.groups is not None and pairs.groups < MIN_GROUPS:
         return "inconclusive"
-    if p_noninferior(pairs, margin) <= levels.miss:
+    if is_noninferior(pairs, margin, levels.miss):
         return "kept"
-    return "regressed" if adjusted <= levels.alarm else "inconclusive"
+    is_shown = adjusted <= levels.alarm and pairs.delta <= ROUNDING - margin
+    return "regressed" if is_shown else "inconclusive"
+
+
+def _untested_state(pairs: PairedCounts) -> str:
+    return "uninformative" if pairs.before <= MIN_RATE_TO_LOSE else "untested"
 
 
 def skill_slices(
     before: Samples, after: Samples, cases: Sequence[Case], gate: ForgettingGate, levels: Levels
 ) -> tuple[Slice, ...]:
-    """Return the result of each skill, largest drop first, then by difficulty and by language.
+    """Return the results by family, by skill, by difficulty and by language.
 
-    *before* and *after* are the scores of base and variant on the skills *cases*. All skills share
-    the alarm level.
+    Families and skills come with the largest drop first. *before* and *after* are the scores of
+    base and variant on the skills *cases*. All tested families and skills share the alarm level.
     """
     before, after = align(before, after)
     answered = before.has_reply & after.has_reply
     before, after = before.select(answered), after.select(answered)
-    slices = [*_skill_results(before, after, cases, gate, levels)]
+    slices = [*_part_results(before, after, cases, gate, levels)]
     for kind in ("difficulty", "language"):
-        slices += _ungated_slices(before, after, cases, kind, levels)
+        members = slice_members(cases, [kind])
+        for (_, name), samples in sorted(_samples_by_part(before, after, members).items()):
+            counts = pair_samples(*samples)
+            part = _slice((kind, name), samples, counts, p_drop(counts))
+            slices.append(replace(part, state=_untested_state(counts), gated=False, weight=0.0))
     return tuple(slices)
 
 
-def _skill_results(
+def _part_results(
     before: Samples, after: Samples, cases: Sequence[Case], gate: ForgettingGate, levels: Levels
 ) -> list[Slice]:
-    samples = _samples_by_slice(before, after, cases, "skill")
-    pairs = {skill: pair_samples(*both) for skill, both in samples.items()}
-    states, adjusted = skill_states(gate, pairs, levels), _adjusted_p_values(pairs)
+    """Return the result of each family, then that of each skill, largest drop first."""
+    members = slice_members(cases, ["skill"])
+    # Missing replies do not change what is tested, so the number of cases asked counts.
+    tested = gate.tested_parts({skill: len(ids) for (_, skill), ids in members.items()})
+    families = gate.evaluated_families(skill for _, skill in members)
+    for family, skills in families.items():
+        members["family", family] = set[str]().union(*(members["skill", name] for name in skills))
+    samples = _samples_by_part(before, after, members)
+    pairs = {part: pair_samples(*both) for part, both in samples.items()}
+    states = part_states(gate, pairs, tested, levels)
     slices = [
         replace(
-            _slice("skill", skill, samples[skill], counts, adjusted[skill]),
-            state=states[skill],
-            gated=gate.evaluates(skill),
-            margin=_margin(gate, skill),
-            required=gate.required_margin(skill) is not None,
-            weight=gate.weight(skill),
+            _slice(part, samples[part], counts, states[part][1]),
+            state=states[part][0],
+            family=gate.family_of(part[1]) if part[0] == "skill" else "",
+            gated=part in tested,
+            margin=part_margin(gate, part) if part in tested else None,
+            required=part[0] == "skill" and part in tested,
+            weight=sum(map(gate.weight, families[part[1]] if part[0] == "family" else part[1:])),
         )
-        for skill, counts in pairs.items()
+        for part, counts in pairs.items()
     ]
-    return sorted(slices, key=lambda part: part.change)
+    return sorted(slices, key=lambda part: (part.kind, part.change))
 
 
-def _ungated_slices(
-    before: Samples, after: Samples, cases: Sequence[Case], kind: str, levels: Levels
-) -> Iterator[Slice]:
-    """Yield the slices by difficulty or by language. They are reported and not evaluated."""
-    samples = _samples_by_slice(before, after, cases, kind)
-    pairs = {name: pair_samples(*both) for name, both in samples.items()}
-    adjusted = _adjusted_p_values(pairs)
-    for name, counts in sorted(pairs.items()):
-        part = _slice(kind, name, samples[name], counts, adjusted[name])
-        state = _state(counts, adjusted[name], DEFAULT_SKILL_MARGIN, levels)
-        yield replace(part, state=state, gated=False, margin=DEFAULT_SKILL_MARGIN, weight=0.0)
-
-
-def _samples_by_slice(
-    before: Samples, after: Samples, cases: Sequence[Case], kind: str
-) -> dict[str, tuple[Samples, Samples]]:
+def _samples_by_part(
+    before: Samples, after: Samples, members: Mapping[SkillPart, Collection[str]]
+) -> dict[SkillPart, tuple[Samples, Samples]]:
+    """Return both samples of each part that has any, given the ids of its cases."""
     samples = {}
-    for (_, name), members in slice_members(cases, [kind]).items():
-        mask = np.array([case_id in members for case_id in after.case_ids], dtype=bool)
+    for part, ids in members.items():
+        mask = np.array([case_id in ids for case_id in after.case_ids], dtype=bool)
         if mask.any():
-            samples[name] = (before.select(mask), after.select(mask))
+            samples[part] = (before.select(mask), after.select(mask))
     return samples
 
 
 def _slice(
-    kind: str, name: str, samples: tuple[Samples, Samples], pairs: PairedCounts, adjusted: float
+    part: SkillPart, samples: tuple[Samples, Samples], pairs: PairedCounts, p: float
 ) -> Slice:
-    low, high = tango_interval(pairs, CONFIDENCE)
+    low, high = change_interval(pairs, CONFIDENCE)
     before, after = samples[0].values, samples[1].values
     return Slice(
-        kind=kind,
-        name=name,
+        kind=part[0],
+        name=part[1],
         n=int(pairs.n),
         before=pairs.before,
         after=pairs.after,
         low=low,
         high=high,
-        p_drop=adjusted,
-        state="inconclusive",
+        p_drop=p,
+        state="untested",
         kept=int(np.sum((before > 0) & (after >= before))),
         regressed=int(np.sum(after < before)),
         fixed=int(np.sum(after > before)),
@@ -180,7 +195,8 @@ def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
     if not total:
         return None
     before = sum(sample.weight * sample.before.mean() for sample in samples) / total
-    if before < _MIN_RATE_FOR_RETENTION:
+    # The ratio to a lower rate would be mostly noise.
+    if before < MIN_RATE_TO_LOSE:
         return None
     ratio = retention_ratio(samples, CONFIDENCE)
     if ratio is None:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.checks import ROUNDING, pair_samples
 from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS, Levels
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.verdict import Slice
 from pytest_ftgate.scoring.scorers import contains_answer
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
-from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, is_noninferior, p_drop
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Case
 
@@ -80,10 +80,11 @@ def slice_results(
 def _slice(
     key: tuple[str, str], pairs: PairedCounts, adjusted: float, margin: float, levels: Levels
 ) -> Slice:
-    low, high = tango_interval(pairs, CONFIDENCE)
+    low, high = change_interval(pairs, CONFIDENCE)
     few = pairs.groups is not None and pairs.groups < MIN_GROUPS
-    kept = p_noninferior(pairs, margin) <= levels.miss
-    state = "kept" if kept else ("regressed" if adjusted <= levels.alarm else "inconclusive")
+    kept = is_noninferior(pairs, margin, levels.miss)
+    shown = adjusted <= levels.alarm and pairs.delta <= ROUNDING - margin
+    state = "kept" if kept else ("regressed" if shown else "inconclusive")
     return Slice(
         kind=key[0],
         name=key[1],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import ceil
 
 _MINUS = "−"
 
@@ -16,6 +17,11 @@ def percent(share: float) -> str:
     return f"{rounded} %"
 
 
+def share_change(before: float, after: float) -> str:
+    """Return two shares as ``61 → 24 %``."""
+    return f"{percent(before).removesuffix(' %')} → {percent(after)}"
+
+
 def points(change: float) -> str:
     """Return a change of a share in points, signed: ``−47``."""
     value = round(change * 100)
@@ -25,6 +31,11 @@ def points(change: float) -> str:
 def unsigned_points(share: float) -> str:
     """Return the size of a drop or limit in points, unsigned: ``5``."""
     return f"{abs(share) * 100:.0f}"
+
+
+def round_up_to_point(share: float) -> float:
+    """Return *share* rounded up to whole points: 0.06 for 0.0521."""
+    return ceil(round(share * 100, 6)) / 100
 
 
 def points_interval(low: float | None, high: float | None) -> str:

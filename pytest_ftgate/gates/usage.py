@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, isinf
 
 import numpy as np
-from scipy.special import stdtrit
+from numpy.typing import NDArray
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
-from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_GROUPS
+from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.samples import (
     FloatArray,
     Samples,
@@ -33,8 +33,8 @@ from pytest_ftgate.gates.verdict import (
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.means import ratio_interval
 from pytest_ftgate.stats.proportions import binomial_cdf
-from pytest_ftgate.stats.resampling import clustered_se
 from pytest_ftgate.suite.gate_kinds import CostGate, LatencyGate
 from pytest_ftgate.suite.model import Gate, Suite
 from pytest_ftgate.suite.prices import Tariff, request_price
@@ -162,7 +162,7 @@ def _is_flat(tariff: Tariff) -> bool:
 def _ratio_check(
     numerator: FloatArray, denominator: FloatArray, samples: Samples, cases: int, *, flat: bool
 ) -> Check:
-    """Return a check with the interval of sum(numerator) / sum(denominator), by linearization.
+    """Return a check with the interval of sum(numerator) / sum(denominator).
 
     A flat price has no spread, so that its interval is one point. *samples* are those of *cases*
     with known prices; *numerator* and *denominator* have one value for each.
@@ -181,12 +181,26 @@ def _ratio_check(
     ratio = float(numerator.sum() / denominator.sum())
     if flat:
         return replace(check, low=ratio, high=ratio)
-    if units < MIN_GROUPS:
-        what = "cases" if samples.groups is None else "groups of related cases"
-        return replace(check, note=f"{units} {what}; at least {MIN_GROUPS} are needed")
-    error = clustered_se((numerator - ratio * denominator) / denominator.mean(), groups)
-    half_width = float(stdtrit(units - 1.0, (1.0 + CONFIDENCE) / 2.0)) * error
-    return replace(check, low=ratio - half_width, high=ratio + half_width)
+    what = "cases" if samples.groups is None else "groups of related cases"
+    if units < MIN_CASES_FOR_COST:
+        return replace(check, note=f"{units} {what}; at least {MIN_CASES_FOR_COST} are needed")
+    low, high = ratio_interval(numerator, denominator, CONFIDENCE, groups)
+    note = _dominance_note(numerator, groups)
+    return replace(check, low=low, high=None if isinf(high) else high, note=note)
+
+
+#: A unit with a larger share of the sum is named, since the mean rests on it.
+_LARGE_SHARE = 0.1
+
+
+def _dominance_note(prices: FloatArray, groups: NDArray[np.generic]) -> str:
+    """Return that one case or group holds a large share of the sum, or ""."""
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], prices)
+    share = float(sums.max() / sums.sum()) if sums.sum() else 0.0
+    if share <= _LARGE_SHARE:
+        return ""
+    unit = "case" if sums.size == prices.size else "group of related cases"
+    return f"one {unit} holds {share:.0%} of the cost, so that the mean rests on few of them"
 
 
 def _cost_outcome(check: Check, cases: int) -> Check:
@@ -203,10 +217,11 @@ def _needed_cases(check: Check) -> int | None:
     """Return the number of further cases that settle the check if the observed value is real."""
     if check.low is None or check.high is None:
         return None
-    center, half_width = (check.low + check.high) / 2.0, (check.high - check.low) / 2.0
-    gap = abs(center - check.limit)
-    needed = check.n * (half_width / gap) ** 2 if gap else np.inf
-    return ceil(needed - check.n) if needed < _MAX_NEEDED else None
+    value = check.after if check.rise is None else check.rise
+    gap = abs(value - check.limit)
+    reach = check.high - value if value <= check.limit else value - check.low
+    needed = check.n * (reach / gap) ** 2 if gap else np.inf
+    return max(1, ceil(needed - check.n)) if needed < _MAX_NEEDED else None
 
 
 def _cost_notes(scores: VariantScores, tariff: Tariff) -> Iterator[str]:

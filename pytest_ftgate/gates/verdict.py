@@ -25,18 +25,24 @@ class Retention:
     high: float | None = None
 
 
+#: Where the rate before is not above this, there is next to nothing to lose.
+MIN_RATE_TO_LOSE = 0.10
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
     """The result of one slice of the cases. Rates, changes and margins are shares, 0 to 1.
 
     Attributes:
-        kind: ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
-        name: the skill, tag, label, language or difficulty.
-        p_drop: the p-value of a drop, adjusted for the number of slices.
-        state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``; or
-            ``uninformative`` if the rate before is too low for a drop of *margin*.
-        gated: whether a regression of the slice affects the verdict.
-        margin: the drop that ``kept`` rules out.
+        kind: ``family`` (of skills), ``skill``, ``tag``, ``label``, ``language`` or ``difficulty``.
+        name: the family, skill, tag, label, language or difficulty.
+        family: the family of a skill, or "".
+        p_drop: the p-value of a drop, adjusted for the number of tested slices.
+        state: ``regressed``; ``kept`` if a drop of *margin* is ruled out; ``inconclusive``;
+            ``untested``; ``allowed`` for a skill that may be lost; or ``uninformative`` if the rate
+            before is too low for a drop of *margin*, or of 10 points if it is not tested.
+        gated: whether the slice is tested, so that a regression affects the verdict.
+        margin: the drop that ``kept`` rules out; None if the slice is not tested.
         required: whether the gate passes only if the slice is ``kept``.
         weight: the weight of the slice in the mean over the skills.
         kept, regressed, fixed: cases right before and now; right before only; right now only.
@@ -53,6 +59,7 @@ class Slice:
     high: float
     p_drop: float
     state: str
+    family: str = ""
     gated: bool = True
     margin: float | None = None
     required: bool = False
@@ -256,10 +263,15 @@ class CheckKind(StrEnum):
     MUST_PASS = "must_pass"  # noqa: S105 - not a password
     BASELINE = "baseline"
     ACCEPTED = "accepted"
+    ANCHOR = "anchor"
     BASE = "base"
     MEAN = "mean"
     P50 = "p50"
     P95 = "p95"
+
+
+#: What is compared with an accepted record.
+ACCEPTED_KINDS = (CheckKind.ACCEPTED, CheckKind.ANCHOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,19 +285,24 @@ class Check:
         case_ids: the must-pass cases that are wrong.
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
+        has_default_limit: True if *limit* is what the cases can show, and not declared.
         unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests) or ``ms``.
         n: the number of cases compared.
+        units: the number of groups of related cases, or None if all cases are independent.
         effective: the effective number of cases, after repeats and groups.
+        error: the standard error of the change, or of the rate, if scores are graded, weighted or
+            repeated; None if replies are counted.
         before: the rate or amount compared with, or None for a minimum or a limit.
         low, high: the 95 % interval of the change (relative for cost and latency), or of the rate
             or amount where *before* is None; None if unbounded.
         rise: the relative change of cost (of the mean) or latency (median over the cases).
-        fixed, regressed: the numbers of fixed and regressed cases (fractions with repeats).
+        fixed, regressed: the numbers of fixed and regressed cases (fractions with repeats); of
+            cases that got better and worse if scores are graded or weighted.
         p_pass: the p-value against a drop as large as the limit.
         p_fail: the p-value against no drop.
         miss, alarm: the levels that *p_pass* and *p_fail* are compared with.
         shared: the number of drop checks of the suite that share the alarm level.
-        method: ``counts``; ``bootstrap`` for macro-F1; ``point`` for a plain threshold; ``t`` for
+        method: ``counts``; ``f1`` for macro-F1; ``point`` for a plain threshold; ``t`` for
             cost; ``order`` for latency; ``judge`` for grades with adjusted limits; ``labels`` for
             grades corrected by human labels of the same replies.
         discordance: the share of cases on which the two variants disagree.
@@ -311,7 +328,9 @@ class Check:
     before: float | None = None
     against: str = ""
     case_ids: tuple[str, ...] = ()
+    units: int | None = None
     effective: float = 0.0
+    error: float | None = None
     low: float | None = None
     high: float | None = None
     fixed: float = 0.0
@@ -321,6 +340,7 @@ class Check:
     miss: float = 0.05
     alarm: float = 0.01
     shared: int = 1
+    has_default_limit: bool = False
     unit: str = "share"
     rise: float | None = None
     method: str = "counts"
@@ -342,6 +362,16 @@ class Check:
     def change(self) -> float | None:
         """The difference, after minus before."""
         return None if self.before is None else self.after - self.before
+
+    @property
+    def is_beyond(self) -> bool:
+        """True if the whole interval of the change lies beyond the limit."""
+        return self.before is not None and self.high is not None and self.high < -self.limit
+
+    @property
+    def drop_is_shown(self) -> bool:
+        """True if a drop of any size is shown."""
+        return self.p_fail is not None and self.p_fail <= self.alarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -388,6 +418,7 @@ class Drift:
 
     Attributes:
         what: ``length``, ``refusals``, ``same text``, ``language`` or ``format errors``.
+        has_default_limit: True if *limit* is what the cases can show, and not declared.
         unit: the unit of *before* and *after*: ``words`` or ``characters`` (the median), or
             ``share``. For ``language`` *after* is the share of changed replies, for
             ``format errors`` the share of replies with a format error.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
-from pytest_ftgate.plugin.state import errors_key, settings_key
+from pytest_ftgate.plugin.state import errors_key, is_marked_as_gate, settings_key
 from pytest_ftgate.settings import Settings, add_options, short_path
 
 if TYPE_CHECKING:
@@ -54,14 +55,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def _enable(config: pytest.Config, settings: Settings) -> None:
     from uuid import uuid4
 
+    from pytest_ftgate.plugin.progress import show_sentence
     from pytest_ftgate.plugin.reporter import Reporter
     from pytest_ftgate.plugin.suites import begin_session
+    from pytest_ftgate.weights import show_conversion
 
     worker = getattr(config, "workerinput", None)
     if worker and settings.max_usd is not None:
         # Workers do not share a budget, so each may spend an equal part.
         settings = replace(settings, max_usd=settings.max_usd / worker["workercount"])
     begin_session(config, settings, worker["testrunuid"] if worker else uuid4().hex)
+    unchanged = show_conversion.set(partial(show_sentence, config))
+    config.add_cleanup(partial(show_conversion.reset, unchanged))
     if worker is None:
         config.stash[reporter_key] = reporter = Reporter(config)
         config.pluginmanager.register(reporter, "ftgate-reporter")
@@ -141,11 +146,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
     A marked function that is not a gate fails; it never passes without a verdict.
     """
-    takes_reply = {"reply", "ask"} & {*getattr(item, "fixturenames", ())}
-    # In a marked class or module, some tests may take no reply.
-    has_own_mark = any(mark.name == "ftgate" for mark in item.own_markers)
-    inherits_mark = takes_reply and item.get_closest_marker("ftgate") is not None
-    if not has_own_mark and not inherits_mark and "ftgate" not in getattr(item, "fixturenames", ()):
+    if not is_marked_as_gate(item) and "ftgate" not in getattr(item, "fixturenames", ()):
         return (yield)
     if not item.config.stash[settings_key].enabled:
         pytest.skip("evaluated with --ftgate only")
@@ -221,3 +222,4 @@ def pytest_testnodedown(node: Any) -> None:
 
         suite_runs = read_suite_runs(output["ftgate_cases"])
         reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
+        reporter.add_gates(output["ftgate_gates"])

@@ -92,10 +92,16 @@ class GateItemState:
         """Return the message that the gate was not evaluated."""
         return quote_following_lines(f"{self.gate_run.variant.name}: {reason}")
 
-    def reject(self, verdict: Verdict) -> str:
-        """Store the verdict on a variant that is not what it claims; return why setup fails."""
-        self._store_verdict(verdict)
-        return f"not what it claims: {headline(verdict)}"
+    def store(self, verdict: Verdict) -> str:
+        """Store *verdict* for the reports; return why setup fails if the variant is invalid.
+
+        It is stored in setup: an exception here is an error of the item, and no failed gate.
+        """
+        from pytest_ftgate.results.verdicts import to_json
+
+        set_property(self.item, "ftgate", to_json(verdict))
+        is_invalid = verdict.outcome is Outcome.INVALID
+        return f"not what it claims: {headline(verdict)}" if is_invalid else ""
 
     def error_reason(self, error: FtgateError) -> str:
         """Return the message of *error*, or the item that shows it: one error may hit all gates."""
@@ -108,15 +114,13 @@ class GateItemState:
         from pytest_ftgate.results.accepted import accepted_cases
 
         cases = accepted_cases(scores, self.item.path.parent)
-        self.set_property("ftgate_cells", json.dumps(cases))
+        set_property(self.item, "ftgate_cells", json.dumps(cases))
 
-    def conclude(self, verdict: Verdict) -> None:
-        """Store the verdict; raise BlockingVerdict if it fails the build."""
-        self._store_verdict(verdict)
+    def blocks(self, verdict: Verdict) -> bool:
+        """Return True if *verdict* fails the build."""
         lenient = self.settings.inconclusive == "warn"
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
-        if verdict.outcome is not Outcome.PASSED and not (is_inconclusive and lenient):
-            raise BlockingVerdict(verdict)
+        return verdict.outcome is not Outcome.PASSED and not (is_inconclusive and lenient)
 
     def section(
         self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None
@@ -130,15 +134,11 @@ class GateItemState:
             as_typed(verdict, settings.typed), verbosity, settings.show, explanations
         )
 
-    def _store_verdict(self, verdict: Verdict) -> None:
-        from pytest_ftgate.results.verdicts import to_json
 
-        self.set_property("ftgate", to_json(verdict))
-
-    def set_property(self, name: str, value: str) -> None:
-        """Set a property of the item's report; a value of an earlier run is replaced."""
-        properties = self.item.user_properties
-        properties[:] = [*(pair for pair in properties if pair[0] != name), (name, value)]
+def set_property(item: pytest.Item, name: str, value: str) -> None:
+    """Set a property of the item's report; a value of an earlier run is replaced."""
+    properties = item.user_properties
+    properties[:] = [*(pair for pair in properties if pair[0] != name), (name, value)]
 
 
 def state_of(item: Any) -> GateItemState | None:
@@ -196,7 +196,7 @@ class GateItem(pytest.Item):
     # Evaluation: an error here is an error of this gate alone ---------------------------------
 
     def setup(self) -> None:
-        """Send the gate's requests, check the variant's identity, and evaluate the gate."""
+        """Send the gate's requests, check the variant's identity, and store the verdict."""
         self.state.set_up(self._evaluate)
 
     def _evaluate(self) -> str:
@@ -205,21 +205,26 @@ class GateItem(pytest.Item):
             self.result = evaluate_gate(
                 self.state.session, self.gate_run, submit_with=gates, on_progress=on_progress
             )
-        is_invalid = self.result.verdict.outcome is Outcome.INVALID
-        return self.state.reject(self.result.verdict) if is_invalid else ""
+        verdict = self.result.verdict
+        is_valid = verdict.outcome is not Outcome.INVALID
+        if is_valid and self.state.settings.accept and self.gate_run.gate.is_rate:
+            self._store_accepted_cases(self.result)
+        return self.state.store(verdict)
+
+    def _store_accepted_cases(self, result: GateResult) -> None:
+        suite, look = self.gate_run.suite, result.look
+        scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
+        set_property(self, "ftgate_serves", suite.serves or suite.baseline)
+        self.state.store_accepted_cases(scores)
 
     # Verdict --------------------------------------------------------------------------------
 
     def runtest(self) -> None:
-        """Store the verdict; raise BlockingVerdict if it fails the build."""
+        """Raise BlockingVerdict if the verdict fails the build."""
         if self.result is None:
             raise RuntimeError("the gate is evaluated in its setup, which did not run")
-        if self.state.settings.accept and self.gate_run.gate.is_rate:
-            suite, look = self.gate_run.suite, self.result.look
-            scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
-            self.state.set_property("ftgate_serves", suite.serves or suite.baseline)
-            self.state.store_accepted_cases(scores)
-        self.state.conclude(self.result.verdict)
+        if self.state.blocks(self.result.verdict):
+            raise BlockingVerdict(self.result.verdict)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the section of a verdict; for any other failure, what pytest shows."""

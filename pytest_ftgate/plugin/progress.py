@@ -1,7 +1,8 @@
-"""The live progress line, written through pytest's terminal reporter."""
+"""What a run shows while it works, written through pytest's terminal reporter."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,11 +17,23 @@ _PLAIN_INTERVAL = 30.0
 _CLEAR = "\r\x1b[K"
 
 
+def show_sentence(config: pytest.Config, text: str) -> None:
+    """Show *text* on a line of its own, except in quiet runs; also from an xdist worker."""
+    with _uncaptured(config):
+        if hasattr(config, "workerinput") and not _is_quiet(config):
+            # The error stream of a worker is that of the whole run.
+            sys.stderr.write(f"{text}\n")
+        elif reporter := _reporter(config):
+            reporter.ensure_newline()
+            reporter.write_line(text)
+            reporter.flush()
+
+
 @contextmanager
 def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
     """Yield a callback that shows the progress, or None in quiet runs and xdist workers."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() <= -2:  # noqa: PLR2004
+    reporter = _reporter(config)
+    if reporter is None:
         yield None
         return
     line = _ProgressLine(config, reporter)
@@ -32,8 +45,7 @@ def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
 
 class _ProgressLine:
     def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
-        self._reporter, self._shown = reporter, False
+        self._config, self._reporter, self._shown = config, reporter, False
         self._next = time.monotonic() + (0.0 if reporter.isatty else _PLAIN_INTERVAL)
 
     def __call__(self, progress: Progress) -> None:
@@ -41,7 +53,7 @@ class _ProgressLine:
             return
         if not self._reporter.isatty:
             self._next = time.monotonic() + _PLAIN_INTERVAL
-        with self._uncaptured():
+        with _uncaptured(self._config):
             if not self._shown:
                 self._reporter.ensure_newline()
             end = "" if self._reporter.isatty else "\n"
@@ -51,12 +63,26 @@ class _ProgressLine:
 
     def end(self) -> None:
         if self._shown and self._reporter.isatty:
-            with self._uncaptured():
+            with _uncaptured(self._config):
                 self._reporter.write(_CLEAR, flush=True)
 
-    def _uncaptured(self) -> AbstractContextManager[None]:
-        # Suspends the capture of test output, so that the line reaches the terminal.
-        if self._capture is None:
-            return nullcontext()
-        suspended: AbstractContextManager[None] = self._capture.global_and_fixture_disabled()
-        return suspended
+
+def _is_quiet(config: pytest.Config) -> bool:
+    return config.get_verbosity() <= -2  # noqa: PLR2004
+
+
+def _reporter(config: pytest.Config) -> pytest.TerminalReporter | None:
+    """Return the terminal reporter, or None in quiet runs and xdist workers."""
+    if hasattr(config, "workerinput") or _is_quiet(config):
+        return None
+    reporter: pytest.TerminalReporter | None = config.pluginmanager.get_plugin("terminalreporter")
+    return reporter
+
+
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    # Suspends the capture of test output, so that a line reaches the terminal.
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    if capture is None:
+        return nullcontext()
+    suspended: AbstractContextManager[None] = capture.global_and_fixture_disabled()
+    return suspended

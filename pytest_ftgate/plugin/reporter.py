@@ -6,32 +6,28 @@ import json
 import os
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path, PurePath
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
-from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import gate_runs_in
+from pytest_ftgate.plugin.selection import gate_nodes
 from pytest_ftgate.plugin.state import evaluates_nothing, session_key, settings_key
+from pytest_ftgate.plugin.verdicts import GateVerdicts
 from pytest_ftgate.readers.source import display_path
+from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.git import GitError, git_output
-from pytest_ftgate.results.run import (
-    NotEvaluated,
-    Report,
-    RequestCounts,
-    SuiteRun,
-    overall_verdict,
-)
+from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
 from pytest_ftgate.runner.workers import collect_suite_runs, write_suite_runs
@@ -62,10 +58,6 @@ def _commit_facts(root: Path) -> dict[str, str]:
     return {"commit": f"{commit}{' (with changes that are not committed)' * bool(changed)}"}
 
 
-#: The most characters of an error that kept a gate from being evaluated.
-_MAX_ERROR_LENGTH = 2_000
-
-
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
@@ -78,7 +70,7 @@ class Reporter:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config, self._settings = config, config.stash[settings_key]
-        self._verdicts: dict[str, str] = {}
+        self._verdicts = GateVerdicts(self._settings.root)
         self._measured: list[str] = []
         self._advice: list[str] = []
         self._serves: dict[str, str] = {}
@@ -87,7 +79,6 @@ class Reporter:
         self._messages: list[str] = []
         self._cost_reports: list[CostReport] = []
         self._collected_runs: list[SuiteRun] = []
-        self._not_evaluated: dict[str, str] = {}
         self._report: Report | None = None
         self._written: list[str] = []
         #: Requests that were never sent because gates stopped early.
@@ -97,14 +88,14 @@ class Reporter:
         #: A test has used the fixture: it evaluates gates by itself.
         self._fixture_used = False
 
-    def _is_suite(self, node: str) -> bool:
-        path = PurePath(node.partition("::")[0])
-        return any(path.match(pattern) for pattern in self._settings.files)
-
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Record a suite that cannot be collected."""
-        if report.failed and self._is_suite(report.nodeid):
-            self._not_evaluated[report.nodeid] = _error_text(report, self._settings.root)
+        """Record a suite or a module that cannot be collected."""
+        self._verdicts.add_collect_report(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Record the tests that a worker of pytest-xdist has selected."""
+        self._verdicts.add_tests(ids)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -114,19 +105,28 @@ class Reporter:
         if report.outcome not in ("passed", "failed", "skipped"):
             return
         self._fixture_used |= "ftgate_used" in properties and report.when == "call"
-        if "ftgate" in properties and report.when == "call" and isinstance(report.longrepr, str):
-            text = headline(from_json(Verdict, str(properties["ftgate"])))
-            report.longrepr = _Section(report.longrepr, text)  # type: ignore[assignment]
+        if report.when == "call" and report.failed and "ftgate" in properties:
+            self._give_headline(report, from_json(Verdict, str(properties["ftgate"])))
         if report.when == "teardown":
             pairs = report.user_properties
             self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]
             self._advice += [str(value) for key, value in pairs if key == "ftgate_advice"]
-        if "ftgate_gate" in properties:
-            self._add_gate_report(report, properties.get("ftgate"))
         if "ftgate_cells" in properties and report.when == "call":
             self._add_accepted_cases(properties)
-        if "ftgate" in properties and (report.when == "call" or report.failed):
+        if self._verdicts.add_report(report):
             self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
+        elif "ftgate" in properties and hasattr(report, "wasxfail") and report.skipped:
+            self._fixture_used = True
+            self._messages.append(f"{report.nodeid} did not pass, as its xfail mark expects")
+
+    def _give_headline(self, report: pytest.TestReport, verdict: Verdict) -> None:
+        """Give the failure section of a gate its headline, and its place in the file."""
+        # Of a gate that passed, the text is an error of another plugin.
+        if isinstance(report.longrepr, str) and verdict.outcome is not Outcome.PASSED:
+            file, line, _ = report.location
+            message = escape_controls(headline(verdict)).replace("\n", " ")
+            crash = _CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
+            report.longrepr = _Section(report.longrepr, crash)  # type: ignore[assignment]
 
     def _add_accepted_cases(self, properties: Mapping[str, object]) -> None:
         verdict = json.loads(str(properties["ftgate"]))
@@ -138,18 +138,9 @@ class Reporter:
         if _count_replies(cases) >= _count_replies(earlier):
             self._accepted_cases[verdict["suite"]][name] = cases
 
-    def _add_gate_report(self, report: pytest.TestReport, verdict: object) -> None:
-        """Record the report of a gate's item; *verdict* is its verdict as JSON, or None."""
-        passed = verdict is not None and json.loads(str(verdict))["outcome"] == "passed"
-        # The verdict passed and the item failed: for example a warning became an error.
-        if report.failed and (verdict is None or passed or report.when == "teardown"):
-            self._verdicts.pop(report.nodeid, None)
-            self._not_evaluated[report.nodeid] = _error_text(report, self._settings.root)
-        elif verdict is not None and hasattr(report, "wasxfail") and report.skipped:
-            self._fixture_used = True
-            self._messages.append(f"{report.nodeid} did not pass, as its xfail mark expects")
-        elif verdict is not None and (report.when == "call" or report.failed):
-            self._verdicts[report.nodeid] = str(verdict)
+    def add_gates(self, nodes: Iterable[str]) -> None:
+        """Add the node ids of the gates that one process has selected."""
+        self._verdicts.add_gates(nodes)
 
     def add_process(
         self,
@@ -196,29 +187,32 @@ class Reporter:
         earlier = len(self._messages)
         self._messages += notes
         self._is_interrupted = len(self._messages) > earlier
-        if not self._not_evaluated:
-            self._not_evaluated["pytest"] = "the run was cut off before every gate was evaluated"
+        self._verdicts.add_interruption()
 
     @property
     def evaluated(self) -> int:
         """The number of gates with a verdict."""
-        return len(self._verdicts) + self._fixture_used
+        return len(self._verdicts.by_node) + self._fixture_used
+
+    @property
+    def misses_gates(self) -> bool:
+        """Whether gates were not evaluated."""
+        return bool(self._verdicts.not_evaluated)
 
     def _run_record(self, pending_batches: Iterable[str]) -> Report:
-        verdicts = (*self._verdicts.values(), *self._measured)
+        verdicts = (*self._verdicts.by_node.values(), *self._measured)
         pending = [f"{line}; the same command picks its replies up" for line in pending_batches]
+        notes = map(replace_lone_surrogates, (*pending, *self._messages))
         report = Report(
             verdict="blocked",
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             lenient=self._settings.inconclusive == "warn",
             verdicts=tuple(from_json(Verdict, text) for text in verdicts),
-            not_evaluated=tuple(
-                NotEvaluated(node=node, reason=why) for node, why in self._not_evaluated.items()
-            ),
+            not_evaluated=self._verdicts.not_evaluated,
             requests=self._total_requests(),
             cost=merge_cost_reports(self._cost_reports),
             max_usd=self._settings.max_usd,
-            notes=tuple(dict.fromkeys((*pending, *self._messages))),
+            notes=tuple(dict.fromkeys(notes)),
             facts=_environment_facts(self._settings),
             suites=self._suite_runs(),
             advice=tuple(from_json(Advice, text) for text in self._advice),
@@ -257,8 +251,8 @@ class Reporter:
 
         terminalreporter.ensure_newline()
         terminalreporter.section("ftgate")
-        failed = self._not_evaluated or terminalreporter.stats.get("error")
-        if not self._verdicts and (failed or not self._fixture_used):
+        failed = self.misses_gates or terminalreporter.stats.get("error")
+        if not self._verdicts.by_node and (failed or not self._fixture_used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             reason = "the run was cut off" if self._is_interrupted else reason
             terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
@@ -315,7 +309,7 @@ class Reporter:
         """
         from pytest_ftgate.reporting.writers import write_reports
 
-        if self._verdicts:
+        if self._verdicts.by_node:
             self._store_verdicts()
         report = self._run_record(pending_batches)
         report = replace(report, notes=(*report.notes, *self._write_accepted_records(report)))
@@ -325,7 +319,7 @@ class Reporter:
 
     def _store_verdicts(self) -> None:
         try:
-            store_verdicts(self._settings.cache.parent, [*self._verdicts.values()])
+            store_verdicts(self._settings.cache.parent, [*self._verdicts.by_node.values()])
         except OSError as error:
             self._messages.append(
                 f"the verdicts could not be kept for pytest-ftgate explain: {error}"
@@ -338,9 +332,32 @@ class Reporter:
 
         root = self._settings.root
         return [
-            accept_run(root, suite, cases, report, self._serves[suite])
+            accept_run(
+                root,
+                suite,
+                cases,
+                report,
+                self._serves[suite],
+                moves_anchor=self._settings.accept_anchor,
+            )
             for suite, cases in self._accepted_cases.items()
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _CrashLocation:
+    """The message and the place of a failure, with what plugins read of pytest's own."""
+
+    path: str
+    lineno: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.lineno}: {self.message}"
+
+    def toterminal(self, tw: Any) -> None:
+        """Write the message behind its place."""
+        tw.line(str(self))
 
 
 class _Section:
@@ -349,9 +366,8 @@ class _Section:
     Both would show several lines of a plain text.
     """
 
-    def __init__(self, text: str, headline: str) -> None:
-        self._text = text
-        self.reprcrash = SimpleNamespace(message=escape_controls(headline).replace("\n", " "))
+    def __init__(self, text: str, crash: _CrashLocation) -> None:
+        self._text, self.reprcrash = text, crash
 
     def __str__(self) -> str:
         return self._text
@@ -359,15 +375,6 @@ class _Section:
     def toterminal(self, tw: Any) -> None:
         """Write the section."""
         tw.line(self._text)
-
-
-def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:
-    """Return the message and the place of an error; pytest itself shows the traceback."""
-    crash = getattr(report.longrepr, "reprcrash", None)
-    if crash is None or not hasattr(crash, "path"):
-        return report.longreprtext[:_MAX_ERROR_LENGTH]
-    place = display_path(root, Path(crash.path))
-    return f"{crash.message[:_MAX_ERROR_LENGTH]}\n{place}:{crash.lineno}"
 
 
 def _count_replies(cases: Mapping[str, Any]) -> int:
@@ -398,7 +405,7 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     if evaluates_nothing(session.config):
         run.close()
         return
-    gate_runs = gate_runs_in(session.items)
+    gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
     if reporter is not None:
         reporter.skipped_requests = run.count_saved_requests(gate_runs)
     run.close()
@@ -407,13 +414,18 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
     counts = (replies, progress.received, progress.seconds, asdict(run.cost_report()))
     if reporter is None:
         output = session.config.workeroutput  # type: ignore[attr-defined]
-        output |= {"ftgate_requests": list(counts), "ftgate_messages": run.cache_messages}
-        output["ftgate_cases"] = write_suite_runs(run)
+        output |= {"ftgate_requests": list(counts), "ftgate_messages": run.user_messages}
+        output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
         return
-    reporter.add_process(counts, run.cache_messages, collect_suite_runs(run))
+    # The reporting process of pytest-xdist has no tests of its own.
+    if nodes:
+        reporter.add_gates(nodes)
+    reporter.add_process(counts, run.user_messages, collect_suite_runs(run))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     if interrupted or session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
         reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
     reporter.write(run.pending_batches)
-    if not reporter.evaluated and session.exitstatus == pytest.ExitCode.OK:
+    if session.exitstatus == pytest.ExitCode.OK and reporter.misses_gates:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    elif session.exitstatus == pytest.ExitCode.OK and not reporter.evaluated:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

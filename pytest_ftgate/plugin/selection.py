@@ -6,7 +6,7 @@ import pytest
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.item import gate_run_of, gate_runs_in
-from pytest_ftgate.plugin.state import session_key
+from pytest_ftgate.plugin.state import is_marked_as_gate, session_key
 from pytest_ftgate.settings import Settings
 
 
@@ -30,6 +30,16 @@ def arrange_items(config: pytest.Config, settings: Settings, items: list[pytest.
     if deselected:
         config.hook.pytest_deselected(items=deselected)
     items[:] = [*(item for item in items if not gate_run_of(item)), *selected]
+
+
+def gate_nodes(items: list[pytest.Item]) -> list[str]:
+    """Return the node ids of the gates among *items*, and of tests marked as one that are none."""
+    return [
+        item.nodeid
+        for item in items
+        if gate_run_of(item)
+        or (is_marked_as_gate(item) and "ftgate" not in getattr(item, "fixturenames", ()))
+    ]
 
 
 def show_plan(session: pytest.Session) -> None:
@@ -59,6 +69,6 @@ def show_plan(session: pytest.Session) -> None:
         *coverage_lines(gate_runs),
         "",
         *power_lines(power_estimates(run, gate_runs)),
-        *dict.fromkeys(run.cache_messages),
+        *dict.fromkeys(run.user_messages),
     ):
         reporter.write_line(line)

@@ -1,4 +1,4 @@
-"""Keys under which the plugin keeps its state in pytest's stash."""
+"""Keys under which the plugin keeps its state in pytest's stash, and what marks mean."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def evaluates_nothing(config: pytest.Config) -> bool:
     # --setup-plan implies --setup-only.
     only_looks = config.getoption("collectonly") or config.getoption("setuponly")
     return bool(only_looks) or config.stash[settings_key].plan
+
+
+def is_marked_as_gate(item: pytest.Item) -> bool:
+    """Return True if *item* is marked to be a gate, whether it is one or cannot be."""
+    if any(mark.name == "ftgate" for mark in item.own_markers):
+        return True
+    # In a marked class or module, some tests may take no reply.
+    takes_reply = {"reply", "ask"} & {*getattr(item, "fixturenames", ())}
+    return bool(takes_reply) and item.get_closest_marker("ftgate") is not None

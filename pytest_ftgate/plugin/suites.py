@@ -14,13 +14,14 @@ import pytest
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import ConfigurationError, Diagnostic, SuiteError
-from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, needed_repeats
+from pytest_ftgate.gates.feasibility import exclude_unrunnable_skills, with_default_limits
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.settings import Settings
+from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.formats import FORMAT_KINDS
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
@@ -200,12 +201,21 @@ def prepare_suite(config: pytest.Config, suite: Suite) -> Suite:
     """Return *suite* with the settings of this run, and load the replies committed beside it.
 
     Raises:
-        SuiteError: the committed replies cannot be read.
+        SuiteError: the committed replies or the accepted record cannot be read, or a gate has too
+            few cases for a default limit.
     """
     suite = exclude_unrunnable_skills(suite)
     suite = with_batching(suite) if config.stash[settings_key].batch else suite
-    config.stash[session_key].use_committed_replies(suite)
-    return replace(suite, repeats=needed_repeats(suite))
+    session = config.stash[session_key]
+    session.use_committed_replies(suite)
+    same = equal_inputs(suite.cases)
+    session.user_messages += [f"{session.settings.typed(suite.name)}: {same}"] if same else []
+    suite = with_default_limits(suite, session.accepted_limits(suite))
+    if suite.repeats is None:
+        from pytest_ftgate.gates.power import needed_repeats  # imports SciPy
+
+        suite = replace(suite, repeats=needed_repeats(suite))
+    return suite
 
 
 def begin_session(config: pytest.Config, settings: Settings, run: str) -> Session:

@@ -9,6 +9,7 @@ from sys import intern
 from typing import IO, Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
+from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
@@ -45,7 +46,8 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
     try:
         raw = json.loads(line)
         details = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
-        return intern(str(raw["id"])), str(raw["text"]), details
+        # The id is that of a case, whose lone surrogates are replaced too.
+        return intern(replace_lone_surrogates(str(raw["id"]))), str(raw["text"]), details
     except ValueError as error:
         raise ConfigurationError(f"{location}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.readers.source import Source, declared_keys, validation_message
+from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 
 _CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
@@ -85,7 +86,12 @@ def _read_jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
         # The first row of a data file may describe the file instead of being a row.
         if number == 1 and isinstance(value, dict) and "about" in value:
             continue
-        yield Row(path, number, value)
+        yield Row(path, number, _without_lone_surrogates(value, line))
+
+
+def _without_lone_surrogates(value: Any, text: str) -> Any:
+    """Return *value*, which *text* contains as JSON; only an escape can hold a lone surrogate."""
+    return replace_in_json(value) if "\\u" in text else value
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,7 +128,7 @@ def _read_json(source: Source, path: Path, text: str) -> Iterator[Row]:
             error_line = getattr(error, "lineno", line)
             source.add_error(error_line, f"not JSON: {_json_problem(error)}", path)
             return
-        yield Row(path, line, value)
+        yield Row(path, line, _without_lone_surrogates(value, text))
         position = _skip_separator(text, end)
     if text[position:].strip() != "]":
         source.add_error(line, "not JSON: there is text after the end of the list", path)

@@ -11,6 +11,7 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from pytest_ftgate.errors import Diagnostic
+from pytest_ftgate.readers.text import replace_lone_surrogates
 
 #: The keys and indices from the top of a document to a value.
 KeyPath = tuple[str | int, ...]
@@ -95,9 +96,10 @@ class _NodeReader:
             return str(node.start_mark.line)
         if node.tag != f"{_TAG}str" and not node.style:
             self.add_error(line, f'the key {node.value} is not text to YAML; write "{node.value}"')
-        return str(node.value)
+        return replace_lone_surrogates(str(node.value))
 
     def scalar(self, node: ScalarNode, key_path: KeyPath) -> Any:
+        node.value = replace_lone_surrogates(node.value)
         self.raw[key_path] = node.value
         line, prefix = self.lines[key_path], _key_prefix(key_path)
         misreading = _misreading(node)

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
-from scipy.special import stdtrit
 
-from pytest_ftgate.gates.levels import CONFIDENCE, MIN_GROUPS
+from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST
 from pytest_ftgate.gates.samples import Samples, align, samples_from_values
 from pytest_ftgate.recommend.advice import BreakEven, CostByVolume, CostSeries
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.resampling import clustered_se
+from pytest_ftgate.stats.means import mean_interval
 from pytest_ftgate.suite.declaration import Spend
 from pytest_ftgate.suite.model import DAYS_PER_MONTH, Economics, Variant
 from pytest_ftgate.suite.prices import Tariff, request_price
@@ -109,17 +108,17 @@ def _with_cached_share(usage: Mapping[str, int], share: float) -> Mapping[str, i
 
 
 def _bounded_mean(samples: Samples) -> _BoundedMean:
-    """Return the mean of *samples* with its interval by Student's t; a group counts as one unit."""
+    """Return the mean of *samples* with its interval; a group counts as one unit."""
     groups = np.arange(len(samples)) if samples.groups is None else samples.groups
     units = np.unique(groups).size
     if np.ptp(samples.values) == 0.0:
         return _BoundedMean(samples.mean, samples.mean, samples.mean)
-    if units < MIN_GROUPS:
+    if units < MIN_CASES_FOR_COST:
         return _BoundedMean(samples.mean, None, None)
     weights = np.ones(len(samples)) if samples.weights is None else samples.weights
     spread = samples.mean + (samples.values - samples.mean) * weights / weights.mean()
-    margin = float(stdtrit(units - 1.0, (1.0 + CONFIDENCE) / 2.0)) * clustered_se(spread, groups)
-    return _BoundedMean(samples.mean, samples.mean - margin, samples.mean + margin)
+    low, high = mean_interval(spread, CONFIDENCE, groups)
+    return _BoundedMean(samples.mean, low, high)
 
 
 def cost_by_volume(

@@ -30,7 +30,7 @@ from pytest_ftgate.recommend.evidence import Evidence
 from pytest_ftgate.requests.estimate import estimate_tokens
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
-from pytest_ftgate.stats.paired import PairedCounts, holm, p_drop, p_noninferior, tango_interval
+from pytest_ftgate.stats.paired import PairedCounts, change_interval, holm, p_drop, p_noninferior
 from pytest_ftgate.suite.declaration import Spend, Thresholds
 from pytest_ftgate.suite.ladder import variants_by_rung
 from pytest_ftgate.suite.model import Economics, Suite, Variant
@@ -125,7 +125,7 @@ def _gain(over: str, pair: _Pair, p: float) -> Gain:
     counts, n = pair.counts, len(pair.after)
     if counts is None:
         return Gain(over=over, change=0.0, low=-1.0, high=1.0, n=n, p=1.0, certain=False)
-    low, high = tango_interval(counts, CONFIDENCE)
+    low, high = change_interval(counts, CONFIDENCE)
     change = counts.after - counts.before
     return Gain(over=over, change=change, low=low, high=high, n=n, p=p, certain=p <= MISS)
 

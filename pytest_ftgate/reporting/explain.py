@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import ceil
 
 from pytest_ftgate.gates.statements import StatementKind
 from pytest_ftgate.gates.units import amount, percent, points, signed_percent, unsigned_points
-from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Verdict
+from pytest_ftgate.gates.verdict import Check, CheckKind, Outcome, Slice, Verdict
 from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.skills import skill_results_by_prompt
 from pytest_ftgate.stats.power import pass_probability, point_rule_miss_probability
 from pytest_ftgate.stats.proportions import binomial_sf
+from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES
 
 _ROUNDING_SLACK = 1e-9
 _CONCLUSIONS = {
@@ -42,19 +44,16 @@ def explain(verdict: Verdict) -> Iterator[str]:
         yield from _usage_sentences(check)
     elif check.method == "point":
         yield f"The measured values decide, without an allowance for chance: {check.note}."
-    elif check.method == "bootstrap":
-        yield from _bootstrap_sentences(check)
     elif check.method == "labels":
         yield from _labelled_sentences(check)
-    elif check.p_pass is None or check.p_fail is None:
+    elif check.before is None:
         yield from _minimum_sentences(check)
+    elif check.p_pass is None or check.p_fail is None:
+        yield f"The cases cannot be compared: {check.note}."
     else:
-        yield (
-            f"Both sides answered the same {check.n} cases: {verdict.regressed} regressed and "
-            f"{verdict.fixed} were fixed, a change of "
-            f"{points(check.after - (check.before or 0))} points."
-        )
+        yield from _change_sentences(verdict, check)
         yield from _drop_sentences(check, check.p_pass, check.p_fail)
+        yield from _family_sentences(verdict, check)
     yield from _regressed_slice_sentences(verdict)
 
 
@@ -72,6 +71,30 @@ def _labelled_sentences(check: Check) -> Iterator[str]:
     yield f"With 95 % confidence the true {what} is {low} to {high}; {_conclusion(check)}"
 
 
+def _family_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
+    """Yield which families of skills are tested by themselves, and which only in the mean."""
+    for results in skill_results_by_prompt(verdict):
+        if results.under != check.under:
+            continue
+        tested = [part for part in results.parts if part.kind == "family" and part.gated]
+        if tested:
+            limit = unsigned_points(tested[0].margin or 0.0)
+            yield (
+                f"Each family of {MIN_FAMILY_CASES} cases or more is tested as well: "
+                f"{_sizes(tested)}. It fails the gate if a drop is shown in it and {limit} points "
+                "or more are lost."
+            )
+        if results.untested:
+            yield (
+                f"With fewer than {MIN_FAMILY_CASES} cases a family is tested only as a part of "
+                f"the mean: {_sizes(results.untested)}."
+            )
+
+
+def _sizes(parts: Iterable[Slice]) -> str:
+    return ", ".join(f"{part.name} ({part.n})" for part in parts)
+
+
 def _regressed_slice_sentences(verdict: Verdict) -> Iterator[str]:
     if verdict.breaks:
         yield (
@@ -83,22 +106,66 @@ def _regressed_slice_sentences(verdict: Verdict) -> Iterator[str]:
     check = verdict.check
     if regressed and check and check.outcome is not Outcome.FAILED:
         yield (
-            f"But {', '.join(regressed)} really dropped (Holm over {len(gated)} parts), and a "
-            "regressed part fails the gate whatever the average says."
+            f"A drop is shown in {', '.join(regressed)} (Holm over {len(gated)} tested parts), "
+            "and a regressed part fails the gate whatever the average says."
+        )
+
+
+def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
+    """Yield what was compared, and the observed change."""
+    change = f"a change of {points(check.after - (check.before or 0))} points"
+    if check.is_unchanged:
+        yield f"Both sides gave the same replies to the same requests, on {check.n} cases."
+        return
+    yield (
+        f"Both sides answered the same {check.n} cases: {verdict.regressed} regressed and "
+        f"{verdict.fixed} were fixed, {change}."
+    )
+    if check.units is not None and check.units < check.n:
+        yield f"Cases of one group are not independent, so that they count as {check.units}."
+    if check.method == "f1":
+        yield (
+            "Macro-F1 counts each label the same, so that a case of a rare label counts more. The "
+            "test uses the spread of what each case adds to the change, and supposes that a drop "
+            "comes in cases of average weight."
+        )
+    elif check.error is not None:
+        yield (
+            "Scores are graded, weighted or in groups. The test uses the spread of the changes "
+            "that was seen, and supposes that a drop comes in the cases of the largest weight."
+        )
+    if check.has_default_limit:
+        yield (
+            f"The gate declares no limit, so that it has the smallest one that {check.n} cases "
+            f"show for 9 in 10 unchanged variants: {unsigned_points(check.limit)} points."
         )
 
 
 def _drop_sentences(check: Check, p_pass: float, p_fail: float) -> Iterator[str]:
+    limit = unsigned_points(check.limit)
     yield (
-        f"It passes if a true drop of {unsigned_points(check.limit)} points would look this good "
-        f"or better at most {frequency_phrase(check.miss)}; it would {frequency_phrase(p_pass)}."
+        f"It passes if a true drop of {limit} points would look this good or better at most "
+        f"{frequency_phrase(check.miss)}; it would {frequency_phrase(p_pass)}."
     )
     yield (
-        f"It fails if an unchanged variant would look this bad or worse at most "
-        f"{frequency_phrase(check.alarm)}{_shared_alarm(check)}; it would "
-        f"{frequency_phrase(p_fail)}, {_conclusion(check)}"
+        f"It fails if the observed drop reaches {limit} points, and if an unchanged variant would "
+        f"look this bad or worse at most {frequency_phrase(check.alarm)}{_shared_alarm(check)}; it "
+        f"would {frequency_phrase(p_fail)}. It also fails if the drop is shown to exceed {limit} "
+        f"points."
     )
+    yield f"{_position(check)}, {_conclusion(check)}"
     yield from _threshold_comparison(check)
+
+
+def _position(check: Check) -> str:
+    """Return where the 95 % interval of the change lies, in words."""
+    low, high = (points(bound or 0.0) for bound in (check.low, check.high))
+    interval = f"With 95 % confidence the true change is {low} to {high} points"
+    if check.is_beyond:
+        return f"{interval}, which lies beyond the limit"
+    if check.outcome is Outcome.INCONCLUSIVE and check.drop_is_shown:
+        return f"{interval}: the drop is real, and may or may not stay within the limit"
+    return interval
 
 
 def _shared_alarm(check: Check) -> str:
@@ -116,40 +183,43 @@ def _conclusion(check: Check) -> str:
 
 def _threshold_comparison(check: Check) -> Iterator[str]:
     """Yield how often a plain threshold would miss the same drop with as many cases."""
+    if check.error is not None:
+        return
     n, discordance = check.effective, max(check.discordance or 0.0, check.limit)
     miss = point_rule_miss_probability(n, discordance, check.limit)
     unchanged = pass_probability(n, discordance, 0.0, check.limit, check.miss)
     yield (
         f"With {check.n} cases a plain threshold would miss a true drop of "
         f"{unsigned_points(check.limit)} points {percent(miss)} of the time; this gate does "
-        f"at most {check.miss * 100:.2g} % of it, and passes an unchanged variant "
-        f"{percent(unchanged)} of it."
+        f"at most {check.miss * 100:.2g} % of the time, and passes an unchanged variant "
+        f"{percent(unchanged)} of the time."
     )
 
 
 def _minimum_sentences(check: Check) -> Iterator[str]:
-    n = round(check.effective)
-    right, minimum = round(check.after * check.effective), percent(check.limit)
-    worth = "" if n == check.n else f", worth {check.effective:.0f} of them"
-    reached = float(binomial_sf(right - 1.0, n, check.limit))
-    short = 1.0 - float(binomial_sf(right, n, check.limit))
-    yield f"{percent(check.after)} of {check.n} cases are right{worth}."
-    yield (
-        f"It passes if a true rate just under {minimum} would reach this at most "
-        f"{frequency_phrase(check.miss)}; it would {frequency_phrase(reached)}."
-    )
-    yield (
-        f"It fails if a true rate of {minimum} would fall this low at most "
-        f"{frequency_phrase(check.alarm)}; it would {frequency_phrase(short)}, {_conclusion(check)}"
-    )
+    minimum, units = percent(check.limit), ""
+    if check.units is not None and check.units < check.n:
+        units = f", of which {check.units} are unrelated"
+    what = "Macro-F1" if check.method == "f1" else "The rate"
+    yield f"{what} is {percent(check.after)}, over {check.n} cases{units}."
+    if check.p_pass is not None and check.p_fail is not None:
+        yield (
+            f"It passes if a true rate just under {minimum} would reach this at most "
+            f"{frequency_phrase(check.miss)}; it would {frequency_phrase(check.p_pass)}."
+        )
+        yield (
+            f"It fails if a true rate of {minimum} would fall this low at most "
+            f"{frequency_phrase(check.alarm)}; it would {frequency_phrase(check.p_fail)}, "
+            f"{_conclusion(check)}"
+        )
     slightly_below = check.limit - 0.02
-    needed = ceil(check.limit * check.effective - _ROUNDING_SLACK)
-    if slightly_below > 0:
-        missed = float(binomial_sf(needed - 1.0, n, slightly_below))
+    needed = ceil(check.limit * check.n - _ROUNDING_SLACK)
+    if slightly_below > 0 and check.error is None:
+        missed = float(binomial_sf(needed - 1.0, check.n, slightly_below))
         yield (
             f"With {check.n} cases a plain threshold would pass a variant that is truly at "
             f"{percent(slightly_below)} {percent(missed)} of the time; this gate does at most "
-            f"{check.miss * 100:.2g} % of it."
+            f"{check.miss * 100:.2g} % of the time."
         )
 
 
@@ -179,27 +249,11 @@ def _usage_sentences(check: Check) -> Iterator[str]:
     if check.low is not None and check.low == check.high:
         yield f"{interval}, and {limit} is allowed; {_conclusion(check)}"
         return
-    method = "order statistics" if check.method == "order" else "Student's t over the cases"
+    method = "order statistics" if check.method == "order" else "Johnson's t over the cases"
     if check.before is not None and check.method == "order":
         method += " of each case's own rise"
     yield f"{interval} ({method}, {check.effective:.0f} unrelated cases)."
     yield (
         f"It passes if all of that is within {limit}, and fails if none of it is; "
         f"{_conclusion(check)}"
-    )
-
-
-def _bootstrap_sentences(check: Check) -> Iterator[str]:
-    compared = check.before is not None
-    low, high = ((points if compared else percent)(bound or 0) for bound in (check.low, check.high))
-    unit, what = (" points", "changes") if compared else ("", "rates")
-    yield (
-        f"The {check.n} cases were resampled 10,000 times (paired bootstrap): 95 % of the "
-        f"{what} lie between {low} and {high}{unit}."
-    )
-    limit = f"{points(-check.limit)} points" if compared else percent(check.limit)
-    zero = "0" if compared else limit
-    yield (
-        f"It passes if the lower bound at {1 - check.miss:.0%} is above {limit}, and fails if the "
-        f"upper bound at {1 - check.alarm:.1%} is below {zero}; {_conclusion(check)}"
     )

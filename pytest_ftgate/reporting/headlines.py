@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_ftgate.gates.statements import StatementKind
@@ -12,14 +12,28 @@ from pytest_ftgate.gates.units import (
     percent,
     points,
     quantity,
+    share_change,
     signed_percent,
+    unsigned_points,
     usd,
 )
-from pytest_ftgate.gates.verdict import Check, CheckKind, Finding, Outcome, Severity, Verdict
+from pytest_ftgate.gates.verdict import (
+    MIN_RATE_TO_LOSE,
+    UNCHANGED,
+    Check,
+    CheckKind,
+    Finding,
+    Outcome,
+    Severity,
+    Slice,
+    Verdict,
+)
 from pytest_ftgate.recommend.advice import Advice, Recommendation
 
 #: The number of skills or cases that a headline names.
 _MAX_NAMED = 4
+#: Fewer right answers may well be lost by chance.
+_MIN_LOST_CASES = 4
 
 
 def headline(verdict: Verdict) -> str:
@@ -62,7 +76,17 @@ def _rate_headline(verdict: Verdict) -> str:
         text = _minimum_text(what, check)
     else:
         text = _drop_text(what, check, f" against {check.against}")
-    return f"{habit}{text}{_regressed_slices_text(verdict, check)}{relative}"
+    broken = _broken_formats_text(values) if "broken" in values else ""
+    return f"{habit}{text}{_regressed_slices_text(verdict, check)}{relative}{broken}"
+
+
+def _broken_formats_text(values: Mapping[str, Any]) -> str:
+    """Return how many regressed cases broke their format, and what the others came to."""
+    text = f"; {values['broken']} of {values['regressed']} regressed cases broke their format"
+    if not values["rest"]:
+        return text
+    rates = f"{percent(values['rest_before'])} → {percent(values['rest_after'])}"
+    return f"{text} (see the format gate); the other {values['rest']} cases: {rates}"
 
 
 def _must_pass_text(outcome: Outcome, check: Check) -> str:
@@ -83,10 +107,26 @@ def _minimum_text(what: str, check: Check) -> str:
 
 def _drop_text(what: str, check: Check, against: str = "") -> str:
     before = check.before or 0.0
-    return (
-        f"{what} {percent(before)} → {percent(check.after)}{against}, "
-        f"{points(check.after - before)} points, allowed {points(-check.limit)}"
-    )
+    change = UNCHANGED if check.is_unchanged else f"{points(check.after - before)} points"
+    rates = f"{what} {percent(before)} → {percent(check.after)}{against}"
+    return f"{rates}, {change}, {_drop_relation(check)}"
+
+
+def _drop_relation(check: Check) -> str:
+    """Return how the change relates to the limit, as far as the check can tell."""
+    value = unsigned_points(check.limit)
+    if check.has_default_limit:
+        value += f" (what {quantity(check.n, 'case')} can show)"
+    limit = f"limit {value}"
+    if check.outcome is Outcome.FAILED:
+        return f"beyond the limit of {value}"
+    if check.outcome is not Outcome.INCONCLUSIVE or not check.informative:
+        return limit
+    if check.is_beyond:
+        return f"{limit}: the interval lies beyond it, but not surely enough"
+    if check.drop_is_shown:
+        return f"{limit}: the drop is real, but may stay within it"
+    return limit
 
 
 def _measure_name(values: Mapping[str, Any]) -> str:
@@ -125,18 +165,79 @@ def _skills_headline(verdict: Verdict) -> str:
         return check.note
     what = "general skills under the prompt" if check.under else "general skills"
     text = _drop_text(what, check)
-    parts = [part for part in verdict.slices if part.under == check.under]
-    regressed = [part.name for part in parts if part.gated and part.state == "regressed"]
-    unproven = [part.name for part in parts if part.required and part.state == "inconclusive"]
     if verdict.outcome is Outcome.FAILED and verdict.breaks:
         text += f"; must-keep cases broke: {_first_names(verdict.breaks)}"
+    return text + _parts_text(verdict, check)
+
+
+def _parts_text(verdict: Verdict, check: Check) -> str:
+    """Return the families and skills that a headline names, with the words before them."""
+    parts = [part for part in verdict.slices if part.under == check.under]
+    regressed = [part for part in parts if part.gated and part.state == "regressed"]
+    unproven = [part.name for part in parts if part.required and part.state == "inconclusive"]
+    lost = [
+        part
+        for part in half_gone_parts(verdict)
+        if part.under == check.under or verdict.outcome is Outcome.PASSED
+    ]
+    if check.outcome is Outcome.FAILED:
+        named = sorted(_without_repeats([*regressed, *lost]), key=lambda part: part.change)
+        return f"; lost most: {_rates_text(named, check)}" if named else ""
+    text = ""
     if verdict.outcome is Outcome.FAILED and regressed:
-        joint = "; regressed:" if check.outcome is Outcome.FAILED else ", but regressed:"
-        return f"{text}{joint} {_first_names(regressed)}"
-    only_unproven = verdict.outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED
-    if only_unproven and unproven:
-        return f"{text}, but inconclusive: {_first_names(unproven)}"
-    return text
+        text = f", but regressed: {_rates_text(regressed, check)}"
+        lost = [part for part in lost if part not in regressed]
+    elif verdict.outcome is Outcome.INCONCLUSIVE and check.outcome is Outcome.PASSED and unproven:
+        text = f", but inconclusive: {_first_names(unproven)}"
+    return text + (f"; half gone: {_rates_text(lost, check)}" if lost else "")
+
+
+def half_gone_parts(verdict: Verdict) -> list[Slice]:
+    """Return the families of which at least half is gone, and such skills of the other families.
+
+    A single family or skill is all that the verdict is about, so it is left out.
+    """
+    families, skills = (
+        [part for part in verdict.slices if part.kind == kind and part.state != "allowed"]
+        for kind in ("family", "skill")
+    )
+    lost = [part for part in families if is_half_gone(part) and _has_others(part, families)]
+    named = {(part.name, part.under) for part in lost}
+    return lost + [
+        part
+        for part in skills
+        if is_half_gone(part)
+        and _has_others(part, skills)
+        and (part.family, part.under) not in named
+    ]
+
+
+def is_half_gone(part: Slice) -> bool:
+    """Return True if half of what was right before, or more, is lost.
+
+    Where little was right, or few right answers are lost, it may well be chance.
+    """
+    lost = part.before - part.after
+    is_enough = part.before > MIN_RATE_TO_LOSE and round(lost * part.n, 6) >= _MIN_LOST_CASES
+    return is_enough and round(2 * lost - part.before, 9) >= 0
+
+
+def _has_others(part: Slice, parts: Iterable[Slice]) -> bool:
+    return any(other.name != part.name for other in parts)
+
+
+def _without_repeats(parts: Sequence[Slice]) -> list[Slice]:
+    return [part for index, part in enumerate(parts) if part not in parts[:index]]
+
+
+def _rates_text(parts: Iterable[Slice], check: Check) -> str:
+    return _first_names(
+        [
+            f"{part.name} {share_change(part.before, part.after)}"
+            + f" under the {part.under}" * (part.under not in ("", check.under))
+            for part in parts
+        ]
+    )
 
 
 def _first_names(names: Sequence[str]) -> str:
@@ -157,7 +258,7 @@ def usage_text(check: Check) -> str:
         return f"{what} {after}, {relation} the limit of {amount(check.limit, check.unit)}"
     values = f"{what} {amount(check.before, check.unit)} → {after} against {check.against}"
     rise = "" if check.rise is None else f"{signed_percent(check.rise)}, "
-    return f"{values}, {rise}allowed {signed_percent(check.limit)}"
+    return f"{values}, {rise}limit {signed_percent(check.limit)}"
 
 
 def _usage_name(check: Check) -> str:

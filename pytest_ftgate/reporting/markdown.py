@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.reporting.headlines import advice_detail, headline
+from pytest_ftgate.reporting.headlines import advice_detail, half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import frontier_legend, ladder_table, monitoring_sentences
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.summary import ungated_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,
     gates_line,
+    not_evaluated_groups,
     rank_verdicts,
     usage_line,
     verdict_rows,
@@ -80,9 +81,12 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _blocking_section(report: Report) -> Iterator[str]:
-    """Yield the gates that did not pass: the headline in the open, all details folded."""
+    """Yield the gates that did not pass: the headline in the open, all details folded.
+
+    So is a gate that passed with half of a skill gone.
+    """
     for verdict in rank_verdicts(report.gated_verdicts):
-        if verdict.outcome is not Outcome.PASSED:
+        if verdict.outcome is not Outcome.PASSED or half_gone_parts(verdict):
             yield _gate_block(verdict)
 
 
@@ -107,11 +111,11 @@ def code_block(text: str) -> str:
 
 
 def _not_evaluated_section(report: Report) -> Iterator[str]:
-    for gate in report.not_evaluated:
-        reason = escape_controls(gate.reason)
-        first, _, rest = reason.strip().partition("\n")
-        head = f"- **{escape_markdown(gate.node)}** not evaluated: {escape_markdown(first)}"
-        yield f"{head}\n\n{_folded('the whole message', reason)}" if rest else head
+    for names, reason in not_evaluated_groups(report):
+        text = escape_controls(reason)
+        first, _, rest = text.strip().partition("\n")
+        head = f"- **{escape_markdown(names)}** not evaluated: {escape_markdown(first)}"
+        yield f"{head}\n\n{_folded('the whole message', text)}" if rest else head
 
 
 def _ungated_section(report: Report) -> Iterator[str]:

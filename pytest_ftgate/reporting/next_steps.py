@@ -51,16 +51,17 @@ def _settle_skills(values: _Values) -> str:
 
 
 def _settle_parts(values: _Values, cases: str, loss: str) -> Iterator[str]:
-    """Yield what the cases can show, and how many more would settle the check."""
+    """Yield what the cases can show, and what would settle the check, the best remedy first."""
     if "certifiable" in values:
         yield (
             f"{values['n']} {cases} cannot rule out a {loss} of {_share(values, 'limit')} points "
-            f"(they can certify {_share(values, 'certifiable')})"
+            f"(they can show {_share(values, 'certifiable')}: {_setting(values)})"
         )
+    if "repeats" in values:
+        yield f"{values['setting']}{values['repeats']} settles it, since replies vary"
     if "needed" in values:
-        repeats = f", or {values['setting']}{values['repeats']}" if "repeats" in values else ""
         needed = quantity(values["needed"], "more case")
-        yield f"about {needed} would settle it{repeats}"
+        yield f"{'or ' if 'repeats' in values else ''}about {needed} would settle it"
 
 
 def _settle_skill(values: _Values) -> str:
@@ -73,6 +74,11 @@ def _settle_skill(values: _Values) -> str:
 
 def _share(values: _Values, key: str) -> str:
     return unsigned_points(values[key])
+
+
+def _setting(values: _Values) -> str:
+    """Return the largest allowed drop that the cases can show, as it is written."""
+    return f"max_drop: {values['certifiable']:g}"
 
 
 def _read_must_pass(values: _Values) -> str:

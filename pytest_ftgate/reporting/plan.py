@@ -7,8 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from pytest_ftgate.gates.levels import Levels
-from pytest_ftgate.gates.power import PowerEstimate, SelfTest
-from pytest_ftgate.gates.units import duration, percent, points, quantity, usd
+from pytest_ftgate.gates.power import PowerEstimate
+from pytest_ftgate.gates.selftest import SelfTest
+from pytest_ftgate.gates.units import (
+    duration,
+    percent,
+    quantity,
+    round_up_to_point,
+    unsigned_points,
+    usd,
+)
 from pytest_ftgate.reporting.tables import TextTable, table_lines
 from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
@@ -89,20 +97,34 @@ def power_lines(estimates: Sequence[PowerEstimate]) -> Iterator[str]:
     rows = [
         [
             f"{estimate.gate}[{estimate.variant}]",
-            f"{estimate.cases:,}",
-            "" if estimate.margin is None else points(-estimate.margin),
+            f"{estimate.cases:,}{_units(estimate)}",
+            _limit_cell(estimate),
             *_power_cells(estimate),
             _needed_cell(estimate),
         ]
         for estimate in estimates
     ]
-    headers = ["gate", "cases", "allowed", "certifies", "disagree", "passes", "missing"]
+    headers = ["gate", "cases", "limit", "can show", "disagree", "passes", "missing"]
     yield from table_lines(TextTable(headers, rows, range(1, 7)))
-    yield "  certifies: the smallest limit that 9 in 10 unchanged variants pass"
+    if any(estimate.units < estimate.cases for estimate in estimates):
+        yield "  cases:     in brackets the unrelated ones: cases of one group count as one"
+    if any(estimate.has_default_limit for estimate in estimates):
+        yield "  limit:     ~ is a default: what the cases can show, as no limit is declared"
+    yield "  can show:  the smallest limit that 9 in 10 unchanged variants pass"
     yield "  disagree:  cases on which two sides differ (* measured; else a typical value)"
     yield "  passes:    how often an unchanged variant passes; never at chance level"
     yield "  missing:   cases more, or repeats (×), for 9 in 10 to pass; of a minimum,"
     yield "             for 9 in 10 that are 5 points above it"
+
+
+def _units(estimate: PowerEstimate) -> str:
+    return f" ({estimate.units:,})" if estimate.units < estimate.cases else ""
+
+
+def _limit_cell(estimate: PowerEstimate) -> str:
+    if estimate.margin is None:
+        return f"min {percent(estimate.minimum or 0.0)}"
+    return f"{'~' if estimate.has_default_limit else ''}{unsigned_points(estimate.margin)}"
 
 
 def _needed_cell(estimate: PowerEstimate) -> str:
@@ -113,10 +135,12 @@ def _needed_cell(estimate: PowerEstimate) -> str:
 
 def _power_cells(estimate: PowerEstimate) -> list[str]:
     if estimate.margin is None:
-        return [f"min {percent(estimate.minimum or 0.0)}", "", ""]
+        return ["", "", ""]
     if estimate.discordance is None:
         return ["nothing", "", "at chance"]
-    smallest = "nothing" if estimate.certifiable is None else points(-estimate.certifiable)
+    smallest = "nothing"
+    if estimate.certifiable is not None:
+        smallest = unsigned_points(round_up_to_point(estimate.certifiable))
     star = "*" if estimate.measured else ""
     passes = percent(estimate.pass_probability or 0.0)
     return [smallest, f"{percent(estimate.discordance)}{star}", passes]
@@ -137,20 +161,19 @@ def selftest_lines(
     rows = [
         [
             result.gate,
-            points(-result.margin),
+            "" if result.margin is None else unsigned_points(result.margin),
+            "" if result.minimum is None else percent(result.minimum),
             *(f"{share:.1%}" for share in (result.discordance, result.passed)),
             *(f"{share:.1%}" for share in (result.inconclusive, result.failed, result.flips)),
-            f"{result.needed:,}",
         ]
         for result in results
     ]
-    headers = ["gate", "allowed", "disagree", "passed", "inconclusive", "failed", "flips", "needs"]
+    headers = ["gate", "limit", "min", "disagree", "passed", "inconclusive", "failed", "flips"]
     yield from table_lines(TextTable(headers, rows, range(1, len(headers))))
     yield ""
     yield "  disagree: cases on which two runs of the same variant differ. flips: how often two"
-    yield "  pairs of runs would disagree on passing. needs: cases to pass 9 times in 10."
+    yield "  pairs of runs would disagree on passing."
     for result in results:
-        if result.regressed is not None:
-            skills = [f"{skill} in {share:.1%}" for skill, share in result.regressed.items()]
-            names = ", ".join(skills) or "none"
-            yield f"  skills called regressed, in the share of pairs: {names}."
+        if result.regressed:
+            parts = (f"{name} in {share:.1%}" for name, share in result.regressed.items())
+            yield f"  {result.gate}: regressed in a share of the pairs: {', '.join(parts)}"

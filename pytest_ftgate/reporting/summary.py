@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
-from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.headlines import half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.tables import (
@@ -17,12 +17,13 @@ from pytest_ftgate.reporting.tables import (
     cost_lines,
     format_table,
     gates_line,
+    not_evaluated_groups,
     rate_cell,
     usage_line,
     verdict_rows,
 )
 from pytest_ftgate.reporting.text import WIDTH, escape_controls, wrap_lines
-from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.run import NOT_RUN, Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -101,7 +102,9 @@ def summary_lines(
     *verbosity* below 0 gives a line for each gate that did not pass, from 1 on everything.
     *show_table* prints the table even if all gates passed.
     """
-    lines = [*_verdict_lines(report)] if report.gated_verdicts else []
+    has_gates = report.gated_verdicts or report.not_evaluated
+    lines = [*_verdict_lines(report)] if has_gates else []
+    lines += _not_run_lines(report)
     messages = [*message_lines(report.notes)]
     ladders = [*_ladder_sections(report, full=full_ladder)] if full_ladder or verbosity >= 0 else []
     if verbosity < 0:
@@ -125,6 +128,7 @@ def _full_lines(report: Report, *, show_table: bool) -> list[str]:
     for verdict in gated:
         if verdict.outcome is Outcome.INCONCLUSIVE:
             lines += _inconclusive_section(verdict, node_id(verdict) if several_suites else "")
+    lines += _half_gone_lines(passed)
     lines += _note_lines(passed)
     if gated:
         lines += _wrap_all(cost_lines(report.cost, full=show_table, max_usd=report.max_usd))
@@ -145,6 +149,13 @@ def _verdict_lines(report: Report) -> Iterator[str]:
         else:
             line += f" · {part}"
     yield from wrap_lines(line, indent)
+
+
+def _not_run_lines(report: Report) -> Iterator[str]:
+    """Yield the gates that pytest itself has not named above, as it does those with an error."""
+    for names, reason in not_evaluated_groups(report):
+        if reason == NOT_RUN:
+            yield from wrap_lines(f"not evaluated, as {reason}: {escape_controls(names)}")
 
 
 def _ladder_sections(report: Report, *, full: bool) -> Iterator[str]:
@@ -220,6 +231,16 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
         if max(map(len, lines)) <= WIDTH:
             break
     return lines
+
+
+def _half_gone_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    """Return the headlines of *verdicts* that name a family or skill of which half is gone."""
+    return [
+        line
+        for verdict in verdicts
+        if half_gone_parts(verdict)
+        for line in wrap_lines(f"{node_name(verdict)} passed: {escape_controls(headline(verdict))}")
+    ]
 
 
 def _note_lines(verdicts: Sequence[Verdict]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from pytest_ftgate.gates.units import (
     points_interval,
     quantity,
     signed_percent,
+    unsigned_points,
     usd,
 )
 from pytest_ftgate.gates.verdict import (
@@ -43,6 +45,8 @@ _OUTCOME_LABELS = {
 }
 #: Columns of the narrowest column with wrapping.
 _MIN_COLUMN_WIDTH = 12
+#: The most gates that a report names if one reason kept them all from being evaluated.
+_MAX_NAMES = 3
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 _OUTCOME_ORDER = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
 
@@ -146,12 +150,20 @@ def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[s
     before = "" if shown.before is None else amount(shown.before, shown.unit)
     return [
         *(*head, before, amount(shown.after, shown.unit), _change_cell(shown)),
-        *(str(shown.n), outcome_label(verdict), limit_cell(deciding)),
+        *(cases_cell(shown), outcome_label(verdict), limit_cell(deciding)),
     ]
+
+
+def cases_cell(check: Check) -> str:
+    """Return the number of cases, with that of unrelated ones if it is smaller: ``30 (29)``."""
+    related = check.units is not None and check.units < check.n
+    return f"{check.n} ({check.units})" if related else str(check.n)
 
 
 def _change_cell(check: Check) -> str:
     """Return the observed change with its interval; without a comparison, the interval alone."""
+    if check.is_unchanged:
+        return "unchanged"
     if check.before is None:
         return _interval_cell(check)
     if check.unit != "share":
@@ -176,10 +188,10 @@ def _limit_parts(check: Check) -> tuple[str, str]:
     if check.unit != "share":
         if check.before is None:
             return "limit", amount(check.limit, check.unit)
-        return "allowed", signed_percent(check.limit)
+        return "limit", signed_percent(check.limit)
     if check.before is None:
         return "min", percent(check.limit)
-    return "allowed", points(-check.limit)
+    return "default" if check.has_default_limit else "limit", unsigned_points(check.limit)
 
 
 def _limit_cell(check: Check) -> str:
@@ -189,6 +201,8 @@ def _limit_cell(check: Check) -> str:
 def _short_limit_cell(check: Check) -> str:
     if check.kind is CheckKind.MUST_PASS:
         return _limit_cell(check)
+    if check.unit == "share" and check.before is not None:
+        return f"≥ {points(-check.limit)}"
     sign = "≥" if check.unit == "share" else "≤"
     return f"{sign} {_limit_parts(check)[1]}"
 
@@ -340,6 +354,19 @@ def gates_line(report: Report) -> str:
     ]
     gates = quantity(len(report.gated_verdicts) + len(report.not_evaluated), "gate")
     return f"{', '.join(counts)} of {gates}" if counts else gates
+
+
+def not_evaluated_groups(report: Report) -> list[tuple[str, str]]:
+    """Return the names of the gates that were not evaluated, and why, once for each reason."""
+    nodes: dict[str, list[str]] = defaultdict(list)
+    for gate in report.not_evaluated:
+        nodes[gate.reason].append(gate.node)
+    return [(_first_names(names), reason) for reason, names in nodes.items()]
+
+
+def _first_names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def usage_line(report: Report) -> str:

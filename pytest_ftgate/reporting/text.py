@@ -26,8 +26,8 @@ def _escape(character: str) -> str:
 
 #: Columns of a line.
 WIDTH = 80
-#: Keeps a number and its percent sign in one line.
-_NO_BREAK_PERCENT = "\N{NO-BREAK SPACE}%"
+#: Keep a number and its percent sign, and the rates before and after, in one line.
+_NO_BREAK = {" %": "\N{NO-BREAK SPACE}%", " → ": "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}"}
 
 
 def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:
@@ -37,15 +37,18 @@ def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> 
     does not break words longer than a line, such as paths.
     """
     blank = " " * indent
+    for breaking, whole in _NO_BREAK.items():
+        text = text.replace(breaking, whole)
     lines = textwrap.wrap(
-        text.replace(" %", _NO_BREAK_PERCENT),
+        text,
         WIDTH,
         initial_indent=blank,
         subsequent_indent=f"{blank}  ",
         break_on_hyphens=False,
         break_long_words=not keep_long_words,
     )
-    lines = [line.replace(_NO_BREAK_PERCENT, " %") for line in lines]
+    for breaking, whole in _NO_BREAK.items():
+        lines = [line.replace(whole, breaking) for line in lines]
     # The text may quote a server, and a line that begins with "::" is a workflow command.
     return [
         line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line for line in lines

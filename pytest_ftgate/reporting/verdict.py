@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from pytest_ftgate.gates.statements import NextStep
-from pytest_ftgate.gates.units import percent, points, quantity
+from pytest_ftgate.gates.units import percent, points
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
     Check,
@@ -15,9 +15,7 @@ from pytest_ftgate.gates.verdict import (
     Finding,
     FormatErrorShare,
     JudgeValidation,
-    LossKind,
     Outcome,
-    Retention,
     Severity,
     Slice,
     Verdict,
@@ -26,9 +24,9 @@ from pytest_ftgate.reporting.explain import explain, frequency_phrase, interval_
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.headlines import headline, usage_text
 from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.skills import skill_lines
 from pytest_ftgate.reporting.tables import (
     TextTable,
-    change_cell,
     format_error_table,
     label_rows,
     rate_interval,
@@ -179,135 +177,6 @@ def _minimum_cell(judge: JudgeValidation, name: str) -> str:
     return "" if minimum is None else f"{minimum:.2f}"
 
 
-_STATE_LABELS = {"uninformative": "nothing to lose"}
-#: A difficulty or language with fewer cases is not shown.
-_MIN_SLICE_CASES = 10
-#: Column headers of *skill_rows*; "keeps" is the share of the base's ability that is left.
-SKILL_HEADERS = (
-    *("skill", "before", "after", "change", "n", "regressed", "fixed", "keeps", "verdict"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SkillResults:
-    """The results of a forgetting gate under one prompt.
-
-    Attributes:
-        under: the prompt under which skills were tested; "" for none.
-        skills: the result of each skill.
-        details: results over all skills, each a head and a list of items.
-    """
-
-    under: str
-    skills: tuple[Slice, ...]
-    details: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-def skill_results_by_prompt(verdict: Verdict) -> Iterator[SkillResults]:
-    """Yield the results of a forgetting gate for each prompt that skills were tested under."""
-    for check in verdict.checks:
-        slices = [part for part in verdict.slices if part.under == check.under]
-        skills = tuple(part for part in slices if part.kind == "skill")
-        if not skills:
-            continue
-        across = [
-            (f"by {kind}", _slice_changes(part for part in slices if part.kind == kind))
-            for kind in ("difficulty", "language")
-        ]
-        kinds = [kind for kind in verdict.loss_kinds if kind.under == check.under]
-        details = (
-            *_overall_details(check),
-            *((head, changes) for head, changes in across if changes),
-            *_loss_kind_details(kinds),
-        )
-        yield SkillResults(check.under, skills, details)
-
-
-def _skill_lines(verdict: Verdict, verbosity: int) -> Iterator[str]:
-    """Yield the lines of *skill_results_by_prompt*."""
-    for results in skill_results_by_prompt(verdict):
-        yield ""
-        if results.under:
-            yield "  under the prompt of the product:"
-        yield from _skill_table(results.skills, verbosity)
-        for head, items in results.details:
-            yield from _list_lines(head, items)
-
-
-def skill_rows(slices: Sequence[Slice]) -> list[list[str]]:
-    """Return a row for each skill, under the headers of *SKILL_HEADERS*."""
-    return [
-        [
-            *(part.name, percent(part.before), percent(part.after), change_cell(part)),
-            *map(str, (part.n, part.regressed, part.fixed)),
-            *(_retention_text(part.retention), _state_text(part)),
-        ]
-        for part in slices
-    ]
-
-
-def _skill_table(slices: Sequence[Slice], verbosity: int) -> Iterator[str]:
-    """Yield a row for each skill; with -v also its retention.
-
-    The column "regressed" holds the number of cases as well, so that a line has 80 columns.
-    """
-    headers = ["skill", "before", "after", "change", "regressed", "fixed", "verdict"]
-    rows = [
-        [name, before, after, change, f"{regressed} of {n}", fixed, state]
-        for name, before, after, change, n, regressed, fixed, _, state in skill_rows(slices)
-    ]
-    yield from table_lines(TextTable(headers, rows, (1, 2, 3, 4, 5)))
-    if verbosity > 0:
-        items = [f"{part.name} {_retention_text(part.retention)}" for part in slices]
-        yield from _list_lines("keeps", items)
-
-
-def _state_text(part: Slice) -> str:
-    state = _STATE_LABELS.get(part.state, part.state)
-    if not part.gated:
-        return f"{state}, may be lost"
-    return f"{state}, required" if part.required and part.state == "inconclusive" else state
-
-
-def _retention_text(retention: Retention | None) -> str:
-    if retention is None:
-        return "–"
-    high = "…" if retention.high is None else f"{retention.high * 100:.0f}"
-    return f"{percent(retention.share)} ({retention.low * 100:.0f} to {high})"
-
-
-def _overall_details(check: Check) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if check.retention is not None:
-        yield f"keeps {_retention_text(check.retention)} of what the base can do", ()
-    if check.transfer is not None:
-        yield f"backward transfer {points(check.transfer)} points, each skill counting the same", ()
-
-
-def _slice_changes(slices: Iterable[Slice]) -> tuple[str, ...]:
-    return tuple(
-        f"{part.name} {percent(part.before)} → {percent(part.after)}"
-        for part in slices
-        if part.n >= _MIN_SLICE_CASES
-    )
-
-
-def _list_lines(head: str, items: Sequence[str]) -> Iterator[str]:
-    """Yield *head*, and *items* after it, in lines of at most 80 columns."""
-    line = f"  {head}:" if items else f"  {head}"
-    for index, item in enumerate(items):
-        if len(line) + len(item) > 78:  # noqa: PLR2004 - room for a blank and a comma
-            yield line
-            line = "   "
-        line += f" {item}{',' if index < len(items) - 1 else ''}"
-    yield line
-
-
-def _loss_kind_details(kinds: Sequence[LossKind]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if kinds:
-        head = quantity(sum(kind.cases for kind in kinds), "regressed answer")
-        yield head, tuple(f"{kind.cases} {kind.kind}" for kind in kinds)
-
-
 #: Labels shown by verbosity; -vv shows all that the verdict carries.
 _MAX_LABELS = {0: 5, 1: 10}
 
@@ -339,7 +208,7 @@ def verdict_section(
 def _detail_lines(verdict: Verdict, verbosity: int) -> list[str]:
     lines = [*finding_lines(verdict.findings, verbosity)]
     if verdict.tests_skills:
-        lines += _skill_lines(verdict, verbosity)
+        lines += skill_lines(verdict, verbosity)
     else:
         lines += [*_slice_table(verdict.slices), *_label_table(verdict.labels, verbosity)]
     lines += ["", *other_check_lines(verdict)] if len(verdict.checks) > 1 else []
@@ -406,10 +275,10 @@ def _certainty_text(verdict: Verdict, check: Check) -> str:
     text = f"{check.n} cases: {verdict.regressed} regressed, {verdict.fixed} fixed. "
     if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
         chance = frequency_phrase(check.p_fail or 0)
-        return f"{text}Without a real drop this would be seen {chance}."
+        return f"{text}Without a real drop this or worse would be seen {chance}."
     if check.p_pass is not None:
         chance = frequency_phrase(check.p_pass)
-        return f"{text}A drop as large as the margin would look like this or better {chance}."
+        return f"{text}A drop as large as the limit would look like this or better {chance}."
     return text
 
 

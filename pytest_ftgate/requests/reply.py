@@ -11,6 +11,7 @@ from itertools import chain
 from sys import intern
 from typing import Any
 
+from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
 from pytest_ftgate.suite.prices import request_price
 
@@ -22,7 +23,7 @@ _NESTED = ("steps", "passages")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One reply as the provider returned it.
+    """One reply as the provider returned it, without lone surrogates in its texts.
 
     Attributes:
         text: the text of the reply.
@@ -51,6 +52,9 @@ class Reply:
     facts: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     processing: str = ""
 
+    def __post_init__(self) -> None:
+        replace_in_fields(self, "text", "stop", "model", "request_id", "facts")
+
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """All tool calls, in order."""
@@ -61,8 +65,6 @@ class Reply:
         raw = {name: value for name in Reply.__slots__ if (value := getattr(self, name))}
         raw |= {name: [asdict(value) for value in raw[name]] for name in _NESTED if name in raw}
         raw["text"] = self.text
-        # ASCII only: a reply that was cut inside an emoji ends with half a surrogate pair, which
-        # UTF-8 cannot encode.
         return json.dumps(raw)
 
     @classmethod

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.suite.model import Case, Turn, digest
 from pytest_ftgate.suite.prices import Tariff
 
@@ -28,6 +29,9 @@ class Passage:
 
     source: str
     text: str
+
+    def __post_init__(self) -> None:
+        replace_in_fields(self, "source", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,9 @@ class ToolCall:
     result: str | None = None
     failed: bool = False
 
+    def __post_init__(self) -> None:
+        replace_in_fields(self, "name", "arguments", "id", "result")
+
     @property
     def arguments_text(self) -> str:
         """The arguments as text: as JSON, or unchanged if they are text already."""
@@ -80,6 +87,9 @@ class Step:
     text: str
     calls: tuple[ToolCall, ...]
     blocks: tuple[Mapping[str, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        replace_in_fields(self, "text", "blocks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,6 +87,13 @@ def replies_vary(variant: Variant) -> bool:
     return not spec.deterministic or bool(variant.sampling.get("temperature"))
 
 
+def side_repeats(suite: Suite, variant: Variant, repeats: int) -> int:
+    """Return the number of replies per case of *variant* where each variant has *repeats*."""
+    if not replies_vary(variant):
+        return 1
+    return max(repeats, suite.baseline_repeats) if variant.name == suite.baseline else repeats
+
+
 def task_requests(
     suite: Suite, variant: Variant, environ: Mapping[str, str], repeats: int = 1
 ) -> tuple[CaseRequest, ...]:

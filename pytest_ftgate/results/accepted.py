@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import getsourcefile, unwrap
@@ -26,7 +26,7 @@ from pytest_ftgate.suite.rule import Rule
 from pytest_ftgate.weights import file_sha256
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
-RECORD_FORMAT = 3
+RECORD_FORMAT = 4
 
 
 class AcceptedCase(NamedTuple):
@@ -49,6 +49,14 @@ class AcceptedCase(NamedTuple):
     lenient_valid: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The cases of a variant that were accepted first, and when."""
+
+    at: str
+    cases: Mapping[str, AcceptedCase]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedRecord:
     """The accepted results of one suite.
@@ -61,6 +69,9 @@ class AcceptedRecord:
         variants: by variant and case id, the accepted cases.
         cost: the cost of the replies of the accepted run.
         serves: the variant that is meant to serve.
+        anchors: by variant, the cases that were accepted first, if others were accepted since. Each
+            accepted run may drop by less than the limit; the anchor limits the sum of all drops.
+        limits: the limits of gates that declare none, by the name of the gate, a share.
     """
 
     suite: str
@@ -70,6 +81,14 @@ class AcceptedRecord:
     variants: Mapping[str, Mapping[str, AcceptedCase]] = field(default_factory=dict)
     cost: CostReport | None = None
     serves: str = ""
+    anchors: Mapping[str, Anchor] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def count_results(self, variant: str, gate: str) -> int:
+        """Return how many accepted results *variant* has for a gate: none, the last, or both."""
+        # The results of a marked function have a key of their own.
+        names = (variant, f"{gate}[{variant}]")
+        return sum(name in results for results in (self.variants, self.anchors) for name in names)
 
 
 def _case_digest(case: Case, folder: Path) -> str:
@@ -115,17 +134,24 @@ def accepted_cases(scores: VariantScores, folder: Path) -> dict[str, AcceptedCas
 def write_record(path: Path, record: AcceptedRecord) -> None:
     """Write *record* with one case in a line, so that a diff shows which cases changed."""
     document = json_adapter(AcceptedRecord).dump_python(record, mode="json")
-    variants = document.pop("variants")
+    variants, anchors = document.pop("variants"), document.pop("anchors")
     text = json.dumps(document, ensure_ascii=False, indent=1)[:-2]
-    blocks = [
-        f"  {json.dumps(name)}: {{\n"
-        + ",\n".join(f"   {json.dumps(key)}: {json.dumps(list(row))}" for key, row in cases.items())
-        + "\n  }"
-        for name, cases in variants.items()
+    blocks = [f"  {json.dumps(name)}: {_case_lines(cases)}" for name, cases in variants.items()]
+    first = [
+        f'  {json.dumps(name)}: {{"at": {json.dumps(anchor["at"])}, '
+        f'"cases": {_case_lines(anchor["cases"])}}}'
+        for name, anchor in anchors.items()
     ]
+    keys = {"variants": blocks} | ({"anchors": first} if first else {})
+    parts = [f' "{key}": {{\n' + ",\n".join(lines) + "\n }" for key, lines in keys.items()]
     part = path.with_name(f"{path.name}.part")
-    part.write_text(f'{text},\n "variants": {{\n' + ",\n".join(blocks) + "\n }\n}\n", "utf-8")
+    part.write_text(",\n".join([text, *parts]) + "\n}\n", "utf-8")
     part.replace(path)
+
+
+def _case_lines(cases: Mapping[str, Sequence[Any]]) -> str:
+    lines = (f"   {json.dumps(key)}: {json.dumps(list(row))}" for key, row in cases.items())
+    return "{\n" + ",\n".join(lines) + "\n  }"
 
 
 def read_record(path: Path, suite: str) -> AcceptedRecord | None:
@@ -175,15 +201,19 @@ def accept_run(
     cases: Mapping[str, Mapping[str, Sequence[Any]]],
     report: Report,
     serves: str,
+    *,
+    moves_anchor: bool = False,
 ) -> str:
     """Write the results of *suite* in *report* to its accepted record; return a message about it.
 
     *cases* are by variant and case id, and hold the values of an ``AcceptedCase``. *serves* is the
-    variant that is meant to serve.
+    variant that is meant to serve. The first accepted cases of a variant stay its anchor, unless
+    *moves_anchor*: then these cases replace it.
     """
     path = accepted_path(root, suite)
     before = read_record(path, suite)
     variants = dict(before.variants) if before else {}
+    anchors = _anchors(before, cases, moves_anchor=moves_anchor) if before else {}
     # The file is committed, so it contains no text of a model.
     verdicts = tuple(
         replace(verdict, flips=()) for verdict in report.verdicts if verdict.suite == suite
@@ -199,6 +229,8 @@ def accept_run(
         variants=variants,
         cost=report.cost,
         serves=serves,
+        anchors=anchors,
+        limits=_default_limits(verdicts),
     )
     write_record(path, record)
     not_passed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
@@ -207,18 +239,52 @@ def accept_run(
     return f"accepted {', '.join(cases)} in {name}; commit it with the change{warning}"
 
 
+def _default_limits(verdicts: Iterable[Verdict]) -> dict[str, float]:
+    checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
+    return {gate: check.limit for gate, check in checks if check.has_default_limit}
+
+
+def _anchors(
+    before: AcceptedRecord, accepted: Iterable[str], *, moves_anchor: bool
+) -> dict[str, Anchor]:
+    """Return the anchors after results of the variants *accepted* replace those in *before*."""
+    anchors = dict(before.anchors)
+    for name in accepted:
+        if moves_anchor:
+            anchors.pop(name, None)
+        elif name in before.variants:
+            anchors.setdefault(name, Anchor(before.at, before.variants[name]))
+    return anchors
+
+
 def accepted_samples(
     record: AcceptedRecord | None, suite: Suite, variant: str, kind: str
 ) -> AcceptedSamples | None:
-    """Return the accepted samples of *variant* for a gate, or None if the record has none.
+    """Return the samples of *variant* that were accepted last, or None if there are none.
 
     Cases that changed since are stale and left out. Cases that the suite no longer has are ignored.
     *kind* is that of the gate, ``accuracy`` or ``format``.
     """
     if record is None or variant not in record.variants:
         return None
+    return _samples(record.variants[variant], suite, kind)
+
+
+def anchor_samples(
+    record: AcceptedRecord | None, suite: Suite, variant: str, kind: str
+) -> AcceptedSamples | None:
+    """Return the samples of *variant* that were accepted first, if others followed, or None.
+
+    See `accepted_samples`.
+    """
+    if record is None or variant not in record.anchors:
+        return None
+    return _samples(record.anchors[variant].cases, suite, kind)
+
+
+def _samples(rows: Mapping[str, AcceptedCase], suite: Suite, kind: str) -> AcceptedSamples:
     cases = {case.id: case for case in suite.cases}
-    accepted = {id_: case for id_, case in record.variants[variant].items() if id_ in cases}
+    accepted = {id_: case for id_, case in rows.items() if id_ in cases}
     folder = suite.path.parent
     fresh = {
         case_id: _case_sample(case, cases[case_id], kind)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pytest_ftgate.recommend.evidence import AcceptedRun
-from pytest_ftgate.results.accepted import RECORD_FORMAT, AcceptedCase, AcceptedRecord
+from pytest_ftgate.results.accepted import RECORD_FORMAT, AcceptedCase, AcceptedRecord, read_record
 from pytest_ftgate.results.git import Commit, GitError, file_at_commit, file_commits
 from pytest_ftgate.results.run import AcceptedPoint
 from pytest_ftgate.results.verdicts import from_json
@@ -32,6 +32,18 @@ def accepted_history(path: Path) -> tuple[AcceptedPoint, ...]:
         for commit, record in _committed_records(path, _MAX_POINTS)
     ]
     return tuple(reversed(points))
+
+
+def anchor_dates(path: Path) -> dict[str, str]:
+    """Return the day on which the anchor of each variant was accepted, by its name.
+
+    *path* is that of an accepted record. A variant without an anchor is left out.
+
+    Raises:
+        SuiteError: the file is no accepted record.
+    """
+    record = read_record(path, path.name)
+    return {name: anchor.at[:10] for name, anchor in record.anchors.items()} if record else {}
 
 
 def accepted_runs(path: Path) -> tuple[AcceptedRun, ...]:

@@ -18,6 +18,8 @@ from pytest_ftgate.results.verdicts import json_adapter
 
 #: The version of the file format. Raise it if a key changes its name or its meaning.
 RUN_FORMAT = 3
+#: The reason for which a gate was not evaluated if nothing was heard of it.
+NOT_RUN = "the run ended first"
 _REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
 
 
@@ -174,10 +176,10 @@ class SuiteRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotEvaluated:
-    """A gate, or a whole suite, without a verdict.
+    """A gate without a verdict, or a file of gates that could not be collected.
 
     Attributes:
-        node: its pytest node id.
+        node: its pytest node id; ``pytest`` for the run as a whole.
         reason: why there is no verdict.
     """
 

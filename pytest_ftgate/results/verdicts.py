@@ -10,9 +10,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from pytest_ftgate.gates.verdict import Verdict
+from pytest_ftgate.readers.text import replace_in_json
 
 _VERDICTS = "verdicts.jsonl"
 
@@ -24,7 +26,13 @@ json_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 def to_json(value: Any) -> str:
     """Return a dataclass, such as a verdict, as one line of JSON, as processes exchange it."""
-    return json_adapter(type(value)).dump_json(value).decode()
+    adapter = json_adapter(type(value))
+    try:
+        return adapter.dump_json(value).decode()
+    except pydantic_core.PydanticSerializationError:
+        # A scorer may unescape a lone surrogate in a reply that is JSON.
+        whole = replace_in_json(adapter.dump_python(value, mode="json"))
+        return pydantic_core.to_json(whole, inf_nan_mode="null").decode()
 
 
 def from_json(kind: type[_T], text: str | bytes) -> _T:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.kinds import kind_of
+from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.units import percent
@@ -140,11 +141,21 @@ class _SessionEvidence:
     def must_pass_scores(self) -> tuple[VariantScores, VariantScores | None] | None:
         return self.session.scores.must_pass_scores(self.suite, self.variant, self.look)
 
+    @property
+    def levels(self) -> Levels:
+        return self.session.levels(self.suite)
+
     def accepted(self, gate: Gate) -> AcceptedSamples | None:
         from pytest_ftgate.results.accepted import accepted_samples
 
         record = self.session.accepted_record(self.suite)
         return accepted_samples(record, self.suite, self.variant.name, gate.kind)
+
+    def anchor(self, gate: Gate) -> AcceptedSamples | None:
+        from pytest_ftgate.results.accepted import anchor_samples
+
+        record = self.session.accepted_record(self.suite)
+        return anchor_samples(record, self.suite, self.variant.name, gate.kind)
 
     def baseline_drift(self) -> str:
         from pytest_ftgate.runner.identity import baseline_drift

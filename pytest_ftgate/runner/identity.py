@@ -26,6 +26,7 @@ from pytest_ftgate.requests.workload import Workload, repeat_requests, same_seed
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun, needs_baseline
+from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.model import Suite, Variant
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -178,10 +179,13 @@ def _variant_facts(
     results: RequestResults,
     unplanned: Sequence[CaseRequest],
 ) -> dict[str, str]:
+    same = equal_inputs(gate_run.gate.evaluated_cases(gate_run.gate_suite.cases))
+    same_facts = {"equal inputs": same} if same else {}
     if not gate_run.planned:
-        return identity_facts(unplanned, results)
+        return identity_facts(unplanned, results) | same_facts
     group = 1 if needs_baseline(gate_run) else 0
-    return identity_facts(session.workloads.gate_requests(gate_run)[group], results)
+    requests = session.workloads.gate_requests(gate_run)[group]
+    return identity_facts(requests, results) | same_facts
 
 
 #: The drift check is skipped if the baseline was recorded at most this long before the variant.

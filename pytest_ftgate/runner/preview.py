@@ -11,10 +11,11 @@ from statistics import mean
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
-from pytest_ftgate.gates.checks import pair_samples, smoothed_discordance
-from pytest_ftgate.gates.power import PowerEstimate, estimate_power
+from pytest_ftgate.gates.checks import pair_samples
+from pytest_ftgate.gates.design import design_of
+from pytest_ftgate.gates.power import PowerEstimate, assumed_discordance, estimate_power
 from pytest_ftgate.gates.rates import guess_rate
-from pytest_ftgate.gates.samples import align, samples_from_scores
+from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.reporting.ladder import coverage_gap_lines
@@ -28,7 +29,7 @@ from pytest_ftgate.requests.judges import JudgeRequest
 from pytest_ftgate.requests.lint import lint
 from pytest_ftgate.requests.reply import Reply, answered
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
-from pytest_ftgate.requests.workload import replies_vary
+from pytest_ftgate.requests.workload import base_variant, replies_vary, side_repeats
 from pytest_ftgate.runner.judges import label_input
 from pytest_ftgate.runner.recommend import coverage_gaps
 from pytest_ftgate.runner.session import Session, full_look
@@ -294,21 +295,33 @@ def power_estimates(session: Session, gates: Sequence[GateRun]) -> list[PowerEst
 
 def _power_estimate(session: Session, gate_run: GateRun) -> PowerEstimate:
     suite, gate, variant = gate_run.suite, gate_run.gate, gate_run.variant
-    repeats = session.workloads.looks(gate_run)[-1].repeats if replies_vary(variant) else None
-    estimate = partial(estimate_power, gate_run.gate_suite, gate, variant.name, repeats=repeats)
-    if not gate.is_rate or gate.max_drop is None or variant.name == suite.baseline:
-        return estimate()
-    if gate_run.function_suite:
-        return estimate()  # only the marked function can score cached replies
-    before, after = (
-        samples_from_scores(scores, gate.kind) if scores else None
-        for side in (suite.variants[suite.baseline], variant)
-        for scores in [_cached_scores(session, suite, side)]
+    count = session.workloads.looks(gate_run)[-1].repeats
+    reference = base_variant(variant) if gate.skill_cases else suite.variants[suite.baseline]
+    sides = (reference, variant)
+    counts = [1 if gate.skill_cases else side_repeats(suite, side, count) for side in sides]
+    estimate = partial(
+        estimate_power,
+        gate,
+        variant.name,
+        design_of(gate_run.gate_suite, gate, (counts[0], counts[1])),
+        varies=any(map(replies_vary, sides)) and not gate.skill_cases,
     )
-    too_low = before is not None and before.mean - gate.max_drop <= guess_rate(suite, gate)
-    if before is None or after is None or too_low:
-        return estimate(baseline_too_low=too_low)
-    return estimate(measured=smoothed_discordance(pair_samples(*align(before, after))))
+    assumed = assumed_discordance(suite)
+    # Only a marked function can score its cached replies.
+    is_measurable = gate.is_rate and gate.max_drop is not None and not gate_run.function_suite
+    if not is_measurable or variant is reference:
+        return estimate(assumed)
+    before, after = (_cached_samples(session, suite, side, gate.kind) for side in sides)
+    if before is not None and before.mean - (gate.max_drop or 0.0) <= guess_rate(suite, gate):
+        return estimate(None)
+    if before is None or after is None:
+        return estimate(assumed)
+    return estimate(assumed, measured=pair_samples(*align(before, after)))
+
+
+def _cached_samples(session: Session, suite: Suite, variant: Variant, kind: str) -> Samples | None:
+    scores = _cached_scores(session, suite, variant)
+    return samples_from_scores(scores, kind) if scores else None
 
 
 def _cached_scores(session: Session, suite: Suite, variant: Variant) -> VariantScores | None:

@@ -14,7 +14,6 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.results.git import GitError, file_commits, git_output, is_shallow
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate
 from pytest_ftgate.runner.progress import OnProgress
@@ -228,14 +227,19 @@ def _rare_labels(suite: Suite) -> dict[str, int]:
 
 def _insensitive_gates(suite: Suite) -> Iterator[tuple[str, float | None]]:
     """Yield the gates that cannot rule out a drop of ten points for an unchanged variant."""
-    from pytest_ftgate.gates.power import estimate_power
+    from pytest_ftgate.gates.design import design_of
+    from pytest_ftgate.gates.power import (
+        assumed_discordance,
+        design_certifiable_limit,
+        suite_repeats,
+    )
 
     for variant in suite.variants.values():
-        repeats = (suite.repeats or 1) if replies_vary(variant) else None
         for gate in suite.gates_for(variant):
             if gate.max_drop is None or variant.name == suite.baseline:
                 continue
-            drop = estimate_power(suite, gate, variant.name, repeats=repeats).certifiable
+            design = design_of(suite, gate, (1, 1) if gate.skill_cases else suite_repeats(suite))
+            drop = design_certifiable_limit(design, assumed_discordance(suite))
             if drop is None or drop > _USEFUL_DROP:
                 yield f"{gate.kind}[{variant.name}]", drop
 

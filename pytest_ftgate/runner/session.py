@@ -26,6 +26,7 @@ from pytest_ftgate.errors import (
     ProviderRejected,
     RepliesMissing,
 )
+from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.providers.base import ProviderFactory
 from pytest_ftgate.requests.reply import answered
@@ -140,8 +141,8 @@ class Session:
         self._accepted_records: dict[str, AcceptedRecord | None] = {}
         #: Committed replies, by fingerprint; grows during collection.
         self.committed_replies: dict[str, CacheEntry] = {}
-        #: Messages of the cache for the user, one sentence each.
-        self.cache_messages: list[str] = []
+        #: Messages of the cache, and about suites, for the user: one sentence each.
+        self.user_messages: list[str] = []
         #: Baseline requests repeated for drift checks: the old ones, and their repetitions.
         self.drift_requests: dict[object, tuple[_Requests, _Requests]] = {}
         self._submitted: set[_GateKey] = set()
@@ -202,7 +203,7 @@ class Session:
             clock=time.time,
             recorded=self.settings.replies == "recorded",
             committed_replies=self.committed_replies,
-            warn=self.cache_messages.append,
+            warn=self.user_messages.append,
         )
 
     def use_committed_replies(self, suite: Suite) -> None:
@@ -371,6 +372,24 @@ class Session:
             self._finish_imports()
             self._accepted_records[suite.name] = load_accepted_record(suite)
         return self._accepted_records[suite.name]
+
+    def accepted_limits(self, suite: Suite) -> Mapping[str, float]:
+        """Return the default limits of gates, by name, that were accepted with *suite*.
+
+        Raises:
+            SuiteError: the accepted record is not valid.
+        """
+        record = self.accepted_record(suite)
+        return record.limits if record and not self.settings.accept else {}
+
+    def levels(self, suite: Suite) -> Levels:
+        """Return the error rates of each drop check of *suite*.
+
+        Raises:
+            SuiteError: the accepted record is not valid.
+        """
+        record = self.accepted_record(suite)
+        return shared_levels(suite, record.count_results) if record else shared_levels(suite)
 
 
 def _gate_key(gate_run: GateRun) -> _GateKey:

@@ -20,6 +20,7 @@ from pytest_ftgate.requests.workload import (
     probe_requests,
     replies_vary,
     same_seed_requests,
+    side_repeats,
     skill_requests,
     task_requests,
 )
@@ -164,7 +165,8 @@ class Workloads:
 
     def task_requests(self, suite: Suite, variant: Variant, look: Look) -> _Requests:
         """Return the requests of the suite's cases to *variant* that *look* takes in."""
-        repeats = _max_repeats(suite)
+        look = replace(look, repeats=side_repeats(suite, variant, look.repeats))
+        repeats = side_repeats(suite, variant, _max_repeats(suite))
         case_requests = self._cached(
             (suite.name, variant.name, ("task", repeats)),
             lambda: self._uncontaminated_requests(suite, variant, repeats),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.scoring.scores import CaseResult, VariantScores
 from pytest_ftgate.scoring.text_scorers import find_label
-from pytest_ftgate.suite.model import Case
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,16 @@ class LabelPredictions:
         """Return the cases for which *mask*, of shape (n,), is true."""
         return self._at(np.flatnonzero(mask))
 
-    def shared_with(self, other: LabelPredictions) -> LabelPredictions:
-        """Return the cases that *other* also has, in the order of their ids."""
-        shared = set(self.case_ids) & set(other.case_ids)
-        ordered = sorted((id_, index) for index, id_ in enumerate(self.case_ids) if id_ in shared)
-        return self._at(np.array([index for _, index in ordered], dtype=np.intp))
+    def at_cases(self, case_ids: Sequence[str], *, right: NDArray[np.bool_]) -> LabelPredictions:
+        """Return the cases *case_ids*, of shape (m,).
+
+        A missing reply counts as correct where *right*, of shape (m,), is true, and else as no
+        label.
+        """
+        index_of = {case_id: index for index, case_id in enumerate(self.case_ids)}
+        chosen = self._at(np.array([index_of[case_id] for case_id in case_ids], dtype=np.intp))
+        imputed = np.where(right, chosen.expected, len(self.labels))
+        return replace(chosen, predicted=np.where(chosen.has_reply, chosen.predicted, imputed))
 
     def _at(self, indexes: NDArray[np.intp]) -> LabelPredictions:
         return LabelPredictions(
@@ -55,11 +60,6 @@ class LabelPredictions:
             None if self.groups is None else self.groups[indexes],
         )
 
-    def impute_missing(self, *, right: bool) -> LabelPredictions:
-        """Return a copy where each missing reply counts as correct, or as no label."""
-        imputed = self.expected if right else np.full_like(self.predicted, len(self.labels))
-        return replace(self, predicted=np.where(self.has_reply, self.predicted, imputed))
-
 
 def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPredictions:
     """Return the expected and the predicted label of each case; the first reply counts.
@@ -69,10 +69,10 @@ def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPred
     """
     indexes = {label: index for index, label in enumerate(labels)}
     rows = [
-        (case_id, indexes[accepted[0]], _predicted(result, accepted, indexes), result.case.group)
+        (case_id, indexes[label], _predicted(result, label, indexes), result.case.group)
         for case_id, result in scores.results.items()
-        for accepted in [[answer for answer in _answers(result.case) if answer in indexes]]
-        if accepted
+        for label in [result.case.expected_label(indexes)]
+        if label is not None
     ]
     has_groups = any(result.case.group for result in scores.results.values())
     # A case without a group is a group of its own.
@@ -86,16 +86,13 @@ def label_predictions(scores: VariantScores, labels: Sequence[str]) -> LabelPred
     )
 
 
-def _predicted(result: CaseResult, accepted: Sequence[str], indexes: Mapping[str, int]) -> int:
+def _predicted(result: CaseResult, expected: str, indexes: Mapping[str, int]) -> int:
     if not result.replies:
         return -1
     synonyms = result.case.score.options.get("synonyms")
     label = find_label(result.replies[0].text, indexes, synonyms)
-    return indexes[accepted[0]] if label in accepted else indexes.get(label, len(indexes))
-
-
-def _answers(case: Case) -> list[str]:
-    return [str(answer) for answer in case.answers if answer is not None]
+    is_accepted = label in {str(answer) for answer in result.case.answers if answer is not None}
+    return indexes[expected] if is_accepted else indexes.get(label, len(indexes))
 
 
 def label_metrics(
@@ -142,20 +139,36 @@ def _taken_for(
     return dict(counts.most_common())
 
 
-def macro_f1(predictions: LabelPredictions, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean F1 over the labels that a case expects, of shape (r,).
+class MacroF1(NamedTuple):
+    """The mean F1 over the labels that a case expects, and what each case adds to it.
 
-    *counts*, of shape (r, n), is how often each case counts: one row for each resample.
+    Attributes:
+        influence: of shape (n,), with mean 0. Macro-F1 is close to a mean over cases: the spread of
+            its error is that of the mean of these values (linearization, or delta method).
+        weights: of shape (n,), with mean 1: the weights with which each label counts the same.
     """
-    labels = np.unique(predictions.expected)
-    expected, predicted = (
-        indexes[:, None] == labels for indexes in (predictions.expected, predictions.predicted)
+
+    value: float
+    influence: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+def macro_f1(predictions: LabelPredictions) -> MacroF1:
+    """Return the macro-F1 of predictions in which every case has a reply; at least one case."""
+    labels, positions, sizes = np.unique(
+        predictions.expected, return_inverse=True, return_counts=True
     )
-    hits = np.asarray(expected & predicted, np.float64)
-    twice_hits = 2.0 * (counts @ hits)
-    total = counts @ (np.asarray(expected, np.float64) + np.asarray(predicted, np.float64))
-    # As in scikit-learn, a label that a resample neither expects nor predicts counts as 0.
-    return np.asarray(np.mean(twice_hits / np.maximum(total, 1e-12), axis=1))
+    expected, predicted = (
+        np.asarray(indexes[:, None] == labels, np.float64)
+        for indexes in (predictions.expected, predictions.predicted)
+    )
+    hits, totals = expected * predicted, expected + predicted
+    total = totals.sum(axis=0)
+    f1 = 2.0 * hits.sum(axis=0) / total
+    # The derivative of the mean of the ratios 2 x hits / total by how much each case counts.
+    slopes = ((2.0 * hits - f1 * totals) / total).mean(axis=1)
+    cases = len(predictions.case_ids)
+    return MacroF1(float(f1.mean()), cases * slopes, cases / labels.size / sizes[positions])
 
 
 def cohen_kappa(

@@ -163,6 +163,14 @@ class VariantScores:
         return _array(len(result.scores) or 1 for result in self.results.values())
 
     @cached_property
+    def is_graded(self) -> NDArray[np.bool_]:
+        """For each case, whether the content of any reply is right in part."""
+        return _array(
+            any(score.correct not in (None, 0.0, 1.0) for score in result.scores)
+            for result in self.results.values()
+        ).astype(bool)
+
+    @cached_property
     def scorable(self) -> NDArray[np.bool_]:
         """For each case, whether its replies can be correct or incorrect."""
         return _array(case.is_scorable for case in self.cases).astype(bool)

@@ -1,4 +1,4 @@
-"""The bundled general-skills sets and the case files of their skills."""
+"""The bundled general-skills sets, the case files of their skills, and the families of skills."""
 
 from __future__ import annotations
 
@@ -12,11 +12,25 @@ CANARY = "pytest-ftgate-canary-0d9f6c1e-5a3b-4d57-9a0e-3c6f6b7f2e18"
 SETS: Mapping[str, str] = {"general": "", "general-small": "small"}
 #: The tag of the cases in the small set.
 SMALL_TAG = SETS["general-small"]
+#: The bundled skills by family. A family has enough cases for a test of its own, a skill has not.
+FAMILIES: Mapping[str, Sequence[str]] = {
+    "code": ("code_reading", "code_writing"),
+    "instructions": ("instruction_following", "output_formats", "refusal", "tone_and_role"),
+    "knowledge": ("commonsense", "not_knowing", "world_facts"),
+    "language": ("memory", "reading", "summarising", "text_editing", "translation"),
+    "reasoning": ("arithmetic", "logic", "sorting_and_counting", "word_problems"),
+}
+_FAMILY_BY_SKILL = {skill: family for family, names in FAMILIES.items() for skill in names}
 
 
 def skill_names(more: Mapping[str, Path] | None = None) -> tuple[str, ...]:
     """Return the names of the bundled skills and of *more*, sorted."""
     return tuple(sorted({*(path.stem for path in _DATA.glob("*.jsonl")), *(more or {})}))
+
+
+def family_of(skill: str) -> str:
+    """Return the family of a bundled skill; any other skill is a family of its own."""
+    return _FAMILY_BY_SKILL.get(skill, skill)
 
 
 def skill_files(names: Sequence[str], more: Mapping[str, Path] | None = None) -> tuple[Path, ...]:

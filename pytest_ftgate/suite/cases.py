@@ -207,12 +207,29 @@ def to_cases(source: SuiteSource, rows: Iterable[Row], reply: ReplyRules) -> tup
     return _group_duplicates(cases.values())
 
 
+#: The most groups of cases with the same input that a sentence names.
+_MAX_NAMED_GROUPS = 3
+_SAME_INPUT = "same as "
+
+
+def equal_inputs(cases: Iterable[Case]) -> str:
+    """Return which cases have the same input and count as one, in a sentence; "" for none."""
+    groups: dict[str, list[str]] = {}
+    for case in cases:
+        if case.group and case.group.startswith(_SAME_INPUT):
+            groups.setdefault(case.group, []).append(case.id)
+    named = [f"{', '.join(ids[:-1])} and {ids[-1]}" for ids in groups.values() if len(ids) > 1]
+    more = f"; {len(named) - _MAX_NAMED_GROUPS} more groups too" * (len(named) > _MAX_NAMED_GROUPS)
+    have = " have the same input and count as one; ".join(named[:_MAX_NAMED_GROUPS])
+    return f"{have} have the same input and count as one{more}" if named else ""
+
+
 def _group_duplicates(cases: Collection[Case]) -> tuple[Case, ...]:
     """Return *cases* with identical inputs in one group, since they are not independent."""
     inputs = [digest([case.input, case.messages, dict(case.vars)]) for case in cases]
     counts = Counter(inputs)
     first = {key: case.id for key, case in zip(reversed(inputs), reversed([*cases]), strict=True)}
-    groups = [f"same as {first[key]}" if counts[key] > 1 else None for key in inputs]
+    groups = [f"{_SAME_INPUT}{first[key]}" if counts[key] > 1 else None for key in inputs]
     pairs = zip(cases, groups, strict=True)
     return tuple(
         replace(case, group=group) if group and not case.group else case for case, group in pairs

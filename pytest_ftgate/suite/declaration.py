@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, JsonValue, StrictBool, Tag, model_validator
@@ -233,10 +234,11 @@ class DeclaredForgetting(Declared):
     """The forgetting gate: how much general skill a fine-tuned variant may lose."""
 
     skills: str | tuple[str, ...] = "general"
-    max_drop: Margin = 0.03
+    max_drop: Margin | None = None
     each: Margin | None = None
     margins: dict[str, Margin] = Field(default_factory=dict)
     weights: dict[str, NonNegative] = Field(default_factory=dict)
+    families: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
     must_keep: tuple[str, ...] = ()
     under: Literal["own", "prompt"] = "own"
@@ -268,6 +270,24 @@ class DeclaredGates(Declared):
     data: DeclaredData | None = None
 
 
+class DeclaredRepeats(Declared):
+    """Replies per case, where the cached baseline has more than its variants."""
+
+    baseline: Count
+    variants: Count = 1
+
+
+def _repeats_tag(value: Any) -> str:
+    return UNION_TAGS[not isinstance(value, Mapping | DeclaredRepeats)]
+
+
+_Repeats = Annotated[
+    Annotated[DeclaredRepeats, Tag(UNION_TAGS[0])]
+    | Annotated[Literal["auto"] | Count, Tag(UNION_TAGS[1])],
+    Discriminator(_repeats_tag),
+]
+
+
 class DeclaredSuite(Declared):
     """One ``*.ftgate.yaml`` file."""
 
@@ -278,7 +298,7 @@ class DeclaredSuite(Declared):
     variants: dict[str, DeclaredVariant]
     baseline: str | None = None
     gates: DeclaredGates
-    repeats: Literal["auto"] | Count = 1
+    repeats: _Repeats = 1
     serves: str | None = None
     challengers: tuple[str, ...] = ()
     economics: DeclaredEconomics | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from pytest_ftgate import skills
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
 
 #: The kinds of findings in training data, in the order of reports.
@@ -36,6 +38,7 @@ class RateGate(Gate):
     slices: tuple[str, ...] = ()
     stop_early: bool = False
     settle: int | None = None
+    has_default_limit: bool = False
     function: str = ""
     is_rate: ClassVar[bool] = True
 
@@ -49,19 +52,39 @@ class RateGate(Gate):
         """True for the accuracy gate."""
         return self.kind == "accuracy"
 
-    def count_cases(self, cases: Sequence[Case]) -> int:
-        """Return the number of cases with something expected, or with a format; at least 1."""
-        if self.reads_grades:
-            return sum(case.is_scorable for case in cases) or 1
-        return sum(bool(case.format) for case in cases) or 1
+    @property
+    def limits_drop(self) -> bool:
+        """True if the gate declares a drop, or nothing: it then limits what its cases can show."""
+        return self.max_drop is not None or self.min is None
+
+    def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
+        """Return the cases with something expected, or with a format."""
+        return tuple(
+            case
+            for case in cases
+            if case.weight > 0 and (case.is_scorable if self.reads_grades else case.format)
+        )
+
+    def case_weights(self, cases: Sequence[Case]) -> tuple[float, ...]:
+        """Return the weight of each case; in macro-F1 each expected label weighs the same."""
+        if self.metric != "macro_f1":
+            return tuple(case.weight for case in cases)
+        sizes = Counter(str(case.answers[0]) for case in cases)
+        return tuple(1.0 / sizes[str(case.answers[0])] for case in cases)
 
     def drop_checks(self, compared: int) -> int:
         """Return the checks against earlier results, and one of all slices."""
         if self.max_drop is None:
             return 0
-        # Macro-F1 has no accepted record. A plain threshold has no alarm level.
-        compared -= self.metric == "macro_f1"
+        # Macro-F1 is not compared with accepted results. A plain threshold has no alarm level.
+        compared = min(compared, 1) if self.metric == "macro_f1" else compared
         return (0 if self.evidence == "point" else compared) + bool(self.slices)
+
+
+#: From this many cases on, a family of skills is tested by itself.
+MIN_FAMILY_CASES = 120
+#: A part of the skill cases: ``family`` or ``skill``, and its name.
+SkillPart = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +93,12 @@ class ForgettingGate(Gate):
 
     Attributes:
         cases: the cases of all skills.
-        max_drop: the largest allowed drop of the mean over the skills, a share.
+        max_drop: the largest allowed drop of the mean over the skills, a share; None until it is
+            computed from what the cases can show.
         each: the largest allowed drop of every single skill, a share, or None.
         margins: the same for single skills, instead of *each*.
         weights: the weight of skills in the mean; 1 where not given.
+        families: the family of skills, where it is not that of the bundled skill of this name.
         may_lose: skills that are reported and not evaluated.
         under_prompt: evaluate the skills under the variant's system prompt as well.
         exclusion_note: the skills that this machine cannot score, with the reason.
@@ -82,13 +107,15 @@ class ForgettingGate(Gate):
     kind: str = "forgetting"
     line: int
     cases: tuple[Case, ...]
-    max_drop: float
+    max_drop: float | None = None
     each: float | None = None
     margins: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    families: Mapping[str, str] = field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
     under_prompt: bool = False
     exclusion_note: str = ""
+    has_default_limit: bool = False
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"
 
     @property
@@ -101,17 +128,57 @@ class ForgettingGate(Gate):
         """How skill cases are prompted."""
         return ("", "prompt") if self.under_prompt else ("",)
 
+    @property
+    def limits_drop(self) -> bool:
+        """Always True."""
+        return True
+
     def applies_to(self, variant: Variant) -> bool:
         """Return True if *variant* has a base to compare with."""
         return variant.tuned
 
-    def count_cases(self, cases: Sequence[Case]) -> int:  # noqa: ARG002 - it has its own cases
-        """Return the number of skill cases that can change the verdict."""
-        return sum(self.weight(str(case.skill)) > 0 for case in self.cases)
+    def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:  # noqa: ARG002
+        """Return the skill cases that can change the verdict."""
+        return tuple(case for case in self.cases if self.weight(str(case.skill)) > 0)
+
+    def case_weights(self, cases: Sequence[Case]) -> tuple[float, ...]:
+        """Return the weight of each skill case: its share of the weight of its skill."""
+        sizes = Counter(str(case.skill) for case in cases)
+        return tuple(self.weight(str(case.skill)) / sizes[str(case.skill)] for case in cases)
 
     def drop_checks(self, compared: int) -> int:  # noqa: ARG002 - it compares with the base only
-        """Return the checks in each prompt mode: of the mean of the skills, and of each skill."""
-        return 2 * len(self.prompt_modes)
+        """Return the checks in each prompt mode: of the mean, and one of all tested parts."""
+        sizes = Counter(str(case.skill) for case in self.cases)
+        return (1 + bool(self.tested_parts(sizes))) * len(self.prompt_modes)
+
+    def family_of(self, skill: str) -> str:
+        """Return the family of *skill*."""
+        return self.families.get(skill) or skills.family_of(skill)
+
+    def evaluated_families(self, skill_names: Iterable[str]) -> dict[str, list[str]]:
+        """Return the skills of *skill_names* that can change the verdict, by family."""
+        by_family: dict[str, list[str]] = {}
+        for skill in filter(self.evaluates, skill_names):
+            by_family.setdefault(self.family_of(skill), []).append(skill)
+        return by_family
+
+    def tested_parts(self, sizes: Mapping[str, int]) -> set[SkillPart]:
+        """Return the parts that are tested by themselves, given the number of cases by skill.
+
+        These are the skills with a limit of their own, and the families of *MIN_FAMILY_CASES* cases
+        or more. A single family is tested as the mean, and a family of one skill with a limit as
+        this skill.
+        """
+        own = {skill for skill in sizes if self.required_margin(skill) is not None}
+        families = self.evaluated_families(sizes)
+        tested = {
+            family
+            for family, members in families.items()
+            if sum(sizes[skill] for skill in members) >= MIN_FAMILY_CASES
+            and len(families) > 1
+            and not (len(members) == 1 and own.issuperset(members))
+        }
+        return {("skill", skill) for skill in own} | {("family", family) for family in tested}
 
     def evaluates(self, skill: str) -> bool:
         """Return True if a drop of *skill* can change the verdict."""

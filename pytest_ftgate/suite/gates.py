@@ -16,6 +16,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredGates,
     DeclaredLatency,
     DeclaredRate,
+    DeclaredRepeats,
 )
 from pytest_ftgate.suite.gate_kinds import (
     FINDING_KINDS,
@@ -49,18 +50,23 @@ def _resolve_forgetting(
 ) -> ForgettingGate | None:
     """Return the forgetting gate, or None if its skills cannot be read. Errors go to *source*."""
     errors_before = len(source.errors)
-    cases = _skill_cases(source, declared, read_skill)
+    bundled, own = _skill_cases(source, declared, read_skill)
     if len(source.errors) > errors_before:
         return None
-    cases = _with_must_keep(source, cases, declared.must_keep)
-    _check_skill_keys(source, declared, tuple(dict.fromkeys(str(case.skill) for case in cases)))
+    cases = _with_must_keep(source, (*bundled, *own), declared.must_keep)
+    _check_skill_keys(source, declared, _skills_of(cases))
     return ForgettingGate(
         line=source.line(*_KEY_PATH),
         cases=cases,
+        families=_resolve_families(source, declared, _skills_of(bundled), _skills_of(own)),
         **declared.model_dump(include={"max_drop", "each", "margins", "weights"}),
         may_lose=tuple(dict.fromkeys(declared.may_lose)),
         under_prompt=declared.under == "prompt",
     )
+
+
+def _skills_of(cases: Iterable[Case]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(case.skill) for case in cases))
 
 
 # Cases of skills --------------------------------------------------------------------------------
@@ -68,17 +74,17 @@ def _resolve_forgetting(
 
 def _skill_cases(
     source: SuiteSource, declared: DeclaredForgetting, read_skill: SkillReader
-) -> tuple[Case, ...]:
+) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Return the cases of named skills, and those of suites that are used as skills."""
     names = (declared.skills,) if isinstance(declared.skills, str) else declared.skills
     if not names:
         _add_error(source, "skills: the list is empty; write skills: general", "skills")
-        return ()
+        return (), ()
     patterns = [name for name in names if _is_path(name)]
     bundled_names = tuple(name for name in names if not _is_path(name))
-    suite_cases = [
-        case for pattern in patterns for case in _suite_cases(source, pattern, read_skill)
-    ]
-    return (*_bundled_cases(source, bundled_names), *_check_conflicts(source, suite_cases))
+    bundled = _bundled_cases(source, bundled_names)
+    own = [case for pattern in patterns for case in _suite_cases(source, pattern, read_skill)]
+    return bundled, _check_conflicts(source, own, _skills_of(bundled))
 
 
 def _bundled_cases(source: SuiteSource, names: tuple[str, ...]) -> tuple[Case, ...]:
@@ -124,13 +130,14 @@ def _suite_cases(source: SuiteSource, pattern: str, read_skill: SkillReader) -> 
             _add_error(source, message, "skills")
 
 
-def _check_conflicts(source: SuiteSource, suite_cases: Iterable[Case]) -> tuple[Case, ...]:
-    """Return *suite_cases*, or nothing if a skill or an id is in use already."""
+def _check_conflicts(
+    source: SuiteSource, suite_cases: Iterable[Case], bundled: Collection[str]
+) -> tuple[Case, ...]:
+    """Return *suite_cases*, or nothing if an id, or a skill of *bundled*, is in use already."""
     cases_by_id: dict[str, Case] = {}
-    bundled_skills = set(skills.skill_names(source.plugins.skills))
     for case in suite_cases:
-        if case.skill in bundled_skills:
-            message = f'skill "{case.skill}" of {case.location} is the name of a bundled one'
+        if case.skill in bundled:
+            message = f'skill "{case.skill}" of {case.location} has the name of another one in use'
             _add_error(source, f"{message}; rename it", "skills")
             return ()
         if case.id in cases_by_id:
@@ -176,6 +183,32 @@ def _check_skill_keys(
                 message = f"{key}: {skill} may be lost, so this has no effect; remove one"
                 _add_error(source, message, key, item_key)
     _check_evaluated_skills(source, declared, tested)
+
+
+def _resolve_families(
+    source: SuiteSource,
+    declared: DeclaredForgetting,
+    bundled: Collection[str],
+    own: Collection[str],
+) -> dict[str, str]:
+    """Return the family of each skill that is listed in one, and of each of the team's *own*."""
+    tested, listed = {*bundled, *own}, dict[str, str]()
+    for family, names in declared.families.items():
+        for index, skill in enumerate(names):
+            if skill not in tested:
+                hint = did_you_mean(skill, tested) or f"; tested: {', '.join((*bundled, *own))}"
+                message = f'families: no skill "{skill}" is tested{hint}'
+                _add_error(source, message, "families", family, index)
+            elif listed.setdefault(skill, family) != family:
+                message = f"families: {skill} is in {listed[skill]} and in {family}; keep one"
+                _add_error(source, message, "families", family, index)
+    families = {skill: skill for skill in own} | listed
+    of = {skill: families.get(skill) or skills.family_of(skill) for skill in tested}
+    for skill in sorted(tested - listed.keys()):
+        if of[skill] == skill and any(of[other] == skill for other in tested - {skill}):
+            message = f'skill "{skill}" has the name of a family; rename it, or write'
+            _add_error(source, f"{message} families: {{{skill}: [{skill}]}} to join it", "skills")
+    return families
 
 
 def _check_evaluated_skills(
@@ -235,8 +268,6 @@ def _check_skill_prompts(source: SuiteSource, variants: Iterable[Variant]) -> No
             _add_error(source, message, "under")
 
 
-#: The drop that a gate allows if it declares neither ``min`` nor ``max_drop``.
-DEFAULT_MAX_DROP = {"accuracy": 0.03, "format": 0.02}
 #: An example of a limit, for each kind of usage gate.
 _LIMIT_EXAMPLES = {"cost": "max_usd_per_1k: 0.50", "latency": "max_p95_ms: 1500"}
 
@@ -294,8 +325,6 @@ def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
 
 def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGate:
     keys = {**declared.model_dump(), "slices": tuple(dict.fromkeys(declared.slices))}
-    if declared.min is None and declared.max_drop is None:
-        keys["max_drop"] = DEFAULT_MAX_DROP[kind]
     return RateGate(kind=kind, line=source.line("gates", kind), **keys)
 
 
@@ -312,7 +341,7 @@ def _rate_gate_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, 
     yield from _sequential_errors(gate, suite.declared.repeats)
     if gate.metric == "macro_f1":
         yield from _macro_f1_errors(gate, suite)
-    if gate.slices and gate.max_drop is None:
+    if gate.slices and not gate.limits_drop:
         yield "slices", "slices compare with the baseline; add max_drop:"
     for kind in gate.slices:
         if cases and not any(_has_slice(case, kind) for case in cases):
@@ -330,7 +359,10 @@ def _macro_f1_errors(gate: RateGate, suite: SuiteDraft) -> Iterator[tuple[str, s
         yield "metric", "macro_f1 reads one reply to each case; remove repeats"
 
 
-def _sequential_errors(gate: RateGate, repeats: int | str) -> Iterator[tuple[str, str]]:
+def _sequential_errors(
+    gate: RateGate, repeats: int | str | DeclaredRepeats
+) -> Iterator[tuple[str, str]]:
+    repeats = repeats.variants if isinstance(repeats, DeclaredRepeats) else repeats
     keys = [key for key in ("stop_early", "settle") if getattr(gate, key)]
     if len(keys) > 1:
         yield "settle", "stop_early and settle each look several times; keep one of them"

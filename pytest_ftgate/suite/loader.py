@@ -15,7 +15,7 @@ from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
-from pytest_ftgate.suite.declaration import UNION_TAGS, DeclaredSuite
+from pytest_ftgate.suite.declaration import UNION_TAGS, DeclaredRepeats, DeclaredSuite
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gates import check_gates, resolve_gates
 from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
@@ -163,6 +163,7 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
     baseline = _baseline_name(source, declared)
     check_tool_names(draft, variants)
     check_gates(source, gates, variants, baseline)
+    repeats, baseline_repeats = _repeats(declared)
     return Suite(
         path=source.path,
         name=source.display_path(source.path),
@@ -172,10 +173,18 @@ def _build_suite(source: SuiteSource, declared: DeclaredSuite) -> Suite:
         variants=variants,
         baseline=baseline,
         gates=gates,
-        repeats=None if declared.repeats == "auto" else declared.repeats,
+        repeats=repeats,
+        baseline_repeats=baseline_repeats,
         **resolve_ladder(draft, variants, baseline),
         judges=resolve_judges(draft, judges),
     )
+
+
+def _repeats(declared: DeclaredSuite) -> tuple[int | None, int]:
+    """Return the numbers of replies per case, of all variants and, if larger, of the baseline."""
+    if isinstance(declared.repeats, DeclaredRepeats):
+        return declared.repeats.variants, declared.repeats.baseline
+    return (None if declared.repeats == "auto" else declared.repeats), 0
 
 
 def _baseline_name(source: SuiteSource, declared: DeclaredSuite) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -119,6 +119,7 @@ class Gate:
         metric: what the gate measures, if it offers several metrics.
         stop_early: request the cases in five blocks, and stop when the verdict is clear.
         settle: the most repeats to request while the verdict is inconclusive, or None.
+        has_default_limit: True if *max_drop* is what the cases can show, and not declared.
         function: the marked test function that scores the replies, or "" for the suite's scorer.
         is_rate: True if the gate limits the share of right replies, or of valid ones.
         sends_requests: False if the gate needs no replies.
@@ -133,6 +134,7 @@ class Gate:
     metric: str = ""
     stop_early: bool = False
     settle: int | None = None
+    has_default_limit: bool = False
     function: str = ""
     #: What to write if no variant has what the gate needs.
     no_variant: ClassVar[str] = ""
@@ -160,6 +162,16 @@ class Gate:
         return False
 
     @property
+    def scores_content(self) -> bool:
+        """True if the gate evaluates content scores, of the suite's cases or of skills."""
+        return self.reads_grades or bool(self.skill_cases)
+
+    @property
+    def limits_drop(self) -> bool:
+        """True if the gate limits a drop, even if its limit is not computed yet."""
+        return self.max_drop is not None
+
+    @property
     def has_comparison(self) -> bool:
         """True if the gate compares the variant with the baseline, or with its base."""
         return self.max_drop is not None or self.max_rise is not None
@@ -168,9 +180,13 @@ class Gate:
         """Return True if *variant* has what the gate needs."""
         return True
 
-    def count_cases(self, cases: Sequence[Case]) -> int:
-        """Return the number of cases that the gate evaluates, given the cases of the suite."""
-        return len(cases)
+    def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
+        """Return the cases that can change the verdict, given the cases of the suite."""
+        return tuple(cases)
+
+    def case_weights(self, cases: Sequence[Case]) -> tuple[float, ...]:
+        """Return the weight of each of the *cases* that the gate evaluates."""
+        return tuple(case.weight for case in cases)
 
     def drop_checks(self, compared: int) -> int:  # noqa: ARG002 - kinds read the number
         """Return the number of checks that share the alarm level of the suite.
@@ -241,6 +257,11 @@ class Case:
     def answers(self) -> list[Any]:
         """The accepted answers, or a single None."""
         return self.expected if isinstance(self.expected, list) else [self.expected]
+
+    def expected_label(self, labels: Collection[str]) -> str | None:
+        """Return the first accepted answer that is one of *labels*, or None."""
+        answers = (str(answer) for answer in self.answers if answer is not None)
+        return next((answer for answer in answers if answer in labels), None)
 
     @property
     def template_values(self) -> dict[str, Any]:
@@ -378,6 +399,7 @@ class Suite:
         path: the suite file.
         name: its path relative to the root directory, with forward slashes.
         repeats: number of replies per case, or None for the number that the gates need.
+        baseline_repeats: a larger number of replies per case of the baseline, or 0.
         holdout: cases that are requested for the chosen rung only.
         serves: the variant that serves users, or "" if not declared.
         challengers: variants that may now be as good as a fine-tuned one.
@@ -395,6 +417,7 @@ class Suite:
     gates: Mapping[str, Gate]
     ladder: Thresholds
     repeats: int | None = 1
+    baseline_repeats: int = 0
     holdout: tuple[Case, ...] = ()
     serves: str = ""
     challengers: tuple[str, ...] = ()

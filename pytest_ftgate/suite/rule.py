@@ -43,6 +43,12 @@ class Rule:
         return tuple(rule for rule, _ in self.value) if self.kind == "mean" else (self,)
 
     @property
+    def is_graded(self) -> bool:
+        """True if a reply may be right in part."""
+        kinds = ("mean", "fields", "similarity", "judge", "python", "offered")
+        return self.kind in kinds or bool(self.options.get("partial"))
+
+    @property
     def scores_without_expected(self) -> bool:
         """True if the rule scores a reply without an expected value, as a judge does."""
         kinds = ("python", "judge", "marked", "offered")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from pytest_ftgate.errors import Diagnostic, did_you_mean
 from pytest_ftgate.readers.source import Source, fold_similar
 from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.suite.model import Turn
 
 #: role name in a training file -> role
@@ -348,5 +349,5 @@ def _count_cached(path: Path, version: int) -> Mapping[str, int]:
     with path.open("rb") as stream:
         for line in stream:
             with suppress(ValueError, KeyError, TypeError):
-                counts[intern(str(json.loads(line)["id"]))] += 1
+                counts[intern(replace_lone_surrogates(str(json.loads(line)["id"])))] += 1
     return counts

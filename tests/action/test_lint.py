@@ -27,7 +27,9 @@ def repository(tmp_path_factory):
     (folder / "action.yml").write_text(ACTION.read_text("utf-8"), "utf-8")
     for path in WORKFLOWS:
         text = path.read_text("utf-8").replace(PLACEHOLDER, f"owner/pytest-ftgate@{'ab12' * 10}")
-        (workflows / path.name).write_text(text, "utf-8")
+        # An example and a workflow of this repository may have the same name.
+        origin = path.relative_to(ROOT).parts[0].strip(".")
+        (workflows / f"{origin}-{path.name}").write_text(text, "utf-8")
     return folder
 
 
@@ -60,7 +62,7 @@ def test_the_schemas_of_github_are_met(repository, kind):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [ACTION, *WORKFLOWS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_action_is_pinned_by_its_commit_with_its_version_beside(path):
     used = re.findall(r"uses: (.*)", path.read_text("utf-8"))
 

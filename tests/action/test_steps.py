@@ -186,7 +186,7 @@ def test_a_fork_without_recorded_replies_is_red_and_says_what_was_not_evaluated(
     ended = runner.run()
 
     assert ended.status == 1
-    assert "1 could not be evaluated for want of recorded replies" in ended.summary
+    assert "1 could not be evaluated; the report says why." in ended.summary
     assert "replies are not recorded" in ended.summary
 
 
@@ -197,6 +197,19 @@ def test_a_suite_that_cannot_be_read_is_an_error_and_is_in_the_comment(runner, a
 
     assert (ended.status, ended.outputs["verdict"]) == (2, "error")
     assert "not evaluated" in api.kept[0]["body"]
+
+
+def test_a_module_that_cannot_be_imported_blocks_beside_gates_that_pass(runner, api):
+    (runner.folder / "test_lost.py").write_text("import nothing_here\n")
+    options = runner.folder / "pytest.toml"
+    more = '["--continue-on-collection-errors", '
+    options.write_text(options.read_text().replace("[", more).replace(more, "[", 1))
+
+    ended = runner.run()
+
+    assert (ended.status, ended.outputs["verdict"]) == (1, "blocked")
+    assert "1 not evaluated of " in api.kept[0]["body"]
+    assert "nothing_here" in api.kept[0]["body"]
 
 
 def test_pytest_that_never_starts_is_an_error(runner, api):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -83,6 +84,17 @@ def test_the_claim_of_a_dead_process_is_taken_over_by_one(cache, start_python):
     claimer.wait()
     assert cache.claim("f")
     assert start_python(CLAIM, str(cache.path)).stdout.readline() == "False\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells")
+def test_the_claim_of_a_process_that_has_ended_is_free_before_its_parent_notices(
+    cache, start_python, soon
+):
+    claimer = start_python(CLAIM, str(cache.path))
+    assert claimer.stdout.readline() == "True\n"
+    claimer.kill()
+    # Nothing has waited for it, so its id is still taken: pytest-xdist leaves its workers so.
+    soon(lambda: cache.claim("f"))
 
 
 @pytest.mark.parametrize("place", ["elsewhere", ""], ids=["elsewhere", "here"])

@@ -1,11 +1,14 @@
-"""What the README tells a newcomer to type is what CI types."""
+"""What the README tells a newcomer to type is what CI types, and what CI runs at night."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pytest_ftgate.cli import main
 
@@ -40,6 +43,64 @@ def test_ci_ends_where_a_part_of_its_line_fails(line, tmp_path) -> None:
 
 def test_the_workflow_runs_what_guards_main() -> None:
     assert "bash .ci/run" in (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
+
+
+#: Stands in for the commands of .ci/nightly: prints its arguments, and fails for what is fuzzed.
+STAND_IN = """#!/bin/sh
+echo "called: $*"
+case "$*" in *hypothesis*) exit 1 ;; esac
+"""
+
+
+@pytest.fixture
+def nightly(tmp_path, monkeypatch):
+    """Run a copy of .ci/nightly whose commands are stand-ins."""
+    for name in ("path/python3", *(f".nightly/venv/bin/{n}" for n in ("pip", "pytest", "python"))):
+        command = tmp_path / name
+        command.parent.mkdir(parents=True, exist_ok=True)
+        command.write_text(STAND_IN, "utf-8")
+        command.chmod(0o755)
+    shutil.copy(tmp_path / "path/python3", tmp_path / ".nightly/venv/bin/pytest-ftgate")
+    monkeypatch.setenv("PATH", str(tmp_path / "path"), prepend=os.pathsep)
+    script = tmp_path / ".ci/nightly"
+    script.parent.mkdir()
+    shutil.copy(ROOT / ".ci/nightly", script)
+
+    def run(*steps):
+        return subprocess.run(["bash", script, *steps], capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_a_nightly_step_that_fails_is_named_and_stops_no_other(nightly) -> None:
+    process = nightly("fuzzing", "ray", "error_rates")
+
+    assert (process.returncode, process.stderr) == (1, "failed: fuzzing\n")
+    assert "called: benchmarks/error_rates.py" in process.stdout
+    assert "called: tests/client/test_ray.py tests/journeys/test_ray.py" in process.stdout
+    assert "test_vllm.py" not in process.stdout
+
+
+def test_nightly_steps_that_pass_end_with_0(nightly) -> None:
+    assert nightly("ray", "trainer").returncode == 0
+
+
+def test_a_nightly_step_that_is_misspelt_is_an_error(nightly) -> None:
+    process = nightly("ray", "fuzz")
+
+    assert process.returncode == 2
+    assert process.stderr.startswith("no step fuzz: ray ")
+    assert process.stdout == ""
+
+
+def test_the_nightly_workflow_has_a_job_for_each_step() -> None:
+    text = (ROOT / ".ci/nightly").read_text("utf-8")
+    (steps,) = re.findall(r"^steps=\((.+)\)$", text, re.MULTILINE)
+    workflow = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text("utf-8"))
+    job = workflow["jobs"]["nightly"]
+
+    assert job["strategy"]["matrix"]["step"] == steps.split()
+    assert job["steps"][-1]["run"] == 'bash .ci/nightly "$STEP"'
 
 
 def test_the_ladder_of_the_readme_is_what_the_example_prints(tmp_path, monkeypatch, capsys) -> None:

@@ -77,13 +77,6 @@ def test_a_real_drop_within_the_margin_passes_and_is_named() -> None:
     assert check.note == "a real drop, smaller than the margin"
 
 
-def test_a_baseline_at_chance_shows_nothing() -> None:
-    check = compared(scores(10, 190), scores(190, 10), guess_rate=1 / 18)
-
-    assert check.outcome is Outcome.INCONCLUSIVE
-    assert not check.informative
-
-
 @pytest.mark.parametrize("known", [0, 1])
 def test_without_two_cases_there_is_nothing_to_compare(known: int) -> None:
     check = compared(scores(known, 0), scores(known, 0))

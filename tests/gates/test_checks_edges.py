@@ -36,7 +36,7 @@ def test_no_case_or_one_concludes_nothing(n):
     assert evaluated([1.0] * n, [0.0] * n).outcome is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("n", "outcome"), [(51, Outcome.INCONCLUSIVE), (52, Outcome.PASSED)])
+@pytest.mark.parametrize(("n", "outcome"), [(58, Outcome.INCONCLUSIVE), (59, Outcome.PASSED)])
 def test_without_a_changed_case_enough_of_them_pass(n, outcome):
     check = evaluated([1.0] * n, [1.0] * n)
 
@@ -96,14 +96,17 @@ def test_a_constant_output_is_as_good_as_its_label_is_frequent():
     assert check.outcome is Outcome.INCONCLUSIVE
 
 
-def test_weights_move_the_rate_and_cost_cases():
+def test_weights_move_the_rate_and_widen_its_interval():
     before, after = [1.0] * 100, [0.0] * 10 + [1.0] * 90
     weights = [5.0] * 10 + [1.0] * 90
 
-    check = evaluated(before, after, weights=weights)
+    check, plain = (evaluated(before, after, weights=w) for w in (weights, None))
 
     assert check.after == pytest.approx(90 / 140)
-    assert check.effective < 100
+    assert (check.n, check.regressed) == (100, 10)
+    heavy, light = 5 / 1.4 * (50 / 140 - 1), 1 / 1.4 * 50 / 140
+    assert check.error == pytest.approx(math.sqrt((10 * heavy**2 + 90 * light**2) / 99 / 100))
+    assert check.high - check.low > plain.high - plain.low
 
 
 def test_a_case_without_weight_is_as_if_it_were_not_there():

@@ -1,3 +1,6 @@
+import math
+
+import numpy as np
 import pytest
 
 from pytest_ftgate.gates.checks import check_minimum
@@ -58,3 +61,98 @@ def test_missing_cases_are_counted_as_cases_where_groups_are_the_unit():
     }
 
     assert check_minimum(samples_from_cases(scores), minimum=0.8).outcome is Outcome.PASSED
+
+
+def weighed(values, *, groups=None, weights=None, repeats=1) -> Samples:
+    return samples_from_cases(
+        {
+            str(i): CaseSample(
+                float(value),
+                repeats,
+                str(i),
+                None if groups is None else f"g{groups[i]}",
+                1.0 if weights is None else weights[i],
+            )
+            for i, value in enumerate(values)
+        }
+    )
+
+
+def test_a_group_counts_by_its_cases_and_not_as_one():
+    """A hundred single cases are right, a hundred cases of one group are wrong."""
+    values = [1.0] * 100 + [0.0] * 100
+    check = check_minimum(weighed(values, groups=[*range(100), *[100] * 100]), minimum=0.9)
+
+    assert check.after == 0.5
+    assert check.units == 101
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check.p_pass > 0.5
+
+
+@pytest.mark.parametrize(("size", "outcome"), [(1, Outcome.PASSED), (4, Outcome.INCONCLUSIVE)])
+def test_cases_that_stand_together_show_less(size, outcome):
+    """Of 80 cases 72 are right. The others are eight single cases, or two groups of four."""
+    values = [0.0] * 8 + [1.0] * 72
+    groups = [i // size for i in range(80)]
+
+    assert check_minimum(weighed(values, groups=groups), minimum=0.8).outcome is outcome
+
+
+def test_fewer_than_ten_groups_show_no_minimum():
+    check = check_minimum(weighed([1.0] * 90, groups=[i % 9 for i in range(90)]), minimum=0.1)
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert "9 groups" in check.note
+
+
+@pytest.mark.parametrize(
+    ("wrong", "outcome"),
+    [([], Outcome.PASSED), ([59], Outcome.PASSED), ([0, 1], Outcome.INCONCLUSIVE)],
+)
+def test_the_heavy_cases_decide_a_weighted_minimum(wrong, outcome):
+    weights = [5.0] * 6 + [1.0] * 54
+    check = check_minimum(
+        weighed([i not in wrong for i in range(60)], weights=weights), minimum=0.75
+    )
+
+    assert check.after == pytest.approx(1 - sum(weights[i] for i in wrong) / 84)
+    assert check.outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("mean", "outcome"),
+    [(0.9, Outcome.PASSED), (0.81, Outcome.INCONCLUSIVE), (0.6, Outcome.FAILED)],
+)
+def test_a_minimum_of_graded_scores_is_held_missed_or_inconclusive(mean, outcome):
+    values = mean + np.resize([-0.1, 0.1], 100)
+    check = check_minimum(weighed(values), minimum=0.8)
+
+    assert check.outcome is outcome
+    assert check.error == pytest.approx(values.std(ddof=1) / math.sqrt(100))
+
+
+def test_an_inconclusive_graded_minimum_says_how_many_more_cases_would_settle_it():
+    values = 0.83 + np.resize([-0.1, 0.1], 100)
+    check = check_minimum(weighed(values), minimum=0.8)
+    more = np.resize(values, 100 + check.needed)
+
+    assert check.outcome is Outcome.INCONCLUSIVE
+    assert check_minimum(weighed(more), minimum=0.8).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(("n", "outcome"), [(28, Outcome.INCONCLUSIVE), (29, Outcome.PASSED)])
+def test_repeats_that_never_vary_show_no_more_than_one_reply(n, outcome):
+    once, often = (
+        check_minimum(weighed([1.0] * n, repeats=repeats), minimum=0.9) for repeats in (1, 5)
+    )
+
+    assert often == once
+    assert once.outcome is outcome
+
+
+def test_repeats_that_vary_show_more_than_one_reply_and_less_than_as_many_cases():
+    """Of five replies to each case four are right."""
+    often = check_minimum(weighed([0.8] * 60, repeats=5), minimum=0.7)
+    once, as_cases = (check_minimum(minimum_samples(4 * n, n), minimum=0.7) for n in (12, 60))
+
+    assert as_cases.high - as_cases.low < often.high - often.low < once.high - once.low

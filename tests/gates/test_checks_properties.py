@@ -3,8 +3,9 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from pytest_ftgate.gates.checks import check_drop, check_minimum
 from pytest_ftgate.gates.levels import Levels
@@ -12,12 +13,13 @@ from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.stats.proportions import mcnemar_midp
 
-STEADY = settings(deadline=None, derandomize=True)
 RANK = {Outcome.FAILED: 0, Outcome.INCONCLUSIVE: 1, Outcome.PASSED: 2}
 MARGINS = st.sampled_from([0.02, 0.05, 0.10, 0.2])
 #: Blocks of cases that are (right before, right after), so that few draws make large suites.
 COUNTS = st.tuples(*[st.integers(0, 60)] * 4).filter(lambda counts: sum(counts) > 1)
 REPLIES = st.lists(st.tuples(*[st.sampled_from([0.0, 0.5, 1.0])] * 2), min_size=2, max_size=40)
+#: One reply a case, so that half a point is a graded score, or two, of which one is right.
+REPEATS = st.sampled_from([1, 2])
 
 
 def pairs_of(counts):
@@ -27,25 +29,61 @@ def pairs_of(counts):
     )
 
 
-def evaluated(pairs, margin, order=None):
+def evaluated(pairs, margin, order=None, *, repeats=1, weights=(1.0,), groups=(None,)):
     order = range(len(pairs)) if order is None else order
     before, after = (
-        samples_from_cases({f"c{i}": CaseSample(pairs[i][which], 2, f"{which}-{i}") for i in order})
+        samples_from_cases(
+            {
+                f"c{i}": CaseSample(
+                    pairs[i][which],
+                    repeats,
+                    f"{which}-{i}",
+                    groups[i % len(groups)],
+                    weights[i % len(weights)],
+                )
+                for i in order
+            }
+        )
         for which in (0, 1)
     )
     return check_drop(before, after, against="current", margin=margin, levels=Levels())
 
 
-@settings(STEADY, max_examples=60)
-@given(REPLIES, MARGINS, st.randoms(use_true_random=False))
-def test_the_order_of_the_cases_changes_nothing(pairs, margin, random):
+#: What else the cases of a suite may have: weights, groups and repeats.
+DESIGNS = st.fixed_dictionaries(
+    {
+        "repeats": REPEATS,
+        "weights": st.sampled_from([(1.0,), (1.0, 1.0, 5.0)]),
+        "groups": st.sampled_from([(None,), tuple("abcdefghijkl")]),
+    }
+)
+
+
+@examples(0.4)
+@given(REPLIES, MARGINS, DESIGNS, st.randoms(use_true_random=False))
+def test_the_order_of_the_cases_changes_nothing(pairs, margin, design, random):
     order = list(range(len(pairs)))
     random.shuffle(order)
 
-    assert evaluated(pairs, margin, order) == evaluated(pairs, margin)
+    assert evaluated(pairs, margin, order, **design) == evaluated(pairs, margin, **design)
 
 
-@settings(STEADY, max_examples=80)
+@examples(0.6)
+@given(REPLIES, MARGINS, DESIGNS, st.integers(1, 8))
+def test_a_check_fails_only_from_the_limit_on_and_passes_only_before_it(
+    pairs, margin, design, copies
+):
+    check = evaluated(pairs * copies, margin, **design)
+
+    if check.outcome is Outcome.FAILED:
+        assert check.change <= -margin + 1e-9
+        assert check.drop_is_shown or check.is_beyond
+    if check.outcome is Outcome.PASSED:
+        assert check.change > -margin
+        assert not check.is_beyond
+
+
+@examples(0.4)
 @given(COUNTS, MARGINS)
 def test_a_gain_more_never_worsens_a_verdict(counts, margin):
     both, lost, gained, neither = counts
@@ -59,7 +97,7 @@ def test_a_gain_more_never_worsens_a_verdict(counts, margin):
         assert RANK[after.outcome] >= RANK[before.outcome]
 
 
-@settings(STEADY, max_examples=80)
+@examples(0.4)
 @given(COUNTS, st.tuples(MARGINS, MARGINS))
 def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins):
     narrow, wide = (evaluated(pairs_of(counts), margin) for margin in sorted(margins))
@@ -68,7 +106,7 @@ def test_a_larger_margin_never_turns_passed_into_something_else(counts, margins)
         assert wide.outcome is Outcome.PASSED
 
 
-@settings(STEADY, max_examples=60)
+@examples(0.6)
 @given(st.integers(2, 300), st.integers(0, 300), st.floats(0.05, 0.99), st.floats(0.05, 0.99))
 def test_a_lower_minimum_never_turns_passed_into_something_else(n, right, one, other):
     scores = {str(i): CaseSample(float(i < right), 1, str(i)) for i in range(n)}

@@ -7,20 +7,19 @@ import json
 import pytest
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.gates.feasibility import with_default_limits
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.stats.paired import p_noninferior, paired_counts
 from pytest_ftgate.stats.proportions import lower_bound
 from pytest_ftgate.suite.loader import load_suite
 
 
-def suite(folder, gates, count=10, row=None, more=""):
+def suite(folder, gates, count=10, row=None, more="", price=""):
     rows = [{"input": f"q{n}", **({"expected": "a"} if row is None else row)} for n in range(count)]
     (folder / "c.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     path = folder / "s.ftgate.yaml"
-    path.write_text(
-        f"cases: c.jsonl\n{more}variants: {{one: {{provider: anthropic, model: m, base: n}}}}\n"
-        f"gates:\n  {gates}\n"
-    )
+    variant = f"{{provider: anthropic, model: m, base: n{price}}}"
+    path.write_text(f"cases: c.jsonl\n{more}variants: {{one: {variant}}}\ngates:\n  {gates}\n")
     return load_suite(path, folder)
 
 
@@ -37,7 +36,7 @@ def test_a_drop_that_is_too_small_is_refused_with_the_cases_it_takes(tmp_path):
     assert errors(tmp_path, "accuracy: {max_drop: 0.05}", count=20) == [
         (
             "s.ftgate.yaml:4: accuracy: max_drop: 0.05 can never be shown with 20 cases, even if "
-            "every reply is the same; it takes 52 cases, or max_drop: 0.12"
+            "every reply is the same; it takes 59 cases, or max_drop: 0.14"
         )
     ]
 
@@ -71,11 +70,25 @@ def test_both_numbers_of_a_gate_and_all_gates_are_refused_at_once(tmp_path):
     ]
 
 
-def test_the_usual_drop_is_held_to_the_same_numbers(tmp_path):
-    (message,) = errors(tmp_path, "accuracy: {}", count=87)
+def test_a_drop_is_held_to_the_exact_test_below_a_hundred_cases(tmp_path):
+    (message,) = errors(tmp_path, "accuracy: {max_drop: 0.03}", count=98)
 
-    assert "max_drop: 0.03 can never be shown with 87 cases" in message
-    assert "it takes 88 cases" in message
+    assert "max_drop: 0.03 can never be shown with 98 cases" in message
+    assert "it takes 99 cases" in message
+
+
+@pytest.mark.parametrize(("count", "limit"), [(60, 0.14), (98, 0.11), (200, 0.07)])
+def test_the_default_limit_is_the_least_that_an_unchanged_variant_passes(tmp_path, count, limit):
+    """In whole points, 9 times in 10 if replies disagree on a tenth of the cases."""
+    made = with_default_limits(suite(tmp_path, "accuracy: {}", count=count), {})
+
+    assert made.gates["accuracy"].max_drop == limit
+    check_feasibility(made)
+
+
+def test_too_few_cases_for_any_default_limit_are_refused_with_the_number_it_takes(tmp_path):
+    with pytest.raises(SuiteError, match=r"20 cases cannot show .* it takes about 52"):
+        with_default_limits(suite(tmp_path, "accuracy: {}", count=20), {})
 
 
 def test_forgetting_counts_the_cases_of_its_skills_and_not_those_of_the_suite(tmp_path):
@@ -117,7 +130,7 @@ def refused(folder, gates, count):
     return False
 
 
-@pytest.mark.parametrize(("drop", "wanted"), [(0.02, 133), (0.03, 88), (0.05, 52), (0.1, 25)])
+@pytest.mark.parametrize(("drop", "wanted"), [(0.02, 133), (0.03, 99), (0.05, 59), (0.1, 29)])
 def test_a_drop_is_refused_exactly_where_the_gate_itself_cannot_show_it(tmp_path, drop, wanted):
     gates = f"accuracy: {{max_drop: {drop}}}"
     for count in (wanted - 1, wanted):
@@ -146,3 +159,15 @@ def test_the_numbers_that_a_refusal_offers_are_themselves_let_through(tmp_path, 
 
     check_feasibility(suite(tmp_path, f"accuracy: {{max_drop: {drop}}}", count=count))
     check_feasibility(suite(tmp_path, f"accuracy: {{min: {least}}}", count=count))
+
+
+@pytest.mark.parametrize(("count", "group"), [(29, None), (60, "same")])
+def test_a_mean_price_takes_thirty_unrelated_cases(tmp_path, count, group):
+    gates, row = "cost: {max_usd_per_1k: 1}", {"group": group}
+    by_tokens = ", usd_per_1m_input: 1, usd_per_1m_output: 1"
+
+    (message,) = errors(tmp_path, gates, count=count, row=row, price=by_tokens)
+
+    assert "can never bound a mean price; it takes 30 unrelated ones" in message
+    check_feasibility(suite(tmp_path, gates, count=30, price=by_tokens))
+    check_feasibility(suite(tmp_path, gates, count=count, row=row, price=", usd_per_1k: 1"))

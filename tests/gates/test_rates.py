@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from columns import suite, variant_scores
+from columns import case_result, suite, variant_scores
 
 from pytest_ftgate.gates.rates import (
     AcceptedSamples,
@@ -126,7 +126,7 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "they can certify" in step_text(verdict.next[0])
+    assert "they can show 11" in step_text(verdict.next[0])
     assert "more cases would settle it" in step_text(verdict.next[0])
 
 
@@ -137,8 +137,15 @@ def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> No
         ForgettingGate(line=9, cases=(), max_drop=0.1),
     )
 
-    # current: accepted; new: baseline, accepted, and forgetting's mean and its skills.
-    assert shared_levels(suite(*gates)).alarm == pytest.approx(0.01 / 5)
+    # new: accuracy against the baseline, and the mean of forgetting.
+    assert shared_levels(suite(*gates)).alarm == pytest.approx(0.01 / 2)
+
+
+def test_the_checks_against_accepted_results_share_the_alarm_level_too() -> None:
+    found = shared_levels(suite(accuracy(max_drop=0.05)), lambda variant, gate: 1)
+
+    # current: accepted; new: baseline and accepted.
+    assert (found.alarm, found.shared) == (pytest.approx(0.01 / 3), 3)
 
 
 def test_an_ungated_variant_is_measured_and_not_evaluated() -> None:
@@ -184,3 +191,21 @@ def test_a_drifted_baseline_leads_to_fresh_replies_whatever_the_sentence_says() 
     assert verdict.check is not None
     assert verdict.check.has_drifted
     assert "--ftgate-replies=fresh" in step_text(verdict.next[0])
+
+
+def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:
+    gate = accuracy(max_drop=0.05)
+    fenced = [case_result(f"c{i:03}", 0.0, "`refund`") for i in range(40)]
+    other = [case_result(f"c{i:03}", float(i >= 45), "refund") for i in range(40, 200)]
+    after = VariantScores("new", {result.case.id: result for result in (*fenced, *other)})
+
+    verdict = evaluate_rate(
+        suite(gate), gate, Comparison(after, variant_scores("current", [1.0] * 200))
+    )
+
+    assert verdict.outcome is Outcome.FAILED
+    assert headline(verdict).endswith(
+        "; 40 of 45 regressed cases broke their format (see the format gate); "
+        "the other 160 cases: 100 % → 97 %"
+    )
+    assert "the most common format error" in step_text(verdict.next[0])

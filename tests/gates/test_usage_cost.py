@@ -15,6 +15,7 @@ from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.next_steps import step_text
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.means import mean_interval, ratio_interval
 from pytest_ftgate.suite.gate_kinds import CostGate
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.prices import Tariff
@@ -77,14 +78,39 @@ def test_a_limit_is_held_inconclusive_or_broken_by_where_the_whole_interval_lies
     assert verdict.check.unit == "usd"
 
 
-def test_the_interval_is_students():
-    tokens = drawn(400)
+def test_the_interval_is_that_of_the_skewed_mean():
+    tokens = np.random.default_rng(1).lognormal(5.5, 1.0, 80).round()
 
-    check = evaluated(LIMIT, tokens).check
+    check = evaluated(LIMIT, [int(count) for count in tokens]).check
 
-    wanted = stats.ttest_1samp(np.array(tokens) / 1000, 0).confidence_interval()
-    assert (check.low, check.high) == pytest.approx((wanted.low, wanted.high))
+    assert (check.low, check.high) == pytest.approx(mean_interval(tokens / 1000, 0.95))
+    student = stats.ttest_1samp(tokens / 1000, 0.0).confidence_interval()
+    assert (check.low > student.low, check.high > student.high) == (True, True)
     assert check.after == pytest.approx(np.mean(tokens) / 1000)
+
+
+def test_the_interval_of_a_rise_is_that_of_the_ratio():
+    rng = np.random.default_rng(2)
+    before, after = (rng.lognormal(5.5, 1.0, 90).round() for _ in range(2))
+    sides = [[int(count) for count in side] for side in (after, before)]
+
+    check = evaluated(RISE, *sides, groups=45).check
+
+    sums = [np.bincount(np.arange(90) % 45, side) for side in (after, before)]
+    low, high = ratio_interval(*sums, 0.95)
+    assert (check.low, check.high) == pytest.approx((low - 1, high - 1))
+
+
+@pytest.mark.parametrize("groups", [None, 60])
+def test_a_case_that_holds_over_a_tenth_of_the_cost_is_named(groups):
+    # 120 cases cost 100 each, and one of them 1,500 more.
+    tokens = [100] * 119 + [1600]
+    unit = "case" if groups is None else "group of related cases"
+
+    notes = evaluated(LIMIT, tokens, groups=groups).notes
+
+    assert notes[0].startswith(f"one {unit} holds 1{'2' if groups is None else '3'}% of the cost")
+    assert evaluated(LIMIT, [100] * 119 + [1000], groups=groups).notes == ()
 
 
 def test_an_inconclusive_limit_says_how_many_more_cases_would_settle_it():
@@ -125,22 +151,22 @@ def test_a_baseline_that_costs_nothing_leaves_a_rise_inconclusive():
 
 
 def test_related_cases_count_as_one():
-    tokens = [300 + 20 * (i % 12) for i in range(240)]
+    tokens = [300 + 20 * (i % 30) for i in range(300)]
 
-    alone, grouped = (evaluated(LIMIT, tokens, groups=groups).check for groups in (None, 12))
+    alone, grouped = (evaluated(LIMIT, tokens, groups=groups).check for groups in (None, 30))
 
-    assert grouped.effective == 12
+    assert grouped.effective == 30
     assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
 
 
-@pytest.mark.parametrize("groups", [None, 9])
+@pytest.mark.parametrize("groups", [None, 29])
 def test_few_unrelated_cases_conclude_nothing(groups):
-    tokens = drawn(100, n=9 if groups is None else 90)
+    tokens = drawn(100, n=29 if groups is None else 87)
 
     verdict = evaluated(LIMIT, tokens, groups=groups)
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "at least 10 are needed" in verdict.notes[0]
+    assert "at least 30 are needed" in verdict.notes[0]
 
 
 @pytest.mark.parametrize(("flat", "outcome"), [(0.4, Outcome.PASSED), (0.6, Outcome.FAILED)])

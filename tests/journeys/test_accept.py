@@ -65,7 +65,9 @@ def test_the_next_run_is_compared_with_the_accepted_one(accepted):
     result = accepted.run()
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["accuracy 98 % → 70 % against accepted, −28 points, allowed −5"])
+    result.stdout.fnmatch_lines(
+        ["accuracy 98 % → 70 % against accepted, −28 points, beyond the limit of 5"]
+    )
 
 
 def test_cases_lost_since_the_accepted_run_are_quoted(accepted):
@@ -126,3 +128,50 @@ def test_a_broken_record_is_an_error_and_not_a_failed_gate(accepted):
     result = accepted.run()
 
     result.assert_outcomes(errors=1)
+
+
+def test_small_drops_of_accepted_releases_add_up_against_the_anchor(desk):
+    desk.suite("{accuracy: {max_drop: 0.12}}", current=0)
+    for wrong in (0, 6, 12):
+        desk.replies("current", wrong=wrong)
+        desk.run("--ftgate-accept")
+    desk.replies("current", wrong=30)
+
+    desk.run()
+
+    checks = {check["kind"]: check for check in desk.verdicts()["accuracy[current]"]["checks"]}
+    assert checks["accepted"]["before"] == 0.88
+    assert (checks["anchor"]["before"], checks["anchor"]["outcome"]) == (1.0, "failed")
+    # Both comparisons share the risk of a false alarm.
+    assert checks["anchor"]["shared"] == 2
+
+
+def test_the_anchor_moves_only_when_asked(desk):
+    desk.suite("{accuracy: {max_drop: 0.12}}", current=0)
+    desk.run("--ftgate-accept")
+    desk.replies("current", wrong=6)
+    desk.run("--ftgate-accept-anchor")
+
+    desk.run()
+
+    kinds = [check["kind"] for check in desk.verdicts()["accuracy[current]"]["checks"]]
+    assert kinds == ["accepted"]
+
+
+def test_a_default_limit_stays_as_accepted_when_cases_are_added(desk):
+    desk.suite("{accuracy: {}}", current=2, short=2)
+    result = desk.run("--ftgate-accept")
+    result.stdout.fnmatch_lines(["*default 10"])
+    desk.cases = 200
+    desk.write_cases()
+    for variant in ("current", "short"):
+        desk.replies(variant, wrong=2)
+
+    desk.run()
+
+    checks = desk.verdicts()["accuracy[short]"]["checks"]
+    assert {(check["kind"], check["limit"]) for check in checks} == {
+        ("baseline", 0.1),
+        ("accepted", 0.1),
+    }
+    assert all(check["has_default_limit"] for check in checks)

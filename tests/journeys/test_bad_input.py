@@ -66,7 +66,7 @@ def test_a_gate_that_no_outcome_could_pass_is_refused_with_the_numbers(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["*max_drop: 0.05 can never be shown with 20 cases*52 cases*"])
+    result.stdout.fnmatch_lines(["*max_drop: 0.05 can never be shown with 20 cases*59 cases*"])
     assert result.ret == 2
 
 

@@ -46,7 +46,7 @@ def test_a_wrong_field_is_told_with_what_was_expected_of_it(judged):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "accuracy 100 % → 67 % against current, −33 points, allowed −5",
+            "accuracy 100 % → 67 % against current, −33 points, beyond the limit of 5",
             '      │ expected  {"id": "A-17", "total": 12.5, "items": [[]"pen", "ink"]}',
             "      │ wrong     total: expected 12.5, got 13",
         ]

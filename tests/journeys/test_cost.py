@@ -59,7 +59,7 @@ def test_a_rise_against_the_baseline_fails(judged, desk):
 
     result.stdout.fnmatch_lines(
         [
-            "a thousand requests cost 0.20 USD → 8.00 USD against current, +3900 %, allowed",
+            "a thousand requests cost 0.20 USD → 8.00 USD against current, +3900 %, limit",
             "  +50 %",
             "BLOCKED  1 failed of 2 gates · 200 replies, 200 requested in * · 0.82 USD",
             "  strong * cost * 0.20 USD * 8.00 USD * +3900 % * FAILED",

@@ -98,8 +98,8 @@ def test_real_forgetting_fails_and_an_adapter_without_effect_is_invalid(
     result.stdout.fnmatch_lines(
         [
             "zeroed: not what it claims: replies no different from the base model's*",
-            "general skills * % → * %, −* points, allowed −10; regressed: world_facts",
-            "*world_facts* regressed",
+            "general skills * % → * %, −* points, beyond the limit of 10",
+            "*world_facts* of 67 *",
             "*passed before, fails now*",
             "BLOCKED  1 failed, 1 invalid of 2 gates*",
         ]
@@ -108,6 +108,31 @@ def test_real_forgetting_fails_and_an_adapter_without_effect_is_invalid(
     repeated = re.search(r"the base repeats\s+itself on (\d+) of (\d+)", result.stdout.str())
     assert repeated is not None
     assert int(repeated[1]) >= int(repeated[2]) - 2
+
+
+#: Stands in for a conversion, which takes seconds of every core.
+CONVERTING = """
+from pytest_ftgate import weights
+
+def pytest_runtest_setup(item):
+    weights.show_conversion.get()("ftgate: converting tiny")
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "times"), [(["-q"], 1), (["-q", "-n1"], 1), (["-qq"], 0), (["-qq", "-n1"], 0)]
+)
+def test_a_run_says_that_it_converts_weights_unless_it_is_quiet(
+    pytester: pytest.Pytester, options: list[str], times: int
+) -> None:
+    pytester.makeconftest(CONVERTING)
+    pytester.makepyfile("def test_it(): pass")
+
+    result = pytester.runpytest_subprocess("--ftgate", *options)
+
+    result.stdout.fnmatch_lines([".*100%*"])
+    shown = result.outlines + result.errlines
+    assert shown.count("ftgate: converting tiny") == times
 
 
 def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pytester) -> None:

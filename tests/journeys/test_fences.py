@@ -48,7 +48,7 @@ def test_the_first_line_of_the_section_says_what_the_model_began_to_do(fences):
         [
             "_* tickets.ftgate.yaml:8 format[[]chatty] _*",
             "fenced: the model began to fence its JSON, 41 of 200 replies; replies in the",
-            "  right format 100 % → 80 % against current, −20 points, allowed −5",
+            "  right format 100 % → 80 % against current, −20 points, beyond the limit of 5",
         ],
         consecutive=True,
     )

@@ -86,3 +86,48 @@ def test_the_junit_file_stays_readable(desk):
     desk.run()
 
     assert desk.verdicts()["accuracy[worse]"]["outcome"] == "failed"
+
+
+#: Half of a character, as JSON escapes one; a model that is cut off may leave it.
+HALF = "\ud83d"
+BOTH = "{accuracy: {min: 0.5}, format: {min: 0.5}}"
+SCORER = """\
+import json
+
+def broken(case, reply):
+    return "" if reply.text == case.expected else "not " + json.loads('"' + chr(92) + 'ud83d"')
+"""
+
+
+@pytest.mark.parametrize("where", ["reply", "input", "id", "a scorer's words"])
+def test_half_an_emoji_changes_no_verdict(desk, where):
+    desk.suite(current=0, gates=BOTH)
+    desk.replies("current", wrong=10, said=f"x {HALF}" if where == "reply" else None)
+    for name in ("tickets.cases.jsonl", "current.jsonl"):
+        text = desk.path(name).read_text()
+        # The first ticket is one of those with a wrong reply.
+        text = text.replace("Ticket 0:", "Ticket \\ud83d") if where == "input" else text
+        desk.path(name).write_text(text.replace("t000", "t\\ud83d") if where == "id" else text)
+    if where == "a scorer's words":
+        desk.path("checks.py").write_text(SCORER)
+        suite = desk.path("tickets.ftgate.yaml")
+        rule = '{python: "checks:broken"}'
+        suite.write_text(suite.read_text().replace("{choice: [billing, refund]}", rule))
+    reports = ("--ftgate-json=r.json", "--ftgate-html=r.html", "--ftgate-markdown=r.md")
+
+    result = desk.run(*reports)
+
+    result.assert_outcomes(passed=2)
+    told = desk.verdicts()
+    right = {"accuracy": 0.9, "format": 0.9 if where in ("reply", "a scorer's words") else 1.0}
+    assert {name: told[f"{name}[current]"]["checks"][0]["after"] for name in right} == right
+    assert all(desk.path(name).read_text("utf-8") for name in ("r.json", "r.html", "r.md"))
+
+
+def test_half_an_emoji_in_an_error_of_a_provider_is_reported(desk):
+    desk.asking_suite("def answer(case):\n    raise RuntimeError('half \\ud83d')\n", gates=BOTH)
+
+    result = desk.run("--ftgate-json=r.json")
+
+    result.assert_outcomes(errors=2)
+    assert "half" in desk.path("r.json").read_text("utf-8")

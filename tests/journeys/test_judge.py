@@ -98,7 +98,7 @@ def test_a_drop_that_the_judge_sees_fails_and_its_reasons_are_shown(judged):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [
-            "accuracy * % → * % against current, −* points, allowed −10",
+            "accuracy * % → * % against current, −* points, beyond the limit of 10",
             "  judge judges_here:polite (python): The reply says please.",
             "    Cohen's kappa * 1.00  (1.00 to 1.00) * 200 * 0.40",
             "*wrong     judges_here:polite says bad: it says: t*now, says worse",
@@ -123,7 +123,7 @@ def test_a_judge_that_nobody_examined_is_told_of_with_every_verdict(judged):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["accuracy * allowed −10 (judge-relative)", "*not validated: add human: *"]
+        ["accuracy * beyond the limit of 10", "  (judge-relative)", "*not validated: add human: *"]
     )
     result.stdout.fnmatch_lines(["*judge-relative: no labels have examined it*"])
 
@@ -244,7 +244,9 @@ def test_two_replies_are_compared_in_both_orders(judged):
     result = judged.run(name="better", more="compare: baseline")
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["preferred * % → * % against current, −* points, allowed −10*"])
+    result.stdout.fnmatch_lines(
+        ["preferred * % → * % against current, −* points, beyond the limit of 10*"]
+    )
 
 
 def test_a_judge_that_prefers_a_place_shows_nothing(judged):

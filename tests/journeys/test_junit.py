@@ -29,7 +29,7 @@ def test_the_message_of_a_failure_is_one_line(desk, workers):
 
     desk.run(*workers)
 
-    told = "accuracy 98 % → 70 % against current, −28 points, allowed −5"
+    told = "accuracy 98 % → 70 % against current, −28 points, beyond the limit of 5"
     assert problem(desk, "failure").get("message") == told
 
 
@@ -40,7 +40,9 @@ def test_on_a_build_server_the_short_summary_keeps_a_line_for_each_gate(desk, mo
     lines = desk.run().outlines
 
     at = next(n for n, one in enumerate(lines) if "short test summary" in one)
-    assert lines[at + 1].endswith(" - accuracy 98 % → 70 % against current, −28 points, allowed −5")
+    assert lines[at + 1].endswith(
+        " - accuracy 98 % → 70 % against current, −28 points, beyond the limit of 5"
+    )
     assert lines[at + 2].startswith("=")
 
 

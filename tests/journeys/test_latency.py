@@ -79,7 +79,7 @@ def test_a_rise_is_measured_against_the_baseline(desk):
     result = desk.run()
 
     result.stdout.fnmatch_lines(
-        ["half of the replies take *, allowed*", "  slow * latency * FAILED*"]
+        ["half of the replies take *, limit*", "  slow * latency * FAILED*"]
     )
 
 

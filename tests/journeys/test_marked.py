@@ -52,7 +52,7 @@ def test_a_failure_shows_the_verdict_and_then_what_pytest_makes_of_the_worst_cas
     result.stdout.fnmatch_lines(
         [
             "*_ test_it[[]worse] _*",
-            "it: 98 % → 70 % against current, −28 points, allowed −5",
+            "it: 98 % → 70 % against current, −28 points, beyond the limit of 5",
             "  passed before, fails now (3 of 28, -vv shows more)",
             "    t002  Ticket 2: help",
             "      │ now       refund",
@@ -461,7 +461,9 @@ def test_what_was_accepted_of_it_is_what_later_runs_are_compared_with(desk):
     result = run(desk)
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["it: 98 % → 70 % against accepted, −28 points, allowed −5"])
+    result.stdout.fnmatch_lines(
+        ["it: 98 % → 70 % against accepted, −28 points, beyond the limit of 5"]
+    )
 
 
 def test_what_was_accepted_of_another_function_body_is_stale(desk):
@@ -492,9 +494,7 @@ def test_the_plan_counts_it_and_asks_nothing(desk):
 
     result = run(desk, "--ftgate-plan")
 
-    result.stdout.fnmatch_lines(
-        ["  current * 100 * 0 * 100 *", "  test_it[[]current] * 100 * −5 *"]
-    )
+    result.stdout.fnmatch_lines(["  current * 100 * 0 * 100 *", "  test_it[[]current] * 100 * 5 *"])
     assert desk.asked() == []
 
 
@@ -527,7 +527,7 @@ def test_the_verb_explain_knows_it_by_its_node_id(two, monkeypatch, capsys):
 
     told = capsys.readouterr().out
     assert code == 0
-    assert "it: 98 % → 70 % against current, −28 points, allowed −5" in told
+    assert "it: 98 % → 70 % against current, −28 points, beyond the limit of 5" in told
 
 
 def test_one_that_passes_though_it_is_expected_to_fail_keeps_its_verdict(two):

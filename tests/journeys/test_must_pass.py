@@ -69,9 +69,9 @@ def test_a_baseline_named_must_pass_is_compared_like_any_other(desk):
         result.assert_outcomes(passed=1, failed=1)
         result.stdout.fnmatch_lines(
             [
-                f"accuracy 100 % → 60 % against {name}, −40 points, allowed −10",
+                f"accuracy 100 % → 60 % against {name}, −40 points, beyond the limit of 10",
                 "  next: read the regressed cases; *",
-                "  draft * accuracy * 100 % * 60 % * FAILED * allowed −10",
+                "  draft * accuracy * 100 % * 60 % * FAILED * limit 10",
             ]
         )
         told = json.dumps(desk.verdicts()["accuracy[draft]"])
@@ -116,8 +116,8 @@ def test_a_lost_label_fails_the_gate_that_looks_at_labels(desk):
 
     result.stdout.fnmatch_lines(
         [
-            "*but regressed:",
-            "  label refund",
+            "*limit 10, but regressed: label",
+            "  refund",
             "  label * before * after * change * verdict",
             "  refund * 100 % * 90 % * regressed",
             "  label * F1 before * precision * taken for",

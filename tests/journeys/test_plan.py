@@ -85,8 +85,8 @@ def test_a_plan_says_what_the_gates_could_certify(desk):
 
     result.stdout.fnmatch_lines(
         [
-            "  gate * cases * allowed * certifies * disagree * passes * missing",
-            "  accuracy?current? * 100 * −5 * −* 10 % * % * +*",
+            "  gate * cases * limit * can show * disagree * passes * missing",
+            "  accuracy?current? * 100 * 5 * 10 * 10 % * % * +*",
         ]
     )
 

@@ -66,7 +66,7 @@ def test_a_scorer_may_be_named_alone_with_options_and_in_a_list(offering, score,
 def test_a_case_may_name_a_scorer_and_a_format(offering):
     reply(offering, "reply: {format: {short: {most: 3}}}")
     rows = [
-        {"id": f"t{n:03}", "input": "hi", "expected": "b", "score": {"close": {"letters": 0}}}
+        {"id": f"t{n:03}", "input": f"hi {n}", "expected": "b", "score": {"close": {"letters": 0}}}
         | ({"format": "short"} if n % 2 else {})
         for n in range(100)
     ]

@@ -20,7 +20,7 @@ def test_the_section_opens_with_what_got_worse_and_by_how_much(red):
     red.stdout.fnmatch_lines(
         [
             "_* tickets.ftgate.yaml:6 accuracy[[]worse] _*",
-            "accuracy 98 % → 70 % against current, −28 points, allowed −5",
+            "accuracy 98 % → 70 % against current, −28 points, beyond the limit of 5",
             "100 cases: 28 regressed, 0 fixed. *",
         ],
         consecutive=True,
@@ -59,7 +59,7 @@ def test_the_closing_section_begins_with_the_verdict_and_what_blocks(red):
             "BLOCKED  1 failed of 2 gates · *",
             "",
             "  variant * before * after * change * n * verdict*",
-            "  worse * 98 % * 70 % * −28 (−37 −20) * 100 * FAILED * allowed −5",
+            "  worse * 98 % * 70 % * −28 (−37 −20) * 100 * FAILED * limit 5",
             "  current * 98 % * passed * min 85 %",
         ],
         consecutive=True,

@@ -57,6 +57,11 @@ def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):
     assert reply_to(recorded("17")).text == "one"
 
 
+def test_half_a_character_in_an_id_and_in_a_text_is_replaced(recorded, file):
+    file.write_text('{"id": "a\\ud83d", "text": "so far \\ud83d"}')
+    assert reply_to(recorded("a\ufffd")) == Reply(text="so far \ufffd")
+
+
 def test_line_separators_inside_a_text_do_not_break_the_line(recorded, file):
     file.write_text('{"id": "a", "text": "one\u2028two\x85three"}\r\n', encoding="utf-8")
     assert reply_to(recorded()).text == "one\u2028two\x85three"

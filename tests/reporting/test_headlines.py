@@ -16,7 +16,7 @@ FAILED = failing_run().verdicts[0]
 PLAIN = replace(FAILED, checks=(), slices=())
 #: A minimum of 90 %, missed with 70 %.
 MISSED = replace(FAILED.checks[0], kind=CheckKind.MINIMUM, before=None, limit=0.9, after=0.7)
-DROP = "60 % → 40 % against current, −20 points, allowed −5"
+DROP = "60 % → 40 % against current, −20 points, beyond the limit of 5"
 
 
 def stated(verdict: Verdict, kind: StatementKind, **values: str | float | bool) -> str:
@@ -94,7 +94,24 @@ def test_only_skills_under_the_prompt_of_the_deciding_check_are_named(under, sho
     check = replace(FAILED.checks[0], before=0.6, after=0.4, under=under, outcome=Outcome.PASSED)
     verdict = replace(PLAIN, checks=(check,), deciding=0, slices=tuple(parts))
 
-    assert stated(verdict, StatementKind.SKILLS).endswith(f", but regressed: {shown}")
+    assert stated(verdict, StatementKind.SKILLS).endswith(f", but regressed: {shown} 100 → 0 %")
+
+
+def test_a_passed_verdict_names_what_is_half_gone_under_the_prompt_as_well():
+    parts = [
+        Slice(
+            kind="family", name=name, under="prompt", n=90, before=0.5, after=after, low=-1, high=0,
+            p_drop=0, state="untested",
+        )
+        for name, after in (("code", 0.2), ("logic", 0.5))
+    ]  # fmt: skip
+    check = replace(FAILED.checks[0], before=0.6, after=0.5, outcome=Outcome.PASSED)
+    verdict = replace(
+        PLAIN, checks=(check,), deciding=0, slices=tuple(parts), outcome=Outcome.PASSED
+    )
+
+    text = stated(verdict, StatementKind.SKILLS)
+    assert text.endswith("; half gone: code 50 → 20 % under the prompt")
 
 
 def test_a_headline_is_the_same_after_the_way_between_two_processes():

@@ -9,6 +9,7 @@ import pytest
 from reports import HOSTILE, failing_run, gate_not_evaluated, inconclusive_verdict, report
 
 from pytest_ftgate.reporting.markdown import code_block, escape_markdown, markdown_report
+from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
 
 
 def outside_of_code(text: str) -> str:
@@ -65,6 +66,17 @@ def test_what_a_server_says_with_its_error_cannot_act(nasty):
 
     for mark in ("<script", "<img", "<svg", "</details><", "| a |", "](", " @e", " #1", "<!--"):
         assert mark not in text.split("not evaluated")[1]
+
+
+def test_gates_with_one_reason_are_named_once_and_counted():
+    nodes = [f"suite.ftgate.yaml::cost[v{number}]" for number in range(5)]
+    gates = tuple(NotEvaluated(node=node, reason=NOT_RUN) for node in nodes)
+
+    text = markdown_report(report(not_evaluated=(gate_not_evaluated(), *gates)), 60_000)
+
+    assert text.count(" not evaluated: ") == 2
+    names = ", ".join(map(escape_markdown, nodes[:3]))
+    assert f"- **{names} and 2 more** not evaluated: the run ended first\n" in text
 
 
 def test_words_stay_readable():

@@ -34,12 +34,15 @@ def test_a_command_stands_after_its_sentence():
         ("", "more cases are needed"),
         ("missing", "run again for the missing replies"),
         ("needed", "about 40 more cases would settle it"),
-        ("needed setting repeats", "about 40 more cases would settle it, or settle: 3"),
+        (
+            "needed setting repeats",
+            "settle: 3 settles it, since replies vary; or about 40 more cases would settle it",
+        ),
         (
             "missing n limit certifiable",
             (
                 "run again for the missing replies; "
-                "20 cases cannot rule out a drop of 5 points (they can certify 20)"
+                "20 cases cannot rule out a drop of 5 points (they can show 20: max_drop: 0.2)"
             ),
         ),
     ],

@@ -19,10 +19,20 @@ from pytest_ftgate.reporting.summary import (
 )
 from pytest_ftgate.reporting.tables import format_table, usage_line
 from pytest_ftgate.reporting.verdict import other_check_lines, verdict_section
-from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.run import NOT_RUN, NotEvaluated, Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 
 FAILED, FENCED, FORGOT, GOOD = failing_run().verdicts
+
+
+def test_only_gates_that_pytest_has_not_named_are_named_at_the_end():
+    never = NotEvaluated(node="suite.ftgate.yaml::cost[new]", reason=NOT_RUN)
+
+    lines = summary_lines(report(not_evaluated=(gate_not_evaluated(), never)))
+
+    assert lines[0].startswith("BLOCKED  2 not evaluated of 2 gates · ")
+    told = "  not evaluated, as the run ended first: suite.ftgate.yaml::cost[new]"
+    assert [line for line in lines if "not evaluated," in line] == [told]
 
 
 def test_likely_texts_are_compared_word_by_word():

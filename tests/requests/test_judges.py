@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from judging import suite_with_judge
+from properties import examples
 
 from pytest_ftgate.errors import SuiteError
 from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter
@@ -127,7 +128,7 @@ def test_a_reply_cannot_end_the_turn_of_a_chat_template(plain, mark):
     assert f"ok{mark[0]} {mark[1:]}" in material
 
 
-@settings(max_examples=200, deadline=None)
+@examples(2)
 @given(st.text(max_size=300))
 def test_whatever_a_reply_says_there_is_one_block_of_it(plain, reply):
     ((_, (_, material)),) = shown(plain, reply)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.request import Passage, Step, ToolCall
 
 FULL = Reply(
     text="Grüße\n\u2028\U0001f600 \x00",
@@ -27,9 +28,26 @@ def test_a_reply_is_one_line_whatever_its_text():
     assert len(FULL.to_json().splitlines()) == 1
 
 
-def test_a_reply_cut_inside_an_emoji_can_be_written_as_utf8():
-    cut = Reply(text="so far \ud83d")
-    assert Reply.from_json(cut.to_json().encode("utf-8").decode("utf-8")) == cut
+HALF = "cut \ud83d"
+WHOLE = "cut \ufffd"
+
+
+def test_a_reply_cut_inside_an_emoji_ends_with_a_replacement_character():
+    call = ToolCall(name=HALF, arguments={HALF: [HALF]}, id=HALF, result=HALF)
+    step = Step(HALF, (call,), ({"text": HALF},))
+    passage = Passage(source=HALF, text=HALF)
+    texts = {"text": HALF, "stop": HALF, "model": HALF, "request_id": HALF, "facts": {HALF: HALF}}
+
+    reply = Reply(**texts, steps=(step,), passages=(passage,))
+
+    assert HALF not in repr(reply).encode("unicode_escape").decode().replace("\\\\", "\\")
+    assert (reply.text, reply.facts) == (WHOLE, {WHOLE: WHOLE})
+    assert reply.steps[0].calls[0].arguments == {WHOLE: [WHOLE]}
+    assert Reply.from_json(reply.to_json().encode("utf-8").decode("utf-8")) == reply
+
+
+def test_half_a_character_in_a_stored_reply_is_replaced_when_it_is_read():
+    assert Reply.from_json('{"text": "cut \\ud83d"}') == Reply(text=WHOLE)
 
 
 def test_keys_of_a_later_version_are_left_out():

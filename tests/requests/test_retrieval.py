@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError
@@ -72,14 +72,12 @@ NAMED = st.lists(SPOKEN, max_size=5).map(
 )
 
 
-@settings(deadline=None)  # scikit-learn is imported by the first
 @given(NAMED, SPOKEN)
 def test_every_passage_that_is_shown_shares_a_word_with_what_is_asked(documents, asked):
     for one in most_similar_passages(documents, 20, asked, 9):
         assert set(one.text.lower().split()) & set(asked.lower().split())
 
 
-@settings(deadline=None)
 @given(NAMED, SPOKEN, st.integers(1, 5))
 def test_fewer_passages_are_the_first_of_more(documents, asked, top):
     assert (

@@ -22,24 +22,50 @@ def random_predictions(rng, n=200):
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_macro_f1_of_resamples_is_that_of_scikit_learn(seed):
-    rng = np.random.default_rng(seed)
-    one = random_predictions(rng)
-    counts = rng.multinomial(200, np.full(200, 1 / 200), size=4).astype(float)
+def reference_f1(predictions, weights):
+    return f1_score(
+        predictions.expected,
+        predictions.predicted,
+        labels=[0, 1, 2],
+        average="macro",
+        sample_weight=weights,
+        zero_division=0.0,
+    )
 
-    wanted = [
-        f1_score(
-            np.repeat(one.expected, row.astype(int)),
-            np.repeat(one.predicted, row.astype(int)),
-            labels=[0, 1, 2],
-            average="macro",
-            zero_division=0.0,
-        )
-        for row in counts
+
+@pytest.mark.parametrize("seed", range(3))
+def test_macro_f1_is_that_of_scikit_learn(seed):
+    made = random_predictions(np.random.default_rng(seed))
+
+    assert macro_f1(made).value == pytest.approx(reference_f1(made, np.ones(200)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_influence_of_a_case_is_how_much_its_weight_moves_macro_f1(seed):
+    made = random_predictions(np.random.default_rng(seed), n=60)
+    steps = 1e-6 * np.eye(60)
+
+    slopes = [
+        (reference_f1(made, 1.0 + step) - reference_f1(made, 1.0 - step)) / 2e-6 for step in steps
     ]
 
-    assert macro_f1(one, counts) == pytest.approx(wanted)
+    assert macro_f1(made).influence == pytest.approx(60 * np.array(slopes), abs=1e-6)
+    assert macro_f1(made).influence.sum() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_each_label_has_the_same_weight_in_macro_f1():
+    made = LabelPredictions(LABELS, tuple("1234"), np.array([0, 0, 0, 2]), np.array([0, 1, 0, 2]))
+
+    assert macro_f1(made).weights == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2.0])
+
+
+def test_cases_are_taken_in_any_order_with_their_missing_replies_imputed():
+    made = LabelPredictions(LABELS, tuple("123"), np.array([0, 1, 2]), np.array([-1, -1, 1]))
+
+    taken = made.at_cases(["3", "2", "1"], right=np.array([True, True, False]))
+
+    assert taken.case_ids == ("3", "2", "1")
+    assert taken.predicted.tolist() == [1, 1, len(LABELS)]
 
 
 def test_the_metrics_of_a_label_follow_from_its_confusions():

@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from pytest_ftgate.errors import ConfigurationError, ScorerError
 from pytest_ftgate.requests.reply import Reply
@@ -281,7 +282,7 @@ def test_a_missing_tool_call_is_a_format_error_that_names_the_others(steps, deta
         ({"id": 1}, None),
         ({}, "missing key"),
         ("no JSON", None),
-        ({"id": "\ud800"}, "invalid syntax"),
+        ({"id": "\ud800"}, None),
     ],
 )
 def test_the_arguments_of_a_tool_call_are_checked_by_a_schema(arguments, kind):
@@ -336,7 +337,7 @@ def models(tmp_path):
         ('{"label": "a", "n": 10}', "pydantic", False),
         ('{"label": ', "truncated", False),
         ("label: a", "invalid syntax", False),
-        ('{"label": "\ud800"}', "invalid syntax", False),
+        ('{"label": "\ud800"}', "not in enumeration", False),
     ],
 )
 def test_a_reply_is_checked_by_a_pydantic_model(models, text, kind, lenient):
@@ -448,7 +449,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=12).map("".join))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(1.5)
 @given(text=TEXTS, stop=st.sampled_from(["end", "length", "stop", "refusal", "tool"]))
 def test_any_reply_to_any_rule_is_valid_or_a_format_error(text, stop):
     forms = FormatChecker(Path())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from judging import suite_with_judge
+from properties import examples
 
 from pytest_ftgate.errors import OutOfBudget
 from pytest_ftgate.requests.judges import JudgeInput, JudgePrompter
@@ -160,7 +161,7 @@ def test_a_pairwise_reason_names_the_preferred_reply(benches):
     assert found.score.reason == "claude-judge says the baseline's: ruder"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(2)
 @given(text=st.text(max_size=200))
 def test_no_reply_of_a_judge_makes_the_parser_fail(benches, text):
     assert grades_of(benches["plain"], text).score.value in (None, 0.0, 1.0)

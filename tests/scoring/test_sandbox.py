@@ -97,7 +97,6 @@ BROKEN = {
     "words": ("Sure, I can help!", "pass", "reply.py:1: SyntaxError: invalid syntax"),
     "nothing": ("", "add(1, 2)", "tests.py:1: add(1, 2): NameError: name 'add' is not defined"),
     "a null byte": ("a = 1\0", "pass", "SyntaxError: source code string cannot contain null bytes"),
-    "half a character": ("'\ud800'", "pass", "reply.py:1: SyntaxError: (unicode error)"),
     "nesting": ("(" * 10_000, "pass", "reply.py:1: SyntaxError: too many nested parentheses"),
     "an exit that would pass": ("import sys\nsys.exit(0)", "pass", "reply.py:2: sys.exit(0): "),
     "an exit by force": ("import os\nos._exit(0)", "pass", "ended before its tests had"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from properties import examples
 from pydantic import TypeAdapter
 from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: F401 - no example pays for it
 
@@ -475,13 +476,13 @@ PIECES = st.sampled_from(["1/2", "€", "-", "1.234,5", "```json\n", "~~~", "{}"
 TEXTS = st.text(max_size=60) | JSONS | st.lists(PIECES | st.characters(), max_size=12).map("".join)
 
 
-@settings(max_examples=400, deadline=1500)
+@settings(examples(4), deadline=1500)
 @given(KINDS, TEXTS)
 def test_the_score_of_any_text_is_between_0_and_1(kind, text):
     assert 0 <= score_text(*kind, text).value <= 1
 
 
-@settings(max_examples=60, deadline=3000)
+@settings(examples(0.6), deadline=3000)
 @given(KINDS, TEXTS.filter(bool), st.integers(1_000, 20_000))
 def test_a_very_long_reply_takes_no_long_time(kind, text, times):
     assert 0 <= score_text(*kind, text * (times // len(text) + 1)).value <= 1

@@ -313,6 +313,14 @@ def test_code_is_right_by_what_it_does():
 # Names ------------------------------------------------------------------------------------------
 
 
+def test_every_bundled_skill_is_in_one_family():
+    members = [skill for names in skills.FAMILIES.values() for skill in names]
+
+    assert sorted(members) == sorted(skills.skill_names())
+    assert skills.family_of("reading") == "language"
+    assert skills.family_of("tone") == "tone"
+
+
 def test_a_set_holds_every_skill():
     assert skills.skill_files(["general"]) == skills.skill_files(skills.skill_names())
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite.cases import equal_inputs
 from pytest_ftgate.suite.loader import load_suite
 
 SUITE = """\
@@ -378,3 +379,13 @@ def test_cases_that_ask_the_same_are_related_and_others_are_not(tmp_path):
     found = cases(tmp_path, "c.jsonl", c__jsonl=text)
 
     assert [case.group for case in found] == ["same as a", None, "same as a"]
+
+
+def test_cases_with_the_same_input_are_named_once(tmp_path):
+    rows = ["{id: a, input: x, expected: r}", "{id: b, input: y, expected: r}"]
+    rows += ["{id: c, input: x, expected: r}", "{id: d, input: x, expected: r}"]
+
+    found = cases(tmp_path, f"[{', '.join(rows)}]")
+
+    assert equal_inputs(found) == "a, c and d have the same input and count as one"
+    assert equal_inputs(found[:2]) == ""

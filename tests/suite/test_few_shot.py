@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ftgate.suite.few_shot import find_leaks, near_pairs, normalised_words
@@ -36,7 +36,6 @@ def test_case_punctuation_and_order_make_no_other_text(one, other, same):
 
 
 # The first example imports scikit-learn.
-@settings(deadline=None)
 @given(texts=st.lists(TEXTS, max_size=20), asked=TEXTS)
 def test_no_text_that_shares_four_in_five_words_is_missed_and_no_other_is_found(texts, asked):
     mine = set(asked.split())

@@ -1,10 +1,12 @@
 """Gates that could not be evaluated as they are declared, and what to write instead."""
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_ftgate.errors import SuiteError
-from pytest_ftgate.gates.feasibility import MAX_REPEATS, needed_repeats
 from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.power import MAX_REPEATS, needed_repeats
 from pytest_ftgate.suite.loader import load_suite
 
 CASES = "  - {id: a, input: x, expected: refund}\n  - {id: b, input: y, expected: other}\n"
@@ -83,7 +85,7 @@ def test_how_often_to_repeat_is_a_number_or_auto(tmp_path):
 @pytest.mark.parametrize(
     ("drop", "model", "repeats"),
     [
-        (0.5, "provider: anthropic, model: m", 2),
+        (0.5, "provider: anthropic, model: m", 4),
         (0.05, "provider: anthropic, model: m", MAX_REPEATS),
         (0.05, "provider: recorded, replies: r.jsonl", 1),
     ],
@@ -107,9 +109,79 @@ def test_a_gate_that_stops_early_needs_the_cases_that_its_last_look_takes(tmp_pa
         check_feasibility(suite(tmp_path, gate.format(early="true"), cases=cases))
 
 
-def test_macro_f1_of_few_cases_is_refused(tmp_path):
-    with pytest.raises(SuiteError, match="it takes 200"):
-        check_feasibility(suite(tmp_path, "{accuracy: {min: 0.5, metric: macro_f1}}"))
+def macro_f1_suite(folder, limit, **counts):
+    """Return a suite with so many cases of each label, and *limit* for macro-F1."""
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    cases = "".join(f"  - {{input: x{i}, expected: {name}}}\n" for i, name in enumerate(labels))
+    return suite(folder, f"{{accuracy: {{{limit}, metric: macro_f1}}}}", cases=cases)
+
+
+@pytest.mark.parametrize(
+    ("limit", "counts", "told"),
+    [
+        (
+            "max_drop: 0.2",
+            {"refund": 80, "other": 19},
+            "macro-F1 takes 100 unrelated cases, and 99 expect a label; add cases, or write metric",
+        ),
+        (
+            "max_drop: 0.2",
+            {"refund": 191, "other": 9},
+            "10 unrelated cases of each expected label, which is 20 for 2 labels, and other has 9",
+        ),
+        (
+            "max_drop: 0.05",
+            {"refund": 175, "other": 25},
+            (
+                "max_drop: 0.05 can never be shown with 25 cases of other among 2 labels, even if "
+                "every reply is the same; it takes 26 cases of each label, or max_drop: 0.06"
+            ),
+        ),
+        (
+            "min: 0.95",
+            {"refund": 175, "other": 25},
+            "every reply is right; it takes 26 cases of each label, or min: 0.94",
+        ),
+        ("min: 1", {"refund": 100, "other": 100}, "every reply is right; min: 0.98"),
+    ],
+)
+def test_macro_f1_is_refused_with_the_cases_that_it_takes(tmp_path, limit, counts, told):
+    with pytest.raises(SuiteError) as caught:
+        check_feasibility(macro_f1_suite(tmp_path, limit, **counts))
+
+    (error,) = caught.value.errors
+    assert told in error.message
+
+
+@pytest.mark.parametrize(
+    ("limit", "counts"),
+    [
+        ("max_drop: 0.05", {"refund": 174, "other": 26}),
+        ("min: 0.9", {"refund": 80, "other": 20}),
+        # No case expects the other label, so that it takes no cases.
+        ("max_drop: 0.05", {"refund": 100}),
+    ],
+)
+def test_macro_f1_is_let_through_with_enough_cases_of_each_label(tmp_path, limit, counts):
+    check_feasibility(macro_f1_suite(tmp_path, limit, **counts))
+
+
+def test_each_label_weighs_the_same_in_the_design_of_macro_f1(tmp_path):
+    found = macro_f1_suite(tmp_path, "max_drop: 0.2", refund=150, other=50)
+
+    weights = found.gates["accuracy"].case_weights(found.cases)
+
+    assert sum(weights[:150]) == pytest.approx(sum(weights[150:]))
+
+
+def test_related_cases_count_as_one_for_macro_f1(tmp_path):
+    found = macro_f1_suite(tmp_path, "max_drop: 0.2", refund=100, other=20)
+    cases = [
+        replace(case, group="same") if case.expected == "other" else case for case in found.cases
+    ]
+
+    with pytest.raises(SuiteError, match="other has 1"):
+        check_feasibility(replace(found, cases=tuple(cases)))
 
 
 def test_a_plain_threshold_is_never_impossible(tmp_path):

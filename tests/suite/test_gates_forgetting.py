@@ -125,6 +125,47 @@ def test_errors_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
     assert first == 'tone.ftgate.yaml:5: in a case: unknown key "inptu"; did you mean "input"?'
 
 
+def test_a_skill_of_the_team_may_have_the_name_of_a_bundled_one_that_is_not_in_use(tmp_path):
+    text = OWN.replace("skill: small_talk", "tags: [x]")
+    found = gate(tmp_path, "skills: [logic, ./reading.ftgate.yaml]", reading__ftgate__yaml=text)
+
+    assert {case.skill for case in found.cases} == {"logic", "reading"}
+    assert found.family_of("reading") == "reading"
+
+
+# Families ---------------------------------------------------------------------------------------
+
+
+def test_bundled_skills_have_families_and_a_skill_of_the_team_is_one_of_its_own(tmp_path):
+    found = gate(tmp_path, "skills: [general, ./tone.ftgate.yaml]", tone__ftgate__yaml=OWN)
+    names = ("arithmetic", "reading", "tone", "small_talk")
+
+    assert [found.family_of(skill) for skill in names] == [
+        *("reasoning", "language"),
+        *("tone", "small_talk"),
+    ]
+
+
+def test_skills_are_put_into_families_by_name(tmp_path):
+    families = "families: {hotel: [tone, small_talk], maths: [arithmetic], language: [logic]}"
+    keys = f"skills: [general, ./tone.ftgate.yaml], {families}"
+    found = gate(tmp_path, keys, tone__ftgate__yaml=OWN)
+    names = ("tone", "small_talk", "arithmetic", "word_problems", "logic", "reading")
+
+    assert [found.family_of(skill) for skill in names] == [
+        *("hotel", "hotel", "maths", "reasoning"),
+        *("language", "language"),
+    ]
+
+
+def test_a_skill_with_the_name_of_a_family_joins_it_where_that_is_written(tmp_path):
+    text = OWN.replace("skill: small_talk", "tags: [x]")
+    keys = "skills: [code_reading, ./code.ftgate.yaml], families: {code: [code]}"
+    found = gate(tmp_path, keys, code__ftgate__yaml=text)
+
+    assert found.evaluated_families(["code_reading", "code"]) == {"code": ["code_reading", "code"]}
+
+
 # Every misuse -----------------------------------------------------------------------------------
 
 
@@ -138,7 +179,10 @@ def test_errors_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
         ("skills: none/*.yaml", "skills: no file matches none/*.yaml"),
         ("skills: ./s.ftgate.yaml", "skills: a suite cannot be a skill of its own"),
         ("skills: ./empty.ftgate.yaml", "skills: no case of empty.ftgate.yaml expects anything"),
-        ("skills: ./logic.ftgate.yaml", 'skill "logic" of logic.ftgate.yaml:5 is the name of a'),
+        (
+            "skills: [logic, ./logic.ftgate.yaml]",
+            'skill "logic" of logic.ftgate.yaml:5 has the name of',
+        ),
         ("max_drop: 0", "max_drop is 0, but must be greater than 0"),
         ("each: 5", "each is 5, but must be less than 1; for 5 % write 0.05"),
         ("margins: {logic: 0}", "logic is 0, but must be greater than 0"),
@@ -152,6 +196,13 @@ def test_errors_of_a_skill_are_told_with_its_own_file_and_line(tmp_path):
         ("skills: logic, may_lose: [logic]", "may be lost, so nothing would be evaluated"),
         ("may_lose: [logic], margins: {logic: 0.1}", "margins: logic may be lost, so this"),
         ("may_lose: [logic], weights: {logic: 2}", "weights: logic may be lost, so this"),
+        ("families: {a: [lojic]}", 'families: no skill "lojic" is tested; did you mean "logic"?'),
+        ("families: {a: [logic], b: [logic]}", "families: logic is in a and in b; keep one"),
+        ("families: [logic]", "families must be a mapping"),
+        (
+            "skills: [code_reading, ./code.ftgate.yaml]",
+            'skill "code" has the name of a family; rename it, or write families: {code: [code]}',
+        ),
         ("must_keep: [logic-1]", 'must_keep: no skills case has the id "logic-1"; did you mean'),
         ("must_keep: [x]", 'no skills case has the id "x"; ids are such as arithmetic-001'),
         ("under: promt", "under is \"promt\", but must be one of 'own' or 'prompt'"),
@@ -164,6 +215,7 @@ def test_each_mistake_is_one_message_with_its_line_and_a_remedy(tmp_path, keys, 
         "empty__ftgate__yaml": OWN.partition("cases:")[0] + "cases: [{input: a}]\n"
         + OWN[OWN.index("variants:") :],
         "logic__ftgate__yaml": OWN.replace("skill: small_talk", "tags: [x]"),
+        "code__ftgate__yaml": OWN.replace("skill: small_talk", "tags: [x]"),
     }  # fmt: skip
     (found,) = errors(tmp_path, keys, **files)
 

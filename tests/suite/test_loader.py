@@ -91,17 +91,20 @@ def test_the_first_variant_is_the_baseline_unless_another_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("gates", "kind", "least", "drop"),
     [
-        ("{accuracy: {}}", "accuracy", None, 0.03),
+        ("{accuracy: {}}", "accuracy", None, None),
         ("{accuracy: {min: 0.5}}", "accuracy", 0.5, None),
         ("{accuracy: {max_drop: 0.1}}", "accuracy", None, 0.1),
         ("{accuracy: {min: 0.5, max_drop: 0.1}}", "accuracy", 0.5, 0.1),
-        ("{accuracy: }", "accuracy", None, 0.03),
+        ("{accuracy: }", "accuracy", None, None),
     ],
 )
-def test_a_rate_gate_without_numbers_allows_the_usual_drop(tmp_path, gates, kind, least, drop):
+def test_a_rate_gate_without_numbers_limits_a_drop_that_its_cases_decide(
+    tmp_path, gates, kind, least, drop
+):
     gate = loaded(tmp_path, suite(gates=gates)).gates[kind]
 
     assert (gate.min, gate.max_drop) == (least, drop)
+    assert gate.limits_drop is (least is None or drop is not None)
 
 
 def test_the_forgetting_gate_holds_the_cases_of_its_skills(tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.suite.training_data import read_training_rows
@@ -373,7 +374,7 @@ VALUES = st.recursive(
 LINES = VALUES.map(json.dumps) | st.text() | st.sampled_from(("[" * 100_000, '{"a":' * 100_000))
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(line=LINES, suffix=st.sampled_from((".jsonl", ".json", ".csv", ".yaml")))
 def test_whatever_stands_in_a_line_it_is_at_worst_an_error(tmp_path_factory, line, suffix):
     path = tmp_path_factory.getbasetemp() / f"any{suffix}"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
-from pytest_ftgate.plugin.item import BlockingVerdict, state_of
+from pytest_ftgate.plugin.item import BlockingVerdict, set_property, state_of
 from pytest_ftgate.plugin.marked.item import FunctionGate, function_gate_of, placeholder_of
 from pytest_ftgate.plugin.marked.marks import (
     PARAMETERS,
@@ -159,13 +159,13 @@ def make_gate(item: pytest.Item) -> None:
 
 def before_setup(item: pytest.Item) -> None:
     """Before the fixtures of *item* are set up, fail it if it is marked and not a gate."""
-    state = state_of(item)
-    if state is not None:
-        # The property makes an error before any verdict count as an error of a gate.
-        state.set_property("ftgate_gate", item.nodeid)
-    elif "ftgate" in getattr(item, "fixturenames", ()):
-        item.user_properties.append(("ftgate_used", item.nodeid))
-    else:
+    state, uses_fixture = state_of(item), "ftgate" in getattr(item, "fixturenames", ())
+    if state is None and uses_fixture:
+        set_property(item, "ftgate_used", item.nodeid)
+        return
+    # The property makes an error before any verdict count as an error of a gate.
+    set_property(item, "ftgate_gate", item.nodeid)
+    if state is None:
         pytest.fail(_NOT_A_GATE, pytrace=False)
 
 

@@ -15,7 +15,7 @@ import pytest
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
+from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, set_property
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
 from pytest_ftgate.plugin.progress import live_progress
@@ -292,15 +292,18 @@ class FunctionGate:
         self.runner = _FunctionRunner(self.state, is_conversation="ask" in item.fixturenames)
         #: The failure section: the verdict, then the failed assertions of its cases.
         self.section = ""
-        self._scored = self._wrapped = self._concluded = False
+        self._scored = self._wrapped = False
         self._blocking: BlockingVerdict | None = None
         self._identity: IdentityReport | None = None
         item.stash[_gate_key] = self
 
     def setup(self) -> None:
-        """Send requests, check identity, run the function; an error is one of this gate alone."""
+        """Send requests, check identity, run the function, and store the verdict.
+
+        An error here is an error of this gate alone.
+        """
         if not self._scored:
-            self.state.set_up(lambda: self._prepare() or self._score())
+            self.state.set_up(lambda: self._prepare() or self._score() or self._conclude())
 
     def _prepare(self) -> str:
         gates = self.state.gates_to_submit()
@@ -315,7 +318,7 @@ class FunctionGate:
         self._identity = identity
         if not identity.invalid_reason:
             return ""
-        return self.state.reject(identity.invalid_verdict(self.state.gate_run, self.item.nodeid))
+        return self.state.store(identity.invalid_verdict(self.state.gate_run, self.item.nodeid))
 
     def _score(self) -> str:
         self.runner.prepare()
@@ -323,7 +326,6 @@ class FunctionGate:
         self.item.runtest()
         if not self.runner.is_finished:
             raise ScorerError("another plugin ran the function, but on none of the cases")
-        self._scored = True
         return self._check_conversations()
 
     def _check_conversations(self) -> str:
@@ -368,13 +370,14 @@ class FunctionGate:
         return run
 
     def _attempts(self, arguments: dict[str, Any]) -> Iterator[Attempt]:
-        """Put the values of each attempt into *arguments*, and yield it; at last give the verdict.
+        """Put the values of each attempt into *arguments*, and yield it.
 
-        The item runs twice: in its setup all attempts, and then for the verdict alone.
+        The item runs twice: in its setup all attempts, and then only to fail if the verdict does.
         """
         __tracebackhide__ = True
         if self._scored:
-            self._conclude()
+            if self._blocking is not None:
+                raise self._blocking
             return
         parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
         for attempt in self.runner.attempts():
@@ -383,26 +386,28 @@ class FunctionGate:
 
     # Verdict --------------------------------------------------------------------------------
 
-    def _conclude(self) -> None:
-        # A plugin may run a test again; the verdict stays the same.
-        if self._blocking is None and not self._concluded:
-            self._concluded = True
-            try:
-                self.state.conclude(self._verdict())
-            except BlockingVerdict as blocking:
-                self._blocking, self.section = blocking, self._section(blocking.verdict)
-            self.runner.discard()
-        if self._blocking is not None:
-            raise self._blocking
+    def _conclude(self) -> str:
+        """Store the verdict; a plugin may run a test again, and the verdict stays the same."""
+        verdict = self._verdict()
+        if self.state.blocks(verdict):
+            self._blocking, self.section = BlockingVerdict(verdict), self._section(verdict)
+        self.runner.discard()
+        self._scored = True
+        return self.state.store(verdict)
 
     def _verdict(self) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
-        from pytest_ftgate.results.accepted import accepted_samples
+        from pytest_ftgate.results.accepted import accepted_samples, anchor_samples
 
         gate_run, session = self.state.gate_run, self.state.session
         suite, record = gate_run.gate_suite, session.accepted_record(gate_run.gate_suite)
-        accepted = accepted_samples(record, suite, self._accepted_key, self.gate.kind)
-        comparison = replace(self.runner.comparison(), accepted=accepted)
+        accepted, anchor = (
+            samples(record, suite, self._accepted_key, self.gate.kind)
+            for samples in (accepted_samples, anchor_samples)
+        )
+        comparison = replace(
+            self.runner.comparison(), accepted=accepted, anchor=anchor, levels=session.levels(suite)
+        )
         verdict = note_missing_replies(
             session, evaluate_rate(suite, self.gate, comparison, self.runner.look)
         )
@@ -410,7 +415,7 @@ class FunctionGate:
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.settings.accept:
             self.state.store_accepted_cases(self.runner.scores)
-            self.state.set_property("ftgate_cells_of", self._accepted_key)
+            set_property(self.item, "ftgate_cells_of", self._accepted_key)
         verdict = self._with_all_wrong(verdict)
         return self._identity.add_to(verdict) if self._identity else verdict
 

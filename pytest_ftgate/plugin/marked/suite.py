@@ -12,13 +12,15 @@ from types import FunctionType
 from typing import Any
 
 from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.gates.feasibility import with_default_limits
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation
+from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once, prepare_suite
+from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
 from pytest_ftgate.suite.gate_kinds import RateGate
-from pytest_ftgate.suite.gates import DEFAULT_MAX_DROP
 from pytest_ftgate.suite.loader import resolve_suite
 from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
@@ -75,7 +77,8 @@ def _suite_in_mark(location: MarkLocation, mark: Mark) -> Suite | None:
     }
     value |= {"prompt": _relative_to_test(location, mark.prompt)} if mark.prompt is not None else {}
     document = Document(
-        location.source.display_path(location.source.path), value, location.lines, {}
+        *(location.source.display_path(location.source.path), replace_in_json(value)),
+        *(location.lines, {}),
     )
     plugins = contributions_for(location.session, location.source.path)
     suite = resolve_suite(replace(location.source, plugins=plugins, document=document))
@@ -133,13 +136,15 @@ def marked_function(
     function_suite = _function_suite(location, suite, gate, cases, variants)
     errors = location.source.errors
     if cases and not errors:
+        accepted_limits = location.session.config.stash[session_key].accepted_limits(function_suite)
+        function_suite = with_default_limits(function_suite, accepted_limits)
         check_feasibility(function_suite)
     if errors:
         raise SuiteError(function_suite.name, errors)
     return MarkedFunction(
         suite=suite,
         function_suite=function_suite,
-        gate=gate,
+        gate=_limited(gate, function_suite),
         variants=tuple(variants.values()),
         look=_look(suite, cases),
         planned=planned,
@@ -147,15 +152,21 @@ def marked_function(
 
 
 def _gate(location: MarkLocation, mark: Mark) -> RateGate:
-    has_no_limit = mark.min is None and mark.max_drop is None
     return RateGate(
         kind="accuracy",
         line=location.line(),
         min=mark.min,
-        max_drop=DEFAULT_MAX_DROP["accuracy"] if has_no_limit else mark.max_drop,
+        max_drop=mark.max_drop,
         evidence=mark.evidence,
         function=location.name,
     )
+
+
+def _limited(gate: RateGate, function_suite: Suite) -> RateGate:
+    """Return *gate* with the limit that *function_suite* computed, if it declares none."""
+    computed = function_suite.gates[gate.kind]
+    is_default = computed.has_default_limit
+    return replace(gate, max_drop=computed.max_drop, has_default_limit=is_default)
 
 
 def _function_suite(

@@ -6,12 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from pytest_ftgate.gates.units import milliseconds, percent, quantity, usd
 from pytest_ftgate.gates.verdict import CheckKind, Slice, Verdict
-from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.headlines import headline, is_half_gone
 from pytest_ftgate.reporting.html import plots
 from pytest_ftgate.reporting.html.plots import Chart, Dot
+from pytest_ftgate.reporting.skills import (
+    SkillResults,
+    part_names,
+    skill_results_by_prompt,
+    skill_table,
+)
 from pytest_ftgate.reporting.tables import rate_interval
 from pytest_ftgate.reporting.text import escape_controls
-from pytest_ftgate.reporting.verdict import SKILL_HEADERS, skill_rows
 from pytest_ftgate.results.run import CaseRun, Rate, Report, SuiteRun, VariantRun
 
 _TITLES = {"accuracy": "Accuracy", "format": "Replies in the right format"}
@@ -71,39 +76,37 @@ def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, f
 
 
 def forgetting_charts(report: Report) -> Iterator[Chart]:
-    """Yield the skills of each fine-tuned variant, a chart for each prompt."""
+    """Yield the families and skills of each fine-tuned variant, a chart for each prompt."""
     for number, verdict in enumerate(report.gated_verdicts):
-        slices = [part for part in verdict.slices if part.kind == "skill"]
-        for under in dict.fromkeys(part.under for part in slices):
-            skills = [part for part in slices if part.under == under]
-            if skills:
-                yield _skill_chart(f"skills-{number}{under}", verdict, skills, under)
+        for results in skill_results_by_prompt(verdict):
+            yield _skill_chart(f"skills-{number}{results.under}", verdict, results)
 
 
-def _skill_chart(name: str, verdict: Verdict, skills: Sequence[Slice], under: str) -> Chart:
+def _skill_chart(name: str, verdict: Verdict, results: SkillResults) -> Chart:
     rows = [
-        Dot(
-            skill.name,
-            skill.after,
-            before=skill.before,
-            colour=_STATE_COLOURS.get(skill.state, "muted"),
-        )
-        for skill in skills
+        Dot(escape_controls(label), part.after, before=part.before, colour=_part_colour(part))
+        for part, label in zip(results.parts, part_names(results), strict=True)
     ]
-    variant = f"{escape_controls(verdict.variant)}{f' under its {under}' if under else ''}"
-    colours = "Orange is regressed, green is kept, grey is inconclusive."
+    table = skill_table(results)
+    under = f" under its {results.under}" if results.under else ""
+    variant = f"{escape_controls(verdict.variant)}{under}"
+    colours = "Orange has regressed, or lost half and four right answers; green is kept."
     return Chart(
         title=f"General skills of {variant}",
         caption=f"{escape_controls(headline(verdict))}. {colours}",
         svg=plots.draw_pairs(
             name,
-            f"{len(rows)} skills of {variant} before and after fine-tuning",
+            f"Families and skills of {variant} before and after fine-tuning",
             rows,
             "○ base   ● fine-tuned",
         ),
-        headers=[*SKILL_HEADERS],
-        rows=skill_rows(skills),
+        headers=table.headers,
+        rows=table.rows,
     )
+
+
+def _part_colour(part: Slice) -> str:
+    return "red" if is_half_gone(part) else _STATE_COLOURS.get(part.state, "muted")
 
 
 def format_error_charts(report: Report) -> Iterator[Chart]:

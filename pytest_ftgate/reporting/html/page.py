@@ -34,11 +34,13 @@ from pytest_ftgate.reporting.ladder import (
     monthly_cost_table,
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
+from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.tables import (
     drift_rows,
     format_error_table,
     gates_line,
     label_rows,
+    not_evaluated_groups,
     outcome_label,
     rank_verdicts,
     slice_rows,
@@ -47,13 +49,10 @@ from pytest_ftgate.reporting.tables import (
 )
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import (
-    SKILL_HEADERS,
     certainty_lines,
     judge_tables,
     line_ranges,
     other_check_lines,
-    skill_results_by_prompt,
-    skill_rows,
 )
 from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id
@@ -212,11 +211,10 @@ def _verdicts(report: Report) -> _Values:
     rows = verdict_rows(ranked)
     return {
         "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
-        "not_evaluated": report.not_evaluated,
+        "not_evaluated": not_evaluated_groups(report),
         "details": [_verdict_values(verdict) for verdict in ranked],
         "notes": report.notes,
         "several_suites": len({verdict.suite for verdict in ranked}) > 1,
-        "skill_headers": SKILL_HEADERS,
     }
 
 
@@ -238,7 +236,7 @@ def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
         "explanation": list(explain(verdict)),
         "judges": list(judge_tables(verdict)),
         "slices": [] if verdict.tests_skills else slice_rows(verdict.slices),
-        "skills": [(one, skill_rows(one.skills)) for one in skill_results_by_prompt(verdict)],
+        "skills": [(one, skill_table(one)) for one in skill_results_by_prompt(verdict)],
         "labels": label_rows(verdict.labels, 3),
         "format_errors": [
             format_error_table(title, shares) for title, shares in format_errors if shares

@@ -1,0 +1,114 @@
+"""The verdicts of a run, and the gates without one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate.readers.source import display_path
+from pytest_ftgate.readers.text import replace_lone_surrogates
+from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
+
+#: The most characters of an error that kept a gate from being evaluated.
+_MAX_ERROR_LENGTH = 2_000
+#: Stands for the run as a whole where a node id is wanted.
+_RUN = "pytest"
+_PHASES = ("setup", "call", "teardown")
+
+
+class GateVerdicts:
+    """The verdicts of the gates of a run, as its reports come in.
+
+    A gate was not evaluated if it was selected and no report settles it. To add up reports of
+    errors is not enough: pytest makes none for a gate that the run does not reach.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        #: The verdicts of gates as JSON, by node id.
+        self.by_node: dict[str, str] = {}
+        self._uncollected: dict[str, str] = {}
+        self._errors: dict[str, str] = {}
+        #: Tests of which no verdict is missing: they have one, were skipped, or are no gates.
+        self._settled: set[str] = set()
+        #: The gates that were selected; None as long as no process has named them.
+        self._gates: list[str] | None = None
+        #: All tests that processes of pytest-xdist have selected, gates and others.
+        self._tests: list[str] = []
+
+    def add_gates(self, nodes: Iterable[str]) -> None:
+        """Add the node ids of the gates that one process has selected."""
+        self._gates = list(dict.fromkeys((*(self._gates or ()), *nodes)))
+
+    def add_tests(self, nodes: Iterable[str]) -> None:
+        """Add the node ids of all tests that a process has selected.
+
+        They count only if no process lives to name the gates among them.
+        """
+        self._tests = list(dict.fromkeys((*self._tests, *nodes)))
+
+    def add_collect_report(self, report: pytest.CollectReport) -> None:
+        """Add the report of a file or class: one that failed may have held any number of gates."""
+        if report.failed:
+            self._uncollected[report.nodeid or _RUN] = _error_text(report, self._root)
+
+    def add_report(self, report: pytest.TestReport) -> bool:
+        """Add the report of one phase of a test; return True if it brings the verdict of a gate."""
+        properties, node = dict(report.user_properties), report.nodeid
+        verdict = properties.get("ftgate")
+        # Of a test whose worker dies, pytest-xdist makes a report without phase and properties.
+        is_gate = "ftgate_gate" in properties or report.when not in _PHASES
+        if report.skipped or not is_gate:
+            self._settled.add(node)
+        elif report.failed and (report.when == "teardown" or not _is_blocking(verdict)):
+            self.by_node.pop(node, None)
+            self._settled.discard(node)
+            self._errors[node] = _error_text(report, self._root)
+        elif verdict is not None and (report.when == "call" or report.failed):
+            self.by_node[node] = str(verdict)
+            self._settled.add(node)
+            return True
+        return False
+
+    def add_interruption(self) -> None:
+        """Record that the run was cut off, perhaps before all gates were collected."""
+        if not self.not_evaluated:
+            self._uncollected[_RUN] = "the run was cut off before every gate was evaluated"
+
+    @property
+    def not_evaluated(self) -> tuple[NotEvaluated, ...]:
+        """The gates without a verdict, and what was not collected, each with the reason."""
+        reasons = self._uncollected | dict(self._missing())
+        return tuple(NotEvaluated(node=node, reason=reason) for node, reason in reasons.items())
+
+    def _missing(self) -> Iterator[tuple[str, str]]:
+        """Yield the gates that were selected and not evaluated, each with the reason."""
+        nodes = self._tests if self._gates is None else self._gates
+        missing = [node for node in nodes if node not in self._settled]
+        unheard = [node for node in missing if node not in self._errors]
+        yield from ((node, self._errors[node]) for node in missing if node in self._errors)
+        if self._gates is not None:
+            yield from ((node, NOT_RUN) for node in unheard)
+        elif unheard:
+            count = f"{len(unheard)} test{'s' * (len(unheard) != 1)}"
+            yield _RUN, f"the run ended before {count}, and no process named the gates among them"
+
+
+def _is_blocking(verdict: object) -> bool:
+    """Return True if *verdict*, as JSON or None, explains why its item failed.
+
+    An item may fail though its verdict passed: for example, a warning became an error.
+    """
+    return verdict is not None and json.loads(str(verdict))["outcome"] != "passed"
+
+
+def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) -> str:
+    """Return the message and the place of an error; pytest itself shows the traceback."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return replace_lone_surrogates(str(report.longrepr)[:_MAX_ERROR_LENGTH])
+    place = display_path(root, Path(crash.path))
+    return replace_lone_surrogates(f"{crash.message[:_MAX_ERROR_LENGTH]}\n{place}:{crash.lineno}")

@@ -1,0 +1,38 @@
+"""Text without lone surrogates, which no file in UTF-8 can hold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def replace_lone_surrogates(text: str) -> str:
+    r"""Return *text* with U+FFFD in place of each lone surrogate; pairs become one character.
+
+    JSON can escape one half of a character, as in ``"\ud83d"``: a model that is cut off within an
+    emoji leaves one.
+    """
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def replace_in_json(value: Any) -> Any:
+    """Return a value from JSON or YAML with `replace_lone_surrogates` applied to all its texts."""
+    if isinstance(value, str):
+        return replace_lone_surrogates(value)
+    if isinstance(value, dict):
+        return {replace_in_json(key): replace_in_json(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(replace_in_json(member) for member in value)
+    return value
+
+
+def replace_in_fields(instance: object, *names: str) -> None:
+    """Apply `replace_in_json` to the fields *names* of a frozen dataclass while it is made."""
+    for name in names:
+        value = getattr(instance, name)
+        if value and (whole := replace_in_json(value)) != value:
+            object.__setattr__(instance, name, whole)

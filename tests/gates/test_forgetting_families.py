@@ -1,0 +1,240 @@
+"""Families of skills in the forgetting gate: which are tested, which fail, and what is named."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+
+import pytest
+from columns import skill_scores, suite
+
+from pytest_ftgate.gates.forgetting import SkillComparison, evaluate_forgetting
+from pytest_ftgate.gates.levels import shared_levels
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.reporting.explain import explain
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.reporting.verdict import verdict_section
+from pytest_ftgate.suite.cases import skill_cases
+from pytest_ftgate.suite.gate_kinds import MIN_FAMILY_CASES, ForgettingGate
+
+GATE = ForgettingGate(line=9, cases=(), max_drop=0.10)
+#: Two families of 140 cases, and one of 60.
+KEPT = {"logic": (42, 28), "arithmetic": (42, 28), "reading": (84, 56), "code_reading": (36, 24)}
+
+
+def evaluate(after: dict[str, tuple[int, int]], *, before=KEPT, **keys) -> Verdict:
+    gate = replace(GATE, **keys)
+    scores = {"": (skill_scores("new", {**before, **after}), skill_scores("base", before))}
+    return evaluate_forgetting(suite(gate), gate, SkillComparison(scores))
+
+
+def families(verdict: Verdict):
+    return {part.name: part for part in verdict.slices if part.kind == "family"}
+
+
+def states(verdict: Verdict) -> dict[str, str]:
+    return {name: part.state for name, part in families(verdict).items()}
+
+
+# What is tested ---------------------------------------------------------------------------------
+
+
+def test_a_family_is_tested_from_120_cases_on_and_its_skills_are_described() -> None:
+    verdict = evaluate({})
+
+    assert states(verdict) == {"reasoning": "kept", "language": "kept", "code": "untested"}
+    assert families(verdict)["reasoning"].n == 140
+    assert {part.state for part in verdict.slices if part.kind == "skill"} == {"untested"}
+    assert {part.name for part in verdict.slices if part.gated} == {"reasoning", "language"}
+
+
+@pytest.mark.parametrize(("cases", "is_tested"), [(119, False), (120, True)])
+def test_the_number_of_cases_that_were_asked_counts(cases, is_tested) -> None:
+    before = {"reading": (cases, 0), "logic": (130, 0)}
+    gate = replace(GATE, families={})
+    after = skill_scores("new", before)
+    unanswered = "reading-0"
+    results = dict(after.results)
+    results[unanswered] = replace(results[unanswered], replies=(), scores=())
+    scores = {"": (replace(after, results=results), skill_scores("base", before))}
+    verdict = evaluate_forgetting(suite(gate), gate, SkillComparison(scores))
+
+    assert families(verdict)["language"].n == cases - 1
+    assert families(verdict)["language"].gated is is_tested
+
+
+def test_a_skill_that_may_be_lost_is_no_part_of_its_family() -> None:
+    verdict = evaluate({"arithmetic": (0, 70)}, may_lose=("arithmetic",))
+
+    assert families(verdict)["reasoning"].n == 70
+    assert states(verdict)["reasoning"] == "untested"
+    assert verdict.outcome is Outcome.PASSED
+
+
+def test_a_single_family_is_tested_as_the_mean_alone() -> None:
+    verdict = evaluate({}, before={"logic": (42, 28), "arithmetic": (42, 28)})
+
+    assert states(verdict) == {"reasoning": "untested"}
+
+
+def test_a_family_of_one_skill_with_a_limit_is_tested_once() -> None:
+    verdict = evaluate({}, margins={"reading": 0.15})
+    tested = {(part.kind, part.name): part.margin for part in verdict.slices if part.gated}
+
+    assert tested == {("family", "reasoning"): 0.10, ("skill", "reading"): 0.15}
+
+
+def test_the_families_of_a_gate_take_one_share_of_the_alarm() -> None:
+    whole = replace(GATE, cases=skill_cases(("general",)))
+    sizes = {str(case.skill): 0 for case in whole.cases}
+    for case in whole.cases:
+        sizes[str(case.skill)] += 1
+
+    assert len(whole.tested_parts(sizes)) == 5
+    assert shared_levels(suite(whole)).shared == 2
+
+
+def test_every_bundled_family_has_enough_cases_for_a_test_of_its_own() -> None:
+    whole = replace(GATE, cases=skill_cases(("general",)))
+    sizes = {}
+    for case in whole.cases:
+        family = whole.family_of(str(case.skill))
+        sizes[family] = sizes.get(family, 0) + 1
+
+    assert set(sizes) == {"code", "instructions", "knowledge", "language", "reasoning"}
+    assert min(sizes.values()) >= MIN_FAMILY_CASES
+
+
+# What fails -------------------------------------------------------------------------------------
+
+
+def test_a_regressed_family_fails_though_the_mean_holds() -> None:
+    lost = {"logic": (21, 49), "arithmetic": (21, 49), "reading": (112, 28)}
+    verdict = evaluate(lost, max_drop=0.2)
+
+    assert verdict.check.outcome is not Outcome.FAILED
+    assert states(verdict)["reasoning"] == "regressed"
+    assert verdict.outcome is Outcome.FAILED
+    assert "but regressed: reasoning 60 → 30 %" in headline(verdict)
+    assert "A drop is shown in family reasoning (Holm over 2 tested parts)" in " ".join(
+        explain(verdict)
+    )
+
+
+def test_a_shown_drop_fails_a_family_only_if_it_reaches_the_limit() -> None:
+    before = {"logic": (1200, 0), "reading": (1200, 0)}
+    inside = evaluate({"logic": (1081, 119)}, before=before)
+    beyond = evaluate({"logic": (1080, 120)}, before=before)
+
+    assert families(inside)["reasoning"].p_drop < 1e-6
+    assert states(inside)["reasoning"] == "inconclusive"
+    assert states(beyond)["reasoning"] == "regressed"
+
+
+def test_the_limit_of_a_family_is_never_stricter_than_that_of_the_mean() -> None:
+    lost = {"logic": (34, 36), "arithmetic": (34, 36)}
+
+    assert families(evaluate(lost, max_drop=0.05))["reasoning"].margin == 0.10
+    assert families(evaluate(lost, max_drop=0.15))["reasoning"].margin == 0.15
+
+
+def test_an_inconclusive_family_does_not_block() -> None:
+    verdict = evaluate({"logic": (34, 36), "arithmetic": (38, 32)}, max_drop=0.12)
+
+    assert states(verdict)["reasoning"] == "inconclusive"
+    assert verdict.outcome is Outcome.PASSED
+
+
+# What is named ----------------------------------------------------------------------------------
+
+
+def test_a_failed_gate_names_what_lost_most() -> None:
+    verdict = evaluate({"logic": (0, 70), "arithmetic": (7, 63), "reading": (60, 80)})
+
+    assert headline(verdict).endswith("; lost most: reasoning 60 → 5 %, language 60 → 43 %")
+
+
+def test_a_passed_gate_names_a_skill_of_which_half_is_gone() -> None:
+    before = {**KEPT, "world_facts": (14, 0)}
+    verdict = evaluate({"world_facts": (7, 7)}, before=before, max_drop=0.2)
+
+    assert verdict.outcome is Outcome.PASSED
+    assert headline(verdict).endswith("; half gone: knowledge 100 → 50 %")
+
+
+def test_a_skill_is_named_where_its_family_is_not() -> None:
+    verdict = evaluate({"arithmetic": (20, 50)}, max_drop=0.2)
+
+    assert headline(verdict).endswith("; half gone: arithmetic 60 → 29 %")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((14, 0), (8, 6)),  # less than half
+        ((5, 9), (2, 12)),  # three right answers
+        ((14, 126), (0, 140)),  # the base was right in a tenth
+    ],
+)
+def test_what_may_be_chance_is_not_named(before, after) -> None:
+    base = {**KEPT, "world_facts": before}
+    verdict = evaluate({"world_facts": after}, before=base, max_drop=0.2)
+
+    assert "half gone" not in headline(verdict)
+
+
+def test_a_skill_that_may_be_lost_is_not_named() -> None:
+    verdict = evaluate({"arithmetic": (0, 70)}, may_lose=("arithmetic",))
+
+    assert "half gone" not in headline(verdict)
+
+
+# How it is shown --------------------------------------------------------------------------------
+
+
+def table_names(verdict: Verdict, verbosity: int) -> list[str]:
+    """Return the first cells of the table of families."""
+    lines = verdict_section(verdict, verbosity).split("\n")
+    start = next(i for i, line in enumerate(lines) if line.startswith("  family"))
+    rows = itertools.takewhile(lambda line: "%" in line, lines[start + 1 :])
+    return [re.split("  +", row.strip())[0] for row in rows]
+
+
+def test_families_have_rows_and_their_skills_have_them_with_v() -> None:
+    verdict = evaluate({"arithmetic": (20, 50)})
+
+    assert table_names(verdict, 0)[:3] == ["reasoning", "language", "code_reading"]
+    assert "skills that lost most (-v shows more): arithmetic 60 → 29 %" in verdict_section(verdict)
+    assert table_names(verdict, 1)[:3] == ["reasoning", "· arithmetic", "· logic"]
+
+
+def test_no_single_skill_carries_a_verdict() -> None:
+    verdict = evaluate({"logic": (34, 36), "arithmetic": (38, 32)}, max_drop=0.12)
+    lines = verdict_section(verdict, 1).split("\n")
+    (family,) = (line for line in lines if line.startswith("  reasoning"))
+    skills = [line for line in lines if line.startswith("  · ")]
+
+    assert family.endswith("inconclusive")
+    assert len(skills) == 2
+    assert all(line.endswith(" %") for line in skills)
+
+
+def test_a_skill_with_a_limit_has_its_row_also_without_v() -> None:
+    verdict = evaluate({}, margins={"logic": 0.2})
+    (line,) = (line for line in verdict_section(verdict).split("\n") if "· logic" in line)
+
+    assert line.endswith("kept")
+    assert "· arithmetic" not in verdict_section(verdict)
+
+
+def test_the_section_and_the_explanation_tell_which_families_are_tested() -> None:
+    some, none = evaluate({}), evaluate({}, before={"logic": (40, 10), "reading": (40, 10)})
+
+    assert "tested only as a part of the mean, with under 120 cases: code_reading" in (
+        verdict_section(some)
+    )
+    assert "only the mean is tested; a family is tested from 120 cases on" in verdict_section(none)
+    told = " ".join(explain(some))
+    assert "Each family of 120 cases or more is tested as well: " in told
+    assert "a family is tested only as a part of the mean: code_reading (60)." in told

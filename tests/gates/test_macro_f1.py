@@ -1,0 +1,300 @@
+"""Macro-F1: its checks against scikit-learn and SciPy, and the cases that it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from columns import suite, variant_scores
+from scipy import stats
+from sklearn.metrics import f1_score
+
+from pytest_ftgate.gates.levels import MIN_CASES_FOR_F1, Levels
+from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
+from pytest_ftgate.gates.rates import Comparison, evaluate_rate
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.reporting.explain import explain
+from pytest_ftgate.reporting.headlines import headline
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.suite.gate_kinds import RateGate
+
+GATE = RateGate(kind="accuracy", line=1, max_drop=0.05, metric="macro_f1")
+REFUND, LATE = "refund", "late_delivery"
+LABELS = ("a", "b", "c", "d")
+
+
+def labelled(variant, pairs, groups=None):
+    """Make scores of (expected, said) pairs; *groups* are those of the cases."""
+    rows = {}
+    plain = variant_scores(variant, [1.0] * len(pairs)).results
+    for i, ((name, row), (expected, said)) in enumerate(zip(plain.items(), pairs, strict=True)):
+        reply = replace(row.replies[0], text=said)
+        case = replace(row.case, expected=expected, group=groups and groups[i])
+        rows[name] = replace(row, case=case, replies=(reply,))
+    return VariantScores(variant, rows)
+
+
+RIGHT = [(REFUND, REFUND)] * 380 + [(LATE, LATE)] * 20
+
+
+def evaluated(after, gate=GATE, before=RIGHT):
+    return evaluate_rate(
+        suite(gate), gate, Comparison(labelled("new", after), labelled("current", before))
+    )
+
+
+def drawn(seed, n=400):
+    """Draw expected labels of unequal shares, and what two variants say."""
+    rng = np.random.default_rng(seed)
+    expected = rng.choice(4, n, p=[0.5, 0.25, 0.15, 0.1])
+    before, after = (
+        np.where(rng.random(n) < accuracy, expected, rng.integers(0, 5, n))
+        for accuracy in (0.9, 0.85)
+    )
+    return expected, before, after
+
+
+def scores_of(variant, expected, said, groups=None):
+    texts, pairs = (*LABELS, "none"), zip(expected, said, strict=True)
+    return labelled(variant, [(LABELS[e], texts[s]) for e, s in pairs], groups)
+
+
+def drop_check(expected, before, after, *, margin=0.1, groups=None):
+    sides = (scores_of(*side, groups) for side in (("b", expected, before), ("a", expected, after)))
+    return check_macro_drop(*sides, LABELS, against="b", margin=margin, levels=Levels())
+
+
+def reference_f1(expected, said, weights=None):
+    labels = np.unique(expected)
+    return f1_score(
+        expected, said, labels=labels, average="macro", sample_weight=weights, zero_division=0.0
+    )
+
+
+def reference_slopes(statistic, n):
+    """Return how much each case adds to *statistic* of case weights, by finite differences."""
+    step = 1e-6
+    eye = step * np.eye(n)
+    return np.array([statistic(1.0 + row) - statistic(1.0 - row) for row in eye]) * n / (2 * step)
+
+
+# --- the test ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("groups", [None, 40])
+def test_the_p_value_of_a_drop_follows_its_formula(groups):
+    expected, before, after = drawn(1, n=120)
+    names = None if groups is None else [f"g{i % groups}" for i in range(120)]
+
+    check = drop_check(expected, before, after, groups=names)
+
+    slopes = reference_slopes(
+        lambda w: reference_f1(expected, after, w) - reference_f1(expected, before, w), 120
+    )
+    units = np.arange(120) if groups is None else np.arange(120) % groups
+    weight = 120 / 4 / np.bincount(expected)[expected]
+    sums, weights = np.bincount(units, slopes), np.bincount(units, weight)
+    spread = np.sum(sums**2) / 120 * len(sums) / (len(sums) - 1)
+    average = np.sum(weights**2) / 120
+    distance = reference_f1(expected, after) - reference_f1(expected, before) + 0.1
+    z = distance / np.sqrt((spread + distance * (average - distance)) / 120)
+    law = stats.norm if groups is None else stats.t(groups - 1)
+    assert check.after == pytest.approx(reference_f1(expected, after))
+    assert check.p_pass == pytest.approx(law.sf(z), rel=1e-4)
+    assert check.effective == 120
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_holds_that_of_a_bca_bootstrap(seed):
+    expected, before, after = drawn(seed)
+
+    check = drop_check(expected, before, after)
+
+    def change(cases):
+        rows = (expected[cases], before[cases], after[cases])
+        return reference_f1(rows[0], rows[2]) - reference_f1(rows[0], rows[1])
+
+    low, high = stats.bootstrap(
+        (np.arange(400),), change, vectorized=False, n_resamples=400, method="BCa", rng=seed
+    ).confidence_interval
+    # The test adds the losses that a hypothesis supposes and nobody saw, so that it is wider.
+    assert check.low == pytest.approx(low, abs=0.02)
+    assert check.high == pytest.approx(high, abs=0.02)
+    assert check.high - check.low > 0.9 * (high - low)
+
+
+def test_the_p_value_of_a_minimum_follows_its_formula():
+    expected, _, said = drawn(2, n=150)
+
+    check = check_macro_minimum(
+        scores_of("v", expected, said), LABELS, minimum=0.75, levels=Levels()
+    )
+
+    slopes = reference_slopes(lambda w: reference_f1(expected, said, w), 150)
+    weight = 150 / 4 / np.bincount(expected)[expected]
+    distance = reference_f1(expected, said) - 0.75
+    unseen = abs(distance) * (np.mean(weight**2) - abs(distance))
+    z = distance / np.sqrt((np.var(slopes, ddof=1) + unseen) / 150)
+    assert check.p_pass == pytest.approx(stats.norm.sf(z), rel=1e-4)
+    assert check.p_fail == pytest.approx(stats.norm.cdf(z), rel=1e-4)
+
+
+# --- verdicts ------------------------------------------------------------------------------------
+
+
+def test_losing_a_rare_label_fails_though_accuracy_hardly_moves():
+    after = [(REFUND, REFUND)] * 380 + [(LATE, REFUND)] * 20
+
+    verdict = evaluated(after)
+
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.check.after == pytest.approx(0.487, abs=0.001)
+    assert headline(verdict).startswith("macro-F1 100 % → 49 %")
+
+
+def test_the_labels_of_a_failed_gate_are_told_with_what_they_are_taken_for():
+    verdict = evaluated([(REFUND, REFUND)] * 380 + [(LATE, REFUND)] * 20)
+
+    worst = verdict.labels[0]
+    assert (worst.label, worst.f1_before, worst.f1, worst.taken_for) == (
+        LATE,
+        1.0,
+        0.0,
+        {REFUND: 20},
+    )
+
+
+BALANCED = [(REFUND, REFUND)] * 300 + [(LATE, LATE)] * 300
+
+
+def flipped(count):
+    """Return balanced replies of which the first *count* of each label are wrong."""
+    pairs = [(e, {REFUND: LATE, LATE: REFUND}[e]) for e, _ in BALANCED]
+    return [
+        pair if i % 300 < count else right
+        for i, (pair, right) in enumerate(zip(pairs, BALANCED, strict=True))
+    ]
+
+
+def test_equal_replies_pass():
+    assert evaluated(RIGHT).outcome is Outcome.PASSED
+
+
+def test_a_real_drop_within_the_limit_that_may_exceed_it_is_inconclusive():
+    verdict = evaluated(flipped(12), before=BALANCED)
+
+    assert verdict.check.drop_is_shown
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_drop_that_reaches_the_limit_fails():
+    assert evaluated(flipped(16), before=BALANCED).outcome is Outcome.FAILED
+
+
+def test_a_drop_beyond_the_limit_fails_at_the_last_look_only():
+    sides = labelled("b", BALANCED), labelled("a", flipped(60))
+    never = Levels(alarm=1e-300)
+    outcomes = [
+        check_macro_drop(
+            *sides, (REFUND, LATE), against="b", margin=0.05, levels=replace(never, last=last)
+        ).outcome
+        for last in (True, False)
+    ]
+
+    assert outcomes == [Outcome.FAILED, Outcome.INCONCLUSIVE]
+
+
+@pytest.mark.parametrize(("least", "outcome"), [(0.9, Outcome.PASSED), (0.99, Outcome.FAILED)])
+def test_a_minimum_of_macro_f1_holds_or_not(least, outcome):
+    gate = replace(GATE, max_drop=None, min=least)
+    after = [(REFUND, REFUND)] * 180 + [(REFUND, LATE)] * 20 + [(LATE, LATE)] * 200
+
+    assert evaluated(after, gate).outcome is outcome
+
+
+CONSTANT = [(REFUND, REFUND)] * 200 + [(LATE, REFUND)] * 200
+
+
+def test_a_baseline_at_chance_can_lose_nothing():
+    verdict = evaluated([*CONSTANT[:-1], (LATE, LATE)], before=CONSTANT)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert not verdict.check.informative
+
+
+def test_a_shown_improvement_over_a_baseline_at_chance_passes():
+    verdict = evaluated([(REFUND, REFUND)] * 200 + [(LATE, LATE)] * 200, before=CONSTANT)
+
+    assert verdict.outcome is Outcome.PASSED
+
+
+def test_a_verdict_is_explained_by_what_each_case_adds():
+    drop = " ".join(explain(evaluated(flipped(16), before=BALANCED)))
+    least = " ".join(explain(evaluated(flipped(16), replace(GATE, max_drop=None, min=0.9))))
+
+    assert "Macro-F1 counts each label the same" in drop
+    assert least.startswith("Macro-F1 is 95 %, over 600 cases.")
+
+
+# --- the cases that it takes ---------------------------------------------------------------------
+
+
+def test_few_cases_conclude_nothing():
+    few = BALANCED[300 - (MIN_CASES_FOR_F1 - 1) // 2 : 300 + MIN_CASES_FOR_F1 // 2]
+
+    verdict = evaluated([*few[:-1], (LATE, REFUND)], before=few)
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert any("takes 100 unrelated cases, and 99 expect a label" in n for n in verdict.notes)
+
+
+@pytest.mark.parametrize(("count", "outcome"), [(10, Outcome.PASSED), (9, Outcome.INCONCLUSIVE)])
+def test_few_cases_of_a_label_that_is_expected_conclude_nothing(count, outcome):
+    rights = [(REFUND, REFUND)] * 300 + [(LATE, LATE)] * count
+
+    verdict = evaluated([(REFUND, LATE), *rights[1:]], replace(GATE, max_drop=0.3), rights)
+
+    assert verdict.outcome is outcome
+    assert any("late_delivery has 9" in note for note in verdict.notes) is (count == 9)
+
+
+def test_a_label_that_no_case_expects_takes_no_cases():
+    rights = [(REFUND, REFUND)] * 300
+
+    verdict = evaluated([(REFUND, LATE), *rights[1:]], before=rights)
+
+    assert verdict.outcome is Outcome.PASSED
+
+
+def without_replies(scores, count):
+    rows = {
+        key: replace(row, replies=(), scores=(), missing_reasons=("gone",)) if i < count else row
+        for i, (key, row) in enumerate(scores.results.items())
+    }
+    return VariantScores(scores.variant, rows)
+
+
+@pytest.mark.parametrize("gone", [8, 160])
+def test_missing_replies_that_could_turn_it_leave_macro_f1_inconclusive(gone):
+    after = without_replies(labelled("new", RIGHT[::-1]), gone)
+
+    verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", RIGHT[::-1])))
+
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert any(f"{gone} of 400 cases brought no reply" in note for note in verdict.notes)
+
+
+def test_missing_replies_that_cannot_turn_it_leave_macro_f1_as_it_is():
+    after = without_replies(labelled("new", flipped(0)), 2)
+
+    verdict = evaluate_rate(suite(GATE), GATE, Comparison(after, labelled("current", BALANCED)))
+
+    assert (verdict.outcome, verdict.check.missing) == (Outcome.PASSED, 2)
+
+
+def test_few_groups_of_related_cases_conclude_nothing_of_macro_f1():
+    groups = [f"g{i % 9}" for i in range(600)]
+    sides = labelled("new", flipped(1), groups), labelled("current", BALANCED, groups)
+
+    assert evaluate_rate(suite(GATE), GATE, Comparison(*sides)).outcome is Outcome.INCONCLUSIVE

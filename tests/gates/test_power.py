@@ -1,0 +1,125 @@
+"""What the cases of a gate can show, counted as the verdict counts them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pytest_ftgate.gates.checks import drop_outcome
+from pytest_ftgate.gates.design import Design
+from pytest_ftgate.gates.feasibility import smallest_limit
+from pytest_ftgate.gates.levels import Levels
+from pytest_ftgate.gates.power import (
+    design_cases_needed,
+    design_certifiable_limit,
+    design_pass_probability,
+    estimate_power,
+)
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.stats.paired import paired_counts
+from pytest_ftgate.stats.power import certifiable_margin, pass_probability
+from pytest_ftgate.suite.gate_kinds import RateGate
+
+
+def design(n: int, **keys) -> Design:
+    return Design(**{"weights": (1.0,) * n, "groups": tuple(range(n)), **keys})
+
+
+HEAVY = design(200, weights=(10.0,) * 5 + (1.0,) * 195)
+PAIRS = design(200, groups=tuple(number // 2 for number in range(200)))
+
+
+def test_plain_cases_have_the_exact_probability():
+    assert design_pass_probability(design(200), 0.1, 0.05) == pass_probability(200, 0.1, 0.0, 0.05)
+    assert design_certifiable_limit(design(200), 0.1) == certifiable_margin(200, 0.1)
+
+
+def test_a_few_heavy_cases_can_show_little():
+    assert design_pass_probability(HEAVY, 0.1, 0.05) < 0.1
+    assert design_certifiable_limit(HEAVY, 0.1) > 2 * design_certifiable_limit(design(200), 0.1)
+
+
+def test_cases_in_pairs_show_about_as_much_as_half_of_them():
+    shown = design_certifiable_limit(PAIRS, 0.1)
+
+    assert shown == pytest.approx(certifiable_margin(100, 0.1), abs=0.02)
+
+
+def test_a_repeated_baseline_adds_power():
+    once, often = (design(200, repeats=(count, 1)) for count in (1, 10))
+
+    assert (
+        design_pass_probability(often, 0.1, 0.05) > design_pass_probability(once, 0.1, 0.05) + 0.1
+    )
+
+
+def test_cases_that_can_be_right_in_part_are_held_to_the_test_for_such_scores():
+    graded = design_pass_probability(design(200, is_graded=True), 0.1, 0.05)
+
+    assert 0.4 < graded < pass_probability(200, 0.1, 0.0, 0.05)
+
+
+def test_fewer_than_ten_groups_show_nothing():
+    nine = design(200, groups=tuple(number % 9 for number in range(200)))
+
+    assert design_pass_probability(nine, 0.1, 0.5) == 0.0
+    assert design_certifiable_limit(nine, 0.1) is None
+
+
+@pytest.mark.parametrize("cases", [design(60), design(150), HEAVY, PAIRS], ids=repr)
+def test_the_smallest_limit_is_the_least_that_the_verdict_passes_without_a_change(cases):
+    labels = None if cases.units == cases.n else np.array(cases.groups)
+    right = np.ones(cases.n)
+    pairs = paired_counts(right, right, groups=labels, weights=cases.weights)
+    limit = smallest_limit(cases)
+
+    assert drop_outcome(pairs, limit + 1e-4, Levels()) is Outcome.PASSED
+    assert drop_outcome(pairs, limit - 1e-3, Levels()) is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("cases", [design(100), PAIRS])
+def test_the_needed_cases_pass_an_unchanged_variant(cases):
+    needed = design_cases_needed(cases, 0.1, 0.06)
+    size = needed // cases.n + 1
+    larger = replace(
+        cases,
+        weights=cases.weights * size,
+        groups=tuple(group + cases.units * copy for copy in range(size) for group in cases.groups),
+    )
+
+    assert needed > cases.n
+    assert design_pass_probability(larger, 0.1, 0.06) >= 0.9
+
+
+def test_an_estimate_counts_related_cases_and_names_what_is_missing():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+
+    estimate = estimate_power(gate, "new", PAIRS, 0.1, varies=False)
+
+    assert (estimate.cases, estimate.units) == (200, 100)
+    assert estimate.pass_probability < 0.6
+    assert estimate.needed > 300
+    assert estimate.repeats is None
+
+
+def test_measured_changes_of_graded_scores_replace_the_assumption():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+    rng = np.random.default_rng(1)
+    before = rng.uniform(0.4, 0.6, 200)
+    measured = paired_counts(before, before + rng.uniform(-0.05, 0.05, 200))
+
+    estimate = estimate_power(gate, "new", design(200), 0.1, varies=False, measured=measured)
+
+    assert estimate.measured
+    assert estimate.pass_probability > 0.99
+
+
+def test_a_baseline_that_is_too_low_leaves_nothing_to_estimate():
+    gate = RateGate(kind="accuracy", line=1, max_drop=0.05)
+
+    estimate = estimate_power(gate, "new", design(200), None, varies=False)
+
+    assert estimate.discordance is None
+    assert estimate.pass_probability is None

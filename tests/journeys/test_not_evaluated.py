@@ -1,0 +1,251 @@
+"""A gate of which nothing is heard was not evaluated, and that blocks the run in every report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+REPORTS = ("--ftgate-json=run.json", "--ftgate-html=report.html", "--ftgate-markdown=report.md")
+RIGHT = "def test_it(case, reply):\n    assert reply.text == case.expected\n"
+#: Ends the process of a gate, as a crash in native code does.
+DYING = "def test_it(case, reply):\n    __import__('os')._exit(4)\n"
+
+
+@pytest.fixture
+def red(desk):
+    """A desk with a variant that passes, and one that fails."""
+    desk.suite(current=2, worse=30)
+    return desk
+
+
+def missing(desk):
+    """Return the verdict of the run, and why each gate was not evaluated, by node id."""
+    run = json.loads(desk.path("run.json").read_text("utf-8"))
+    return run["verdict"], {gate["node"]: gate["reason"] for gate in run["not_evaluated"]}
+
+
+# What cannot be collected ---------------------------------------------------------------------
+
+IMPORT = "a module that cannot be imported"
+LOST = {
+    IMPORT: ("import nothing_here\n", "No module named 'nothing_here'"),
+    "a mark with an error": (
+        f"import pytest\n@pytest.mark.ftgate('tickets.ftgate.yaml', max_drop=5)\n{RIGHT}",
+        "max_drop is 5, but must be less than 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("lost", "processes"), [*((one, ()) for one in LOST), (IMPORT, ("-n1",))])
+def test_a_module_that_is_not_collected_blocks_in_every_report(desk, lost, processes):
+    desk.suite(current=2)
+    text, reason = LOST[lost]
+    desk.path("test_lost.py").write_text(text)
+
+    result = desk.run("--continue-on-collection-errors", *REPORTS, *processes)
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["BLOCKED  1 not evaluated of 2 gates *"])
+    verdict, reasons = missing(desk)
+    assert (verdict, [*reasons]) == ("blocked", ["test_lost.py"])
+    assert reason in reasons["test_lost.py"]
+    for name in ("report.md", "report.html"):
+        text = desk.path(name).read_text("utf-8").replace("&#95;", "_")
+        assert "test_lost.py" in text
+        assert "BLOCKED" in text.upper()
+
+
+def test_a_run_that_ends_at_collection_names_the_gates_that_it_did_not_reach(red):
+    red.path("test_lost.py").write_text("import nothing_here\n")
+
+    result = red.run(*REPORTS)
+
+    result.stdout.fnmatch_lines(
+        [
+            "no gate was evaluated; see the errors above",
+            "BLOCKED  3 not evaluated of 3 gates *",
+            "  not evaluated, as the run ended first: tickets.ftgate.yaml::accuracy?current?,",
+            "    tickets.ftgate.yaml::accuracy?worse?",
+        ]
+    )
+    assert missing(red)[1]["tickets.ftgate.yaml::accuracy[worse]"] == "the run ended first"
+
+
+def test_a_marked_test_that_can_be_no_gate_blocks(desk):
+    desk.suite(current=2)
+    desk.path("test_lost.py").write_text(
+        "import unittest\nimport pytest\n\nclass Test(unittest.TestCase):\n"
+        "    @pytest.mark.ftgate('tickets.ftgate.yaml')\n    def test_it(self): pass\n"
+    )
+
+    result = desk.run(*REPORTS)
+
+    result.assert_outcomes(passed=1, errors=1)
+    verdict, reasons = missing(desk)
+    assert (verdict, [*reasons]) == ("blocked", ["test_lost.py::Test::test_it"])
+
+
+# What is collected and never heard of ---------------------------------------------------------
+
+
+def test_a_gate_whose_worker_dies_blocks_beside_gates_that_pass(desk):
+    desk.suite(current=2)
+    desk.marked(DYING)
+    desk.path("test_plain.py").write_text("def test_plain(): pass\n")
+
+    result = desk.run(*REPORTS, "-n1")
+
+    result.assert_outcomes(passed=2, failed=1)
+    result.stdout.fnmatch_lines(["BLOCKED  1 not evaluated of 2 gates *"])
+    node = "test_marked.py::test_it[current]"
+    verdict, reasons = missing(desk)
+    assert (verdict, [*reasons]) == ("blocked", [node])
+    assert reasons[node].endswith(f"crashed while running '{node}'")
+    (error,) = ET.parse(desk.path("junit.xml")).iter("error")
+    assert "crashed while running" in error.get("message", "")
+
+
+@pytest.mark.parametrize("restarts", [(), ("--max-worker-restart=0",)], ids=["replaced", "all die"])
+def test_where_every_gate_dies_the_selection_is_not_blamed(desk, restarts):
+    desk.suite(current=2)
+    desk.marked(DYING)
+    desk.marked(DYING, name="test_second")
+
+    result = desk.run(*REPORTS, "-n1", *restarts, "-k", "test_it")
+
+    result.stdout.fnmatch_lines(["no gate was evaluated; see the errors above"])
+    result.stdout.fnmatch_lines(["BLOCKED  2 not evaluated of 2 gates *"])
+    verdict, reasons = missing(desk)
+    # A worker that nobody replaces has not told which other tests are gates.
+    second = "pytest" if restarts else "test_second.py::test_it[current]"
+    assert (verdict, [*reasons]) == ("blocked", ["test_marked.py::test_it[current]", second])
+
+
+def test_an_ordinary_test_whose_worker_dies_is_no_gate(desk):
+    desk.suite(current=2)
+    desk.path("test_plain.py").write_text("import os\ndef test_plain(): os._exit(4)\n")
+
+    result = desk.run(*REPORTS, "-n1")
+
+    result.assert_outcomes(passed=1, failed=1)
+    assert missing(desk) == ("passed", {})
+
+
+def test_gates_after_the_one_that_ends_the_run_were_not_evaluated(desk):
+    desk.suite(current=30, draft=2, worse=30)
+
+    result = desk.run("-x", *REPORTS)
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["BLOCKED  1 failed, 2 not evaluated of 3 gates *"])
+
+
+def test_a_gate_that_a_plugin_does_not_run_makes_the_run_red(red):
+    red.path("conftest.py").write_text(
+        "def pytest_runtest_protocol(item):\n    return True if 'worse' in item.name else None\n"
+    )
+
+    result = red.run(*REPORTS)
+
+    result.assert_outcomes(passed=1)
+    assert missing(red)[0] == "blocked"
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+# What was not to be evaluated -----------------------------------------------------------------
+
+#: A plugin that runs a part of the tests, as those do that split a run over machines.
+SHARD = """\
+def pytest_collection_modifyitems(config, items):
+    kept = [item for item in items if "current" in item.name]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "processes"),
+    [
+        *((how, ()) for how in ("-k=current", "--ftgate-variant=current", "a plugin")),
+        ("a plugin", ("-n1",)),
+    ],
+)
+def test_a_gate_that_was_not_selected_is_not_missed(red, how, processes):
+    if how == "a plugin":
+        red.path("conftest.py").write_text(SHARD)
+
+    result = red.run(*REPORTS, *processes, *([how] if how.startswith("-") else []))
+
+    result.stdout.fnmatch_lines(["PASSED  1 gate *"])
+    assert missing(red) == ("passed", {})
+
+
+@pytest.mark.parametrize("mark", ["skip", "xfail"])
+def test_a_gate_that_is_skipped_or_expected_to_fail_is_not_missed(red, mark):
+    red.marked(f"@pytest.mark.{mark}\n{RIGHT}")
+
+    red.run(*REPORTS, "-k", "accuracy and current or test_it and worse")
+
+    assert missing(red) == ("passed", {})
+
+
+# What goes wrong after the gate was evaluated -------------------------------------------------
+
+
+@pytest.fixture
+def unwritable(monkeypatch):
+    """Let every verdict fail to be written."""
+
+    def fail(value):
+        raise ValueError("this cannot be written")
+
+    monkeypatch.setattr(sys.modules["pytest_ftgate.results.verdicts"], "to_json", fail)
+
+
+def test_a_verdict_that_cannot_be_written_is_an_error_and_no_failed_gate(red, unwritable):
+    red.marked(RIGHT)
+
+    result = red.run(*REPORTS)
+
+    result.assert_outcomes(errors=4)
+    verdict, reasons = missing(red)
+    assert (verdict, len(reasons)) == ("blocked", 4)
+    assert all("this cannot be written" in reason for reason in reasons.values())
+
+
+# What plugins read ----------------------------------------------------------------------------
+
+READING = """\
+import json
+from pathlib import Path
+
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report):
+    # Workers send the text of a failure alone, to the process that reports.
+    if hasattr(report.longrepr, "reprcrash"):
+        crash = report.longrepr.reprcrash
+        row = [report.nodeid, crash.path, crash.lineno, crash.message]
+        with Path(__file__).with_name("crashes.jsonl").open("a") as stream:
+            print(json.dumps(row), file=stream)
+"""
+
+
+@pytest.mark.parametrize("processes", [(), ("-n1",)], ids=["alone", "with a worker"])
+def test_a_plugin_reads_file_line_and_headline_of_a_failed_gate(red, processes):
+    red.marked(RIGHT)
+    red.path("conftest.py").write_text(READING)
+
+    red.run(*processes)
+
+    rows = map(json.loads, red.path("crashes.jsonl").read_text("utf-8").splitlines())
+    told = "98 % → 70 % against current, −28 points, beyond the limit of 5"
+    suite, module = (str(red.path(name)) for name in ("tickets.ftgate.yaml", "test_marked.py"))
+    assert sorted(rows) == [
+        ["test_marked.py::test_it[worse]", module, 3, f"it: {told}"],
+        ["tickets.ftgate.yaml::accuracy[worse]", suite, 6, f"accuracy {told}"],
+    ]
