@@ -108,7 +108,7 @@ def _say_what_a_fork_misses(
     environ: Mapping[str, str], told: Mapping[str, Any], report: Path
 ) -> None:
     missed = len(told.get("not_evaluated", ()))
-    more = f" {missed} could not be evaluated for want of recorded replies." if missed else ""
+    more = f" {missed} could not be evaluated; the report says why." if missed else ""
     sentence = f"\n{FROM_A_FORK}{more}\n"
     print(f"::notice title=pytest-ftgate::{sentence.strip()}")
     for path in (report, Path(environ["GITHUB_STEP_SUMMARY"])):
