@@ -178,6 +178,8 @@ def _conclusion(check: Check) -> str:
         return "but no drop from so low a rate can show, so this comparison shows nothing."
     if check.missing and check.outcome is Outcome.INCONCLUSIVE:
         return "but replies are missing that could turn it, so it is inconclusive."
+    if check.outcome is Outcome.INCONCLUSIVE and check.is_beyond:
+        return "but not surely enough to fail the gate, so it is inconclusive."
     return _CONCLUSIONS[check.outcome]
 
 
