@@ -126,6 +126,11 @@ def groups() -> Iterator[Situation]:
                     way = partial(make, where=where, noise=noise, together=together)
                     other = Grouped(way, sizes)
                     yield Situation("groups", name, sum(sizes), other, drops=(WHOLE,), thin=10)
+    # Few large groups may all stay whole by chance, while single changes suggest that cases change
+    # one by one.
+    sizes = (25,) * 40
+    large = Grouped(partial(draw.grouped, sizes=sizes), sizes)
+    yield Situation("groups", "40 groups of 25", 1000, large, thin=10)
 
 
 def repeats() -> Iterator[Situation]:

@@ -135,7 +135,7 @@ def _spread(influence: FloatArray, units: NDArray[np.intp]) -> float:
 def _average_unit(weights: FloatArray, units: NDArray[np.intp]) -> float:
     """Return the weight of the unit of a case, averaged over the weight.
 
-    In units of this weight the losses come that a hypothesis supposes and nobody saw.
+    The unseen losses that a hypothesis supposes come in units of this weight.
     """
     return float(np.sum(np.bincount(units, weights) ** 2)) / weights.size
 

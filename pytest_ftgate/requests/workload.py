@@ -18,7 +18,7 @@ from pytest_ftgate.suite.training_data import count_recorded_replies
 SKILL_TOKENS = 32
 #: The most replies that show whether an adapter is active; see gates/identity.py.
 PROBE_COUNT = 60
-#: One in so many of them is asked first. More are asked only while these do not decide.
+#: One in so many of them is requested in each stage, until the replies decide.
 PROBE_STAGES = (4, 2, 1)
 #: Scorers whose replies are short.
 _SHORT_REPLIES = ("numeric", "exact", "code")

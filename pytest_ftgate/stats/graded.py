@@ -1,8 +1,8 @@
 """The z test of graded or weighted scores: one mean compared with a hypothesis.
 
-Its variance is what was seen, plus what the hypothesis supposes and nobody saw. A hypothesis at
-distance d from the mean supposes losses, or gains, of d. At most they come as whole cases, or
-groups, of the largest weight w, and then add d (w - d) to the variance; see docs/statistics.md.
+Its variance is that of the data, plus that of unseen losses or gains. A hypothesis at distance d
+from the mean supposes such losses, of d in all. They add most variance, d (w - d), if they come as
+whole cases or groups of the largest weight w; see docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN_UNITS = 2.7
 
 
 def largest_unit(weights: Array, labels: NDArray[np.intp] | None) -> float:
-    """Return the weight in which losses that nobody saw may come at once.
+    """Return the weight in which unseen losses may come at once.
 
     For independent cases this is the largest weight of a case. For groups, the largest one and the
     one that a case is in on average count alike, as their geometric mean. This is the mean of the

@@ -52,7 +52,7 @@ class ChangeCounts(Generic[Numbers]):
         countable: True if every reply is right or wrong and every case weighs the same. Tests then
             rest on the counts, otherwise on *spread* and *largest*.
         spread: the variance of the weighted changes of the cases, robust to groups.
-        largest: the weight in which losses that nobody saw may come at once. It is that of the
+        largest: the weight in which unseen losses may come at once. It is that of the
             heaviest group if cases are counted, otherwise see `stats.graded.largest_unit`.
         groups: number of groups of related cases, or None if cases are independent. Fewer than
             ten groups support no conclusion.
@@ -308,8 +308,8 @@ def p_noninferior(pairs: PairedCounts, margin: float) -> float:
 
     Counts: the exact unconditional test for fewer than `EXACT_BELOW` independent cases with one
     reply each, otherwise Tango's score test on the effective number of cases. Graded or weighted
-    scores: a z test whose variance is what was seen, plus the losses that the margin supposes and
-    nobody saw, in the cases of the largest weight. With groups, a t distribution on groups - 1
+    scores: a z test whose variance is what was seen, plus the unseen losses that the margin
+    supposes, in the cases of the largest weight. With groups, a t distribution on groups - 1
     degrees of freedom.
 
     Raises:

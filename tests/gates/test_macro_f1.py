@@ -118,7 +118,7 @@ def test_the_interval_holds_that_of_a_bca_bootstrap(seed):
     low, high = stats.bootstrap(
         (np.arange(400),), change, vectorized=False, n_resamples=400, method="BCa", rng=seed
     ).confidence_interval
-    # The test adds the losses that a hypothesis supposes and nobody saw, so that it is wider.
+    # The test adds the unseen losses that a hypothesis supposes, so that it is wider.
     assert check.low == pytest.approx(low, abs=0.02)
     assert check.high == pytest.approx(high, abs=0.02)
     assert check.high - check.low > 0.9 * (high - low)

@@ -1,4 +1,4 @@
-"""The replies that show whether a tuned model answered are asked for in stages."""
+"""The replies that show whether a tuned model answered are requested in stages."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_groups_use_the_t_distribution_and_are_wider():
     found = paired_counts(b, c, groups=np.arange(60) // 4)
     ratio, seen = found.effective / 60, 3 / 60 - 0.05**2
     total = tango_variance(0.0, 3.0, 60.0, -0.2)
-    # What nobody saw may regress by whole groups of four.
+    # Unseen cases may regress by whole groups of four.
     variance = max(total / ratio, seen / ratio + 4 * (total - seen))
     z = (0.2 - 0.05) * math.sqrt(60 / variance)
     assert p_noninferior(found, 0.2) == pytest.approx(stats.t.sf(z, 14))
