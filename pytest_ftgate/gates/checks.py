@@ -17,7 +17,6 @@ from pytest_ftgate.gates.levels import (
     CONFIDENCE,
     MAX_MISSING_SHARE,
     MIN_GROUPS,
-    MISS,
     POWER,
     TYPICAL_DISCORDANCE,
     Levels,
