@@ -114,6 +114,13 @@ def _out(name: str) -> tuple[str, dict[str, Any]]:
 
 # fmt: off
 _VERBS = (
+    _Verb("demo", "see a red build and a green one, in seconds and without a key",
+        _call, "cli.demo:run_demo", (
+        ("folder",
+            {"type": Path, "nargs": "?", "default": Path("ftgate-demo"),
+             "help": "the new folder for the example (default: ftgate-demo)"}),
+        ("--live", {"action": "store_true", "help": "ask the embedded model itself"}),
+    )),
     _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
         ("name", {"help": "such as smollm2-135m"}),
     )),

@@ -1,0 +1,45 @@
+"""The verb demo."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from neighbours import asleep
+
+from pytest_ftgate.cli.demo import run_demo
+from pytest_ftgate.errors import ConfigurationError
+
+
+@pytest.fixture
+def demo(tmp_path, monkeypatch):
+    """Run the demo as a user would type it, without the plugins of this test run."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", asleep())
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("demo")
+def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, tmp_path, capfd):
+    folder = tmp_path / "shown"
+
+    printed = "\n".join(run_demo(folder, live=False))
+
+    out = capfd.readouterr().out
+    assert "BLOCKED  1 failed of 6 gates" in out
+    assert (folder / "report.html").is_file()
+    assert "pytest --ftgate" in printed
+    green = pytester.run(sys.executable, "-m", "pytest", "--ftgate", folder, "-k", "lora-replay")
+    assert green.ret == 0
+    node = f"{folder}/tickets.ftgate.yaml::forgetting[lora-narrow]"
+    explained = pytester.run(Path(sys.executable).with_name("pytest-ftgate"), "explain", node)
+    assert explained.ret == 0, explained.errlines
+
+
+def test_a_folder_with_other_files_is_not_touched(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine", "utf-8")
+
+    with pytest.raises(ConfigurationError, match="exists already; name a new folder"):
+        next(run_demo(tmp_path, live=False))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
