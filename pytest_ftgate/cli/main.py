@@ -124,6 +124,13 @@ _VERBS = (
     _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
         ("name", {"help": "such as smollm2-135m"}),
     )),
+    _Verb("doctor", "check the environment, the suites, their keys and their servers",
+        _call, "cli.doctor:examine", (
+        ("suite",
+            {"type": Path, "nargs": "?", "help": "a suite or a folder (default: this folder)"}),
+        _CACHE,
+        ("--json", {"dest": "as_json", "action": "store_true", "help": "print JSON"}),
+    )),
     _Verb("explain", "explain the verdict of one gate of the last run",
         _call, "cli.suite:explain_gate", (
         ("node", {"help": "as pytest prints it: prompts/x.ftgate.yaml::accuracy[variant]"}),

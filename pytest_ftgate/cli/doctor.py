@@ -1,0 +1,277 @@
+"""``pytest-ftgate doctor``: what keeps suites from running here, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
+from urllib.error import URLError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from pytest_ftgate.cache.maintenance import cache_errors, cache_stats
+from pytest_ftgate.cli.main import DataReport
+from pytest_ftgate.cores import usable_cores
+from pytest_ftgate.errors import FtgateError, SuiteError
+from pytest_ftgate.gates.units import quantity, round_up_to_point, unsigned_points
+from pytest_ftgate.plugin.config import settings_of_run, with_suite
+from pytest_ftgate.providers.base import open_provider
+from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.requests import request as requests
+from pytest_ftgate.runner.preview import lint_lines, power_estimates
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.runner.workloads import GateRun
+from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.prices import has_price
+from pytest_ftgate.suite.providers import ProviderSpec, provider_spec
+from pytest_ftgate.weights import slow_type
+
+#: Folders that hold no suites of the user's own.
+_SKIPPED = ("node_modules", "site-packages", "build", "dist")
+#: The longest wait for a server, in seconds.
+_TIMEOUT = 3.0
+#: The largest list of models that is read, in bytes.
+_MAX_BODY = 1_000_000
+#: How the names of variables with credentials end.
+_KEYS = ("_KEY", "_TOKEN")
+_INDENT, _LEAST_WIDTH = " " * 6, 60
+
+
+class Level(StrEnum):
+    """How much a finding matters."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that was checked.
+
+    Attributes:
+        remedy: what to do about it; "" if nothing is wrong.
+    """
+
+    level: Level
+    text: str
+    remedy: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that show it."""
+        paragraphs = [*self.text.split("\n"), *filter(None, [self.remedy])]
+        width = max(_LEAST_WIDTH, get_terminal_size().columns) - len(_INDENT)
+        lines = [
+            line
+            for text in paragraphs
+            # A path or a command stays whole, so that it can be copied.
+            for line in wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        ]
+        first, *rest = lines
+        return [f"{self.level:<5} {first}", *(f"{_INDENT}{line}" for line in rest)]
+
+
+def examine(suite: Path | None, cache: Path | None, *, as_json: bool) -> DataReport:
+    """Return what was checked, one line or more each; it is not usable if anything fails.
+
+    *suite* is a suite file or a folder; by default, all suites below this folder are checked.
+    """
+    found = [_environment(), *_suites(suite or Path(), cache), *_cache(cache)]
+    is_usable = all(one.level is not Level.FAIL for one in found)
+    if as_json:
+        return DataReport((json.dumps([asdict(one) for one in found], indent=2),), is_usable)
+    return DataReport(tuple(line for one in found for line in one.lines), is_usable)
+
+
+def _environment() -> Diagnosis:
+    python = ".".join(map(str, sys.version_info[:3]))
+    names = ", ".join(f"{name} {version(name)}" for name in ("pytest", "pytest-ftgate"))
+    usable, present = usable_cores(), os.cpu_count() or 1
+    cores = quantity(usable, "core") if usable == present else f"{usable} of {present} cores"
+    return Diagnosis(Level.OK, f"python {python}, {names}, {cores} usable")
+
+
+def _suites(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
+    if path.is_file():
+        yield from _suite(path, cache)
+        return
+    if not path.is_dir():
+        remedy = "name a suite file or a folder"
+        yield Diagnosis(Level.FAIL, f"there is no {path}", remedy)
+        return
+    paths = [*_files(path, "*.ftgate.y*ml")]
+    suites = [found for found in paths if found.name.endswith(".ftgate.yaml")]
+    for found in paths:
+        if found not in suites:
+            remedy = f"rename it to {found.with_suffix('.yaml').name}"
+            yield Diagnosis(Level.FAIL, f"{found} is not read: its name ends in .yml", remedy)
+    for found in suites:
+        yield from _suite(found, cache)
+    if not paths:
+        remedy = "write one with: pytest-ftgate init"
+        yield Diagnosis(Level.WARN, f"no *.ftgate.yaml below {path.resolve()}", remedy)
+
+
+def _files(folder: Path, pattern: str) -> Iterator[Path]:
+    for path in sorted(folder.rglob(pattern)):
+        parts = path.relative_to(folder).parts[:-1]
+        if not any(part.startswith(".") or part in _SKIPPED for part in parts):
+            yield path
+
+
+def _suite(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
+    try:
+        yield from with_suite(path, cache, _opened_suite)
+    except SuiteError as error:
+        yield Diagnosis(Level.FAIL, str(error))
+    except FtgateError as error:
+        yield Diagnosis(Level.FAIL, f"{path}: {error}")
+
+
+def _opened_suite(suite: Suite, session: Session) -> list[Diagnosis]:
+    variants = suite.variants.values()
+    gates = [GateRun(suite, gate, one) for one in variants for gate in suite.gates_for(one)]
+    found = [_shown(suite, session, gates)]
+    found += _by_variant(suite, session)
+    for line in lint_lines(session, gates):
+        text = f"{suite.name}, {line.strip().removeprefix('lint: ')}"
+        found.append(Diagnosis(Level.WARN, text))
+    session.close()
+    return found
+
+
+def _shown(suite: Suite, session: Session, gates: Sequence[GateRun]) -> Diagnosis:
+    """Return what the gates of a suite can show with its cases."""
+    shown = {
+        estimate.gate: unsigned_points(round_up_to_point(estimate.certifiable))
+        for estimate in power_estimates(session, gates)
+        if estimate.margin is not None and estimate.certifiable is not None
+    }
+    drops = ", ".join(f"{gate} {points}" for gate, points in shown.items())
+    counts = f"{quantity(len(suite.cases), 'case')}, {quantity(len(gates), 'gate')}"
+    text = f"{suite.name}: {counts}"
+    return Diagnosis(Level.OK, f"{text}; can show drops of: {drops}" if drops else text)
+
+
+def _by_variant(suite: Suite, session: Session) -> Iterator[Diagnosis]:
+    """Yield the diagnoses of the variants; variants with the same diagnosis share it."""
+    names: dict[Diagnosis, list[str]] = {}
+    for variant in suite.variants.values():
+        for one in _variant(suite, session, variant):
+            names.setdefault(one, []).append(escape_controls(variant.name))
+    for one, variants in names.items():
+        yield replace(one, text=f"{suite.name}, {', '.join(variants)}: {one.text}")
+
+
+def _variant(suite: Suite, session: Session, variant: Variant) -> Iterator[Diagnosis]:
+    """Yield what keeps *variant* from answering, or how it answers."""
+    spec = provider_spec(variant.provider)
+    try:
+        case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
+        request = case_requests[0].request
+        # Loading weights takes long, and a plugin's provider may do anything.
+        if spec.hosted:
+            provider = open_provider([request], os.environ, {})
+            asyncio.run(provider.close())
+    except (FtgateError, IndexError) as error:
+        yield Diagnosis(Level.FAIL, str(error))
+        return
+    if spec.hosted:
+        yield from _server(request) if request.base_url else _key(variant, spec)
+    elif spec.model_is_file:
+        yield _engine(variant, Path(request.model))
+    if spec.hosted and variant.base_url is None and not has_price(variant.tariff):
+        remedy = "state usd_per_1m_input and usd_per_1m_output on the variant"
+        yield Diagnosis(Level.WARN, f"the prices of {variant.model} are unknown", remedy)
+
+
+def _engine(variant: Variant, weights: Path) -> Diagnosis:
+    if find_spec("xllamacpp") is None:
+        text = f"the engine of provider {variant.provider} is missing"
+        return Diagnosis(Level.FAIL, text, 'pip install "pytest-ftgate[local]"')
+    slow, text = slow_type(weights), f"{variant.model} is read from {weights.name}"
+    if slow:
+        return Diagnosis(Level.WARN, f"{text}; its type {slow} is slow on this processor")
+    return Diagnosis(Level.OK, text)
+
+
+def _key(variant: Variant, spec: ProviderSpec) -> Iterator[Diagnosis]:
+    """Yield whether the environment has a key; an SDK may find one elsewhere too."""
+    prefix = spec.sdk_variables[0]
+    names = [name for name in os.environ if name.startswith(prefix) and name.endswith(_KEYS)]
+    names = [variant.api_key_env] if variant.api_key_env else names
+    if names:
+        yield Diagnosis(Level.OK, f"{names[0]} is set for {variant.model}")
+    else:
+        text = f"no key for {variant.model} in the environment"
+        yield Diagnosis(Level.WARN, text, f"set {prefix}API_KEY, or use recorded replies")
+
+
+def _server(request: requests.Request) -> Iterator[Diagnosis]:
+    """Yield what the server at the request's own address serves."""
+    address, wanted = request.base_url or "", request.served_model or request.model
+    try:
+        served = served_models(address, os.environ.get(request.api_key_env or ""))
+    except (OSError, ValueError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        text = f"nothing usable at {address}: {escape_controls(str(reason))}"
+        yield Diagnosis(Level.FAIL, text, "start the server, or correct base_url")
+        return
+    if wanted in served or not served:
+        yield Diagnosis(Level.OK, f"{address} serves {wanted}")
+        return
+    names = ", ".join(f'"{escape_controls(model)}"' for model in served[:5])
+    remedy = f'start the server with it, or write served_model: "{escape_controls(served[0])}"'
+    yield Diagnosis(Level.FAIL, f'{address} serves {names}, not "{wanted}"', remedy)
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Refuses redirects: a key goes to no other address."""
+
+    def redirect_request(self, *_: object, **__: object) -> None:
+        return None
+
+
+def served_models(address: str, key: str | None) -> list[str]:
+    """Return the names of the models that the server at *address* lists.
+
+    Raises:
+        OSError: the server does not answer.
+        ValueError: the answer is no list of models.
+    """
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    # The scheme was checked when the suite's address was resolved.
+    asked = Request(f"{address.rstrip('/')}/models", headers=headers)  # noqa: S310
+    with build_opener(_NoRedirects).open(asked, timeout=_TIMEOUT) as response:
+        body = json.loads(response.read(_MAX_BODY))
+    data = body.get("data") if isinstance(body, Mapping) else None
+    if not isinstance(data, list):
+        message = "the answer to /models is no list; most addresses end in /v1"
+        raise ValueError(message)  # noqa: TRY004 - the content of a response
+    return [str(model["id"]) for model in data if isinstance(model, Mapping) and "id" in model]
+
+
+def _cache(path: Path | None) -> Iterator[Diagnosis]:
+    cache = settings_of_run(None, path).cache
+    if not cache.exists():
+        return
+    try:
+        errors = cache_errors(cache)
+        replies = sum(model.replies for model in cache_stats(cache).models)
+    except FtgateError as error:
+        yield Diagnosis(Level.FAIL, str(error))
+        return
+    if errors:
+        remedy = "the next run repairs it and keeps a copy"
+        yield Diagnosis(Level.FAIL, "\n".join([f"{cache} is damaged:", *errors]), remedy)
+    elif replies:
+        yield Diagnosis(Level.OK, f"cache {cache}: {replies:,} replies, undamaged")

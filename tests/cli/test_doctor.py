@@ -1,0 +1,116 @@
+"""The verb doctor."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from chat_server import Said, chat_server
+
+from pytest_ftgate.cli.doctor import served_models
+
+
+@pytest.fixture
+def server():
+    with chat_server(lambda _: Said("refund"), models=[{"id": "base"}]) as running:
+        yield running
+
+
+@pytest.fixture
+def desk(pytester, monkeypatch):
+    """A folder with cases; returns a function that writes a suite with one variant."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = [{"id": f"c{n}", "input": f"Ticket {n}", "expected": "refund"} for n in range(60)]
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (pytester.path / "s.cases.jsonl").write_text(lines, "utf-8")
+
+    def write(variant, name="s.ftgate.yaml"):
+        text = f"cases: s.cases.jsonl\nvariants: {{current: {variant}}}\n"
+        (pytester.path / name).write_text(f"{text}gates: {{accuracy: {{min: 0.5}}}}\n", "utf-8")
+
+    return write
+
+
+def at(server, model, **more):
+    keys = {"provider": "openai-compatible", "model": model, "base_url": server.url, **more}
+    return json.dumps(keys)
+
+
+def test_a_suite_that_runs_here_is_ok_with_what_it_has(desk, server, run_verb):
+    desk(at(server, "base"))
+
+    code, printed = run_verb("doctor")
+
+    assert code == 0
+    assert "ok    s.ftgate.yaml: 60 cases, 1 gate" in printed
+    assert f"ok    s.ftgate.yaml, current: {server.url} serves base" in printed
+
+
+def test_a_server_with_another_model_fails_and_both_remedies_are_named(desk, server, run_verb):
+    desk(at(server, "tickets-v7"))
+
+    code, printed = run_verb("doctor")
+
+    assert code == 1
+    assert 'serves "base", not "tickets-v7"' in printed
+    assert 'start the server with it, or write served_model: "base"' in printed
+
+
+def test_a_server_that_was_not_started_fails(desk, run_verb):
+    desk(
+        json.dumps(
+            {"provider": "openai-compatible", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+        )
+    )
+
+    code, printed = run_verb("doctor", "s.ftgate.yaml")
+
+    assert code == 1
+    assert "FAIL  s.ftgate.yaml, current: nothing usable at http://127.0.0.1:9/v1" in printed
+    assert "start the server, or correct base_url" in printed
+
+
+def test_a_key_is_named_and_never_shown(desk, run_verb, monkeypatch):
+    desk("{provider: anthropic, model: claude-x}")
+
+    missing = run_verb("doctor")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
+    present = run_verb("doctor")
+
+    assert "set ANTHROPIC_API_KEY" in missing[1]
+    assert "ANTHROPIC_API_KEY is set for claude-x" in present[1]
+    assert "sk-canary" not in present[1]
+
+
+def test_errors_of_a_suite_and_a_near_miss_of_its_name_fail(desk, pytester, run_verb):
+    desk("{provider: ollamma, model: x}")
+    desk("{provider: anthropic, model: x}", name="other.ftgate.yml")
+
+    code, printed = run_verb("doctor")
+
+    assert code == 1
+    assert "rename it to other.ftgate.yaml" in printed
+    assert 's.ftgate.yaml:2: variant "current": unknown provider "ollamma"' in printed
+
+
+def test_findings_can_be_read_by_a_program(desk, server, run_verb):
+    desk(at(server, "base"))
+
+    found = json.loads(run_verb("doctor", "--json")[1])
+
+    assert {one["level"] for one in found} == {"ok"}
+    assert all({"level", "text", "remedy"} == one.keys() for one in found)
+
+
+def test_an_empty_folder_is_told_how_to_begin(pytester, run_verb):
+    code, printed = run_verb("doctor")
+
+    assert code == 0
+    assert "no *.ftgate.yaml below" in printed
+    assert "pytest-ftgate init" in printed
+
+
+def test_a_list_of_models_has_a_list(server):
+    assert served_models(server.url, key=None) == ["base"]
