@@ -324,6 +324,7 @@ def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults
         "API version": request.api_version or "",
         "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),
         "sampling": ", ".join(f"{key} {value}" for key, value in request.sampling.items()),
+        "extra": json.dumps(request.extra, sort_keys=True) if request.extra else "",
         "not taken": ", ".join(sorted({name for reply in replies for name in reply.unsent})),
     }
     if request.adapter:

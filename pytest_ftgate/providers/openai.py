@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -161,6 +161,54 @@ def completion_error(
     )
 
 
+#: The key of the label in the object that a server without a choice is asked for.
+_LABEL = "label"
+
+
+def choice_grammar(labels: Iterable[str]) -> str:
+    """Return the grammar of llama.cpp in which a reply is one of *labels*."""
+    return f"root ::= {' | '.join(map(_quoted, labels))}"
+
+
+def _quoted(label: str) -> str:
+    escaped = label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _choice_options(labels: Sequence[str], owner: str) -> dict[str, Any]:
+    """Return the options that make a reply one of *labels* as it is; {} if there are none.
+
+    *owner* is what the server states as the owner of its models. JSON around a label is not what
+    most models were tuned to write: in it, they often choose another label.
+    """
+    if owner == "vllm":
+        # The second is the name of the first in earlier versions, which ignore the first.
+        return {"structured_outputs": {"choice": [*labels]}, "guided_choice": [*labels]}
+    return {"grammar": choice_grammar(labels)} if owner == "llamacpp" else {}
+
+
+def _reply_schema(constraint: Mapping[str, Any]) -> Any:
+    """Return the schema that enforces *constraint*: for labels, an object with one of them.
+
+    All servers with schemas take an object; some refuse a schema of bare text.
+    """
+    if "choice" not in constraint:
+        return constraint["json_schema"]
+    label = {"type": "string", "enum": [*constraint["choice"]]}
+    closed = {"required": [_LABEL], "additionalProperties": False}
+    return {"type": "object", "properties": {_LABEL: label}, **closed}
+
+
+def _bare_label(text: str) -> str:
+    """Return the label in a reply under the schema of labels; any other text is unchanged."""
+    try:
+        reply = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    is_label = isinstance(reply, dict) and [*reply] == [_LABEL] and isinstance(reply[_LABEL], str)
+    return reply[_LABEL] if is_label else text
+
+
 def is_closed_schema(schema: Any) -> bool:
     """Return True if every object of *schema* names all of its keys and requires them."""
     if isinstance(schema, list):
@@ -221,6 +269,8 @@ class OpenAIProvider:
         self._has_answered = False
         self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
+        #: What the server states as the owner of its models.
+        self._owner = ""
         self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
@@ -258,6 +308,8 @@ class OpenAIProvider:
                     raise
                 continue
             self._has_answered, seconds = True, time.perf_counter() - start
+            if request.constraint and "choice" in request.constraint:
+                reply = replace(reply, text=_bare_label(reply.text))
             unsent = tuple(sorted({*_declared_settings(request)} - {*sent}))
             return replace(reply, seconds=seconds, facts=facts, unsent=unsent)
 
@@ -273,6 +325,7 @@ class OpenAIProvider:
             # Repeats must differ from each other, and each must be the same in the next run.
             sampling["seed"] += request.repeat
         payload: dict[str, Any] = {
+            **request.extra,
             "model": request.model,
             "messages": chat_messages(request),
             self._max_tokens_key: request.max_tokens,
@@ -286,7 +339,11 @@ class OpenAIProvider:
         """Return the options that enforce the schema: the native one, or those of a forced tool."""
         if request.constraint is None:
             return {}
-        schema = request.constraint["json_schema"]
+        labels = request.constraint.get("choice", ())
+        choice_options = _choice_options(labels, self._owner) if labels else {}
+        if choice_options and not request.tools:
+            return choice_options
+        schema = _reply_schema(request.constraint)
         # A request with tools of its own cannot force the reply tool.
         if self._unsupported.supports("response_format") or request.tools:
             # With "strict" servers reject schemas with optional or additional keys.
@@ -328,27 +385,34 @@ class OpenAIProvider:
         return await self._facts
 
     async def _model_facts(self, model: str) -> Mapping[str, str]:
-        entry = await self._list_entry(f"{self._url}/models", "data", "id", model)
+        rows = await self._list_rows(f"{self._url}/models", "data", "id")
+        entry = rows.get(_untagged(model), {})
+        # A server of one model lists it under a name of its own.
+        self._owner = next((str(row["owned_by"]) for row in rows.values() if "owned_by" in row), "")
         facts = {key: entry[key] for key in ("parent", "root") if isinstance(entry.get(key), str)}
         if not facts and self._max_tokens_key == "max_tokens":
             # Ollama has its own endpoint for the weights behind a tag.
-            tag = await self._list_entry(urljoin(self._url, "/api/tags"), "models", "name", model)
+            tags = await self._list_rows(urljoin(self._url, "/api/tags"), "models", "name")
+            tag = tags.get(_untagged(model), {})
             facts |= {"digest": str(tag["digest"])} if "digest" in tag else {}
         return facts | _retirement(entry)
 
-    async def _list_entry(self, url: str, list_key: str, key: str, model: str) -> dict[str, Any]:
-        """Return the entry of *model* in the server's list at *url*, or an empty dict."""
+    async def _list_rows(self, url: str, list_key: str, key: str) -> dict[str, dict[str, Any]]:
+        """Return the models in the server's list at *url*, by name; {} if it has none."""
         try:
             async with self._session.get(url, timeout=_FACTS_TIMEOUT) as response:
                 body: Any = json.loads(await response.read())
-            entries = {str(row[key]).removesuffix(":latest"): dict(row) for row in body[list_key]}
+            return {_untagged(str(row[key])): dict(row) for row in body[list_key]}
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
             return {}
-        return entries.get(model.removesuffix(":latest"), {})
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+
+def _untagged(model: str) -> str:
+    return model.removesuffix(":latest")
 
 
 def _proxy(url: str) -> str | None:

@@ -110,6 +110,7 @@ class Request:
         repeat: the index of this reply among several replies to the same messages, from 0.
         served_model: the server's name for the model, if it differs from *model*.
         runtime: settings of the inference engine that do not change the reply.
+        extra: what is added to the body of the request, for a server with settings of its own.
         options: settings that are specific to the provider.
         batch: True if the request is sent in a batch, at half the price.
         tariff: the prices of the model.
@@ -138,6 +139,7 @@ class Request:
     repeat: int = 0
     served_model: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False
     tariff: Tariff = field(default_factory=Tariff)

@@ -10,6 +10,7 @@ from typing import Self
 
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.suite.extra import without_restrictions
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
 from pytest_ftgate.suite.training_data import count_recorded_replies
@@ -207,6 +208,7 @@ def _model_alone(variant: Variant, system: str | None) -> Variant:
         shots=(),
         shot_pool=(),
         constrained=False,
+        extra=without_restrictions(variant.extra),
         retrieve=None,
         tools=(),
         max_tokens=None,

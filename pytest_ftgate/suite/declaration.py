@@ -193,7 +193,7 @@ class DeclaredVariant(Declared):
     top_p: Share | None = None
     seed: Annotated[int, Field(strict=True)] | None = None
     stop: tuple[str, ...] = ()
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     thinking: dict[str, JsonValue] | None = None
     batch: StrictBool = False
     # replies without a model
@@ -203,7 +203,8 @@ class DeclaredVariant(Declared):
     slots: Count | None = None
     threads: Count | None = None
     context: Count | None = None
-    # a provider from a plugin
+    # settings of one server, and of a provider from a plugin
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
     options: dict[str, JsonValue] = Field(default_factory=dict)
     # money
     usd_per_1m_input: NonNegative | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,7 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     key_path: KeyPath = tuple(detail["loc"])
     known = declared_keys(_model_at(DeclaredSuite, key_path[:-1]))
     message = validation_message(detail, known, source.document.raw.get(key_path))
-    source.add_error_at(key_path, _variant_prefix(key_path) + message)
+    source.add_error_at(key_path, _variant_prefix(key_path) + message + _extra_hint(detail))
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -94,6 +94,14 @@ def _variant_prefix(key_path: KeyPath) -> str:
     match key_path:
         case ("variants", name, _, *_):
             return f'variant "{name}": '
+    return ""
+
+
+def _extra_hint(detail: Mapping[str, Any]) -> str:
+    """Return where a setting of the server goes, for an unknown key of a variant; else ""."""
+    match detail["type"], detail["loc"]:
+        case "extra_forbidden", ("variants", _, key):
+            return f"; a setting of the server itself goes into extra: {{{key}: …}}"
     return ""
 
 

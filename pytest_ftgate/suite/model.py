@@ -334,6 +334,7 @@ class Variant:
         served_model: the name of the model in the server's replies, if it is not *model*.
         api_version: the version of the provider's API, or None for the SDK's default.
         base_replies: recorded replies of the base to the cases of skills, or None.
+        extra: what is added to the body of each request, for servers with settings of their own.
         options: settings of a provider from a plugin.
         tariff: the price of requests.
         rung: the declared rung of the ladder, or "" to derive it.
@@ -371,6 +372,7 @@ class Variant:
     function: str | None = None
     replies: Path | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     tariff: Tariff = field(default_factory=Tariff)
     rung: str = ""

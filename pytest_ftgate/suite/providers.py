@@ -17,12 +17,15 @@ _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "pr
 _RESTRICTED_KEYS = (
     *(*_PROMPT_KEYS, *_RUNTIME_KEYS, *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
-    *("function", "replies", "base_replies", *_PRICE_KEYS, "options"),
+    *("function", "replies", "base_replies", *_PRICE_KEYS, "extra", "options"),
 )
 #: Keys that providers from plugins do not read.
-_PACKAGE_KEYS = (*_RUNTIME_KEYS, "function", "replies", "batch")
+_PACKAGE_KEYS = (*_RUNTIME_KEYS, "function", "replies", "batch", "extra")
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
+
+#: Values of ``effort`` that only some providers read.
+OPTIONAL_EFFORTS = ("none", "minimal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class ProviderSpec:
         sdk_variables: the prefixes of the variables that its SDK reads by itself.
         model_affixes: a regular expression for the parts that it adds to the names of models.
         remote: True if it profits from other machines; others only read files.
+        enforces: the kinds of format that it can enforce.
+        efforts: the values of ``effort`` that it reads besides those that all read.
     """
 
     module: str = ""
@@ -79,6 +84,8 @@ class ProviderSpec:
     sdk_variables: tuple[str, ...] = ()
     model_affixes: str = ""
     remote: bool = True
+    enforces: tuple[str, ...] = ("choice", "json_schema")
+    efforts: tuple[str, ...] = OPTIONAL_EFFORTS
 
 
 #: The provider of the recorded replies of a variant's base.
@@ -97,6 +104,8 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="ANTHROPIC_BASE_URL",
         adds_v1=True,
         sdk_variables=("ANTHROPIC_",),
+        enforces=("json_schema",),
+        efforts=(),
     ),
     "bedrock": ProviderSpec(
         module="anthropic",
@@ -108,6 +117,8 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         seller="aws",
         base_url_variable="ANTHROPIC_BEDROCK_BASE_URL",
         sdk_variables=("ANTHROPIC_", "AWS_"),
+        enforces=("json_schema",),
+        efforts=(),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
     ),
     "classical": ProviderSpec(
@@ -125,7 +136,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "llamacpp": ProviderSpec(
         module="llamacpp",
         required=("model",),
-        reads=(*_MODEL_KEYS, *_RUNTIME_KEYS, "seed"),
+        reads=(*_MODEL_KEYS, *_RUNTIME_KEYS, "seed", "extra"),
         local=True,
         model_is_file=True,
         deterministic=True,
@@ -135,7 +146,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "openai-compatible": ProviderSpec(
         module="openai",
         required=("model",),
-        reads=(*_HOSTED_KEYS, "seed", "api_key_env"),
+        reads=(*_HOSTED_KEYS, "seed", "api_key_env", "extra"),
         hosted=True,
         concurrency=8,
         max_concurrency=64,
@@ -183,7 +194,13 @@ def misplaced_keys(provider: str, written_keys: Collection[str]) -> Iterator[tup
     for key in _RESTRICTED_KEYS:
         if key in written_keys and not reads_key(provider, key):
             readers = _join_names(_readers(key))
-            yield key, f"{key} means nothing to provider {provider}, only to {readers}; remove it"
+            remedy = _INSTEAD.get(key) if reads_key(provider, _INSTEAD.get(key, "")) else None
+            remedy = f"write {remedy}" if remedy else "remove it"
+            yield key, f"{key} means nothing to provider {provider}, only to {readers}; {remedy}"
+
+
+#: Keys with the same use at other providers.
+_INSTEAD = {"options": "extra", "extra": "options"}
 
 
 def _readers(key: str) -> list[str]:

@@ -16,11 +16,18 @@ from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
+from pytest_ftgate.suite.extra import extra_errors
 from pytest_ftgate.suite.few_shot import resolve_shots
 from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
 from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
-from pytest_ftgate.suite.providers import PROVIDERS, misplaced_keys, provider_spec, reads_key
+from pytest_ftgate.suite.providers import (
+    OPTIONAL_EFFORTS,
+    PROVIDERS,
+    misplaced_keys,
+    provider_spec,
+    reads_key,
+)
 from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.templates import (
     PASSAGES,
@@ -206,7 +213,7 @@ _RUNTIME_KEYS = ("slots", "threads", "context")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("base", "max_tokens", "function", "options", "tools", "batch"),
+    *("base", "max_tokens", "function", "extra", "options", "tools", "batch"),
 )
 
 
@@ -352,6 +359,7 @@ class _VariantResolver:
         self.check_function(provider)
         for key, message in misplaced_keys(provider, self.declared.model_fields_set):
             self.add_error(key, message)
+        self.check_server_settings(merged)
         self.check_tuning(merged)
         _check_tools(self.location, merged)
         _check_batch(self.location, merged)
@@ -367,6 +375,17 @@ class _VariantResolver:
         """Return how to use providers from plugins, if this command does not load plugins."""
         hint = "; only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan"
         return hint if self.plugin_providers is None else ""
+
+    def check_server_settings(self, merged: DeclaredVariant) -> None:
+        """Check ``extra``, and ``effort`` against what the provider reads."""
+        spec = provider_spec(merged.provider)
+        if "extra" in self.declared.model_fields_set and reads_key(merged.provider, "extra"):
+            for message in extra_errors(merged.extra, in_process=spec.model_is_file):
+                self.add_error("extra", message)
+        effort = self.declared.effort
+        if effort in OPTIONAL_EFFORTS and effort not in spec.efforts:
+            message = f"effort: {effort} means nothing to provider {merged.provider}"
+            self.add_error("effort", f"{message}; write low, medium, high, xhigh or max")
 
     def check_tuning(self, merged: DeclaredVariant) -> None:
         """Check the keys of a fine-tuned variant: adapter, base and training data."""
@@ -431,10 +450,7 @@ class _VariantResolver:
         if isinstance(declared, str):
             return {"schema": self.location.read_schema(declared, "response_schema")}
         kinds = [rule.kind for rule in self.formats]
-        # llama.cpp, and possibly a provider from a plugin, can enforce a choice. The APIs cannot.
-        usable = (
-            ("json_schema",) if provider_spec(merged.provider).hosted else ("choice", "json_schema")
-        )
+        usable = provider_spec(merged.provider).enforces
         if declared and not set(usable) & set(kinds):
             message = f"response_schema needs a reply.format of {' or '.join(usable)}"
             self.add_error("response_schema", f"{message} with provider {merged.provider}")

@@ -206,6 +206,12 @@ def test_options_mean_nothing_to_the_providers_of_the_package(tmp_path):
     assert found.endswith("provider anthropic, only to providers from elsewhere; remove it")
 
 
+def test_options_of_a_server_are_called_extra(tmp_path):
+    (found,) = errors(tmp_path, "one: {provider: openai-compatible, model: m, options: {top_k: 1}}")
+
+    assert found.endswith("only to providers from elsewhere; write extra")
+
+
 TUNED_FAULTS = [
     (
         "provider: anthropic, model: m, training_data: t.jsonl",
@@ -525,10 +531,31 @@ def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):
     ]
 
 
+LABELS = """\
+reply: {format: {choice: [a, b]}}
+cases: [{input: Where is it, expected: b}]
+gates: {accuracy: {min: 0.5}}
+variants:
+"""
+
+
+@pytest.mark.parametrize("provider", ["openai-compatible", "llamacpp"])
+def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
+    variant = f"one: {{provider: {provider}, model: m, response_schema: true}}"
+
+    assert loaded(tmp_path, [variant], LABELS)["one"].constrained
+
+
 # Keys ----------------------------------------------------------------------------------------
 
 KEY_FAULTS = [
-    ("modle: n", 'unknown key "modle"; did you mean "model"?'),
+    (
+        "modle: n",
+        (
+            'unknown key "modle"; did you mean "model"?; a setting of the server itself goes into '
+            "extra: {modle: …}"
+        ),
+    ),
     ("temperature: hot", 'temperature must be a number, not "hot"'),
     ("max_tokens: 0", "max_tokens is 0, but must be greater than or equal to 1"),
     ("seed: 1.5", "seed must be a whole number, not 1.5"),
@@ -537,7 +564,10 @@ KEY_FAULTS = [
     ("prompt: 5", 'prompt is 5, but text is wanted here: write "5"'),
     (
         "effort: some",
-        "effort is \"some\", but must be one of 'low', 'medium', 'high', 'xhigh' or 'max'",
+        (
+            "effort is \"some\", but must be one of 'none', 'minimal', 'low', 'medium', 'high', "
+            "'xhigh' or 'max'"
+        ),
     ),
 ]
 
