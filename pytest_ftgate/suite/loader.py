@@ -76,7 +76,9 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     key_path: KeyPath = tuple(detail["loc"])
     known = declared_keys(_model_at(DeclaredSuite, key_path[:-1]))
     message = validation_message(detail, known, source.document.raw.get(key_path))
-    source.add_error_at(key_path, _variant_prefix(key_path) + message + _extra_hint(detail))
+    source.add_error_at(
+        key_path, _variant_prefix(key_path) + message + _extra_hint(detail, message)
+    )
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -97,10 +99,10 @@ def _variant_prefix(key_path: KeyPath) -> str:
     return ""
 
 
-def _extra_hint(detail: Mapping[str, Any]) -> str:
-    """Return where a setting of the server goes, for an unknown key of a variant; else ""."""
+def _extra_hint(detail: Mapping[str, Any], message: str) -> str:
+    """Return where a setting of a server goes, for an unknown key that is like no other; or ""."""
     match detail["type"], detail["loc"]:
-        case "extra_forbidden", ("variants", _, key):
+        case "extra_forbidden", ("variants", _, key) if "did you mean" not in message:
             return f"; a setting of the server itself goes into extra: {{{key}: …}}"
     return ""
 

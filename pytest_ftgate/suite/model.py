@@ -333,6 +333,8 @@ class Variant:
         batch: send the cases as a batch, at half the price and answered within a day.
         served_model: the name of the model in the server's replies, if it is not *model*.
         api_version: the version of the provider's API, or None for the SDK's default.
+        base: the name of the untuned model, or None.
+        base_fields: the fields of the base that are not as in this variant, such as its address.
         base_replies: recorded replies of the base to the cases of skills, or None.
         extra: what is added to the body of each request, for servers with settings of their own.
         options: settings of a provider from a plugin.
@@ -365,6 +367,7 @@ class Variant:
     adapter: Path | None = None
     scale: float = 1.0
     base: str | None = None
+    base_fields: Mapping[str, Any] = field(default_factory=dict)
     base_replies: Path | None = None
     training_data: Path | None = None
     max_tokens: int | None = None

@@ -15,6 +15,7 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.suite.bases import base_errors, resolve_base, with_named_bases
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.extra import extra_errors
 from pytest_ftgate.suite.few_shot import resolve_shots
@@ -213,7 +214,7 @@ _RUNTIME_KEYS = ("slots", "threads", "context")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("base", "max_tokens", "function", "extra", "options", "tools", "batch"),
+    *("max_tokens", "function", "extra", "options", "tools", "batch"),
 )
 
 
@@ -223,7 +224,7 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
         name: _VariantResolver(VariantLocation(suite, name, declared)).variant()
         for name, declared in suite.declared.variants.items()
     }
-    return {name: variant for name, variant in resolved.items() if variant}
+    return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
 
 
 def resolve_variant(location: VariantLocation) -> Variant | None:
@@ -285,6 +286,7 @@ class _VariantResolver:
             **self.output_constraint(merged),
             retrieve=_resolve_retrieval(location, merged, (system, user)),
             adapter=self.find_adapter(merged),
+            **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
             replies=location.find_file(merged.replies, "replies"),
@@ -397,13 +399,9 @@ class _VariantResolver:
         if merged.training_data and not is_trained:
             message = "training_data without an adapter or a base: what was tuned?"
             self.add_error("training_data", message)
-        base = merged.base
-        if base is None:
+        if merged.base is None:
             return
-        if base == merged.model and merged.adapter is None:
-            self.add_error("base", f'base "{base}" is the model itself; name the tuned model')
-        if merged.adapter is not None and base != merged.model:
-            message = "base: with an adapter the base is the model without it; remove base"
+        for message in base_errors(merged, self.name, self.declared_suite.variants):
             self.add_error("base", message)
         if not spec.prompted:
             message = f"base: provider {merged.provider} has no untuned model to compare with"

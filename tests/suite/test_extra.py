@@ -74,6 +74,12 @@ def test_only_a_server_is_told_by_extra_which_adapters_to_use(tmp_path):
     assert found.endswith("write it as the variant's adapter and scale")
 
 
+def test_a_setting_of_a_server_that_is_written_as_a_key_is_an_extra(tmp_path):
+    (found,) = errors(tmp_path, f"one: {{{SERVER}, repetition_penalty: 1.1}}")
+
+    assert found.endswith("a setting of the server itself goes into extra: {repetition_penalty: …}")
+
+
 SECRETS = [
     ("api_key: abc", "api_key"),
     ("headers: {Authorization: x}", "headers.Authorization"),
