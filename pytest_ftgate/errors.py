@@ -80,13 +80,19 @@ class RetryableError(ReplyError):
         message: the message of the provider.
         retry_after: the seconds that the provider asks to wait, or None.
         limited: True for a rate limit or an overload of the provider.
+        loading: True if the provider loads its model, which takes minutes.
     """
 
     def __init__(
-        self, message: str, retry_after: float | None = None, *, limited: bool = False
+        self,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        limited: bool = False,
+        loading: bool = False,
     ) -> None:
         super().__init__(message)
-        self.retry_after, self.limited = retry_after, limited
+        self.retry_after, self.limited, self.loading = retry_after, limited, loading
 
 
 class RequestRejected(ReplyError):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.rate_limit import RateLimiter, model_family, seconds_until_reset
 from pytest_ftgate.client.results import Result
-from pytest_ftgate.client.retry import REFUSING, REPLYING, UNREACHABLE, Backoff
+from pytest_ftgate.client.retry import LOADING, REFUSING, REPLYING, UNREACHABLE, Backoff
 from pytest_ftgate.errors import (
     CacheError,
     FtgateError,
@@ -62,6 +62,8 @@ class Slots:
 
     def backoff(self, error: RetryableError) -> Backoff:
         """Return how long a request that failed with *error* is retried."""
+        if error.loading:
+            return LOADING
         if self._has_replied and error.limited:
             return REFUSING
         is_replying = self._has_replied and self.failed_in_a_row < _UNREACHABLE_AFTER

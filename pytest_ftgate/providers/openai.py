@@ -23,7 +23,13 @@ from pytest_ftgate.errors import (
     RetryableError,
 )
 from pytest_ftgate.providers.base import REPLY_TOOL
-from pytest_ftgate.providers.http import UnsupportedParams, error_message, http_error
+from pytest_ftgate.providers.http import (
+    UnsupportedParams,
+    error_message,
+    http_error,
+    redirect_error,
+)
+from pytest_ftgate.providers.servers import ServerAccess
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -125,6 +131,8 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise RetryableError(f"the body is no completion: {_start(body)}") from error
     text, stop = message.get("content", ""), _STOPS.get(choice.get("finish_reason") or "", "end")
+    if message.keys() <= {"role"} and not choice.get("finish_reason"):
+        raise RetryableError(f"the body has neither content nor finish_reason: {_start(body)}")
     step = chat_step(message)
     reply_calls = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
     if reply_calls:
@@ -222,7 +230,11 @@ def is_closed_schema(schema: Any) -> bool:
 
 
 def _start(body: bytes) -> str:
-    return body.decode(errors="replace")[:_SHOWN]
+    return "a web page" if _is_page(body) else body.decode(errors="replace")[:_SHOWN]
+
+
+def _is_page(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
 
 
 def _usage(usage: Any) -> dict[str, int]:
@@ -246,7 +258,7 @@ def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
 #: Settings whose names in the API differ.
 _API_NAMES = {"effort": "reasoning_effort"}
 _OPENAI_URL = "https://api.openai.com/v1"
-_BAD_REQUEST, _NOT_FOUND = 400, 404
+_REDIRECT, _BAD_REQUEST = 300, 400
 #: Timeouts of a reply and of a connection, in seconds.
 _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
 #: The timeout of a request for model facts, in seconds.
@@ -256,20 +268,23 @@ _FACTS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 class OpenAIProvider:
     """One client for one address, key and model.
 
-    *url* has no trailing slash. *headers* are those of each request. *is_openai* is True if the
-    address is OpenAI's own.
+    The URL of *access* has no trailing slash. *headers* are those of each request. *is_openai* is
+    True if the address is OpenAI's own.
     """
 
     concurrency = PROVIDERS["openai-compatible"].concurrency
     max_concurrency = PROVIDERS["openai-compatible"].max_concurrency
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, is_openai: bool) -> None:
-        self._url, self._headers = url, dict(headers)
+    def __init__(
+        self, access: ServerAccess, headers: Mapping[str, str], *, is_openai: bool
+    ) -> None:
+        self._access, self._url, self._headers = access, access.url, dict(headers)
         self._unsupported = UnsupportedParams()
         self._has_answered = False
         self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
-        #: What the server states as the owner of its models.
+        #: The models that the server lists, and what it states as their owner.
+        self._served: tuple[str, ...] = ()
         self._owner = ""
         self.rate_limit_headers: Mapping[str, str] = {}
 
@@ -356,27 +371,34 @@ class OpenAIProvider:
     async def _post(self, payload: dict[str, Any]) -> Reply:
         url = f"{self._url}/chat/completions"
         try:
-            async with self._session.post(url, json=payload) as response:
+            # A redirect would send the prompts to an address that no suite names.
+            async with self._session.post(url, json=payload, allow_redirects=False) as response:
                 body, self.rate_limit_headers = await response.read(), response.headers
         except aiohttp.InvalidURL as error:
             raise ProviderRejected(f"{self._url} is no address") from error
         except TimeoutError as error:
-            raise RetryableError("no reply in time") from error
+            raise RetryableError(f"no reply in time from {self._url}") from error
+        except aiohttp.ClientConnectorError as error:
+            raise self._access.connection_error(
+                error.os_error, has_answered=self._has_answered
+            ) from error
         except aiohttp.ClientError as error:
-            raise RetryableError(f"no connection to {self._url}: {error!r}") from error
-        if response.status >= _BAD_REQUEST:
+            raise RetryableError(f"no connection to {self._url}: {error}") from error
+        if response.status >= _REDIRECT:
             raise self._error(response.status, body, response.headers)
+        if _is_page(body):
+            raise self._access.page_error(has_answered=self._has_answered)
         try:
             return parse_completion(body, response.headers)
         except RetryableError as error:
-            raise RetryableError(f"{error}{self._url_hint()}") from error
+            raise RetryableError(f"{error}{self._access.path_hint}") from error
 
     def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
-        error = completion_error(status, body, headers, has_answered=self._has_answered)
-        return type(error)(f"{error}{self._url_hint()}") if status == _NOT_FOUND else error
-
-    def _url_hint(self) -> str:
-        return "" if self._url.endswith("/v1") else f"; {self._url} does not end in /v1, as most do"
+        if status < _BAD_REQUEST:
+            return redirect_error(self._url, headers.get("location", ""))
+        answered = self._has_answered
+        error = completion_error(status, body, headers, has_answered=answered)
+        return self._access.explain(error, status, self._served, has_answered=answered)
 
     async def _fetch_facts(self, model: str) -> Mapping[str, str]:
         """Return the facts of the model; they are fetched once, and that never fails."""
@@ -387,6 +409,7 @@ class OpenAIProvider:
     async def _model_facts(self, model: str) -> Mapping[str, str]:
         rows = await self._list_rows(f"{self._url}/models", "data", "id")
         entry = rows.get(_untagged(model), {})
+        self._served = tuple(rows)
         # A server of one model lists it under a name of its own.
         self._owner = next((str(row["owned_by"]) for row in rows.values() if "owned_by" in row), "")
         facts = {key: entry[key] for key in ("parent", "root") if isinstance(entry.get(key), str)}
@@ -400,7 +423,9 @@ class OpenAIProvider:
     async def _list_rows(self, url: str, list_key: str, key: str) -> dict[str, dict[str, Any]]:
         """Return the models in the server's list at *url*, by name; {} if it has none."""
         try:
-            async with self._session.get(url, timeout=_FACTS_TIMEOUT) as response:
+            async with self._session.get(
+                url, timeout=_FACTS_TIMEOUT, allow_redirects=False
+            ) as response:
                 body: Any = json.loads(await response.read())
             return {_untagged(str(row[key])): dict(row) for row in body[list_key]}
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
@@ -461,7 +486,8 @@ def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> Open
         "Authorization": f"Bearer {key}",
         **(_account_headers(environ) if is_default else {}),
     }
-    return OpenAIProvider(url.rstrip("/"), headers, is_openai=request.base_url is None)
+    access = ServerAccess(url.rstrip("/"), request.model, name)
+    return OpenAIProvider(access, headers, is_openai=request.base_url is None)
 
 
 def _account_headers(environ: Mapping[str, str]) -> dict[str, str]:

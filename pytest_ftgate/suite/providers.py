@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _PROMPT_KEYS = (
     *("model", "prompt", "user", "examples", "response_schema", "retrieve", "tools", "max_turns"),
@@ -182,6 +183,78 @@ PLUGIN_PROVIDER = ProviderSpec()
 def provider_spec(name: str | None) -> ProviderSpec:
     """Return the facts about the provider *name*; the defaults for one from a plugin."""
     return PROVIDERS.get(name or "", PLUGIN_PROVIDER)
+
+
+#: Servers and hosted APIs of chat completions: their usual address, and the variable of the key.
+_SERVERS: Mapping[str, tuple[str, str]] = {
+    "openai": ("", ""),
+    "ollama": ("http://127.0.0.1:11434/v1", ""),
+    "vllm": ("http://127.0.0.1:8000/v1", ""),
+    "sglang": ("http://127.0.0.1:30000/v1", ""),
+    "tgi": ("http://127.0.0.1:8080/v1", ""),
+    "mlx": ("http://127.0.0.1:8080/v1", ""),
+    "llama-server": ("http://127.0.0.1:8080/v1", ""),
+    "lmstudio": ("http://127.0.0.1:1234/v1", ""),
+    "localai": ("http://127.0.0.1:8080/v1", ""),
+    "litellm": ("http://127.0.0.1:4000/v1", ""),
+    "azure": ("https://NAME.openai.azure.com/openai/v1", "AZURE_OPENAI_API_KEY"),
+    "together": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    "fireworks": ("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+    "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "xai": ("https://api.x.ai/v1", "XAI_API_KEY"),
+    "gemini": (
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+    ),
+    "huggingface": ("https://router.huggingface.co/v1", "HF_TOKEN"),
+}
+#: Other names of them, and of this package's own providers.
+_ALIASES = {
+    "azure-openai": "azure",
+    "together-ai": "together",
+    "mistralai": "mistral",
+    "google": "gemini",
+    "hf": "huggingface",
+    "lm-studio": "lmstudio",
+    "grok": "xai",
+    "text-generation-inference": "tgi",
+    "llamacpp-server": "llama-server",
+}
+_OWN_NAMES = {
+    "claude": "anthropic",
+    "aws": "bedrock",
+    "amazon-bedrock": "bedrock",
+    "gguf": "llamacpp",
+    "llama.cpp": "llamacpp",
+    "llama-cpp": "llamacpp",
+    "llama-cpp-python": "llamacpp",
+    "sklearn": "classical",
+    "function": "python",
+}
+
+
+def is_hosted_url(url: str) -> bool:
+    """Return True if *url* belongs to a hosted API that serves many models at once."""
+    host = urlsplit(url).hostname or ""
+    known = {urlsplit(address).hostname or "" for address, key in _SERVERS.values() if key}
+    return host in {*known, "api.openai.com"} or host.endswith(".openai.azure.com")
+
+
+def provider_alias(name: str) -> str:
+    """Return what to write for a provider that is known by the other *name*, or ""."""
+    plain = name.lower().replace("_", "-")
+    if own := _OWN_NAMES.get(plain):
+        return f"; write provider: {own}"
+    url, key = _SERVERS.get(_ALIASES.get(plain, plain), (None, ""))
+    if url is None:
+        return ""
+    keys = ["provider: openai-compatible"]
+    keys += [f"base_url: {url}"] if url else []
+    keys += [f"api_key_env: {key}"] if key else []
+    return f"; {name} is asked by {', '.join(keys)}"
 
 
 def reads_key(provider: str | None, key: str) -> bool:

@@ -26,6 +26,7 @@ from pytest_ftgate.suite.providers import (
     OPTIONAL_EFFORTS,
     PROVIDERS,
     misplaced_keys,
+    provider_alias,
     provider_spec,
     reads_key,
 )
@@ -351,7 +352,7 @@ class _VariantResolver:
             self.location.add_missing("provider", f"provider is missing; one of {', '.join(known)}")
             return False
         if provider not in known:
-            hint = did_you_mean(provider, known)
+            hint = provider_alias(provider) or did_you_mean(provider, known)
             hint = hint or f"; known: {', '.join(known)}{self.plugin_hint()}"
             self.add_error("provider", f'unknown provider "{provider}"{hint}')
             return False

@@ -358,8 +358,11 @@ def test_a_lost_connection_is_worth_another_request(asked, api):
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}', b"<html>hi</html>"],
-    ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "page"],
+    [
+        *(b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}'),
+        b'{"choices": [{"finish_reason": null, "message": {"content": null}}]}',
+    ],
+    ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "no-content"],
 )
 def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body):
     api.raw(body)

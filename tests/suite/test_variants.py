@@ -531,6 +531,28 @@ def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):
     ]
 
 
+ALIASES = [
+    ("ollama", "provider: openai-compatible, base_url: http://127.0.0.1:11434/v1"),
+    ("OpenAI", "provider: openai-compatible"),
+    (
+        "together_ai",
+        (
+            "provider: openai-compatible, base_url: https://api.together.xyz/v1, "
+            "api_key_env: TOGETHER_API_KEY"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("provider", "keys"), ALIASES)
+def test_a_server_or_an_api_that_is_named_as_provider_is_answered_by_the_keys_for_it(
+    tmp_path, provider, keys
+):
+    assert errors(tmp_path, f"one: {{provider: {provider}, model: m}}") == [
+        f'4: variant "one": unknown provider "{provider}"; {provider} is asked by {keys}'
+    ]
+
+
 LABELS = """\
 reply: {format: {choice: [a, b]}}
 cases: [{input: Where is it, expected: b}]
