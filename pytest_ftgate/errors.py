@@ -8,6 +8,7 @@ FtgateError
 │   ├── RetryableError            a retry may succeed: overload, timeout, incomplete body
 │   └── RequestRejected           a retry fails as well: bad request, unknown model
 │       ├── ProviderRejected      all requests of the variant fail: credentials, spending limit
+│       │   └── WrongModel        another model answers than the declared one
 │       └── NotRecorded           the run sends no requests, and no reply is recorded
 ├── RepliesMissing                too many requests of a variant failed
 ├── ScorerError                   a scorer raised an exception; it never counts as a wrong reply
@@ -101,6 +102,10 @@ class RequestRejected(ReplyError):
 
 class ProviderRejected(RequestRejected):
     """All requests of a variant fail: no key, no access, spending limit reached."""
+
+
+class WrongModel(ProviderRejected):
+    """Another model answers than the declared one."""
 
 
 class NotRecorded(RequestRejected):

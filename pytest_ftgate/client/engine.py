@@ -26,7 +26,7 @@ from pytest_ftgate.errors import CacheError, NotRecorded, OutOfBudget, ReplyErro
 from pytest_ftgate.providers.base import Provider, ProviderFactory, import_providers, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request
+from pytest_ftgate.requests.request import Request, weights_of
 from pytest_ftgate.suite.providers import provider_spec
 
 #: Seconds between two looks for the replies of other processes.
@@ -156,6 +156,17 @@ class Engine:
             self._thread.join()
             self._loop.close()
         self._cache.close()
+
+    def withdraw(self, request: Request) -> None:
+        """Do not send what is left of the requests to the weights of *request*."""
+        self._loop.call_soon_threadsafe(self._withdraw, weights_of(request))
+
+    def _withdraw(self, weights: object) -> None:
+        error = ReplyError("not sent, since the variant is not what it claims to be")
+        for held in self._phases.drop_held(weights):
+            self._results.settle(held, error)
+        for scheduler in self._schedulers.values():
+            scheduler.withdraw(weights, error)
 
     async def _begin(self, requests: list[Request]) -> list[Request]:
         """Settle the requests that need no provider; return the others."""

@@ -14,7 +14,7 @@ from pytest_ftgate.requests.request import Request, weights_of
 from pytest_ftgate.suite.providers import is_hosted_url, provider_spec
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Phase:
     """The requests of one model and adapter without a result yet, by fingerprint."""
 
@@ -76,15 +76,12 @@ class Phases:
             return []
         return [*queue[0].requests.values()]
 
-    def drop_held(self) -> list[Request]:
-        """Drop the requests that are held back, and return them."""
-        held = [
-            request
-            for queue in self._queues.values()
-            for phase in [*queue][1:]
-            for request in phase.requests.values()
-        ]
+    def drop_held(self, weights: object = None) -> list[Request]:
+        """Drop the requests that are held back, all or those of some weights; return them."""
+        dropped: list[Request] = []
         for queue in self._queues.values():
-            while len(queue) > 1:
-                queue.pop()
-        return held
+            for phase in [*queue][1:]:
+                if weights in (None, phase.weights):
+                    dropped += phase.requests.values()
+                    queue.remove(phase)
+        return dropped

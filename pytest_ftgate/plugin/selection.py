@@ -49,6 +49,7 @@ def show_plan(session: pytest.Session) -> None:
         contaminations,
         coverage_lines,
         estimate_variants,
+        identity_lines,
         lint_lines,
         power_estimates,
     )
@@ -64,6 +65,7 @@ def show_plan(session: pytest.Session) -> None:
         return
     for line in (
         *plan_lines(*estimate_variants(run, gate_runs)),
+        *identity_lines(run, gate_runs),
         *contamination_lines(contaminations(gate_runs)),
         *lint_lines(run, gate_runs),
         *coverage_lines(gate_runs),

@@ -91,6 +91,26 @@ def check_identity(
     return _report(_identities(session, gate_run, results, unplanned, on_progress), facts)
 
 
+def check_tuned_identity(
+    session: Session, gate_run: GateRun, on_progress: OnProgress | None
+) -> IdentityReport:
+    """Return whether a tuned variant differs from its base; the report of others is empty.
+
+    Raises:
+        FtgateError: as for check_identity.
+    """
+    suite, variant = gate_run.suite, gate_run.variant
+    checks = [*tuned_identities(session, suite, variant, on_progress)]
+    probes = session.workloads.first_probes(gate_run)
+    return _report(checks, identity_facts(probes[-1:], session.engine.results))
+
+
+def wrong_model_report(session: Session, gate_run: GateRun, reason: str) -> IdentityReport:
+    """Return the report on a variant, or what it is compared with, that another model answers."""
+    results = session.engine.results
+    return IdentityReport(reason, (), _variant_facts(session, gate_run, results, ()))
+
+
 def check_ungated_identity(
     session: Session,
     suite: Suite,
