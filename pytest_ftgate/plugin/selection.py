@@ -49,9 +49,8 @@ def show_plan(session: pytest.Session) -> None:
         contaminations,
         coverage_lines,
         estimate_variants,
-        identity_lines,
-        lint_lines,
         power_estimates,
+        variant_lines,
     )
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -65,9 +64,8 @@ def show_plan(session: pytest.Session) -> None:
         return
     for line in (
         *plan_lines(*estimate_variants(run, gate_runs)),
-        *identity_lines(run, gate_runs),
         *contamination_lines(contaminations(gate_runs)),
-        *lint_lines(run, gate_runs),
+        *variant_lines(run, gate_runs),
         *coverage_lines(gate_runs),
         "",
         *power_lines(power_estimates(run, gate_runs)),

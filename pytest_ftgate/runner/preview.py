@@ -235,6 +235,12 @@ def _cached_of(requests: Iterable[Request], cached: Mapping[str, Reply]) -> list
     return [cached[request.fingerprint] for request in requests if request.fingerprint in cached]
 
 
+def variant_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the lines about single variants: their identity, and likely mistakes in them."""
+    yield from identity_lines(session, gates)
+    yield from lint_lines(session, gates)
+
+
 def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield one line for each tuned variant: the requests that show that it is tuned."""
     seen = set[tuple[str, str]]()
