@@ -82,7 +82,10 @@ def compare_with_base(
 def _cause(probes: Sequence[Sequence[CaseRequest]]) -> str:
     """Return why the replies of variant and base may be the same, and what to look at."""
     request = probes[0][0].request
-    if not provider_spec(request.provider).any_server:
+    spec = provider_spec(request.provider)
+    if spec.model_is_file and request.adapter is None:
+        return "; a merge without effect answers so, and an exact copy"
+    if not spec.any_server:
         return "; the adapter has no effect"
     return (
         f"; the tuned model may not be loaded (does /v1/models list {request.model}, and at which "

@@ -196,8 +196,7 @@ def tuned_identities(
     if variant.base is not None and _has_base_beside_it(variant):
         yield check_parent_model(variant.base, probes[0], results)
     if _rests_on_files(variant, probes) and identity.outcome is Outcome.INVALID:
-        message = f"{identity.message}; a merge without effect answers so, and an exact copy"
-        identity = IdentityResult(Outcome.INCONCLUSIVE, message)
+        identity = replace(identity, outcome=Outcome.INCONCLUSIVE)
     yield identity
 
 
