@@ -8,6 +8,7 @@ FtgateError
 │   ├── RetryableError            a retry may succeed: overload, timeout, incomplete body
 │   └── RequestRejected           a retry fails as well: bad request, unknown model
 │       ├── ProviderRejected      all requests of the variant fail: credentials, spending limit
+│       │   └── WrongModel        another model answers than the declared one
 │       └── NotRecorded           the run sends no requests, and no reply is recorded
 ├── RepliesMissing                too many requests of a variant failed
 ├── ScorerError                   a scorer raised an exception; it never counts as a wrong reply
@@ -80,13 +81,19 @@ class RetryableError(ReplyError):
         message: the message of the provider.
         retry_after: the seconds that the provider asks to wait, or None.
         limited: True for a rate limit or an overload of the provider.
+        loading: True if the provider loads its model, which takes minutes.
     """
 
     def __init__(
-        self, message: str, retry_after: float | None = None, *, limited: bool = False
+        self,
+        message: str,
+        retry_after: float | None = None,
+        *,
+        limited: bool = False,
+        loading: bool = False,
     ) -> None:
         super().__init__(message)
-        self.retry_after, self.limited = retry_after, limited
+        self.retry_after, self.limited, self.loading = retry_after, limited, loading
 
 
 class RequestRejected(ReplyError):
@@ -95,6 +102,10 @@ class RequestRejected(ReplyError):
 
 class ProviderRejected(RequestRejected):
     """All requests of a variant fail: no key, no access, spending limit reached."""
+
+
+class WrongModel(ProviderRejected):
+    """Another model answers than the declared one."""
 
 
 class NotRecorded(RequestRejected):

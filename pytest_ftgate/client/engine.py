@@ -11,6 +11,7 @@ from itertools import chain
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.phases import Phases
 from pytest_ftgate.client.progress import Progress
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
 from pytest_ftgate.client.retry import RetryPolicy
@@ -25,7 +26,7 @@ from pytest_ftgate.errors import CacheError, NotRecorded, OutOfBudget, ReplyErro
 from pytest_ftgate.providers.base import Provider, ProviderFactory, import_providers, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request
+from pytest_ftgate.requests.request import Request, weights_of
 from pytest_ftgate.suite.providers import provider_spec
 
 #: Seconds between two looks for the replies of other processes.
@@ -56,9 +57,8 @@ class Engine:
         self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(cache, environ, fresh=replies == "fresh")
         self._schedulers: dict[tuple[str | None, ...], Scheduler] = {}
-        self._callbacks = SchedulerCallbacks(
-            self._open_provider, self._fetch_reply, self._results.settle
-        )
+        self._phases = Phases()
+        self._callbacks = SchedulerCallbacks(self._open_provider, self._fetch_reply, self._settle)
         self._in_flight: dict[str, Request] = {}
         self._peak_in_flight = 0
         self._ending = asyncio.Event()
@@ -157,6 +157,17 @@ class Engine:
             self._loop.close()
         self._cache.close()
 
+    def withdraw(self, request: Request) -> None:
+        """Do not send what is left of the requests to the weights of *request*."""
+        self._loop.call_soon_threadsafe(self._withdraw, weights_of(request))
+
+    def _withdraw(self, weights: object) -> None:
+        error = ReplyError("not sent, since the variant is not what it claims to be")
+        for held in self._phases.drop_held(weights):
+            self._results.settle(held, error)
+        for scheduler in self._schedulers.values():
+            scheduler.withdraw(weights, error)
+
     async def _begin(self, requests: list[Request]) -> list[Request]:
         """Settle the requests that need no provider; return the others."""
         with RecordedReplies() as recorded:
@@ -184,11 +195,20 @@ class Engine:
         batched = [request for request in requests if request.batch]
         if batched:
             self._send_batches(batched)
+        self._schedule(self._phases.admit(request for request in requests if not request.batch))
+
+    def _schedule(self, requests: Iterable[Request]) -> None:
         for request in requests:
-            if not request.batch:
-                self._scheduler(request).add(request)
-        for scheduler in self._schedulers.values():
+            self._scheduler(request).add(request)
+        for scheduler in [*self._schedulers.values()]:
             scheduler.send_waiting()
+
+    def _settle(self, request: Request, result: Result) -> None:
+        self._results.settle(request, result)
+        following = self._phases.finish(request)
+        if following:
+            # Not at once: the scheduler that settles the request is in the middle of its work.
+            self._loop.call_soon(self._schedule, following)
 
     def _send_batches(self, requests: list[Request]) -> None:
         self._results.start_clock()
@@ -222,6 +242,7 @@ class Engine:
         except Exception as error:
             self._cache.release(request.fingerprint)
             if isinstance(error, OutOfBudget):
+                self._drop_held(error)
                 for scheduler in self._schedulers.values():
                     scheduler.give_up(error)
             raise
@@ -258,8 +279,14 @@ class Engine:
         finally:
             del self._in_flight[request.fingerprint]
 
+    def _drop_held(self, error: ReplyError) -> None:
+        """Settle the requests that wait for their phase with *error*."""
+        for request in self._phases.drop_held():
+            self._results.settle(request, error)
+
     async def _finish(self) -> None:
         self._ending.set()
+        self._drop_held(ReplyError("the run ended before this request was sent"))
         await asyncio.gather(*(scheduler.close() for scheduler in self._schedulers.values()))
         await asyncio.gather(*self._batch_tasks, return_exceptions=True)
 

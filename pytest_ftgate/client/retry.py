@@ -38,6 +38,8 @@ UNREACHABLE = Backoff(6, 0.5, 8.0)
 REPLYING = Backoff(10, 0.02, 0.3)
 #: For a refusal by such a server: the rate limiter decides how often requests are sent at all.
 REFUSING = Backoff(60, 0.02, 0.3)
+#: For a server that loads its model: until the deadline.
+LOADING = Backoff(600, 1.0, 4.0)
 #: Seconds after its first attempt in which a request may be retried.
 _DEADLINE = 600.0
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.rate_limit import RateLimiter, model_family, seconds_until_reset
 from pytest_ftgate.client.results import Result
-from pytest_ftgate.client.retry import REFUSING, REPLYING, UNREACHABLE, Backoff
+from pytest_ftgate.client.retry import LOADING, REFUSING, REPLYING, UNREACHABLE, Backoff
 from pytest_ftgate.errors import (
     CacheError,
     FtgateError,
@@ -23,10 +23,11 @@ from pytest_ftgate.errors import (
     ProviderRejected,
     ReplyError,
     RetryableError,
+    WrongModel,
 )
 from pytest_ftgate.providers.base import Provider, generate_reply
-from pytest_ftgate.requests.reply import Reply
-from pytest_ftgate.requests.request import Request
+from pytest_ftgate.requests.reply import Reply, wrong_model
+from pytest_ftgate.requests.request import Request, weights_of
 
 #: After this many first attempts in a row without a reply, the server counts as unreachable.
 _UNREACHABLE_AFTER = 8
@@ -62,6 +63,8 @@ class Slots:
 
     def backoff(self, error: RetryableError) -> Backoff:
         """Return how long a request that failed with *error* is retried."""
+        if error.loading:
+            return LOADING
         if self._has_replied and error.limited:
             return REFUSING
         is_replying = self._has_replied and self.failed_in_a_row < _UNREACHABLE_AFTER
@@ -198,6 +201,14 @@ class SchedulerCallbacks:
     settle: Callable[[Request, Result], None]
 
 
+def _error_of_all(request: Request, result: Result) -> FtgateError | None:
+    """Return the error that all requests to the model of *request* would have, or None."""
+    if isinstance(result, ProviderRejected | CacheError):
+        return result
+    message = wrong_model(request, result) if isinstance(result, Reply) else ""
+    return WrongModel(message) if message else None
+
+
 def rate_limit_key(request: Request) -> tuple[str | None, ...]:
     """Return what requests with one rate limit share: provider, host, key and model family."""
     host = urlsplit(request.base_url).netloc if request.base_url else None
@@ -287,9 +298,10 @@ class Scheduler:
         lease.release()
         model.active -= 1
         # Without a cache every further reply would be paid for and lost.
-        if isinstance(result, ProviderRejected | CacheError):
-            model.error = result
-            self.give_up(result, model)
+        error = _error_of_all(request, result)
+        if error:
+            model.error = error
+            self.give_up(error, model)
         self._callbacks.settle(request, result)
         self.send_waiting()
 
@@ -346,6 +358,15 @@ class Scheduler:
         waiting, self._waiting = self._waiting, deque()
         for request in waiting:
             if model is None or self._model(request) is model:
+                self._callbacks.settle(request, error)
+            else:
+                self._waiting.append(request)
+
+    def withdraw(self, weights: object, error: FtgateError) -> None:
+        """Settle the requests in the queue that *weights* would answer with *error*."""
+        waiting, self._waiting = self._waiting, deque()
+        for request in waiting:
+            if weights_of(request) == weights:
                 self._callbacks.settle(request, error)
             else:
                 self._waiting.append(request)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, interleave
+from pytest_ftgate.gates.format_errors import ending_notes
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.rates import settling_values
 from pytest_ftgate.gates.samples import Samples
@@ -302,6 +303,8 @@ def _is_trustworthy(check: Check) -> bool:
 def _notes(
     suite: Suite, gate: ForgettingGate, comparison: SkillComparison, result: _ModeResult
 ) -> Iterator[str]:
+    of_variant, of_base = comparison.scores[result.check.under]
+    yield from ending_notes(of_base, of_variant)
     if result.check.is_unchanged:
         yield UNCHANGED
     if result.check.note:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import Outcome
-from pytest_ftgate.requests.reply import Reply, answered
+from pytest_ftgate.requests.reply import Reply, answered, without_date, wrong_model
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.requests.workload import PROBE_STAGES
 from pytest_ftgate.stats.proportions import mcnemar_midp
@@ -76,7 +75,23 @@ def compare_with_base(
     if 2 * base_agrees < n:
         # A base whose replies mostly vary, for example by sampling, can hide a real difference.
         return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {counts}")
-    return IdentityResult(Outcome.INVALID, f"replies no different from the base model's: {counts}")
+    message = f"replies no different from the base model's: {counts}{_cause(probes)}"
+    return IdentityResult(Outcome.INVALID, message)
+
+
+def _cause(probes: Sequence[Sequence[CaseRequest]]) -> str:
+    """Return why the replies of variant and base may be the same, and what to look at."""
+    request = probes[0][0].request
+    spec = provider_spec(request.provider)
+    if spec.model_is_file and request.adapter is None:
+        return "; a merge without effect answers so, and an exact copy"
+    if not spec.any_server:
+        return "; the adapter has no effect"
+    return (
+        f"; the tuned model may not be loaded (does /v1/models list {request.model}, and at which "
+        "scale is its adapter?), or the server may apply it to the base as well (is the base the "
+        "same with --ftgate-concurrency=1?)"
+    )
 
 
 def _compare_prefixes(
@@ -146,36 +161,23 @@ _LOOSER_KEYWORDS = {"oneOf": "anyOf"}
 _NAME_KEYWORDS = ("properties", "patternProperties", "$defs", "definitions")
 
 
-def _without_date(model: str) -> str:
-    return re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|latest)$", "", model)
-
-
-def _plain_model_name(model: str, provider: str) -> str:
-    """Return the name without the parts that providers add: the date, at Bedrock the region."""
-    return _without_date(re.sub(provider_spec(provider).model_affixes, "", model))
-
-
 def check_served_model(
     case_requests: Sequence[CaseRequest], results: RequestResults
 ) -> IdentityResult:
     """Compare the model that the server reports with the declared model.
 
-    A dated name (``…-20251001``) matches the undated one. The check passes if the server reports no
-    model, as some local servers do, and if the declared model is an ARN. All requests are to one
-    model.
+    The check passes if the server reports no model, as some local servers do. All requests are to
+    one model.
     """
     request = case_requests[0].request
     declared = request.served_model or request.model
-    served = {reply.model for _, reply in answered(case_requests, results) if reply.model}
+    replies = [reply for _, reply in answered(case_requests, results)]
+    served = {reply.model for reply in replies if reply.model}
     if not declared or declared.startswith("arn:"):
         return IdentityResult(Outcome.PASSED, f"asked for: {declared or 'no model is declared'}")
-    expected = _plain_model_name(declared, request.provider)
-    mismatches = sorted(
-        name for name in served if _plain_model_name(name, request.provider) != expected
-    )
+    mismatches = sorted({wrong_model(request, reply) for reply in replies} - {""})
     if mismatches:
-        message = f"another model answered: {mismatches[0]}, declared {declared}"
-        return IdentityResult(Outcome.INVALID, message)
+        return IdentityResult(Outcome.INVALID, mismatches[0])
     return IdentityResult(
         Outcome.PASSED, f"served model: {', '.join(sorted(served)) or 'not stated'}"
     )
@@ -187,7 +189,7 @@ def check_parent_model(
     """Compare the parent that the server lists for a tuned model with the declared *base*."""
     replies = [reply for _, reply in answered(case_requests, results)]
     parents = {reply.facts.get("parent", "") for reply in replies} - {""}
-    mismatches = sorted(name for name in parents if _without_date(name) != _without_date(base))
+    mismatches = sorted(name for name in parents if without_date(name) != without_date(base))
     if mismatches:
         message = f"the server lists {mismatches[0]} as its parent, declared base {base}"
         return IdentityResult(Outcome.INVALID, message)
@@ -324,6 +326,7 @@ def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults
         "API version": request.api_version or "",
         "served as": ", ".join(sorted({reply.model for reply in replies if reply.model})),
         "sampling": ", ".join(f"{key} {value}" for key, value in request.sampling.items()),
+        "extra": json.dumps(request.extra, sort_keys=True) if request.extra else "",
         "not taken": ", ".join(sorted({name for reply in replies for name in reply.unsent})),
     }
     if request.adapter:

@@ -14,6 +14,7 @@ from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, has_
 from pytest_ftgate.gates.format_errors import (
     changed_habit,
     drift_notes,
+    ending_notes,
     error_shares,
     format_error_fields,
     reply_drifts,
@@ -279,6 +280,7 @@ def _notes(
     drift: tuple[Drift, ...],
 ) -> Iterator[str]:
     stale = comparison.accepted.stale if comparison.accepted else 0
+    yield from ending_notes(comparison.compared_scores, comparison.scores)
     yield from rate_notes(gate, comparison.scores, checks, look, stale)
     yield from retrieval_notes(gate, comparison.shown_scores, regressions.regressed)
     yield from judge_notes(comparison.judge_evidence) if gate.kind == "accuracy" else ()

@@ -49,8 +49,8 @@ def show_plan(session: pytest.Session) -> None:
         contaminations,
         coverage_lines,
         estimate_variants,
-        lint_lines,
         power_estimates,
+        variant_lines,
     )
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -65,7 +65,7 @@ def show_plan(session: pytest.Session) -> None:
     for line in (
         *plan_lines(*estimate_variants(run, gate_runs)),
         *contamination_lines(contaminations(gate_runs)),
-        *lint_lines(run, gate_runs),
+        *variant_lines(run, gate_runs),
         *coverage_lines(gate_runs),
         "",
         *power_lines(power_estimates(run, gate_runs)),

@@ -26,7 +26,12 @@ from pytest_ftgate.errors import (
     RetryableError,
 )
 from pytest_ftgate.providers.base import REPLY_TOOL
-from pytest_ftgate.providers.http import UnsupportedParams, error_message, http_error
+from pytest_ftgate.providers.http import (
+    UnsupportedParams,
+    error_message,
+    http_error,
+    redirect_error,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -78,6 +83,7 @@ def _tool_result_block(tool_call: ToolCall) -> dict[str, Any]:
     return {**block, "is_error": True} if tool_call.failed else block
 
 
+_BAD_REQUEST = 400
 _STOPS = {
     "end_turn": "end",
     "max_tokens": "length",
@@ -259,6 +265,8 @@ def translated_errors(provider: str, address: str, *, has_answered: bool = False
     except anthropic.APIStatusError as error:
         message, headers = error_message(error.body, error.message), error.response.headers
         code = getattr(error, "error_code", "")
+        if error.status_code < _BAD_REQUEST:
+            raise redirect_error(address, headers.get("location", "")) from error
         raise http_error(
             error.status_code, message, headers, code, has_answered=has_answered
         ) from error
@@ -352,7 +360,8 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
     request = requests[0]
     # A request takes half the processor time with aiohttp. 0 means no limit of connections: the
     # engine limits the requests in flight.
-    http = DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0))
+    # A redirect would send the prompts to an address that no suite names.
+    http = DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0), follow_redirects=False)
     options: dict[str, Any] = {"max_retries": 0, "http_client": http}
     if request.base_url:
         options["base_url"] = request.base_url

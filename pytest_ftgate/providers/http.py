@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import isfinite
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RequestRejected, RetryableError
 
@@ -16,7 +18,9 @@ _PROVIDER_STATUSES = (401, 402, 403, 404)
 _FORBIDDEN = 403
 #: Retryable statuses below 500: timeouts, conflicts and rate limits.
 _RETRYABLE_STATUSES = (408, 409, 429)
-_SERVER_ERROR = 500
+_SERVER_ERROR, _UNAVAILABLE = 500, 503
+#: What a server says while it loads its model.
+_LOADING = re.compile(r"\bloading\b", re.IGNORECASE)
 #: Statuses of rate limits and overload.
 _LIMIT_STATUSES = (429, 503, 529)
 #: Statuses of spending limits and daily limits, which outlast a run.
@@ -47,8 +51,19 @@ def http_error(
         return ProviderRejected(text)
     if status >= _SERVER_ERROR or status in _RETRYABLE_STATUSES:
         wait = _retry_after(headers.get("retry-after"))
-        return RetryableError(text, wait, limited=status in _LIMIT_STATUSES)
+        loading = status == _UNAVAILABLE and bool(_LOADING.search(message))
+        return RetryableError(text, wait, limited=status in _LIMIT_STATUSES, loading=loading)
     return RequestRejected(text)
+
+
+def redirect_error(url: str, location: str) -> ReplyError:
+    """Return the error for a redirect from *url*, which is never followed."""
+    parts = urlsplit(location)
+    target = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return ProviderRejected(
+        f"{url} redirects to {target}, where no prompt is sent; if that is the server, write its "
+        "address as base_url"
+    )
 
 
 def error_message(body: Any, default: str) -> str:
@@ -63,7 +78,8 @@ def _retry_after(header: str | None) -> float | None:
     if not header:
         return None
     with suppress(ValueError):
-        return float(header)
+        seconds = float(header)
+        return seconds if isfinite(seconds) and seconds >= 0 else None
     with suppress(ValueError, TypeError):
         return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
     return None

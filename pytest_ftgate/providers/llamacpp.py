@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pytest_ftgate.adapters import adapter_facts
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
-from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools
+from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools, choice_grammar
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -141,6 +141,7 @@ class LlamaCppProvider:
             for i, loaded in enumerate(self._adapters)
         ]
         return {
+            **request.extra,
             **self._prompt(request),
             "max_tokens": request.max_tokens,
             **request.sampling,
@@ -241,14 +242,8 @@ def _constraint(constraint: Mapping[str, Any] | None) -> dict[str, Any]:
     if constraint is None:
         return {}
     if "choice" in constraint:
-        labels = " | ".join(_quoted(label) for label in constraint["choice"])
-        return {"grammar": f"root ::= {labels}"}
+        return {"grammar": choice_grammar(constraint["choice"])}
     return {"json_schema": constraint["json_schema"]}
-
-
-def _quoted(label: str) -> str:
-    escaped = label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
 
 
 def open_llamacpp(requests: Sequence[Request], environ: Mapping[str, str]) -> LlamaCppProvider:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,7 +23,13 @@ from pytest_ftgate.errors import (
     RetryableError,
 )
 from pytest_ftgate.providers.base import REPLY_TOOL
-from pytest_ftgate.providers.http import UnsupportedParams, error_message, http_error
+from pytest_ftgate.providers.http import (
+    UnsupportedParams,
+    error_message,
+    http_error,
+    redirect_error,
+)
+from pytest_ftgate.providers.servers import ServerAccess
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -125,6 +131,8 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise RetryableError(f"the body is no completion: {_start(body)}") from error
     text, stop = message.get("content", ""), _STOPS.get(choice.get("finish_reason") or "", "end")
+    if message.keys() <= {"role"} and not choice.get("finish_reason"):
+        raise RetryableError(f"the body has neither content nor finish_reason: {_start(body)}")
     step = chat_step(message)
     reply_calls = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
     if reply_calls:
@@ -161,6 +169,54 @@ def completion_error(
     )
 
 
+#: The key of the label in the object that a server without a choice is asked for.
+_LABEL = "label"
+
+
+def choice_grammar(labels: Iterable[str]) -> str:
+    """Return the grammar of llama.cpp in which a reply is one of *labels*."""
+    return f"root ::= {' | '.join(map(_quoted, labels))}"
+
+
+def _quoted(label: str) -> str:
+    escaped = label.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _choice_options(labels: Sequence[str], owner: str) -> dict[str, Any]:
+    """Return the options that make a reply one of *labels* as it is; {} if there are none.
+
+    *owner* is what the server states as the owner of its models. JSON around a label is not what
+    most models were tuned to write: in it, they often choose another label.
+    """
+    if owner == "vllm":
+        # The second is the name of the first in earlier versions, which ignore the first.
+        return {"structured_outputs": {"choice": [*labels]}, "guided_choice": [*labels]}
+    return {"grammar": choice_grammar(labels)} if owner == "llamacpp" else {}
+
+
+def _reply_schema(constraint: Mapping[str, Any]) -> Any:
+    """Return the schema that enforces *constraint*: for labels, an object with one of them.
+
+    All servers with schemas take an object; some refuse a schema of bare text.
+    """
+    if "choice" not in constraint:
+        return constraint["json_schema"]
+    label = {"type": "string", "enum": [*constraint["choice"]]}
+    closed = {"required": [_LABEL], "additionalProperties": False}
+    return {"type": "object", "properties": {_LABEL: label}, **closed}
+
+
+def _bare_label(text: str) -> str:
+    """Return the label in a reply under the schema of labels; any other text is unchanged."""
+    try:
+        reply = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    is_label = isinstance(reply, dict) and [*reply] == [_LABEL] and isinstance(reply[_LABEL], str)
+    return reply[_LABEL] if is_label else text
+
+
 def is_closed_schema(schema: Any) -> bool:
     """Return True if every object of *schema* names all of its keys and requires them."""
     if isinstance(schema, list):
@@ -174,7 +230,11 @@ def is_closed_schema(schema: Any) -> bool:
 
 
 def _start(body: bytes) -> str:
-    return body.decode(errors="replace")[:_SHOWN]
+    return "a web page" if _is_page(body) else body.decode(errors="replace")[:_SHOWN]
+
+
+def _is_page(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
 
 
 def _usage(usage: Any) -> dict[str, int]:
@@ -198,7 +258,7 @@ def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
 #: Settings whose names in the API differ.
 _API_NAMES = {"effort": "reasoning_effort"}
 _OPENAI_URL = "https://api.openai.com/v1"
-_BAD_REQUEST, _NOT_FOUND = 400, 404
+_REDIRECT, _BAD_REQUEST = 300, 400
 #: Timeouts of a reply and of a connection, in seconds.
 _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
 #: The timeout of a request for model facts, in seconds.
@@ -208,19 +268,24 @@ _FACTS_TIMEOUT = aiohttp.ClientTimeout(total=5)
 class OpenAIProvider:
     """One client for one address, key and model.
 
-    *url* has no trailing slash. *headers* are those of each request. *is_openai* is True if the
-    address is OpenAI's own.
+    The URL of *access* has no trailing slash. *headers* are those of each request. *is_openai* is
+    True if the address is OpenAI's own.
     """
 
     concurrency = PROVIDERS["openai-compatible"].concurrency
     max_concurrency = PROVIDERS["openai-compatible"].max_concurrency
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, is_openai: bool) -> None:
-        self._url, self._headers = url, dict(headers)
+    def __init__(
+        self, access: ServerAccess, headers: Mapping[str, str], *, is_openai: bool
+    ) -> None:
+        self._access, self._url, self._headers = access, access.url, dict(headers)
         self._unsupported = UnsupportedParams()
         self._has_answered = False
         self._max_tokens_key = "max_completion_tokens" if is_openai else "max_tokens"
         self._facts: asyncio.Task[Mapping[str, str]] | None = None
+        #: The models that the server lists, and what it states as their owner.
+        self._served: tuple[str, ...] = ()
+        self._owner = ""
         self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
@@ -258,6 +323,8 @@ class OpenAIProvider:
                     raise
                 continue
             self._has_answered, seconds = True, time.perf_counter() - start
+            if request.constraint and "choice" in request.constraint:
+                reply = replace(reply, text=_bare_label(reply.text))
             unsent = tuple(sorted({*_declared_settings(request)} - {*sent}))
             return replace(reply, seconds=seconds, facts=facts, unsent=unsent)
 
@@ -273,6 +340,7 @@ class OpenAIProvider:
             # Repeats must differ from each other, and each must be the same in the next run.
             sampling["seed"] += request.repeat
         payload: dict[str, Any] = {
+            **request.extra,
             "model": request.model,
             "messages": chat_messages(request),
             self._max_tokens_key: request.max_tokens,
@@ -286,7 +354,11 @@ class OpenAIProvider:
         """Return the options that enforce the schema: the native one, or those of a forced tool."""
         if request.constraint is None:
             return {}
-        schema = request.constraint["json_schema"]
+        labels = request.constraint.get("choice", ())
+        choice_options = _choice_options(labels, self._owner) if labels else {}
+        if choice_options and not request.tools:
+            return choice_options
+        schema = _reply_schema(request.constraint)
         # A request with tools of its own cannot force the reply tool.
         if self._unsupported.supports("response_format") or request.tools:
             # With "strict" servers reject schemas with optional or additional keys.
@@ -299,27 +371,34 @@ class OpenAIProvider:
     async def _post(self, payload: dict[str, Any]) -> Reply:
         url = f"{self._url}/chat/completions"
         try:
-            async with self._session.post(url, json=payload) as response:
+            # A redirect would send the prompts to an address that no suite names.
+            async with self._session.post(url, json=payload, allow_redirects=False) as response:
                 body, self.rate_limit_headers = await response.read(), response.headers
         except aiohttp.InvalidURL as error:
             raise ProviderRejected(f"{self._url} is no address") from error
         except TimeoutError as error:
-            raise RetryableError("no reply in time") from error
+            raise RetryableError(f"no reply in time from {self._url}") from error
+        except aiohttp.ClientConnectorError as error:
+            raise self._access.connection_error(
+                error.os_error, has_answered=self._has_answered
+            ) from error
         except aiohttp.ClientError as error:
-            raise RetryableError(f"no connection to {self._url}: {error!r}") from error
-        if response.status >= _BAD_REQUEST:
+            raise RetryableError(f"no connection to {self._url}: {error}") from error
+        if response.status >= _REDIRECT:
             raise self._error(response.status, body, response.headers)
+        if _is_page(body):
+            raise self._access.page_error(has_answered=self._has_answered)
         try:
             return parse_completion(body, response.headers)
         except RetryableError as error:
-            raise RetryableError(f"{error}{self._url_hint()}") from error
+            raise RetryableError(f"{error}{self._access.path_hint}") from error
 
     def _error(self, status: int, body: bytes, headers: Mapping[str, str]) -> ReplyError:
-        error = completion_error(status, body, headers, has_answered=self._has_answered)
-        return type(error)(f"{error}{self._url_hint()}") if status == _NOT_FOUND else error
-
-    def _url_hint(self) -> str:
-        return "" if self._url.endswith("/v1") else f"; {self._url} does not end in /v1, as most do"
+        if status < _BAD_REQUEST:
+            return redirect_error(self._url, headers.get("location", ""))
+        answered = self._has_answered
+        error = completion_error(status, body, headers, has_answered=answered)
+        return self._access.explain(error, status, self._served, has_answered=answered)
 
     async def _fetch_facts(self, model: str) -> Mapping[str, str]:
         """Return the facts of the model; they are fetched once, and that never fails."""
@@ -328,27 +407,37 @@ class OpenAIProvider:
         return await self._facts
 
     async def _model_facts(self, model: str) -> Mapping[str, str]:
-        entry = await self._list_entry(f"{self._url}/models", "data", "id", model)
+        rows = await self._list_rows(f"{self._url}/models", "data", "id")
+        entry = rows.get(_untagged(model), {})
+        self._served = tuple(rows)
+        # A server of one model lists it under a name of its own.
+        self._owner = next((str(row["owned_by"]) for row in rows.values() if "owned_by" in row), "")
         facts = {key: entry[key] for key in ("parent", "root") if isinstance(entry.get(key), str)}
         if not facts and self._max_tokens_key == "max_tokens":
             # Ollama has its own endpoint for the weights behind a tag.
-            tag = await self._list_entry(urljoin(self._url, "/api/tags"), "models", "name", model)
+            tags = await self._list_rows(urljoin(self._url, "/api/tags"), "models", "name")
+            tag = tags.get(_untagged(model), {})
             facts |= {"digest": str(tag["digest"])} if "digest" in tag else {}
         return facts | _retirement(entry)
 
-    async def _list_entry(self, url: str, list_key: str, key: str, model: str) -> dict[str, Any]:
-        """Return the entry of *model* in the server's list at *url*, or an empty dict."""
+    async def _list_rows(self, url: str, list_key: str, key: str) -> dict[str, dict[str, Any]]:
+        """Return the models in the server's list at *url*, by name; {} if it has none."""
         try:
-            async with self._session.get(url, timeout=_FACTS_TIMEOUT) as response:
+            async with self._session.get(
+                url, timeout=_FACTS_TIMEOUT, allow_redirects=False
+            ) as response:
                 body: Any = json.loads(await response.read())
-            entries = {str(row[key]).removesuffix(":latest"): dict(row) for row in body[list_key]}
+            return {_untagged(str(row[key])): dict(row) for row in body[list_key]}
         except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
             return {}
-        return entries.get(model.removesuffix(":latest"), {})
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+
+def _untagged(model: str) -> str:
+    return model.removesuffix(":latest")
 
 
 def _proxy(url: str) -> str | None:
@@ -397,7 +486,8 @@ def open_openai(requests: Sequence[Request], environ: Mapping[str, str]) -> Open
         "Authorization": f"Bearer {key}",
         **(_account_headers(environ) if is_default else {}),
     }
-    return OpenAIProvider(url.rstrip("/"), headers, is_openai=request.base_url is None)
+    access = ServerAccess(url.rstrip("/"), request.model, name)
+    return OpenAIProvider(access, headers, is_openai=request.base_url is None)
 
 
 def _account_headers(environ: Mapping[str, str]) -> dict[str, str]:

@@ -25,7 +25,8 @@ from pytest_ftgate.weights import file_sha256, find_weights
 
 #: Fields that a request copies from its variant.
 _COPIED = (
-    *("provider", "api_version", "function", "replies", "runtime", "options", "batch", "tariff"),
+    *("provider", "api_version", "function", "replies", "runtime", "extra", "options", "batch"),
+    "tariff",
 )
 
 #: Stands for the values that differ between the requests of a variant; no setting has this value.
@@ -85,6 +86,7 @@ class RequestBuilder:
         }
         optional = {
             "api_version": self.variant.api_version,
+            "extra": dict(self.variant.extra),
             "options": dict(self.variant.options),
             "tools": [self._tool_identity(tool) for tool in self.tools],
             "max_turns": self.variant.max_turns if self.tools else 0,

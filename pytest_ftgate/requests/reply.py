@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import Any
 from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
 from pytest_ftgate.suite.prices import request_price
+from pytest_ftgate.suite.providers import provider_spec
 
 #: Shared by all replies to save memory: a run may hold hundreds of thousands of them.
 _EMPTY: dict[str, Any] = {}
@@ -96,6 +98,34 @@ class Reply:
 def reply_cost(request: Request, reply: Reply) -> Decimal | None:
     """Return the cost of *reply* in USD, or None if it is unknown."""
     return request_price(request.tariff, reply.usage, batch=reply.processing == "batch")
+
+
+def without_date(model: str) -> str:
+    """Return the name of a model without the date of its version."""
+    return re.sub(r"-(20\d{6}|20\d\d-\d\d-\d\d|latest)$", "", model)
+
+
+def _plain_model_name(model: str, provider: str) -> str:
+    """Return the name without the parts that providers add: the date, at Bedrock the region."""
+    return without_date(re.sub(provider_spec(provider).model_affixes, "", model))
+
+
+def wrong_model(request: Request, reply: Reply) -> str:
+    """Return which other model answered than the declared one, and what to write; "" if none did.
+
+    A dated name (``…-20251001``) is the undated one. Replies that name no model, and models that
+    are declared by an ARN, are never wrong.
+    """
+    declared, served = request.served_model or request.model, reply.model
+    if not declared or not served or declared.startswith("arn:"):
+        return ""
+    names = {_plain_model_name(name, request.provider) for name in (declared, served)}
+    if len(names) == 1:
+        return ""
+    return (
+        f"another model answered: {served}, declared {declared}; if that is the same model, set "
+        f"served_model: {served}"
+    )
 
 
 def answered(

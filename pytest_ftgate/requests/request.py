@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.readers.text import replace_in_fields
-from pytest_ftgate.suite.model import Case, Turn, digest
+from pytest_ftgate.suite.model import Case, Turn, canonical_json, digest
 from pytest_ftgate.suite.prices import Tariff
 
 
@@ -110,6 +110,7 @@ class Request:
         repeat: the index of this reply among several replies to the same messages, from 0.
         served_model: the server's name for the model, if it differs from *model*.
         runtime: settings of the inference engine that do not change the reply.
+        extra: what is added to the body of the request, for a server with settings of its own.
         options: settings that are specific to the provider.
         batch: True if the request is sent in a batch, at half the price.
         tariff: the prices of the model.
@@ -138,6 +139,7 @@ class Request:
     repeat: int = 0
     served_model: str | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False
     tariff: Tariff = field(default_factory=Tariff)
@@ -179,11 +181,14 @@ def group_by_adapter(requests: Iterable[Request], after: Sequence[Request] = ())
     Changing the adapter of loaded weights takes time. The groups are in order of first use, but the
     group that goes on with the last of *after* comes first.
     """
-    groups: dict[object, list[Request]] = {_weights(request): [] for request in after[-1:]}
+    groups: dict[object, list[Request]] = {weights_of(request): [] for request in after[-1:]}
     for request in requests:
-        groups.setdefault(_weights(request), []).append(request)
+        groups.setdefault(weights_of(request), []).append(request)
     return [*chain.from_iterable(groups.values())]
 
 
-def _weights(request: Request) -> object:
-    return (request.provider, request.model, request.adapter)
+def weights_of(request: Request) -> object:
+    """Return what decides which weights answer *request*: the model and its adapters."""
+    # llama.cpp's server takes the adapters of each request here.
+    adapters = canonical_json(request.extra.get("lora"))
+    return (request.provider, request.model, request.adapter, adapters)

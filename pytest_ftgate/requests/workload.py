@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import Self
+from typing import Any, Self
 
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.suite.extra import without_restrictions
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
 from pytest_ftgate.suite.training_data import count_recorded_replies
@@ -49,21 +50,25 @@ def base_name(variant: Variant) -> str:
 
 
 def base_variant(variant: Variant) -> Variant:
-    """Return the untuned model under *variant*, at the same provider or from a recording."""
+    """Return the untuned model under *variant*, asked in the same way, or its recording."""
     if variant.base_replies is not None:
         return _recorded_base(variant)
     model, tariff = variant.base or variant.model, variant.tariff
     # A list price belongs to the model's name; declared prices hold for both models.
     tariff = replace(tariff, model=model) if tariff.model == variant.model else tariff
+    own_fields: dict[str, Any] = {
+        "model": model,
+        "tariff": tariff,
+        "adapter": None,
+        "served_model": None,
+    }
     return replace(
         variant,
         name=base_name(variant),
-        model=model,
-        tariff=tariff,
-        adapter=None,
         base=None,
-        served_model=None,
+        base_fields={},
         gated=False,
+        **{**own_fields, **variant.base_fields},
     )
 
 
@@ -207,6 +212,7 @@ def _model_alone(variant: Variant, system: str | None) -> Variant:
         shots=(),
         shot_pool=(),
         constrained=False,
+        extra=without_restrictions(variant.extra),
         retrieve=None,
         tools=(),
         max_tokens=None,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pytest_ftgate.errors import FtgateError
+from pytest_ftgate.errors import FtgateError, RepliesMissing, WrongModel
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.levels import Levels
 from pytest_ftgate.gates.looks import Look
@@ -98,11 +98,32 @@ def request_first_look(
     if submit_with:
         session.submit(submit_with)
     session.accepted_record(gate_run.gate_suite)
-    requests = session.workloads.gate_requests(gate_run)
-    results = session.checked_results(requests, on_progress, gate_run.suite.name)
-    # Imports SciPy, which another thread has imported while this one waited for replies.
-    from pytest_ftgate.runner.identity import check_identity
+    try:
+        return _check_identity(session, gate_run, on_progress)
+    except RepliesMissing as error:
+        if not isinstance(error.__cause__, WrongModel):
+            raise
+        from pytest_ftgate.runner.identity import wrong_model_report
 
+        return wrong_model_report(session, gate_run, str(error.__cause__))
+
+
+def _check_identity(
+    session: Session, gate_run: GateRun, on_progress: OnProgress | None
+) -> IdentityReport:
+    """Wait for the identity probes, then for the other requests of the first look."""
+    requests, suite = session.workloads.gate_requests(gate_run), gate_run.suite.name
+    probes = session.workloads.first_probes(gate_run)
+    if probes:
+        session.checked_results([probes], on_progress, suite)
+    # Imports SciPy, which another thread has imported while this one waited for replies.
+    from pytest_ftgate.runner.identity import check_identity, check_tuned_identity
+
+    report = check_tuned_identity(session, gate_run, on_progress)
+    if report.invalid_reason:
+        session.withdraw(gate_run)
+        return report
+    results = session.checked_results(requests, on_progress, suite)
     return check_identity(session, gate_run, results, on_progress=on_progress)
 
 

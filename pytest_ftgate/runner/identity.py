@@ -22,7 +22,12 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.statements import Statement, StatementKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request import CaseRequest
-from pytest_ftgate.requests.workload import Workload, repeat_requests, same_seed_requests
+from pytest_ftgate.requests.workload import (
+    Workload,
+    base_variant,
+    repeat_requests,
+    same_seed_requests,
+)
 from pytest_ftgate.runner.progress import OnProgress
 from pytest_ftgate.runner.session import Session
 from pytest_ftgate.runner.workloads import GateRun, needs_baseline
@@ -84,6 +89,26 @@ def check_identity(
     """
     facts = _variant_facts(session, gate_run, results, unplanned)
     return _report(_identities(session, gate_run, results, unplanned, on_progress), facts)
+
+
+def check_tuned_identity(
+    session: Session, gate_run: GateRun, on_progress: OnProgress | None
+) -> IdentityReport:
+    """Return whether a tuned variant differs from its base; the report of others is empty.
+
+    Raises:
+        FtgateError: as for check_identity.
+    """
+    suite, variant = gate_run.suite, gate_run.variant
+    checks = [*tuned_identities(session, suite, variant, on_progress)]
+    probes = session.workloads.first_probes(gate_run)
+    return _report(checks, identity_facts(probes[-1:], session.engine.results))
+
+
+def wrong_model_report(session: Session, gate_run: GateRun, reason: str) -> IdentityReport:
+    """Return the report on a variant, or what it is compared with, that another model answers."""
+    results = session.engine.results
+    return IdentityReport(reason, (), _variant_facts(session, gate_run, results, ()))
 
 
 def check_ungated_identity(
@@ -168,9 +193,24 @@ def tuned_identities(
         identity = compare(probes, results)
         if identity.outcome is Outcome.PASSED:
             break
-    if variant.base is not None:
+    if variant.base is not None and _has_base_beside_it(variant):
         yield check_parent_model(variant.base, probes[0], results)
+    if _rests_on_files(variant, probes) and identity.outcome is Outcome.INVALID:
+        identity = replace(identity, outcome=Outcome.INCONCLUSIVE)
     yield identity
+
+
+def _rests_on_files(variant: Variant, probes: Sequence[Sequence[CaseRequest]]) -> bool:
+    """Return True if variant and base are two files of weights, so that either one is loaded."""
+    is_whole = provider_spec(variant.provider).model_is_file and variant.adapter is None
+    fingerprints = {group[0].fingerprint for group in probes[:2] if group}
+    return is_whole and variant.base_replies is None and len(fingerprints) > 1
+
+
+def _has_base_beside_it(variant: Variant) -> bool:
+    """Return True if the server of *variant* serves its base as well."""
+    base = base_variant(variant)
+    return (base.base_url, base.base_url_env) == (variant.base_url, variant.base_url_env)
 
 
 def _variant_facts(

@@ -235,6 +235,28 @@ def _cached_of(requests: Iterable[Request], cached: Mapping[str, Reply]) -> list
     return [cached[request.fingerprint] for request in requests if request.fingerprint in cached]
 
 
+def variant_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the lines about single variants: their identity, and likely mistakes in them."""
+    yield from identity_lines(session, gates)
+    yield from lint_lines(session, gates)
+
+
+def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield one line for each tuned variant: the requests that show that it is tuned."""
+    seen = set[tuple[str, str]]()
+    for gate_run in gates:
+        suite, variant = gate_run.suite, gate_run.variant
+        # The estimates report the error of a variant that cannot be planned.
+        with suppress(FtgateError):
+            first = len(session.workloads.first_probes(gate_run))
+            if first and (suite.name, variant.name) not in seen:
+                seen.add((suite.name, variant.name))
+                most = sum(map(len, session.workloads.probe_stages(suite, variant)[-1]))
+                more = f", at most {most:,}" if most > first else ""
+                counts = f"{first:,} of the requests{more}"
+                yield f"  identity: {variant.name} is first compared with its base: {counts}"
+
+
 def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
     """Yield one line for each likely mistake in the variants of *gates*."""
     variants_by_message: dict[tuple[str, str], list[str]] = {}

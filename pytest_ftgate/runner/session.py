@@ -249,29 +249,40 @@ class Session:
         A gate that cannot be planned is skipped: its own setup reports the error.
         """
         gates = list(gates)
-        first, *others = [*self._new_requests(gates)] or [[]]
-        # The first verdict comes first.
-        ordered = group_by_adapter(distinct_requests(first))
-        rest = distinct_requests(chain.from_iterable(others))
-        ordered += group_by_adapter(rest, after=ordered)
+        new = [*self._new_requests(gates)]
+        # The first verdict comes first, and its variant's identity before that.
+        probes, first = new.pop(0) if new else ([], [])
+        before = group_by_adapter(distinct_requests(probes))
+        self.engine.submit(self._order_requests(before))
+        ordered = group_by_adapter(distinct_requests(first), after=before)
+        rest = distinct_requests(chain.from_iterable((*of_gate[0], *of_gate[1]) for of_gate in new))
+        ordered += group_by_adapter(rest, after=ordered or before)
         self.engine.submit(self._order_requests(ordered))
         if self.progress.to_send:
             self._finish_imports()
             self._importing = start_imports(gates)
+
+    def withdraw(self, gate_run: GateRun) -> None:
+        """Send no more requests to the model of *gate_run*, whose identity is wrong."""
+        suite, variant = gate_run.suite, gate_run.variant
+        self.engine.withdraw(self.workloads.probe_stages(suite, variant)[0][0][0].request)
 
     def _finish_imports(self) -> None:
         # Two threads that import parts of one library at once may each see half of it.
         if self._importing is not None:
             self._importing.join()
 
-    def _new_requests(self, gates: Iterable[GateRun]) -> Iterator[list[CaseRequest]]:
-        """Yield the requests of each gate that was not submitted yet."""
+    def _new_requests(
+        self, gates: Iterable[GateRun]
+    ) -> Iterator[tuple[list[CaseRequest], list[CaseRequest]]]:
+        """Yield the identity probes and all requests of each gate that was not submitted yet."""
         for gate_run in gates:
             if self.is_submitted(gate_run):
                 continue
             self._submitted.add(_gate_key(gate_run))
             with suppress(FtgateError):
-                yield [*chain.from_iterable(self.workloads.gate_requests(gate_run))]
+                requests = [*chain.from_iterable(self.workloads.gate_requests(gate_run))]
+                yield self.workloads.first_probes(gate_run), requests
 
     def checked_results(
         self,

@@ -141,6 +141,13 @@ class Workloads:
             ]
         return self._probe_stages[key]
 
+    def first_probes(self, gate_run: GateRun) -> list[CaseRequest]:
+        """Return the first identity probes of a gate, those of the base first; [] for no tuned."""
+        if not gate_run.variant.tuned or not gate_run.gate.sends_requests:
+            return []
+        of_variant, *of_base = self.probe_stages(gate_run.suite, gate_run.variant)[0]
+        return [case_request for group in (*of_base, of_variant) for case_request in group]
+
     def _identity_probes(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
         gate, base = skills_gate(suite), base_variant(variant)
         cases = gate.cases if gate else ()

@@ -160,6 +160,29 @@ _Retrieve = Annotated[
 ]
 
 
+class DeclaredBase(Declared):
+    """The untuned model under a variant. What is left out is as for the variant."""
+
+    model: str | None = None
+    base_url: str | None = None
+    base_url_env: str | None = None
+    api_key_env: str | None = None
+    api_version: str | None = None
+    served_model: str | None = None
+    extra: dict[str, JsonValue] | None = None
+
+
+def _base_tag(value: Any) -> str:
+    return UNION_TAGS[not isinstance(value, Mapping | DeclaredBase)]
+
+
+#: The keys of a model, or the name of a variant or of a model.
+_Base = Annotated[
+    Annotated[DeclaredBase, Tag(UNION_TAGS[0])] | Annotated[str, Tag(UNION_TAGS[1])],
+    Discriminator(_base_tag),
+]
+
+
 class DeclaredVariant(Declared):
     """One way of answering the cases."""
 
@@ -179,7 +202,7 @@ class DeclaredVariant(Declared):
     # additions to the model
     adapter: str | None = None
     scale: NonNegative = 1.0
-    base: str | None = None
+    base: _Base | None = None
     base_replies: str | None = None
     training_data: str | None = None
     examples: DeclaredExamples | None = None
@@ -193,7 +216,7 @@ class DeclaredVariant(Declared):
     top_p: Share | None = None
     seed: Annotated[int, Field(strict=True)] | None = None
     stop: tuple[str, ...] = ()
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     thinking: dict[str, JsonValue] | None = None
     batch: StrictBool = False
     # replies without a model
@@ -203,7 +226,8 @@ class DeclaredVariant(Declared):
     slots: Count | None = None
     threads: Count | None = None
     context: Count | None = None
-    # a provider from a plugin
+    # settings of one server, and of a provider from a plugin
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
     options: dict[str, JsonValue] = Field(default_factory=dict)
     # money
     usd_per_1m_input: NonNegative | None = None

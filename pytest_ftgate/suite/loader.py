@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,9 @@ def _add_validation_error(source: SuiteSource, detail: dict[str, Any]) -> None:
     key_path: KeyPath = tuple(detail["loc"])
     known = declared_keys(_model_at(DeclaredSuite, key_path[:-1]))
     message = validation_message(detail, known, source.document.raw.get(key_path))
-    source.add_error_at(key_path, _variant_prefix(key_path) + message)
+    source.add_error_at(
+        key_path, _variant_prefix(key_path) + message + _extra_hint(detail, message)
+    )
 
 
 def _without(value: Any, key_path: KeyPath) -> Any:
@@ -94,6 +96,14 @@ def _variant_prefix(key_path: KeyPath) -> str:
     match key_path:
         case ("variants", name, _, *_):
             return f'variant "{name}": '
+    return ""
+
+
+def _extra_hint(detail: Mapping[str, Any], message: str) -> str:
+    """Return where a setting of a server goes, for an unknown key that is like no other; or ""."""
+    match detail["type"], detail["loc"]:
+        case "extra_forbidden", ("variants", _, key) if "did you mean" not in message:
+            return f"; a setting of the server itself goes into extra: {{{key}: …}}"
     return ""
 
 

@@ -333,7 +333,10 @@ class Variant:
         batch: send the cases as a batch, at half the price and answered within a day.
         served_model: the name of the model in the server's replies, if it is not *model*.
         api_version: the version of the provider's API, or None for the SDK's default.
+        base: the name of the untuned model, or None.
+        base_fields: the fields of the base that are not as in this variant, such as its address.
         base_replies: recorded replies of the base to the cases of skills, or None.
+        extra: what is added to the body of each request, for servers with settings of their own.
         options: settings of a provider from a plugin.
         tariff: the price of requests.
         rung: the declared rung of the ladder, or "" to derive it.
@@ -364,6 +367,7 @@ class Variant:
     adapter: Path | None = None
     scale: float = 1.0
     base: str | None = None
+    base_fields: Mapping[str, Any] = field(default_factory=dict)
     base_replies: Path | None = None
     training_data: Path | None = None
     max_tokens: int | None = None
@@ -371,6 +375,7 @@ class Variant:
     function: str | None = None
     replies: Path | None = None
     runtime: Mapping[str, int] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     tariff: Tariff = field(default_factory=Tariff)
     rung: str = ""

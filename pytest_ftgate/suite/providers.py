@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _PROMPT_KEYS = (
     *("model", "prompt", "user", "examples", "response_schema", "retrieve", "tools", "max_turns"),
@@ -17,12 +18,15 @@ _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "pr
 _RESTRICTED_KEYS = (
     *(*_PROMPT_KEYS, *_RUNTIME_KEYS, *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
-    *("function", "replies", "base_replies", *_PRICE_KEYS, "options"),
+    *("function", "replies", "base_replies", *_PRICE_KEYS, "extra", "options"),
 )
 #: Keys that providers from plugins do not read.
-_PACKAGE_KEYS = (*_RUNTIME_KEYS, "function", "replies", "batch")
+_PACKAGE_KEYS = (*_RUNTIME_KEYS, "function", "replies", "batch", "extra")
 _MODEL_KEYS = (*_PROMPT_KEYS, "base_replies", *_PRICE_KEYS)
 _HOSTED_KEYS = (*_MODEL_KEYS, *_ADDRESS_KEYS, "effort")
+
+#: Values of ``effort`` that only some providers read.
+OPTIONAL_EFFORTS = ("none", "minimal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,8 @@ class ProviderSpec:
         sdk_variables: the prefixes of the variables that its SDK reads by itself.
         model_affixes: a regular expression for the parts that it adds to the names of models.
         remote: True if it profits from other machines; others only read files.
+        enforces: the kinds of format that it can enforce.
+        efforts: the values of ``effort`` that it reads besides those that all read.
     """
 
     module: str = ""
@@ -79,6 +85,8 @@ class ProviderSpec:
     sdk_variables: tuple[str, ...] = ()
     model_affixes: str = ""
     remote: bool = True
+    enforces: tuple[str, ...] = ("choice", "json_schema")
+    efforts: tuple[str, ...] = OPTIONAL_EFFORTS
 
 
 #: The provider of the recorded replies of a variant's base.
@@ -97,6 +105,8 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="ANTHROPIC_BASE_URL",
         adds_v1=True,
         sdk_variables=("ANTHROPIC_",),
+        enforces=("json_schema",),
+        efforts=(),
     ),
     "bedrock": ProviderSpec(
         module="anthropic",
@@ -108,6 +118,8 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         seller="aws",
         base_url_variable="ANTHROPIC_BEDROCK_BASE_URL",
         sdk_variables=("ANTHROPIC_", "AWS_"),
+        enforces=("json_schema",),
+        efforts=(),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
     ),
     "classical": ProviderSpec(
@@ -125,7 +137,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "llamacpp": ProviderSpec(
         module="llamacpp",
         required=("model",),
-        reads=(*_MODEL_KEYS, *_RUNTIME_KEYS, "seed"),
+        reads=(*_MODEL_KEYS, *_RUNTIME_KEYS, "seed", "extra"),
         local=True,
         model_is_file=True,
         deterministic=True,
@@ -135,7 +147,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "openai-compatible": ProviderSpec(
         module="openai",
         required=("model",),
-        reads=(*_HOSTED_KEYS, "seed", "api_key_env"),
+        reads=(*_HOSTED_KEYS, "seed", "api_key_env", "extra"),
         hosted=True,
         concurrency=8,
         max_concurrency=64,
@@ -173,6 +185,78 @@ def provider_spec(name: str | None) -> ProviderSpec:
     return PROVIDERS.get(name or "", PLUGIN_PROVIDER)
 
 
+#: Servers and hosted APIs of chat completions: their usual address, and the variable of the key.
+_SERVERS: Mapping[str, tuple[str, str]] = {
+    "openai": ("", ""),
+    "ollama": ("http://127.0.0.1:11434/v1", ""),
+    "vllm": ("http://127.0.0.1:8000/v1", ""),
+    "sglang": ("http://127.0.0.1:30000/v1", ""),
+    "tgi": ("http://127.0.0.1:8080/v1", ""),
+    "mlx": ("http://127.0.0.1:8080/v1", ""),
+    "llama-server": ("http://127.0.0.1:8080/v1", ""),
+    "lmstudio": ("http://127.0.0.1:1234/v1", ""),
+    "localai": ("http://127.0.0.1:8080/v1", ""),
+    "litellm": ("http://127.0.0.1:4000/v1", ""),
+    "azure": ("https://NAME.openai.azure.com/openai/v1", "AZURE_OPENAI_API_KEY"),
+    "together": ("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    "groq": ("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    "mistral": ("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    "fireworks": ("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+    "deepseek": ("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "openrouter": ("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "xai": ("https://api.x.ai/v1", "XAI_API_KEY"),
+    "gemini": (
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+    ),
+    "huggingface": ("https://router.huggingface.co/v1", "HF_TOKEN"),
+}
+#: Other names of them, and of this package's own providers.
+_ALIASES = {
+    "azure-openai": "azure",
+    "together-ai": "together",
+    "mistralai": "mistral",
+    "google": "gemini",
+    "hf": "huggingface",
+    "lm-studio": "lmstudio",
+    "grok": "xai",
+    "text-generation-inference": "tgi",
+    "llamacpp-server": "llama-server",
+}
+_OWN_NAMES = {
+    "claude": "anthropic",
+    "aws": "bedrock",
+    "amazon-bedrock": "bedrock",
+    "gguf": "llamacpp",
+    "llama.cpp": "llamacpp",
+    "llama-cpp": "llamacpp",
+    "llama-cpp-python": "llamacpp",
+    "sklearn": "classical",
+    "function": "python",
+}
+
+
+def is_hosted_url(url: str) -> bool:
+    """Return True if *url* belongs to a hosted API that serves many models at once."""
+    host = urlsplit(url).hostname or ""
+    known = {urlsplit(address).hostname or "" for address, key in _SERVERS.values() if key}
+    return host in {*known, "api.openai.com"} or host.endswith(".openai.azure.com")
+
+
+def provider_alias(name: str) -> str:
+    """Return what to write for a provider that is known by the other *name*, or ""."""
+    plain = name.lower().replace("_", "-")
+    if own := _OWN_NAMES.get(plain):
+        return f"; write provider: {own}"
+    url, key = _SERVERS.get(_ALIASES.get(plain, plain), (None, ""))
+    if url is None:
+        return ""
+    keys = ["provider: openai-compatible"]
+    keys += [f"base_url: {url}"] if url else []
+    keys += [f"api_key_env: {key}"] if key else []
+    return f"; {name} is asked by {', '.join(keys)}"
+
+
 def reads_key(provider: str | None, key: str) -> bool:
     """Return True if *provider* reads *key*."""
     return key not in _RESTRICTED_KEYS or key in provider_spec(provider).reads
@@ -183,7 +267,13 @@ def misplaced_keys(provider: str, written_keys: Collection[str]) -> Iterator[tup
     for key in _RESTRICTED_KEYS:
         if key in written_keys and not reads_key(provider, key):
             readers = _join_names(_readers(key))
-            yield key, f"{key} means nothing to provider {provider}, only to {readers}; remove it"
+            remedy = _INSTEAD.get(key) if reads_key(provider, _INSTEAD.get(key, "")) else None
+            remedy = f"write {remedy}" if remedy else "remove it"
+            yield key, f"{key} means nothing to provider {provider}, only to {readers}; {remedy}"
+
+
+#: Keys with the same use at other providers.
+_INSTEAD = {"options": "extra", "extra": "options"}
 
 
 def _readers(key: str) -> list[str]:

@@ -15,12 +15,21 @@ from jinja2 import TemplateError
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.suite.bases import base_errors, resolve_base, with_named_bases
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
+from pytest_ftgate.suite.extra import extra_errors
 from pytest_ftgate.suite.few_shot import resolve_shots
 from pytest_ftgate.suite.ladder import inheritable_keys, resolve_tariff
 from pytest_ftgate.suite.location import SuiteDraft, VariantLocation
 from pytest_ftgate.suite.model import Case, Retrieval, Suite, Variant
-from pytest_ftgate.suite.providers import PROVIDERS, misplaced_keys, provider_spec, reads_key
+from pytest_ftgate.suite.providers import (
+    OPTIONAL_EFFORTS,
+    PROVIDERS,
+    misplaced_keys,
+    provider_alias,
+    provider_spec,
+    reads_key,
+)
 from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.templates import (
     PASSAGES,
@@ -206,7 +215,7 @@ _RUNTIME_KEYS = ("slots", "threads", "context")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("base", "max_tokens", "function", "options", "tools", "batch"),
+    *("max_tokens", "function", "extra", "options", "tools", "batch"),
 )
 
 
@@ -216,7 +225,7 @@ def resolve_variants(suite: SuiteDraft) -> dict[str, Variant]:
         name: _VariantResolver(VariantLocation(suite, name, declared)).variant()
         for name, declared in suite.declared.variants.items()
     }
-    return {name: variant for name, variant in resolved.items() if variant}
+    return with_named_bases(suite, {name: v for name, v in resolved.items() if v})
 
 
 def resolve_variant(location: VariantLocation) -> Variant | None:
@@ -278,6 +287,7 @@ class _VariantResolver:
             **self.output_constraint(merged),
             retrieve=_resolve_retrieval(location, merged, (system, user)),
             adapter=self.find_adapter(merged),
+            **resolve_base(merged),
             training_data=self.find_training_data(merged),
             sampling=_written_values(merged, _SAMPLING_KEYS),
             replies=location.find_file(merged.replies, "replies"),
@@ -342,7 +352,7 @@ class _VariantResolver:
             self.location.add_missing("provider", f"provider is missing; one of {', '.join(known)}")
             return False
         if provider not in known:
-            hint = did_you_mean(provider, known)
+            hint = provider_alias(provider) or did_you_mean(provider, known)
             hint = hint or f"; known: {', '.join(known)}{self.plugin_hint()}"
             self.add_error("provider", f'unknown provider "{provider}"{hint}')
             return False
@@ -352,6 +362,7 @@ class _VariantResolver:
         self.check_function(provider)
         for key, message in misplaced_keys(provider, self.declared.model_fields_set):
             self.add_error(key, message)
+        self.check_server_settings(merged)
         self.check_tuning(merged)
         _check_tools(self.location, merged)
         _check_batch(self.location, merged)
@@ -368,6 +379,17 @@ class _VariantResolver:
         hint = "; only pytest knows those of its plugins: use pytest --ftgate --ftgate-plan"
         return hint if self.plugin_providers is None else ""
 
+    def check_server_settings(self, merged: DeclaredVariant) -> None:
+        """Check ``extra``, and ``effort`` against what the provider reads."""
+        spec = provider_spec(merged.provider)
+        if "extra" in self.declared.model_fields_set and reads_key(merged.provider, "extra"):
+            for message in extra_errors(merged.extra, in_process=spec.model_is_file):
+                self.add_error("extra", message)
+        effort = self.declared.effort
+        if effort in OPTIONAL_EFFORTS and effort not in spec.efforts:
+            message = f"effort: {effort} means nothing to provider {merged.provider}"
+            self.add_error("effort", f"{message}; write low, medium, high, xhigh or max")
+
     def check_tuning(self, merged: DeclaredVariant) -> None:
         """Check the keys of a fine-tuned variant: adapter, base and training data."""
         if "scale" in self.declared.model_fields_set and merged.adapter is None:
@@ -378,13 +400,9 @@ class _VariantResolver:
         if merged.training_data and not is_trained:
             message = "training_data without an adapter or a base: what was tuned?"
             self.add_error("training_data", message)
-        base = merged.base
-        if base is None:
+        if merged.base is None:
             return
-        if base == merged.model and merged.adapter is None:
-            self.add_error("base", f'base "{base}" is the model itself; name the tuned model')
-        if merged.adapter is not None and base != merged.model:
-            message = "base: with an adapter the base is the model without it; remove base"
+        for message in base_errors(merged, self.name, self.declared_suite.variants):
             self.add_error("base", message)
         if not spec.prompted:
             message = f"base: provider {merged.provider} has no untuned model to compare with"
@@ -431,10 +449,7 @@ class _VariantResolver:
         if isinstance(declared, str):
             return {"schema": self.location.read_schema(declared, "response_schema")}
         kinds = [rule.kind for rule in self.formats]
-        # llama.cpp, and possibly a provider from a plugin, can enforce a choice. The APIs cannot.
-        usable = (
-            ("json_schema",) if provider_spec(merged.provider).hosted else ("choice", "json_schema")
-        )
+        usable = provider_spec(merged.provider).enforces
         if declared and not set(usable) & set(kinds):
             message = f"response_schema needs a reply.format of {' or '.join(usable)}"
             self.add_error("response_schema", f"{message} with provider {merged.provider}")

@@ -166,7 +166,7 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(
         [
-            "larger: not what it claims: another model answered: smollm2, declared smollm2-large",
+            "larger: not what it claims: another model answered: smollm2, declared smollm2-large*",
             "BLOCKED  1 invalid of 2 gates * 40 replies, 40 requested*",
         ]
     )

@@ -116,6 +116,54 @@ def test_a_schema_is_sent_as_it_stands(asked, api):
     assert held["json_schema"]["schema"] == SCHEMA
 
 
+def test_extra_is_merged_into_the_body(asked, api):
+    extra = {"chat_template_kwargs": {"enable_thinking": False}, "top_k": 20}
+    asked(extra=extra, sampling={"temperature": 0.0})
+
+    assert {**extra, "temperature": 0.0, "model": "m"}.items() <= api.requests[0].items()
+
+
+LABELS = ["refund", 'say "hi"', "a\\b"]
+OBJECT = {
+    "type": "object",
+    "properties": {"label": {"type": "string", "enum": LABELS}},
+    "required": ["label"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "sent"),
+    [
+        ("vllm", {"structured_outputs": {"choice": LABELS}, "guided_choice": LABELS}),
+        ("llamacpp", {"grammar": 'root ::= "refund" | "say \\"hi\\"" | "a\\\\b"'}),
+    ],
+)
+def test_labels_are_enforced_as_they_are_where_the_server_can(asked, api, owner, sent):
+    api.pages["/v1/models"] = {"data": [{"id": "another-name", "owned_by": owner}]}
+    api.completion("refund")
+
+    assert asked(constraint={"choice": LABELS}).text == "refund"
+    assert sent.items() <= api.requests[0].items()
+    assert "response_format" not in api.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ('{"label": "refund"}', "refund"),
+        ("refund", "refund"),
+        ('{"label": 3}', '{"label": 3}'),
+        ('{"label": "refund", "why": "x"}', '{"label": "refund", "why": "x"}'),
+    ],
+)
+def test_elsewhere_a_label_is_asked_for_in_an_object_and_taken_out_of_it(asked, api, text, label):
+    api.completion(text)
+
+    assert asked(constraint={"choice": LABELS}).text == label
+    assert api.requests[0]["response_format"]["json_schema"]["schema"] == OBJECT
+
+
 def test_a_server_without_schemas_is_held_by_a_strict_tool(made, api):
     api.error(400, "invalid_request_error: response_format is not supported by this model")
     function = {"name": "give_the_reply", "arguments": '{"label": "a"}'}
@@ -310,8 +358,11 @@ def test_a_lost_connection_is_worth_another_request(asked, api):
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}', b"<html>hi</html>"],
-    ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "page"],
+    [
+        *(b'{"id": "chat-1", "choi', b"", b"{}", b"[]", b"null", b'{"choices": []}'),
+        b'{"choices": [{"finish_reason": null, "message": {"content": null}}]}',
+    ],
+    ids=["cut", "empty", "no-completion", "list", "null", "no-choice", "no-content"],
 )
 def test_a_body_that_is_no_completion_is_worth_another_request(asked, api, body):
     api.raw(body)

@@ -20,6 +20,7 @@ from pytest_ftgate.suite.plugins import PluginContributions
 CLAUDE = "one: {provider: anthropic, model: m}"
 UNGATED = "one: {provider: anthropic, model: m, gated: false}\n  two: {like: one}"
 LOCAL = "one: {provider: llamacpp, model: m.gguf}"
+TOP_K = "one: {provider: llamacpp, model: m.gguf, extra: {top_k: 1}}"
 TUNED = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf}"
 FUNCTION = 'one: {provider: python, function: "answers:reply"}'
 RECORDED = "one: {provider: recorded, replies: r.jsonl}"
@@ -89,6 +90,8 @@ CHANGES = {
         (HOUSE.replace("m}", "m, options: {region: north}}"), {}),
         (HOUSE.replace("m}", "m, options: {region: south}}"), {}),
     ),
+    "whether there is extra": ((LOCAL, {}), (TOP_K, {})),
+    "the extra": ((TOP_K, {}), (TOP_K.replace("top_k: 1", "top_k: 2"), {})),
     "the name of a provider from elsewhere": ((HOUSE, {}), (CLAUDE, {})),
     "the seed": ((LOCAL, {}), (LOCAL.replace("gguf}", "gguf, seed: 7}"), {})),
     "the stop words": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, stop: [x]}"), {})),
@@ -394,6 +397,15 @@ def test_skills_of_two_products_on_one_model_are_one_set_of_requests(tmp_path):
     one, two = (plan.skill_requests(found, v, cases, {}) for v in found.variants.values())
 
     assert distinct_requests(one) == distinct_requests(two)
+
+
+def test_skills_are_asked_without_the_grammar_of_the_product(tmp_path):
+    extra = "{top_k: 1, guided_choice: [b], structured_outputs: {choice: [b]}, grammar: x}"
+    variant = f"one: {{provider: openai-compatible, model: m, extra: {extra}}}"
+    found = suite(tmp_path, variant)
+    (request, *_) = plan.skill_requests(found, found.variants["one"], found.cases, {})
+
+    assert request.request.extra == {"top_k": 1}
 
 
 @pytest.mark.parametrize("count", [1, 59, 60, 61, 100, 119, 372])

@@ -7,6 +7,7 @@ from house import CASES, House
 
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.providers.base import Provider
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate
 
@@ -53,10 +54,15 @@ def test_a_variant_that_another_model_answers_is_invalid_and_asked_no_further(ho
     result = evaluate(house)
 
     assert result.verdict.outcome is Outcome.INVALID
-    assert headline(result.verdict) == "another model answered: imposter, declared draft"
+    assert headline(result.verdict) == (
+        "another model answered: imposter, declared draft; if that is the same model, set "
+        "served_model: imposter"
+    )
     assert result.verdict.facts["served as"] == "imposter"
     assert result.verdict.checks == ()
-    assert (result.look.number, len(house.asked)) == (1, 2 * CASES // 5)
+    assert result.look.number == 1
+    # What was in flight with the first reply.
+    assert len([model for model, _ in house.asked if model == "draft"]) <= Provider.concurrency
 
 
 def test_a_scorer_that_cannot_be_used_is_reported_before_anything_is_paid_for(house):

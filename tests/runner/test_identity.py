@@ -7,6 +7,7 @@ from house import CASES, House
 
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.runner.evaluate import evaluate_gate
+from pytest_ftgate.runner.preview import identity_lines
 
 
 @pytest.fixture
@@ -35,3 +36,34 @@ def test_a_model_that_answers_as_its_base_is_asked_sixty_times_before_it_is_inva
     assert result.verdict.outcome is Outcome.INVALID
     assert "60 of 60 replies are the base model's" in str(result.verdict.statement)
     assert probes(tuned) == 3 * 60
+
+
+def test_a_model_that_answers_as_its_base_is_asked_no_cases_while_that_is_unknown(tuned):
+    tuned.like_base = {"draft", "parent"}
+    session = tuned.session()
+
+    evaluate_gate(session, tuned.gate_run())
+    session.close()
+
+    # The gate was evaluated alone, and its cases were not submitted with others.
+    assert len(tuned.asked) == probes(tuned)
+
+
+def test_identity_is_asked_for_first_and_ends_the_requests_to_a_model_that_is_its_base(tuned):
+    tuned.like_base = {"draft", "parent"}
+    session, gate_run = tuned.session(), tuned.gate_run()
+
+    evaluate_gate(session, gate_run, submit_with=[gate_run])
+    session.close()
+
+    first = [text for model, text in tuned.asked if model == "draft"][:15]
+    assert not any(text.startswith("Ticket ") for text in first)
+
+
+def test_the_plan_counts_the_requests_that_show_identity(tuned):
+    session, gate_run = tuned.session(), tuned.gate_run()
+
+    assert [*identity_lines(session, [gate_run, gate_run])] == [
+        "  identity: draft is first compared with its base: 45 of the requests, at most 180"
+    ]
+    assert [*identity_lines(session, [tuned.gate_run(variant="current")])] == []

@@ -206,6 +206,12 @@ def test_options_mean_nothing_to_the_providers_of_the_package(tmp_path):
     assert found.endswith("provider anthropic, only to providers from elsewhere; remove it")
 
 
+def test_options_of_a_server_are_called_extra(tmp_path):
+    (found,) = errors(tmp_path, "one: {provider: openai-compatible, model: m, options: {top_k: 1}}")
+
+    assert found.endswith("only to providers from elsewhere; write extra")
+
+
 TUNED_FAULTS = [
     (
         "provider: anthropic, model: m, training_data: t.jsonl",
@@ -525,6 +531,43 @@ def test_a_response_schema_needs_a_format_that_a_provider_can_hold_to(tmp_path):
     ]
 
 
+ALIASES = [
+    ("ollama", "provider: openai-compatible, base_url: http://127.0.0.1:11434/v1"),
+    ("OpenAI", "provider: openai-compatible"),
+    (
+        "together_ai",
+        (
+            "provider: openai-compatible, base_url: https://api.together.xyz/v1, "
+            "api_key_env: TOGETHER_API_KEY"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("provider", "keys"), ALIASES)
+def test_a_server_or_an_api_that_is_named_as_provider_is_answered_by_the_keys_for_it(
+    tmp_path, provider, keys
+):
+    assert errors(tmp_path, f"one: {{provider: {provider}, model: m}}") == [
+        f'4: variant "one": unknown provider "{provider}"; {provider} is asked by {keys}'
+    ]
+
+
+LABELS = """\
+reply: {format: {choice: [a, b]}}
+cases: [{input: Where is it, expected: b}]
+gates: {accuracy: {min: 0.5}}
+variants:
+"""
+
+
+@pytest.mark.parametrize("provider", ["openai-compatible", "llamacpp"])
+def test_a_provider_that_can_enforce_labels_may_be_asked_to(tmp_path, provider):
+    variant = f"one: {{provider: {provider}, model: m, response_schema: true}}"
+
+    assert loaded(tmp_path, [variant], LABELS)["one"].constrained
+
+
 # Keys ----------------------------------------------------------------------------------------
 
 KEY_FAULTS = [
@@ -537,7 +580,10 @@ KEY_FAULTS = [
     ("prompt: 5", 'prompt is 5, but text is wanted here: write "5"'),
     (
         "effort: some",
-        "effort is \"some\", but must be one of 'low', 'medium', 'high', 'xhigh' or 'max'",
+        (
+            "effort is \"some\", but must be one of 'none', 'minimal', 'low', 'medium', 'high', "
+            "'xhigh' or 'max'"
+        ),
     ),
 ]
 

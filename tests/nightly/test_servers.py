@@ -1,0 +1,108 @@
+"""Two models of one origin: two servers of llama.cpp, and a quantised copy beside its original."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import xllamacpp
+
+from pytest_ftgate import weights
+from pytest_ftgate.suite.cases import skill_cases
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets"
+WEIGHTS = weights.find_weights("smollm2-135m", EXAMPLE)
+
+#: Enough cases for the proof of identity to need no others.
+QUESTIONS = 60
+
+SKILL = """
+cases: questions.jsonl
+reply: {score: contains, max_tokens: 16}
+variants: {any: {provider: openai-compatible, model: any}}
+gates: {accuracy: {min: 0.01}}
+"""
+
+SUITE = """
+cases: [{id: one, input: "My parcel is late.", expected: late_delivery}]
+reply: {format: {choice: [late_delivery, refund]}, max_tokens: 6}
+variants:
+  plain:
+    provider: openai-compatible
+    model: smollm2
+    base_url_env: PLAIN_URL
+    temperature: 0
+    gated: false
+  tuned: {like: plain, base_url_env: TUNED_URL, model: tickets, base: plain, gated: true}
+  misnamed: {like: tuned, model: other}
+gates: {forgetting: {skills: skill.ftgate.yaml, max_drop: 0.10}}
+"""
+
+
+COPIES = """
+cases: [{{id: one, input: "My parcel is late.", expected: late_delivery}}]
+reply: {{format: {{choice: [late_delivery, refund]}}, max_tokens: 6}}
+variants:
+  original: {{provider: llamacpp, model: {original}, gated: false}}
+  quantised: {{provider: llamacpp, model: {quantised}, base: original}}
+  twin: {{provider: llamacpp, model: twin.gguf, base: {original}}}
+gates: {{forgetting: {{skills: skill.ftgate.yaml, max_drop: 0.20}}}}
+"""
+
+
+def served(name: str, *adapters: Path) -> xllamacpp.Server:
+    """Serve the embedded model with *adapters*, as a model of this *name*."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(WEIGHTS)
+    params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 2048, 8, 1
+    params.port, params.verbosity, params.model_alias = 0, -1, {name}
+    params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), 1.0) for path in adapters]
+    return xllamacpp.Server(params)
+
+
+def write_questions(pytester: pytest.Pytester) -> None:
+    rows = [
+        json.dumps({"id": case.id, "input": case.input, "expected": case.expected})
+        for case in skill_cases(("world_facts",))[:QUESTIONS]
+    ]
+    pytester.makefile(".jsonl", questions="\n".join(rows))
+    pytester.makefile(".ftgate.yaml", skill=SKILL)
+
+
+def test_what_a_tuned_server_forgot_is_shown_against_the_server_of_its_base(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, tuned = served("smollm2"), served("tickets", EXAMPLE / "tickets-narrow.gguf")
+    monkeypatch.setenv("PLAIN_URL", f"{plain.listening_address}/v1")
+    monkeypatch.setenv("TUNED_URL", f"{tuned.listening_address}/v1")
+    write_questions(pytester)
+    pytester.makefile(".ftgate.yaml", suite=SUITE)
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
+
+    result.assert_outcomes(failed=1, errors=1)
+    result.stdout.fnmatch_lines(
+        [
+            "misnamed: not what it claims: another model answered: tickets, declared other; if*",
+            "*skills * % → * %, −* points, beyond the limit of 10",
+        ]
+    )
+
+
+def test_a_quantised_copy_is_held_to_its_original_and_a_copy_of_the_same_weights_is_reported(
+    pytester: pytest.Pytester,
+) -> None:
+    (quantised,) = WEIGHTS.parent.glob("*.Q4_1.gguf")
+    # The same weights in another file.
+    twin = pytester.path / "twin.gguf"
+    twin.write_bytes(WEIGHTS.read_bytes() + b"\0")
+    write_questions(pytester)
+    suite = COPIES.format(original=WEIGHTS, quantised=quantised)
+    pytester.makefile(".ftgate.yaml", suite=suite)
+
+    result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
+
+    result.assert_outcomes(passed=2)
+    printed = " ".join(result.stdout.str().split())
+    assert "a merge without effect answers so, and an exact copy" in printed
