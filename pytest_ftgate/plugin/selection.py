@@ -46,6 +46,7 @@ def show_plan(session: pytest.Session) -> None:
     """Print the plan: requests, costs, and what the gates can show."""
     from pytest_ftgate.reporting.plan import contamination_lines, plan_lines, power_lines
     from pytest_ftgate.runner.preview import (
+        adapter_lines,
         contaminations,
         coverage_lines,
         estimate_variants,
@@ -64,6 +65,7 @@ def show_plan(session: pytest.Session) -> None:
         return
     for line in (
         *plan_lines(*estimate_variants(run, gate_runs)),
+        *adapter_lines(gate_runs),
         *contamination_lines(contaminations(gate_runs)),
         *lint_lines(run, gate_runs),
         *coverage_lines(gate_runs),
