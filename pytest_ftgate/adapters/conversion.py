@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from math import sqrt
 from pathlib import Path
@@ -139,11 +139,11 @@ def convert_adapter(folder: Path, model: Path, target: Path) -> None:
     if problem:
         raise ConfigurationError(problem)
     try:
-        from gguf import GGUFReader, GGUFWriter
+        from gguf import GGUFWriter
     except ImportError as error:
         message = 'converting an adapter needs gguf: pip install "pytest-ftgate[local]"'
         raise ConfigurationError(message) from error
-    config, base = LoraConfig.read(folder), _Base(GGUFReader(model), model)
+    config, base = LoraConfig.read(folder), _read_base(model, file_sha256(model))
     base.check_name(config.base)
     modules = sorted(_modules(folder / WEIGHTS_FILE, base), key=lambda module: module.tensor)
     base.check_shapes(modules)
@@ -228,34 +228,45 @@ def _families(name: str) -> dict[str, str]:
     return dict(sorted(_FAMILY.findall(name.lower())))
 
 
+def _all_tensors(reader: GGUFReader, path: Path) -> Iterator[Any]:
+    """Yield the tensors of all files, if the model at *path* is split."""
+    yield from reader.tensors
+    split = re.fullmatch(r"(.*-)00001(-of-(\d{5})\.gguf)", path.name)
+    if split:
+        for number in range(2, int(split[3]) + 1):
+            shard = path.with_name(f"{split[1]}{number:05}{split[2]}")
+            yield from type(reader)(shard).tensors
+
+
+@lru_cache(maxsize=8)
+def _read_base(path: Path, digest: str) -> _Base:
+    """Read the names and shapes in the model at *path*, once for each *digest* of it."""
+    del digest
+    return _Base(path)
+
+
 class _Base:
     """The model that an adapter is converted for."""
 
-    def __init__(self, reader: GGUFReader, path: Path) -> None:
-        self.reader, self.file = reader, path.name
-        self.architecture = str(self._value("general.architecture"))
+    def __init__(self, path: Path) -> None:
+        from gguf import GGUFReader
+
+        reader = GGUFReader(path)
+        self.file = path.name
+        self._values = {
+            name: field.contents()
+            for name, field in reader.fields.items()
+            if not name.startswith("tokenizer.")
+        }
+        self.architecture = str(self._values.get("general.architecture"))
         if self.architecture not in (*_PERMUTED, *_UNPERMUTED):
             known = ", ".join((*_PERMUTED, *_UNPERMUTED))
             raise ConfigurationError(
                 f"{self.file} is of the architecture {self.architecture}, for which no adapter can "
                 f"be converted here (only {known}); convert_lora_to_gguf.py of llama.cpp may do it"
             )
-        self._shapes = {t.name: tuple(int(n) for n in t.shape) for t in self._all_tensors(path)}
-
-    def _all_tensors(self, path: Path) -> Iterator[Any]:
-        """Yield the tensors of all files, if the model is split."""
-        from gguf import GGUFReader
-
-        yield from self.reader.tensors
-        split = re.fullmatch(r"(.*-)00001(-of-(\d{5})\.gguf)", path.name)
-        if split:
-            for number in range(2, int(split[3]) + 1):
-                shard = path.with_name(f"{split[1]}{number:05}{split[2]}")
-                yield from GGUFReader(shard).tensors
-
-    def _value(self, key: str) -> Any:
-        field = self.reader.get_field(key)
-        return field.contents() if field else None
+        tensors = _all_tensors(reader, path)
+        self._shapes = {t.name: tuple(int(n) for n in t.shape) for t in tensors}
 
     def check_name(self, trained_on: str) -> None:
         """Raise an error if *trained_on*, from the adapter's config, evidently is another model.
@@ -266,7 +277,7 @@ class _Base:
         Raises:
             ConfigurationError: it is.
         """
-        name = str(self._value("general.name") or "")
+        name = str(self._values.get("general.name", ""))
         adapter, model = _families(trained_on.rpartition("/")[2]), _families(name)
         versions = [(adapter[family], model[family]) for family in adapter.keys() & model.keys()]
         differs = all(old and new and old != new for old, new in versions)
@@ -297,7 +308,7 @@ class _Base:
         from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
 
         kinds = {name: kind for kind, name in MODEL_ARCH_NAMES.items()}
-        blocks = int(self._value(f"{self.architecture}.block_count") or 0)
+        blocks = int(self._values.get(f"{self.architecture}.block_count", 0))
         return get_tensor_name_map(kinds[self.architecture], blocks)
 
     def check_shapes(self, modules: Iterable[_Module]) -> None:
@@ -325,8 +336,9 @@ class _Base:
         part = module.tensor.removesuffix(".weight").rpartition(".")[2]
         if self.architecture not in _PERMUTED or part not in _PERMUTED_HEADS:
             return module.b
-        counts = self._value(f"{self.architecture}.attention.{_PERMUTED_HEADS[part]}")
-        counts = counts or self._value(f"{self.architecture}.attention.head_count")
+        prefix = f"{self.architecture}.attention."
+        counts = self._values.get(prefix + _PERMUTED_HEADS[part])
+        counts = counts or self._values[f"{prefix}head_count"]
         layer = int(module.tensor.split(".")[1])
         heads = int(counts[layer] if isinstance(counts, list) else counts)
         rows, rank = module.b.shape
