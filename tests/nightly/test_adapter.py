@@ -24,7 +24,7 @@ WEIGHTS = find_weights("smollm2-135m", Path())
 SOURCE = {"gguf_file": WEIGHTS.name}
 RANK, LAYERS, WIDTH, KEYS = 8, 30, 576, 192
 #: The size of the random changes of q and k, with which most replies are still labels.
-STRENGTH = 0.02
+STRENGTH = 0.007
 TOKENS, BATCH = 12, 16
 #: The least share of equal labels: llama.cpp computes with weights of 8 bits and other kernels.
 SAME = 0.97

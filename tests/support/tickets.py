@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 from gguf import GGUFReader
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets"
 SYSTEM_PROMPT = "tickets.short.md"
-
-
-def example_trainer() -> ModuleType:
-    """Import ``train.py``, which needs torch, transformers and PEFT."""
-    sys.path.insert(0, str(EXAMPLE))
-    import train
-
-    return train
 
 
 #: The modules of the example's adapters: in a GGUF file, and in transformers.
