@@ -226,10 +226,17 @@ def unusable_reason(path: Path) -> str:
     )
 
 
+def missing_config(path: Path) -> str:
+    """Return what to name instead of *path* if it is a folder without an adapter, or ""."""
+    if not path.is_dir() or (path / CONFIG_FILE).is_file():
+        return ""
+    return f"has no {CONFIG_FILE}; {_folder_hint(path)}"
+
+
 def folder_problem(folder: Path) -> str:
     """Return why the adapter in *folder* cannot be converted, with a remedy; "" if it may."""
-    if not (folder / CONFIG_FILE).is_file():
-        return f"has no {CONFIG_FILE}; {_folder_hint(folder)}"
+    if reason := missing_config(folder):
+        return reason
     if not (folder / WEIGHTS_FILE).is_file():
         pickled = (folder / "adapter_model.bin").is_file()
         hint = "it has a pickle; save with safe_serialization=True" if pickled else "save it again"

@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
-from pytest_ftgate.adapters.lora import unusable_reason
+from pytest_ftgate.adapters.lora import missing_config, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
 from pytest_ftgate.suite.few_shot import resolve_shots
@@ -419,8 +419,10 @@ class _VariantResolver:
 
     def find_adapter(self, merged: DeclaredVariant) -> Path | None:
         path = self.location.find_adapter(merged.adapter)
-        if path and provider_spec(merged.provider).adapter == "gguf":
-            reason = unusable_reason(path)
+        checks = {"gguf": unusable_reason, "served": missing_config}
+        check = checks.get(provider_spec(merged.provider).adapter)
+        if path and check:
+            reason = check(path)
             if reason:
                 self.add_error("adapter", f"adapter: {merged.adapter} {reason}")
         return path

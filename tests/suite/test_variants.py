@@ -318,6 +318,14 @@ def test_an_adapter_on_a_server_needs_the_name_of_its_base(tmp_path, peft, more,
     assert errors(tmp_path, f"one: {{{SERVED}{more}}}") == [f'4: variant "one": {message}']
 
 
+def test_a_folder_without_an_adapter_is_an_error_on_a_server_too(tmp_path, peft):
+    (peft / "adapter_config.json").unlink()
+
+    (error,) = errors(tmp_path, f"one: {{{SERVED}, base: llama}}")
+
+    assert error.startswith('4: variant "one": adapter: out has no adapter_config.json; name the')
+
+
 @pytest.mark.parametrize("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
 def test_a_provider_that_takes_adapters_reads_the_key(spec):
     assert ("adapter" in spec.reads) == bool(spec.adapter)
