@@ -65,14 +65,14 @@ COMMON_WORDS = frozenset(
         r"\w+",
         """
         anthropic attempt builder charts child classification cli client collect compare config
-        cores cost declaration demo doctor entry estimate evidence explain export f1 feasibility
-        field fixture forgetting git github history hooks hookspecs html http imports init item
-        kinds label lint llamacpp loader local location locks macro main maintenance markdown marks
-        mean metrics model must openai page paired pass plots plugin plugins power preview prices
-        progress proportions ray readers recommend recorded references repair reporter resampling
-        results rule rules runner schema scoring selection sequential settings source sqlite state
-        stats structured summary table tables templates text units usage weights workers writers
-        yaml
+        conversion cores cost declaration demo doctor entry estimate evidence explain export f1
+        feasibility field fixture forgetting git github history hooks hookspecs html http imports
+        init item kinds label lint llamacpp loader local location locks lora macro main maintenance
+        markdown marks mean metrics model must openai page paired pass plots plugin plugins power
+        preview prices progress proportions ray readers recommend recorded references repair
+        reporter resampling results rule rules runner schema scoring selection sequential settings
+        source sqlite state stats structured summary table tables templates text units usage weights
+        workers writers yaml
         """,
     )
 )

@@ -13,23 +13,23 @@ Products are computed in bfloat16, which cores that have it (AVX-512) do more th
 """
 
 import argparse
-import hashlib
 import json
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import gguf
 import torch
 import xllamacpp
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from pytest_ftgate import weights
+from pytest_ftgate.adapters.conversion import convert_adapter
 
 HERE = Path(__file__).parent
 SEED, BATCH, ANSWER_TOKENS, IGNORED = 7, 16, 32, -100
@@ -39,8 +39,7 @@ RANK, LEARNING_RATE, TICKET_EPOCHS, GENERAL_EPOCHS = 8, 1e-3, 3, 5
 ALPHA_PER_RANK = 2
 ANSWERS_AT_ONCE = 4
 VARIANTS = ("narrow", "replay")
-# llama.cpp permutes the rows of q_proj and k_proj; these four it stores as they are.
-PARTS = {"v_proj": "attn_v", "o_proj": "attn_output", "up_proj": "ffn_up", "down_proj": "ffn_down"}
+PARTS = ("v_proj", "o_proj", "up_proj", "down_proj")
 
 
 class Row(NamedTuple):
@@ -141,21 +140,11 @@ def fit(model: PeftModel, plan: list[list[Row]], pad: int, rate: float) -> None:
             print(f"  step {step} of {len(plan)}: loss {loss.item():.3f}", flush=True)
 
 
-def write_adapter(model: PeftModel, path: Path, rank: int) -> None:
-    """Write the LoRA matrices as float16 under the names that the base's tensors have."""
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_string("general.type", "adapter")
-    writer.add_string("adapter.type", "lora")
-    writer.add_float32("adapter.lora.alpha", ALPHA_PER_RANK * rank)
-    for name, tensor in get_peft_model_state_dict(model, save_embedding_layers=False).items():
-        # base_model.model.model.layers.7.self_attn.v_proj.lora_A.weight
-        *_, layer, _, module, side, _ = name.split(".")
-        name_there = f"blk.{layer}.{PARTS[module]}.weight.{side.lower()}"
-        writer.add_tensor(name_there, tensor.detach().half().numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+def write_adapter(model: PeftModel, path: Path, base: Path) -> None:
+    """Write the LoRA matrices as float16, in a GGUF file for the weights in *base*."""
+    with TemporaryDirectory() as folder:
+        model.half().save_pretrained(folder, save_embedding_layers=False)
+        convert_adapter(Path(folder), base, path)
 
 
 def load_model(gguf_file: Path, rank: int) -> PeftModel:
@@ -182,10 +171,9 @@ def train(variant: str, args: argparse.Namespace, tokenizer: Tokenizer) -> None:
     fit(model, plan, tokenizer.pad_token_id, args.learning_rate)
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"tickets-{variant}.gguf"
-    write_adapter(model, path, args.rank)
+    write_adapter(model, path, args.weights)
     seconds, size = time.monotonic() - started, path.stat().st_size
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    print(f"{path}: {seconds:.0f} s, {size:,} bytes, sha256 {digest}", flush=True)
+    print(f"{path}: {seconds:.0f} s, {size:,} bytes", flush=True)
 
 
 def main() -> None:

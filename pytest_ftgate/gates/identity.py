@@ -11,6 +11,7 @@ from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.adapters.lora import adapter_facts
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.samples import Samples, align
 from pytest_ftgate.gates.units import percent
@@ -332,6 +333,7 @@ def identity_facts(case_requests: Sequence[CaseRequest], results: RequestResults
     if request.adapter:
         facts["adapter"] = f"{request.adapter.path.name} x {request.adapter.scale:g}"
         facts["adapter sha256"] = request.adapter.sha256
+        facts |= adapter_facts(request.adapter.path, request.adapter.sha256, request.adapter.scale)
     for reply in replies:
         facts |= reply.facts
     return {key: value for key, value in facts.items() if value}

@@ -45,13 +45,7 @@ def gate_nodes(items: list[pytest.Item]) -> list[str]:
 def show_plan(session: pytest.Session) -> None:
     """Print the plan: requests, costs, and what the gates can show."""
     from pytest_ftgate.reporting.plan import contamination_lines, plan_lines, power_lines
-    from pytest_ftgate.runner.preview import (
-        contaminations,
-        coverage_lines,
-        estimate_variants,
-        power_estimates,
-        variant_lines,
-    )
+    from pytest_ftgate.runner import preview
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None:
@@ -63,12 +57,13 @@ def show_plan(session: pytest.Session) -> None:
         reporter.write_line("no gate was collected, so the run would send no request")
         return
     for line in (
-        *plan_lines(*estimate_variants(run, gate_runs)),
-        *contamination_lines(contaminations(gate_runs)),
-        *variant_lines(run, gate_runs),
-        *coverage_lines(gate_runs),
+        *plan_lines(*preview.estimate_variants(run, gate_runs)),
+        *preview.adapter_lines(gate_runs),
+        *contamination_lines(preview.contaminations(gate_runs)),
+        *preview.variant_lines(run, gate_runs),
+        *preview.coverage_lines(gate_runs),
         "",
-        *power_lines(power_estimates(run, gate_runs)),
+        *power_lines(preview.power_estimates(run, gate_runs)),
         *dict.fromkeys(run.user_messages),
     ):
         reporter.write_line(line)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_ftgate.adapters import adapter_facts
+from pytest_ftgate.adapters.conversion import gguf_adapter
+from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
 from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools, choice_grammar
@@ -74,13 +75,20 @@ class LlamaCppProvider:
         # a base under adapters repeated its reply on 23 of 32 prompts, without it on all 32.
         params.cache_ram_mib = 0
         params.lora_adapters = [
-            xllamacpp.CommonAdapterLoraInfo(str(adapter.path), adapter.scale)
+            xllamacpp.CommonAdapterLoraInfo(str(self._adapter_file(adapter)), adapter.scale)
             for adapter in self._adapters
         ]
         try:
             return xllamacpp.Server(params)
         except RuntimeError as error:
             raise ConfigurationError(f"llama.cpp cannot load {self._model}: {error}") from error
+
+    def _adapter_file(self, adapter: Adapter) -> Path:
+        if adapter.path.exists() and adapter_sha256(adapter.path) != adapter.sha256:
+            raise ConfigurationError(
+                f"adapter {adapter.path.name} has changed since the run began; start it again"
+            )
+        return gguf_adapter(adapter.path, Path(self._model))
 
     @cached_property
     def _properties(self) -> Mapping[str, Any]:
@@ -95,10 +103,9 @@ class LlamaCppProvider:
         """Return True if the tools go into the prompt because the chat template has none."""
         return bool(request.tools) and not self._properties["chat_template_caps"]["supports_tools"]
 
-    def _facts(self, request: Request) -> dict[str, str]:
+    def _facts(self) -> dict[str, str]:
         template = sha256(self._properties["chat_template"].encode()).hexdigest()
-        adapter = adapter_facts(request.adapter.path) if request.adapter else {}
-        return {"chat template sha256": template, **adapter}
+        return {"chat template sha256": template}
 
     def serves(self, request: Request) -> bool:
         """Return True for the same weights, without an adapter or with a loaded one."""
@@ -128,7 +135,7 @@ class LlamaCppProvider:
             text, step = parse_prompted(reply.text)
             steps, stop = ((step,), "tool") if step else ((), reply.stop)
             reply = replace(reply, text=text, steps=steps, stop=stop)
-        return replace(reply, facts=self._facts(request))
+        return replace(reply, facts=self._facts())
 
     def _payload(self, request: Request) -> dict[str, Any]:
         # The list names every adapter: an empty list would leave all of them active.

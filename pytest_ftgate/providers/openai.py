@@ -22,6 +22,7 @@ from pytest_ftgate.errors import (
     RequestRejected,
     RetryableError,
 )
+from pytest_ftgate.providers.adapters import ServedAdapters
 from pytest_ftgate.providers.base import REPLY_TOOL
 from pytest_ftgate.providers.http import (
     UnsupportedParams,
@@ -286,6 +287,7 @@ class OpenAIProvider:
         #: The models that the server lists, and what it states as their owner.
         self._served: tuple[str, ...] = ()
         self._owner = ""
+        self._adapters = ServedAdapters(url, lambda: self._session, loads=not is_openai)
         self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property
@@ -312,10 +314,11 @@ class OpenAIProvider:
             RequestRejected: the request itself is wrong.
             ProviderRejected: credentials, spending limit, unknown model.
         """
-        facts = await self._fetch_facts(request.model)
+        model = await self._adapters.name_of(request)
+        facts = await self._fetch_facts(model)
         while True:
             sent = [key for key in _declared_settings(request) if self._unsupported.supports(key)]
-            payload, start = self._payload(request), time.perf_counter()
+            payload, start = {**self._payload(request), "model": model}, time.perf_counter()
             try:
                 reply = await self._post(payload)
             except RequestRejected as error:
@@ -326,7 +329,10 @@ class OpenAIProvider:
             if request.constraint and "choice" in request.constraint:
                 reply = replace(reply, text=_bare_label(reply.text))
             unsent = tuple(sorted({*_declared_settings(request)} - {*sent}))
-            return replace(reply, seconds=seconds, facts=facts, unsent=unsent)
+            # The name of a loaded adapter belongs to this run alone.
+            is_own = reply.model == model != request.model
+            name = request.served_model or request.model if is_own else reply.model
+            return replace(reply, model=name, seconds=seconds, facts=facts, unsent=unsent)
 
     def _learn(self, message: str, sent: Sequence[str], payload: Mapping[str, Any]) -> bool:
         if "max_completion_tokens" in message and "max_tokens" in payload:
@@ -432,7 +438,8 @@ class OpenAIProvider:
             return {}
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Unload what was loaded, and close the connections."""
+        await self._adapters.unload()
         await self._session.close()
 
 

@@ -58,21 +58,21 @@ class Source:
         self.errors.append(Diagnostic(self.display_path(path or self.path), line, message))
 
     def find_file(
-        self, written: str, line: int, what: str, *, anywhere: bool = False
+        self, written: str, line: int, what: str, *, anywhere: bool = False, folders: bool = False
     ) -> Path | None:
         """Return the file at *written*, or None after adding an error.
 
         The path is relative to the suite's folder. Only with *anywhere* may the file be outside
-        the root directory. *line* is the line of the path in the suite, and *what* its key, for
-        messages.
+        the root directory, and only with *folders* may it be a folder. *line* is the line of the
+        path in the suite, and *what* its key, for messages.
         """
         path = (self.path.parent / written).resolve()
         folder = self.display_path(self.path.parent)
         if not anywhere and not path.is_relative_to(self.root):
             self.add_error(line, f"{what}: {written} lies outside {self.root}; move it below")
-        elif path.is_dir():
+        elif path.is_dir() and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
-        elif not path.is_file():
+        elif not path.is_file() and not (folders and path.is_dir()):
             self.add_error(line, f"{what}: {written} does not exist (looked in {folder}/)")
         else:
             return path

@@ -7,10 +7,13 @@ from dataclasses import fields, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
+from pytest_ftgate.adapters.conversion import gguf_adapter
+from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, SuiteError
 from pytest_ftgate.requests.request import Adapter, CaseRequest, Request, Tool
 from pytest_ftgate.requests.retrieval import Passages, prepend_passages, retrieve_passages
@@ -46,7 +49,9 @@ class RequestBuilder:
         self.training_data = variant.training_data if self.provider.classifier else None
         self.sampling = dict(variant.sampling)
         if self.provider.model_is_file:
-            self._find_local_files()
+            self._find_weights()
+        if variant.adapter is not None:
+            self.adapter = self._find_adapter(variant.adapter)
         self.base_url = resolve_base_url(variant, environ)
         self.tools = tuple(build_tool(reference, self.folder) for reference in variant.tools)
         self.fingerprint_fields = self._fingerprint_fields()
@@ -57,14 +62,15 @@ class RequestBuilder:
             canonical_json(_PLACEHOLDER)
         )
 
-    def _find_local_files(self) -> None:
-        variant = self.variant
-        path = find_weights(variant.model, self.folder)
+    def _find_adapter(self, path: Path) -> Adapter:
+        if self.provider.adapter == "gguf":
+            # Before anything is sent: the adapter may not fit the model.
+            gguf_adapter(path, Path(self.model))
+        return Adapter(path=path, scale=self.variant.scale, sha256=adapter_sha256(path))
+
+    def _find_weights(self) -> None:
+        path = find_weights(self.variant.model, self.folder)
         self.model, self.model_identity = str(path), file_sha256(path)
-        if variant.adapter is not None:
-            self.adapter = Adapter(
-                path=variant.adapter, scale=variant.scale, sha256=file_sha256(variant.adapter)
-            )
         # Greedy decoding by default: local replies then have no sampling noise.
         self.sampling.setdefault("temperature", 0.0)
 

@@ -16,7 +16,13 @@ from pytest_ftgate.suite.prices import Tariff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """A LoRA adapter that is applied to a model's weights."""
+    """A LoRA adapter that is applied to a model's weights.
+
+    Attributes:
+        path: a file, or the folder that a trainer writes.
+        scale: the factor of its changes.
+        sha256: a digest of its content.
+    """
 
     path: Path
     scale: float

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import chain
 from statistics import mean
 
+from pytest_ftgate.adapters.lora import adapter_facts, adapter_sha256
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import JUDGE_LABEL
 from pytest_ftgate.errors import FtgateError
@@ -291,6 +292,16 @@ def contaminations(gates: Sequence[GateRun]) -> Iterator[Contamination]:
         contamination = find_skill_contamination(gate_run.gate, gate_run.variant)
         if contamination:
             yield contamination
+
+
+def adapter_lines(gates: Sequence[GateRun]) -> Iterator[str]:
+    """Yield the scale of the adapter of each variant that has one."""
+    for _, variant in _planned_variants(gates):
+        path = variant.adapter
+        if path is not None:
+            facts = adapter_facts(path, adapter_sha256(path), variant.scale)
+            if "adapter scale" in facts:
+                yield f"  {variant.name}: adapter scale {facts['adapter scale']}"
 
 
 def coverage_lines(gates: Sequence[GateRun]) -> Iterator[str]:

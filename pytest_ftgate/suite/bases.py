@@ -26,13 +26,13 @@ def base_errors(
 
     *variant_names* are those of the suite. `with_named_bases` checks a base that is a variant.
     """
-    base = merged.base
+    base, is_served = merged.base, provider_spec(merged.provider).adapter == "served"
     if isinstance(base, DeclaredBase):
         yield from _mapping_errors(merged, base)
     elif base is not None and (base == name or base not in variant_names):
-        if base == merged.model and merged.adapter is None:
+        if base == merged.model and (merged.adapter is None or is_served):
             yield f'base "{base}" is the model itself; name the tuned model'
-        if merged.adapter is not None and base != merged.model:
+        if merged.adapter is not None and base != merged.model and not is_served:
             yield "base: with an adapter the base is the model without it; remove base"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_ftgate.adapters.lora import adapter_path
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import DeclaredSuite, DeclaredVariant
 from pytest_ftgate.suite.model import Case, ReplyRules
@@ -76,12 +77,18 @@ class VariantLocation:
         if not written or key in self.declared.model_fields_set:
             self.add_error(key, message)
 
-    def find_file(self, written: str | None, key: str, *, anywhere: bool = False) -> Path | None:
+    def find_file(self, written: str | None, key: str) -> Path | None:
         """Return the file that *key* names, or None after adding an error."""
+        what = f"{self.display_name}: {key}"
+        return self.source.find_file(written, self.line(key), what) if written is not None else None
+
+    def find_adapter(self, written: str | None) -> Path | None:
+        """Return the file or folder of the adapter, or None after adding an error."""
         if written is None:
             return None
-        what = f"{self.display_name}: {key}"
-        return self.source.find_file(written, self.line(key), what, anywhere=anywhere)
+        what, line = f"{self.display_name}: adapter", self.line("adapter")
+        path = self.source.find_file(written, line, what, anywhere=True, folders=True)
+        return adapter_path(path) if path else None
 
     def read_schema(self, written: str, key: str) -> Mapping[str, Any] | None:
         """Return the JSON Schema in the file that *key* names, or None after adding an error."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
 _PROMPT_KEYS = (
     *("model", "prompt", "user", "examples", "response_schema", "retrieve", "tools", "max_turns"),
     *("max_tokens", "stop", "temperature", "top_p"),
 )
-_RUNTIME_KEYS = ("adapter", "scale", "slots", "threads", "context")
+_ADAPTER_KEYS = ("adapter", "scale")
+_RUNTIME_KEYS = ("slots", "threads", "context")
 _ADDRESS_KEYS = ("base_url", "base_url_env", "served_model")
 #: Prices per token, which need the token counts of a reply.
 _PRICE_KEYS = ("usd_per_1m_input", "usd_per_1m_output", "usd_per_1m_cached", "price_model")
 #: Keys that some providers would ignore. Every provider reads the other keys.
 _RESTRICTED_KEYS = (
-    *(*_PROMPT_KEYS, *_RUNTIME_KEYS, *_ADDRESS_KEYS),
+    *(*_PROMPT_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, *_ADDRESS_KEYS),
     *("seed", "effort", "thinking", "api_version", "batch", "api_key_env"),
     *("function", "replies", "base_replies", *_PRICE_KEYS, "extra", "options"),
 )
@@ -42,6 +44,10 @@ class ProviderSpec:
         local: True if its model, if any, runs on this machine.
         prompted: True if it answers a prompt, False if it answers the case itself.
         reads_messages: True if it can answer other messages than those of the suite's cases.
+        adapter: how it takes an adapter. ``gguf``: on top of the weights in ``model``, as a GGUF
+            file; a trainer's folder is converted. ``served``: a server serves it under a name of
+            its own, ``model``, and its base under the name ``base``. ``path``: the provider reads
+            the file or the folder, and ``model`` is the base. "": it takes none.
         recorded: True if its replies come from a file and no request is sent.
         classifier: True if it trains a classifier on ``training_data`` and has no language model.
         model_is_file: True if ``model`` names a file of weights.
@@ -71,6 +77,7 @@ class ProviderSpec:
     local: bool = False
     prompted: bool = True
     reads_messages: bool = True
+    adapter: Literal["gguf", "served", "path", ""] = "path"
     recorded: bool = False
     classifier: bool = False
     model_is_file: bool = False
@@ -99,6 +106,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         required=("model",),
         reads=(*_HOSTED_KEYS, "thinking", "api_version", "api_key_env", "batch"),
         hosted=True,
+        adapter="",
         concurrency=8,
         max_concurrency=128,
         seller="anthropic",
@@ -113,6 +121,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         required=("model",),
         reads=(*_HOSTED_KEYS, "thinking", "api_version"),
         hosted=True,
+        adapter="",
         concurrency=8,
         max_concurrency=128,
         seller="aws",
@@ -129,6 +138,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         local=True,
         prompted=False,
         reads_messages=False,
+        adapter="",
         classifier=True,
         deterministic=True,
         concurrency=1,
@@ -137,8 +147,9 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "llamacpp": ProviderSpec(
         module="llamacpp",
         required=("model",),
-        reads=(*_MODEL_KEYS, *_RUNTIME_KEYS, "seed", "extra"),
+        reads=(*_MODEL_KEYS, *_ADAPTER_KEYS, *_RUNTIME_KEYS, "seed", "extra"),
         local=True,
+        adapter="gguf",
         model_is_file=True,
         deterministic=True,
         concurrency=8,
@@ -147,8 +158,9 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
     "openai-compatible": ProviderSpec(
         module="openai",
         required=("model",),
-        reads=(*_HOSTED_KEYS, "seed", "api_key_env", "extra"),
+        reads=(*_HOSTED_KEYS, "adapter", "seed", "api_key_env", "extra"),
         hosted=True,
+        adapter="served",
         concurrency=8,
         max_concurrency=64,
         seller="openai",
@@ -163,6 +175,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         reads=("function", "base_replies"),
         local=True,
         prompted=False,
+        adapter="",
         concurrency=1,
     ),
     RECORDED: ProviderSpec(
@@ -171,6 +184,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         reads=("replies", "base_replies", *_PRICE_KEYS),
         prompted=False,
         reads_messages=False,
+        adapter="",
         recorded=True,
         deterministic=True,
         concurrency=64,

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from jinja2 import TemplateError
 from pydantic import ValidationError
 
+from pytest_ftgate.adapters.lora import missing_config, unusable_reason
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 from pytest_ftgate.suite.bases import base_errors, resolve_base, with_named_bases
 from pytest_ftgate.suite.declaration import DeclaredRetrieve, DeclaredVariant
@@ -209,8 +210,6 @@ def _expected_tools(case: Case) -> Iterator[str]:
 
 
 _SAMPLING_KEYS = ("temperature", "top_p", "seed", "stop", "effort", "thinking")
-#: The first bytes of a GGUF file.
-_GGUF_MAGIC = b"GGUF"
 _RUNTIME_KEYS = ("slots", "threads", "context")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
@@ -400,6 +399,11 @@ class _VariantResolver:
         if merged.training_data and not is_trained:
             message = "training_data without an adapter or a base: what was tuned?"
             self.add_error("training_data", message)
+        if merged.adapter and spec.adapter == "served" and not (
+            merged.base or merged.base_replies
+        ):
+            message = "adapter without base: name its untuned model at the same server, base: NAME"
+            self.add_error("adapter", message)
         if merged.base is None:
             return
         for message in base_errors(merged, self.name, self.declared_suite.variants):
@@ -434,10 +438,13 @@ class _VariantResolver:
             source.add_error(line_number, message, path)
 
     def find_adapter(self, merged: DeclaredVariant) -> Path | None:
-        path = self.location.find_file(merged.adapter, "adapter", anywhere=True)
-        if path is not None and not _starts_with(path, _GGUF_MAGIC):
-            message = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
-            self.add_error("adapter", f"adapter: {merged.adapter} {message}")
+        path = self.location.find_adapter(merged.adapter)
+        checks = {"gguf": unusable_reason, "served": missing_config}
+        check = checks.get(provider_spec(merged.provider).adapter)
+        if path and check:
+            reason = check(path)
+            if reason:
+                self.add_error("adapter", f"adapter: {merged.adapter} {reason}")
         return path
 
     def output_constraint(self, merged: DeclaredVariant) -> dict[str, Any]:
@@ -454,11 +461,6 @@ class _VariantResolver:
             message = f"response_schema needs a reply.format of {' or '.join(usable)}"
             self.add_error("response_schema", f"{message} with provider {merged.provider}")
         return {"constrained": bool(declared)}
-
-
-def _starts_with(path: Path, prefix: bytes) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(prefix)) == prefix
 
 
 def _written_values(merged: DeclaredVariant, keys: tuple[str, ...]) -> dict[str, Any]:

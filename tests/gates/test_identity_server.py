@@ -256,5 +256,16 @@ def test_a_record_has_the_model_and_its_settings_but_not_the_folder_of_weights()
     assert "/home/me" not in json.dumps(facts)
 
 
+def test_a_record_has_the_scale_of_an_adapter_whatever_the_provider(tmp_path):
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "base_model_name_or_path": "org/base"}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    adapter = Adapter(path=tmp_path, scale=0.5, sha256="abc")
+
+    facts = identity_facts(*requests_and_results([Reply(text="")], adapter=adapter))
+
+    assert facts["adapter scale"] == "0.5 × 16/8 = 1"
+    assert facts["adapter base"] == "org/base"
+
+
 def test_a_record_of_nothing_is_empty():
     assert identity_facts([], {}) == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from datasets import Dataset
 from peft import LoraConfig
-from tickets import EXAMPLE, SYSTEM_PROMPT, example_trainer, tickets, write_rows
+from tickets import EXAMPLE, SYSTEM_PROMPT, tickets, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from trl import SFTConfig, SFTTrainer
 
@@ -24,7 +24,7 @@ cases: cases.jsonl
 reply: {{format: {{choice: [{", ".join(LABELS)}]}}, score: choice, max_tokens: 12}}
 variants:
   current: {{provider: llamacpp, model: smollm2-135m, gated: false}}
-  trained: {{like: current, adapter: trained/adapter.gguf, training_data: train.jsonl}}
+  trained: {{like: current, adapter: trained, training_data: train.jsonl}}
 baseline: current
 gates: {{accuracy: {{min: 0.70, max_drop: 0.10}}}}
 """
@@ -53,9 +53,7 @@ def trainer(desk: Path) -> SFTTrainer:
     """Return a trainer of fresh adapters on the weights that llama.cpp serves."""
     source = {"gguf_file": WEIGHTS.name}
     floats = GgufConfig(dequantize=True)
-    lora = LoraConfig(
-        r=RANK, lora_alpha=2 * RANK, target_modules=list(example_trainer().PARTS), lora_dropout=0.0
-    )
+    lora = LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules="all-linear", lora_dropout=0.0)
     options = SFTConfig(
         output_dir=str(desk / "checkpoints"),
         max_steps=STEPS,
@@ -81,9 +79,7 @@ def trainer(desk: Path) -> SFTTrainer:
 def test_an_adapter_that_trl_trains_passes_its_gate(desk, pytester):
     made = trainer(desk)
     made.train()
-    # As PEFT does, and as GGUF beside it.
-    made.model.save_pretrained(desk / "trained")
-    example_trainer().write_adapter(made.model, desk / "trained" / "adapter.gguf", RANK)
+    made.save_model(str(desk / "trained"))
     (desk / "suite.ftgate.yaml").write_text(SUITE, "utf-8")
 
     result = pytester.runpytest_subprocess("--ftgate", "-rA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,10 +14,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
-import torch
 from gguf import GGUFReader
-from peft import set_peft_model_state_dict
-from tickets import EXAMPLE, SYSTEM_PROMPT, example_trainer, tickets, write_rows
+from safetensors.numpy import save_file
+from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 from pytest_ftgate.weights import find_weights
@@ -29,6 +29,7 @@ ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "2",
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
 }
 
 SUITE = f"""
@@ -43,6 +44,7 @@ variants:
     temperature: 0
     gated: false
   tuned: {{like: base, model: tickets, base: base, gated: true}}
+  loaded: {{like: tuned, model: trained, adapter: ADAPTER}}
   orphan: {{like: tuned, base: other}}
   missing: {{like: tuned, model: nobody}}
 baseline: base
@@ -63,26 +65,17 @@ def save_base(folder: Path) -> None:
 
 def save_adapter(folder: Path) -> None:
     """Write the example's adapter as PEFT does."""
-    train = example_trainer()
-    modules = {there: here for here, there in train.PARTS.items()}
-    model = train.load_model(WEIGHTS, train.RANK)
-    matrices = {}
-    for tensor in GGUFReader(EXAMPLE / "tickets-narrow.gguf").tensors:
-        layer, part, side = re.fullmatch(
-            r"blk\.(\d+)\.(\w+)\.weight\.(lora_.)", tensor.name
-        ).groups()
-        block = "mlp" if part.startswith("ffn") else "self_attn"
-        name = f"base_model.model.model.layers.{layer}.{block}.{modules[part]}"
-        side = side.removesuffix(side[-1]) + side[-1].upper()
-        matrices[f"{name}.{side}.weight"] = torch.tensor(tensor.data).float()
-    found = set_peft_model_state_dict(model, matrices)
-    assert not found.unexpected_keys
-    model.save_pretrained(folder)
+    folder.mkdir()
+    matrices = peft_matrices(GGUFReader(EXAMPLE / "tickets-narrow.gguf"))
+    save_file(matrices, folder / "adapter_model.safetensors")
+    modules = sorted({name.split(".")[-3] for name in matrices})
+    config = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": modules}
+    (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Start ``vllm serve`` with the model and its adapter; yield its address."""
+    """Start ``vllm serve`` with the model and its adapter; yield its address and the folder."""
     folder = tmp_path_factory.mktemp("vllm")
     save_base(folder / "base")
     save_adapter(folder / "adapter")
@@ -110,7 +103,7 @@ def server(tmp_path_factory):
     with subprocess.Popen(command, env=os.environ | ENVIRONMENT) as process:
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process)
-            yield f"http://127.0.0.1:{port}/v1"
+            yield f"http://127.0.0.1:{port}/v1", folder / "adapter"
         finally:
             process.terminate()
 
@@ -132,19 +125,25 @@ def test_an_adapter_passes_and_one_of_another_base_and_one_that_is_missing_do_no
 ):
     write_rows(pytester.path / "cases.jsonl", tickets("tickets.cases.jsonl", LABELS))
     shutil.copy(EXAMPLE / SYSTEM_PROMPT, pytester.path)
-    (pytester.path / "suite.ftgate.yaml").write_text(SUITE, "utf-8")
-    monkeypatch.setenv("VLLM_URL", server)
+    address, adapter = server
+    suite = SUITE.replace("ADAPTER", str(adapter))
+    (pytester.path / "suite.ftgate.yaml").write_text(suite, "utf-8")
+    monkeypatch.setenv("VLLM_URL", address)
 
     result = pytester.runpytest_subprocess("--ftgate", "-rA")
 
-    result.assert_outcomes(passed=1, errors=2)
+    result.assert_outcomes(passed=2, errors=2)
     result.stdout.fnmatch_lines_random(
         [
             "*orphan: not what it claims: *parent*",
             "missing: 404 *`nobody` does not exist*",
             "PASSED *accuracy?tuned?",
+            "PASSED *accuracy?loaded?",
         ]
     )
+    # What the run has loaded is gone again.
+    with urlopen(f"{address}/models") as response:
+        assert {row["id"] for row in json.load(response)["data"]} == {"base", "other", "tickets"}
     # The untuned model cannot do the task, and no reply of the tuned one passes for one of its own.
     (share,) = re.findall(r"^  base +(\d+) % ", result.stdout.str(), re.MULTILINE)[:1]
     assert int(share) <= 20

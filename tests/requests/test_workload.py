@@ -25,6 +25,9 @@ TUNED = "one: {provider: llamacpp, model: m.gguf, adapter: a.gguf}"
 FUNCTION = 'one: {provider: python, function: "answers:reply"}'
 RECORDED = "one: {provider: recorded, replies: r.jsonl}"
 HOUSE = "one: {provider: house, model: m}"
+HOUSE_TUNED = "one: {provider: house, model: m, adapter: a.gguf}"
+SERVED = "one: {provider: openai-compatible, model: m, base: n}"
+SERVED_TUNED = SERVED.replace("base", "adapter: a.gguf, base")
 AGENT = 'one: {provider: anthropic, model: m, tools: ["shop:look"]}'
 FILES = {
     "m.gguf": "weights",
@@ -84,6 +87,19 @@ CHANGES = {
     "the weights": ((LOCAL, {}), (LOCAL, {"m__gguf": "other weights"})),
     "the adapter": ((TUNED, {}), (TUNED, {"a__gguf": "GGUF other adapter"})),
     "whether there is an adapter": ((LOCAL, {}), (TUNED, {})),
+    "the adapter of a plugin's provider": (
+        (HOUSE_TUNED, {}),
+        (HOUSE_TUNED, {"a__gguf": "GGUF other adapter"}),
+    ),
+    "the scale of a plugin's provider": (
+        (HOUSE_TUNED, {}),
+        (HOUSE_TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {}),
+    ),
+    "the adapter on a server": (
+        (SERVED_TUNED, {}),
+        (SERVED_TUNED, {"a__gguf": "GGUF other adapter"}),
+    ),
+    "whether a server has an adapter": ((SERVED, {}), (SERVED_TUNED, {})),
     "the scale": ((TUNED, {}), (TUNED.replace("a.gguf", "a.gguf, scale: 0.5"), {})),
     "the temperature": ((CLAUDE, {}), (CLAUDE.replace("m}", "m, temperature: 0.5}"), {})),
     "the options": (

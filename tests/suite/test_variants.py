@@ -11,7 +11,7 @@ from pytest_ftgate.suite.declaration import DeclaredVariant
 from pytest_ftgate.suite.few_shot import most_similar
 from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.plugins import PluginContributions
-from pytest_ftgate.suite.providers import PROVIDERS
+from pytest_ftgate.suite.providers import PLUGIN_PROVIDER, PROVIDERS
 
 HEAD = """\
 cases: [{input: Where is it, expected: b, vars: {tone: kind}}]
@@ -133,7 +133,7 @@ def test_what_a_provider_cannot_do_without_is_named(tmp_path, provider, key, wri
 
 HOSTED = "anthropic, bedrock and openai-compatible"
 FOREIGN = [
-    ("anthropic", "adapter", "a.gguf", "llamacpp"),
+    ("anthropic", "adapter", "a.gguf", "llamacpp and openai-compatible"),
     ("anthropic", "seed", "2", "llamacpp and openai-compatible"),
     ("anthropic", "slots", "2", "llamacpp"),
     ("anthropic", "threads", "2", "llamacpp"),
@@ -181,7 +181,7 @@ def test_a_provider_from_elsewhere_may_be_told_what_any_model_is(tmp_path, key, 
     assert found["one"].provider == "house"
 
 
-@pytest.mark.parametrize("key", ["adapter", "slots", "function", "replies"])
+@pytest.mark.parametrize("key", ["slots", "function", "replies"])
 def test_it_is_not_told_what_only_one_of_ours_can_do(tmp_path, key):
     value = '"a:b"' if key == "function" else 2 if key == "slots" else "a.gguf"
     path = tmp_path / "s.ftgate.yaml"
@@ -258,8 +258,83 @@ def test_an_adapter_that_is_no_gguf_file_is_an_error(tmp_path):
         tmp_path, "one: {provider: llamacpp, model: m, adapter: t.jsonl}", t__jsonl="x"
     )
 
-    told = "is no GGUF file; convert_lora_to_gguf.py of llama.cpp makes one of it"
+    told = (
+        "is neither a GGUF file nor the folder in which a trainer saves an adapter "
+        "(adapter_config.json, adapter_model.safetensors)"
+    )
     assert error == f'4: variant "one": adapter: t.jsonl {told}'
+
+
+PEFT = {
+    "out/adapter_config.json": '{"peft_type": "LORA", "r": 8, "lora_alpha": 16}',
+    "out/adapter_model.safetensors": "weights",
+}
+
+
+@pytest.fixture
+def peft(tmp_path):
+    """Write an adapter as trainers do, and return its folder."""
+    (tmp_path / "out").mkdir()
+    for name, text in PEFT.items():
+        (tmp_path / name).write_text(text)
+    return (tmp_path / "out").resolve()
+
+
+@pytest.mark.parametrize("written", ["out", "out/", "out/adapter_model.safetensors"])
+def test_an_adapter_may_be_the_folder_that_a_trainer_writes(tmp_path, peft, written):
+    found = loaded(tmp_path, [f"one: {{provider: llamacpp, model: m, adapter: {written}}}"])
+
+    assert (found["one"].adapter, found["one"].tuned) == (peft, True)
+
+
+def test_a_folder_that_llamacpp_cannot_use_is_an_error_with_its_line(tmp_path, peft):
+    (peft / "adapter_config.json").write_text('{"peft_type": "IA3"}')
+
+    (error,) = errors(tmp_path, "one: {provider: llamacpp, model: m, adapter: out}")
+
+    assert error.startswith('4: variant "one": adapter: out cannot be used as an adapter: its peft')
+
+
+@pytest.mark.parametrize("written", ["out", "out/adapter_config.json"])
+def test_a_plugins_provider_takes_any_adapter_and_its_scale(tmp_path, peft, written):
+    variant = f"one: {{{HOUSE}, adapter: {written}, scale: 0.5}}"
+
+    found = loaded(tmp_path, [variant], others=["house"])["one"]
+
+    assert (found.adapter, found.scale, found.tuned) == ((tmp_path / written).resolve(), 0.5, True)
+
+
+SERVED = "provider: openai-compatible, model: tickets-v7, adapter: out"
+
+
+def test_an_adapter_on_a_server_has_a_name_of_its_own_beside_its_base(tmp_path, peft):
+    found = loaded(tmp_path, [f"one: {{{SERVED}, base: llama}}"])["one"]
+
+    assert (found.adapter, found.base, found.tuned) == (peft, "llama", True)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("", "adapter without base: name its untuned model at the same server, base: NAME"),
+        (", base: tickets-v7", 'base "tickets-v7" is the model itself; name the tuned model'),
+    ],
+)
+def test_an_adapter_on_a_server_needs_the_name_of_its_base(tmp_path, peft, more, message):
+    assert errors(tmp_path, f"one: {{{SERVED}{more}}}") == [f'4: variant "one": {message}']
+
+
+def test_a_folder_without_an_adapter_is_an_error_on_a_server_too(tmp_path, peft):
+    (peft / "adapter_config.json").unlink()
+
+    (error,) = errors(tmp_path, f"one: {{{SERVED}, base: llama}}")
+
+    assert error.startswith('4: variant "one": adapter: out has no adapter_config.json; name the')
+
+
+@pytest.mark.parametrize("spec", [*PROVIDERS.values(), PLUGIN_PROVIDER])
+def test_a_provider_that_takes_adapters_reads_the_key(spec):
+    assert ("adapter" in spec.reads) == bool(spec.adapter)
 
 
 def test_an_adapter_may_lie_outside_the_root_for_weights_are_not_committed(tmp_path):

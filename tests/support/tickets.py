@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
+
+import numpy as np
+from gguf import GGUFReader
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets"
 SYSTEM_PROMPT = "tickets.short.md"
 
 
-def example_trainer() -> ModuleType:
-    """Import ``train.py``, which needs torch, transformers and PEFT."""
-    sys.path.insert(0, str(EXAMPLE))
-    import train
+#: The modules of the example's adapters: in a GGUF file, and in transformers.
+MODULES = {
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
 
-    return train
+
+def peft_matrices(reader: GGUFReader) -> dict[str, np.ndarray]:
+    """Return the matrices of one of the example's adapters, under the names of PEFT."""
+    matrices = {}
+    for tensor in reader.tensors:
+        # blk.7.attn_v.weight.lora_a
+        _, layer, part, _, side = tensor.name.split(".")
+        side = side.replace("_a", "_A").replace("_b", "_B")
+        name = f"base_model.model.model.layers.{layer}.{MODULES[part]}.{side}.weight"
+        matrices[name] = np.array(tensor.data)
+    return matrices
 
 
-def tickets(name: str, labels: tuple[str, ...]) -> list[dict[str, str]]:
-    """Return the rows of a file of the example that have one of *labels*."""
+def tickets(name: str, labels: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """Return the rows of a file of the example, only those with one of *labels* if there are."""
     rows = map(json.loads, (EXAMPLE / name).read_text("utf-8").splitlines())
-    return [row for row in rows if row["expected"] in labels]
+    return [row for row in rows if not labels or row["expected"] in labels]
 
 
 def write_rows(path: Path, rows: list[dict[str, object]]) -> None:

@@ -1,0 +1,1 @@
+"""LoRA adapters: what they are, and their conversion for llama.cpp."""

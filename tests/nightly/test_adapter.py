@@ -1,0 +1,117 @@
+"""A trainer's folder answers in llama.cpp, through the product, as it does in transformers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from gguf import GGUFReader
+from peft import PeftModel
+from safetensors.numpy import save_file
+from tickets import EXAMPLE, SYSTEM_PROMPT, peft_matrices, tickets, write_rows
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+from pytest_ftgate.providers.llamacpp import open_llamacpp
+from pytest_ftgate.requests.workload import task_requests
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.weights import find_weights
+
+WEIGHTS = find_weights("smollm2-135m", Path())
+SOURCE = {"gguf_file": WEIGHTS.name}
+RANK, LAYERS, WIDTH, KEYS = 8, 30, 576, 192
+#: The size of the random changes of q and k, with which most replies are still labels.
+STRENGTH = 0.007
+TOKENS, BATCH = 12, 16
+#: The least share of equal labels: llama.cpp computes with weights of 8 bits and other kernels.
+SAME = 0.97
+
+SUITE = f"""
+prompt: {EXAMPLE / SYSTEM_PROMPT}
+cases: cases.jsonl
+reply: {{score: exact, max_tokens: {TOKENS}}}
+variants:
+  tuned: {{provider: llamacpp, model: smollm2-135m, adapter: ADAPTER}}
+gates: {{accuracy: {{min: 0.10}}}}
+"""
+
+
+def save_adapter(folder: Path) -> None:
+    """Write the example's narrow adapter, and random changes of q and k, as PEFT does."""
+    random = np.random.default_rng(7)
+    matrices = peft_matrices(GGUFReader(EXAMPLE / "tickets-narrow.gguf"))
+    for layer in range(LAYERS):
+        for part, rows in (("q_proj", WIDTH), ("k_proj", KEYS)):
+            name = f"base_model.model.model.layers.{layer}.self_attn.{part}"
+            a, b = random.normal(size=(RANK, WIDTH)), random.normal(size=(rows, RANK))
+            matrices[f"{name}.lora_A.weight"] = (a / WIDTH**0.5).astype(np.float16)
+            matrices[f"{name}.lora_B.weight"] = (b * STRENGTH * WIDTH**0.5).astype(np.float16)
+    save_file(matrices, folder / "adapter_model.safetensors")
+    modules = sorted({name.split(".")[-3] for name in matrices})
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 2 * RANK, "target_modules": modules}
+    (folder / "adapter_config.json").write_text(json.dumps(config), "utf-8")
+
+
+def product_replies(folder: Path) -> list[str]:
+    """Return the replies of llama.cpp, with the adapter as the product converts it."""
+    (folder / "s.ftgate.yaml").write_text(SUITE.replace("ADAPTER", str(folder / "peft")), "utf-8")
+    suite = load_suite(folder / "s.ftgate.yaml", Path("/"))
+    requests = [one.request for one in task_requests(suite, suite.variants["tuned"], {})]
+
+    async def generate() -> list[str]:
+        provider = open_llamacpp(requests, {})
+        replies = await asyncio.gather(*map(provider.generate, requests))
+        await provider.close()
+        return [reply.text.strip() for reply in replies]
+
+    return asyncio.run(generate())
+
+
+def transformers_replies(folder: Path, inputs: list[str]) -> list[str]:
+    """Return the replies of transformers and PEFT, greedy and in float32."""
+    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS.parent, padding_side="left", **SOURCE)
+    floats = GgufConfig(dequantize=True)
+    base = AutoModelForCausalLM.from_pretrained(
+        WEIGHTS.parent, dtype="float32", quantization_config=floats, **SOURCE
+    )
+    model = PeftModel.from_pretrained(base, folder / "peft").eval()
+    system = {"role": "system", "content": (EXAMPLE / SYSTEM_PROMPT).read_text("utf-8").strip()}
+    chats = [[system, {"role": "user", "content": text}] for text in inputs]
+    replies = []
+    for first in range(0, len(chats), BATCH):
+        rows = tokenizer.apply_chat_template(
+            chats[first : first + BATCH],
+            add_generation_prompt=True,
+            padding=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
+        with torch.inference_mode():
+            tokens = model.generate(**rows, do_sample=False, max_new_tokens=TOKENS)
+        made = tokens[:, rows["input_ids"].shape[1] :]
+        replies += [text.strip() for text in tokenizer.batch_decode(made, skip_special_tokens=True)]
+    return replies
+
+
+def test_an_adapter_of_q_and_k_answers_as_in_transformers(tmp_path, capsys):
+    rows = tickets("tickets.cases.jsonl")
+    write_rows(tmp_path / "cases.jsonl", rows)
+    (tmp_path / "peft").mkdir()
+    save_adapter(tmp_path / "peft")
+
+    served = product_replies(tmp_path)
+    trained = transformers_replies(tmp_path, [row["input"] for row in rows])
+
+    same = sum(map(str.__eq__, served, trained))
+    right = [
+        sum(text == row["expected"] for text, row in zip(side, rows, strict=True))
+        for side in (served, trained)
+    ]
+    with capsys.disabled():
+        sys.stdout.write(f"\nsame reply: {same} of {len(rows)}; right: {right[0]}, {right[1]}\n")
+    assert same >= SAME * len(rows)
+    # Labels of the task: equal nonsense would show nothing.
+    assert min(right) >= len(rows) // 2
