@@ -11,7 +11,7 @@ from typing import Any
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.gate_kinds import DataGate
-from pytest_ftgate.suite.model import Case, Gate, Suite
+from pytest_ftgate.suite.model import Case, Gate, Suite, ThoughtMarks
 from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.training_data import TrainingExample
 
@@ -226,6 +226,7 @@ class TrainingDataRules:
     Attributes:
         cases: the eval cases of the trained model.
         format: the format rules of replies.
+        thoughts: the marks around a thought in an answer; None for the known ones.
         folder: the first folder in which functions of the suite are looked up.
         gate: the limits that the suite declares, or their defaults.
         context: the context size of the model in tokens, or None if unknown.
@@ -233,6 +234,7 @@ class TrainingDataRules:
 
     cases: tuple[Case, ...] = ()
     format: tuple[Rule, ...] = ()
+    thoughts: ThoughtMarks | None = None
     folder: Path = Path()
     gate: DataGate = field(default_factory=DataGate)
     context: int | None = None
@@ -391,6 +393,7 @@ class Flip:
         answered_in: the rank of the first passage with the answer, from 1; 0 for none; None if
             nothing is retrieved or the rank is meaningless.
         called_before, called: the tool calls before and now, one a line.
+        thought_before, thought: what the model thought before each of the two replies, or "".
         kind: the kind of loss of a regressed skills case, see *LossKind*.
     """
 
@@ -409,6 +412,8 @@ class Flip:
     answered_in: int | None = None
     called_before: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
+    thought_before: str = ""
+    thought: str = ""
     kind: str = ""
 
 

@@ -55,6 +55,7 @@ class ProviderSpec:
         sdk_variables: the prefixes of the variables that its SDK reads by itself.
         model_affixes: a regular expression for the parts that it adds to the names of models.
         remote: True if it profits from other machines; others only read files.
+        thought_switch: the line of a variant that switches the thinking of its model off.
     """
 
     module: str = ""
@@ -79,7 +80,12 @@ class ProviderSpec:
     sdk_variables: tuple[str, ...] = ()
     model_affixes: str = ""
     remote: bool = True
+    thought_switch: str = ""
 
+
+#: Switches thinking off in the chat templates that know it.
+_TEMPLATE_SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"
+_API_SWITCH = "thinking: {type: disabled}"
 
 #: The provider of the recorded replies of a variant's base.
 RECORDED = "recorded"
@@ -97,6 +103,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="ANTHROPIC_BASE_URL",
         adds_v1=True,
         sdk_variables=("ANTHROPIC_",),
+        thought_switch=_API_SWITCH,
     ),
     "bedrock": ProviderSpec(
         module="anthropic",
@@ -109,6 +116,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         base_url_variable="ANTHROPIC_BEDROCK_BASE_URL",
         sdk_variables=("ANTHROPIC_", "AWS_"),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
+        thought_switch=_API_SWITCH,
     ),
     "classical": ProviderSpec(
         module="local",
@@ -131,6 +139,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         deterministic=True,
         concurrency=8,
         context=2048,
+        thought_switch=_TEMPLATE_SWITCH,
     ),
     "openai-compatible": ProviderSpec(
         module="openai",
@@ -143,6 +152,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         any_server=True,
         base_url_variable="OPENAI_BASE_URL",
         sdk_variables=("OPENAI_",),
+        thought_switch=_TEMPLATE_SWITCH,
     ),
     # An async function runs at the concurrency of a plugin's provider.
     "python": ProviderSpec(
