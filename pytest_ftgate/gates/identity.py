@@ -29,6 +29,8 @@ MIN_COMPARED_REPLIES = 30
 #: The significance level at which a variant counts as different from its base, in all stages.
 _DIFFERENCE_ALPHA = 0.01
 
+#: The fact that says in how many tokens a tuned variant and its base may think.
+ROOM_FACT = "room to think"
 #: Fingerprint of a request -> its reply, or the error.
 RequestResults = Mapping[str, Reply | FtgateError]
 

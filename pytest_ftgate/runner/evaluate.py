@@ -267,6 +267,7 @@ def measure_ungated(
         if variant.gated:
             continue
         try:
+            session.ask_first_probes([(suite, variant)])
             requests = session.workloads.task_requests(suite, variant, look)
             probes = session.workloads.probe_stages(suite, variant)[0] if variant.tuned else ()
             results = session.checked_results([requests, *probes], on_progress, suite.name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.gates.identity import (
+    ROOM_FACT,
     IdentityResult,
     RequestResults,
     check_constraint,
@@ -179,13 +180,16 @@ def _variant_facts(
     results: RequestResults,
     unplanned: Sequence[CaseRequest],
 ) -> dict[str, str]:
+    variant = gate_run.variant
+    room = session.room_to_think(gate_run.suite, variant) if variant.tuned else 0
     same = equal_inputs(gate_run.gate.evaluated_cases(gate_run.gate_suite.cases))
-    same_facts = {"equal inputs": same} if same else {}
+    more = {"equal inputs": same} if same else {}
+    more |= {ROOM_FACT: str(room)} if room else {}
     if not gate_run.planned:
-        return identity_facts(unplanned, results) | same_facts
+        return identity_facts(unplanned, results) | more
     group = 1 if needs_baseline(gate_run) else 0
     requests = session.workloads.gate_requests(gate_run)[group]
-    return identity_facts(requests, results) | same_facts
+    return identity_facts(requests, results) | more
 
 
 #: The drift check is skipped if the baseline was recorded at most this long before the variant.

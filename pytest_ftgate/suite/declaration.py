@@ -273,6 +273,7 @@ class DeclaredForgetting(Declared):
     may_lose: tuple[str, ...] = ()
     must_keep: tuple[str, ...] = ()
     under: Literal["own", "prompt"] = "own"
+    max_tokens: Count | None = None
 
 
 class DeclaredCost(Declared):

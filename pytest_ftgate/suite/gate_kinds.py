@@ -101,6 +101,8 @@ class ForgettingGate(Gate):
         families: the family of skills, where it is not that of the bundled skill of this name.
         may_lose: skills that are reported and not evaluated.
         under_prompt: evaluate the skills under the variant's system prompt as well.
+        max_tokens: the longest reply to every skill case, a thought included; None for the limit of
+            each case, with room to think for a model that thinks.
         exclusion_note: the skills that this machine cannot score, with the reason.
     """
 
@@ -114,6 +116,7 @@ class ForgettingGate(Gate):
     families: Mapping[str, str] = field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
     under_prompt: bool = False
+    max_tokens: int | None = None
     exclusion_note: str = ""
     has_default_limit: bool = False
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"

@@ -59,7 +59,7 @@ def _resolve_forgetting(
         line=source.line(*_KEY_PATH),
         cases=cases,
         families=_resolve_families(source, declared, _skills_of(bundled), _skills_of(own)),
-        **declared.model_dump(include={"max_drop", "each", "margins", "weights"}),
+        **declared.model_dump(include={"max_drop", "each", "margins", "weights", "max_tokens"}),
         may_lose=tuple(dict.fromkeys(declared.may_lose)),
         under_prompt=declared.under == "prompt",
     )

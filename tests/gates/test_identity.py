@@ -50,24 +50,19 @@ def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
     return compare_with_base(probes, results)
 
 
+CUT_OFF = "60 of 60 replies were cut off without an answer"
+RAISE = "raise max_tokens of the forgetting gate"
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
         (
             Reply(text="", stop="length", thought="The user"),
-            "60 of 60 replies were cut off without an answer; the model thinks; "
-            "raise max_tokens of the forgetting gate",
+            f"{CUT_OFF}; the model thinks; {RAISE}",
         ),
-        (
-            Reply(text="<think>The user", stop="length"),
-            "60 of 60 replies were cut off without an answer; the model thinks; "
-            "raise max_tokens of the forgetting gate",
-        ),
-        (
-            Reply(text="", stop="length"),
-            "60 of 60 replies were cut off without an answer; "
-            "raise max_tokens of the forgetting gate",
-        ),
+        (Reply(text="<think>The user", stop="length"), f"{CUT_OFF}; the model thinks; {RAISE}"),
+        (Reply(text="", stop="length"), f"{CUT_OFF}; {RAISE}"),
         (Reply(text=" "), "60 of 60 replies are empty"),
     ],
     ids=["beside the text", "in the text", "no thought", "empty"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 from chat_server import Said, chat_server
@@ -80,3 +81,81 @@ def test_thoughts_are_scored_again_without_a_request_where_the_suite_says_so(des
     result.assert_outcomes(passed=2, failed=2)
     assert main(["explain", "s.ftgate.yaml::format[new]"]) == 0
     assert "not in enumeration" in capsys.readouterr().out
+
+
+FORGETTING = """\
+cases: [{{id: one, input: a, expected: b}}]
+variants:
+  new: {{provider: openai-compatible, base_url: "{url}", model: new, base: old}}
+gates: {{accuracy: {{min: 0.5, evidence: point}}, forgetting: {{skills: [logic], max_drop: 0.3{keys}}}}}
+"""
+#: The tokens of each thought.
+LONG = 200
+
+
+def think_first(request):
+    """Answer after a thought, if the request leaves room for it."""
+    if request["max_tokens"] < LONG:
+        return Said("", stop="length", thought="I am asked")
+    said = "b" if request["messages"][-1]["content"] == "a" else f"{request['model']} says 7"
+    return Said(said, thought="I am asked " * LONG)
+
+
+def ask_skills(desk, server, *args, keys=""):
+    desk.path("s.ftgate.yaml").write_text(FORGETTING.format(url=server.url, keys=keys), "utf-8")
+    return desk.run(*args)
+
+
+def limits(server):
+    """Return the token limits of the requests about skills, and how often each model got them."""
+    asked = [sent for sent in server.requests if sent["messages"][-1]["content"] != "a"]
+    return Counter((sent["model"], sent["max_tokens"] >= LONG) for sent in asked)
+
+
+def test_a_model_that_is_seen_to_think_gets_room_on_both_sides_and_keeps_it(desk):
+    with chat_server(think_first) as server:
+        result = ask_skills(desk, server, "--ftgate-accept", "--ftgate-json=run.json")
+        asked = len(server.requests)
+
+        few = {model: limits(server)[model, False] for model in ("new", "old")}
+        assert few == {"new": 3, "old": 3}
+        assert limits(server)["new", True] == limits(server)["old", True] - 15
+        result.stdout.no_fnmatch_line("*cut off*")
+        assert desk.verdicts()["forgetting[new]"]["facts"]["room to think"] == "2048"
+        accepted = json.loads(desk.path("s.accepted.json").read_text("utf-8"))
+        assert accepted["rooms"] == {"new": 2048}
+
+        assert main(["cache", "export", "s.ftgate.yaml"]) == 0
+        desk.path("s.accepted.json").unlink()
+        ask_skills(desk, server, "--ftgate-replies=recorded", "--ftgate-cache=other.sqlite")
+        assert len(server.requests) == asked
+    assert "forgetting[new]" in desk.verdicts()
+
+
+def test_the_suite_limits_the_replies_to_every_skills_case(desk):
+    with chat_server(think_first) as server:
+        ask_skills(desk, server, keys=", max_tokens: 777")
+
+    assert {sent["max_tokens"] for sent in server.requests} == {777, 1024}
+
+
+def test_a_model_that_does_not_think_is_asked_as_the_skills_declare(desk):
+    with chat_server(lambda request: Said(f"{request['model']} says 7")) as server:
+        ask_skills(desk, server)
+
+    assert not any(is_long for _, is_long in limits(server))
+    # The case, each skills case on both sides, and the first of the proofs that new is tuned.
+    assert len(server.requests) == 1 + 2 * 67 + 3 * 15
+
+
+def test_the_plan_names_a_thought_that_does_not_fit_and_what_to_change(desk):
+    said = Said("delivery", thought="refund or delivery? " * 100)
+    with chat_server(thinking(said)) as server:
+        write(desk, server)
+        desk.run()
+        asked = len(server.requests)
+        result = desk.run("--ftgate-plan")
+
+        assert len(server.requests) == asked
+    told = "new thinks (about 500 tokens), but max_tokens is 64 and cuts it off: set"
+    result.stdout.fnmatch_lines([f"  lint: new: {told} max_tokens: 1500, or extra: *"])

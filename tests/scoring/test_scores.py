@@ -199,10 +199,8 @@ def test_a_thought_without_an_answer_is_incorrect_and_names_what_to_change(text,
     score = told(text, case("1", kind="contains"), **more)[1]
 
     assert (score.correct, score.format_error.kind) == (0.0, "truncated")
-    switch = "write thinking: {type: disabled}"
-    assert (
-        score.format_error.detail == f"the thought took all of max_tokens: 9; raise it, or {switch}"
-    )
+    remedy = "raise it, or write thinking: {type: disabled}"
+    assert score.format_error.detail == f"the thought took all of max_tokens: 9; {remedy}"
 
 
 def test_without_a_format_the_content_says_that_there_is_no_answer():
