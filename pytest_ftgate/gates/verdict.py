@@ -288,7 +288,8 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
-        unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests) or ``ms``.
+        unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests), ``ms``;
+            ``tokens`` or ``characters`` of a thought.
         n: the number of cases compared.
         units: the number of groups of related cases, or None if all cases are independent.
         effective: the effective number of cases, after repeats and groups.
@@ -317,6 +318,8 @@ class Check:
         under: ``prompt`` if skills were tested under the variant's system prompt.
         retention: the mean retention of the skills; None if there was almost nothing before.
         transfer: backward transfer: the mean change over all skills, equally weighted.
+        measure: ``thoughts`` for the share of replies with a thought, ``thought length`` for its
+            length; "" for what the gate itself measures.
         is_unchanged: True if both sides rest on the same requests and replies.
         has_drifted: True if the baseline has drifted, so that it is not compared.
         note: what a reader should know about this check, in a sentence.
@@ -356,6 +359,7 @@ class Check:
     under: str = ""
     retention: Retention | None = None
     transfer: float | None = None
+    measure: str = ""
     is_unchanged: bool = False
     has_drifted: bool = False
     note: str = ""
@@ -422,10 +426,10 @@ class Drift:
     """The drift of one property of all replies; it never decides a gate.
 
     Attributes:
-        what: ``length``, ``refusals``, ``same text``, ``language`` or ``format errors``.
-        has_default_limit: True if *limit* is what the cases can show, and not declared.
-        unit: the unit of *before* and *after*: ``words`` or ``characters`` (the median), or
-            ``share``. For ``language`` *after* is the share of changed replies, for
+        what: ``length``, ``refusals``, ``same text``, ``language``, ``format errors``,
+            ``thoughts``, ``thought length`` or ``cut off``.
+        unit: the unit of *before* and *after*: ``words``, ``characters`` or ``tokens`` (the
+            median), or ``share``. For ``language`` *after* is the share of changed replies, for
             ``format errors`` the share of replies with a format error.
         n_before, n: the number of replies; for ``language`` and ``format errors`` of cases.
         p: the p-value of the change; None if it is not tested.

@@ -48,7 +48,8 @@ class IdentityReport:
 
     def add_to(self, verdict: Verdict) -> Verdict:
         """Return *verdict* with the notes and the facts."""
-        return replace(verdict, notes=(*verdict.notes, *self.notes), facts=self.facts)
+        facts = {**verdict.facts, **self.facts}
+        return replace(verdict, notes=(*verdict.notes, *self.notes), facts=facts)
 
     def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict:
         """Return the verdict on a variant that is not what it claims to be.
@@ -181,7 +182,7 @@ def _variant_facts(
     unplanned: Sequence[CaseRequest],
 ) -> dict[str, str]:
     variant = gate_run.variant
-    room = session.room_to_think(gate_run.suite, variant) if variant.tuned else 0
+    room = session.workloads.room_to_think(gate_run.suite, variant)
     same = equal_inputs(gate_run.gate.evaluated_cases(gate_run.gate_suite.cases))
     more = {"equal inputs": same} if same else {}
     more |= {ROOM_FACT: str(room)} if room else {}

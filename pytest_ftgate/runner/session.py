@@ -130,9 +130,7 @@ class Session:
         self.closed = False
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self._budget = Budget(self._in_flight, time.monotonic, **limits)
-        self.workloads = Workloads(os.environ, self.room_to_think)
-        #: The room to think of tuned variants, chosen once.
-        self._rooms: dict[tuple[str, str], int] = {}
+        self.workloads = Workloads(os.environ, self._choose_room)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests.
         self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
@@ -266,7 +264,7 @@ class Session:
         """Wait for the replies that show whether tuned variants think; once for each."""
         groups = list[_Requests]()
         for suite, variant in variants:
-            if variant.tuned and (suite.name, variant.name) not in self._rooms:
+            if variant.tuned:
                 # The setup of the gate reports the error.
                 with suppress(FtgateError):
                     groups += self.workloads.first_probes(suite, variant)
@@ -274,22 +272,17 @@ class Session:
         for group in groups:
             self.results(group)
 
-    def room_to_think(self, suite: Suite, variant: Variant) -> int:
+    def _choose_room(self, suite: Suite, variant: Variant) -> int:
         """Return the tokens that *variant*, which is tuned, and its base may think in.
 
         They are those of the accepted record, else a fixed number if the model is known or seen to
         think, else 0.
-
-        Raises:
-            FtgateError: the accepted record is not valid, or the requests cannot be built.
         """
-        key = (suite.name, variant.name)
-        if key not in self._rooms:
-            record = None if self.settings.accept else self.accepted_record(suite)
-            accepted = record.rooms.get(variant.name) if record else None
-            thinks = is_known_to_think(variant) or self._is_seen_to_think(suite, variant)
-            self._rooms[key] = accepted or (ROOM_TO_THINK if thinks else 0)
-        return self._rooms[key]
+        record = None if self.settings.accept else self.accepted_record(suite)
+        if record and variant.name in record.rooms:
+            return record.rooms[variant.name]
+        thinks = is_known_to_think(variant) or self._is_seen_to_think(suite, variant)
+        return ROOM_TO_THINK if thinks else 0
 
     def _is_seen_to_think(self, suite: Suite, variant: Variant) -> bool:
         probes = [*chain.from_iterable(self.workloads.first_probes(suite, variant))]

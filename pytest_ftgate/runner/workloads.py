@@ -77,16 +77,17 @@ def needs_baseline(gate_run: GateRun) -> bool:
 class Workloads:
     """Builds the requests of gates and caches them: gates of a suite share most of them.
 
-    Addresses come from *environ*. *room_to_think* returns the tokens that a tuned variant and its
-    base may think before they answer a skill case.
+    Addresses come from *environ*. *choose_room* returns the tokens that a tuned variant and its
+    base may think in before they answer a skill case.
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
-        room_to_think: Callable[[Suite, Variant], int] = lambda _suite, _variant: 0,
+        choose_room: Callable[[Suite, Variant], int] = lambda _suite, _variant: 0,
     ) -> None:
-        self._environ, self._room_to_think = environ, room_to_think
+        self._environ, self._choose_room = environ, choose_room
+        self._rooms: dict[tuple[str, str], int] = {}
         self._groups: dict[object, list[_Requests]] = {}
         self._requests: dict[tuple[str, str, object], Workload | FtgateError] = {}
         self._probe_stages: dict[tuple[str, str], list[tuple[_Requests, ...]]] = {}
@@ -137,7 +138,7 @@ class Workloads:
             groups += [same_seed] if same_seed else []
         if variant.tuned:
             groups += self.probe_stages(suite, variant)[0]
-        if variant.tuned and self._room(suite, variant):
+        if variant.tuned and self.room_to_think(suite, variant):
             # Exported with the others, since a later run chooses the room to think by them.
             groups += self.first_probes(suite, variant)
         return groups
@@ -156,11 +157,18 @@ class Workloads:
         sides = groups[:2] if variant.base_replies is None else groups[:1]
         return tuple(Workload.of(group[::step][:_FIRST_PROBES]) for group in sides)
 
-    def _room(self, suite: Suite, variant: Variant) -> int:
-        """Return the room to think of a tuned variant or its base; they have the same."""
+    def room_to_think(self, suite: Suite, variant: Variant) -> int:
+        """Return the room to think of a tuned variant, or of its base; it is chosen once for both.
+
+        Raises:
+            FtgateError: the accepted record is not valid, or the requests cannot be built.
+        """
         for tuned in suite.variants.values():
             if tuned.tuned and variant.name in (tuned.name, base_name(tuned)):
-                return self._room_to_think(suite, tuned)
+                key = (suite.name, tuned.name)
+                if key not in self._rooms:
+                    self._rooms[key] = self._choose_room(suite, tuned)
+                return self._rooms[key]
         return 0
 
     def probe_stages(self, suite: Suite, variant: Variant) -> list[tuple[_Requests, ...]]:
@@ -171,7 +179,7 @@ class Workloads:
         """
         key = (suite.name, variant.name)
         if key not in self._probe_stages:
-            room = self._room(suite, variant)
+            room = self.room_to_think(suite, variant)
             groups = self._identity_probes(suite, variant, room)
             steps = PROBE_STAGES if variant.base_replies is None else (1,)
             self._probe_stages[key] = [
@@ -260,7 +268,7 @@ class Workloads:
 
         The prompt mode "" sends the cases without the variant's prompt.
         """
-        cases = with_room(suite, variant, gate.skill_cases, self._room(suite, variant))
+        cases = with_room(suite, variant, gate.skill_cases, self.room_to_think(suite, variant))
         return self._cached(
             (suite.name, variant.name, f"skills {mode} {repeats}"),
             lambda: skill_requests(

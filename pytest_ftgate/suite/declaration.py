@@ -261,6 +261,19 @@ class DeclaredAccuracy(DeclaredRate):
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
 
 
+class DeclaredThoughts(Declared):
+    """Limits of the thoughts, against the baseline: of their share, and of their length."""
+
+    max_drop: Margin | None = None
+    max_rise: Positive | None = None
+
+
+class DeclaredFormatGate(DeclaredRate):
+    """The format gate."""
+
+    thoughts: DeclaredThoughts | None = None
+
+
 class DeclaredForgetting(Declared):
     """The forgetting gate: how much general skill a fine-tuned variant may lose."""
 
@@ -295,7 +308,7 @@ class DeclaredGates(Declared):
     """The gates of the suite, at most one of each kind."""
 
     accuracy: DeclaredAccuracy | None = None
-    format: DeclaredRate | None = None
+    format: DeclaredFormatGate | None = None
     forgetting: DeclaredForgetting | None = None
     cost: DeclaredCost | None = None
     latency: DeclaredLatency | None = None

@@ -87,7 +87,9 @@ FORGETTING = """\
 cases: [{{id: one, input: a, expected: b}}]
 variants:
   new: {{provider: openai-compatible, base_url: "{url}", model: new, base: old}}
-gates: {{accuracy: {{min: 0.5, evidence: point}}, forgetting: {{skills: [logic], max_drop: 0.3{keys}}}}}
+gates:
+  accuracy: {{min: 0.5, evidence: point}}
+  forgetting: {{skills: [logic], max_drop: 0.3{keys}}}
 """
 #: The tokens of each thought.
 LONG = 200
@@ -159,3 +161,76 @@ def test_the_plan_names_a_thought_that_does_not_fit_and_what_to_change(desk):
         assert len(server.requests) == asked
     told = "new thinks (about 500 tokens), but max_tokens is 64 and cuts it off: set"
     result.stdout.fnmatch_lines([f"  lint: new: {told} max_tokens: 1500, or extra: *"])
+
+
+THOUGHT_GATES = "{format: {max_drop: 0.3, thoughts: {max_drop: 0.3, max_rise: 0.5}}}"
+
+
+def thinks_as(lengths):
+    """Answer with a thought of as many words as *lengths* has for the model, more or less."""
+
+    def answer(request):
+        words = lengths[request["model"]]
+        words += words and len(request["messages"][-1]["content"]) + int(
+            request["messages"][-1]["content"].split()[-1].strip("?")
+        )
+        return Said("delivery", thought=" ".join(["hm"] * words))
+
+    return answer
+
+
+def test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told(desk):
+    with chat_server(thinks_as({"plain": 60, "new": 0})) as server:
+        write(desk, server, gates=THOUGHT_GATES)
+        result = desk.run("--ftgate-json=run.json")
+
+    result.assert_outcomes(passed=1, failed=1)
+    verdict = desk.verdicts()["format[new]"]
+    assert verdict["headline"] == (
+        "replies with a thought 100 % → 0 % against plain, −100 points, beyond the limit of 30"
+    )
+    assert verdict["facts"]["thoughts"] == "100 → 0 %"
+    result.stdout.fnmatch_lines(
+        [
+            "40 cases: 40 lost their thought, 0 got one. *",
+            "*0 % of replies begin with a thought, 100 % before*",
+            "*train on answers that keep the thoughts of the base*",
+            "*new * format * 100 % * 0 % * FAILED *",
+        ]
+    )
+
+
+def test_a_fine_tune_that_thinks_twice_as_long_fails_its_gate_and_is_told(desk):
+    with chat_server(thinks_as({"plain": 60, "new": 150})) as server:
+        write(desk, server, gates=THOUGHT_GATES)
+        result = desk.run("-v")
+
+    result.assert_outcomes(passed=1, failed=1)
+    verdict = desk.verdicts()["format[new]"]
+    assert verdict["headline"].startswith("a thought takes 294 characters → 564 characters")
+    assert verdict["headline"].endswith("against plain, +92 %, limit +50 %")
+    result.stdout.fnmatch_lines(["*thoughts are 1.9 times as long as before (median 294 → 564*"])
+
+
+def test_thoughts_are_told_where_no_gate_limits_them(desk):
+    with chat_server(thinks_as({"plain": 60, "new": 0})) as server:
+        write(desk, server)
+        result = desk.run("--ftgate-json=run.json")
+
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*0 % of replies begin with a thought, 100 % before*"])
+    told = desk.verdicts()["format[new]"]["drifts"]
+    assert {"thoughts": (1.0, 0.0)}.items() <= {
+        drift["what"]: (drift["before"], drift["after"]) for drift in told
+    }.items()
+
+
+def test_thoughts_that_stay_as_they_are_pass_and_are_facts_of_the_verdict(desk):
+    with chat_server(thinks_as({"plain": 60, "new": 62})) as server:
+        write(desk, server, gates=THOUGHT_GATES)
+        result = desk.run()
+
+    result.assert_outcomes(passed=2)
+    facts = desk.verdicts()["format[new]"]["facts"]
+    assert facts["thoughts"] == "100 → 100 %"
+    assert facts["thought length"].endswith(" characters")
