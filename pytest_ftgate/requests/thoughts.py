@@ -36,7 +36,6 @@ _CHANNEL_STARTS = ("<|channel|>", "<|start|>assistant")
 _BARE_ANALYSIS, _BARE_FINAL = "analysis", "assistantfinal"
 #: How a text with a thought begins, unless a chat template opened the thought.
 _KNOWN_STARTS = (*_CHANNEL_STARTS, _BARE_ANALYSIS, *(opening for opening, _ in _KNOWN_MARKS))
-_CLOSING = re.compile("|".join(re.escape(closing) for _, closing in _OPENED_BY_TEMPLATE))
 
 
 class SplitText(NamedTuple):
@@ -60,7 +59,7 @@ def split_thoughts(text: str, marks: ThoughtMarks | None = None) -> SplitText:
     for none. A text without a thought comes back as it is.
     """
     start = text.lstrip()
-    if marks is None and not start.startswith(_KNOWN_STARTS) and not _CLOSING.search(text):
+    if marks is None and not _may_think(start):
         return SplitText("", text)
     if marks is None and start.startswith(_CHANNEL_STARTS):
         return _split_channels(start)
@@ -75,6 +74,12 @@ def split_thoughts(text: str, marks: ThoughtMarks | None = None) -> SplitText:
         if closed and opening not in thought:
             return SplitText(thought.strip(), answer.lstrip())
     return SplitText("", text)
+
+
+def _may_think(start: str) -> bool:
+    """Return True if a text may hold a thought; most do not, which is found out fast."""
+    is_opened = start.startswith(_KNOWN_STARTS)
+    return is_opened or any(closing in start for _, closing in _OPENED_BY_TEMPLATE)
 
 
 def _split_leading(text: str, marks: ThoughtMarks) -> SplitText:
