@@ -178,6 +178,7 @@ def _export_base_replies(
 
 def _recorded_line(case: str, reply: Reply) -> str:
     row = {"id": case, "text": reply.text, "stop": reply.stop, "model": reply.model}
+    row |= {"thought": reply.thought} if reply.thought else {}
     return f"{json.dumps(row, ensure_ascii=False)}\n"
 
 

@@ -209,5 +209,6 @@ def _merge_turns(replies: Sequence[Reply], steps: tuple[Step, ...], model: str) 
         unsent=tuple(sorted({name for reply in replies for name in reply.unsent})),
         steps=(*steps, *last.steps),
         usage=dict(usage),
+        thought="\n\n".join(reply.thought for reply in replies if reply.thought),
         seconds=sum(reply.seconds for reply in replies),
     )

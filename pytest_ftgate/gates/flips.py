@@ -105,6 +105,8 @@ def _flip(
         answered_in=answer_rank(result) if retrieval else None,
         called_before=_tool_calls(old, right=regressed) if old else (),
         called=_tool_calls(result, right=not regressed),
+        thought_before=_thought(old, right=regressed) if old else "",
+        thought=_thought(result, right=not regressed),
     )
 
 
@@ -133,6 +135,11 @@ def _representative_reply(result: CaseResult, *, right: bool) -> Reply | None:
 def _tool_calls(result: CaseResult, *, right: bool) -> tuple[str, ...]:
     reply = _representative_reply(result, right=right)
     return tuple(_storable(tool_call_text(call)) for call in reply.tool_calls) if reply else ()
+
+
+def _thought(result: CaseResult, *, right: bool) -> str:
+    reply = _representative_reply(result, right=right)
+    return _storable(reply.thought) if reply else ""
 
 
 def _text(result: CaseResult, *, right: bool) -> str:

@@ -23,6 +23,7 @@ from pytest_ftgate.gates.skills import (
     skill_slices,
 )
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
+from pytest_ftgate.gates.thoughts import drift_fields, no_answer_notes, thought_drifts
 from pytest_ftgate.gates.units import counted
 from pytest_ftgate.gates.verdict import (
     UNCHANGED,
@@ -271,6 +272,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         fixed=len(regressions.fixed),
         loss_kinds=tuple(kind for result in results for kind in result.loss_kinds),
         breaks=breaks,
+        **drift_fields(thought_drifts(base, scores)),
         notes=tuple(_notes(suite, gate, comparison, decided)),
         next=tuple(_next_steps(suite, scores.variant, outcome, decided)),
     )
@@ -326,6 +328,9 @@ def _notes(
         )
     if gate.exclusion_note:
         yield gate.exclusion_note
+    scores, base = comparison.scores[result.check.under]
+    yield from no_answer_notes(base, scores)
+    yield from (drift.message for drift in thought_drifts(base, scores) if drift.message)
     yield from _format_loss_note(suite, comparison, result)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_ftgate.gates.samples import samples_from_scores
 from pytest_ftgate.gates.statements import Value
+from pytest_ftgate.gates.thoughts import thought_drifts
 from pytest_ftgate.gates.units import percent
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
@@ -152,6 +153,8 @@ def changed_habit(
     """
     if gate.kind != "format" or check.outcome is Outcome.PASSED or not after.has_format.any():
         return {}
+    if check.measure:
+        return {}
     compared = before if check.before is not None and check.kind not in ACCEPTED_KINDS else None
     strict = check.limit if check.before is None else check.before
     lenient = samples_from_scores(compared, "lenient").mean if compared else strict
@@ -216,8 +219,9 @@ def reply_drifts(
     if before is None or gate.name != reporting_gate:
         return ()
     then, now = before.reply_stats, after.reply_stats
+    thoughts = tuple(thought_drifts(before, after))
     if min(len(then.word_counts), len(now.word_counts)) < _MIN_REPLIES:
-        return ()
+        return thoughts
     refusals = [(stats.refusal_count, stats.reply_count) for stats in (then, now)]
     same_text = [(stats.most_common_count, len(stats.word_counts)) for stats in (then, now)]
     return (
@@ -226,6 +230,7 @@ def reply_drifts(
         _share_drift("same text", "are the same text", *same_text),
         *_language_drift(before, after),
         *_format_error_drift(before, after),
+        *thoughts,
     )
 
 

@@ -29,6 +29,8 @@ MIN_COMPARED_REPLIES = 30
 #: The significance level at which a variant counts as different from its base, in all stages.
 _DIFFERENCE_ALPHA = 0.01
 
+#: The fact that says in how many tokens a tuned variant and its base may think.
+ROOM_FACT = "room to think"
 #: Fingerprint of a request -> its reply, or the error.
 RequestResults = Mapping[str, Reply | FtgateError]
 
@@ -71,8 +73,9 @@ def compare_with_base(
     if mcnemar_midp(longer, shorter) <= _DIFFERENCE_ALPHA / len(PROBE_STAGES):
         return IdentityResult(Outcome.PASSED, f"tuned model proven: {counts}")
     if n < MIN_COMPARED_REPLIES:
-        message = f"adapter not proven: {n} replies, {MIN_COMPARED_REPLIES} are needed"
-        return IdentityResult(Outcome.INCONCLUSIVE, message)
+        left = f"{n} replies, {MIN_COMPARED_REPLIES} are needed"
+        reason = _unanswered_reason(probes, results) or left
+        return IdentityResult(Outcome.INCONCLUSIVE, f"adapter not proven: {reason}")
     if 2 * base_agrees < n:
         # A base whose replies mostly vary, for example by sampling, can hide a real difference.
         return IdentityResult(Outcome.INCONCLUSIVE, f"tuned model not proven: {counts}")
@@ -121,6 +124,8 @@ def compare_with_recorded_base(
     case_ids = set(tuned) & set(base)
     agree = sum(tuned[case_id] == base[case_id] for case_id in case_ids)
     counts = f"{agree} of {len(case_ids)} replies are those recorded of the base"
+    if len(case_ids) < MIN_COMPARED_REPLIES:
+        counts = _unanswered_reason(probes, results) or counts
     if len(case_ids) >= MIN_COMPARED_REPLIES and agree == len(case_ids):
         return IdentityResult(
             Outcome.INVALID, f"replies no different from the base model's: {counts}"
@@ -131,10 +136,33 @@ def compare_with_recorded_base(
 
 
 def _texts_by_case(case_requests: Sequence[CaseRequest], results: RequestResults) -> dict[str, str]:
-    return {
-        case_request.case.id: reply.text.strip()
+    """Return the answers by case; an empty reply shows nothing about the model behind it."""
+    texts = (
+        (case_request.case.id, reply.text.strip())
         for case_request, reply in answered(case_requests, results)
-    }
+    )
+    return {case_id: text for case_id, text in texts if text}
+
+
+def _unanswered_reason(probes: Sequence[Sequence[CaseRequest]], results: RequestResults) -> str:
+    """Return why replies without an answer show nothing, and what to change; "" if few are.
+
+    A case counts if any of its replies has no answer.
+    """
+    replies = [pair for requests in probes for pair in answered(requests, results)]
+    count = len({case_request.case.id for case_request, _ in replies})
+    silent = {request.case.id: reply for request, reply in replies if not reply.text.strip()}
+    if 2 * len(silent) <= count:
+        return ""
+    if not any(reply.has_no_answer for reply in silent.values()):
+        return f"{len(silent)} of {count} replies are empty"
+    cut_off = f"{len(silent)} of {count} replies were cut off without an answer"
+    remedy = "raise max_tokens of the forgetting gate"
+    if not any(reply.thinks for reply in silent.values()):
+        return f"{cut_off}; {remedy}"
+    switch = provider_spec(probes[0][0].request.provider).thought_switch
+    remedy += f", or write {switch}" * bool(switch)
+    return f"{cut_off}; the model thinks; {remedy}"
 
 
 def _common_length(text: str, base_text: str) -> int:

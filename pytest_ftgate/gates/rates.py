@@ -34,6 +34,7 @@ from pytest_ftgate.gates.must_pass import check_must_pass
 from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
 from pytest_ftgate.gates.slices import retrieval_notes, slice_members, slice_results
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.thoughts import drift_fields, thought_checks
 from pytest_ftgate.gates.units import quantity, round_up_to_point
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
@@ -104,6 +105,8 @@ def rate_next_steps(
         yield _step_if_inconclusive(check, look, "repeats=" if gate.function else "settle: ")
     elif outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
         yield NextStep(StepKind.READ_MUST_PASS, {"repeated": look.replies_vary})
+    elif outcome is Outcome.FAILED and check.measure:
+        yield NextStep(StepKind.KEEP_THOUGHTS, {"variant": scores.variant})
     elif outcome is Outcome.FAILED and scores.format_errors and (gate.kind == "format" or broken):
         kind, count = scores.format_errors.most_common(1)[0]
         yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
@@ -220,7 +223,7 @@ def evaluate_rate(
         regressed=len(regressions.regressed),
         fixed=len(regressions.fixed),
         **format_error_fields(gate, comparison.compared_scores, scores),
-        drifts=drift,
+        **drift_fields(drift),
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
         next=tuple(rate_next_steps(gate, outcome, check, scores, look, statement)),
     )
@@ -314,6 +317,8 @@ def _checks(suite: Suite, gate: RateGate, comparison: Comparison, look: Look) ->
             check = check_point(check) if gate.evidence == "point" else check
             is_default = gate.has_default_limit and check.before is not None
             yield replace(check, has_default_limit=is_default)
+    if comparison.compared_scores is not None:
+        yield from thought_checks(gate, comparison.baseline, comparison.scores, levels[1])
 
 
 def _mean_checks(

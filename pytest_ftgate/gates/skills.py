@@ -210,7 +210,7 @@ def skill_retention(samples: Sequence[SkillSample]) -> Retention | None:
 #: The kind of loss that is typical of a narrow fine-tune.
 FORMAT_LOSS = "fine-tune's format"
 _CONTENT, _EMPTY, _REFUSAL = "wrong content", "empty", "refusal"
-_LANGUAGE, _REPETITION = "other language", "repetition"
+_LANGUAGE, _REPETITION, _CUT_OFF = "other language", "repetition", "cut off"
 #: A text with fewer words has no detectable repetition.
 _MIN_WORDS_FOR_REPETITION = 6
 #: A text with fewer words has no detectable language.
@@ -243,7 +243,7 @@ class LossClassifier:
         reply, text = after.replies[0], after.replies[0].text.strip()
         old_text = before.replies[0].text.strip() if before and before.replies else ""
         if not text and reply.stop != "refusal":
-            return _EMPTY
+            return _CUT_OFF if reply.has_no_answer else _EMPTY
         is_refusal = looks_like_refusal(text) and not looks_like_refusal(old_text)
         if reply.stop == "refusal" or is_refusal:
             return _REFUSAL

@@ -64,7 +64,7 @@ class StepKind(StrEnum):
     * ``fix format``: the most frequent *format_error*, and its *replies*.
     * ``read must-pass case``: whether it was *repeated*.
     * ``show regressed``: the *node* of the gate.
-    * ``train again``: the *variant*.
+    * ``train again``, ``keep thoughts``: the *variant*.
     * ``fix training data``: the *remedy* of the finding.
     * ``request again to measure``: as of the statement ``not measured``.
     """
@@ -85,6 +85,7 @@ class StepKind(StrEnum):
     FIX_TRAINING_DATA = "fix training data"
     LOWER_USAGE = "lower usage"
     TRAIN_AGAIN = "train again"
+    KEEP_THOUGHTS = "keep thoughts"
     IMPROVE_JUDGE = "improve judge"
 
 

@@ -217,6 +217,7 @@ def training_data_rules(suite: Suite, gate: DataGate, variant: Variant) -> Train
     return TrainingDataRules(
         cases=(*suite.cases, *suite.holdout),
         format=suite.reply.format,
+        thoughts=suite.reply.thoughts,
         folder=suite.path.parent,
         gate=gate,
         context=gate.context or variant.runtime.get("context", spec.context) or None,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pytest_ftgate.gates.units import counted, quantity
 from pytest_ftgate.gates.verdict import Finding, Severity, TrainingDataRules, TrainingRow
 from pytest_ftgate.requests.contamination import contaminated_lines
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.scoring.formats import FormatChecker
 from pytest_ftgate.suite.few_shot import near_pairs
 from pytest_ftgate.suite.model import Case
@@ -377,7 +377,8 @@ def _format_findings(
     for row in answered:
         case = Case(id="", location="", input=row.example.input_text, score=Rule("exact"),
                     format=rules.format)  # fmt: skip
-        error = checker.find_error(case, Reply(text=row.answer or ""))
+        reply = read_reply(Reply(text=row.answer or ""), rules.thoughts)
+        error = checker.find_error(case, reply)
         if error:
             kinds[row.line] = error.kind
     if kinds:

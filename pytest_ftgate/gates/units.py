@@ -72,8 +72,9 @@ def milliseconds(value: float) -> str:
 
 
 def amount(value: float, unit: str) -> str:
-    """Return *value* as text in its *unit*: ``share``, ``usd`` or ``ms``."""
-    return {"share": percent, "usd": usd, "ms": milliseconds}[unit](value)
+    """Return *value* as text in its *unit*: ``share``, ``usd``, ``ms``, or what is counted."""
+    known = {"share": percent, "usd": usd, "ms": milliseconds}
+    return known[unit](value) if unit in known else f"{value:,.0f} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, Value
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.gate_kinds import DataGate
-from pytest_ftgate.suite.model import Case, Gate, Suite
+from pytest_ftgate.suite.model import Case, Gate, Suite, ThoughtMarks
 from pytest_ftgate.suite.rule import Rule, choice_labels
 from pytest_ftgate.suite.training_data import TrainingExample
 
@@ -226,6 +226,7 @@ class TrainingDataRules:
     Attributes:
         cases: the eval cases of the trained model.
         format: the format rules of replies.
+        thoughts: the marks around a thought in an answer; None for the known ones.
         folder: the first folder in which functions of the suite are looked up.
         gate: the limits that the suite declares, or their defaults.
         context: the context size of the model in tokens, or None if unknown.
@@ -233,6 +234,7 @@ class TrainingDataRules:
 
     cases: tuple[Case, ...] = ()
     format: tuple[Rule, ...] = ()
+    thoughts: ThoughtMarks | None = None
     folder: Path = Path()
     gate: DataGate = field(default_factory=DataGate)
     context: int | None = None
@@ -286,7 +288,8 @@ class Check:
         limit: the minimum, or the largest allowed drop; for cost and latency the largest allowed
             amount, or the largest allowed relative rise.
         has_default_limit: True if *limit* is what the cases can show, and not declared.
-        unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests) or ``ms``.
+        unit: the unit of *before* and *after*: ``share``, ``usd`` (for 1,000 requests), ``ms``;
+            ``tokens`` or ``characters`` of a thought.
         n: the number of cases compared.
         units: the number of groups of related cases, or None if all cases are independent.
         effective: the effective number of cases, after repeats and groups.
@@ -315,6 +318,8 @@ class Check:
         under: ``prompt`` if skills were tested under the variant's system prompt.
         retention: the mean retention of the skills; None if there was almost nothing before.
         transfer: backward transfer: the mean change over all skills, equally weighted.
+        measure: ``thoughts`` for the share of replies with a thought, ``thought length`` for its
+            length; "" for what the gate itself measures.
         is_unchanged: True if both sides rest on the same requests and replies.
         has_drifted: True if the baseline has drifted, so that it is not compared.
         note: what a reader should know about this check, in a sentence.
@@ -354,6 +359,7 @@ class Check:
     under: str = ""
     retention: Retention | None = None
     transfer: float | None = None
+    measure: str = ""
     is_unchanged: bool = False
     has_drifted: bool = False
     note: str = ""
@@ -391,6 +397,7 @@ class Flip:
         answered_in: the rank of the first passage with the answer, from 1; 0 for none; None if
             nothing is retrieved or the rank is meaningless.
         called_before, called: the tool calls before and now, one a line.
+        thought_before, thought: what the model thought before each of the two replies, or "".
         kind: the kind of loss of a regressed skills case, see *LossKind*.
     """
 
@@ -409,6 +416,8 @@ class Flip:
     answered_in: int | None = None
     called_before: tuple[str, ...] = ()
     called: tuple[str, ...] = ()
+    thought_before: str = ""
+    thought: str = ""
     kind: str = ""
 
 
@@ -417,10 +426,10 @@ class Drift:
     """The drift of one property of all replies; it never decides a gate.
 
     Attributes:
-        what: ``length``, ``refusals``, ``same text``, ``language`` or ``format errors``.
-        has_default_limit: True if *limit* is what the cases can show, and not declared.
-        unit: the unit of *before* and *after*: ``words`` or ``characters`` (the median), or
-            ``share``. For ``language`` *after* is the share of changed replies, for
+        what: ``length``, ``refusals``, ``same text``, ``language``, ``format errors``,
+            ``thoughts``, ``thought length`` or ``cut off``.
+        unit: the unit of *before* and *after*: ``words``, ``characters`` or ``tokens`` (the
+            median), or ``share``. For ``language`` *after* is the share of changed replies, for
             ``format errors`` the share of replies with a format error.
         n_before, n: the number of replies; for ``language`` and ``format errors`` of cases.
         p: the p-value of the change; None if it is not tested.

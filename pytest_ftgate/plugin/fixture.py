@@ -14,7 +14,7 @@ from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import load_suite_once
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.runner.evaluate import evaluate_gate
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
@@ -79,7 +79,7 @@ class SuiteHandle:
         request = build(asked, None, (), 0)
         result = self._session.results([request])[request.request.fingerprint]
         if isinstance(result, Reply):
-            return result
+            return read_reply(result, request.request.thoughts)
         raise result
 
     @property

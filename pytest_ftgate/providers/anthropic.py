@@ -119,6 +119,7 @@ def parse_message(body: bytes, headers: Mapping[str, str]) -> Reply:
 def _reply(message: dict[str, Any], headers: Mapping[str, str]) -> Reply:
     step = message_step(message["content"])
     text = "".join(block["text"] for block in message["content"] if block["type"] == "text")
+    thoughts = (block["thinking"] for block in message["content"] if block["type"] == "thinking")
     stop = _STOPS.get(message.get("stop_reason") or "", "end")
     reply_calls = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
     if reply_calls:
@@ -131,13 +132,14 @@ def _reply(message: dict[str, Any], headers: Mapping[str, str]) -> Reply:
         usage=_usage(message["usage"]),
         request_id=headers.get("request-id"),
         steps=(step,) if step else (),
+        thought="\n\n".join(filter(None, thoughts)),
     )
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
     thinking = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
     counts = {name: usage.get(api_name) or 0 for name, api_name in _COUNTS.items()}
-    return counts | ({"thinking": thinking} if thinking else {})
+    return counts | ({"thought": thinking} if thinking else {})
 
 
 #: The timeout of a request for model facts, in seconds.

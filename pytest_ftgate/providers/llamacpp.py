@@ -21,7 +21,13 @@ from pytest_ftgate.adapters.conversion import gguf_adapter
 from pytest_ftgate.adapters.lora import adapter_sha256
 from pytest_ftgate.cores import usable_cores
 from pytest_ftgate.errors import ConfigurationError, RequestRejected, RetryableError
-from pytest_ftgate.providers.openai import chat_messages, chat_step, chat_tools, choice_grammar
+from pytest_ftgate.providers.openai import (
+    chat_messages,
+    chat_step,
+    chat_text,
+    chat_tools,
+    choice_grammar,
+)
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Adapter, Request, Step, Tool, ToolCall
 from pytest_ftgate.suite.providers import PROVIDERS
@@ -173,8 +179,9 @@ class LlamaCppProvider:
             raise self._error(raw["error"])
         choice, usage = raw["choices"][0], raw.get("usage", {})
         step = chat_step(choice["message"])
+        text, thought = chat_text(choice["message"])
         return Reply(
-            text=choice["message"].get("content") or "",
+            text=text,
             stop=_STOPS.get(choice.get("finish_reason"), "end"),
             usage={
                 "input": usage.get("prompt_tokens", 0),
@@ -182,6 +189,7 @@ class LlamaCppProvider:
             },
             seconds=seconds,
             steps=(step,) if step else (),
+            thought=thought,
         )
 
     def _error(self, error: Mapping[str, Any]) -> Exception:

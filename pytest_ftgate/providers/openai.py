@@ -63,7 +63,25 @@ def chat_step(message: Mapping[str, Any]) -> Step | None:
     if not tool_calls:
         return None
     parsed = tuple(_tool_call(tool_call, index) for index, tool_call in enumerate(tool_calls))
-    return Step(message.get("content") or "", parsed)
+    return Step(chat_text(message)[0], parsed)
+
+
+def chat_text(message: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the text of *message*, and the thought that stands apart from it."""
+    content = message.get("content") or ""
+    # Servers have two names for the thought; some send text and thought as parts.
+    thought = message.get("reasoning_content") or message.get("reasoning") or ""
+    parts = content if isinstance(content, list) else []
+    thoughts = [thought, *(_part_text(part.get("thinking")) for part in parts)]
+    text = "".join(_part_text(part.get("text")) for part in parts) if parts else content
+    return text, "\n\n".join(text for text in thoughts if text and isinstance(text, str))
+
+
+def _part_text(content: Any) -> str:
+    """Return the text of a part of a message, whose thought may have parts itself."""
+    if isinstance(content, list):
+        return "".join(_part_text(part.get("text")) for part in content)
+    return content if isinstance(content, str) else ""
 
 
 def _step_messages(step: Step) -> Iterator[dict[str, Any]]:
@@ -131,9 +149,10 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
         raise RetryableError(f"the body is cut off or no JSON: {error}") from error
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise RetryableError(f"the body is no completion: {_start(body)}") from error
-    text, stop = message.get("content", ""), _STOPS.get(choice.get("finish_reason") or "", "end")
     if message.keys() <= {"role"} and not choice.get("finish_reason"):
         raise RetryableError(f"the body has neither content nor finish_reason: {_start(body)}")
+    text, thought = chat_text(message)
+    stop = _STOPS.get(choice.get("finish_reason") or "", "end")
     step = chat_step(message)
     reply_calls = [call for call in step.calls if call.name == REPLY_TOOL] if step else []
     if reply_calls:
@@ -149,6 +168,7 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
         usage=_usage(completion.get("usage")),
         request_id=headers.get("x-request-id"),
         steps=(step,) if step else (),
+        thought=thought,
     )
 
 
@@ -247,7 +267,7 @@ def _usage(usage: Any) -> dict[str, int]:
         "input": (usage.get("prompt_tokens") or 0) - cached,
         "output": usage.get("completion_tokens") or 0,
         "cache_read": cached,
-        "thinking": _token_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        "thought": _token_detail(usage, "completion_tokens_details", "reasoning_tokens"),
     }
     return {key: count for key, count in counts.items() if count or key in ("input", "output")}
 
@@ -287,7 +307,7 @@ class OpenAIProvider:
         #: The models that the server lists, and what it states as their owner.
         self._served: tuple[str, ...] = ()
         self._owner = ""
-        self._adapters = ServedAdapters(url, lambda: self._session, loads=not is_openai)
+        self._adapters = ServedAdapters(access.url, lambda: self._session, loads=not is_openai)
         self.rate_limit_headers: Mapping[str, str] = {}
 
     @cached_property

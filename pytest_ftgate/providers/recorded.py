@@ -13,6 +13,8 @@ from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 
+#: The keys that a line may have besides the id and the text.
+_DETAILS = ("stop", "model", "usage", "seconds", "thought")
 #: A reply of at most this many characters is probably a label.
 _LABEL_LENGTH = 64
 #: The reply itself if it is short, else the offset of its line in the file.
@@ -45,7 +47,7 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
     shape = '{"id": "case-1", "text": "the reply"}'
     try:
         raw = json.loads(line)
-        details = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
+        details = {key: raw[key] for key in _DETAILS if key in raw}
         # The id is that of a case, whose lone surrogates are replaced too.
         return intern(replace_lone_surrogates(str(raw["id"]))), str(raw["text"]), details
     except ValueError as error:

@@ -117,10 +117,10 @@ def _change_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     if check.is_unchanged:
         yield f"Both sides gave the same replies to the same requests, on {check.n} cases."
         return
-    yield (
-        f"Both sides answered the same {check.n} cases: {verdict.regressed} regressed and "
-        f"{verdict.fixed} were fixed, {change}."
-    )
+    turned = f"{verdict.regressed} regressed and {verdict.fixed} were fixed"
+    if check.measure:
+        turned = f"{check.regressed:g} lost their thought and {check.fixed:g} got one"
+    yield f"Both sides answered the same {check.n} cases: {turned}, {change}."
     if check.units is not None and check.units < check.n:
         yield f"Cases of one group are not independent, so that they count as {check.units}."
     if check.method == "f1":

@@ -31,6 +31,19 @@ def tool_call_lines(tool_calls: Sequence[str], verbosity: int) -> Iterator[str]:
         yield from quoted_lines("" if index else "called", line, max_lines=max_lines)
 
 
+#: Lines of a thought that is shown in full.
+_THOUGHT_LINES = 12
+
+
+def _thought_lines(thought: str, verbosity: int) -> Iterator[str]:
+    """Yield the lines that show a thought: its beginning in one line, or with -vv more of it."""
+    if thought and verbosity < _FULL_VERBOSITY:
+        folded = " ".join(escape_controls(thought).split())
+        yield from quoted_lines("thought", shorten(folded, _CALL_WIDTH))
+    elif thought:
+        yield from quoted_lines("thought", thought, max_lines=_THOUGHT_LINES)
+
+
 #: Columns for one passage: 80 less indent, bar and label.
 _PASSAGE_WIDTH = 62
 #: Passages shown by default; -vv shows all.
@@ -122,13 +135,15 @@ def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str
     yield f"    {flip.case}  {shorten(shown, WIDTH - 8 - len(flip.case))}"
     if flip.expected:
         yield from quoted_lines("expected", flip.expected, max_lines=2)
+    yield from _thought_lines(flip.thought_before, verbosity)
     if flip.before or flip.called_before:
         yield from quoted_lines("before", flip.before, max_lines=3)
     yield from tool_call_lines(flip.called_before, verbosity)
+    yield from _thought_lines(flip.thought, verbosity)
     yield from quoted_lines("now", flip.now, max_lines=3)
     yield from tool_call_lines(flip.called, verbosity)
     if flip.why:
-        yield from quoted_lines("format", flip.why, max_lines=2)
+        yield from quoted_lines("format", flip.why, max_lines=4)
     if flip.wrong and show_wrong:
         yield from quoted_lines("wrong", flip.wrong, max_lines=4)
     diff = word_diff(flip.expected, flip.now)

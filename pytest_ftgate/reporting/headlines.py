@@ -44,7 +44,11 @@ def headline(verdict: Verdict) -> str:
 # Accuracy and format ----------------------------------------------------------------------------
 
 _HOLDS = {Outcome.PASSED: "holds", Outcome.FAILED: "is below"}
-_MEASURES = {"format": "replies in the right format", "macro_f1": "macro-F1"}
+_MEASURES = {
+    "format": "replies in the right format",
+    "macro_f1": "macro-F1",
+    "thoughts": "replies with a thought",
+}
 #: What a model does to its replies that a lenient reader accepts: if it is new, and if it is not.
 _HABITS = {
     "fenced": ("began to fence {}", "fences {}"),
@@ -71,8 +75,10 @@ def _rate_headline(verdict: Verdict) -> str:
     relative = " (judge-relative)" if values.get("judge_relative") else ""
     if check.kind is CheckKind.MUST_PASS:
         return f"{habit}{_must_pass_text(verdict.outcome, check)}{relative}"
-    what = _measure_name(values)
-    if check.before is None:
+    what = _MEASURES.get(check.measure) or _measure_name(values)
+    if check.unit != "share":
+        text = usage_text(check)
+    elif check.before is None:
         text = _minimum_text(what, check)
     else:
         text = _drop_text(what, check, f" against {check.against}")
@@ -264,6 +270,8 @@ def usage_text(check: Check) -> str:
 def _usage_name(check: Check) -> str:
     if check.unit == "usd":
         return "a thousand requests cost"
+    if check.measure:
+        return "a thought takes"
     is_p95 = check.kind is CheckKind.P95
     return "95 in 100 replies take up to" if is_p95 else "half of the replies take"
 

@@ -126,6 +126,8 @@ _SENTENCES: Mapping[StepKind, str | Callable[[_Values], str]] = {
     StepKind.LOWER_USAGE: "choose a smaller model or a shorter prompt, or raise the limit in a "
     "reviewed change",
     StepKind.TRAIN_AGAIN: _train_again,
+    StepKind.KEEP_THOUGHTS: "train on answers that keep the thoughts of the base; if the change is "
+    "intended, raise the limit under thoughts: in a reviewed change",
     StepKind.IMPROVE_JUDGE: "sharpen the rubric, or take a stronger judge; pytest-ftgate labels "
     "writes replies to label",
 }

@@ -144,9 +144,9 @@ def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[s
     comparisons = (
         check
         for check in (deciding, *verdict.checks)
-        if check.unit == "share" and check.before is not None
+        if check.unit == "share" and check.before is not None and not check.measure
     )
-    shown = next(comparisons, deciding)
+    shown = deciding if deciding.measure else next(comparisons, deciding)
     before = "" if shown.before is None else amount(shown.before, shown.unit)
     return [
         *(*head, before, amount(shown.after, shown.unit), _change_cell(shown)),

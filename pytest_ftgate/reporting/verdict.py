@@ -263,7 +263,7 @@ def certainty_lines(verdict: Verdict) -> list[str]:
 
 def _certainty_text(verdict: Verdict, check: Check) -> str:
     if check.unit != "share":
-        return f"{check.n} {'cases' if check.unit == 'usd' else 'times'}; {interval_phrase(check)}."
+        return f"{check.n} {'times' if check.unit == 'ms' else 'cases'}; {interval_phrase(check)}."
     if check.p_fail is None and check.before is not None:
         return (
             f"{check.n} cases; with 95 % confidence the true change is "
@@ -273,6 +273,8 @@ def _certainty_text(verdict: Verdict, check: Check) -> str:
         interval = f"{(check.low or 0) * 100:.0f} to {(check.high or 0) * 100:.0f} %"
         return f"{check.n} cases; with 95 % confidence the true share is {interval}."
     text = f"{check.n} cases: {verdict.regressed} regressed, {verdict.fixed} fixed. "
+    if check.measure:
+        text = f"{check.n} cases: {check.regressed:g} lost their thought, {check.fixed:g} got one. "
     if check.outcome is Outcome.FAILED or (check.p_fail or 1) <= check.alarm:
         chance = frequency_phrase(check.p_fail or 0)
         return f"{text}Without a real drop this or worse would be seen {chance}."
@@ -301,7 +303,9 @@ def _check_text(check: Check) -> str:
     if check.before is None:
         return f"against the minimum of {percent(check.limit)}: {percent(check.after)}"
     under = f" under the {check.under}" if check.under else ""
-    return f"against {check.against}{under}: {percent(check.before)} → {percent(check.after)}"
+    what = f"{check.measure} " * bool(check.measure)
+    rates = f"{percent(check.before)} → {percent(check.after)}"
+    return f"{what}against {check.against}{under}: {rates}"
 
 
 def _next_step_lines(steps: Sequence[NextStep]) -> Iterator[str]:

@@ -114,6 +114,7 @@ class RequestBuilder:
             "served_model": self.variant.served_model,
             "training_data": self.training_data,
             "folder": self.folder,
+            "thoughts": self.suite.reply.thoughts,
             **{key: getattr(self.variant, key) for key in _COPIED},
         }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
@@ -69,6 +70,11 @@ class RequestEstimate:
 def estimate_tokens(text: str) -> int:
     """Return the approximate number of tokens of *text*."""
     return len(text) // _CHARACTERS
+
+
+def thought_tokens(reply: Reply) -> int:
+    """Return the tokens of the thought of *reply*, counted by the server or estimated."""
+    return reply.usage.get("thought") or estimate_tokens(reply.thought)
 
 
 def expected_cost(request: Request, output_tokens: float = _DEFAULT_OUTPUT) -> Decimal | None:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_ftgate.requests.contamination import PhraseIndex
-from pytest_ftgate.requests.estimate import estimate_tokens
+from pytest_ftgate.requests.estimate import estimate_tokens, thought_tokens
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
+from pytest_ftgate.requests.workload import ROOM_TO_THINK, is_known_to_think
 from pytest_ftgate.suite.model import Case, Variant
 from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.rule import choice_labels
@@ -20,6 +22,12 @@ _LONG = 1_000
 _EXPENSIVE = 3_000
 #: An input with fewer words may occur in a prompt by chance.
 _FEWEST_WORDS = 4
+#: A thought that takes more than this share of the token limit is cut off now and then.
+_MAX_THOUGHT_SHARE = 0.5
+#: A thought before any reply shows its length may take so many tokens.
+_LIKELY_THOUGHT = 256
+#: Suggested token limits are multiples of this.
+_STEP = 500
 #: The largest number of missing labels that a warning names.
 _NAMED = 3
 
@@ -33,6 +41,27 @@ def lint(variant: Variant, case_requests: Sequence[CaseRequest]) -> Iterator[str
         yield from _leak_warnings(variant.system, cases)
     yield from _label_warnings(variant, cases)
     yield from _weights_warnings(variant, case_requests)
+
+
+def thought_warning(
+    variant: Variant, replies: Iterable[Reply], limit: int, key: str = "max_tokens"
+) -> str:
+    """Return a warning if the model of *variant* is likely to be cut off while it thinks; or "".
+
+    *replies* are earlier ones of the model, *limit* is that of the next ones, and *key* declares
+    it.
+    """
+    lengths = [thought_tokens(reply) for reply in replies if reply.thinks]
+    mean = round(sum(lengths) / len(lengths)) if lengths else 0
+    if mean <= _MAX_THOUGHT_SHARE * limit and (mean or limit >= _LIKELY_THOUGHT):
+        return ""
+    if not mean and not is_known_to_think(variant):
+        return ""
+    wanted = -(-(2 * mean + limit) // _STEP) * _STEP if mean else ROOM_TO_THINK
+    switch = provider_spec(variant.provider).thought_switch
+    about = f" (about {mean:,} tokens)" if mean else ""
+    problem = f"{variant.model} thinks{about}, but {key} is {limit:,} and cuts it off"
+    return f"{problem}: set {key}: {wanted}" + f", or {switch}" * bool(switch)
 
 
 def _weights_warnings(variant: Variant, case_requests: Sequence[CaseRequest]) -> Iterator[str]:

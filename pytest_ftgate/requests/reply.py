@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from itertools import chain
@@ -14,6 +14,8 @@ from typing import Any
 
 from pytest_ftgate.readers.text import replace_in_fields
 from pytest_ftgate.requests.request import CaseRequest, Passage, Request, Step, ToolCall
+from pytest_ftgate.requests.thoughts import split_thoughts
+from pytest_ftgate.suite.model import ThoughtMarks
 from pytest_ftgate.suite.prices import request_price
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -31,7 +33,7 @@ class Reply:
         text: the text of the reply.
         stop: why the model stopped: ``end``, ``length``, ``stop``, ``refusal`` or ``tool``.
         model: the model that the server reports, or None if it reports none.
-        usage: token counts: ``input``, ``output``, ``cache_read``, ``cache_write``, ``thinking``.
+        usage: token counts: ``input``, ``output``, ``cache_read``, ``cache_write``, ``thought``.
         seconds: the time from sending the request to receiving the whole reply.
         request_id: the provider's id of the request.
         steps: the turns in which the model called tools before it answered.
@@ -40,6 +42,8 @@ class Reply:
         facts: properties of the model that the server reports, such as its parent or the date
             on which it retires.
         processing: ``batch`` if the request was sent in a batch, at half the price; else "".
+        thought: what a reasoning model wrote before its answer; "" if it shows no thought. In the
+            cache, a thought that the server sent inside the text is still there.
     """
 
     text: str
@@ -53,9 +57,20 @@ class Reply:
     unsent: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     processing: str = ""
+    thought: str = ""
 
     def __post_init__(self) -> None:
-        replace_in_fields(self, "text", "stop", "model", "request_id", "facts")
+        replace_in_fields(self, "text", "stop", "model", "request_id", "facts", "thought")
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model thought before its answer."""
+        return bool(self.thought or self.usage.get("thought"))
+
+    @property
+    def has_no_answer(self) -> bool:
+        """Whether the token limit cut the reply off before an answer began."""
+        return self.stop == "length" and not self.text.strip() and not self.steps
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
@@ -126,16 +141,32 @@ def wrong_model(request: Request, reply: Reply) -> str:
         f"another model answered: {served}, declared {declared}; if that is the same model, set "
         f"served_model: {served}"
     )
+def read_reply(reply: Reply, marks: ThoughtMarks | None = None) -> Reply:
+    """Return *reply*, as the server sent it, with the thought in its text apart from the answer.
+
+    *marks* stand around a thought; None for the known ones. A thought that never ends is all of the
+    reply: the token limit cut off what should follow.
+    """
+    split = split_thoughts(reply.text, marks)
+    if split.answer is reply.text:
+        return reply
+    thought = "\n\n".join(filter(None, (reply.thought, split.thought)))
+    is_cut_off = not split.is_closed and not reply.steps and reply.stop != "refusal"
+    stop = "length" if is_cut_off else reply.stop
+    return replace(reply, text=split.answer, thought=thought, stop=stop)
 
 
 def answered(
     case_requests: Iterable[CaseRequest], results: Mapping[str, object]
 ) -> Iterator[tuple[CaseRequest, Reply]]:
-    """Yield each request with a reply among *results*, which are by fingerprint, and the reply."""
+    """Yield each request with a reply among *results*, which are by fingerprint, and the reply.
+
+    The reply is read: its text is the answer, without thoughts.
+    """
     for case_request in case_requests:
         result = results.get(case_request.fingerprint)
         if isinstance(result, Reply):
-            yield case_request, result
+            yield case_request, read_reply(result, case_request.request.thoughts)
 
 
 def _step(raw: Mapping[str, Any]) -> Step:
@@ -144,7 +175,7 @@ def _step(raw: Mapping[str, Any]) -> Step:
 
 
 def _usage(counts: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _shared_usage(tuple(counts.items()))
+    return _shared_usage(tuple((_USAGE_NAMES.get(name, name), n) for name, n in counts.items()))
 
 
 @lru_cache(maxsize=4096)
@@ -152,6 +183,8 @@ def _shared_usage(counts: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
     return {intern(name): count for name, count in counts}
 
 
+#: Names of token counts in stored replies, where they differ.
+_USAGE_NAMES = {"thinking": "thought"}
 #: Readers of the fields that JSON has no type for, or whose equal values replies share in memory.
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "model": lambda name: name and intern(name),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.readers.text import replace_in_fields
-from pytest_ftgate.suite.model import Case, Turn, canonical_json, digest
+from pytest_ftgate.suite.model import Case, ThoughtMarks, Turn, canonical_json, digest
 from pytest_ftgate.suite.prices import Tariff
 
 
@@ -120,6 +120,8 @@ class Request:
         options: settings that are specific to the provider.
         batch: True if the request is sent in a batch, at half the price.
         tariff: the prices of the model.
+        thoughts: the marks around a thought in the reply; None for the known ones. They change how
+            a reply is read, and not the reply.
     """
 
     fingerprint: str
@@ -149,6 +151,7 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False
     tariff: Tariff = field(default_factory=Tariff)
+    thoughts: ThoughtMarks | None = None
 
     @property
     def is_last_turn(self) -> bool:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any, Self
 
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.suite.extra import without_restrictions
+from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
 from pytest_ftgate.suite.providers import RECORDED, provider_spec
 from pytest_ftgate.suite.training_data import count_recorded_replies
 
 #: The longest reply to a skill case that declares no limit, in tokens.
 SKILL_TOKENS = 32
+#: The tokens that a model which thinks has for its thought, besides those of its answer.
+ROOM_TO_THINK = 2048
 #: The most replies that show whether an adapter is active; see gates/identity.py.
 PROBE_COUNT = 60
 #: One in so many of them is requested in each stage, until the replies decide.
@@ -147,6 +152,41 @@ def skill_requests(
         for case, messages in rendered
         for repeat in range(repeats)
     )
+
+
+def with_room(
+    suite: Suite, variant: Variant, cases: tuple[Case, ...], room: int
+) -> tuple[Case, ...]:
+    """Return the skill *cases* with the token limits of their replies.
+
+    A limit is what the suite declares for all of them, else that of the case, with *room* tokens
+    more for a thought.
+    """
+    gate = skills_gate(suite)
+    declared = gate.max_tokens if gate else None
+    if not provider_spec(variant.provider).prompted or not (declared or room):
+        return cases
+    limits = (declared or (case.max_tokens or SKILL_TOKENS) + room for case in cases)
+    return tuple(replace(case, max_tokens=limit) for case, limit in zip(cases, limits, strict=True))
+
+
+#: Names of models that think unless they are told not to.
+_THINKING_NAMES = re.compile(
+    r"(?<![a-z0-9])(?:gpt-oss|qwq|magistral|thinking|reasoning|reasoner|o[134]|(?:deepseek-)?r1)"
+    r"(?![a-z0-9])"
+)
+_NO_EFFORT = ("none", "minimal")
+
+
+def is_known_to_think(variant: Variant) -> bool:
+    """Return True if the declaration or the model's name says that *variant* thinks."""
+    sampling = variant.sampling
+    if "thinking" in sampling:
+        return bool(sampling["thinking"].get("type") != "disabled")
+    if "effort" in sampling:
+        return sampling["effort"] not in _NO_EFFORT
+    names = (Path(name).name.lower() for name in (variant.model, variant.base) if name)
+    return any(map(_THINKING_NAMES.search, names))
 
 
 def probe_requests(case_requests: tuple[CaseRequest, ...]) -> tuple[CaseRequest, ...]:

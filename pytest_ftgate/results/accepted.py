@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pytest_ftgate.client.budget import CostReport
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.gates.identity import ROOM_FACT
 from pytest_ftgate.gates.rates import AcceptedSamples
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases
 from pytest_ftgate.gates.verdict import Verdict
@@ -72,6 +73,7 @@ class AcceptedRecord:
         anchors: by variant, the cases that were accepted first, if others were accepted since. Each
             accepted run may drop by less than the limit; the anchor limits the sum of all drops.
         limits: the limits of gates that declare none, by the name of the gate, a share.
+        rooms: by tuned variant that thinks, the tokens that it and its base may think in.
     """
 
     suite: str
@@ -83,6 +85,7 @@ class AcceptedRecord:
     serves: str = ""
     anchors: Mapping[str, Anchor] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
+    rooms: Mapping[str, int] = field(default_factory=dict)
 
     def count_results(self, variant: str, gate: str) -> int:
         """Return how many accepted results *variant* has for a gate: none, the last, or both."""
@@ -231,6 +234,7 @@ def accept_run(
         serves=serves,
         anchors=anchors,
         limits=_default_limits(verdicts),
+        rooms=_rooms(before, verdicts),
     )
     write_record(path, record)
     not_passed = sum(verdict.gated and verdict.outcome != "passed" for verdict in verdicts)
@@ -242,6 +246,17 @@ def accept_run(
 def _default_limits(verdicts: Iterable[Verdict]) -> dict[str, float]:
     checks = ((verdict.gate, check) for verdict in verdicts for check in verdict.checks)
     return {gate: check.limit for gate, check in checks if check.has_default_limit}
+
+
+def _rooms(before: AcceptedRecord | None, verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Return the room to think of each variant; that of variants without a verdict stays."""
+    judged = {verdict.variant for verdict in verdicts}
+    kept = before.rooms if before else {}
+    return {name: room for name, room in kept.items() if name not in judged} | {
+        verdict.variant: int(verdict.facts[ROOM_FACT])
+        for verdict in verdicts
+        if ROOM_FACT in verdict.facts
+    }
 
 
 def _anchors(

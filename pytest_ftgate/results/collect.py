@@ -139,6 +139,7 @@ def _answer(variant: Variant | None, result: CaseResult) -> Answer:
         passages=tuple(
             _storable(f"{passage.source}: {passage.text}") for passage in reply.passages
         ),
+        thought=_storable(reply.thought),
     )
 
 

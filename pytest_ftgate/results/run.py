@@ -51,6 +51,7 @@ class Answer:
         tool_calls: one line for each tool call.
         passages: the source and the text of each retrieved passage.
         missing: why there is no reply, or "".
+        thought: what the model thought before the reply, or "". It is no part of the answer.
     """
 
     text: str = ""
@@ -66,6 +67,7 @@ class Answer:
     tool_calls: tuple[str, ...] = ()
     passages: tuple[str, ...] = ()
     missing: str = ""
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,7 +113,7 @@ def _check_identity(
 ) -> IdentityReport:
     """Wait for the identity probes, then for the other requests of the first look."""
     requests, suite = session.workloads.gate_requests(gate_run), gate_run.suite.name
-    probes = session.workloads.first_probes(gate_run)
+    probes = session.workloads.identity_probes(gate_run)
     if probes:
         session.checked_results([probes], on_progress, suite)
     # Imports SciPy, which another thread has imported while this one waited for replies.
@@ -288,6 +288,7 @@ def measure_ungated(
         if variant.gated:
             continue
         try:
+            session.ask_first_probes([(suite, variant)])
             requests = session.workloads.task_requests(suite, variant, look)
             probes = session.workloads.probe_stages(suite, variant)[0] if variant.tuned else ()
             results = session.checked_results([requests, *probes], on_progress, suite.name)

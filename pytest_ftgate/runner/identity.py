@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_ftgate.gates.identity import (
+    ROOM_FACT,
     IdentityResult,
     RequestResults,
     check_constraint,
@@ -52,7 +53,8 @@ class IdentityReport:
 
     def add_to(self, verdict: Verdict) -> Verdict:
         """Return *verdict* with the notes and the facts."""
-        return replace(verdict, notes=(*verdict.notes, *self.notes), facts=self.facts)
+        facts = {**verdict.facts, **self.facts}
+        return replace(verdict, notes=(*verdict.notes, *self.notes), facts=facts)
 
     def invalid_verdict(self, gate_run: GateRun, node: str = "") -> Verdict:
         """Return the verdict on a variant that is not what it claims to be.
@@ -101,7 +103,7 @@ def check_tuned_identity(
     """
     suite, variant = gate_run.suite, gate_run.variant
     checks = [*tuned_identities(session, suite, variant, on_progress)]
-    probes = session.workloads.first_probes(gate_run)
+    probes = session.workloads.identity_probes(gate_run)
     return _report(checks, identity_facts(probes[-1:], session.engine.results))
 
 
@@ -219,13 +221,16 @@ def _variant_facts(
     results: RequestResults,
     unplanned: Sequence[CaseRequest],
 ) -> dict[str, str]:
+    variant = gate_run.variant
+    room = session.workloads.room_to_think(gate_run.suite, variant)
     same = equal_inputs(gate_run.gate.evaluated_cases(gate_run.gate_suite.cases))
-    same_facts = {"equal inputs": same} if same else {}
+    more = {"equal inputs": same} if same else {}
+    more |= {ROOM_FACT: str(room)} if room else {}
     if not gate_run.planned:
-        return identity_facts(unplanned, results) | same_facts
+        return identity_facts(unplanned, results) | more
     group = 1 if needs_baseline(gate_run) else 0
     requests = session.workloads.gate_requests(gate_run)[group]
-    return identity_facts(requests, results) | same_facts
+    return identity_facts(requests, results) | more
 
 
 #: The drift check is skipped if the baseline was recorded at most this long before the variant.

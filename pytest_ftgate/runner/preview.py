@@ -27,8 +27,8 @@ from pytest_ftgate.requests.contamination import (
 )
 from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
 from pytest_ftgate.requests.judges import JudgeRequest
-from pytest_ftgate.requests.lint import lint
-from pytest_ftgate.requests.reply import Reply, answered
+from pytest_ftgate.requests.lint import lint, thought_warning
+from pytest_ftgate.requests.reply import Reply, answered, read_reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
 from pytest_ftgate.requests.workload import base_variant, replies_vary, side_repeats
 from pytest_ftgate.runner.judges import label_input
@@ -38,7 +38,9 @@ from pytest_ftgate.runner.workloads import GateRun
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.scorers import is_refused_or_truncated
 from pytest_ftgate.scoring.scores import VariantScores, score_replies
+from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 
 #: The length in characters of a stand-in for a missing reply, if its request allows as much.
 _STAND_IN_LENGTH, _CHARACTERS_PER_TOKEN = 400, 4
@@ -249,7 +251,7 @@ def identity_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
         suite, variant = gate_run.suite, gate_run.variant
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
-            first = len(session.workloads.first_probes(gate_run))
+            first = len(session.workloads.identity_probes(gate_run))
             if first and (suite.name, variant.name) not in seen:
                 seen.add((suite.name, variant.name))
                 most = sum(map(len, session.workloads.probe_stages(suite, variant)[-1]))
@@ -265,11 +267,35 @@ def lint_lines(session: Session, gates: Sequence[GateRun]) -> Iterator[str]:
         # The estimates report the error of a variant that cannot be planned.
         with suppress(FtgateError):
             case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
-            for message in lint(variant, case_requests):
+            found = chain(
+                lint(variant, case_requests),
+                _thought_warnings(session, suite, variant, case_requests),
+            )
+            for message in filter(None, found):
                 key = (suite.name, message)
                 variants_by_message.setdefault(key, []).append(variant.name)
     for (_, message), variants in variants_by_message.items():
         yield f"  lint: {', '.join(variants)}: {message}"
+
+
+def _thought_warnings(
+    session: Session, suite: Suite, variant: Variant, case_requests: _Requests
+) -> Iterator[str]:
+    """Yield whether a model that thinks is likely to be cut off, given its cached replies."""
+    if not case_requests or not provider_spec(variant.provider).prompted:
+        return
+    limit = max(case_request.request.max_tokens for case_request in case_requests)
+    known = _known_replies(session, variant.name, case_requests, only_cached=True)
+    replies = [reply for _, reply in answered(case_requests, known)]
+    if not replies:
+        cache = session.open_cache()
+        latest = cache.latest_of_model(variant.model)
+        replies = [read_reply(reply, suite.reply.thoughts) for reply in latest]
+        cache.close()
+    yield thought_warning(variant, replies, limit)
+    gate = skills_gate(suite)
+    if gate and gate.max_tokens and gate.applies_to(variant):
+        yield thought_warning(variant, replies, gate.max_tokens, "max_tokens of forgetting")
 
 
 def _planned_variants(gates: Sequence[GateRun]) -> Iterator[tuple[Suite, Variant]]:

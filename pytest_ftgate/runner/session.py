@@ -36,7 +36,7 @@ from pytest_ftgate.requests.request import (
     distinct_requests,
     group_by_adapter,
 )
-from pytest_ftgate.requests.workload import Workload
+from pytest_ftgate.requests.workload import ROOM_TO_THINK, Workload, is_known_to_think
 from pytest_ftgate.runner.imports import load_accepted_record, start_imports
 from pytest_ftgate.runner.judges import JudgeRunner
 from pytest_ftgate.runner.scores import ScoreCache
@@ -130,7 +130,7 @@ class Session:
         self.closed = False
         limits = {"max_usd": settings.max_usd, "max_minutes": settings.max_minutes}
         self._budget = Budget(self._in_flight, time.monotonic, **limits)
-        self.workloads = Workloads(os.environ)
+        self.workloads = Workloads(os.environ, self._choose_room)
         #: What replies show about the identity of a variant, by suite, variant and the key of the
         #: requests.
         self.identities: dict[tuple[str, str, str], tuple[IdentityResult, ...]] = {}
@@ -249,6 +249,7 @@ class Session:
         A gate that cannot be planned is skipped: its own setup reports the error.
         """
         gates = list(gates)
+        self.ask_first_probes((run.suite, run.variant) for run in gates if run.gate.sends_requests)
         new = [*self._new_requests(gates)]
         # The first verdict comes first, and its variant's identity before that.
         probes, first = new.pop(0) if new else ([], [])
@@ -266,6 +267,41 @@ class Session:
         """Send no more requests to the model of *gate_run*, whose identity is wrong."""
         suite, variant = gate_run.suite, gate_run.variant
         self.engine.withdraw(self.workloads.probe_stages(suite, variant)[0][0][0].request)
+    def ask_first_probes(self, variants: Iterable[tuple[Suite, Variant]]) -> None:
+        """Wait for the replies that show whether tuned variants think; once for each."""
+        groups = list[_Requests]()
+        for suite, variant in variants:
+            if variant.tuned:
+                # The setup of the gate reports the error.
+                with suppress(FtgateError):
+                    groups += self.workloads.first_probes(suite, variant)
+        self.engine.submit(group_by_adapter(distinct_requests(chain.from_iterable(groups))))
+        for group in groups:
+            self.results(group)
+
+    def _choose_room(self, suite: Suite, variant: Variant) -> int:
+        """Return the tokens that *variant*, which is tuned, and its base may think in.
+
+        They are those of the accepted record, else a fixed number if the model is known or seen to
+        think, else 0.
+        """
+        record = None if self.settings.accept else self.accepted_record(suite)
+        if record and variant.name in record.rooms:
+            return record.rooms[variant.name]
+        thinks = is_known_to_think(variant) or self._is_seen_to_think(suite, variant)
+        return ROOM_TO_THINK if thinks else 0
+
+    def _is_seen_to_think(self, suite: Suite, variant: Variant) -> bool:
+        probes = [*chain.from_iterable(self.workloads.first_probes(suite, variant))]
+        arrived = self._engine.results if self._engine else {}
+        missing = {probe.fingerprint for probe in probes} - arrived.keys()
+        cached: Mapping[str, Result] = {}
+        if missing:
+            cache = self.open_cache()
+            cached = cache.replies(missing)
+            cache.close()
+        pairs = chain(answered(probes, arrived), answered(probes, cached))
+        return any(reply.thinks for _, reply in pairs)
 
     def _finish_imports(self) -> None:
         # Two threads that import parts of one library at once may each see half of it.
@@ -282,7 +318,7 @@ class Session:
             self._submitted.add(_gate_key(gate_run))
             with suppress(FtgateError):
                 requests = [*chain.from_iterable(self.workloads.gate_requests(gate_run))]
-                yield self.workloads.first_probes(gate_run), requests
+                yield self.workloads.identity_probes(gate_run), requests
 
     def checked_results(
         self,

@@ -16,18 +16,24 @@ from pytest_ftgate.requests.workload import (
     PROBE_COUNT,
     PROBE_STAGES,
     Workload,
+    base_name,
     base_variant,
+    is_known_to_think,
     probe_requests,
     replies_vary,
     same_seed_requests,
     side_repeats,
     skill_requests,
     task_requests,
+    with_room,
 )
 from pytest_ftgate.suite.cases import skill_cases
 from pytest_ftgate.suite.gate_kinds import data_gate, skills_gate
 from pytest_ftgate.suite.model import Case, Gate, Suite, Variant
+from pytest_ftgate.suite.providers import provider_spec
 
+#: The number of replies of each side that show whether a model thinks.
+_FIRST_PROBES = 3
 _Requests = tuple[CaseRequest, ...]
 
 
@@ -71,11 +77,17 @@ def needs_baseline(gate_run: GateRun) -> bool:
 class Workloads:
     """Builds the requests of gates and caches them: gates of a suite share most of them.
 
-    Addresses come from *environ*.
+    Addresses come from *environ*. *choose_room* returns the tokens that a tuned variant and its
+    base may think in before they answer a skill case.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        choose_room: Callable[[Suite, Variant], int] = lambda _suite, _variant: 0,
+    ) -> None:
+        self._environ, self._choose_room = environ, choose_room
+        self._rooms: dict[tuple[str, str], int] = {}
         self._groups: dict[object, list[_Requests]] = {}
         self._requests: dict[tuple[str, str, object], Workload | FtgateError] = {}
         self._probe_stages: dict[tuple[str, str], list[tuple[_Requests, ...]]] = {}
@@ -124,7 +136,40 @@ class Workloads:
             groups.append(self.task_requests(suite, variant, look))
             same_seed = same_seed_requests(groups[-1])[1]
             groups += [same_seed] if same_seed else []
-        return [*groups, *self.probe_stages(suite, variant)[0]] if variant.tuned else groups
+        if variant.tuned:
+            groups += self.probe_stages(suite, variant)[0]
+        if variant.tuned and self.room_to_think(suite, variant):
+            # Exported with the others, since a later run chooses the room to think by them.
+            groups += self.first_probes(suite, variant)
+        return groups
+
+    def first_probes(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
+        """Return a few requests to a tuned variant and its base that show whether they think.
+
+        They leave no room to think; none are needed if the suite itself decides.
+        """
+        gate, spec = skills_gate(suite), provider_spec(variant.provider)
+        if not spec.prompted or (gate and gate.max_tokens) or is_known_to_think(variant):
+            return ()
+        groups = self._identity_probes(suite, variant, room=0)
+        step = PROBE_STAGES[0] if variant.base_replies is None else 1
+        # The variant, then its base, whose recorded replies need no request.
+        sides = groups[:2] if variant.base_replies is None else groups[:1]
+        return tuple(Workload.of(group[::step][:_FIRST_PROBES]) for group in sides)
+
+    def room_to_think(self, suite: Suite, variant: Variant) -> int:
+        """Return the room to think of a tuned variant, or of its base; it is chosen once for both.
+
+        Raises:
+            FtgateError: the accepted record is not valid, or the requests cannot be built.
+        """
+        for tuned in suite.variants.values():
+            if tuned.tuned and variant.name in (tuned.name, base_name(tuned)):
+                key = (suite.name, tuned.name)
+                if key not in self._rooms:
+                    self._rooms[key] = self._choose_room(suite, tuned)
+                return self._rooms[key]
+        return 0
 
     def probe_stages(self, suite: Suite, variant: Variant) -> list[tuple[_Requests, ...]]:
         """Return the identity probes of a tuned variant: a few, then more, then all of them.
@@ -134,33 +179,35 @@ class Workloads:
         """
         key = (suite.name, variant.name)
         if key not in self._probe_stages:
-            groups = self._identity_probes(suite, variant)
+            room = self.room_to_think(suite, variant)
+            groups = self._identity_probes(suite, variant, room)
             steps = PROBE_STAGES if variant.base_replies is None else (1,)
             self._probe_stages[key] = [
                 tuple(Workload.of(group[::step]) for group in groups) for step in steps
             ]
         return self._probe_stages[key]
 
-    def first_probes(self, gate_run: GateRun) -> list[CaseRequest]:
+    def identity_probes(self, gate_run: GateRun) -> list[CaseRequest]:
         """Return the first identity probes of a gate, those of the base first; [] for no tuned."""
         if not gate_run.variant.tuned or not gate_run.gate.sends_requests:
             return []
         of_variant, *of_base = self.probe_stages(gate_run.suite, gate_run.variant)[0]
         return [case_request for group in (*of_base, of_variant) for case_request in group]
 
-    def _identity_probes(self, suite: Suite, variant: Variant) -> tuple[_Requests, ...]:
+    def _identity_probes(self, suite: Suite, variant: Variant, room: int) -> tuple[_Requests, ...]:
         gate, base = skills_gate(suite), base_variant(variant)
         cases = gate.cases if gate else ()
         if variant.base_replies is not None:
             # All cases: recorded replies are free, and one difference is enough.
             return tuple(
-                skill_requests(suite, side, cases, self._environ) for side in (variant, base)
+                skill_requests(suite, side, with_room(suite, side, cases, room), self._environ)
+                for side in (variant, base)
             )
         # A few cases of the suite show little, so the bundled skills replace them.
         cases = cases if len(cases) >= PROBE_COUNT else skill_cases(("general-small",))
         # At temperature 0, because random sampling would hide a difference of the weights.
         of_base, of_variant = (
-            self._greedy_skill_requests(suite, side, cases) for side in (base, variant)
+            self._greedy_skill_requests(suite, side, cases, room) for side in (base, variant)
         )
         repeated = probe_requests(of_base)
         chosen = {case_request.case.id for case_request in repeated}
@@ -228,10 +275,11 @@ class Workloads:
 
         The prompt mode "" sends the cases without the variant's prompt.
         """
+        cases = with_room(suite, variant, gate.skill_cases, self.room_to_think(suite, variant))
         return self._cached(
             (suite.name, variant.name, f"skills {mode} {repeats}"),
             lambda: skill_requests(
-                suite, variant, gate.skill_cases, self._environ, under=mode, repeats=repeats
+                suite, variant, cases, self._environ, under=mode, repeats=repeats
             ),
         )
 
@@ -258,12 +306,14 @@ class Workloads:
         return self._turn_builders[key]
 
     def _greedy_skill_requests(
-        self, suite: Suite, variant: Variant, cases: tuple[Case, ...]
+        self, suite: Suite, variant: Variant, cases: tuple[Case, ...], room: int
     ) -> _Requests:
         greedy = replace(variant, sampling={**variant.sampling, "temperature": 0.0})
         return self._cached(
-            (suite.name, variant.name, "greedy"),
-            lambda: skill_requests(suite, greedy, cases, self._environ),
+            (suite.name, variant.name, ("greedy", room)),
+            lambda: skill_requests(
+                suite, greedy, with_room(suite, greedy, cases, room), self._environ
+            ),
         )
 
     def _cached(self, key: tuple[str, str, object], build: Callable[[], _Requests]) -> Workload:

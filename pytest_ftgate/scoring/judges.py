@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.judges import JudgeRequest
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.scoring.score import ContentScore
 from pytest_ftgate.scoring.structured import find_json
 from pytest_ftgate.suite.model import PAIRWISE_GRADES, Judge
@@ -108,7 +108,7 @@ def read_grades(
         try:
             if not isinstance(reply, Reply):
                 raise ValueError(str(reply))  # noqa: TRY004, TRY301 - there is no reply
-            grade, reason = _read_grade(judge, reply)
+            grade, reason = _read_grade(judge, read_reply(reply))
         except ValueError as error:
             reason, *quote = error.args
             unreadable.append(UnreadableReply(reason[:_MAX_REASON], *quote))

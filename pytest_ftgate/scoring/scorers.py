@@ -109,9 +109,10 @@ def score_content(
     """Return how correct the content of *reply* is, 0 to 1.
 
     The value is None if the case has no expected answer. A refusal is incorrect. A truncated reply
-    is incorrect too, except for skills cases, whose token limit is part of the question. ``python``
-    scorers are searched in *folder* first, unless the case has a folder. *judge_scores* are the
-    scores that judges give to this reply. If a judge has none, the value is None.
+    is incorrect too, except for skills cases, whose token limit is part of the question; without
+    any answer it is incorrect there as well. ``python`` scorers are searched in *folder* first,
+    unless the case has a folder. *judge_scores* are the scores that judges give to this reply. If a
+    judge has none, the value is None.
 
     Raises:
         ScorerError: the scorer failed, took too long, or returned something that is no score.
@@ -145,6 +146,8 @@ def _mean_score(case: Case, reply: Reply, folder: Path, judge_scores: JudgeScore
 def _score_by_rule(
     rule: Rule, case: Case, reply: Reply, folder: Path, judge_scores: JudgeScores
 ) -> ContentScore:
+    if reply.has_no_answer and case.is_scorable:
+        return INCORRECT
     if rule.kind in ("python", "offered"):
         function = rule.function or load_function(str(rule.value), folder)
         return ContentScore(_call_scorer(str(rule.value), function, case, reply))
@@ -172,9 +175,11 @@ def _score_by_kind(rule: Rule, case: Case, reply: Reply) -> ContentScore:
 def is_refused_or_truncated(reply: Reply, case: Case) -> bool:
     """Return True if *reply* is incorrect whatever its text is.
 
-    It is if the model refused, or if its token limit cut the reply off in a case of the suite.
+    It is if the model refused, if its token limit cut the reply off in a case of the suite, or if
+    the limit left no answer.
     """
-    return reply.stop == "refusal" or (reply.stop == "length" and case.skill is None)
+    is_truncated = reply.stop == "length" and case.skill is None
+    return reply.stop == "refusal" or is_truncated or reply.has_no_answer
 
 
 def contains_answer(case: Case, texts: Iterable[str]) -> list[bool] | None:

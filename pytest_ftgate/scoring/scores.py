@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.requests.reply import Reply, answered
-from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.formats import FormatChecker, looks_like_refusal
 from pytest_ftgate.scoring.sandbox import TimeLimit, require_sandbox
 from pytest_ftgate.scoring.score import FormatError
 from pytest_ftgate.scoring.scorers import JudgeScores, score_content
 from pytest_ftgate.suite.model import Case, digest
+from pytest_ftgate.suite.providers import provider_spec
 from pytest_ftgate.suite.references import load_function
 from pytest_ftgate.suite.rule import Rule
 
@@ -229,8 +230,10 @@ def digest_replies(result: CaseResult) -> str:
 
 
 def _reply_content(reply: Reply) -> Any:
-    """Return the text of *reply*, together with its tool calls if it has any."""
+    """Return the text of *reply*, together with its tool calls and its thought if it has any."""
     calls = [(call.name, call.arguments) for call in reply.tool_calls]
+    if reply.thought:
+        return [reply.text, calls, reply.thought]
     return [reply.text, calls] if calls else reply.text
 
 
@@ -281,7 +284,7 @@ def _unscored_result(
     outcomes = [replies[fingerprint] for fingerprint in fingerprints]
     return CaseResult(
         case=case_requests[0].case,
-        replies=tuple(reply for reply in outcomes if isinstance(reply, Reply)),
+        replies=tuple(reply for _, reply in answered(case_requests, replies)),
         scores=(),
         fingerprints=fingerprints,
         missing_reasons=tuple(str(error) for error in outcomes if not isinstance(error, Reply)),
@@ -341,6 +344,10 @@ class _CaseScorer:
         judge_scores = self._judge_scores.get(case_request.fingerprint, {})
         content = score_content(case, reply, self._folder, judge_scores)
         format_error = self._format_checker.find_error(checked, reply)
+        if reply.has_no_answer:
+            reason = no_answer_reason(case_request.request, reply)
+            format_error = format_error and replace(format_error, detail=reason)
+            return Score(content.value, format_error, "" if format_error else reason)
         return Score(content.value, format_error, content.reason)
 
     def _constraint_rules(self, case_request: CaseRequest) -> tuple[Rule, ...]:
@@ -357,6 +364,15 @@ class _CaseScorer:
         return (self._schema_rules[-1],)
 
 
+def no_answer_reason(request: Request, reply: Reply) -> str:
+    """Return why *reply* has no answer, and what to change."""
+    limit = f"max_tokens: {request.max_tokens:,}"
+    if not reply.thinks:
+        return f"cut off at {limit} before the answer; raise max_tokens"
+    switch = provider_spec(request.provider).thought_switch
+    return f"the thought took all of {limit}; raise it" + f", or write {switch}" * bool(switch)
+
+
 #: Rules with an upper bound: a truncated reply may break them if it continues.
 _BOUND_RULES = ("length", "lines")
 
@@ -365,9 +381,10 @@ def skill_score(case: Case, reply: Reply, score: Score) -> float:
     """Return the score of a reply to a skills case, 0 to 1: its content and its format together.
 
     The format is read leniently: a model that puts its JSON into a code fence still writes JSON.
-    A reply that only repeats the question scores 0, even if the question contains the answer.
+    A reply that only repeats the question scores 0, even if the question contains the answer. So
+    does a reply that the token limit cut off before an answer began.
     """
-    if reply.text.split() == case.input_text.split():
+    if reply.has_no_answer or reply.text.split() == case.input_text.split():
         return 0.0
     bounded = any(rule.kind in _BOUND_RULES for rule in case.format)
     if case.format and (score.lenient_valid == 0 or (bounded and reply.stop == "length")):

@@ -5,9 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, StrictBool, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    StrictBool,
+    Tag,
+    model_validator,
+)
 
-from pytest_ftgate.readers.source import Count, Declared, NonNegative, Positive, Share, Text
+from pytest_ftgate.readers.source import (
+    Count,
+    Declared,
+    NonNegative,
+    Positive,
+    Share,
+    Text,
+    rule_error,
+)
 from pytest_ftgate.suite.formats import DeclaredFormat
 from pytest_ftgate.suite.scorers import DeclaredExpected, DeclaredScore
 
@@ -128,12 +144,27 @@ class DeclaredCase(Declared):
     holdout: StrictBool = False
 
 
+def split_marks(text: str) -> tuple[str, str]:
+    """Return the opening and the closing mark in *text*, such as ``<think>…</think>``."""
+    opening, _, closing = text.replace("...", "…").partition("…")
+    return opening.strip(), closing.strip()
+
+
+def _check_marks(text: str) -> str:
+    if not all(split_marks(text)):
+        example = 'such as "<think>…</think>", or false to score whole replies'
+        raise rule_error(f"thoughts: write the two marks around a thought, {example}")
+    return text
+
+
 class DeclaredReply(Declared):
     """The format of replies, and how they are scored."""
 
     format: DeclaredFormat = ()
     score: DeclaredScore = None
     max_tokens: Count | None = None
+    #: Marks around a thought; None for the known ones; False if a reply is an answer throughout.
+    thoughts: StrictBool | Annotated[Text, AfterValidator(_check_marks)] | None = None
 
 
 class DeclaredExamples(Declared):
@@ -254,6 +285,19 @@ class DeclaredAccuracy(DeclaredRate):
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
 
 
+class DeclaredThoughts(Declared):
+    """Limits of the thoughts, against the baseline: of their share, and of their length."""
+
+    max_drop: Margin | None = None
+    max_rise: Positive | None = None
+
+
+class DeclaredFormatGate(DeclaredRate):
+    """The format gate."""
+
+    thoughts: DeclaredThoughts | None = None
+
+
 class DeclaredForgetting(Declared):
     """The forgetting gate: how much general skill a fine-tuned variant may lose."""
 
@@ -266,6 +310,7 @@ class DeclaredForgetting(Declared):
     may_lose: tuple[str, ...] = ()
     must_keep: tuple[str, ...] = ()
     under: Literal["own", "prompt"] = "own"
+    max_tokens: Count | None = None
 
 
 class DeclaredCost(Declared):
@@ -287,7 +332,7 @@ class DeclaredGates(Declared):
     """The gates of the suite, at most one of each kind."""
 
     accuracy: DeclaredAccuracy | None = None
-    format: DeclaredRate | None = None
+    format: DeclaredFormatGate | None = None
     forgetting: DeclaredForgetting | None = None
     cost: DeclaredCost | None = None
     latency: DeclaredLatency | None = None

@@ -27,6 +27,9 @@ class RateGate(Gate):
         metric: ``accuracy``, or ``macro_f1`` for the mean F1 over the labels.
         evidence: ``statistics``, or ``point`` for plain thresholds on observed values.
         slices: kinds of slices to report: ``tag``, ``label``, ``language``.
+        max_thought_drop: the largest allowed drop of the share of replies with a thought, or None.
+        max_thought_rise: the largest allowed rise of the length of a thought, as a share of it, or
+            None.
     """
 
     kind: str
@@ -40,6 +43,8 @@ class RateGate(Gate):
     settle: int | None = None
     has_default_limit: bool = False
     function: str = ""
+    max_thought_drop: float | None = None
+    max_thought_rise: float | None = None
     is_rate: ClassVar[bool] = True
 
     @property
@@ -56,6 +61,12 @@ class RateGate(Gate):
     def limits_drop(self) -> bool:
         """True if the gate declares a drop, or nothing: it then limits what its cases can show."""
         return self.max_drop is not None or self.min is None
+
+    @property
+    def has_comparison(self) -> bool:
+        """True if the gate limits a drop, or compares the thoughts with those of the baseline."""
+        limits = (self.max_drop, self.max_thought_drop, self.max_thought_rise)
+        return any(limit is not None for limit in limits)
 
     def evaluated_cases(self, cases: Sequence[Case]) -> tuple[Case, ...]:
         """Return the cases with something expected, or with a format."""
@@ -74,11 +85,12 @@ class RateGate(Gate):
 
     def drop_checks(self, compared: int) -> int:
         """Return the checks against earlier results, and one of all slices."""
+        thoughts = int(self.max_thought_drop is not None and compared > 0)
         if self.max_drop is None:
-            return 0
+            return thoughts
         # Macro-F1 is not compared with accepted results. A plain threshold has no alarm level.
         compared = min(compared, 1) if self.metric == "macro_f1" else compared
-        return (0 if self.evidence == "point" else compared) + bool(self.slices)
+        return (0 if self.evidence == "point" else compared) + bool(self.slices) + thoughts
 
 
 #: From this many cases on, a family of skills is tested by itself.
@@ -101,6 +113,8 @@ class ForgettingGate(Gate):
         families: the family of skills, where it is not that of the bundled skill of this name.
         may_lose: skills that are reported and not evaluated.
         under_prompt: evaluate the skills under the variant's system prompt as well.
+        max_tokens: the longest reply to every skill case, a thought included; None for the limit of
+            each case, with room to think for a model that thinks.
         exclusion_note: the skills that this machine cannot score, with the reason.
     """
 
@@ -114,6 +128,7 @@ class ForgettingGate(Gate):
     families: Mapping[str, str] = field(default_factory=dict)
     may_lose: tuple[str, ...] = ()
     under_prompt: bool = False
+    max_tokens: int | None = None
     exclusion_note: str = ""
     has_default_limit: bool = False
     no_variant: ClassVar[str] = "no gated variant is tuned; give one an adapter or a base"

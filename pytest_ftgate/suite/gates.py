@@ -13,6 +13,7 @@ from pytest_ftgate.suite.declaration import (
     DeclaredCost,
     DeclaredData,
     DeclaredForgetting,
+    DeclaredFormatGate,
     DeclaredGates,
     DeclaredLatency,
     DeclaredRate,
@@ -59,7 +60,7 @@ def _resolve_forgetting(
         line=source.line(*_KEY_PATH),
         cases=cases,
         families=_resolve_families(source, declared, _skills_of(bundled), _skills_of(own)),
-        **declared.model_dump(include={"max_drop", "each", "margins", "weights"}),
+        **declared.model_dump(include={"max_drop", "each", "margins", "weights", "max_tokens"}),
         may_lose=tuple(dict.fromkeys(declared.may_lose)),
         under_prompt=declared.under == "prompt",
     )
@@ -324,7 +325,14 @@ def _data_gate(source: SuiteSource, declared: DeclaredData) -> DataGate:
 
 
 def _rate_gate(kind: str, declared: DeclaredRate, source: SuiteSource) -> RateGate:
-    keys = {**declared.model_dump(), "slices": tuple(dict.fromkeys(declared.slices))}
+    keys = declared.model_dump(exclude={"thoughts"})
+    keys["slices"] = tuple(dict.fromkeys(declared.slices))
+    thoughts = declared.thoughts if isinstance(declared, DeclaredFormatGate) else None
+    if thoughts:
+        keys |= {f"max_thought_{key[4:]}": limit for key, limit in thoughts}
+        if not any(limit for _, limit in thoughts):
+            message = f"{kind}: thoughts: no limit is declared; write max_drop: 0.1"
+            source.add_error_at(("gates", kind, "thoughts"), message)
     return RateGate(kind=kind, line=source.line("gates", kind), **keys)
 
 

@@ -15,13 +15,19 @@ from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
-from pytest_ftgate.suite.declaration import UNION_TAGS, DeclaredRepeats, DeclaredSuite
+from pytest_ftgate.suite.declaration import (
+    UNION_TAGS,
+    DeclaredRepeats,
+    DeclaredReply,
+    DeclaredSuite,
+    split_marks,
+)
 from pytest_ftgate.suite.formats import resolve_format
 from pytest_ftgate.suite.gates import check_gates, resolve_gates
 from pytest_ftgate.suite.judges import JudgeDeclaration, extract_judges, resolve_judges
 from pytest_ftgate.suite.ladder import resolve_ladder
 from pytest_ftgate.suite.location import SuiteDraft
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite
+from pytest_ftgate.suite.model import Case, ReplyRules, Suite, ThoughtMarks
 from pytest_ftgate.suite.plugins import PluginContributions, SuiteSource
 from pytest_ftgate.suite.rule import Rule, choice_labels, function_error
 from pytest_ftgate.suite.scorers import resolve_score
@@ -251,8 +257,15 @@ def _resolve_reply(
         message = function_error(rule, source.path.parent)
         if message:
             source.add_error(line, f"reply.{key}: {message}")
-    max_tokens = declared.reply.max_tokens or 1024
-    return ReplyRules(format=rules, score=score, max_tokens=max_tokens), judges
+    keys = {"max_tokens": declared.reply.max_tokens or 1024}
+    thoughts = _thought_marks(declared.reply)
+    return ReplyRules(format=rules, score=score, **keys, thoughts=thoughts), judges
+
+
+def _thought_marks(declared: DeclaredReply) -> ThoughtMarks | None:
+    if isinstance(declared.thoughts, str):
+        return (split_marks(declared.thoughts),)
+    return () if declared.thoughts is False else None
 
 
 def _format_line(source: SuiteSource, index: int, *keys: str | int) -> int:

@@ -200,6 +200,8 @@ class Gate:
 Expected = str | int | float | Mapping[str, Any] | list[Any] | None
 #: (role, content)
 Turn = tuple[str, str]
+#: The pairs of an opening and a closing mark around a thought.
+ThoughtMarks = tuple[tuple[str, str], ...]
 
 
 #: Encodes a value as the canonical JSON that digests and fingerprints rest on.
@@ -389,11 +391,16 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyRules:
-    """The format, the score and the length of replies, unless a case declares its own."""
+    """The format, the score and the length of replies, unless a case declares its own.
+
+    Attributes:
+        thoughts: the marks around a thought; None for the known ones, () if there are none.
+    """
 
     format: tuple[Rule, ...] = ()
     score: Rule
     max_tokens: int = 1024
+    thoughts: ThoughtMarks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

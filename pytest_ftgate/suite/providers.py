@@ -67,6 +67,7 @@ class ProviderSpec:
         remote: True if it profits from other machines; others only read files.
         enforces: the kinds of format that it can enforce.
         efforts: the values of ``effort`` that it reads besides those that all read.
+        thought_switch: the line of a variant that switches the thinking of its model off.
     """
 
     module: str = ""
@@ -94,7 +95,12 @@ class ProviderSpec:
     remote: bool = True
     enforces: tuple[str, ...] = ("choice", "json_schema")
     efforts: tuple[str, ...] = OPTIONAL_EFFORTS
+    thought_switch: str = ""
 
+
+#: Switches thinking off in the chat templates that know it.
+_TEMPLATE_SWITCH = "extra: {chat_template_kwargs: {enable_thinking: false}}"
+_API_SWITCH = "thinking: {type: disabled}"
 
 #: The provider of the recorded replies of a variant's base.
 RECORDED = "recorded"
@@ -115,6 +121,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         sdk_variables=("ANTHROPIC_",),
         enforces=("json_schema",),
         efforts=(),
+        thought_switch=_API_SWITCH,
     ),
     "bedrock": ProviderSpec(
         module="anthropic",
@@ -130,6 +137,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         enforces=("json_schema",),
         efforts=(),
         model_affixes=r"^([a-z-]+\.)?anthropic\.|-v\d+(:\d+)?$",
+        thought_switch=_API_SWITCH,
     ),
     "classical": ProviderSpec(
         module="local",
@@ -154,6 +162,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         deterministic=True,
         concurrency=8,
         context=2048,
+        thought_switch=_TEMPLATE_SWITCH,
     ),
     "openai-compatible": ProviderSpec(
         module="openai",
@@ -167,6 +176,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         any_server=True,
         base_url_variable="OPENAI_BASE_URL",
         sdk_variables=("OPENAI_",),
+        thought_switch=_TEMPLATE_SWITCH,
     ),
     # An async function runs at the concurrency of a plugin's provider.
     "python": ProviderSpec(

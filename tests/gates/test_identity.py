@@ -35,6 +35,57 @@ def compare(n: int, *, differing: int, unsteady: int = 0):
     return compare_with_base(probes, results)
 
 
+def compare_replies(tuned: Reply, base: Reply, n: int = 60, whole: int = 0):
+    """Compare *n* cases, of which *whole* have answers that tell the models apart."""
+    cases = [f"{i:03}" for i in range(n)]
+    results = {}
+    for i, case in enumerate(cases):
+        for variant, reply in (("tuned", tuned), ("base", base), ("again", base)):
+            whole_text = "label" if variant == "tuned" else "The reply."
+            results[f"{variant}{case}"] = Reply(text=whole_text) if i < whole else reply
+    probes = [
+        [case_request(case, f"{variant}{case}") for case in cases]
+        for variant in ("tuned", "base", "again")
+    ]
+    return compare_with_base(probes, results)
+
+
+CUT_OFF = "60 of 60 replies were cut off without an answer"
+RAISE = "raise max_tokens of the forgetting gate"
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (
+            Reply(text="", stop="length", thought="The user"),
+            f"{CUT_OFF}; the model thinks; {RAISE}",
+        ),
+        (Reply(text="<think>The user", stop="length"), f"{CUT_OFF}; the model thinks; {RAISE}"),
+        (Reply(text="", stop="length"), f"{CUT_OFF}; {RAISE}"),
+        (Reply(text=" "), "60 of 60 replies are empty"),
+    ],
+    ids=["beside the text", "in the text", "no thought", "empty"],
+)
+def test_replies_without_an_answer_are_no_evidence(reply: Reply, reason: str) -> None:
+    identity = compare_replies(reply, reply)
+
+    assert identity.outcome is Outcome.INCONCLUSIVE
+    assert identity.message == f"adapter not proven: {reason}"
+
+
+def test_the_replies_that_have_an_answer_still_prove_the_tuned_model() -> None:
+    cut_off = Reply(text="", stop="length", thought="The user")
+
+    assert compare_replies(cut_off, cut_off, whole=8).outcome is Outcome.PASSED
+
+
+def test_the_thoughts_of_a_model_are_not_compared() -> None:
+    thoughts = [Reply(text=f"<think>{text}</think>Tokyo") for text in ("Let me see.", "Okay.")]
+
+    assert compare_replies(*thoughts).outcome is Outcome.INVALID
+
+
 def test_different_replies_prove_the_tuned_model() -> None:
     assert compare(60, differing=40).outcome is Outcome.PASSED
 

@@ -53,6 +53,10 @@ def test_a_regressed_answer_has_one_kind_of_loss(now, expected):
     assert kind(now) == expected
 
 
+def test_an_answer_that_the_token_limit_left_no_room_for_is_cut_off():
+    assert kind("", stop="length") == "cut off"
+
+
 def test_a_refusal_by_the_providers_word_needs_no_text():
     assert kind("", stop="refusal") == "refusal"
 

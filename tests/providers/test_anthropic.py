@@ -140,7 +140,8 @@ def test_only_text_blocks_are_the_text(asked, api):
         {"type": "text", "text": "b"},
     ]
     api.message(content=blocks)
-    assert asked().text == "ab"
+    reply = asked()
+    assert (reply.text, reply.thought) == ("ab", "hm")
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
@@ -302,7 +303,7 @@ def test_how_much_was_thought_is_counted(asked, api):
     usage = {"input_tokens": 9, "output_tokens": 8, "output_tokens_details": {"thinking_tokens": 6}}
     api.message(usage=usage)
 
-    assert asked(sampling={"thinking": {"type": "adaptive"}}).usage["thinking"] == 6
+    assert asked(sampling={"thinking": {"type": "adaptive"}}).usage["thought"] == 6
     assert api.requests[0]["thinking"] == {"type": "adaptive"}
 
 

@@ -69,9 +69,34 @@ def test_a_completion_becomes_a_reply(asked, api):
     reply = asked()
 
     assert (reply.text, reply.stop, reply.model) == ("Grüße", "end", "served")
-    assert reply.usage == {"input": 5, "output": 7, "cache_read": 4, "thinking": 5}
+    assert reply.usage == {"input": 5, "output": 7, "cache_read": 4, "thought": 5}
     assert reply.request_id == "req_8"
     assert reply.seconds > 0
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+def test_a_thought_beside_the_text_stays_apart(asked, api, key):
+    api.completion("delivery", message={key: "A parcel."})
+
+    reply = asked()
+
+    assert (reply.text, reply.thought) == ("delivery", "A parcel.")
+
+
+def test_a_reply_that_ends_in_its_thought_has_no_text(asked, api):
+    api.completion(None, "length", message={"reasoning_content": "A parcel"})
+
+    assert asked().has_no_answer
+
+
+def test_a_message_of_parts_is_put_together(asked, api):
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "A parcel."}]}
+    parts = [thinking, {"type": "text", "text": "deli"}, {"type": "text", "text": "very"}]
+    api.completion(None, message={"content": parts})
+
+    reply = asked()
+
+    assert (reply.text, reply.thought) == ("delivery", "A parcel.")
 
 
 def test_the_payload_holds_what_the_request_declares_and_nothing_else(asked, api):

@@ -46,10 +46,10 @@ def test_a_case_is_answered_by_the_line_with_its_id(recorded, file):
 def test_a_line_may_say_how_the_reply_ended_what_it_used_and_more(recorded, file):
     file.write_text(
         '{"id": "a", "text": "one", "stop": "length", "model": "m-1", "seconds": 0.5,'
-        ' "usage": {"output": 7}, "trace": "not ours"}'
+        ' "usage": {"output": 7}, "thought": "hm", "trace": "not ours"}'
     )
     known = Reply(text="one", stop="length", model="m-1", seconds=0.5, usage={"output": 7})
-    assert reply_to(recorded()) == known
+    assert reply_to(recorded()) == replace(known, thought="hm")
 
 
 def test_an_id_that_is_a_number_answers_the_case_of_that_name(recorded, file):

@@ -10,8 +10,10 @@ import pytest
 
 from pytest_ftgate import weights
 from pytest_ftgate.requests import workload as plan
-from pytest_ftgate.requests.lint import lint
+from pytest_ftgate.requests.lint import lint, thought_warning
+from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.model import Variant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets" / "tickets.ftgate.yaml"
 CASES = [
@@ -206,3 +208,27 @@ def test_of_the_bundled_example_only_what_is_true_is_reported():
     assert [name for name, found in told.items() if found] == ["few-shot"]
     (sentence,) = told["few-shot"]
     assert sentence.startswith(f"the examples show {len(shown)} of 18 labels that the cases expect")
+
+
+def thinking(*lengths, limit, model="qwen3-8b"):
+    variant = Variant(name="one", line=1, provider="openai-compatible", model=model)
+    replies = [Reply(text="4", usage={"thought": length}) for length in lengths]
+    return thought_warning(variant, replies, limit)
+
+
+def test_a_thought_that_does_not_fit_is_named_with_what_to_set():
+    assert thinking(500, 700, limit=64) == (
+        "qwen3-8b thinks (about 600 tokens), but max_tokens is 64 and cuts it off: set "
+        "max_tokens: 1500, or extra: {chat_template_kwargs: {enable_thinking: false}}"
+    )
+
+
+def test_a_thought_that_takes_most_of_the_limit_is_cut_off_now_and_then():
+    assert thinking(600, limit=1199)
+    assert not thinking(600, limit=1200)
+
+
+def test_a_model_whose_name_says_that_it_thinks_needs_no_reply_for_the_warning():
+    assert thinking(limit=12, model="gpt-oss-20b").startswith("gpt-oss-20b thinks, but max_tokens")
+    assert not thinking(limit=1024, model="gpt-oss-20b")
+    assert not thinking(limit=12)

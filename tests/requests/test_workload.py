@@ -407,6 +407,46 @@ def test_skills_are_asked_without_what_the_product_adds(tmp_path):
     assert first.request.max_tokens == (case.max_tokens or plan.SKILL_TOKENS)
 
 
+@pytest.mark.parametrize(
+    ("variant", "thinks"),
+    [
+        ("{provider: openai-compatible, model: openai/gpt-oss-20b}", True),
+        ("{provider: openai-compatible, model: qwq:32b}", True),
+        ("{provider: openai-compatible, model: Qwen/Qwen3-4B-Thinking-2507}", True),
+        ("{provider: openai-compatible, model: deepseek-r1:8b}", True),
+        ("{provider: openai-compatible, model: 'ft:o4-mini:acme'}", True),
+        ("{provider: openai-compatible, model: tickets-v3, base: magistral-small}", True),
+        ("{provider: openai-compatible, model: gpt-4o}", False),
+        ("{provider: openai-compatible, model: r12-tuned}", False),
+        ("{provider: openai-compatible, model: rethinking-4b}", False),
+        ("{provider: anthropic, model: m, effort: low}", True),
+        ("{provider: anthropic, model: m, thinking: {type: adaptive}}", True),
+        ("{provider: anthropic, model: deepseek-r1, thinking: {type: disabled}}", False),
+    ],
+)
+def test_some_models_are_known_to_think_before_any_reply(tmp_path, variant, thinks):
+    found = suite(tmp_path, f"{{one: {variant}}}")
+
+    assert plan.is_known_to_think(found.variants["one"]) is thinks
+
+
+def test_room_to_think_comes_on_top_of_the_limit_of_each_case(tmp_path):
+    found = suite(tmp_path, CLAUDE)
+    cases = skill_cases(("logic",))
+    roomy = plan.with_room(found, found.variants["one"], cases, 100)
+    limits = [(case.max_tokens or plan.SKILL_TOKENS) + 100 for case in cases]
+
+    assert [case.max_tokens for case in roomy] == limits
+    assert plan.with_room(found, found.variants["one"], cases, 0) is cases
+
+
+def test_a_function_gets_no_room_to_think(tmp_path):
+    found = suite(tmp_path, "{one: {provider: python, function: 'a:b'}}")
+    cases = skill_cases(("logic",))
+
+    assert plan.with_room(found, found.variants["one"], cases, 100) is cases
+
+
 def test_skills_of_two_products_on_one_model_are_one_set_of_requests(tmp_path):
     found = suite(tmp_path, CLAUDE, SHOTS.replace("one:", "two:"), more=PROMPT)
     cases = skill_cases(("logic",))

@@ -59,6 +59,7 @@ def graded(grade, reason="so"):
 FENCE = "```"
 READ = [
     graded("good"),
+    f"<think>{graded('bad')}?</think>\n{graded('good')}",
     f"\n {graded('good')}\n",
     f"{FENCE}json\n{graded('good')}\n{FENCE}",
     f"Let me think. {graded('good')} Done.",

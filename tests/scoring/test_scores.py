@@ -12,7 +12,7 @@ from pytest_ftgate.errors import RequestRejected, ScorerError
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
 from pytest_ftgate.scoring.score import ContentScore
-from pytest_ftgate.scoring.scores import score_replies
+from pytest_ftgate.scoring.scores import digest_replies, score_replies, skill_score
 from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.rule import Rule
 
@@ -170,3 +170,76 @@ def test_a_copied_rule_still_finds_the_score_of_its_judge():
             row = score_replies("one", asks, {"1-0": reply("a")}, Path(), grades).results["1"]
 
             assert row.correct == 1.0
+
+
+def told(text, one=None, **changes):
+    one = one or case("1")
+    found = scores([case_request(one)], {"1-0": replace(reply(text), **changes)}).results["1"]
+    return found.replies[0], found.scores[0]
+
+
+@pytest.mark.parametrize("text", ["<think>a or b?</think>\n\na", "a or b?</think>a"])
+def test_a_thought_is_no_part_of_the_answer_that_is_scored(text):
+    read, score = told(text)
+
+    assert (read.text, read.thought) == ("a", "a or b?")
+    assert (score.correct, score.format_error) == (1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("<think>it is a, since", {}),
+        ("<think>it is a, since", {"stop": "length"}),
+        ("", {"stop": "length", "thought": "it is a, since"}),
+        ("", {"stop": "length", "usage": {"thought": 9}}),
+    ],
+)
+def test_a_thought_without_an_answer_is_incorrect_and_names_what_to_change(text, more):
+    score = told(text, case("1", kind="contains"), **more)[1]
+
+    assert (score.correct, score.format_error.kind) == (0.0, "truncated")
+    remedy = "raise it, or write thinking: {type: disabled}"
+    assert score.format_error.detail == f"the thought took all of max_tokens: 9; {remedy}"
+
+
+def test_without_a_format_the_content_says_that_there_is_no_answer():
+    score = told("<think>it is a", case("1", form=()))[1]
+
+    assert (score.correct, score.format_error) == (0.0, None)
+    assert score.reason.startswith("the thought took all of max_tokens: 9")
+
+
+def test_a_reply_cut_off_before_any_word_need_not_be_a_thought():
+    score = told("", case("1", form=()), stop="length")[1]
+
+    assert score.reason == "cut off at max_tokens: 9 before the answer; raise max_tokens"
+
+
+def test_a_thought_that_was_cut_off_answers_no_skills_case(tmp_path):
+    (tmp_path / "mine.py").write_text("def always(case, reply): return 1.0\n", "utf-8")
+    for one in (
+        replace(case("1", form=(), kind="contains"), skill="logic"),
+        replace(case("1", form=(), kind="python", value="mine:always"), skill="logic"),
+        replace(case("1", form=(Rule("lines", {"max": 3}),), expected=None), skill="logic"),
+    ):
+        asks = [case_request(one)]
+        result = score_replies("one", asks, {"1-0": reply("<think>a")}, tmp_path).results["1"]
+        assert skill_score(one, result.replies[0], result.scores[0]) == 0.0
+
+
+def test_a_suite_may_score_whole_replies():
+    ask = case_request(case("1", form=()))
+    ask = replace(ask, request=replace(ask.request, thoughts=()))
+    result = scores([ask], {"1-0": reply("<think>a or b?</think>a")}).results["1"]
+
+    assert (result.correct, result.replies[0].thought) == (0.0, "")
+
+
+def test_replies_with_other_thoughts_are_other_replies():
+    digests = [
+        digest_replies(scores([case_request(case("1"))], {"1-0": reply(text)}).results["1"])
+        for text in ("a", "<think>b?</think>a", "<think>c?</think>a", "<think>b?</think>a")
+    ]
+    assert len({*digests}) == 3
+    assert digests[1] == digests[3]

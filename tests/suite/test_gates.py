@@ -203,3 +203,26 @@ def test_columns_of_a_table_are_read_as_what_they_stand_for(tmp_path):
     (case,) = load_suite(path, tmp_path).cases
 
     assert (case.weight, case.must_pass, case.max_tokens, case.difficulty) == (2.5, True, 7, 3)
+
+
+def test_the_format_gate_limits_thoughts_against_the_baseline(tmp_path):
+    limits = "{format: {min: 0.5, thoughts: {max_drop: 0.1, max_rise: 0.5}}}"
+    gate = suite(tmp_path, limits).gates["format"]
+
+    assert (gate.max_thought_drop, gate.max_thought_rise) == (0.1, 0.5)
+    assert gate.has_comparison
+    # The share is a drop check of its own, the length is none.
+    assert (gate.drop_checks(0), gate.drop_checks(1)) == (0, 1)
+
+
+@pytest.mark.parametrize("limits", ["{}", "{max_drop: , max_rise: }"])
+def test_thoughts_without_a_limit_are_refused(tmp_path, limits):
+    (message,) = errors(tmp_path, f"{{format: {{thoughts: {limits}}}}}")
+
+    assert "thoughts: no limit is declared; write max_drop: 0.1" in message
+
+
+def test_the_accuracy_gate_has_no_limit_of_thoughts(tmp_path):
+    (message,) = errors(tmp_path, "{accuracy: {thoughts: {max_drop: 0.1}}}")
+
+    assert "thoughts" in message

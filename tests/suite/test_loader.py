@@ -75,6 +75,29 @@ def test_the_smallest_suite_has_its_defaults(tmp_path):
     assert found.accepted_path == found.path.with_name("s.accepted.json")
 
 
+@pytest.mark.parametrize(
+    ("written", "marks"),
+    [
+        ('"<a>…</a>"', (("<a>", "</a>"),)),
+        ('"[A] ... [/A]"', (("[A]", "[/A]"),)),
+        ("false", ()),
+        ("true", None),
+        ("", None),
+    ],
+)
+def test_a_suite_declares_the_marks_around_a_thought(tmp_path, written, marks):
+    found = loaded(tmp_path, suite(more=f"reply: {{thoughts: {written}}}\n"))
+
+    assert found.reply.thoughts == marks
+
+
+@pytest.mark.parametrize("written", ['"<think>"', '"…</think>"'])
+def test_one_mark_alone_is_no_thought(tmp_path, written):
+    (message,) = errors(tmp_path, suite(more=f"reply: {{thoughts: {written}}}\n"))
+
+    assert 'thoughts: write the two marks around a thought, such as "<think>…</think>"' in message
+
+
 def test_labels_make_choice_the_usual_score(tmp_path):
     found = loaded(tmp_path, suite(more="reply: {format: {choice: [a, b]}}\n"))
 

@@ -13,11 +13,15 @@ from typing import Any
 
 @dataclass(slots=True)
 class Said:
-    """What the server says: the text, why it stopped, and which model it claims to be."""
+    """What the server says: the text, why it stopped, and which model it claims to be.
+
+    The *thought* is beside the text, as a server with a reasoning parser sends it.
+    """
 
     text: str
     stop: str = "stop"
     model: str | None = None
+    thought: str = ""
 
 
 Answer = Callable[[dict[str, Any]], Said]
@@ -33,6 +37,7 @@ class ChatServer:
 
 def body_of(said: Said, request: dict[str, Any]) -> bytes:
     message = {"role": "assistant", "content": said.text}
+    message |= {"reasoning_content": said.thought} if said.thought else {}
     choice = {"index": 0, "finish_reason": said.stop, "message": message}
     usage = {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}
     body = {"id": "chat-1", "object": "chat.completion", "created": 1, "choices": [choice]}

@@ -15,7 +15,7 @@ import pytest
 from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.reporting.text import escape_controls, quoted_lines
-from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import Score
 from pytest_ftgate.suite.model import Case, Turn
@@ -85,9 +85,11 @@ class Conversation:
             raise _PendingTurn(request)
         if not isinstance(result, Reply):
             raise _UnansweredTurn(str(result))
-        self._later = [*turns, ("assistant", result.text)]
-        self._answered.append((request, result))
-        return result
+        reply = read_reply(result, request.request.thoughts)
+        # Without the thought, as chat templates build the conversation.
+        self._later = [*turns, ("assistant", reply.text)]
+        self._answered.append((request, reply))
+        return reply
 
     @property
     def replies(self) -> tuple[Reply, ...]:

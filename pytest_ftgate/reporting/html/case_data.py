@@ -119,11 +119,11 @@ class _TextPool:
 
     def _fits(self, answer: Answer) -> bool:
         """Return True if the text of a reply that did not turn is in the budget, and count it."""
-        size = min(len(answer.text), self._max_text)
-        is_new = answer.text not in self.texts
-        if is_new and self.used + size > self._budget:
+        new = (text for text in (answer.text, answer.thought) if text not in self.texts)
+        size = sum(min(len(text), self._max_text) for text in new)
+        if size and self.used + size > self._budget:
             return False
-        self.used += size if is_new else 0
+        self.used += size
         return True
 
     def _answer(self, answer: Answer, *, with_text: bool) -> Iterator[Any]:
@@ -138,6 +138,7 @@ class _TextPool:
         yield answer.stop
         yield [self._add(text) for text in answer.tool_calls] if with_text else []
         yield [self._add(text) for text in answer.passages] if with_text else []
+        yield self._add(answer.thought) if with_text else 0
 
 
 def _answer_before(suite: SuiteRun, case: CaseRun) -> Answer | None:

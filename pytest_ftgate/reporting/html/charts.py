@@ -68,7 +68,7 @@ def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, f
         for verdict in report.gated_verdicts
         if verdict.suite == suite.name and verdict.gate == kind
         for check in verdict.checks
-        if check.unit == "share"
+        if check.unit == "share" and not check.measure
     ]
     minimums = (check.limit for check in checks if check.kind is CheckKind.MINIMUM)
     drops = (check.limit for check in checks if check.kind is CheckKind.BASELINE)

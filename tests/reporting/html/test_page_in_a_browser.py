@@ -149,6 +149,26 @@ def test_a_case_opens_with_what_was_asked_expected_and_said(opened):
         assert told in text
 
 
+def test_a_thought_is_folded_under_its_reply_and_cannot_act(opened):
+    made = failing_run()
+    (suite,) = made.suites
+    first, *rest = suite.cases
+    thought = "<img src=x onerror=alert(1)> refund?"
+    new = replace(first.answers["new"], thought=thought)
+    first = replace(first, answers={**first.answers, "new": new})
+    one = opened(replace(made, suites=(replace(suite, cases=(first, *rest)),)))
+    one.choose("kind", "all")
+    one.choose("variant", "new")
+    one.page.locator("#list .case > summary").first.click()
+    folded = one.page.locator("#list .inside details", has_text="Thought")
+
+    assert folded.count() == 1
+    assert not folded.locator("pre").is_visible()
+    folded.locator("summary").click()
+    assert folded.locator("pre").inner_text() == thought
+    assert one.trouble == []
+
+
 def test_more_are_shown_where_more_are_asked_for(opened):
     one = opened()
 

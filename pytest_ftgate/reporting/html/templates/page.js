@@ -52,7 +52,7 @@
       answers: new Map(raw[6].map((answer) => [answer[0], answer])),
     });
     // Indices into an answer, as in case_data.py.
-    const CORRECT = 1, VALID = 2, REPEATS = 3, TEXT = 4, FORMAT_ERROR = 5, CONTENT_ERROR = 6, MS = 7, INPUT = 8, OUTPUT = 9, USD = 10, STOP = 11, TOOL_CALLS = 12, PASSAGES = 13;
+    const CORRECT = 1, VALID = 2, REPEATS = 3, TEXT = 4, FORMAT_ERROR = 5, CONTENT_ERROR = 6, MS = 7, INPUT = 8, OUTPUT = 9, USD = 10, STOP = 11, TOOL_CALLS = 12, PASSAGES = 13, THOUGHT = 14;
     for (const suite of suites) suite.cases = suite.cases.map((raw) => readCase(suite, raw));
 
     const lowerText = (index) => {
@@ -154,6 +154,17 @@
       box.append(head, body);
       return box;
     }
+    function foldedBlock(title, text) {
+      const box = createElement("details"), body = createElement("pre", "", text);
+      body.tabIndex = 0;
+      box.append(createElement("summary", "muted small", title), body);
+      return box;
+    }
+    function answerBlock(title, answer) {
+      const box = textBlock(title, answerText(answer), usage(answer));
+      if (answer[THOUGHT] > 0) box.append(foldedBlock("Thought", texts[answer[THOUGHT]]));
+      return box;
+    }
     const usage = (answer) => [
       answer[MS] ? `${numberFormat.format(answer[MS])} ms` : "", answer[INPUT] + answer[OUTPUT] ? `${numberFormat.format(answer[INPUT])} + ${numberFormat.format(answer[OUTPUT])} tokens` : "",
       answer[USD], answer[STOP] && answer[STOP] !== "end" ? `stopped: ${answer[STOP]}` : "", answer[REPEATS] > 1 ? `first of ${answer[REPEATS]}` : "",
@@ -163,17 +174,12 @@
     function caseDetails({ evalCase, index, now, before }) {
       const box = createElement("div", "inside"), suite = evalCase.suite, pair = createElement("div", "two");
       const system = texts[suite.systems[index]];
-      if (system && !evalCase.isSkill) {
-        const folded = createElement("details"), body = createElement("pre", "", system);
-        body.tabIndex = 0;
-        folded.append(createElement("summary", "muted small", "System prompt"), body);
-        box.append(folded);
-      }
+      if (system && !evalCase.isSkill) box.append(foldedBlock("System prompt", system));
       box.append(textBlock("Prompt", texts[evalCase.input], evalCase.location));
       const expected = texts[evalCase.expected];
       if (expected) box.append(textBlock("Expected", expected));
-      if (before) pair.append(textBlock(`Before: ${suite.variants[evalCase.isSkill ? suite.bases[index] : suite.baseline]}`, answerText(before), usage(before)));
-      pair.append(textBlock(`Now: ${suite.variants[index]}`, answerText(now), usage(now)));
+      if (before) pair.append(answerBlock(`Before: ${suite.variants[evalCase.isSkill ? suite.bases[index] : suite.baseline]}`, before));
+      pair.append(answerBlock(`Now: ${suite.variants[index]}`, now));
       box.append(pair);
       const diff = expected && now[TEXT] > 0 && wordDiff(expected, texts[now[TEXT]]);
       if (diff) box.append(textBlock("Expected and got, word by word", diff));

@@ -1,0 +1,192 @@
+"""Thoughts of reasoning models: the share of replies with one and its length, before and now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from math import isinf
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from pytest_ftgate.gates.checks import check_drop
+from pytest_ftgate.gates.levels import CONFIDENCE, MIN_CASES_FOR_COST, Levels
+from pytest_ftgate.gates.samples import FloatArray, Samples, align, samples_from_values
+from pytest_ftgate.gates.units import amount, percent, share_change
+from pytest_ftgate.gates.usage import interval_outcome
+from pytest_ftgate.gates.verdict import Check, CheckKind, Drift, Outcome
+from pytest_ftgate.requests.reply import Reply
+from pytest_ftgate.scoring.scores import VariantScores
+from pytest_ftgate.stats.means import ratio_interval
+from pytest_ftgate.stats.proportions import wilson
+from pytest_ftgate.suite.gate_kinds import RateGate
+
+#: What the checks measure.
+_SHARE, _LENGTH = "thoughts", "thought length"
+_CUT_OFF = "cut off"
+#: With fewer replies on either side, no change is reported.
+_MIN_REPLIES = 20
+#: A length is reported if it changes by this factor.
+_MIN_FACTOR = 1.5
+#: From this share of replies without an answer on, a note says so.
+_MIN_WITHOUT_ANSWER = 0.05
+
+
+def thought_checks(
+    gate: RateGate, before: VariantScores, after: VariantScores, levels: Levels
+) -> Iterator[Check]:
+    """Yield the checks of the thoughts of a variant against those of the baseline *before*.
+
+    The share of replies with a thought is compared as the format is, the length of a thought as
+    the cost is.
+    """
+    if gate.max_thought_drop is not None:
+        sides = (_select(side, _thought_shares(side)) for side in (before, after))
+        margin = gate.max_thought_drop
+        check = check_drop(*sides, against=before.variant, margin=margin, levels=levels)
+        if not check.informative:
+            share = percent(check.before or 0.0)
+            note = f"{before.variant} thinks in {share} of its replies, so no drop can show"
+            check = replace(check, note=note)
+        yield replace(check, measure=_SHARE)
+    if gate.max_thought_rise is not None:
+        unit = _length_unit(before, after)
+        check = _length_check(before, after, gate.max_thought_rise, unit or "tokens")
+        if not unit:
+            note = "one side counts its thoughts and the other shows them, so none is compared"
+            check = replace(check, informative=False, outcome=Outcome.INCONCLUSIVE, note=note)
+        # Without a case in which both sides think, there is no length to compare.
+        yield from [check] if check.n or not unit else []
+
+
+def _select(scores: VariantScores, values: FloatArray) -> Samples:
+    """Return samples of the cases that the format gate evaluates."""
+    samples = replace(samples_from_values(scores, values), repeats=scores.repeats)
+    return samples.select(scores.has_format & (scores.weights > 0))
+
+
+def _thought_shares(scores: VariantScores) -> FloatArray:
+    shares = (
+        fmean(reply.thinks for reply in result.replies) if result.replies else np.nan
+        for result in scores.results.values()
+    )
+    return np.array([*shares], dtype=np.float64)
+
+
+def _length_check(before: VariantScores, after: VariantScores, limit: float, unit: str) -> Check:
+    """Compare the mean length of a thought over the cases in which both sides think."""
+    then, now = align(*(_select(side, _thought_lengths(side, unit)) for side in (before, after)))
+    known = then.has_reply & now.has_reply
+    then, now = then.select(known), now.select(known)
+    groups = np.arange(len(now)) if now.groups is None else now.groups
+    units = np.unique(groups).size
+    check = Check(
+        kind=CheckKind.BASELINE, against=before.variant, outcome=Outcome.INCONCLUSIVE, limit=limit,
+        n=len(now), effective=units, before=then.mean, after=now.mean, unit=unit, method="t",
+        rise=now.mean / then.mean - 1.0 if then.mean else None, measure=_LENGTH,
+    )  # fmt: skip
+    if units < MIN_CASES_FOR_COST:
+        note = f"both sides think in {units} unrelated cases; {MIN_CASES_FOR_COST} are needed"
+        return replace(check, informative=False, note=note)
+    weights = np.ones(len(now)) if now.weights is None else now.weights
+    low, high = ratio_interval(now.values * weights, then.values * weights, CONFIDENCE, groups)
+    bounds = (low - 1.0, None if isinf(high) else high - 1.0)
+    outcome = interval_outcome(*bounds, limit)
+    return replace(check, low=bounds[0], high=bounds[1], outcome=outcome)
+
+
+def _length_unit(*sides: VariantScores) -> str:
+    """Return the unit in which the thoughts of all *sides* can be measured; "" without one."""
+    thoughts = [reply for side in sides for reply in _replies(side) if reply.thinks]
+    if all(reply.usage.get("thought") for reply in thoughts):
+        return "tokens"
+    return "characters" if all(reply.thought for reply in thoughts) else ""
+
+
+def _length(reply: Reply, unit: str) -> int:
+    return reply.usage.get("thought", 0) if unit == "tokens" else len(reply.thought)
+
+
+def _thought_lengths(scores: VariantScores, unit: str) -> FloatArray:
+    """Return the mean length of the thoughts of each case; NaN without a thought."""
+    lengths = (
+        [length for reply in result.replies if (length := _length(reply, unit))]
+        for result in scores.results.values()
+    )
+    return np.array([fmean(case) if case else np.nan for case in lengths], dtype=np.float64)
+
+
+def _replies(scores: VariantScores) -> list[Reply]:
+    return [reply for result in scores.results.values() for reply in result.replies]
+
+
+# Drift of all replies ---------------------------------------------------------------------------
+
+
+def thought_drifts(before: VariantScores, after: VariantScores) -> Iterator[Drift]:
+    """Yield how the thoughts have changed, and the share of replies that were cut off.
+
+    Nothing is yielded about what neither side does.
+    """
+    then, now = _replies(before), _replies(after)
+    thinking = [[reply for reply in side if reply.thinks] for side in (then, now)]
+    if any(thinking) and then and now:
+        yield _share_drift(_SHARE, "begin with a thought", then, now, *map(len, thinking))
+    unit = _length_unit(before, after)
+    if all(thinking) and unit:
+        yield _length_drift(thinking[0], thinking[1], unit)
+    cut_off = [sum(reply.stop == "length" for reply in side) for side in (then, now)]
+    if any(cut_off) and then and now:
+        yield _share_drift(_CUT_OFF, "are cut off at their token limit", then, now, *cut_off)
+
+
+def _share_drift(
+    what: str, predicate: str, then: list[Reply], now: list[Reply], old: int, new: int
+) -> Drift:
+    """Return the drift of a share, with a message if it changed by more than chance."""
+    shares = old / len(then), new / len(now)
+    low, high = wilson(float(old), len(then), CONFIDENCE)
+    low_now, high_now = wilson(float(new), len(now), CONFIDENCE)
+    is_far = not (low <= shares[1] <= high or low_now <= shares[0] <= high_now)
+    message = f"{percent(shares[1])} of replies {predicate}, {percent(shares[0])} before"
+    return Drift(
+        what=what, unit="share", before=shares[0], after=shares[1],
+        n_before=len(then), n=len(now),
+        message=message if is_far and min(len(then), len(now)) >= _MIN_REPLIES else "",
+    )  # fmt: skip
+
+
+def _length_drift(then: list[Reply], now: list[Reply], unit: str) -> Drift:
+    old, new = (median(_length(reply, unit) for reply in side) for side in (then, now))
+    is_far = new >= _MIN_FACTOR * old or old >= _MIN_FACTOR * new
+    medians = f"median {old:,.0f} → {new:,.0f} {unit}"
+    message = f"thoughts are {new / max(old, 1):.2g} times as long as before ({medians})"
+    return Drift(
+        what=_LENGTH, unit=unit, before=old, after=new,
+        n_before=len(then), n=len(now),
+        message=message if is_far and min(len(then), len(now)) >= _MIN_REPLIES else "",
+    )  # fmt: skip
+
+
+def drift_fields(drifts: Iterable[Drift]) -> dict[str, Any]:
+    """Return the fields of a verdict about *drifts*; its facts state thoughts, changed or not."""
+    drifts = tuple(drifts)
+    facts = {
+        drift.what: share_change(drift.before, drift.after)
+        if drift.unit == "share"
+        else f"{drift.before:,.0f} → {amount(drift.after, drift.unit)}"
+        for drift in drifts
+        if drift.what in (_SHARE, _LENGTH, _CUT_OFF)
+    }
+    return {"drifts": drifts, "facts": facts}
+
+
+def no_answer_notes(before: VariantScores, after: VariantScores) -> Iterator[str]:
+    """Yield for each side how many replies have no answer, if there are many."""
+    for scores in (before, after):
+        replies = _replies(scores)
+        count = sum(reply.has_no_answer for reply in replies)
+        if count > _MIN_WITHOUT_ANSWER * len(replies):
+            counts = f"{count} of {len(replies)} replies of {scores.variant}"
+            yield f"{counts} were cut off before an answer, which counts as wrong"
