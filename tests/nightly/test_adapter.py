@@ -26,7 +26,7 @@ RANK, LAYERS, WIDTH, KEYS = 8, 30, 576, 192
 #: The size of the random changes of q and k, with which most replies are still labels.
 STRENGTH = 0.007
 TOKENS, BATCH = 12, 16
-#: The least share of equal labels: llama.cpp computes with weights of 8 bits and other kernels.
+#: The least share of equal replies: llama.cpp rounds activations to 8 bits.
 SAME = 0.97
 
 SUITE = f"""
