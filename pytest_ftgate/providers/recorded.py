@@ -9,6 +9,7 @@ from sys import intern
 from typing import IO, Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
+from pytest_ftgate.readers.rows import score_of
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
@@ -17,6 +18,8 @@ from pytest_ftgate.requests.request import Request
 _LABEL_LENGTH = 64
 #: The reply itself if it is short, else the offset of its line in the file.
 _ReplyOrOffset = Reply | int
+#: The other keys of a line that a reply takes over.
+_DETAILS = ("stop", "model", "usage", "seconds", "score")
 #: The replies of a file, by case id.
 _Index = dict[str, tuple[_ReplyOrOffset, ...]]
 
@@ -45,7 +48,9 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
     shape = '{"id": "case-1", "text": "the reply"}'
     try:
         raw = json.loads(line)
-        details = {k: v for k, v in raw.items() if k in ("stop", "model", "usage", "seconds")}
+        details = {k: v for k, v in raw.items() if k in _DETAILS}
+        if "score" in details:
+            details["score"] = score_of(details["score"], location)
         # The id is that of a case, whose lone surrogates are replaced too.
         return intern(replace_lone_surrogates(str(raw["id"]))), str(raw["text"]), details
     except ValueError as error:

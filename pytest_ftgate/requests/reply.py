@@ -38,6 +38,7 @@ class Reply:
         facts: properties of the model that the server reports, such as its parent or the date
             on which it retires.
         processing: ``batch`` if the request was sent in a batch, at half the price; else "".
+        score: the score that a file of recorded replies states, 0 to 1, or None.
     """
 
     text: str
@@ -51,6 +52,7 @@ class Reply:
     unsent: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     processing: str = ""
+    score: float | None = None
 
     def __post_init__(self) -> None:
         replace_in_fields(self, "text", "stop", "model", "request_id", "facts")
@@ -65,6 +67,8 @@ class Reply:
         raw = {name: value for name in Reply.__slots__ if (value := getattr(self, name))}
         raw |= {name: [asdict(value) for value in raw[name]] for name in _NESTED if name in raw}
         raw["text"] = self.text
+        if self.score is not None:
+            raw["score"] = self.score
         return json.dumps(raw)
 
     @classmethod
