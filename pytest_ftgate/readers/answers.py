@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
+from pytest_ftgate.readers.inspect import read_archive, read_inspect
+from pytest_ftgate.readers.lm_eval import read_lm_eval
+from pytest_ftgate.readers.openai_evals import read_openai_evals
+from pytest_ftgate.readers.others import read_deepeval, read_pydantic_evals
+from pytest_ftgate.readers.promptfoo import read_promptfoo
 from pytest_ftgate.readers.rows import AnswerFile, Columns, RawFile, RawRow, read_table
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.readers.table import read_rows
@@ -38,7 +43,7 @@ def read_answers(answers: Answers, columns: Columns, name: str = "") -> AnswerFi
     raw = _read_raw(answers, name)
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
-    for read in _tool_readers():
+    for read in _TOOLS:
         answer_file = read(raw, columns)
         if answer_file is not None:
             return _checked(answer_file, columns)
@@ -51,8 +56,11 @@ def read_answers(answers: Answers, columns: Columns, name: str = "") -> AnswerFi
     return read_table(raw, columns)
 
 
-def _tool_readers() -> tuple[ToolReader, ...]:
-    return ()
+#: The readers of tools. Their files differ, so the order does not matter.
+_TOOLS: tuple[ToolReader, ...] = (
+    *(read_lm_eval, read_inspect, read_promptfoo, read_openai_evals),
+    *(read_deepeval, read_pydantic_evals),
+)
 
 
 def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
@@ -129,6 +137,11 @@ def _read_delimited(path: Path, name: str) -> _Content:
     head = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
+    names = [*(reader.fieldnames or ())]
+    twice = next((column for column in names if names.count(column) > 1), None)
+    if twice is not None:
+        remedy = "rename one; of promptfoo take the .json file"
+        raise ConfigurationError(f'{name}: two columns are called "{twice}"; {remedy}')
     rows: list[RawRow] = []
     source = Source(root=path.parent, path=path)
     try:
@@ -161,8 +174,8 @@ def _read_parquet(path: Path, name: str) -> _Content:
     return tuple(rows), None
 
 
-def _read_archive(path: Path, name: str) -> _Content:
-    raise ConfigurationError(f"{name}: {path} is no log")
+def _read_log(path: Path, name: str) -> _Content:
+    return (), read_archive(path, name)
 
 
 _READERS: Mapping[str, Callable[[Path, str], _Content]] = {
@@ -172,5 +185,5 @@ _READERS: Mapping[str, Callable[[Path, str], _Content]] = {
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
     ".parquet": _read_parquet,
-    ".eval": _read_archive,
+    ".eval": _read_log,
 }

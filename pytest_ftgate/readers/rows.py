@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,15 @@ class AnswerFile:
     rows: tuple[AnswerRow, ...]
     columns: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
+    """Return *files* with the names of the files alone, where these differ."""
+    parts = (file.name.partition("::")[1:] for file in files)
+    names = [file.path.name + "".join(part) for file, part in zip(files, parts, strict=True)]
+    if len({*names}) < len(names) or not all(names):
+        return tuple(files)
+    return tuple(replace(file, name=name) for file, name in zip(files, names, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,16 +304,70 @@ def _table_row(raw: RawFile, row: RawRow, used: Mapping[str, str], columns: Colu
     )
 
 
-def pick_score(raw: RawFile, found: Mapping[str, object], wanted: str) -> tuple[str, Iterator[str]]:
-    """Return the name of the score to read, and the names of those left out.
+# Files of tools ----------------------------------------------------------------------------------
 
-    *found* are the scores of the file by name, *wanted* the one that the user names.
+
+@dataclass(frozen=True, slots=True)
+class PickedScore:
+    """The score that is read of each sample of a tool's file.
+
+    Attributes:
+        name: "" if the file has no scores.
+        others: the names of the scores that are left out.
+    """
+
+    name: str
+    others: tuple[str, ...] = ()
+
+
+def pick_score(raw: RawFile, names: Iterable[str], wanted: str) -> PickedScore:
+    """Return the score of a file to read: the one that the user wants, else the first.
 
     Raises:
         ConfigurationError: the file has no such score.
     """
+    found = list(dict.fromkeys(names))
     if wanted and wanted not in found:
-        hint = did_you_mean(wanted, map(str, found)) or f"; it has {', '.join(found) or 'none'}"
+        hint = did_you_mean(wanted, found) or f"; it has {', '.join(found) or 'none'}"
         raise ConfigurationError(f'{raw.name}: --score: there is no score "{wanted}"{hint}')
     name = wanted or next(iter(found), "")
-    return name, (other for other in found if other != name)
+    return PickedScore(name, tuple(other for other in found if other != name))
+
+
+def tool_file(  # noqa: PLR0913 - the parts of the result, each by its name
+    raw: RawFile,
+    tool: str,
+    rows: Iterable[AnswerRow],
+    columns: Columns,
+    *,
+    score: PickedScore,
+    usual: Mapping[str, str],
+    notes: Iterable[str] = (),
+) -> AnswerFile:
+    """Return the answers of a file of *tool*, with the names of what was read.
+
+    *usual* is what is read for each role that the user does not name.
+    """
+    used = {role: getattr(columns, role) or name for role, name in usual.items()}
+    used |= {"score": score.name} if score.name else {}
+    used |= {"tags": ", ".join(columns.by)} if columns.by else {}
+    others = f"scores not read: {', '.join(score.others)} (--score names one)"
+    all_notes = (*notes, others) if score.others else tuple(notes)
+    return AnswerFile(
+        path=raw.path,
+        name=raw.name,
+        tool=tool,
+        rows=tuple(rows),
+        columns=used,
+        notes=all_notes,
+    )
+
+
+def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:
+    """Return the text at *path* of *record*; "" if there is none."""
+    return text_of(value_at(record, path), role=role) or ""
+
+
+def answer_in(record: Mapping[str, Any]) -> Any:
+    """Return the expected answer in a record of a data set, or None."""
+    return first_of(record, (*_NAMES["expected"], _EITHER))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.units import exact_percent, exact_points, percent, points, quantity
 from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
 from pytest_ftgate.readers.rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.next_steps import step_line
-from pytest_ftgate.reporting.text import WIDTH, escape_controls, wrap_lines
+from pytest_ftgate.reporting.text import WIDTH, escape_controls, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
 _LABELS = {
@@ -44,14 +45,24 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         head = escape_controls(f"{files[0].name} → {file.name}")
         facts = f"{quantity(cases, 'case')} {paired}"
         one_line = f"{head}   {facts}"
-        yield from [one_line] if len(one_line) <= WIDTH else [*wrap_lines(head, 0), f"  {facts}"]
-        yield from _verdict_lines(verdict, tag, verbosity)
+        yield from [one_line] if len(one_line) <= WIDTH else [*_head_lines(head), f"  {facts}"]
+        yield from _verdict_lines(verdict, tag, score_kind, verbosity)
         yield ""
     for note in (*_column_notes(files), *notes):
         yield from wrap_lines(f"note: {escape_controls(note)}", 0)
 
 
-def _verdict_lines(verdict: Verdict, tag: str, verbosity: int) -> Iterator[str]:
+def _head_lines(head: str) -> Iterator[str]:
+    """Yield the names of two files in one line, or in two that are cut to the screen."""
+    if len(head) <= WIDTH:
+        yield head
+        return
+    base, _, candidate = head.partition(" → ")
+    yield shorten(base, WIDTH)
+    yield shorten(f"→ {candidate}", WIDTH)
+
+
+def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) -> Iterator[str]:
     check = verdict.check
     label = _LABELS[verdict.outcome]
     if check is None or check.before is None:
@@ -63,12 +74,16 @@ def _verdict_lines(verdict: Verdict, tag: str, verbosity: int) -> Iterator[str]:
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
     for note in verdict.notes:
         yield from wrap_lines(f"note: {escape_controls(note)}", 2)
+    if check.after == check.before == 0.0 and score_kind != RECORDED:
+        hint = "for replies with more text try --scorer contains, or numeric"
+        yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})
     if verdict.outcome is Outcome.INCONCLUSIVE:
         for step in verdict.next:
-            yield ""
-            yield from wrap_lines(step_line(step), 2)
+            if step.kind is StepKind.SETTLE:
+                yield ""
+                yield from wrap_lines(step_line(step), 2)
 
 
 def _rates_text(check: Check) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answers import Answers, read_answers
 from pytest_ftgate.readers.pairing import pair_files
-from pytest_ftgate.readers.rows import AnswerFile, Columns
+from pytest_ftgate.readers.rows import AnswerFile, Columns, with_short_names
 from pytest_ftgate.reporting.compare import comparison_lines
 from pytest_ftgate.results.collect import collect_suite_run
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
@@ -136,7 +136,8 @@ def compare(  # noqa: PLR0913 - the columns, each by its name
     columns = Columns(by=paths, **{role: path for role, path in named.items() if path})
     candidates = _candidates(candidate)
     named_sides = [("base", base), *((f"candidate-{n}", c) for n, c in enumerate(candidates, 1))]
-    files = tuple(read_answers(answers, columns, name) for name, answers in named_sides)
+    read = [read_answers(answers, columns, name) for name, answers in named_sides]
+    files = with_short_names(read)
     paired = pair_files(files, by_id=bool(id), paired_only=paired_only)
     compared = build_suite(files, paired, scorer, max_drop)
     return _evaluate(files, compared, paired.key, paired.notes)
@@ -172,8 +173,7 @@ def _evaluate(
         if variant.gated
     )
     same = equal_inputs(suite.cases)
-    read = [f"{file.name}: {note}" for file in files for note in file.notes]
-    notes = [*notes, *([same] if same else []), *read]
+    notes = [*notes, *([same] if same else []), *_file_notes(files)]
     run = collect_suite_run(suite, [("task", side) for side in scores.values()])
     return CompareResult(
         files=files,
@@ -183,6 +183,13 @@ def _evaluate(
         report=_report(verdicts, run, notes),
         suite=compared,
     )
+
+
+def _file_notes(files: Sequence[AnswerFile]) -> Iterator[str]:
+    """Yield the notes of *files*: those that all of them share without a name."""
+    for note in dict.fromkeys(note for file in files for note in file.notes):
+        named = [file.name for file in files if note in file.notes]
+        yield note if len(named) == len(files) else f"{', '.join(named)}: {note}"
 
 
 def _require_replies(file: AnswerFile, scores: VariantScores) -> None:

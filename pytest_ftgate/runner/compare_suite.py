@@ -12,8 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected, SuiteError
+from pytest_ftgate.gates.design import design_of
 from pytest_ftgate.gates.feasibility import with_default_limits
 from pytest_ftgate.gates.kinds import check_feasibility
+from pytest_ftgate.gates.units import round_up_to_point
 from pytest_ftgate.readers.pairing import PairedRows, with_expected
 from pytest_ftgate.readers.rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.table import Row
@@ -164,8 +166,7 @@ def build_suite(
     built = to_cases(source, rows, reply)
     if source.errors:
         raise SuiteError(files[0].name, source.errors)
-    suite = with_default_limits(_suite(files, built, reply, max_drop, paired.repeats), {})
-    check_feasibility(suite)
+    suite = _with_limit(_suite(files, built, reply, max_drop, paired.repeats))
     reply_rows = (_reply_rows(side, reply.score) for side in paired.rows)
     return ComparedSuite(
         suite=suite,
@@ -205,6 +206,40 @@ def _suite(
         gates={gate.kind: gate},
         ladder=Thresholds(),
         repeats=repeats,
+    )
+
+
+def _with_limit(suite: Suite) -> Suite:
+    """Return *suite* with the limit that its cases can show, unless one is declared.
+
+    Raises:
+        ConfigurationError: there are too few cases for a limit.
+    """
+    try:
+        suite = with_default_limits(suite, {})
+        check_feasibility(suite)
+    except SuiteError as error:
+        raise ConfigurationError(_too_few_cases(suite)) from error
+    return suite
+
+
+def _too_few_cases(suite: Suite) -> str:
+    """Return what the cases can show, and what would show the limit."""
+    from pytest_ftgate.gates.power import (
+        MAX_DEFAULT_LIMIT,
+        assumed_discordance,
+        design_cases_needed,
+        design_certifiable_limit,
+    )
+
+    gate = next(iter(suite.gates.values()))
+    design, discordance = design_of(suite, gate), assumed_discordance(suite)
+    target = gate.max_drop or MAX_DEFAULT_LIMIT
+    shown = design_certifiable_limit(design, discordance)
+    remedy = "" if shown is None else f", or --max-drop {round_up_to_point(shown):g}"
+    return (
+        f"{design.description} cannot show that a drop stays below {target * 100:.3g} points; it "
+        f"takes about {design_cases_needed(design, discordance, target)}{remedy}"
     )
 
 

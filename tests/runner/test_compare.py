@@ -70,6 +70,14 @@ def test_replies_are_scored_by_a_rule_that_fits_or_is_named(expected, reply, sco
     assert result.verdicts[0].check.after == rate
 
 
+def test_where_no_reply_is_right_another_rule_is_named():
+    rows = [{"id": n, "expected": "four", "reply": f"It is four, {n}."} for n in range(60)]
+
+    assert 'no reply is right by "exact": for replies with more text try --scorer' in str(
+        compare(rows, [{**row, "reply": "four, I think"} for row in rows])
+    )
+
+
 def test_the_scores_of_the_files_count_unless_a_rule_is_named():
     base = answer_rows(60, exact_match=1)
     worse = answer_rows(60, exact_match=lambda n: n % 2)
@@ -118,7 +126,9 @@ def test_missing_replies_cannot_pass_unseen():
 
 
 def test_what_no_case_can_show_is_an_error_with_a_remedy():
-    with pytest.raises(SuiteError, match=r"max_drop: 0\.05 can never be shown with 20 cases"):
+    with pytest.raises(
+        ConfigurationError, match=r"20 cases cannot show that a drop stays below 5 points; it takes"
+    ):
         compare(answer_rows(20), answer_rows(20), max_drop=0.05)
     with pytest.raises(ConfigurationError, match=r"for 5 points write 0\.05"):
         compare(answer_rows(20), answer_rows(20), max_drop=5)
