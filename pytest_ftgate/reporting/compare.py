@@ -68,7 +68,8 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     if check is None or check.before is None:
         yield f"{label}  {escape_controls(verdict.outcome)}"
         return
-    yield from wrap_lines(f"{label}  {_rates_text(check)}", 0)
+    part = ", but a part regressed" if _part_decides(verdict, check) else ""
+    yield from wrap_lines(f"{label}  {_rates_text(check)}{part}", 0)
     counts = f"{verdict.regressed} regressed, {verdict.fixed} fixed"
     worst = _worst_tag(verdict, tag)
     yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
@@ -84,6 +85,10 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
             if step.kind is StepKind.SETTLE:
                 yield ""
                 yield from wrap_lines(step_line(step), 2)
+
+
+def _part_decides(verdict: Verdict, check: Check) -> bool:
+    return verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED
 
 
 def _rates_text(check: Check) -> str:
@@ -126,6 +131,7 @@ def _column_notes(files: Sequence[AnswerFile]) -> Iterator[str]:
 
 
 def _columns_text(file: AnswerFile) -> str:
-    columns = [f"{role} {file.columns[role]}" for role in _ROLES if role in file.columns]
+    columns = [(role, file.columns[role]) for role in _ROLES if role in file.columns]
+    texts = [name if name == role else f"{name} ({role})" for role, name in columns]
     tool = f"{file.tool}: " if file.tool else ""
-    return f"{tool}read as {', '.join(columns)}"
+    return f"{tool}read {', '.join(texts)}"

@@ -46,7 +46,7 @@ PASSED  accuracy 100.0 % → 99.3 %, down 0.7 points (95 %: −3.7 to +1.8), lim
   (what 150 cases can show)
   1 regressed, 0 fixed
 
-note: read as id id, input question, expected expected, reply answer
+note: read id, question (input), expected, answer (reply)
 keep it as a gate: add --write NAME.ftgate.yaml
 """
     )
