@@ -9,10 +9,12 @@ from sys import intern
 from typing import IO, Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
-from pytest_ftgate.readers.rows import score_of
+from pytest_ftgate.readers.rows import Columns, score_of
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.answers import recorded_answers, reply_columns, rows_of_case
+from pytest_ftgate.suite.model import Case
 
 #: A reply of at most this many characters is probably a label.
 _LABEL_LENGTH = 64
@@ -59,6 +61,14 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
         raise ConfigurationError(f"{location}: a recorded reply is {shape}") from error
 
 
+def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
+    """Return the reply to *case* in a file that another tool wrote."""
+    rows = rows_of_case(recorded_answers(path, columns), case)
+    if repeat >= len(rows):
+        raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
+    return Reply(text=rows[repeat].reply or "", score=rows[repeat].score)
+
+
 class RecordedReplies:
     """Answers requests from their files; a context manager that reads each file only once."""
 
@@ -91,6 +101,9 @@ class RecordedReplies:
         path, case = request.replies, request.case
         if path is None or case is None:
             raise RequestRejected("a recorded request needs a file of replies")
+        columns = reply_columns(path, request.options)
+        if columns is not None:
+            return _answer(path, columns, case, request.repeat)
         try:
             replies = self._index(path).get(case.id, ())
             if request.repeat >= len(replies):

@@ -30,11 +30,13 @@ _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet or .eval"
 _DELIMITERS = ",;\t|"
 
 
-def read_answers(answers: Answers, columns: Columns, name: str = "") -> AnswerFile:
+def read_answers(
+    answers: Answers, columns: Columns, name: str = "", *, needs_reply: bool = True
+) -> AnswerFile:
     """Return the answers in a file, or in *answers* themselves.
 
     *name* stands for rows that have no file. ``PATH::PART`` reads one of the results in a file
-    that holds several.
+    that holds several. Without *needs_reply* a table may hold cases alone.
 
     Raises:
         ConfigurationError: the file cannot be used; the message holds the remedy.
@@ -53,7 +55,7 @@ def read_answers(answers: Answers, columns: Columns, name: str = "") -> AnswerFi
             f"{raw.name} is a JSON object of no known tool (keys: {keys}); write a list of rows, "
             'such as [{"id": "1", "expected": "4", "reply": "4"}]'
         )
-    return read_table(raw, columns)
+    return read_table(raw, columns, needs_reply=needs_reply)
 
 
 #: The readers of tools. Their files differ, so the order does not matter.

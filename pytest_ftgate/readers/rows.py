@@ -231,7 +231,7 @@ def input_in(record: Mapping[str, Any]) -> str:
 # Tables ------------------------------------------------------------------------------------------
 
 
-def read_table(raw: RawFile, columns: Columns) -> AnswerFile:
+def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFile:
     """Return the answers of a table, whose columns are named or guessed.
 
     Raises:
@@ -239,8 +239,9 @@ def read_table(raw: RawFile, columns: Columns) -> AnswerFile:
     """
     names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
     named = _named_columns(raw, columns, names)
-    used = {**_guessed_columns(names, named), **named}
-    if "reply" not in used and "score" not in used:
+    roles = [*_NAMES] if needs_reply else ["id", "input", "expected", "tags"]
+    used = {**_guessed_columns(names, named, roles), **named}
+    if needs_reply and "reply" not in used and "score" not in used:
         shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004
         raise ConfigurationError(
             f"{raw.name}: no column is known to hold replies or scores; name one with --reply "
@@ -261,27 +262,29 @@ def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict
         for role in fields(columns)
         if role.name != "by" and getattr(columns, role.name)
     }
-    options = [(f"--{role}", path) for role, path in named.items()]
-    for option, path in [*options, *(("--by", path) for path in columns.by)]:
+    for role, path in [*named.items(), *(("by", path) for path in columns.by)]:
         if not any(value_at(row.value, path) is not None for row in raw.rows):
             hint = did_you_mean(path, names) or f"; columns: {', '.join(names[:12])}"
-            raise ConfigurationError(f'{raw.name}: {option}: no row has a "{path}"{hint}')
+            raise ConfigurationError(f'{raw.name}: {role}: no row has a "{path}"{hint}')
     return named
 
 
-def _guessed_columns(names: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
-    """Return the column of each role that is not *named* and has one of its usual names."""
+def _guessed_columns(
+    names: Sequence[str], named: Mapping[str, str], roles: Sequence[str]
+) -> dict[str, str]:
+    """Return the column of each of *roles* that is not *named* and has one of its usual names."""
     plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
     taken = {*named.values()}
     guessed: dict[str, str] = {}
-    for role, usual in _NAMES.items():
-        found = (plain[name] for name in usual if name in plain and plain[name] not in taken)
+    for role in roles:
+        found = (plain[name] for name in _NAMES[role] if name in plain and plain[name] not in taken)
         first = None if role in named else next(found, None)
         if first is not None:
             guessed[role] = first
     either = plain.get(_EITHER)
     if either and either not in taken:
-        role = "expected" if "reply" in {**guessed, **named} else "reply"
+        is_expected = "reply" not in roles or "reply" in {**guessed, **named}
+        role = "expected" if is_expected else "reply"
         if role not in guessed and role not in named:
             guessed[role] = either
     return guessed

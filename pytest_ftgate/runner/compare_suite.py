@@ -21,6 +21,7 @@ from pytest_ftgate.readers.rows import AnswerFile, AnswerRow
 from pytest_ftgate.readers.table import Row
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest, Request
+from pytest_ftgate.suite.answers import case_value
 from pytest_ftgate.suite.cases import to_cases
 from pytest_ftgate.suite.declaration import DeclaredReply, Thresholds
 from pytest_ftgate.suite.formats import resolve_format
@@ -32,8 +33,6 @@ from pytest_ftgate.suite.rule import Rule, function_error
 from pytest_ftgate.suite.scorers import parse_number, resolve_score
 
 _SUFFIX = ".ftgate.yaml"
-#: The kinds of scores that read an expected mapping, and those that read it as it is.
-_MAPPING_KINDS, _PLAIN_KINDS = ("fields", "tool_call"), ("numeric", "python")
 #: More distinct answers are hardly labels.
 _MAX_LABELS = 50
 
@@ -159,7 +158,7 @@ def build_suite(
     declared = _declared_reply(files, paired, cases, scorer)
     source = SuiteSource(root=Path.cwd(), path=Path.cwd() / f"compare{_SUFFIX}")
     reply = _resolve_reply(source, declared)
-    case_rows = [_case_row(case_id, row, reply.score) for case_id, row in cases.items()]
+    case_rows = [case_value(case_id, row, reply.score.kind) for case_id, row in cases.items()]
     lines = (row.line for row in cases.values())
     path = files[0].path.absolute()
     rows = (Row(path, line, value) for line, value in zip(lines, case_rows, strict=True))
@@ -311,33 +310,6 @@ def _resolve_reply(source: SuiteSource, declared: Mapping[str, Any]) -> ReplyRul
         raise ConfigurationError(f"--scorer: {problem or source.errors[0].message}")
     formats = tuple(resolve_format(source, rule, lambda *_: 0) for rule in reply.format)
     return ReplyRules(format=formats, score=score)
-
-
-def _case_row(case_id: str, row: AnswerRow, score: Rule) -> dict[str, Any]:
-    """Return a case as a line of a file of cases."""
-    expected = _expected(row.expected, score.kind)
-    keys = {"id": case_id, "input": row.input or case_id, "expected": expected}
-    return {key: value for key, value in keys.items() if value is not None} | (
-        {"tags": list(row.tags)} if row.tags else {}
-    )
-
-
-def _expected(value: Any, kind: str) -> Any:
-    """Return an expected answer as a score of *kind* reads it."""
-    if isinstance(value, list | tuple):
-        # An empty list of answers is no answer.
-        return [_expected(answer, kind) for answer in value] or None
-    if kind in _MAPPING_KINDS and isinstance(value, str) and value.lstrip().startswith("{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    is_read = kind in _PLAIN_KINDS and not isinstance(value, bool)
-    if value is None or isinstance(value, str) or is_read:
-        return value
-    if isinstance(value, Mapping) and kind in _MAPPING_KINDS:
-        return value
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _reply_rows(

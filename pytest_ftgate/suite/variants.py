@@ -206,7 +206,7 @@ _RUNTIME_KEYS = ("slots", "threads", "context")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("base", "max_tokens", "function", "options", "tools", "batch"),
+    *("base", "max_tokens", "function", "tools", "batch"),
 )
 
 
@@ -288,7 +288,15 @@ class _VariantResolver:
             rung=merged.rung or "",
             prompt_path=path,
             **{key: getattr(merged, key) for key in _COPIED_KEYS},
+            options=self.options(merged),
         )
+
+    def options(self, merged: DeclaredVariant) -> dict[str, Any]:
+        """Return the settings of a plugin's provider, or the columns of recorded replies."""
+        columns = self.declared_suite.columns
+        if merged.replies is None or columns is None:
+            return dict(merged.options)
+        return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
 
     def find_training_data(self, merged: DeclaredVariant) -> Path | None:
         path = self.location.find_file(merged.training_data, "training_data")
