@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.units import exact_percent, exact_points, percent, points, quantity
 from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
 from pytest_ftgate.readers.rows import AnswerFile
@@ -82,9 +81,8 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
         yield from flip_lines(verdict, verbosity, None, {})
     if verdict.outcome is Outcome.INCONCLUSIVE:
         for step in verdict.next:
-            if step.kind is StepKind.SETTLE:
-                yield ""
-                yield from wrap_lines(step_line(step), 2)
+            yield ""
+            yield from wrap_lines(step_line(step), 2)
 
 
 def _part_decides(verdict: Verdict, check: Check) -> bool:

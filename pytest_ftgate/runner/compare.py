@@ -13,6 +13,7 @@ from pytest_ftgate.errors import RepliesMissing
 from pytest_ftgate.gates.kinds import kind_of
 from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
+from pytest_ftgate.gates.statements import StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.readers.answers import Answers, read_answers
 from pytest_ftgate.readers.pairing import pair_files
@@ -168,7 +169,7 @@ def _evaluate(
     evidence = _FileEvidence(suite, scores)
     gate = next(iter(suite.gates.values()))
     verdicts = tuple(
-        kind_of(gate).evaluate(gate, evidence.of(variant))
+        _with_settling_steps(kind_of(gate).evaluate(gate, evidence.of(variant)))
         for variant in suite.variants.values()
         if variant.gated
     )
@@ -183,6 +184,12 @@ def _evaluate(
         report=_report(verdicts, run, notes),
         suite=compared,
     )
+
+
+def _with_settling_steps(verdict: Verdict) -> Verdict:
+    """Return *verdict* without the steps that take a suite, such as to accept a result."""
+    steps = (step for step in verdict.next if step.kind is StepKind.SETTLE)
+    return replace(verdict, next=tuple(steps))
 
 
 def _file_notes(files: Sequence[AnswerFile]) -> Iterator[str]:
