@@ -7,12 +7,13 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
 from pytest_ftgate.readers.inspect import read_archive, read_inspect
-from pytest_ftgate.readers.lm_eval import read_lm_eval
+from pytest_ftgate.readers.lm_eval import newest_by_task, read_lm_eval, sample_files
 from pytest_ftgate.readers.openai_evals import read_openai_evals
 from pytest_ftgate.readers.others import read_deepeval, read_pydantic_evals
 from pytest_ftgate.readers.promptfoo import read_promptfoo
@@ -42,6 +43,8 @@ def read_answers(
         ConfigurationError: the file cannot be used; the message holds the remedy.
         SuiteError: lines of the file cannot be read.
     """
+    if isinstance(answers, str | os.PathLike) and Path(answers).is_dir():
+        return _checked(_read_folder(Path(answers), columns), columns)
     raw = _read_raw(answers, name)
     if not raw.rows and raw.document is None:
         raise ConfigurationError(f"{raw.name} has no rows")
@@ -65,6 +68,38 @@ _TOOLS: tuple[ToolReader, ...] = (
 )
 
 
+def _read_folder(path: Path, columns: Columns) -> AnswerFile:
+    """Return the newest samples of each task below a folder that lm-evaluation-harness wrote.
+
+    Raises:
+        ConfigurationError: it holds none, or those of several models.
+    """
+    paths = sample_files(path)
+    if not paths:
+        raise ConfigurationError(f"{path} is a folder; name a file that ends in {_SUFFIXES}")
+    folders = sorted({str(file.parent) for file in paths})
+    if len(folders) > 1:
+        raise ConfigurationError(f"{path} holds several results; name one of {', '.join(folders)}")
+    newest = newest_by_task(paths)
+    files = {task: read_answers(file, columns) for task, file in newest.items()}
+    rows = [
+        replace(row, id=f"{task}/{row.id}", tags=row.tags or (task,))
+        for task, file in files.items()
+        for row in file.rows
+    ]
+    first = next(iter(files.values()))
+    scores = dict.fromkeys(file.columns.get("score", "") for file in files.values())
+    used = {**first.columns, "score": ", ".join(filter(None, scores))}
+    return replace(
+        first,
+        path=path,
+        name=str(path),
+        rows=tuple(rows),
+        columns={"tags": "task", **used},
+        notes=tuple(dict.fromkeys(note for file in files.values() for note in file.notes)),
+    )
+
+
 def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
     """Return *answer_file* if it has rows, and tags where the user wants them."""
     if not answer_file.rows:
@@ -85,8 +120,8 @@ def _read_raw(answers: Answers, name: str) -> RawFile:
         names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
         raise ConfigurationError(f"there is no file {written}{did_you_mean(path.name, names)}")
     read = _READERS.get(path.suffix.lower())
-    if path.is_dir() or read is None:
-        what = "a folder" if path.is_dir() else f"a {path.suffix or 'nameless'} file"
+    if read is None:
+        what = f"a {path.suffix or 'nameless'} file"
         raise ConfigurationError(f"{written} is {what}; name a file that ends in {_SUFFIXES}")
     rows, document = read(path, written)
     return RawFile(path, os.fspath(answers), rows, document, part)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pytest_ftgate.readers.rows import (
@@ -21,12 +23,27 @@ from pytest_ftgate.readers.rows import (
     value_at,
 )
 
+#: The date at the end of the name of a file.
+_DATE = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+$")
 _NAME = "lm-evaluation-harness samples"
 _KEYS = {"doc_id", "doc", "filtered_resps"}
 #: What a filter leaves of a reply in which it finds nothing.
 _INVALID = "[invalid]"
 #: The score of a sample under one filter is written as in the results of the tool.
 _SEPARATOR = ","
+
+
+def sample_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files of samples below *folder*, those of a task by their dates."""
+    return tuple(sorted(folder.rglob("samples_*.jsonl")))
+
+
+def newest_by_task(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the last of *paths* of each task, by task."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        files[_DATE.sub("", path.stem.removeprefix("samples_"))] = path
+    return files
 
 
 def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:

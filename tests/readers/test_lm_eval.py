@@ -55,3 +55,34 @@ def test_the_choice_with_the_largest_likelihood_is_the_reply():
         ("yes", "no", 0),
     ]
     assert file.notes == ("scores not read: acc_norm,none (--score names one)",)
+
+
+def test_a_folder_has_the_newest_samples_of_each_task(tmp_path):
+    for name in ("words_2026-01-01T10-00-00.1", "words_2026-01-02T10-00-00.1", "picks"):
+        task = name.partition("_")[0]
+        content = (DATA / f"lm_eval_{task}.jsonl").read_text("utf-8")
+        # The older run of the two has no samples.
+        (tmp_path / f"samples_{name}.jsonl").write_text("" if "01T" in name else content, "utf-8")
+
+    file = read_answers(tmp_path, Columns())
+
+    assert [(row.id, row.tags) for row in file.rows] == [
+        ("picks/0", ("picks",)),
+        ("picks/1", ("picks",)),
+        ("words/0", ("words",)),
+        ("words/1", ("words",)),
+        ("words/2", ("words",)),
+    ]
+    assert file.columns["score"] == "acc,none, exact_match,strict"
+
+
+def test_a_folder_of_several_models_says_which_to_name(tmp_path):
+    for name in ("base", "tuned"):
+        (tmp_path / name).mkdir()
+        content = (DATA / "lm_eval_words.jsonl").read_text("utf-8")
+        (tmp_path / name / "samples_words.jsonl").write_text(content, "utf-8")
+
+    with pytest.raises(ConfigurationError, match=r"several results; name one of .*base, .*tuned"):
+        read_answers(tmp_path, Columns())
+    with pytest.raises(ConfigurationError, match="is a folder; name a file"):
+        read_answers(DATA, Columns())
