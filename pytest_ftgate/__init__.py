@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
+    from pytest_ftgate.runner.compare import CompareResult, compare
     from pytest_ftgate.suite.model import Case
 
 __all__ = [
     "Case",
+    "CompareResult",
     "ConfigurationError",
     "Conversation",
     "Ftgate",
@@ -40,6 +42,7 @@ __all__ = [
     "ToolCall",
     "Verdict",
     "__version__",
+    "compare",
     "headline",
     "step_line",
 ]
@@ -47,6 +50,7 @@ __all__ = [
 #: The module of each public name.
 _MODULES = {
     "Case": "suite.model",
+    "CompareResult": "runner.compare",
     "ConfigurationError": "errors",
     "Conversation": "plugin.marked.attempt",
     "Ftgate": "plugin.fixture",
@@ -62,6 +66,7 @@ _MODULES = {
     "SuiteHandle": "plugin.fixture",
     "ToolCall": "requests.request",
     "Verdict": "gates.verdict",
+    "compare": "runner.compare",
     "headline": "reporting.headlines",
     "step_line": "reporting.next_steps",
 }

@@ -30,6 +30,7 @@ from pytest_ftgate.reporting.writers import write_report
 from pytest_ftgate.results.git import is_shallow, tracked_files
 from pytest_ftgate.results.history import accepted_runs, anchor_dates
 from pytest_ftgate.results.run import read_run
+from pytest_ftgate.settings import REPORT_FORMATS
 from pytest_ftgate.suite.gate_kinds import DataGate, data_gate
 from pytest_ftgate.suite.model import Case, Suite
 from pytest_ftgate.suite.rule import Rule
@@ -42,22 +43,22 @@ _DESCRIPTION = "Quality gates for prompts and fine-tuned models: commands that r
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb and return its exit code: 0, or 1 with the reason in its output."""
+    """Run one verb and return its exit code: 0, or another with the reason in its output."""
     options = vars(_parser().parse_args(argv))
-    call, function = options.pop("verb")
+    call, function, error_code = options.pop("verb")
     try:
-        printed: DataReport | Iterable[str] | Path = call(function, **options)
-        lines = printed.lines if isinstance(printed, DataReport) else printed
+        printed: Any = call(function, **options)
+        lines: Iterable[str] | Path = getattr(printed, "lines", printed)
         print(lines if isinstance(lines, str | Path) else "\n".join(lines))
         sys.stdout.flush()
     except FtgateError as error:
-        print(error, file=sys.stderr)
-        return 1
+        print(escape_controls(str(error)), file=sys.stderr)
+        return int(error_code)
     except BrokenPipeError:
         # A reader such as head has closed the pipe; without this Python fails again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    return 1 if isinstance(printed, DataReport) and not printed.usable else 0
+    return getattr(printed, "exit_code", 0)
 
 
 # How verbs are called: their functions are imported when they run, and take the options by name.
@@ -66,6 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _call(function: str, **options: Any) -> Any:
     module, _, name = function.partition(":")
     return getattr(import_module(f"pytest_ftgate.{module}"), name)(**options)
+
+
+def _call_with_reports(function: str, **options: Any) -> Any:
+    """Call a verb with the paths of its reports by format."""
+    reports = {name: options.pop(name) for name in REPORT_FORMATS}
+    return _call(function, reports=reports, **options)
 
 
 def _call_with_cache(function: str, cache: Path | None, **options: Any) -> Any:
@@ -93,6 +100,8 @@ class _Verb(NamedTuple):
         call: how its function is called.
         function: its module and its name.
         options: what ``add_argument`` takes for each of its options.
+        error_code: its exit code after an error.
+        epilog: what its help says after the options.
     """
 
     name: str
@@ -100,6 +109,8 @@ class _Verb(NamedTuple):
     call: Callable[..., Any]
     function: str
     options: tuple[tuple[str, dict[str, Any]], ...] = ()
+    error_code: int = 1
+    epilog: str = ""
 
 
 _SUITE = ("suite", {"type": Path})
@@ -112,6 +123,24 @@ def _out(name: str) -> tuple[str, dict[str, Any]]:
     return "-o", {"dest": "out", "type": Path, "help": text}
 
 
+def _column(name: str, what: str) -> tuple[str, dict[str, Any]]:
+    return f"--{name}", {"metavar": "COLUMN", "help": f"the column of {what}"}
+
+
+_COMPARE_EXAMPLES = """\
+Files may be .jsonl, .json, .csv, .tsv or .parquet tables, or what lm-evaluation-harness, Inspect,
+promptfoo, OpenAI Evals, deepeval or pydantic-evals write. Columns are guessed; the output names
+them. A column inside another is written with dots: metadata.topic.
+
+examples:
+  pytest-ftgate compare base.jsonl tuned.jsonl
+  pytest-ftgate compare base.csv tuned.csv --reply answer --scorer contains
+  pytest-ftgate compare old.eval new.eval --by metadata.topic --max-drop 0.03
+  pytest-ftgate compare results.json::old-model results.json::new-model
+  pytest-ftgate compare base.jsonl tuned.jsonl --write qa.ftgate.yaml
+
+exit codes: 0 passed, 1 failed, 2 a file or an option cannot be used, 3 inconclusive
+"""
 # fmt: off
 _VERBS = (
     _Verb("demo", "see a red build and a green one, in seconds and without a key",
@@ -121,6 +150,38 @@ _VERBS = (
              "help": "the new folder for the example (default: ftgate-demo)"}),
         ("--live", {"action": "store_true", "help": "ask the embedded model itself"}),
     )),
+    _Verb("compare", "compare files of answers, of any tool; needs no suite",
+        _call_with_reports, "cli.compare:compare_files", (
+        ("base", {"metavar": "BASE", "help": "the answers that others are compared with"}),
+        ("candidates",
+            {"metavar": "CANDIDATE", "nargs": "+", "help": "the answers to judge"}),
+        _column("id", "the ids that pair the rows (default: guessed, else the inputs pair them)"),
+        _column("input", "the questions"),
+        _column("reply", "the replies"),
+        _column("expected", "the expected answers"),
+        _column("score", "the file's own scores: 0 to 1, or true and false"),
+        ("--scorer",
+            {"metavar": "RULE",
+             "help": "score the replies by a rule, as in a suite: exact, choice, numeric, "
+             "contains, regex, … (default: the files' own scores, else exact, or numeric)"}),
+        ("--max-drop",
+            {"type": float, "metavar": "SHARE",
+             "help": "the largest allowed drop, such as 0.03 (default: what the cases can show)"}),
+        ("--by",
+            {"metavar": "COLUMN", "action": "append", "default": [],
+             "help": "compare each value of this column as well; may be given several times"}),
+        ("--paired-only",
+            {"action": "store_true",
+             "help": "leave out cases that CANDIDATE lacks (default: they count as no reply)"}),
+        ("--html", {"type": Path, "metavar": "FILE", "help": "write a page with every case"}),
+        ("--markdown", {"type": Path, "metavar": "FILE", "help": "write text for a comment"}),
+        ("--json", {"type": Path, "metavar": "FILE", "help": "write the run record"}),
+        ("--write",
+            {"type": Path, "metavar": "SUITE",
+             "help": "keep it as a gate: write a suite with the same verdict, *.ftgate.yaml"}),
+        ("-v",
+            {"dest": "verbosity", "action": "count", "default": 0, "help": "show more cases"}),
+    ), 2, _COMPARE_EXAMPLES),
     _Verb("download", "download the weights of a local model", _call, "weights:download_weights", (
         ("name", {"help": "such as smollm2-135m"}),
     )),
@@ -221,8 +282,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_verbs(parsers: Any, verbs: Iterable[_Verb]) -> None:
     for verb in verbs:
-        parser = parsers.add_parser(verb.name, help=verb.help)
-        parser.set_defaults(verb=(verb.call, verb.function))
+        parser = parsers.add_parser(
+            verb.name,
+            help=verb.help,
+            description=f"{verb.help[0].upper()}{verb.help[1:]}.",
+            epilog=verb.epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.set_defaults(verb=(verb.call, verb.function, verb.error_code))
         for name, keywords in verb.options:
             parser.add_argument(name, **keywords)
 
@@ -305,6 +372,11 @@ class DataReport(NamedTuple):
 
     lines: tuple[str, ...]
     usable: bool
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a finding is an error."""
+        return 0 if self.usable else 1
 
 
 def examine_data(

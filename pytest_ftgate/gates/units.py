@@ -28,6 +28,17 @@ def points(change: float) -> str:
     return f"+{value}" if value > 0 else (f"{_MINUS}{-value}" if value < 0 else "0")
 
 
+def exact_percent(share: float) -> str:
+    """Return a share in percent with one decimal, as ``80.9 %``."""
+    return f"{share * 100:.1f} %"
+
+
+def exact_points(change: float) -> str:
+    """Return a change of a share in points with one decimal, signed: ``−2.6``."""
+    value = round(change * 100, 1)
+    return f"+{value}" if value > 0 else f"{_MINUS}{-value}" if value < 0 else "0"
+
+
 def unsigned_points(share: float) -> str:
     """Return the size of a drop or limit in points, unsigned: ``5``."""
     return f"{abs(share) * 100:.0f}"

@@ -9,16 +9,19 @@ from sys import intern
 from typing import IO, Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
+from pytest_ftgate.readers.rows import Columns, score_of
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
+from pytest_ftgate.suite.answers import recorded_answers, reply_columns, rows_of_case
+from pytest_ftgate.suite.model import Case
 
-#: The keys that a line may have besides the id and the text.
-_DETAILS = ("stop", "model", "usage", "seconds", "thought")
 #: A reply of at most this many characters is probably a label.
 _LABEL_LENGTH = 64
 #: The reply itself if it is short, else the offset of its line in the file.
 _ReplyOrOffset = Reply | int
+#: The other keys of a line that a reply takes over.
+_DETAILS = ("stop", "model", "usage", "seconds", "thought", "score")
 #: The replies of a file, by case id.
 _Index = dict[str, tuple[_ReplyOrOffset, ...]]
 
@@ -48,12 +51,22 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
     try:
         raw = json.loads(line)
         details = {key: raw[key] for key in _DETAILS if key in raw}
+        if "score" in details:
+            details["score"] = score_of(details["score"], location)
         # The id is that of a case, whose lone surrogates are replaced too.
         return intern(replace_lone_surrogates(str(raw["id"]))), str(raw["text"]), details
     except ValueError as error:
         raise ConfigurationError(f"{location}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"{location}: a recorded reply is {shape}") from error
+
+
+def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
+    """Return the reply to *case* in a file that another tool wrote."""
+    rows = rows_of_case(recorded_answers(path, columns), case)
+    if repeat >= len(rows):
+        raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
+    return Reply(text=rows[repeat].reply or "", score=rows[repeat].score)
 
 
 class RecordedReplies:
@@ -88,6 +101,9 @@ class RecordedReplies:
         path, case = request.replies, request.case
         if path is None or case is None:
             raise RequestRejected("a recorded request needs a file of replies")
+        columns = reply_columns(path, request.options)
+        if columns is not None:
+            return _answer(path, columns, case, request.repeat)
         try:
             replies = self._index(path).get(case.id, ())
             if request.repeat >= len(replies):

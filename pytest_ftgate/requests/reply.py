@@ -44,6 +44,7 @@ class Reply:
         processing: ``batch`` if the request was sent in a batch, at half the price; else "".
         thought: what a reasoning model wrote before its answer; "" if it shows no thought. In the
             cache, a thought that the server sent inside the text is still there.
+        score: the score that a file of recorded replies states, 0 to 1, or None.
     """
 
     text: str
@@ -58,6 +59,7 @@ class Reply:
     facts: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     processing: str = ""
     thought: str = ""
+    score: float | None = None
 
     def __post_init__(self) -> None:
         replace_in_fields(self, "text", "stop", "model", "request_id", "facts", "thought")
@@ -82,6 +84,8 @@ class Reply:
         raw = {name: value for name in Reply.__slots__ if (value := getattr(self, name))}
         raw |= {name: [asdict(value) for value in raw[name]] for name in _NESTED if name in raw}
         raw["text"] = self.text
+        if self.score is not None:
+            raw["score"] = self.score
         return json.dumps(raw)
 
     @classmethod
@@ -141,6 +145,8 @@ def wrong_model(request: Request, reply: Reply) -> str:
         f"another model answered: {served}, declared {declared}; if that is the same model, set "
         f"served_model: {served}"
     )
+
+
 def read_reply(reply: Reply, marks: ThoughtMarks | None = None) -> Reply:
     """Return *reply*, as the server sent it, with the thought in its text apart from the answer.
 

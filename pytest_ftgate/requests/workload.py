@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from pytest_ftgate.requests.builder import RequestBuilder
 from pytest_ftgate.requests.request import CaseRequest
+from pytest_ftgate.suite.answers import recorded_answers, reply_columns
 from pytest_ftgate.suite.extra import without_restrictions
 from pytest_ftgate.suite.gate_kinds import skills_gate
 from pytest_ftgate.suite.model import Case, Suite, Turn, Variant, digest
@@ -93,8 +94,16 @@ def replies_vary(variant: Variant) -> bool:
     """Return True if *variant* may answer a repeated request differently."""
     spec = provider_spec(variant.provider)
     if spec.recorded and variant.replies is not None:
-        return any(count > 1 for count in count_recorded_replies(variant.replies).values())
+        return any(count > 1 for count in _reply_counts(variant, variant.replies).values())
     return not spec.deterministic or bool(variant.sampling.get("temperature"))
+
+
+def _reply_counts(variant: Variant, path: Path) -> Mapping[str, int]:
+    """Return the number of recorded replies by case id."""
+    columns = reply_columns(path, variant.options)
+    if columns is None:
+        return count_recorded_replies(path)
+    return {key: len(rows) for key, rows in recorded_answers(path, columns).items()}
 
 
 def side_repeats(suite: Suite, variant: Variant, repeats: int) -> int:
@@ -117,7 +126,7 @@ def task_requests(
     """
     builder = RequestBuilder(suite, variant, environ)
     repeats = repeats if replies_vary(variant) else 1
-    counts = count_recorded_replies(variant.replies) if variant.replies else {}
+    counts = _reply_counts(variant, variant.replies) if variant.replies else {}
     return tuple(
         CaseRequest(case, repeat, builder.build(case, builder.messages_for(case), repeat))
         for case in suite.cases

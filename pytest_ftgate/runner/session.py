@@ -267,6 +267,7 @@ class Session:
         """Send no more requests to the model of *gate_run*, whose identity is wrong."""
         suite, variant = gate_run.suite, gate_run.variant
         self.engine.withdraw(self.workloads.probe_stages(suite, variant)[0][0][0].request)
+
     def ask_first_probes(self, variants: Iterable[tuple[Suite, Variant]]) -> None:
         """Wait for the replies that show whether tuned variants think; once for each."""
         groups = list[_Requests]()

@@ -153,6 +153,14 @@ def _score_by_rule(
         return ContentScore(_call_scorer(str(rule.value), function, case, reply))
     if case.expected is None and not rule.scores_without_expected:
         return UNSCORED
+    return _score_by_content(rule, case, reply, judge_scores)
+
+
+def _score_by_content(
+    rule: Rule, case: Case, reply: Reply, judge_scores: JudgeScores
+) -> ContentScore:
+    if rule.kind == "recorded":
+        return _recorded_score(rule, case, reply)
     if rule.kind == "judge":
         default = INCORRECT if is_refused_or_truncated(reply, case) else UNSCORED
         return judge_scores.get(rule.key, default)
@@ -170,6 +178,16 @@ def _score_by_kind(rule: Rule, case: Case, reply: Reply) -> ContentScore:
         raise
     except Exception as error:
         raise scorer_error(f"score: {rule.kind}", case, error) from error
+
+
+def _recorded_score(rule: Rule, case: Case, reply: Reply) -> ContentScore:
+    """Return the score that the file of recorded replies states."""
+    if reply.score not in (None, 0.0, 1.0) and not rule.options.get("partial"):
+        raise ScorerError(
+            f'score: the recorded score of case "{case.id}" is {reply.score:g}; for replies that '
+            "are right in part write {recorded: {partial: true}}"
+        )
+    return ContentScore(reply.score)
 
 
 def is_refused_or_truncated(reply: Reply, case: Case) -> bool:

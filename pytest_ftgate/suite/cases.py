@@ -43,8 +43,8 @@ def expected_error(expected: Any, score: Rule, formats: tuple[Rule, ...]) -> str
 
 
 def _part_error(answers: list[Any], score: Rule, formats: tuple[Rule, ...]) -> str | None:
-    # Functions and judges accept every value.
-    if score.kind in ("python", "marked", "offered", "judge", "set", "sequence"):
+    # Functions, judges and recorded scores accept every value.
+    if score.kind in ("python", "marked", "offered", "judge", "recorded", "set", "sequence"):
         return None
     none = score.options.get("none")
     if not answers and not (score.kind == "labels" and none):

@@ -157,6 +157,17 @@ def _check_marks(text: str) -> str:
     return text
 
 
+class DeclaredColumns(Declared):
+    """The columns of files of cases and replies that another tool wrote."""
+
+    id: Text | None = None
+    input: Text | None = None
+    expected: Text | None = None
+    reply: Text | None = None
+    score: Text | None = None
+    tags: Text | tuple[Text, ...] = ()
+
+
 class DeclaredReply(Declared):
     """The format of replies, and how they are scored."""
 
@@ -363,6 +374,7 @@ class DeclaredSuite(Declared):
     prompt: str | None = None
     user: str = "{{ input }}"
     cases: str | list[DeclaredCase]
+    columns: DeclaredColumns | None = None
     reply: DeclaredReply = DeclaredReply()
     variants: dict[str, DeclaredVariant]
     baseline: str | None = None

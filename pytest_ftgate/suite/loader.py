@@ -11,9 +11,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from pytest_ftgate.errors import SuiteError, did_you_mean
+from pytest_ftgate.readers.rows import Columns
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.readers.table import read_rows, rows_at
 from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
+from pytest_ftgate.suite.answers import answer_cases, are_answers
 from pytest_ftgate.suite.cases import render_cases, synonym_error, to_cases, unused_field_error
 from pytest_ftgate.suite.declaration import (
     UNION_TAGS,
@@ -274,6 +276,14 @@ def _format_line(source: SuiteSource, index: int, *keys: str | int) -> int:
     return source.line("reply", "format", *((index, *keys) if is_list else keys))
 
 
+def _columns(declared: DeclaredSuite) -> Columns | None:
+    if declared.columns is None:
+        return None
+    named = declared.columns.model_dump(exclude={"tags"}, exclude_none=True)
+    tags = declared.columns.tags
+    return Columns(by=(tags,) if isinstance(tags, str) else tags, **named)
+
+
 def _read_cases(
     source: SuiteSource, declared: DeclaredSuite, reply: ReplyRules
 ) -> tuple[Case, ...]:
@@ -283,7 +293,16 @@ def _read_cases(
         rows = rows_at(source.path, source.document, ("cases",))
     else:
         paths = source.find_files(str(declared.cases), line, "cases")
-        rows = (row for path in paths for row in read_rows(source, path, line))
+        columns, kind = _columns(declared), reply.score.kind
+        rows = (
+            row
+            for path in paths
+            for row in (
+                answer_cases(source, path, line, columns, kind)
+                if are_answers(path, columns)
+                else read_rows(source, path, line)
+            )
+        )
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"

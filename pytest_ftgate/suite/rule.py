@@ -51,7 +51,7 @@ class Rule:
     @property
     def scores_without_expected(self) -> bool:
         """True if the rule scores a reply without an expected value, as a judge does."""
-        kinds = ("python", "judge", "marked", "offered")
+        kinds = ("python", "judge", "marked", "offered", "recorded")
         return any(part.kind in kinds or "tests" in part.options for part in self.parts)
 
 

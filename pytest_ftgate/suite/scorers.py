@@ -75,6 +75,10 @@ class _Similarity(ScoreOptions):
     min: Share | None = None
 
 
+class _Recorded(ScoreOptions):
+    partial: StrictBool = False
+
+
 class _Code(ScoreOptions):
     tests: Text | None = None
     seconds: Annotated[float, Field(strict=True, gt=0, le=600)] = 5
@@ -93,6 +97,7 @@ SCORE_OPTIONS: Mapping[str, type[ScoreOptions]] = {
     "similarity": _Similarity,
     "code": _Code,
     "tool_call": ScoreOptions,
+    "recorded": _Recorded,
 }
 #: The kinds that score a whole reply, and those that score one field of it.
 SCORE_KINDS = (*SCORE_OPTIONS, "fields", "python", "judge")

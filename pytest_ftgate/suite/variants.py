@@ -214,7 +214,7 @@ _RUNTIME_KEYS = ("slots", "threads", "context")
 #: Keys whose values are copied unchanged.
 _COPIED_KEYS = (
     *("gated", "base_url", "base_url_env", "api_key_env", "api_version", "served_model", "scale"),
-    *("max_tokens", "function", "extra", "options", "tools", "batch"),
+    *("max_tokens", "function", "extra", "tools", "batch"),
 )
 
 
@@ -297,7 +297,15 @@ class _VariantResolver:
             rung=merged.rung or "",
             prompt_path=path,
             **{key: getattr(merged, key) for key in _COPIED_KEYS},
+            options=self.options(merged),
         )
+
+    def options(self, merged: DeclaredVariant) -> dict[str, Any]:
+        """Return the settings of a plugin's provider, or the columns of recorded replies."""
+        columns = self.declared_suite.columns
+        if merged.replies is None or columns is None:
+            return dict(merged.options)
+        return {"columns": columns.model_dump(exclude={"tags"}, exclude_none=True)}
 
     def find_training_data(self, merged: DeclaredVariant) -> Path | None:
         path = self.location.find_file(merged.training_data, "training_data")
@@ -399,9 +407,7 @@ class _VariantResolver:
         if merged.training_data and not is_trained:
             message = "training_data without an adapter or a base: what was tuned?"
             self.add_error("training_data", message)
-        if merged.adapter and spec.adapter == "served" and not (
-            merged.base or merged.base_replies
-        ):
+        if merged.adapter and spec.adapter == "served" and not (merged.base or merged.base_replies):
             message = "adapter without base: name its untuned model at the same server, base: NAME"
             self.add_error("adapter", message)
         if merged.base is None:

@@ -175,3 +175,16 @@ def test_a_missing_file_is_an_error_of_the_request(recorded, cache):
     engine.close()
     assert "replies.jsonl" in str(answer)
     assert not isinstance(answer, Reply)
+
+
+def test_a_line_may_state_the_score_of_the_reply(file, recorded):
+    file.write_text('{"id": "a", "text": "x", "score": true}\n{"id": "b", "text": "y"}\n', "utf-8")
+
+    assert [reply_to(recorded(case)).score for case in ("a", "b")] == [1.0, None]
+
+
+def test_a_score_above_one_is_an_error_at_its_line(file, recorded):
+    file.write_text('{"id": "a", "text": "x", "score": 7}\n', "utf-8")
+
+    with pytest.raises(ConfigurationError, match=r"replies\.jsonl:1: the score is 7; a score is 0"):
+        reply_to(recorded())

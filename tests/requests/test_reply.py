@@ -19,7 +19,11 @@ FULL = Reply(
 )
 
 
-@pytest.mark.parametrize("reply", [FULL, Reply(text="")], ids=["full", "empty"])
+@pytest.mark.parametrize(
+    "reply",
+    [FULL, Reply(text=""), Reply(text="", score=0.0)],
+    ids=["full", "empty", "scored as wrong"],
+)
 def test_a_reply_comes_back_as_it_was(reply):
     assert Reply.from_json(reply.to_json()) == reply
 

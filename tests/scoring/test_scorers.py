@@ -170,3 +170,18 @@ def test_an_answer_is_searched_in_texts_only_if_it_can_be_quoted(kind, expected,
     case = Case(id="a", location="c.jsonl:1", input="q", expected=expected, score=Rule(kind))
 
     assert contains_answer(case, ["Within **14\ndays**.", "Or three."]) == found
+
+
+def recorded_score(score, **options):
+    case = Case(id="a", location="c.jsonl:1", score=Rule("recorded", None, options))
+    return score_content(case, Reply(text="x", score=score), Path()).value
+
+
+def test_a_recorded_score_counts_as_it_is():
+    assert [recorded_score(score) for score in (1.0, 0.0, None)] == [1.0, 0.0, None]
+    assert recorded_score(0.5, partial=True) == 0.5
+
+
+def test_a_recorded_score_in_part_needs_the_option():
+    with pytest.raises(ScorerError, match=r"is 0\.5; .* write \{recorded: \{partial: true\}\}"):
+        recorded_score(0.5)

@@ -287,8 +287,8 @@ CASE_ERRORS = [
         "",
         (
             'in a case: unknown score "exakt"; did you mean "exact"?; known: '
-            "exact, choice, labels, contains, regex, numeric, similarity, code, tool_call, fields, "
-            "python, judge"
+            "exact, choice, labels, contains, regex, numeric, similarity, code, tool_call, "
+            "recorded, fields, python, judge"
         ),
     ),
     (

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_ftgate import (
     Case,
+    CompareResult,
     Conversation,
     Ftgate,
     Outcome,
@@ -19,6 +20,7 @@ from pytest_ftgate import (
     Request,
     SuiteHandle,
     Verdict,
+    compare,
 )
 
 
@@ -83,3 +85,11 @@ def pytest_ftgate_report(report: Report, config: pytest.Config | None) -> None:
     ]
     assert report.verdict == ("blocked" if bad else "passed"), report.facts.get("commit", "")
     assert report.requests.sent <= report.requests.replies
+
+
+def test_the_new_model_is_not_worse() -> None:
+    result: CompareResult = compare("base.jsonl", "tuned.jsonl", max_drop=0.03, by=["topic"])
+    in_memory = compare([{"id": "1", "score": 1}], [[{"id": "1", "score": 0.5}]], id="id")
+    regressed: list[str] = [flip.case for verdict in result.verdicts for flip in verdict.flips]
+    assert result.passed, f"{result}: {regressed}"
+    assert in_memory.outcome is Outcome.INCONCLUSIVE

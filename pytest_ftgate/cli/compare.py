@@ -1,0 +1,85 @@
+"""The verb compare."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.gates.verdict import Outcome
+from pytest_ftgate.readers.yaml import read_yaml
+from pytest_ftgate.reporting.text import WIDTH, wrap_lines
+from pytest_ftgate.reporting.writers import write_report
+from pytest_ftgate.runner.compare import CompareResult, compare
+
+#: The exit code of each outcome; 2 is that of an error, as of a wrong option.
+_EXIT_CODES = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.INCONCLUSIVE: 3}
+_EXAMPLE_NAME = "NAME.ftgate.yaml"
+
+
+class ComparedOutput(NamedTuple):
+    """What the verb prints, and its exit code."""
+
+    lines: tuple[str, ...]
+    exit_code: int
+
+
+def compare_files(
+    base: str,
+    candidates: Sequence[str],
+    verbosity: int,
+    write: Path | None,
+    reports: Mapping[str, Path | None],
+    **options: Any,
+) -> ComparedOutput:
+    """Compare *candidates* with *base*, and write the wanted reports.
+
+    *options* are those of `compare`.
+
+    Raises:
+        FtgateError: a file or an option cannot be used.
+    """
+    options["scorer"] = _scorer(options["scorer"])
+    result = compare(base, [*candidates], **options)
+    lines = [*result.lines(verbosity), *_written(result, write, reports)]
+    if write is None:
+        lines += _keep_lines(base, candidates)
+    return ComparedOutput(tuple(lines), _EXIT_CODES[result.outcome])
+
+
+def _scorer(written: str | None) -> Any:
+    """Return a score as in a suite file: a name, or a name with options."""
+    if written is None:
+        return None
+    document = read_yaml(written, "--scorer")
+    if document.errors:
+        example = "--scorer '{numeric: {tolerance: 0.01}}'"
+        raise ConfigurationError(f"{document.errors[0].message}; write it as in {example}")
+    return document.value
+
+
+def _written(
+    result: CompareResult, write: Path | None, reports: Mapping[str, Path | None]
+) -> Iterator[str]:
+    """Write the suite and the reports, and yield a sentence on each."""
+    for name, path in reports.items():
+        if path is not None:
+            try:
+                yield write_report(name, path, result.report)
+            except OSError as error:
+                raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+    if write is not None:
+        try:
+            files = result.write(write)
+        except OSError as error:
+            raise ConfigurationError(f"{write} cannot be written: {error.strerror}") from error
+        yield from wrap_lines(f"wrote {', '.join(map(str, files))}", 0, keep_long_words=True)
+        yield f"the same verdict: pytest --ftgate {shlex.quote(str(write))}"
+
+
+def _keep_lines(base: str, candidates: Sequence[str]) -> list[str]:
+    command = shlex.join(["pytest-ftgate", "compare", base, *candidates, "--write", _EXAMPLE_NAME])
+    line = f"keep it as a gate: {command}"
+    return [line if len(line) <= WIDTH else f"keep it as a gate: add --write {_EXAMPLE_NAME}"]

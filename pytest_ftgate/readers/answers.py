@@ -1,0 +1,226 @@
+"""Read a file of answers: a table, or what a tool for evaluations writes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError, SuiteError, did_you_mean
+from pytest_ftgate.readers.inspect import read_archive, read_inspect
+from pytest_ftgate.readers.lm_eval import newest_by_task, read_lm_eval, sample_files
+from pytest_ftgate.readers.openai_evals import read_openai_evals
+from pytest_ftgate.readers.others import read_deepeval, read_pydantic_evals
+from pytest_ftgate.readers.promptfoo import read_promptfoo
+from pytest_ftgate.readers.rows import AnswerFile, Columns, RawFile, RawRow, read_table
+from pytest_ftgate.readers.source import Source
+from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.readers.text import replace_in_json
+
+#: What may be compared: a path, or rows as mappings.
+Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
+#: Returns the answers of a file, or None if another tool wrote it.
+ToolReader = Callable[[RawFile, Columns], AnswerFile | None]
+
+_SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet or .eval"
+_DELIMITERS = ",;\t|"
+
+
+def read_answers(
+    answers: Answers, columns: Columns, name: str = "", *, needs_reply: bool = True
+) -> AnswerFile:
+    """Return the answers in a file, or in *answers* themselves.
+
+    *name* stands for rows that have no file. ``PATH::PART`` reads one of the results in a file
+    that holds several. Without *needs_reply* a table may hold cases alone.
+
+    Raises:
+        ConfigurationError: the file cannot be used; the message holds the remedy.
+        SuiteError: lines of the file cannot be read.
+    """
+    if isinstance(answers, str | os.PathLike) and Path(answers).is_dir():
+        return _checked(_read_folder(Path(answers), columns), columns)
+    raw = _read_raw(answers, name)
+    if not raw.rows and raw.document is None:
+        raise ConfigurationError(f"{raw.name} has no rows")
+    for read in _TOOLS:
+        answer_file = read(raw, columns)
+        if answer_file is not None:
+            return _checked(answer_file, columns)
+    if raw.document is not None:
+        keys = ", ".join([*raw.document][:8])
+        raise ConfigurationError(
+            f"{raw.name} is a JSON object of no known tool (keys: {keys}); write a list of rows, "
+            'such as [{"id": "1", "expected": "4", "reply": "4"}]'
+        )
+    return read_table(raw, columns, needs_reply=needs_reply)
+
+
+#: The readers of tools. Their files differ, so the order does not matter.
+_TOOLS: tuple[ToolReader, ...] = (
+    *(read_lm_eval, read_inspect, read_promptfoo, read_openai_evals),
+    *(read_deepeval, read_pydantic_evals),
+)
+
+
+def _read_folder(path: Path, columns: Columns) -> AnswerFile:
+    """Return the newest samples of each task below a folder that lm-evaluation-harness wrote.
+
+    Raises:
+        ConfigurationError: it holds none, or those of several models.
+    """
+    paths = sample_files(path)
+    if not paths:
+        raise ConfigurationError(f"{path} is a folder; name a file that ends in {_SUFFIXES}")
+    folders = sorted({str(file.parent) for file in paths})
+    if len(folders) > 1:
+        raise ConfigurationError(f"{path} holds several results; name one of {', '.join(folders)}")
+    newest = newest_by_task(paths)
+    files = {task: read_answers(file, columns) for task, file in newest.items()}
+    rows = [
+        replace(row, id=f"{task}/{row.id}", tags=row.tags or (task,))
+        for task, file in files.items()
+        for row in file.rows
+    ]
+    first = next(iter(files.values()))
+    scores = dict.fromkeys(file.columns.get("score", "") for file in files.values())
+    used = {**first.columns, "score": ", ".join(filter(None, scores))}
+    return replace(
+        first,
+        path=path,
+        name=str(path),
+        rows=tuple(rows),
+        columns={"tags": "task", **used},
+        notes=tuple(dict.fromkeys(note for file in files.values() for note in file.notes)),
+    )
+
+
+def _checked(answer_file: AnswerFile, columns: Columns) -> AnswerFile:
+    """Return *answer_file* if it has rows, and tags where the user wants them."""
+    if not answer_file.rows:
+        raise ConfigurationError(f"{answer_file.name} has no samples: did the evaluation end?")
+    if columns.by and not any(row.tags for row in answer_file.rows):
+        paths = ", ".join(columns.by)
+        raise ConfigurationError(f"{answer_file.name}: --by: no sample has a value of {paths}")
+    return answer_file
+
+
+def _read_raw(answers: Answers, name: str) -> RawFile:
+    if not isinstance(answers, str | os.PathLike):
+        rows = tuple(RawRow(n, dict(row)) for n, row in enumerate(answers, start=1))
+        return RawFile(Path(name), name, rows)
+    written, _, part = os.fspath(answers).partition("::")
+    path = Path(written)
+    if not path.exists():
+        names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise ConfigurationError(f"there is no file {written}{did_you_mean(path.name, names)}")
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        what = f"a {path.suffix or 'nameless'} file"
+        raise ConfigurationError(f"{written} is {what}; name a file that ends in {_SUFFIXES}")
+    rows, document = read(path, written)
+    return RawFile(path, os.fspath(answers), rows, document, part)
+
+
+_Content = tuple[tuple[RawRow, ...], Mapping[str, Any] | None]
+
+
+def _read_lines(path: Path, name: str) -> _Content:
+    """Return the rows of a `.jsonl` file, or of a list in a `.json` file."""
+    source = Source(root=path.parent, path=path)
+    rows = [row for row in read_rows(source, path, what=name) if _is_object(source, row)]
+    if source.errors:
+        raise SuiteError(name, source.errors)
+    return tuple(RawRow(row.line, row.value) for row in rows), None
+
+
+def _is_object(source: Source, row: Any) -> bool:
+    if isinstance(row.value, Mapping):
+        return True
+    source.add_error(row.line, 'a row is an object, such as {"id": "1", "reply": "4"}', row.path)
+    return False
+
+
+def _read_json(path: Path, name: str) -> _Content:
+    text = _text(path, name)
+    if text.lstrip().startswith("["):
+        return _read_lines(path, name)
+    try:
+        document = replace_in_json(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        lines = text.count("\n")
+        hint = "; name a file with one object in each line .jsonl" if lines else ""
+        raise ConfigurationError(f"{name} is not JSON: {error}{hint}") from error
+    if not isinstance(document, Mapping):
+        raise ConfigurationError(f"{name} holds no rows; write a list of objects")
+    return (), document
+
+
+def _text(path: Path, name: str) -> str:
+    source = Source(root=path.parent, path=path)
+    text = source.read_text(path, 0, "answers")
+    if text is None:
+        raise SuiteError(name, source.errors)
+    return text
+
+
+def _read_delimited(path: Path, name: str) -> _Content:
+    text = _text(path, name)
+    head = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=head.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
+    names = [*(reader.fieldnames or ())]
+    twice = next((column for column in names if names.count(column) > 1), None)
+    if twice is not None:
+        remedy = "rename one; of promptfoo take the .json file"
+        raise ConfigurationError(f'{name}: two columns are called "{twice}"; {remedy}')
+    rows: list[RawRow] = []
+    source = Source(root=path.parent, path=path)
+    try:
+        for record in reader:
+            cells = [cell for cell in record.values() if isinstance(cell, str)]
+            line = reader.line_num - sum(cell.count("\n") for cell in cells)
+            if None in record:
+                source.add_error(line, "more cells than the header has columns: quote the text")
+                continue
+            rows.append(RawRow(line, {key: cell or None for key, cell in record.items()}))
+    except csv.Error as error:
+        source.add_error(reader.line_num + 1, f"not CSV: {error}; is every quote closed?")
+    if source.errors:
+        raise SuiteError(name, source.errors)
+    return tuple(rows), None
+
+
+def _read_parquet(path: Path, name: str) -> _Content:
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import read_table as read_parquet
+    except ImportError as error:
+        remedy = "pip install pyarrow, or save the table as .jsonl or .csv"
+        raise ConfigurationError(f"{name}: a .parquet file needs pyarrow: {remedy}") from error
+    try:
+        records: list[dict[str, Any]] = read_parquet(path).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigurationError(f"{name} is no Parquet file: {error}") from error
+    rows = (RawRow(n, replace_in_json(record)) for n, record in enumerate(records, start=1))
+    return tuple(rows), None
+
+
+def _read_log(path: Path, name: str) -> _Content:
+    return (), read_archive(path, name)
+
+
+_READERS: Mapping[str, Callable[[Path, str], _Content]] = {
+    ".jsonl": _read_lines,
+    ".ndjson": _read_lines,
+    ".json": _read_json,
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
+    ".parquet": _read_parquet,
+    ".eval": _read_log,
+}

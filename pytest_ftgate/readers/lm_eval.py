@@ -1,0 +1,139 @@
+"""Samples of lm-evaluation-harness, which ``--log_samples`` writes as ``samples_*.jsonl``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.readers.rows import (
+    AnswerFile,
+    AnswerRow,
+    Columns,
+    RawFile,
+    RawRow,
+    input_in,
+    pick_score,
+    score_of,
+    tags_of,
+    text_at,
+    text_of,
+    tool_file,
+    value_at,
+)
+
+#: The date at the end of the name of a file.
+_DATE = re.compile(r"_\d{4}-\d\d-\d\dT[\d.-]+$")
+_NAME = "lm-evaluation-harness samples"
+_KEYS = {"doc_id", "doc", "filtered_resps"}
+#: What a filter leaves of a reply in which it finds nothing.
+_INVALID = "[invalid]"
+#: The score of a sample under one filter is written as in the results of the tool.
+_SEPARATOR = ","
+
+
+def sample_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files of samples below *folder*, those of a task by their dates."""
+    return tuple(sorted(folder.rglob("samples_*.jsonl")))
+
+
+def newest_by_task(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return the last of *paths* of each task, by task."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        files[_DATE.sub("", path.stem.removeprefix("samples_"))] = path
+    return files
+
+
+def read_lm_eval(raw: RawFile, columns: Columns) -> AnswerFile | None:
+    """Return the samples of one metric and one filter; None if another tool wrote the file.
+
+    Raises:
+        ConfigurationError: the samples do not have the metric that the user names.
+    """
+    if not raw.rows or not raw.rows[0].value.keys() >= _KEYS:
+        return None
+    found = [
+        f"{metric}{_SEPARATOR}{row.value.get('filter', 'none')}"
+        for row in raw.rows
+        for metric in row.value.get("metrics", ())
+    ]
+    wanted = columns.score
+    if wanted and _SEPARATOR not in wanted:
+        wanted = next((name for name in found if name.partition(_SEPARATOR)[0] == wanted), wanted)
+    score = pick_score(raw, found, wanted)
+    metric, _, filter_name = score.name.partition(_SEPARATOR)
+    kept = [
+        row for row in raw.rows if not score.name or row.value.get("filter", "none") == filter_name
+    ]
+    rows = (_row(raw, row, metric, columns) for row in kept)
+    usual = {"id": "doc_id", "input": "doc", "expected": "target", "reply": "filtered_resps"}
+    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual)
+
+
+def _row(raw: RawFile, row: RawRow, metric: str, columns: Columns) -> AnswerRow:
+    sample = row.value
+    choices = [*_choices(sample)]
+    target = text_of(sample.get("target"))
+    if choices and target is not None and target.isdecimal() and int(target) < len(choices):
+        target = choices[int(target)]
+    doc = sample["doc"] if isinstance(sample["doc"], Mapping) else {"text": sample["doc"]}
+    # A column of the data set may be named as such.
+    record = {**doc, **sample}
+    prompt = text_at(record, columns.input) if columns.input else input_in(doc)
+    reply = columns.reply
+    return AnswerRow(
+        line=row.line,
+        id=text_at(record, columns.id or "doc_id"),
+        input=prompt or _prompt(sample),
+        expected=value_at(record, columns.expected) if columns.expected else target,
+        reply=text_of(value_at(record, reply)) if reply else _reply(sample, choices),
+        score=score_of(sample.get(metric), f"{raw.name}:{row.line}"),
+        tags=tags_of(record, columns),
+    )
+
+
+def _arguments(sample: Mapping[str, Any]) -> list[Any]:
+    arguments = sample.get("arguments")
+    values = [*arguments.values()] if isinstance(arguments, Mapping) else arguments or []
+    return [
+        [*value.values()] if isinstance(value, Mapping) else value
+        for value in values
+        if isinstance(value, Mapping | Sequence)
+    ]
+
+
+def _prompt(sample: Mapping[str, Any]) -> str:
+    arguments = _arguments(sample)
+    first = arguments[0][0] if arguments and arguments[0] else ""
+    return text_of(first[0] if isinstance(first, list) and first else first) or ""
+
+
+def _choices(sample: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the continuations whose likelihoods were compared; none for generated text."""
+    responses = sample["filtered_resps"]
+    is_compared = len(responses) > 1 and all(_likelihood(value) is not None for value in responses)
+    for arguments in _arguments(sample) if is_compared else ():
+        yield str(arguments[1]).strip() if len(arguments) > 1 else ""
+
+
+def _likelihood(response: Any) -> float | None:
+    """Return the log-likelihood in ``[likelihood, is_greedy]``, or None."""
+    try:
+        return float(response[0]) if isinstance(response, list) else None
+    except (IndexError, TypeError, ValueError):
+        return None
+
+
+def _reply(sample: Mapping[str, Any], choices: Sequence[str]) -> str | None:
+    responses = sample["filtered_resps"]
+    if choices and len(choices) == len(responses):
+        likelihoods = [_likelihood(response) or 0.0 for response in responses]
+        return choices[likelihoods.index(max(likelihoods))]
+    text = text_of(responses[0] if responses else None)
+    if text != _INVALID:
+        return text
+    # What the model wrote shows more than that the filter found nothing in it.
+    raw = next(iter(sample.get("resps") or ()), None)
+    return text_of(raw[0] if isinstance(raw, list) and raw else raw) or text

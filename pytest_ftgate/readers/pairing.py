@@ -1,0 +1,245 @@
+"""Pair the rows of several files of answers, case by case."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.rows import AnswerFile, AnswerRow
+
+#: The rows of one file by the key of their case, several where replies are repeated.
+_Rows = Mapping[str, tuple[AnswerRow, ...]]
+#: Returns the key of a row, given the row and its index.
+_Key = Callable[[AnswerRow, int], str]
+#: The most characters of a text in an example.
+_MAX_CHARACTERS = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedRows:
+    """The rows of the base and of its candidates, by case.
+
+    Attributes:
+        key: what pairs them: ``id``, ``input`` or ``line``.
+        rows: for each file, the base first, its rows by the id of the case. A case that a file
+            lacks has no rows there.
+        repeats: the number of rows that each file has for each other case.
+        notes: sentences on what does not pair.
+    """
+
+    key: str
+    rows: tuple[_Rows, ...]
+    repeats: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def cases(self) -> Mapping[str, AnswerRow]:
+        """The first row of each case in the base."""
+        return {case_id: rows[0] for case_id, rows in self.rows[0].items()}
+
+
+def pair_files(
+    files: Sequence[AnswerFile], *, by_id: bool = False, paired_only: bool = False
+) -> PairedRows:
+    """Return the rows of *files* by case; the first file is the base.
+
+    Rows are paired by id, and unless *by_id* else by input, else by line. The cases are those of
+    the base; with *paired_only* only those that every file has. Cases that expect something else in
+    another file are left out.
+
+    Raises:
+        ConfigurationError: nothing pairs; the message says what to write.
+    """
+    key, sides, notes = _keyed(files, by_id=by_id)
+    repeats = min(len(rows) for side in sides for rows in side.values())
+    notes += [*_repeat_notes(files, sides, repeats)]
+    notes += [*_unpaired_notes(files, sides, key, paired_only)]
+    ids = [*sides[0]]
+    if paired_only:
+        ids = [case_id for case_id in ids if all(case_id in side for side in sides)]
+    differing = _differing_answers(sides, ids)
+    if differing:
+        what = f"with another expected answer in {_names(files[1:])}, left out"
+        notes.append(f"{_cases(len(differing))} {what}: {_examples([*differing.values()])}")
+    kept = [case_id for case_id in ids if case_id not in differing]
+    if not kept:
+        raise ConfigurationError(
+            f"no case is left to compare: {', '.join(notes[-1:])}; name the column of the expected "
+            "answers with --expected"
+        )
+    names = {case_id: _case_name(case_id, sides[0][case_id][0], key) for case_id in kept}
+    rows = tuple({names[i]: side.get(i, ())[:repeats] for i in kept} for side in sides)
+    return PairedRows(key=key, rows=rows, repeats=repeats, notes=tuple(notes))
+
+
+def _case_name(case_id: str, row: AnswerRow, key: str) -> str:
+    """Return the id of a case; one without an id is named by its line in the base."""
+    return case_id if key == "id" else f"line-{row.line}"
+
+
+def _keyed(files: Sequence[AnswerFile], *, by_id: bool) -> tuple[str, list[_Rows], list[str]]:
+    """Return what pairs the rows, the rows by that key, and sentences on keys that do not."""
+    notes: list[str] = []
+    keys: tuple[tuple[str, _Key], ...] = (("id", _by_id), ("input", _by_input))
+    for key, find in keys[:1] if by_id else keys:
+        sides: list[_Rows] = [_grouped(file.rows, find) for file in files]
+        problem = _problem(files, sides, key)
+        if problem is None:
+            if notes:
+                notes.append(f"the rows are paired by {key} instead")
+            elif key == "input":
+                notes.append("the rows are paired by input, as the files have no ids")
+            return key, sides, notes
+        notes += [problem] if problem else []
+    if len({len(file.rows) for file in files}) == 1 and not notes and not by_id:
+        notes = ["the rows are paired by line, as the files have neither ids nor inputs"]
+        return "line", [_grouped(file.rows, lambda _, index: str(index)) for file in files], notes
+    raise ConfigurationError(_nothing_pairs(notes))
+
+
+def _by_id(row: AnswerRow, index: int) -> str:  # noqa: ARG001 - a key may need the index
+    return row.id
+
+
+def _by_input(row: AnswerRow, index: int) -> str:  # noqa: ARG001
+    return row.input.strip()
+
+
+def _grouped(rows: Iterable[AnswerRow], find: _Key) -> dict[str, tuple[AnswerRow, ...]]:
+    groups: dict[str, list[AnswerRow]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        groups[find(row, index)].append(row)
+    # Rows without a reply say nothing beside others of the same case.
+    return {key: tuple(_answered(group)) for key, group in groups.items()}
+
+
+def _answered(rows: list[AnswerRow]) -> list[AnswerRow]:
+    answered = [row for row in rows if row.is_answered]
+    return answered or rows[:1]
+
+
+def _problem(files: Sequence[AnswerFile], sides: Sequence[_Rows], key: str) -> str | None:
+    """Return why *key* does not pair the files; "" if they do not have it; None if it does."""
+    if any("" in side for side in sides):
+        has_none = all("" in side and len(side) == 1 for side in sides)
+        without = [file.name for file, side in zip(files, sides, strict=True) if "" in side]
+        return "" if has_none else f"{', '.join(without)} has rows without {key}"
+    if key == "id":
+        repeated = _reused_ids(files, sides)
+        if repeated:
+            return repeated
+    for file, side in zip(files[1:], sides[1:], strict=True):
+        shared = [case for case in sides[0] if case in side]
+        if not shared:
+            examples = (next(iter(sides[0])), next(iter(side)))
+            base, other = (f'"{_short(example)}"' for example in examples)
+            return f"no {key} is in both files ({files[0].name} has {base}, {file.name} {other})"
+        if key == "id":
+            different = _different_inputs(sides[0], side, shared)
+            if 2 * len(different) > len(shared):
+                what = f"of {len(shared):,} ids have another input in {file.name}"
+                return f"{len(different):,} {what}: {_examples(different)}"
+    return None
+
+
+def _reused_ids(files: Sequence[AnswerFile], sides: Sequence[_Rows]) -> str:
+    """Return which ids of a file stand for several inputs; "" for none."""
+    for file, side in zip(files, sides, strict=True):
+        reused = [case for case, rows in side.items() if len({row.input for row in rows}) > 1]
+        if reused:
+            return f"{file.name} uses ids for several inputs: {_examples(reused)}"
+    return ""
+
+
+def _different_inputs(base: _Rows, other: _Rows, shared: Iterable[str]) -> list[str]:
+    pairs = ((case_id, base[case_id][0].input, other[case_id][0].input) for case_id in shared)
+    return [case for case, first, second in pairs if first and second and first != second]
+
+
+def _nothing_pairs(notes: Sequence[str]) -> str:
+    reasons = "; ".join(notes) or "the files have neither ids nor inputs, and not as many rows"
+    return (
+        f"nothing pairs: {reasons}; name the column that both files share with --id COLUMN, or "
+        "with --input COLUMN"
+    )
+
+
+def _repeat_notes(
+    files: Sequence[AnswerFile], sides: Sequence[_Rows], repeats: int
+) -> Iterator[str]:
+    """Yield how many replies to each case count, and which cases have more."""
+    if repeats > 1:
+        yield f"each case has {repeats} replies, which are averaged"
+    for file, side in zip(files, sides, strict=True):
+        more = [_short(case) for case, rows in side.items() if len(rows) > repeats]
+        if more:
+            first = "the first of each counts" if repeats == 1 else f"the first {repeats} count"
+            what = f"{_cases(len(more))} with further replies in {file.name}; {first}"
+            yield f"{what}: {_examples(more)}"
+
+
+def _unpaired_notes(
+    files: Sequence[AnswerFile],
+    sides: Sequence[_Rows],
+    key: str,
+    paired_only: bool,  # noqa: FBT001 - passed on as it is
+) -> Iterator[str]:
+    base = sides[0]
+    for file, side in zip(files[1:], sides[1:], strict=True):
+        lacking = [_short(case) for case in base if case not in side]
+        if lacking:
+            effect = "left out" if paired_only else "counted as cases without a reply"
+            what = f"of {len(base):,} cases of {files[0].name} are not in {file.name}, {effect}"
+            yield f"{len(lacking):,} {what}: {_examples(lacking)}"
+        more = [_short(case) for case in side if case not in base]
+        if more:
+            where = f"of {file.name} not in {files[0].name}, left out"
+            yield f"{_cases(len(more))} {where}: {_examples(more)}"
+        if key == "id":
+            different = _different_inputs(base, side, (case for case in base if case in side))
+            if different:
+                what = f"with another input in {file.name}; that of {files[0].name} is shown"
+                yield f"{_cases(len(different))} {what}: {_examples(different)}"
+
+
+def _differing_answers(sides: Sequence[_Rows], ids: Iterable[str]) -> dict[str, str]:
+    """Return the cases with another expected answer in another file, each with both answers."""
+    differing: dict[str, str] = {}
+    for case_id in ids:
+        expected = [rows[0].expected for side in sides if (rows := side.get(case_id))]
+        answers = [answer for answer in expected if answer is not None]
+        other = next((answer for answer in answers if answer != answers[0]), None)
+        if other is not None:
+            texts = (f'"{_short(str(answer))}"' for answer in (answers[0], other))
+            differing[case_id] = f"{_short(case_id)} ({' and '.join(texts)})"
+    return differing
+
+
+def with_expected(rows: Mapping[str, AnswerRow], others: Sequence[_Rows]) -> dict[str, AnswerRow]:
+    """Return *rows* with the expected answer of another file where they have none."""
+    filled: dict[str, AnswerRow] = {}
+    for case_id, row in rows.items():
+        found = (other.expected for side in others for other in side.get(case_id, ()))
+        first = next((answer for answer in found if answer is not None), None)
+        filled[case_id] = row if row.expected is not None else replace(row, expected=first)
+    return filled
+
+
+def _names(files: Iterable[AnswerFile]) -> str:
+    return ", ".join(file.name for file in files)
+
+
+def _cases(number: int) -> str:
+    return f"{number:,} case{'s' * (number != 1)}"
+
+
+def _examples(names: Sequence[str]) -> str:
+    """Return the first three of *names*."""
+    return ", ".join(map(_short, names[:3])) + ", …" * (len(names) > 3)  # noqa: PLR2004
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 1]}…"

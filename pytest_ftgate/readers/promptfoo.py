@@ -1,0 +1,154 @@
+"""Results of promptfoo: what ``promptfoo eval -o`` writes as ``.json`` and ``.jsonl``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.rows import (
+    AnswerFile,
+    AnswerRow,
+    Columns,
+    RawFile,
+    pick_score,
+    score_of,
+    tags_of,
+    text_at,
+    text_of,
+    tool_file,
+    value_at,
+)
+
+_NAME = "promptfoo results"
+_KEYS = {"testIdx", "promptIdx", "success"}
+#: Assertions whose value is an expected answer.
+_ANSWERS = ("equals", "contains", "icontains", "similar", "is-exact", "factuality", "answer")
+#: The reason of a failure that is an error of the provider, and no wrong answer.
+_ERROR = 2
+
+
+def read_promptfoo(raw: RawFile, columns: Columns) -> AnswerFile | None:
+    """Return the results of one output; None if another tool wrote the file.
+
+    An output is one provider with one prompt. Of a file with several, ``PATH::NAME`` names it.
+
+    Raises:
+        ConfigurationError: the file has several outputs, or not the one that the user names.
+    """
+    results = [*_results(raw)]
+    if not results or not all(result.keys() >= _KEYS for result in results):
+        return None
+    outputs = _outputs(results)
+    output = _chosen(raw, [*outputs])
+    kept = [result for result in results if _output_key(result) == outputs[output]]
+    named = (name for result in kept for name in result.get("namedScores") or {})
+    score = pick_score(raw, ("success", "score", *named), columns.score)
+    rows = (_row(raw, result, score.name, columns) for result in kept)
+    usual = {"id": "testIdx", "input": "vars", "expected": "assert", "reply": "response.output"}
+    notes = _notes(kept)
+    return tool_file(raw, _NAME, rows, columns, score=score, usual=usual, notes=notes)
+
+
+def _results(raw: RawFile) -> Iterable[Mapping[str, Any]]:
+    if raw.document is None:
+        return (row.value for row in raw.rows)
+    results = raw.document.get("results")
+    # Versions differ in how deep the list lies.
+    inner = results.get("results") if isinstance(results, Mapping) else results
+    listed = inner if isinstance(inner, list) else []
+    return (result for result in listed if isinstance(result, Mapping))
+
+
+def _output_key(result: Mapping[str, Any]) -> tuple[str, int]:
+    return _provider(result), int(result["promptIdx"])
+
+
+def _provider(result: Mapping[str, Any]) -> str:
+    provider = result.get("provider")
+    if isinstance(provider, Mapping):
+        return text_at(provider, "label") or text_at(provider, "id")
+    return text_of(provider) or ""
+
+
+def _outputs(results: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, int]]:
+    """Return the key of each output by its name: the provider, and the prompt if it needs it."""
+    labels = {_output_key(r): text_at(r, "prompt.label") or str(r["promptIdx"]) for r in results}
+    # With several providers, promptfoo counts a prompt again for each.
+    providers = Counter(provider for provider, _ in labels)
+    if max(providers.values()) == 1:
+        return {key[0]: key for key in labels}
+    several = len(providers) > 1
+    return {f"{key[0]} {label}" if several else label: key for key, label in labels.items()}
+
+
+def _chosen(raw: RawFile, names: Sequence[str]) -> str:
+    if raw.part:
+        matches = [name for name in names if name == raw.part] or [
+            name for name in names if raw.part in name
+        ]
+        if len(matches) == 1:
+            return matches[0]
+    elif len(names) == 1:
+        return names[0]
+    path = raw.name.partition("::")[0]
+    known = ", ".join(f'"{path}::{name}"' for name in names)
+    if not raw.part:
+        raise ConfigurationError(f"{path} holds {len(names)} outputs; write one of {known}")
+    what = f'no single output is called "{raw.part}"'
+    raise ConfigurationError(f"{path}: {what}; write one of {known}")
+
+
+def _notes(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    errors = sum(_is_error(result) for result in results)
+    if errors:
+        yield f"{errors:,} of {len(results):,} results are errors: they have no reply"
+    without = sum(_expected(result) is None for result in results)
+    if without:
+        yield (
+            f"{without:,} of {len(results):,} tests have no assertion that states an answer; "
+            "their success is read as it is"
+        )
+
+
+def _is_error(result: Mapping[str, Any]) -> bool:
+    return result.get("failureReason") == _ERROR or bool(value_at(result, "response.error"))
+
+
+def _expected(result: Mapping[str, Any]) -> Any:
+    assertions = value_at(result, "testCase.assert")
+    for assertion in assertions if isinstance(assertions, list) else ():
+        is_answer = isinstance(assertion, Mapping) and assertion.get("type") in _ANSWERS
+        if is_answer and isinstance(assertion.get("value"), str):
+            return assertion["value"]
+    return None
+
+
+def _row(raw: RawFile, result: Mapping[str, Any], score: str, columns: Columns) -> AnswerRow:
+    variables = result.get("vars") or {}
+    metadata = value_at(result, "testCase.metadata") or {}
+    record = {**metadata, **variables, **result}
+    case_id = text_at(record, columns.id or "testIdx")
+    is_error = _is_error(result)
+    value = result.get(score, (result.get("namedScores") or {}).get(score))
+    expected = value_at(record, columns.expected) if columns.expected else _expected(result)
+    reply = text_of(value_at(record, columns.reply or "response.output"))
+    return AnswerRow(
+        line=1,
+        id=case_id,
+        input=text_at(record, columns.input) if columns.input else _input(variables),
+        expected=expected,
+        reply=None if is_error else reply,
+        score=None if is_error else score_of(value, f"{raw.name}: test {case_id}"),
+        tags=tags_of(record, columns),
+        missing=text_of(result.get("error")) or "error" if is_error else "",
+    )
+
+
+def _input(variables: Mapping[str, Any]) -> str:
+    """Return the variables as text; a single one by its value."""
+    texts = {name: text_of(value) or "" for name, value in variables.items()}
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "\n".join(f"{name}: {text}" for name, text in texts.items())

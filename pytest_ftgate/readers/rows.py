@@ -1,0 +1,376 @@
+"""Rows of answers: what a file of any tool says about one reply, and the columns that hold it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import ConfigurationError, did_you_mean
+
+#: The roles of columns, each with the names under which tools write it, the likeliest first.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "id": (
+        *("id", "case_id", "sample_id", "example_id", "question_id", "doc_id", "item_id"),
+        *("row_id", "test_id", "custom_id", "uid", "uuid", "key", "idx", "index"),
+    ),
+    "input": (
+        *("input", "inputs", "question", "prompt", "query", "user_input", "instruction"),
+        *("problem", "messages", "text", "sentence"),
+    ),
+    "expected": (
+        *("expected", "expected_output", "expected_answer", "reference", "reference_answer"),
+        *("target", "gold", "golden", "ground_truth", "correct_answer", "answer_key", "label"),
+    ),
+    "reply": (
+        *("reply", "response", "completion", "output", "prediction", "predicted", "pred"),
+        *("generated", "generation", "generated_text", "model_output", "model_answer"),
+        *("actual_output", "actual", "hypothesis", "candidate"),
+    ),
+    "score": (
+        *("score", "correct", "is_correct", "passed", "success", "exact_match", "acc"),
+        *("accuracy", "grade"),
+    ),
+    "tags": ("tags", "tag", "category", "topic", "subject", "task"),
+}
+#: A reply beside a column of expected answers, or an expected answer beside one of replies.
+_EITHER = "answer"
+#: Words for a right and for a wrong reply. C, I, P and N are those of Inspect.
+_SCORES: Mapping[str, float] = {
+    **dict.fromkeys(("true", "yes", "correct", "pass", "passed", "right", "c"), 1.0),
+    **dict.fromkeys(("false", "no", "incorrect", "fail", "failed", "wrong", "i", "n"), 0.0),
+    "p": 0.5,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The columns that a user names; "" for one that is to be guessed.
+
+    Attributes:
+        by: the columns whose values become tags.
+    """
+
+    id: str = ""
+    input: str = ""
+    expected: str = ""
+    reply: str = ""
+    score: str = ""
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRow:
+    """One reply to one case.
+
+    Attributes:
+        line: the line of the file, or 1 if its format has no lines.
+        id: of the case, or "" if the file has none.
+        expected: the accepted answers, or None.
+        reply: its text, or None if there is none.
+        score: 0 to 1 as the file states it, or None.
+        missing: why there is no reply, or "".
+    """
+
+    line: int
+    id: str = ""
+    input: str = ""
+    expected: Any = None
+    reply: str | None = None
+    score: float | None = None
+    tags: tuple[str, ...] = ()
+    missing: str = ""
+
+    @property
+    def is_answered(self) -> bool:
+        """True if there is something to score."""
+        return self.reply is not None or self.score is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFile:
+    """A file of answers, whatever tool wrote it.
+
+    Attributes:
+        name: the path as the user wrote it.
+        tool: the tool whose format it has, or "" for a table.
+        columns: the column of each role, as it is called in the file.
+        notes: sentences on what the file has and the rows have not.
+    """
+
+    path: Path
+    name: str
+    tool: str = ""
+    rows: tuple[AnswerRow, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def with_short_names(files: Sequence[AnswerFile]) -> tuple[AnswerFile, ...]:
+    """Return *files* with the names of the files alone, where these differ."""
+    parts = (file.name.partition("::")[1:] for file in files)
+    names = [file.path.name + "".join(part) for file, part in zip(files, parts, strict=True)]
+    if len({*names}) < len(names) or not all(names):
+        return tuple(files)
+    return tuple(replace(file, name=name) for file, name in zip(files, names, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One record of a file as it was parsed, and its line."""
+
+    line: int
+    value: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """The parsed content of a file.
+
+    Attributes:
+        rows: the records of a table or of a list; empty for a document.
+        document: the object that the file holds, or None.
+        part: what the user wants of a file with several results, written ``PATH::PART``.
+    """
+
+    path: Path
+    name: str
+    rows: tuple[RawRow, ...] = ()
+    document: Mapping[str, Any] | None = None
+    part: str = ""
+
+
+def value_at(record: Any, path: str) -> Any:
+    """Return the value at *path*, such as ``metadata.topic``, or None."""
+    if isinstance(record, Mapping) and path in record:
+        return record[path]
+    value = record
+    for key in path.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            return None
+        value = value[key]
+    return value
+
+
+def text_of(value: Any, *, role: str = "assistant") -> str | None:
+    """Return *value* as text, or None if it has none.
+
+    Of messages it is the last one of *role*, else the last one; of parts their texts.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if isinstance(value, Mapping):
+        inner = next((value[key] for key in ("content", "text") if key in value), None)
+        return _to_json(value) if inner is None else text_of(inner, role=role)
+    if isinstance(value, Sequence) and value and all(isinstance(v, Mapping) for v in value):
+        if any("role" in message for message in value):
+            of_role = [message for message in value if message.get("role") == role]
+            return text_of((of_role or value)[-1], role=role)
+        return "\n".join(filter(None, (text_of(part, role=role) for part in value)))
+    return _to_json(value)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def score_of(value: Any, place: str) -> float | None:
+    """Return a score as a number from 0 to 1, or None if there is none.
+
+    Raises:
+        ConfigurationError: the value is no score; *place* says where it stands.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and value.strip().lower() in _SCORES:
+        return _SCORES[value.strip().lower()]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.inf
+    if math.isnan(number):
+        return None
+    if not 0 <= number <= 1:
+        shown = value if isinstance(value, int | float) else f'"{str(value)[:40]}"'
+        raise ConfigurationError(
+            f"{place}: the score is {shown}; a score is 0 to 1, or true or false: divide by the "
+            "largest grade, or score the replies by a rule (--scorer exact)"
+        )
+    return number
+
+
+def tags_of(record: Any, columns: Columns, guessed: str = "") -> tuple[str, ...]:
+    """Return the tags of a record: the values of the columns ``by``, else of *guessed*."""
+    paths = columns.by or ((guessed,) if guessed else ())
+    tags: list[str] = []
+    for path in paths:
+        value = value_at(record, path)
+        values = value if isinstance(value, list | tuple) else [value]
+        if isinstance(value, str) and path in ("tags", "tag"):
+            values = value.replace(",", " ").split()
+        texts = [text for text in map(text_of, values) if text]
+        tags += [f"{path}: {text}" if len(paths) > 1 else text for text in texts]
+    return tuple(dict.fromkeys(tags))
+
+
+def first_of(record: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """Return the first value that *record* has under one of *names*, or None."""
+    return next((record[name] for name in names if record.get(name) is not None), None)
+
+
+def input_in(record: Mapping[str, Any]) -> str:
+    """Return the question in a record of a data set, or ""."""
+    return text_of(first_of(record, _NAMES["input"]), role="user") or ""
+
+
+# Tables ------------------------------------------------------------------------------------------
+
+
+def read_table(raw: RawFile, columns: Columns, *, needs_reply: bool) -> AnswerFile:
+    """Return the answers of a table, whose columns are named or guessed.
+
+    Raises:
+        ConfigurationError: a named column does not exist, or there are no replies.
+    """
+    names = list(dict.fromkeys(key for row in raw.rows for key in row.value))
+    named = _named_columns(raw, columns, names)
+    roles = [*_NAMES] if needs_reply else ["id", "input", "expected", "tags"]
+    used = {**_guessed_columns(names, named, roles), **named}
+    if needs_reply and "reply" not in used and "score" not in used:
+        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")  # noqa: PLR2004
+        raise ConfigurationError(
+            f"{raw.name}: no column is known to hold replies or scores; name one with --reply "
+            f"or --score (columns: {shown})"
+        )
+    if columns.by:
+        used["tags"] = ", ".join(columns.by)
+    carried = {*used.values(), *columns.by} | {path.partition(".")[0] for path in used.values()}
+    rest = [name for name in names if name not in carried]
+    notes = [f"not read: {', '.join(rest)}"] if rest else []
+    rows = tuple(_table_row(raw, row, used, columns) for row in raw.rows)
+    return AnswerFile(path=raw.path, name=raw.name, rows=rows, columns=used, notes=tuple(notes))
+
+
+def _named_columns(raw: RawFile, columns: Columns, names: Sequence[str]) -> dict[str, str]:
+    named = {
+        role.name: str(getattr(columns, role.name))
+        for role in fields(columns)
+        if role.name != "by" and getattr(columns, role.name)
+    }
+    for role, path in [*named.items(), *(("by", path) for path in columns.by)]:
+        if not any(value_at(row.value, path) is not None for row in raw.rows):
+            hint = did_you_mean(path, names) or f"; columns: {', '.join(names[:12])}"
+            raise ConfigurationError(f'{raw.name}: {role}: no row has a "{path}"{hint}')
+    return named
+
+
+def _guessed_columns(
+    names: Sequence[str], named: Mapping[str, str], roles: Sequence[str]
+) -> dict[str, str]:
+    """Return the column of each of *roles* that is not *named* and has one of its usual names."""
+    plain = {name.strip().lower().replace(" ", "_").replace("-", "_"): name for name in names}
+    taken = {*named.values()}
+    guessed: dict[str, str] = {}
+    for role in roles:
+        found = (plain[name] for name in _NAMES[role] if name in plain and plain[name] not in taken)
+        first = None if role in named else next(found, None)
+        if first is not None:
+            guessed[role] = first
+    either = plain.get(_EITHER)
+    if either and either not in taken:
+        is_expected = "reply" not in roles or "reply" in {**guessed, **named}
+        role = "expected" if is_expected else "reply"
+        if role not in guessed and role not in named:
+            guessed[role] = either
+    return guessed
+
+
+def _table_row(raw: RawFile, row: RawRow, used: Mapping[str, str], columns: Columns) -> AnswerRow:
+    values = {role: value_at(row.value, path) for role, path in used.items() if role != "tags"}
+    place = f"{raw.name}:{row.line}"
+    reply = text_of(values.get("reply"))
+    expected = values.get("expected")
+    return AnswerRow(
+        line=row.line,
+        id=text_of(values.get("id")) or "",
+        input=text_of(values.get("input"), role="user") or "",
+        expected=None if expected == "" or text_of(expected) is None else expected,
+        reply=reply,
+        score=score_of(values.get("score"), place),
+        tags=tags_of(row.value, columns, used.get("tags", "")),
+        missing="" if reply is not None else "the row has no reply",
+    )
+
+
+# Files of tools ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PickedScore:
+    """The score that is read of each sample of a tool's file.
+
+    Attributes:
+        name: "" if the file has no scores.
+        others: the names of the scores that are left out.
+    """
+
+    name: str
+    others: tuple[str, ...] = ()
+
+
+def pick_score(raw: RawFile, names: Iterable[str], wanted: str) -> PickedScore:
+    """Return the score of a file to read: the one that the user wants, else the first.
+
+    Raises:
+        ConfigurationError: the file has no such score.
+    """
+    found = list(dict.fromkeys(names))
+    if wanted and wanted not in found:
+        hint = did_you_mean(wanted, found) or f"; it has {', '.join(found) or 'none'}"
+        raise ConfigurationError(f'{raw.name}: --score: there is no score "{wanted}"{hint}')
+    name = wanted or next(iter(found), "")
+    return PickedScore(name, tuple(other for other in found if other != name))
+
+
+def tool_file(  # noqa: PLR0913 - the parts of the result, each by its name
+    raw: RawFile,
+    tool: str,
+    rows: Iterable[AnswerRow],
+    columns: Columns,
+    *,
+    score: PickedScore,
+    usual: Mapping[str, str],
+    notes: Iterable[str] = (),
+) -> AnswerFile:
+    """Return the answers of a file of *tool*, with the names of what was read.
+
+    *usual* is what is read for each role that the user does not name.
+    """
+    used = {role: getattr(columns, role) or name for role, name in usual.items()}
+    used |= {"score": score.name} if score.name else {}
+    used |= {"tags": ", ".join(columns.by)} if columns.by else {}
+    others = f"scores not read: {', '.join(score.others)} (--score names one)"
+    all_notes = (*notes, others) if score.others else tuple(notes)
+    return AnswerFile(
+        path=raw.path,
+        name=raw.name,
+        tool=tool,
+        rows=tuple(rows),
+        columns=used,
+        notes=all_notes,
+    )
+
+
+def text_at(record: Mapping[str, Any], path: str, *, role: str = "assistant") -> str:
+    """Return the text at *path* of *record*; "" if there is none."""
+    return text_of(value_at(record, path), role=role) or ""
+
+
+def answer_in(record: Mapping[str, Any]) -> Any:
+    """Return the expected answer in a record of a data set, or None."""
+    return first_of(record, (*_NAMES["expected"], _EITHER))

@@ -1,0 +1,135 @@
+"""The lines of a comparison of files of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_ftgate.gates.units import exact_percent, exact_points, percent, points, quantity
+from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
+from pytest_ftgate.readers.rows import AnswerFile
+from pytest_ftgate.reporting.flips import flip_lines
+from pytest_ftgate.reporting.next_steps import step_line
+from pytest_ftgate.reporting.text import WIDTH, escape_controls, shorten, wrap_lines
+from pytest_ftgate.suite.providers import RECORDED
+
+_LABELS = {
+    Outcome.PASSED: "PASSED",
+    Outcome.FAILED: "FAILED",
+    Outcome.INCONCLUSIVE: "INCONCLUSIVE",
+    Outcome.INVALID: "INVALID",
+}
+#: The roles of columns in their order on the screen.
+_ROLES = ("id", "input", "expected", "reply", "score", "tags")
+
+
+def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
+    files: Sequence[AnswerFile],
+    verdicts: Sequence[Verdict],
+    *,
+    paired_by: str,
+    score_kind: str,
+    cases: int,
+    notes: Sequence[str],
+    verbosity: int = 0,
+) -> Iterator[str]:
+    """Yield the lines of a comparison, the verdict of each candidate first.
+
+    *files* has the base first, *verdicts* one verdict for each other file.
+    """
+    own = files[0].columns.get("score", "score")
+    scored = f'the files\' "{own}"' if score_kind == RECORDED else f'"{score_kind}"'
+    paired = f"paired by {paired_by}, scored by {escape_controls(scored)}"
+    tag = escape_controls(files[0].columns.get("tags", "tag"))
+    for file, verdict in zip(files[1:], verdicts, strict=True):
+        head = escape_controls(f"{files[0].name} → {file.name}")
+        facts = f"{quantity(cases, 'case')} {paired}"
+        one_line = f"{head}   {facts}"
+        yield from [one_line] if len(one_line) <= WIDTH else [*_head_lines(head), f"  {facts}"]
+        yield from _verdict_lines(verdict, tag, score_kind, verbosity)
+        yield ""
+    for note in (*_column_notes(files), *notes):
+        yield from wrap_lines(f"note: {escape_controls(note)}", 0)
+
+
+def _head_lines(head: str) -> Iterator[str]:
+    """Yield the names of two files in one line, or in two that are cut to the screen."""
+    if len(head) <= WIDTH:
+        yield head
+        return
+    base, _, candidate = head.partition(" → ")
+    yield shorten(base, WIDTH)
+    yield shorten(f"→ {candidate}", WIDTH)
+
+
+def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) -> Iterator[str]:
+    check = verdict.check
+    label = _LABELS[verdict.outcome]
+    if check is None or check.before is None:
+        yield f"{label}  {escape_controls(verdict.outcome)}"
+        return
+    part = ", but a part regressed" if _part_decides(verdict, check) else ""
+    yield from wrap_lines(f"{label}  {_rates_text(check)}{part}", 0)
+    counts = f"{verdict.regressed} regressed, {verdict.fixed} fixed"
+    worst = _worst_tag(verdict, tag)
+    yield from wrap_lines(f"{counts}; {worst}" if worst else counts, 2)
+    for note in verdict.notes:
+        yield from wrap_lines(f"note: {escape_controls(note)}", 2)
+    if check.after == check.before == 0.0 and score_kind != RECORDED:
+        hint = "for replies with more text try --scorer contains, or numeric"
+        yield from wrap_lines(f'no reply is right by "{score_kind}": {hint}', 2)
+    if verdict.outcome is not Outcome.PASSED or verbosity > 0:
+        yield from flip_lines(verdict, verbosity, None, {})
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        for step in verdict.next:
+            yield ""
+            yield from wrap_lines(step_line(step), 2)
+
+
+def _part_decides(verdict: Verdict, check: Check) -> bool:
+    return verdict.outcome is Outcome.FAILED and check.outcome is not Outcome.FAILED
+
+
+def _rates_text(check: Check) -> str:
+    before = check.before or 0.0
+    change = check.after - before
+    rates = f"accuracy {exact_percent(before)} → {exact_percent(check.after)}"
+    if check.is_unchanged:
+        return f"{rates}, {UNCHANGED}"
+    direction = "unchanged" if not change else f"{'down' if change < 0 else 'up'} "
+    size = f"{abs(change) * 100:.1f} points" if change else ""
+    interval = ""
+    if check.low is not None and check.high is not None:
+        interval = f" (95 %: {exact_points(check.low)} to {exact_points(check.high)})"
+    default = f" (what {quantity(check.n, 'case')} can show)" * check.has_default_limit
+    limit = f"limit {check.limit * 100:.3g}{default}"
+    return f"{rates}, {direction}{size}{interval}, {limit}"
+
+
+def _worst_tag(verdict: Verdict, tag: str) -> str:
+    """Return the tag that fell most; "" if none fell. *tag* is what a tag is called."""
+    fallen = [part for part in verdict.slices if part.change < 0]
+    if not fallen:
+        return ""
+    regressed = [part for part in fallen if part.state == "regressed"]
+    worst = (regressed or fallen)[0]
+    rates = f"{percent(worst.before)} → {percent(worst.after)}"
+    word = "regressed" if regressed else "worst"
+    name = escape_controls(worst.name).replace("\n", " ")
+    return f"{word} {tag}: {name} {rates} ({points(worst.change)}, {worst.n} cases)"
+
+
+def _column_notes(files: Sequence[AnswerFile]) -> Iterator[str]:
+    """Yield which columns were read, once where all files have the same."""
+    texts = [_columns_text(file) for file in files]
+    if len({*texts}) == 1:
+        yield texts[0]
+        return
+    for file, text in zip(files, texts, strict=True):
+        yield f"{file.name}: {text}"
+
+
+def _columns_text(file: AnswerFile) -> str:
+    columns = [(role, file.columns[role]) for role in _ROLES if role in file.columns]
+    texts = [name if name == role else f"{name} ({role})" for role, name in columns]
+    tool = f"{file.tool}: " if file.tool else ""
+    return f"{tool}read {', '.join(texts)}"

@@ -1,0 +1,44 @@
+"""What docs/compare.md shows is what the commands print."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from answer_files import answer_rows, write_rows
+
+from pytest_ftgate.cli.main import main
+from pytest_ftgate.readers.rows import Columns
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "compare.md").read_text("utf-8")
+
+
+def test_the_example_prints_what_the_page_shows(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    command, shown = re.findall(r"^```\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[:2]
+
+    code = main(shlex.split(command)[1:])
+
+    assert code == 1
+    assert capsys.readouterr().out == shown
+
+
+def test_every_column_that_can_be_named_is_in_the_table():
+    named = re.findall(r"^\| `--(\w+)` \|", PAGE, re.MULTILINE)
+
+    assert sorted(named) == sorted(Columns.__dataclass_fields__)
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("base", "tuned"):
+        rows = answer_rows(200, topic=lambda n: f"t{n % 2}")
+        write_rows(tmp_path / f"{name}.jsonl", rows)
+    (example,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+    exec(compile(example, "docs/compare.md", "exec"), {})
+
+    assert "PASSED" in capsys.readouterr().out
+    assert (tmp_path / "qa.ftgate.yaml").is_file()

@@ -1,0 +1,142 @@
+"""Files of answers become rows, whatever their form."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_ftgate.errors import ConfigurationError, FtgateError, SuiteError
+from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.rows import AnswerRow, Columns
+
+ROW = AnswerRow(line=2, id="7", input="2 + 2", expected="4", reply="four", tags=("sums",))
+
+
+def read(path, content, **columns):
+    path.write_text(content, "utf-8")
+    return read_answers(path, Columns(**columns))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "id,question,expected,answer,topic\n7,2 + 2,4,four,sums\n"),
+        ("a.csv", "\ufeffid;question;expected;answer;topic\n7;2 + 2;4;four;sums\n"),
+        ("a.tsv", "id\tquestion\texpected\tanswer\ttopic\n7\t2 + 2\t4\tfour\tsums\n"),
+        (
+            "a.jsonl",
+            '\n{"id": 7, "question": "2 + 2", "target": "4", "output": "four", "topic": "sums"}\n',
+        ),
+        (
+            "a.json",
+            '[\n{"key": "7", "prompt": "2 + 2", "gold": "4", "output": "four", "tags": "sums"}]',
+        ),
+    ],
+)
+def test_every_form_of_a_table_gives_the_same_rows(tmp_path, name, content):
+    assert read(tmp_path / name, content).rows == (ROW,)
+
+
+def test_a_parquet_file_is_read_or_names_the_missing_package(tmp_path):
+    path = tmp_path / "a.parquet"
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import write_table
+    except ImportError:
+        path.write_bytes(b"PAR1")
+        with pytest.raises(ConfigurationError, match="needs pyarrow: pip install pyarrow"):
+            read_answers(path, Columns())
+        return
+    write_table(pa.table({"id": ["7"], "question": ["2 + 2"], "reply": ["four"]}), path)
+
+    assert read_answers(path, Columns()).rows[0].reply == "four"
+
+
+def test_rows_in_memory_are_read_like_a_file():
+    rows = [{"id": 7, "question": "2 + 2", "expected": "4", "answer": "four", "topic": "sums"}]
+
+    assert read_answers(rows, Columns(), "base").rows[0].reply == "four"
+
+
+def test_an_answer_is_expected_beside_a_reply_and_else_the_reply(tmp_path):
+    beside = read(tmp_path / "a.jsonl", '{"answer": "4", "prediction": "5"}')
+    alone = read(tmp_path / "b.jsonl", '{"answer": "4", "label": "5"}')
+
+    assert (beside.rows[0].expected, beside.rows[0].reply) == ("4", "5")
+    assert (alone.rows[0].expected, alone.rows[0].reply) == ("5", "4")
+
+
+def test_named_columns_may_lie_inside_others(tmp_path):
+    row = {"meta": {"n": 3, "kind": ["a", "b"]}, "out": {"text": "four"}, "truth": {"x": 4}}
+    columns = {"id": "meta.n", "reply": "out.text", "expected": "truth.x", "by": ("meta.kind",)}
+
+    file = read(tmp_path / "a.jsonl", json.dumps(row), **columns)
+
+    assert file.rows == (AnswerRow(line=1, id="3", expected=4, reply="four", tags=("a", "b")),)
+
+
+def test_columns_that_are_not_read_are_listed(tmp_path):
+    file = read(tmp_path / "a.csv", "id,reply,cost,seed\n1,four,3,4\n")
+
+    assert file.columns == {"id": "id", "reply": "reply"}
+    assert file.notes == ("not read: cost, seed",)
+
+
+def test_messages_count_by_their_last_text(tmp_path):
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": "2 + 2"}]},
+        {"role": "assistant", "content": "four"},
+    ]
+
+    row = read(tmp_path / "a.jsonl", json.dumps({"messages": turns, "response": turns})).rows[0]
+
+    assert (row.input, row.reply) == ("2 + 2", "four")
+
+
+@pytest.mark.parametrize(
+    ("written", "score"),
+    [("true", 1), (False, 0), ("C", 1), ("P", 0.5), ("0.25", 0.25), (None, None), ("", None)],
+)
+def test_scores_are_numbers_or_words(tmp_path, written, score):
+    row = {"id": "1", "score": written, "reply": "x"}
+
+    assert read(tmp_path / "a.jsonl", json.dumps(row)).rows[0].score == score
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"id": 1}\n{"id": 2, "x": }\n[3]\n', r"a\.jsonl:2: not JSON"),
+        ("a.jsonl", "[3]\n", r"a\.jsonl:1: a row is an object, such as"),
+        ("a.csv", 'id,reply\n1,"four\n', r"not CSV: .*is every quote closed\?"),
+        ("a.csv", "id,reply\n1,four,five\n", r"a\.csv:2: more cells than the header has columns"),
+        ("a.json", '{"a": 1}\n{"a": 2}', r"name a file with one object in each line \.jsonl"),
+        ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),
+        ("a.json", "3", r"holds no rows; write a list of objects"),
+        ("a.jsonl", "", r"has no rows"),
+        ("a.jsonl", '{"id": 1, "x": 2}', r"name one with --reply or --score \(columns: id, x\)"),
+        ("a.jsonl", '{"score": 7}', r"a\.jsonl:1: the score is 7; a score is 0 to 1"),
+        ("a.txt", "x", r"is a \.txt file; name a file that ends in \.jsonl"),
+    ],
+)
+def test_a_file_that_cannot_be_read_names_place_and_remedy(tmp_path, name, content, message):
+    with pytest.raises(FtgateError, match=message):
+        read(tmp_path / name, content)
+
+
+def test_every_broken_line_is_named_at_once(tmp_path):
+    with pytest.raises(SuiteError) as caught:
+        read(tmp_path / "a.jsonl", "{\n{}\n}\n")
+
+    assert [error.line for error in caught.value.errors] == [1, 3]
+
+
+def test_a_missing_file_or_column_suggests_the_nearest(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"prompt_id": 1, "reply": "x"}', "utf-8")
+
+    with pytest.raises(ConfigurationError, match=r'did you mean "answers\.jsonl"\?'):
+        read_answers(tmp_path / "answer.jsonl", Columns())
+    with pytest.raises(ConfigurationError, match=r'no row has a "promptid"; did you mean "prompt_'):
+        read_answers(path, Columns(id="promptid"))

@@ -1,0 +1,100 @@
+"""Exports of OpenAI Evals are read, in the form of its reference."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.rows import AnswerRow, Columns
+
+ITEM = {
+    "object": "eval.run.output_item",
+    "id": "outputitem_1",
+    "datasource_item_id": 5,
+    "datasource_item": {"question": "2 + 2", "ground_truth": "4", "topic": "sums"},
+    "status": "pass",
+    "results": [{"name": "match-1", "passed": True, "score": 1.0}],
+    "sample": {
+        "input": [{"role": "user", "content": "What is 2 + 2?"}],
+        "output": [{"role": "assistant", "content": "four"}],
+    },
+}
+ROW = AnswerRow(
+    line=1, id="5", input="2 + 2", expected="4", reply="four", score=1.0, tags=("sums",)
+)
+
+
+def read(tmp_path, name, content, **columns):
+    path = tmp_path / name
+    path.write_text(content, "utf-8")
+    return read_answers(path, Columns(**columns))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("items.json", json.dumps({"object": "list", "data": [ITEM], "has_more": False})),
+        ("items.jsonl", json.dumps(ITEM)),
+        ("items.json", json.dumps([ITEM])),
+    ],
+)
+def test_output_items_are_read_from_a_page_a_list_or_lines(tmp_path, name, content):
+    file = read(tmp_path, name, content, by=("topic",))
+
+    assert file.tool == "OpenAI Evals output items"
+    assert file.rows == (ROW,)
+
+
+def test_an_item_of_a_stored_data_set_holds_its_columns_in_item(tmp_path):
+    item = {**ITEM, "datasource_item": {"item": ITEM["datasource_item"]}}
+
+    assert read(tmp_path, "a.jsonl", json.dumps(item), by=("topic",)).rows == (ROW,)
+
+
+def test_of_several_graders_all_must_pass_unless_one_is_named(tmp_path):
+    graders = [*ITEM["results"], {"name": "tone", "passed": False, "score": 0.25}]
+    content = json.dumps({**ITEM, "status": "fail", "results": graders})
+
+    both, tone = (read(tmp_path, "a.jsonl", content, score=score) for score in ("", "tone"))
+
+    assert (both.rows[0].score, tone.rows[0].score) == (0, 0.25)
+    assert both.notes == ("scores not read: match-1, tone (--score names one)",)
+
+
+def test_a_page_of_several_says_that_more_follow(tmp_path):
+    page = {"object": "list", "data": [ITEM], "has_more": True}
+
+    notes = read(tmp_path, "a.json", json.dumps(page)).notes
+
+    assert "a.json is one page of several: has_more is true" in notes[0]
+
+
+def test_an_item_that_ended_with_an_error_has_no_reply(tmp_path):
+    sample = {**ITEM["sample"], "error": {"code": "x", "message": "overloaded"}}
+    item = {**ITEM, "status": "error", "sample": sample}
+
+    row = read(tmp_path, "a.jsonl", json.dumps(item)).rows[0]
+
+    assert (row.reply, row.score) == (None, None)
+    assert "overloaded" in row.missing
+
+
+def test_an_event_log_has_one_row_for_each_sample(tmp_path):
+    prompt = [{"role": "user", "content": "2 + 2"}]
+    events = [
+        {"spec": {"run_id": "r"}},
+        {"type": "sampling", "data": {"prompt": prompt, "sampled": ["four"]}},
+        {"type": "match", "data": {"correct": True, "expected": "4", "picked": "4"}},
+        {"type": "raw_sample", "data": {}},
+        {"final_report": {"accuracy": 1.0}},
+    ]
+    common = {"run_id": "r", "event_id": 0, "sample_id": "s.0"}
+    lines = [json.dumps({**common, **e} if "type" in e else e) for e in events]
+
+    file = read(tmp_path, "log.jsonl", "\n".join(lines))
+
+    expected = AnswerRow(line=1, id="s.0", input="2 + 2", expected="4", reply="four", score=1.0)
+    assert file.rows == (expected,)
+    assert file.notes == ("not read: events of type raw_sample",)

@@ -1,0 +1,121 @@
+"""Rows of several files are paired, and what does not pair is said."""
+
+from __future__ import annotations
+
+import pytest
+from answer_files import answer_rows
+
+from pytest_ftgate.errors import ConfigurationError
+from pytest_ftgate.readers.answers import read_answers
+from pytest_ftgate.readers.pairing import pair_files
+from pytest_ftgate.readers.rows import Columns
+
+
+def pair(*sides, by_id=False, paired_only=False):
+    files = [read_answers(rows, Columns(), name) for rows, name in zip(sides, "abc", strict=False)]
+    return pair_files(files, by_id=by_id, paired_only=paired_only)
+
+
+def without(rows, *keys):
+    return [{key: value for key, value in row.items() if key not in keys} for row in rows]
+
+
+def test_rows_are_paired_by_id_in_whatever_order():
+    paired = pair(answer_rows(5), answer_rows(5, [1])[::-1])
+
+    assert paired.key == "id"
+    assert [*paired.rows[1]] == [*paired.rows[0]] == ["q0", "q1", "q2", "q3", "q4"]
+    assert paired.rows[1]["q1"][0].reply == "none"
+    assert paired.notes == ()
+
+
+def test_rows_without_ids_are_paired_by_input_and_named_by_their_line():
+    rows = without(answer_rows(3), "id")
+
+    paired = pair(rows, rows[::-1])
+
+    assert (paired.key, [*paired.rows[1]]) == ("input", ["line-1", "line-2", "line-3"])
+    assert paired.rows[1]["line-1"][0].line == 3
+    assert paired.notes == ("the rows are paired by input, as the files have no ids",)
+
+
+def test_rows_with_replies_alone_are_paired_by_line():
+    paired = pair(*[without(answer_rows(3), "id", "question")] * 2)
+
+    assert paired.key == "line"
+    assert "by line" in paired.notes[0]
+
+
+def test_ids_that_are_row_numbers_of_other_cases_do_not_pair():
+    first = [{**row, "id": n} for n, row in enumerate(answer_rows(6))]
+    second = [{**row, "id": n} for n, row in enumerate(answer_rows(6)[::-1])]
+
+    paired = pair(first, second)
+
+    assert paired.key == "input"
+    assert paired.notes[0].startswith("6 of 6 ids have another input in b: 0, 1, 2, …")
+    with pytest.raises(ConfigurationError, match="nothing pairs: 6 of 6 ids have another input"):
+        pair(first, second, by_id=True)
+
+
+def test_nothing_that_pairs_is_an_error_that_names_both_keys():
+    first = [{"id": "a1", "reply": "x"}]
+
+    with pytest.raises(ConfigurationError) as caught:
+        pair(first, [{"id": "b1", "reply": "x"}])
+
+    assert str(caught.value) == (
+        'nothing pairs: no id is in both files (a has "a1", b "b1"); name the column that both '
+        "files share with --id COLUMN, or with --input COLUMN"
+    )
+
+
+def test_cases_that_a_candidate_lacks_count_as_no_reply_or_are_left_out():
+    lacking, alone = (
+        pair(answer_rows(9), answer_rows(9)[4:], paired_only=p) for p in (False, True)
+    )
+
+    assert (len(lacking.cases), len(alone.cases)) == (9, 5)
+    assert lacking.rows[1]["q0"] == ()
+    what = "4 of 9 cases of a are not in b"
+    assert lacking.notes == (f"{what}, counted as cases without a reply: q0, q1, q2, …",)
+    assert alone.notes == (f"{what}, left out: q0, q1, q2, …",)
+
+
+def test_cases_that_the_base_lacks_are_left_out_and_counted():
+    paired = pair(answer_rows(3), answer_rows(5))
+
+    assert len(paired.cases) == 3
+    assert paired.notes == ("2 cases of b not in a, left out: q3, q4",)
+
+
+def test_cases_that_expect_different_answers_are_left_out_with_both():
+    changed = [{**row, "expected": "x"} if row["id"] == "q1" else row for row in answer_rows(3)]
+
+    paired = pair(answer_rows(3), changed)
+
+    assert [*paired.cases] == ["q0", "q2"]
+    assert paired.notes == (
+        '1 case with another expected answer in b, left out: q1 ("word 1" and "x")',
+    )
+
+
+def test_several_replies_to_each_case_are_averaged():
+    paired = pair(answer_rows(2) * 2, answer_rows(2) * 3)
+
+    assert [len(rows) for side in paired.rows for rows in side.values()] == [2, 2, 2, 2]
+    assert paired.repeats == 2
+    assert paired.notes[0] == "each case has 2 replies, which are averaged"
+
+
+def test_duplicate_ids_are_counted_and_the_first_reply_is_taken():
+    paired = pair(answer_rows(2), [*answer_rows(2), *answer_rows(1, [0])])
+
+    assert [row.reply for row in paired.rows[1]["q0"]] == ["word 0"]
+    assert paired.notes == ("1 case with further replies in b; the first of each counts: q0",)
+
+
+def test_a_row_without_a_reply_does_not_count_beside_another():
+    paired = pair(answer_rows(1), [{**answer_rows(1)[0], "answer": None}, *answer_rows(1)])
+
+    assert [row.reply for row in paired.rows[1]["q0"]] == ["word 0"]
