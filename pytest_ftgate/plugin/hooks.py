@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
-from pytest_ftgate.plugin.state import errors_key, is_marked_as_gate, settings_key
+from pytest_ftgate.plugin.state import (
+    deselected_key,
+    errors_key,
+    is_marked_as_gate,
+    settings_key,
+    uses_fixture,
+)
 from pytest_ftgate.settings import Settings, add_options, short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from pytest_ftgate.plugin.fixture import Ftgate
@@ -26,6 +32,7 @@ _MARK = (
     "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
     "run a test on the reply to each case, as a gate for each variant; -m ftgate selects gates."
 )
+_SKIPPED = "evaluated with --ftgate only"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -95,6 +102,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 @pytest.fixture(scope="session")
 def ftgate(request: pytest.FixtureRequest) -> Ftgate:
     """Suites to ask, score and evaluate in your own test; such a test needs --ftgate."""
+    if not request.config.stash[settings_key].enabled:
+        pytest.skip(_SKIPPED)
     from pytest_ftgate.plugin.fixture import Ftgate
 
     return Ftgate(request.session)
@@ -124,11 +133,20 @@ def pytest_make_collect_report(
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Make a gate of each item of a marked function."""
-    if item.config.stash[settings_key].enabled and item.get_closest_marker("ftgate"):
+    """Make a gate of each item of a marked function; without ``--ftgate``, let pytest skip it."""
+    if not item.config.stash[settings_key].enabled:
+        if is_marked_as_gate(item) or uses_fixture(item):
+            item.add_marker(pytest.mark.skip(reason=_SKIPPED))
+    elif hasattr(item, "callspec"):
         from pytest_ftgate.plugin.marked.collect import make_gate
 
         make_gate(item)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Note that the run leaves out tests on purpose."""
+    for item in items[:1]:
+        item.config.stash[deselected_key] = True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -140,16 +158,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         arrange_items(config, settings, items)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> object:
+    """Let no plugin run a gate again."""
+    if not item.config.stash[settings_key].enabled:
+        return None
+    from pytest_ftgate.plugin.item import run_once
+
+    return run_once(item, nextitem)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """After the fixtures of a marked function are set up, ask and score.
 
     A marked function that is not a gate fails; it never passes without a verdict.
     """
-    if not is_marked_as_gate(item) and "ftgate" not in getattr(item, "fixturenames", ()):
+    __tracebackhide__ = True
+    if not is_marked_as_gate(item) and not uses_fixture(item):
         return (yield)
     if not item.config.stash[settings_key].enabled:
-        pytest.skip("evaluated with --ftgate only")
+        # A skip that is raised here would be shown at this line; the mark has the test's.
+        if item.config.pluginmanager.has_plugin("skipping"):
+            return (yield)
+        pytest.skip(_SKIPPED)
     from pytest_ftgate.plugin.marked.collect import after_setup, before_setup
 
     before_setup(item)
@@ -223,3 +255,5 @@ def pytest_testnodedown(node: Any) -> None:
         suite_runs = read_suite_runs(output["ftgate_cases"])
         reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
         reporter.add_gates(output["ftgate_gates"])
+        if output["ftgate_deselected"]:
+            node.config.stash[deselected_key] = True

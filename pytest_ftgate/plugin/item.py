@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from pytest_ftgate.scoring.scores import VariantScores
 
 _state_key = pytest.StashKey["GateItemState"]()
+#: Plugins that run a failed test again, unless the condition of its mark `flaky` is false.
+_RERUN_PLUGINS = ("rerunfailures", "pytest-retry")
 #: Of a run: the errors shown so far, each with the item that shows it.
 _shown_errors_key = pytest.StashKey[dict[str, str]]()
 
 
-class BlockingVerdict(Exception):
+# An AssertionError, so that others see a failed test in it, not a broken one: xfail(raises=...),
+# Allure, the test explorers of editors.
+class BlockingVerdict(AssertionError):
     """Ends an item whose verdict fails the build; carries the verdict to the failure section."""
 
     def __init__(self, verdict: Verdict) -> None:
@@ -48,9 +52,11 @@ class GateItemState:
     def __init__(self, item: pytest.Item, gate_run: GateRun, *, late: bool = False) -> None:
         self.item, self.gate_run, self.late = item, gate_run, late
         item.stash[_state_key] = self
-        if item.config.pluginmanager.has_plugin("rerunfailures"):
-            # A rerun would find the same replies, and so the same verdict.
-            item.add_marker(pytest.mark.flaky(reruns=0), append=False)
+        has_plugin = item.config.pluginmanager.has_plugin
+        # A rerun would find the same replies, and so the same verdict. The plugin `flaky` takes
+        # other arguments; see `run_once`.
+        if any(map(has_plugin, _RERUN_PLUGINS)) and not has_plugin("flaky"):
+            item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
     @property
     def session(self) -> Session:
@@ -60,7 +66,7 @@ class GateItemState:
     @property
     def only_shows_setup(self) -> bool:
         """Whether pytest only shows how tests are set up (``--setup-only``)."""
-        return bool(self.item.config.getoption("setuponly"))
+        return bool(self.item.config.getoption("setuponly", default=False))
 
     @property
     def settings(self) -> Settings:
@@ -145,6 +151,14 @@ def state_of(item: Any) -> GateItemState | None:
     """Return the state of a gate's item; None for any other item."""
     state: GateItemState | None = item.stash.get(_state_key, None)
     return state
+
+
+def run_once(item: pytest.Item, nextitem: pytest.Item | None) -> object:
+    """Run a gate as pytest itself does, past the plugin `flaky`; return None for other items."""
+    if state_of(item) is None or not item.config.pluginmanager.has_plugin("flaky"):
+        return None
+    runner: Any = item.config.pluginmanager.get_plugin("runner")
+    return runner.pytest_runtest_protocol(item, nextitem)
 
 
 def gate_run_of(item: pytest.Item) -> GateRun | None:

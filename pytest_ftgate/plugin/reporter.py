@@ -19,7 +19,13 @@ from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import gate_runs_in
 from pytest_ftgate.plugin.selection import gate_nodes
-from pytest_ftgate.plugin.state import evaluates_nothing, session_key, settings_key
+from pytest_ftgate.plugin.state import (
+    deselected_key,
+    evaluates_nothing,
+    session_key,
+    settings_key,
+    takes_whole_project,
+)
 from pytest_ftgate.plugin.verdicts import GateVerdicts
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
@@ -87,6 +93,10 @@ class Reporter:
         self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
         self._fixture_used = False
+
+    def pytest_collection_finish(self) -> None:
+        """Note that every gate of the run is known, except with processes of pytest-xdist."""
+        self._verdicts.is_collected = True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record a suite or a module that cannot be collected."""
@@ -180,7 +190,7 @@ class Reporter:
     # The end of the run -----------------------------------------------------------------------
 
     def mark_interrupted(self, notes: Iterable[str]) -> None:
-        """Record that gates are missing, so that no report of an interrupted run says passed.
+        """Record whether the run ended early, so that no report of it says passed.
 
         *notes* are the partial results of a run that waited for replies.
         """
@@ -190,9 +200,14 @@ class Reporter:
         self._verdicts.add_interruption()
 
     @property
-    def evaluated(self) -> int:
-        """The number of gates with a verdict."""
-        return len(self._verdicts.by_node) + self._fixture_used
+    def expects_gates(self) -> bool:
+        """Whether no gate was evaluated in a run that selects gates, or the whole project.
+
+        Otherwise the selection holds ordinary tests alone, such as one file or one part of a run.
+        """
+        if self._verdicts.by_node or self._fixture_used:
+            return False
+        return self._verdicts.selects_gates or takes_whole_project(self._config)
 
     @property
     def misses_gates(self) -> bool:
@@ -243,9 +258,11 @@ class Reporter:
             skipped=self.skipped_requests,
         )
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the closing section."""
-        if self._report is None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
+    ) -> None:
+        """Print the closing section; after an error in the command line, pytest says it all."""
+        if self._report is None or exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
         from pytest_ftgate.reporting.summary import colour_parts, message_lines, summary_lines
 
@@ -255,7 +272,10 @@ class Reporter:
         if not self._verdicts.by_node and (failed or not self._fixture_used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             reason = "the run was cut off" if self._is_interrupted else reason
-            terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
+            if failed or self._is_interrupted or self.expects_gates:
+                terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
+            else:
+                terminalreporter.write_line("no gate is among the selected tests", yellow=True)
         for line in summary_lines(
             self._as_typed(self._report),
             self._config.get_verbosity(),
@@ -416,16 +436,16 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         output = session.config.workeroutput  # type: ignore[attr-defined]
         output |= {"ftgate_requests": list(counts), "ftgate_messages": run.user_messages}
         output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
+        output["ftgate_deselected"] = session.config.stash.get(deselected_key, False)
         return
     # The reporting process of pytest-xdist has no tests of its own.
     if nodes:
         reporter.add_gates(nodes)
     reporter.add_process(counts, run.user_messages, collect_suite_runs(run))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
-    if interrupted or session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
-        reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
+    reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
     reporter.write(run.pending_batches)
     if session.exitstatus == pytest.ExitCode.OK and reporter.misses_gates:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    elif session.exitstatus == pytest.ExitCode.OK and not reporter.evaluated:
+    elif session.exitstatus == pytest.ExitCode.OK and reporter.expects_gates:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED

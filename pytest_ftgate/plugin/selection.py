@@ -6,7 +6,7 @@ import pytest
 
 from pytest_ftgate.errors import did_you_mean
 from pytest_ftgate.plugin.item import gate_run_of, gate_runs_in
-from pytest_ftgate.plugin.state import is_marked_as_gate, session_key
+from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, uses_fixture
 from pytest_ftgate.settings import Settings
 
 
@@ -38,7 +38,7 @@ def gate_nodes(items: list[pytest.Item]) -> list[str]:
         item.nodeid
         for item in items
         if gate_run_of(item)
-        or (is_marked_as_gate(item) and "ftgate" not in getattr(item, "fixturenames", ()))
+        or (is_marked_as_gate(item) and not uses_fixture(item))
     ]
 
 

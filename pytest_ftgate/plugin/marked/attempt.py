@@ -132,6 +132,8 @@ class Attempt:
         self.missing_reason: str | None = None
         #: The request that the function waits for, or None.
         self.pending_request: CaseRequest | None = None
+        #: What the function printed.
+        self.output = ""
 
     @property
     def subtests(self) -> _AttemptSubtests:
@@ -285,16 +287,29 @@ def failure_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
         yield from _lines(failure, config)
     if not attempt.failures:
         yield from quoted_lines("wrong", attempt.reason)
+    yield from _output_lines(attempt, config)
 
 
 def _lines(failure: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> Iterator[str]:
     explanation = failure.getrepr(
-        style=_TRACEBACK_STYLES.get(str(config.getoption("tbstyle")), "short"),  # type: ignore[arg-type]
-        showlocals=bool(config.getoption("showlocals")),
+        style=_TRACEBACK_STYLES.get(str(config.getoption("tbstyle", "auto")), "short"),  # type: ignore[arg-type]
+        showlocals=bool(config.getoption("showlocals", default=False)),
         tbfilter=True,
         chain=False,
     )
-    lines = escape_controls(_without_colours(explanation)).rstrip().split("\n")
+    yield from _quoted(_without_colours(explanation), config)
+
+
+def _output_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
+    """Yield what the function printed, unless pytest shows no output of failed tests."""
+    if attempt.output.strip() and config.getoption("showcapture", "all") != "no":
+        yield "      │ printed:"
+        yield from _quoted(attempt.output, config)
+
+
+def _quoted(text: str, config: pytest.Config) -> Iterator[str]:
+    """Yield the lines of *text*, the first ones unless -vv is given."""
+    lines = escape_controls(text).rstrip().split("\n")
     if len(lines) > _MAX_LINES and config.get_verbosity() < 2:  # noqa: PLR2004 - -vv shows all
         lines = [*lines[:_MAX_LINES], f"… {len(lines) - _MAX_LINES} more lines, -vv shows all"]
     # It may quote a reply: behind a bar, no line of it can act as a command.

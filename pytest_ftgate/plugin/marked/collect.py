@@ -21,7 +21,7 @@ from pytest_ftgate.plugin.marked.marks import (
     argument_lines,
 )
 from pytest_ftgate.plugin.marked.suite import marked_function, suite_of_mark
-from pytest_ftgate.plugin.state import errors_key
+from pytest_ftgate.plugin.state import errors_key, uses_fixture
 from pytest_ftgate.readers.source import declared_keys, validation_message
 from pytest_ftgate.suite.plugins import SuiteSource
 
@@ -154,13 +154,17 @@ def make_gate(item: pytest.Item) -> None:
     """Make a gate of an item of a parametrized marked function."""
     placeholder = placeholder_of(item)
     if placeholder is not None and isinstance(item, pytest.Function):
+        if item.get_closest_marker("ftgate") is None:
+            # The mark of a static method outside a class does not reach its items.
+            item.add_marker("ftgate")
         FunctionGate(item, placeholder)
 
 
 def before_setup(item: pytest.Item) -> None:
     """Before the fixtures of *item* are set up, fail it if it is marked and not a gate."""
-    state, uses_fixture = state_of(item), "ftgate" in getattr(item, "fixturenames", ())
-    if state is None and uses_fixture:
+    __tracebackhide__ = True
+    state = state_of(item)
+    if state is None and uses_fixture(item):
         set_property(item, "ftgate_used", item.nodeid)
         return
     # The property makes an error before any verdict count as an error of a gate.

@@ -18,7 +18,7 @@ from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, set_property
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
-from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.progress import live_progress, take_output
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.runner.evaluate import (
@@ -380,9 +380,14 @@ class FunctionGate:
                 raise self._blocking
             return
         parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
+        # What fixtures printed stays with the item, what the function prints with its case.
+        if text := take_output(self.item.config):
+            self.item.add_report_section("setup", "stdout", text)
         for attempt in self.runner.attempts():
             arguments |= [(name, getattr(attempt, name)) for name in parameters]
             yield attempt
+            # After an error the generator ends here, and pytest shows the output of that case.
+            attempt.output = take_output(self.item.config)
 
     # Verdict --------------------------------------------------------------------------------
 
@@ -391,9 +396,17 @@ class FunctionGate:
         verdict = self._verdict()
         if self.state.blocks(verdict):
             self._blocking, self.section = BlockingVerdict(verdict), self._section(verdict)
+        elif text := "".join(self._outputs()):
+            self.item.add_report_section("setup", "stdout", text)
         self.runner.discard()
         self._scored = True
         return self.state.store(verdict)
+
+    def _outputs(self) -> Iterator[str]:
+        """Yield what the function printed about each case, which pytest shows with -rP."""
+        for attempt in self.runner.attempts_of_variant:
+            for line in attempt.output.splitlines():
+                yield f"{attempt.case.id}: {line}\n"
 
     def _verdict(self) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate

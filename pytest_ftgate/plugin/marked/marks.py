@@ -190,10 +190,12 @@ class Placeholder:
         self._name, self.ftgate_function, self.ftgate_variant = name, function, variant
 
     def __getattr__(self, name: str) -> NoReturn:
+        __tracebackhide__ = True
         raise AttributeError(
             f"{self._name}.{name} is not known here: a fixture is set up once for all cases of a "
             "test marked with ftgate; read it in the test function itself"
         )
 
     def __repr__(self) -> str:
-        return f"<{self._name} of {self.ftgate_variant.name}>"
+        # Reports such as Allure's list it as the parameter of the test.
+        return self.ftgate_variant.name
