@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.verdict import Outcome, Verdict
     from pytest_ftgate.plugin.fixture import Ftgate, SuiteHandle
     from pytest_ftgate.plugin.marked.attempt import Conversation
+    from pytest_ftgate.plugin.marked.decorator import gate
     from pytest_ftgate.providers.base import Provider
     from pytest_ftgate.reporting.headlines import headline
     from pytest_ftgate.reporting.next_steps import step_line
@@ -40,6 +41,7 @@ __all__ = [
     "ToolCall",
     "Verdict",
     "__version__",
+    "gate",
     "headline",
     "step_line",
 ]
@@ -62,6 +64,7 @@ _MODULES = {
     "SuiteHandle": "plugin.fixture",
     "ToolCall": "requests.request",
     "Verdict": "gates.verdict",
+    "gate": "plugin.marked.decorator",
     "headline": "reporting.headlines",
     "step_line": "reporting.next_steps",
 }

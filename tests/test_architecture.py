@@ -65,7 +65,8 @@ COMMON_WORDS = frozenset(
         r"\w+",
         """
         anthropic attempt builder charts child classification cli client collect config cores cost
-        declaration entry estimate evidence explain export f1 feasibility field fixture forgetting
+        declaration decorator entry estimate evidence explain export f1 feasibility field fixture
+        forgetting
         git github history hooks hookspecs html http imports item kinds label lint llamacpp loader
         local location locks macro main maintenance markdown marks mean metrics model must openai
         page paired pass plots plugin plugins power preview prices progress proportions ray readers

@@ -249,9 +249,14 @@ def pytest_testnodedown(node: Any) -> None:
     """Collect the request counts, messages and cases of a pytest-xdist worker."""
     output = getattr(node, "workeroutput", {})
     reporter = node.config.stash.get(reporter_key, None)
-    if "ftgate_requests" in output and reporter is not None:
-        from pytest_ftgate.runner.workers import read_suite_runs
+    if "ftgate_usage_error" in output:
+        from pytest_ftgate.plugin.selection import usage_error_key
 
+        node.config.stash[usage_error_key] = output["ftgate_usage_error"]
+    if "ftgate_requests" in output and reporter is not None:
+        from pytest_ftgate.runner.workers import read_accepted, read_suite_runs
+
+        reporter.add_accepted(read_accepted(output["ftgate_accepted"]))
         suite_runs = read_suite_runs(output["ftgate_cases"])
         reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
         reporter.add_gates(output["ftgate_gates"])

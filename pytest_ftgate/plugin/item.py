@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
@@ -31,6 +32,26 @@ _state_key = pytest.StashKey["GateItemState"]()
 _RERUN_PLUGINS = ("rerunfailures", "pytest-retry")
 #: Of a run: the errors shown so far, each with the item that shows it.
 _shown_errors_key = pytest.StashKey[dict[str, str]]()
+
+
+class AcceptedGate(NamedTuple):
+    """What a run with ``--ftgate-accept`` accepts of one gate.
+
+    Attributes:
+        suite: the name of its suite.
+        name: the key in the accepted record.
+        serves: the variant in production, or "".
+        cases: the values of each case.
+    """
+
+    suite: str
+    name: str
+    serves: str
+    cases: Mapping[str, Any]
+
+
+#: Of a process: what it accepts, by node id.
+accepted_key = pytest.StashKey[dict[str, AcceptedGate]]()
 
 
 # An AssertionError, so that others see a failed test in it, not a broken one: xfail(raises=...),
@@ -115,12 +136,15 @@ class GateItemState:
         first = shown.setdefault(str(error), self.item.nodeid)
         return str(error) if first == self.item.nodeid else f"the same error as {first}"
 
-    def store_accepted_cases(self, scores: VariantScores) -> None:
-        """Store the scores that this run accepts, if it accepts any."""
+    def store_accepted_cases(self, scores: VariantScores, name: str, serves: str) -> None:
+        """Store the scores that this run accepts as those of *name*; *serves* is in production."""
         from pytest_ftgate.results.accepted import accepted_cases
 
         cases = accepted_cases(scores, self.item.path.parent)
-        set_property(self.item, "ftgate_cells", json.dumps(cases))
+        accepted = self.item.config.stash.setdefault(accepted_key, {})
+        accepted[self.item.nodeid] = AcceptedGate(
+            self.gate_run.gate_suite.name, name, serves, cases
+        )
 
     def blocks(self, verdict: Verdict) -> bool:
         """Return True if *verdict* fails the build."""
@@ -133,12 +157,12 @@ class GateItemState:
     ) -> str:
         """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
         from pytest_ftgate.reporting.verdict import verdict_section
-        from pytest_ftgate.results.verdicts import as_typed
+        from pytest_ftgate.results.verdicts import as_typed, node_id
 
         settings, verbosity = self.settings, self.item.config.get_verbosity()
-        return verdict_section(
-            as_typed(verdict, settings.typed), verbosity, settings.show, explanations
-        )
+        verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
+        command = partial(case_command, node_id(verdict), verdict.variant) if is_rate else None
+        return verdict_section(verdict, verbosity, settings.show, explanations, command)
 
 
 def set_property(item: pytest.Item, name: str, value: str) -> None:
@@ -175,20 +199,26 @@ def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
 class SuiteFile(pytest.File):
     """One ``*.ftgate.yaml`` file."""
 
-    def collect(self) -> Iterator[GateItem]:
-        """Yield the gates of each gated variant."""
+    def collect(self) -> Iterator[GateItem | CaseItem]:
+        """Yield the gates of each gated variant, or their single cases."""
         try:
             suite = load_suite_once(self.session, self.path)
             check_feasibility(suite)
         except SuiteError as error:
             raise self.CollectError(str(error)) from error
-        for variant in suite.variants.values():
-            for gate in suite.gates_for(variant):
-                name = f"{gate.kind}[{variant.name}]"
-                gate_run = GateRun(suite, gate, variant)
-                # The whole id is given, so that pytest reads the variant as a parameter.
-                node = f"{self.nodeid}::{name}"
-                yield GateItem.from_parent(self, name=name, nodeid=node, gate_run=gate_run)
+        gate_runs = [
+            GateRun(suite, gate, variant)
+            for variant in suite.variants.values()
+            for gate in suite.gates_for(variant)
+        ]
+        if self.config.stash[settings_key].cases:
+            yield from case_items(self, gate_runs)
+            return
+        for gate_run in gate_runs:
+            name = f"{gate_run.gate.kind}[{gate_run.variant.name}]"
+            # The whole id is given, so that pytest reads the variant as a parameter.
+            node = f"{self.nodeid}::{name}"
+            yield GateItem.from_parent(self, name=name, nodeid=node, gate_run=gate_run)
 
 
 class GateItem(pytest.Item):
@@ -228,8 +258,8 @@ class GateItem(pytest.Item):
     def _store_accepted_cases(self, result: GateResult) -> None:
         suite, look = self.gate_run.suite, result.look
         scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
-        set_property(self, "ftgate_serves", suite.serves or suite.baseline)
-        self.state.store_accepted_cases(scores)
+        name, serves = self.gate_run.variant.name, suite.serves or suite.baseline
+        self.state.store_accepted_cases(scores, name, serves)
 
     # Verdict --------------------------------------------------------------------------------
 

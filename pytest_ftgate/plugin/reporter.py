@@ -17,8 +17,9 @@ import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.item import gate_runs_in
-from pytest_ftgate.plugin.selection import gate_nodes
+from pytest_ftgate.plugin.item import AcceptedGate, accepted_key, gate_runs_in
+from pytest_ftgate.plugin.progress import show_sentence
+from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     deselected_key,
     evaluates_nothing,
@@ -36,7 +37,8 @@ from pytest_ftgate.results.git import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
-from pytest_ftgate.runner.workers import collect_suite_runs, write_suite_runs
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
 from pytest_ftgate.settings import Settings
 
 
@@ -79,8 +81,9 @@ class Reporter:
         self._verdicts = GateVerdicts(self._settings.root)
         self._measured: list[str] = []
         self._advice: list[str] = []
-        self._serves: dict[str, str] = {}
-        self._accepted_cases: dict[str, dict[str, Any]] = defaultdict(dict)
+        #: What processes accept, by node id, and the gates whose test has ended.
+        self._accepted: dict[str, AcceptedGate] = {}
+        self._called: set[str] = set()
         self._request_counts: list[tuple[int, int, float]] = []
         self._messages: list[str] = []
         self._cost_reports: list[CostReport] = []
@@ -121,8 +124,8 @@ class Reporter:
             pairs = report.user_properties
             self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]
             self._advice += [str(value) for key, value in pairs if key == "ftgate_advice"]
-        if "ftgate_cells" in properties and report.when == "call":
-            self._add_accepted_cases(properties)
+        if report.when == "call":
+            self._called.add(report.nodeid)
         if self._verdicts.add_report(report):
             self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
         elif "ftgate" in properties and hasattr(report, "wasxfail") and report.skipped:
@@ -138,15 +141,19 @@ class Reporter:
             crash = _CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
             report.longrepr = _Section(report.longrepr, crash)  # type: ignore[assignment]
 
-    def _add_accepted_cases(self, properties: Mapping[str, object]) -> None:
-        verdict = json.loads(str(properties["ftgate"]))
-        self._serves[verdict["suite"]] = str(properties.get("ftgate_serves", ""))
-        cases = json.loads(str(properties["ftgate_cells"]))
-        name = str(properties.get("ftgate_cells_of", verdict["variant"]))
-        earlier = self._accepted_cases[verdict["suite"]].get(name, {})
-        # Gates of one variant may use fewer replies than others; the most replies are stored.
-        if _count_replies(cases) >= _count_replies(earlier):
-            self._accepted_cases[verdict["suite"]][name] = cases
+    def add_accepted(self, gates: Mapping[str, Iterable[Any]]) -> None:
+        """Add what one process accepts, by node id."""
+        self._accepted |= {node: AcceptedGate(*values) for node, values in gates.items()}
+
+    def _accepted_cases(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """Return by suite and name the cases to accept."""
+        cases: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+        for node, gate in self._accepted.items():
+            earlier = cases[gate.suite].get(gate.name, {})
+            # Gates of one variant may use fewer replies than others; the most replies are stored.
+            if node in self._called and _count_replies(gate.cases) >= _count_replies(earlier):
+                cases[gate.suite][gate.name] = gate.cases
+        return {suite: by_name for suite, by_name in cases.items() if by_name}
 
     def add_gates(self, nodes: Iterable[str]) -> None:
         """Add the node ids of the gates that one process has selected."""
@@ -346,21 +353,22 @@ class Reporter:
             )
 
     def _write_accepted_records(self, report: Report) -> list[str]:
-        if not self._accepted_cases:
+        if not self._accepted:
             return []
         from pytest_ftgate.results.accepted import accept_run  # imports SciPy
 
         root = self._settings.root
+        serves = {gate.suite: gate.serves for gate in self._accepted.values()}
         return [
             accept_run(
                 root,
                 suite,
                 cases,
                 report,
-                self._serves[suite],
+                serves[suite],
                 moves_anchor=self._settings.accept_anchor,
             )
-            for suite, cases in self._accepted_cases.items()
+            for suite, cases in self._accepted_cases().items()
         ]
 
 
@@ -421,27 +429,25 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
 
     *reporter* is None in xdist workers.
     """
-    run = session.config.stash[session_key]
-    if evaluates_nothing(session.config):
+    config = session.config
+    run = config.stash[session_key]
+    if usage_error_key in config.stash:
+        _end_with_usage_error(session, reporter)
+    if usage_error_key in config.stash or evaluates_nothing(config):
         run.close()
         return
     gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
     if reporter is not None:
         reporter.skipped_requests = run.count_saved_requests(gate_runs)
     run.close()
-    progress = run.progress
-    replies = progress.planned - progress.failed
-    counts = (replies, progress.received, progress.seconds, asdict(run.cost_report()))
     if reporter is None:
-        output = session.config.workeroutput  # type: ignore[attr-defined]
-        output |= {"ftgate_requests": list(counts), "ftgate_messages": run.user_messages}
-        output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
-        output["ftgate_deselected"] = session.config.stash.get(deselected_key, False)
+        _send_to_reporter(config, run, nodes)
         return
     # The reporting process of pytest-xdist has no tests of its own.
     if nodes:
         reporter.add_gates(nodes)
-    reporter.add_process(counts, run.user_messages, collect_suite_runs(run))
+    reporter.add_process(_request_counts(run), run.user_messages, collect_suite_runs(run))
+    reporter.add_accepted(_accepted(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
     reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
     reporter.write(run.pending_batches)
@@ -449,3 +455,31 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     elif session.exitstatus == pytest.ExitCode.OK and reporter.expects_gates:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) -> None:
+    """End the run with the error that each worker of pytest-xdist has found."""
+    error = session.config.stash[usage_error_key]
+    if reporter is None:
+        session.config.workeroutput["ftgate_usage_error"] = error  # type: ignore[attr-defined]
+    else:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        show_sentence(session.config, f"ERROR: {error}")
+
+
+def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> None:
+    output = config.workeroutput  # type: ignore[attr-defined]
+    output |= {"ftgate_requests": [*_request_counts(run)], "ftgate_messages": run.user_messages}
+    output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
+    output["ftgate_accepted"] = write_accepted(run, _accepted(config))
+    output["ftgate_deselected"] = config.stash.get(deselected_key, False)
+
+
+def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
+    progress = run.progress
+    replies = progress.planned - progress.failed
+    return replies, progress.received, progress.seconds, asdict(run.cost_report())
+
+
+def _accepted(config: pytest.Config) -> dict[str, AcceptedGate]:
+    return config.stash.get(accepted_key, {})

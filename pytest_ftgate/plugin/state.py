@@ -26,7 +26,8 @@ def evaluates_nothing(config: pytest.Config) -> bool:
     # --setup-plan implies --setup-only.
     options = ("collectonly", "setuponly", "showfixtures", "show_fixtures_per_test")
     only_looks = any(config.getoption(name, default=False) for name in options)
-    return only_looks or config.stash[settings_key].plan
+    settings = config.stash[settings_key]
+    return only_looks or settings.plan or bool(settings.cases)
 
 
 def takes_whole_project(config: pytest.Config) -> bool:

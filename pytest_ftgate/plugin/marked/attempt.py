@@ -54,6 +54,8 @@ class Conversation:
     results: Mapping[str, Result]
     first_reply: Reply | None = None
     repeat: int = 0
+    #: Sends a request at once; None to leave the function until the reply is here.
+    send: Callable[[CaseRequest], Result] | None = None
     _opening: str | None = None
     _later: list[Turn] = field(default_factory=list)
     _answered: list[tuple[CaseRequest, Reply]] = field(default_factory=list)
@@ -81,6 +83,8 @@ class Conversation:
             self._opening, turns = text, []
         request = self.build_turn(self.case, self._opening, turns, self.repeat)
         result = self.results.get(request.request.fingerprint)
+        if result is None and self.send is not None:
+            result = self.send(request)
         if result is None:
             raise _PendingTurn(request)
         if not isinstance(result, Reply):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from inspect import unwrap
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.plugin.cases import chosen_cases
 from pytest_ftgate.plugin.item import BlockingVerdict, set_property, state_of
+from pytest_ftgate.plugin.marked.cases import FunctionCase, function_case_of
 from pytest_ftgate.plugin.marked.item import FunctionGate, function_gate_of, placeholder_of
 from pytest_ftgate.plugin.marked.marks import (
     PARAMETERS,
@@ -21,8 +24,9 @@ from pytest_ftgate.plugin.marked.marks import (
     argument_lines,
 )
 from pytest_ftgate.plugin.marked.suite import marked_function, suite_of_mark
-from pytest_ftgate.plugin.state import errors_key, uses_fixture
+from pytest_ftgate.plugin.state import errors_key, settings_key, uses_fixture
 from pytest_ftgate.readers.source import declared_keys, validation_message
+from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.plugins import SuiteSource
 
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
@@ -56,6 +60,9 @@ def _read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction
 def _mark_arguments(location: MarkLocation, definition: pytest.Function) -> dict[str, Any]:
     """Return the arguments of all marks; nearer marks override outer ones."""
     arguments: dict[str, Any] = {}
+    if [mark.name for mark in definition.own_markers].count("ftgate") > 1:
+        message = "the function has two ftgate marks; write one, or a function for each"
+        location.add_error("", message)
     for mark in reversed([*definition.iter_markers("ftgate")]):
         if len(mark.args) > 1:
             message = "a mark names one suite file; a function for two takes two functions"
@@ -104,11 +111,19 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         if parent is not None:
             parent.stash.setdefault(errors_key, []).extend(error.errors)
         return
-    values = [
-        pytest.param(*(Placeholder(name, function, variant) for name in names), id=variant.name)
-        for variant in function.variants
-    ]
-    metafunc.parametrize(names, values)
+    metafunc.parametrize(names, [*_parameters(metafunc.config, function, names)])
+
+
+def _parameters(config: pytest.Config, function: MarkedFunction, names: list[str]) -> Iterator[Any]:
+    """Yield the parameters of each variant, or of each of its chosen cases."""
+    cases: list[Case | None] = [None]
+    if config.stash[settings_key].cases:
+        used = [case for case in function.suite.cases if function.look.includes(case.id, 0)]
+        cases = [*chosen_cases(config, used)]
+    for variant in function.variants:
+        for case in cases:
+            values = (Placeholder(name, function, variant, case) for name in names)
+            yield pytest.param(*values, id=f"{variant.name}-{case.id}" if case else variant.name)
 
 
 def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
@@ -157,12 +172,18 @@ def make_gate(item: pytest.Item) -> None:
         if item.get_closest_marker("ftgate") is None:
             # The mark of a static method outside a class does not reach its items.
             item.add_marker("ftgate")
-        FunctionGate(item, placeholder)
+        case = placeholder.ftgate_case
+        if case is None:
+            FunctionGate(item, placeholder)
+        else:
+            FunctionCase(item, placeholder, case)
 
 
 def before_setup(item: pytest.Item) -> None:
     """Before the fixtures of *item* are set up, fail it if it is marked and not a gate."""
     __tracebackhide__ = True
+    if function_case_of(item) is not None:
+        return
     state = state_of(item)
     if state is None and uses_fixture(item):
         set_property(item, "ftgate_used", item.nodeid)
@@ -175,7 +196,7 @@ def before_setup(item: pytest.Item) -> None:
 
 def after_setup(item: pytest.Item) -> None:
     """After the fixtures of *item* are set up, ask and score."""
-    gate = function_gate_of(item)
+    gate = function_gate_of(item) or function_case_of(item)
     if gate is not None:
         gate.setup()
 

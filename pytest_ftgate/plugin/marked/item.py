@@ -15,7 +15,7 @@ import pytest
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, set_property
+from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
 from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
 from pytest_ftgate.plugin.progress import live_progress, take_output
@@ -427,8 +427,7 @@ class FunctionGate:
         notes = (*verdict.notes, *contamination_notes(session, gate_run), *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.settings.accept:
-            self.state.store_accepted_cases(self.runner.scores)
-            set_property(self.item, "ftgate_cells_of", self._accepted_key)
+            self.state.store_accepted_cases(self.runner.scores, self._accepted_key, "")
         verdict = self._with_all_wrong(verdict)
         return self._identity.add_to(verdict) if self._identity else verdict
 

@@ -20,7 +20,7 @@ from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import Margin
 from pytest_ftgate.suite.gate_kinds import RateGate
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 
 
@@ -135,9 +135,15 @@ def _marks_on(scope: _Scope) -> Iterator[ast.Call]:
             and any(isinstance(t, ast.Name) and t.id == "pytestmark" for t in node.targets)
         ]
     for node in (node for expression in expressions for node in ast.walk(expression)):
-        called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(node, ast.Call) and isinstance(called, ast.Attribute):
-            yield from [node] if called.attr == "ftgate" else []
+        if isinstance(node, ast.Call) and _last_name(node.func) in ("ftgate", "gate"):
+            yield node
+
+
+def _last_name(expression: ast.expr) -> str:
+    """Return ``ftgate`` for ``pytest.mark.ftgate``."""
+    if isinstance(expression, ast.Name):
+        return expression.id
+    return expression.attr if isinstance(expression, ast.Attribute) else ""
 
 
 def _nested_lines(where: KeyPath, line: int, value: ast.expr) -> dict[KeyPath, int]:
@@ -184,10 +190,14 @@ class Placeholder:
     Attributes:
         ftgate_function: the marked function.
         ftgate_variant: the variant of the item.
+        ftgate_case: the only case of the item, or None for a gate.
     """
 
-    def __init__(self, name: str, function: MarkedFunction, variant: Variant) -> None:
-        self._name, self.ftgate_function, self.ftgate_variant = name, function, variant
+    def __init__(
+        self, name: str, function: MarkedFunction, variant: Variant, case: Case | None
+    ) -> None:
+        self._name, self.ftgate_case = name, case
+        self.ftgate_function, self.ftgate_variant = function, variant
 
     def __getattr__(self, name: str) -> NoReturn:
         __tracebackhide__ = True
