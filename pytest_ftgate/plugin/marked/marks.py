@@ -64,9 +64,16 @@ class MarkLocation:
         self.source.add_error(self.line(key), message)
 
     def find_file(self, path: str) -> Path:
-        """Return the file *path*, relative to the test file, or else to the root directory."""
-        beside_test, below_root = self.folder / path, self.source.root / path
-        return below_root if below_root.exists() and not beside_test.exists() else beside_test
+        """Return the file *path*, relative to the nearest of `search_folders` that has it."""
+        paths = [folder / path for folder in self.search_folders]
+        return next((found for found in paths if found.exists()), paths[0])
+
+    @property
+    def search_folders(self) -> list[Path]:
+        """The folder of the test file and those above it, up to the root directory."""
+        # A root directory beside the test is that of another package.
+        top = Path(os.path.commonpath([self.folder, self.source.root]))
+        return [path for path in (self.folder, *self.folder.parents) if path.is_relative_to(top)]
 
     @property
     def folder(self) -> Path:

@@ -54,7 +54,7 @@ def _suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
     path = location.find_file(file)
     if not path.is_file():
         folder = location.source.display_path(location.folder)
-        looked = "" if folder == "." else f"{folder}/ and in "
+        looked = "" if folder == "." else f"{folder}/ and the folders above it, up to "
         location.add_error(
             SUITE, f"{file} does not exist (looked in {looked}{location.source.root})"
         )
@@ -106,14 +106,10 @@ def _as_yaml(value: Any) -> Any:
 def _relative_to_test(location: MarkLocation, written: str | os.PathLike[str]) -> str:
     """Return the path or glob *written*, relative to the folder of the test file."""
     pattern = os.fspath(written)
-    root = location.source.root
-    if (
-        Path(pattern).is_absolute()
-        or any(location.folder.glob(pattern))
-        or not any(root.glob(pattern))
-    ):
+    if Path(pattern).is_absolute():
         return pattern
-    return os.path.relpath(root / pattern, location.folder)
+    found = (folder for folder in location.search_folders if any(folder.glob(pattern)))
+    return os.path.relpath(next(found, location.folder) / pattern, location.folder)
 
 
 def marked_function(
