@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.requests.reply import Reply
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
-    from pytest_ftgate.suite.model import Case
+    from pytest_ftgate.suite.model import Case, Variant
 
 __all__ = [
     "Case",
@@ -39,6 +39,7 @@ __all__ = [
     "Step",
     "SuiteHandle",
     "ToolCall",
+    "Variant",
     "Verdict",
     "__version__",
     "gate",
@@ -63,6 +64,7 @@ _MODULES = {
     "Step": "requests.request",
     "SuiteHandle": "plugin.fixture",
     "ToolCall": "requests.request",
+    "Variant": "suite.model",
     "Verdict": "gates.verdict",
     "gate": "plugin.marked.decorator",
     "headline": "reporting.headlines",

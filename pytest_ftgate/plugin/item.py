@@ -67,11 +67,18 @@ class BlockingVerdict(AssertionError):
 class GateItemState:
     """The state of one gate's item: of a suite file, or of a marked function.
 
-    *late* is True if its requests are known only after the test's own fixtures are set up.
+    *waits_for* are the fixtures that must stand before its requests are sent; None if these depend
+    on fixtures of its own.
     """
 
-    def __init__(self, item: pytest.Item, gate_run: GateRun, *, late: bool = False) -> None:
-        self.item, self.gate_run, self.late = item, gate_run, late
+    def __init__(
+        self,
+        item: pytest.Item,
+        gate_run: GateRun,
+        *,
+        waits_for: frozenset[str] | None = frozenset(),
+    ) -> None:
+        self.item, self.gate_run, self.waits_for = item, gate_run, waits_for
         item.stash[_state_key] = self
         has_plugin = item.config.pluginmanager.has_plugin
         # A rerun would find the same replies, and so the same verdict. The plugin `flaky` takes
@@ -98,11 +105,16 @@ class GateItemState:
         """Return the gates to submit with this one: all that can be planned by now, or none."""
         if self.session.is_submitted(self.gate_run):
             return []
+        stands = self.waits_for
         # A pytest-xdist worker learns one by one which gates it runs, so it plans one by one.
-        alone = self.late or hasattr(self.item.config, "workerinput")
-        states = (state_of(item) for item in self.item.session.items)
-        planned = [state.gate_run for state in states if state and not state.late]
-        return [self.gate_run] if alone else planned
+        if stands is None or hasattr(self.item.config, "workerinput"):
+            return [self.gate_run]
+        states = [state for item in self.item.session.items if (state := state_of(item))]
+        return [
+            state.gate_run
+            for state in states
+            if state.waits_for is not None and state.waits_for <= stands
+        ]
 
     def set_up(self, evaluate: Callable[[], str]) -> None:
         """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""

@@ -183,7 +183,8 @@ def test_ordinary_tests_are_untouched_in_number_and_order(both):
 
 #: Flags that have a test of their own, here or in test_beside.py and test_selection.py.
 ELSEWHERE = (
-    *("--lf", "--ff", "--sw", "--nf", "-p no:terminal", "--junitxml=FILE", "python -O", "-n N"),
+    *("--lf", "--ff", "--sw", "--nf", "--pdb", "-p no:terminal", "-p no:setuponly"),
+    *("--junitxml=FILE", "python -O", "-n N"),
     *("--dist=MODE", "--reruns=N", "--randomly-seed=N", "--timeout=S", "--cov=DIR"),
     *("--html=FILE", "--report-log=FILE", "--force-sugar"),
 )

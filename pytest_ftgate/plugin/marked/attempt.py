@@ -18,7 +18,7 @@ from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import Score
-from pytest_ftgate.suite.model import Case, Turn
+from pytest_ftgate.suite.model import Case, Turn, Variant
 
 #: Builds the request of a turn from a case, its opening, the later turns, and the repeat.
 _BuildTurn = Callable[[Case, str | None, Sequence[Turn], int], CaseRequest]
@@ -122,12 +122,14 @@ class Attempt:
     """The arguments of one run of the function, and its outcome.
 
     As a context manager it handles what the function raises: a failed assertion makes the reply
-    wrong, a skip leaves the case out, any other exception is an error. *reply* is None if the
-    function asks by itself; *conversation* is its ``ask`` argument.
+    wrong, a skip leaves the case out, any other exception is an error. *variant* gives the reply.
+    *reply* is None if the function asks by itself; *conversation* is its ``ask`` argument.
     """
 
-    def __init__(self, case: Case, reply: Reply | None, conversation: Conversation | None) -> None:
-        self.case, self.reply, self.ask = case, reply, conversation
+    def __init__(
+        self, variant: Variant, case: Case, reply: Reply | None, conversation: Conversation | None
+    ) -> None:
+        self.variant, self.case, self.reply, self.ask = variant, case, reply, conversation
         self.score_value: float | None = None
         self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException]]] = []
         #: The reason for which the function skipped the case, or None.

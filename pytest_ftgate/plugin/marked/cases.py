@@ -14,7 +14,7 @@ from pytest_ftgate.client.results import Result
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.plugin.cases import set_case_variant
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation
-from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
+from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.requests.reply import Reply
@@ -48,7 +48,9 @@ class FunctionCase:
             pytest.fail(f"{self._variant.name}: {error}", pytrace=False)
         original: Callable[..., Any] = self._item.obj
         wrap = _async_runs if iscoroutinefunction(original) else _plain_runs
-        self._item.obj = wrap(original, attempts)
+        # The subtests of a single case are pytest's own.
+        names = [name for name in set_parameters(self._item) if name != "subtests"]
+        self._item.obj = wrap(original, attempts, names)
 
     def _replies(self) -> list[Reply | None]:
         if not self._function.planned:
@@ -68,12 +70,12 @@ class FunctionCase:
 
     def _attempt(self, reply: Reply | None, repeat: int) -> Attempt:
         if "ask" not in self._item.fixturenames:
-            return Attempt(self._case, reply, None)
+            return Attempt(self._variant, self._case, reply, None)
         build_turn = self._session.workloads.turn_builder(self._function.suite, self._variant)
         results = self._session.engine.results
         conversation = Conversation(self._case, build_turn, results, reply, repeat)
         conversation.send = self._send
-        return Attempt(self._case, reply, conversation)
+        return Attempt(self._variant, self._case, reply, conversation)
 
     def _send(self, request: CaseRequest) -> Result:
         return self._session.results([request])[request.request.fingerprint]
@@ -84,31 +86,37 @@ def function_case_of(item: pytest.Item) -> FunctionCase | None:
     return item.stash.get(_function_case_key, None)
 
 
-def _plain_runs(original: Callable[..., Any], attempts: list[Attempt]) -> Callable[..., None]:
+def _plain_runs(
+    original: Callable[..., Any], attempts: list[Attempt], names: list[str]
+) -> Callable[..., None]:
     @wraps(original)
     def run(**arguments: Any) -> None:
         __tracebackhide__ = True
-        for attempt in _begun(attempts, arguments):
+        for attempt in _begun(attempts, names, arguments):
             attempt.set_result(original(**arguments))
             _check(attempt)
 
     return run
 
 
-def _async_runs(original: Callable[..., Any], attempts: list[Attempt]) -> Callable[..., Any]:
+def _async_runs(
+    original: Callable[..., Any], attempts: list[Attempt], names: list[str]
+) -> Callable[..., Any]:
     @wraps(original)
     async def run(**arguments: Any) -> None:
         __tracebackhide__ = True
-        for attempt in _begun(attempts, arguments):
+        for attempt in _begun(attempts, names, arguments):
             attempt.set_result(await original(**arguments))
             _check(attempt)
 
     return run
 
 
-def _begun(attempts: list[Attempt], arguments: dict[str, Any]) -> Iterator[Attempt]:
-    """Put the values of each attempt into *arguments*, and yield it."""
-    names = [name for name in PARAMETERS if name in arguments]
+def _begun(
+    attempts: list[Attempt], names: list[str], arguments: dict[str, Any]
+) -> Iterator[Attempt]:
+    """Put the values *names* of each attempt into *arguments*, and yield it."""
+    names = [name for name in names if name in arguments]
     for attempt in attempts:
         if attempt.ask:
             attempt.ask.restart()

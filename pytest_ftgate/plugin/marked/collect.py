@@ -103,6 +103,9 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         if "ftgate" in metafunc.fixturenames or not marked_itself:
             return
         names = []
+    if "variant" in _parametrized(definition):
+        # The name is a frequent one: a function that sets it keeps its own.
+        names = [name for name in names if name != "variant"]
     try:
         _check_parameters(definition, names)
         function = _read_marks(definition, planned="reply" in names)
@@ -122,7 +125,10 @@ def _parameters(config: pytest.Config, function: MarkedFunction, names: list[str
         cases = [*chosen_cases(config, used)]
     for variant in function.variants:
         for case in cases:
-            values = (Placeholder(name, function, variant, case) for name in names)
+            values = [
+                variant if name == "variant" else Placeholder(name, function, variant, case)
+                for name in names
+            ]
             yield pytest.param(*values, id=f"{variant.name}-{case.id}" if case else variant.name)
 
 
@@ -132,11 +138,7 @@ def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
     Raises:
         SuiteError: it takes no reply, or ``parametrize`` gives it another one.
     """
-    parametrized = {
-        name.strip()
-        for mark in definition.iter_markers("parametrize")
-        for name in _names_of(mark.args[0] if mark.args else mark.kwargs.get("argnames", ()))
-    }
+    parametrized = _parametrized(definition)
     message = ""
     if not names:
         name = definition.name
@@ -149,6 +151,15 @@ def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
         path = source.display_path(definition.path)
         line = argument_lines(definition.function)[()]
         raise SuiteError(path, [Diagnostic(path, line, message)])
+
+
+def _parametrized(definition: pytest.Function) -> set[str]:
+    """Return the parameters that ``parametrize`` gives."""
+    return {
+        name.strip()
+        for mark in definition.iter_markers("parametrize")
+        for name in _names_of(mark.args[0] if mark.args else mark.kwargs.get("argnames", ()))
+    }
 
 
 def _names_of(written: object) -> list[str]:

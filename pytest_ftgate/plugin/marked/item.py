@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature, unwrap
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,14 @@ from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
-from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
+from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
 from pytest_ftgate.plugin.progress import live_progress, take_output
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.runner.evaluate import (
     contamination_notes,
     note_missing_replies,
+    request_all,
     request_first_look,
 )
 from pytest_ftgate.runner.workloads import GateRun
@@ -130,7 +131,7 @@ class _FunctionRunner:
         if self._is_conversation:
             build_turn = session.workloads.turn_builder(self._state.gate_run.suite, variant)
             conversation = Conversation(case, build_turn, session.engine.results, reply, repeat)
-        return Attempt(case, reply, conversation)
+        return Attempt(variant, case, reply, conversation)
 
     # Running --------------------------------------------------------------------------------
 
@@ -260,8 +261,6 @@ def _case_result(attempts: _CaseAttempts, case: Case) -> CaseResult | None:
     )
 
 
-#: Parameters that each attempt sets; the other fixtures are those of the item.
-_ATTEMPT_PARAMETERS = (*PARAMETERS, "subtests")
 _gate_key = pytest.StashKey["FunctionGate"]()
 
 
@@ -288,7 +287,7 @@ class FunctionGate:
             planned=function.planned,
         )
         self.item, self.gate = item, gate
-        self.state = GateItemState(item, gate_run, late=_is_late(item))
+        self.state = GateItemState(item, gate_run, waits_for=_fixtures_before_requests(item))
         self.runner = _FunctionRunner(self.state, is_conversation="ask" in item.fixturenames)
         #: The failure section: the verdict, then the failed assertions of its cases.
         self.section = ""
@@ -311,6 +310,9 @@ class FunctionGate:
             identity = request_first_look(
                 self.state.session, self.state.gate_run, submit_with=gates, on_progress=on_progress
             )
+        if self.state.waits_for:
+            # The fixtures of this item stand until it ends, and the other gates rely on them.
+            request_all(self.state.session, gates)
         return self._use_identity(identity)
 
     def _use_identity(self, identity: IdentityReport) -> str:
@@ -379,7 +381,7 @@ class FunctionGate:
             if self._blocking is not None:
                 raise self._blocking
             return
-        parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
+        parameters = [name for name in set_parameters(self.item) if name in arguments]
         # What fixtures printed stays with the item, what the function prints with its case.
         if text := take_output(self.item.config):
             self.item.add_report_section("setup", "stdout", text)
@@ -484,8 +486,16 @@ def _gate_name(item: pytest.Function, variant: str) -> str:
     return f"{name}[{parts}]" if parts else name
 
 
-def _is_late(item: pytest.Function) -> bool:
-    """Return True if fixtures or a skip condition may decide which requests are sent."""
-    known = {*item.callspec.params, "request"}
-    may_skip = any(True for name in ("skip", "skipif") for _ in item.iter_markers(name))
-    return may_skip or not set(item.fixturenames) <= known
+def _fixtures_before_requests(item: pytest.Function) -> frozenset[str] | None:
+    """Return the fixtures that stand before the requests of *item* are known; all are autouse.
+
+    None: fixtures that it names, or a skip condition, may decide which requests are sent.
+    """
+    marks = ("skip", "skipif", "usefixtures")
+    fixtures = {*item.fixturenames} - {*item.callspec.params, "request", "subtests"}
+    named = fixtures & {*signature(unwrap(item.function)).parameters}
+    # An autouse fixture may do something else for each variant.
+    depends = "variant" in item.callspec.params and fixtures
+    if named or depends or any(True for name in marks for _ in item.iter_markers(name)):
+        return None
+    return frozenset(fixtures)

@@ -167,7 +167,15 @@ def _nested_lines(where: KeyPath, line: int, value: ast.expr) -> dict[KeyPath, i
 
 
 #: The parameters of a marked function that the plugin sets.
-PARAMETERS = ("case", "reply", "ask")
+PARAMETERS = ("case", "reply", "ask", "variant")
+
+
+def set_parameters(item: pytest.Function) -> list[str]:
+    """Return the parameters of *item* that each run of the function gets anew."""
+    own = "variant" in item.callspec.params and not isinstance(
+        item.callspec.params["variant"], Variant
+    )
+    return [name for name in (*PARAMETERS, "subtests") if name != "variant" or not own]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +201,8 @@ class MarkedFunction:
 
 class Placeholder:
     """The value of ``case``, ``reply`` and ``ask`` in fixtures, which are set up once.
+
+    ``variant`` is known there, and needs no placeholder.
 
     Attributes:
         ftgate_function: the marked function.
