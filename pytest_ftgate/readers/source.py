@@ -85,7 +85,7 @@ class Source:
             return "move it below"
         # Of several packages, each with its configuration, pytest takes the first one as the root.
         top = os.path.commonpath([self.path, self.root])
-        return f"so does this file; start pytest with --rootdir={top}, or write a pytest.toml there"
+        return f"so does this file; start pytest with --rootdir={top}, or write a pytest.ini there"
 
     def find_files(self, pattern: str, line: int, what: str) -> list[Path]:
         """Return the files that *pattern* matches, or an empty list after adding an error.

@@ -59,7 +59,9 @@ def test_a_warning_does_not_block_where_the_command_line_says_so(unsettled):
 
 
 def test_a_warning_does_not_block_where_the_configuration_says_so(unsettled):
-    unsettled.pytester.makepyprojecttoml('[tool.pytest]\nftgate_inconclusive = "warn"\n')
+    unsettled.pytester.makepyprojecttoml(
+        '[tool.pytest.ini_options]\nftgate_inconclusive = "warn"\n'
+    )
 
     result = unsettled.run()
 
@@ -68,7 +70,9 @@ def test_a_warning_does_not_block_where_the_configuration_says_so(unsettled):
 
 
 def test_the_command_line_wins_over_the_configuration(unsettled):
-    unsettled.pytester.makepyprojecttoml('[tool.pytest]\nftgate_inconclusive = "warn"\n')
+    unsettled.pytester.makepyprojecttoml(
+        '[tool.pytest.ini_options]\nftgate_inconclusive = "warn"\n'
+    )
 
     result = unsettled.run("--ftgate-inconclusive=fail")
 
@@ -76,7 +80,9 @@ def test_the_command_line_wins_over_the_configuration(unsettled):
 
 
 def test_a_wrong_word_in_the_configuration_is_a_usage_error(unsettled):
-    unsettled.pytester.makepyprojecttoml('[tool.pytest]\nftgate_inconclusive = "ignore"\n')
+    unsettled.pytester.makepyprojecttoml(
+        '[tool.pytest.ini_options]\nftgate_inconclusive = "ignore"\n'
+    )
 
     result = unsettled.run()
 

@@ -32,7 +32,7 @@ def test_a_keyword_selects_gates(two):
 
 
 def test_a_mark_selects_ordinary_tests_alone(two):
-    two.pytester.makepyprojecttoml('[tool.pytest]\nmarkers = ["slow"]\n')
+    two.pytester.makepyprojecttoml('[tool.pytest.ini_options]\nmarkers = ["slow"]\n')
     two.pytester.makepyfile(
         test_zebra="import pytest\n@pytest.mark.slow\ndef test_ordinary(): pass"
     )
