@@ -49,6 +49,7 @@ class Settings:
             requests, ``recorded`` sends none.
         variants: the variants to evaluate; empty for all.
         cases: the ids of the cases to run as ordinary tests instead of gates; empty for gates.
+        report_only: True if no verdict fails the run.
         inconclusive: ``fail`` lets an inconclusive gate block the run, ``warn`` only shows it.
         accept: True to write accepted records from this run.
         accept_anchor: True to make this run the anchor of the accepted records.
@@ -80,6 +81,7 @@ class Settings:
     root: Path
     start: Path
     cases: tuple[str, ...] = ()
+    report_only: bool = False
     accept_anchor: bool = False
     batch: bool = False
     engine: str = "local"
@@ -123,6 +125,7 @@ class Settings:
             inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
             plan=bool(config.getoption("ftgate_plan")),
             accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
+            report_only=any(get("ftgate_report_only") for get in (config.getoption, config.getini)),
             accept_anchor=bool(config.getoption("ftgate_accept_anchor")),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
             cache=_cache_path(config, option_or_ini("cache")),
@@ -288,6 +291,8 @@ _OPTIONS = (
             {"action": "append", "metavar": "ID"}),
     _Option("inconclusive", "What an inconclusive gate does: block the run (fail, the default) or "
             "warn.", {"choices": _INCONCLUSIVE}, "fail"),
+    _Option("report_only", "Report every verdict, and fail no test because of one.", _FLAG,
+            default=False),
     _Option("show", "Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv "
             "all).", {"metavar": "N"}, ""),
     _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, ""),

@@ -217,11 +217,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
-    """Return *inconclusive* as a status of its own, neither passed nor failed."""
+    """Return *inconclusive*, and *reported* for a failed gate that fails no test, as a status."""
     if config.stash[settings_key].enabled and getattr(report, "when", "") == "call":
-        from pytest_ftgate.plugin.reporter import inconclusive_status
+        from pytest_ftgate.plugin.reporter import gate_status
 
-        return inconclusive_status(report)
+        return gate_status(report)
     return None
 
 

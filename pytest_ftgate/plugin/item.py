@@ -162,7 +162,8 @@ class GateItemState:
         """Return True if *verdict* fails the build."""
         lenient = self.settings.inconclusive == "warn"
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
-        return verdict.outcome is not Outcome.PASSED and not (is_inconclusive and lenient)
+        passes = self.settings.report_only or (is_inconclusive and lenient)
+        return verdict.outcome is not Outcome.PASSED and not passes
 
     def section(
         self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None

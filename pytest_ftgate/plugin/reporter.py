@@ -70,6 +70,9 @@ def _commit_facts(root: Path) -> dict[str, str]:
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
+_REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
+
+
 class Reporter:
     """Collects the results of a run, prints the closing section and writes the reports.
 
@@ -224,7 +227,8 @@ class Reporter:
     def _run_record(self, pending_batches: Iterable[str]) -> Report:
         verdicts = (*self._verdicts.by_node.values(), *self._measured)
         pending = [f"{line}; the same command picks its replies up" for line in pending_batches]
-        notes = map(replace_lone_surrogates, (*pending, *self._messages))
+        reported = [_REPORT_ONLY] if self._settings.report_only else []
+        notes = map(replace_lone_surrogates, (*reported, *pending, *self._messages))
         report = Report(
             verdict="blocked",
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -411,16 +415,19 @@ def _count_replies(cases: Mapping[str, Any]) -> int:
     return sum(AcceptedCase(*values).repeats for values in cases.values())
 
 
-def inconclusive_status(
+def gate_status(
     report: pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """Return pytest's status of an inconclusive gate, or None for every other item."""
+    """Return pytest's status of a gate that neither passed nor failed, or None for other items."""
     verdict = dict(report.user_properties).get("ftgate")
     # pytest has its own words for expected failures.
-    if hasattr(report, "wasxfail"):
+    if verdict is None or hasattr(report, "wasxfail"):
         return None
-    if verdict is not None and json.loads(str(verdict))["outcome"] == "inconclusive":
+    outcome = json.loads(str(verdict))["outcome"]
+    if outcome == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if outcome == "failed" and report.passed:
+        return "reported", "r", ("REPORTED", {"yellow": True})
     return None
 
 
