@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 reporter_key: pytest.StashKey[Reporter] = pytest.StashKey()
 
 _MARK = (
-    "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
-    "run a test on the reply to each case, as a gate for each variant; -m ftgate selects gates."
+    "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence, "
+    "metrics): run a test on the reply to each case, as a gate for each variant; -m ftgate selects "
+    "gates."
 )
 _SKIPPED = "evaluated with --ftgate only"
 

@@ -138,6 +138,8 @@ class Attempt:
         self.missing_reason: str | None = None
         #: The request that the function waits for, or None.
         self.pending_request: CaseRequest | None = None
+        #: Which of several scores counts, and the names of all; empty for a single score.
+        self.metric, self.metrics = "", tuple[str, ...]()
         #: What the function printed.
         self.output = ""
 
@@ -193,18 +195,23 @@ class Attempt:
     def set_result(self, value: object) -> None:
         """Set the score from the function's return value: None, True, False, or 0 to 1.
 
+        With metrics, it is a mapping with one of these for each metric.
+
         Raises:
             ScorerError: the value is none of these.
         """
         if self.failures:
             return
-        number = 1.0 if value is None else _number(value)
+        remedy = "return nothing, True or False, or a score from 0 to 1"
+        score = value
+        if self.metrics:
+            remedy = f"return a mapping with a score for {', '.join(self.metrics)}"
+            has_all = isinstance(value, Mapping) and {*value} == {*self.metrics}
+            score = value[self.metric] if has_all else "no score"  # type: ignore[index]
+        number = 1.0 if score is None else _number(score)
         if number is None or not 0 <= number <= 1:
             where = f'case "{self.case.id}" ({self.case.location})'
-            raise ScorerError(
-                f"the function returned {value!r} for {where}; "
-                "return nothing, True or False, or a score from 0 to 1"
-            )
+            raise ScorerError(f"the function returned {value!r} for {where}; {remedy}")
         self.score_value = number
 
     @property

@@ -32,7 +32,7 @@ class FunctionCase:
     """
 
     def __init__(self, item: pytest.Function, placeholder: Placeholder, case: Case) -> None:
-        self._item, self._case = item, case
+        self._item, self._case, self._metric = item, case, placeholder.ftgate_metric
         self._function, self._variant = placeholder.ftgate_function, placeholder.ftgate_variant
         self._session = item.config.stash[session_key]
         item.stash[_function_case_key] = self
@@ -46,6 +46,8 @@ class FunctionCase:
             attempts = [self._attempt(reply, n) for n, reply in enumerate(self._replies())]
         except FtgateError as error:
             pytest.fail(f"{self._variant.name}: {error}", pytrace=False)
+        for attempt in attempts:
+            attempt.metric, attempt.metrics = self._metric, self._function.metrics
         original: Callable[..., Any] = self._item.obj
         wrap = _async_runs if iscoroutinefunction(original) else _plain_runs
         # The subtests of a single case are pytest's own.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from inspect import unwrap
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from pytest_ftgate.plugin.marked.marks import (
     Mark,
     MarkedFunction,
     MarkLocation,
+    Metric,
     Placeholder,
     argument_lines,
 )
@@ -82,6 +84,9 @@ def _validated(location: MarkLocation, arguments: dict[str, Any]) -> Mark:
         for key, details in invalid.items():
             first_key = {**details, "loc": details["loc"][:1]}
             message = validation_message(first_key, known, None, "argument")
+            if key == "metrics":
+                limits = tuple(declared_keys(Metric))
+                message = f"metrics: {validation_message(details, limits, None)}"
             location.add_error(key, _NO_FILE.format(details["input"]) if key == SUITE else message)
         valid = {key: value for key, value in arguments.items() if key not in invalid}
         return Mark.model_validate(valid)
@@ -118,18 +123,18 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 
 
 def _parameters(config: pytest.Config, function: MarkedFunction, names: list[str]) -> Iterator[Any]:
-    """Yield the parameters of each variant, or of each of its chosen cases."""
+    """Yield the parameters of each metric of each variant, or of each of its chosen cases."""
     cases: list[Case | None] = [None]
     if config.stash[settings_key].cases:
         used = [case for case in function.suite.cases if function.look.includes(case.id, 0)]
         cases = [*chosen_cases(config, used)]
-    for variant in function.variants:
-        for case in cases:
-            values = [
-                variant if name == "variant" else Placeholder(name, function, variant, case)
-                for name in names
-            ]
-            yield pytest.param(*values, id=f"{variant.name}-{case.id}" if case else variant.name)
+    for variant, case, metric in product(function.variants, cases, function.metrics or [""]):
+        values = [
+            variant if name == "variant" else Placeholder(name, function, variant, metric, case)
+            for name in names
+        ]
+        parts = (variant.name, case.id if case else "", metric)
+        yield pytest.param(*values, id="-".join(filter(None, parts)))
 
 
 def _check_parameters(definition: pytest.Function, names: list[str]) -> None:

@@ -23,6 +23,7 @@ def gate(  # noqa: PLR0913 - the arguments of the mark
     repeats: int | None = None,
     tags: str | Sequence[str] | None = None,
     evidence: Literal["statistics", "point"] | None = None,
+    metrics: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pytest.MarkDecorator:
     """Return ``pytest.mark.ftgate`` with these arguments; docs/pytest.md describes them."""
     arguments = {
@@ -34,6 +35,7 @@ def gate(  # noqa: PLR0913 - the arguments of the mark
         "repeats": repeats,
         "tags": tags,
         "evidence": evidence,
+        "metrics": metrics,
     }
     given = {name: value for name, value in arguments.items() if value is not None}
     return pytest.mark.ftgate(*() if suite is None else (suite,), **given)

@@ -71,7 +71,11 @@ class _VariantAttempts:
 class _FunctionRunner:
     """Provides the runs of a marked function, one for each reply, and keeps their outcome."""
 
-    def __init__(self, state: GateItemState, *, is_conversation: bool) -> None:
+    def __init__(
+        self, state: GateItemState, placeholder: Placeholder, *, is_conversation: bool
+    ) -> None:
+        self._metric = placeholder.ftgate_metric
+        self._metrics = placeholder.ftgate_function.metrics
         #: True if the function takes ``ask``.
         self._is_conversation = is_conversation
         self._state = state
@@ -131,7 +135,9 @@ class _FunctionRunner:
         if self._is_conversation:
             build_turn = session.workloads.turn_builder(self._state.gate_run.suite, variant)
             conversation = Conversation(case, build_turn, session.engine.results, reply, repeat)
-        return Attempt(variant, case, reply, conversation)
+        attempt = Attempt(variant, case, reply, conversation)
+        attempt.metric, attempt.metrics = self._metric, self._metrics
+        return attempt
 
     # Running --------------------------------------------------------------------------------
 
@@ -274,7 +280,12 @@ class FunctionGate:
 
     def __init__(self, item: pytest.Function, placeholder: Placeholder) -> None:
         function, variant = placeholder.ftgate_function, placeholder.ftgate_variant
-        gate = replace(function.gate, function=_gate_name(item, variant.name))
+        metric = placeholder.ftgate_metric
+        gates = {
+            name: replace(gate, function=_gate_name(item, variant.name, metric, name))
+            for name, gate in function.gates.items()
+        }
+        gate = gates[metric] if metric else next(iter(gates.values()))
         baseline = function.suite.variants[function.suite.baseline]
         gate_run = GateRun(
             suite=function.suite,
@@ -283,12 +294,14 @@ class FunctionGate:
             look=replace(
                 function.look, replies_vary=replies_vary(variant) or replies_vary(baseline)
             ),
-            function_suite=replace(function.function_suite, gates={"accuracy": gate}),
+            function_suite=replace(function.function_suite, gates=gates),
             planned=function.planned,
         )
         self.item, self.gate = item, gate
         self.state = GateItemState(item, gate_run, waits_for=_fixtures_before_requests(item))
-        self.runner = _FunctionRunner(self.state, is_conversation="ask" in item.fixturenames)
+        self.runner = _FunctionRunner(
+            self.state, placeholder, is_conversation="ask" in item.fixturenames
+        )
         #: The failure section: the verdict, then the failed assertions of its cases.
         self.section = ""
         self._scored = self._wrapped = False
@@ -479,10 +492,14 @@ def function_gate_of(item: pytest.Item) -> FunctionGate | None:
     return item.stash.get(_gate_key, None)
 
 
-def _gate_name(item: pytest.Function, variant: str) -> str:
-    """Return the item's name without its variant, such as ``TestTone::test_polite[formal]``."""
+def _gate_name(item: pytest.Function, variant: str, metric: str, other: str) -> str:
+    """Return the item's name without its variant, such as ``TestTone::test_polite[formal]``.
+
+    The name of the metric *other* replaces that of the item's own *metric*, if it has one.
+    """
     name, _, params = item.nodeid.partition("::")[2].partition("[")
-    parts = f"-{params.removesuffix(']')}-".replace(f"-{variant}-", "-", 1).strip("-")
+    own, rest = (f"-{variant}-{metric}-", f"-{other}-") if metric else (f"-{variant}-", "-")
+    parts = f"-{params.removesuffix(']')}-".replace(own, rest, 1).strip("-")
     return f"{name}[{parts}]" if parts else name
 
 

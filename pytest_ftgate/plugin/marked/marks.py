@@ -24,6 +24,16 @@ from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
 
 
+class Metric(BaseModel):
+    """The limits of one of several scores that a function returns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_drop: Margin | None = None
+    min: Share | None = None
+    evidence: Literal["statistics", "point"] = "statistics"
+
+
 class Mark(BaseModel):
     """The arguments of ``@pytest.mark.ftgate``."""
 
@@ -38,6 +48,7 @@ class Mark(BaseModel):
     repeats: Count | None = None
     tags: str | tuple[str, ...] = ()
     evidence: Literal["statistics", "point"] = "statistics"
+    metrics: dict[str, Metric] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,18 +196,20 @@ class MarkedFunction:
     Attributes:
         suite: the suite whose cases the variants answer.
         function_suite: the suite that the gate sees: its cases, scored by the function.
-        gate: the limits of the gate.
+        gates: the limits of the gate by its kind, or those of each metric by its name.
         variants: the variants that are evaluated.
         look: the cases that are used, and the repeats of each.
         planned: True if the function takes replies, which are requested before it runs.
+        metrics: the names of the scores that the function returns; empty for a single one.
     """
 
     suite: Suite
     function_suite: Suite
-    gate: RateGate
+    gates: Mapping[str, RateGate]
     variants: tuple[Variant, ...]
     look: Look
     planned: bool
+    metrics: tuple[str, ...] = ()
 
 
 class Placeholder:
@@ -207,13 +220,14 @@ class Placeholder:
     Attributes:
         ftgate_function: the marked function.
         ftgate_variant: the variant of the item.
+        ftgate_metric: the score that the item evaluates; "" for the only one.
         ftgate_case: the only case of the item, or None for a gate.
     """
 
     def __init__(
-        self, name: str, function: MarkedFunction, variant: Variant, case: Case | None
+        self, name: str, function: MarkedFunction, variant: Variant, metric: str, case: Case | None
     ) -> None:
-        self._name, self.ftgate_case = name, case
+        self._name, self.ftgate_metric, self.ftgate_case = name, metric, case
         self.ftgate_function, self.ftgate_variant = function, variant
 
     def __getattr__(self, name: str) -> NoReturn:
