@@ -30,6 +30,7 @@ FROM_A_FORK = (
     "This pull request comes from a fork, where there are no keys: only recorded replies were "
     "evaluated, and nothing was asked."
 )
+NO_REPORT = "### 🔴 BLOCKED: pytest ended before it wrote a report; see the log of the job\n"
 
 
 def check(environ: Mapping[str, str]) -> int:
@@ -70,12 +71,17 @@ def judge(environ: Mapping[str, str]) -> int:
     reports = folder / "reports"
     reports.mkdir(parents=True, exist_ok=True)
     record = reports / "run.json"
-    record.unlink(missing_ok=True)
+    # Of an earlier call of the action in the same job.
+    for path in reports.iterdir():
+        path.unlink()
     status = subprocess.run(command(environ, folder), check=False).returncode
     told = json.loads(record.read_text("utf-8")) if record.exists() else {}
     outcomes = [one["outcome"] for one in told.get("verdicts", ()) if one["gated"]]
     if environ.get("FORK") == "true" and environ["REPLIES"] == "recorded":
         _say_what_a_fork_misses(environ, told, reports / "report.md")
+    if status == 0 and not outcomes and not told.get("requests", {}).get("replies"):
+        print("::error title=pytest-ftgate::no gate was evaluated; check the input paths")
+        status = 5
     _tell(
         "GITHUB_OUTPUT",
         environ,
@@ -83,6 +89,7 @@ def judge(environ: Mapping[str, str]) -> int:
         verdict=told["verdict"] if outcomes else "error",
         failed=outcomes.count("failed") + outcomes.count("invalid"),
         inconclusive=outcomes.count("inconclusive"),
+        not_evaluated=len(told.get("not_evaluated", ())),
         json=record if told else "",
         markdown=reports / "report.md" if told else "",
     )
@@ -122,11 +129,10 @@ def comment(environ: Mapping[str, str]) -> int:
     A comment that cannot be written is a warning: the check is the job's status.
     """
     report = Path(environ["RUNNER_TEMP"]) / "ftgate" / "reports" / "report.md"
-    if not report.exists():
-        print("::warning title=pytest-ftgate::there is no report to comment with")
-        return 0
     marker = f"<!-- pytest-ftgate: {environ['IN_TITLE']} -->"
-    body = f"{report.read_text('utf-8')}\n{marker}"
+    # Without a report, the comment of an earlier run would stand as if it were of this one.
+    text = report.read_text("utf-8") if report.exists() else NO_REPORT
+    body = f"{text}\n{marker}"
     try:
         _put(_Comments(environ), marker, body)
     except (OSError, ValueError) as error:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.gates.verdict import Outcome, Verdict
     from pytest_ftgate.plugin.fixture import Ftgate, SuiteHandle
     from pytest_ftgate.plugin.marked.attempt import Conversation
+    from pytest_ftgate.plugin.marked.decorator import gate
     from pytest_ftgate.providers.base import Provider
     from pytest_ftgate.reporting.headlines import headline
     from pytest_ftgate.reporting.next_steps import step_line
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_ftgate.requests.request import Request, Step, ToolCall
     from pytest_ftgate.results.run import Report
     from pytest_ftgate.runner.compare import CompareResult, compare
-    from pytest_ftgate.suite.model import Case
+    from pytest_ftgate.suite.model import Case, Variant
 
 __all__ = [
     "Case",
@@ -40,9 +41,11 @@ __all__ = [
     "Step",
     "SuiteHandle",
     "ToolCall",
+    "Variant",
     "Verdict",
     "__version__",
     "compare",
+    "gate",
     "headline",
     "step_line",
 ]
@@ -65,8 +68,10 @@ _MODULES = {
     "Step": "requests.request",
     "SuiteHandle": "plugin.fixture",
     "ToolCall": "requests.request",
+    "Variant": "suite.model",
     "Verdict": "gates.verdict",
     "compare": "runner.compare",
+    "gate": "plugin.marked.decorator",
     "headline": "reporting.headlines",
     "step_line": "reporting.next_steps",
 }

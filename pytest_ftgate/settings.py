@@ -48,6 +48,8 @@ class Settings:
         replies: ``auto`` uses the cache and sends the other requests, ``fresh`` sends all
             requests, ``recorded`` sends none.
         variants: the variants to evaluate; empty for all.
+        cases: the ids of the cases to run as ordinary tests instead of gates; empty for gates.
+        report_only: True if no verdict fails the run.
         inconclusive: ``fail`` lets an inconclusive gate block the run, ``warn`` only shows it.
         accept: True to write accepted records from this run.
         accept_anchor: True to make this run the anchor of the accepted records.
@@ -78,6 +80,8 @@ class Settings:
     cache: Path
     root: Path
     start: Path
+    cases: tuple[str, ...] = ()
+    report_only: bool = False
     accept_anchor: bool = False
     batch: bool = False
     engine: str = "local"
@@ -117,9 +121,11 @@ class Settings:
             files=tuple(config.getini("ftgate_files")),
             replies=_one_of("replies", option_or_ini("replies"), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
+            cases=tuple(config.getoption("ftgate_case") or ()),
             inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
             plan=bool(config.getoption("ftgate_plan")),
             accept=any(map(config.getoption, ("ftgate_accept", "ftgate_accept_anchor"))),
+            report_only=any(get("ftgate_report_only") for get in (config.getoption, config.getini)),
             accept_anchor=bool(config.getoption("ftgate_accept_anchor")),
             concurrency=_count("concurrency", option_or_ini("concurrency"), least=1),
             cache=_cache_path(config, option_or_ini("cache")),
@@ -206,10 +212,19 @@ def _github_settings(environ: Mapping[str, str], root: Path) -> dict[str, Any]:
 
 
 def _need_enabled(config: PytestConfig) -> None:
-    for name in ("accept", "accept-anchor", "ladder", "plan", "variant", *REPORT_FORMATS):
-        option = f"ftgate_{name.replace('-', '_')}"
-        if config.getoption(option) and not config.getoption("ftgate_enabled"):
-            raise ConfigurationError(f"--ftgate-{name} does nothing without --ftgate; add it")
+    evaluating = ("accept", "accept-anchor", "ladder", "plan", *REPORT_FORMATS)
+    given = [
+        name
+        for name in (*evaluating, "variant", "case")
+        if config.getoption(f"ftgate_{name.replace('-', '_')}")
+    ]
+    if given and not config.getoption("ftgate_enabled"):
+        raise ConfigurationError(f"--ftgate-{given[0]} does nothing without --ftgate; add it")
+    if "case" in given and given[0] in evaluating:
+        raise ConfigurationError(
+            f"--ftgate-{given[0]} does nothing with --ftgate-case, which evaluates no gate; leave "
+            "one of them out"
+        )
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
@@ -271,8 +286,13 @@ _OPTIONS = (
             ".ftgate).", _PATH, ""),
     _Option("variant", "Evaluate the gates of this variant alone; may be given several times.",
             {"action": "append", "metavar": "NAME"}),
+    _Option("case", "Run the case with this id as ordinary tests, which --pdb stops in, and "
+            "evaluate no gate; may be given several times.",
+            {"action": "append", "metavar": "ID"}),
     _Option("inconclusive", "What an inconclusive gate does: block the run (fail, the default) or "
             "warn.", {"choices": _INCONCLUSIVE}, "fail"),
+    _Option("report_only", "Report every verdict, and fail no test because of one.", _FLAG,
+            default=False),
     _Option("show", "Cases to show for a gate that did not pass (default: 3; with -v 10, with -vv "
             "all).", {"metavar": "N"}, ""),
     _Option("concurrency", "Requests in flight at once for each model.", {"metavar": "N"}, ""),

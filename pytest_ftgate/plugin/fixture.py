@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import pytest
 
-from pytest_ftgate.errors import ConfigurationError, did_you_mean
+from pytest_ftgate.errors import ConfigurationError, FtgateError, did_you_mean
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key
@@ -24,8 +25,23 @@ if TYPE_CHECKING:
     from pytest_ftgate.scoring.scores import VariantScores
 
 _Value = TypeVar("_Value")
+_Params = ParamSpec("_Params")
 #: The most known names in an error message.
 _MAX_NAMES = 10
+
+
+def _shown_at_the_test(method: Callable[_Params, _Value]) -> Callable[_Params, _Value]:
+    """Return *method* with errors that pytest shows at the line of the test, not at ours."""
+
+    @wraps(method)
+    def run(*args: _Params.args, **kwargs: _Params.kwargs) -> _Value:
+        __tracebackhide__ = True
+        try:
+            return method(*args, **kwargs)
+        except FtgateError as error:
+            raise error.with_traceback(None) from None
+
+    return run
 
 
 class Ftgate:
@@ -34,6 +50,7 @@ class Ftgate:
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
 
+    @_shown_at_the_test
     def suite(self, path: str | os.PathLike[str]) -> SuiteHandle:
         """Return the suite in the file *path*, relative to the root directory.
 
@@ -65,6 +82,7 @@ class SuiteHandle:
     def _session(self) -> Session:
         return self._config.stash[session_key]
 
+    @_shown_at_the_test
     def ask(self, variant: str, case: Case | str) -> Reply:
         """Return the reply of *variant* to *case*.
 
@@ -83,6 +101,7 @@ class SuiteHandle:
         raise result
 
     @property
+    @_shown_at_the_test
     def scores(self) -> Mapping[str, VariantScores]:
         """The scores of every variant, by its name, with a row for each case.
 
@@ -98,6 +117,7 @@ class SuiteHandle:
             self._session.checked_results([requests], on_progress, self._suite.name)
         return self._session.scores.task_scores(self._suite, variant, look)
 
+    @_shown_at_the_test
     def verdict(self, gate: str, variant: str) -> Verdict:
         """Return the verdict of *gate* on *variant*, as the suite's own test would.
 

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
-from pytest_ftgate.plugin.state import errors_key, is_marked_as_gate, settings_key
+from pytest_ftgate.plugin.state import (
+    deselected_key,
+    errors_key,
+    is_marked_as_gate,
+    settings_key,
+    uses_fixture,
+)
 from pytest_ftgate.settings import Settings, add_options, short_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from pytest_ftgate.plugin.fixture import Ftgate
@@ -23,9 +29,11 @@ if TYPE_CHECKING:
 reporter_key: pytest.StashKey[Reporter] = pytest.StashKey()
 
 _MARK = (
-    "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence): "
-    "run a test on the reply to each case, as a gate for each variant; -m ftgate selects gates."
+    "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence, "
+    "metrics): run a test on the reply to each case, as a gate for each variant; -m ftgate selects "
+    "gates."
 )
+_SKIPPED = "evaluated with --ftgate only"
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -95,6 +103,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 @pytest.fixture(scope="session")
 def ftgate(request: pytest.FixtureRequest) -> Ftgate:
     """Suites to ask, score and evaluate in your own test; such a test needs --ftgate."""
+    if not request.config.stash[settings_key].enabled:
+        pytest.skip(_SKIPPED)
     from pytest_ftgate.plugin.fixture import Ftgate
 
     return Ftgate(request.session)
@@ -124,11 +134,20 @@ def pytest_make_collect_report(
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Make a gate of each item of a marked function."""
-    if item.config.stash[settings_key].enabled and item.get_closest_marker("ftgate"):
+    """Make a gate of each item of a marked function; without ``--ftgate``, let pytest skip it."""
+    if not item.config.stash[settings_key].enabled:
+        if is_marked_as_gate(item) or uses_fixture(item):
+            item.add_marker(pytest.mark.skip(reason=_SKIPPED))
+    elif hasattr(item, "callspec"):
         from pytest_ftgate.plugin.marked.collect import make_gate
 
         make_gate(item)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Note that the run leaves out tests on purpose."""
+    for item in items[:1]:
+        item.config.stash[deselected_key] = True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -140,16 +159,30 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         arrange_items(config, settings, items)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> object:
+    """Let no plugin run a gate again."""
+    if not item.config.stash[settings_key].enabled:
+        return None
+    from pytest_ftgate.plugin.item import run_once
+
+    return run_once(item, nextitem)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """After the fixtures of a marked function are set up, ask and score.
 
     A marked function that is not a gate fails; it never passes without a verdict.
     """
-    if not is_marked_as_gate(item) and "ftgate" not in getattr(item, "fixturenames", ()):
+    __tracebackhide__ = True
+    if not is_marked_as_gate(item) and not uses_fixture(item):
         return (yield)
     if not item.config.stash[settings_key].enabled:
-        pytest.skip("evaluated with --ftgate only")
+        # A skip that is raised here would be shown at this line; the mark has the test's.
+        if item.config.pluginmanager.has_plugin("skipping"):
+            return (yield)
+        pytest.skip(_SKIPPED)
     from pytest_ftgate.plugin.marked.collect import after_setup, before_setup
 
     before_setup(item)
@@ -185,11 +218,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
-    """Return *inconclusive* as a status of its own, neither passed nor failed."""
+    """Return *inconclusive*, and *reported* for a failed gate that fails no test, as a status."""
     if config.stash[settings_key].enabled and getattr(report, "when", "") == "call":
-        from pytest_ftgate.plugin.reporter import inconclusive_status
+        from pytest_ftgate.plugin.reporter import gate_status
 
-        return inconclusive_status(report)
+        return gate_status(report)
     return None
 
 
@@ -217,9 +250,16 @@ def pytest_testnodedown(node: Any) -> None:
     """Collect the request counts, messages and cases of a pytest-xdist worker."""
     output = getattr(node, "workeroutput", {})
     reporter = node.config.stash.get(reporter_key, None)
-    if "ftgate_requests" in output and reporter is not None:
-        from pytest_ftgate.runner.workers import read_suite_runs
+    if "ftgate_usage_error" in output:
+        from pytest_ftgate.plugin.selection import usage_error_key
 
+        node.config.stash[usage_error_key] = output["ftgate_usage_error"]
+    if "ftgate_requests" in output and reporter is not None:
+        from pytest_ftgate.runner.workers import read_accepted, read_suite_runs
+
+        reporter.add_accepted(read_accepted(output["ftgate_accepted"]))
         suite_runs = read_suite_runs(output["ftgate_cases"])
         reporter.add_process(output["ftgate_requests"], output["ftgate_messages"], suite_runs)
         reporter.add_gates(output["ftgate_gates"])
+        if output["ftgate_deselected"]:
+            node.config.stash[deselected_key] = True

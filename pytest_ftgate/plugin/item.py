@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_ftgate.errors import FtgateError, SuiteError
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.plugin.cases import CaseItem, case_command, case_items
 from pytest_ftgate.plugin.progress import live_progress
 from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
@@ -27,11 +28,35 @@ if TYPE_CHECKING:
     from pytest_ftgate.scoring.scores import VariantScores
 
 _state_key = pytest.StashKey["GateItemState"]()
+#: Plugins that run a failed test again, unless the condition of its mark `flaky` is false.
+_RERUN_PLUGINS = ("rerunfailures", "pytest-retry")
 #: Of a run: the errors shown so far, each with the item that shows it.
 _shown_errors_key = pytest.StashKey[dict[str, str]]()
 
 
-class BlockingVerdict(Exception):
+class AcceptedGate(NamedTuple):
+    """What a run with ``--ftgate-accept`` accepts of one gate.
+
+    Attributes:
+        suite: the name of its suite.
+        name: the key in the accepted record.
+        serves: the variant in production, or "".
+        cases: the values of each case.
+    """
+
+    suite: str
+    name: str
+    serves: str
+    cases: Mapping[str, Any]
+
+
+#: Of a process: what it accepts, by node id.
+accepted_key = pytest.StashKey[dict[str, AcceptedGate]]()
+
+
+# An AssertionError, so that others see a failed test in it, not a broken one: xfail(raises=...),
+# Allure, the test explorers of editors.
+class BlockingVerdict(AssertionError):
     """Ends an item whose verdict fails the build; carries the verdict to the failure section."""
 
     def __init__(self, verdict: Verdict) -> None:
@@ -42,15 +67,24 @@ class BlockingVerdict(Exception):
 class GateItemState:
     """The state of one gate's item: of a suite file, or of a marked function.
 
-    *late* is True if its requests are known only after the test's own fixtures are set up.
+    *waits_for* are the fixtures that must stand before its requests are sent; None if these depend
+    on fixtures of its own.
     """
 
-    def __init__(self, item: pytest.Item, gate_run: GateRun, *, late: bool = False) -> None:
-        self.item, self.gate_run, self.late = item, gate_run, late
+    def __init__(
+        self,
+        item: pytest.Item,
+        gate_run: GateRun,
+        *,
+        waits_for: frozenset[str] | None = frozenset(),
+    ) -> None:
+        self.item, self.gate_run, self.waits_for = item, gate_run, waits_for
         item.stash[_state_key] = self
-        if item.config.pluginmanager.has_plugin("rerunfailures"):
-            # A rerun would find the same replies, and so the same verdict.
-            item.add_marker(pytest.mark.flaky(reruns=0), append=False)
+        has_plugin = item.config.pluginmanager.has_plugin
+        # A rerun would find the same replies, and so the same verdict. The plugin `flaky` takes
+        # other arguments; see `run_once`.
+        if any(map(has_plugin, _RERUN_PLUGINS)) and not has_plugin("flaky"):
+            item.add_marker(pytest.mark.flaky(reruns=0, condition=False), append=False)
 
     @property
     def session(self) -> Session:
@@ -60,7 +94,7 @@ class GateItemState:
     @property
     def only_shows_setup(self) -> bool:
         """Whether pytest only shows how tests are set up (``--setup-only``)."""
-        return bool(self.item.config.getoption("setuponly"))
+        return bool(self.item.config.getoption("setuponly", default=False))
 
     @property
     def settings(self) -> Settings:
@@ -71,11 +105,16 @@ class GateItemState:
         """Return the gates to submit with this one: all that can be planned by now, or none."""
         if self.session.is_submitted(self.gate_run):
             return []
+        stands = self.waits_for
         # A pytest-xdist worker learns one by one which gates it runs, so it plans one by one.
-        alone = self.late or hasattr(self.item.config, "workerinput")
-        states = (state_of(item) for item in self.item.session.items)
-        planned = [state.gate_run for state in states if state and not state.late]
-        return [self.gate_run] if alone else planned
+        if stands is None or hasattr(self.item.config, "workerinput"):
+            return [self.gate_run]
+        states = [state for item in self.item.session.items if (state := state_of(item))]
+        return [
+            state.gate_run
+            for state in states
+            if state.waits_for is not None and state.waits_for <= stands
+        ]
 
     def set_up(self, evaluate: Callable[[], str]) -> None:
         """Call *evaluate*; fail the item if it raises an error, or returns why it is invalid."""
@@ -109,30 +148,34 @@ class GateItemState:
         first = shown.setdefault(str(error), self.item.nodeid)
         return str(error) if first == self.item.nodeid else f"the same error as {first}"
 
-    def store_accepted_cases(self, scores: VariantScores) -> None:
-        """Store the scores that this run accepts, if it accepts any."""
+    def store_accepted_cases(self, scores: VariantScores, name: str, serves: str) -> None:
+        """Store the scores that this run accepts as those of *name*; *serves* is in production."""
         from pytest_ftgate.results.accepted import accepted_cases
 
         cases = accepted_cases(scores, self.item.path.parent)
-        set_property(self.item, "ftgate_cells", json.dumps(cases))
+        accepted = self.item.config.stash.setdefault(accepted_key, {})
+        accepted[self.item.nodeid] = AcceptedGate(
+            self.gate_run.gate_suite.name, name, serves, cases
+        )
 
     def blocks(self, verdict: Verdict) -> bool:
         """Return True if *verdict* fails the build."""
         lenient = self.settings.inconclusive == "warn"
         is_inconclusive = verdict.outcome is Outcome.INCONCLUSIVE
-        return verdict.outcome is not Outcome.PASSED and not (is_inconclusive and lenient)
+        passes = self.settings.report_only or (is_inconclusive and lenient)
+        return verdict.outcome is not Outcome.PASSED and not passes
 
     def section(
         self, verdict: Verdict, explanations: Mapping[str, Sequence[str]] | None = None
     ) -> str:
         """Return the failure section of *verdict*, with the *explanations* of cases by their id."""
         from pytest_ftgate.reporting.verdict import verdict_section
-        from pytest_ftgate.results.verdicts import as_typed
+        from pytest_ftgate.results.verdicts import as_typed, node_id
 
         settings, verbosity = self.settings, self.item.config.get_verbosity()
-        return verdict_section(
-            as_typed(verdict, settings.typed), verbosity, settings.show, explanations
-        )
+        verdict, is_rate = as_typed(verdict, settings.typed), self.gate_run.gate.is_rate
+        command = partial(case_command, node_id(verdict), verdict.variant) if is_rate else None
+        return verdict_section(verdict, verbosity, settings.show, explanations, command)
 
 
 def set_property(item: pytest.Item, name: str, value: str) -> None:
@@ -145,6 +188,14 @@ def state_of(item: Any) -> GateItemState | None:
     """Return the state of a gate's item; None for any other item."""
     state: GateItemState | None = item.stash.get(_state_key, None)
     return state
+
+
+def run_once(item: pytest.Item, nextitem: pytest.Item | None) -> object:
+    """Run a gate as pytest itself does, past the plugin `flaky`; return None for other items."""
+    if state_of(item) is None or not item.config.pluginmanager.has_plugin("flaky"):
+        return None
+    runner: Any = item.config.pluginmanager.get_plugin("runner")
+    return runner.pytest_runtest_protocol(item, nextitem)
 
 
 def gate_run_of(item: pytest.Item) -> GateRun | None:
@@ -161,20 +212,26 @@ def gate_runs_in(items: list[pytest.Item]) -> list[GateRun]:
 class SuiteFile(pytest.File):
     """One ``*.ftgate.yaml`` file."""
 
-    def collect(self) -> Iterator[GateItem]:
-        """Yield the gates of each gated variant."""
+    def collect(self) -> Iterator[GateItem | CaseItem]:
+        """Yield the gates of each gated variant, or their single cases."""
         try:
             suite = load_suite_once(self.session, self.path)
             check_feasibility(suite)
         except SuiteError as error:
             raise self.CollectError(str(error)) from error
-        for variant in suite.variants.values():
-            for gate in suite.gates_for(variant):
-                name = f"{gate.kind}[{variant.name}]"
-                gate_run = GateRun(suite, gate, variant)
-                # The whole id is given, so that pytest reads the variant as a parameter.
-                node = f"{self.nodeid}::{name}"
-                yield GateItem.from_parent(self, name=name, nodeid=node, gate_run=gate_run)
+        gate_runs = [
+            GateRun(suite, gate, variant)
+            for variant in suite.variants.values()
+            for gate in suite.gates_for(variant)
+        ]
+        if self.config.stash[settings_key].cases:
+            yield from case_items(self, gate_runs)
+            return
+        for gate_run in gate_runs:
+            name = f"{gate_run.gate.kind}[{gate_run.variant.name}]"
+            # The whole id is given, so that pytest reads the variant as a parameter.
+            node = f"{self.nodeid}::{name}"
+            yield GateItem.from_parent(self, name=name, nodeid=node, gate_run=gate_run)
 
 
 class GateItem(pytest.Item):
@@ -214,8 +271,8 @@ class GateItem(pytest.Item):
     def _store_accepted_cases(self, result: GateResult) -> None:
         suite, look = self.gate_run.suite, result.look
         scores = self.state.session.scores.task_scores(suite, self.gate_run.variant, look)
-        set_property(self, "ftgate_serves", suite.serves or suite.baseline)
-        self.state.store_accepted_cases(scores)
+        name, serves = self.gate_run.variant.name, suite.serves or suite.baseline
+        self.state.store_accepted_cases(scores, name, serves)
 
     # Verdict --------------------------------------------------------------------------------
 

@@ -67,6 +67,12 @@ class _ProgressLine:
                 self._reporter.write(_CLEAR, flush=True)
 
 
+def take_output(config: pytest.Config) -> str:
+    """Return what was printed since the last call and is captured; pytest does not show it then."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    return "".join(capture.read_global_capture()) if capture else ""
+
+
 def _is_quiet(config: pytest.Config) -> bool:
     return config.get_verbosity() <= -2  # noqa: PLR2004
 

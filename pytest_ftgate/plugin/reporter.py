@@ -17,9 +17,16 @@ import pytest
 
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.item import gate_runs_in
-from pytest_ftgate.plugin.selection import gate_nodes
-from pytest_ftgate.plugin.state import evaluates_nothing, session_key, settings_key
+from pytest_ftgate.plugin.item import AcceptedGate, accepted_key, gate_runs_in
+from pytest_ftgate.plugin.progress import show_sentence
+from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
+from pytest_ftgate.plugin.state import (
+    deselected_key,
+    evaluates_nothing,
+    session_key,
+    settings_key,
+    takes_whole_project,
+)
 from pytest_ftgate.plugin.verdicts import GateVerdicts
 from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
@@ -30,7 +37,8 @@ from pytest_ftgate.results.git import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
 from pytest_ftgate.runner.evaluate import interrupted_notes
-from pytest_ftgate.runner.workers import collect_suite_runs, write_suite_runs
+from pytest_ftgate.runner.session import Session
+from pytest_ftgate.runner.workers import collect_suite_runs, write_accepted, write_suite_runs
 from pytest_ftgate.settings import Settings
 
 
@@ -62,6 +70,9 @@ def _commit_facts(root: Path) -> dict[str, str]:
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
+_REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
+
+
 class Reporter:
     """Collects the results of a run, prints the closing section and writes the reports.
 
@@ -73,8 +84,9 @@ class Reporter:
         self._verdicts = GateVerdicts(self._settings.root)
         self._measured: list[str] = []
         self._advice: list[str] = []
-        self._serves: dict[str, str] = {}
-        self._accepted_cases: dict[str, dict[str, Any]] = defaultdict(dict)
+        #: What processes accept, by node id, and the gates whose test has ended.
+        self._accepted: dict[str, AcceptedGate] = {}
+        self._called: set[str] = set()
         self._request_counts: list[tuple[int, int, float]] = []
         self._messages: list[str] = []
         self._cost_reports: list[CostReport] = []
@@ -87,6 +99,10 @@ class Reporter:
         self._is_interrupted = False
         #: A test has used the fixture: it evaluates gates by itself.
         self._fixture_used = False
+
+    def pytest_collection_finish(self) -> None:
+        """Note that every gate of the run is known, except with processes of pytest-xdist."""
+        self._verdicts.is_collected = True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record a suite or a module that cannot be collected."""
@@ -111,8 +127,8 @@ class Reporter:
             pairs = report.user_properties
             self._measured += [str(value) for key, value in pairs if key == "ftgate_measured"]
             self._advice += [str(value) for key, value in pairs if key == "ftgate_advice"]
-        if "ftgate_cells" in properties and report.when == "call":
-            self._add_accepted_cases(properties)
+        if report.when == "call":
+            self._called.add(report.nodeid)
         if self._verdicts.add_report(report):
             self._dispatch_verdict(str(properties["ftgate"]), report.nodeid)
         elif "ftgate" in properties and hasattr(report, "wasxfail") and report.skipped:
@@ -128,15 +144,19 @@ class Reporter:
             crash = _CrashLocation(str(self._config.rootpath / file), (line or 0) + 1, message)
             report.longrepr = _Section(report.longrepr, crash)  # type: ignore[assignment]
 
-    def _add_accepted_cases(self, properties: Mapping[str, object]) -> None:
-        verdict = json.loads(str(properties["ftgate"]))
-        self._serves[verdict["suite"]] = str(properties.get("ftgate_serves", ""))
-        cases = json.loads(str(properties["ftgate_cells"]))
-        name = str(properties.get("ftgate_cells_of", verdict["variant"]))
-        earlier = self._accepted_cases[verdict["suite"]].get(name, {})
-        # Gates of one variant may use fewer replies than others; the most replies are stored.
-        if _count_replies(cases) >= _count_replies(earlier):
-            self._accepted_cases[verdict["suite"]][name] = cases
+    def add_accepted(self, gates: Mapping[str, Iterable[Any]]) -> None:
+        """Add what one process accepts, by node id."""
+        self._accepted |= {node: AcceptedGate(*values) for node, values in gates.items()}
+
+    def _accepted_cases(self) -> dict[str, dict[str, Mapping[str, Any]]]:
+        """Return by suite and name the cases to accept."""
+        cases: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
+        for node, gate in self._accepted.items():
+            earlier = cases[gate.suite].get(gate.name, {})
+            # Gates of one variant may use fewer replies than others; the most replies are stored.
+            if node in self._called and _count_replies(gate.cases) >= _count_replies(earlier):
+                cases[gate.suite][gate.name] = gate.cases
+        return {suite: by_name for suite, by_name in cases.items() if by_name}
 
     def add_gates(self, nodes: Iterable[str]) -> None:
         """Add the node ids of the gates that one process has selected."""
@@ -180,7 +200,7 @@ class Reporter:
     # The end of the run -----------------------------------------------------------------------
 
     def mark_interrupted(self, notes: Iterable[str]) -> None:
-        """Record that gates are missing, so that no report of an interrupted run says passed.
+        """Record whether the run ended early, so that no report of it says passed.
 
         *notes* are the partial results of a run that waited for replies.
         """
@@ -190,9 +210,14 @@ class Reporter:
         self._verdicts.add_interruption()
 
     @property
-    def evaluated(self) -> int:
-        """The number of gates with a verdict."""
-        return len(self._verdicts.by_node) + self._fixture_used
+    def expects_gates(self) -> bool:
+        """Whether no gate was evaluated in a run that selects gates, or the whole project.
+
+        Otherwise the selection holds ordinary tests alone, such as one file or one part of a run.
+        """
+        if self._verdicts.by_node or self._fixture_used:
+            return False
+        return self._verdicts.selects_gates or takes_whole_project(self._config)
 
     @property
     def misses_gates(self) -> bool:
@@ -202,7 +227,8 @@ class Reporter:
     def _run_record(self, pending_batches: Iterable[str]) -> Report:
         verdicts = (*self._verdicts.by_node.values(), *self._measured)
         pending = [f"{line}; the same command picks its replies up" for line in pending_batches]
-        notes = map(replace_lone_surrogates, (*pending, *self._messages))
+        reported = [_REPORT_ONLY] if self._settings.report_only else []
+        notes = map(replace_lone_surrogates, (*reported, *pending, *self._messages))
         report = Report(
             verdict="blocked",
             at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -243,9 +269,11 @@ class Reporter:
             skipped=self.skipped_requests,
         )
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the closing section."""
-        if self._report is None:
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
+    ) -> None:
+        """Print the closing section; after an error in the command line, pytest says it all."""
+        if self._report is None or exitstatus == pytest.ExitCode.USAGE_ERROR:
             return
         from pytest_ftgate.reporting.summary import colour_parts, message_lines, summary_lines
 
@@ -255,7 +283,10 @@ class Reporter:
         if not self._verdicts.by_node and (failed or not self._fixture_used):
             reason = "see the errors above" if failed else "name a suite, or check the selection"
             reason = "the run was cut off" if self._is_interrupted else reason
-            terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
+            if failed or self._is_interrupted or self.expects_gates:
+                terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
+            else:
+                terminalreporter.write_line("no gate is among the selected tests", yellow=True)
         for line in summary_lines(
             self._as_typed(self._report),
             self._config.get_verbosity(),
@@ -326,21 +357,22 @@ class Reporter:
             )
 
     def _write_accepted_records(self, report: Report) -> list[str]:
-        if not self._accepted_cases:
+        if not self._accepted:
             return []
         from pytest_ftgate.results.accepted import accept_run  # imports SciPy
 
         root = self._settings.root
+        serves = {gate.suite: gate.serves for gate in self._accepted.values()}
         return [
             accept_run(
                 root,
                 suite,
                 cases,
                 report,
-                self._serves[suite],
+                serves[suite],
                 moves_anchor=self._settings.accept_anchor,
             )
-            for suite, cases in self._accepted_cases.items()
+            for suite, cases in self._accepted_cases().items()
         ]
 
 
@@ -383,16 +415,19 @@ def _count_replies(cases: Mapping[str, Any]) -> int:
     return sum(AcceptedCase(*values).repeats for values in cases.values())
 
 
-def inconclusive_status(
+def gate_status(
     report: pytest.TestReport,
 ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-    """Return pytest's status of an inconclusive gate, or None for every other item."""
+    """Return pytest's status of a gate that neither passed nor failed, or None for other items."""
     verdict = dict(report.user_properties).get("ftgate")
     # pytest has its own words for expected failures.
-    if hasattr(report, "wasxfail"):
+    if verdict is None or hasattr(report, "wasxfail"):
         return None
-    if verdict is not None and json.loads(str(verdict))["outcome"] == "inconclusive":
+    outcome = json.loads(str(verdict))["outcome"]
+    if outcome == "inconclusive":
         return "inconclusive", "?", ("INCONCLUSIVE", {"yellow": True})
+    if outcome == "failed" and report.passed:
+        return "reported", "r", ("REPORTED", {"yellow": True})
     return None
 
 
@@ -401,31 +436,57 @@ def finish_run(session: pytest.Session, reporter: Reporter | None) -> None:
 
     *reporter* is None in xdist workers.
     """
-    run = session.config.stash[session_key]
-    if evaluates_nothing(session.config):
+    config = session.config
+    run = config.stash[session_key]
+    if usage_error_key in config.stash:
+        _end_with_usage_error(session, reporter)
+    if usage_error_key in config.stash or evaluates_nothing(config):
         run.close()
         return
     gate_runs, nodes = gate_runs_in(session.items), gate_nodes(session.items)
     if reporter is not None:
         reporter.skipped_requests = run.count_saved_requests(gate_runs)
     run.close()
-    progress = run.progress
-    replies = progress.planned - progress.failed
-    counts = (replies, progress.received, progress.seconds, asdict(run.cost_report()))
     if reporter is None:
-        output = session.config.workeroutput  # type: ignore[attr-defined]
-        output |= {"ftgate_requests": list(counts), "ftgate_messages": run.user_messages}
-        output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
+        _send_to_reporter(config, run, nodes)
         return
     # The reporting process of pytest-xdist has no tests of its own.
     if nodes:
         reporter.add_gates(nodes)
-    reporter.add_process(counts, run.user_messages, collect_suite_runs(run))
+    reporter.add_process(_request_counts(run), run.user_messages, collect_suite_runs(run))
+    reporter.add_accepted(_accepted(config))
     interrupted = session.exitstatus == pytest.ExitCode.INTERRUPTED
-    if interrupted or session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
-        reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
+    reporter.mark_interrupted(interrupted_notes(run, gate_runs) if interrupted else ())
     reporter.write(run.pending_batches)
     if session.exitstatus == pytest.ExitCode.OK and reporter.misses_gates:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    elif session.exitstatus == pytest.ExitCode.OK and not reporter.evaluated:
+    elif session.exitstatus == pytest.ExitCode.OK and reporter.expects_gates:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def _end_with_usage_error(session: pytest.Session, reporter: Reporter | None) -> None:
+    """End the run with the error that each worker of pytest-xdist has found."""
+    error = session.config.stash[usage_error_key]
+    if reporter is None:
+        session.config.workeroutput["ftgate_usage_error"] = error  # type: ignore[attr-defined]
+    else:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        show_sentence(session.config, f"ERROR: {error}")
+
+
+def _send_to_reporter(config: pytest.Config, run: Session, nodes: list[str]) -> None:
+    output = config.workeroutput  # type: ignore[attr-defined]
+    output |= {"ftgate_requests": [*_request_counts(run)], "ftgate_messages": run.user_messages}
+    output |= {"ftgate_cases": write_suite_runs(run), "ftgate_gates": nodes}
+    output["ftgate_accepted"] = write_accepted(run, _accepted(config))
+    output["ftgate_deselected"] = config.stash.get(deselected_key, False)
+
+
+def _request_counts(run: Session) -> tuple[int, int, float, dict[str, Any]]:
+    progress = run.progress
+    replies = progress.planned - progress.failed
+    return replies, progress.received, progress.seconds, asdict(run.cost_report())
+
+
+def _accepted(config: pytest.Config) -> dict[str, AcceptedGate]:
+    return config.stash.get(accepted_key, {})

@@ -5,17 +5,52 @@ from __future__ import annotations
 import pytest
 
 from pytest_ftgate.errors import did_you_mean
+from pytest_ftgate.plugin.cases import case_variant, unknown_case_error
 from pytest_ftgate.plugin.item import gate_run_of, gate_runs_in
-from pytest_ftgate.plugin.state import is_marked_as_gate, session_key
+from pytest_ftgate.plugin.state import is_marked_as_gate, session_key, uses_fixture
 from pytest_ftgate.settings import Settings
+
+#: Of a worker of pytest-xdist: why the command line cannot be used.
+usage_error_key = pytest.StashKey[str]()
 
 
 def arrange_items(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
     """Put gates after ordinary tests, and deselect variants that ``--ftgate-variant`` omits.
 
     Raises:
-        pytest.UsageError: a named variant is in no suite, or has no gates.
+        pytest.UsageError: a named variant is in no suite, or has no gates; a named case is in no
+            suite. A worker of pytest-xdist, which must not raise it, notes it and runs nothing.
     """
+    try:
+        arrange = _keep_cases if settings.cases else _arrange_gates
+        arrange(config, settings, items)
+    except pytest.UsageError as error:
+        if not hasattr(config, "workerinput"):
+            raise
+        config.stash[usage_error_key], items[:] = str(error), []
+
+
+def _keep_cases(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
+    """Keep the items that run a single case of a chosen variant.
+
+    Raises:
+        pytest.UsageError: a case is in no suite.
+    """
+    if error := unknown_case_error(config):
+        raise pytest.UsageError(error)
+    chosen = [
+        item
+        for item in items
+        if (variant := case_variant(item))
+        and (not settings.variants or variant in settings.variants)
+    ]
+    deselected = [item for item in items if item not in chosen]
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+    items[:] = chosen
+
+
+def _arrange_gates(config: pytest.Config, settings: Settings, items: list[pytest.Item]) -> None:
     gates = [(item, gate_run) for item in items if (gate_run := gate_run_of(item))]
     gated = {gate_run.variant.name for _, gate_run in gates}
     known = {name for _, gate_run in gates for name in gate_run.suite.variants}
@@ -37,8 +72,7 @@ def gate_nodes(items: list[pytest.Item]) -> list[str]:
     return [
         item.nodeid
         for item in items
-        if gate_run_of(item)
-        or (is_marked_as_gate(item) and "ftgate" not in getattr(item, "fixturenames", ()))
+        if gate_run_of(item) or (is_marked_as_gate(item) and not uses_fixture(item))
     ]
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 settings_key = pytest.StashKey[Settings]()
 #: The session of the run, with ``--ftgate``.
 session_key: pytest.StashKey[Session] = pytest.StashKey()
+#: Of a run: True once options or a plugin left out a test.
+deselected_key = pytest.StashKey[bool]()
 #: Of a collector: the errors of marks below it.
 errors_key = pytest.StashKey[list[Diagnostic]]()
 
@@ -22,8 +24,25 @@ errors_key = pytest.StashKey[list[Diagnostic]]()
 def evaluates_nothing(config: pytest.Config) -> bool:
     """Return True if the options of *config* ask to evaluate no gate."""
     # --setup-plan implies --setup-only.
-    only_looks = config.getoption("collectonly") or config.getoption("setuponly")
-    return bool(only_looks) or config.stash[settings_key].plan
+    options = ("collectonly", "setuponly", "showfixtures", "show_fixtures_per_test")
+    only_looks = any(config.getoption(name, default=False) for name in options)
+    settings = config.stash[settings_key]
+    return only_looks or settings.plan or bool(settings.cases)
+
+
+def takes_whole_project(config: pytest.Config) -> bool:
+    """Return True if the command line of *config* leaves out no part of the project."""
+    started_at_root = config.invocation_params.dir == config.rootpath
+    source, sources = config.args_source, pytest.Config.ArgsSource
+    everything = source is sources.TESTPATHS or (
+        source is sources.INVOCATION_DIR and started_at_root
+    )
+    return everything and not config.stash.get(deselected_key, False)
+
+
+def uses_fixture(item: pytest.Item) -> bool:
+    """Return True if *item* takes the fixture ``ftgate``."""
+    return "ftgate" in getattr(item, "fixturenames", ())
 
 
 def is_marked_as_gate(item: pytest.Item) -> bool:

@@ -28,6 +28,8 @@ class GateVerdicts:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        #: True once the run has collected all of its tests.
+        self.is_collected = False
         #: The verdicts of gates as JSON, by node id.
         self.by_node: dict[str, str] = {}
         self._uncollected: dict[str, str] = {}
@@ -73,10 +75,18 @@ class GateVerdicts:
             return True
         return False
 
+    @property
+    def selects_gates(self) -> bool:
+        """Whether the run selected a gate, evaluated or not."""
+        return bool(self._gates)
+
     def add_interruption(self) -> None:
-        """Record that the run was cut off, perhaps before all gates were collected."""
-        if not self.not_evaluated:
-            self._uncollected[_RUN] = "the run was cut off before every gate was evaluated"
+        """Record that the run was cut off if it was: before all gates were collected.
+
+        The tests of pytest-xdist are collected once a process has named its own.
+        """
+        if not (self.is_collected or self._gates is not None or self._tests or self._uncollected):
+            self._uncollected[_RUN] = "the run was cut off before every gate was collected"
 
     @property
     def not_evaluated(self) -> tuple[NotEvaluated, ...]:

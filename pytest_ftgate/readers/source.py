@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -69,7 +70,7 @@ class Source:
         path = (self.path.parent / written).resolve()
         folder = self.display_path(self.path.parent)
         if not anywhere and not path.is_relative_to(self.root):
-            self.add_error(line, f"{what}: {written} lies outside {self.root}; move it below")
+            self.add_error(line, f"{what}: {written} lies outside {self.root}; {self._remedy()}")
         elif path.is_dir() and not folders:
             self.add_error(line, f"{what}: {written} is a folder; name a file in it")
         elif not path.is_file() and not (folders and path.is_dir()):
@@ -77,6 +78,14 @@ class Source:
         else:
             return path
         return None
+
+    def _remedy(self) -> str:
+        """Return what to do about a file outside the root directory."""
+        if self.path.is_relative_to(self.root):
+            return "move it below"
+        # Of several packages, each with its configuration, pytest takes the first one as the root.
+        top = os.path.commonpath([self.path, self.root])
+        return f"so does this file; start pytest with --rootdir={top}, or write a pytest.ini there"
 
     def find_files(self, pattern: str, line: int, what: str) -> list[Path]:
         """Return the files that *pattern* matches, or an empty list after adding an error.

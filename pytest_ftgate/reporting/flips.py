@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pytest_ftgate.gates.verdict import Flip, Verdict
 from pytest_ftgate.reporting.text import WIDTH, escape_controls, quoted_lines, shorten, word_diff
@@ -83,12 +83,13 @@ def flip_lines(
     verbosity: int,
     max_cases: int | None,
     case_details: Mapping[str, Sequence[str]],
+    case_command: Callable[[str], str] | None = None,
 ) -> list[str]:
     """Return the lines on the regressed cases of a verdict.
 
     *verbosity* is how often -v was given, and decides how many cases are shown if *max_cases* is
     None. *case_details* has, for a marked function, by case id the failure of its body, in lines
-    that begin with a bar.
+    that begin with a bar. *case_command* returns the command that runs a case by itself.
     """
     regressed = [flip for flip in verdict.flips if flip.regressed]
     if not regressed or max_cases == 0:
@@ -101,6 +102,7 @@ def flip_lines(
     for flip in _vary_skills(shown, regressed):
         details = case_details.get(flip.case, ())
         lines += [*_case_lines(flip, verbosity, show_wrong=flip.case not in case_details), *details]
+        lines += [f"      {case_command(flip.case)}"] if case_command else []
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -186,6 +186,7 @@ def verdict_section(
     verbosity: int = 0,
     max_cases: int | None = None,
     case_details: Mapping[str, Sequence[str]] | None = None,
+    case_command: Callable[[str], str] | None = None,
 ) -> str:
     """Return the section of one verdict that blocks.
 
@@ -195,11 +196,12 @@ def verdict_section(
             the explanation; 2 all that the verdict carries.
         max_cases: how many cases are shown; None leaves it to *verbosity*.
         case_details: see *flip_lines*.
+        case_command: see *flip_lines*.
     """
     lines = [*wrap_lines(escape_controls(headline(verdict)), 0), *certainty_lines(verdict)]
     if verbosity >= 0:
         lines += _detail_lines(verdict, verbosity)
-        lines += flip_lines(verdict, verbosity, max_cases, case_details or {})
+        lines += flip_lines(verdict, verbosity, max_cases, case_details or {}, case_command)
     lines += ["", *_next_step_lines(verdict.next)] if verdict.next else []
     lines += ["", *_explanation_lines(verdict, verbosity)]
     return "\n".join(lines)

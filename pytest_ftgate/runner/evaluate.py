@@ -127,6 +127,14 @@ def _check_identity(
     return check_identity(session, gate_run, results, on_progress=on_progress)
 
 
+def request_all(session: Session, gates: Iterable[GateRun]) -> None:
+    """Wait for the first looks of *gates*; each gate reports by itself what has failed."""
+    for gate_run in gates:
+        with suppress(FtgateError):
+            for requests in session.workloads.gate_requests(gate_run):
+                session.results(requests)
+
+
 def _validate_scorers(session: Session, gate_run: GateRun) -> None:
     """Raise an error if a scorer or a judge cannot be used, before replies are paid for."""
     suite, gate = gate_run.suite, gate_run.gate

@@ -316,7 +316,7 @@ class Retrieval:
     function: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Variant:
     """One way of answering the cases; keys as in the suite file.
 
@@ -382,6 +382,10 @@ class Variant:
     tariff: Tariff = field(default_factory=Tariff)
     rung: str = ""
     prompt_path: Path | None = None
+
+    def __repr__(self) -> str:
+        # A parameter of tests, which reports such as Allure's show.
+        return self.name
 
     @property
     def tuned(self) -> bool:

@@ -11,24 +11,64 @@ from functools import lru_cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from modulefinder import ModuleFinder
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
 from pytest_ftgate.errors import ConfigurationError, did_you_mean
 
+#: Held while a module is imported: engine and tests may need it at once.
+_importing = RLock()
+#: The key in ``sys.modules`` of each file that was imported under another name than its own.
+_keys: dict[Path, str] = {}
 
-@lru_cache(maxsize=64)
+
 def _import_module(name: str, folder: Path) -> ModuleType:
     file = folder / f"{name.replace('.', '/')}.py"
     # A module next to the suite takes precedence over an installed one of the same name.
-    if file.is_file():
-        spec = spec_from_file_location(name, file)
-        if spec and spec.loader:
-            module = module_from_spec(spec)
-            sys.modules.setdefault(name, module)
-            spec.loader.exec_module(module)
-            return module
-    return importlib.import_module(name)
+    if not file.is_file():
+        return importlib.import_module(name)
+    with _importing:
+        key = _key_of(name, file)
+        return sys.modules[key] if key else _import_file(name, file)
+
+
+def _key_of(name: str, file: Path) -> str:
+    """Return the key of the module that a test or a suite has imported from *file*, or "".
+
+    A second copy would miss what fixtures have patched in the first.
+    """
+    for key in (name, _keys.get(file, name)):
+        if _is_of_file(key, file):
+            return key
+    found = next((key for key in [*sys.modules] if _is_of_file(key, file)), "")
+    if found:
+        _keys[file] = found
+    return found
+
+
+def _is_of_file(key: str, file: Path) -> bool:
+    origin = getattr(sys.modules.get(key), "__dict__", {}).get("__file__")
+    # The names are compared first: to resolve the paths of all modules takes long.
+    if not isinstance(origin, str) or Path(origin).name != file.name:
+        return False
+    return Path(origin).resolve() == file.resolve()
+
+
+def _import_file(name: str, file: Path) -> ModuleType:
+    spec = spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        return importlib.import_module(name)
+    module = module_from_spec(spec)
+    # Suites in two folders may name modules alike.
+    key = str(file) if name in sys.modules else name
+    sys.modules[key] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(key, None)
+        raise
+    return module
 
 
 def load_function(reference: str, folder: Path) -> Callable[..., Any]:

@@ -208,17 +208,28 @@ def test_a_module_that_cannot_be_imported_blocks_beside_gates_that_pass(runner, 
     ended = runner.run()
 
     assert (ended.status, ended.outputs["verdict"]) == (1, "blocked")
+    assert ended.outputs["not-evaluated"] == "1"
     assert "1 not evaluated of " in api.kept[0]["body"]
     assert "nothing_here" in api.kept[0]["body"]
 
 
-def test_pytest_that_never_starts_is_an_error(runner, api):
+def test_where_pytest_never_starts_no_older_comment_stands(runner, api):
+    api.add("### 🟢 PASSED: 2 gates\n<!-- pytest-ftgate: gates -->")
     (runner.folder / "pytest.toml").write_text('[pytest]\nminversion = "99"\n')
 
     ended = runner.run()
 
     assert (ended.status, ended.outputs["verdict"], ended.outputs["json"]) == (4, "error", "")
-    assert api.kept == []
+    (comment,) = api.kept
+    assert comment["body"].startswith("### 🔴 BLOCKED: pytest ended before it wrote a report")
+
+
+def test_paths_without_a_gate_are_an_error(runner):
+    (runner.folder / "test_plain.py").write_text("def test_plain(): pass\n")
+
+    ended = runner.run(paths="test_plain.py")
+
+    assert (ended.status, ended.outputs["verdict"]) == (5, "error")
 
 
 def test_all_wrong_inputs_are_named_at_once_and_nothing_runs(runner, api):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -121,10 +122,15 @@ def test_a_node_id_selects_one_gate_of_a_function(both):
     both.run("test_it.py::test_it[current]").assert_outcomes(passed=1)
 
 
-def test_without_a_terminal_the_exit_code_still_tells(both):
-    result = both.pytester.runpytest_subprocess("--ftgate", "-p", "no:terminal")
+def test_without_the_plugins_of_the_terminal_the_verdict_is_in_the_junit_file(both):
+    off = [word for name in ("terminal", "setuponly", "cacheprovider") for word in ("-p", name)]
+    options = [f"no:{word}" if word != "-p" else word for word in off]
+
+    result = both.run(*options, "-k", "test_it")
 
     assert (result.ret, result.outlines) == (1, [])
+    (failure,) = ET.parse(both.path("junit.xml")).iter("failure")
+    assert failure.get("message", "").startswith("it: 98 % → 70 % against current")
 
 
 def test_a_junit_file_carries_the_verdicts_and_tells_errors_from_failures(both):
@@ -177,7 +183,9 @@ def test_ordinary_tests_are_untouched_in_number_and_order(both):
 
 #: Flags that have a test of their own, here or in test_beside.py and test_selection.py.
 ELSEWHERE = (
-    *("--lf", "--ff", "--sw", "--nf", "-p no:terminal", "--junitxml=FILE", "python -O", "-n N"),
+    *("--lf", "--ff", "--sw", "--nf", "--pdb", "-p no:terminal", "-p no:setuponly"),
+    *("--junitxml=FILE", "python -O", "-n N"),
+    *("--retries=N", "--force-flaky", "--splits=N", "--json-report", "--alluredir=DIR"),
     *("--dist=MODE", "--reruns=N", "--randomly-seed=N", "--timeout=S", "--cov=DIR"),
     *("--html=FILE", "--report-log=FILE", "--force-sugar"),
 )

@@ -59,7 +59,9 @@ def test_a_warning_does_not_block_where_the_command_line_says_so(unsettled):
 
 
 def test_a_warning_does_not_block_where_the_configuration_says_so(unsettled):
-    unsettled.pytester.makepyprojecttoml('[tool.pytest]\nftgate_inconclusive = "warn"\n')
+    unsettled.pytester.makepyprojecttoml(
+        '[tool.pytest.ini_options]\nftgate_inconclusive = "warn"\n'
+    )
 
     result = unsettled.run()
 
@@ -68,7 +70,9 @@ def test_a_warning_does_not_block_where_the_configuration_says_so(unsettled):
 
 
 def test_the_command_line_wins_over_the_configuration(unsettled):
-    unsettled.pytester.makepyprojecttoml('[tool.pytest]\nftgate_inconclusive = "warn"\n')
+    unsettled.pytester.makepyprojecttoml(
+        '[tool.pytest.ini_options]\nftgate_inconclusive = "warn"\n'
+    )
 
     result = unsettled.run("--ftgate-inconclusive=fail")
 
@@ -76,9 +80,34 @@ def test_the_command_line_wins_over_the_configuration(unsettled):
 
 
 def test_a_wrong_word_in_the_configuration_is_a_usage_error(unsettled):
-    unsettled.pytester.makepyprojecttoml('[tool.pytest]\nftgate_inconclusive = "ignore"\n')
+    unsettled.pytester.makepyprojecttoml(
+        '[tool.pytest.ini_options]\nftgate_inconclusive = "ignore"\n'
+    )
 
     result = unsettled.run()
 
     result.stderr.fnmatch_lines(["ERROR: ftgate_inconclusive is ignore; write one of fail, warn"])
     assert result.ret == 4
+
+
+# Reports only ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["option", "key"])
+def test_a_run_that_only_reports_shows_every_verdict_and_fails_no_test(desk, how):
+    desk.suite(current=2, meh=8, worse=30, gates="{accuracy: {max_drop: 0.05}}")
+    desk.path("pytest.ini").write_text(f"[pytest]\nftgate_report_only = {how == 'key'}\n")
+
+    result = desk.run("-v", *(["--ftgate-report-only"] if how == "option" else []))
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "tickets.ftgate.yaml::accuracy[[]meh] INCONCLUSIVE*",
+            "tickets.ftgate.yaml::accuracy[[]worse] REPORTED*",
+            "BLOCKED  1 failed, 1 inconclusive of 3 gates*",
+            "  worse * FAILED *",
+            "this run reports verdicts only: none of them fails a test",
+            "*1 passed, 1 inconclusive, 1 reported*",
+        ]
+    )

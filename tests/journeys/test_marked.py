@@ -380,6 +380,7 @@ def test_a_fixture_of_the_same_name_stays_that_of_ordinary_tests(two):
     two.run("test_marked.py", "test_plain.py").assert_outcomes(passed=3)
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="the fixture comes with pytest 9")
 def test_a_subtest_that_fails_makes_the_reply_wrong_and_is_no_failure_of_its_own(two):
     two.marked(
         "def test_it(case, reply, subtests):\n"

@@ -58,6 +58,11 @@ MODULES = (
         *(4, "min is 7, *"),
     ),
     (f"gate = {MARK[1:-2]}, min=7)\n\n@gate\n{TEST}", 5, "min is 7, *"),
+    (
+        f"from pytest_ftgate import gate\n@gate(\n    'tickets.ftgate.yaml',\n    min=7)\n{TEST}",
+        *(6, "min is 7, *"),
+    ),
+    (f"{MARK}{MARK}{TEST}", 4, "the function has two ftgate marks; write one, or a function *"),
 )
 
 

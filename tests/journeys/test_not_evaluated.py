@@ -155,6 +155,33 @@ def test_a_gate_that_a_plugin_does_not_run_makes_the_run_red(red):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
+EXIT = "pytest.exit('enough', returncode=0)"
+#: Code of a plugin that ends the run: at collection, or before one of the gates.
+ENDING = {
+    "exit before collection": f"def pytest_collection(): {EXIT}",
+    "exit at collection": f"def pytest_collection_modifyitems(): {EXIT}",
+    "an error at collection": "def pytest_collection_modifyitems(): {}[0]",
+    "exit between gates": f"def pytest_runtest_setup(item):\n    if 'worse' in item.name: {EXIT}",
+    "a stop at collection": (
+        "def pytest_collection_modifyitems(session): session.shouldstop = 'enough'"
+    ),
+    "a stop between gates": "def pytest_runtest_teardown(item): item.session.shouldstop = 'enough'",
+    "no loop": "@pytest.hookimpl(tryfirst=True)\ndef pytest_runtestloop(): return True",
+}
+
+
+@pytest.mark.parametrize("how", ENDING)
+def test_a_run_that_a_plugin_ends_early_is_blocked_whatever_its_exit_code(red, how):
+    red.path("conftest.py").write_text(f"import pytest\n\n{ENDING[how]}\n")
+
+    result = red.run(*REPORTS)
+
+    verdict, reasons = missing(red)
+    node = "pytest" if "before" in how else "tickets.ftgate.yaml::accuracy[worse]"
+    assert (verdict, [*reasons][-1]) == ("blocked", node)
+    assert result.ret != pytest.ExitCode.OK
+
+
 # What was not to be evaluated -----------------------------------------------------------------
 
 #: A plugin that runs a part of the tests, as those do that split a run over machines.

@@ -141,7 +141,7 @@ def test_a_report_that_cannot_be_written_is_said_and_changes_no_verdict(desk):
 
 
 def test_the_configuration_may_name_reports_from_the_root_on(red):
-    red.path("pytest.toml").write_text('[pytest]\nftgate_markdown = "out/report.md"\n')
+    red.path("pytest.ini").write_text("[pytest]\nftgate_markdown = out/report.md\n")
 
     red.run()
 

@@ -32,7 +32,7 @@ def test_a_keyword_selects_gates(two):
 
 
 def test_a_mark_selects_ordinary_tests_alone(two):
-    two.pytester.makepyprojecttoml('[tool.pytest]\nmarkers = ["slow"]\n')
+    two.pytester.makepyprojecttoml('[tool.pytest.ini_options]\nmarkers = ["slow"]\n')
     two.pytester.makepyfile(
         test_zebra="import pytest\n@pytest.mark.slow\ndef test_ordinary(): pass"
     )
@@ -148,12 +148,33 @@ def test_gates_come_after_ordinary_tests(two):
     result.stdout.fnmatch_lines(["test_zebra.py::test_ordinary *", "tickets.ftgate.yaml::*"])
 
 
-def test_a_run_in_which_no_gate_was_judged_is_not_green(two):
-    result = two.run("-k", "ordinary")
+def test_a_selection_of_ordinary_tests_ends_as_it_does_without_gates(two):
+    by_name, by_file = two.run("-k", "ordinary"), two.run("test_zebra.py")
 
-    result.assert_outcomes(passed=1, deselected=2)
-    result.stdout.fnmatch_lines(["no gate was evaluated; *"])
-    assert result.ret == 5
+    by_name.assert_outcomes(passed=1, deselected=2)
+    by_file.assert_outcomes(passed=1)
+    for result in (by_name, by_file):
+        result.stdout.fnmatch_lines(["no gate is among the selected tests"])
+        assert result.ret == 0
+
+
+def test_a_whole_project_or_a_selection_in_which_no_gate_was_evaluated_is_not_green(two):
+    none_found = two.run("-o", "ftgate_files=*.other.yaml")
+    two.marked("@pytest.mark.skip\ndef test_it(case, reply): pass\n")
+    all_skipped = two.run("test_marked.py", "test_zebra.py")
+
+    none_found.assert_outcomes(passed=1)
+    all_skipped.assert_outcomes(passed=1, skipped=2)
+    for result in (none_found, all_skipped):
+        result.stdout.fnmatch_lines(["no gate was evaluated; *"])
+        assert result.ret == 5
+
+
+def test_after_an_error_in_the_command_line_pytest_says_it_all(two):
+    result = two.run("nowhere.py")
+
+    assert result.ret == 4
+    result.stdout.no_fnmatch_line("*no gate*")
 
 
 def test_without_the_option_no_suite_is_collected(two):

@@ -10,7 +10,7 @@ from shutil import copytree
 from unittest.mock import ANY
 
 import pytest
-from neighbours import NEIGHBOURS, asleep
+from neighbours import NEIGHBOURS, asleep, is_installed
 from platformdirs import user_cache_path
 
 from pytest_ftgate.cli.main import main
@@ -27,6 +27,13 @@ def test_it(case, reply):
     assert reply.text == case.expected
 """
 ALL = {"passed": 3, "failed": 2}
+
+
+def lacking(*modules):
+    """Skip a test where plugins are not installed."""
+    return pytest.mark.skipif(not is_installed(*modules), reason=f"needs {', '.join(modules)}")
+
+
 #: Answers the first time rightly and ever after wrongly, and notes each time.
 FICKLE = """\
 from pathlib import Path
@@ -135,19 +142,45 @@ def test_every_process_may_run_everything(both, beside):
     result.assert_outcomes(passed=6, failed=4)
 
 
-@pytest.mark.parametrize("flag", ["--reruns=2", "--force-reruns=2"])
-def test_a_rerun_never_rolls_a_verdict_again(both, beside, flag):
+@pytest.mark.parametrize(
+    ("plugin", "flag"),
+    [
+        ("rerunfailures", "--reruns=2"),
+        ("rerunfailures", "--force-reruns=2"),
+        pytest.param("pytest-retry", "--retries=2", marks=lacking("pytest_retry")),
+        pytest.param("flaky", "--force-flaky", marks=lacking("flaky")),
+    ],
+)
+def test_a_rerun_never_rolls_a_verdict_again(both, beside, plugin, flag):
     both.asking_suite(FICKLE, gates="{accuracy: {min: 0.9}}")
     both.marked("def test_it(case, reply):\n    assert reply.text == case.expected\n", "min=0.9")
 
-    result = beside(("rerunfailures",), flag, "--deselect=test_it.py", "--ftgate-replies=fresh")
+    result = beside((plugin,), flag, "--deselect=test_it.py", "--ftgate-replies=fresh")
 
     assert result.ret == 1
     assert len(both.asked()) == both.cases
     assert {one["checks"][0]["after"] for one in both.verdicts().values()} == {0.7}
     result.stdout.fnmatch_lines(["BLOCKED  2 failed of 2 gates*"])
-    if flag.startswith("--reruns"):
-        result.stdout.no_re_match_line(r".*\d rerun")
+    if flag != "--force-reruns=2":
+        result.stdout.no_re_match_line(r".*(\d rerun|\d retried|failed \(1 runs remaining)")
+
+
+@lacking("pytest_jsonreport", "allure_pytest", "pytest_split")
+def test_reports_of_plugins_have_the_place_of_a_gate_and_readable_parameters(both, beside):
+    files = ("--json-report", "--json-report-file=report.json", "--alluredir=allure")
+    plugins = ("metadata", "pytest_jsonreport", "allure_pytest", "pytest-split")
+
+    result = beside(plugins, "-k", "test_it and worse", *files, "--splits=1", "--group=1")
+
+    assert result.ret == 1
+    (test,) = json.loads(both.path("report.json").read_text())["tests"]
+    assert (test["call"]["crash"]["path"], test["call"]["crash"]["lineno"]) == (
+        str(both.path("test_it.py")),
+        6,
+    )
+    (report,) = map(json.loads, (f.read_text() for f in both.path("allure").glob("*result.json")))
+    assert report["status"] == "failed"
+    assert {part["value"] for part in report["parameters"]} == {"worse"}
 
 
 def test_a_flaky_ordinary_test_is_run_again_as_ever(both, beside):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 
@@ -53,6 +56,37 @@ def test_a_module_beside_the_suite_does_not_replace_one_of_its_name_elsewhere(tm
 
     assert load_function("json:dumps", tmp_path)(1) == "mine"
     assert json.dumps(1) == "1"
+
+
+def test_a_module_that_a_test_has_imported_is_the_same_one(tmp_path, monkeypatch):
+    file = module(tmp_path, "reference_shared", "VALUE = 'a'\ndef reply(case): return VALUE\n")
+    # As pytest imports it with --import-mode=importlib: under the name of its folder too.
+    spec = spec_from_file_location("prompts.reference_shared", file)
+    imported = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "prompts.reference_shared", imported)
+    spec.loader.exec_module(imported)
+
+    reply = load_function("reference_shared:reply", tmp_path)
+    monkeypatch.setattr(imported, "VALUE", "patched")
+
+    assert reply(None) == load_function("reference_shared:reply", tmp_path)(None) == "patched"
+
+
+def test_a_module_is_found_by_tests_that_import_it_later(tmp_path, monkeypatch):
+    module(tmp_path, "reference_later", "def reply(case): return 'a'\n")
+
+    reply = load_function("reference_later:reply", tmp_path)
+
+    assert importlib.import_module("reference_later").reply is reply
+
+
+def test_a_module_that_broke_is_imported_again_when_it_is_mended(tmp_path):
+    module(tmp_path, "reference_mended", "1 / 0\n")
+    with pytest.raises(ConfigurationError, match="breaks"):
+        load_function("reference_mended:reply", tmp_path)
+    module(tmp_path, "reference_mended", "def reply(case): return 'mended'\n")
+
+    assert load_function("reference_mended:reply", tmp_path)(None) == "mended"
 
 
 def test_an_installed_module_is_found_where_none_lies_beside(tmp_path):

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-__all__ = ["NEIGHBOURS", "asleep"]
+from importlib.util import find_spec
+
+__all__ = ["NEIGHBOURS", "asleep", "is_installed"]
 
 #: What they are called by -p. pyproject.toml puts the same to sleep for the tests themselves.
 NEIGHBOURS = (
-    *("anyio", "asyncio", "html", "html_fixtures", "metadata", "pytest_cov"),
-    *("pytest_github_actions_annotate_failures", "pytest_reportlog", "randomly"),
-    *("rerunfailures", "sugar", "timeout"),
+    *("allure_pytest", "anyio", "asyncio", "html", "html_fixtures", "metadata", "pytest-split"),
+    *("pytest-teamcity", "pytest_cov", "pytest_github_actions_annotate_failures"),
+    *("pytest_jsonreport", "pytest_reportlog", "randomly", "rerunfailures", "sugar", "timeout"),
 )
+#: Those that run failed tests again exclude each other.
+_ALONE = ("flaky", "pytest-retry")
 
 
 def asleep(*awake: str) -> str:
     """Return the options that put all neighbours to sleep but those that are *awake*."""
-    strangers = {*awake} - {*NEIGHBOURS}
+    strangers = {*awake} - {*NEIGHBOURS, *_ALONE}
     if strangers:
         raise ValueError(f"no neighbours: {strangers}")
-    return " ".join(f"-p no:{name}" for name in NEIGHBOURS if name not in awake)
+    return " ".join(f"-p no:{name}" for name in (*NEIGHBOURS, *_ALONE) if name not in awake)
+
+
+def is_installed(*modules: str) -> bool:
+    """Return True if plugins of the dev extra, which an older environment may lack, are there."""
+    return all(map(find_spec, modules))

@@ -21,12 +21,18 @@ from pytest_ftgate import (
     SuiteHandle,
     Verdict,
     compare,
+    gate,
 )
 
 
 @pytest.mark.ftgate("prompts/tickets.ftgate.yaml", max_drop=0.02)
 def test_never_promises_a_refund(case: Case, reply: Reply) -> None:
     assert "will refund" not in reply.text.lower(), case.id
+
+
+@gate("prompts/tickets.ftgate.yaml", max_drop=0.02, tags=["refund"], evidence="statistics")
+def test_names_no_sum(reply: Reply) -> bool:
+    return "EUR" not in reply.text
 
 
 @pytest.mark.ftgate(

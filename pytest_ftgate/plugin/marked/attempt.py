@@ -18,7 +18,7 @@ from pytest_ftgate.reporting.text import escape_controls, quoted_lines
 from pytest_ftgate.requests.reply import Reply, read_reply
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.scoring.scores import Score
-from pytest_ftgate.suite.model import Case, Turn
+from pytest_ftgate.suite.model import Case, Turn, Variant
 
 #: Builds the request of a turn from a case, its opening, the later turns, and the repeat.
 _BuildTurn = Callable[[Case, str | None, Sequence[Turn], int], CaseRequest]
@@ -54,6 +54,8 @@ class Conversation:
     results: Mapping[str, Result]
     first_reply: Reply | None = None
     repeat: int = 0
+    #: Sends a request at once; None to leave the function until the reply is here.
+    send: Callable[[CaseRequest], Result] | None = None
     _opening: str | None = None
     _later: list[Turn] = field(default_factory=list)
     _answered: list[tuple[CaseRequest, Reply]] = field(default_factory=list)
@@ -81,6 +83,8 @@ class Conversation:
             self._opening, turns = text, []
         request = self.build_turn(self.case, self._opening, turns, self.repeat)
         result = self.results.get(request.request.fingerprint)
+        if result is None and self.send is not None:
+            result = self.send(request)
         if result is None:
             raise _PendingTurn(request)
         if not isinstance(result, Reply):
@@ -120,12 +124,14 @@ class Attempt:
     """The arguments of one run of the function, and its outcome.
 
     As a context manager it handles what the function raises: a failed assertion makes the reply
-    wrong, a skip leaves the case out, any other exception is an error. *reply* is None if the
-    function asks by itself; *conversation* is its ``ask`` argument.
+    wrong, a skip leaves the case out, any other exception is an error. *variant* gives the reply.
+    *reply* is None if the function asks by itself; *conversation* is its ``ask`` argument.
     """
 
-    def __init__(self, case: Case, reply: Reply | None, conversation: Conversation | None) -> None:
-        self.case, self.reply, self.ask = case, reply, conversation
+    def __init__(
+        self, variant: Variant, case: Case, reply: Reply | None, conversation: Conversation | None
+    ) -> None:
+        self.variant, self.case, self.reply, self.ask = variant, case, reply, conversation
         self.score_value: float | None = None
         self.failures: list[tuple[str, pytest.ExceptionInfo[BaseException]]] = []
         #: The reason for which the function skipped the case, or None.
@@ -134,6 +140,10 @@ class Attempt:
         self.missing_reason: str | None = None
         #: The request that the function waits for, or None.
         self.pending_request: CaseRequest | None = None
+        #: Which of several scores counts, and the names of all; empty for a single score.
+        self.metric, self.metrics = "", tuple[str, ...]()
+        #: What the function printed.
+        self.output = ""
 
     @property
     def subtests(self) -> _AttemptSubtests:
@@ -187,18 +197,23 @@ class Attempt:
     def set_result(self, value: object) -> None:
         """Set the score from the function's return value: None, True, False, or 0 to 1.
 
+        With metrics, it is a mapping with one of these for each metric.
+
         Raises:
             ScorerError: the value is none of these.
         """
         if self.failures:
             return
-        number = 1.0 if value is None else _number(value)
+        remedy = "return nothing, True or False, or a score from 0 to 1"
+        score = value
+        if self.metrics:
+            remedy = f"return a mapping with a score for {', '.join(self.metrics)}"
+            has_all = isinstance(value, Mapping) and {*value} == {*self.metrics}
+            score = value[self.metric] if has_all else "no score"  # type: ignore[index]
+        number = 1.0 if score is None else _number(score)
         if number is None or not 0 <= number <= 1:
             where = f'case "{self.case.id}" ({self.case.location})'
-            raise ScorerError(
-                f"the function returned {value!r} for {where}; "
-                "return nothing, True or False, or a score from 0 to 1"
-            )
+            raise ScorerError(f"the function returned {value!r} for {where}; {remedy}")
         self.score_value = number
 
     @property
@@ -287,16 +302,29 @@ def failure_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
         yield from _lines(failure, config)
     if not attempt.failures:
         yield from quoted_lines("wrong", attempt.reason)
+    yield from _output_lines(attempt, config)
 
 
 def _lines(failure: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> Iterator[str]:
     explanation = failure.getrepr(
-        style=_TRACEBACK_STYLES.get(str(config.getoption("tbstyle")), "short"),  # type: ignore[arg-type]
-        showlocals=bool(config.getoption("showlocals")),
+        style=_TRACEBACK_STYLES.get(str(config.getoption("tbstyle", "auto")), "short"),  # type: ignore[arg-type]
+        showlocals=bool(config.getoption("showlocals", default=False)),
         tbfilter=True,
         chain=False,
     )
-    lines = escape_controls(_without_colours(explanation)).rstrip().split("\n")
+    yield from _quoted(_without_colours(explanation), config)
+
+
+def _output_lines(attempt: Attempt, config: pytest.Config) -> Iterator[str]:
+    """Yield what the function printed, unless pytest shows no output of failed tests."""
+    if attempt.output.strip() and config.getoption("showcapture", "all") != "no":
+        yield "      │ printed:"
+        yield from _quoted(attempt.output, config)
+
+
+def _quoted(text: str, config: pytest.Config) -> Iterator[str]:
+    """Yield the lines of *text*, the first ones unless -vv is given."""
+    lines = escape_controls(text).rstrip().split("\n")
     if len(lines) > _MAX_LINES and config.get_verbosity() < 2:  # noqa: PLR2004 - -vv shows all
         lines = [*lines[:_MAX_LINES], f"… {len(lines) - _MAX_LINES} more lines, -vv shows all"]
     # It may quote a reply: behind a bar, no line of it can act as a command.

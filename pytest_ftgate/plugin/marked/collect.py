@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from inspect import unwrap
+from itertools import product
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.plugin.cases import chosen_cases
 from pytest_ftgate.plugin.item import BlockingVerdict, set_property, state_of
+from pytest_ftgate.plugin.marked.cases import FunctionCase, function_case_of
 from pytest_ftgate.plugin.marked.item import FunctionGate, function_gate_of, placeholder_of
 from pytest_ftgate.plugin.marked.marks import (
     PARAMETERS,
@@ -17,12 +21,14 @@ from pytest_ftgate.plugin.marked.marks import (
     Mark,
     MarkedFunction,
     MarkLocation,
+    Metric,
     Placeholder,
     argument_lines,
 )
 from pytest_ftgate.plugin.marked.suite import marked_function, suite_of_mark
-from pytest_ftgate.plugin.state import errors_key
+from pytest_ftgate.plugin.state import errors_key, settings_key, uses_fixture
 from pytest_ftgate.readers.source import declared_keys, validation_message
+from pytest_ftgate.suite.model import Case
 from pytest_ftgate.suite.plugins import SuiteSource
 
 _NO_FILE = 'the suite is {!r}; write the path of a file, such as "prompts/tickets.ftgate.yaml"'
@@ -56,6 +62,9 @@ def _read_marks(definition: pytest.Function, *, planned: bool) -> MarkedFunction
 def _mark_arguments(location: MarkLocation, definition: pytest.Function) -> dict[str, Any]:
     """Return the arguments of all marks; nearer marks override outer ones."""
     arguments: dict[str, Any] = {}
+    if [mark.name for mark in definition.own_markers].count("ftgate") > 1:
+        message = "the function has two ftgate marks; write one, or a function for each"
+        location.add_error("", message)
     for mark in reversed([*definition.iter_markers("ftgate")]):
         if len(mark.args) > 1:
             message = "a mark names one suite file; a function for two takes two functions"
@@ -75,6 +84,9 @@ def _validated(location: MarkLocation, arguments: dict[str, Any]) -> Mark:
         for key, details in invalid.items():
             first_key = {**details, "loc": details["loc"][:1]}
             message = validation_message(first_key, known, None, "argument")
+            if key == "metrics":
+                limits = tuple(declared_keys(Metric))
+                message = f"metrics: {validation_message(details, limits, None)}"
             location.add_error(key, _NO_FILE.format(details["input"]) if key == SUITE else message)
         valid = {key: value for key, value in arguments.items() if key not in invalid}
         return Mark.model_validate(valid)
@@ -96,6 +108,9 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         if "ftgate" in metafunc.fixturenames or not marked_itself:
             return
         names = []
+    if "variant" in _parametrized(definition):
+        # The name is a frequent one: a function that sets it keeps its own.
+        names = [name for name in names if name != "variant"]
     try:
         _check_parameters(definition, names)
         function = _read_marks(definition, planned="reply" in names)
@@ -104,11 +119,22 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
         if parent is not None:
             parent.stash.setdefault(errors_key, []).extend(error.errors)
         return
-    values = [
-        pytest.param(*(Placeholder(name, function, variant) for name in names), id=variant.name)
-        for variant in function.variants
-    ]
-    metafunc.parametrize(names, values)
+    metafunc.parametrize(names, [*_parameters(metafunc.config, function, names)])
+
+
+def _parameters(config: pytest.Config, function: MarkedFunction, names: list[str]) -> Iterator[Any]:
+    """Yield the parameters of each metric of each variant, or of each of its chosen cases."""
+    cases: list[Case | None] = [None]
+    if config.stash[settings_key].cases:
+        used = [case for case in function.suite.cases if function.look.includes(case.id, 0)]
+        cases = [*chosen_cases(config, used)]
+    for variant, case, metric in product(function.variants, cases, function.metrics or [""]):
+        values = [
+            variant if name == "variant" else Placeholder(name, function, variant, metric, case)
+            for name in names
+        ]
+        parts = (variant.name, case.id if case else "", metric)
+        yield pytest.param(*values, id="-".join(filter(None, parts)))
 
 
 def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
@@ -117,11 +143,7 @@ def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
     Raises:
         SuiteError: it takes no reply, or ``parametrize`` gives it another one.
     """
-    parametrized = {
-        name.strip()
-        for mark in definition.iter_markers("parametrize")
-        for name in _names_of(mark.args[0] if mark.args else mark.kwargs.get("argnames", ()))
-    }
+    parametrized = _parametrized(definition)
     message = ""
     if not names:
         name = definition.name
@@ -134,6 +156,15 @@ def _check_parameters(definition: pytest.Function, names: list[str]) -> None:
         path = source.display_path(definition.path)
         line = argument_lines(definition.function)[()]
         raise SuiteError(path, [Diagnostic(path, line, message)])
+
+
+def _parametrized(definition: pytest.Function) -> set[str]:
+    """Return the parameters that ``parametrize`` gives."""
+    return {
+        name.strip()
+        for mark in definition.iter_markers("parametrize")
+        for name in _names_of(mark.args[0] if mark.args else mark.kwargs.get("argnames", ()))
+    }
 
 
 def _names_of(written: object) -> list[str]:
@@ -154,13 +185,23 @@ def make_gate(item: pytest.Item) -> None:
     """Make a gate of an item of a parametrized marked function."""
     placeholder = placeholder_of(item)
     if placeholder is not None and isinstance(item, pytest.Function):
-        FunctionGate(item, placeholder)
+        if item.get_closest_marker("ftgate") is None:
+            # The mark of a static method outside a class does not reach its items.
+            item.add_marker("ftgate")
+        case = placeholder.ftgate_case
+        if case is None:
+            FunctionGate(item, placeholder)
+        else:
+            FunctionCase(item, placeholder, case)
 
 
 def before_setup(item: pytest.Item) -> None:
     """Before the fixtures of *item* are set up, fail it if it is marked and not a gate."""
-    state, uses_fixture = state_of(item), "ftgate" in getattr(item, "fixturenames", ())
-    if state is None and uses_fixture:
+    __tracebackhide__ = True
+    if function_case_of(item) is not None:
+        return
+    state = state_of(item)
+    if state is None and uses_fixture(item):
         set_property(item, "ftgate_used", item.nodeid)
         return
     # The property makes an error before any verdict count as an error of a gate.
@@ -171,7 +212,7 @@ def before_setup(item: pytest.Item) -> None:
 
 def after_setup(item: pytest.Item) -> None:
     """After the fixtures of *item* are set up, ask and score."""
-    gate = function_gate_of(item)
+    gate = function_gate_of(item) or function_case_of(item)
     if gate is not None:
         gate.setup()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature, unwrap
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,16 @@ import pytest
 from pytest_ftgate.errors import ScorerError
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.gates.verdict import Outcome, Verdict
-from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState, set_property
+from pytest_ftgate.plugin.item import BlockingVerdict, GateItemState
 from pytest_ftgate.plugin.marked.attempt import Attempt, Conversation, failure_lines
-from pytest_ftgate.plugin.marked.marks import PARAMETERS, Placeholder
-from pytest_ftgate.plugin.progress import live_progress
+from pytest_ftgate.plugin.marked.marks import Placeholder, set_parameters
+from pytest_ftgate.plugin.progress import live_progress, take_output
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import replies_vary
 from pytest_ftgate.runner.evaluate import (
     contamination_notes,
     note_missing_replies,
+    request_all,
     request_first_look,
 )
 from pytest_ftgate.runner.workloads import GateRun
@@ -70,7 +71,11 @@ class _VariantAttempts:
 class _FunctionRunner:
     """Provides the runs of a marked function, one for each reply, and keeps their outcome."""
 
-    def __init__(self, state: GateItemState, *, is_conversation: bool) -> None:
+    def __init__(
+        self, state: GateItemState, placeholder: Placeholder, *, is_conversation: bool
+    ) -> None:
+        self._metric = placeholder.ftgate_metric
+        self._metrics = placeholder.ftgate_function.metrics
         #: True if the function takes ``ask``.
         self._is_conversation = is_conversation
         self._state = state
@@ -130,7 +135,9 @@ class _FunctionRunner:
         if self._is_conversation:
             build_turn = session.workloads.turn_builder(self._state.gate_run.suite, variant)
             conversation = Conversation(case, build_turn, session.engine.results, reply, repeat)
-        return Attempt(case, reply, conversation)
+        attempt = Attempt(variant, case, reply, conversation)
+        attempt.metric, attempt.metrics = self._metric, self._metrics
+        return attempt
 
     # Running --------------------------------------------------------------------------------
 
@@ -260,8 +267,6 @@ def _case_result(attempts: _CaseAttempts, case: Case) -> CaseResult | None:
     )
 
 
-#: Parameters that each attempt sets; the other fixtures are those of the item.
-_ATTEMPT_PARAMETERS = (*PARAMETERS, "subtests")
 _gate_key = pytest.StashKey["FunctionGate"]()
 
 
@@ -275,7 +280,12 @@ class FunctionGate:
 
     def __init__(self, item: pytest.Function, placeholder: Placeholder) -> None:
         function, variant = placeholder.ftgate_function, placeholder.ftgate_variant
-        gate = replace(function.gate, function=_gate_name(item, variant.name))
+        metric = placeholder.ftgate_metric
+        gates = {
+            name: replace(gate, function=_gate_name(item, variant.name, metric, name))
+            for name, gate in function.gates.items()
+        }
+        gate = gates[metric] if metric else next(iter(gates.values()))
         baseline = function.suite.variants[function.suite.baseline]
         gate_run = GateRun(
             suite=function.suite,
@@ -284,12 +294,14 @@ class FunctionGate:
             look=replace(
                 function.look, replies_vary=replies_vary(variant) or replies_vary(baseline)
             ),
-            function_suite=replace(function.function_suite, gates={"accuracy": gate}),
+            function_suite=replace(function.function_suite, gates=gates),
             planned=function.planned,
         )
         self.item, self.gate = item, gate
-        self.state = GateItemState(item, gate_run, late=_is_late(item))
-        self.runner = _FunctionRunner(self.state, is_conversation="ask" in item.fixturenames)
+        self.state = GateItemState(item, gate_run, waits_for=_fixtures_before_requests(item))
+        self.runner = _FunctionRunner(
+            self.state, placeholder, is_conversation="ask" in item.fixturenames
+        )
         #: The failure section: the verdict, then the failed assertions of its cases.
         self.section = ""
         self._scored = self._wrapped = False
@@ -311,6 +323,9 @@ class FunctionGate:
             identity = request_first_look(
                 self.state.session, self.state.gate_run, submit_with=gates, on_progress=on_progress
             )
+        if self.state.waits_for:
+            # The fixtures of this item stand until it ends, and the other gates rely on them.
+            request_all(self.state.session, gates)
         return self._use_identity(identity)
 
     def _use_identity(self, identity: IdentityReport) -> str:
@@ -379,10 +394,15 @@ class FunctionGate:
             if self._blocking is not None:
                 raise self._blocking
             return
-        parameters = [name for name in _ATTEMPT_PARAMETERS if name in arguments]
+        parameters = [name for name in set_parameters(self.item) if name in arguments]
+        # What fixtures printed stays with the item, what the function prints with its case.
+        if text := take_output(self.item.config):
+            self.item.add_report_section("setup", "stdout", text)
         for attempt in self.runner.attempts():
             arguments |= [(name, getattr(attempt, name)) for name in parameters]
             yield attempt
+            # After an error the generator ends here, and pytest shows the output of that case.
+            attempt.output = take_output(self.item.config)
 
     # Verdict --------------------------------------------------------------------------------
 
@@ -391,9 +411,17 @@ class FunctionGate:
         verdict = self._verdict()
         if self.state.blocks(verdict):
             self._blocking, self.section = BlockingVerdict(verdict), self._section(verdict)
+        elif text := "".join(self._outputs()):
+            self.item.add_report_section("setup", "stdout", text)
         self.runner.discard()
         self._scored = True
         return self.state.store(verdict)
+
+    def _outputs(self) -> Iterator[str]:
+        """Yield what the function printed about each case, which pytest shows with -rP."""
+        for attempt in self.runner.attempts_of_variant:
+            for line in attempt.output.splitlines():
+                yield f"{attempt.case.id}: {line}\n"
 
     def _verdict(self) -> Verdict:
         from pytest_ftgate.gates.rates import evaluate_rate
@@ -414,8 +442,7 @@ class FunctionGate:
         notes = (*verdict.notes, *contamination_notes(session, gate_run), *self._skip_notes())
         verdict = replace(verdict, node=self.item.nodeid, notes=notes)
         if self.state.settings.accept:
-            self.state.store_accepted_cases(self.runner.scores)
-            set_property(self.item, "ftgate_cells_of", self._accepted_key)
+            self.state.store_accepted_cases(self.runner.scores, self._accepted_key, "")
         verdict = self._with_all_wrong(verdict)
         return self._identity.add_to(verdict) if self._identity else verdict
 
@@ -465,15 +492,27 @@ def function_gate_of(item: pytest.Item) -> FunctionGate | None:
     return item.stash.get(_gate_key, None)
 
 
-def _gate_name(item: pytest.Function, variant: str) -> str:
-    """Return the item's name without its variant, such as ``TestTone::test_polite[formal]``."""
+def _gate_name(item: pytest.Function, variant: str, metric: str, other: str) -> str:
+    """Return the item's name without its variant, such as ``TestTone::test_polite[formal]``.
+
+    The name of the metric *other* replaces that of the item's own *metric*, if it has one.
+    """
     name, _, params = item.nodeid.partition("::")[2].partition("[")
-    parts = f"-{params.removesuffix(']')}-".replace(f"-{variant}-", "-", 1).strip("-")
+    own, rest = (f"-{variant}-{metric}-", f"-{other}-") if metric else (f"-{variant}-", "-")
+    parts = f"-{params.removesuffix(']')}-".replace(own, rest, 1).strip("-")
     return f"{name}[{parts}]" if parts else name
 
 
-def _is_late(item: pytest.Function) -> bool:
-    """Return True if fixtures or a skip condition may decide which requests are sent."""
-    known = {*item.callspec.params, "request"}
-    may_skip = any(True for name in ("skip", "skipif") for _ in item.iter_markers(name))
-    return may_skip or not set(item.fixturenames) <= known
+def _fixtures_before_requests(item: pytest.Function) -> frozenset[str] | None:
+    """Return the fixtures that stand before the requests of *item* are known; all are autouse.
+
+    None: fixtures that it names, or a skip condition, may decide which requests are sent.
+    """
+    marks = ("skip", "skipif", "usefixtures")
+    fixtures = {*item.fixturenames} - {*item.callspec.params, "request", "subtests"}
+    named = fixtures & {*signature(unwrap(item.function)).parameters}
+    # An autouse fixture may do something else for each variant.
+    depends = "variant" in item.callspec.params and fixtures
+    if named or depends or any(True for name in marks for _ in item.iter_markers(name)):
+        return None
+    return frozenset(fixtures)

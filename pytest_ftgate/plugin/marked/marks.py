@@ -20,8 +20,18 @@ from pytest_ftgate.readers.source import Count, Share
 from pytest_ftgate.readers.yaml import KeyPath
 from pytest_ftgate.suite.declaration import Margin
 from pytest_ftgate.suite.gate_kinds import RateGate
-from pytest_ftgate.suite.model import Suite, Variant
+from pytest_ftgate.suite.model import Case, Suite, Variant
 from pytest_ftgate.suite.plugins import SuiteSource
+
+
+class Metric(BaseModel):
+    """The limits of one of several scores that a function returns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_drop: Margin | None = None
+    min: Share | None = None
+    evidence: Literal["statistics", "point"] = "statistics"
 
 
 class Mark(BaseModel):
@@ -38,6 +48,7 @@ class Mark(BaseModel):
     repeats: Count | None = None
     tags: str | tuple[str, ...] = ()
     evidence: Literal["statistics", "point"] = "statistics"
+    metrics: dict[str, Metric] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +75,16 @@ class MarkLocation:
         self.source.add_error(self.line(key), message)
 
     def find_file(self, path: str) -> Path:
-        """Return the file *path*, relative to the test file, or else to the root directory."""
-        beside_test, below_root = self.folder / path, self.source.root / path
-        return below_root if below_root.exists() and not beside_test.exists() else beside_test
+        """Return the file *path*, relative to the nearest of `search_folders` that has it."""
+        paths = [folder / path for folder in self.search_folders]
+        return next((found for found in paths if found.exists()), paths[0])
+
+    @property
+    def search_folders(self) -> list[Path]:
+        """The folder of the test file and those above it, up to the root directory."""
+        # A root directory beside the test is that of another package.
+        top = Path(os.path.commonpath([self.folder, self.source.root]))
+        return [path for path in (self.folder, *self.folder.parents) if path.is_relative_to(top)]
 
     @property
     def folder(self) -> Path:
@@ -135,9 +153,15 @@ def _marks_on(scope: _Scope) -> Iterator[ast.Call]:
             and any(isinstance(t, ast.Name) and t.id == "pytestmark" for t in node.targets)
         ]
     for node in (node for expression in expressions for node in ast.walk(expression)):
-        called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(node, ast.Call) and isinstance(called, ast.Attribute):
-            yield from [node] if called.attr == "ftgate" else []
+        if isinstance(node, ast.Call) and _last_name(node.func) in ("ftgate", "gate"):
+            yield node
+
+
+def _last_name(expression: ast.expr) -> str:
+    """Return ``ftgate`` for ``pytest.mark.ftgate``."""
+    if isinstance(expression, ast.Name):
+        return expression.id
+    return expression.attr if isinstance(expression, ast.Attribute) else ""
 
 
 def _nested_lines(where: KeyPath, line: int, value: ast.expr) -> dict[KeyPath, int]:
@@ -154,7 +178,15 @@ def _nested_lines(where: KeyPath, line: int, value: ast.expr) -> dict[KeyPath, i
 
 
 #: The parameters of a marked function that the plugin sets.
-PARAMETERS = ("case", "reply", "ask")
+PARAMETERS = ("case", "reply", "ask", "variant")
+
+
+def set_parameters(item: pytest.Function) -> list[str]:
+    """Return the parameters of *item* that each run of the function gets anew."""
+    own = "variant" in item.callspec.params and not isinstance(
+        item.callspec.params["variant"], Variant
+    )
+    return [name for name in (*PARAMETERS, "subtests") if name != "variant" or not own]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,36 +196,47 @@ class MarkedFunction:
     Attributes:
         suite: the suite whose cases the variants answer.
         function_suite: the suite that the gate sees: its cases, scored by the function.
-        gate: the limits of the gate.
+        gates: the limits of the gate by its kind, or those of each metric by its name.
         variants: the variants that are evaluated.
         look: the cases that are used, and the repeats of each.
         planned: True if the function takes replies, which are requested before it runs.
+        metrics: the names of the scores that the function returns; empty for a single one.
     """
 
     suite: Suite
     function_suite: Suite
-    gate: RateGate
+    gates: Mapping[str, RateGate]
     variants: tuple[Variant, ...]
     look: Look
     planned: bool
+    metrics: tuple[str, ...] = ()
 
 
 class Placeholder:
     """The value of ``case``, ``reply`` and ``ask`` in fixtures, which are set up once.
 
+    ``variant`` is known there, and needs no placeholder.
+
     Attributes:
         ftgate_function: the marked function.
         ftgate_variant: the variant of the item.
+        ftgate_metric: the score that the item evaluates; "" for the only one.
+        ftgate_case: the only case of the item, or None for a gate.
     """
 
-    def __init__(self, name: str, function: MarkedFunction, variant: Variant) -> None:
-        self._name, self.ftgate_function, self.ftgate_variant = name, function, variant
+    def __init__(
+        self, name: str, function: MarkedFunction, variant: Variant, metric: str, case: Case | None
+    ) -> None:
+        self._name, self.ftgate_metric, self.ftgate_case = name, metric, case
+        self.ftgate_function, self.ftgate_variant = function, variant
 
     def __getattr__(self, name: str) -> NoReturn:
+        __tracebackhide__ = True
         raise AttributeError(
             f"{self._name}.{name} is not known here: a fixture is set up once for all cases of a "
             "test marked with ftgate; read it in the test function itself"
         )
 
     def __repr__(self) -> str:
-        return f"<{self._name} of {self.ftgate_variant.name}>"
+        # Reports such as Allure's list it as the parameter of the test.
+        return self.ftgate_variant.name

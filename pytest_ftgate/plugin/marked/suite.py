@@ -15,14 +15,14 @@ from pytest_ftgate.errors import SuiteError, did_you_mean
 from pytest_ftgate.gates.feasibility import with_default_limits
 from pytest_ftgate.gates.kinds import check_feasibility
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation
+from pytest_ftgate.plugin.marked.marks import SUITE, Mark, MarkedFunction, MarkLocation, Metric
 from pytest_ftgate.plugin.state import session_key
 from pytest_ftgate.plugin.suites import contributions_for, load_suite_once, prepare_suite
 from pytest_ftgate.readers.text import replace_in_json
 from pytest_ftgate.readers.yaml import Document
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.loader import resolve_suite
-from pytest_ftgate.suite.model import Case, ReplyRules, Suite, Variant
+from pytest_ftgate.suite.model import Case, Gate, ReplyRules, Suite, Variant
 from pytest_ftgate.suite.rule import Rule
 
 
@@ -54,7 +54,7 @@ def _suite_of_file(location: MarkLocation, mark: Mark) -> Suite | None:
     path = location.find_file(file)
     if not path.is_file():
         folder = location.source.display_path(location.folder)
-        looked = "" if folder == "." else f"{folder}/ and in "
+        looked = "" if folder == "." else f"{folder}/ and the folders above it, up to "
         location.add_error(
             SUITE, f"{file} does not exist (looked in {looked}{location.source.root})"
         )
@@ -106,14 +106,10 @@ def _as_yaml(value: Any) -> Any:
 def _relative_to_test(location: MarkLocation, written: str | os.PathLike[str]) -> str:
     """Return the path or glob *written*, relative to the folder of the test file."""
     pattern = os.fspath(written)
-    root = location.source.root
-    if (
-        Path(pattern).is_absolute()
-        or any(location.folder.glob(pattern))
-        or not any(root.glob(pattern))
-    ):
+    if Path(pattern).is_absolute():
         return pattern
-    return os.path.relpath(root / pattern, location.folder)
+    found = (folder for folder in location.search_folders if any(folder.glob(pattern)))
+    return os.path.relpath(next(found, location.folder) / pattern, location.folder)
 
 
 def marked_function(
@@ -132,8 +128,8 @@ def marked_function(
         _cases_with_tags(location, mark, suite),
         _named_variants(location, mark, suite),
     )
-    gate = _gate(location, mark)
-    function_suite = _function_suite(location, suite, gate, cases, variants)
+    gates = _gates(location, mark)
+    function_suite = _function_suite(location, suite, gates, cases, variants)
     errors = location.source.errors
     if cases and not errors:
         accepted_limits = location.session.config.stash[session_key].accepted_limits(function_suite)
@@ -141,38 +137,52 @@ def marked_function(
         check_feasibility(function_suite)
     if errors:
         raise SuiteError(function_suite.name, errors)
+    limited = function_suite.gates
     return MarkedFunction(
         suite=suite,
         function_suite=function_suite,
-        gate=_limited(gate, function_suite),
+        gates={name: replace(gates[name], **_limit(gate)) for name, gate in limited.items()},
+        metrics=tuple(mark.metrics or ()),
         variants=tuple(variants.values()),
         look=_look(suite, cases),
         planned=planned,
     )
 
 
-def _gate(location: MarkLocation, mark: Mark) -> RateGate:
+def _gates(location: MarkLocation, mark: Mark) -> dict[str, RateGate]:
+    """Return the gate by its kind, or the gate of each metric by its name."""
+    if mark.metrics is None:
+        gate = _gate(location, mark, "")
+        return {gate.kind: gate}
+    for key in ("max_drop", "min"):
+        if getattr(mark, key) is not None:
+            location.add_error(key, f"{key}: each of the metrics has its own; write it there")
+    if not mark.metrics:
+        example = 'metrics={"tone": {"min": 0.9}}'
+        location.add_error("metrics", f"metrics: the mapping is empty; write, such as, {example}")
+    return {name: _gate(location, limits, name) for name, limits in mark.metrics.items()}
+
+
+def _gate(location: MarkLocation, limits: Mark | Metric, metric: str) -> RateGate:
     return RateGate(
         kind="accuracy",
-        line=location.line(),
-        min=mark.min,
-        max_drop=mark.max_drop,
-        evidence=mark.evidence,
-        function=location.name,
+        line=location.line(*(("metrics", metric) if metric else ())),
+        min=limits.min,
+        max_drop=limits.max_drop,
+        evidence=limits.evidence,
+        function=f"{location.name}[{metric}]" if metric else location.name,
     )
 
 
-def _limited(gate: RateGate, function_suite: Suite) -> RateGate:
-    """Return *gate* with the limit that *function_suite* computed, if it declares none."""
-    computed = function_suite.gates[gate.kind]
-    is_default = computed.has_default_limit
-    return replace(gate, max_drop=computed.max_drop, has_default_limit=is_default)
+def _limit(gate: Gate) -> dict[str, Any]:
+    """Return the limit of *gate*, which is computed if the mark declares none."""
+    return {"max_drop": gate.max_drop, "has_default_limit": gate.has_default_limit}
 
 
 def _function_suite(
     location: MarkLocation,
     suite: Suite,
-    gate: RateGate,
+    gates: Mapping[str, RateGate],
     cases: Sequence[Case],
     gated: Mapping[str, Variant],
 ) -> Suite:
@@ -187,7 +197,7 @@ def _function_suite(
         variants={
             name: replace(variant, gated=name in gated) for name, variant in suite.variants.items()
         },
-        gates={gate.kind: gate},
+        gates=gates,
         judges=(),
     )
 

@@ -1,0 +1,41 @@
+"""The mark with types, for editors and type checkers; imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pytest
+
+_Path = str | os.PathLike[str]
+
+
+def gate(  # noqa: PLR0913 - the arguments of the mark
+    suite: _Path | None = None,
+    /,
+    *,
+    cases: _Path | Sequence[Mapping[str, Any]] | None = None,
+    variants: str | Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
+    prompt: _Path | None = None,
+    max_drop: float | None = None,
+    min: float | None = None,  # noqa: A002 - as in the mark
+    repeats: int | None = None,
+    tags: str | Sequence[str] | None = None,
+    evidence: Literal["statistics", "point"] | None = None,
+    metrics: Mapping[str, Mapping[str, Any]] | None = None,
+) -> pytest.MarkDecorator:
+    """Return ``pytest.mark.ftgate`` with these arguments; docs/pytest.md describes them."""
+    arguments = {
+        "cases": cases,
+        "variants": variants,
+        "prompt": prompt,
+        "max_drop": max_drop,
+        "min": min,
+        "repeats": repeats,
+        "tags": tags,
+        "evidence": evidence,
+        "metrics": metrics,
+    }
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return pytest.mark.ftgate(*() if suite is None else (suite,), **given)

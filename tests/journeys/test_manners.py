@@ -1,0 +1,130 @@
+"""What a user sees of a marked function is what pytest shows of a test, and nothing of ours."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+MODULE = """\
+import pytest
+
+S = "tickets.ftgate.yaml"
+
+@pytest.fixture
+def broken():
+    print("from the fixture")
+    raise RuntimeError("the database is down")
+
+@pytest.fixture
+def chatty():
+    print("a fixture is set up")
+
+@pytest.mark.ftgate(S, min=0.5)
+def test_broken(case, reply, broken): pass
+
+def test_typo(ftgate):
+    ftgate.suite(S).verdict("acuracy", "worse")
+
+@pytest.mark.ftgate(S, max_drop=0.05)
+def test_prints(case, reply, chatty):
+    print("saw", case.id)
+    assert reply.text == case.expected
+
+@pytest.mark.ftgate(S, max_drop=0.05)
+@pytest.mark.xfail(raises=AssertionError)
+def test_expected(case, reply):
+    assert reply.text == case.expected
+
+@pytest.mark.ftgate(S, min=0.8)
+def test_stops(case, reply):
+    print("this one", case.id)
+    assert case.id != "t003" or {}[case.id]
+"""
+
+
+@pytest.fixture
+def guest(desk):
+    """A desk with a module of marked functions."""
+    desk.suite(current=2, worse=30)
+    desk.path("test_marked.py").write_text(MODULE)
+    return desk
+
+
+def test_errors_are_shown_at_the_lines_of_the_user_alone(guest):
+    result = guest.run("-k", "current and (broken or stops) or typo")
+
+    result.assert_outcomes(errors=2, failed=1)
+    own = re.compile(r"pytest_ftgate/|>       yield|_shown_at_the_test")
+    assert [line for line in result.outlines if own.search(line)] == []
+    result.stdout.fnmatch_lines(
+        [
+            "E       RuntimeError: the database is down",
+            "E   * KeyError: 't003'",
+            "this one t003",
+            '>       ftgate.suite(S).verdict("acuracy", "worse")',
+        ]
+    )
+
+
+def test_printed_lines_stand_beside_their_case(guest):
+    result = guest.run("-k", "prints", "-rP")
+
+    result.stdout.fnmatch_lines(
+        [
+            "    t002 *",
+            "      │ E   AssertionError: assert 'refund' == 'billing'*",
+            "      │ printed:",
+            "      │ saw t002",
+            "    t003 *",
+            "      │ saw t003",
+            "*Captured stdout setup*",
+            "a fixture is set up",
+            # Of a gate that passed, pytest shows the lines where -rP asks for them.
+            "t099: saw t099",
+        ]
+    )
+    assert [line for line in result.outlines if line.startswith("saw ")] == []
+
+
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest 8 refuses such a function")
+def test_a_static_method_outside_a_class_is_a_gate_too(desk):
+    desk.suite(current=2)
+    desk.marked("@staticmethod\ndef test_it(case, reply):\n    return False\n", "min=0.5")
+
+    desk.run("test_marked.py").assert_outcomes(failed=1)
+
+
+def test_a_verdict_that_blocks_is_a_failed_assertion_for_every_plugin(guest):
+    guest.path("conftest.py").write_text(
+        "def pytest_exception_interact(node, call):\n"
+        "    kind = isinstance(call.excinfo.value, AssertionError)\n"
+        "    print(node.name, kind, *getattr(node, 'callspec', node).params.values())\n"
+    )
+
+    result = guest.run("-k", "worse and (expected or prints)", "-s")
+
+    result.assert_outcomes(failed=1, xfailed=1)
+    result.stdout.fnmatch_lines(["*test_prints[[]worse] True worse worse"])
+
+
+def test_skipped_gates_are_listed_by_their_own_lines(guest):
+    result = guest.pytester.runpytest_inprocess("-rs", "-W", "error", "-k", "typo or prints")
+
+    result.stdout.fnmatch_lines(
+        [
+            # The fixture's user has no mark of its own, so pytest leaves out the line.
+            "SKIPPED [[]1] test_marked.py: evaluated with --ftgate only",
+            "SKIPPED [[]1] test_marked.py:20: evaluated with --ftgate only",
+        ]
+    )
+
+
+def test_after_the_debugger_is_left_the_gate_that_failed_has_its_verdict(guest):
+    result = guest.pytester.run(
+        *(sys.executable, "-m", "pytest", "--ftgate", "--pdb", "-k", "prints and worse"),
+        stdin=b"q\n",
+    )
+
+    result.stdout.fnmatch_lines(["BLOCKED  1 failed of 1 gate *"])

@@ -1,0 +1,76 @@
+"""A marked function may return several scores, and each has a gate of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+MODULE = """\
+import pytest
+
+@pytest.mark.ftgate(
+    "tickets.ftgate.yaml", metrics={"right": {"max_drop": 0.05}, "short": {"min": 0.9}}
+)
+def test_it(case, reply):
+    assert reply.text
+    return {"right": reply.text == case.expected, "short": len(reply.text) < 9}
+"""
+
+
+@pytest.fixture
+def scored(desk):
+    """A desk with a function of two metrics, of which one fails for one variant."""
+    desk.suite(current=2, worse=30, gates="{accuracy: {min: 0.5}}")
+    desk.path("test_it.py").write_text(MODULE)
+    return desk
+
+
+def test_each_metric_has_a_gate_with_its_own_limit(scored):
+    result = scored.run("test_it.py", "-v")
+
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "test_it.py::test_it[[]current-right] PASSED*",
+            "test_it.py::test_it[[]worse-right] FAILED*",
+            "test_it.py::test_it[[]worse-short] PASSED*",
+            "it (right): 98 % → 70 % against current, −28 points, beyond the limit of 5",
+        ]
+    )
+    verdicts = scored.verdicts()
+    assert verdicts["test_it[worse-short]"]["checks"][0]["limit"] == 0.9
+    assert verdicts["test_it[worse-right]"]["gate"] == "test_it[right]"
+
+
+def test_drop_checks_of_the_metrics_share_their_risk(scored):
+    text = MODULE.replace('{"min": 0.9}', '{"max_drop": 0.05}')
+    scored.path("test_it.py").write_text(text)
+
+    scored.run("test_it.py")
+
+    checks = scored.verdicts()["test_it[worse-right]"]["checks"]
+    assert checks[0]["alarm"] == pytest.approx(0.01 / 2)
+
+
+def test_one_case_is_run_for_each_metric(scored):
+    result = scored.run("test_it.py", "--ftgate-case=t003", "-v")
+
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["test_it.py::test_it[[]worse-t003-right] FAILED*"])
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "message"),
+    [
+        ('"short": len', '"sort": len', "*; return a mapping with a score for right, short"),
+        ('{"min": 0.9}', '{"mim": 0.9}', 'metrics: unknown key "mim"; did you mean "min"?'),
+        ('{"min": 0.9}', '{"min": 9}', "metrics: min is 9, but must be less than or equal to 1*"),
+        ("metrics=", "min=0.5, metrics=", "min: each of the metrics has its own; write it there"),
+    ],
+)
+def test_what_is_wrong_with_metrics_is_said(scored, written, instead, message):
+    scored.path("test_it.py").write_text(MODULE.replace(written, instead))
+
+    result = scored.run("test_it.py", "-k", "right")
+
+    result.stdout.fnmatch_lines([f"*{message}"])
+    assert result.ret != 0
