@@ -269,10 +269,7 @@ class _VariantResolver:
         return self.build(merged, system, path)
 
     def build(self, merged: DeclaredVariant, system: str | None, path: Path | None) -> Variant:
-        location, examples = self.location, merged.examples
-        user = merged.user or self.declared_suite.user
-        shots = resolve_shots(location, examples, user) if examples else []
-        similar = examples.shots if examples and examples.choose == "similar" else 0
+        location, user = self.location, merged.user or self.declared_suite.user
         return Variant(
             name=self.name,
             line=location.line(),
@@ -280,9 +277,7 @@ class _VariantResolver:
             model=merged.model or "",
             system=system,
             user=user,
-            shots=() if similar else tuple(turn for shot in shots for turn in shot.turns),
-            shot_pool=tuple(shots) if similar else (),
-            similar_shots=similar,
+            **self.shots(merged, user),
             **self.output_constraint(merged),
             retrieve=_resolve_retrieval(location, merged, (system, user)),
             adapter=self.find_adapter(merged),
@@ -299,6 +294,16 @@ class _VariantResolver:
             **{key: getattr(merged, key) for key in _COPIED_KEYS},
             options=self.options(merged),
         )
+
+    def shots(self, merged: DeclaredVariant, user: str) -> dict[str, Any]:
+        """Return the few-shot examples as fields of `Variant`."""
+        examples = merged.examples
+        if examples is None:
+            return {}
+        shots = resolve_shots(self.location, examples, user)
+        if examples.choose == "similar":
+            return {"shot_pool": tuple(shots), "similar_shots": examples.shots}
+        return {"shots": tuple(turn for shot in shots for turn in shot.turns)}
 
     def options(self, merged: DeclaredVariant) -> dict[str, Any]:
         """Return the settings of a plugin's provider, or the columns of recorded replies."""
