@@ -197,11 +197,12 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None]:
-    """Complete pytest's short summary with inconclusive gates."""
+    """Complete pytest's short summary with inconclusive gates, and close with the verdict."""
     yield
     reporter = config.stash.get(reporter_key, None)
     if reporter is not None:
         reporter.complete_short_summary(terminalreporter)
+        reporter.write_summary(terminalreporter)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

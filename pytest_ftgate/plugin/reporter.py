@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -60,6 +62,14 @@ def _commit_facts(root: Path) -> dict[str, str]:
 
 #: A plugin that already annotates the line of each gate that fails.
 _ANNOTATOR = "pytest_github_actions_annotate_failures"
+
+
+_NOTHING_SELECTED = "name a suite, or check the selection"
+
+
+def _encoding(writer: Any) -> str | None:
+    """Return the encoding of what pytest's terminal writer writes to."""
+    return getattr(getattr(writer, "_file", sys.stdout), "encoding", None)
 
 
 class Reporter:
@@ -244,31 +254,56 @@ class Reporter:
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the closing section."""
+        """Print the details with -v, before pytest's short summary."""
+        from pytest_ftgate.reporting.summary import detail_lines
+
         if self._report is None:
             return
-        from pytest_ftgate.reporting.summary import colour_parts, message_lines, summary_lines
+        report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
+        with self._lines(terminalreporter) as write:
+            lines = detail_lines(report, verbosity, full_ladder=self._settings.ladder)
+            if lines:
+                terminalreporter.section("ftgate: details")
+            write(lines)
+
+    def write_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the closing section, the last thing above pytest's own count."""
+        from pytest_ftgate.reporting.summary import message_lines, summary_lines
+
+        if self._report is None:
+            return
+        report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
+        with self._lines(terminalreporter) as write:
+            terminalreporter.section("ftgate")
+            failed = self.misses_gates or terminalreporter.stats.get("error")
+            if not self._verdicts.by_node and (failed or not self._fixture_used):
+                reason = "see the errors above" if failed else _NOTHING_SELECTED
+                reason = "the run was cut off" if self._is_interrupted else reason
+                terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
+            write(summary_lines(report, verbosity))
+            # Messages of plugins that received the report came too late to be in it.
+            late = [one for one in dict.fromkeys(self._messages) if one not in report.notes]
+            write(message_lines((*self._written, *late)))
+
+    @contextmanager
+    def _lines(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Iterator[Callable[[Iterable[str]], None]]:
+        """Yield a function that writes lines in the terminal's width, encoding and colours."""
+        from pytest_ftgate.reporting.summary import colour_parts
+        from pytest_ftgate.reporting.text import encodable, terminal_width
+
+        writer = self._config.get_terminal_writer()
+
+        def write(lines: Iterable[str]) -> None:
+            for line in lines:
+                for text, colours in colour_parts(line):
+                    writer.write(encodable(text, _encoding(writer)), **colours)
+                writer.line()
 
         terminalreporter.ensure_newline()
-        terminalreporter.section("ftgate")
-        failed = self.misses_gates or terminalreporter.stats.get("error")
-        if not self._verdicts.by_node and (failed or not self._fixture_used):
-            reason = "see the errors above" if failed else "name a suite, or check the selection"
-            reason = "the run was cut off" if self._is_interrupted else reason
-            terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
-        for line in summary_lines(
-            self._as_typed(self._report),
-            self._config.get_verbosity(),
-            show_table=self._settings.accept,
-            full_ladder=self._settings.ladder,
-        ):
-            for text, colours in colour_parts(line):
-                terminalreporter.write(text, **colours)
-            terminalreporter.line("")
-        # Messages of plugins that received the report came too late to be in it.
-        late = [line for line in dict.fromkeys(self._messages) if line not in self._report.notes]
-        for line in message_lines((*self._written, *late)):
-            terminalreporter.write_line(line)
+        with terminal_width(writer.fullwidth):
+            yield write
 
     def _as_typed(self, report: Report) -> Report:
         """Return *report* with node ids and commands as the user types them."""
@@ -276,6 +311,9 @@ class Reporter:
         return replace(
             report,
             verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
+            not_evaluated=tuple(
+                replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
+            ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
         )
 
@@ -283,6 +321,7 @@ class Reporter:
         """Add inconclusive gates to pytest's short summary, and annotate lines on GitHub."""
         if self._report is None:
             return
+        from pytest_ftgate.reporting.text import encodable
         from pytest_ftgate.reporting.github import workflow_commands
         from pytest_ftgate.reporting.summary import inconclusive_lines
 
@@ -295,7 +334,9 @@ class Reporter:
         if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
-            reporter.write_line(line, yellow=True)
+            reporter.write_line(
+                encodable(line, _encoding(self._config.get_terminal_writer())), yellow=True
+            )
         prefix = self._settings.annotation_prefix
         if prefix is not None and not self._config.pluginmanager.has_plugin(_ANNOTATOR):
             reporter.ensure_newline()
@@ -373,8 +414,11 @@ class _Section:
         return self._text
 
     def toterminal(self, tw: Any) -> None:
-        """Write the section."""
-        tw.line(self._text)
+        """Write the section, line by line, as the terminal's encoding can."""
+        from pytest_ftgate.reporting.text import encodable
+
+        for line in self._text.split("\n"):
+            tw.line(encodable(line, _encoding(tw)))
 
 
 def _count_replies(cases: Mapping[str, Any]) -> int:
