@@ -18,6 +18,7 @@ from pytest_ftgate.reporting.text import (
     escape_controls,
     fit_parts,
     line_width,
+    pad,
     shorten,
     wrap_after,
     wrap_lines,
@@ -83,12 +84,14 @@ def _block(verdict: Verdict, name: str, steps: Sequence[NextStep], detail: _Deta
     if detail.shows_parts:
         lines += [*_part_lines(verdict), *_reason_lines(verdict)]
     if detail.shows_notes and verdict.outcome is not Outcome.FAILED:
-        for note in dict.fromkeys(verdict.notes):
+        told = {check.note for check in verdict.checks}
+        for note in dict.fromkeys(note for note in verdict.notes if note not in told):
             lines += _labelled("note", escape_controls(note))
     if detail.shows_example:
         lines += _example_lines(verdict)
     actions = [*_step_lines(steps[: detail.steps], remarks=detail.shows_remarks)]
-    return [*lines, *[""] * (detail.shows_example and bool(actions)), *actions, _see_line(verdict)]
+    gap = [""] * (detail.shows_example and bool(actions))
+    return [*lines, *gap, *actions, *_see_lines(verdict)]
 
 
 # What got worse -----------------------------------------------------------------------------------
@@ -155,7 +158,7 @@ def _failure_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     if check.kind is CheckKind.MUST_PASS:
         yield f"wrong: {', '.join(map(escape_controls, check.case_ids))}"
     elif check.before is None:
-        yield f"{_measure(verdict)} of {quantity(check.n, 'case')}; {_flip_counts(verdict)}."
+        yield f"{_measure(verdict)} {percent(check.after)}: {_flip_counts(verdict)}."
     else:
         before = f"{check.against} {percent(check.before)}"
         yield f"{_measure(verdict)}: {before} → {verdict.variant} {percent(check.after)}"
@@ -203,6 +206,8 @@ def _flip_counts(verdict: Verdict, *, named: bool = False) -> str:
     total = f" of {check.n}" if check is not None else ""
     cases = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
     text = f"{verdict.regressed}{total} {cases} regressed, {verdict.fixed} fixed"
+    if not any(one.before is not None for one in verdict.checks):
+        text = f"{verdict.regressed}{total} {cases} {'is' if cases == 'case' else 'are'} wrong"
     names = [escape_controls(flip.case) for flip in verdict.flips if flip.regressed]
     if not named or not names:
         return text
@@ -255,11 +260,12 @@ def _worst_slices(verdict: Verdict) -> list[str]:
 
 
 def _worst_labels(verdict: Verdict) -> list[str]:
-    return [
+    worse = [
         f"{escape_controls(label.label)} {_rates(label.f1_before, label.f1)}"
         for label in verdict.labels
         if label.f1_before is not None and label.f1 < label.f1_before
     ]
+    return [f"F1 of {worse[0]}", *worse[1:]] if worse else []
 
 
 def _rates(before: float, after: float) -> str:
@@ -289,7 +295,7 @@ def _reason_lines(verdict: Verdict) -> list[str]:
     if not kinds:
         return []
     total = quantity(sum(kind.cases for kind in kinds), "regressed answer")
-    return _labelled("why?", f"of {total} {kinds[0].cases} are {kinds[0].kind}")
+    return _labelled("why?", f"{kinds[0].cases} of {total}: {kinds[0].kind}")
 
 
 def _example_lines(verdict: Verdict) -> list[str]:
@@ -298,10 +304,12 @@ def _example_lines(verdict: Verdict) -> list[str]:
         return []
     check = verdict.check
     before = check.against if check and check.kind in (CheckKind.BASELINE, CheckKind.BASE) else ""
-    lines = [_cut("e.g.", f"{flip.case}  {flip.shown}")]
+    shown = f"{_label('e.g.')}{escape_controls(flip.case)}  {_one_line(flip.shown)}"
+    lines = [shorten(shown, line_width()).rstrip()]
     for label, text in _example_texts(flip, before or "before"):
-        label = shorten(escape_controls(label), 9)
-        lines.append(_cut("", f"  {label:<10}{_one_line(text)}"))
+        head = pad(shorten(escape_controls(label), 9), 10)
+        line = f"{_label('')}  {head}{_one_line(text)}"
+        lines.append(shorten(line, line_width()).rstrip())
     return lines
 
 
@@ -317,12 +325,6 @@ def _example_texts(flip: Flip, before: str) -> Iterator[tuple[str, str]]:
 
 def _one_line(text: str) -> str:
     return " ".join(escape_controls(text[:1_000]).split())
-
-
-def _cut(label: str, text: str) -> str:
-    return shorten(
-        _label(label) + " " * (len(text) - len(text.lstrip())) + _one_line(text), line_width()
-    ).rstrip()
 
 
 def _label(label: str) -> str:
@@ -354,17 +356,21 @@ def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[st
             return [short]
         reason = wrap_after(" " * (_LABEL + 2), f"{text} {remark}".strip()) if remarks else []
         return [head + command, *reason]
-    return fit_parts([head + text, *filter(None, (remark, where))], _LABEL + 2)
+    inset = " " * (_LABEL + 2)
+    lines = wrap_after(head, text)
+    further = fit_parts([lines[-1], *filter(None, (remark, where))], _LABEL + 2)
+    return [*lines[:-1], *[further[0], *(inset + line.lstrip() for line in further[1:])]]
 
 
-def _see_line(verdict: Verdict) -> str:
-    """Return the command that shows all cases, or that explains an inconclusive verdict."""
+def _see_lines(verdict: Verdict) -> Iterator[str]:
+    """Yield the command that shows all cases, or that explains an inconclusive verdict."""
     node = escape_controls(node_id(verdict))
     if verdict.outcome is Outcome.INCONCLUSIVE:
-        return f'{_label("why")}pytest-ftgate explain "{node}"'
-    return f'{_label("see")}pytest --ftgate -vv "{node}"'
+        yield f'{_label("why")}pytest-ftgate explain "{node}"'
+    elif verdict.outcome is Outcome.FAILED:
+        yield f'{_label("see")}pytest --ftgate -vv "{node}"'
 
 
 def rerun_line(suite: str, *options: str) -> str:
     """Return the command that goes on where a run stopped."""
-    return _label("do") + (gate_command(suite, *options) if suite else "pytest --ftgate")
+    return _label("then") + (gate_command(suite, *options) if suite else "pytest --ftgate")

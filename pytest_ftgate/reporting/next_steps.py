@@ -65,19 +65,20 @@ def step_words(step: NextStep) -> StepWords:
 
 def gate_command(path: str, *options: str) -> str:
     """Return the command that evaluates the gates of a file, or one gate by its node id."""
-    quoted = path if re.fullmatch(r"[\w./\\~-]+", path) else f'"{path}"'
-    return " ".join(["pytest --ftgate", *options, quoted])
+    quoted = path if re.fullmatch(r"[\w./\\~-]*", path) else f'"{path}"'
+    return " ".join(filter(None, ["pytest --ftgate", *options, quoted]))
 
 
 def _run_again(values: _Values) -> StepWords:
     missing = quantity(values["missing"], "reply")
     remark = f"{missing} missing; those that came are cached"
-    return StepWords("run again", remark, command=gate_command(values["suite"]))
+    options = [values["option"]] if "option" in values else []
+    return StepWords("run again", remark, command=gate_command(values.get("suite", ""), *options))
 
 
 def _settle(values: _Values) -> StepWords:
     remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
-    return StepWords(f"add {values['setting']}", remark, values["where"])
+    return StepWords(f"add {values['setting']}", remark, values.get("where", ""))
 
 
 def _add_cases(values: _Values) -> StepWords:
@@ -86,32 +87,36 @@ def _add_cases(values: _Values) -> StepWords:
 
 
 def _set_limit(values: _Values) -> StepWords:
-    return StepWords(f"set {values['setting']}", "these replies pass it", values["where"])
+    return StepWords(f"set {values['setting']}", "these replies pass it", values.get("where", ""))
 
 
 def _repeat_baseline(values: _Values) -> StepWords:
     rates = f"{percent(values['passes'])} of runs, now {percent(values['now'])}"
     remark = f"requested once; an unchanged variant then passes in {rates}"
-    return StepWords(f"add repeats: {{baseline: {values['repeats']}}}", remark, values["where"])
+    return StepWords(
+        f"add repeats: {{baseline: {values['repeats']}}}", remark, values.get("where", "")
+    )
 
 
 def _accept_run(values: _Values) -> StepWords:
     option = "--ftgate-accept-anchor" if values["anchor"] else "--ftgate-accept"
     remark = "if the change is intended; commit the record"
-    return StepWords("accept this run", remark, command=gate_command(values["suite"], option))
+    return StepWords(
+        "accept this run", remark, command=gate_command(values.get("suite", ""), option)
+    )
 
 
 def _make_baseline(values: _Values) -> StepWords:
     remark = "if the change is intended; later variants are compared with it"
-    return StepWords(f"set baseline: {values['variant']}", remark, values["where"])
+    return StepWords(f"set baseline: {values['variant']}", remark, values.get("where", ""))
 
 
 def _ship_other(values: _Values) -> StepWords:
     gates = quantity(values["gates"], "gate")
     passes = f"it passes its {gates} in this run" if values["gates"] > 1 else "it passes its gate"
     verb = "keep" if values["is_baseline"] else "ship"
-    leave_out = f"and set gated: false for {values['for']}"
-    return StepWords(f"{verb} {values['variant']}: {passes}", leave_out)
+    leave_out = f"set gated: false for {values['for']}"
+    return StepWords(f"{verb} {values['variant']}: {passes}", leave_out, values.get("where", ""))
 
 
 def _check_identity(values: _Values) -> StepWords:
@@ -151,23 +156,23 @@ def _train_again(values: _Values) -> StepWords:
 
 
 def _request_to_measure(values: _Values) -> StepWords:
-    command = gate_command(values["suite"], "--ftgate-replies=fresh")
+    command = gate_command(values.get("suite", ""), "--ftgate-replies=fresh")
     return StepWords("request all replies again", not_measured_text(values), command=command)
 
 
 def _request_both(values: _Values) -> StepWords:
-    command = gate_command(values["suite"], "--ftgate-replies=fresh")
+    command = gate_command(values.get("suite", ""), "--ftgate-replies=fresh")
     return StepWords("request all replies again, so that both sides are current", command=command)
 
 
 def _accept_first(values: _Values) -> StepWords:
-    command = gate_command(values["suite"], "--ftgate-accept")
+    command = gate_command(values.get("suite", ""), "--ftgate-accept")
     return StepWords("accept a run, so that later ones are compared with it", command=command)
 
 
 _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.ADD_MINIMUM: lambda values: StepWords(
-        "add min:", "macro-F1 is compared with the baseline alone", values["where"]
+        "add min:", "macro-F1 is compared with the baseline alone", values.get("where", "")
     ),
     StepKind.ACCEPT: _accept_first,
     StepKind.ACCEPT_RUN: _accept_run,
@@ -176,10 +181,10 @@ _WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
     StepKind.REQUEST_BOTH_AGAIN: _request_both,
     StepKind.REQUEST_TO_MEASURE: _request_to_measure,
     StepKind.DECLARE_MINIMUM: lambda values: StepWords(
-        "add min:", "this comparison cannot show a drop", values["where"]
+        "add min:", "this comparison cannot show a drop", values.get("where", "")
     ),
     StepKind.DECLARE_LIMIT: lambda values: StepWords(
-        "add a limit of its own", "this comparison cannot show anything", values["where"]
+        "add a limit of its own", "this comparison cannot show anything", values.get("where", "")
     ),
     StepKind.RUN_AGAIN: _run_again,
     StepKind.SETTLE: _settle,

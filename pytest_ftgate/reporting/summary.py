@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from pytest_ftgate.gates.statements import NextStep, StepKind, Value
 from pytest_ftgate.gates.units import amount, percent, points, quantity, round_up
@@ -14,7 +15,6 @@ from pytest_ftgate.reporting.headlines import half_gone_parts, headline
 from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.tables import (
-    budget_stop_lines,
     cost_lines,
     format_table,
     gates_line,
@@ -110,6 +110,10 @@ _COLOURS = {
 _COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\S)")
 #: The most lines of the closing section, of its notes, and of what passed.
 MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 2
+#: The most variants that are named with one result.
+_MAX_NAMED = 4
+#: The most lines of an error; pytest shows all of it above.
+_MAX_REASON = 6
 #: The fewest lines of a block that says what got worse and what to do.
 _MIN_BLOCK = 5
 
@@ -183,11 +187,21 @@ def _verdict_lines(report: Report) -> list[str]:
     """Return the verdict, with the suite at the right end, or with the rates if all passed."""
     line = f"{verdict_word(report)}  {verdict_phrase(report)}"
     if all(v.outcome is Outcome.PASSED for v in report.gated_verdicts) and not report.not_evaluated:
-        return _limited(fit_parts([line, *passed_parts(report.gated_verdicts)]), 1 + _MAX_GREEN)
+        lines = _limited(fit_parts([line, *passed_parts(report.gated_verdicts)]), 1 + _MAX_GREEN)
+        return [*lines, *_stop_lines(report)]
     suites = {node_id(verdict).partition("::")[0] for verdict in report.gated_verdicts}
     suite = escape_controls(next(iter(suites))) if len(suites) == 1 else ""
     room = line_width() - cell_count(line) - cell_count(suite)
-    return [line + " " * room + suite if suite and room >= 2 else line]  # noqa: PLR2004 - a gap
+    first = line + " " * room + suite if suite and room >= 2 else line  # noqa: PLR2004 - a gap
+    return [first, *_stop_lines(report)]
+
+
+def _stop_lines(report: Report) -> list[str]:
+    """Return the lines that tell a budget's stop from a failure."""
+    if not report.cost.stopped:
+        return []
+    unsent = quantity(report.cost.unasked, "request")
+    return wrap_lines(f"STOPPED  {report.cost.stopped}; {unsent} not sent", 0)
 
 
 def _limited(lines: list[str], most: int) -> list[str]:
@@ -198,33 +212,38 @@ def _limited(lines: list[str], most: int) -> list[str]:
 
 
 def passed_parts(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return for each gate what it measured: ``accuracy new 97 % (−1, limit 5)``."""
-    parts: dict[str, list[str]] = defaultdict(list)
+    """Return for each gate what it measured: ``accuracy: new 97 % (−1, limit 5)``."""
+    variants: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for verdict in sorted(verdicts, key=lambda v: (v.suite, v.line)):
         if verdict.outcome is Outcome.PASSED:
-            parts[verdict.gate].append(_passed_text(verdict))
+            by_text = variants[verdict.suite, verdict.gate]
+            by_text[_passed_text(verdict)].append(verdict.variant)
     return [
-        f"{escape_controls(gate)} {escape_controls(text)}" if index == 0 else escape_controls(text)
-        for gate, texts in parts.items()
-        for index, text in enumerate(texts)
+        escape_controls(f"{gate}: {', '.join(f'{_names(v)} {text}' for text, v in texts.items())}")
+        for (_, gate), texts in variants.items()
     ]
 
 
+def _names(variants: Sequence[str]) -> str:
+    more = len(variants) - _MAX_NAMED
+    return ", ".join(variants[:_MAX_NAMED]) + f" and {more} more" * (more > 0)
+
+
 def _passed_text(verdict: Verdict) -> str:
-    """Return the variant with its rate, the change and the limit."""
+    """Return the rate of a variant, the change and the limit."""
     check = verdict.check
     rate = verdict.statement.values.get("rate")
     if check is None:
         measured = percent(rate) if isinstance(rate, float) else headline(verdict)
-        return f"{verdict.variant} {measured}"
+        return measured
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
     limit = limit_text(shown)
     if shown.before is None:
-        return f"{verdict.variant} {amount(shown.after, shown.unit)} ({limit})"
+        return f"{amount(shown.after, shown.unit)} ({limit})"
     change = points((shown.after - shown.before) if shown.unit == "share" else shown.rise or 0.0)
     change = "unchanged" if shown.is_unchanged else change
-    return f"{verdict.variant} {amount(shown.after, shown.unit)} ({change}, {limit})"
+    return f"{amount(shown.after, shown.unit)} ({change}, {limit})"
 
 
 # The gates that did not pass --------------------------------------------------------------------
@@ -256,7 +275,7 @@ def _block_lines(report: Report, room: int) -> list[str]:
             hidden += others + 1
             break
         own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)
-        steps = (*_ship_steps(report, verdict), *verdict.next)
+        steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
         block = gate_lines(verdict, _name(report, verdict), steps, own)
         lines += ["", *block] if len(block) > 1 or not lines or index == 0 else block
     more = [f"  … and {hidden} more (-v shows all)"] if hidden else []
@@ -289,23 +308,32 @@ def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
     for is_baseline, name, gates in sorted(passed)[:1]:
         if f"[{name}]" not in unevaluated:
             values: dict[str, Value] = {"variant": name, "gates": gates, "for": verdict.variant}
+            values |= {"where": node_id(verdict).partition("::")[0]}
             yield NextStep(StepKind.SHIP_OTHER, {**values, "is_baseline": is_baseline})
 
 
 def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
     """Return the block of gates that one reason kept from being evaluated."""
     lines = fit_parts([f"✗ {escape_controls(names)}", "NOT EVALUATED"])
-    text = " ".join(escape_controls(line.strip()) for line in reason.strip().split("\n")[:3])
-    why = wrap_lines(text, 4, keep_long_words=True)
-    lines += [*why[:3], *["      …"] * (len(why) > 3)]  # noqa: PLR2004 - the rest stands above
-    stopped = report.cost.stopped
-    if stopped:
-        sent = f"{report.cost.unasked:,} requests were not sent"
-        lines += wrap_lines(f"stopped: {stopped}; {sent}", 4)
-    options = [_more_budget(report)] if stopped else []
+    why = [
+        wrapped
+        for line in reason.strip().split("\n")
+        for wrapped in wrap_lines(escape_controls(line.removeprefix("│")), 4, keep_long_words=True)
+    ]
+    lines += [*why[:_MAX_REASON], *["    …"] * (len(why) > _MAX_REASON)]
+    options = [_more_budget(report)] if report.cost.stopped else []
+    # A reason may have kept gates of several suites from being evaluated.
     suites = {gate.node.partition("::")[0] for gate in report.not_evaluated}
     suite = next(iter(suites)) if len(suites) == 1 else ""
     return [*lines, rerun_line(suite if suite != "pytest" else "", *filter(None, options))]
+
+
+def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
+    """Yield *steps*; where a budget stopped the run, the next one gets a larger budget."""
+    option = _more_budget(report) if report.cost.stopped else ""
+    for step in steps:
+        runs_again = option and step.kind is StepKind.RUN_AGAIN
+        yield replace(step, values={**step.values, "option": option}) if runs_again else step
 
 
 def _more_budget(report: Report) -> str:
@@ -332,18 +360,17 @@ def _tail_lines(report: Report) -> Iterator[str]:
         )
     yield from _limited(_ungated_summary(report), _MAX_GREEN)
     yield from _half_gone_lines(passed)
-    if gated or report.not_evaluated:
+    if report.requests.replies or report.requests.sent:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
     for advice in report.advice:
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
-    notes = [*_budget_lines(report), *_note_lines(passed), *message_lines(report.notes)]
+    notes = [*_note_lines(passed, with_steps=not blocked), *message_lines(report.notes)]
+    if gated:
+        costs = cost_lines(report.cost, full=False, max_usd=report.max_usd)
+        notes = [*_wrap_all(costs), *notes]
     yield from notes[:_MAX_NOTES]
     if len(notes) > _MAX_NOTES:
         yield f"… {len(notes) - _MAX_NOTES} more lines of notes: -v"
-
-
-def _budget_lines(report: Report) -> list[str]:
-    return [] if report.not_evaluated else _wrap_all(budget_stop_lines(report.cost))
 
 
 def _ungated_summary(report: Report) -> list[str]:
@@ -436,11 +463,12 @@ def _half_gone_lines(verdicts: Iterable[Verdict]) -> list[str]:
     ]
 
 
-def _note_lines(verdicts: Sequence[Verdict]) -> list[str]:
+def _note_lines(verdicts: Sequence[Verdict], *, with_steps: bool = True) -> list[str]:
     """Return the notes and next steps of *verdicts*, each text once with the gates it is about."""
     gates_by_text: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        for text in (*verdict.notes, *map(step_line, verdict.next)):
+        steps = map(step_line, verdict.next) if with_steps else ()
+        for text in (*verdict.notes, *steps):
             gates_by_text[escape_controls(text)].append(node_name(verdict))
     return [
         line

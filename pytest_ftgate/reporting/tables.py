@@ -32,7 +32,7 @@ from pytest_ftgate.gates.verdict import (
 )
 from pytest_ftgate.recommend.advice import Gain
 from pytest_ftgate.reporting.text import cell_count, line_width, pad
-from pytest_ftgate.results.run import Report
+from pytest_ftgate.results.run import SAME_ERROR, Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
@@ -328,7 +328,6 @@ def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iter
 
     *full* includes the cost of each variant. *max_usd* is the limit of the run, or None.
     """
-    yield from budget_stop_lines(report)
     if max_usd is not None and report.unknown:
         unpriced = _unpriced_list(report.unknown)
         yield f"  not counted by --ftgate-max-usd, having no price: {unpriced}"
@@ -338,12 +337,6 @@ def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iter
         yield f"  replies cost: {', '.join(costs)}"
     if report.listed:
         yield f"  for prices of hosted models: {INSTALL_PRICES}"
-
-
-def budget_stop_lines(report: CostReport) -> Iterator[str]:
-    """Yield a line if a budget stopped the run."""
-    if report.stopped:
-        yield f"  stopped with {quantity(report.unasked, 'request')} not sent: {report.stopped}"
 
 
 def _unpriced_list(unknown: Mapping[str, str]) -> str:
@@ -374,8 +367,10 @@ def gates_line(report: Report) -> str:
 def not_evaluated_groups(report: Report) -> list[tuple[str, str]]:
     """Return the names of the gates that were not evaluated, and why, once for each reason."""
     nodes: dict[str, list[str]] = defaultdict(list)
+    reasons = {gate.node: gate.reason for gate in report.not_evaluated}
     for gate in report.not_evaluated:
-        nodes[gate.reason].append(gate.node)
+        _, same, first = gate.reason.partition(SAME_ERROR)
+        nodes[reasons.get(first.strip(), gate.reason) if same else gate.reason].append(gate.node)
     return [(_first_names(names), reason) for reason, names in nodes.items()]
 
 

@@ -113,9 +113,10 @@ def wrap_after(head: str, text: str) -> list[str]:
 def _fill(text: str, head: str, indent: str, *, keep_long_words: bool = False) -> list[str]:
     """Return the words of *text* in lines: the first after *head*, others after *indent*."""
     lines, line, gap = [], head, ""
-    for token in re.findall(r"\S+|\s+", text.strip()):
-        if token.isspace():
-            gap = token.replace("\n", " ").expandtabs()
+    # A line is never broken at a no-break space.
+    for token in re.findall(r"[ \n]+|[^ \n]+", text.strip(" \n")):
+        if not token.strip(" \n"):
+            gap = token.replace("\n", " ")
             continue
         words = [token] if keep_long_words else _pieces(token, line_width() - len(indent))
         for index, word in enumerate(words):
@@ -123,7 +124,7 @@ def _fill(text: str, head: str, indent: str, *, keep_long_words: bool = False) -
             if index or (space and cell_count(line + space + word) > line_width()):
                 lines, line, space = [*lines, line], indent, ""
             line += space + word
-    return [*lines, line] if text.strip() else lines
+    return [*lines, line] if text.strip(" \n") else lines
 
 
 def _pieces(word: str, width: int) -> list[str]:

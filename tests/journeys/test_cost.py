@@ -74,7 +74,8 @@ def test_replies_of_the_cache_count_at_what_they_would_cost_today(judged, desk):
 
     result.stdout.fnmatch_lines(
         [
-            "PASSED  1 gate · 100 replies, 0 requested · 0.00 USD of 0.02 USD",
+            "PASSED  1 gate*",
+            "100 replies: * cached, 0 requested · 0.00 USD of 0.02 USD",
             "*replies cost: current *",
         ]
     )
@@ -108,7 +109,8 @@ def test_without_the_list_hosted_replies_are_unpriced_and_it_is_said_how_prices_
 
     result.stdout.fnmatch_lines(
         [
-            "PASSED  1 gate · 100 replies, 100 requested in * · unpriced",
+            "PASSED  1 gate*",
+            "100 replies: * cached, 100 requested in * · unpriced",
             '  for prices of hosted models: pip install "pytest-ftgate[prices]"',
         ]
     )
@@ -141,4 +143,6 @@ def test_workers_judge_and_bill_what_one_process_would(judged, desk, monkeypatch
 
     result = desk.pytester.runpytest_subprocess("--ftgate", "-n", "2")
 
-    result.stdout.fnmatch_lines(["PASSED  2 gates · * replies, 0 requested · 0.00 USD of 0.02 USD"])
+    result.stdout.fnmatch_lines(
+        ["PASSED  2 gates*", "* replies: * cached, 0 requested · 0.00 USD of 0.02 USD"]
+    )

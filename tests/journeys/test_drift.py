@@ -60,7 +60,7 @@ def test_a_drifted_baseline_is_said_so_and_not_compared(recorded):
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
         [
-            "BLOCKED  1 inconclusive of 2 gates*",
+            "INCONCLUSIVE  1 of 2 gates: not enough evidence*",
             "    note: the recorded baseline has drifted: 100 % → 0 % on 20 repeated*",
             "    request all replies again, so that both sides are current:*",
             "      --ftgate-replies=fresh",

@@ -167,7 +167,7 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     result.stdout.fnmatch_lines(
         [
             "larger: not what it claims: another model answered: smollm2, declared smollm2-large",
-            "BLOCKED  1 invalid of 2 gates * 40 replies, 40 requested*",
+            "BLOCKED  1 of 2 gates invalid* 40 replies, 40 requested*",
         ]
     )
     result.stdout.no_fnmatch_line("*a-key-that-stays-secret*")

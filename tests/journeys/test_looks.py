@@ -119,7 +119,7 @@ def test_more_repeats_cannot_settle_replies_that_do_not_vary(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["BLOCKED  1 inconclusive of 2 gates*"])
+    result.stdout.fnmatch_lines(["INCONCLUSIVE  1 of 2 gates: not enough evidence*"])
     result.stdout.no_fnmatch_line("*settle: *")
 
 

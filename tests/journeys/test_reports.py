@@ -299,7 +299,7 @@ def test_a_good_run_says_its_verdict_and_little_else(desk):
     lines = desk.run().outlines
 
     start = next(n for n, one in enumerate(lines) if one.strip("= ") == "ftgate")
-    assert lines[start + 1].startswith("PASSED  1 gate · 100 replies, 0 requested")
+    assert lines[start + 1].startswith("PASSED  1 gate*", "100 replies: * cached, 0 requested")
     assert lines[start + 2].startswith("=")
 
 
