@@ -260,6 +260,8 @@ class Reporter:
         if self._report is None:
             return
         report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
+        # Whoever accepts a run reviews its figures.
+        verbosity = max(verbosity, 1) if self._settings.accept else verbosity
         with self._lines(terminalreporter) as write:
             lines = detail_lines(report, verbosity, full_ladder=self._settings.ladder)
             if lines:

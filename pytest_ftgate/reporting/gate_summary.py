@@ -351,11 +351,11 @@ def action_lines(step: NextStep, label: str, *, remarks: bool = True) -> list[st
     remark = f"({remark})" if remark and remarks else ""
     if words.command:
         command = escape_controls(words.command)
-        short = f"{head}{command}   {remark}".rstrip()
-        if cell_count(short) <= line_width():
+        reason = remark or (f"({text})" if remarks else "")
+        short = f"{head}{command}   {reason}".rstrip()
+        if cell_count(short) <= line_width() or not reason:
             return [short]
-        reason = wrap_after(" " * (_LABEL + 2), f"{text} {remark}".strip()) if remarks else []
-        return [head + command, *reason]
+        return [head + command, *wrap_after(" " * (_LABEL + 2), reason)]
     inset = " " * (_LABEL + 2)
     lines = wrap_after(head, text)
     further = fit_parts([lines[-1], *filter(None, (remark, where))], _LABEL + 2)

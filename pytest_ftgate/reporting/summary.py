@@ -128,17 +128,23 @@ def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     if verbosity < 0:
         tail = [*wrap_lines(usage_line(report), 0), *message_lines(report.notes)]
         return [*lines, *_short_lines(report), *tail] if lines else tail
-    tail = [*_tail_lines(report)]
-    blocks = _block_lines(report, MAX_LINES - len(lines) - len(tail))
-    return [*lines, *blocks, *tail]
+    tail, notes = [*_tail_lines(report)], _notes(report)
+    room = _note_room(report, len(lines) + len(tail))
+    if len(notes) > room:
+        notes = [*notes[: room - 1], f"… {len(notes) - room + 1} more lines of notes above"]
+    blocks = _block_lines(report, MAX_LINES - len(lines) - len(tail) - len(notes))
+    return [*lines, *blocks, *tail, *notes]
 
 
 def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = False) -> list[str]:
     """Return what is shown above the closing section: tables, notes, costs and the ladder.
 
-    *verbosity* 0 is for the ladder alone.
+    *verbosity* 0 is for the ladder, and for notes that are too long for the closing section.
     """
     lines = [*_verbose_lines(report, verbosity)] if verbosity > 0 else []
+    notes = _notes(report)
+    if verbosity >= 0 and len(notes) > _note_room(report):
+        lines += ["", *notes]
     if full_ladder and not report.advice:
         lines += ["  no ladder: it takes every gate of a suite, and cases with an expected answer"]
     for advice in report.advice if full_ladder or verbosity > 0 else ():
@@ -348,10 +354,8 @@ def _more_budget(report: Report) -> str:
 
 
 def _tail_lines(report: Report) -> Iterator[str]:
-    """Yield what passed, replies and cost, the ladder in a line, and notes."""
-    gated = report.gated_verdicts
-    passed = [verdict for verdict in gated if verdict.outcome is Outcome.PASSED]
-    blocked = len(passed) < len(gated) or bool(report.not_evaluated)
+    """Yield what passed, replies and cost, and the ladder in a line."""
+    passed, blocked = _passed(report), _is_blocked(report)
     if blocked:
         yield ""
     if blocked and passed:
@@ -364,13 +368,30 @@ def _tail_lines(report: Report) -> Iterator[str]:
         yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
     for advice in report.advice:
         yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
-    notes = [*_note_lines(passed, with_steps=not blocked), *message_lines(report.notes)]
-    if gated:
-        costs = cost_lines(report.cost, full=False, max_usd=report.max_usd)
-        notes = [*_wrap_all(costs), *notes]
-    yield from notes[:_MAX_NOTES]
-    if len(notes) > _MAX_NOTES:
-        yield f"… {len(notes) - _MAX_NOTES} more lines of notes: -v"
+
+
+def _passed(report: Report) -> list[Verdict]:
+    return [verdict for verdict in report.gated_verdicts if verdict.outcome is Outcome.PASSED]
+
+
+def _is_blocked(report: Report) -> bool:
+    return len(_passed(report)) < len(report.gated_verdicts) or bool(report.not_evaluated)
+
+
+def _notes(report: Report) -> list[str]:
+    """Return the lines on costs, on gates that passed, and on the run."""
+    notes = _note_lines(_passed(report), with_steps=not _is_blocked(report))
+    costs = cost_lines(report.cost, full=False, max_usd=report.max_usd)
+    return [
+        *_wrap_all(costs if report.gated_verdicts else ()),
+        *notes,
+        *message_lines(report.notes),
+    ]
+
+
+def _note_room(report: Report, used: int = 8) -> int:
+    """Return the lines for notes; *used* are those beside the gates that did not pass."""
+    return _MAX_NOTES if _is_blocked(report) else max(_MAX_NOTES, MAX_LINES - used)
 
 
 def _ungated_summary(report: Report) -> list[str]:

@@ -91,7 +91,7 @@ def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
 
     plan.stdout.fnmatch_lines(["  current *100 *0.50 *"])
     cut.stdout.fnmatch_lines(
-        ["*40 replies, 40 requested*0.20 USD*", "*stopped with 60 requests not sent*"]
+        ["STOPPED *60 requests not sent", "40 replies: 0 cached, 40 requested*0.20 USD*"]
     )
     assert [len(batch) for batch in api.created.values()] == [40]
 

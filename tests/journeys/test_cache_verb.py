@@ -182,7 +182,7 @@ def test_a_run_in_a_subfolder_uses_the_cache_of_the_repository(desk, monkeypatch
     shown = main(["cache", "show"])
 
     result.stdout.fnmatch_lines(
-        [f"ftgate: replies auto, cache ../{CACHE}", "*100 replies, 0 requested*"]
+        [f"ftgate: replies auto, cache ../{CACHE}", "100 replies: 100 cached, 0 requested*"]
     )
     assert (explained, shown) == (0, 0)
     assert f"../{CACHE}: " in capsys.readouterr().out

@@ -61,7 +61,10 @@ FLAGS = {
     "--showlocals": (ALL, ["      │ *case       = Case(id='t002'*"]),
     "--no-header": (ALL, ["BLOCKED  2 of 4 gates failed*"]),
     "--no-summary": (ALL, ["BLOCKED  2 of 4 gates failed*" if SUMMED else "*2 failed, 3 passed*"]),
-    "--color=yes": ({}, ["      │ E     - billing", "*\x1b[[]1mBLOCKED\x1b[[]0m  2 failed of 4*"]),
+    "--color=yes": (
+        {},
+        ["      │ E     - billing", "*\x1b[[]1mBLOCKED\x1b[[]0m  2 of 4 gates failed*"],
+    ),
 }
 
 
