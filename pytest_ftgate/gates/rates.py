@@ -162,9 +162,8 @@ def evaluate_rate(
         drifts=drift,
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
     )
-    steps = rate_next_steps(suite, gate, verdict, look, scores.format_errors)
-    verdict = replace(verdict, next=tuple(steps))
-    return with_judge_evidence(verdict, comparison.judge_evidence)
+    steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
+    return with_judge_evidence(replace(verdict, next=steps), comparison.judge_evidence)
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:

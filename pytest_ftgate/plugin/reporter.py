@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import pytest
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import gate_runs_in
+from pytest_ftgate.plugin.progress import writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes
 from pytest_ftgate.plugin.state import evaluates_nothing, session_key, settings_key
 from pytest_ftgate.plugin.verdicts import GateVerdicts
@@ -65,11 +65,6 @@ _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
 _NOTHING_SELECTED = "name a suite, or check the selection"
-
-
-def _encoding(writer: Any) -> str | None:
-    """Return the encoding of what pytest's terminal writer writes to."""
-    return getattr(getattr(writer, "_file", sys.stdout), "encoding", None)
 
 
 class Reporter:
@@ -301,7 +296,7 @@ class Reporter:
         def write(lines: Iterable[str]) -> None:
             for line in lines:
                 for text, colours in colour_parts(line):
-                    writer.write(encodable(text, _encoding(writer)), **colours)
+                    writer.write(encodable(text, writer_encoding(writer)), **colours)
                 writer.line()
 
         terminalreporter.ensure_newline()
@@ -324,9 +319,9 @@ class Reporter:
         """Add inconclusive gates to pytest's short summary, and annotate lines on GitHub."""
         if self._report is None:
             return
-        from pytest_ftgate.reporting.text import encodable
         from pytest_ftgate.reporting.github import workflow_commands
         from pytest_ftgate.reporting.summary import inconclusive_lines
+        from pytest_ftgate.reporting.text import encodable
 
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
         full = on_build_server or self._config.get_verbosity() > 1
@@ -338,7 +333,7 @@ class Reporter:
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
             reporter.write_line(
-                encodable(line, _encoding(self._config.get_terminal_writer())), yellow=True
+                encodable(line, writer_encoding(self._config.get_terminal_writer())), yellow=True
             )
         prefix = self._settings.annotation_prefix
         if prefix is not None and not self._config.pluginmanager.has_plugin(_ANNOTATOR):
@@ -421,7 +416,7 @@ class _Section:
         from pytest_ftgate.reporting.text import encodable
 
         for line in self._text.split("\n"):
-            tw.line(encodable(line, _encoding(tw)))
+            tw.line(encodable(line, writer_encoding(tw)))
 
 
 def _count_replies(cases: Mapping[str, Any]) -> int:

@@ -244,7 +244,7 @@ def _part_lines(verdict: Verdict) -> list[str]:
         for share in verdict.format_errors
         if share.after > (share.before or 0.0)
     ]
-    shown = kinds if verdict.gate == "format" or not parts else parts
+    shown = parts if verdict.rates_content and parts else kinds or parts
     return _labelled_parts("errors" if shown is kinds else "worst", shown)
 
 

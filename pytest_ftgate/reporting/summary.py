@@ -240,8 +240,7 @@ def _passed_text(verdict: Verdict) -> str:
     check = verdict.check
     rate = verdict.statement.values.get("rate")
     if check is None:
-        measured = percent(rate) if isinstance(rate, float) else headline(verdict)
-        return measured
+        return percent(rate) if isinstance(rate, float) else headline(verdict)
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
     limit = limit_text(shown)
@@ -334,6 +333,16 @@ def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
     return [*lines, rerun_line(suite if suite != "pytest" else "", *filter(None, options))]
 
 
+def first_action(report: Report) -> tuple[str, str, str] | None:
+    """Return the name of the worst gate, what it came to, and the first thing to do about it."""
+    for verdict in rank_verdicts(report.gated_verdicts):
+        if verdict.outcome is not Outcome.PASSED:
+            _, *size = head_parts(verdict, "")
+            steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
+            return node_name(verdict), " ".join(size), step_line(steps[0]) if steps else ""
+    return None
+
+
 def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
     """Yield *steps*; where a budget stopped the run, the next one gets a larger budget."""
     option = _more_budget(report) if report.cost.stopped else ""
@@ -401,10 +410,11 @@ def _ungated_summary(report: Report) -> list[str]:
         f"{v.variant} {percent(v.check.after)}" for v in ungated if v.check and v.rates_content
     ]
     unmeasured = list(dict.fromkeys(v.variant for v in ungated if v.check is None))
-    parts = ["not gated", *rates] if rates else []
+    parts = ["  not gated", *rates] if rates else []
     if unmeasured:
-        parts.append(f"not measured: {', '.join(unmeasured)} (-v tells why)")
-    return [f"  {line}" for line in fit_parts(map(escape_controls, parts), 2)]
+        indent = "" if parts else "  "
+        parts.append(f"{indent}not measured: {', '.join(unmeasured)} (-v tells why)")
+    return fit_parts(map(escape_controls, parts))
 
 
 def message_lines(messages: Iterable[str]) -> Iterator[str]:

@@ -65,8 +65,21 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
 #: What stands for characters that a terminal's encoding lacks.
 _ASCII = str.maketrans(
     {
-        **{"−": "-", "–": "-", "→": "->", "│": "|", "…": "...", "·": "-", "≥": ">=", "≤": "<="},
-        **{"✗": "x", "✓": "+", "“": '"', "”": '"', "█": "#", "░": ".", "\N{NO-BREAK SPACE}": " "},
+        "−": "-",
+        "–": "-",
+        "→": "->",
+        "│": "|",
+        "…": "...",
+        "·": "-",
+        "≥": ">=",
+        "≤": "<=",
+        "✗": "x",
+        "✓": "+",
+        "“": '"',
+        "”": '"',
+        "█": "#",
+        "░": ".",
+        "\N{NO-BREAK SPACE}": " ",
     }
 )
 
@@ -112,7 +125,8 @@ def wrap_after(head: str, text: str) -> list[str]:
 
 def _fill(text: str, head: str, indent: str, *, keep_long_words: bool = False) -> list[str]:
     """Return the words of *text* in lines: the first after *head*, others after *indent*."""
-    lines, line, gap = [], head, ""
+    lines: list[str] = []
+    line, gap = head, ""
     # A line is never broken at a no-break space.
     for token in re.findall(r"[ \n]+|[^ \n]+", text.strip(" \n")):
         if not token.strip(" \n"):

@@ -76,9 +76,9 @@ def test_replies_of_the_cache_count_at_what_they_would_cost_today(judged, desk):
 
     result.stdout.fnmatch_lines(
         [
+            "*replies cost: current *",
             "PASSED  1 gate*",
             "100 replies: * cached, 0 requested · 0.00 USD of 0.02 USD",
-            "*replies cost: current *",
         ]
     )
 

@@ -46,14 +46,18 @@ def test_a_command_stands_after_its_sentence():
         (
             StepKind.REPEAT_BASELINE,
             {"repeats": 10, "where": "s.ftgate.yaml"},
-            "add repeats: {baseline: 10} (requested once; an unchanged variant then passes in "
-            "92 % of runs, now 75 %), in s.ftgate.yaml",
+            (
+                "add repeats: {baseline: 10} (requested once; an unchanged variant then passes in "
+                "92 % of runs, now 75 %), in s.ftgate.yaml"
+            ),
         ),
         (
             StepKind.SHIP_OTHER,
             {},
-            "ship new: it passes its 2 gates in this run (set gated: false for worse), in "
-            "s.ftgate.yaml:6",
+            (
+                "ship new: it passes its 2 gates in this run (set gated: false for worse), in "
+                "s.ftgate.yaml:6"
+            ),
         ),
         (
             StepKind.SHIP_OTHER,

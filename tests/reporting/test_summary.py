@@ -182,7 +182,7 @@ def test_a_path_is_left_whole_where_it_is_longer_than_a_line():
     ("width", "said"),
     [
         (None, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 % against cur"),
-        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 % against cu…"),
+        (80, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new] - accuracy 100 % → 96 % against c…"),
         (50, "INCONCLUSIVE suite.ftgate.yaml::accuracy[new]"),
     ],
 )
