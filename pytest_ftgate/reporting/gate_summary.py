@@ -177,13 +177,17 @@ def _doubt_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
 
 def doubt_sentence(check: Check) -> str:
     """Return in a sentence why *check* is inconclusive."""
-    limit = unsigned_points(check.limit)
     if not check.informative or check.has_drifted:
         return f"{escape_controls(check.note)}."
     if check.missing:
         return f"{escape_controls(check.note)}, and these could turn the verdict."
     if check.before is None:
         return f"A true rate below {percent(check.limit)} is still possible; so is one above it."
+    return _drop_doubt(check, unsigned_points(check.limit))
+
+
+def _drop_doubt(check: Check, limit: str) -> str:
+    """Return what the interval of a drop leaves open."""
     if check.drop_is_shown:
         cases = quantity(check.n, "case")
         return f"The drop is real. {cases} cannot show that it stays below {limit} points."

@@ -130,6 +130,7 @@ def _drop_relation(check: Check) -> str:
 
 
 def measure_name(values: Mapping[str, Any]) -> str:
+    """Return what a gate measures, from the values of its statement."""
     if "function" not in values:
         measure: str = values["measure"]
         return _MEASURES.get(measure, measure)

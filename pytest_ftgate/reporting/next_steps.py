@@ -148,11 +148,9 @@ def _fix_format(values: _Values) -> StepWords:
     return StepWords(remedy, f"the most common format error is “{kind}”: {count} {replies}")
 
 
-def _train_again(values: _Values) -> StepWords:
-    return StepWords(
-        "mix general data into the training set, or train for fewer epochs, at a lower rate or rank",
-        "docs/forgetting.md",
-    )
+def _train_again(_: _Values) -> StepWords:
+    remedies = "or train for fewer epochs, at a lower rate or rank"
+    return StepWords(f"mix general data into the training set, {remedies}", "docs/forgetting.md")
 
 
 def _request_to_measure(values: _Values) -> StepWords:

@@ -128,7 +128,7 @@ def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     if verbosity < 0:
         tail = [*wrap_lines(usage_line(report), 0), *message_lines(report.notes)]
         return [*lines, *_short_lines(report), *tail] if lines else tail
-    tail, notes = [*_tail_lines(report)], _notes(report)
+    tail, notes = [*_tail_lines(report)], _closing_notes(report)
     room = _note_room(report, len(lines) + len(tail))
     if len(notes) > room:
         notes = [*notes[: room - 1], f"… {len(notes) - room + 1} more lines of notes above"]
@@ -142,9 +142,11 @@ def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = Fals
     *verbosity* 0 is for the ladder, and for notes that are too long for the closing section.
     """
     lines = [*_verbose_lines(report, verbosity)] if verbosity > 0 else []
-    notes = _notes(report)
-    if verbosity >= 0 and len(notes) > _note_room(report):
-        lines += ["", *notes]
+    closing, passed = _closing_notes(report), _passed_notes(report)
+    if verbosity == 0 and _is_blocked(report) and passed:
+        lines += passed
+    if verbosity >= 0 and len(closing) > _note_room(report):
+        lines += closing
     if full_ladder and not report.advice:
         lines += ["  no ladder: it takes every gate of a suite, and cases with an expected answer"]
     for advice in report.advice if full_ladder or verbosity > 0 else ():
@@ -217,13 +219,16 @@ def _limited(lines: list[str], most: int) -> list[str]:
     return [*lines[: most - 1], shorten(lines[most - 1], line_width() - len(more)) + more]
 
 
-def passed_parts(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return for each gate what it measured: ``accuracy: new 97 % (−1, limit 5)``."""
+def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[str]:
+    """Return for each gate what it measured: ``accuracy: new 97 % (−1, limit 5)``.
+
+    *brief* leaves out changes and limits.
+    """
     variants: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for verdict in sorted(verdicts, key=lambda v: (v.suite, v.line)):
         if verdict.outcome is Outcome.PASSED:
             by_text = variants[verdict.suite, verdict.gate]
-            by_text[_passed_text(verdict)].append(verdict.variant)
+            by_text[_passed_text(verdict, brief=brief)].append(verdict.variant)
     return [
         escape_controls(f"{gate}: {', '.join(f'{_names(v)} {text}' for text, v in texts.items())}")
         for (_, gate), texts in variants.items()
@@ -235,7 +240,7 @@ def _names(variants: Sequence[str]) -> str:
     return ", ".join(variants[:_MAX_NAMED]) + f" and {more} more" * (more > 0)
 
 
-def _passed_text(verdict: Verdict) -> str:
+def _passed_text(verdict: Verdict, *, brief: bool) -> str:
     """Return the rate of a variant, the change and the limit."""
     check = verdict.check
     rate = verdict.statement.values.get("rate")
@@ -244,6 +249,8 @@ def _passed_text(verdict: Verdict) -> str:
     compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
     shown = next(compared, check)
     limit = limit_text(shown)
+    if brief:
+        return amount(shown.after, shown.unit)
     if shown.before is None:
         return f"{amount(shown.after, shown.unit)} ({limit})"
     change = points((shown.after - shown.before) if shown.unit == "share" else shown.rise or 0.0)
@@ -369,7 +376,7 @@ def _tail_lines(report: Report) -> Iterator[str]:
         yield ""
     if blocked and passed:
         yield from _limited(
-            fit_parts([f"✓ {len(passed)} passed", *passed_parts(passed)]), _MAX_GREEN
+            fit_parts([f"✓ {len(passed)} passed", *passed_parts(passed, brief=True)]), _MAX_GREEN
         )
     yield from _limited(_ungated_summary(report), _MAX_GREEN)
     yield from _half_gone_lines(passed)
@@ -387,9 +394,13 @@ def _is_blocked(report: Report) -> bool:
     return len(_passed(report)) < len(report.gated_verdicts) or bool(report.not_evaluated)
 
 
-def _notes(report: Report) -> list[str]:
-    """Return the lines on costs, on gates that passed, and on the run."""
-    notes = _note_lines(_passed(report), with_steps=not _is_blocked(report))
+def _passed_notes(report: Report) -> list[str]:
+    return _note_lines(_passed(report), with_steps=not _is_blocked(report))
+
+
+def _closing_notes(report: Report) -> list[str]:
+    """Return the lines on costs, on the run, and if nothing blocks, on gates that passed."""
+    notes = [] if _is_blocked(report) else _passed_notes(report)
     costs = cost_lines(report.cost, full=False, max_usd=report.max_usd)
     return [
         *_wrap_all(costs if report.gated_verdicts else ()),
