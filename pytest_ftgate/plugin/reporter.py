@@ -272,13 +272,12 @@ class Reporter:
         report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
         with self._lines(terminalreporter) as write:
             terminalreporter.section("ftgate")
-            has_verdicts = self._verdicts.by_node or report.not_evaluated
-            failed = bool(terminalreporter.stats.get("error"))
-            if not has_verdicts and (failed or not self._fixture_used):
+            write(summary_lines(report, verbosity))
+            failed = self.misses_gates or terminalreporter.stats.get("error")
+            if not self._verdicts.by_node and (failed or not self._fixture_used):
                 reason = "see the errors above" if failed else _NOTHING_SELECTED
                 reason = "the run was cut off" if self._is_interrupted else reason
                 terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
-            write(summary_lines(report, verbosity))
             # Messages of plugins that received the report came too late to be in it.
             late = [one for one in dict.fromkeys(self._messages) if one not in report.notes]
             write(message_lines((*self._written, *late)))

@@ -51,7 +51,7 @@ def test_an_open_gate_offers_the_repeats_that_would_settle_it(open_gate):
     result = open_gate.run()
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*settle: * settles it, since replies vary; or about*"])
+    result.stdout.fnmatch_lines(["    do      add settle: *", "    or      add about * cases*"])
 
 
 def test_a_gate_that_may_settle_asks_on_until_it_knows(desk):
