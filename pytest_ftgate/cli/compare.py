@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.verdict import Outcome
 from pytest_ftgate.readers.yaml import read_yaml
-from pytest_ftgate.reporting.text import WIDTH, wrap_lines
+from pytest_ftgate.reporting.text import line_width, wrap_lines
 from pytest_ftgate.reporting.writers import write_report
 from pytest_ftgate.runner.compare import CompareResult, compare
 
@@ -82,4 +82,6 @@ def _written(
 def _keep_lines(base: str, candidates: Sequence[str]) -> list[str]:
     command = shlex.join(["pytest-ftgate", "compare", base, *candidates, "--write", _EXAMPLE_NAME])
     line = f"keep it as a gate: {command}"
-    return [line if len(line) <= WIDTH else f"keep it as a gate: add --write {_EXAMPLE_NAME}"]
+    return [
+        line if len(line) <= line_width() else f"keep it as a gate: add --write {_EXAMPLE_NAME}"
+    ]

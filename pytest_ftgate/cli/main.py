@@ -23,7 +23,7 @@ from pytest_ftgate.gates.verdict import Severity, TrainingDataRules, Verdict
 from pytest_ftgate.readers.source import Source
 from pytest_ftgate.recommend.evidence import AcceptedRun
 from pytest_ftgate.reporting.headlines import severity_counts
-from pytest_ftgate.reporting.summary import summary_lines
+from pytest_ftgate.reporting.summary import detail_lines, summary_lines
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.reporting.verdict import finding_lines
 from pytest_ftgate.reporting.writers import write_report
@@ -313,7 +313,7 @@ def report_record(record: Path, **paths: Path | None) -> Iterator[str]:
     report = read_run(record)
     wanted = {name: path for name, path in paths.items() if path is not None}
     if not wanted:
-        yield from summary_lines(report, show_table=True)
+        yield from (*detail_lines(report), "", *summary_lines(report))
     for name, path in wanted.items():
         try:
             yield write_report(name, path, report)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import ceil, sqrt
+from math import ceil, floor, sqrt
 
 import numpy as np
 from scipy.special import ndtr
@@ -49,6 +49,8 @@ from pytest_ftgate.stats.power import (
 from pytest_ftgate.stats.proportions import binomial_sf
 from pytest_ftgate.stats.rates import MeanScore, mean_score, p_misses, p_reaches, score_interval
 
+#: The points of a whole.
+_POINTS = 100
 #: A value that equals its limit may miss it by this much through rounding.
 ROUNDING = 1e-9
 #: Pairs two aligned samples.
@@ -113,7 +115,24 @@ def check_drop(  # noqa: PLR0913 - the rule's parameters, each by name
         return replace(check, outcome=Outcome.INCONCLUSIVE, informative=False, note=note)
     if missing:
         return _drop_with_missing(check, before, after, levels, pairing)
+    if check.outcome is not Outcome.PASSED and levels.last:
+        check = replace(check, shown_limit=_shown_limit(pairs, levels, guess_rate))
     return _with_needs(check, pairs)
+
+
+def _shown_limit(pairs: PairedCounts, levels: Levels, guess_rate: float) -> float | None:
+    """Return the smallest limit, in whole points, that *pairs* pass; None if none does."""
+    if pairs.groups is not None and pairs.groups < MIN_GROUPS:
+        return None
+    low, high = 0, _POINTS
+    while high - low > 1:
+        middle = (low + high) // 2
+        passes = is_noninferior(pairs, middle / _POINTS, levels.miss)
+        low, high = (low, middle) if passes else (middle, high)
+    limit = high / _POINTS
+    # A drop to the level of guessing cannot show.
+    can_show = pairs.before - limit > guess_rate or pairs.delta > 0.0
+    return limit if high < _POINTS and can_show else None
 
 
 def pair_samples(before: Samples, after: Samples) -> PairedCounts:
@@ -300,7 +319,18 @@ def check_minimum(
         return replace(check, note=note)
     outcome = _minimum_outcome(after, minimum, levels, rating)
     needed = _needed_for_minimum(rate, check) if outcome is Outcome.INCONCLUSIVE else None
-    return replace(check, outcome=outcome, needed=needed)
+    shown = None if outcome is Outcome.PASSED or missing else _shown_minimum(rate, levels)
+    return replace(check, outcome=outcome, needed=needed, shown_limit=shown)
+
+
+def _shown_minimum(rate: MeanScore, levels: Levels) -> float | None:
+    """Return the largest minimum, in whole points, that *rate* shows to hold; None if none is."""
+    low, high = 0, _POINTS
+    while levels.last and high - low > 1:
+        middle = (low + high) // 2
+        holds = p_reaches(rate, middle / _POINTS) <= levels.miss
+        low, high = (middle, high) if holds else (low, middle)
+    return low / _POINTS or None
 
 
 def _minimum_check(rate: MeanScore, minimum: float, levels: Levels) -> Check:
@@ -367,7 +397,15 @@ def check_point(check: Check) -> Check:
     flips = f"{chance_flip_rate(check):.0%} of pairs of runs like this one disagree"
     outcome = Outcome.PASSED if within else Outcome.FAILED
     note = "; ".join(filter(None, (check.note, f"plain threshold: {flips}")))
-    return replace(check, outcome=outcome, method="point", note=note)
+    shown = None if within else _point_limit(check)
+    return replace(check, outcome=outcome, method="point", note=note, shown_limit=shown)
+
+
+def _point_limit(check: Check) -> float:
+    """Return the strictest limit, in whole points, that the measured values keep."""
+    if check.before is None:
+        return floor((check.after + ROUNDING) * _POINTS) / _POINTS
+    return ceil((check.before - check.after - ROUNDING) * _POINTS) / _POINTS
 
 
 def chance_flip_rate(check: Check) -> float:

@@ -12,7 +12,7 @@ from pytest_ftgate.gates.checks import check_drop, pair_samples
 from pytest_ftgate.gates.flips import Regressions, find_regressions, flips, interleave
 from pytest_ftgate.gates.format_errors import ending_notes
 from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
-from pytest_ftgate.gates.rates import settling_values
+from pytest_ftgate.gates.next_steps import blocking_checks, limit_steps
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.skills import (
     FORMAT_LOSS,
@@ -257,7 +257,7 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
     outcome, deciding = _outcome(results, breaks)
     decided = results[deciding]
     regressions, (scores, base) = decided.regressions, comparison.scores[decided.check.under]
-    return Verdict(
+    verdict = Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
@@ -274,8 +274,8 @@ def evaluate_forgetting(suite: Suite, gate: ForgettingGate, comparison: SkillCom
         breaks=breaks,
         **drift_fields(thought_drifts(base, scores)),
         notes=tuple(_notes(suite, gate, comparison, decided)),
-        next=tuple(_next_steps(suite, scores.variant, outcome, decided)),
     )
+    return replace(verdict, next=tuple(_next_steps(suite, gate, verdict, decided)))
 
 
 def _outcome(results: list[_ModeResult], breaks: tuple[str, ...]) -> tuple[Outcome, int]:
@@ -358,20 +358,34 @@ def _format_loss_note(
 
 
 def _next_steps(
-    suite: Suite, variant: str, outcome: Outcome, result: _ModeResult
+    suite: Suite, gate: ForgettingGate, verdict: Verdict, result: _ModeResult
 ) -> Iterator[NextStep]:
-    if outcome is Outcome.FAILED:
-        yield NextStep(StepKind.TRAIN_AGAIN, {"variant": variant})
-        node = f"{suite.name}::forgetting[{variant}]"
+    if verdict.outcome is Outcome.FAILED:
+        yield NextStep(StepKind.TRAIN_AGAIN, {"variant": verdict.variant})
+    elif verdict.outcome is Outcome.INCONCLUSIVE:
+        yield from _steps_if_inconclusive(suite, result)
+    if verdict.outcome is not Outcome.PASSED:
+        yield from limit_steps(suite, gate.line, _passing_settings(verdict))
+    if verdict.outcome is Outcome.FAILED:
+        node = f"{suite.name}::forgetting[{verdict.variant}]"
         yield NextStep(StepKind.SHOW_REGRESSED, {"node": node})
-    elif outcome is Outcome.INCONCLUSIVE:
-        yield from _steps_if_inconclusive(result)
 
 
-def _steps_if_inconclusive(result: _ModeResult) -> Iterator[NextStep]:
-    values = settling_values(result.check)
-    if values:
-        yield NextStep(StepKind.SETTLE_SKILLS, values)
+def _passing_settings(verdict: Verdict) -> Iterator[str]:
+    """Yield the limit of the mean that the same replies pass, if only the mean blocks."""
+    is_part = any(part.gated and part.state == "regressed" for part in verdict.slices)
+    is_part |= any(part.required and part.state == "inconclusive" for part in verdict.slices)
+    limits = [check.shown_limit for check in blocking_checks(verdict)]
+    if limits and None not in limits and not (is_part or verdict.breaks):
+        yield f"max_drop: {max(limit or 0.0 for limit in limits):g}"
+
+
+def _steps_if_inconclusive(suite: Suite, result: _ModeResult) -> Iterator[NextStep]:
+    check = result.check
+    if check.missing:
+        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+    elif check.needed is not None:
+        yield NextStep(StepKind.ADD_CASES, {"needed": check.needed, "cases": "skills case"})
     for part in result.unproven_skills:
         yield NextStep(
             StepKind.SETTLE_SKILL,

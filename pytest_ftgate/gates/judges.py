@@ -199,6 +199,7 @@ def _with_true_change(
         high=_clamp((check.high or 0.0) / index, -1.0),
         certifiable=_true_drop(check.certifiable, lower_bound),
         detectable=_true_drop(check.detectable, lower_bound),
+        shown_limit=None,
         method="judge",
         note=f"{check.note}; {note}" if check.note else note,
     )
@@ -238,7 +239,9 @@ def _drop_by_labels(
     alone = f"the judge alone saw {points(float(np.mean(changes)))} points"
     check = _corrected(plain, change, alone, _drop_outcome(plain, estimate, levels), lowest=-1.0)
     after_rate = _clamp(rate + estimate.mean, 0.0)
-    return replace(check, before=rate, after=after_rate, p_pass=p_pass, p_fail=p_fail)
+    return replace(
+        check, before=rate, after=after_rate, p_pass=p_pass, p_fail=p_fail, shown_limit=None
+    )
 
 
 def _drop_outcome(plain: Check, estimate: MeanEstimate, levels: Levels) -> Outcome:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import ceil
 
 import numpy as np
 
@@ -31,11 +30,12 @@ from pytest_ftgate.gates.levels import MAX_MISSING_SHARE, Levels, shared_levels
 from pytest_ftgate.gates.looks import Look, look_levels
 from pytest_ftgate.gates.macro_f1 import check_macro_drop, check_macro_minimum
 from pytest_ftgate.gates.must_pass import check_must_pass
+from pytest_ftgate.gates.next_steps import rate_next_steps
 from pytest_ftgate.gates.samples import Samples, align, samples_from_scores
 from pytest_ftgate.gates.slices import retrieval_notes, slice_members, slice_results
-from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
+from pytest_ftgate.gates.statements import Statement, StatementKind, Value
 from pytest_ftgate.gates.thoughts import drift_fields, thought_checks
-from pytest_ftgate.gates.units import quantity, round_up_to_point
+from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import (
     ACCEPTED_KINDS,
     Check,
@@ -52,9 +52,6 @@ from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import RateGate
 from pytest_ftgate.suite.model import Gate, Suite, Variant
-
-#: The largest number of repeats to advise; beyond it, more cases are better.
-_MAX_REPEATS = 20
 
 
 def rate_notes(
@@ -86,65 +83,6 @@ def _look_extent(scores: VariantScores, look: Look) -> str:
         return f"{look.repeats} {'reply' if look.repeats == 1 else 'replies'} to each case"
     share = look.fractions[-1]
     return f"{len(scores.results):,} of {round(len(scores.results) / share):,} cases"
-
-
-def rate_next_steps(
-    gate: RateGate,
-    outcome: Outcome,
-    check: Check | None,
-    scores: VariantScores,
-    look: Look,
-    statement: Statement,
-) -> Iterator[NextStep]:
-    """Yield the next steps after what *statement* says."""
-    broken = "broken" in statement.values
-    if check is None:
-        is_macro = gate.metric == "macro_f1"
-        yield NextStep(StepKind.ADD_MINIMUM if is_macro else StepKind.ACCEPT)
-    elif outcome is Outcome.INCONCLUSIVE:
-        yield _step_if_inconclusive(check, look, "repeats=" if gate.function else "settle: ")
-    elif outcome is Outcome.FAILED and check.kind is CheckKind.MUST_PASS:
-        yield NextStep(StepKind.READ_MUST_PASS, {"repeated": look.replies_vary})
-    elif outcome is Outcome.FAILED and check.measure:
-        yield NextStep(StepKind.KEEP_THOUGHTS, {"variant": scores.variant})
-    elif outcome is Outcome.FAILED and scores.format_errors and (gate.kind == "format" or broken):
-        kind, count = scores.format_errors.most_common(1)[0]
-        yield NextStep(StepKind.FIX_FORMAT, {"format_error": kind, "replies": count})
-    elif outcome is Outcome.FAILED:
-        yield NextStep(StepKind.READ_REGRESSED)
-
-
-def _step_if_inconclusive(check: Check, look: Look, setting: str) -> NextStep:
-    """Return what would settle an inconclusive check; *setting* is that of the repeats."""
-    if check.has_drifted:
-        return NextStep(StepKind.REQUEST_BOTH_AGAIN)
-    if not check.informative:
-        return NextStep(StepKind.DECLARE_MINIMUM)
-    values = settling_values(check) | ({"missing": check.missing} if check.missing else {})
-    repeats = _repeats_for_needed(check, look)
-    return NextStep(
-        StepKind.SETTLE, values | ({"setting": setting, "repeats": repeats} if repeats else {})
-    )
-
-
-def settling_values(check: Check) -> dict[str, Value]:
-    """Return what the cases of a check can certify, and how many more would settle it."""
-    values: dict[str, Value] = {}
-    if check.certifiable is not None and check.before is not None:
-        # Rounded to the side on which the advice leads to a pass.
-        certifiable = round_up_to_point(check.certifiable)
-        values |= {"n": check.n, "limit": check.limit, "certifiable": certifiable}
-    return values if check.needed is None else values | {"needed": check.needed}
-
-
-def _repeats_for_needed(check: Check, look: Look) -> int:
-    """Return the number of repeats that replace the needed cases, or 0 if they do not help."""
-    if not look.replies_vary or look.cases is not None:
-        return 0
-    if check.before is None or check.needed is None:
-        return 0
-    repeats = ceil(look.repeats * (1 + check.needed / check.n))
-    return repeats if repeats <= _MAX_REPEATS else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,9 +163,9 @@ def evaluate_rate(
         **format_error_fields(gate, comparison.compared_scores, scores),
         **drift_fields(drift),
         notes=tuple(_notes(gate, comparison, checks, look, regressions, drift)),
-        next=tuple(rate_next_steps(gate, outcome, check, scores, look, statement)),
     )
-    return with_judge_evidence(verdict, comparison.judge_evidence)
+    steps = tuple(rate_next_steps(suite, gate, verdict, look, scores.format_errors))
+    return with_judge_evidence(replace(verdict, next=steps), comparison.judge_evidence)
 
 
 def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
@@ -238,7 +176,10 @@ def _slices_decide(check: Check | None, parts: tuple[Slice, ...]) -> bool:
 
 def _statement(gate: RateGate, check: Check | None, comparison: Comparison) -> Statement:
     if check is None:
-        return Statement(StatementKind.NOTHING_TO_COMPARE)
+        samples = samples_from_scores(comparison.scores, gate.kind)
+        answered = samples.select(samples.has_reply)
+        rate: dict[str, Value] = {"rate": answered.mean} if len(answered) else {}
+        return Statement(StatementKind.NOTHING_TO_COMPARE, rate)
     is_plain = gate.name == gate.metric == "accuracy"
     measure = "format" if gate.kind == "format" else gate.metric
     if comparison.judge_evidence.is_pairwise and is_plain:

@@ -23,6 +23,7 @@ class StatementKind(StrEnum):
     * ``ungated``: the latency *p50* in milliseconds, beside the p95 of the check.
     * ``training data``: the *file* and its *rows*.
     * ``not measured``: *requested* of the *replies* of *variant* are of this run; *needed* cases.
+    * ``nothing to compare``: the *rate* of the variant, if it has replies.
     * ``not sent``, ``invalid``: the *reason*.
     """
 
@@ -58,15 +59,27 @@ class StepKind(StrEnum):
 
     The values of each kind:
 
-    * ``settle``, ``settle skills``: *n* cases cannot certify *limit*, only *certifiable*; the
-      *missing* replies; the *needed* further cases, or as many *repeats* under *setting*.
+    *where* is the file, with the line of the gate, and *suite* the file for a command.
+
+    * ``run again``: the *missing* replies; *suite*.
+    * ``settle``: the *setting* with the largest number of *repeats*; *where*.
+    * ``add cases``: the *needed* further *cases*, which settle it 9 times in 10.
+    * ``set limit``: the *setting* that the same replies pass; *where*.
+    * ``repeat baseline``: the *repeats*, and how often an unchanged variant passes then
+      (*passes*) and *now*; *where*.
+    * ``fix cases``: the regressed *cases*.
+    * ``accept run``: whether the *anchor* must move as well; *suite*.
+    * ``make baseline``, ``train again``: the *variant*; *where*.
+    * ``ship other``: the other *variant*, the number of its *gates*, and the one that it is *for*.
+    * ``check identity``: *claims*, what the variant claims to be: ``adapter`` or ``model``.
     * ``settle skill``: the *skill*, its *n* cases, its *margin*, the change from *low* to *high*.
     * ``fix format``: the most frequent *format_error*, and its *replies*.
-    * ``read must-pass case``: whether it was *repeated*.
+    * ``fix must-pass cases``: the *cases*, and whether they were *repeated*.
     * ``show regressed``: the *node* of the gate.
-    * ``train again``, ``keep thoughts``: the *variant*.
+    * ``keep thoughts``: the *variant*.
     * ``fix training data``: the *remedy* of the finding.
-    * ``request again to measure``: as of the statement ``not measured``.
+    * ``request again to measure``: as of the statement ``not measured``; *suite*.
+    * ``request both sides again``, ``accept``: *suite*. ``declare minimum``: *where*.
     """
 
     ADD_MINIMUM = "add minimum"
@@ -75,11 +88,18 @@ class StepKind(StrEnum):
     REQUEST_TO_MEASURE = "request again to measure"
     DECLARE_MINIMUM = "declare minimum"
     DECLARE_LIMIT = "declare limit"
+    RUN_AGAIN = "run again"
     SETTLE = "settle"
-    SETTLE_SKILLS = "settle skills"
+    ADD_CASES = "add cases"
+    SET_LIMIT = "set limit"
+    REPEAT_BASELINE = "repeat baseline"
+    FIX_CASES = "fix cases"
+    ACCEPT_RUN = "accept run"
+    MAKE_BASELINE = "make baseline"
+    SHIP_OTHER = "ship other"
+    CHECK_IDENTITY = "check identity"
     SETTLE_SKILL = "settle skill"
-    READ_MUST_PASS = "read must-pass case"  # noqa: S105 - not a password
-    READ_REGRESSED = "read regressed"
+    FIX_MUST_PASS = "fix must-pass cases"  # noqa: S105 - not a password
     SHOW_REGRESSED = "show regressed"
     FIX_FORMAT = "fix format"
     FIX_TRAINING_DATA = "fix training data"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from math import ceil
+from math import ceil, floor, log10
 
 _MINUS = "−"
 
@@ -55,8 +55,9 @@ def points_interval(low: float | None, high: float | None) -> str:
 
 
 def quantity(number: int, noun: str) -> str:
-    """Return a number with its *noun*, as ``1 case`` or ``1,200 cases``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return a number with its *noun*, as ``1 case``, ``1,200 cases`` or ``2 replies``."""
+    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("ly") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def counted(number: int, noun: str, verb: str, plural_verb: str) -> str:
@@ -75,6 +76,12 @@ def _to_three_figures(value: float) -> str:
     exact = f"{Decimal(f'{value:.3g}'):f}"
     whole, _, decimals = exact.partition(".")
     return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
+def round_up(value: float) -> str:
+    """Return *value* with three figures, rounded up, as it is written in a file."""
+    step = 10.0 ** (floor(log10(value)) - 2) if value > 0 else 1.0
+    return f"{ceil(value / step - 1e-9) * step:.10g}"
 
 
 def milliseconds(value: float) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pytest_ftgate.errors import FtgateError
 from pytest_ftgate.gates.feasibility import min_cases_for_quantile, min_latency_cases
 from pytest_ftgate.gates.levels import CONFIDENCE, MAX_MISSING_SHARE, MIN_CASES_FOR_COST
+from pytest_ftgate.gates.next_steps import blocking_checks, gate_place, limit_steps
 from pytest_ftgate.gates.samples import (
     FloatArray,
     Samples,
@@ -21,7 +22,7 @@ from pytest_ftgate.gates.samples import (
     samples_from_values,
 )
 from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind, Value
-from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.gates.units import quantity, round_up
 from pytest_ftgate.gates.verdict import (
     Check,
     CheckKind,
@@ -54,7 +55,7 @@ def usage_verdict(
     outcome, deciding = combine_checks(checks) if checks else (Outcome.PASSED, 0)
     check = checks[deciding] if checks else None
     check_notes = (check.note for check in checks if check.note)
-    return Verdict(
+    verdict = Verdict(
         suite=suite.name,
         line=gate.line,
         gate=gate.kind,
@@ -64,21 +65,39 @@ def usage_verdict(
         checks=checks,
         deciding=deciding,
         notes=(*check_notes, *notes),
-        next=tuple(_next_steps(outcome, check)),
     )
+    return replace(verdict, next=tuple(_next_steps(suite, gate, verdict)))
 
 
-def _next_steps(outcome: Outcome, check: Check | None) -> Iterator[NextStep]:
-    if check is None or outcome is Outcome.PASSED:
+def _next_steps(suite: Suite, gate: Gate, verdict: Verdict) -> Iterator[NextStep]:
+    check = verdict.check
+    if check is None or verdict.outcome is Outcome.PASSED:
         return
-    if outcome is Outcome.FAILED:
+    if verdict.outcome is Outcome.FAILED:
         yield NextStep(StepKind.LOWER_USAGE)
     elif not check.informative:
-        yield NextStep(StepKind.DECLARE_LIMIT)
+        yield NextStep(StepKind.DECLARE_LIMIT, {"where": gate_place(suite, gate.line)})
+        return
     elif check.missing:
-        yield NextStep(StepKind.SETTLE, {"missing": check.missing})
-    else:
-        yield NextStep(StepKind.SETTLE, {"needed": check.needed} if check.needed else {})
+        yield NextStep(StepKind.RUN_AGAIN, {"missing": check.missing, "suite": suite.name})
+    elif check.needed:
+        yield NextStep(StepKind.ADD_CASES, {"needed": check.needed, "cases": "case"})
+    yield from limit_steps(suite, gate.line, _passing_settings(blocking_checks(verdict)))
+
+
+def _passing_settings(checks: Sequence[Check]) -> list[str]:
+    """Return the limits that pass *checks* with the same replies; none if they cannot."""
+    if any(check.high is None or check.missing or not check.informative for check in checks):
+        return []
+    rises = [check.high or 0.0 for check in checks if check.before is not None]
+    settings = [f"max_rise: {ceil(max(rises) * 100) / 100:g}"] if rises else []
+    for check in checks:
+        if check.before is None and check.unit == "usd":
+            settings.append(f"max_usd_per_1k: {round_up(check.high or 0.0)}")
+        elif check.before is None:
+            quantile = "p50" if check.kind is CheckKind.P50 else "p95"
+            settings.append(f"max_{quantile}_ms: {ceil(check.high or 0.0)}")
+    return settings
 
 
 #: The largest number of further cases to advise.
@@ -337,7 +356,7 @@ def _not_measured(
         usage_verdict(suite, gate, variant or times.variant, (), ()),
         statement=Statement(StatementKind.NOT_MEASURED, values),
         measured=False,
-        next=(NextStep(StepKind.REQUEST_TO_MEASURE, values),),
+        next=(NextStep(StepKind.REQUEST_TO_MEASURE, {**values, "suite": suite.name}),),
     )
 
 

@@ -228,13 +228,17 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> Generator[None]:
-    """Complete pytest's short summary with inconclusive gates."""
+    """Complete pytest's short summary with inconclusive gates, and close with the verdict.
+
+    After an error in the command line, pytest says it all.
+    """
     yield
     reporter = config.stash.get(reporter_key, None)
-    if reporter is not None:
+    if reporter is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
         reporter.complete_short_summary(terminalreporter)
+        reporter.write_summary(terminalreporter)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -18,6 +18,7 @@ from pytest_ftgate.plugin.state import session_key, settings_key
 from pytest_ftgate.plugin.suites import load_suite_once
 from pytest_ftgate.reporting.headlines import headline
 from pytest_ftgate.reporting.text import quote_following_lines
+from pytest_ftgate.results.run import SAME_ERROR
 from pytest_ftgate.runner.evaluate import GateResult, evaluate_gate, measure_ungated
 from pytest_ftgate.runner.recommend import has_ladder, suite_advice
 from pytest_ftgate.runner.session import Session
@@ -146,7 +147,7 @@ class GateItemState:
         """Return the message of *error*, or the item that shows it: one error may hit all gates."""
         shown = self.item.config.stash.setdefault(_shown_errors_key, {})
         first = shown.setdefault(str(error), self.item.nodeid)
-        return str(error) if first == self.item.nodeid else f"the same error as {first}"
+        return str(error) if first == self.item.nodeid else f"{SAME_ERROR}{first}"
 
     def store_accepted_cases(self, scores: VariantScores, name: str, serves: str) -> None:
         """Store the scores that this run accepts as those of *name*; *serves* is in production."""

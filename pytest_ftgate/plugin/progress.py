@@ -6,14 +6,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import pytest
 
 from pytest_ftgate.client.progress import Progress
+from pytest_ftgate.reporting.text import encodable
 from pytest_ftgate.runner.progress import OnProgress, progress_line
 
 #: Seconds between two progress lines if the output is not a terminal.
 _PLAIN_INTERVAL = 30.0
+#: Seconds until the first of them: a run of the cache alone shows none.
+_FIRST_INTERVAL = 2.0
 _CLEAR = "\r\x1b[K"
 
 
@@ -46,7 +50,8 @@ def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
 class _ProgressLine:
     def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
         self._config, self._reporter, self._shown = config, reporter, False
-        self._next = time.monotonic() + (0.0 if reporter.isatty else _PLAIN_INTERVAL)
+        self._next = time.monotonic() + (0.0 if reporter.isatty else _FIRST_INTERVAL)
+        self._writer = config.get_terminal_writer()
 
     def __call__(self, progress: Progress) -> None:
         if time.monotonic() < self._next or not progress.to_send:
@@ -58,7 +63,10 @@ class _ProgressLine:
                 self._reporter.ensure_newline()
             end = "" if self._reporter.isatty else "\n"
             head = _CLEAR if self._reporter.isatty else ""
-            self._reporter.write(f"{head}{progress_line(progress)}{end}", flush=True)
+            # A line that fills the last column would wrap.
+            columns = self._writer.fullwidth - 1 if self._reporter.isatty else None
+            line = encodable(progress_line(progress, columns), writer_encoding(self._writer))
+            self._reporter.write(f"{head}{line}{end}", flush=True)
         self._shown = True
 
     def end(self) -> None:
@@ -71,6 +79,11 @@ def take_output(config: pytest.Config) -> str:
     """Return what was printed since the last call and is captured; pytest does not show it then."""
     capture = config.pluginmanager.get_plugin("capturemanager")
     return "".join(capture.read_global_capture()) if capture else ""
+
+
+def writer_encoding(writer: Any) -> str | None:
+    """Return the encoding of what pytest's terminal writer writes to."""
+    return getattr(getattr(writer, "_file", sys.stdout), "encoding", None)
 
 
 def _is_quiet(config: pytest.Config) -> bool:

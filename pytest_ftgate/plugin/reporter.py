@@ -6,7 +6,8 @@ import json
 import os
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,7 +19,7 @@ import pytest
 from pytest_ftgate.client.budget import CostReport, merge_cost_reports
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.plugin.item import AcceptedGate, accepted_key, gate_runs_in
-from pytest_ftgate.plugin.progress import show_sentence
+from pytest_ftgate.plugin.progress import show_sentence, writer_encoding
 from pytest_ftgate.plugin.selection import gate_nodes, usage_error_key
 from pytest_ftgate.plugin.state import (
     deselected_key,
@@ -71,6 +72,7 @@ _ANNOTATOR = "pytest_github_actions_annotate_failures"
 
 
 _REPORT_ONLY = "this run reports verdicts only: none of them fails a test"
+_NOTHING_SELECTED = "name a suite, or check the selection"
 
 
 class Reporter:
@@ -269,37 +271,66 @@ class Reporter:
             skipped=self.skipped_requests,
         )
 
-    def pytest_terminal_summary(
-        self, terminalreporter: pytest.TerminalReporter, exitstatus: int
-    ) -> None:
-        """Print the closing section; after an error in the command line, pytest says it all."""
-        if self._report is None or exitstatus == pytest.ExitCode.USAGE_ERROR:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the details with -v, before pytest's short summary."""
+        from pytest_ftgate.reporting.summary import detail_lines
+
+        if self._report is None:
             return
-        from pytest_ftgate.reporting.summary import colour_parts, message_lines, summary_lines
+        report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
+        # Whoever accepts a run reviews its figures.
+        verbosity = max(verbosity, 1) if self._settings.accept else verbosity
+        with self._lines(terminalreporter) as write:
+            lines = detail_lines(report, verbosity, full_ladder=self._settings.ladder)
+            if lines:
+                terminalreporter.section("ftgate: details")
+            write(lines)
+
+    def write_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the closing section, the last thing above pytest's own count."""
+        from pytest_ftgate.reporting.summary import message_lines, summary_lines
+
+        if self._report is None:
+            return
+        report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
+        with self._lines(terminalreporter) as write:
+            terminalreporter.section("ftgate")
+            write(summary_lines(report, verbosity))
+            failed = self.misses_gates or terminalreporter.stats.get("error")
+            if not self._verdicts.by_node and (failed or not self._fixture_used):
+                self._write_reason(terminalreporter, has_failed=bool(failed))
+            # Messages of plugins that received the report came too late to be in it.
+            late = [one for one in dict.fromkeys(self._messages) if one not in report.notes]
+            write(message_lines((*self._written, *late)))
+
+    def _write_reason(self, reporter: pytest.TerminalReporter, *, has_failed: bool) -> None:
+        """Write why no gate was evaluated."""
+        reason = "see the errors above" if has_failed else _NOTHING_SELECTED
+        reason = "the run was cut off" if self._is_interrupted else reason
+        if has_failed or self._is_interrupted or self.expects_gates:
+            reporter.write_line(f"no gate was evaluated; {reason}", red=True)
+        else:
+            reporter.write_line("no gate is among the selected tests", yellow=True)
+
+    @contextmanager
+    def _lines(
+        self, terminalreporter: pytest.TerminalReporter
+    ) -> Iterator[Callable[[Iterable[str]], None]]:
+        """Yield a function that writes lines in the terminal's width, encoding and colours."""
+        from pytest_ftgate.reporting.summary import colour_parts
+        from pytest_ftgate.reporting.text import encodable, terminal_width
+
+        writer = self._config.get_terminal_writer()
+
+        def write(lines: Iterable[str]) -> None:
+            for line in lines:
+                for text, colours in colour_parts(line):
+                    writer.write(encodable(text, writer_encoding(writer)), **colours)
+                writer.line()
 
         terminalreporter.ensure_newline()
-        terminalreporter.section("ftgate")
-        failed = self.misses_gates or terminalreporter.stats.get("error")
-        if not self._verdicts.by_node and (failed or not self._fixture_used):
-            reason = "see the errors above" if failed else "name a suite, or check the selection"
-            reason = "the run was cut off" if self._is_interrupted else reason
-            if failed or self._is_interrupted or self.expects_gates:
-                terminalreporter.write_line(f"no gate was evaluated; {reason}", red=True)
-            else:
-                terminalreporter.write_line("no gate is among the selected tests", yellow=True)
-        for line in summary_lines(
-            self._as_typed(self._report),
-            self._config.get_verbosity(),
-            show_table=self._settings.accept,
-            full_ladder=self._settings.ladder,
-        ):
-            for text, colours in colour_parts(line):
-                terminalreporter.write(text, **colours)
-            terminalreporter.line("")
-        # Messages of plugins that received the report came too late to be in it.
-        late = [line for line in dict.fromkeys(self._messages) if line not in self._report.notes]
-        for line in message_lines((*self._written, *late)):
-            terminalreporter.write_line(line)
+        with terminal_width(writer.fullwidth):
+            yield write
 
     def _as_typed(self, report: Report) -> Report:
         """Return *report* with node ids and commands as the user types them."""
@@ -307,6 +338,9 @@ class Reporter:
         return replace(
             report,
             verdicts=tuple(as_typed(verdict, typed) for verdict in report.verdicts),
+            not_evaluated=tuple(
+                replace(gate, node=typed(gate.node)) for gate in report.not_evaluated
+            ),
             advice=tuple(replace(advice, suite=typed(advice.suite)) for advice in report.advice),
         )
 
@@ -316,6 +350,7 @@ class Reporter:
             return
         from pytest_ftgate.reporting.github import workflow_commands
         from pytest_ftgate.reporting.summary import inconclusive_lines
+        from pytest_ftgate.reporting.text import encodable
 
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
         full = on_build_server or self._config.get_verbosity() > 1
@@ -326,7 +361,9 @@ class Reporter:
         if lines and not any(reporter.stats.get(kind) for kind in ("failed", "error")):
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
-            reporter.write_line(line, yellow=True)
+            reporter.write_line(
+                encodable(line, writer_encoding(self._config.get_terminal_writer())), yellow=True
+            )
         prefix = self._settings.annotation_prefix
         if prefix is not None and not self._config.pluginmanager.has_plugin(_ANNOTATOR):
             reporter.ensure_newline()
@@ -405,8 +442,11 @@ class _Section:
         return self._text
 
     def toterminal(self, tw: Any) -> None:
-        """Write the section."""
-        tw.line(self._text)
+        """Write the section, line by line, as the terminal's encoding can."""
+        from pytest_ftgate.reporting.text import encodable
+
+        for line in self._text.split("\n"):
+            tw.line(encodable(line, writer_encoding(tw)))
 
 
 def _count_replies(cases: Mapping[str, Any]) -> int:

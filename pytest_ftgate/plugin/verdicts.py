@@ -16,6 +16,7 @@ from pytest_ftgate.results.run import NOT_RUN, NotEvaluated
 _MAX_ERROR_LENGTH = 2_000
 #: Stands for the run as a whole where a node id is wanted.
 _RUN = "pytest"
+_PACKAGE = Path(__file__).parents[1]
 _PHASES = ("setup", "call", "teardown")
 
 
@@ -120,5 +121,9 @@ def _error_text(report: pytest.CollectReport | pytest.TestReport, root: Path) ->
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is None:
         return replace_lone_surrogates(str(report.longrepr)[:_MAX_ERROR_LENGTH])
+    message = crash.message[:_MAX_ERROR_LENGTH]
+    if Path(crash.path).is_relative_to(_PACKAGE):
+        # pytest.fail was called here: the message says it all.
+        return replace_lone_surrogates(message.removeprefix("Failed: "))
     place = display_path(root, Path(crash.path))
-    return replace_lone_surrogates(f"{crash.message[:_MAX_ERROR_LENGTH]}\n{place}:{crash.lineno}")
+    return replace_lone_surrogates(f"{message}\n{place}:{crash.lineno}")

@@ -9,7 +9,7 @@ from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
 from pytest_ftgate.readers.rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
 from pytest_ftgate.reporting.next_steps import step_line
-from pytest_ftgate.reporting.text import WIDTH, escape_controls, shorten, wrap_lines
+from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
 
 _LABELS = {
@@ -44,7 +44,9 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
         head = escape_controls(f"{files[0].name} → {file.name}")
         facts = f"{quantity(cases, 'case')} {paired}"
         one_line = f"{head}   {facts}"
-        yield from [one_line] if len(one_line) <= WIDTH else [*_head_lines(head), f"  {facts}"]
+        yield from (
+            [one_line] if len(one_line) <= line_width() else [*_head_lines(head), f"  {facts}"]
+        )
         yield from _verdict_lines(verdict, tag, score_kind, verbosity)
         yield ""
     for note in (*_column_notes(files), *notes):
@@ -53,12 +55,12 @@ def comparison_lines(  # noqa: PLR0913 - what the screen shows, each by its name
 
 def _head_lines(head: str) -> Iterator[str]:
     """Yield the names of two files in one line, or in two that are cut to the screen."""
-    if len(head) <= WIDTH:
+    if len(head) <= line_width():
         yield head
         return
     base, _, candidate = head.partition(" → ")
-    yield shorten(base, WIDTH)
-    yield shorten(f"→ {candidate}", WIDTH)
+    yield shorten(base, line_width())
+    yield shorten(f"→ {candidate}", line_width())
 
 
 def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) -> Iterator[str]:

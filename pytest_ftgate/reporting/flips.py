@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pytest_ftgate.gates.verdict import Flip, Verdict
-from pytest_ftgate.reporting.text import WIDTH, escape_controls, quoted_lines, shorten, word_diff
+from pytest_ftgate.reporting.text import (
+    cell_count,
+    escape_controls,
+    line_width,
+    quoted_lines,
+    shorten,
+    word_diff,
+)
 
 #: From this verbosity on, every tool call is shown in full.
 _FULL_VERBOSITY = 2
 _MAX_CALLS = 3
-#: Characters of a shortened tool call, and lines of a full one.
-_CALL_WIDTH, _CALL_LINES = 62, 6
+#: Lines of a full tool call, and the columns before the text of a quotation.
+_CALL_LINES, _INDENT = 6, 18
 
 
 def tool_call_lines(tool_calls: Sequence[str], verbosity: int) -> Iterator[str]:
@@ -24,7 +30,7 @@ def tool_call_lines(tool_calls: Sequence[str], verbosity: int) -> Iterator[str]:
     lines, max_lines = [*tool_calls], _CALL_LINES
     if verbosity < _FULL_VERBOSITY:
         calls = [escape_controls(call).replace("\n", " ") for call in tool_calls[:_MAX_CALLS]]
-        lines, max_lines = [shorten(call, _CALL_WIDTH) for call in calls], 1
+        lines, max_lines = [shorten(call, line_width() - _INDENT) for call in calls], 1
     hidden = len(tool_calls) - len(lines)
     lines += [f"({hidden} more call{'s' * (hidden > 1)}: -vv)"] * bool(hidden)
     for index, line in enumerate(lines):
@@ -39,13 +45,11 @@ def _thought_lines(thought: str, verbosity: int) -> Iterator[str]:
     """Yield the lines that show a thought: its beginning in one line, or with -vv more of it."""
     if thought and verbosity < _FULL_VERBOSITY:
         folded = " ".join(escape_controls(thought).split())
-        yield from quoted_lines("thought", shorten(folded, _CALL_WIDTH))
+        yield from quoted_lines("thought", shorten(folded, line_width() - _INDENT))
     elif thought:
         yield from quoted_lines("thought", thought, max_lines=_THOUGHT_LINES)
 
 
-#: Columns for one passage: 80 less indent, bar and label.
-_PASSAGE_WIDTH = 62
 #: Passages shown by default; -vv shows all.
 _MAX_PASSAGES = 2
 
@@ -55,7 +59,7 @@ def _passage_lines(flip: Flip, verbosity: int) -> Iterator[str]:
     if not flip.passages and flip.answered_in is None:
         return
     passages = [
-        textwrap.shorten(escape_controls(passage), _PASSAGE_WIDTH, placeholder=" …")
+        shorten(" ".join(escape_controls(passage).split()), line_width() - _INDENT)
         for passage in flip.passages
     ]
     shown = passages if verbosity > 1 else passages[:_MAX_PASSAGES]
@@ -134,7 +138,7 @@ def _vary_skills(shown: Sequence[Flip], regressed: Sequence[Flip]) -> list[Flip]
 
 def _case_lines(flip: Flip, verbosity: int, *, show_wrong: bool) -> Iterator[str]:
     shown = escape_controls(flip.shown).replace("\n", " ")
-    yield f"    {flip.case}  {shorten(shown, WIDTH - 8 - len(flip.case))}"
+    yield f"    {flip.case}  {shorten(shown, line_width() - 8 - cell_count(flip.case))}"
     if flip.expected:
         yield from quoted_lines("expected", flip.expected, max_lines=2)
     yield from _thought_lines(flip.thought_before, verbosity)

@@ -71,11 +71,11 @@ _REPLY_NAMES = {
 
 def _rate_headline(verdict: Verdict) -> str:
     check, values = _deciding(verdict), _values(verdict)
-    habit = f"{_habit_text(values)}; " if "habit" in values else ""
+    habit = f"{habit_text(values)}; " if "habit" in values else ""
     relative = " (judge-relative)" if values.get("judge_relative") else ""
     if check.kind is CheckKind.MUST_PASS:
         return f"{habit}{_must_pass_text(verdict.outcome, check)}{relative}"
-    what = _MEASURES.get(check.measure) or _measure_name(values)
+    what = _MEASURES.get(check.measure) or measure_name(values)
     if check.unit != "share":
         text = usage_text(check)
     elif check.before is None:
@@ -135,7 +135,8 @@ def _drop_relation(check: Check) -> str:
     return limit
 
 
-def _measure_name(values: Mapping[str, Any]) -> str:
+def measure_name(values: Mapping[str, Any]) -> str:
+    """Return what a gate measures, from the values of its statement."""
     if "function" not in values:
         measure: str = values["measure"]
         return _MEASURES.get(measure, measure)
@@ -152,7 +153,7 @@ def _regressed_slices_text(verdict: Verdict, check: Check) -> str:
     return f", but regressed: {', '.join(regressed)}"
 
 
-def _habit_text(values: Mapping[str, Any]) -> str:
+def habit_text(values: Mapping[str, Any]) -> str:
     """Return in a few words what a model does to its replies that a lenient reader accepts."""
     kind, replies, total = values["habit"], values["replies"], values["of"]
     if_new, if_old = _HABITS[kind]

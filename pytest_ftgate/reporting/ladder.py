@@ -13,7 +13,7 @@ from pytest_ftgate.recommend.advice import (
     Gain,
     LadderRow,
 )
-from pytest_ftgate.reporting.headlines import advice_detail
+from pytest_ftgate.reporting.headlines import advice_detail, advice_headline
 from pytest_ftgate.reporting.tables import TextTable, change_cell, rate_cell, table_lines
 from pytest_ftgate.reporting.text import escape_controls, wrap_after, wrap_lines
 
@@ -257,12 +257,24 @@ def ladder_lines(advice: Advice, *, full: bool = False) -> Iterator[str]:
     yield from coverage_gap_lines(advice.coverage_gaps)
 
 
+def ladder_sentence(advice: Advice) -> str:
+    """Return the recommendation in a sentence, if most variants were measured."""
+    missing, total = len(advice.unmeasured), len(advice.unmeasured) + len(advice.rungs)
+    if missing > len(advice.rungs):
+        return f"no recommendation, since {missing} of {total} variants were not measured"
+    among = f", of the {len(advice.rungs)} of {total} variants that were measured" * bool(missing)
+    return escape_controls(advice_headline(advice)) + among
+
+
 def coverage_gap_lines(gaps: CoverageGaps) -> Iterator[str]:
     """Yield the lines on the gaps of the evaluation; none if there are no gaps."""
     yield from wrap_lines(escape_controls(coverage_gap_sentence(gaps)))
 
 
 def _recommendation_lines(advice: Advice) -> Iterator[str]:
+    if len(advice.unmeasured) > len(advice.rungs):
+        yield from wrap_lines(ladder_sentence(advice))
+        return
     yield from wrap_lines(
         f"{advice.recommendation.upper()}{escape_controls(advice_detail(advice))}"
     )

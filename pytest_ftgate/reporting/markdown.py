@@ -8,12 +8,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pytest_ftgate.gates.units import quantity
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.reporting.headlines import advice_detail, half_gone_parts, headline
-from pytest_ftgate.reporting.ladder import frontier_legend, ladder_table, monitoring_sentences
+from pytest_ftgate.reporting.ladder import (
+    frontier_legend,
+    ladder_sentence,
+    ladder_table,
+    monitoring_sentences,
+)
 from pytest_ftgate.reporting.next_steps import step_line
-from pytest_ftgate.reporting.summary import ungated_lines
+from pytest_ftgate.reporting.summary import (
+    first_action,
+    passed_parts,
+    ungated_lines,
+    verdict_phrase,
+    verdict_word,
+)
 from pytest_ftgate.reporting.tables import (
     TextTable,
-    gates_line,
     not_evaluated_groups,
     rank_verdicts,
     usage_line,
@@ -27,7 +37,7 @@ from pytest_ftgate.results.verdicts import node_id, node_name
 #: Characters with a meaning in a line of Markdown.
 _SPECIAL = re.compile(r"[&*<>\[\\\]^_`{|}~$@#]|:(?=//)")
 _MAX_ROWS = 60
-_VERDICT_LABELS = {"passed": "🟢 PASSED", "blocked": "🔴 BLOCKED"}
+_MARKS = {"PASSED": "🟢", "BLOCKED": "🔴", "INCONCLUSIVE": "🟡"}
 
 
 def markdown_report(report: Report, limit: int) -> str:
@@ -60,12 +70,21 @@ def _escape_character(match: re.Match[str]) -> str:
 
 
 def _verdict_section(report: Report) -> Iterator[str]:
-    yield f"### {_VERDICT_LABELS[report.verdict]}: {gates_line(report)}"
+    word = verdict_word(report)
+    yield f"### {_MARKS[word]} {word}: {verdict_phrase(report)}"
+    if report.verdict == "passed":
+        yield escape_markdown(" · ".join(passed_parts(report.gated_verdicts)))
+    elif first := first_action(report):
+        name, head, action = map(escape_markdown, first)
+        yield f"**{name}** {head}" + (f"<br>do: {action}" if action else "")
     page = f" · [the run]({report.facts['run']})" if "run" in report.facts else ""
     yield usage_line(report) + page
 
 
 def _table_section(report: Report) -> Iterator[str]:
+    # Of a green run the rates are above.
+    if report.verdict == "passed" and len(report.gated_verdicts) == report.count(Outcome.PASSED):
+        return
     for suite in dict.fromkeys(verdict.suite for verdict in report.gated_verdicts):
         rows = verdict_rows(v for v in report.gated_verdicts if v.suite == suite)
         name = f"<code>{escape_markdown(suite)}</code>"
@@ -91,7 +110,7 @@ def _blocking_section(report: Report) -> Iterator[str]:
 
 
 def _gate_block(verdict: Verdict) -> str:
-    steps = "".join(f"\n  next: {escape_markdown(step_line(step))}" for step in verdict.next)
+    steps = "".join(f"\n  - {escape_markdown(step_line(step))}" for step in verdict.next)
     head = f"- **{escape_markdown(node_name(verdict))}** {verdict.outcome}"
     cases = f"{quantity(verdict.regressed, 'regressed case')} and why"
     title = f"{escape_markdown(node_id(verdict))}: {cases if verdict.regressed else 'why'}"
@@ -127,6 +146,10 @@ def _ungated_section(report: Report) -> Iterator[str]:
 
 def _ladder_section(report: Report) -> Iterator[str]:
     for advice in report.advice:
+        if verdict_word(report) == "PASSED":
+            suite = f"<code>{escape_markdown(advice.suite)}</code>"
+            yield f"Ladder of {suite}: {escape_markdown(ladder_sentence(advice))}"
+            continue
         detail = escape_markdown(advice_detail(advice))
         reasons = "".join(f"\n- {escape_markdown(reason.message)}" for reason in advice.reasons)
         suite = f"<code>{escape_markdown(advice.suite)}</code>"

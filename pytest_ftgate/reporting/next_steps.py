@@ -1,12 +1,13 @@
-"""The sentence and the command of a next step, made of its values."""
+"""The words of a next step, made of its values: what to do, why, where, and the command."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from pytest_ftgate.gates.statements import NextStep, StepKind
-from pytest_ftgate.gates.units import points, quantity, unsigned_points
+from pytest_ftgate.gates.units import percent, points, quantity, unsigned_points
 from pytest_ftgate.reporting.headlines import not_measured_text
 
 _Values = Mapping[str, Any]
@@ -23,6 +24,22 @@ _FORMAT_REMEDIES = {
 }
 
 
+class StepWords(NamedTuple):
+    """A next step in words.
+
+    Attributes:
+        text: what to do.
+        remark: why, or what it brings; "" if the text says it all.
+        where: the file, with the line to edit; or "".
+        command: the command that does it; or "".
+    """
+
+    text: str
+    remark: str = ""
+    where: str = ""
+    command: str = ""
+
+
 def step_line(step: NextStep) -> str:
     """Return sentence and command in one line."""
     command = step_command(step)
@@ -31,104 +48,165 @@ def step_line(step: NextStep) -> str:
 
 def step_text(step: NextStep) -> str:
     """Return the sentence of a step, without its command."""
-    sentence = _SENTENCES[step.kind]
-    return sentence if isinstance(sentence, str) else sentence(step.values)
+    words = step_words(step)
+    remark = f" ({words.remark})" if words.remark else ""
+    return words.text + remark + (f", in {words.where}" if words.where else "")
 
 
 def step_command(step: NextStep) -> str:
     """Return the command that does the step, or ""."""
-    command = _COMMANDS.get(step.kind, "")
-    return command.format_map(step.values)
+    return step_words(step).command
 
 
-def _settle(values: _Values) -> str:
-    parts = ["run again for the missing replies"] if values.get("missing") else []
-    return "; ".join([*parts, *_settle_parts(values, "cases", "drop")]) or "more cases are needed"
+def step_words(step: NextStep) -> StepWords:
+    """Return the words of a step."""
+    return _WORDS[step.kind](step.values)
 
 
-def _settle_skills(values: _Values) -> str:
-    return "; ".join(_settle_parts(values, "skills cases", "mean loss"))
+def gate_command(path: str, *options: str) -> str:
+    """Return the command that evaluates the gates of a file, or one gate by its node id."""
+    quoted = path if re.fullmatch(r"[\w./\\~-]*", path) else f'"{path}"'
+    return " ".join(filter(None, ["pytest --ftgate", *options, quoted]))
 
 
-def _settle_parts(values: _Values, cases: str, loss: str) -> Iterator[str]:
-    """Yield what the cases can show, and what would settle the check, the best remedy first."""
-    if "certifiable" in values:
-        yield (
-            f"{values['n']} {cases} cannot rule out a {loss} of {_share(values, 'limit')} points "
-            f"(they can show {_share(values, 'certifiable')}: {_setting(values)})"
-        )
-    if "repeats" in values:
-        yield f"{values['setting']}{values['repeats']} settles it, since replies vary"
-    if "needed" in values:
-        needed = quantity(values["needed"], "more case")
-        yield f"{'or ' if 'repeats' in values else ''}about {needed} would settle it"
+def _run_again(values: _Values) -> StepWords:
+    missing = quantity(values["missing"], "reply")
+    remark = f"{missing} missing; those that came are cached"
+    options = [values["option"]] if "option" in values else []
+    return StepWords("run again", remark, command=gate_command(values.get("suite", ""), *options))
 
 
-def _settle_skill(values: _Values) -> str:
-    low, high = (points(values[key]) for key in ("low", "high"))
-    return (
-        f"{values['n']} cases of {values['skill']} cannot rule out a loss of "
-        f"{_share(values, 'margin')} points (they leave {low} to {high}); allow more, or add cases"
+def _settle(values: _Values) -> StepWords:
+    remark = f"up to {values['repeats']} replies to a case, as long as it is inconclusive"
+    return StepWords(f"add {values['setting']}", remark, values.get("where", ""))
+
+
+def _add_cases(values: _Values) -> StepWords:
+    cases = quantity(values["needed"], values["cases"])
+    return StepWords(f"add about {cases}", "settles it 9 times in 10, if they behave like these")
+
+
+def _set_limit(values: _Values) -> StepWords:
+    return StepWords(f"set {values['setting']}", "these replies pass it", values.get("where", ""))
+
+
+def _repeat_baseline(values: _Values) -> StepWords:
+    rates = f"{percent(values['passes'])} of runs, now {percent(values['now'])}"
+    remark = f"requested once; an unchanged variant then passes in {rates}"
+    return StepWords(
+        f"add repeats: {{baseline: {values['repeats']}}}", remark, values.get("where", "")
     )
 
 
-def _share(values: _Values, key: str) -> str:
-    return unsigned_points(values[key])
+def _accept_run(values: _Values) -> StepWords:
+    option = "--ftgate-accept-anchor" if values["anchor"] else "--ftgate-accept"
+    remark = "if the change is intended; commit the record"
+    return StepWords(
+        "accept this run", remark, command=gate_command(values.get("suite", ""), option)
+    )
 
 
-def _setting(values: _Values) -> str:
-    """Return the largest allowed drop that the cases can show, as it is written."""
-    return f"max_drop: {values['certifiable']:g}"
+def _make_baseline(values: _Values) -> StepWords:
+    remark = "if the change is intended; later variants are compared with it"
+    return StepWords(f"set baseline: {values['variant']}", remark, values.get("where", ""))
 
 
-def _read_must_pass(values: _Values) -> str:
+def _ship_other(values: _Values) -> StepWords:
+    gates = quantity(values["gates"], "gate")
+    passes = f"it passes its {gates} in this run" if values["gates"] > 1 else "it passes its gate"
+    verb = "keep" if values["is_baseline"] else "ship"
+    leave_out = f"set gated: false for {values['for']}"
+    return StepWords(f"{verb} {values['variant']}: {passes}", leave_out, values.get("where", ""))
+
+
+def _check_identity(values: _Values) -> StepWords:
+    if values["claims"] == "adapter":
+        text = "check that the adapter is loaded: its path, the server's --enable-lora, the model "
+        return StepWords(f"{text}name that is requested, or that merged weights are served")
+    return StepWords("check which model the server serves, or declare it: served_model:")
+
+
+def _settle_skill(values: _Values) -> StepWords:
+    low, high = (points(values[key]) for key in ("low", "high"))
+    return StepWords(
+        f"allow {values['skill']} more, or add cases",
+        f"{values['n']} cases leave a change of {low} to {high}, and a loss of "
+        f"{unsigned_points(values['margin'])} must be ruled out",
+    )
+
+
+def _fix_must_pass(values: _Values) -> StepWords:
     repeated = ", also when repeated" if values["repeated"] else ""
-    return f"a must-pass case is wrong{repeated}; it is the first of the regressed cases"
+    remark = f"must-pass cases that are wrong{repeated}; or take must_pass off them"
+    return StepWords(f"fix {values['cases']}", remark)
 
 
-def _fix_format(values: _Values) -> str:
+def _fix_format(values: _Values) -> StepWords:
     kind, count = values["format_error"], values["replies"]
     remedy = _FORMAT_REMEDIES.get(kind, "change the prompt")
-    return f"the most common format error is “{kind}” ({count} replies); {remedy}"
+    replies = "reply" if count == 1 else "replies"
+    return StepWords(remedy, f"the most common format error is “{kind}”: {count} {replies}")
 
 
-def _train_again(values: _Values) -> str:
-    return (
-        f"do not ship {values['variant']} as it is: mix general data into its training set, train "
-        "for fewer epochs, lower the learning rate or the rank, or go back to the last one that "
-        "passed (docs/forgetting.md)"
-    )
+def _train_again(_: _Values) -> StepWords:
+    remedies = "or train for fewer epochs, at a lower rate or rank"
+    return StepWords(f"mix general data into the training set, {remedies}", "docs/forgetting.md")
 
 
-def _request_to_measure(values: _Values) -> str:
-    remedy = "request all of them again to measure it: --ftgate-replies=fresh"
-    return f"{not_measured_text(values)}; {remedy}"
+def _request_to_measure(values: _Values) -> StepWords:
+    command = gate_command(values.get("suite", ""), "--ftgate-replies=fresh")
+    return StepWords("request all replies again", not_measured_text(values), command=command)
 
 
-_SENTENCES: Mapping[StepKind, str | Callable[[_Values], str]] = {
-    StepKind.ADD_MINIMUM: "nothing to compare with yet: macro-F1 is compared with the baseline "
-    "alone; add min: to evaluate this one",
-    StepKind.ACCEPT: "nothing to compare with yet; accept this run with --ftgate-accept",
-    StepKind.REQUEST_BOTH_AGAIN: "request all replies again, so that both sides are current: "
-    "--ftgate-replies=fresh",
+def _request_both(values: _Values) -> StepWords:
+    command = gate_command(values.get("suite", ""), "--ftgate-replies=fresh")
+    return StepWords("request all replies again, so that both sides are current", command=command)
+
+
+def _accept_first(values: _Values) -> StepWords:
+    command = gate_command(values.get("suite", ""), "--ftgate-accept")
+    return StepWords("accept a run, so that later ones are compared with it", command=command)
+
+
+_WORDS: Mapping[StepKind, Callable[[_Values], StepWords]] = {
+    StepKind.ADD_MINIMUM: lambda values: StepWords(
+        "add min:", "macro-F1 is compared with the baseline alone", values.get("where", "")
+    ),
+    StepKind.ACCEPT: _accept_first,
+    StepKind.ACCEPT_RUN: _accept_run,
+    StepKind.MAKE_BASELINE: _make_baseline,
+    StepKind.SHIP_OTHER: _ship_other,
+    StepKind.REQUEST_BOTH_AGAIN: _request_both,
     StepKind.REQUEST_TO_MEASURE: _request_to_measure,
-    StepKind.DECLARE_MINIMUM: "declare a minimum (min:): this comparison cannot show a drop",
-    StepKind.DECLARE_LIMIT: "declare a limit of its own, since the comparison cannot show anything",
+    StepKind.DECLARE_MINIMUM: lambda values: StepWords(
+        "add min:", "this comparison cannot show a drop", values.get("where", "")
+    ),
+    StepKind.DECLARE_LIMIT: lambda values: StepWords(
+        "add a limit of its own", "this comparison cannot show anything", values.get("where", "")
+    ),
+    StepKind.RUN_AGAIN: _run_again,
     StepKind.SETTLE: _settle,
-    StepKind.SETTLE_SKILLS: _settle_skills,
+    StepKind.ADD_CASES: _add_cases,
+    StepKind.SET_LIMIT: _set_limit,
+    StepKind.REPEAT_BASELINE: _repeat_baseline,
+    StepKind.FIX_CASES: lambda values: StepWords(f"fix {values['cases']}", "and run again"),
     StepKind.SETTLE_SKILL: _settle_skill,
-    StepKind.READ_MUST_PASS: _read_must_pass,
-    StepKind.READ_REGRESSED: "read the regressed cases; if the drop is intended, accept it in a "
-    "reviewed change",
-    StepKind.SHOW_REGRESSED: "all regressed cases",
+    StepKind.FIX_MUST_PASS: _fix_must_pass,
+    StepKind.SHOW_REGRESSED: lambda values: StepWords(
+        "all regressed cases", command=f'pytest --ftgate -vv "{values["node"]}"'
+    ),
     StepKind.FIX_FORMAT: _fix_format,
-    StepKind.FIX_TRAINING_DATA: lambda values: str(values["remedy"]),
-    StepKind.LOWER_USAGE: "choose a smaller model or a shorter prompt, or raise the limit in a "
-    "reviewed change",
+    StepKind.FIX_TRAINING_DATA: lambda values: StepWords(str(values["remedy"])),
+    StepKind.LOWER_USAGE: lambda _: StepWords("choose a smaller model or a shorter prompt"),
     StepKind.TRAIN_AGAIN: _train_again,
-    StepKind.KEEP_THOUGHTS: "train on answers that keep the thoughts of the base; if the change is "
-    "intended, raise the limit under thoughts: in a reviewed change",
-    StepKind.IMPROVE_JUDGE: "sharpen the rubric, or take a stronger judge; pytest-ftgate labels "
-    "writes replies to label",
+    StepKind.KEEP_THOUGHTS: lambda values: StepWords(
+        "train on answers that keep the thoughts of the base",
+        "or raise the limit under thoughts: if the change is intended",
+        values.get("where", ""),
+    ),
+    StepKind.CHECK_IDENTITY: _check_identity,
+    StepKind.IMPROVE_JUDGE: lambda _: StepWords(
+        "sharpen the rubric, or take a stronger judge",
+        "pytest-ftgate labels writes replies to label",
+    ),
 }
-_COMMANDS = {StepKind.SHOW_REGRESSED: 'pytest --ftgate -vv "{node}"'}

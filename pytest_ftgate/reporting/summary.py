@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from pytest_ftgate.gates.units import percent
+from pytest_ftgate.gates.statements import NextStep, StepKind, Value
+from pytest_ftgate.gates.units import amount, percent, points, quantity, round_up
 from pytest_ftgate.gates.verdict import Check, Outcome, Verdict
+from pytest_ftgate.reporting.gate_summary import gate_lines, head_parts, rerun_line
 from pytest_ftgate.reporting.headlines import half_gone_parts, headline
-from pytest_ftgate.reporting.ladder import ladder_lines
+from pytest_ftgate.reporting.ladder import ladder_lines, ladder_sentence
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.tables import (
-    budget_stop_lines,
     cost_lines,
     format_table,
     gates_line,
+    limit_text,
     not_evaluated_groups,
+    rank_verdicts,
     rate_cell,
     usage_line,
     verdict_rows,
 )
-from pytest_ftgate.reporting.text import WIDTH, escape_controls, wrap_lines
-from pytest_ftgate.results.run import NOT_RUN, Report
+from pytest_ftgate.reporting.text import (
+    cell_count,
+    escape_controls,
+    fit_parts,
+    line_width,
+    shorten,
+    wrap_lines,
+)
+from pytest_ftgate.reporting.verdict import verdict_section
+from pytest_ftgate.results.run import Report
 from pytest_ftgate.results.verdicts import node_id, node_name
 from pytest_ftgate.suite.providers import provider_spec
 
@@ -57,7 +68,7 @@ def _check_cell(check: Check | None) -> str:
 
 
 def _classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Yield for each classical classifier the variants that are not shown to be better.
+    """Yield for each classical classifier the variants that are about as good.
 
     A variant with a language model that is not better than the classifier is not needed.
     """
@@ -69,18 +80,20 @@ def _classifier_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     ]
     for name in dict.fromkeys(classifiers):
         classifier = checks[name]
-        not_better = [
+        rivals = [
             variant
             for variant, check in checks.items()
-            if variant != name and (check.low or 0) <= (classifier.high or 1)
+            if variant != name
+            and (check.low or 0) <= (classifier.high or 1)
+            and (check.high or 1) >= (classifier.low or 0)
         ]
-        if not_better:
+        if rivals:
             rate = f"{name} needs no language model and is right in {percent(classifier.after)}"
-            yield from _wrap_ungated(f"{rate}; not clearly above it: {', '.join(not_better)}")
+            yield from _wrap_ungated(f"{rate}; not clearly above it: {', '.join(rivals)}")
 
 
 def _wrap_ungated(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH - 2, subsequent_indent="  ", break_on_hyphens=False)
+    return wrap_lines(text, 0)
 
 
 #: Colours repeat what the words say, so that a reader without colour misses nothing.
@@ -90,80 +103,329 @@ _COLOURS = {
     "FAILED": {"red": True},
     "INVALID": {"red": True},
     "INCONCLUSIVE": {"yellow": True},
+    "✗": {"red": True},
+    "✓": {"green": True},
+    "?": {"yellow": True},
 }
-_COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(_COLOURS)})(?!\S)")
+_COLOURED_WORD = re.compile(rf"(?<!\S)({'|'.join(map(re.escape, _COLOURS))})(?!\S)")
+#: The most lines of the closing section, of its notes, and of what passed.
+MAX_LINES, _MAX_NOTES, _MAX_GREEN = 24, 4, 2
+#: The most variants that are named with one result.
+_MAX_NAMED = 4
+#: The most lines of an error; pytest shows all of it above.
+_MAX_REASON = 6
+#: The fewest lines of a block that says what got worse and what to do.
+_MIN_BLOCK = 5
 
 
-def summary_lines(
-    report: Report, verbosity: int = 0, *, show_table: bool = False, full_ladder: bool = False
-) -> list[str]:
+def summary_lines(report: Report, verbosity: int = 0) -> list[str]:
     """Return the lines of the closing section, the verdict first.
 
-    *verbosity* below 0 gives a line for each gate that did not pass, from 1 on everything.
-    *show_table* prints the table even if all gates passed.
+    It has at most 24 lines, but for a gate with a long name. *verbosity* below 0 gives a line for
+    each gate that did not pass.
     """
-    has_gates = report.gated_verdicts or report.not_evaluated
-    lines = [*_verdict_lines(report)] if has_gates else []
-    lines += _not_run_lines(report)
-    messages = [*message_lines(report.notes)]
-    ladders = [*_ladder_sections(report, full=full_ladder)] if full_ladder or verbosity >= 0 else []
+    lines = [*_verdict_lines(report)] if report.gated_verdicts or report.not_evaluated else []
     if verbosity < 0:
-        not_passed = [v for v in report.gated_verdicts if v.outcome is not Outcome.PASSED]
-        lines += _verdict_table(not_passed)
-        lines += _wrap_all(budget_stop_lines(report.cost))
-    else:
-        lines += _full_lines(report, show_table=show_table or verbosity > 0)
-    return [*lines, *messages, *ladders]
+        tail = [*wrap_lines(usage_line(report), 0), *message_lines(report.notes)]
+        return [*lines, *_short_lines(report), *tail] if lines else tail
+    tail, notes = [*_tail_lines(report)], _closing_notes(report)
+    room = _note_room(report, len(lines) + len(tail))
+    if len(notes) > room:
+        notes = [*notes[: room - 1], f"… {len(notes) - room + 1} more lines of notes above"]
+    blocks = _block_lines(report, MAX_LINES - len(lines) - len(tail) - len(notes))
+    return [*lines, *blocks, *tail, *notes]
 
 
-def _full_lines(report: Report, *, show_table: bool) -> list[str]:
-    """Return the tables, what would settle inconclusive gates, notes, and costs."""
-    gated = report.gated_verdicts
-    passed = [verdict for verdict in gated if verdict.outcome is Outcome.PASSED]
-    lines: list[str] = []
-    all_passed = len(passed) == len(gated) and not report.not_evaluated
-    if show_table or not all_passed or len(gated) < len(report.verdicts):
-        lines += _tables_by_suite(report.verdicts)
-    several_suites = len({verdict.suite for verdict in gated}) > 1
-    for verdict in gated:
-        if verdict.outcome is Outcome.INCONCLUSIVE:
-            lines += _inconclusive_section(verdict, node_id(verdict) if several_suites else "")
-    lines += _half_gone_lines(passed)
-    lines += _note_lines(passed)
-    if gated:
-        lines += _wrap_all(cost_lines(report.cost, full=show_table, max_usd=report.max_usd))
+def detail_lines(report: Report, verbosity: int = 1, *, full_ladder: bool = False) -> list[str]:
+    """Return what is shown above the closing section: tables, notes, costs and the ladder.
+
+    *verbosity* 0 is for the ladder, and for notes that are too long for the closing section.
+    """
+    lines = [*_verbose_lines(report, verbosity)] if verbosity > 0 else []
+    closing, passed = _closing_notes(report), _passed_notes(report)
+    if verbosity == 0 and _is_blocked(report) and passed:
+        lines += passed
+    if verbosity >= 0 and len(closing) > _note_room(report):
+        lines += closing
+    if full_ladder and not report.advice:
+        lines += ["  no ladder: it takes every gate of a suite, and cases with an expected answer"]
+    for advice in report.advice if full_ladder or verbosity > 0 else ():
+        lines += ["", *ladder_lines(advice, full=full_ladder)]
     return lines
+
+
+def _verbose_lines(report: Report, verbosity: int) -> Iterator[str]:
+    yield from _tables_by_suite(report.verdicts)
+    for verdict in report.gated_verdicts:
+        if verdict.outcome is Outcome.INCONCLUSIVE:
+            yield from ("", f"  {escape_controls(node_id(verdict))}")
+            yield from verdict_section(verdict, verbosity).split("\n")
+    notes = [*_note_lines([v for v in report.gated_verdicts if v.outcome is Outcome.PASSED])]
+    yield from ["", *notes] if notes else []
+    if report.gated_verdicts:
+        yield from _wrap_all(cost_lines(report.cost, full=True, max_usd=report.max_usd))
 
 
 def _wrap_all(lines: Iterable[str]) -> list[str]:
     return [wrapped for line in lines for wrapped in wrap_lines(line.strip())]
 
 
-def _verdict_lines(report: Report) -> Iterator[str]:
-    """Yield the verdict, then replies, time and cost, in a second line if one is too short."""
-    line, indent = f"{report.verdict.upper()}  {gates_line(report)}", 0
-    for part in usage_line(report).split(" · "):
-        if indent + len(line) + len(part) + 3 > WIDTH:
-            yield from wrap_lines(line, indent)
-            line, indent = part, 2
-        else:
-            line += f" · {part}"
-    yield from wrap_lines(line, indent)
+# The verdict ------------------------------------------------------------------------------------
 
 
-def _not_run_lines(report: Report) -> Iterator[str]:
-    """Yield the gates that pytest itself has not named above, as it does those with an error."""
+def verdict_word(report: Report) -> str:
+    """Return PASSED, BLOCKED, or INCONCLUSIVE if nothing else blocks."""
+    failed = report.count(Outcome.FAILED) + report.count(Outcome.INVALID)
+    if report.verdict == "blocked" and not failed and not report.not_evaluated:
+        return "INCONCLUSIVE" if report.count(Outcome.INCONCLUSIVE) else "BLOCKED"
+    return report.verdict.upper()
+
+
+def verdict_phrase(report: Report) -> str:
+    """Return how many gates ended how, in a few words."""
+    count, total = report.count(Outcome.INCONCLUSIVE), quantity(len(report.gated_verdicts), "gate")
+    if verdict_word(report) == "INCONCLUSIVE":
+        return f"{count} of {total}: not enough evidence (blocks the build)"
+    if report.verdict == "passed" and count:
+        return f"{count} of {total} inconclusive (allowed: --ftgate-inconclusive=warn)"
+    return gates_line(report)
+
+
+def _verdict_lines(report: Report) -> list[str]:
+    """Return the verdict, with the suite at the right end, or with the rates if all passed."""
+    line = f"{verdict_word(report)}  {verdict_phrase(report)}"
+    if all(v.outcome is Outcome.PASSED for v in report.gated_verdicts) and not report.not_evaluated:
+        lines = _limited(fit_parts([line, *passed_parts(report.gated_verdicts)]), 1 + _MAX_GREEN)
+        return [*lines, *_stop_lines(report)]
+    suites = {node_id(verdict).partition("::")[0] for verdict in report.gated_verdicts}
+    suite = escape_controls(next(iter(suites))) if len(suites) == 1 else ""
+    room = line_width() - cell_count(line) - cell_count(suite)
+    first = line + " " * room + suite if suite and room >= 2 else line  # noqa: PLR2004 - a gap
+    return [first, *_stop_lines(report)]
+
+
+def _stop_lines(report: Report) -> list[str]:
+    """Return the lines that tell a budget's stop from a failure."""
+    if not report.cost.stopped:
+        return []
+    unsent = quantity(report.cost.unasked, "request")
+    return wrap_lines(f"STOPPED  {report.cost.stopped}; {unsent} not sent", 0)
+
+
+def _limited(lines: list[str], most: int) -> list[str]:
+    if len(lines) <= most:
+        return lines
+    more = "  … (-v shows all)"
+    return [*lines[: most - 1], shorten(lines[most - 1], line_width() - len(more)) + more]
+
+
+def passed_parts(verdicts: Iterable[Verdict], *, brief: bool = False) -> list[str]:
+    """Return for each gate what it measured: ``accuracy: new 97 % (−1, limit 5)``.
+
+    *brief* leaves out changes and limits.
+    """
+    variants: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for verdict in sorted(verdicts, key=lambda v: (v.suite, v.line)):
+        if verdict.outcome is Outcome.PASSED:
+            by_text = variants[verdict.suite, verdict.gate]
+            by_text[_passed_text(verdict, brief=brief)].append(verdict.variant)
+    return [
+        escape_controls(f"{gate}: {', '.join(f'{_names(v)} {text}' for text, v in texts.items())}")
+        for (_, gate), texts in variants.items()
+    ]
+
+
+def _names(variants: Sequence[str]) -> str:
+    more = len(variants) - _MAX_NAMED
+    return ", ".join(variants[:_MAX_NAMED]) + f" and {more} more" * (more > 0)
+
+
+def _passed_text(verdict: Verdict, *, brief: bool) -> str:
+    """Return the rate of a variant, the change and the limit."""
+    check = verdict.check
+    rate = verdict.statement.values.get("rate")
+    if check is None:
+        return percent(rate) if isinstance(rate, float) else headline(verdict)
+    compared = (one for one in verdict.checks if one.before is not None and one.unit == check.unit)
+    shown = next(compared, check)
+    limit = limit_text(shown)
+    if brief:
+        return amount(shown.after, shown.unit)
+    if shown.before is None:
+        return f"{amount(shown.after, shown.unit)} ({limit})"
+    change = points((shown.after - shown.before) if shown.unit == "share" else shown.rise or 0.0)
+    change = "unchanged" if shown.is_unchanged else change
+    return f"{amount(shown.after, shown.unit)} ({change}, {limit})"
+
+
+# The gates that did not pass --------------------------------------------------------------------
+
+
+def _short_lines(report: Report) -> Iterator[str]:
+    """Yield a line for each gate that did not pass."""
+    for verdict in rank_verdicts(report.gated_verdicts):
+        if verdict.outcome is not Outcome.PASSED:
+            yield from fit_parts(head_parts(verdict, _name(report, verdict)))
     for names, reason in not_evaluated_groups(report):
-        if reason == NOT_RUN:
-            yield from wrap_lines(f"not evaluated, as {reason}: {escape_controls(names)}")
+        first = escape_controls(reason.strip()).partition("\n")[0]
+        yield from wrap_lines(f"✗ not evaluated: {escape_controls(names)}: {first}", 0)
 
 
-def _ladder_sections(report: Report, *, full: bool) -> Iterator[str]:
-    if full and not report.advice:
-        yield "  no ladder: it takes every gate of a suite, and cases with an expected answer"
-    for advice in report.advice:
+def _block_lines(report: Report, room: int) -> list[str]:
+    """Return the blocks of the gates that did not pass, the worst first, in *room* lines."""
+    groups = [_not_evaluated_lines(report, *group) for group in not_evaluated_groups(report)]
+    blocking = [v for v in rank_verdicts(report.gated_verdicts) if v.outcome is not Outcome.PASSED]
+    lines: list[str] = []
+    # An error that kept gates from being evaluated is mostly the cause of the rest.
+    for index, group in enumerate(groups[:2]):
+        lines += ["", *group[: max(3, room // (index + 2))]]
+    hidden = max(0, len(groups) - 2)
+    for index, verdict in enumerate(blocking):
+        left = room - len(lines) - 1
+        others = len(blocking) - index - 1
+        if left < 2:  # noqa: PLR2004 - a line, and one for the rest
+            hidden += others + 1
+            break
+        own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)
+        steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
+        block = gate_lines(verdict, _name(report, verdict), steps, own)
+        lines += ["", *block] if len(block) > 1 or not lines or index == 0 else block
+    more = [f"  … and {hidden} more (-v shows all)"] if hidden else []
+    return [*lines, *more]
+
+
+def _name(report: Report, verdict: Verdict) -> str:
+    several = len({one.suite for one in report.gated_verdicts}) > 1
+    return node_id(verdict) if several else node_name(verdict)
+
+
+def _ship_steps(report: Report, verdict: Verdict) -> Iterator[NextStep]:
+    """Yield the other variant of the suite that passed all its gates in this run, if any did.
+
+    A variant that is no baseline comes first, since it was made to replace that.
+    """
+    if verdict.outcome is not Outcome.FAILED:
+        return
+    outcomes: dict[str, list[Verdict]] = defaultdict(list)
+    for other in report.gated_verdicts:
+        if other.suite == verdict.suite and not other.node.partition("::")[0].endswith(".py"):
+            outcomes[other.variant].append(other)
+    baselines = {check.against for one in outcomes.values() for v in one for check in v.checks}
+    passed = [
+        (name in baselines, name, len(verdicts))
+        for name, verdicts in outcomes.items()
+        if name != verdict.variant and all(v.outcome is Outcome.PASSED for v in verdicts)
+    ]
+    unevaluated = " ".join(gate.node for gate in report.not_evaluated)
+    for is_baseline, name, gates in sorted(passed)[:1]:
+        if f"[{name}]" not in unevaluated:
+            values: dict[str, Value] = {"variant": name, "gates": gates, "for": verdict.variant}
+            values |= {"where": node_id(verdict).partition("::")[0]}
+            yield NextStep(StepKind.SHIP_OTHER, {**values, "is_baseline": is_baseline})
+
+
+def _not_evaluated_lines(report: Report, names: str, reason: str) -> list[str]:
+    """Return the block of gates that one reason kept from being evaluated."""
+    lines = fit_parts([f"✗ {escape_controls(names)}", "NOT EVALUATED"])
+    why = [
+        wrapped
+        for line in reason.strip().split("\n")
+        for wrapped in wrap_lines(escape_controls(line.removeprefix("│")), 4, keep_long_words=True)
+    ]
+    lines += [*why[:_MAX_REASON], *["    …"] * (len(why) > _MAX_REASON)]
+    options = [_more_budget(report)] if report.cost.stopped else []
+    # A reason may have kept gates of several suites from being evaluated.
+    suites = {gate.node.partition("::")[0] for gate in report.not_evaluated}
+    suite = next(iter(suites)) if len(suites) == 1 else ""
+    return [*lines, rerun_line(suite if suite != "pytest" else "", *filter(None, options))]
+
+
+def first_action(report: Report) -> tuple[str, str, str] | None:
+    """Return the name of the worst gate, what it came to, and the first thing to do about it."""
+    for verdict in rank_verdicts(report.gated_verdicts):
+        if verdict.outcome is not Outcome.PASSED:
+            _, *size = head_parts(verdict, "")
+            steps = (*_ship_steps(report, verdict), *_with_budget(report, verdict.next))
+            return node_name(verdict), " ".join(size), step_line(steps[0]) if steps else ""
+    return None
+
+
+def _with_budget(report: Report, steps: Iterable[NextStep]) -> Iterator[NextStep]:
+    """Yield *steps*; where a budget stopped the run, the next one gets a larger budget."""
+    option = _more_budget(report) if report.cost.stopped else ""
+    for step in steps:
+        runs_again = option and step.kind is StepKind.RUN_AGAIN
+        yield replace(step, values={**step.values, "option": option}) if runs_again else step
+
+
+def _more_budget(report: Report) -> str:
+    """Return the option that pays for the requests that were not sent; "" for more minutes."""
+    cost, sent = report.cost, report.requests.sent
+    if "--ftgate-max-usd" not in cost.stopped or not sent or not cost.asked:
+        return ""
+    return f"--ftgate-max-usd {round_up(float(cost.asked) / sent * cost.unasked * 1.2)}"
+
+
+# What passed, what it cost, and notes -----------------------------------------------------------
+
+
+def _tail_lines(report: Report) -> Iterator[str]:
+    """Yield what passed, replies and cost, and the ladder in a line."""
+    passed, blocked = _passed(report), _is_blocked(report)
+    if blocked:
         yield ""
-        yield from ladder_lines(advice, full=full)
+    if blocked and passed:
+        yield from _limited(
+            fit_parts([f"✓ {len(passed)} passed", *passed_parts(passed, brief=True)]), _MAX_GREEN
+        )
+    yield from _limited(_ungated_summary(report), _MAX_GREEN)
+    yield from _half_gone_lines(passed)
+    if report.requests.replies or report.requests.sent:
+        yield from fit_parts(usage_line(report).split(" · "), 2, gap=" · ")
+    for advice in report.advice:
+        yield from wrap_lines(f"ladder: {ladder_sentence(advice)} (--ftgate-ladder explains)", 0)
+
+
+def _passed(report: Report) -> list[Verdict]:
+    return [verdict for verdict in report.gated_verdicts if verdict.outcome is Outcome.PASSED]
+
+
+def _is_blocked(report: Report) -> bool:
+    return len(_passed(report)) < len(report.gated_verdicts) or bool(report.not_evaluated)
+
+
+def _passed_notes(report: Report) -> list[str]:
+    return _note_lines(_passed(report), with_steps=not _is_blocked(report))
+
+
+def _closing_notes(report: Report) -> list[str]:
+    """Return the lines on costs, on the run, and if nothing blocks, on gates that passed."""
+    notes = [] if _is_blocked(report) else _passed_notes(report)
+    costs = cost_lines(report.cost, full=False, max_usd=report.max_usd)
+    return [
+        *_wrap_all(costs if report.gated_verdicts else ()),
+        *notes,
+        *message_lines(report.notes),
+    ]
+
+
+def _note_room(report: Report, used: int = 8) -> int:
+    """Return the lines for notes; *used* are those beside the gates that did not pass."""
+    return _MAX_NOTES if _is_blocked(report) else max(_MAX_NOTES, MAX_LINES - used)
+
+
+def _ungated_summary(report: Report) -> list[str]:
+    """Return the rates of the variants without gates, and which were not measured."""
+    ungated = [verdict for verdict in report.verdicts if not verdict.gated]
+    rates = [
+        f"{v.variant} {percent(v.check.after)}" for v in ungated if v.check and v.rates_content
+    ]
+    unmeasured = list(dict.fromkeys(v.variant for v in ungated if v.check is None))
+    parts = ["  not gated", *rates] if rates else []
+    if unmeasured:
+        indent = "" if parts else "  "
+        parts.append(f"{indent}not measured: {', '.join(unmeasured)} (-v tells why)")
+    return fit_parts(map(escape_controls, parts))
 
 
 def message_lines(messages: Iterable[str]) -> Iterator[str]:
@@ -181,8 +443,8 @@ def inconclusive_lines(report: Report, width: int | None = None) -> Iterator[str
         if verdict.outcome is Outcome.INCONCLUSIVE:
             head = f"INCONCLUSIVE {node_id(verdict)}"
             line = f"{head} - {escape_controls(headline(verdict))}"
-            if width is not None and len(line) > width:
-                line = f"{line[: width - 3]}..." if len(head) + 6 < width else head
+            if width is not None and cell_count(line) > width:
+                line = shorten(line, width) if cell_count(head) + 6 < width else head
             yield line
 
 
@@ -211,7 +473,7 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
-    """Return a table with a row for each gate, in at most 80 columns.
+    """Return a table with a row for each gate, in the width of the terminal.
 
     Tried in this order: limits in words, limits as signs, no limits, wrapped names.
     """
@@ -220,7 +482,7 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
     bare_rows = [row[:-1] for row in short_rows]
     layouts = (
         *((rows, None), (short_rows, None), (bare_rows, None)),
-        *((short_rows, WIDTH - 2), (bare_rows, WIDTH - 2)),
+        *((short_rows, line_width() - 2), (bare_rows, line_width() - 2)),
     )
     lines: list[str] = []
     for layout, max_width in layouts if verdicts else ():
@@ -228,7 +490,7 @@ def _gate_table(verdicts: Sequence[Verdict]) -> list[str]:
         right = (2, 3, 4, 5) if max_width else (2, 3, 5)
         table = format_table(layout, headers[: len(layout[0])], right, max_width)
         lines = [f"  {line}" for line in table.split("\n")]
-        if max(map(len, lines)) <= WIDTH:
+        if max(map(cell_count, lines)) <= line_width():
             break
     return lines
 
@@ -243,24 +505,15 @@ def _half_gone_lines(verdicts: Iterable[Verdict]) -> list[str]:
     ]
 
 
-def _note_lines(verdicts: Sequence[Verdict]) -> list[str]:
+def _note_lines(verdicts: Sequence[Verdict], *, with_steps: bool = True) -> list[str]:
     """Return the notes and next steps of *verdicts*, each text once with the gates it is about."""
     gates_by_text: dict[str, list[str]] = defaultdict(list)
     for verdict in verdicts:
-        for text in (*verdict.notes, *map(step_line, verdict.next)):
+        steps = map(step_line, verdict.next) if with_steps else ()
+        for text in (*verdict.notes, *steps):
             gates_by_text[escape_controls(text)].append(node_name(verdict))
     return [
         line
         for text, gates in gates_by_text.items()
         for line in wrap_lines(f"{', '.join(gates)}: {text}")
     ]
-
-
-def _inconclusive_section(verdict: Verdict, name: str) -> list[str]:
-    text = escape_controls(headline(verdict))
-    lines = ["", *wrap_lines(f"{name or node_name(verdict)} is inconclusive: {text}")]
-    for note in verdict.notes:
-        lines += wrap_lines(f"note: {escape_controls(note)}", 4)
-    for step in verdict.next:
-        lines += wrap_lines(step_line(step), 4)
-    return lines

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
-
-from tabulate import tabulate
 
 from pytest_ftgate.client.budget import JUDGE_LABEL, CostReport
 from pytest_ftgate.gates.units import (
@@ -32,8 +31,8 @@ from pytest_ftgate.gates.verdict import (
     Verdict,
 )
 from pytest_ftgate.recommend.advice import Gain
-from pytest_ftgate.reporting.text import WIDTH
-from pytest_ftgate.results.run import Report
+from pytest_ftgate.reporting.text import cell_count, line_width, pad
+from pytest_ftgate.results.run import SAME_ERROR, Report
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 from pytest_ftgate.suite.prices import INSTALL_PRICES
 
@@ -66,7 +65,8 @@ class TextTable(NamedTuple):
 
 def table_lines(table: TextTable, indent: int = 2) -> list[str]:
     """Return the lines of *table* for a terminal, indented by *indent* columns."""
-    text = format_table(table.rows, table.headers, table.right_columns)
+    max_width = line_width() - indent
+    text = format_table(table.rows, table.headers, table.right_columns, max_width)
     return [f"{' ' * indent}{line}" for line in text.split("\n")]
 
 
@@ -74,38 +74,43 @@ def format_table(
     rows: Sequence[Sequence[str]],
     headers: Sequence[str],
     right_columns: Iterable[int] = (),
-    max_width: int | None = WIDTH - 2,
+    max_width: int | None = None,
 ) -> str:
     """Return *rows* as text in plain columns.
 
     The columns with the indices *right_columns* are aligned right and never wrapped. Cells of the
-    widest other columns are wrapped to fit *max_width* columns of a line; None for no limit.
+    widest other columns are wrapped to fit *max_width* columns of a line.
     """
     right = {*right_columns}
-    # tabulate sets its own headers two columns wider than needed.
     lines = [headers, *rows]
-    natural = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    natural = [max(map(cell_count, column)) for column in zip(*lines, strict=True)]
     widths = _fit_widths(natural, right, max_width)
-    return tabulate(
-        [[_wrap_cell(*pair) for pair in zip(line, widths, strict=True)] for line in lines],
-        tablefmt="plain",
-        colalign=["right" if i in right else "left" for i in range(len(headers))],
-        disable_numparse=True,
-    ).replace(_NO_BREAK_SPACE, " ")
+    text = []
+    for line in lines:
+        cells = [_wrap_cell(*pair) for pair in zip(line, widths, strict=True)]
+        # The columns may be narrower than the rest of a word that is never broken.
+        text += [
+            "  ".join(
+                pad(part, width, right=index in right)
+                for index, (part, width) in enumerate(zip(parts, widths, strict=True))
+            ).rstrip()
+            for parts in zip_longest(*cells, fillvalue="")
+        ]
+    return "\n".join(text).replace(_NO_BREAK_SPACE, " ")
 
 
-def _wrap_cell(cell: str, width: int) -> str:
+def _wrap_cell(cell: str, width: int) -> list[str]:
     """Return *cell* in lines of at most *width*, broken after blanks, hyphens and underscores."""
-    if len(cell) <= width:
-        return cell
+    if cell_count(cell) <= width:
+        return [cell]
     lines = [""]
     for part in re.findall(r"[^ _-]*[ _-]?", cell):
-        if lines[-1] and len(lines[-1] + part.rstrip(" ")) > width:
+        if lines[-1] and cell_count(lines[-1] + part.rstrip(" ")) > width:
             lines.append("")
         lines[-1] += part
-        while len(lines[-1].rstrip(" ")) > width:
+        while cell_count(lines[-1].rstrip(" ")) > width:
             lines[-1:] = [lines[-1][:width], lines[-1][width:]]
-    return "\n".join(line.rstrip(" ") for line in lines)
+    return [line.rstrip(" ") for line in lines]
 
 
 def _fit_widths(widths: Sequence[int], right: Container[int], max_width: int | None) -> list[int]:
@@ -125,13 +130,19 @@ def verdict_rows(verdicts: Iterable[Verdict], *, short_limits: bool = False) -> 
 
     *short_limits* writes limits as ``≥ 80 %`` instead of ``min 80 %``.
     """
-    limit_cell = _short_limit_cell if short_limits else _limit_cell
+    limit_cell = _short_limit_cell if short_limits else limit_text
     return [_verdict_row(verdict, limit_cell) for verdict in rank_verdicts(verdicts)]
 
 
 def rank_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Return *verdicts* with those that block first, and those of ungated variants last."""
-    return sorted(verdicts, key=lambda v: (not v.gated, _OUTCOME_ORDER.index(v.outcome)))
+    return sorted(
+        verdicts,
+        key=lambda v: (
+            *(not v.gated, _OUTCOME_ORDER.index(v.outcome)),
+            *(v.suite, v.variant, v.line, v.gate),
+        ),
+    )
 
 
 def _verdict_row(verdict: Verdict, limit_cell: Callable[[Check], str]) -> list[str]:
@@ -194,13 +205,14 @@ def _limit_parts(check: Check) -> tuple[str, str]:
     return "default" if check.has_default_limit else "limit", unsigned_points(check.limit)
 
 
-def _limit_cell(check: Check) -> str:
+def limit_text(check: Check) -> str:
+    """Return the limit of a check with its word: ``limit 5``, ``min 80 %``."""
     return " ".join(_limit_parts(check))
 
 
 def _short_limit_cell(check: Check) -> str:
     if check.kind is CheckKind.MUST_PASS:
-        return _limit_cell(check)
+        return limit_text(check)
     if check.unit == "share" and check.before is not None:
         return f"≥ {points(-check.limit)}"
     sign = "≥" if check.unit == "share" else "≤"
@@ -316,7 +328,6 @@ def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iter
 
     *full* includes the cost of each variant. *max_usd* is the limit of the run, or None.
     """
-    yield from budget_stop_lines(report)
     if max_usd is not None and report.unknown:
         unpriced = _unpriced_list(report.unknown)
         yield f"  not counted by --ftgate-max-usd, having no price: {unpriced}"
@@ -328,12 +339,6 @@ def cost_lines(report: CostReport, *, full: bool, max_usd: float | None) -> Iter
         yield f"  for prices of hosted models: {INSTALL_PRICES}"
 
 
-def budget_stop_lines(report: CostReport) -> Iterator[str]:
-    """Yield a line if a budget stopped the run."""
-    if report.stopped:
-        yield f"  stopped with {quantity(report.unasked, 'request')} not sent: {report.stopped}"
-
-
 def _unpriced_list(unknown: Mapping[str, str]) -> str:
     """Return variants without a price: first those that should have one, then local models."""
     ordered = sorted(unknown.items(), key=lambda item: item[1] == "local")
@@ -341,7 +346,7 @@ def _unpriced_list(unknown: Mapping[str, str]) -> str:
 
 
 def gates_line(report: Report) -> str:
-    """Return ``1 failed of 6 gates``, or ``6 gates`` if all passed."""
+    """Return ``1 of 6 gates failed``, or ``6 gates`` if all passed."""
     counts = [
         f"{count} {label}"
         for count, label in (
@@ -353,14 +358,19 @@ def gates_line(report: Report) -> str:
         if count
     ]
     gates = quantity(len(report.gated_verdicts) + len(report.not_evaluated), "gate")
+    if len(counts) == 1:
+        count, _, label = counts[0].partition(" ")
+        return f"{count} of {gates} {label}"
     return f"{', '.join(counts)} of {gates}" if counts else gates
 
 
 def not_evaluated_groups(report: Report) -> list[tuple[str, str]]:
     """Return the names of the gates that were not evaluated, and why, once for each reason."""
     nodes: dict[str, list[str]] = defaultdict(list)
+    reasons = {gate.node: gate.reason for gate in report.not_evaluated}
     for gate in report.not_evaluated:
-        nodes[gate.reason].append(gate.node)
+        _, same, first = gate.reason.partition(SAME_ERROR)
+        nodes[reasons.get(first.strip(), gate.reason) if same else gate.reason].append(gate.node)
     return [(_first_names(names), reason) for reason, names in nodes.items()]
 
 
@@ -374,5 +384,7 @@ def usage_line(report: Report) -> str:
     requests, cost = report.requests, cost_phrase(report.cost)
     took = f" in {duration(requests.seconds)}" if requests.sent else ""
     skipped = f", {requests.skipped:,} saved by stopping early" if requests.skipped else ""
-    line = f"{requests.replies:,} replies, {requests.sent:,} requested{took}{skipped}"
+    cached = max(0, requests.replies - requests.sent)
+    replies = quantity(requests.replies, "reply")
+    line = f"{replies}: {cached:,} cached, {requests.sent:,} requested{took}{skipped}"
     return f"{line} · {cost}" if cost else line

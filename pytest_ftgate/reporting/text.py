@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import textwrap
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
@@ -24,14 +25,83 @@ def _escape(character: str) -> str:
     return " " if character == "\t" else character.encode("unicode_escape", "replace").decode()
 
 
-#: Columns of a line.
-WIDTH = 80
+#: The columns of a line in reports, and the least and the most in a terminal.
+_WIDTH, _MIN_WIDTH, _MAX_WIDTH = 80, 60, 160
+_columns: ContextVar[int] = ContextVar("columns", default=_WIDTH)
+
+
+def line_width() -> int:
+    """Return the columns of a line: those of the terminal, or 80."""
+    return _columns.get()
+
+
+@contextmanager
+def terminal_width(columns: int) -> Iterator[None]:
+    """Write lines for a terminal of *columns* columns, from 60 to 160 of them."""
+    before = _columns.set(max(_MIN_WIDTH, min(columns, _MAX_WIDTH)))
+    try:
+        yield
+    finally:
+        _columns.reset(before)
+
+
+def cell_count(text: str) -> int:
+    """Return the columns that *text* takes in a terminal: wide characters take two."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """Return *text* filled with blanks to *columns* columns, at its left end if *right*."""
+    blank = " " * (columns - cell_count(text))
+    return blank + text if right else text + blank
+
+
+#: What stands for characters that a terminal's encoding lacks.
+_ASCII = str.maketrans(
+    {
+        "−": "-",
+        "–": "-",
+        "→": "->",
+        "│": "|",
+        "…": "...",
+        "·": "-",
+        "≥": ">=",
+        "≤": "<=",
+        "✗": "x",
+        "✓": "+",
+        "“": '"',
+        "”": '"',
+        "█": "#",
+        "░": ".",
+        "\N{NO-BREAK SPACE}": " ",
+    }
+)
+
+
+def encodable(text: str, encoding: str | None) -> str:
+    """Return *text* as *encoding* can write it, with signs in ASCII where it lacks them."""
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        plain = text.translate(_ASCII).encode(encoding or "utf-8", "backslashreplace")
+        return plain.decode(encoding or "utf-8")
+    except LookupError:
+        return text
+    return text
+
+
 #: Keep a number and its percent sign, and the rates before and after, in one line.
 _NO_BREAK = {" %": "\N{NO-BREAK SPACE}%", " → ": "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}"}
 
 
 def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> list[str]:
-    """Return *text* in lines of at most 80 columns, none of which is a workflow command.
+    """Return *text* in lines of a terminal's width, none of which is a workflow command.
 
     The first line is indented by *indent* columns, further lines by two more. *keep_long_words*
     does not break words longer than a line, such as paths.
@@ -39,14 +109,7 @@ def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> 
     blank = " " * indent
     for breaking, whole in _NO_BREAK.items():
         text = text.replace(breaking, whole)
-    lines = textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=blank,
-        subsequent_indent=f"{blank}  ",
-        break_on_hyphens=False,
-        break_long_words=not keep_long_words,
-    )
+    lines = _fill(text, blank, f"{blank}  ", keep_long_words=keep_long_words)
     for breaking, whole in _NO_BREAK.items():
         lines = [line.replace(whole, breaking) for line in lines]
     # The text may quote a server, and a line that begins with "::" is a workflow command.
@@ -56,16 +119,61 @@ def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> 
 
 
 def wrap_after(head: str, text: str) -> list[str]:
-    """Return *text* in lines of at most 80 columns: the first after *head*, all others below it."""
-    blank = " " * len(head)
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=head, subsequent_indent=blank, break_on_hyphens=False
-    )
+    """Return *text* in lines of a terminal's width: the first after *head*, others below it."""
+    return _fill(text, head, " " * cell_count(head))
+
+
+def _fill(text: str, head: str, indent: str, *, keep_long_words: bool = False) -> list[str]:
+    """Return the words of *text* in lines: the first after *head*, others after *indent*."""
+    lines: list[str] = []
+    line, gap = head, ""
+    # A line is never broken at a no-break space.
+    for token in re.findall(r"[ \n]+|[^ \n]+", text.strip(" \n")):
+        if not token.strip(" \n"):
+            gap = token.replace("\n", " ")
+            continue
+        words = [token] if keep_long_words else _pieces(token, line_width() - len(indent))
+        for index, word in enumerate(words):
+            space = "" if index or line in (head, indent) else gap
+            if index or (space and cell_count(line + space + word) > line_width()):
+                lines, line, space = [*lines, line], indent, ""
+            line += space + word
+    return [*lines, line] if text.strip(" \n") else lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """Return *word* in pieces of at most *width* columns."""
+    if word.isascii():
+        return [word[start : start + width] for start in range(0, len(word), width)]
+    pieces, start, cells = [], 0, 0
+    for index, character in enumerate(word):
+        cells += _cells(character)
+        if cells > width:
+            pieces.append(word[start:index])
+            start, cells = index, _cells(character)
+    return [*pieces, word[start:]]
 
 
 def shorten(text: str, width: int) -> str:
-    """Return *text* cut to *width* characters, with an ellipsis if it is longer."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    """Return *text* cut to *width* columns, with an ellipsis if it is longer."""
+    if cell_count(text) <= width:
+        return text
+    while text and cell_count(text) >= width:
+        text = text[: min(len(text) - 1, width)]
+    return f"{text}…"
+
+
+def fit_parts(parts: Iterable[str], indent: int = 4, *, gap: str = "   ") -> list[str]:
+    """Return *parts*, none of which is broken if it fits, in as few lines as hold them."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_count(lines[-1] + gap + part) <= line_width():
+            lines[-1] += gap + part
+        elif cell_count(part) + indent <= line_width():
+            lines.append(" " * indent * bool(lines) + part)
+        else:
+            lines += _fill(part, " " * indent * bool(lines), " " * indent)
+    return lines
 
 
 def quote_following_lines(text: str) -> str:
@@ -84,11 +192,11 @@ def quoted_lines(label: str, text: str, *, max_lines: int = 4) -> Iterator[str]:
     shows *label*, what the text is. Lines after *max_lines* are counted and left out.
     """
     head = "      │ "
-    text_width = WIDTH - len(head) - 10
+    inset = " " * (len(head) + 10)
     lines = [
-        part
+        part.removeprefix(inset)
         for line in escape_controls(text).split("\n")
-        for part in (textwrap.wrap(line, text_width) or [""])
+        for part in (_fill(line, inset, inset) or [""])
     ]
     while lines and not lines[-1]:
         lines.pop()

@@ -33,7 +33,13 @@ from pytest_ftgate.reporting.tables import (
     slice_rows,
     table_lines,
 )
-from pytest_ftgate.reporting.text import WIDTH, escape_controls, shorten, wrap_after, wrap_lines
+from pytest_ftgate.reporting.text import (
+    escape_controls,
+    line_width,
+    shorten,
+    wrap_after,
+    wrap_lines,
+)
 from pytest_ftgate.results.verdicts import node_id
 from pytest_ftgate.scoring.label_metrics import LabelMetrics
 
@@ -76,7 +82,7 @@ def _example_lines(shares: Sequence[FormatErrorShare]) -> Iterator[str]:
             yield f"  {share.kind}, for example"
         for example in share.examples:
             text = " ".join(escape_controls(example.text).split()) or "(empty)"
-            yield shorten(f"    │ {example.case}  {text}", WIDTH)
+            yield shorten(f"    │ {example.case}  {text}", line_width())
 
 
 #: Line ranges shown by verbosity; from 2 on all.
@@ -144,7 +150,7 @@ def _judge_lines(verdict: Verdict) -> Iterator[str]:
     """Yield the lines of *judge_tables*."""
     for table in judge_tables(verdict):
         yield ""
-        yield f"  {escape_controls(table.title)}"[:80].rstrip()
+        yield shorten(f"  {escape_controls(table.title)}", line_width()).rstrip()
         if table.validation_hint:
             yield f"    {table.validation_hint}"
             continue

@@ -20,6 +20,8 @@ from pytest_ftgate.results.verdicts import json_adapter
 RUN_FORMAT = 3
 #: The reason for which a gate was not evaluated if nothing was heard of it.
 NOT_RUN = "the run ended first"
+#: The reason if a gate has the error of another one, whose node id follows.
+SAME_ERROR = "the same error as "
 _REMEDY = "write one with pytest --ftgate --ftgate-json PATH"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import cache
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
+from pytest_ftgate.gates.statements import Value
 from pytest_ftgate.gates.verdict import Verdict
 from pytest_ftgate.readers.text import replace_in_json
 
@@ -86,11 +87,16 @@ def as_typed(verdict: Verdict, typed: Callable[[str], str]) -> Verdict:
     command was started.
     """
     node = typed(node_id(verdict))
-    steps = [
-        replace(step, values={**step.values, "node": node}) if "node" in step.values else step
-        for step in verdict.next
-    ]
+    steps = [replace(step, values=_values_as_typed(step.values, typed)) for step in verdict.next]
     return replace(verdict, node=node, next=tuple(steps))
+
+
+def _values_as_typed(
+    values: Mapping[str, Value], typed: Callable[[str], str]
+) -> Mapping[str, Value]:
+    """Return the values of a next step, with its paths and node ids as the user types them."""
+    names = {key: str(values[key]) for key in ("node", "suite", "where") if key in values}
+    return {**values, **{key: typed(name) for key, name in names.items()}}
 
 
 def node_name(verdict: Verdict) -> str:

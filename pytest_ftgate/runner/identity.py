@@ -20,7 +20,7 @@ from pytest_ftgate.gates.identity import (
     server_notices,
 )
 from pytest_ftgate.gates.looks import Look
-from pytest_ftgate.gates.statements import Statement, StatementKind
+from pytest_ftgate.gates.statements import NextStep, Statement, StatementKind, StepKind
 from pytest_ftgate.gates.verdict import Outcome, Verdict
 from pytest_ftgate.requests.request import CaseRequest
 from pytest_ftgate.requests.workload import (
@@ -61,6 +61,7 @@ class IdentityReport:
 
         *node* is the id of the pytest test, for a marked function.
         """
+        claims = "adapter" if gate_run.variant.tuned else "model"
         return Verdict(
             suite=gate_run.gate_suite.name,
             line=gate_run.gate.line,
@@ -69,6 +70,7 @@ class IdentityReport:
             outcome=Outcome.INVALID,
             statement=Statement(StatementKind.INVALID, {"reason": self.invalid_reason}),
             node=node,
+            next=(NextStep(StepKind.CHECK_IDENTITY, {"claims": claims}),),
             facts=self.facts,
         )
 

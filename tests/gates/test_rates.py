@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from pytest_ftgate.gates.rates import (
 from pytest_ftgate.gates.samples import CaseSample, samples_from_cases, samples_from_scores
 from pytest_ftgate.gates.verdict import CheckKind, Outcome, Verdict
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.next_steps import step_text
+from pytest_ftgate.reporting.next_steps import step_line, step_text
 from pytest_ftgate.scoring.scores import VariantScores
 from pytest_ftgate.suite.gate_kinds import ForgettingGate, RateGate
 
@@ -52,7 +53,7 @@ def test_with_nothing_to_compare_with_a_gate_passes_and_offers_to_accept() -> No
     verdict = evaluate_rate(suite(gate), gate, Comparison(baseline, baseline))
 
     assert (verdict.outcome, headline(verdict)) == (Outcome.PASSED, "nothing to compare with yet")
-    assert "--ftgate-accept" in step_text(verdict.next[0])
+    assert "--ftgate-accept" in step_line(verdict.next[0])
 
 
 def test_a_drop_against_what_was_accepted_fails_though_the_baseline_fell_too() -> None:
@@ -126,8 +127,10 @@ def test_an_inconclusive_gate_says_what_these_cases_can_certify_and_how_many_mor
     )
 
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "they can show 11" in step_text(verdict.next[0])
-    assert "more cases would settle it" in step_text(verdict.next[0])
+    more, limit, fix = map(step_text, verdict.next)
+    assert re.match(r"add about \d+ cases \(settles it 9 times in 10", more)
+    assert re.match(r"set max_drop: 0\.\d+ \(these replies pass it\), in ", limit)
+    assert fix.startswith("fix c")
 
 
 def test_the_alarm_level_is_shared_by_the_checks_that_the_suite_declares() -> None:
@@ -190,7 +193,7 @@ def test_a_drifted_baseline_leads_to_fresh_replies_whatever_the_sentence_says() 
 
     assert verdict.check is not None
     assert verdict.check.has_drifted
-    assert "--ftgate-replies=fresh" in step_text(verdict.next[0])
+    assert "--ftgate-replies=fresh" in step_line(verdict.next[0])
 
 
 def test_accuracy_says_how_many_regressed_cases_broke_their_format() -> None:

@@ -49,7 +49,7 @@ def test_a_variant_in_batches_is_judged_like_any_other(desk, api):
     result = desk.run()
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["PASSED  1 gate · 100 replies, 100 requested*"])
+    result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 100 requested*"])
     assert [len(batch) for batch in api.created.values()] == [100]
 
 
@@ -80,7 +80,7 @@ def test_the_next_run_without_batches_uses_the_same_replies(desk, api):
     result = desk.run()
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["PASSED  1 gate · 100 replies, 0 requested*"])
+    result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 0 requested*"])
 
 
 def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
@@ -91,7 +91,7 @@ def test_a_batch_costs_half_and_is_held_to_the_budget(desk, api):
 
     plan.stdout.fnmatch_lines(["  current *100 *0.50 *"])
     cut.stdout.fnmatch_lines(
-        ["*40 replies, 40 requested*0.20 USD*", "*stopped with 60 requests not sent*"]
+        ["STOPPED *60 requests not sent", "40 replies: 0 cached, 40 requested*0.20 USD*"]
     )
     assert [len(batch) for batch in api.created.values()] == [40]
 

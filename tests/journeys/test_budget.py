@@ -24,8 +24,9 @@ def test_a_budget_stops_the_asking_before_it_is_overrun(paid, quiet):
     assert len(paid.asked()) == 30
     result.stdout.fnmatch_lines(
         [
-            "BLOCKED  1 inconclusive of 2 gates · 30 replies, 30 requested in * · 0.03 USD",
-            "  stopped with 70 requests not sent: the 0.03 USD of --ftgate-max-usd are used",
+            "INCONCLUSIVE  1 of 2 gates: not enough evidence (blocks the build)",
+            "STOPPED  the 0.03 USD of --ftgate-max-usd are used up; 70 requests not sent",
+            "30 replies: 0 cached, 30 requested in * · 0.03 USD",
         ]
     )
 
@@ -59,15 +60,27 @@ def test_the_next_run_goes_on_where_the_budget_stopped_the_last(paid):
 
     assert len(paid.asked()) == 100
     result.stdout.fnmatch_lines(
-        ["PASSED  2 gates · 100 replies, 70 requested in * · 0.07 USD of 0.10 USD"]
+        ["PASSED  2 gates*", "100 replies: * cached, 70 requested in * · 0.07 USD of 0.10 USD"]
     )
+
+
+def test_the_command_of_a_stopped_run_finishes_it(paid):
+    lines = paid.run("--ftgate-max-usd=0.03").outlines
+    command = next(line for line in lines if "do      pytest --ftgate" in line)
+
+    assert command.split() == [
+        *("do", "pytest", "--ftgate", "--ftgate-max-usd", "0.084", "tickets.ftgate.yaml")
+    ]
+    result = paid.run(*command.split()[3:])
+
+    assert (result.ret, len(paid.asked())) == (0, 100)
 
 
 def test_a_budget_that_suffices_is_not_seen(paid):
     result = paid.run("--ftgate-max-usd=0.2", "--ftgate-max-minutes=5")
 
     assert result.ret == 0
-    result.stdout.no_fnmatch_line("*stopped*")
+    result.stdout.no_fnmatch_line("*STOPPED*")
 
 
 def test_without_time_nothing_is_asked_and_nothing_is_judged(paid):

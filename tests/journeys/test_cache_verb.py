@@ -146,7 +146,7 @@ def test_a_run_goes_on_with_what_a_damaged_cache_still_has(evaluated):
     assert re.search(r"the cache \S+ was damaged \(.+\): .+ the old file is \S+\.damaged-1", told)
     again = len(evaluated.asked()) - 100
     assert 0 < again < 50
-    result.stdout.fnmatch_lines([f"PASSED  1 gate · 100 replies, {again} requested*"])
+    result.stdout.fnmatch_lines(["PASSED  1 gate*", f"100 replies: * cached, {again} requested*"])
 
 
 def test_a_run_of_several_processes_reports_the_damage_once(evaluated):
@@ -182,7 +182,7 @@ def test_a_run_in_a_subfolder_uses_the_cache_of_the_repository(desk, monkeypatch
     shown = main(["cache", "show"])
 
     result.stdout.fnmatch_lines(
-        [f"ftgate: replies auto, cache ../{CACHE}", "*100 replies, 0 requested*"]
+        [f"ftgate: replies auto, cache ../{CACHE}", "100 replies: 100 cached, 0 requested*"]
     )
     assert (explained, shown) == (0, 0)
     assert f"../{CACHE}: " in capsys.readouterr().out

@@ -148,7 +148,7 @@ def test_two_workers_share_the_cores_and_reach_the_verdicts(pytester: pytest.Pyt
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["  current * FAILED *", "  strict * passed *", "FAILED *format?current?*"]
+        ["FAILED *format?current?*", "✗ format?current?*", "✓ 1 passed   format: strict *"]
     )
 
 
@@ -167,7 +167,7 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     result.stdout.fnmatch_lines(
         [
             "larger: not what it claims: another model answered: smollm2, declared smollm2-large*",
-            "BLOCKED  1 invalid of 2 gates * replies, * requested*",
+            "BLOCKED  1 of 2 gates invalid*",
         ]
     )
     result.stdout.no_fnmatch_line("*a-key-that-stays-secret*")
@@ -186,7 +186,7 @@ def test_chat_completions_run_a_suite_through_their_own_sdk_and_hold_a_schema(
     result = pytester.runpytest_subprocess("--ftgate", "suite.ftgate.yaml")
 
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines(["  free * FAILED *", "  held * passed *"])
+    result.stdout.fnmatch_lines(["✗ *[[]free]*", "✓ 1 passed*held*"])
 
 
 def write_sums(pytester: pytest.Pytester) -> None:
@@ -213,9 +213,7 @@ def test_a_judge_that_is_no_judge_is_refused_with_its_kappa(pytester: pytest.Pyt
 
     result = pytester.runpytest_subprocess("--ftgate", "questions.ftgate.yaml")
 
-    result.stdout.fnmatch_lines(
-        ["  accuracy?current? is inconclusive: judge not qualified: smollm2-135m*"]
-    )
+    result.stdout.fnmatch_lines(["[?] accuracy?current?*", "*judge not qualified: smollm2-135m*"])
     told = " ".join(result.stdout.str().split())
     kappa = re.search(r"kappa (-?\d\.\d\d) \((-?\d\.\d\d) to (-?\d\.\d\d)\), minimum 0\.40", told)
     assert kappa is not None

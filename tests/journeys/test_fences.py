@@ -77,7 +77,7 @@ def test_the_section_shows_the_share_of_the_fault_before_and_now_and_one_reply(f
             "      │           ```",
             "      │ format    fenced",
             "",
-            "  next: the most common format error is “fenced” (41 replies); ask for the bare",
+            "  next: ask for the bare answer without a code fence, or restrict the model to a",
         ],
         consecutive=True,
     )

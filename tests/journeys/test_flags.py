@@ -51,7 +51,7 @@ FLAGS = {
     "--setup-only": ({}, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)"]),
     "--setup-show": (ALL, ["*test_it.py::test_it[[]worse] (fixtures used: case, reply)*F"]),
     "--durations=0 -vv": (ALL, ["*s setup    test_it.py::test_it[[]current]"]),
-    "-q": (ALL, ["..F.F*", "BLOCKED  2 failed of 4 gates*"]),
+    "-q": (ALL, ["..F.F*", "BLOCKED  2 of 4 gates failed*"]),
     "-v": (ALL, ["test_it.py::test_it[[]worse] FAILED*", "  passed before, fails now (10 of 28*"]),
     "-vv": (ALL, ["  passed before, fails now (28 of 28)"]),
     "--tb=long": (ALL, ["      │ >       assert reply.text == case.expected"]),
@@ -60,9 +60,12 @@ FLAGS = {
     "--tb=line": (ALL, ["it: 98 % → 70 % against current*"]),
     "--tb=no": (ALL, ["FAILED test_it.py::test_it[[]worse] - it: 98 % → 70 %*"]),
     "--showlocals": (ALL, ["      │ *case       = Case(id='t002'*"]),
-    "--no-header": (ALL, ["BLOCKED  2 failed of 4 gates*"]),
-    "--no-summary": (ALL, ["BLOCKED  2 failed of 4*" if SUMMED else "*2 failed, 3 passed*"]),
-    "--color=yes": ({}, ["      │ E     - billing", "*\x1b[[]1mBLOCKED\x1b[[]0m  2 failed of 4*"]),
+    "--no-header": (ALL, ["BLOCKED  2 of 4 gates failed*"]),
+    "--no-summary": (ALL, ["BLOCKED  2 of 4 gates failed*" if SUMMED else "*2 failed, 3 passed*"]),
+    "--color=yes": (
+        {},
+        ["      │ E     - billing", "*\x1b[[]1mBLOCKED\x1b[[]0m  2 of 4 gates failed*"],
+    ),
 }
 
 

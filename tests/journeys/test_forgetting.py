@@ -71,7 +71,7 @@ def test_a_loss_planted_in_one_skill_is_found_in_its_family_and_nowhere_else(rec
             "*by difficulty: 1: *",
             "*regressed answers: * wrong content*",
             "*passed before, fails now*",
-            "*next: do not ship new as it is*",
+            "*next: mix general data into the training set*",
         ]
     )
 

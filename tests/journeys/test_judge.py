@@ -135,7 +135,7 @@ def test_one_that_is_not_fit_to_judge_decides_nothing(judged, name):
     outcomes = {one["outcome"] for one in judged.desk.verdicts().values()}
 
     assert outcomes == {"inconclusive"}
-    result.stdout.fnmatch_lines(["*is inconclusive: judge not qualified: judges_here:*"])
+    result.stdout.fnmatch_lines(["[?] accuracy*", "*judge not qualified: judges_here:*"])
 
 
 def test_replies_without_a_grade_are_missing_and_said_and_never_wrong(judged):

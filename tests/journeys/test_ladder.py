@@ -13,7 +13,7 @@ def months_of(advice):
 def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
     write(desk.path(""), 50_000)
 
-    result = desk.run()
+    result = desk.run("-v")
     advice = advice_of(desk)
 
     assert (advice.recommendation, advice.subject) == ("fine-tune", "lora")
@@ -39,7 +39,7 @@ def test_at_fifty_thousand_calls_a_day_fine_tuning_pays(desk):
 def test_at_a_hundred_calls_a_day_it_does_not(desk):
     write(desk.path(""), 100)
 
-    result = desk.run()
+    result = desk.run("-v")
     advice = advice_of(desk)
 
     assert (advice.recommendation, advice.variant) == ("fine-tuning not justified", "descriptions")

@@ -51,7 +51,7 @@ def test_an_open_gate_offers_the_repeats_that_would_settle_it(open_gate):
     result = open_gate.run()
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*settle: * settles it, since replies vary; or about*"])
+    result.stdout.fnmatch_lines(["    do      add settle: *", "    or      add about * cases*"])
 
 
 def test_a_gate_that_may_settle_asks_on_until_it_knows(desk):
@@ -119,7 +119,7 @@ def test_more_repeats_cannot_settle_replies_that_do_not_vary(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["BLOCKED  1 inconclusive of 2 gates*"])
+    result.stdout.fnmatch_lines(["INCONCLUSIVE  1 of 2 gates: not enough evidence*"])
     result.stdout.no_fnmatch_line("*settle: *")
 
 

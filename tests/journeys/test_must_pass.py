@@ -43,7 +43,7 @@ def test_a_must_pass_case_that_stays_wrong_fails_the_gate_and_is_named(desk):
         [
             "0 of 1 must-pass cases are right; wrong: t007",
             "    t007  Ticket 7: help",
-            "  next: a must-pass case is wrong, also when repeated; *",
+            "  next: fix * (must-pass cases that are wrong, also when*",
         ]
     )
 
@@ -70,8 +70,7 @@ def test_a_baseline_named_must_pass_is_compared_like_any_other(desk):
         result.stdout.fnmatch_lines(
             [
                 f"accuracy 100 % → 60 % against {name}, −40 points, beyond the limit of 10",
-                "  next: read the regressed cases; *",
-                "  draft * accuracy * 100 % * 60 % * FAILED * limit 10",
+                "✗ accuracy[[]draft]   FELL 40 POINTS*limit 10",
             ]
         )
         told = json.dumps(desk.verdicts()["accuracy[draft]"])
@@ -99,7 +98,7 @@ def test_recorded_replies_cannot_be_asked_again_and_count_as_they_are(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["  next: a must-pass case is wrong; it is the first of the regressed cases"]
+        ["  next: fix * (must-pass cases that are wrong; or take must_pass off*"]
     )
 
 

@@ -48,7 +48,7 @@ def test_a_module_that_is_not_collected_blocks_in_every_report(desk, lost, proce
     result = desk.run("--continue-on-collection-errors", *REPORTS, *processes)
 
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["BLOCKED  1 not evaluated of 2 gates *"])
+    result.stdout.fnmatch_lines(["BLOCKED  1 of 2 gates not evaluated*"])
     verdict, reasons = missing(desk)
     assert (verdict, [*reasons]) == ("blocked", ["test_lost.py"])
     assert reason in reasons["test_lost.py"]
@@ -65,10 +65,12 @@ def test_a_run_that_ends_at_collection_names_the_gates_that_it_did_not_reach(red
 
     result.stdout.fnmatch_lines(
         [
+            "BLOCKED  3 of 3 gates not evaluated*",
+            "✗ tickets.ftgate.yaml::accuracy?current?, tickets.ftgate.yaml::accuracy?worse?",
+            "    NOT EVALUATED",
+            "    the run ended first",
+            "    then    pytest --ftgate",
             "no gate was evaluated; see the errors above",
-            "BLOCKED  3 not evaluated of 3 gates *",
-            "  not evaluated, as the run ended first: tickets.ftgate.yaml::accuracy?current?,",
-            "    tickets.ftgate.yaml::accuracy?worse?",
         ]
     )
     assert missing(red)[1]["tickets.ftgate.yaml::accuracy[worse]"] == "the run ended first"
@@ -99,7 +101,7 @@ def test_a_gate_whose_worker_dies_blocks_beside_gates_that_pass(desk):
     result = desk.run(*REPORTS, "-n1")
 
     result.assert_outcomes(passed=2, failed=1)
-    result.stdout.fnmatch_lines(["BLOCKED  1 not evaluated of 2 gates *"])
+    result.stdout.fnmatch_lines(["BLOCKED  1 of 2 gates not evaluated*"])
     node = "test_marked.py::test_it[current]"
     verdict, reasons = missing(desk)
     assert (verdict, [*reasons]) == ("blocked", [node])
@@ -117,7 +119,7 @@ def test_where_every_gate_dies_the_selection_is_not_blamed(desk, restarts):
     result = desk.run(*REPORTS, "-n1", *restarts, "-k", "test_it")
 
     result.stdout.fnmatch_lines(["no gate was evaluated; see the errors above"])
-    result.stdout.fnmatch_lines(["BLOCKED  2 not evaluated of 2 gates *"])
+    result.stdout.fnmatch_lines(["BLOCKED  2 of 2 gates not evaluated*"])
     verdict, reasons = missing(desk)
     # A worker that nobody replaces has not told which other tests are gates.
     second = "pytest" if restarts else "test_second.py::test_it[current]"
@@ -140,7 +142,7 @@ def test_gates_after_the_one_that_ends_the_run_were_not_evaluated(desk):
     result = desk.run("-x", *REPORTS)
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["BLOCKED  1 failed, 2 not evaluated of 3 gates *"])
+    result.stdout.fnmatch_lines(["BLOCKED  1 failed, 2 not evaluated of 3 gates*"])
 
 
 def test_a_gate_that_a_plugin_does_not_run_makes_the_run_red(red):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 
@@ -49,20 +51,53 @@ def test_more_words_show_more_lost_cases(desk):
 
 
 def test_the_section_ends_with_the_next_step(red):
-    red.stdout.fnmatch_lines(["  next: read the regressed cases; *"])
+    red.stdout.fnmatch_lines(["  next: set min: 0.61, max_drop: 0.36 (these replies pass it), in"])
 
 
-def test_the_closing_section_begins_with_the_verdict_and_what_blocks(red):
-    red.stdout.fnmatch_lines(
+def test_the_closing_section_is_the_last_thing_above_the_count_and_answers_in_24_lines(red):
+    lines = red.outlines
+    start = next(n for n, line in enumerate(lines) if re.fullmatch("=+ ftgate =+", line))
+    closing = lines[start + 1 : -1]
+
+    assert re.fullmatch("=+ 1 failed, 1 passed in .* =+", lines[-1])
+    assert len(closing) <= 24
+    node = "tickets.ftgate.yaml::accuracy[worse]"
+    assert closing == [
+        f"BLOCKED  1 of 2 gates failed{'tickets.ftgate.yaml':>52}",
+        "",
+        "✗ accuracy[worse]   FELL 28 POINTS   (95 %: 20 to 37)   limit 5",
+        "    accuracy: current 98 % → worse 70 %",
+        "    28 of 100 cases regressed, 0 fixed. Chance alone: under 1 in a million.",
+        "    also failed: 70 %, minimum 85 %",
+        "    worst   F1 of billing 98 → 70   refund 98 → 70",
+        "    e.g.    t002  Ticket 2: help",
+        "              expected  billing",
+        "              current   billing",
+        "              now       refund",
+        "",
+        "    do      keep current: it passes its gate   (set gated: false for worse)",
+        "              tickets.ftgate.yaml",
+        "    or      set min: 0.61, max_drop: 0.36   (these replies pass it)",
+        "              tickets.ftgate.yaml:6",
+        f'    see     pytest --ftgate -vv "{node}"',
+        "",
+        "✓ 1 passed   accuracy: current 98 %",
+        "200 replies: 200 cached, 0 requested",
+    ]
+
+
+def test_the_table_of_gates_comes_before_with_v(desk):
+    desk.suite(current=2, worse=30)
+
+    desk.run("-v").stdout.fnmatch_lines(
         [
-            "=* ftgate =*",
-            "BLOCKED  1 failed of 2 gates · *",
-            "",
+            "=* ftgate: details =*",
             "  variant * before * after * change * n * verdict*",
             "  worse * 98 % * 70 % * −28 (−37 −20) * 100 * FAILED * limit 5",
             "  current * 98 % * passed * min 85 %",
-        ],
-        consecutive=True,
+            "=* short test summary info =*",
+            "=* ftgate =*",
+        ]
     )
 
 
@@ -93,7 +128,10 @@ def test_replies_in_the_wrong_form_name_the_commonest_fault(desk):
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
-        ["replies in the right format 100 % → 60 % *", "  next: the most common format error is *"]
+        [
+            "replies in the right format 100 % → 60 % *",
+            "  next: change the prompt (the most common *",
+        ]
     )
 
 

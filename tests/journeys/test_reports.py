@@ -59,7 +59,7 @@ def test_all_is_made_again_from_the_record_alone(red, capsys):
         assert red.path(again).read_bytes() == red.path(name).read_bytes()
     told = capsys.readouterr().out
     assert "wrote again.html" in told
-    assert "BLOCKED  1 failed of 2 gates · 200 replies, 0 requested" in told
+    assert "BLOCKED  1 of 2 gates failed" in told
 
 
 def test_a_record_of_something_else_is_refused(red, capsys):
@@ -299,8 +299,9 @@ def test_a_good_run_says_its_verdict_and_little_else(desk):
     lines = desk.run().outlines
 
     start = next(n for n, one in enumerate(lines) if one.strip("= ") == "ftgate")
-    assert lines[start + 1].startswith("PASSED  1 gate · 100 replies, 0 requested")
-    assert lines[start + 2].startswith("=")
+    assert lines[start + 1].startswith("PASSED  1 gate   accuracy: current ")
+    assert lines[start + 2] == "100 replies: 100 cached, 0 requested"
+    assert lines[start + 3].startswith("=")
 
 
 def test_colour_only_helps(red):

@@ -17,7 +17,7 @@ def test_a_second_run_asks_nothing(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["PASSED  1 gate · 100 replies, 0 requested"])
+    result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 0 requested"])
     assert len(desk.asked()) == desk.cases
 
 
@@ -65,4 +65,4 @@ def test_replies_from_a_file_are_not_told_as_asked(desk):
 
     result = desk.run()
 
-    result.stdout.fnmatch_lines(["PASSED  1 gate · 100 replies, 0 requested"])
+    result.stdout.fnmatch_lines(["PASSED  1 gate*", "100 replies: * cached, 0 requested"])

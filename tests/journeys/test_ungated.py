@@ -160,7 +160,7 @@ def test_a_rerun_never_rolls_a_verdict_again(both, beside, plugin, flag):
     assert result.ret == 1
     assert len(both.asked()) == both.cases
     assert {one["checks"][0]["after"] for one in both.verdicts().values()} == {0.7}
-    result.stdout.fnmatch_lines(["BLOCKED  2 failed of 2 gates*"])
+    result.stdout.fnmatch_lines(["BLOCKED  2 of 2 gates failed*"])
     if flag != "--force-reruns=2":
         result.stdout.no_re_match_line(r".*(\d rerun|\d retried|failed \(1 runs remaining)")
 
@@ -265,7 +265,7 @@ def test_github_is_told_of_each_failure_at_its_line(both, beside, monkeypatch):
 def test_pytest_sugar_counts_gates_as_tests(both, beside):
     result = beside(("sugar",), "--force-sugar")
 
-    result.stdout.fnmatch_lines(["*BLOCKED  2 failed of 4 gates*"])
+    result.stdout.fnmatch_lines(["*BLOCKED  2 of 4 gates failed*"])
     assert result.ret == 1
     text = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout.str())
     assert "3 passed" in text

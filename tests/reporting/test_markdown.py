@@ -29,7 +29,7 @@ def outside_of_code(text: str) -> str:
 
 def test_the_verdict_comes_first():
     assert markdown_report(failing_run(), 60_000).startswith(
-        "### 🔴 BLOCKED: 3 failed of 4 gates\n"
+        "### 🔴 BLOCKED: 3 of 4 gates failed\n"
     )
 
 
@@ -38,6 +38,25 @@ def test_a_good_run_says_little():
 
     assert markdown_report(good, 60_000).startswith("### 🟢 PASSED: 1 gate\n")
     assert "<details>" not in markdown_report(good, 60_000)
+
+
+def test_a_green_run_is_three_lines_and_its_facts():
+    text = markdown_report(report(failing_run().verdicts[3]), 60_000)
+
+    assert text.split("\n\n")[:3] == [
+        "### 🟢 PASSED: 1 gate",
+        "accuracy: current 98 % (min 50 %)",
+        "300 replies: 200 cached, 100 requested in 0:12 · 0.10 USD of 0.30 USD",
+    ]
+    assert text.count("\n\n") == 3
+
+
+def test_a_red_run_opens_with_the_worst_gate_and_the_first_action():
+    second = markdown_report(failing_run(), 60_000).split("\n\n")[1]
+
+    assert second.startswith(
+        "**accuracy&#91;new&#93;** FELL 38 POINTS (95 %: 29 to 48) limit 5<br>do: keep current"
+    )
 
 
 def test_flips_are_folded():
@@ -111,7 +130,8 @@ def test_a_table_of_very_many_gates_is_cut_by_rows_with_a_count():
 def test_an_inconclusive_gate_says_what_would_settle_it():
     text = outside_of_code(markdown_report(report(inconclusive_verdict()), 60_000))
 
-    assert re.search(r"\*\* inconclusive: .*\n  next: 100 cases cannot rule out a drop", text)
+    assert text.startswith("### 🟡 INCONCLUSIVE: 1 of 1 gate: not enough evidence")
+    assert re.search(r"\*\* inconclusive: .*\n  - add about \d+ cases ", text)
 
 
 def test_the_ladder_is_told_in_short(advice):
