@@ -116,14 +116,16 @@ def _check_identity(
     probes = session.workloads.identity_probes(gate_run)
     if probes:
         session.checked_results([probes], on_progress, suite)
-    # Imports SciPy, which another thread has imported while this one waited for replies.
-    from pytest_ftgate.runner.identity import check_identity, check_tuned_identity
+        # Imports SciPy, which another thread has imported while this one waited for replies.
+        from pytest_ftgate.runner.identity import check_tuned_identity
 
-    report = check_tuned_identity(session, gate_run, on_progress)
-    if report.invalid_reason:
-        session.withdraw(gate_run)
-        return report
+        report = check_tuned_identity(session, gate_run, on_progress)
+        if report.invalid_reason:
+            session.withdraw(gate_run)
+            return report
     results = session.checked_results(requests, on_progress, suite)
+    from pytest_ftgate.runner.identity import check_identity  # likewise
+
     return check_identity(session, gate_run, results, on_progress=on_progress)
 
 
