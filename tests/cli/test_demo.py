@@ -26,7 +26,7 @@ def test_the_first_run_is_red_and_every_command_that_it_prints_works(pytester, t
     printed = "\n".join(run_demo(folder, live=False))
 
     out = capfd.readouterr().out
-    assert "BLOCKED  1 failed of 6 gates" in out
+    assert "BLOCKED  1 of 6 gates failed" in out
     assert (folder / "report.html").is_file()
     assert "pytest --ftgate" in printed
     green = pytester.run(sys.executable, "-m", "pytest", "--ftgate", folder, "-k", "lora-replay")
