@@ -584,11 +584,7 @@ def combine_checks(checks: Iterable[Check]) -> tuple[Outcome, int]:
 
 
 def ungated_verdict(
-    suite: Suite,
-    gate: Gate,
-    variant: str,
-    check: Check,
-    values: Mapping[str, Value] | None = None,
+    suite: Suite, gate: Gate, variant: str, check: Check, values: Mapping[str, Value] | None = None
 ) -> Verdict:
     """Return the measurement of an ungated variant, as a verdict that is only shown."""
     return Verdict(

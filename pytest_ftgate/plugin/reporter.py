@@ -273,10 +273,10 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the details with -v, before pytest's short summary."""
-        from pytest_ftgate.reporting.summary import detail_lines
-
         if self._report is None:
             return
+        from pytest_ftgate.reporting.summary import detail_lines
+
         report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
         # Whoever accepts a run reviews its figures.
         verbosity = max(verbosity, 1) if self._settings.accept else verbosity
@@ -288,10 +288,10 @@ class Reporter:
 
     def write_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the closing section, the last thing above pytest's own count."""
-        from pytest_ftgate.reporting.summary import message_lines, summary_lines
-
         if self._report is None:
             return
+        from pytest_ftgate.reporting.summary import message_lines, summary_lines
+
         report, verbosity = self._as_typed(self._report), self._config.get_verbosity()
         with self._lines(terminalreporter) as write:
             terminalreporter.section("ftgate")
