@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlog1py, xlogy
 
 from pytest_ftgate.gates.checks import ROUNDING, check_minimum, drop_outcome
-from pytest_ftgate.gates.levels import ALARM, MISS, Levels
+from pytest_ftgate.gates.levels import ALARM, Levels
 from pytest_ftgate.gates.looks import MAX_LOOKS, Look, look_levels
 from pytest_ftgate.gates.samples import Samples
 from pytest_ftgate.gates.slices import slice_results
@@ -81,12 +81,10 @@ def _shares(codes: Codes, codes_of_many: Codes) -> Shares:
 def decide(counts: ChangeCounts[Array], limit: float, levels: Levels) -> Codes:
     """Judge many suites as `drop_outcome` judges one."""
     shown = (p_drop(counts) <= levels.alarm) & (counts.delta <= ROUNDING - limit)
-    not_beyond = p_not_beyond(counts, limit)
-    beyond = not_beyond <= levels.beyond
-    if not levels.last:
-        shown, beyond = shown & (not_beyond <= MISS), np.zeros_like(shown)
+    beyond = p_not_beyond(counts, limit) <= levels.beyond
+    fails = shown | beyond if levels.last else shown & beyond
     passed = is_noninferior(counts, limit, levels.miss)
-    return np.where(passed, PASSED, np.where(shown | beyond, FAILED, INCONCLUSIVE))
+    return np.where(passed, PASSED, np.where(fails, FAILED, INCONCLUSIVE))
 
 
 def _judge_again(pairs: PairedCounts, limit: float, levels: Levels, found: int) -> None:
