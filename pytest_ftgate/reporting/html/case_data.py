@@ -16,7 +16,7 @@ from pytest_ftgate.reporting.html.labels import LabelReader
 from pytest_ftgate.results.run import Answer, CaseRun, Report, SuiteRun
 
 #: Characters of the packed cases in base64; keeps a page below 3 MB.
-_MAX_PACKED = 2_600_000
+_MAX_PACKED = 2_750_000
 #: Characters of a text, if no further cut is needed.
 _MAX_TEXT = 4_000
 #: Attempts to fit the cases; each one leaves out more.

@@ -103,7 +103,8 @@ def _matrix_values(suite: SuiteRun, matrix: ConfusionMatrix, link: _Link) -> Map
             for row, label in enumerate(matrix.labels)
         ],
         "deltas": [
-            [_delta(matrix, before, row, n) for n in shown] for row, _ in enumerate(matrix.labels)
+            [_delta(matrix, before, row, n, cell_link(label, names[n])) for n in shown]
+            for row, label in enumerate(matrix.labels)
         ]
         if before is not None and compared
         else [],
@@ -130,7 +131,7 @@ def _cell(matrix: ConfusionMatrix, row: int, column: int, link: str) -> Mapping[
 
 
 def _delta(
-    matrix: ConfusionMatrix, before: ConfusionMatrix, row: int, column: int
+    matrix: ConfusionMatrix, before: ConfusionMatrix, row: int, column: int, link: str
 ) -> Mapping[str, Any]:
     """Return the change of a count; more right or fewer wrong is good."""
     change = matrix.counts[row][column] - before.counts[row][column]
@@ -139,7 +140,7 @@ def _delta(
         "text": f"{change:+}".replace("-", "\N{MINUS SIGN}") if change else "",
         "good": (change > 0) == (row == column),
         "shade": min(_SHADES, -(-_SHADES * abs(change) // total)),
-        "link": "",
+        "link": link if change and matrix.counts[row][column] else "",
     }
 
 

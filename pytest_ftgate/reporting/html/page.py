@@ -295,7 +295,7 @@ def _confusions(report: Report) -> _Values:
 
 def _facts(report: Report) -> _Values:
     by_variant = {verdict.variant: verdict.facts for verdict in report.verdicts if verdict.facts}
-    return {"report": report, "facts_by_variant": by_variant}
+    return {"report": report, "usage": usage_line(report), "facts_by_variant": by_variant}
 
 
 #: The sections of the page, in their order.

@@ -393,7 +393,7 @@ function explore({ suites, texts }) {
     if (event.target.name === "suite" || event.target.name === "gate") fillFilters();
     clearTimeout(searchTimer);
     const apply = () => { applyFilters(); writeAddress(); };
-    if (event.target.name === "words") searchTimer = setTimeout(apply, 60); else apply();
+    if (event.target.name === "words") searchTimer = setTimeout(apply, 30); else apply();
   });
   more.addEventListener("click", () => {
     const firstNew = shown;

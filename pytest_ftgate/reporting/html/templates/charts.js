@@ -165,8 +165,8 @@ const CHARTS = (() => {
     let lastEnd = -Infinity;
     xs.forEach((value, index) => {
       const text = isLog ? shortNumber(value) : value, half = textWidth(text, 12) / 2, isRound = !isLog || /^1(\.0*)?0*$/.test(String(value));
-      if (!isRound || px(index) - half < lastEnd + 8) return;
-      svg.append(small(px(index), bottom + 18, text, { "text-anchor": "middle" }));
+      if (!isRound || Math.min(px(index), width - half) - half < lastEnd + 8) return;
+      svg.append(small(Math.min(px(index), width - half), bottom + 18, text, { "text-anchor": "middle" }));
       lastEnd = px(index) + half;
     });
     if (declared) { const at = left + (Math.log10(declared) - Math.log10(xs[0])) / (Math.log10(xs.at(-1)) - Math.log10(xs[0])) * (right - left); svg.append(line(at, top, at, bottom, "muted", 1.5, { "stroke-dasharray": "5 4" })); }
