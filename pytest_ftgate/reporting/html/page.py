@@ -89,6 +89,7 @@ def _top_values(report: Report) -> Mapping[str, Any]:
         "sign": sign,
         "heading": heading,
         "worst": None if worst is None else _verdict_values(worst),
+        "explored": _explored_suites(report),
         "others": [(v, node_name(v), _anchor(v)) for v in blocking if v is not worst][:_MAX_NAMED],
         "not_evaluated": not_evaluated_groups(report),
         "passed": [
@@ -226,9 +227,15 @@ def _verdicts(report: Report) -> _Values:
         "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
         "not_evaluated": not_evaluated_groups(report),
         "details": [_verdict_values(verdict) for verdict in ranked],
+        "explored": _explored_suites(report),
         "notes": report.notes,
         "several_suites": len({verdict.suite for verdict in ranked}) > 1,
     }
+
+
+def _explored_suites(report: Report) -> set[str]:
+    """Return the suites whose cases are on the page."""
+    return {suite.name for suite in report.suites if suite.cases}
 
 
 def _anchor(verdict: Verdict) -> str:
@@ -262,7 +269,6 @@ def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
         ],
         "drifts": drift_rows(verdict.drifts),
         "line_ranges": line_ranges,
-        "in_cases": verdict.rates_cases,
     }
 
 

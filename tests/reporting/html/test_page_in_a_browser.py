@@ -179,12 +179,14 @@ def test_a_case_opens_with_what_was_asked_expected_and_said_and_what_differs(ope
         for name, text, correct in (("current", old, 1.0), ("new", new, 0.0))
     }
     first = replace(first, expected=old, answers={**first.answers, **answers})
-    one = opened(replace(made, suites=(replace(suite, cases=(first, *rest)),)))
+    compared = replace(suite, name="a.jsonl → b.jsonl", cases=(first, *rest))
+    one = opened(replace(made, suites=(compared,)))
     one.follow("#gate=accuracy&variant=new&case=c000")
 
     text = one.page.locator("#list .inside").first.inner_text()
     for told in ("ask c000", "Before: current", "Now: new", "400 ms · 50 + 5 tokens"):
         assert told in text
+    assert not one.page.locator("#rerun").is_visible()  # files of answers are no suite
     changed = one.page.locator(".differences")
     assert changed.locator("del").all_inner_texts() == ["4"]
     assert changed.locator("ins").all_inner_texts() == ["5"]

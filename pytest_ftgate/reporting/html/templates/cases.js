@@ -90,6 +90,8 @@ function explore({ suites, texts }) {
     if ([...select.options].some((option) => option.value === before)) select.value = before;
     select.parentElement.hidden = select.options.length < 2;
   }
+  // Files of answers that were compared are no suite, so that pytest cannot run their cases.
+  const isSuiteFile = (suite) => /\.ya?ml$/.test(suite.name);
   const selectedSuite = () => suites[Number(field("suite").value) || 0];
   const gateVariants = (suite, isSkill) => (suite.shown ||= {})[isSkill] ||= suite.variants.map((name, index) => [name, index])
     .filter(([, index]) => suite.cases.some((evalCase) => evalCase.isSkill === isSkill && evalCase.answers.has(index)));
@@ -201,7 +203,7 @@ function explore({ suites, texts }) {
       : `${numberFormat.format(rows.length)} of ${numberFormat.format(total)} replies`;
     fillChips();
     tools.hidden = !rows.length;
-    byId("rerun").hidden = field("gate").value === "forgetting";
+    byId("rerun").hidden = field("gate").value === "forgetting" || !isSuiteFile(suite);
     if (isMatrix() && cases.length) list.append(matrixElement());
     showMore();
   }
@@ -346,7 +348,8 @@ function explore({ suites, texts }) {
       body.replaceChildren(diffs[chosenIndex][1].cloneNode(true));
       [...tabs.children].forEach((tab, n) => tab.setAttribute("aria-pressed", String(n === chosenIndex)));
     };
-    tabs.append(...diffs.map(([title], n) => createButton(title, () => show(n), "small")));
+    if (diffs.length > 1) tabs.append(...diffs.map(([title], n) => createButton(title, () => show(n), "small")));
+    else tabs.textContent = diffs[0][0];
     show(0);
     box.append(tabs, body);
     return box;
@@ -355,7 +358,7 @@ function explore({ suites, texts }) {
     const box = createElement("p", "tools"), gate = field("gate").value;
     const address = currentAddress({ gate, case: evalCase.id, variant: evalCase.suite.variants[index], kind: "", tag: "", words: "", view: "", order: "", expected: "", said: "" });
     box.append(createButton("Copy link to this case", (button) => copyText(location.href.split("#")[0] + address, button), "small"));
-    if (evalCase.isSkill) return box;
+    if (evalCase.isSkill || !isSuiteFile(evalCase.suite)) return box;
     box.append(createButton("Copy command that runs it", (button) => copyText(rerunCommand(evalCase.suite, [evalCase.id]), button), "small"));
     const inYaml = /\.ya?ml(:\d+)?$/.test(evalCase.location), key = inYaml ? "must_pass: true" : '"must_pass": true';
     const note = createElement("span", "muted small", "makes this case decisive: add it to ");
@@ -420,7 +423,7 @@ function explore({ suites, texts }) {
   const followAddress = () => {
     if (!location.hash.includes("=")) return false;
     readAddress(location.hash);
-    byId("cases").scrollIntoView();
+    byId(chosen.case ? "chips" : "cases").scrollIntoView();
     const first = stops()[0];
     first?.focus({ preventScroll: true });
     if (chosen.case && first?.parentElement.tagName === "DETAILS") first.parentElement.open = true;

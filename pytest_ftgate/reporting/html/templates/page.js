@@ -93,5 +93,7 @@ const spy = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) visible[isIntersecting ? "add" : "delete"](target.id);
   const current = [...links.keys()].find((id) => visible.has(id));
   for (const [id, link] of links) if (id === current) link.setAttribute("aria-current", "true"); else link.removeAttribute("aria-current");
+  const link = links.get(current);
+  if (link) link.parentElement.scrollLeft = link.offsetLeft - link.parentElement.offsetLeft - 40;
 }, { rootMargin: "-70px 0px -55% 0px" });
 document.querySelectorAll("main section").forEach((section) => spy.observe(section));
