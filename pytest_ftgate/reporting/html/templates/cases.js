@@ -3,7 +3,7 @@
 const packed = byId("packed");
 const KIND_LABELS = { regressed: "regressed", fixed: "fixed", wrong: "wrong", right: "right", missing: "no reply" };
 const SIGNS = { regressed: "✕", wrong: "✕", fixed: "✓", right: "✓", missing: "–" };
-const PAGE_SIZE = 20, MOST_RERUN = 50;
+const PAGE_SIZE = matchMedia("(max-width: 40rem)").matches ? 10 : 20, MOST_RERUN = 50;
 // Indices into an answer, as in case_data.py.
 const CORRECT = 1, VALID = 2, REPEATS = 3, TEXT = 4, FORMAT_ERROR = 5, CONTENT_ERROR = 6, MS = 7, INPUT = 8, OUTPUT = 9, USD = 10, STOP = 11, TOOL_CALLS = 12, PASSAGES = 13, THOUGHT = 14, SAID = 15;
 

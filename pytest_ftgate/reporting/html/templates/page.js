@@ -80,7 +80,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 // Anchors and the bar at the top ----------------------------------------------------------
-addEventListener("beforeprint", () => document.querySelectorAll("details.card").forEach((card) => { card.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll("details.card, details.why").forEach((card) => { card.open = true; }));
 function openTarget() {
   const hash = location.hash.slice(1), target = hash && !hash.includes("=") && byId(hash);
   for (let box = target || null; box; box = box.parentElement) if (box.tagName === "DETAILS") box.open = true;
