@@ -42,7 +42,7 @@ def check(environ: Mapping[str, str]) -> int:
         return 1
     head = environ.get("HEAD_REPOSITORY", "")
     fork = bool(head) and head != environ["GITHUB_REPOSITORY"]
-    extras = {"html", *filter(None, environ["IN_EXTRAS"].split(","))}
+    extras = {*filter(None, environ["IN_EXTRAS"].split(","))}
     _tell(
         "GITHUB_OUTPUT",
         environ,

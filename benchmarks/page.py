@@ -23,10 +23,11 @@ from reports import large
 from pytest_ftgate.reporting.html.case_data import pack_cases
 from pytest_ftgate.reporting.html.page import html_page
 
-FILTER = """(words) => {
+FILTER = """([kind, view]) => {
   const form = document.getElementById('filters'), before = performance.now();
   form.elements.variant.value = '';
-  form.elements.kind.value = words;
+  form.elements.view.value = view;
+  form.elements.kind.value = kind;
   form.elements.kind.dispatchEvent(new Event('input', {bubbles: true}));
   document.body.offsetHeight;
   return performance.now() - before;
@@ -65,17 +66,20 @@ def main(cases: int, words: int) -> None:
         browser = playwright.chromium.launch(executable_path=found, args=flags)
         tab = browser.new_page()
         opens = [opened(tab, path) for _ in range(10)]
-        kinds = ["", "lost", "gained", "right", "wrong"] * 2
-        filters = [tab.evaluate(FILTER, kind) for kind in kinds]
+        kinds = ["", "regressed", "fixed", "right", "wrong"] * 2
+        tab.evaluate(FILTER, ["", "list"])
+        filters = [tab.evaluate(FILTER, [kind, "list"]) for kind in kinds]
+        beside = [tab.evaluate(FILTER, [kind, "matrix"]) for kind in kinds]
         searches = [tab.evaluate(SEARCH, f"case-00{n}") for n in range(10)]
         browser.close()
     for name, told, unit in (
         ("opens", opens, 1),
         ("filters", filters, 1e3),
+        ("side by side", beside, 1e3),
         ("searches", searches, 1e3),
     ):
         most, middle = max(told) / unit, statistics.median(told) / unit
-        print(f"{name:<12} {middle:6.2f} s, at most {most:.2f} s")
+        print(f"{name:<12} {middle:6.3f} s, at most {most:.3f} s")
 
 
 if __name__ == "__main__":

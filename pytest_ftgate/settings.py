@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -186,12 +185,6 @@ def _reports(config: PytestConfig) -> dict[str, Path]:
     for name, path in paths.items():
         if path.is_dir():
             raise ConfigurationError(f"--ftgate-{name}: {path} is a folder; name a file")
-    enabled = bool(config.getoption("ftgate_enabled"))
-    if enabled and "html" in paths and find_spec("matplotlib") is None:
-        remedy = 'pip install "pytest-ftgate[html]"'
-        raise ConfigurationError(
-            f"--ftgate-html needs matplotlib, which is not installed: {remedy}"
-        )
     return paths
 
 

@@ -44,7 +44,6 @@ def write_report(format_name: str, path: Path, report: Report) -> str:
 
     Raises:
         OSError: the file cannot be written.
-        ConfigurationError: matplotlib is not installed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _WRITERS[format_name](path, report)

@@ -264,7 +264,7 @@ def test_extras_are_installed_with_the_package(runner):
     ended = runner.run(extras="prices,local")
 
     (line,) = [one for one in ended.log.split("\n") if one.startswith("pip install")]
-    assert line.endswith("[html,local,prices]")
+    assert line.endswith("[local,prices]")
 
 
 def test_a_chosen_variant_alone_is_evaluated(runner):

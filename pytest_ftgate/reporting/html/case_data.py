@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from pytest_ftgate.gates.units import usd
+from pytest_ftgate.reporting.html.labels import LabelReader
 from pytest_ftgate.results.run import Answer, CaseRun, Report, SuiteRun
 
 #: Characters of the packed cases in base64; keeps a page below 3 MB.
-_MAX_PACKED = 2_600_000
+_MAX_PACKED = 2_750_000
 #: Characters of a text, if no further cut is needed.
 _MAX_TEXT = 4_000
 #: Attempts to fit the cases; each one leaves out more.
@@ -28,6 +30,16 @@ class CaseData:
     text: str
     cases: int
     left_out: str = ""
+
+
+def cases_link(suite: str, gate: str, variant: str, kind: str = "", **more: str) -> str:
+    """Return the address, within the page, of the cases of a gate.
+
+    *kind* and *more* are filters by name, as in the page's form; one that is "" chooses all.
+    """
+    values = {"suite": suite, "gate": gate, "variant": variant, "kind": kind, **more}
+    chosen = {key: value for key, value in values.items() if value}
+    return f"#{urlencode(chosen, errors='replace', quote_via=quote, safe='')}"
 
 
 def pack_cases(report: Report) -> CaseData:
@@ -83,7 +95,8 @@ class _TextPool:
         self.texts: dict[str, int] = {"": 0}
 
     def document(self, report: Report) -> dict[str, Any]:
-        suites = [self._suite(suite) for suite in report.suites]
+        families = _families(report)
+        suites = [self._suite(suite, families.get(suite.name, {})) for suite in report.suites]
         return {"suites": suites, "texts": [*self.texts]}
 
     def _add(self, text: str) -> int:
@@ -92,30 +105,45 @@ class _TextPool:
             text = f"{text[: self._max_text]}… {len(text) - self._max_text:,} more characters"
         return self.texts.setdefault(text, len(self.texts))
 
-    def _suite(self, suite: SuiteRun) -> dict[str, Any]:
+    def _suite(self, suite: SuiteRun, families: Mapping[str, str]) -> dict[str, Any]:
         names = list(dict.fromkeys(name for case in suite.cases for name in case.answers))
         indices = {name: index for index, name in enumerate(names)}
         systems = {variant.name: variant.system for variant in suite.variants}
+        reader = LabelReader(suite)
         return {
             "name": suite.name,
             "baseline": indices.get(suite.baseline, -1),
             "variants": names,
             "bases": [indices.get(suite.bases.get(name, ""), -1) for name in names],
             "systems": [self._add(systems.get(name, "")) for name in names],
-            "cases": [list(self._case(suite, case, indices)) for case in suite.cases],
+            "labels": reader.labels,
+            "cases": [
+                list(self._case(suite, case, indices, reader, families.get(case.skill, "")))
+                for case in suite.cases
+            ],
         }
 
-    def _case(self, suite: SuiteRun, case: CaseRun, indices: Mapping[str, int]) -> Iterator[Any]:
+    def _case(
+        self,
+        suite: SuiteRun,
+        case: CaseRun,
+        indices: Mapping[str, int],
+        reader: LabelReader,
+        family: str,
+    ) -> Iterator[Any]:
         yield from (case.id, int(case.case_set == "skills"), case.location)
         yield from (self._add(case.input), self._add(case.expected))
         held_out = "held out" if case.case_set == "held out" else ""
-        yield [*case.tags, *filter(None, (held_out, case.skill, case.language))]
+        yield [*case.tags, *filter(None, (held_out, family, case.skill, case.language))]
         before = _answer_before(suite, case)
         answers = []
         for name, answer in case.answers.items():
             with_text = _has_turned(before, answer) or self._fits(answer)
-            answers.append([indices[name], *self._answer(answer, with_text=with_text)])
+            said = [reader.said(case, answer)] if reader.labels else []
+            answers.append([indices[name], *self._answer(answer, with_text=with_text), *said])
         yield answers
+        if reader.labels:
+            yield reader.expected(case)
 
     def _fits(self, answer: Answer) -> bool:
         """Return True if the text of a reply that did not turn is in the budget, and count it."""
@@ -139,6 +167,16 @@ class _TextPool:
         yield [self._add(text) for text in answer.tool_calls] if with_text else []
         yield [self._add(text) for text in answer.passages] if with_text else []
         yield self._add(answer.thought) if with_text else 0
+
+
+def _families(report: Report) -> dict[str, dict[str, str]]:
+    """Return by suite the family of each skill that a forgetting gate tests."""
+    families: dict[str, dict[str, str]] = {}
+    for verdict in report.verdicts:
+        for part in verdict.slices:
+            if part.family and part.family != part.name:
+                families.setdefault(verdict.suite, {})[part.name] = part.family
+    return families
 
 
 def _answer_before(suite: SuiteRun, case: CaseRun) -> Answer | None:

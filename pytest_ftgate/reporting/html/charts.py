@@ -1,68 +1,126 @@
-"""The charts of the page, with their captions and tables."""
+"""The charts of the page: their values, which the browser draws, with captions and tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from pytest_ftgate.gates.units import milliseconds, percent, quantity, usd
-from pytest_ftgate.gates.verdict import CheckKind, Slice, Verdict
+import numpy as np
+
+from pytest_ftgate.gates.units import (
+    milliseconds,
+    percent,
+    quantity,
+    share_change,
+    unsigned_points,
+    usd,
+)
+from pytest_ftgate.gates.verdict import Check, CheckKind, FormatErrorShare, Outcome, Slice, Verdict
+from pytest_ftgate.recommend.advice import CostByVolume
 from pytest_ftgate.reporting.headlines import headline, is_half_gone
-from pytest_ftgate.reporting.html import plots
-from pytest_ftgate.reporting.html.plots import Chart, Dot
+from pytest_ftgate.reporting.html.case_data import cases_link
+from pytest_ftgate.reporting.ladder import monthly_cost_table
 from pytest_ftgate.reporting.skills import (
     SkillResults,
     part_names,
     skill_results_by_prompt,
     skill_table,
 )
-from pytest_ftgate.reporting.tables import rate_interval
+from pytest_ftgate.reporting.tables import TextTable, rank_verdicts, rate_interval
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.results.run import CaseRun, Rate, Report, SuiteRun, VariantRun
 
 _TITLES = {"accuracy": "Accuracy", "format": "Replies in the right format"}
 #: The colours of variants that are gated, and of the others.
 _GATED = {True: "blue", False: "muted"}
-_STATE_COLOURS = {"regressed": "red", "kept": "green"}
+_OUTCOME_COLOURS = {Outcome.FAILED: "red", Outcome.PASSED: "green"}
+#: The quantiles of a spread: the ends of its line, the middle half, the median.
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+#: Volumes in the table of monthly costs.
+_MAX_VOLUMES = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart with its numbers as a table.
+
+    Attributes:
+        label: the text for those who do not see it.
+        values: what the browser draws; *kind* names the form.
+    """
+
+    title: str
+    caption: str
+    label: str
+    kind: str
+    values: Mapping[str, Any]
+    table: TextTable
+
+    @property
+    def json(self) -> str:
+        """The values, for an attribute of the page."""
+        document = {"kind": self.kind, **self.values}
+        return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
 def variant_charts(report: Report) -> Iterator[Chart]:
     """Yield the rates of all variants with the limits of the gate, a chart for each kind."""
-    for number, suite in enumerate(report.suites):
+    for suite in report.suites:
         for kind in _TITLES:
             rates = [(v, rate) for v in suite.variants if (rate := getattr(v, kind))]
             if rates:
-                yield _rate_chart(report, suite, kind, rates, f"rates-{number}-{kind}")
+                yield _rate_chart(report, suite, kind, rates)
 
 
 def _rate_chart(
-    report: Report,
-    suite: SuiteRun,
-    kind: str,
-    rates: Sequence[tuple[VariantRun, Rate]],
-    name: str,
+    report: Report, suite: SuiteRun, kind: str, rates: Sequence[tuple[VariantRun, Rate]]
 ) -> Chart:
-    minimum, drop = _limits(report, suite, kind)
-    before = next((rate.value for variant, rate in rates if variant.name == suite.baseline), None)
-    margin = None if drop is None or not before else before - drop
-    description = f"{_TITLES[kind]} of {quantity(len(rates), 'variant')} with 95 % intervals"
-    dots = [
-        Dot(escape_controls(v.name), rate.value, rate.low, rate.high, colour=_GATED[v.gated])
-        for v, rate in rates
+    rows = [
+        {
+            **_row(variant.name, rate.value, rate.low, rate.high, colour=_GATED[variant.gated]),
+            "text": percent(rate.value),
+            "href": cases_link(suite.name, kind, variant.name, "wrong"),
+        }
+        for variant, rate in rates
     ]
     return Chart(
         title=_TITLES[kind],
         caption="Dots are rates, lines their 95 % intervals; grey is not gated. " + suite.name,
-        svg=plots.draw_dots(name, description, dots, minimum=minimum, margin=margin),
-        headers=["variant", "rate", "95 % interval", "cases"],
-        rows=[
-            [variant.name, percent(rate.value), rate_interval(rate.low, rate.high), f"{rate.n:,}"]
-            for variant, rate in rates
-        ],
+        label=f"{_TITLES[kind]} of {quantity(len(rates), 'variant')} with 95 % intervals",
+        kind="rows",
+        values={"rows": rows, "limits": [*_limits(report, suite, kind, rates)]},
+        table=TextTable(
+            ["variant", "rate", "95 % interval", "cases"],
+            [
+                [v.name, percent(rate.value), rate_interval(rate.low, rate.high), f"{rate.n:,}"]
+                for v, rate in rates
+            ],
+            (1, 2, 3),
+        ),
     )
 
 
-def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, float | None]:
-    """Return the minimum of a gate, and its allowed drop."""
+def _row(
+    name: str, value: float, low: float | None, high: float | None, *,
+    before: float | None = None, colour: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a row of a chart of shares, each within 0 and 1."""
+    bounds = {"low": low, "high": high, "before": before}
+    known = {key: _share(bound) for key, bound in bounds.items() if bound is not None}
+    return {"name": escape_controls(name), "value": _share(value), **known, "colour": colour}
+
+
+def _share(value: float) -> float:
+    return round(min(1.0, max(0.0, value)), 4)
+
+
+def _limits(
+    report: Report, suite: SuiteRun, kind: str, rates: Sequence[tuple[VariantRun, Rate]]
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the minimum of a gate, and the lowest rate within its allowed drop."""
     checks = [
         check
         for verdict in report.gated_verdicts
@@ -70,179 +128,291 @@ def _limits(report: Report, suite: SuiteRun, kind: str) -> tuple[float | None, f
         for check in verdict.checks
         if check.unit == "share" and not check.measure
     ]
-    minimums = (check.limit for check in checks if check.kind is CheckKind.MINIMUM)
-    drops = (check.limit for check in checks if check.kind is CheckKind.BASELINE)
-    return next(minimums, None), next(drops, None)
+    minimum = next((c.limit for c in checks if c.kind is CheckKind.MINIMUM), None)
+    if minimum is not None:
+        yield {"at": _share(minimum), "label": f"minimum {percent(minimum)}"}
+    drop = next((c.limit for c in checks if c.kind is CheckKind.BASELINE), None)
+    before = next((rate.value for variant, rate in rates if variant.name == suite.baseline), None)
+    if drop is not None and before:
+        yield {"at": _share(before - drop), "label": "allowed drop", "dashed": True}
 
 
 def forgetting_charts(report: Report) -> Iterator[Chart]:
     """Yield the families and skills of each fine-tuned variant, a chart for each prompt."""
-    for number, verdict in enumerate(report.gated_verdicts):
+    for verdict in rank_verdicts(report.gated_verdicts):
         for results in skill_results_by_prompt(verdict):
-            yield _skill_chart(f"skills-{number}{results.under}", verdict, results)
+            yield _skill_chart(verdict, results)
 
 
-def _skill_chart(name: str, verdict: Verdict, results: SkillResults) -> Chart:
+def _skill_chart(verdict: Verdict, results: SkillResults) -> Chart:
+    mean = next(check for check in verdict.checks if check.under == results.under)
+    families = {part.name for part in results.parts if part.kind == "family"}
     rows = [
-        Dot(escape_controls(label), part.after, before=part.before, colour=_part_colour(part))
+        {
+            **_change_row(label, part, _part_colour(part)),
+            "sub": part.family in families,
+            "href": cases_link(
+                verdict.suite, verdict.gate, verdict.variant, "regressed", tag=part.name
+            ),
+        }
         for part, label in zip(results.parts, part_names(results), strict=True)
     ]
-    table = skill_table(results)
     under = f" under its {results.under}" if results.under else ""
     variant = f"{escape_controls(verdict.variant)}{under}"
-    colours = "Orange has regressed, or lost half and four right answers; green is kept."
     return Chart(
         title=f"General skills of {variant}",
-        caption=f"{escape_controls(headline(verdict))}. {colours}",
-        svg=plots.draw_pairs(
-            name,
-            f"Families and skills of {variant} before and after fine-tuning",
-            rows,
-            "○ base   ● fine-tuned",
-        ),
-        headers=table.headers,
-        rows=table.rows,
+        caption=f"{escape_controls(headline(verdict))}. Rings are the base, dots the fine-tune, "
+        "bars the 95 % interval of the change, the tick the limit. Orange regressed, lost half, or "
+        "has an interval below no change; green is kept.",
+        label=f"Families and skills of {variant} before and after fine-tuning",
+        kind="rows",
+        values={"rows": [*_mean_rows(mean), *rows]},
+        table=skill_table(results),
     )
 
 
+def _mean_rows(mean: Check) -> Iterator[Mapping[str, Any]]:
+    """Yield the row of the mean over all skills, which the gate decides on, with its limit."""
+    if mean.before is not None:
+        colour = _OUTCOME_COLOURS.get(mean.outcome, "amber")
+        name = f"all skills, limit {unsigned_points(mean.limit)}"
+        limit = _share(mean.before - mean.limit)
+        yield {**_change_row(name, mean, colour), "bold": True, "limit": limit}
+
+
+def _change_row(name: str, part: Slice | Check, colour: str) -> dict[str, Any]:
+    before, low, high = part.before or 0.0, part.low, part.high
+    bounds = (None if bound is None else before + bound for bound in (low, high))
+    row = _row(name, part.after, *bounds, before=before, colour=colour)
+    return {**row, "text": share_change(before, part.after), "cases": part.n}
+
+
 def _part_colour(part: Slice) -> str:
-    return "red" if is_half_gone(part) else _STATE_COLOURS.get(part.state, "muted")
+    if part.state == "regressed" or is_half_gone(part) or part.high < 0.0:
+        return "red"
+    return "green" if part.state == "kept" else "muted"
 
 
 def format_error_charts(report: Report) -> Iterator[Chart]:
     """Yield the share of each format error before and now, a chart for each format gate."""
-    for number, verdict in enumerate(report.gated_verdicts):
-        if any(share.after or share.before for share in verdict.format_errors):
-            yield _format_error_chart(f"format-errors-{number}", verdict)
+    for verdict in rank_verdicts(report.gated_verdicts):
+        shares = [share for share in verdict.format_errors if share.after or share.before]
+        if shares:
+            yield _format_error_chart(verdict, shares)
 
 
-def _format_error_chart(name: str, verdict: Verdict) -> Chart:
-    rows = [
-        Dot(
-            share.kind, share.after, share.low, share.high, before=share.before,
-            colour="red" if share.after > (share.before or 0.0) else "green",
-        )
-        for share in verdict.format_errors
-    ]  # fmt: skip
-    suite = escape_controls(verdict.suite)
+def _format_error_chart(verdict: Verdict, shares: Sequence[FormatErrorShare]) -> Chart:
+    variant = escape_controls(verdict.variant)
     return Chart(
-        title=f"Format errors of {escape_controls(verdict.variant)}",
-        caption=f"Share of the replies with each kind of format error. {suite}",
-        svg=plots.draw_pairs(name, f"Format errors of {verdict.variant}", rows),
-        headers=["format error", "before", "now", "95 % interval", "replies"],
-        rows=[
+        title=f"Format errors of {variant}",
+        caption="Share of the replies with each kind of format error: rings before, dots now, "
+        f"bars the 95 % interval. {escape_controls(verdict.suite)}",
+        label=f"Format errors of {variant}",
+        kind="rows",
+        values={"rows": [*map(_format_error_row, shares)]},
+        table=TextTable(
+            ["format error", "before", "now", "95 % interval", "replies"],
             [
-                share.kind,
-                "" if share.before is None else percent(share.before),
-                percent(share.after),
-                rate_interval(share.low, share.high),
-                f"{share.replies:,}",
-            ]
-            for share in verdict.format_errors
-        ],
+                [
+                    *(share.kind, "" if share.before is None else percent(share.before)),
+                    *(percent(share.after), rate_interval(share.low, share.high)),
+                    f"{share.replies:,}",
+                ]
+                for share in shares
+            ],
+            (1, 2, 3, 4),
+        ),
     )
+
+
+def _format_error_row(share: FormatErrorShare) -> Mapping[str, Any]:
+    colour = "red" if share.after > (share.before or 0.0) else "green"
+    row = _row(share.kind, share.after, share.low, share.high, before=share.before, colour=colour)
+    if share.before is None:
+        return {**row, "text": percent(share.after)}
+    return {**row, "text": share_change(share.before, share.after)}
 
 
 def cost_charts(report: Report) -> Iterator[Chart]:
     """Yield accuracy over cost: in USD if all prices are known, else in tokens."""
-    for number, suite in enumerate(report.suites):
+    for suite in report.suites:
         rated = [variant for variant in suite.variants if variant.accuracy]
         priced = all(variant.usd_per_1k is not None for variant in rated)
         costs = [(v, v.usd_per_1k if priced else v.tokens, v.accuracy) for v in rated]
         points = [(v, cost, rate) for v, cost, rate in costs if cost is not None and rate]
         if len(points) > 1:  # one point is no comparison
-            yield _cost_chart(f"cost-{number}", points, priced=priced)
+            missing = [variant.name for variant, cost, _ in costs if cost is None]
+            yield _cost_chart(points, missing, priced=priced)
 
 
 def _cost_chart(
-    name: str, points: Sequence[tuple[VariantRun, float, Rate]], *, priced: bool
+    points: Sequence[tuple[VariantRun, float, Rate]], missing: Sequence[str], *, priced: bool
 ) -> Chart:
-    dots = [
-        Dot(escape_controls(variant.name), rate.value, rate.low, rate.high, before=cost)
-        for variant, cost, rate in points
-    ]
-    frontier = [dot.name for dot in dots if not any(_beats(other, dot) for other in dots)]
+    places = [(cost, rate.value) for _, cost, rate in points]
+    frontier = [not any(_beats(other, place) for other in places) for place in places]
     label = "USD for a thousand requests" if priced else "tokens of a request, in and out"
-    note = "" if priced else " Not every price is known, so tokens are shown in place of money."
+    texts = [usd(cost) if priced else f"{cost:,.0f} tokens" for _, cost, _ in points]
+    rows = [
+        {**_cost_row(point, "blue" if best else "muted", text), "best": best}
+        for point, best, text in zip(points, frontier, texts, strict=True)
+    ]
+    notes = ["Blue: no other is both cheaper and better."]
+    notes += ["The dashed line joins them."] * (sum(frontier) > 1)
+    notes += ["Not every price is known, so tokens are shown in place of money."] * (not priced)
+    notes += [_left_out_text(missing, "no tokens are counted")] if missing else []
     return Chart(
         title="Accuracy against cost",
-        caption=f"Nothing is both cheaper and better than what lies on the dashed line.{note}",
-        svg=plots.draw_points(name, f"Accuracy against {label}", dots, label, frontier),
-        headers=["variant", label, "accuracy", "on the frontier"],
-        rows=[
+        caption=" ".join(notes),
+        label=f"Accuracy against {label}",
+        kind="points",
+        values={"rows": rows, "axis": label},
+        table=TextTable(
+            ["variant", label, "accuracy", "on the frontier"],
             [
-                variant.name,
-                usd(cost) if priced else f"{cost:,.0f}",
-                percent(rate.value),
-                "yes" if escape_controls(variant.name) in frontier else "no",
-            ]
-            for variant, cost, rate in points
-        ],
+                [v.name, text, percent(rate.value), "yes" if best else "no"]
+                for (v, _, rate), text, best in zip(points, texts, frontier, strict=True)
+            ],
+            (1, 2),
+        ),
     )
 
 
-def _beats(first: Dot, second: Dot) -> bool:
+def _cost_row(point: tuple[VariantRun, float, Rate], colour: str, text: str) -> Mapping[str, Any]:
+    variant, cost, rate = point
+    row = _row(variant.name, rate.value, rate.low, rate.high, colour=colour)
+    return {**row, "x": float(f"{cost:.5g}"), "text": f"{percent(rate.value)}, {text}"}
+
+
+def _left_out_text(names: Sequence[str], why: str) -> str:
+    return f"Not drawn, as {why}: {escape_controls(', '.join(names))}."
+
+
+def _beats(first: tuple[float, float], second: tuple[float, float]) -> bool:
     """Return True if *first* is as cheap and as accurate as *second*, and better in one of both."""
-    first_cost, second_cost = first.before or 0.0, second.before or 0.0
-    as_good = first_cost <= second_cost and first.value >= second.value
-    return as_good and (first_cost, first.value) != (second_cost, second.value)
+    as_good = first[0] <= second[0] and first[1] >= second[1]
+    return as_good and first != second
 
 
 def latency_charts(report: Report) -> Iterator[Chart]:
     """Yield the latency of the replies of each variant."""
-    for number, suite in enumerate(report.suites):
-        latencies = [(v, _latencies(suite.cases, v.name)) for v in suite.variants]
+    for suite in report.suites:
+        latencies = [(variant, _latencies(suite.cases, variant.name)) for variant in suite.variants]
         measured = [(variant, times) for variant, times in latencies if times]
-        if not measured:
-            continue
-        rows = [(escape_controls(variant.name), times) for variant, times in measured]
-        description = "Milliseconds that replies took, by variant"
-        yield Chart(
-            title="How long replies took",
-            caption="The line runs from 5 to 95 in 100 replies, the bar is the middle half, "
-            "the mark is the median. Cached replies count with the time that they took.",
-            svg=plots.draw_spreads(f"latency-{number}", description, rows, "milliseconds"),
-            headers=["variant", "half within", "95 in 100 within", "replies"],
-            rows=[
+        if measured:
+            missing = [variant.name for variant, times in latencies if not times]
+            yield _latency_chart(measured, missing)
+
+
+def _latency_chart(
+    measured: Sequence[tuple[VariantRun, Sequence[float]]], missing: Sequence[str]
+) -> Chart:
+    caption = (
+        "The line runs from 5 to 95 in 100 replies, the bar is the middle half, the mark and the "
+        "number are the median. Cached replies count with the time that they took."
+    )
+    left_out = [_left_out_text(missing, "no times are known")] if missing else []
+    return Chart(
+        title="How long replies took",
+        caption=" ".join([caption, *left_out]),
+        label="Milliseconds that replies took, by variant",
+        kind="spreads",
+        values={"rows": [_latency_row(*pair) for pair in measured], "axis": "milliseconds"},
+        table=TextTable(
+            ["variant", "half within", "95 in 100 within", "replies"],
+            [
                 [
-                    variant.name,
-                    milliseconds(variant.p50_ms or 0),
-                    milliseconds(variant.p95_ms or 0),
-                    f"{len(times):,}",
+                    *(variant.name, milliseconds(variant.p50_ms or 0)),
+                    *(milliseconds(variant.p95_ms or 0), f"{len(times):,}"),
                 ]
                 for variant, times in measured
             ],
-        )
+            (1, 2, 3),
+        ),
+    )
+
+
+def _latency_row(variant: VariantRun, times: Sequence[float]) -> Mapping[str, Any]:
+    return {
+        "name": escape_controls(variant.name),
+        "quantiles": [round(float(value), 1) for value in np.quantile(times, _QUANTILES)],
+        "text": milliseconds(variant.p50_ms or 0),
+    }
 
 
 def _latencies(cases: Sequence[CaseRun], variant: str) -> list[float]:
-    """Return the latencies of a variant's replies in milliseconds, without unknown ones."""
-    answers = (case.answers[variant] for case in cases if variant in case.answers)
+    """Return the latencies of a variant's replies to the suite's cases, without unknown ones.
+
+    They are milliseconds. Skills cases are left out, as in the variant's own quantiles.
+    """
+    task_cases = (case for case in cases if case.case_set == "task")
+    answers = (case.answers[variant] for case in task_cases if variant in case.answers)
     return [1000 * answer.seconds for answer in answers if answer.seconds]
 
 
 def history_charts(report: Report) -> Iterator[Chart]:
     """Yield the accuracy in the accepted records, over time."""
-    for number, suite in enumerate(report.suites):
+    for suite in report.suites:
         history = suite.history
         names = list(dict.fromkeys(name for point in history for name in point.accuracy))
         if len(history) < 2 or not names:  # noqa: PLR2004 - one record has no history
             continue
+        rates = {name: [point.accuracy.get(name) for point in history] for name in names}
         series = [
-            (escape_controls(name), [point.accuracy.get(name) for point in history])
-            for name in names
+            {"name": escape_controls(n), "values": [v if v is None else _share(v) for v in values]}
+            for n, values in rates.items()
         ]
-        dates = [point.at[:10] for point in history]
         yield Chart(
             title="Accepted accuracy over time",
             caption=f"{quantity(len(history), 'accepted record')} from git. {suite.name}",
-            svg=plots.draw_lines(f"history-{number}", "Accepted accuracy by commit", series, dates),
-            headers=["date", "commit", "subject", *names],
-            rows=[
+            label="Accepted accuracy by commit",
+            kind="lines",
+            values={"series": series, "x": [point.at[:10] for point in history]},
+            table=TextTable(
+                ["date", "commit", "subject", *names],
                 [
-                    *(point.at[:10], point.commit, point.subject),
-                    *(percent(point.accuracy[n]) if n in point.accuracy else "" for n in names),
-                ]
-                for point in reversed(history)
-            ],
+                    [
+                        *(point.at[:10], point.commit, point.subject),
+                        *(percent(point.accuracy[n]) if n in point.accuracy else "" for n in names),
+                    ]
+                    for point in reversed(history)
+                ],
+                range(3, 3 + len(names)),
+            ),
         )
+
+
+def volume_charts(costs: CostByVolume | None) -> Iterator[Chart]:
+    """Yield the cost a month of each variant over the requests a day."""
+    if costs is None or not costs.series:
+        return
+    has_intervals = any((line.low, line.high) != (line.usd, line.usd) for line in costs.series)
+    note = " Bands are 95 % intervals of the measured tokens." if has_intervals else ""
+    yield Chart(
+        title="Cost by volume",
+        caption=f"USD a month, by requests a day; {costs.calls_per_day:,.0f} are declared.{note}",
+        label=f"USD a month by requests a day, of {len(costs.series)} variants",
+        kind="bands",
+        values={
+            "series": [*_volume_series(costs)],
+            "x": [*costs.volumes],
+            "declared": costs.calls_per_day,
+            "axis": "requests a day",
+        },
+        table=monthly_cost_table(costs, _MAX_VOLUMES),
+    )
+
+
+def _volume_series(costs: CostByVolume) -> Iterator[Mapping[str, Any]]:
+    """Yield the lines of the chart; variants with the same costs share one."""
+    names_by_usd: dict[tuple[float, ...], list[str]] = defaultdict(list)
+    for line in costs.series:
+        names_by_usd[line.usd].append(escape_controls(line.variant))
+    for line in costs.series:
+        names = names_by_usd.pop(line.usd, None)
+        if names:
+            values, low, high = map(_cents, (line.usd, line.low, line.high))
+            yield {"name": ", ".join(names), "values": values, "low": low, "high": high}
+
+
+def _cents(values: Iterable[float]) -> list[float]:
+    return [round(value, 2) for value in values]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -14,15 +13,15 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.gates.units import percent
-from pytest_ftgate.gates.verdict import Verdict
-from pytest_ftgate.recommend.advice import Advice, CostByVolume, Recommendation
+from pytest_ftgate.gates.verdict import Outcome, Verdict
+from pytest_ftgate.recommend.advice import Advice, Recommendation
 from pytest_ftgate.reporting.explain import explain
-from pytest_ftgate.reporting.headlines import advice_subject, headline
-from pytest_ftgate.reporting.html import charts, plots
-from pytest_ftgate.reporting.html.case_data import pack_cases
-from pytest_ftgate.reporting.html.plots import Band, Chart
+from pytest_ftgate.reporting.headlines import advice_headline, advice_subject, headline
+from pytest_ftgate.reporting.html import charts
+from pytest_ftgate.reporting.html.case_data import cases_link, pack_cases
+from pytest_ftgate.reporting.html.charts import Chart
+from pytest_ftgate.reporting.html.labels import confusion_values
 from pytest_ftgate.reporting.ladder import (
     break_even_sentences,
     break_even_table,
@@ -31,10 +30,9 @@ from pytest_ftgate.reporting.ladder import (
     frontier_legend,
     ladder_table,
     monitoring_sentences,
-    monthly_cost_table,
 )
 from pytest_ftgate.reporting.next_steps import step_command, step_text
-from pytest_ftgate.reporting.skills import skill_results_by_prompt, skill_table
+from pytest_ftgate.reporting.skills import SkillResults, skill_results_by_prompt, skill_table
 from pytest_ftgate.reporting.tables import (
     drift_rows,
     format_error_table,
@@ -55,7 +53,7 @@ from pytest_ftgate.reporting.verdict import (
     other_check_lines,
 )
 from pytest_ftgate.results.run import Report
-from pytest_ftgate.results.verdicts import node_id
+from pytest_ftgate.results.verdicts import node_id, node_name
 
 #: The outcome whose colours a recommendation has; all others are neutral.
 _RECOMMENDATION_OUTCOMES = {
@@ -63,17 +61,66 @@ _RECOMMENDATION_OUTCOMES = {
     Recommendation.FINE_TUNE: "passed",
     Recommendation.KEEP: "passed",
 }
-#: Volumes in the table of monthly costs.
-_MAX_VOLUMES = 7
+#: The heading of a run by the worst outcome of its gates.
+_HEADINGS = {
+    Outcome.PASSED: ("passed", "✓", "Passed"),
+    Outcome.INCONCLUSIVE: ("inconclusive", "?", "Not enough evidence"),
+    Outcome.FAILED: ("failed", "✕", "Blocked"),
+}
+#: The most passed gates, and other gates that did not pass, that the top of the page names.
+_MAX_NAMED = 6
+#: The files of the script, in their order.
+_SCRIPTS = ("page.js", "charts.js", "cases.js")
+
+
+def _top_values(report: Report) -> Mapping[str, Any]:
+    """Return the values at the top of the page: outcome, the worst gate, and what to do first."""
+    ranked = sorted(rank_verdicts(report.gated_verdicts), key=_shortfall_rank)
+    blocking = [verdict for verdict in ranked if verdict.outcome is not Outcome.PASSED]
+    outcome = Outcome.FAILED
+    if report.verdict == "passed":
+        outcome = Outcome.PASSED
+    elif blocking and not report.not_evaluated and _is_open(blocking[0]):
+        outcome = Outcome.INCONCLUSIVE
+    kind, sign, heading = _HEADINGS[outcome]
+    worst = None if outcome is Outcome.PASSED or not blocking else blocking[0]
+    return {
+        "outcome": kind,
+        "sign": sign,
+        "heading": heading,
+        "worst": None if worst is None else _verdict_values(worst),
+        "explored": _explored_suites(report),
+        "others": [(v, node_name(v), _anchor(v)) for v in blocking if v is not worst][:_MAX_NAMED],
+        "not_evaluated": not_evaluated_groups(report),
+        "passed": [
+            (v, node_name(v), headline(v), _anchor(v)) for v in ranked[:_MAX_NAMED] if not worst
+        ],
+        "advice": [advice_headline(advice) for advice in report.advice],
+    }  # fmt: skip
+
+
+def _is_open(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.INCONCLUSIVE
+
+
+def _shortfall_rank(verdict: Verdict) -> tuple[int, float]:
+    """Return a key that sorts the worst first: by outcome, then by how far beyond the limit."""
+    order = (Outcome.FAILED, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASSED)
+    check = verdict.check
+    shortfall = 0.0
+    if check is not None and check.unit == "share":
+        lowest = check.limit if check.before is None else check.before - check.limit
+        shortfall = lowest - check.after
+    return order.index(verdict.outcome), -shortfall
 
 
 def _ladder_values(report: Report) -> Mapping[str, Any] | None:
     """Return the values of the section on ladders; None if nothing is recommended."""
-    ladders = [_ladder(advice, number) for number, advice in enumerate(report.advice)]
+    ladders = [_ladder(advice) for advice in report.advice]
     return {"ladders": ladders} if ladders else None
 
 
-def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
+def _ladder(advice: Advice) -> Mapping[str, Any]:
     gaps, costs = coverage_gap_sentence(advice.coverage_gaps), advice.money
     notes = [*advice.notes, *monitoring_sentences(advice), gaps]
     held_out = advice.confirmation
@@ -88,38 +135,10 @@ def _ladder(advice: Advice, number: int) -> Mapping[str, Any]:
         "legend": frontier_legend(advice),
         "conditions": condition_rows(advice),
         "notes": [note for note in notes if note],
-        "charts": [*_cost_charts(costs, f"money-{number}")] if costs else [],
+        "charts": [*charts.volume_charts(costs)],
         "break_even": break_even_table(costs) if costs else None,
         "break_even_sentences": [*break_even_sentences(advice, costs, full=False)] if costs else [],
     }
-
-
-def _cost_charts(costs: CostByVolume, name: str) -> Iterator[Chart]:
-    if not costs.series:
-        return
-    description = f"USD a month by requests a day, of {len(costs.series)} variants"
-    table = monthly_cost_table(costs, _MAX_VOLUMES)
-    has_intervals = any((line.low, line.high) != (line.usd, line.usd) for line in costs.series)
-    note = " Bands are 95 % intervals of the measured tokens." if has_intervals else ""
-    bands = [*_cost_bands(costs)]
-    yield Chart(
-        title="Cost by volume",
-        caption=f"USD a month, by requests a day; {costs.calls_per_day:,.0f} are declared.{note}",
-        svg=plots.draw_bands(name, description, bands, costs.volumes, costs.calls_per_day),
-        headers=table.headers,
-        rows=table.rows,
-    )
-
-
-def _cost_bands(costs: CostByVolume) -> Iterator[Band]:
-    """Yield the lines of the chart; variants with the same costs share one."""
-    names_by_usd: dict[tuple[float, ...], list[str]] = defaultdict(list)
-    for line in costs.series:
-        names_by_usd[line.usd].append(escape_controls(line.variant))
-    for line in costs.series:
-        names = names_by_usd.pop(line.usd, None)
-        if names:
-            yield Band(", ".join(names), line.usd, line.low, line.high)
 
 
 _Values = Mapping[str, Any] | None
@@ -140,31 +159,27 @@ class PageSection:
 
 
 def html_page(report: Report) -> str:
-    """Return *report* as a page.
-
-    Raises:
-        ConfigurationError: matplotlib is not installed.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        remedy = 'pip install "pytest-ftgate[html]"'
-        raise ConfigurationError(
-            f"charts need matplotlib, which is not installed: {remedy}"
-        ) from error
+    """Return *report* as a page."""
     values = [(section, section.values(report)) for section in PAGE_SECTIONS]
     shown = [(section, _body(section.template, v)) for section, v in values if v is not None]
-    style, script = _read_template("page.css"), _read_template("page.js")
+    style, script = _read_template("page.css"), _script()
     return _templates().get_template("page.html").render(
         report=report,
+        top=_top_values(report),
         gates=gates_line(report),
         usage=usage_line(report),
         suites=list(dict.fromkeys(verdict.suite for verdict in report.verdicts)),
         sections=shown,
+        anchors={section.anchor for section, _ in shown},
         style=Markup(style),  # noqa: S704 - files of this package
         script=Markup(script),  # noqa: S704 - the same
         policy=_content_security_policy(style, script),
     ) + "\n"  # fmt: skip
+
+
+def _script() -> str:
+    """Return the script of the page, whose names are its own."""
+    return "(() => {\n" + "".join(map(_read_template, _SCRIPTS)) + "})();\n"
 
 
 def _content_security_policy(style: str, script: str) -> str:
@@ -198,7 +213,6 @@ def _templates() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["escape_controls"] = escape_controls
-    environment.filters["markup"] = Markup
     environment.filters["percent"] = percent
     return environment
 
@@ -213,9 +227,15 @@ def _verdicts(report: Report) -> _Values:
         "rows": [(row, v, _anchor(v)) for row, v in zip(rows, ranked, strict=True)],
         "not_evaluated": not_evaluated_groups(report),
         "details": [_verdict_values(verdict) for verdict in ranked],
+        "explored": _explored_suites(report),
         "notes": report.notes,
         "several_suites": len({verdict.suite for verdict in ranked}) > 1,
     }
+
+
+def _explored_suites(report: Report) -> set[str]:
+    """Return the suites whose cases are on the page."""
+    return {suite.name for suite in report.suites if suite.cases}
 
 
 def _anchor(verdict: Verdict) -> str:
@@ -230,21 +250,35 @@ def _verdict_values(verdict: Verdict) -> Mapping[str, Any]:
         "next": [(step_text(step), step_command(step)) for step in verdict.next],
         "anchor": _anchor(verdict),
         "node": node_id(verdict),
+        "name": node_name(verdict),
+        "cases": _verdict_link(verdict, "regressed"),
         "outcome": outcome_label(verdict),
         "certainty": " ".join(certainty_lines(verdict)),
         "other_checks": list(other_check_lines(verdict)) if len(verdict.checks) > 1 else [],
         "explanation": list(explain(verdict)),
         "judges": list(judge_tables(verdict)),
         "slices": [] if verdict.tests_skills else slice_rows(verdict.slices),
-        "skills": [(one, skill_table(one)) for one in skill_results_by_prompt(verdict)],
+        "skills": [
+            (one, skill_table(one), _skill_links(verdict, one))
+            for one in skill_results_by_prompt(verdict)
+        ],
         "labels": label_rows(verdict.labels, 3),
+        "label_links": [_verdict_link(verdict, expected=one.label) for one in verdict.labels],
         "format_errors": [
             format_error_table(title, shares) for title, shares in format_errors if shares
         ],
         "drifts": drift_rows(verdict.drifts),
         "line_ranges": line_ranges,
-        "in_cases": verdict.rates_cases,
     }
+
+
+def _verdict_link(verdict: Verdict, kind: str = "", **more: str) -> str:
+    """Return the address of the cases of a gate within the page."""
+    return cases_link(verdict.suite, verdict.gate, verdict.variant, kind, **more)
+
+
+def _skill_links(verdict: Verdict, results: SkillResults) -> list[str]:
+    return [_verdict_link(verdict, tag=part.name) for part in results.parts]
 
 
 def _chart_values(draw: Callable[[Report], Iterable[Chart]]) -> Callable[[Report], _Values]:
@@ -261,39 +295,18 @@ def _cases(report: Report) -> _Values:
 
 
 def _confusions(report: Report) -> _Values:
-    tables = [
-        {
-            "suite": suite.name,
-            "variant": matrix.variant,
-            "labels": matrix.labels,
-            "columns": _confusion_columns(matrix.labels, matrix.counts),
-            "counts": matrix.counts,
-            "totals": [max(1, sum(row)) for row in matrix.counts],
-        }
-        for suite in report.suites
-        for matrix in suite.confusions
-    ]
+    tables = confusion_values(report, cases_link)
     return {"tables": tables} if tables else None
-
-
-def _confusion_columns(
-    labels: Sequence[str], counts: Sequence[Sequence[int]]
-) -> list[tuple[int, str]]:
-    """Return index and label of each column; "no label" only if a reply has none."""
-    columns = list(enumerate(labels))
-    return [*columns, (len(labels), "no label")] if any(row[-1] for row in counts) else columns
 
 
 def _facts(report: Report) -> _Values:
     by_variant = {verdict.variant: verdict.facts for verdict in report.verdicts if verdict.facts}
-    return {"report": report, "facts_by_variant": by_variant}
+    return {"report": report, "usage": usage_line(report), "facts_by_variant": by_variant}
 
 
 #: The sections of the page, in their order.
 PAGE_SECTIONS = (
     PageSection("verdicts", "Verdicts", "verdicts.html", _verdicts),
-    PageSection("ladder", "Ladder", "ladder.html", _ladder_values),
-    PageSection("variants", "Variants", "pictures.html", _chart_values(charts.variant_charts)),
     PageSection("cases", "Cases", "cases.html", _cases),
     PageSection("forgetting", "Skills", "pictures.html", _chart_values(charts.forgetting_charts)),
     PageSection(
@@ -303,6 +316,8 @@ PAGE_SECTIONS = (
         _chart_values(charts.format_error_charts),
     ),
     PageSection("confusions", "Confusions", "confusions.html", _confusions),
+    PageSection("variants", "Variants", "pictures.html", _chart_values(charts.variant_charts)),
+    PageSection("ladder", "Ladder", "ladder.html", _ladder_values),
     PageSection("cost", "Cost", "pictures.html", _chart_values(charts.cost_charts)),
     PageSection("latency", "Latency", "pictures.html", _chart_values(charts.latency_charts)),
     PageSection("history", "History", "pictures.html", _chart_values(charts.history_charts)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -71,6 +72,9 @@ class Opened:
     def wait_for(self, count: str) -> None:
         self.page.locator("#count", has_text=re.compile(f"^{count}")).wait_for()
 
+    def follow(self, address: str) -> None:
+        self.page.evaluate("(hash) => { location.hash = hash; }", address)
+
     @property
     def count(self) -> str:
         return self.page.locator("#count").inner_text()
@@ -95,27 +99,29 @@ def opened(browser, tmp_path, plain):
         one.page.context.close()
 
 
-def test_it_opens_without_a_complaint_and_asks_for_nothing_but_itself(opened):
+def test_it_opens_at_the_worst_gate_without_a_complaint_and_asks_for_nothing_but_itself(opened):
     one = opened()
 
     assert one.trouble == []
     assert [url.partition(":")[0] for url in one.asked] == ["file"]
     assert one.page.locator("h1").inner_text().endswith("Blocked")
-    assert one.page.locator("svg.plot").count() >= 6
+    drawn = one.page.locator("[data-chart]").count()
+    assert one.page.locator("svg.plot[aria-label]").count() == drawn >= 6
+    assert one.count == "28 of 64 replies"
 
 
-def test_the_first_cases_shown_are_those_that_regressed_in_the_first_failed_gate(opened):
+def test_cases_are_chosen_by_kind_variant_gate_and_words_and_put_in_order(opened):
     one = opened()
 
+    one.choose("gate", "accuracy")
     assert one.count == "38 of 100 replies"
     assert one.ids[:2] == ["c002", "c003"]
-
-
-def test_cases_are_chosen_by_kind_variant_gate_and_words(opened):
-    one = opened()
-
     one.choose("kind", "all")
     assert one.count == "100 of 100 replies"
+    one.choose("order", "longest reply first")
+    assert one.ids[0] == "c000"
+    one.choose("order", "by id")
+    assert one.ids == sorted(one.ids)
     one.choose("variant", "all")
     assert one.count == "200 of 200 replies"
     one.page.locator("#filters [name=words]").fill("OTHER words")
@@ -128,25 +134,87 @@ def test_cases_are_chosen_by_kind_variant_gate_and_words(opened):
     assert one.count == "28 of 128 replies"
 
 
-def test_cases_are_put_in_order(opened):
+def test_an_address_brings_back_the_same_choice_and_the_same_case(opened):
     one = opened()
+    one.choose("gate", "accuracy")
+    one.choose("kind", "fixed")
+    address = one.page.evaluate("location.hash")
 
-    one.choose("kind", "all")
-    one.choose("order", "longest reply first")
-    assert one.ids[0] == "c000"
-    one.choose("order", "by id")
-    assert one.ids == sorted(one.ids)
+    assert address == "#gate=accuracy&variant=new&kind=fixed"
+    one.follow("#case=c003&variant=new")
+    assert one.ids == ["c003"]
+    assert "Now: new" in one.page.locator("#list .inside").inner_text()
+    one.page.get_by_role("button", name="case: c003").click()
+    assert one.count == "100 of 100 replies"
+    one.follow(address)
+    assert one.count.startswith("0 of ")
+    one.follow("#v-unknown=1&gate=nonsense&kind=<img>")
+    assert one.trouble == []
 
 
-def test_a_case_opens_with_what_was_asked_expected_and_said(opened):
+def test_a_case_stands_beside_itself_by_variant(opened):
     one = opened()
-    one.page.get_by_role("button", name="Show its 38 regressed cases").first.click()
-    one.choose("kind", "all")
-    one.page.locator("#list summary").first.click()
+    one.choose("gate", "accuracy")
+    one.choose("view", "side by side")
+
+    assert one.count == "38 cases with 38 of 100 replies"
+    assert one.page.locator("#list thead th").all_inner_texts() == [
+        "case", "current\n38 of 38 right", "new\n0 of 38 right"
+    ]  # fmt: skip
+    cell = one.page.get_by_role("button", name="c002, new: regressed")
+    assert "late_delivery" in cell.inner_text()
+    cell.click()
+    assert "Before: current" in one.page.locator("#list .opened").inner_text()
+    one.page.locator("#more").click()
+    assert one.page.locator("#list tbody tr:not(.opened)").count() == 38
+
+
+def test_a_case_opens_with_what_was_asked_expected_and_said_and_what_differs(opened):
+    made = failing_run()
+    (suite,) = made.suites
+    first, *rest = suite.cases
+    old, new = (f'{{"label": "refund", "days": {days}, "by": "post"}}' for days in (14, 15))
+    answers = {
+        name: replace(first.answers[name], text=text, correct=correct)
+        for name, text, correct in (("current", old, 1.0), ("new", new, 0.0))
+    }
+    first = replace(first, expected=old, answers={**first.answers, **answers})
+    compared = replace(suite, name="a.jsonl → b.jsonl", cases=(first, *rest))
+    one = opened(replace(made, suites=(compared,)))
+    one.follow("#gate=accuracy&variant=new&case=c000")
 
     text = one.page.locator("#list .inside").first.inner_text()
-    for told in ("ask c000", "right", "Before: current", "Now: new", "400 ms · 50 + 5 tokens"):
+    for told in ("ask c000", "Before: current", "Now: new", "400 ms · 50 + 5 tokens"):
         assert told in text
+    assert not one.page.locator("#rerun").is_visible()  # files of answers are no suite
+    changed = one.page.locator(".differences")
+    assert changed.locator("del").all_inner_texts() == ["4"]
+    assert changed.locator("ins").all_inner_texts() == ["5"]
+    changed.get_by_role("button", name="Expected → now").click()
+    assert changed.locator("ins").all_inner_texts() == ["5"]
+
+
+def test_cases_leave_the_page_as_json_lines_a_command_and_a_key(opened):
+    one = opened()
+    one.page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    one.follow("#gate=accuracy&variant=new&kind=regressed")
+    with one.page.expect_download() as download:
+        one.page.locator("#save").click()
+    rows = [json.loads(row) for row in download.value.path().read_text("utf-8").splitlines()]
+
+    assert download.value.suggested_filename == "regressed-cases.jsonl"
+    assert len(rows) == 38
+    assert (rows[0]["id"], rows[0]["before"], rows[0]["outcome"]) == ("c002", "refund", "regressed")
+    one.page.locator("#rerun").click()
+    command = one.page.evaluate("copied")
+    assert command.startswith("pytest --ftgate --ftgate-case=c002 --ftgate-case=c003 ")
+    assert command.endswith(" suite.ftgate.yaml")
+    one.page.locator("#list summary").first.click()
+    one.page.get_by_role("button", name="must_pass").click()
+    assert one.page.evaluate("copied") == '"must_pass": true'
+    one.page.get_by_role("button", name="Copy link to this case").click()
+    assert one.page.evaluate("copied").endswith("#gate=accuracy&variant=new&case=c002")
+    assert one.page.locator("code.command + button").count() >= 1
 
 
 def test_a_thought_is_folded_under_its_reply_and_cannot_act(opened):
@@ -157,8 +225,7 @@ def test_a_thought_is_folded_under_its_reply_and_cannot_act(opened):
     new = replace(first.answers["new"], thought=thought)
     first = replace(first, answers={**first.answers, "new": new})
     one = opened(replace(made, suites=(replace(suite, cases=(first, *rest)),)))
-    one.choose("kind", "all")
-    one.choose("variant", "new")
+    one.follow("#gate=accuracy&variant=new")
     one.page.locator("#list .case > summary").first.click()
     folded = one.page.locator("#list .inside details", has_text="Thought")
 
@@ -169,35 +236,62 @@ def test_a_thought_is_folded_under_its_reply_and_cannot_act(opened):
     assert one.trouble == []
 
 
-def test_more_are_shown_where_more_are_asked_for(opened):
+def test_a_failed_gate_and_a_mark_of_a_chart_lead_to_their_cases(opened):
     one = opened()
+    one.page.locator("#verdicts").get_by_role("link", name="Show its 38 regressed cases").click()
 
-    assert len(one.ids) == 20
-    one.page.locator("#more").click()
-    assert len(one.ids) == 38
-    assert one.page.evaluate("document.activeElement.querySelector('.id').textContent") == "c022"
+    one.wait_for("38 of 100 replies")
+    one.page.get_by_role("link", name=re.compile("^arithmetic: 94 → 6 %")).click()
+    one.wait_for("28 of 64 replies")
+    assert one.page.locator("#filters [name=tag]").input_value() == "arithmetic"
 
 
-def test_a_failed_gate_leads_to_its_regressed_cases(opened):
+def test_values_of_a_chart_are_told_on_hover_and_it_is_drawn_as_wide_as_the_page(opened):
     one = opened()
+    mark = one.page.locator("#forgetting .mark").nth(1)
+    mark.hover()
 
-    one.page.get_by_role("button", name="Show its 28 regressed cases").click()
+    assert "arithmetic: 94 → 6 %" in one.page.locator(".tip").inner_text()
+    one.page.set_viewport_size({"width": 390, "height": 844})
+    one.page.wait_for_function(
+        "document.querySelector('.plot').getBoundingClientRect().right < 390"
+    )
+    assert one.page.evaluate("document.documentElement.scrollWidth") == 390
+    sizes = (
+        "[...document.querySelectorAll('.plot text')].map((x) => x.getBoundingClientRect().height)"
+    )
+    assert min(one.page.evaluate(sizes)) > 11
+    row = one.page.locator(".verdicts tbody tr").first
+    badge = row.locator(".badge").bounding_box()
+    assert badge["x"] + badge["width"] < 390
+    assert badge["y"] <= row.locator("a").bounding_box()["y"] + 4
 
-    assert one.count == "28 of 64 replies"
-    assert one.page.locator("#filters [name=gate]").input_value() == "forgetting"
+
+def test_a_table_is_sorted_by_a_click_on_its_header(opened):
+    one = opened()
+    table = one.page.locator("table.verdicts")
+    header = table.get_by_role("columnheader", name="after")
+    cells = table.locator("tbody td[data-name=after]")
+
+    header.get_by_role("button").click()
+    most = cells.all_inner_texts()
+    header.get_by_role("button").click()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert cells.all_inner_texts() == sorted(most, key=lambda text: float(text.split()[0]))
+    assert most[0] != cells.first.inner_text()
 
 
-def test_the_theme_is_switched_and_follows_the_system_before(opened):
+def test_the_theme_is_switched_and_kept_and_follows_the_system_before(opened):
     ground = "getComputedStyle(document.body).backgroundColor"
     one = opened(color_scheme="dark")
 
     dark = one.page.evaluate(ground)
     one.page.locator("#theme").click()
     light = one.page.evaluate(ground)
-    one.page.locator("#theme").click()
+    one.page.reload()
 
     assert light != dark
-    assert one.page.evaluate(ground) == dark
+    assert one.page.evaluate(ground) == light
 
 
 def test_printed_it_is_black_on_white_with_every_gate_opened(opened):
@@ -214,24 +308,25 @@ def test_printed_it_is_black_on_white_with_every_gate_opened(opened):
     assert one.page.locator("details.card:not([open])").count() == 0
 
 
-def test_a_narrow_screen_is_not_left_by_the_page(browser, tmp_path, plain):
-    path = tmp_path / "report.html"
-    path.write_text(plain, "utf-8")
-    one = Opened(browser, path)
-    one.page.set_viewport_size({"width": 390, "height": 844})
-
-    assert one.page.evaluate("document.documentElement.scrollWidth") == 390
-    one.page.context.close()
-
-
 def test_a_keyboard_is_enough(opened):
     one = opened()
+    focused = "document.activeElement.querySelector('.id').textContent"
 
     one.page.keyboard.press("Tab")
     assert one.page.evaluate("document.activeElement.textContent") == "Skip to the verdicts"
-    one.page.locator("#list summary").first.focus()
+    one.follow("#gate=accuracy&variant=new")
+    one.page.keyboard.press("j")
+    assert one.page.evaluate(focused) == "c001"
+    one.page.keyboard.press("n")
+    assert one.page.evaluate(focused) == "c002"
     one.page.keyboard.press("Enter")
     one.page.locator("#list .inside").wait_for()
+    for _ in range(20):
+        one.page.keyboard.press("j")
+    assert one.page.evaluate(focused) == "c022"
+    one.page.keyboard.press("/")
+    assert one.page.evaluate("document.activeElement.name") == "words"
+    assert one.page.locator(".top").bounding_box()["y"] == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -239,6 +334,8 @@ def test_axe_finds_no_serious_fault(opened, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     one = opened(color_scheme=scheme, bypass_csp=True)
+    if scheme == "dark":
+        one.choose("view", "side by side")
     one.page.evaluate("document.querySelectorAll('details').forEach((x) => { x.open = true; })")
 
     found = Axe().run(one.page).response["violations"]
@@ -249,7 +346,7 @@ def test_axe_finds_no_serious_fault(opened, scheme):
 def test_hostile_replies_are_text_and_nothing_else(opened):
     one = opened(failing_run([*HOSTILE.values()]))
     title = one.page.title()
-    one.choose("kind", "all")
+    one.follow("#gate=accuracy&variant=new")
     for place in range(len(HOSTILE)):
         one.page.locator(".case > summary").nth(place).click()
     one.page.locator("#list .inside").nth(len(HOSTILE) - 1).wait_for()
@@ -312,7 +409,7 @@ def test_pictures_are_made_of_it(opened, tmp_path):
     one = opened(report)
     one.page.screenshot(path=folder / "report-verdicts.png")
     one.page.locator("#list summary").first.click()
-    for name, most in (("variants", 640), ("forgetting", 900), ("cases", 900)):
+    for name, most in (("variants", 640), ("forgetting", 1_130), ("cases", 900)):
         taken(one.page, name, most, folder)
     taken(opened().page, "ladder", 1_430, folder)
     dark = opened(report, color_scheme="dark")
