@@ -156,7 +156,7 @@ def test_the_top_of_the_page_has_the_worst_gate_and_what_to_do():
     assert '>forgetting[new]</a> <span class="badge failed">failed</span>' in top
     assert "general skills" in top
     assert "beyond the limit of 10" in top
-    assert "<strong>Next</strong>do not ship new" in top
+    assert "<strong>Next</strong>mix general data into the training set" in top
     assert "kind=regressed" in top
     assert ">accuracy[new]</a> failed" in top
 
