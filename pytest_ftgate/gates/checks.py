@@ -303,6 +303,13 @@ def check_minimum(
     return replace(check, outcome=outcome, needed=needed)
 
 
+def highest_minimum(after: Samples) -> float:
+    """Return the highest minimum in whole percent that *after* passes; 0 if there is none."""
+    minimums = (percent / 100 for percent in range(100, 0, -1))
+    passed = (m for m in minimums if check_minimum(after, minimum=m).outcome is Outcome.PASSED)
+    return next(passed, 0.0)
+
+
 def _minimum_check(rate: MeanScore, minimum: float, levels: Levels) -> Check:
     low, high = score_interval(rate, CONFIDENCE)
     return Check(

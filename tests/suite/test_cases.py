@@ -148,13 +148,13 @@ def test_a_quote_that_is_not_closed_does_not_swallow_the_cases_after_it(tmp_path
     text = 'input,expected\na,b\n"c,d\ne,f\n'
 
     assert errors(tmp_path, "c.csv", c__csv=text) == [
-        "c.csv:3: not CSV: unexpected end of data; is every quote closed?"
+        'c.csv:3: not CSV: a quote opens here and is not closed; close it with "'
     ]
 
 
 def test_a_csv_row_with_too_many_cells_is_named(tmp_path):
     assert errors(tmp_path, "c.csv", c__csv="input,expected\na,b,c\n") == [
-        "c.csv:2: more cells than the header has columns"
+        "c.csv:2: more cells than the header has columns: quote the text that holds the delimiter"
     ]
 
 
