@@ -42,7 +42,7 @@ def step_command(step: NextStep) -> str:
 
 
 def _settle(values: _Values) -> str:
-    parts = ["run again for the missing replies"] if values.get("missing") else []
+    parts = ["run again for the missing replies, or record them"] if values.get("missing") else []
     return "; ".join([*parts, *_settle_parts(values, "cases", "drop")]) or "more cases are needed"
 
 

@@ -278,7 +278,7 @@ def provider_alias(name: str) -> str:
     keys = ["provider: openai-compatible"]
     keys += [f"base_url: {url}"] if url else []
     keys += [f"api_key_env: {key}"] if key else []
-    return f"; {name} is asked by {', '.join(keys)}"
+    return f"; for {name} write {', '.join(keys)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def test_a_command_stands_after_its_sentence():
     ("keys", "expected"),
     [
         ("", "more cases are needed"),
-        ("missing", "run again for the missing replies"),
+        ("missing", "run again for the missing replies, or record them"),
         ("needed", "about 40 more cases would settle it"),
         (
             "needed setting repeats",
@@ -41,7 +41,7 @@ def test_a_command_stands_after_its_sentence():
         (
             "missing n limit certifiable",
             (
-                "run again for the missing replies; "
+                "run again for the missing replies, or record them; "
                 "20 cases cannot rule out a drop of 5 points (they can show 20: max_drop: 0.2)"
             ),
         ),
