@@ -82,6 +82,12 @@ KNOWN_MODELS = {
     ),
 }
 
+#: The suffixes of weights that llama.cpp does not read.
+_OTHER_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".json")
+_GGUF_NEEDED = (
+    "name a GGUF file: download one, or convert the model's folder with convert_hf_to_gguf.py of "
+    "llama.cpp; or ask a server that has loaded the model"
+)
 _digests: dict[tuple[str, int, int], str] = {}
 
 
@@ -124,8 +130,14 @@ def find_weights(model: str, folder: Path, cache: Path | None = None) -> Path:
             return fast_file
         return _convert_once(model, original_weights(model, cache), fast_file)
     path = folder / Path(model).expanduser()
-    if path.is_file():
+    if path.is_file() and path.suffix not in _OTHER_WEIGHTS:
         return path
+    if path.exists():
+        what = "a folder" if path.is_dir() else "weights of another kind"
+        raise ConfigurationError(f'model "{model}": {what}; {_GGUF_NEEDED}')
+    if model.count("/") == 1 and not model.startswith((".", "~")) and path.suffix != ".gguf":
+        message = f'model "{model}": a name on Hugging Face, and no file here'
+        raise ConfigurationError(f"{message}; {_GGUF_NEEDED}")
     known = f"; known models: {', '.join(KNOWN_MODELS)}, or a path"
     hint = did_you_mean(model, KNOWN_MODELS) or known
     raise ConfigurationError(f'model "{model}": there is no such GGUF file{hint}')

@@ -69,11 +69,11 @@ COMMON_WORDS = frozenset(
         evidence explain export f1 feasibility field fixture forgetting git github history hooks
         hookspecs html http imports init inspect item kinds label lint llamacpp lm loader local
         location locks lora macro main maintenance markdown marks mean metrics model must openai
-        others page paired pairing pass plugin plugins power preview prices progress promptfoo
-        proportions ray readers recommend recorded references repair reporter resampling results
-        rows rule rules runner schema scoring selection sequential settings source sqlite state
-        stats structured summary table tables templates text units usage weights workers writers
-        yaml
+        others page paired pairing pass plots plugin plugins power preview prices progress project
+        promptfoo proportions ray readers recommend recorded references repair reporter resampling
+        results rows rule rules runner scaffold schema scoring selection sequential settings source
+        sqlite state stats structured summary table tables templates text units usage weights
+        workers writers yaml
         """,
     )
 )

@@ -235,6 +235,22 @@ def test_a_model_near_to_nothing_is_met_with_those_there_are(tmp_path):
         weights.find_weights("zzz.gguf", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        ("Qwen/Qwen2.5-0.5B-Instruct", "a name on Hugging Face, and no file here"),
+        ("hf", "a folder"),
+        ("hf/model.safetensors", "weights of another kind"),
+    ],
+)
+def test_weights_of_hugging_face_are_met_with_what_to_name_instead(tmp_path, model, what):
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf/model.safetensors").write_bytes(BYTES)
+
+    with pytest.raises(ConfigurationError, match=f'model "{model}": {what}; name a GGUF file'):
+        weights.find_weights(model, tmp_path)
+
+
 def test_a_known_model_that_is_not_here_says_how_to_fetch_it(tmp_path, packed):
     packed()
 

@@ -108,7 +108,7 @@ def _suites(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
         remedy = "name a suite file or a folder"
         yield Diagnosis(Level.FAIL, f"there is no {path}", remedy)
         return
-    paths = [*_files(path, "*.ftgate.y*ml")]
+    paths = [*project_files(path, "*.ftgate.y*ml")]
     suites = [found for found in paths if found.name.endswith(".ftgate.yaml")]
     for found in paths:
         if found not in suites:
@@ -121,7 +121,8 @@ def _suites(path: Path, cache: Path | None) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.WARN, f"no *.ftgate.yaml below {path.resolve()}", remedy)
 
 
-def _files(folder: Path, pattern: str) -> Iterator[Path]:
+def project_files(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files below *folder* that match *pattern*, without those of other projects."""
     for path in sorted(folder.rglob(pattern)):
         parts = path.relative_to(folder).parts[:-1]
         if not any(part.startswith(".") or part in _SKIPPED for part in parts):

@@ -150,6 +150,16 @@ _VERBS = (
              "help": "the new folder for the example (default: ftgate-demo)"}),
         ("--live", {"action": "store_true", "help": "ask the embedded model itself"}),
     )),
+    _Verb("init", "write a suite beside a prompt, with limits that its cases can show",
+        _call, "cli.init:write_first_suite", (
+        ("prompt",
+            {"type": Path, "nargs": "?",
+             "help": "the prompt, or a file of cases (default: the one in this folder)"}),
+        ("--cases", {"type": Path, "metavar": "FILE", "help": "the cases (default: found)"}),
+        _column("input", "the inputs"),
+        _column("expected", "the expected answers"),
+        ("--workflow", {"action": "store_true", "help": "write a GitHub workflow as well"}),
+    )),
     _Verb("compare", "compare files of answers, of any tool; needs no suite",
         _call_with_reports, "cli.compare:compare_files", (
         ("base", {"metavar": "BASE", "help": "the answers that others are compared with"}),

@@ -48,9 +48,10 @@ def explain_gate(node: str, cache: Path | None) -> str:
     matches = [name for name in verdicts if name.endswith(f"/{node}")]
     matches = [node] if node in verdicts else matches
     if len(matches) != 1:
-        names = "".join(f"\n  {name}" for name in verdicts) or " none"
-        hint = did_you_mean(node, verdicts) or f"; it has{names}"
-        raise ConfigurationError(f"{folder} has no verdict of {node}{hint}")
+        hint = did_you_mean(node, verdicts) or "".join(f"\n  {name}" for name in verdicts)
+        has = f"; it has{hint}" if hint.startswith("\n") else hint
+        remedy = "" if path is None else f"; run pytest --ftgate {path} first"
+        raise ConfigurationError(f"{folder} has no verdict of {node}{remedy}{has}")
     verdict = as_typed(verdicts[matches[0]], settings.typed)
     return "\n".join([verdict_section(verdict, verbosity=1), *fact_lines(verdict)])
 

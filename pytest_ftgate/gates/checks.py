@@ -333,6 +333,13 @@ def _shown_minimum(rate: MeanScore, levels: Levels) -> float | None:
     return low / _POINTS or None
 
 
+def highest_minimum(after: Samples) -> float:
+    """Return the highest minimum in whole percent that *after* passes; 0 if there is none."""
+    minimums = (percent / 100 for percent in range(100, 0, -1))
+    passed = (m for m in minimums if check_minimum(after, minimum=m).outcome is Outcome.PASSED)
+    return next(passed, 0.0)
+
+
 def _minimum_check(rate: MeanScore, minimum: float, levels: Levels) -> Check:
     low, high = score_interval(rate, CONFIDENCE)
     return Check(

@@ -10,10 +10,12 @@ import pytest
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError
 from pytest_ftgate.plugin.state import (
+    MISNAMED,
     deselected_key,
     errors_key,
     is_marked_as_gate,
     settings_key,
+    unfound_suites,
     uses_fixture,
 )
 from pytest_ftgate.settings import Settings, add_options, short_path
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from pytest_ftgate.plugin.reporter import Reporter
 
 reporter_key: pytest.StashKey[Reporter] = pytest.StashKey()
+#: The number of suites that a run without ``--ftgate`` has passed over.
+ignored_key: pytest.StashKey[int] = pytest.StashKey()
 
 _MARK = (
     "ftgate(suite=None, *, cases, variants, prompt, max_drop, min, repeats, tags, evidence, "
@@ -92,12 +96,28 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
     """Collect suite files, with ``--ftgate``."""
     settings = parent.config.stash[settings_key]
-    if not settings.enabled or not any(file_path.match(glob) for glob in settings.files):
+    is_suite = any(file_path.match(glob) for glob in settings.files)
+    if not settings.enabled:
+        if is_suite:
+            parent.config.stash[ignored_key] = parent.config.stash.get(ignored_key, 0) + 1
         return None
-    from pytest_ftgate.plugin.item import SuiteFile
+    if not is_suite and not file_path.name.endswith(MISNAMED):
+        return None
+    from pytest_ftgate.plugin.item import MisnamedFile, SuiteFile
 
-    collected: SuiteFile = SuiteFile.from_parent(parent, path=file_path)
+    kind = SuiteFile if is_suite else MisnamedFile
+    collected: SuiteFile = kind.from_parent(parent, path=file_path)
     return collected
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
+    """Say what to write instead of a suite that pytest does not find."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        hints = [*unfound_suites(session.config)]
+        raise pytest.UsageError(*(hints or error.args)) from error
 
 
 @pytest.fixture(scope="session")
@@ -232,9 +252,13 @@ def pytest_terminal_summary(
 ) -> Generator[None]:
     """Complete pytest's short summary with inconclusive gates, and close with the verdict.
 
-    After an error in the command line, pytest says it all.
+    It names a forgotten --ftgate. After an error in the command line, pytest says it all.
     """
     yield
+    ignored = config.stash.get(ignored_key, 0)
+    if ignored and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        suites = "1 suite was" if ignored == 1 else f"{ignored} suites were"
+        terminalreporter.write_line(f"{suites} not evaluated: add --ftgate")
     reporter = config.stash.get(reporter_key, None)
     if reporter is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
         reporter.complete_short_summary(terminalreporter)

@@ -235,6 +235,15 @@ class SuiteFile(pytest.File):
             yield GateItem.from_parent(self, name=name, nodeid=node, gate_run=gate_run)
 
 
+class MisnamedFile(SuiteFile):
+    """A file that is named almost like a suite; its accepted record would have a wrong name."""
+
+    def collect(self) -> Iterator[GateItem | CaseItem]:
+        """Raise an error that names the file as it should be."""
+        name = self.path.with_suffix(".yaml").name
+        raise self.CollectError(f"the name of a suite ends in .ftgate.yaml: rename it to {name}")
+
+
 class GateItem(pytest.Item):
     """One gate of one variant."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +21,10 @@ session_key: pytest.StashKey[Session] = pytest.StashKey()
 deselected_key = pytest.StashKey[bool]()
 #: Of a collector: the errors of marks below it.
 errors_key = pytest.StashKey[list[Diagnostic]]()
+
+
+#: The end of a name that is almost that of a suite.
+MISNAMED = ".ftgate.yml"
 
 
 def evaluates_nothing(config: pytest.Config) -> bool:
@@ -52,3 +58,22 @@ def is_marked_as_gate(item: pytest.Item) -> bool:
     # In a marked class or module, some tests may take no reply.
     takes_reply = {"reply", "ask"} & {*getattr(item, "fixturenames", ())}
     return bool(takes_reply) and item.get_closest_marker("ftgate") is not None
+
+
+def unfound_suites(config: pytest.Config) -> Iterator[str]:
+    """Yield what to write for each argument that names a file which pytest does not collect."""
+    settings = config.stash[settings_key]
+    for argument in config.args:
+        name, _, gate = argument.partition("::")
+        path = Path(config.invocation_params.dir, name)
+        is_suite = any(path.match(glob) for glob in settings.files)
+        if not path.is_file() or path.suffix not in (".yaml", ".yml"):
+            continue
+        if not settings.enabled and (is_suite or path.name.endswith(MISNAMED)):
+            yield f"{name} is a suite: add --ftgate"
+        elif settings.enabled and is_suite and gate:
+            shown = f"pytest --ftgate --collect-only -q {name}"
+            yield f"{name} has no gate {gate}; its gates: {shown}"
+        elif settings.enabled and not is_suite:
+            right = f"{path.name.partition('.')[0]}.ftgate.yaml"
+            yield f"{name} is not read: the name of a suite ends in .ftgate.yaml, as {right}"

@@ -290,13 +290,12 @@ def translated_errors(provider: str, address: str, *, has_answered: bool = False
 
 
 def _missing_credentials(message: str, provider: str = "anthropic") -> str:
-    required = "ANTHROPIC_API_KEY"
+    remedy = "or evaluate what is recorded with --ftgate-replies=recorded"
     if provider == "bedrock":
         required = "AWS_REGION, and AWS_BEARER_TOKEN_BEDROCK or credentials that boto3 finds"
-    return (
-        f"no credentials: set {required}, or evaluate what is recorded "
-        f"with --ftgate-replies=recorded ({message.splitlines()[0]})"
-    )
+        # Of several places with credentials, the SDK names the one that is incomplete.
+        return f"no credentials: set {required}, {remedy} ({message.splitlines()[0]})"
+    return f"no credentials: set ANTHROPIC_API_KEY, {remedy}"
 
 
 def declared_settings(request: Request) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from sys import intern
 from typing import IO, Any, Self
 
 from pytest_ftgate.errors import ConfigurationError, FtgateError, RequestRejected
-from pytest_ftgate.readers.rows import Columns, score_of
+from pytest_ftgate.readers.rows import Columns, guess_columns, score_of
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request
@@ -58,7 +59,17 @@ def _parse_row(location: str, line: bytes) -> tuple[str, str, dict[str, Any]]:
     except ValueError as error:
         raise ConfigurationError(f"{location}: not JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"{location}: a recorded reply is {shape}") from error
+        raise ConfigurationError(f"{location}: a recorded reply is {shape}{_keys(raw)}") from error
+
+
+def _keys(raw: Any) -> str:
+    """Return what a line has instead, and how a suite can read it."""
+    if not isinstance(raw, Mapping):
+        return ""
+    known = guess_columns([*raw], ("id", "input", "reply"))
+    columns = ", ".join(f"{key}: {name}" for key, name in known.items() if key != name)
+    remedy = f": write columns: {{{columns}}} in the suite" if columns else ""
+    return f"; this line has {', '.join(map(str, raw))}{remedy}"
 
 
 def _answer(path: Path, columns: Columns, case: Case, repeat: int) -> Reply:
@@ -105,9 +116,12 @@ class RecordedReplies:
         if columns is not None:
             return _answer(path, columns, case, request.repeat)
         try:
-            replies = self._index(path).get(case.id, ())
+            index = self._index(path)
+            replies = index.get(case.id, ())
             if request.repeat >= len(replies):
-                raise RequestRejected(f'{path.name} has no reply for case "{case.id}"')
+                message = f'{path.name} has no reply for case "{case.id}"'
+                others = f"; it has {', '.join([*index][:3])}, …" if not replies else ""
+                raise RequestRejected(message + others)
             entry = replies[request.repeat]
             return entry if isinstance(entry, Reply) else self._read_at(path, entry, case.id)
         except OSError as error:

@@ -19,7 +19,7 @@ from pytest_ftgate.readers.others import read_deepeval, read_pydantic_evals
 from pytest_ftgate.readers.promptfoo import read_promptfoo
 from pytest_ftgate.readers.rows import AnswerFile, Columns, RawFile, RawRow, read_table
 from pytest_ftgate.readers.source import Source
-from pytest_ftgate.readers.table import read_rows
+from pytest_ftgate.readers.table import MORE_CELLS, csv_delimiter, csv_problem, read_rows
 from pytest_ftgate.readers.text import replace_in_json
 
 #: What may be compared: a path, or rows as mappings.
@@ -28,7 +28,6 @@ Answers = str | os.PathLike[str] | Sequence[Mapping[str, Any]]
 ToolReader = Callable[[RawFile, Columns], AnswerFile | None]
 
 _SUFFIXES = ".jsonl, .json, .csv, .tsv, .parquet or .eval"
-_DELIMITERS = ",;\t|"
 
 
 def read_answers(
@@ -171,9 +170,7 @@ def _text(path: Path, name: str) -> str:
 
 def _read_delimited(path: Path, name: str) -> _Content:
     text = _text(path, name)
-    head = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=head.count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
+    reader = csv.DictReader(io.StringIO(text), delimiter=csv_delimiter(text), strict=True)
     names = [*(reader.fieldnames or ())]
     twice = next((column for column in names if names.count(column) > 1), None)
     if twice is not None:
@@ -181,16 +178,18 @@ def _read_delimited(path: Path, name: str) -> _Content:
         raise ConfigurationError(f'{name}: two columns are called "{twice}"; {remedy}')
     rows: list[RawRow] = []
     source = Source(root=path.parent, path=path)
+    end = 1  # the header
     try:
         for record in reader:
+            end = reader.line_num
             cells = [cell for cell in record.values() if isinstance(cell, str)]
             line = reader.line_num - sum(cell.count("\n") for cell in cells)
             if None in record:
-                source.add_error(line, "more cells than the header has columns: quote the text")
+                source.add_error(line, MORE_CELLS)
                 continue
             rows.append(RawRow(line, {key: cell or None for key, cell in record.items()}))
     except csv.Error as error:
-        source.add_error(reader.line_num + 1, f"not CSV: {error}; is every quote closed?")
+        source.add_error(*csv_problem(error, end, reader.line_num))
     if source.errors:
         raise SuiteError(name, source.errors)
     return tuple(rows), None

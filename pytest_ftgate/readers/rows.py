@@ -290,6 +290,11 @@ def _guessed_columns(
     return guessed
 
 
+def guess_columns(names: Sequence[str], roles: Sequence[str]) -> dict[str, str]:
+    """Return the column of each of *roles* that has one of its usual names, of those in *names*."""
+    return _guessed_columns(names, {}, roles)
+
+
 def _table_row(raw: RawFile, row: RawRow, used: Mapping[str, str], columns: Columns) -> AnswerRow:
     values = {role: value_at(row.value, path) for role, path in used.items() if role != "tags"}
     place = f"{raw.name}:{row.line}"

@@ -113,7 +113,10 @@ class Source:
         try:
             return path.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            self.add_error(line, f"{what}: {name} is not UTF-8 (byte {error.start}); save it so")
+            number = error.object.count(b"\n", 0, error.start) + 1
+            self.add_error(
+                number, f"{what}: the file is not UTF-8 from here on: save it as UTF-8", path
+            )
         except OSError as error:
             self.add_error(line, f"{what}: {name} cannot be read: {error.strerror}")
         return None
@@ -128,6 +131,7 @@ def display_path(root: Path, path: Path) -> str:
 #: How many similar errors are shown with their lines.
 _MAX_SIMILAR = 3
 #: The parts in which similar errors may differ: values and numbers, but not names of keys.
+_NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")
 _VALUE = re.compile(r'(?<!key )"[^"]*"|\d+')
 
 #: pydantic's error type -> the expected type, for messages
@@ -184,11 +188,24 @@ def validation_message(
             message = f"{key} is {_display_value(value)}, but must be one of {expected}"
         case "rule":
             message = str(error["msg"])
+        case "string_type" if key in ("baseline", "serves", "like"):
+            message = f"{key} must be the name of one variant, not {_display_value(value)}"
         case _ if kind in _EXPECTED_TYPES:
             message = f"{key} must be {_EXPECTED_TYPES[kind]}, not {_display_value(value)}"
+            message += _number_hint(value) if kind == "float_type" else ""
         case _:
             message = f"{key} is {_display_value(value)}, but {_constraint(error)}"
     return message
+
+
+def _number_hint(value: Any) -> str:
+    """Return how to write a text such as ``85%`` or ``0.85`` as a number, or ""."""
+    match = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        return ""
+    number, unit = match.groups()
+    share = f"; for {number} % write {float(number) / 100:g}"
+    return share if unit else f"; write {number} without quotes"
 
 
 def _constraint(error: Mapping[str, Any]) -> str:

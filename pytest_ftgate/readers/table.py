@@ -20,6 +20,8 @@ from pytest_ftgate.readers.yaml import Document, KeyPath, read_yaml
 _CONFLICT_MARKERS = ("<<<<<<<", "=======", ">>>>>>>")
 _SEPARATOR = re.compile(r"\s*,?\s*")
 _Model = TypeVar("_Model", bound=BaseModel)
+#: The delimiters of files that are called CSV.
+_DELIMITERS = ",;\t|"
 _CONFLICT = "a version-control conflict marker; resolve the conflict"
 
 
@@ -72,6 +74,10 @@ def read_rows(source: Source, path: Path, line: int = 0, what: str = "cases") ->
 
 
 def _read_jsonl(source: Source, path: Path, text: str) -> Iterator[Row]:
+    if text.lstrip().startswith("["):
+        remedy = "name the file .json, or write one object in each line"
+        source.add_error(1, f"the file holds a list, as .json files do; {remedy}", path)
+        return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -117,7 +123,8 @@ def _read_json(source: Source, path: Path, text: str) -> Iterator[Row]:
         return
     position = _skip_separator(text, 0)
     if not text.startswith("[", position):
-        source.add_error(1, "a .json file is a list of rows", path)
+        remedy = "write [{…}, {…}], or name the file .jsonl if each line is an object"
+        source.add_error(1, f"a .json file is a list of rows: {remedy}", path)
         return
     line, counted, position = 1, 0, _skip_separator(text, position + 1)
     while not text.startswith("]", position):
@@ -151,11 +158,13 @@ def _has_conflicts(source: Source, path: Path, text: str) -> bool:
 
 def _read_csv(source: Source, path: Path, text: str) -> Iterator[Row]:
     # Strict, because an unclosed quote would swallow the rows after it.
-    reader = csv.DictReader(io.StringIO(text), strict=True)
+    reader = csv.DictReader(io.StringIO(text), delimiter=csv_delimiter(text), strict=True)
+    end = 1  # the header
     try:
         for record in reader:
+            end = reader.line_num
             if None in record:
-                source.add_error(reader.line_num, "more cells than the header has columns", path)
+                source.add_error(end, MORE_CELLS, path)
                 continue
             cells = [cell for cell in record.values() if cell]
             line = reader.line_num - sum(cell.count("\n") for cell in cells)
@@ -164,8 +173,27 @@ def _read_csv(source: Source, path: Path, text: str) -> Iterator[Row]:
                 continue
             yield Row(path, line, _row_value(record))
     except csv.Error as error:
-        message = f"not CSV: {error}; is every quote closed?"
-        source.add_error(reader.line_num + 1, message, path)
+        source.add_error(*csv_problem(error, end, reader.line_num), path)
+
+
+#: A row with more cells than columns.
+MORE_CELLS = "more cells than the header has columns: quote the text that holds the delimiter"
+
+
+def csv_delimiter(text: str) -> str:
+    """Return what separates the columns: a comma, or what stands in a header without commas."""
+    head = text.partition("\n")[0]
+    return "," if "," in head else max(_DELIMITERS, key=head.count)
+
+
+def csv_problem(error: csv.Error, end: int, line: int) -> tuple[int, str]:
+    """Return the line and the message for a table that cannot be read.
+
+    *end* is the last line of the last good row, and *line* the one where reading stopped.
+    """
+    if "unexpected end" in str(error):
+        return end + 1, 'not CSV: a quote opens here and is not closed; close it with "'
+    return line, f'not CSV: {error}; write a quote within quoted text twice: ""'
 
 
 def _row_value(record: Mapping[str, str | None]) -> dict[str, Any]:

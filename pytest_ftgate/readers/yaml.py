@@ -156,7 +156,7 @@ def read_yaml(text: str, path: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-        message = f"not YAML: {error.problem}{_tab_hint(error.problem)}"
+        message = f"not YAML: {error.problem}{_tab_hint(text, line)}"
         return Document(path, None, {}, {}, (Diagnostic(path, line, message),))
     except yaml.YAMLError as error:
         return Document(path, None, {}, {}, (Diagnostic(path, 0, f"not YAML: {error}"),))
@@ -165,6 +165,8 @@ def read_yaml(text: str, path: str) -> Document:
     return Document(path, value, reader.lines, reader.raw, tuple(reader.errors))
 
 
-def _tab_hint(problem: str | None) -> str:
-    tab = problem is not None and "'\\t'" in problem
-    return "; there is a tab: indent with spaces" if tab else ""
+def _tab_hint(text: str, line: int) -> str:
+    """Return a hint if the line before which reading stopped is indented with a tab, or ""."""
+    written = "".join(text.splitlines()[line - 1 : line])
+    has_tab = "\t" in written[: len(written) - len(written.lstrip())]
+    return "; the line begins with a tab: indent with spaces" if has_tab else ""

@@ -15,7 +15,8 @@ from jinja2 import TemplateError
 
 from pytest_ftgate import skills
 from pytest_ftgate.errors import SuiteError, did_you_mean
-from pytest_ftgate.readers.source import fold_similar
+from pytest_ftgate.readers.rows import guess_columns
+from pytest_ftgate.readers.source import declared_keys, fold_similar
 from pytest_ftgate.readers.table import Row, read_rows, validate_row
 from pytest_ftgate.suite.declaration import DeclaredCase
 from pytest_ftgate.suite.formats import resolve_format
@@ -112,6 +113,8 @@ def _is_tool_call(expected: Mapping[str, Any]) -> bool:
 
 def _fields_error(answers: list[Any], score: Rule) -> str | None:
     for answer in answers:
+        if isinstance(answer, str) and answer.lstrip().startswith("{"):
+            return "expected is text that is no JSON, but score is fields; check its quotes"
         if not isinstance(answer, Mapping) or not answer:
             return "expected is no mapping of fields, but score is fields: write {total: 12}"
         for keys, value in leaf_fields(answer, score.options):
@@ -194,7 +197,14 @@ def to_cases(source: SuiteSource, rows: Iterable[Row], reply: ReplyRules) -> tup
     """Return the cases of *rows*, with id, score and format; errors go to *source*."""
     cases: dict[str, Case] = {}
     error_count = len(source.errors)
+    foreign: set[Path] = set()
     for row in rows:
+        problem = _foreign_columns(row.value)
+        if problem:
+            if row.path not in foreign:
+                source.add_error(1 if row.path.suffix == ".csv" else row.line, problem, row.path)
+            foreign.add(row.path)
+            continue
         case = _parse_case(source, row, reply)
         if case is None:
             continue
@@ -236,8 +246,42 @@ def _group_duplicates(cases: Collection[Case]) -> tuple[Case, ...]:
     )
 
 
+def _foreign_columns(value: Any) -> str:
+    """Return what to write about a row whose columns have the names of another tool, or ""."""
+    known = declared_keys(DeclaredCase)
+    if not isinstance(value, Mapping) or all(key in known for key in value):
+        return ""
+    columns = guess_columns([*value], ("id", "input", "expected"))
+    renamed = {key: name for key, name in columns.items() if name not in known}
+    if not {"input", "expected"} & renamed.keys():
+        return ""
+    written = ", ".join(f"{key}: {name}" for key, name in renamed.items())
+    shown = ", ".join(map(str, value))
+    return (
+        f"the columns are {shown}; a case has input and expected: rename them, or write "
+        f"columns: {{{written}}} in the suite"
+    )
+
+
+#: The kinds of score that compare mappings.
+_MAPPING_KINDS = ("fields", "tool_call")
+
+
+def _with_mapping(row: Row, reply: ReplyRules) -> Any:
+    """Return the value of *row*, with the JSON in a cell as a mapping if it is scored as one."""
+    value = row.value
+    is_cell = row.path.suffix == ".csv" and isinstance(value, Mapping)
+    if not is_cell or not any(part.kind in _MAPPING_KINDS for part in reply.score.parts):
+        return value
+    text = str(value.get("expected", ""))
+    try:
+        return {**value, "expected": json.loads(text)} if text.startswith("{") else value
+    except ValueError:
+        return value
+
+
 def _parse_case(source: SuiteSource, row: Row, reply: ReplyRules) -> Case | None:
-    value = source.plugins.resolve_rules(row.value)
+    value = source.plugins.resolve_rules(_with_mapping(row, reply))
     declared = validate_row(source, row, value, DeclaredCase, "case")
     if declared is None:
         return None

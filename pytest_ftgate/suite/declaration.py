@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Discriminator,
     Field,
     JsonValue,
     StrictBool,
     Tag,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -122,10 +124,18 @@ class Message(Declared):
     content: str
 
 
+def _id_text(value: Any) -> Any:
+    """Return a whole number as text; it is the usual id in a JSON file."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_Id = Annotated[str, BeforeValidator(_id_text), WithJsonSchema({"type": ["string", "integer"]})]
+
+
 class DeclaredCase(Declared):
     """One input with the expected reply."""
 
-    id: str = ""
+    id: _Id = ""
     input: str = ""
     messages: tuple[Message, ...] = ()
     vars: dict[str, Any] = Field(default_factory=dict)

@@ -284,6 +284,17 @@ def _columns(declared: DeclaredSuite) -> Columns | None:
     return Columns(by=(tags,) if isinstance(tags, str) else tags, **named)
 
 
+def _emptiness(source: SuiteSource, declared: DeclaredSuite) -> str:
+    """Return why there are no cases."""
+    if not declared.cases or not isinstance(declared.cases, str):
+        return "the list is empty"
+    path = source.path.parent / declared.cases
+    if path.is_file() and not path.read_bytes().strip():
+        return f"{declared.cases} is empty"
+    is_table = path.suffix == ".csv" and path.is_file()
+    return f"{declared.cases} {'has a header and no row' if is_table else 'holds no case'}"
+
+
 def _read_cases(
     source: SuiteSource, declared: DeclaredSuite, reply: ReplyRules
 ) -> tuple[Case, ...]:
@@ -306,7 +317,7 @@ def _read_cases(
     cases = to_cases(source, rows, reply)
     if all(case.holdout for case in cases) and len(source.errors) == error_count:
         problem = "all are holdout; leave some without it"
-        source.add_error(line, f"cases: {problem}" if cases else "there are no cases")
+        source.add_error(line, f"cases: {problem if cases else _emptiness(source, declared)}")
     is_valid = len(source.errors) == error_count
     message = unused_field_error(reply.score, cases) if is_valid else None
     if message:

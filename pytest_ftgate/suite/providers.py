@@ -278,7 +278,59 @@ def provider_alias(name: str) -> str:
     keys = ["provider: openai-compatible"]
     keys += [f"base_url: {url}"] if url else []
     keys += [f"api_key_env: {key}"] if key else []
-    return f"; {name} is asked by {', '.join(keys)}"
+    return f"; for {name} write {', '.join(keys)}"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstVariant:
+    """The keys of a variant that a new suite may start with.
+
+    Attributes:
+        reason: why it is offered, in a few words.
+        is_free: True if its replies cost nothing.
+        has_weights: True if it reads weights that the package can download.
+    """
+
+    keys: Mapping[str, str | int | bool]
+    reason: str
+    is_free: bool = False
+    has_weights: bool = False
+
+
+#: The models that a new suite asks where their key is set.
+_FIRST_MODELS = {
+    "ANTHROPIC_API_KEY": {"provider": "anthropic", "model": "claude-haiku-4-5"},
+    "OPENAI_API_KEY": {"provider": "openai-compatible", "model": "gpt-4.1-mini"},
+}
+#: The ports of this machine on which servers of chat completions usually listen.
+LOCAL_PORTS = (8000, 8080, 11434, 1234)
+
+
+def first_variants(
+    variables: Collection[str], served: Mapping[str, Sequence[str]]
+) -> Iterator[FirstVariant]:
+    """Yield what a new suite may ask here, the best first; the last is the embedded model.
+
+    *variables* are the names of those in the environment, and *served* the models of each server
+    that answers on this machine, by base URL.
+    """
+    for url, models in served.items():
+        keys: dict[str, str | int | bool] = {
+            "provider": "openai-compatible",
+            "base_url": url,
+            "model": models[0],
+            "temperature": 0,
+        }
+        yield FirstVariant(keys, f"it answers at {url}", is_free=True)
+    for name, model in _FIRST_MODELS.items():
+        if name in variables:
+            yield FirstVariant(model, f"{name} is set")
+    for url, name in _SERVERS.values():
+        if name in variables:
+            keys = {"provider": "openai-compatible", "base_url": url, "model": "MODEL"}
+            yield FirstVariant(keys | {"api_key_env": name}, f"{name} is set; write its name")
+    embedded: dict[str, str | int | bool] = {"provider": "llamacpp", "model": "smollm2-135m"}
+    yield FirstVariant(embedded, "it runs in this process", is_free=True, has_weights=True)
 
 
 def reads_key(provider: str | None, key: str) -> bool:

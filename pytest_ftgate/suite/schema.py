@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from pytest_ftgate.suite.declaration import DeclaredJudge, DeclaredSuite
 from pytest_ftgate.suite.formats import format_schema
@@ -58,7 +61,49 @@ def suite_schema() -> str:
     schema["title"] = "pytest-ftgate suite"
     schema["additionalProperties"] = False
     _add_validated_keys(schema["$defs"])
+    _add_descriptions(schema)
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+def described_keys() -> Mapping[str, Mapping[str, tuple[str, Any]]]:
+    """Return the description and an example of each key, by the name of its mapping."""
+    path = Path(__file__).with_name("descriptions.yaml")
+    return dict(yaml.safe_load(path.read_text("utf-8")))
+
+
+def mappings_of_schema(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the ``properties`` of each mapping of a suite file."""
+    yield "DeclaredSuite", schema["properties"]
+    definitions = schema["$defs"]
+    for name, definition in definitions.items():
+        if "properties" in definition:
+            yield name, definition["properties"]
+    for kind, value in definitions["Format"]["properties"].items():
+        yield from _inner_mappings(f"format.{kind}", value)
+    _, single, several = definitions["Score"]["oneOf"]
+    yield "Score", single["properties"]
+    yield "Score", several["items"]["oneOf"][1]["properties"]
+    for kind, value in single["properties"].items():
+        yield from _inner_mappings(f"score.{kind}", value)
+
+
+def _inner_mappings(name: str, schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the mapping that *schema* describes, and those inside it."""
+    for alternative in schema.get("anyOf", (schema,)):
+        properties = alternative.get("properties")
+        if properties:
+            yield name, properties
+            for key, value in properties.items():
+                yield from _inner_mappings(f"{name}.{key}", value)
+
+
+def _add_descriptions(schema: dict[str, Any]) -> None:
+    described = described_keys()
+    for name, properties in mappings_of_schema(schema):
+        for key, value in properties.items():
+            if key in described.get(name, {}):
+                text, example = described[name][key]
+                properties[key] = {**value, "description": text, "examples": [example]}
 
 
 def _add_validated_keys(definitions: dict[str, Any]) -> None:

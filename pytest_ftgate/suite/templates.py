@@ -113,6 +113,12 @@ def unknown_variables(
     }
 
 
+def syntax_message(error: TemplateError) -> str:
+    """Return why a text is no template, and how to write braces that are meant as they are."""
+    braces = "{{ opens a variable and {% a statement"
+    return f"not a template: {error}; {braces}: put literal ones into {{% raw %}}…{{% endraw %}}"
+
+
 def check_template(
     source: Source,
     line: int,
@@ -130,7 +136,7 @@ def check_template(
     try:
         unknown = unknown_variables(template, cases, of_rubric=of_rubric)
     except TemplateError as error:
-        source.add_error(line, f"{key}: not a template: {error}")
+        source.add_error(line, f"{key}: {syntax_message(error)}")
         return
     for message in unknown.values():
         source.add_error(line, f"{key}: {message}")

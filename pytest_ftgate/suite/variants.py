@@ -35,6 +35,7 @@ from pytest_ftgate.suite.references import reference_error
 from pytest_ftgate.suite.templates import (
     PASSAGES,
     check_template,
+    syntax_message,
     template_variables,
     unknown_variables,
 )
@@ -68,13 +69,21 @@ def resolve_base_url(variant: Variant, environ: Mapping[str, str]) -> str | None
     return urlunsplit(clean_parts)
 
 
+_NO_SCHEME = "the address does not begin with http:// or https://"
+
+
 def _check_base_url(variant: Variant, parts: SplitResult) -> None:
     if parts.scheme not in ("http", "https"):
-        message = "the address does not begin with http:// or https://"
-        raise ConfigurationError(f'variant "{variant.name}": {message}')
+        raise ConfigurationError(f'variant "{variant.name}": {_NO_SCHEME}')
     if provider_spec(variant.provider).adds_v1 and parts.path.rstrip("/").endswith("/v1"):
         message = f"{urlunsplit(parts)}: the Messages API adds /v1 itself; remove it"
         raise ConfigurationError(f'variant "{variant.name}": {message}')
+
+
+def _check_address(location: VariantLocation, url: str | None) -> None:
+    """Add an error if an address that stands in the suite has no scheme."""
+    if url and not url.lower().startswith(("http://", "https://")):
+        location.add_error("base_url", f"{_NO_SCHEME}; write http://{url}")
 
 
 def _check_batch(location: VariantLocation, merged: DeclaredVariant) -> None:
@@ -378,6 +387,7 @@ class _VariantResolver:
         self.check_tuning(merged)
         _check_tools(self.location, merged)
         _check_batch(self.location, merged)
+        _check_address(self.location, self.declared.base_url)
         return not missing
 
     def check_function(self, provider: str) -> None:
@@ -441,7 +451,7 @@ class _VariantResolver:
             unknown = unknown_variables(text, self.cases)
         except TemplateError as error:
             line_number = getattr(error, "lineno", 0) or 0
-            source.add_error(line_number, f"not a template: {error}", path)
+            source.add_error(line_number, syntax_message(error), path)
             return
         lines = text.split("\n")
         for name, message in unknown.items():

@@ -56,3 +56,62 @@ def test_the_first_run_says_how_to_accept_it_where_there_is_nothing_to_compare_w
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*--ftgate-accept*"])
+
+
+def test_a_forgotten_flag_is_named_for_a_suite_that_pytest_does_not_find(desk):
+    desk.suite(current=2)
+
+    result = desk.pytester.runpytest("tickets.ftgate.yaml")
+
+    result.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml is a suite: add --ftgate"])
+    assert result.ret == 4
+
+
+def test_a_forgotten_flag_is_named_where_no_test_ran(desk):
+    desk.suite(current=2)
+
+    result = desk.pytester.runpytest(".")
+
+    result.stdout.fnmatch_lines(["1 suite was not evaluated: add --ftgate"])
+
+
+def test_a_run_with_tests_of_its_own_says_nothing_about_suites(desk):
+    desk.suite(current=2)
+    desk.pytester.makepyfile("def test_one(): pass")
+
+    result = desk.pytester.runpytest(".")
+
+    result.stdout.no_fnmatch_line("*--ftgate*")
+
+
+def test_a_name_that_is_almost_that_of_a_suite_is_an_error_with_the_right_name(desk):
+    desk.suite(current=2)
+    path = desk.pytester.path / "tickets.ftgate.yaml"
+    path.rename(path.with_suffix(".yml"))
+
+    result = desk.run()
+
+    result.stdout.fnmatch_lines(
+        ["the name of a suite ends in .ftgate.yaml: rename it to tickets.ftgate.yaml"]
+    )
+    assert result.ret != 0
+
+
+def test_a_yaml_file_that_is_named_like_no_suite_is_answered_with_a_name(desk):
+    desk.suite(current=2)
+    path = desk.pytester.path / "tickets.ftgate.yaml"
+    path.rename(path.with_name("suite.yaml"))
+
+    result = desk.pytester.runpytest("--ftgate", "suite.yaml")
+
+    result.stderr.fnmatch_lines(
+        ["ERROR: suite.yaml is not read: the name of a suite ends in .ftgate.yaml*"]
+    )
+
+
+def test_a_gate_that_a_suite_does_not_have_is_answered_with_how_to_list_them(desk):
+    desk.suite(current=2)
+
+    result = desk.pytester.runpytest("--ftgate", "tickets.ftgate.yaml::accuracy[curent]")
+
+    result.stderr.fnmatch_lines(["ERROR: tickets.ftgate.yaml has no gate accuracy?curent?;*"])

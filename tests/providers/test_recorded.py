@@ -87,9 +87,16 @@ def test_a_case_without_a_line_is_refused_by_name(recorded, file):
         reply_to(recorded("z"))
 
 
+def test_a_file_with_other_ids_names_some_of_them(recorded, file):
+    file.write_text("".join(f'{{"id": "x{n}", "text": "one"}}\n' for n in range(9)))
+    with pytest.raises(RequestRejected, match='no reply for case "z"; it has x0, x1, x2, …'):
+        reply_to(recorded("z"))
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
+        ('{"id": "b", "output": "two"}', r"has id, output: write columns: \{reply: output\} in"),
         ("{text}", r"replies\.jsonl:2: not JSON"),
         ('{"id": "b"}', r"replies\.jsonl:2: a recorded reply is \{"),
         ('["b", "two"]', r"replies\.jsonl:2: a recorded reply is \{"),

@@ -108,8 +108,9 @@ def test_scores_are_numbers_or_words(tmp_path, written, score):
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"id": 1}\n{"id": 2, "x": }\n[3]\n', r"a\.jsonl:2: not JSON"),
-        ("a.jsonl", "[3]\n", r"a\.jsonl:1: a row is an object, such as"),
-        ("a.csv", 'id,reply\n1,"four\n', r"not CSV: .*is every quote closed\?"),
+        ("a.jsonl", "3\n", r"a\.jsonl:1: a row is an object, such as"),
+        ("a.jsonl", "[3]\n", r"a\.jsonl:1: the file holds a list, as .json files do"),
+        ("a.csv", 'id,reply\n1,"four\n', r"a\.csv:2: not CSV: a quote opens here"),
         ("a.csv", "id,reply\n1,four,five\n", r"a\.csv:2: more cells than the header has columns"),
         ("a.json", '{"a": 1}\n{"a": 2}', r"name a file with one object in each line \.jsonl"),
         ("a.json", '{"a": 1}', r"JSON object of no known tool \(keys: a\)"),

@@ -148,13 +148,13 @@ def test_a_quote_that_is_not_closed_does_not_swallow_the_cases_after_it(tmp_path
     text = 'input,expected\na,b\n"c,d\ne,f\n'
 
     assert errors(tmp_path, "c.csv", c__csv=text) == [
-        "c.csv:3: not CSV: unexpected end of data; is every quote closed?"
+        'c.csv:3: not CSV: a quote opens here and is not closed; close it with "'
     ]
 
 
 def test_a_csv_row_with_too_many_cells_is_named(tmp_path):
     assert errors(tmp_path, "c.csv", c__csv="input,expected\na,b,c\n") == [
-        "c.csv:2: more cells than the header has columns"
+        "c.csv:2: more cells than the header has columns: quote the text that holds the delimiter"
     ]
 
 
@@ -208,17 +208,27 @@ def test_a_file_of_another_kind_is_refused(tmp_path, name, suffix):
     ]
 
 
-def test_a_file_that_is_not_utf8_says_which_byte(tmp_path):
-    (tmp_path / "c.jsonl").write_bytes(b'{"input": "caf\xe9"}')
+def test_a_file_that_is_not_utf8_says_from_which_line_on(tmp_path):
+    (tmp_path / "c.jsonl").write_bytes(b'{"input": "a"}\n{"input": "caf\xe9"}')
 
     assert errors(tmp_path, "c.jsonl") == [
-        "s.ftgate.yaml:1: cases: c.jsonl is not UTF-8 (byte 14); save it so"
+        "c.jsonl:2: cases: the file is not UTF-8 from here on: save it as UTF-8"
     ]
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", '{"about": "nothing yet"}\n'])
-def test_a_file_without_a_case_is_refused(tmp_path, text):
-    assert errors(tmp_path, "c.jsonl", c__jsonl=text) == ["s.ftgate.yaml:1: there are no cases"]
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("c.jsonl", "", "is empty"),
+        ("c.jsonl", "\n\n", "is empty"),
+        ("c.jsonl", '{"about": "nothing yet"}\n', "holds no case"),
+        ("c.csv", "id,input,expected\n", "has a header and no row"),
+    ],
+)
+def test_a_file_without_a_case_is_refused(tmp_path, name, text, why):
+    (tmp_path / name).write_text(text)
+
+    assert errors(tmp_path, name) == [f"s.ftgate.yaml:1: cases: {name} {why}"]
 
 
 def test_hundreds_of_errors_that_are_alike_are_shown_three_times_and_counted(tmp_path):

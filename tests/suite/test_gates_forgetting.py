@@ -276,5 +276,5 @@ def test_a_skill_suite_that_cannot_be_read_is_one_error(tmp_path):
     (tmp_path / "own.ftgate.yaml").write_bytes(b"\xff")
 
     assert errors(tmp_path, "skills: ./own.ftgate.yaml") == [
-        "own.ftgate.yaml: suite: own.ftgate.yaml is not UTF-8 (byte 0); save it so"
+        "own.ftgate.yaml:1: suite: the file is not UTF-8 from here on: save it as UTF-8"
     ]

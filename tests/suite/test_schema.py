@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import pytest_ftgate
-from pytest_ftgate.suite.schema import suite_schema
+from pytest_ftgate.suite.schema import described_keys, mappings_of_schema, suite_schema
 
 SHIPPED = Path(pytest_ftgate.__file__).parent / "suite" / "suite.schema.json"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tickets" / "tickets.ftgate.yaml"
@@ -73,3 +73,35 @@ def test_cases_in_place_validate():
 )
 def test_a_suite_that_the_loader_refuses_does_not_validate(text):
     assert not accepts(text)
+
+
+def keys_of_schema():
+    """Return each key of a suite file with its schema."""
+    schema = json.loads(suite_schema())
+    mappings = mappings_of_schema(schema)
+    found = [(f"{name}.{key}", v) for name, keys in mappings for key, v in keys.items()]
+    return schema["$defs"], found
+
+
+def test_every_key_has_a_description_and_an_example():
+    _, keys = keys_of_schema()
+
+    bare = [name for name, value in keys if not {"description", "examples"} <= value.keys()]
+    assert bare == []
+    assert len(keys) > 200
+
+
+def test_every_described_key_exists():
+    names = {name for name, _ in keys_of_schema()[1]}
+    extra = {f"{name}.{key}" for name, keys in described_keys().items() for key in keys} - names
+
+    # The gates on rates share their keys, and only accuracy has a metric.
+    assert extra == {"DeclaredFormatGate.metric"}
+
+
+def test_every_example_is_allowed():
+    definitions, keys = keys_of_schema()
+
+    for name, value in keys:
+        validator = jsonschema_rs.validator_for({**value, "$defs": definitions})
+        assert [name, *(e for e in value["examples"] if not validator.is_valid(e))] == [name]

@@ -624,7 +624,7 @@ def test_a_server_or_an_api_that_is_named_as_provider_is_answered_by_the_keys_fo
     tmp_path, provider, keys
 ):
     assert errors(tmp_path, f"one: {{provider: {provider}, model: m}}") == [
-        f'4: variant "one": unknown provider "{provider}"; {provider} is asked by {keys}'
+        f'4: variant "one": unknown provider "{provider}"; for {provider} write {keys}'
     ]
 
 

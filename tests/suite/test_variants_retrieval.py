@@ -87,7 +87,6 @@ def test_what_is_retrieved_is_inherited_and_can_be_taken_back(desk):
             "{from: c.jsonl}",
             "retrieve: prompts/c.jsonl contains cases with their answers; leave it out",
         ),
-        ("{from: ../docs/d.png}", "retrieve: docs/d.png is not UTF-8 (byte 0); save it so"),
         ('{from: "/docs/*.md"}', "/docs/*.md is no glob: Non-relative patterns are unsupported"),
         ('{from: "../docs/**.md"}', "../docs/**.md is no glob: Invalid pattern"),
         (
@@ -102,6 +101,12 @@ def test_what_cannot_be_retrieved_from_is_an_error_with_its_line(desk, written, 
     found = errors(desk, RAG % written)
 
     assert [one for one in found if one.startswith("4: ") and message in one] != []
+
+
+def test_what_is_no_text_cannot_be_retrieved_from(desk):
+    found = errors(desk, RAG % "{from: ../docs/d.png}")
+
+    assert found == ["docs/d.png:1: retrieve: the file is not UTF-8 from here on: save it as UTF-8"]
 
 
 @pytest.mark.parametrize("key", ["user", "prompt"])

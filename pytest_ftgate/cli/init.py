@@ -1,0 +1,370 @@
+"""``pytest-ftgate init``: a suite beside a prompt, with limits that its cases can show."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from pytest_ftgate.cli.project import (
+    DATA_SUFFIXES,
+    Candidate,
+    CaseTable,
+    candidates,
+    case_files,
+    cases_for,
+    git_root,
+    key_names,
+    local_servers,
+    other_configs,
+    promptfoo_cases,
+    promptfoo_prompts,
+    raw_rows,
+    read_cases,
+)
+from pytest_ftgate.cli.scaffold import (
+    Limits,
+    Scaffold,
+    guessed_minimum,
+    measured_reason,
+    scoring_of,
+)
+from pytest_ftgate.errors import ConfigurationError, FtgateError
+from pytest_ftgate.gates.checks import highest_minimum
+from pytest_ftgate.gates.design import design_of
+from pytest_ftgate.gates.feasibility import smallest_limit
+from pytest_ftgate.gates.power import (
+    MAX_DEFAULT_LIMIT,
+    assumed_discordance,
+    default_limit,
+    design_cases_needed,
+)
+from pytest_ftgate.gates.samples import samples_from_scores
+from pytest_ftgate.gates.units import quantity
+from pytest_ftgate.plugin.config import settings_of_run, with_suite
+from pytest_ftgate.readers.rows import Columns
+from pytest_ftgate.runner.session import Session, full_look
+from pytest_ftgate.settings import short_path
+from pytest_ftgate.suite.model import Suite
+from pytest_ftgate.suite.providers import FirstVariant, first_variants
+from pytest_ftgate.suite.schema import suite_schema
+from pytest_ftgate.suite.templates import template_variables
+from pytest_ftgate.weights import find_weights
+
+_PACKAGE = Path(__file__).parents[1]
+#: The GitHub workflow: in the wheel, or in a checkout.
+_WORKFLOWS = (_PACKAGE / "workflows", _PACKAGE.parent / "examples" / "workflows")
+_WORKFLOW = "pull-request.yml"
+#: More cases take a local model minutes, so they are not measured here.
+_MAX_MEASURED = 300
+_NOTHING = """\
+No prompt with cases was found below {folder}. init looks for
+  a prompt: a .md, .txt or .j2 file
+  beside it, cases: a .csv, .jsonl, .json or .tsv file with a column of inputs (input, question,
+  text, …) and one of expected answers (expected, answer, label, …)
+Or name them: pytest-ftgate init PROMPT --cases FILE{found}
+
+To see what a gate does first: pytest-ftgate demo"""
+
+
+@dataclass(frozen=True, slots=True)
+class InitOutput:
+    """What the verb prints, and its exit code."""
+
+    lines: tuple[str, ...]
+    exit_code: int = 0
+
+
+def write_first_suite(
+    prompt: Path | None,
+    cases: Path | None,
+    *,
+    workflow: bool,
+    input: str | None,  # noqa: A002 - named as the option
+    expected: str | None,
+) -> InitOutput:
+    """Write a suite for *prompt*, or for the only prompt below this folder that has cases.
+
+    *input* and *expected* are the columns of *cases*. No file is overwritten.
+
+    Raises:
+        ConfigurationError: a named file cannot be used.
+    """
+    columns = Columns(input=input or "", expected=expected or "")
+    found = [_named(prompt, cases, columns)] if prompt or cases else _found(Path())
+    new = [candidate for candidate in found if not candidate.suite.exists()]
+    if not found:
+        configs = "".join(f"\nFound of another tool: {path}" for path in other_configs(Path()))
+        text = _NOTHING.format(folder=Path.cwd(), found=configs)
+        return InitOutput((text,), 1)
+    if len(new) > 1:
+        return InitOutput(tuple(_choices(new)), 1)
+    flow = [*_workflow(found[0])] if workflow else []
+    return InitOutput((*(_written(new[0], flow) if new else _existing(found, flow)),))
+
+
+# What is written for ------------------------------------------------------------------------------
+
+
+def _named(prompt: Path | None, cases: Path | None, columns: Columns) -> Candidate:
+    """Return the candidate that the user names; a file of cases may stand alone."""
+    for path in filter(None, (prompt, cases)):
+        if not path.is_file():
+            raise ConfigurationError(f"there is no file {path}")
+    if cases is not None:
+        return Candidate(prompt, read_cases(cases, columns))
+    if prompt is None or prompt.suffix in DATA_SUFFIXES:
+        return Candidate(None, read_cases(prompt or Path(), columns))
+    data = cases_for(prompt, case_files(prompt.parent))
+    if data is None:
+        remedy = "put a .csv or .jsonl file with input and expected there, or add --cases FILE"
+        raise ConfigurationError(f"no cases lie beside {prompt}; {remedy}")
+    return Candidate(prompt, read_cases(data.path, columns))
+
+
+def _found(folder: Path) -> list[Candidate]:
+    found = candidates(folder)
+    for config in other_configs(folder) if not found else ():
+        found += _from_promptfoo(config)
+    return found
+
+
+def _from_promptfoo(config: Path) -> Iterator[Candidate]:
+    """Yield a candidate for the first prompt of a promptfoo configuration; writes its cases."""
+    rows, prompts = promptfoo_cases(config), promptfoo_prompts(config)
+    if rows and prompts:
+        path = prompts[0].with_name(f"{prompts[0].stem}.cases.jsonl")
+        _write_new(path, _lines(rows))
+        yield Candidate(prompts[0], read_cases(path))
+
+
+def _existing(found: list[Candidate], workflow: list[str]) -> Iterator[str]:
+    for candidate in found:
+        yield f"{candidate.suite} is there already; it was left as it is"
+    yield from workflow
+    yield f"schema for editors: {_write_schema(found[0].suite)}"
+    yield ""
+    yield "next:"
+    yield f"  pytest --ftgate {shlex.quote(str(found[0].suite))}"
+
+
+def _choices(new: list[Candidate]) -> Iterator[str]:
+    yield "several prompts have cases; name one:"
+    for candidate in new:
+        path = candidate.prompt or candidate.data.path
+        yield f"  pytest-ftgate init {shlex.quote(str(path))}  # {candidate.data.path.name}"
+
+
+# Writing ------------------------------------------------------------------------------------------
+
+
+def _written(candidate: Candidate, workflow: list[str]) -> Iterator[str]:
+    """Write the suite and what it needs, and yield what was written and the next command.
+
+    *workflow* are the sentences on the workflow.
+
+    Raises:
+        FtgateError: the cases cannot be used; then there is no new suite.
+    """
+    _require_columns(candidate.data)
+    candidate, extra = _with_variables(candidate)
+    data, path = candidate.data, candidate.suite
+    scaffold = _scaffold(candidate, schema := _write_schema(path))
+    first = scaffold.variants[0]
+    obstacle = _obstacle(first)
+    _write_new(path, scaffold.text)
+    try:
+        limits, notes = with_suite(path, None, partial(_limits, variant=first, obstacle=obstacle))
+    except FtgateError:
+        path.unlink()
+        raise
+    path.write_text(replace(scaffold, limits=limits).text, "utf-8")
+    yield f"wrote {path}: {quantity(len(data.answers.rows), 'case')} of {data.path}"
+    yield from (f"wrote {name}" for name in extra)
+    yield f"wrote {schema}, which editors read to complete and explain keys"
+    yield from workflow
+    yield f"model: {first.keys['model']}, since {first.reason}"
+    yield from notes
+    if first.has_weights:
+        yield "It is a small model that shows how a gate works: put your own into variants."
+    yield ""
+    yield "next:"
+    yield from (f"  {command}" for command in obstacle)
+    yield f"  {scaffold.command}"
+
+
+def _require_columns(data: CaseTable) -> None:
+    missing = [key for key in ("input", "expected") if key not in data.columns]
+    if missing:
+        named = ", ".join(f"--{key} COLUMN" for key in missing)
+        what = " and ".join(missing)
+        message = f"{data.path} has no column known to hold {what}"
+        raise ConfigurationError(f"{message}; name it: {named}")
+
+
+def _scaffold(candidate: Candidate, schema: Path) -> Scaffold:
+    data, path = candidate.data, candidate.suite
+    return Scaffold(
+        schema=_relative(schema, path),
+        command=f"pytest --ftgate {shlex.quote(str(path))}",
+        prompt=_relative(candidate.prompt, path) if candidate.prompt else "",
+        cases=_relative(data.path, path),
+        columns=_columns(data.columns) if data.needs_columns else {},
+        scoring=scoring_of(data.answers.rows),
+        variants=[*first_variants(key_names(), local_servers())],
+    )
+
+
+def _relative(path: Path, suite: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), suite.parent.resolve())).as_posix()
+
+
+def _columns(columns: Mapping[str, str]) -> dict[str, Any]:
+    return {key: name for key, name in columns.items() if key in ("id", "input", "expected")}
+
+
+def _with_variables(candidate: Candidate) -> tuple[Candidate, list[Path]]:
+    """Return *candidate* with cases that have the variables of its prompt, and the new files."""
+    if candidate.prompt is None:
+        return candidate, []
+    try:
+        names = template_variables(candidate.prompt.read_text("utf-8-sig"))
+    except (TemplateError, ValueError):
+        return candidate, []
+    unknown = names - {"input", "id", "tags", "passages"}
+    rows = raw_rows(candidate.data.path)
+    if not unknown or not rows or not all(unknown <= row.keys() for row in rows):
+        return candidate, []
+    path = candidate.prompt.with_name(f"{candidate.prompt.stem}.cases.jsonl")
+    columns = candidate.data.columns
+    keys = ("id", "input", "expected")
+    written = [
+        {key: row[columns[key]] for key in keys if columns.get(key) in row}
+        | {"vars": {name: row[name] for name in sorted(unknown)}}
+        for row in rows
+    ]
+    _write_new(path, _lines(written))
+    return Candidate(candidate.prompt, read_cases(path)), [path]
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        remedy = "nothing was overwritten; rename it, or name other files"
+        raise ConfigurationError(f"{path} is there already; {remedy}") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write_schema(suite: Path) -> Path:
+    """Write the JSON Schema into the folder of the cache, which git ignores, and return its path.
+
+    It is the package's own file, so an earlier one is replaced.
+    """
+    folder = settings_of_run(suite.parent).cache.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        (folder / ".gitignore").write_text("*\n")
+    path = folder / "suite.schema.json"
+    path.write_text(suite_schema(), "utf-8")
+    return path
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+def _obstacle(variant: FirstVariant) -> list[str]:
+    """Return the commands that the embedded model takes before it can answer."""
+    if not variant.has_weights:
+        return []
+    commands = []
+    if find_spec("xllamacpp") is None:
+        commands.append('pip install "pytest-ftgate[local]"')
+    try:
+        find_weights(str(variant.keys["model"]), Path())
+    except FtgateError:
+        commands.append(f"pytest-ftgate download {variant.keys['model']}")
+    return commands
+
+
+def _limits(
+    suite: Suite, session: Session, *, variant: FirstVariant, obstacle: list[str]
+) -> tuple[dict[str, Limits], list[str]]:
+    """Return the limits of the suite's gates, measured where that is free, and notes on them."""
+    gate = suite.gates["accuracy"]
+    design = design_of(suite, gate)
+    needed = design_cases_needed(design, assumed_discordance(suite), MAX_DEFAULT_LIMIT)
+    limits = Limits(
+        minimum=guessed_minimum(1.0 - smallest_limit(design)),
+        reason="a guess: set it to what the first run shows",
+        max_drop=default_limit(suite, gate),
+        cases=design.n,
+        cases_for_drop=needed,
+    )
+    is_quick = variant.is_free and not obstacle and len(suite.cases) <= _MAX_MEASURED
+    notes: list[str] = []
+    if is_quick:
+        try:
+            limits, notes = _measured(suite, session, limits)
+        except FtgateError as error:
+            notes = [f"not measured: {error}"]
+        finally:
+            session.close()
+    return {"accuracy": limits}, notes
+
+
+def _measured(suite: Suite, session: Session, limits: Limits) -> tuple[Limits, list[str]]:
+    """Return *limits* with the highest minimum that the replies of today pass, and a note.
+
+    Raises:
+        FtgateError: the model does not answer.
+    """
+    variant, look = suite.variants[suite.baseline], full_look(suite)
+    count = quantity(len(suite.cases), "case")
+    print(f"measuring {variant.model} once on {count} …", file=sys.stderr, flush=True)
+    requests = session.workloads.task_requests(suite, variant, look)
+    session.checked_results([requests], None, suite.name)
+    samples = samples_from_scores(session.scores.task_scores(suite, variant, look), "accuracy")
+    minimum = highest_minimum(samples)
+    right = round(float(samples.values[samples.has_reply].sum()), 6)
+    reason = measured_reason(samples.mean, right, len(samples))
+    if not minimum:
+        reason = f"{reason.partition(';')[0]}; nothing that a minimum could hold"
+    return replace(limits, minimum=minimum, reason=reason), [f"{reason}: min: {minimum:g}"]
+
+
+# The workflow -------------------------------------------------------------------------------------
+
+
+def _workflow(candidate: Candidate) -> Iterator[str]:
+    """Write the GitHub workflow for the folder of the suite, and yield what is left to do."""
+    folder = next((path for path in _WORKFLOWS if path.is_dir()), None)
+    if folder is None:
+        raise ConfigurationError("the workflow is missing from this installation; install again")
+    root = git_root(candidate.suite.parent)
+    text = (folder / _WORKFLOW).read_text("utf-8")
+    paths = Path(os.path.relpath(candidate.suite.parent.resolve(), root)).as_posix()
+    text = text.replace("paths: prompts", f"paths: {json.dumps(paths)}")
+    path = root / ".github" / "workflows" / "prompts.yml"
+    shown = short_path(path, Path())
+    if path.exists():
+        yield f"{shown} is there already; it was left as it is"
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_new(path, text)
+    yield f"wrote {shown}: replace OWNER and COMMIT in it, and name the secret with your key"

@@ -1,0 +1,171 @@
+"""The text of a new suite: every key with what it is for, and limits that its cases can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pytest_ftgate.gates.units import percent, quantity
+from pytest_ftgate.readers.rows import AnswerRow
+from pytest_ftgate.suite.providers import FirstVariant
+from pytest_ftgate.suite.scorers import parse_number
+
+#: The most labels of a task that is taken for a classification, and the longest label.
+_MAX_LABELS, _MAX_LABEL_LENGTH = 20, 40
+#: A longer expected answer is not found in a reply word by word.
+_MAX_ANSWER_LENGTH = 60
+#: The minimum of a gate that is not measured yet, if its cases can show as much.
+_GUESSED_MINIMUM = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How replies to the cases are scored.
+
+    Attributes:
+        lines: the lines of ``reply``.
+        labels: the labels, if the task is a classification.
+    """
+
+    lines: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one gate.
+
+    Attributes:
+        minimum: the minimum to write, or None for none.
+        reason: where the minimum comes from, for the comment.
+        max_drop: the drop that the cases can show, or None if they are too few.
+        cases: the number of cases.
+        cases_for_drop: from how many cases on a drop can be gated.
+    """
+
+    minimum: float | None = 0.0
+    reason: str = "replies are not measured yet"
+    max_drop: float | None = None
+    cases: int = 0
+    cases_for_drop: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaffold:
+    """All that stands in a new suite.
+
+    Attributes:
+        schema: the path of the JSON Schema, from the suite.
+        command: what evaluates the suite.
+        prompt: the name of the prompt, or "".
+        columns: the columns of the cases, where they need to be named.
+        variants: what the suite may ask; the first one is used, the others are comments.
+        limits: those of each gate.
+    """
+
+    schema: str
+    command: str
+    prompt: str
+    cases: str
+    columns: Mapping[str, str]
+    scoring: Scoring
+    variants: Sequence[FirstVariant]
+    limits: Mapping[str, Limits] = field(default_factory=lambda: {"accuracy": Limits()})
+
+    @property
+    def text(self) -> str:
+        """The suite file."""
+        return "\n".join([*self._head(), *self._variants(), *self._gates()]) + "\n"
+
+    def _head(self) -> Iterator[str]:
+        yield f"# yaml-language-server: $schema={self.schema}"
+        yield f"# Evaluate it with: {self.command}"
+        yield ""
+        if self.prompt:
+            yield f"prompt: {_scalar(self.prompt)}  # the system message"
+        yield f"cases: {_scalar(self.cases)}"
+        if self.columns:
+            yield f"columns: {_scalar(dict(self.columns))}  # what the file calls them"
+        yield "reply:"
+        yield from (f"  {line}" for line in self.scoring.lines)
+
+    def _variants(self) -> Iterator[str]:
+        first, *others = self.variants
+        yield "variants:"
+        yield "  # The first variant is the baseline, which others are compared with."
+        yield "  current:"
+        keys = dict(first.keys)
+        if first.has_weights and self.scoring.labels:
+            # The embedded model is too small to keep to a list of labels.
+            keys["response_schema"] = True
+        yield from (f"    {key}: {_scalar(value)}" for key, value in keys.items())
+        yield "  # Another prompt or model is compared with it, case by case:"
+        yield "  # candidate: {like: current, prompt: another-prompt.md}"
+        for variant in others:
+            if not variant.has_weights:
+                yield f"  # Also here, since {variant.reason}:"
+                yield f"  # other: {_scalar(dict(variant.keys))}"
+
+    def _gates(self) -> Iterator[str]:
+        yield "gates:"
+        for gate, limits in self.limits.items():
+            yield f"  {gate}:"
+            if limits.minimum is not None:
+                yield f"    min: {limits.minimum:g}  # {limits.reason}"
+            if limits.max_drop is not None:
+                cases = quantity(limits.cases, "case")
+                yield f"    max_drop: {limits.max_drop:g}  # the smallest that {cases} can show"
+            elif limits.cases_for_drop:
+                cases = quantity(limits.cases, "case")
+                yield f"    # {cases}: too few to limit a drop. From about {limits.cases_for_drop}"
+                yield "    # cases on, add max_drop: 0.15; with more cases a smaller one."
+
+
+def _scalar(value: Any) -> str:
+    """Return *value* as it is written in one line of YAML."""
+    text = yaml.safe_dump(
+        value, default_flow_style=True, width=10**6, allow_unicode=True, sort_keys=False
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def scoring_of(rows: Sequence[AnswerRow]) -> Scoring:
+    """Return how replies to *rows* are scored, guessed from what they expect."""
+    expected = [row.expected for row in rows if row.expected is not None]
+    if any(isinstance(value, Mapping) for value in expected):
+        schema = "format: {json_schema: {type: object}}"
+        return Scoring((schema, "score: fields  # each field of the JSON counts", _tokens(500)))
+    answers = [a for value in expected for a in (value if isinstance(value, list) else [value])]
+    texts = [str(answer) for answer in answers]
+    if all(parse_number(text, {}) is not None for text in texts):
+        return Scoring(("score: numeric  # the number in the reply counts", _tokens(64)))
+    labels = sorted({*texts})
+    is_short = all(len(label) <= _MAX_LABEL_LENGTH for label in labels)
+    if is_short and len(labels) <= min(_MAX_LABELS, len(rows) // 3):
+        choice = f"format: {{choice: {_scalar(labels)}}}"
+        longest = max(map(len, labels))
+        return Scoring((choice, _tokens(max(8, longest))), tuple(labels))
+    if all(len(text) <= _MAX_ANSWER_LENGTH for text in texts):
+        comment = "the reply has to contain what is expected; exact is stricter"
+        return Scoring((f"score: contains  # {comment}", _tokens(64)))
+    comment = "for free text see judge and similarity in docs/scores.md"
+    return Scoring((f"score: contains  # {comment}", _tokens(500)))
+
+
+def _tokens(count: int) -> str:
+    return f"max_tokens: {count}"
+
+
+def guessed_minimum(highest: float) -> float:
+    """Return the minimum for replies that are not measured; *highest* can just be shown."""
+    return min(_GUESSED_MINIMUM, int(highest * 100) / 100)
+
+
+def measured_reason(rate: float, right: float, count: int) -> str:
+    """Return how a minimum was measured: *right* of *count* cases, or a mean score of *rate*."""
+    if right != int(right):
+        return f"measured: {percent(rate)} of {quantity(count, 'case')}; the highest that passes"
+    return f"measured: {int(right)} of {count} right; the highest that passes"

@@ -1,0 +1,238 @@
+"""The verb init: a suite for what lies here, with limits that its cases can show."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from chat_server import Said, chat_server
+
+from pytest_ftgate.cli import init, project
+from pytest_ftgate.suite.schema import suite_schema
+
+
+@pytest.fixture
+def desk(pytester, monkeypatch):
+    """An empty repository on a machine without keys and servers."""
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(project, "LOCAL_PORTS", ())
+    (pytester.path / ".git").mkdir()
+    return pytester.path
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server on a usual port, which is wrong about every fifth question."""
+
+    def answer(question):
+        number = int(str(question).rpartition("number ")[2].partition("'")[0])
+        return Said("no idea" if number % 5 == 0 else f"It is a{number}.")
+
+    with chat_server(answer, models=[{"id": "nomic-embed-text"}, {"id": "base"}]) as running:
+        monkeypatch.setattr(project, "LOCAL_PORTS", (urlsplit(running.url).port,))
+        yield running
+
+
+def write_cases(folder, count=30, header=("question", "answer"), name="qa.csv", label="a{}"):
+    folder.mkdir(exist_ok=True)
+    with (folder / name).open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(header)
+        rows.writerows((f"Question number {n}", label.format(n)) for n in range(count))
+
+
+def write_prompt(folder, text="Answer.\n", name="qa.md"):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text, "utf-8")
+
+
+def suite_of(folder, name="qa.ftgate.yaml"):
+    return yaml.safe_load((folder / name).read_text("utf-8"))
+
+
+def printed_suite(desk):
+    return (desk / "prompts/qa.ftgate.yaml").read_text("utf-8")
+
+
+def test_an_empty_folder_is_told_what_init_looks_for_and_of_the_demo(desk, run_verb):
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert "a prompt: a .md, .txt or .j2 file" in printed
+    assert "pytest-ftgate demo" in printed
+    assert [path.name for path in desk.iterdir()] == [".git"]
+
+
+def test_a_local_server_is_measured_once_and_the_highest_passing_minimum_is_written(
+    desk, server, run_verb, pytester
+):
+    write_prompt(desk / "prompts")
+    write_cases(desk / "prompts")
+
+    code, printed = run_verb("init")
+
+    suite = suite_of(desk / "prompts")
+    assert code == 0
+    assert "measured: 24 of 30 right; the highest that passes: min: 0.64" in printed
+    assert suite["variants"]["current"]["model"] == "base"
+    assert suite["columns"] == {"input": "question", "expected": "answer"}
+    assert suite["gates"] == {"accuracy": {"min": 0.64}}
+    assert len(server.requests) == 30
+    assert "# 30 cases: too few to limit a drop. From about 40\n" in printed_suite(desk)
+    higher = (desk / "prompts/qa.ftgate.yaml").read_text("utf-8").replace("0.64", "0.65")
+    (desk / "prompts/higher.ftgate.yaml").write_text(higher, "utf-8")
+    result = pytester.runpytest("--ftgate", "-v", "prompts")
+    result.stdout.fnmatch_lines_random(
+        ["*higher*accuracy?current?*INCONCLUSIVE*", "*qa*accuracy?current?*PASSED*"]
+    )
+    assert len(server.requests) == 30
+
+
+def test_enough_cases_get_the_smallest_drop_that_they_can_show(desk, server, run_verb):
+    write_prompt(desk)
+    write_cases(desk, 200)
+
+    run_verb("init")
+
+    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
+    assert suite_of(desk)["gates"]["accuracy"]["max_drop"] == 0.06
+    assert "the smallest that 200 cases can show" in text
+
+
+def test_a_key_names_its_provider_and_is_neither_shown_nor_used(desk, run_verb, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary")
+    write_prompt(desk)
+    write_cases(desk)
+
+    code, printed = run_verb("init")
+
+    text = (desk / "qa.ftgate.yaml").read_text("utf-8")
+    assert code == 0
+    assert suite_of(desk)["variants"]["current"]["provider"] == "anthropic"
+    assert "ANTHROPIC_API_KEY is set" in printed
+    assert "a guess: set it to what the first run shows" in text
+    assert "sk-canary" not in printed + text
+
+
+def test_without_any_model_the_embedded_one_is_named_with_the_command_that_gets_it(
+    desk, run_verb, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none"))
+    write_prompt(desk)
+    write_cases(desk)
+
+    _, printed = run_verb("init")
+
+    assert suite_of(desk)["variants"]["current"]["model"] == "smollm2-135m"
+    assert "next:\n  pytest-ftgate download smollm2-135m\n  pytest --ftgate qa" in printed
+
+
+def test_the_schema_lies_where_the_first_line_of_the_suite_points(desk, server, run_verb):
+    write_prompt(desk / "prompts")
+    write_cases(desk / "prompts")
+
+    run_verb("init")
+
+    first = (desk / "prompts/qa.ftgate.yaml").read_text("utf-8").partition("\n")[0]
+    path = desk / "prompts" / first.partition("$schema=")[2]
+    assert first.startswith("# yaml-language-server: $schema=")
+    assert path.read_text("utf-8") == suite_schema()
+    assert (path.parent / ".gitignore").read_text() == "*\n"
+
+
+def test_a_suite_that_is_there_stays_as_it_is(desk, server, run_verb):
+    write_prompt(desk)
+    write_cases(desk)
+    (desk / "qa.ftgate.yaml").write_text("mine", "utf-8")
+
+    code, printed = run_verb("init")
+
+    assert code == 0
+    assert "qa.ftgate.yaml is there already; it was left as it is" in printed
+    assert (desk / "qa.ftgate.yaml").read_text() == "mine"
+    assert server.requests == []
+
+
+def test_of_several_prompts_one_is_to_be_named(desk, server, run_verb):
+    for name in ("one", "two"):
+        write_prompt(desk, name=f"{name}.md")
+        write_cases(desk, name=f"{name}.csv")
+
+    code, printed = run_verb("init")
+    named, _ = run_verb("init", "two.md")
+
+    assert (code, named) == (1, 0)
+    assert "pytest-ftgate init two.md" in printed
+    assert [path.name for path in desk.glob("*.ftgate.yaml")] == ["two.ftgate.yaml"]
+
+
+def test_the_variables_of_a_prompt_are_taken_from_the_columns(desk, server, run_verb):
+    write_prompt(desk, "Sort {{ ticket }} of {{ shop }}.\n")
+    with (desk / "qa.csv").open("w") as file:
+        file.write("text;ticket;shop;label\n")
+        file.writelines(f"number {n};T{n};north;a{n}\n" for n in range(12))
+
+    code, printed = run_verb("init")
+
+    first = json.loads((desk / "qa.cases.jsonl").read_text("utf-8").partition("\n")[0])
+    assert code == 0, printed
+    assert first["vars"] == {"shop": "north", "ticket": "T0"}
+    assert suite_of(desk)["cases"] == "qa.cases.jsonl"
+
+
+def test_cases_that_cannot_be_used_leave_no_suite_behind(desk, server, run_verb):
+    write_prompt(desk, "Sort {{ nothing }}.\n")
+    write_cases(desk)
+
+    code, printed = run_verb("init")
+
+    assert code == 1
+    assert 'no case has "nothing"' in printed
+    assert not (desk / "qa.ftgate.yaml").exists()
+
+
+def test_a_column_that_is_not_known_is_asked_for_and_can_be_named(desk, server, run_verb):
+    write_prompt(desk)
+    write_cases(desk, header=("frage", "antwort"))
+
+    code, printed = run_verb("init", "qa.md", "--cases", "qa.csv")
+    again, _ = run_verb(
+        *("init", "qa.md", "--cases", "qa.csv", "--input", "frage", "--expected", "antwort")
+    )
+
+    assert (code, again) == (1, 0)
+    assert "--input COLUMN, --expected COLUMN" in printed
+    assert suite_of(desk)["columns"] == {"input": "frage", "expected": "antwort"}
+
+
+def test_the_tests_of_a_promptfoo_configuration_become_cases(desk, server, run_verb):
+    write_prompt(desk, "Answer {{ question }}\n", name="ask.txt")
+    tests = [
+        {"vars": {"question": f"number {n}"}, "assert": [{"type": "icontains", "value": f"a{n}"}]}
+        for n in range(12)
+    ]
+    config = {"prompts": ["file://ask.txt"], "providers": ["openai:x"], "tests": tests}
+    (desk / "promptfooconfig.yaml").write_text(yaml.safe_dump(config), "utf-8")
+
+    code, printed = run_verb("init")
+
+    assert code == 0, printed
+    assert len((desk / "ask.cases.jsonl").read_text("utf-8").splitlines()) == 12
+    assert (desk / "ask.ftgate.yaml").is_file()
+
+
+def test_the_workflow_is_that_of_the_examples_for_the_folder_of_the_suite(desk, server, run_verb):
+    write_prompt(desk / "evals")
+    write_cases(desk / "evals")
+
+    _, printed = run_verb("init", "--workflow")
+
+    example = Path(init.__file__).parents[2] / "examples/workflows/pull-request.yml"
+    written = (desk / ".github/workflows/prompts.yml").read_text("utf-8")
+    assert written == example.read_text("utf-8").replace("paths: prompts", 'paths: "evals"')
+    assert "replace OWNER and COMMIT" in printed

@@ -1,0 +1,56 @@
+"""docs/start.md, typed as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from platformdirs import user_cache_path
+
+from pytest_ftgate.cli import project
+from pytest_ftgate.cli.main import main
+
+PAGE = (Path(__file__).parents[2] / "docs" / "start.md").read_text("utf-8")
+
+
+def block(language: str, place: int = 0) -> str:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return [text for name, text in blocks if name == language][place]
+
+
+def without_figures(text: str) -> str:
+    # What a model answers may differ by processor.
+    return re.sub(r"\d[\d.]*", "N", text)
+
+
+@pytest.fixture(scope="module")
+def cache() -> Path:
+    return user_cache_path()
+
+
+def test_the_page_writes_a_suite_that_passes_and_a_variant_that_fails(
+    cache, pytester, monkeypatch, capsys
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(project, "LOCAL_PORTS", ())
+    (pytester.path / "capitals.md").write_text(block("text"), "utf-8")
+    (pytester.path / "capitals.csv").write_text(block("csv"), "utf-8")
+
+    assert main(["init"]) == 0
+
+    printed = capsys.readouterr().out
+    assert without_figures(printed) == without_figures(block("", 1))
+    suite = pytester.path / "capitals.ftgate.yaml"
+    text = suite.read_text("utf-8")
+    assert without_figures(text) == without_figures(block("yaml"))
+    suite.write_text(text.replace("gates:", f"{block('yaml', 1)}gates:"), "utf-8")
+
+    result = pytester.runpytest_subprocess("--ftgate", "capitals.ftgate.yaml", "-v")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines_random(
+        ["*accuracy?current?*PASSED*", "BLOCKED  1 failed of 2 gates*, 12 requested*"]
+    )
