@@ -22,7 +22,13 @@ from pytest_ftgate.client.scheduler import (
     rate_limit_key,
 )
 from pytest_ftgate.client.tools import run_tool_loop
-from pytest_ftgate.errors import CacheError, NotRecorded, OutOfBudget, ReplyError
+from pytest_ftgate.errors import (
+    CacheError,
+    ConfigurationError,
+    NotRecorded,
+    OutOfBudget,
+    ReplyError,
+)
 from pytest_ftgate.providers.base import Provider, ProviderFactory, import_providers, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
@@ -53,6 +59,8 @@ class Engine:
         budget: SpendingLimit | None = None,
     ) -> None:
         self._cache, self._environ = cache, environ
+        #: Returns why the key of a request must not go to its address, or "".
+        self.key_error: Callable[[Request], str] = lambda _: ""
         self._mode, self._concurrency, self._budget = replies, concurrency, budget
         self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(cache, environ, fresh=replies == "fresh")
@@ -188,6 +196,8 @@ class Engine:
                 settle(request, recorded.reply_or_error(request))
             elif self._mode == "recorded":
                 settle(request, NotRecorded(_NOT_RECORDED))
+            elif message := self.key_error(request):
+                settle(request, ConfigurationError(message))
             else:
                 yield request
 

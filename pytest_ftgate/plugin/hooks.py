@@ -86,7 +86,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     if not settings.enabled:
         return None
     cache = short_path(settings.cache, settings.start)
-    return f"ftgate: replies {settings.replies}, cache {cache}"
+    safe = ", safe mode" if settings.safe else ""
+    return f"ftgate: replies {settings.replies}{safe}, cache {cache}"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:

@@ -278,7 +278,7 @@ def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
 
 #: Settings whose names in the API differ.
 _API_NAMES = {"effort": "reasoning_effort"}
-_OPENAI_URL = "https://api.openai.com/v1"
+_OPENAI_URL = PROVIDERS["openai-compatible"].url
 _REDIRECT, _BAD_REQUEST = 300, 400
 #: Timeouts of a reply and of a connection, in seconds.
 _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
