@@ -13,6 +13,7 @@ from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.phases import Phases
 from pytest_ftgate.client.progress import Progress
+from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.client.scheduler import (
@@ -285,9 +286,10 @@ class Engine:
         self._in_flight[request.fingerprint] = request
         self._peak_in_flight = max(self._peak_in_flight, len(self._in_flight))
         try:
-            return await self._retry_policy.generate_with_retries(lease, request, lease.backoff)
+            reply = await self._retry_policy.generate_with_retries(lease, request, lease.backoff)
         finally:
             del self._in_flight[request.fingerprint]
+        return redact_reply(reply, request, self._environ)
 
     def _drop_held(self, error: ReplyError) -> None:
         """Settle the requests that wait for their phase with *error*."""

@@ -231,11 +231,17 @@ def pytest_report_teststatus(report: Any, config: pytest.Config) -> Any:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None]:
-    """Complete pytest's short summary with inconclusive gates."""
-    yield
+    """Complete pytest's short summary with inconclusive gates.
+
+    All sections, which quote replies, are printed while the build server obeys no commands.
+    """
     reporter = config.stash.get(reporter_key, None)
-    if reporter is not None:
+    if reporter is None:
+        return (yield)
+    with reporter.commands_stopped(terminalreporter):
+        yield
         reporter.complete_short_summary(terminalreporter)
+    return reporter.annotate(terminalreporter)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -6,11 +6,13 @@ import json
 import os
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -32,7 +34,7 @@ from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.results.git import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
@@ -293,13 +295,13 @@ class Reporter:
             show_table=self._settings.accept,
             full_ladder=self._settings.ladder,
         ):
-            for text, colours in colour_parts(line):
+            for text, colours in colour_parts(break_command(line)):
                 terminalreporter.write(text, **colours)
             terminalreporter.line("")
         # Messages of plugins that received the report came too late to be in it.
         late = [line for line in dict.fromkeys(self._messages) if line not in self._report.notes]
         for line in message_lines((*self._written, *late)):
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(break_command(line))
 
     def _as_typed(self, report: Report) -> Report:
         """Return *report* with node ids and commands as the user types them."""
@@ -311,10 +313,9 @@ class Reporter:
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
-        """Add inconclusive gates to pytest's short summary, and annotate lines on GitHub."""
+        """Add inconclusive gates to pytest's short summary."""
         if self._report is None:
             return
-        from pytest_ftgate.reporting.github import workflow_commands
         from pytest_ftgate.reporting.summary import inconclusive_lines
 
         on_build_server = any(map(os.environ.get, ("CI", "BUILD_NUMBER")))
@@ -327,9 +328,33 @@ class Reporter:
             reporter.write_sep("=", "short test summary info", cyan=True, bold=True)
         for line in lines:
             reporter.write_line(line, yellow=True)
-        prefix = self._settings.annotation_prefix
-        if prefix is not None and not self._config.pluginmanager.has_plugin(_ANNOTATOR):
+
+    @contextmanager
+    def commands_stopped(self, reporter: pytest.TerminalReporter) -> Iterator[None]:
+        """Let GitHub obey no line that is printed in this context.
+
+        What follows quotes replies and suites. They cannot guess the token that ends it.
+        """
+        if self._settings.annotation_prefix is None:
+            yield
+            return
+        token = token_hex(16)
+        reporter.ensure_newline()
+        reporter.write_line(f"::stop-commands::{token}")
+        try:
+            yield
+        finally:
             reporter.ensure_newline()
+            reporter.write_line(f"::{token}::")
+
+    def annotate(self, reporter: pytest.TerminalReporter) -> None:
+        """On GitHub, annotate the lines of gates that did not pass."""
+        from pytest_ftgate.reporting.github import workflow_commands
+
+        prefix = self._settings.annotation_prefix
+        if self._report is None or prefix is None:
+            return
+        if not self._config.pluginmanager.has_plugin(_ANNOTATOR):
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 
