@@ -380,6 +380,7 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
     options: dict[str, Any] = {"max_retries": 0, "http_client": http}
     if request.base_url:
         options["base_url"] = request.base_url
+        options["default_headers"] = _omitted_headers(request, environ)
     try:
         if request.provider == "bedrock":
             return AnthropicProvider(_bedrock(request, options, environ))
@@ -389,6 +390,15 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
         return AnthropicProvider(AsyncAnthropic(**options, **_key(request, environ)))
     except (anthropic.AnthropicError, ValueError) as error:
         raise ConfigurationError(_missing_credentials(str(error), request.provider)) from error
+
+
+def _omitted_headers(request: Request, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the headers that the SDK must leave out: those of the environment, at other hosts."""
+    is_own = request.base_url == environ.get("ANTHROPIC_BASE_URL")
+    if is_own or request.api_key_env is None:
+        return {}
+    lines = environ.get("ANTHROPIC_CUSTOM_HEADERS", "").split("\n")
+    return {name.strip(): anthropic.Omit() for line in lines if (name := line.partition(":")[0])}
 
 
 def _key(request: Request, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import zlib
 from base64 import b64decode, b64encode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
@@ -21,8 +22,11 @@ class _Echo(BaseHTTPRequestHandler):
     """Repeats the key that it got, in the text of a reply or of an error."""
 
     protocol_version = "HTTP/1.1"
+    #: The headers of all requests.
+    seen: ClassVar[list[str]] = []
 
     def do_POST(self) -> None:
+        self.seen.append(str(self.headers).lower())
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         sent = self.headers["authorization"] or f"Bearer {self.headers['x-api-key']}"
         key = sent.removeprefix("Bearer ")
@@ -56,6 +60,7 @@ class _Echo(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def echo():
+    _Echo.seen.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -119,6 +124,16 @@ def test_without_a_line_in_the_configuration_nothing_is_sent(canary):
     result.stdout.fnmatch_lines(["*CANARY would go to 127.0.0.1:*, which the configuration does *"])
     result.stdout.fnmatch_lines(["*ftgate_keys = CANARY@127.0.0.1:*"])
     result.stdout.fnmatch_lines(["BLOCKED *"])
+
+
+def test_headers_of_the_environment_go_to_no_address_that_a_suite_names(canary, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "X-Gateway: open-sesame\nX-Other: 1")
+    monkeypatch.setenv("OPENAI_ORG_ID", "open-sesame")
+
+    canary.run()
+
+    assert len(_Echo.seen) == 200
+    assert [headers for headers in _Echo.seen if "open-sesame" in headers] == []
 
 
 def test_the_plan_shows_which_key_goes_where(canary):
