@@ -21,11 +21,14 @@ ALLOWED = {
     "html": (r"true|false", "true or false"),
     "replies": (r"auto|fresh|recorded", "auto, fresh or recorded"),
     "fork_replies": (r"auto|fresh|recorded", "auto, fresh or recorded"),
+    "fork_safe": (r"true|false", "true or false"),
     "inconclusive": (r"fail|warn", "fail or warn"),
     "max_usd": (r"(\d+(\.\d+)?)?", "a number such as 2.5, or nothing"),
     "extras": (r"([a-z]+(,[a-z]+)*)?", "names such as local,prices, or nothing"),
     "title": (r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "letters, digits, dots and dashes, at most 40"),
 }
+#: Events that strangers cause, in whose jobs the repository's secrets are.
+TRIGGERS_WITH_SECRETS = ("pull_request_target", "workflow_run", "issue_comment")
 FROM_A_FORK = (
     "This pull request comes from a fork, where there are no keys: only recorded replies were "
     "evaluated, and nothing was asked."
@@ -47,6 +50,7 @@ def check(environ: Mapping[str, str]) -> int:
         "GITHUB_OUTPUT",
         environ,
         fork=str(fork).lower(),
+        safe=environ["IN_FORK_SAFE"] if fork else "false",
         replies=environ["IN_FORK_REPLIES" if fork else "IN_REPLIES"],
         extras=",".join(sorted(extras)),
     )
@@ -58,10 +62,10 @@ def _input_errors(environ: Mapping[str, str]) -> Iterator[str]:
         value = environ[f"IN_{name.upper()}"]
         if not re.fullmatch(pattern, value):
             yield f"input {name.replace('_', '-')} is {_escaped(repr(value))}; write {words}"
-    if environ.get("GITHUB_EVENT_NAME") == "pull_request_target":
+    event = environ.get("GITHUB_EVENT_NAME", "")
+    if event in TRIGGERS_WITH_SECRETS:
         yield (
-            "pull_request_target runs a stranger's files beside the repository's secrets; "
-            "use pull_request"
+            f"{event} may run a stranger's files beside the repository's secrets; use pull_request"
         )
 
 
@@ -104,6 +108,7 @@ def command(environ: Mapping[str, str], folder: Path) -> list[str]:
     words += [f"--ftgate-json={reports / 'run.json'}", f"--junitxml={reports / 'junit.xml'}"]
     words += [f"--ftgate-markdown={reports / 'report.md'}"]
     words += [f"--ftgate-html={reports / 'report.html'}"] if environ["IN_HTML"] == "true" else []
+    words += ["--ftgate-safe"] if environ["SAFE"] == "true" else []
     words += [f"--ftgate-replies={environ['REPLIES']}"]
     words += [f"--ftgate-inconclusive={environ['IN_INCONCLUSIVE']}"]
     words += [f"--ftgate-max-usd={environ['IN_MAX_USD']}"] if environ["IN_MAX_USD"] else []

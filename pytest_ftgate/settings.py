@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ConfigurationError
 
@@ -15,8 +17,47 @@ _REPLIES = ("auto", "fresh", "recorded")
 _INCONCLUSIVE = ("fail", "warn")
 _ENGINES = ("local", "ray")
 _CACHE_FOLDER = ".ftgate"
+_VARIABLE = re.compile(r"[A-Za-z_]\w*")
 #: The formats of the reports that are files.
 REPORT_FORMATS = ("html", "json", "markdown")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """A key and a host that may receive it: one line ``NAME@HOST`` of ``ftgate_keys``.
+
+    Attributes:
+        name: the environment variable of the key.
+        host: the host, in lower case; "" if *variable* holds the address.
+        port: the only port, or None for every one.
+        variable: the environment variable that holds the address, or "".
+    """
+
+    name: str
+    host: str = ""
+    port: int | None = None
+    variable: str = ""
+
+    @classmethod
+    def read(cls, line: str) -> KeyRule:
+        """Return the rule in *line*: ``NAME@HOST``, ``NAME@HOST:PORT`` or ``NAME@$VARIABLE``.
+
+        Raises:
+            ConfigurationError: *line* is no rule.
+        """
+        name, _, place = line.strip().partition("@")
+        is_named = _VARIABLE.fullmatch(name) is not None
+        if is_named and place.startswith("$") and _VARIABLE.fullmatch(place[1:]):
+            return cls(name, variable=place[1:])
+        try:
+            parts = urlsplit(f"//{place}")
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            host, port = "", None
+        if not is_named or not host or set(place) & set("/?#@$*"):
+            remedy = "write the name of a variable and a host, such as TEAM_KEY@llm.example.com"
+            raise ConfigurationError(f"ftgate_keys: {line.strip()} is no key and host; {remedy}")
+        return cls(name, host, port)
 
 
 class PytestConfig(Protocol):
@@ -64,6 +105,8 @@ class Settings:
         reports: the paths of report files by format: ``html``, ``json``, ``markdown``.
         summary: the file that GitHub shows on the page of a run; None elsewhere.
         run_url: the address of that page, or "".
+        keys: the pairs of a key and a host that the repository allows.
+        safe: True if the authors of suites are strangers: no code, no keys to new hosts.
         annotation_prefix: the root directory relative to the repository, for GitHub annotations;
             None elsewhere.
     """
@@ -92,6 +135,8 @@ class Settings:
     summary: Path | None = None
     run_url: str = ""
     annotation_prefix: str | None = None
+    keys: tuple[KeyRule, ...] = ()
+    safe: bool = False
 
     @property
     def reports_cases(self) -> bool:
@@ -118,7 +163,7 @@ class Settings:
         return cls(
             enabled=bool(config.getoption("ftgate_enabled")),
             files=tuple(config.getini("ftgate_files")),
-            replies=_one_of("replies", option_or_ini("replies"), _REPLIES),
+            replies=_one_of("replies", _replies(config), _REPLIES),
             variants=tuple(config.getoption("ftgate_variant") or ()),
             cases=tuple(config.getoption("ftgate_case") or ()),
             inconclusive=_one_of("inconclusive", option_or_ini("inconclusive"), _INCONCLUSIVE),
@@ -137,8 +182,24 @@ class Settings:
             ladder=bool(config.getoption("ftgate_ladder")),
             show=_count("show", option_or_ini("show"), least=0),
             reports=_reports(config),
+            **_trust_settings(config),
             **_github_settings(os.environ, config.rootpath),
         )
+
+
+def _trust_settings(config: PytestConfig) -> dict[str, Any]:
+    keys = tuple(map(KeyRule.read, config.getini("ftgate_keys")))
+    return {"keys": keys, "safe": _is_safe(config)}
+
+
+def _is_safe(config: PytestConfig) -> bool:
+    return bool(config.getoption("ftgate_safe") or config.getini("ftgate_safe"))
+
+
+def _replies(config: PytestConfig) -> str:
+    """Return where replies come from; in safe mode only the command line sends requests."""
+    default = "recorded" if _is_safe(config) else config.getini("ftgate_replies")
+    return str(config.getoption("ftgate_replies") or default)
 
 
 def _cache_path(config: PytestConfig, written: str) -> Path:
@@ -296,6 +357,9 @@ _OPTIONS = (
             "day.", _FLAG, default=False),
     _Option("engine", "What sends requests: this machine (local, the default), or a Ray cluster "
             "(ray).", {"choices": _ENGINES}, "local"),
+    _Option("safe", "Evaluate suites of strangers: no Python that a suite names, no weights from "
+            "elsewhere, no keys to new hosts, and no request unless --ftgate-replies says so.",
+            _FLAG, default=False),
     _Option("ladder", "Show the ladder of each suite in full: its rungs, the effort of "
             "fine-tuning, and the cost of each rung by volume.", _FLAG),
     _Option("html", "Write a page with pictures and every case, which opens without a network.",
@@ -312,6 +376,8 @@ def add_options(parser: Any) -> None:
     text = "Collect *.ftgate.yaml suites and evaluate their gates."
     group.addoption("--ftgate", dest="ftgate_enabled", help=text, **_FLAG)
     parser.addini("ftgate_files", "Globs of suite files.", type="args", default=["*.ftgate.yaml"])
+    text = "Where keys may go besides their providers: NAME@HOST, or NAME@$VARIABLE, one a line."
+    parser.addini("ftgate_keys", text, type="linelist", default=[])
     for name, text, kind, default in _OPTIONS:
         flag = f"--ftgate-{name.replace('_', '-')}"
         group.addoption(flag, dest=f"ftgate_{name}", help=text, **kind)

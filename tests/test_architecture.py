@@ -42,6 +42,8 @@ FORBIDDEN_NAMES = {"gc", "sys.meta_path", "sys.setswitchinterval"}
 TRICKS = {
     # The alarm that ends a scorer which takes too long.
     ("scoring.sandbox", "signal.signal"),
+    # SIGTERM ends a run like Ctrl-C, while it waits for replies.
+    ("plugin.progress", "signal.signal"),
 }
 #: Names of providers that are words for other things as well: a language, a mode of a run.
 OTHER_MEANINGS = {"python", "recorded"}

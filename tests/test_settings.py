@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ftgate.errors import ConfigurationError
 from pytest_ftgate.settings import short_path
 
 
@@ -70,3 +71,42 @@ def test_a_setting_names_the_cache_from_the_root_directory(pytester, cache_in_us
 def test_the_shorter_form_of_a_path_is_shown():
     assert short_path(Path("/a/b/c/d"), Path("/a/b/e")) == Path("../c/d")
     assert short_path(Path("/x/y"), Path("/a/b/e")) == Path("/x/y")
+
+
+# Trust -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(pytester):
+    def read(ini="", *args):
+        pytester.makeini(f"[pytest]\n{ini}")
+        from pytest_ftgate.settings import Settings
+
+        return Settings.from_config(pytester.parseconfig(*args))
+
+    return read
+
+
+def test_safe_mode_sends_nothing_unless_the_command_line_says_so(settings):
+    safe = settings("ftgate_safe = true\nftgate_replies = auto")
+
+    assert (safe.safe, safe.replies) == (True, "recorded")
+    assert settings("", "--ftgate-safe").replies == "recorded"
+    assert settings("", "--ftgate-safe", "--ftgate-replies=auto").replies == "auto"
+    assert (settings().safe, settings().replies) == (False, "auto")
+
+
+def test_each_line_of_ftgate_keys_pairs_a_key_with_a_host(settings):
+    keys = settings("ftgate_keys =\n  A_KEY@LLM.example\n  B@[::1]:8000\n  C@$C_URL").keys
+
+    assert [(key.name, key.host, key.port, key.variable) for key in keys] == [
+        ("A_KEY", "llm.example", None, ""),
+        ("B", "::1", 8000, ""),
+        ("C", "", None, "C_URL"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["A", "@h", "A@", "A@https://h", "A@*", "A@h/v1", "A B@h", "A@$"])
+def test_a_line_that_is_no_pair_is_an_error_with_an_example(settings, line):
+    with pytest.raises(ConfigurationError, match="write the name of a variable and a host, such"):
+        settings(f"ftgate_keys = {line}")

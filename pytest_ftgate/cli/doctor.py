@@ -26,6 +26,7 @@ from pytest_ftgate.plugin.config import settings_of_run, with_suite
 from pytest_ftgate.providers.base import open_provider
 from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.requests import request as requests
+from pytest_ftgate.requests.keys import key_use
 from pytest_ftgate.runner.preview import lint_lines, power_estimates
 from pytest_ftgate.runner.session import Session, full_look
 from pytest_ftgate.runner.workloads import GateRun
@@ -179,6 +180,9 @@ def _variant(suite: Suite, session: Session, variant: Variant) -> Iterator[Diagn
     try:
         case_requests = session.workloads.task_requests(suite, variant, full_look(suite))
         request = case_requests[0].request
+        if message := session.key_error(key_use(request, os.environ)):
+            yield Diagnosis(Level.FAIL, message)
+            return
         # Loading weights takes long, and a plugin's provider may do anything.
         if spec.hosted:
             provider = open_provider([request], os.environ, {})

@@ -26,6 +26,7 @@ from uuid import uuid4
 
 from pytest_ftgate.cache.cache import Cache
 from pytest_ftgate.client.budget import SpendingLimit
+from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.errors import CacheError, FtgateError, OutOfBudget, ReplyError, RetryableError
@@ -190,7 +191,7 @@ class Batches:
         fresh: bool,
         budget: SpendingLimit | None,
     ) -> None:
-        self.cache, self._environ, self.results = cache, environ, results
+        self.cache, self.environ, self.results = cache, environ, results
         self.retry_policy, self.budget = retry_policy, budget
         self.max_age = _MAX_FRESH_AGE if fresh else float("inf")
         self._peers = PeerWaiter(cache, results, retry_policy, _POLL)
@@ -251,7 +252,7 @@ class Batches:
                     self.settle(request, cached[request.fingerprint])
             unsettled = self.unsettled(requests)
             if unsettled:
-                api = await asyncio.to_thread(open_batch_api, unsettled[0], self._environ)
+                api = await asyncio.to_thread(open_batch_api, unsettled[0], self.environ)
                 try:
                     await _Group(self, api, unsettled).run()
                 finally:
@@ -466,6 +467,7 @@ class _Group:
         if batches.budget and request.fingerprint in batches.unpaid:
             batches.budget.record_cost(request, reply)
         # Committed before use: a kill from here on loses nothing.
+        reply = redact_reply(reply, request, batches.environ)
         batches.cache.store(request, reply)
         batches.settle(request, reply)
 

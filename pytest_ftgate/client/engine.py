@@ -13,6 +13,7 @@ from pytest_ftgate.client.batches import Batches
 from pytest_ftgate.client.budget import SpendingLimit
 from pytest_ftgate.client.phases import Phases
 from pytest_ftgate.client.progress import Progress
+from pytest_ftgate.client.redaction import redact_reply
 from pytest_ftgate.client.results import PeerWaiter, Result, Results
 from pytest_ftgate.client.retry import RetryPolicy
 from pytest_ftgate.client.scheduler import (
@@ -22,7 +23,13 @@ from pytest_ftgate.client.scheduler import (
     rate_limit_key,
 )
 from pytest_ftgate.client.tools import run_tool_loop
-from pytest_ftgate.errors import CacheError, NotRecorded, OutOfBudget, ReplyError
+from pytest_ftgate.errors import (
+    CacheError,
+    ConfigurationError,
+    NotRecorded,
+    OutOfBudget,
+    ReplyError,
+)
 from pytest_ftgate.providers.base import Provider, ProviderFactory, import_providers, open_provider
 from pytest_ftgate.providers.recorded import RecordedReplies
 from pytest_ftgate.requests.reply import Reply
@@ -53,6 +60,8 @@ class Engine:
         budget: SpendingLimit | None = None,
     ) -> None:
         self._cache, self._environ = cache, environ
+        #: Returns why the key of a request must not go to its address, or "".
+        self.key_error: Callable[[Request], str] = lambda _: ""
         self._mode, self._concurrency, self._budget = replies, concurrency, budget
         self._plugin_providers = self._provider_factories(plugin_providers or {})
         self._results = Results(cache, environ, fresh=replies == "fresh")
@@ -188,6 +197,8 @@ class Engine:
                 settle(request, recorded.reply_or_error(request))
             elif self._mode == "recorded":
                 settle(request, NotRecorded(_NOT_RECORDED))
+            elif message := self.key_error(request):
+                settle(request, ConfigurationError(message))
             else:
                 yield request
 
@@ -275,9 +286,10 @@ class Engine:
         self._in_flight[request.fingerprint] = request
         self._peak_in_flight = max(self._peak_in_flight, len(self._in_flight))
         try:
-            return await self._retry_policy.generate_with_retries(lease, request, lease.backoff)
+            reply = await self._retry_policy.generate_with_retries(lease, request, lease.backoff)
         finally:
             del self._in_flight[request.fingerprint]
+        return redact_reply(reply, request, self._environ)
 
     def _drop_held(self, error: ReplyError) -> None:
         """Settle the requests that wait for their phase with *error*."""

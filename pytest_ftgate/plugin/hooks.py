@@ -90,7 +90,8 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     if not settings.enabled:
         return None
     cache = short_path(settings.cache, settings.start)
-    return f"ftgate: replies {settings.replies}, cache {cache}"
+    safe = ", safe mode" if settings.safe else ""
+    return f"ftgate: replies {settings.replies}{safe}, cache {cache}"
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
@@ -252,17 +253,23 @@ def pytest_terminal_summary(
 ) -> Generator[None]:
     """Complete pytest's short summary with inconclusive gates, and close with the verdict.
 
-    It names a forgotten --ftgate. After an error in the command line, pytest says it all.
+    It names a forgotten --ftgate. After an error in the command line, pytest says it all. All
+    sections, which quote replies, are printed while the build server obeys no commands.
     """
-    yield
-    ignored = config.stash.get(ignored_key, 0)
-    if ignored and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-        suites = "1 suite was" if ignored == 1 else f"{ignored} suites were"
-        terminalreporter.write_line(f"{suites} not evaluated: add --ftgate")
     reporter = config.stash.get(reporter_key, None)
-    if reporter is not None and exitstatus != pytest.ExitCode.USAGE_ERROR:
-        reporter.complete_short_summary(terminalreporter)
-        reporter.write_summary(terminalreporter)
+    if reporter is None:
+        yield
+        ignored = config.stash.get(ignored_key, 0)
+        if ignored and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            suites = "1 suite was" if ignored == 1 else f"{ignored} suites were"
+            terminalreporter.write_line(f"{suites} not evaluated: add --ftgate")
+        return
+    with reporter.commands_stopped(terminalreporter):
+        yield
+        if exitstatus != pytest.ExitCode.USAGE_ERROR:
+            reporter.complete_short_summary(terminalreporter)
+            reporter.write_summary(terminalreporter)
+    reporter.annotate(terminalreporter)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

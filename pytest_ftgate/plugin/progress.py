@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -37,14 +39,37 @@ def show_sentence(config: pytest.Config, text: str) -> None:
 def live_progress(config: pytest.Config) -> Iterator[OnProgress | None]:
     """Yield a callback that shows the progress, or None in quiet runs and xdist workers."""
     reporter = _reporter(config)
-    if reporter is None:
-        yield None
+    with _terminable():
+        if reporter is None:
+            yield None
+            return
+        line = _ProgressLine(config, reporter)
+        try:
+            yield line
+        finally:
+            line.end()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, by which build servers cancel a job, end the run as Ctrl-C does, once.
+
+    A handler of the process itself stays.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
         return
-    line = _ProgressLine(config, reporter)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield line
+        yield
     finally:
-        line.end()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 class _ProgressLine:

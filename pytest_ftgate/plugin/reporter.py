@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from pytest_ftgate.readers.source import display_path
 from pytest_ftgate.readers.text import replace_lone_surrogates
 from pytest_ftgate.recommend.advice import Advice
 from pytest_ftgate.reporting.headlines import headline
-from pytest_ftgate.reporting.text import escape_controls
+from pytest_ftgate.reporting.text import break_command, escape_controls
 from pytest_ftgate.results.git import GitError, git_output
 from pytest_ftgate.results.run import Report, RequestCounts, SuiteRun, overall_verdict
 from pytest_ftgate.results.verdicts import as_typed, from_json, store_verdicts
@@ -324,7 +325,7 @@ class Reporter:
 
         def write(lines: Iterable[str]) -> None:
             for line in lines:
-                for text, colours in colour_parts(line):
+                for text, colours in colour_parts(break_command(line)):
                     writer.write(encodable(text, writer_encoding(writer)), **colours)
                 writer.line()
 
@@ -345,10 +346,9 @@ class Reporter:
         )
 
     def complete_short_summary(self, reporter: pytest.TerminalReporter) -> None:
-        """Add inconclusive gates to pytest's short summary, and annotate lines on GitHub."""
+        """Add inconclusive gates to pytest's short summary."""
         if self._report is None:
             return
-        from pytest_ftgate.reporting.github import workflow_commands
         from pytest_ftgate.reporting.summary import inconclusive_lines
         from pytest_ftgate.reporting.text import encodable
 
@@ -364,9 +364,33 @@ class Reporter:
             reporter.write_line(
                 encodable(line, writer_encoding(self._config.get_terminal_writer())), yellow=True
             )
-        prefix = self._settings.annotation_prefix
-        if prefix is not None and not self._config.pluginmanager.has_plugin(_ANNOTATOR):
+
+    @contextmanager
+    def commands_stopped(self, reporter: pytest.TerminalReporter) -> Iterator[None]:
+        """Let GitHub obey no line that is printed in this context.
+
+        What follows quotes replies and suites. They cannot guess the token that ends it.
+        """
+        if self._settings.annotation_prefix is None:
+            yield
+            return
+        token = token_hex(16)
+        reporter.ensure_newline()
+        reporter.write_line(f"::stop-commands::{token}")
+        try:
+            yield
+        finally:
             reporter.ensure_newline()
+            reporter.write_line(f"::{token}::")
+
+    def annotate(self, reporter: pytest.TerminalReporter) -> None:
+        """On GitHub, annotate the lines of gates that did not pass."""
+        from pytest_ftgate.reporting.github import workflow_commands
+
+        prefix = self._settings.annotation_prefix
+        if self._report is None or prefix is None:
+            return
+        if not self._config.pluginmanager.has_plugin(_ANNOTATOR):
             for line in workflow_commands(self._report, prefix):
                 reporter.write_line(line)
 

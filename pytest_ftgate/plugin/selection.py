@@ -79,6 +79,7 @@ def gate_nodes(items: list[pytest.Item]) -> list[str]:
 def show_plan(session: pytest.Session) -> None:
     """Print the plan: requests, costs, and what the gates can show."""
     from pytest_ftgate.reporting.plan import contamination_lines, plan_lines, power_lines
+    from pytest_ftgate.reporting.text import break_command
     from pytest_ftgate.runner import preview
 
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -100,4 +101,4 @@ def show_plan(session: pytest.Session) -> None:
         *power_lines(preview.power_estimates(run, gate_runs)),
         *dict.fromkeys(run.user_messages),
     ):
-        reporter.write_line(line)
+        reporter.write_line(break_command(line))

@@ -27,6 +27,7 @@ from pytest_ftgate.suite.loader import load_suite
 from pytest_ftgate.suite.model import Suite
 from pytest_ftgate.suite.plugins import PluginContributions, PriceFunction
 from pytest_ftgate.suite.providers import PROVIDERS
+from pytest_ftgate.suite.safe_mode import check_safe
 from pytest_ftgate.suite.scorers import SCORE_KINDS
 from pytest_ftgate.suite.variants import with_batching
 
@@ -202,8 +203,10 @@ def prepare_suite(config: pytest.Config, suite: Suite) -> Suite:
 
     Raises:
         SuiteError: the committed replies or the accepted record cannot be read, or a gate has too
-            few cases for a default limit.
+            few cases for a default limit; or safe mode does not allow what the suite names.
     """
+    if config.stash[settings_key].safe:
+        check_safe(suite, config.rootpath)
     suite = exclude_unrunnable_skills(suite)
     suite = with_batching(suite) if config.stash[settings_key].batch else suite
     session = config.stash[session_key]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,12 +13,12 @@ import aiohttp
 
 from pytest_ftgate.adapters.lora import LoraConfig, adapter_sha256
 from pytest_ftgate.errors import ConfigurationError, ProviderRejected, RetryableError
-from pytest_ftgate.providers.http import error_message
+from pytest_ftgate.providers.http import error_message, limited_body, load_json
 from pytest_ftgate.requests.request import Adapter, Request
 
 #: Timeouts of the list of models and of loading an adapter, in seconds.
 _LIST_TIMEOUT, _LOAD_TIMEOUT = (aiohttp.ClientTimeout(total=seconds) for seconds in (10, 300))
-_BAD_REQUEST = 400
+_REDIRECT = 300
 #: The ranks that vLLM can be started for.
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -80,20 +79,26 @@ class ServedAdapters:
     async def _post(self, verb: str, body: Mapping[str, str]) -> str:
         """Load or unload an adapter; return why the server refuses, or ""."""
         url = f"{self._url}/{verb}_lora_adapter"
-        async with self._session().post(url, json=body, timeout=_LOAD_TIMEOUT) as response:
-            text = (await response.read()).decode(errors="replace")
-        if response.status < _BAD_REQUEST:
+        # A redirect would lead to an address that no suite names.
+        async with self._session().post(
+            url, json=body, timeout=_LOAD_TIMEOUT, allow_redirects=False
+        ) as response:
+            content = await limited_body(response.content.iter_any())
+        text = content.decode(errors="replace")
+        if response.status < _REDIRECT:
             return ""
         message = text
         with suppress(ValueError):
-            message = error_message(json.loads(text), text)
+            message = error_message(load_json(content), text)
         return f"{response.status} {message}"
 
     async def _models(self) -> set[str]:
-        async with self._session().get(f"{self._url}/models", timeout=_LIST_TIMEOUT) as response:
-            text = await response.read()
+        async with self._session().get(
+            f"{self._url}/models", timeout=_LIST_TIMEOUT, allow_redirects=False
+        ) as response:
+            text = await limited_body(response.content.iter_any())
         with suppress(ValueError, KeyError, TypeError):
-            rows: list[dict[str, Any]] = json.loads(text)["data"]
+            rows: list[dict[str, Any]] = load_json(text)["data"]
             return {str(row["id"]) for row in rows}
         return set()
 

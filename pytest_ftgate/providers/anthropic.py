@@ -30,7 +30,10 @@ from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
     http_error,
+    limited_body,
+    load_json,
     redirect_error,
+    token_count,
 )
 from pytest_ftgate.requests.reply import Reply
 from pytest_ftgate.requests.request import Request, Step, ToolCall
@@ -108,7 +111,7 @@ def parse_message(body: bytes, headers: Mapping[str, str]) -> Reply:
         RetryableError: the body is not a message.
     """
     try:
-        return _reply(json.loads(body), headers)
+        return _reply(load_json(body), headers)
     except ValueError as error:
         raise RetryableError(f"the body is cut off or no JSON: {error}") from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -137,8 +140,8 @@ def _reply(message: dict[str, Any], headers: Mapping[str, str]) -> Reply:
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    thinking = (usage.get("output_tokens_details") or {}).get("thinking_tokens")
-    counts = {name: usage.get(api_name) or 0 for name, api_name in _COUNTS.items()}
+    thinking = token_count((usage.get("output_tokens_details") or {}).get("thinking_tokens"))
+    counts = {name: token_count(usage.get(api_name)) for name, api_name in _COUNTS.items()}
     return counts | ({"thought": thinking} if thinking else {})
 
 
@@ -276,6 +279,8 @@ def translated_errors(provider: str, address: str, *, has_answered: bool = False
         raise RetryableError(f"the body cannot be read: {error}") from error
     # The SDK does not wrap errors that occur while it reads a body.
     except (anthropic.APIConnectionError, httpx2.HTTPError) as error:
+        if isinstance(error.__cause__, RequestRejected):
+            raise error.__cause__ from error
         raise RetryableError(f"no connection to {address}: {error.__cause__ or error!r}") from error
     except json.JSONDecodeError as error:
         message = f"the body is cut off or no JSON: {error} ({address})"
@@ -352,6 +357,13 @@ def _extra_options(request: Request, body: dict[str, Any]) -> dict[str, Any]:
     return {"extra_body": body | ({"anthropic_version": version} if version else {})}
 
 
+async def _read_limited(response: httpx2.Response) -> None:
+    """Read the body of *response*, unless it is too large; results of batches are read by line."""
+    if not response.request.url.path.endswith("/results"):
+        # What the SDK finds here it does not read again.
+        response._content = await limited_body(response.aiter_bytes())  # noqa: SLF001
+
+
 def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> AnthropicProvider:
     """Open a client for the address and key that *requests* name.
 
@@ -362,10 +374,12 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
     # A request takes half the processor time with aiohttp. 0 means no limit of connections: the
     # engine limits the requests in flight.
     # A redirect would send the prompts to an address that no suite names.
-    http = DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0), follow_redirects=False)
+    limits, hooks = httpx2.Limits(max_connections=0), {"response": [_read_limited]}
+    http = DefaultAioHttpClient(limits=limits, follow_redirects=False, event_hooks=hooks)
     options: dict[str, Any] = {"max_retries": 0, "http_client": http}
     if request.base_url:
         options["base_url"] = request.base_url
+        options["default_headers"] = _omitted_headers(request, environ)
     try:
         if request.provider == "bedrock":
             return AnthropicProvider(_bedrock(request, options, environ))
@@ -375,6 +389,15 @@ def open_anthropic(requests: Sequence[Request], environ: Mapping[str, str]) -> A
         return AnthropicProvider(AsyncAnthropic(**options, **_key(request, environ)))
     except (anthropic.AnthropicError, ValueError) as error:
         raise ConfigurationError(_missing_credentials(str(error), request.provider)) from error
+
+
+def _omitted_headers(request: Request, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the headers that the SDK must leave out: those of the environment, at other hosts."""
+    is_own = request.base_url == environ.get("ANTHROPIC_BASE_URL")
+    if is_own or request.api_key_env is None:
+        return {}
+    lines = environ.get("ANTHROPIC_CUSTOM_HEADERS", "").split("\n")
+    return {name.strip(): anthropic.Omit() for line in lines if (name := line.partition(":")[0])}
 
 
 def _key(request: Request, environ: Mapping[str, str]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -30,6 +31,41 @@ _SPENDING_LIMIT = re.compile(
     r"|\bper[ -]day\b|PerDay|\bdaily (quota|limit)|\b[RT]PD\b",
     re.IGNORECASE,
 )
+
+
+#: The most bytes of one body after decompression, and the most tokens that a server may count.
+MAX_BODY, MAX_COUNT = 32 << 20, 10**9
+
+
+async def limited_body(chunks: AsyncIterator[bytes]) -> bytes:
+    """Return the body that *chunks* make up.
+
+    Raises:
+        RequestRejected: the body is too large.
+    """
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise RequestRejected(f"the body of the reply is larger than {MAX_BODY >> 20} MB")
+    return bytes(body)
+
+
+def load_json(body: bytes) -> Any:
+    """Return the JSON in *body*.
+
+    Raises:
+        ValueError: it is no JSON, or is nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def token_count(value: object) -> int:
+    """Return a count of a server as a number; 0 if it is none that tokens can have."""
+    return int(value) if isinstance(value, int) and 0 <= value <= MAX_COUNT else 0
 
 
 def http_error(

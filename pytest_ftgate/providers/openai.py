@@ -28,7 +28,10 @@ from pytest_ftgate.providers.http import (
     UnsupportedParams,
     error_message,
     http_error,
+    limited_body,
+    load_json,
     redirect_error,
+    token_count,
 )
 from pytest_ftgate.providers.servers import ServerAccess
 from pytest_ftgate.requests.reply import Reply
@@ -119,7 +122,7 @@ def _parse_arguments(arguments: Any) -> Any:
         return dict(arguments)
     try:
         parsed = json.loads(arguments or "{}")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return str(arguments)
     return parsed if isinstance(parsed, dict) else str(arguments)
 
@@ -142,7 +145,7 @@ def parse_completion(body: bytes, headers: Mapping[str, str]) -> Reply:
         RetryableError: the body is not a completion.
     """
     try:
-        completion = json.loads(body)
+        completion = load_json(body)
         choice = completion["choices"][0]
         message = {key: value for key, value in choice["message"].items() if value is not None}
     except ValueError as error:
@@ -180,7 +183,7 @@ def completion_error(
     *has_answered* is True if the server has answered other requests of the variant.
     """
     try:
-        content = json.loads(body)
+        content = load_json(body)
     except ValueError:
         content = None
     error = content.get("error") if isinstance(content, Mapping) else None
@@ -264,8 +267,8 @@ def _usage(usage: Any) -> dict[str, int]:
     cached = _token_detail(usage, "prompt_tokens_details", "cached_tokens")
     counts = {
         # Like the other providers, count cached input tokens apart.
-        "input": (usage.get("prompt_tokens") or 0) - cached,
-        "output": usage.get("completion_tokens") or 0,
+        "input": max(0, token_count(usage.get("prompt_tokens")) - cached),
+        "output": token_count(usage.get("completion_tokens")),
         "cache_read": cached,
         "thought": _token_detail(usage, "completion_tokens_details", "reasoning_tokens"),
     }
@@ -273,12 +276,13 @@ def _usage(usage: Any) -> dict[str, int]:
 
 
 def _token_detail(usage: Mapping[str, Any], details: str, name: str) -> int:
-    return int((usage.get(details) or {}).get(name) or 0)
+    counts = usage.get(details)
+    return token_count(counts.get(name)) if isinstance(counts, Mapping) else 0
 
 
 #: Settings whose names in the API differ.
 _API_NAMES = {"effort": "reasoning_effort"}
-_OPENAI_URL = "https://api.openai.com/v1"
+_OPENAI_URL = PROVIDERS["openai-compatible"].url
 _REDIRECT, _BAD_REQUEST = 300, 400
 #: Timeouts of a reply and of a connection, in seconds.
 _TIMEOUT = aiohttp.ClientTimeout(total=600, sock_connect=5)
@@ -399,7 +403,8 @@ class OpenAIProvider:
         try:
             # A redirect would send the prompts to an address that no suite names.
             async with self._session.post(url, json=payload, allow_redirects=False) as response:
-                body, self.rate_limit_headers = await response.read(), response.headers
+                self.rate_limit_headers = response.headers
+                body = await limited_body(response.content.iter_any())
         except aiohttp.InvalidURL as error:
             raise ProviderRejected(f"{self._url} is no address") from error
         except TimeoutError as error:
@@ -452,9 +457,9 @@ class OpenAIProvider:
             async with self._session.get(
                 url, timeout=_FACTS_TIMEOUT, allow_redirects=False
             ) as response:
-                body: Any = json.loads(await response.read())
+                body = load_json(await limited_body(response.content.iter_any()))
             return {_untagged(str(row[key])): dict(row) for row in body[list_key]}
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError):
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, ReplyError):
             return {}
 
     async def close(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from pytest_ftgate.errors import ProviderRejected, ReplyError, RetryableError
+from pytest_ftgate.requests.keys import is_loopback
 
 #: The number of models that a message names.
 _MAX_NAMED = 8
@@ -32,11 +32,7 @@ class ServerAccess:
     @property
     def is_local(self) -> bool:
         """True if the server runs on this machine."""
-        host = urlsplit(self.url).hostname or ""
-        try:
-            return host == "localhost" or ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(urlsplit(self.url).hostname)
 
     @property
     def path_hint(self) -> str:

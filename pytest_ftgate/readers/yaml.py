@@ -18,6 +18,10 @@ KeyPath = tuple[str | int, ...]
 
 # The C loader is about eight times as fast; PyYAML may have been built without it.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: The most values that all aliases of a file may repeat: a few lines can stand for billions.
+_MAX_REPEATED = 100_000
+#: The most characters of a value in a message.
+_MAX_SHOWN = 60
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_BOOLS = {"true", "false", "True", "False", "TRUE", "FALSE"}
 
@@ -47,6 +51,10 @@ class Document:
         return self.lines.get(key_path, 1)
 
 
+class _TooManyRepeatedError(Exception):
+    """Aliases repeat too many values; the argument is the line of one of them."""
+
+
 @dataclass(slots=True)
 class _NodeReader:
     """Turns the nodes of one document into values; *parents* are the nodes around the current."""
@@ -56,8 +64,14 @@ class _NodeReader:
     raw: dict[KeyPath, str] = field(default_factory=dict)
     errors: list[Diagnostic] = field(default_factory=list)
     parents: list[Node] = field(default_factory=list)
+    seen: set[Node] = field(default_factory=set)
+    repeated: int = 0
 
     def value(self, node: Node, key_path: KeyPath) -> Any:
+        self.repeated += node in self.seen
+        self.seen.add(node)
+        if self.repeated > _MAX_REPEATED:
+            raise _TooManyRepeatedError(node.start_mark.line + 1)
         self.lines.setdefault(key_path, node.start_mark.line + 1)
         if isinstance(node, ScalarNode):
             return self.scalar(node, key_path)
@@ -109,7 +123,8 @@ class _NodeReader:
         try:
             return _constructor.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            self.add_error(line, f"{prefix}{node.value!r} cannot be read; quote it")
+            shown = repr(node.value[:_MAX_SHOWN]) + "…" * (len(node.value) > _MAX_SHOWN)
+            self.add_error(line, f"{prefix}{shown} cannot be read; quote it")
             return node.value
 
     def add_error(self, line: int, message: str) -> None:
@@ -151,6 +166,9 @@ def read_yaml(text: str, path: str) -> Document:
     try:
         node = yaml.compose(text, _Loader)
         value = None if node is None else reader.value(node, ())
+    except _TooManyRepeatedError as error:
+        message = f"its aliases repeat more than {_MAX_REPEATED:,} values; write out what is needed"
+        return Document(path, None, {}, {}, (Diagnostic(path, error.args[0], message),))
     except RecursionError:
         return Document(path, None, {}, {}, (Diagnostic(path, 0, "not YAML: nested too deeply"),))
     except yaml.MarkedYAMLError as error:

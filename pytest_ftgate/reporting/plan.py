@@ -18,6 +18,7 @@ from pytest_ftgate.gates.units import (
     usd,
 )
 from pytest_ftgate.reporting.tables import TextTable, table_lines
+from pytest_ftgate.reporting.text import escape_controls
 from pytest_ftgate.requests.contamination import Contamination
 from pytest_ftgate.requests.estimate import DEFAULT_SECONDS, RequestEstimate
 from pytest_ftgate.suite.prices import INSTALL_PRICES, listed_models
@@ -32,10 +33,21 @@ def plan_lines(estimates: Sequence[RequestEstimate], problems: Sequence[str]) ->
     rows += [_total_row(estimates)] if len(estimates) > 1 else []
     headers = ["variant", "requests", "in cache", "to send", "tokens", "USD", "time"]
     yield from table_lines(TextTable(headers, rows, range(1, 7)))
-    yield from (f"  {problem}" for problem in problems)
+    yield from (f"  {escape_controls(problem)}" for problem in problems)
+    yield from _key_lines(estimates)
     yield "  A request that variants share is counted once, where it is first needed."
     yield from _assumption_lines(estimates)
     yield "  No request was sent."
+
+
+def _key_lines(estimates: Sequence[RequestEstimate]) -> Iterator[str]:
+    """Yield which variants send which key to which host."""
+    variants: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for estimate in estimates:
+        for key in estimate.keys:
+            variants[key].append(estimate.variant)
+    for (name, host), names in variants.items():
+        yield escape_controls(f"  key: {name} goes to {host} ({', '.join(names)})")
 
 
 def _estimate_row(estimate: RequestEstimate) -> list[str]:

@@ -12,8 +12,21 @@ from typing import NamedTuple
 
 
 def escape_controls(text: str) -> str:
-    r"""Return *text* with control and direction characters escaped, as in ``\x1b``."""
+    r"""Return *text* with control and direction characters escaped, as in ``\x1b``.
+
+    So are the marks that some build servers obey anywhere in a line, such as ``##[group]``.
+    """
+    text = _COMMAND_MARK.sub(r"#\\x23", text)
     return "".join(_escape(c) if c != "\n" and _is_control(c) else c for c in text)
+
+
+#: Before a bracket: a command to GitHub, Azure Pipelines or TeamCity.
+_COMMAND_MARK = re.compile(r"##(?=\w*\[)")
+
+
+def break_command(line: str) -> str:
+    """Return *line* so that GitHub does not read it as a workflow command, which begins with ::."""
+    return line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line
 
 
 def _is_control(character: str) -> bool:
@@ -112,10 +125,8 @@ def wrap_lines(text: str, indent: int = 2, *, keep_long_words: bool = False) -> 
     lines = _fill(text, blank, f"{blank}  ", keep_long_words=keep_long_words)
     for breaking, whole in _NO_BREAK.items():
         lines = [line.replace(whole, breaking) for line in lines]
-    # The text may quote a server, and a line that begins with "::" is a workflow command.
-    return [
-        line.replace("::", ": :", 1) if line.lstrip().startswith("::") else line for line in lines
-    ]
+    # The text may quote a server.
+    return [*map(break_command, lines)]
 
 
 def wrap_after(head: str, text: str) -> list[str]:

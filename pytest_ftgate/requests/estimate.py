@@ -48,6 +48,7 @@ class RequestEstimate:
         seconds: the time that they take at the provider's concurrency, if no rate limit slows it.
         seconds_assumed: True if no reply was timed yet and *seconds* rests on a default.
         backend: provider and model; requests of one backend share its concurrency.
+        keys: the variables of the keys that the requests carry, each with the host.
     """
 
     variant: str
@@ -60,6 +61,7 @@ class RequestEstimate:
     seconds: float = 0.0
     seconds_assumed: bool = False
     backend: tuple[str, str] = ("", "")
+    keys: tuple[tuple[str, str], ...] = ()
 
     @property
     def to_send(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from statistics import mean
@@ -27,6 +29,7 @@ from pytest_ftgate.requests.contamination import (
 )
 from pytest_ftgate.requests.estimate import ReplyHistory, RequestEstimate, estimate_requests
 from pytest_ftgate.requests.judges import JudgeRequest
+from pytest_ftgate.requests.keys import KeyUse, key_use
 from pytest_ftgate.requests.lint import lint, thought_warning
 from pytest_ftgate.requests.reply import Reply, answered, read_reply
 from pytest_ftgate.requests.request import CaseRequest, Request, distinct_requests
@@ -148,9 +151,20 @@ def estimate_variants(
     for variant, requests in by_variant:
         known = {*cached, *(request.fingerprint for request in requests if request.replies)}
         history = _reply_history(requests, every_request, cached, cache)
-        estimates.append(estimate_requests(variant, requests, known, history, concurrency))
+        estimate = estimate_requests(variant, requests, known, history, concurrency)
+        keys, refused = _keys(session, requests)
+        estimates.append(replace(estimate, keys=tuple((key.name, key.host) for key in keys)))
+        errors += [f"{variant}: {message}" for message in refused]
     cache.close()
     return estimates, errors
+
+
+def _keys(session: Session, requests: Iterable[Request]) -> tuple[list[KeyUse], list[str]]:
+    """Return the keys that *requests* carry, and the errors of those that must not be sent."""
+    uses = dict.fromkeys(key_use(request, os.environ) for request in requests)
+    errors = {use: session.key_error(use) for use in uses if use}
+    sent = [use for use, message in errors.items() if not message]
+    return sent, [*filter(None, errors.values())]
 
 
 def _variant_requests(

@@ -29,6 +29,7 @@ from pytest_ftgate.errors import (
 from pytest_ftgate.gates.levels import Levels, shared_levels
 from pytest_ftgate.gates.looks import Look
 from pytest_ftgate.providers.base import ProviderFactory
+from pytest_ftgate.requests.keys import KeyUse, key_use
 from pytest_ftgate.requests.reply import answered
 from pytest_ftgate.requests.request import (
     CaseRequest,
@@ -182,7 +183,12 @@ class Session:
                 plugin_providers=self._plugin_providers,
                 budget=self._budget,
             )
+            self._engine.key_error = lambda request: self.key_error(key_use(request, os.environ))
         return self._engine
+
+    def key_error(self, use: KeyUse | None) -> str:
+        """Return why the key must not go to its address, or ""."""
+        return use.error(self.settings.keys, os.environ, safe=self.settings.safe) if use else ""
 
     def _engine_class(self) -> type[Engine]:
         if self.settings.engine == "local":

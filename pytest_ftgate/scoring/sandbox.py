@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from secrets import token_hex
+from tempfile import mkdtemp
 from types import FrameType
 from typing import Any, Self, TypeVar
 
@@ -75,15 +77,16 @@ def _run_tests(reply: str, tests: str, seconds: float, memory_mb: int, sandbox: 
 
     The result is cached, because each look of a gate scores the same replies again.
     """
-    with TemporaryDirectory(prefix="ftgate-", ignore_cleanup_errors=True) as folder:
+    with _temporary_folder() as folder:
+        token = token_hex(16).encode()
         for name, source in zip(sandbox_child.FILE_NAMES, (reply, tests), strict=True):
             Path(folder, name).write_bytes(source.encode("utf-8", "surrogatepass"))
         with _start(folder, seconds, memory_mb, sandbox) as process:
             try:
-                exceeded = _wait(process, Path(folder), seconds)
+                exceeded = _wait(process, token, folder, seconds)
             finally:
                 _kill(process)
-            return exceeded or _read_failure(process)
+            return exceeded or _read_failure(process, token)
 
 
 def _start(folder: str, seconds: float, memory_mb: int, sandbox: str) -> subprocess.Popen[bytes]:
@@ -93,38 +96,92 @@ def _start(folder: str, seconds: float, memory_mb: int, sandbox: str) -> subproc
         [sys.executable, "-I", "-X", "utf8", *arguments],
         cwd=folder,
         env={"HOME": folder, "TMPDIR": folder, **inherited},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> str:
-    """Wait until the process ends; return which limit it exceeded, or ""."""
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """Make a folder, and remove it at the end."""
+    folder = mkdtemp(prefix="ftgate-")
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            _empty(folder)
+            Path(folder).rmdir()
+
+
+def _empty(top: str) -> None:
+    """Remove what *top* contains. Folders may be nested so deeply that no path reaches them.
+
+    So each folder is moved into *top* before it is emptied.
+    """
+    prefix, folders, moved = Path(top, token_hex(8)), [top], 0
+    while folders:
+        folder = folders.pop()
+        for entry in [*_entries(folder)]:
+            if not entry.is_dir(follow_symlinks=False):
+                Path(entry.path).unlink()
+                continue
+            moved += 1
+            # Without the right to write, a folder cannot be moved.
+            Path(entry.path).chmod(0o700)
+            folders.append(f"{prefix}-{moved}")
+            Path(entry.path).rename(folders[-1])
+        if folder != top:
+            Path(folder).rmdir()
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries of *folder*, even if the code took the right to read away."""
+    try:
+        entries = os.scandir(folder)
+    except PermissionError:
+        Path(folder).chmod(0o700)
+        entries = os.scandir(folder)
+    with entries:
+        yield from entries
+
+
+def _wait(process: subprocess.Popen[bytes], token: bytes, folder: str, seconds: float) -> str:
+    """Give the process its *token*, and wait until it ends.
+
+    Returns:
+        The limit that it exceeded, or "".
+    """
     deadline = time.monotonic() + seconds
-    while process.poll() is None:
+    if process.stdin is not None:
+        with suppress(BrokenPipeError), process.stdin as stream:
+            stream.write(token)
+    while process.poll() is None and not _is_full(folder):
         if time.monotonic() > deadline:
             return f"took longer than {seconds:g} s"
-        if _is_full(folder):
-            return f"wrote more than {_MAX_BYTES >> 20} MB or {_MAX_FILES} files"
         with suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_SECONDS)
-    return ""
+    full = f"wrote more than {_MAX_BYTES >> 20} MB or {_MAX_FILES} files"
+    return full if _is_full(folder) else ""
 
 
-def _is_full(folder: Path) -> bool:
-    """Return True if *folder* exceeds a limit. Counting stops there."""
-    size, files, folders = 0, 0, [str(folder)]
+def _is_full(top: str) -> bool:
+    """Return True if the folder *top* exceeds a limit. Counting stops there."""
+    size, files, folders = 0, 0, [top]
     while folders and size <= _MAX_BYTES and files <= _MAX_FILES:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
+        try:
+            for entry in _entries(folders.pop()):
                 files += 1
                 size += entry.stat(follow_symlinks=False).st_size
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 if files > _MAX_FILES:
                     break
+        except OSError as error:
+            # Files may vanish meanwhile. Below a path that is too long, nothing can be counted.
+            if error.errno == errno.ENAMETOOLONG:
+                return True
     return size > _MAX_BYTES or files > _MAX_FILES
 
 
@@ -138,7 +195,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _read_failure(process: subprocess.Popen[bytes]) -> str:
+def _read_failure(process: subprocess.Popen[bytes], token: bytes) -> str:
     """Return the failure that the process reported, or "".
 
     A process without a report ended before its tests did. That is a failure too.
@@ -148,13 +205,17 @@ def _read_failure(process: subprocess.Popen[bytes]) -> str:
         # Without waiting: a child process may hold the pipe open.
         os.set_blocking(process.stdout.fileno(), False)
         raw = process.stdout.read(_MAX_OUTPUT) or b""
-    output = raw.decode("utf-8", "replace")
-    if process.returncode == sandbox_child.EXIT_NOT_SANDBOXED:
-        raise ScorerError(f"code cannot be shut in here ({output})")
+    # Code that runs may end with any exit code.
+    is_ready = raw.startswith(sandbox_child.READY)
+    if process.returncode == sandbox_child.EXIT_NOT_SANDBOXED and not is_ready:
+        raise ScorerError(f"code cannot be shut in here ({raw.decode('utf-8', 'replace')})")
+    report = raw.removeprefix(sandbox_child.READY)
     try:
-        return str(json.loads(output))
+        if report.startswith(token):
+            return str(json.loads(report.removeprefix(token).decode("utf-8", "replace")))
     except ValueError:
-        return f"ended before its tests had, with exit code {process.returncode}"
+        pass
+    return f"ended before its tests had, with exit code {process.returncode}"
 
 
 #: Seconds for all scorers of one reply together, in addition to those that their rules declare.

@@ -60,6 +60,8 @@ class ProviderSpec:
         seller: the seller of its models in the public price list; "" if nothing is listed.
         any_server: True if servers of all kinds share its API. Its base URL is then the seller,
             and may be an address of the user's own.
+        url: the address that it asks if nothing names another one; "" if it has several.
+        key_variable: the variable of the key that goes there.
         base_url_variable: the variable that its SDK reads for the base URL.
         adds_v1: True if it adds ``/v1`` to the base URL.
         sdk_variables: the prefixes of the variables that its SDK reads by itself.
@@ -88,6 +90,8 @@ class ProviderSpec:
     context: int = 0
     seller: str = ""
     any_server: bool = False
+    url: str = ""
+    key_variable: str = ""
     base_url_variable: str = ""
     adds_v1: bool = False
     sdk_variables: tuple[str, ...] = ()
@@ -116,6 +120,8 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         concurrency=8,
         max_concurrency=128,
         seller="anthropic",
+        url="https://api.anthropic.com",
+        key_variable="ANTHROPIC_API_KEY",
         base_url_variable="ANTHROPIC_BASE_URL",
         adds_v1=True,
         sdk_variables=("ANTHROPIC_",),
@@ -132,6 +138,7 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         concurrency=8,
         max_concurrency=128,
         seller="aws",
+        key_variable="AWS_BEARER_TOKEN_BEDROCK",
         base_url_variable="ANTHROPIC_BEDROCK_BASE_URL",
         sdk_variables=("ANTHROPIC_", "AWS_"),
         enforces=("json_schema",),
@@ -174,6 +181,8 @@ PROVIDERS: Mapping[str, ProviderSpec] = {
         max_concurrency=64,
         seller="openai",
         any_server=True,
+        url="https://api.openai.com/v1",
+        key_variable="OPENAI_API_KEY",
         base_url_variable="OPENAI_BASE_URL",
         sdk_variables=("OPENAI_",),
         thought_switch=_TEMPLATE_SWITCH,
@@ -264,7 +273,15 @@ def is_hosted_url(url: str) -> bool:
     """Return True if *url* belongs to a hosted API that serves many models at once."""
     host = urlsplit(url).hostname or ""
     known = {urlsplit(address).hostname or "" for address, key in _SERVERS.values() if key}
-    return host in {*known, "api.openai.com"} or host.endswith(".openai.azure.com")
+    own = {urlsplit(spec.url).hostname for spec in PROVIDERS.values() if spec.any_server}
+    return host in {*known, *own} or host.endswith(".openai.azure.com")
+
+
+def is_known_key(name: str, host: str) -> bool:
+    """Return True if *host* is the hosted API that the key *name* is usually for."""
+    usual = [(key, address) for address, key in _SERVERS.values()]
+    usual += [(spec.key_variable, spec.url) for spec in PROVIDERS.values()]
+    return any(key == name and urlsplit(url).hostname == host for key, url in usual if key and host)
 
 
 def provider_alias(name: str) -> str:

@@ -62,6 +62,7 @@ def runner(tmp_path, api):
     shim.chmod(shim.stat().st_mode | stat.S_IEXEC)
 
     made.environ["PATH"] = f"{tools}:{os.environ['PATH']}"
+    made.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
     return made
 
 
@@ -242,13 +243,27 @@ def test_all_wrong_inputs_are_named_at_once_and_nothing_runs(runner, api):
     assert "Judge" not in ended.steps
 
 
-def test_the_dangerous_event_is_refused(runner):
-    runner.event = "pull_request_target"
+@pytest.mark.parametrize("event", ["pull_request_target", "workflow_run", "issue_comment"])
+def test_an_event_with_secrets_that_strangers_cause_is_refused(runner, event):
+    runner.event = event
 
     ended = runner.run()
 
     assert ended.status == 1
     assert "use pull_request" in ended.log
+
+
+def test_a_fork_is_evaluated_in_safe_mode_unless_the_workflow_says_otherwise(runner):
+    suite = runner.folder / "tickets.ftgate.yaml"
+    suite.write_text(SUITE.replace("reply: {", "reply: {score: {python: 'own:score'}, "))
+    (runner.folder / "own.py").write_text("def score(case, reply): return 1\n")
+    runner.head = "stranger/desk"
+
+    ended = runner.run()
+    assert ended.status == 2
+    assert "python: own:score is Python; --ftgate-safe does not allow it" in ended.log
+
+    assert "--ftgate-safe does not" not in runner.run(fork_safe="false").log
 
 
 def test_inputs_reach_pytest_as_words_and_never_as_shell(runner):

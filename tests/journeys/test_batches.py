@@ -23,11 +23,14 @@ batches._FIRST_POLL = batches._MAX_POLL = 0.05
 """
 VARIANT = "{{provider: anthropic, model: claude-x, api_key_env: TEAM_KEY, base_url: {}{}}}"
 
+ALLOWED = "ftgate_keys = TEAM_KEY@127.0.0.1\n"
+
 
 @pytest.fixture
-def api(monkeypatch):
+def api(desk, monkeypatch):
     monkeypatch.setattr(batches, "_FIRST_POLL", 0.01)
     monkeypatch.setenv("TEAM_KEY", "secret")
+    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with batches_api() as running:
         running.becomes = lambda name, params: succeeded(label(params))
@@ -66,7 +69,7 @@ def test_two_suites_of_a_run_go_in_one_batch(desk, api):
 
 def test_the_configuration_may_ask_for_batches(desk, api):
     desk.suite_of(current(api))
-    desk.path("pytest.ini").write_text("[pytest]\nftgate_batch = true\n")
+    desk.path("pytest.ini").write_text(f"[pytest]\n{ALLOWED}ftgate_batch = true\n")
 
     desk.run().assert_outcomes(passed=1)
 

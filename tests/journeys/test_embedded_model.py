@@ -158,6 +158,7 @@ def test_the_messages_api_runs_a_suite_through_its_own_sdk(
     server = served()
     monkeypatch.setenv("LOCAL_URL", server.listening_address)
     monkeypatch.setenv("LOCAL_KEY", "a-key-that-stays-secret")
+    pytester.makeini("[pytest]\nftgate_keys = LOCAL_KEY@$LOCAL_URL\n")
     write_sums(pytester)
     pytester.makefile(".ftgate.yaml", suite=MESSAGES)
 

@@ -7,6 +7,7 @@ import pytest
 NASTY = {
     "escape": "\x1b[2J\x1b]0;owned\x07 all cleared",
     "command": "::error::owned\n::set-output name=x::y",
+    "older command": "so ##[stop-commands]x ##[add-mask]FAILED ##[set-env name=A;]b",
     "return": "nothing\r::error::owned",
     "table": "| a | b |\n|---|---|",
     "ticks": "```\n</details>\n```",
@@ -14,7 +15,7 @@ NASTY = {
     "separator": "one\u2028::error::owned\x85::error::owned",
     "huge": "x" * 1_000_000,
 }
-ACTING = ("\x1b", "\x07", "\u202e", "\u202c", "\u2066", "\u2069", "\u2028", "\x85")
+ACTING = ("\x1b", "\x07", "\u202e", "\u202c", "\u2066", "\u2069", "\u2028", "\x85", "##[")
 
 RAISING = """\
 def answer(case):
@@ -43,6 +44,25 @@ def test_no_line_of_the_output_acts(desk, nasty, words):
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["      │ now       *"])
     assert acts(result) == []
+
+
+def test_github_obeys_only_the_annotations_of_the_run(desk, monkeypatch):
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    desk.suite(current=0, worse=0)
+    desk.replies("worse", wrong=30, said=NASTY["command"])
+
+    result = desk.run("--color=no")
+
+    lines = result.outlines
+    marks = [n for n, line in enumerate(lines) if line.startswith("::stop-commands::")]
+    token = lines[marks[0]].rpartition("::")[2]
+    obeyed = [line for line in lines[lines.index(f"::{token}::") + 1 :] if line.startswith("::")]
+    assert len(marks) == 1
+    assert len(token) == 32
+    assert marks[0] < next(n for n, line in enumerate(lines) if "FAILURES" in line)
+    assert "= FAILURES =" not in "".join(lines[lines.index(f"::{token}::") :])
+    assert [line.partition(" file=")[0] for line in obeyed] == ["::error"]
+    assert "owned" not in "".join(line for line in obeyed if "accuracy" not in line)
 
 
 def test_a_reply_of_a_megabyte_is_cut_short(desk):

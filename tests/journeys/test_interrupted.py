@@ -68,8 +68,9 @@ def kept(desk) -> int:
         return int(cache.execute("SELECT count(*) FROM replies").fetchone()[0])
 
 
-def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk):
-    asking.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_in_flight_comes_home_and_nothing_more_is_sent(asking, desk, number):
+    asking.send_signal(number)
     soon(lambda: desk.path("ending").exists())
     time.sleep(NOTICED)
     assert asking.poll() is None

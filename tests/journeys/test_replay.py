@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -67,6 +68,8 @@ def exported(desk, told, server, monkeypatch):
     ]
     desk.write_rows("tickets.cases.jsonl", rows)
     desk.path("tickets.ftgate.yaml").write_text(SUITE.replace("URL", server.url), "utf-8")
+    allowed = f"{os.environ['PYTEST_ADDOPTS']} -o ftgate_keys=KEY@127.0.0.1"
+    monkeypatch.setenv("PYTEST_ADDOPTS", allowed)
     desk.run()
     code, printed = told("cache", "export", "tickets.ftgate.yaml", "-o", FILE)
     assert (code, "missing" in printed) == (0, False)

@@ -141,6 +141,7 @@ def shop(desk, address, monkeypatch):
     ]
     desk.write_rows("shop.cases.jsonl", rows)
     desk.path("shop.py").write_text(SHOP, "utf-8")
+    desk.path("pytest.ini").write_text("[pytest]\nftgate_keys = SHOP_KEY@127.0.0.1\n", "utf-8")
     desk.path("shop.ftgate.yaml").write_text(SUITE.replace("ADDRESS", address), "utf-8")
     return desk
 

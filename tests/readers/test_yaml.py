@@ -144,3 +144,28 @@ def test_a_place_that_is_not_there_has_the_line_of_what_is_around_it():
 
     assert document.line(("a", "missing", "deeper")) == 2
     assert document.line(("missing",)) == 1
+
+
+def test_aliases_that_stand_for_billions_of_values_are_an_error_at_once():
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    document = read_yaml("\n".join(["a0: &a0 [x, x]", *levels]), "s.yaml")
+
+    assert document.value is None
+    (error,) = document.errors
+    assert error.message == (
+        "its aliases repeat more than 100,000 values; write out what is needed"
+    )
+
+
+def test_aliases_are_read_as_what_they_stand_for():
+    assert read_yaml("a: &a [1, 2]\nb: *a\nc: {d: *a}", "s.yaml").value == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": {"d": [1, 2]},
+    }
+
+
+def test_a_value_that_cannot_be_read_is_shown_in_part():
+    (error,) = read_yaml(f"a: {'1' * 5_000}", "s.yaml").errors
+
+    assert error.message == f"a: '{'1' * 60}'… cannot be read; quote it"

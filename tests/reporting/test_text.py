@@ -1,6 +1,6 @@
 import pytest
 
-from pytest_ftgate.reporting.text import escape_controls, quoted_lines
+from pytest_ftgate.reporting.text import break_command, escape_controls, quoted_lines
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,10 @@ from pytest_ftgate.reporting.text import escape_controls, quoted_lines
         ("zero\u200bwidth", "zero\\u200bwidth"),
         ("\x00", "\\x00"),
         ("tab\there", "tab here"),
+        ("a ##[stop-commands]t", r"a #\x23[stop-commands]t"),
+        ("###[error]x", r"##\x23[error]x"),
+        ("##vso[task.setvariable]x", r"#\x23vso[task.setvariable]x"),
+        ("## A title [1]", "## A title [1]"),
         ("ordinary, naïve, 日本", "ordinary, naïve, 日本"),
     ],
 )
@@ -39,3 +43,8 @@ def test_lines_keep_within_the_width() -> None:
 
 def test_an_empty_reply_is_said_to_be_empty() -> None:
     assert next(quoted_lines("now", "  ")).endswith("(empty)")
+
+
+def test_no_line_begins_with_the_mark_of_a_workflow_command() -> None:
+    assert break_command("  ::error::x") == "  : :error::x"
+    assert break_command("tests/a.py::test_b") == "tests/a.py::test_b"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
+import subprocess
 import sys
 import time
+from ctypes.util import find_library
 from pathlib import Path
+from shutil import copy, which
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -70,6 +75,20 @@ HELD = {
         "pass",
     ),
     "a file of its own": ("open('a', 'w').write('x')", "assert open('a').read() == 'x'"),
+    "an event loop": ("import asyncio\nasync def f(): return 1", "assert asyncio.run(f()) == 1"),
+    "a pool of threads": (
+        "from concurrent.futures import ThreadPoolExecutor as P",
+        "assert list(P(2).map(str, [1])) == ['1']",
+    ),
+    "a database": (
+        "import sqlite3\nd = sqlite3.connect('a.db')\nd.execute('create table t (x)')\nd.commit()",
+        "assert d.execute('select count(*) from t').fetchone() == (0,)",
+    ),
+    "arrays": ("import numpy as np", "assert (np.ones((9, 9)) @ np.ones(9)).sum() == 81"),
+    "folders and copies": (
+        "import shutil, tempfile\nd = tempfile.mkdtemp()\nopen(d + '/a', 'w').write('x')",
+        "assert open(shutil.copyfile(d + '/a', 'b')).read() == 'x'; shutil.rmtree(d)",
+    ),
     "what it prints": ("print('x' * 10_000_000)", "pass"),
 }  # fmt: skip
 
@@ -130,6 +149,14 @@ def test_the_tests_of_the_suite_come_before_those_of_the_case():
 
 def test_without_any_tests_there_is_no_score():
     assert score_content(case_of(None), Reply(text=ADD), Path()).value is None
+
+
+#: Calls the kernel directly; a refusal is an error.
+SYSCALL = """import ctypes, os
+from ctypes import c_long
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.syscall({}) < 0:
+    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))"""
 
 
 # What it is kept from ------------------------------------------------------------------------
@@ -207,6 +234,168 @@ def test_no_other_process_can_be_started_or_ended_and_no_limit_raised(attempt):
     told = outcome(attempt)
 
     assert "PermissionError" in told or "not allowed" in told
+
+
+SIGNALS = {
+    "as the owner of a pipe": (
+        "import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, 8, PID); fcntl.fcntl(r, 10, 9)\n"
+        "fcntl.fcntl(r, 4, fcntl.fcntl(r, 3) | os.O_ASYNC | os.O_NONBLOCK); os.write(w, b'x')"
+    ),
+    "as the owner, by a structure": (
+        "import fcntl, os, struct\nr, w = os.pipe()\nfcntl.fcntl(r, 15, struct.pack('ii', 1, PID))"
+    ),
+    "as the owner, by ioctl": (
+        "import fcntl, os, struct\nr, w = os.pipe()\nfcntl.ioctl(r, 0x8901, struct.pack('i', PID))"
+    ),
+    "by kill": "import os\nos.kill(PID, 9)",
+    "by a descriptor": "import os, signal\nsignal.pidfd_send_signal(os.pidfd_open(PID), 9)",
+    "by a queue": SYSCALL.format("129, PID, 9, bytes(128)"),
+    "by an argument with other high bits": SYSCALL.format("62, c_long(PID), 9"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def victim():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+@linux
+@pytest.mark.parametrize("attempt", SIGNALS.values(), ids=SIGNALS)
+def test_no_signal_reaches_another_process(victim, attempt):
+    told = outcome(attempt.replace("PID", str(victim.pid)))
+
+    assert "PermissionError" in told
+    with pytest.raises(subprocess.TimeoutExpired):
+        victim.wait(0.05)
+
+
+@linux
+def test_the_processors_of_another_process_cannot_be_changed(victim):
+    assert "PermissionError" in outcome(f"import os\nos.sched_setaffinity({victim.pid}, [0])")
+
+
+@linux
+@pytest.mark.parametrize("name", ["{}/s", "\0{}"], ids=["in a folder", "abstract"])
+def test_no_datagram_leaves_a_pair_of_sockets(tmp_path, name):
+    name = name.format(tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(name)
+        server.setblocking(False)
+        attempt = f"import socket\na, b = socket.socketpair(type=2)\na.sendto(b'x', {name!r})"
+
+        assert "PermissionError" in outcome(attempt)
+        stream = "import socket\na, b = socket.socketpair()\na.sendmsg([b'x'], [], 0, {!r})"
+        assert "Error" in outcome(stream.format(name))
+        with pytest.raises(BlockingIOError):
+            server.recv(1)
+
+
+@BOTH
+def test_a_reply_that_writes_a_result_itself_does_not_pass(options):
+    forge = (
+        "import os\nfor n in range(64):\n    for text in (b'ready\\n', b'\"\"'):\n"
+        "        try: os.write(n, text)\n        except OSError: pass\nos._exit(0)"
+    )
+
+    assert outcome(forge, options).startswith("ended before its tests had, with exit code ")
+
+
+@BOTH
+def test_a_reply_that_ends_like_a_missing_sandbox_is_wrong_and_no_error(options):
+    ended = outcome("import os\nos._exit(71)", options)
+
+    assert ended == "ended before its tests had, with exit code 71"
+
+
+NESTS = {
+    "deep": "for n in range({}): os.mkdir('d'); os.chdir('d')",
+    "long": "for n in range(40): os.mkdir('d' * 250); os.chdir('d' * 250)",
+    "closed": "os.umask(0o777)\nfor n in range({}): os.mkdir(str(n))",
+}
+
+
+@BOTH
+@pytest.mark.parametrize("nest", NESTS.values(), ids=NESTS)
+def test_folders_that_no_path_reaches_are_removed_too(tmp_path, monkeypatch, nest, options):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    assert "wrote more than" in outcome(f"import os\n{nest.format(3000)}", options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def run_as_nobody():
+    """Run code in the sandbox as an ordinary user; return what the process reported."""
+    if not hasattr(os, "getuid") or os.getuid() != 0:
+        pytest.skip("only root can become another user; the other tests run as an ordinary one")
+    python = which("python3", path="/usr/bin:/usr/local/bin")
+    if python is None:
+        pytest.skip("no Python here that every user may run")
+
+    # Not below the folder of pytest, which no other user may enter.
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        child = copy(sandbox.sandbox_child.__file__, folder)
+        Path(child).chmod(0o644)
+
+        def run(code: str) -> str:
+            Path(folder, "reply.py").write_text(code)
+            Path(folder, "tests.py").write_text("")
+            command = [python, "-I", child, folder, "9", "1024", ""]
+            ended = subprocess.run(
+                command,
+                check=True,
+                user=65534,
+                group=65534,
+                cwd=folder,
+                input=b"token",
+                capture_output=True,
+            )
+            return ended.stdout.decode().removeprefix("ready\ntoken")
+
+        yield run
+
+
+@linux
+def test_the_sandbox_holds_for_an_ordinary_user_as_well(run_as_nobody):
+    with subprocess.Popen(["sleep", "60"], user=65534) as victim:
+        owner = SIGNALS["as the owner of a pipe"].replace("PID", str(victim.pid))
+
+        assert run_as_nobody("open('a', 'w').write('x')") == '""'
+        assert "PermissionError" in run_as_nobody(owner)
+        assert "PermissionError" in run_as_nobody(f"import os; os.kill({victim.pid}, 9)")
+        assert "PermissionError" in run_as_nobody("open('/etc/hostname')")
+        assert "PermissionError" in run_as_nobody("import os; os.fork()")
+        with pytest.raises(subprocess.TimeoutExpired):
+            victim.wait(0.05)
+        victim.kill()
+
+
+@linux
+@pytest.mark.parametrize(("machine", "token"), [("x86_64", 0xC000003E), ("aarch64", 0xC00000B7)])
+def test_the_numbers_of_system_calls_are_those_of_libseccomp(machine, token):
+    library = find_library("seccomp")
+    if library is None:
+        pytest.skip("libseccomp is not installed")
+    resolve = ctypes.CDLL(library).seccomp_syscall_resolve_name_arch
+    child = sandbox.sandbox_child
+    assert child._MACHINES[machine][0] == token
+    column = child._MACHINES[machine][1]
+    allowed = child._ALLOWED | {name: entry[0] for name, entry in child._BY_ARGUMENT.items()}
+    special = ("clone", "clone3", "kill", "tgkill", "prlimit64", "socketpair", "sendto")
+    written = ("CLONE", "CLONE3", "KILL", "TGKILL", "PRLIMIT", "SOCKETPAIR", "SENDTO")
+    allowed |= {
+        name: getattr(child, f"_{constant}")
+        for name, constant in zip(special, written, strict=True)
+    }
+
+    # A negative number stands for a system call that the machine does not have.
+    resolved = {name: resolve(token, name.encode()) for name in allowed}
+    assert {name: number if number >= 0 else None for name, number in resolved.items()} == {
+        name: numbers[column] for name, numbers in allowed.items()
+    }
 
 
 FORK = "import os, time\n{fork}\nwhile True:\n    open({beat!r}, 'w').write(str(time.time()))\n"

@@ -1,0 +1,118 @@
+"""Safe mode: what a suite may not name where its author is a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pytest_ftgate.errors import Diagnostic, SuiteError
+from pytest_ftgate.suite.model import Case, Suite, Variant
+from pytest_ftgate.suite.providers import PROVIDERS, provider_spec
+from pytest_ftgate.suite.rule import Rule
+from pytest_ftgate.weights import KNOWN_MODELS
+
+#: The most cases of a suite, replies to each case, and replies of all variants together.
+MAX_CASES, MAX_REPEATS, MAX_REPLIES = 20_000, 100, 200_000
+#: Kinds of rules that run Python of the repository.
+_PYTHON_KINDS = ("python", "pydantic")
+_ENDING = "--ftgate-safe does not allow it"
+
+
+def check_safe(suite: Suite, root: Path) -> None:
+    """Raise unless safe mode allows everything that *suite* names. *root* holds its files.
+
+    Raises:
+        SuiteError: the suite names code, plugins or files elsewhere, or is too large.
+    """
+    variants = chain(suite.variants.values(), (judge.variant for judge in suite.judges))
+    errors = [
+        Diagnostic(suite.name, variant.line, f'variant "{variant.name}": {message}; {_ENDING}')
+        for variant in variants
+        for message in _variant_errors(variant, suite.path.parent, root)
+    ]
+    errors += _rule_errors(suite)
+    errors += [Diagnostic(suite.name, 0, message) for message in _size_errors(suite)]
+    if errors:
+        raise SuiteError(suite.name, errors)
+
+
+def _variant_errors(variant: Variant, folder: Path, root: Path) -> Iterator[str]:
+    spec = provider_spec(variant.provider)
+    if variant.provider not in PROVIDERS:
+        yield f"provider {variant.provider} is a plugin's"
+    if variant.function:
+        yield f"function: {variant.function} is Python"
+    if variant.retrieve and variant.retrieve.function:
+        yield f"retrieve: {variant.retrieve.function} is Python"
+    for tool in variant.tools:
+        yield f"tools: {tool} is Python"
+    base: Mapping[str, Any] = variant.base_fields
+    if spec.model_is_file:
+        models = [variant.model, *filter(None, [variant.base, base.get("model")])]
+        for model in dict.fromkeys(models):
+            if model not in KNOWN_MODELS and not _is_below(folder / Path(model).expanduser(), root):
+                yield f"model: {model} lies outside {root}"
+    for adapter in filter(None, (variant.adapter, base.get("adapter"))):
+        if not _is_below(folder / adapter, root):
+            yield f"adapter: {adapter} lies outside {root}"
+
+
+def _is_below(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
+
+
+def _rule_errors(suite: Suite) -> Iterator[Diagnostic]:
+    """Yield the errors in the rules of *suite* and of its cases, each rule once."""
+    seen = set[str]()
+    for rule in (suite.reply.score, *suite.reply.format):
+        for message in _rule_messages(rule, seen):
+            yield Diagnostic(suite.name, 0, f"reply: {message}; {_ENDING}")
+    for case in _all_cases(suite):
+        for rule in (case.score, *case.format):
+            for message in _rule_messages(rule, seen):
+                yield case.error(f'case "{case.id}": {message}; {_ENDING}')
+
+
+def _all_cases(suite: Suite) -> Iterator[Case]:
+    yield from suite.cases
+    yield from suite.holdout
+    for gate in suite.gates.values():
+        yield from gate.skill_cases
+
+
+def _rule_messages(rule: Rule, seen: set[str]) -> Iterator[str]:
+    if rule.key in seen:
+        return
+    seen.add(rule.key)
+    for part in _nested_rules(rule):
+        if part.kind in _PYTHON_KINDS:
+            yield f"{part.kind}: {part.value} is Python"
+        elif part.kind == "offered":
+            yield f"{part.value} is a plugin's"
+        elif part.options.get("sandbox") == "none":
+            yield "sandbox: none lets replies do all that you may"
+
+
+def _nested_rules(value: Any) -> Iterator[Rule]:
+    """Yield every rule in *value*: itself, its parts, and those in its options."""
+    if isinstance(value, Rule):
+        yield value
+        yield from _nested_rules((value.value, value.options))
+    elif isinstance(value, Mapping):
+        yield from _nested_rules(tuple(value.values()))
+    elif isinstance(value, list | tuple):
+        for member in value:
+            yield from _nested_rules(member)
+
+
+def _size_errors(suite: Suite) -> Iterator[str]:
+    cases = sum(1 for _ in _all_cases(suite))
+    repeats = max(suite.repeats or 1, suite.baseline_repeats)
+    replies = cases * repeats * len(suite.variants)
+    counts = {"cases": (cases, MAX_CASES), "repeats": (repeats, MAX_REPEATS)}
+    counts["replies"] = (replies, MAX_REPLIES)
+    for name, (count, most) in counts.items():
+        if count > most:
+            yield f"{count:,} {name}; --ftgate-safe allows {most:,}"

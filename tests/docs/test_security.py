@@ -1,0 +1,53 @@
+"""The numbers of the security page are those of the code, and the files that it names exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_ftgate.client.rate_limit import MAX_WAIT
+from pytest_ftgate.providers.http import MAX_BODY, MAX_COUNT
+from pytest_ftgate.readers import yaml
+from pytest_ftgate.scoring import sandbox, sandbox_child
+from pytest_ftgate.settings import KeyRule
+from pytest_ftgate.suite.safe_mode import MAX_CASES, MAX_REPEATS, MAX_REPLIES
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{MAX_CASES:,} cases, {MAX_REPEATS} repeats and {MAX_REPLIES:,} replies",
+        f"after decompression | {MAX_BODY >> 20} MB |",
+        f"of a YAML file repeat | {yaml._MAX_REPEATED:,} |",
+        f"| 0 to {MAX_COUNT:,}, else 0 |",
+        f"{sandbox_child._MAX_OPEN} open files",
+        f"files of {sandbox_child._MAX_FILE >> 20} MB",
+        f"{sandbox._MAX_BYTES >> 20} MB in {sandbox._MAX_FILES:,} files",
+    ],
+)
+def test_the_limits_are_those_of_the_code(words):
+    assert words in re.sub(r"\s+", " ", PAGE)
+
+
+def test_a_pause_is_at_most_a_minute():
+    assert MAX_WAIT == 60
+
+
+def test_every_test_that_holds_a_promise_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)`", PAGE)
+
+    assert len(named) > 5
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_example_lines_of_keys_can_be_read():
+    block = PAGE.partition("ftgate_keys =\n")[2].partition("```")[0]
+
+    assert [KeyRule.read(line).name for line in block.split("\n") if line.strip()] == [
+        *("TEAM_KEY", "LITELLM_KEY", "VLLM_KEY")
+    ]

@@ -1,0 +1,112 @@
+"""Safe mode: the suite of a stranger names no code, no plugin and no file elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pytest_ftgate.errors import SuiteError
+from pytest_ftgate.suite import safe_mode
+from pytest_ftgate.suite.loader import load_suite
+from pytest_ftgate.suite.plugins import PluginContributions
+from pytest_ftgate.suite.safe_mode import check_safe
+
+PLUGINS = PluginContributions(
+    providers=["house"], scorers={"tone": lambda *_: 1}, formats={"tidy": lambda *_: ""}
+)
+SUITE = """\
+cases:
+  - {{id: a, input: x, expected: "1"{case}}}
+reply: {{{reply}}}
+variants:
+  current: {{{variant}}}
+gates: {{accuracy: {{min: 0.1}}}}
+"""
+HOSTED = "provider: openai-compatible, model: m"
+JUDGE = "score: {judge: {rubric: 'Is it good?', model: {provider: python, function: 'm:f'}}}"
+
+
+@pytest.fixture
+def suite(tmp_path):
+    def read(variant=HOSTED, reply="score: exact", case=""):
+        root = tmp_path / "root"
+        (root / "sub").mkdir(parents=True, exist_ok=True)
+        (root / "m.gguf").touch()
+        (tmp_path / "out.gguf").touch()
+        path = root / "s.ftgate.yaml"
+        path.write_text(SUITE.format(variant=variant, reply=reply, case=case), "utf-8")
+        return load_suite(path, root, PLUGINS)
+
+    return read
+
+
+def errors_of(suite):
+    with pytest.raises(SuiteError) as raised:
+        check_safe(suite, suite.path.parent)
+    return [str(error) for error in raised.value.errors]
+
+
+VARIANTS = {
+    "provider: python, function: 'm:f'": "function: m:f is Python",
+    f"{HOSTED}, tools: ['m:f']": "tools: m:f is Python",
+    f"{HOSTED}, retrieve: 'm:f', user: '{{{{{{{{ passages }}}}}}}}'": "retrieve: m:f is Python",
+    "provider: house": "provider house is a plugin's",
+    "provider: llamacpp, model: ../out.gguf": "model: ../out.gguf lies outside",
+    "provider: llamacpp, model: /dev/zero": "model: /dev/zero lies outside",
+    "provider: llamacpp, model: m.gguf, adapter: ../out.gguf": "out.gguf lies outside",
+}
+
+
+@pytest.mark.parametrize(("variant", "message"), VARIANTS.items(), ids=VARIANTS.values())
+def test_a_variant_names_no_code_no_plugin_and_no_weights_elsewhere(suite, variant, message):
+    if "adapter" in variant:
+        read = suite("provider: llamacpp, model: m.gguf")
+        current = replace(read.variants["current"], adapter=read.path.parent.parent / "out.gguf")
+        read = replace(read, variants={"current": current})
+    else:
+        read = suite(variant.replace("{{{{", "{{").replace("}}}}", "}}"))
+
+    assert message in errors_of(read)[0]
+    assert errors_of(read)[0].startswith("s.ftgate.yaml:5: variant")
+    assert errors_of(read)[0].endswith("; --ftgate-safe does not allow it")
+
+
+RULES = {
+    "score: {python: 'm:f'}": "python: m:f is Python",
+    "score: tone": "tone is a plugin's",
+    "format: tidy": "tidy is a plugin's",
+    "format: {pydantic: 'm:M'}": "pydantic: m:M is Python",
+    "format: {python: 'm:f'}": "python: m:f is Python",
+    "score: {code: {sandbox: none}}": "sandbox: none lets replies do all that you may",
+    "score: [{exact: {}}, {python: 'm:f'}]": "python: m:f is Python",
+}
+
+
+@pytest.mark.parametrize(("rule", "message"), RULES.items(), ids=RULES)
+def test_a_rule_runs_no_code_outside_the_sandbox(suite, rule, message):
+    assert any(message in error for error in errors_of(suite(reply=rule)))
+    assert any(message in error for error in errors_of(suite(case=f", {rule}")))
+
+
+def test_a_judge_is_held_to_the_same(suite):
+    assert "function: m:f is Python" in errors_of(suite(reply=JUDGE))[0]
+
+
+def test_a_suite_without_code_is_allowed(suite):
+    check_safe(suite(), suite().path.parent)
+    check_safe(suite("provider: llamacpp, model: m.gguf"), suite().path.parent)
+    check_safe(suite("provider: llamacpp, model: smollm2-135m"), suite().path.parent)
+    check_safe(suite(reply="score: code"), suite().path.parent)
+
+
+def test_a_suite_may_not_be_huge(suite, monkeypatch):
+    huge = replace(suite(), repeats=101)
+    assert errors_of(huge) == ["s.ftgate.yaml: 101 repeats; --ftgate-safe allows 100"]
+
+    monkeypatch.setattr(safe_mode, "MAX_CASES", 0)
+    monkeypatch.setattr(safe_mode, "MAX_REPLIES", 0)
+    assert errors_of(suite()) == [
+        "s.ftgate.yaml: 1 cases; --ftgate-safe allows 0",
+        "s.ftgate.yaml: 1 replies; --ftgate-safe allows 0",
+    ]
