@@ -1,6 +1,6 @@
 import pytest
 
-from pytest_ftgate.reporting.text import escape_controls, quoted_lines
+from pytest_ftgate.reporting.text import escape_controls, fit_parts, quoted_lines
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,10 @@ def test_lines_keep_within_the_width() -> None:
 
 def test_an_empty_reply_is_said_to_be_empty() -> None:
     assert next(quoted_lines("now", "  ")).endswith("(empty)")
+
+
+def test_a_part_as_wide_as_the_line_keeps_its_indent() -> None:
+    wide, wider = "    do      " + "w " * 34, "    worst   " + "w " * 40
+
+    assert fit_parts([wide.rstrip()], 14) == [wide.rstrip()]
+    assert fit_parts([wider], 14)[0].startswith("    worst   w")
