@@ -240,6 +240,8 @@ def _order_requests(config: pytest.Config, requests: Iterable[Request]) -> Itera
         return requests
     planned = {request.fingerprint: request for request in requests}
     items = [*planned.values()]
+    if not items:
+        return items
     try:
         hook(config=config, items=items)
     except Exception as error:

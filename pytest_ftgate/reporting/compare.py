@@ -8,6 +8,7 @@ from pytest_ftgate.gates.units import exact_percent, exact_points, percent, poin
 from pytest_ftgate.gates.verdict import UNCHANGED, Check, Outcome, Verdict
 from pytest_ftgate.readers.rows import AnswerFile
 from pytest_ftgate.reporting.flips import flip_lines
+from pytest_ftgate.reporting.gate_summary import doubt_sentence
 from pytest_ftgate.reporting.next_steps import step_line
 from pytest_ftgate.reporting.text import escape_controls, line_width, shorten, wrap_lines
 from pytest_ftgate.suite.providers import RECORDED
@@ -82,8 +83,9 @@ def _verdict_lines(verdict: Verdict, tag: str, score_kind: str, verbosity: int) 
     if verdict.outcome is not Outcome.PASSED or verbosity > 0:
         yield from flip_lines(verdict, verbosity, None, {})
     if verdict.outcome is Outcome.INCONCLUSIVE:
+        yield ""
+        yield from wrap_lines(doubt_sentence(check), 2)
         for step in verdict.next:
-            yield ""
             yield from wrap_lines(step_line(step), 2)
 
 

@@ -31,6 +31,8 @@ MARKS = {
     Outcome.INVALID: "✗",
     Outcome.INCONCLUSIVE: "?",
 }
+#: What has a share of the cases before and after; a check of it may still be of a length.
+_RATED = (StatementKind.RATE, StatementKind.SKILLS)
 #: Columns of the words before an example or a step, with their indent.
 _LABEL = 12
 _INDENT = 4
@@ -103,7 +105,7 @@ def head_parts(verdict: Verdict, name: str) -> list[str]:
     check = verdict.check
     if verdict.outcome is Outcome.INVALID:
         return [head, "INVALID: not what it claims to be"]
-    if check is None or verdict.statement.kind not in (StatementKind.RATE, StatementKind.SKILLS):
+    if check is None or verdict.statement.kind not in _RATED or check.unit != "share":
         return [head, *escape_controls(headline(verdict)).replace("\n", " ").split("; ")]
     if check.kind is CheckKind.MUST_PASS:
         wrong = quantity(len(check.case_ids), "must-pass case")
@@ -143,9 +145,11 @@ def _sentences(verdict: Verdict) -> Iterator[str]:
     check = verdict.check
     if verdict.outcome is Outcome.INVALID:
         yield escape_controls(headline(verdict)).replace("\n", " ")
-    if check is None or verdict.statement.kind not in (StatementKind.RATE, StatementKind.SKILLS):
+    if check is None or verdict.statement.kind not in _RATED:
         return
-    if verdict.outcome is Outcome.FAILED:
+    if check.unit != "share":
+        pass  # The first line says it all.
+    elif verdict.outcome is Outcome.FAILED:
         yield from _failure_sentences(verdict, check)
     else:
         yield from _doubt_sentences(verdict, check)
@@ -158,10 +162,10 @@ def _failure_sentences(verdict: Verdict, check: Check) -> Iterator[str]:
     if check.kind is CheckKind.MUST_PASS:
         yield f"wrong: {', '.join(map(escape_controls, check.case_ids))}"
     elif check.before is None:
-        yield f"{_measure(verdict)} {percent(check.after)}: {_flip_counts(verdict)}."
+        yield f"{_measure(verdict, check)} {percent(check.after)}: {_flip_counts(verdict)}."
     else:
         before = f"{check.against} {percent(check.before)}"
-        yield f"{_measure(verdict)}: {before} → {verdict.variant} {percent(check.after)}"
+        yield f"{_measure(verdict, check)}: {before} → {verdict.variant} {percent(check.after)}"
         chance = "" if check.p_fail is None else f" Chance alone: {_chance(check.p_fail)}."
         yield f"{_flip_counts(verdict)}.{chance if check.outcome is Outcome.FAILED else ''}"
     if verdict.breaks:
@@ -198,16 +202,19 @@ def _drop_doubt(check: Check, limit: str) -> str:
     return f"A drop of {limit} or more is still possible; so is no drop at all."
 
 
-def _measure(verdict: Verdict) -> str:
+def _measure(verdict: Verdict, check: Check) -> str:
+    if check.measure:
+        return measure_name({"measure": check.measure})
     if verdict.statement.kind is StatementKind.SKILLS:
-        under = verdict.check is not None and verdict.check.under
-        return "general skills under the prompt" if under else "general skills"
+        return "general skills under the prompt" if check.under else "general skills"
     return measure_name(verdict.statement.values).rstrip(":")
 
 
 def _flip_counts(verdict: Verdict, *, named: bool = False) -> str:
     check = verdict.check
     total = f" of {check.n}" if check is not None else ""
+    if check is not None and check.measure:
+        return f"{check.regressed:g}{total} cases lost their thought, {check.fixed:g} got one"
     cases = "case" if verdict.regressed == 1 == (check.n if check else 1) else "cases"
     text = f"{verdict.regressed}{total} {cases} regressed, {verdict.fixed} fixed"
     if not any(one.before is not None for one in verdict.checks):
@@ -234,7 +241,8 @@ def _check_text(check: Check) -> str:
         return f"{percent(check.after)}, minimum {percent(check.limit)}"
     rates = f"{percent(check.before)} → {percent(check.after)}"
     under = f" under the {check.under}" if check.under else ""
-    return f"against {check.against}{under} {rates}, limit {unsigned_points(check.limit)}"
+    what = f"{check.measure} " * bool(check.measure)
+    return f"{what}against {check.against}{under} {rates}, limit {unsigned_points(check.limit)}"
 
 
 # Which cases ------------------------------------------------------------------------------------

@@ -283,7 +283,8 @@ def _block_lines(report: Report, room: int) -> list[str]:
     for index, verdict in enumerate(blocking):
         left = room - len(lines) - 1
         others = len(blocking) - index - 1
-        if left < 2:  # noqa: PLR2004 - a line, and one for the rest
+        # A line, and one for the rest; the last gate needs its line alone.
+        if left < (2 if others or not index else 0):
             hidden += others + 1
             break
         own = max(1, left - min(others, 3)) if len(lines) < _MIN_BLOCK else left - min(others, 1)

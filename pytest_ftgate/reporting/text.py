@@ -180,10 +180,11 @@ def fit_parts(parts: Iterable[str], indent: int = 4, *, gap: str = "   ") -> lis
     for part in parts:
         if lines and cell_count(lines[-1] + gap + part) <= line_width():
             lines[-1] += gap + part
-        elif cell_count(part) + indent <= line_width():
+        elif cell_count(part) + indent * bool(lines) <= line_width():
             lines.append(" " * indent * bool(lines) + part)
         else:
-            lines += _fill(part, " " * indent * bool(lines), " " * indent)
+            inset = len(part) - len(part.lstrip(" "))
+            lines += _fill(part, " " * (indent if lines else inset), " " * indent)
     return lines
 
 

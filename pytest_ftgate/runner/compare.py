@@ -188,7 +188,7 @@ def _evaluate(
 
 def _with_settling_steps(verdict: Verdict) -> Verdict:
     """Return *verdict* without the steps that take a suite, such as to accept a result."""
-    steps = (step for step in verdict.next if step.kind is StepKind.SETTLE)
+    steps = (step for step in verdict.next if step.kind is StepKind.ADD_CASES)
     return replace(verdict, next=tuple(steps))
 
 

@@ -19,11 +19,20 @@ def test_a_gate_may_be_named_from_the_root_directory_or_from_this_folder(
     capsys.readouterr()
     gate = "s.ftgate.yaml::accuracy[current]"
 
-    code, printed = run_verb("explain", gate, folder="prompts")
+    folders = {".": "prompts/", "prompts": "", "other": "../prompts/"}
+    ran = {
+        folder: run_verb("explain", f"{path}{gate}", folder=folder)
+        for folder, path in folders.items()
+    }
 
-    assert code == 0, printed
-    assert run_verb("explain", f"prompts/{gate}") == (code, printed)
-    assert run_verb("explain", f"../prompts/{gate}", folder="other") == (code, printed)
+    # The command names the suite as it is found from the folder of the call.
+    for folder, path in folders.items():
+        code, printed = ran[folder]
+        command = f"pytest --ftgate --ftgate-accept {path}s.ftgate.yaml\n"
+        assert code == 0, printed
+        assert command in printed
+        told = printed.replace(command, command.replace(path, ""))
+        assert told == ran["prompts"][1]
 
 
 def test_training_data_is_examined_with_the_format_of_a_conftest(plugin_suite, run_verb):

@@ -28,7 +28,8 @@ def test_it_is_installed_and_tested_as_its_readme_says(pytester, tmp_path):
     installed = run("pip", "install", "-q", *options, str(EXAMPLE))
     assert installed.returncode == 0, installed.stderr
 
-    tested = run("pytest", "-p", "no:cacheprovider", PYTHONPATH=str(tmp_path))
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    tested = run("pytest", "-p", "no:cacheprovider", PYTHONPATH=path)
 
     assert tested.returncode == 0, tested.stdout
     assert "2 passed" in tested.stdout

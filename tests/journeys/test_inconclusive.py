@@ -126,7 +126,8 @@ def test_a_run_that_only_reports_shows_every_verdict_and_fails_no_test(desk, how
             "tickets.ftgate.yaml::accuracy[[]meh] INCONCLUSIVE*",
             "tickets.ftgate.yaml::accuracy[[]worse] REPORTED*",
             "BLOCKED  1 failed, 1 inconclusive of 3 gates*",
-            "  worse * FAILED *",
+            "✗ accuracy[[]worse]   FELL *",
+            "[?] accuracy[[]meh]   *",
             "this run reports verdicts only: none of them fails a test",
             "*1 passed, 1 inconclusive, 1 reported*",
         ]

@@ -127,4 +127,4 @@ def test_after_the_debugger_is_left_the_gate_that_failed_has_its_verdict(guest):
         stdin=b"q\n",
     )
 
-    result.stdout.fnmatch_lines(["BLOCKED  1 failed of 1 gate *"])
+    result.stdout.fnmatch_lines(["BLOCKED  1 of 1 gate failed *"])

@@ -86,7 +86,7 @@ def test_a_lost_case_shows_what_was_retrieved_and_whether_the_answer_is_in_it(li
             "      │ before    14 days",
             "      │ now       ok",
             "      │ passages  docs/parcels.md: # Parcels A late ticket is looked into.",
-            "      │           docs/refunds.md: # Refunds Money for ticket is returned …",
+            "      │           docs/refunds.md: # Refunds Money for ticket is returned withi…",
             "      │           the answer is in passage 2 of 2",
         ],
         consecutive=True,

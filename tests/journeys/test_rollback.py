@@ -58,7 +58,7 @@ def test_a_failing_run_names_the_last_accepted_variant_that_still_passes(desk, g
     git("commit", "-qm", "serve v7")
     served("v8", v7=2, v8=40)
 
-    result = desk.run()
+    result = desk.run("--ftgate-ladder")
 
     assert result.ret == 1
     result.stdout.fnmatch_lines(
@@ -66,6 +66,7 @@ def test_a_failing_run_names_the_last_accepted_variant_that_still_passes(desk, g
             "  ROLL BACK: from v8 to v7, accepted 20??-??-?? in *",
             "    - v8 is meant to serve, is right in 60 % and fails accuracy",
             "    - v7 is right in 98 % *",
+            "ladder: roll back: from v8 to v7, accepted 20??-??-?? in *",
         ]
     )
     back = advice_of(desk).rollback
@@ -84,7 +85,7 @@ def test_the_first_accepted_variant_counts_that_can_be_evaluated_and_passes(desk
     back = advice_of(desk).rollback
     # The prompt was accepted too, and it passes; v7 was to serve, but no gate evaluates it now.
     assert (back.variant, back.in_suite) == ("current", True)
-    result.stdout.fnmatch_lines(["  ROLL BACK: from v8 to current*"])
+    result.stdout.fnmatch_lines(["ladder: roll back: from v8 to current, accepted *"])
 
 
 def test_a_variant_that_has_left_is_shown_by_a_command_for_the_folder_of_the_run(
@@ -100,7 +101,7 @@ def test_a_variant_that_has_left_is_shown_by_a_command_for_the_folder_of_the_run
     desk.replies("current", wrong=40)
     monkeypatch.chdir(desk.path("sub"))
 
-    printed = " ".join(desk.run("../tickets.ftgate.yaml").stdout.str().split())
+    printed = " ".join(desk.run("--ftgate-ladder", "../tickets.ftgate.yaml").stdout.str().split())
 
     command = re.search(r"has left the suite: (git show \S+)", printed)[1]
     shown = subprocess.run(command.split(), check=True, capture_output=True, text=True).stdout

@@ -195,7 +195,9 @@ def test_a_fine_tune_that_stopped_thinking_fails_its_gate_and_is_told(desk):
             "40 cases: 40 lost their thought, 0 got one. *",
             "*0 % of replies begin with a thought, 100 % before*",
             "*train on answers that keep the thoughts of the base*",
-            "*new * format * 100 % * 0 % * FAILED *",
+            "✗ format[[]new]   FELL 100 POINTS *",
+            "    replies with a thought: plain 100 % → new 0 %",
+            "    40 of 40 cases lost their thought, 0 got one. *",
         ]
     )
 
@@ -209,7 +211,13 @@ def test_a_fine_tune_that_thinks_twice_as_long_fails_its_gate_and_is_told(desk):
     verdict = desk.verdicts()["format[new]"]
     assert verdict["headline"].startswith("a thought takes 294 characters → 564 characters")
     assert verdict["headline"].endswith("against plain, +92 %, limit +50 %")
-    result.stdout.fnmatch_lines(["*thoughts are 1.9 times as long as before (median 294 → 564*"])
+    result.stdout.fnmatch_lines(
+        [
+            "*thoughts are 1.9 times as long as before (median 294 → 564*",
+            "✗ format[[]new]",
+            "    a thought takes 294 characters → 564 characters against plain, +92 %, limit",
+        ]
+    )
 
 
 def test_thoughts_are_told_where_no_gate_limits_them(desk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 
 import pytest
 from chat_server import Said, chat_server
@@ -24,15 +25,16 @@ def spread(desk):
 
 
 def rows(result):
-    """Return the rows of verdicts, whichever was reached first."""
-    names = ("current ", "draft ", "worse ")
-    return sorted(line for line in result.outlines if line.strip().startswith(names))
+    """Return the rows of the table of verdicts, whichever was reached first."""
+    first = next(n for n, line in enumerate(result.outlines) if line.startswith("  variant "))
+    table = takewhile(lambda line: line.startswith("  "), result.outlines[first + 1 :])
+    return sorted(table)
 
 
 def test_several_processes_reach_the_verdicts_of_one(spread):
-    plain = spread.run()
+    plain = spread.run("-v")
 
-    result = spread.run(*PROCESSES)
+    result = spread.run(*PROCESSES, "-v")
 
     assert len(rows(plain)) == 6
     assert rows(result) == rows(plain)
@@ -84,4 +86,6 @@ def test_a_variant_that_is_not_what_it_claims_is_recommended_by_no_process(desk)
         )
 
     for result in (alone, together):
-        result.stdout.fnmatch_lines(["  fake * INVALID*", "  STOP HERE: third"])
+        result.stdout.fnmatch_lines(
+            ["✗ accuracy[[]fake]   INVALID*", "    do      check *", "ladder: stop here: third, *"]
+        )

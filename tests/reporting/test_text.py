@@ -1,6 +1,6 @@
 import pytest
 
-from pytest_ftgate.reporting.text import break_command, escape_controls, quoted_lines
+from pytest_ftgate.reporting.text import break_command, escape_controls, fit_parts, quoted_lines
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,10 @@ def test_an_empty_reply_is_said_to_be_empty() -> None:
 def test_no_line_begins_with_the_mark_of_a_workflow_command() -> None:
     assert break_command("  ::error::x") == "  : :error::x"
     assert break_command("tests/a.py::test_b") == "tests/a.py::test_b"
+
+
+def test_a_part_as_wide_as_the_line_keeps_its_indent() -> None:
+    wide, wider = "    do      " + "w " * 34, "    worst   " + "w " * 40
+
+    assert fit_parts([wide.rstrip()], 14) == [wide.rstrip()]
+    assert fit_parts([wider], 14)[0].startswith("    worst   w")

@@ -35,7 +35,9 @@ def test_too_few_cases_for_a_limit_are_inconclusive_with_what_would_settle_it():
     result = compare(answer_rows(100), answer_rows(100, range(4)), max_drop=0.05)
 
     assert result.outcome is Outcome.INCONCLUSIVE
-    assert "100 cases cannot rule out a drop of 5 points" in str(result)
+    text = str(result)
+    assert "A drop is likely, but not proven; it may be 5 points or more, or less." in text
+    assert f"add about {result.verdicts[0].check.needed} cases" in text
 
 
 def test_no_line_is_wider_than_the_screen():
