@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from math import inf
@@ -139,6 +139,30 @@ class Settings:
             show=_count("show", option_or_ini("show"), least=0),
             reports=_reports(config),
             **_github_settings(os.environ, config.rootpath),
+        )
+
+    @classmethod
+    def of_evaluation(
+        cls, root: Path, *, replies: str = "auto", variants: Sequence[str] = ()
+    ) -> Settings:
+        """Return the settings of an evaluation without pytest, which reads no configuration.
+
+        Raises:
+            ConfigurationError: *replies* is not allowed.
+        """
+        start = Path.cwd()
+        return cls(
+            enabled=True,
+            files=(),
+            replies=_one_of("replies", replies, _REPLIES),
+            variants=tuple(variants),
+            inconclusive="fail",
+            plan=False,
+            accept=False,
+            concurrency=None,
+            cache=_cache_folder(start, root) / "cache.sqlite",
+            root=root,
+            start=start,
         )
 
 
