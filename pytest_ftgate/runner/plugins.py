@@ -182,9 +182,9 @@ def order_requests(
         ConfigurationError: a plugin raises, or adds a request.
     """
     hook = hooks.pytest_ftgate_plan_modifyitems
-    if not hook.get_hookimpls():
-        return requests
     planned = {request.fingerprint: request for request in requests}
+    if not (planned and hook.get_hookimpls()):
+        return [*planned.values()]
     items = [*planned.values()]
     try:
         hook(config=config, items=items)
