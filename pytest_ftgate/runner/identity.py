@@ -204,7 +204,7 @@ def tuned_identities(
 
 def _rests_on_files(variant: Variant, probes: Sequence[Sequence[CaseRequest]]) -> bool:
     """Return True if variant and base are two files of weights, so that either one is loaded."""
-    is_whole = provider_spec(variant.provider).model_is_file and variant.adapter is None
+    is_whole = bool(provider_spec(variant.provider).weights) and variant.adapter is None
     fingerprints = {group[0].fingerprint for group in probes[:2] if group}
     return is_whole and variant.base_replies is None and len(fingerprints) > 1
 
