@@ -33,8 +33,8 @@ SDKS = {
     "ray": {"client.ray"},
     "genai_prices": {"suite.prices"},
     "xllamacpp": {"providers.llamacpp"},
-    "torch": {"providers.generation", "providers.transformers"},
-    "transformers": {"providers.generation", "providers.transformers"},
+    "torch": {"providers.generation", "providers.transformers", "training.memory"},
+    "transformers": {"providers.generation", "providers.transformers", "training.callback"},
     "peft": {"providers.transformers"},
 }
 #: Only the plugin imports pytest, and the module whose functions pytest registers as hooks.

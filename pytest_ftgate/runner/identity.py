@@ -186,7 +186,7 @@ def tuned_identities(
     session: Session, suite: Suite, variant: Variant, on_progress: OnProgress | None
 ) -> Iterator[IdentityResult]:
     """Yield whether a tuned variant differs from its base; nothing for an untuned variant."""
-    if not variant.tuned:
+    if not variant.tuned or variant.is_proven:
         return
     stages = session.workloads.probe_stages(suite, variant)
     compare = compare_with_base if variant.base_replies is None else compare_with_recorded_base

@@ -339,6 +339,8 @@ class Variant:
         base: the name of the untuned model, or None.
         base_fields: the fields of the base that are not as in this variant, such as its address.
         base_replies: recorded replies of the base to the cases of skills, or None.
+        is_proven: True if this process itself holds the tuned model and its base, so that no reply
+            needs to show which of them answered.
         extra: what is added to the body of each request, for servers with settings of their own.
         options: settings of a provider from a plugin.
         tariff: the price of requests.
@@ -373,6 +375,7 @@ class Variant:
     base: str | None = None
     base_fields: Mapping[str, Any] = field(default_factory=dict)
     base_replies: Path | None = None
+    is_proven: bool = False
     training_data: Path | None = None
     max_tokens: int | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
