@@ -77,9 +77,11 @@ class MicroBatches:
 
     def _take(self) -> list[tuple[Request, asyncio.Future[Reply]]]:
         weights = weights_of(self._waiting[0][0])
-        batch = [pair for pair in self._waiting if weights_of(pair[0]) == weights][: self._size]
-        taken = {request.fingerprint for request, _ in batch}
-        self._waiting = [pair for pair in self._waiting if pair[0].fingerprint not in taken]
+        waiting, self._waiting = self._waiting, []
+        batch: list[tuple[Request, asyncio.Future[Reply]]] = []
+        for pair in waiting:
+            fits = len(batch) < self._size and weights_of(pair[0]) == weights
+            (batch if fits else self._waiting).append(pair)
         return batch
 
     async def _results(self, requests: Sequence[Request]) -> list[Any]:

@@ -149,7 +149,7 @@ def _load(path: Path, dtype: str | None, device: str) -> ChatModel:
     Raises:
         ConfigurationError: it cannot be loaded.
     """
-    source: dict[str, Any] = {"local_files_only": True}
+    source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     weights: dict[str, Any] = {"dtype": dtype or "auto"}
     if path.is_file():
         # Otherwise the weights would stay packed.

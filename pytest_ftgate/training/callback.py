@@ -54,10 +54,10 @@ class EvaluatedCheckpoint:
     is_whole: bool
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """What the best checkpoint has most of: no drop, then the mean of what its gates rate."""
+    def mean(self) -> float:
+        """The mean of what its gates rate: accuracy, format, general skills."""
         rated = [check.after for check in map(_drop_check, self.result.verdicts) if check]
-        return not self.drops, sum(rated) / len(rated) if rated else 0.0
+        return sum(rated) / len(rated) if rated else 0.0
 
 
 class GateCallback(TrainerCallback):  # type: ignore[misc]
@@ -85,7 +85,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
 
     Attributes:
         checkpoints: what was evaluated so far.
-        best: the best of them that is not *is_whole*, or None.
+        best: of those without a drop the one whose gates rate highest; None if there is none.
         stopped_at: the step at which a gate ended the training, or None.
     """
 
@@ -164,7 +164,9 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         last = self.checkpoints[-1] if self.checkpoints else None
         if self.cases is not None or last is None or last.step != state.global_step:
             self._log(state, self._evaluate(provider, state.global_step, cases=None))
-        if self.best:
+        if self.best is None and self.checkpoints:
+            _tell("no checkpoint is without a drop, so none is the best")
+        elif self.best:
             place = f", saved in {Path(args.output_dir) / BEST_FOLDER}" if self.keep else ""
             _tell(f"the best checkpoint is that of step {self.best.step}{place}")
         provider.stop()
@@ -177,7 +179,7 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
             return
         checkpoint = self._evaluate(self._provider, state.global_step, self.cases)
         self._log(state, checkpoint)
-        if self.best is None or checkpoint.rank > self.best.rank:
+        if not checkpoint.drops and (self.best is None or checkpoint.mean > self.best.mean):
             self.best = checkpoint
             if self.keep == "best":
                 folder = Path(args.output_dir) / BEST_FOLDER
