@@ -61,7 +61,8 @@ def tiny(tmp_path, monkeypatch):
 
 
 def loaded(folder: Path):
-    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, pad_token="</s>")
+    return AutoModelForCausalLM.from_pretrained(folder), tokenizer
 
 
 def train(folder: Path, *, adapter: bool = True, rate: float = 0.0, **options):
