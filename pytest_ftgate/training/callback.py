@@ -227,7 +227,11 @@ class GateCallback(TrainerCallback):  # type: ignore[misc]
         """Log the figures through the trainer, and say them in a line."""
         figures = logged_figures(checkpoint.result.verdicts)
         if self.trainer is not None:
+            control = self.trainer.control
+            # To log clears the mark that the trainer itself is about to log its loss.
+            is_due = control.should_log
             self.trainer.log(dict(figures))
+            control.should_log = is_due
         else:
             entry = {**figures, "epoch": state.epoch, "step": checkpoint.step}
             state.log_history.append(entry)
